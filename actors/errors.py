@@ -1,0 +1,55 @@
+"""The errors of the project, by whose fault it is. Used on driver and workers.
+
+Exception
+├── JobError      the job is wrong: raised before any actor starts, exit status 2
+└── ImageError    one image is wrong: caught by the per-image guard, becomes a row in errors/
+
+When the world is wrong (a node lost, storage down) the library's own exception goes up to the layer that retries.
+"""
+
+from __future__ import annotations
+
+
+class JobError(Exception):
+    """The user's job cannot be right. Shown without a traceback.
+
+    Args:
+        problem: what is wrong, naming the config key and its value, such as
+            ``dataset.path=/data/nope: no such file or folder``.
+        cure: what to do about it, in one sentence.
+    """
+
+    def __init__(self, problem: str, *, cure: str) -> None:
+        super().__init__(problem, cure)
+        self.problem = problem
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return f"{self.problem}\n  cure: {self.cure}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_job_error, (self.problem, self.cure))
+
+
+class ImageError(Exception):
+    """One image cannot be processed. Its row goes to ``errors/`` with these three fields.
+
+    Args:
+        stage: ``read``, ``decode`` or ``predict``.
+        kind: one word that groups errors of one cause, such as ``not_found``, ``truncated`` or ``too_large``.
+        message: what was seen, for a person; never longer than 500 characters.
+    """
+
+    def __init__(self, stage: str, kind: str, message: str) -> None:
+        message = message if len(message) <= _MAX_MESSAGE_CHARS else message[: _MAX_MESSAGE_CHARS - 1] + "…"
+        super().__init__(stage, kind, message)
+        self.stage = stage
+        self.kind = kind
+        self.message = message
+
+
+_MAX_MESSAGE_CHARS = 500
+
+
+def _rebuild_job_error(problem: str, cure: str) -> JobError:
+    return JobError(problem, cure=cure)

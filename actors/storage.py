@@ -1,0 +1,355 @@
+"""Whole objects by URI: local paths, S3, GCS, Azure and HTTP behind one interface. Used on driver and workers.
+
+Local files go through `os` (it reads every name that the file system allows), all else through obstore.
+A URI is taken as it is written, never percent-decoded, save `file://` and `http(s)://` where the standards say so.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+import obstore
+import pyarrow as pa
+from obstore.exceptions import (
+    AlreadyExistsError,
+    GenericError,
+    InvalidPathError,
+    UnknownConfigurationKeyError,
+)
+from obstore.store import from_url
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from _typeshed import WriteableBuffer
+
+# A listed object. version changes when the content does: an etag, or size and modification time.
+LISTING_SCHEMA = pa.schema(
+    [
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("size", pa.int64()),
+        pa.field("version", pa.string()),
+    ]
+)
+
+LISTING_ROWS = 1000  # an S3 page; what a listing holds at a time
+
+
+class TooLargeError(OSError):
+    """The object has more bytes than the caller allows."""
+
+
+class Storage:
+    """Reads, lists and writes objects. Cheap to pickle: clients open on first use in each process.
+
+    Errors are Python's own: FileNotFoundError, PermissionError, FileExistsError, `TooLargeError`; else OSError,
+    or obstore's GenericError when a server cannot be reached.
+
+    Args:
+        options: obstore's settings for stores and clients, such as ``endpoint``, ``region``, ``access_key_id``
+            or ``allow_http``. What is not given is taken from the environment, as the cloud's own tools do.
+    """
+
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        self.options = dict(options or {})
+        self._stores: dict[str, Any] = {}
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[dict[str, str]]]:
+        return (Storage, (self.options,))
+
+    def list(self, folder: str) -> Iterator[pa.RecordBatch]:
+        """Every file below ``folder``, at any depth, in batches of `LISTING_SCHEMA`; no order is promised.
+
+        Local symbolic links are followed, and a folder inside itself is entered once. A name that is not UTF-8
+        is given as a percent-encoded ``file://`` URI.
+        """
+        if is_remote(folder):
+            return self._list_remote(folder)
+        return _batches(_walk(local_path(folder), ()))
+
+    def kind(self, uri: str) -> str | None:
+        """``file``, ``folder``, or None where there is nothing (in object stores: no object below it)."""
+        if not is_remote(uri):
+            path = local_path(uri)
+            if os.path.isdir(path):  # noqa: PTH112  bytes paths
+                return "folder"
+            return "file" if os.path.lexists(path) else None
+        if _split(uri)[1] or "?" in uri:  # the root of a bucket is no object
+            try:
+                self.size(uri)
+            except FileNotFoundError:
+                pass
+            else:
+                return "file"
+        is_http = uri.startswith(("http://", "https://"))
+        return None if is_http or next(self.list(uri), None) is None else "folder"
+
+    def size(self, uri: str) -> int:
+        """Size of one object in bytes."""
+        if not is_remote(uri):
+            return os.stat(local_path(uri)).st_size  # noqa: PTH116  bytes paths
+        store, key = self._locate(uri)
+        return int(obstore.head(store, key)["size"])
+
+    def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
+        """One whole object. Raises `TooLargeError` before it reads more than ``max_bytes``."""
+        if not is_remote(uri):
+            return _read_local(local_path(uri), max_bytes)
+        store, key = self._locate(uri)
+        result = obstore.get(store, key)
+        _check_size(result.meta["size"], max_bytes)
+        return bytes(result.bytes())
+
+    def read_ranges(self, uri: str, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
+        """Byte ranges of one object, in the order asked; near ranges of a remote object share a request."""
+        if not is_remote(uri):
+            return _read_local_ranges(local_path(uri), starts, sizes)
+        store, key = self._locate(uri)
+        return [bytes(part) for part in obstore.get_ranges(store, key, starts=starts, lengths=sizes)]
+
+    def open(self, uri: str) -> BinaryIO:
+        """A seekable binary file for reading; of a remote object only what is read is fetched."""
+        if not is_remote(uri):
+            return open(local_path(uri), "rb")  # noqa: PTH123  bytes paths
+        raw = _RemoteFile(*self._locate(uri))
+        return cast("BinaryIO", io.BufferedReader(raw, buffer_size=_READ_AHEAD_BYTES))
+
+    def write(self, uri: str, data: bytes | memoryview, *, create: bool = False) -> None:
+        """Puts one object, whole or not at all. With ``create``, raises FileExistsError where one stands."""
+        if not is_remote(uri):
+            _write_local(Path(os.fsdecode(local_path(uri))), data, create=create)
+            return
+        store, key = self._locate(uri)
+        try:
+            obstore.put(store, key, data, mode="create" if create else "overwrite")
+        except AlreadyExistsError as error:
+            raise FileExistsError(uri) from error
+
+    def delete(self, uris: Iterable[str]) -> None:
+        """Removes objects; one that is gone already is no error."""
+        for uri in uris:
+            if is_remote(uri):
+                obstore.delete(*self._locate(uri))
+            else:
+                Path(os.fsdecode(local_path(uri))).unlink(missing_ok=True)
+
+    def _list_remote(self, folder: str) -> Iterator[pa.RecordBatch]:
+        root, _ = _split(folder)
+        store, prefix = self._locate(folder)
+        chunks = iter(obstore.list(store, prefix or None, chunk_size=LISTING_ROWS, return_arrow=True))
+        while (chunk := _next_chunk(chunks, folder)) is not None:
+            batch = pa.record_batch(chunk)
+            paths, etags = batch["path"].to_pylist(), batch["e_tag"].to_pylist()
+            modified = batch["last_modified"].to_pylist()
+            versions = [etag or str(when) for etag, when in zip(etags, modified, strict=True)]
+            uris = [f"{root}/{path}" for path in paths]
+            sizes = batch["size"].cast(pa.int64())
+            yield pa.RecordBatch.from_arrays(
+                [pa.array(uris, pa.string()), sizes, pa.array(versions, pa.string())], schema=LISTING_SCHEMA
+            )
+
+    def _locate(self, uri: str) -> tuple[Any, str]:
+        """The client for the root of ``uri``, and the path below that root."""
+        root, key = _split(uri)
+        if root not in self._stores:
+            self._stores[root] = self._connect(root)
+        return self._stores[root], key
+
+    def _connect(self, root: str) -> Any:
+        client = {key: _parse(self.options[key]) for key in self.options if key in _CLIENT_OPTIONS}
+        config = {key: value for key, value in self.options.items() if key not in _CLIENT_OPTIONS}
+        is_http = root.startswith(("http://", "https://"))
+        if root.startswith("http://"):
+            client["allow_http"] = True
+        try:
+            return from_url(
+                root,
+                config=None if is_http else cast("Any", config),
+                client_options=cast("Any", client),
+                retry_config=_RETRIES,
+            )
+        except (UnknownConfigurationKeyError, GenericError, ValueError, TypeError) as error:
+            raise JobError(
+                f"{root}: {error}",
+                cure="use s3://, gs://, az:// or https:// with the storage_options that obstore documents",
+            ) from None
+
+
+def is_remote(uri: str) -> bool:
+    """Whether ``uri`` names something outside the local file system."""
+    return "://" in uri and not uri.startswith("file://")
+
+
+def local_path(uri: str) -> bytes:
+    """The path of a local URI, as the bytes that the system knows it by."""
+    if uri.startswith("file://"):
+        return unquote_to_bytes(urlsplit(uri.replace("#", "%23").replace("?", "%3F")).path)
+    return os.fsencode(uri)
+
+
+def join(base: str, *names: str) -> str:
+    """The URI of something below ``base``."""
+    return "/".join([base.rstrip("/") or "", *names])
+
+
+def absolute(uri: str) -> str:
+    """``uri`` with a relative local path made absolute, so that every worker means the same place."""
+    return uri if is_remote(uri) or uri.startswith("file://") else os.path.abspath(uri)  # noqa: PTH100
+
+
+_READ_AHEAD_BYTES = 1 << 20
+_RETRIES: Any = {"max_retries": 5}
+_CLIENT_OPTIONS = frozenset(
+    "allow_http allow_invalid_certificates connect_timeout pool_idle_timeout pool_max_idle_per_host proxy_url "
+    "proxy_ca_certificate proxy_excludes root_certificate timeout read_timeout user_agent".split()
+)
+
+
+def _split(uri: str) -> tuple[str, str]:
+    scheme, _, rest = uri.partition("://")
+    host, _, key = rest.partition("/")
+    if scheme in {"http", "https"}:
+        if "?" in key:  # a signed URL: its query belongs to the request, so it is a root of its own
+            return uri, ""
+        return f"{scheme}://{host}", unquote_to_bytes(key).decode()
+    return f"{scheme}://{host}", key
+
+
+def _next_chunk(chunks: Iterator[Any], folder: str) -> Any:
+    try:
+        return next(chunks, None)
+    except InvalidPathError as error:
+        raise JobError(
+            f"{folder}: {str(error).splitlines()[0]}",
+            cure="rename that object, or list the other images in a manifest (+dataset=manifest)",
+        ) from None
+
+
+def _parse(option: str) -> object:
+    return {"true": True, "false": False}.get(str(option).lower(), option)
+
+
+def _check_size(size: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and size > max_bytes:
+        raise TooLargeError(f"{size} bytes, more than the limit of {max_bytes}")
+
+
+def _open_regular(path: bytes) -> int:
+    """Opens without waiting, so that a named pipe or a device cannot hold a worker."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("not a regular file")
+    return descriptor
+
+
+def _read_local(path: bytes, max_bytes: int | None) -> bytes:
+    with os.fdopen(_open_regular(path), "rb", buffering=0) as file:
+        _check_size(os.fstat(file.fileno()).st_size, max_bytes)
+        return file.read()
+
+
+def _read_local_ranges(path: bytes, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
+    with os.fdopen(_open_regular(path), "rb", buffering=0) as file:
+        parts = []
+        for start, size in zip(starts, sizes, strict=True):
+            file.seek(start)
+            parts.append(file.read(size))
+        return parts
+
+
+def _write_local(path: Path, data: bytes | memoryview, *, create: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with staged.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if create:
+            os.link(staged, path)
+        else:
+            staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def _walk(folder: bytes, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int | None, str | None]]:
+    here = os.stat(folder)  # noqa: PTH116  bytes paths
+    identity = (here.st_dev, here.st_ino)
+    if identity in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _walk(entry.path, (*above, identity))
+            else:
+                yield _describe(entry)
+
+
+def _describe(entry: os.DirEntry[bytes]) -> tuple[str, int | None, str | None]:
+    try:
+        status = entry.stat()
+    except OSError:  # a dangling link is listed all the same: reading it then says what is wrong
+        return _uri(entry.path), None, None
+    return _uri(entry.path), status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _uri(path: bytes) -> str:
+    try:
+        return path.decode()
+    except UnicodeDecodeError:
+        return "file://" + quote(path)
+
+
+def _batches(rows: Iterator[tuple[str, int | None, str | None]]) -> Iterator[pa.RecordBatch]:
+    held: list[tuple[str, int | None, str | None]] = []
+    for row in rows:
+        held.append(row)
+        if len(held) == LISTING_ROWS:
+            yield _batch(held)
+            held = []
+    if held:
+        yield _batch(held)
+
+
+def _batch(rows: Sequence[tuple[str, int | None, str | None]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, LISTING_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=LISTING_SCHEMA)
+
+
+class _RemoteFile(io.RawIOBase):
+    def __init__(self, store: Any, key: str) -> None:
+        self._store, self._key = store, key
+        self._size = int(obstore.head(store, key)["size"])
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        length = min(len(view), self._size - self._position)
+        if length <= 0:
+            return 0
+        data = obstore.get_range(self._store, self._key, start=self._position, length=length)
+        view[:length] = memoryview(data)
+        self._position += length
+        return length
