@@ -69,12 +69,9 @@ def unpack_pixels(column: pa.ChunkedArray, height: int, width: int) -> np.ndarra
 
     Free of copies when the column is one chunk.
     """
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], type=array.type)
-    image_bytes = height * width * 3
-    if not len(array):
+    if not len(column):
         return np.empty((0, height, width, 3), np.uint8)
-    data = array.buffers()[1]
-    flat = np.frombuffer(data, np.uint8, len(array) * image_bytes, array.offset * image_bytes)
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    image_bytes = height * width * 3
+    flat = np.frombuffer(array.buffers()[1], np.uint8, len(array) * image_bytes, array.offset * image_bytes)
     return flat.reshape(len(array), height, width, 3)

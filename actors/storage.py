@@ -208,8 +208,20 @@ def absolute(uri: str) -> str:
 _READ_AHEAD_BYTES = 1 << 20
 _RETRIES: Any = {"max_retries": 5}
 _CLIENT_OPTIONS = frozenset(
-    "allow_http allow_invalid_certificates connect_timeout pool_idle_timeout pool_max_idle_per_host proxy_url "
-    "proxy_ca_certificate proxy_excludes root_certificate timeout read_timeout user_agent".split()
+    [
+        "allow_http",
+        "allow_invalid_certificates",
+        "connect_timeout",
+        "pool_idle_timeout",
+        "pool_max_idle_per_host",
+        "proxy_url",
+        "proxy_ca_certificate",
+        "proxy_excludes",
+        "root_certificate",
+        "timeout",
+        "read_timeout",
+        "user_agent",
+    ]
 )
 
 

@@ -1,0 +1,71 @@
+"""Encoded images to a batch at the model's input size, each image alone under a guard. Runs in read tasks, and in
+the predictor for Python callers.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from actors.columns import DECODE_S, ERROR, MESSAGE, PIXELS, STAGE, pack_pixels
+from actors.decode import Decode, decode
+from actors.errors import ImageError
+from actors.preprocess import Preprocess, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def pixel_columns(
+    images: Sequence[bytes | np.ndarray | ImageError], limits: Decode, preprocess: Preprocess
+) -> dict[str, pa.Array]:
+    """The columns `PIXELS`, `DECODE_S`, `STAGE`, `ERROR` and `MESSAGE` for ``images``, in order.
+
+    Args:
+        images: encoded bytes, uint8 RGB arrays (height, width, 3), or the error that reading one gave.
+        limits: what is refused before it is decoded.
+        preprocess: gives the size. The pixels of a row with an error are zeros.
+    """
+    pixels = np.zeros((len(images), *preprocess.size, 3), np.uint8)
+    seconds = np.zeros(len(images), np.float32)
+    errors: list[ImageError | None] = []
+    for number, image in enumerate(images):
+        started = time.perf_counter()
+        fitted = _fit(image, limits, preprocess)
+        if isinstance(fitted, ImageError):
+            errors.append(fitted)
+        else:
+            errors.append(None)
+            pixels[number] = fitted
+        seconds[number] = time.perf_counter() - started
+    return {PIXELS: pack_pixels(pixels), DECODE_S: pa.array(seconds), **_error_columns(errors)}
+
+
+def _fit(image: bytes | np.ndarray | ImageError, limits: Decode, preprocess: Preprocess) -> np.ndarray | ImageError:
+    if isinstance(image, ImageError):
+        return image
+    try:
+        return fit(_checked(image) if isinstance(image, np.ndarray) else decode(image, limits), preprocess)
+    except ImageError as error:
+        return error
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    if image.dtype != np.uint8 or image.ndim != _HWC or image.shape[2] != _RGB or 0 in image.shape:
+        raise ImageError("decode", "unsupported", f"needs uint8 (height, width, 3), got {image.dtype} {image.shape}")
+    return image
+
+
+_HWC = 3
+_RGB = 3
+
+
+def _error_columns(errors: Sequence[ImageError | None]) -> dict[str, pa.Array]:
+    return {
+        STAGE: pa.array([error and error.stage for error in errors], pa.string()),
+        ERROR: pa.array([error and error.kind for error in errors], pa.string()),
+        MESSAGE: pa.array([error and error.message for error in errors], pa.string()),
+    }

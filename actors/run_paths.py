@@ -1,0 +1,58 @@
+"""Where everything of a run lies below `output.path`. Used by the sink on workers and by the driver.
+
+rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same
+runs/<run id>/{inventory/*.parquet, config.yaml, manifest.json, report.json, _SUCCESS}
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from actors.storage import join
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """URIs of one run.
+
+    Args:
+        root: `output.path`, absolute.
+        fingerprint: what names the model's partition.
+        run_id: what names the run's partition and folder.
+    """
+
+    root: str
+    fingerprint: str
+    run_id: str
+
+    @property
+    def rows(self) -> str:
+        return join(self.root, "rows", f"model={self.fingerprint}", f"run={self.run_id}")
+
+    @property
+    def errors(self) -> str:
+        return join(self.root, "errors", f"model={self.fingerprint}", f"run={self.run_id}")
+
+    @property
+    def run(self) -> str:
+        return join(self.root, "runs", self.run_id)
+
+    @property
+    def inventory(self) -> str:
+        return join(self.run, "inventory")
+
+    @property
+    def manifest(self) -> str:
+        return join(self.run, "manifest.json")
+
+    @property
+    def report(self) -> str:
+        return join(self.run, "report.json")
+
+    @property
+    def config(self) -> str:
+        return join(self.run, "config.yaml")
+
+    @property
+    def success(self) -> str:
+        return join(self.run, "_SUCCESS")

@@ -1,0 +1,86 @@
+"""Mergeable aggregates of predicted rows: counts and sums, never averages. Made by the sink, merged on the driver."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.columns import DECODE_S, ERROR, PREDICT_S, READ_S, STAGE, TARGET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Totals over a set of rows.
+
+    ``num_ok`` and ``num_errors`` count images, ``num_labelled`` those with a known label and a prediction, of which
+    ``num_correct`` were predicted right. Seconds are summed over all workers. ``error_kinds`` counts by
+    ``stage/kind``.
+    """
+
+    num_ok: int = 0
+    num_errors: int = 0
+    num_labelled: int = 0
+    num_correct: int = 0
+    read_s: float = 0.0
+    decode_s: float = 0.0
+    predict_s: float = 0.0
+    error_kinds: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Summary:
+        """Totals of a block as the predictor gives it."""
+        kinds = zip(table[STAGE].to_pylist(), table[ERROR].to_pylist(), strict=True)
+        error_kinds = Counter(f"{stage}/{kind}" for stage, kind in kinds if stage is not None)
+        num_labelled, num_correct = _accuracy(table)
+        return cls(
+            num_ok=len(table) - error_kinds.total(),
+            num_errors=error_kinds.total(),
+            num_labelled=num_labelled,
+            num_correct=num_correct,
+            read_s=_total(table, READ_S),
+            decode_s=_total(table, DECODE_S),
+            predict_s=_total(table, PREDICT_S),
+            error_kinds=dict(sorted(error_kinds.items())),
+        )
+
+    def __add__(self, other: Summary) -> Summary:
+        return Summary(
+            num_ok=self.num_ok + other.num_ok,
+            num_errors=self.num_errors + other.num_errors,
+            num_labelled=self.num_labelled + other.num_labelled,
+            num_correct=self.num_correct + other.num_correct,
+            read_s=self.read_s + other.read_s,
+            decode_s=self.decode_s + other.decode_s,
+            predict_s=self.predict_s + other.predict_s,
+            error_kinds=dict(sorted((Counter(self.error_kinds) + Counter(other.error_kinds)).items())),
+        )
+
+    @property
+    def num_images(self) -> int:
+        return self.num_ok + self.num_errors
+
+
+def total(summaries: Iterable[Summary]) -> Summary:
+    """The sum of ``summaries``."""
+    return sum(summaries, start=Summary())
+
+
+def _total(table: pa.Table, column: str) -> float:
+    return float(pc.sum(table[column].cast(pa.float64())).as_py() or 0.0)
+
+
+def _accuracy(table: pa.Table) -> tuple[int, int]:
+    """Rows with a target and a label, and how many agree; a target may be the label or its number."""
+    if TARGET not in table.column_names or "label_id" not in table.column_names:
+        return 0, 0
+    target, label, label_id = table[TARGET], table["label"], table["label_id"].cast(pa.string())
+    known = pc.and_(pc.is_valid(target), pc.is_valid(label))
+    right = pc.and_(known, pc.or_(pc.equal(target, label), pc.equal(target, label_id)))
+    return int(pc.sum(known).as_py() or 0), int(pc.sum(right).as_py() or 0)

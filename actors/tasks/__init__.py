@@ -1,0 +1,1 @@
+"""What is wanted from a model: one module a task."""

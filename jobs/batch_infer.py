@@ -1,0 +1,121 @@
+"""`python -m jobs.batch_infer +dataset=...`: predicts every image of a dataset and publishes the rows as Parquet."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+import hydra
+import ray
+
+from actors.reader import ReadPlan
+from actors.sink import SinkPlan
+from actors.storage import Storage
+from jobs.cluster import connect
+from jobs.command import ExitStatus, catch_signals, end_with, run_verb
+from jobs.commit import collect, publish
+from jobs.config import Job, to_job, to_yaml
+from jobs.pipeline import Recipe, run_pipeline
+from jobs.planner import Plan, make_plan
+from jobs.preflight import preflight
+from jobs.progress import show_progress
+from jobs.report import Clock, Report
+from jobs.runs import open_run, run_paths
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from actors.run_paths import RunPaths
+    from actors.shards import Shards
+    from actors.summaries import Summary
+    from jobs.preflight import Preflight
+
+LOG = logging.getLogger("shardlens")
+
+
+@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="batch_infer")
+def main(config: DictConfig) -> None:
+    end_with(lambda: batch_infer(to_job(config)), verbose=bool(config.verbose))
+
+
+def batch_infer(job: Job) -> ExitStatus:
+    """Runs the job to its end. The last line on standard output names the run's folder.
+
+    Raises:
+        JobError: the job is wrong; nothing was started.
+        IncompleteRunError: an image was left without an outcome; nothing was published.
+    """
+    catch_signals()
+    clock = Clock()
+    checked = preflight(job)
+    paths = run_paths(job, checked.fingerprint)
+    storage = Storage(job.output.storage_options)
+    clock.lap("check")
+    shards = open_run(job, paths, storage)
+    if shards is None:
+        LOG.info("run.id=%s ended before: nothing to do", paths.run_id)
+        return _end(ExitStatus.DONE, paths)
+    clock.lap("list")
+    LOG.info("run %s: %s images in %s shards", paths.run_id, f"{shards.num_rows:,}", f"{shards.num_shards:,}")
+    plan, engine = _predict(job, checked, paths, shards, clock) if shards.num_shards else (None, {})
+    outcome = collect(paths, storage, shards.sizes)
+    status = _judge(job, outcome.summary)
+    if status is ExitStatus.DONE:
+        publish(outcome, paths, storage, checked.provenance)
+    clock.lap("commit")
+    report = Report(paths, status, outcome.summary, plan=plan, engine=engine, elapsed_s=clock.seconds)
+    storage.write(paths.report, json.dumps(report.to_json(), indent=1).encode())
+    report.show()
+    return _end(status, paths)
+
+
+def _predict(
+    job: Job, checked: Preflight, paths: RunPaths, shards: Shards, clock: Clock
+) -> tuple[Plan, dict[str, str]]:
+    """Runs the pipeline on the cluster; gives the plan, and what the actors said of their engine."""
+    with connect(job.cluster, verbose=job.verbose) as resources:
+        catch_signals()  # Ray has put its own handler in place of ours
+        plan = make_plan(job, resources, checked.fields)
+        clock.lap("start")
+        LOG.info("%s", plan)
+        read = ReadPlan(
+            shards.without_sizes(), Storage(job.dataset.storage_options), job.decode, job.model.preprocess, plan.batch_size
+        )
+        sink = SinkPlan(paths, Storage(job.output.storage_options), checked.provenance, plan.rows_per_part)
+        with show_progress(shards.num_rows) as tally:
+            run_pipeline(
+                read,
+                Recipe(job.model, job.engine, job.task),
+                sink,
+                num_shards=shards.num_shards,
+                plan=plan,
+                tally=tally,
+            )
+            engine = ray.get(tally.engine.remote())
+        clock.lap("run")
+    clock.lap("stop")
+    return plan, engine
+
+
+def _judge(job: Job, summary: Summary) -> ExitStatus:
+    """Whether the errors stay within the budget."""
+    budget, num_images = job.errors, summary.num_images
+    over_count = budget.max_count is not None and summary.num_errors > budget.max_count
+    over_ratio = num_images >= budget.min_sample and summary.num_errors > budget.max_ratio * num_images
+    if not over_count and not over_ratio:
+        return ExitStatus.DONE
+    limit = f"errors.max_count={budget.max_count}" if over_count else f"errors.max_ratio={budget.max_ratio}"
+    LOG.error(
+        "%s of %s images failed, more than %s allows; nothing was published", summary.num_errors, num_images, limit
+    )
+    return ExitStatus.OVER_BUDGET
+
+
+def _end(status: ExitStatus, paths: RunPaths) -> ExitStatus:
+    print(paths.run)  # noqa: T201  the contract: the last line on standard output
+    return status
+
+
+if __name__ == "__main__":
+    run_verb(main)

@@ -1,0 +1,100 @@
+"""What every verb shares: exit statuses, messages instead of tracebacks, signals and logging. Runs on the driver."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from enum import IntEnum
+from typing import TYPE_CHECKING, NoReturn
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from actors.errors import JobError
+from jobs.mistakes import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+
+class ExitStatus(IntEnum):
+    """How a verb ends."""
+
+    DONE = 0
+    FAILED = 1
+    JOB_WRONG = 2
+    OVER_BUDGET = 3
+    STOPPED = 4
+    HELD = 5
+
+
+class StoppedError(BaseException):
+    """SIGTERM or Ctrl-C. Not an Exception, so that no guard on the way takes it for an error of its own."""
+
+
+def run_verb(main: Callable[[], object]) -> NoReturn:
+    """Runs a function that `@hydra.main` made, and ends the process with its status.
+
+    What is wrong in the config ends with status 2 and a message of a few lines.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, and we explain, instead of printing
+    try:
+        main()
+    except (HydraException, OmegaConfBaseException, JobError) as error:
+        _print_error(error if isinstance(error, JobError) else explain(error))
+        sys.exit(ExitStatus.JOB_WRONG)
+    sys.exit(ExitStatus.DONE)
+
+
+def end_with(body: Callable[[], ExitStatus], *, verbose: bool) -> None:
+    """Runs the body of a verb; any status but 0 ends the process with it, a sweep of jobs included."""
+    _set_up_logging(verbose=verbose)
+    status = _status_of(body, verbose=verbose)
+    if status is not ExitStatus.DONE:
+        sys.stdout.flush()
+        raise SystemExit(int(status))
+
+
+def catch_signals() -> None:
+    """From now on SIGTERM and Ctrl-C raise `StoppedError` in the main thread; a second one ends the process."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+
+
+def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
+    try:
+        return body()
+    except (JobError, OmegaConfBaseException) as error:
+        _print_error(error if isinstance(error, JobError) else explain(error))
+        return ExitStatus.JOB_WRONG
+    except (StoppedError, KeyboardInterrupt):
+        print("stopped before the end; nothing was published", file=sys.stderr)  # noqa: T201
+        return ExitStatus.STOPPED
+    except Exception as error:  # noqa: BLE001  the last guard: the status is the contract, the message its comment
+        if verbose:
+            traceback.print_exc()
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        print(f"error: {type(error).__name__}: {first_line}", file=sys.stderr)  # noqa: T201
+        return ExitStatus.FAILED
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise StoppedError
+
+
+def _print_error(error: JobError) -> None:
+    print(f"error: {error}", file=sys.stderr)  # noqa: T201
+
+
+def _set_up_logging(*, verbose: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    log = logging.getLogger("shardlens")
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -1,0 +1,127 @@
+"""The typed config of a job: Hydra's view of the dataclasses that components own, and the step from Hydra's objects
+to ours. Runs on the driver; no other module knows OmegaConf.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from actors.decode import Decode
+from actors.engines.base import OnnxEngineConfig, TorchEngineConfig
+from actors.models import Model
+from actors.tasks.classify import Classify
+from actors.tasks.embed import Embed
+from actors.tasks.raw import Raw
+from jobs.cluster import Cluster
+from jobs.datasets.base import Dataset
+from jobs.datasets.images import ImagesDataset
+from jobs.datasets.manifest import ManifestDataset
+from jobs.datasets.parquet import ParquetDataset
+from jobs.datasets.sample import SampleDataset
+from jobs.datasets.webdataset import WebDataset
+
+
+@dataclass
+class Output:
+    """Where rows go."""
+
+    path: str = "outputs/${dataset.kind}"
+    """Folder or URI prefix; runs of any number of models and datasets may share it."""
+    rows_per_part: int | str = "auto"
+    """Rows that are gathered into one Parquet file; auto aims at 64 MB, and at 16,384 rows at most."""
+    storage_options: dict[str, str] = field(default_factory=dict)
+    """obstore's settings for this place, such as endpoint or region."""
+
+
+@dataclass
+class Run:
+    """One execution."""
+
+    id: str | None = None
+    """Names the run's folder; made from the time when not given."""
+    shard_size: int = 512
+    """Images that one read task takes."""
+
+
+@dataclass
+class ErrorBudget:
+    """How many images may fail before the run counts as failed (exit status 3)."""
+
+    max_ratio: float = 0.05
+    """Share of the images, from 0 to 1."""
+    min_sample: int = 100
+    """Images that must have an outcome before the share is judged."""
+    max_count: int | None = None
+    """Number of images; no limit when not given."""
+
+
+@dataclass
+class Job:
+    """Everything that `python -m jobs.batch_infer` is told."""
+
+    dataset: Dataset = MISSING
+    model: Model = field(default_factory=Model)
+    engine: Any = MISSING
+    task: Any = MISSING
+    output: Output = field(default_factory=Output)
+    cluster: Cluster = field(default_factory=Cluster)
+    run: Run = field(default_factory=Run)
+    errors: ErrorBudget = field(default_factory=ErrorBudget)
+    decode: Decode = field(default_factory=Decode)
+    batch_size: int | str = "auto"
+    """Images that the engine gets at a time."""
+    verbose: bool = False
+    """Show what Ray logs, and the traceback of an unexpected error."""
+
+
+def register() -> None:
+    """Tells Hydra the schemas that the files under conf/ start from."""
+    store = ConfigStore.instance()
+    store.store("job_schema", Job)
+    for group, name, schema in _SCHEMAS:
+        store.store(f"{name}_schema", schema, group=group)
+
+
+def to_job(config: DictConfig) -> Job:
+    """Our own objects from a composed config.
+
+    Raises:
+        OmegaConfBaseException: a mandatory value is missing; `jobs.command` tells the user.
+    """
+    job = OmegaConf.to_object(config)
+    assert isinstance(job, Job)
+    return job
+
+
+def to_yaml(job: Job) -> str:
+    """The job as YAML that composes to itself, with every value of storage options hidden but the harmless ones."""
+    config = OmegaConf.structured(job)
+    for node in (config.dataset, config.model, config.output):
+        for key in node.storage_options:
+            if key not in _PUBLIC_OPTIONS:
+                node.storage_options[key] = "***"
+    return OmegaConf.to_yaml(config)
+
+
+_SCHEMAS: tuple[tuple[str, str, type], ...] = (
+    ("dataset", "images", ImagesDataset),
+    ("dataset", "manifest", ManifestDataset),
+    ("dataset", "parquet", ParquetDataset),
+    ("dataset", "webdataset", WebDataset),
+    ("dataset", "sample", SampleDataset),
+    ("model", "model", Model),
+    ("engine", "torch", TorchEngineConfig),
+    ("engine", "onnxruntime", OnnxEngineConfig),
+    ("task", "classify", Classify),
+    ("task", "embed", Embed),
+    ("task", "raw", Raw),
+    ("output", "output", Output),
+    ("cluster", "cluster", Cluster),
+)
+_PUBLIC_OPTIONS = frozenset({"endpoint", "region", "allow_http", "skip_signature", "virtual_hosted_style_request"})
+
+register()

@@ -1,0 +1,88 @@
+"""What Hydra and OmegaConf say of a wrong config, in the words of a `JobError`: key, value and cure. Runs on the
+driver, on the way out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from difflib import get_close_matches
+from typing import Any
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+    ValidationError,
+)
+
+from actors.errors import JobError
+
+
+def explain(error: HydraException | OmegaConfBaseException) -> JobError:
+    """The same error for a user: the first thing that went wrong, and how to put it right."""
+    if isinstance(error, MissingConfigException):
+        return _unknown_choice(str(error))
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, MissingMandatoryValue):
+        return _missing(cause)
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        return _unknown_key(cause, _override(str(error), cause.full_key))
+    if isinstance(cause, ValidationError):
+        return _wrong_value(cause, _override(str(error), cause.full_key))
+    return _other(str(error))
+
+
+_PLUS = "a dataset is chosen with a plus sign: +dataset=NAME, such as +dataset=sample"
+
+
+def _missing(error: MissingMandatoryValue) -> JobError:
+    key = error.full_key or ""
+    cure = _PLUS if key == "dataset" else f"add {key}=VALUE to the command; --help shows every key"
+    return JobError(f"{key}: not given", cure=cure)
+
+
+def _unknown_choice(message: str) -> JobError:
+    choice = re.search(r"Could not find '([^']*)'", message)
+    group, _, name = (choice.group(1) if choice else "").rpartition("/")
+    listed = message.partition("Available options in")[2].partition("Config search path")[0].splitlines()[1:]
+    options = sorted(line.strip() for line in listed if line.strip() and not line.strip().endswith("_schema"))
+    return JobError(f"{group}={name}: there is no such choice", cure=f"choose one of {', '.join(options)}")
+
+
+def _unknown_key(error: OmegaConfBaseException, override: str) -> JobError:
+    if isinstance(error.object_type, type) and issubclass(error.object_type, dict):
+        return JobError(f"{override}: a new entry", cure=f"put a plus sign before it: +{override}")
+    names = [field.name for field in dataclasses.fields(error.object_type)] if _is_schema(error.object_type) else []
+    parent, _, key = (error.full_key or "").rpartition(".")
+    close = get_close_matches(key, names, n=1)
+    prefix = f"{parent}." if parent else ""
+    cure = f"did you mean {prefix}{close[0]}? " if close else ""
+    return JobError(f"{override}: there is no such key", cure=f"{cure}{parent or 'The job'} has {', '.join(names)}")
+
+
+def _wrong_value(error: OmegaConfBaseException, override: str) -> JobError:
+    said = str(error).splitlines()[0]
+    return JobError(f"{override}: {said[:1].lower()}{said[1:]}", cure=f"give {error.full_key} a value of that type")
+
+
+def _other(message: str) -> JobError:
+    lines = [line.strip() for line in message.splitlines() if line.strip() and "hydra.cc" not in line]
+    if "No match in the defaults list" in message or "To append to your default list" in message:
+        return JobError(lines[0], cure=_PLUS if "'dataset'" in lines[0] else lines[-1])
+    return JobError("; ".join(lines[:3]), cure="write overrides as key=value; quote a value that holds , = [ ] { } or spaces")
+
+
+def _override(message: str, full_key: str | None) -> str:
+    """The override as the user wrote it, where Hydra quotes it; else the key."""
+    for pattern in (r"To append to your config use \+(.+)", r"Error merging override (.+)"):
+        found = re.search(pattern, message)
+        if found:
+            return found.group(1).strip().lstrip("+")
+    return full_key or ""
+
+
+def _is_schema(object_type: Any) -> bool:
+    return isinstance(object_type, type) and dataclasses.is_dataclass(object_type)

@@ -1,0 +1,108 @@
+"""How many actors, CPUs and images at a time: the plan of a run, from the job and the cluster. Pure arithmetic on
+the driver.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from actors.engines.base import Device
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.cluster import Resources
+    from jobs.config import Job
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the pipeline is built from."""
+
+    workers: int
+    """Predictor actors."""
+    worker_cpus: float
+    worker_gpus: int
+    read_cpus: float
+    """CPUs that one read task reserves."""
+    batch_size: int
+    rows_per_part: int
+    block_bytes: int
+    """Pixels of one batch."""
+
+    @property
+    def threads(self) -> int:
+        """Threads of an engine on the CPU."""
+        return max(1, math.floor(self.worker_cpus))
+
+
+def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field]) -> Plan:
+    """The plan of ``job`` on a cluster that has ``resources``; ``fields`` are the task's columns.
+
+    CPUs are always left for read tasks: a pool of actors that holds every CPU would wait for ever for its input.
+
+    Raises:
+        JobError: the job asks for what the cluster does not have.
+    """
+    workers, gpus = _workers(job, resources)
+    reserve = min(1.0, resources.cpus / 2)
+    share = min(job.cluster.cpus_per_worker, (resources.cpus - reserve) / workers)
+    height, width = job.model.preprocess.size
+    image_bytes = height * width * 3
+    batch_size = _number(job.batch_size, "batch_size", _auto_batch_size(image_bytes, on_gpu=bool(gpus)))
+    return Plan(
+        workers=workers,
+        worker_cpus=float(math.floor(share)) if share >= 1 else math.floor(share * 100) / 100,
+        worker_gpus=gpus,
+        read_cpus=reserve,
+        batch_size=batch_size,
+        rows_per_part=_number(job.output.rows_per_part, "output.rows_per_part", _auto_rows_per_part(fields)),
+        block_bytes=batch_size * image_bytes,
+    )
+
+
+def _workers(job: Job, resources: Resources) -> tuple[int, int]:
+    """Number of actors, and GPUs of each."""
+    device = job.engine.device
+    if device is Device.cuda and not resources.gpus:
+        raise JobError(
+            "engine.device=cuda: the cluster has no GPU",
+            cure="join one that has with cluster.address, or choose engine.device=auto",
+        )
+    if resources.gpus >= 1 and device is not Device.cpu:
+        return _number(job.cluster.workers, "cluster.workers", int(resources.gpus)), 1
+    spare = max(1, int(resources.cpus) // 4)
+    auto = max(1, int((resources.cpus - spare) // max(job.cluster.cpus_per_worker, 1)))
+    return _number(job.cluster.workers, "cluster.workers", auto), 0
+
+
+def _number(value: int | str, key: str, auto: int) -> int:
+    if value == "auto":
+        return auto
+    if isinstance(value, int) and value >= 1:
+        return value
+    raise JobError(f"{key}={value}: must be auto or a number from 1", cure=f"leave it away, or try {key}={auto}")
+
+
+def _auto_batch_size(image_bytes: int, *, on_gpu: bool) -> int:
+    """32 images of 224 by 224 pixels on CPU, 128 on GPU; as many bytes of other sizes, from 8 to 512 images."""
+    wanted = (128 if on_gpu else 32) * 224 * 224 * 3
+    return min(512, max(8, wanted // image_bytes))
+
+
+def _auto_rows_per_part(fields: Sequence[pa.Field]) -> int:
+    row_bytes = 256 + sum(_bytes(field.type) for field in fields)
+    return min(16_384, max(1, 64_000_000 // row_bytes))
+
+
+def _bytes(arrow_type: pa.DataType) -> int:
+    if isinstance(arrow_type, pa.BaseExtensionType):
+        return _bytes(arrow_type.storage_type)
+    if pa.types.is_fixed_size_list(arrow_type):
+        return int(arrow_type.list_size) * _bytes(arrow_type.value_type)
+    return arrow_type.bit_width // 8 if pa.types.is_primitive(arrow_type) else 32

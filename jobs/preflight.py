@@ -1,0 +1,113 @@
+"""The checks that end a wrong job within seconds, on the driver, before any actor starts: the whole recipe is built
+and run on one blank image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from actors.columns import ERROR_FIELDS, IMAGE_ID, TARGET, URI
+from actors.engines.base import Device, OnnxEngineConfig, Precision, Provider
+from actors.errors import JobError
+from actors.models import weights_digest
+from actors.predictor import Predictor
+from jobs.config import to_yaml
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from actors.engines.base import EngineConfig
+    from jobs.config import Job
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What is known of a job that can run."""
+
+    fingerprint: str
+    """Names the model's partition of the output."""
+    fields: list[pa.Field]
+    """The task's columns."""
+    provenance: dict[str, str]
+    """What every part and the manifest say of their origin: fingerprint, digest of the config, versions."""
+
+
+def preflight(job: Job) -> Preflight:
+    """Checks dataset, model, engine, task and columns together.
+
+    Raises:
+        JobError: the first thing that is wrong.
+    """
+    job.dataset.check()
+    job.model.check()
+    predictor = Predictor(job.model, engine=_on_driver(job.engine), task=job.task, limits=job.decode)
+    _check_columns(job, predictor.fields)
+    fingerprint = _fingerprint(job, predictor)
+    return Preflight(
+        fingerprint=fingerprint,
+        fields=predictor.fields,
+        provenance={
+            "fingerprint": fingerprint,
+            "config_digest": hashlib.sha256(to_yaml(job).encode()).hexdigest(),
+            **{f"version_{name}": installed for name in _LIBRARIES if (installed := _version(name))},
+            "version_python": platform.python_version(),
+        },
+    )
+
+
+def _on_driver(engine: EngineConfig) -> EngineConfig:
+    """The same engine on the CPU: the driver's machine need not have what the workers have."""
+    if isinstance(engine, OnnxEngineConfig):
+        return replace(engine, device=Device.cpu, provider=Provider.cpu)
+    return replace(engine, device=Device.cpu)
+
+
+def _check_columns(job: Job, fields: list[pa.Field]) -> None:
+    names = [field.name for field in fields]
+    taken = {IMAGE_ID, URI, TARGET, *(field.name for field in ERROR_FIELDS)}
+    for name in names:
+        if name in taken or name.startswith("_"):
+            raise JobError(f"task={job.task.name}: the model's output {name} has a reserved name", cure="rename that output")
+    for name in job.dataset.keep_columns:
+        if name in names:
+            raise JobError(
+                f"dataset.keep_columns={name}: the task gives a column of that name",
+                cure="rename the column in the dataset, or do not keep it",
+            )
+
+
+def _fingerprint(job: Job, predictor: Predictor) -> str:
+    """Digest of all that decides the content of a row, beside the image: weights, architecture, pre-processing,
+    labels, task and precision. It starts with a letter, so that no reader takes the partition for a number.
+    """
+    content = {
+        "weights": weights_digest(job.model),
+        "architecture": job.model.architecture,
+        "kwargs": job.model.kwargs,
+        "preprocess": asdict(job.model.preprocess),
+        "labels": predictor.labels,
+        "task": asdict(job.task),
+        "precision": Precision.fp32.value if job.engine.precision is Precision.auto else job.engine.precision.value,
+    }
+    text = json.dumps(content, sort_keys=True, default=_plain)
+    return f"m{hashlib.sha256(text.encode()).hexdigest()[:15]}"
+
+
+_LIBRARIES = ("shardlens", "ray", "torch", "onnxruntime-gpu", "onnxruntime", "pyarrow", "pillow", "simplejpeg", "numpy")
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else str(value)

@@ -1,0 +1,106 @@
+"""What a person, and a machine, is told at the end of a run: the table and report.json. Runs on the driver."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.run_paths import RunPaths
+    from actors.summaries import Summary
+    from jobs.command import ExitStatus
+    from jobs.planner import Plan
+
+
+class Clock:
+    """Seconds of each phase of a job, from one lap to the next."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.monotonic()
+
+    def lap(self, phase: str) -> None:
+        """Ends ``phase``."""
+        now = time.monotonic()
+        self.seconds[phase] = round(now - self._since, 3)
+        self._since = now
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a run.
+
+    Args:
+        paths: where it lies.
+        status: how it ended.
+        summary: counts, and seconds of stages summed over workers.
+        plan: what was run; None when there was nothing to run.
+        engine: what executed the model, as the actors said.
+        elapsed_s: seconds of each phase by the clock: check, list, start, run, stop, commit.
+    """
+
+    paths: RunPaths
+    status: ExitStatus
+    summary: Summary
+    plan: Plan | None
+    engine: Mapping[str, str]
+    elapsed_s: Mapping[str, float]
+
+    @property
+    def images_per_s(self) -> float:
+        """Images over the seconds of the pipeline, start of its actors included."""
+        seconds = self.elapsed_s.get("run", 0.0)
+        return self.summary.num_images / seconds if seconds else 0.0
+
+    @property
+    def accuracy_ratio(self) -> float | None:
+        """Right predictions over images with a known label; None when there are none."""
+        return self.summary.num_correct / self.summary.num_labelled if self.summary.num_labelled else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of report.json."""
+        return {
+            "run_id": self.paths.run_id,
+            "fingerprint": self.paths.fingerprint,
+            "status": self.status.name.lower(),
+            "rows": self.paths.rows,
+            "errors": self.paths.errors,
+            "num_listed": self.summary.num_images,
+            **asdict(self.summary),
+            "accuracy_ratio": self.accuracy_ratio,
+            "images_per_s": self.images_per_s,
+            "elapsed_s": {**self.elapsed_s, "total": sum(self.elapsed_s.values())},
+            "plan": asdict(self.plan) if self.plan else None,
+            "engine": dict(self.engine),
+        }
+
+    def show(self) -> None:
+        """The table, on standard output."""
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for name, value in self._lines():
+            table.add_row(name, value)
+        Console(soft_wrap=True).print(table)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        summary, elapsed = self.summary, self.elapsed_s
+        lines = [
+            ("status", self.status.name.lower()),
+            ("images", f"{summary.num_images:,} listed = {summary.num_ok:,} ok + {summary.num_errors:,} errors"),
+            ("speed", f"{self.images_per_s:,.1f} images/s over {elapsed.get('run', 0):.1f} s"),
+            ("phases", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in elapsed.items())),
+            ("in workers", f"read {summary.read_s:.1f} s, decode {summary.decode_s:.1f} s, predict {summary.predict_s:.1f} s"),
+        ]
+        if self.accuracy_ratio is not None:
+            right = f"{summary.num_correct:,} of {summary.num_labelled:,} labelled images"
+            lines.append(("accuracy", f"{self.accuracy_ratio:.2%} ({right})"))
+        if summary.error_kinds:
+            lines.append(("errors", ", ".join(f"{kind} {number:,}" for kind, number in summary.error_kinds.items())))
+            lines.append(("", self.paths.errors))
+        lines.append(("rows", self.paths.rows))
+        return lines

@@ -1,0 +1,62 @@
+"""Opening a run: its name, its folder, its fixed inventory. Runs on the driver before the cluster is needed."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from actors.errors import JobError
+from actors.run_paths import RunPaths
+from actors.storage import absolute
+from jobs.config import to_yaml
+from jobs.inventory import write_inventory
+
+if TYPE_CHECKING:
+    from actors.shards import Shards
+    from actors.storage import Storage
+    from jobs.config import Job
+
+
+def run_paths(job: Job, fingerprint: str) -> RunPaths:
+    """Where the run of ``job`` lies. Without `run.id` the name is made from the time, and sorts by it.
+
+    Raises:
+        JobError: `run.id` cannot be the name of a folder.
+    """
+    run_id = job.run.id
+    if run_id is None:
+        run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
+        raise JobError(
+            f"run.id={run_id}: not a name for a folder",
+            cure="use letters, digits, dots, dashes and underscores, at most 100, a letter or digit first",
+        )
+    return RunPaths(absolute(job.output.path), fingerprint, run_id)
+
+
+def open_run(job: Job, paths: RunPaths, storage: Storage) -> Shards | None:
+    """Lists the dataset into the run's inventory; None where the run has ended already.
+
+    Raises:
+        JobError: a run of that id began before and did not end, or the dataset cannot be listed.
+    """
+    if storage.kind(paths.success):
+        return None
+    if storage.kind(paths.run):
+        raise JobError(
+            f"run.id={paths.run_id}: a run of that name began in {paths.root} and did not end",
+            cure="choose another run.id, or remove that run's folders",
+        )
+    if job.run.shard_size < 1:
+        raise JobError(f"run.shard_size={job.run.shard_size}: must be at least 1", cure="leave it away, or try 512")
+    storage.write(paths.config, to_yaml(job).encode())
+    return write_inventory(
+        job.dataset.entries(),
+        storage=storage,
+        folder=paths.inventory,
+        shard_size=job.run.shard_size,
+        layout=job.dataset.layout,
+        image_column=getattr(job.dataset, "image_column", None),
+    )

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+
+from actors.columns import ROW, SHARD
+from actors.receipts import FOOTER_KEY, Receipt, count, row_ranges
+from actors.summaries import Summary
+
+
+def test_ranges_are_ascending_and_as_few_as_can_be() -> None:
+    table = pa.table({SHARD: [2, 0, 0, 0, 2, 0], ROW: [7, 3, 1, 2, 9, 5]})
+    ranges = row_ranges(table)
+    assert ranges == {0: [(1, 4), (5, 6)], 2: [(7, 8), (9, 10)]}
+    assert count(ranges) == 6
+
+
+def test_no_rows_give_no_ranges() -> None:
+    table = pa.table({SHARD: pa.array([], pa.int32()), ROW: pa.array([], pa.int32())})
+    assert row_ranges(table) == {}
+
+
+def test_a_receipt_comes_back_from_json_that_anyone_can_read() -> None:
+    receipt = Receipt("part-1", {3: [(0, 5)]}, {3: [(5, 6)]}, Summary(num_ok=5, num_errors=1, error_kinds={"a/b": 1}))
+    footer = receipt.to_footer()
+    assert json.loads(footer)["ok"] == {"3": [[0, 5]]}
+    assert Receipt.from_footer({FOOTER_KEY: footer}) == receipt
+
+
+def test_a_file_without_a_receipt_is_told_apart() -> None:
+    assert Receipt.from_footer(None) is None
+    assert Receipt.from_footer({b"other": b"1"}) is None

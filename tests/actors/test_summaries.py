@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pyarrow as pa
+
+from actors.columns import DECODE_S, ERROR, PREDICT_S, READ_S, STAGE, TARGET
+from actors.summaries import Summary, total
+
+BLOCK = pa.table(
+    {
+        TARGET: ["cat", "1", None, "dog", "cat"],
+        STAGE: [None, None, None, None, "decode"],
+        ERROR: [None, None, None, None, "truncated"],
+        READ_S: [0.5, 0.5, 0.0, 0.0, 0.0],
+        DECODE_S: [1.0, 0.0, 0.0, 0.0, 0.0],
+        PREDICT_S: [0.0, 2.0, 0.0, 0.0, 0.0],
+        "label_id": pa.array([0, 1, 1, 0, None], pa.int32()),
+        "label": ["cat", "dog", "dog", "cat", None],
+    }
+)
+
+
+def test_counts_of_a_block() -> None:
+    assert Summary.of(BLOCK) == Summary(
+        num_ok=4,
+        num_errors=1,
+        num_labelled=3,
+        num_correct=2,  # by label, and by number; "dog" was taken for a cat
+        read_s=1.0,
+        decode_s=1.0,
+        predict_s=2.0,
+        error_kinds={"decode/truncated": 1},
+    )
+
+
+def test_the_sum_of_the_parts_is_the_whole() -> None:
+    assert total([Summary.of(BLOCK.slice(0, 2)), Summary.of(BLOCK.slice(2))]) == Summary.of(BLOCK)
+    assert total([]) == Summary()
+
+
+def test_without_targets_or_labels_nothing_is_judged() -> None:
+    assert Summary.of(BLOCK.drop_columns([TARGET])).num_labelled == 0
+    assert Summary.of(BLOCK.drop_columns(["label", "label_id"])).num_labelled == 0
