@@ -97,8 +97,10 @@ class Predictor:
         storage = Storage(self.model.storage_options)
         paths = [str(image) if isinstance(image, str | Path) else None for image in images]
         loaded = [
-            image if path is None else read_image(path, storage=storage, max_bytes=self.limits.max_bytes)
-            for image, path in zip(images, paths, strict=True)
+            read_image(str(image), storage=storage, max_bytes=self.limits.max_bytes)
+            if isinstance(image, str | Path)
+            else image
+            for image in images
         ]
         columns = pixel_columns(loaded, self.limits, self.model.preprocess)
         block = self.predict_block(pa.table({URI: pa.array(paths, pa.string()), **columns}))

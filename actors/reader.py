@@ -55,7 +55,7 @@ class ShardSource(Datasource):
     """Ray Data's view of an inventory: one read task a shard."""
 
     def __init__(self, plan: ReadPlan, num_shards: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._plan = plan
         self._num_shards = num_shards
 

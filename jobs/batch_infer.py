@@ -7,19 +7,13 @@ import logging
 from typing import TYPE_CHECKING
 
 import hydra
-import ray
 
-from actors.reader import ReadPlan
-from actors.sink import SinkPlan
 from actors.storage import Storage
-from jobs.cluster import connect
+from jobs.cluster import listen_on_loopback
 from jobs.command import ExitStatus, catch_signals, end_with, run_verb
 from jobs.commit import collect, publish
-from jobs.config import Job, to_job, to_yaml
-from jobs.pipeline import Recipe, run_pipeline
-from jobs.planner import Plan, make_plan
+from jobs.config import Job, to_job
 from jobs.preflight import preflight
-from jobs.progress import show_progress
 from jobs.report import Clock, Report
 from jobs.runs import open_run, run_paths
 
@@ -29,6 +23,7 @@ if TYPE_CHECKING:
     from actors.run_paths import RunPaths
     from actors.shards import Shards
     from actors.summaries import Summary
+    from jobs.execution import Execution
     from jobs.preflight import Preflight
 
 LOG = logging.getLogger("shardlens")
@@ -58,44 +53,24 @@ def batch_infer(job: Job) -> ExitStatus:
         return _end(ExitStatus.DONE, paths)
     clock.lap("list")
     LOG.info("run %s: %s images in %s shards", paths.run_id, f"{shards.num_rows:,}", f"{shards.num_shards:,}")
-    plan, engine = _predict(job, checked, paths, shards, clock) if shards.num_shards else (None, {})
-    outcome = collect(paths, storage, shards.sizes)
+    execution = _execute(job, checked, paths, shards, clock) if shards.num_shards else None
+    outcome = collect(paths, storage, shards.sizes.tolist())
     status = _judge(job, outcome.summary)
     if status is ExitStatus.DONE:
         publish(outcome, paths, storage, checked.provenance)
     clock.lap("commit")
-    report = Report(paths, status, outcome.summary, plan=plan, engine=engine, elapsed_s=clock.seconds)
+    report = Report(paths, status, outcome.summary, execution, clock.seconds)
     storage.write(paths.report, json.dumps(report.to_json(), indent=1).encode())
     report.show()
     return _end(status, paths)
 
 
-def _predict(
-    job: Job, checked: Preflight, paths: RunPaths, shards: Shards, clock: Clock
-) -> tuple[Plan, dict[str, str]]:
-    """Runs the pipeline on the cluster; gives the plan, and what the actors said of their engine."""
-    with connect(job.cluster, verbose=job.verbose) as resources:
-        catch_signals()  # Ray has put its own handler in place of ours
-        plan = make_plan(job, resources, checked.fields)
-        clock.lap("start")
-        LOG.info("%s", plan)
-        read = ReadPlan(
-            shards.without_sizes(), Storage(job.dataset.storage_options), job.decode, job.model.preprocess, plan.batch_size
-        )
-        sink = SinkPlan(paths, Storage(job.output.storage_options), checked.provenance, plan.rows_per_part)
-        with show_progress(shards.num_rows) as tally:
-            run_pipeline(
-                read,
-                Recipe(job.model, job.engine, job.task),
-                sink,
-                num_shards=shards.num_shards,
-                plan=plan,
-                tally=tally,
-            )
-            engine = ray.get(tally.engine.remote())
-        clock.lap("run")
-    clock.lap("stop")
-    return plan, engine
+def _execute(job: Job, checked: Preflight, paths: RunPaths, shards: Shards, clock: Clock) -> Execution:
+    if job.cluster.address is None:
+        listen_on_loopback()
+    from jobs.execution import execute  # noqa: PLC0415  brings Ray in, which a wrong job should not wait for
+
+    return execute(job, checked, paths, shards, clock)
 
 
 def _judge(job: Job, summary: Summary) -> ExitStatus:

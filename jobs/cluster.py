@@ -6,9 +6,7 @@ import logging
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-import ray
+from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
 
@@ -38,6 +36,15 @@ class Resources:
     gpus: float
 
 
+def listen_on_loopback() -> None:
+    """Keeps every port of a Ray that is started here on 127.0.0.1. To be called before Ray is imported.
+
+    By default Ray on Linux listens on all interfaces, metrics without a token included; this is the switch by which
+    it stays on loopback on macOS and Windows (`ENABLE_RAY_CLUSTER` in its `ray_constants.py`).
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+
+
 @contextmanager
 def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
     """Ray, from here to the end of the block.
@@ -45,9 +52,12 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
     Raises:
         JobError: no cluster answers at ``cluster.address``.
     """
+    import ray  # noqa: PLC0415  must come after `listen_on_loopback`
+
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns about its own future default
-    started_here = cluster.address is None
-    local = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes} if started_here else {}
+    local: dict[str, Any] = {}
+    if cluster.address is None:
+        local = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
     try:
         ray.init(
             address=cluster.address or "local",
@@ -64,7 +74,7 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
         logging.getLogger("ray").setLevel(logging.ERROR)
         logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
-        total = ray.cluster_resources()
+        total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         yield Resources(total.get("CPU", 0.0), total.get("GPU", 0.0))
     finally:
         ray.shutdown()

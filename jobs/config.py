@@ -5,7 +5,8 @@ to ours. Runs on the driver; no other module knows OmegaConf.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from importlib.resources import files
+from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -17,11 +18,10 @@ from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from jobs.cluster import Cluster
-from jobs.datasets.base import Dataset
+from jobs.datasets.base import Dataset  # noqa: TC001  OmegaConf evaluates the annotations of a config
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
-from jobs.datasets.sample import SampleDataset
 from jobs.datasets.webdataset import WebDataset
 
 
@@ -79,7 +79,10 @@ class Job:
 
 
 def register() -> None:
-    """Tells Hydra the schemas that the files under conf/ start from."""
+    """Tells Hydra the schemas that the files under conf/ start from, and ``${package:actors.sample/file}``, which
+    is the path of a file that comes with a package.
+    """
+    OmegaConf.register_new_resolver("package", _packaged, replace=True)
     store = ConfigStore.instance()
     store.store("job_schema", Job)
     for group, name, schema in _SCHEMAS:
@@ -93,8 +96,7 @@ def to_job(config: DictConfig) -> Job:
         OmegaConfBaseException: a mandatory value is missing; `jobs.command` tells the user.
     """
     job = OmegaConf.to_object(config)
-    assert isinstance(job, Job)
-    return job
+    return cast("Job", job)
 
 
 def to_yaml(job: Job) -> str:
@@ -107,12 +109,16 @@ def to_yaml(job: Job) -> str:
     return OmegaConf.to_yaml(config)
 
 
+def _packaged(place: str) -> str:
+    package, _, name = place.partition("/")
+    return str(files(package) / name)
+
+
 _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("dataset", "images", ImagesDataset),
     ("dataset", "manifest", ManifestDataset),
     ("dataset", "parquet", ParquetDataset),
     ("dataset", "webdataset", WebDataset),
-    ("dataset", "sample", SampleDataset),
     ("model", "model", Model),
     ("engine", "torch", TorchEngineConfig),
     ("engine", "onnxruntime", OnnxEngineConfig),

@@ -55,7 +55,7 @@ def _unknown_choice(message: str) -> JobError:
 def _unknown_key(error: OmegaConfBaseException, override: str) -> JobError:
     if isinstance(error.object_type, type) and issubclass(error.object_type, dict):
         return JobError(f"{override}: a new entry", cure=f"put a plus sign before it: +{override}")
-    names = [field.name for field in dataclasses.fields(error.object_type)] if _is_schema(error.object_type) else []
+    names = _field_names(error.object_type)
     parent, _, key = (error.full_key or "").rpartition(".")
     close = get_close_matches(key, names, n=1)
     prefix = f"{parent}." if parent else ""
@@ -72,7 +72,9 @@ def _other(message: str) -> JobError:
     lines = [line.strip() for line in message.splitlines() if line.strip() and "hydra.cc" not in line]
     if "No match in the defaults list" in message or "To append to your default list" in message:
         return JobError(lines[0], cure=_PLUS if "'dataset'" in lines[0] else lines[-1])
-    return JobError("; ".join(lines[:3]), cure="write overrides as key=value; quote a value that holds , = [ ] { } or spaces")
+    return JobError(
+        "; ".join(lines[:3]), cure="write overrides as key=value; quote a value that holds , = [ ] { } or spaces"
+    )
 
 
 def _override(message: str, full_key: str | None) -> str:
@@ -84,5 +86,5 @@ def _override(message: str, full_key: str | None) -> str:
     return full_key or ""
 
 
-def _is_schema(object_type: Any) -> bool:
-    return isinstance(object_type, type) and dataclasses.is_dataclass(object_type)
+def _field_names(object_type: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(object_type)] if dataclasses.is_dataclass(object_type) else []

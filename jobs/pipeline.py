@@ -16,7 +16,6 @@ from actors.sink import PartSink, SinkPlan
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from ray.actor import ActorHandle
 
     from actors.engines.base import EngineConfig
     from actors.models import Model
@@ -33,16 +32,12 @@ class Recipe:
     task: Task
 
 
-def run_pipeline(
-    read: ReadPlan, recipe: Recipe, sink: SinkPlan, *, num_shards: int, plan: Plan, tally: ActorHandle
-) -> None:
+def run_pipeline(read: ReadPlan, recipe: Recipe, sink: SinkPlan, *, num_shards: int, plan: Plan, tally: Any) -> None:
     """Predicts every row of the inventory and writes the parts. Returns when the last part is written."""
     _configure(plan)
     engine = replace(recipe.engine, threads=recipe.engine.threads or plan.threads)
     (
-        ray.data.read_datasource(
-            ShardSource(read, num_shards), num_cpus=plan.read_cpus, override_num_blocks=num_shards
-        )
+        ray.data.read_datasource(ShardSource(read, num_shards), num_cpus=plan.read_cpus, override_num_blocks=num_shards)
         .map_batches(
             PredictActor,
             fn_constructor_args=(replace(recipe, engine=engine), tally),
@@ -59,7 +54,7 @@ def run_pipeline(
 class PredictActor:
     """Holds one predictor for the life of an actor, and tells the tally of each batch."""
 
-    def __init__(self, recipe: Recipe, tally: ActorHandle) -> None:
+    def __init__(self, recipe: Recipe, tally: Any) -> None:
         self._predictor = Predictor(recipe.model, engine=recipe.engine, task=recipe.task)
         self._tally = tally
         tally.started.remote(describe(self._predictor.engine))
@@ -81,5 +76,3 @@ def _configure(plan: Plan) -> None:
     # A read task gives its blocks as they stand, one batch each: Ray Data cuts where a block is half as large again
     # as this target, and gathers what is smaller.
     context.target_max_block_size = max(1, int(plan.block_bytes * 0.8))
-
-

@@ -57,7 +57,9 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field]) -> Pla
     batch_size = _number(job.batch_size, "batch_size", _auto_batch_size(image_bytes, on_gpu=bool(gpus)))
     return Plan(
         workers=workers,
-        worker_cpus=float(math.floor(share)) if share >= 1 else math.floor(share * 100) / 100,
+        worker_cpus=float(math.floor(share))
+        if share >= 1
+        else math.floor(share * 10_000) / 10_000,  # Ray counts in such steps
         worker_gpus=gpus,
         read_cpus=reserve,
         batch_size=batch_size,

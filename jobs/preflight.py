@@ -45,7 +45,9 @@ def preflight(job: Job) -> Preflight:
         JobError: the first thing that is wrong.
     """
     job.dataset.check()
+    job.decode.check()
     job.model.check()
+    job.engine.check(job.model)
     predictor = Predictor(job.model, engine=_on_driver(job.engine), task=job.task, limits=job.decode)
     _check_columns(job, predictor.fields)
     fingerprint = _fingerprint(job, predictor)
@@ -73,8 +75,10 @@ def _check_columns(job: Job, fields: list[pa.Field]) -> None:
     taken = {IMAGE_ID, URI, TARGET, *(field.name for field in ERROR_FIELDS)}
     for name in names:
         if name in taken or name.startswith("_"):
-            raise JobError(f"task={job.task.name}: the model's output {name} has a reserved name", cure="rename that output")
-    for name in job.dataset.keep_columns:
+            raise JobError(
+                f"task={job.task.name}: the model's output {name} has a reserved name", cure="rename that output"
+            )
+    for name in job.dataset.kept_columns():
         if name in names:
             raise JobError(
                 f"dataset.keep_columns={name}: the task gives a column of that name",

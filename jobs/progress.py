@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import RayError
@@ -20,12 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ray.actor import ActorHandle
-
 LOG = logging.getLogger("shardlens")
 
 
-@ray.remote(num_cpus=0)
 class Tally:
     """Counts images as they are predicted. For show: what counts in the end is read from the parts."""
 
@@ -71,9 +68,9 @@ class Moment:
 
 
 @contextmanager
-def show_progress(total: int, *, log_every_s: float = 5.0) -> Iterator[ActorHandle]:
+def show_progress(total: int, *, log_every_s: float = 5.0) -> Iterator[Any]:
     """Shows how far the run is until the end of the block; gives the actor that predictors report to."""
-    tally = Tally.remote()
+    tally: Any = ray.remote(num_cpus=0)(Tally).remote()
     stop = threading.Event()
     show = _show_live if sys.stderr.isatty() else _show_lines
     thread = threading.Thread(target=show, args=(tally, total, stop, log_every_s), daemon=True)
@@ -85,7 +82,7 @@ def show_progress(total: int, *, log_every_s: float = 5.0) -> Iterator[ActorHand
         thread.join(timeout=5)
 
 
-def _moments(tally: ActorHandle, total: int, stop: threading.Event, every_s: float) -> Iterator[Moment]:
+def _moments(tally: Any, total: int, stop: threading.Event, every_s: float) -> Iterator[Moment]:
     """The state every ``every_s`` seconds, counted from the first image on, until the end."""
     first_at: float | None = None
     while not stop.wait(every_s):
@@ -100,12 +97,12 @@ def _moments(tally: ActorHandle, total: int, stop: threading.Event, every_s: flo
         yield Moment(num_done, num_errors, total, now - first_at if first_at is not None else 0.0)
 
 
-def _show_lines(tally: ActorHandle, total: int, stop: threading.Event, every_s: float) -> None:
+def _show_lines(tally: Any, total: int, stop: threading.Event, every_s: float) -> None:
     for moment in _moments(tally, total, stop, every_s):
         LOG.info("%s", moment)
 
 
-def _show_live(tally: ActorHandle, total: int, stop: threading.Event, every_s: float) -> None:  # noqa: ARG001
+def _show_live(tally: Any, total: int, stop: threading.Event, every_s: float) -> None:  # noqa: ARG001
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -115,9 +112,7 @@ def _show_live(tally: ActorHandle, total: int, stop: threading.Event, every_s: f
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=total, rate=0.0, errors=0)
         for moment in _moments(tally, total, stop, _LIVE_S):
-            progress.update(
-                task, completed=moment.num_done, rate=moment.images_per_s, errors=moment.num_errors
-            )
+            progress.update(task, completed=moment.num_done, rate=moment.images_per_s, errors=moment.num_errors)
 
 
 _LIVE_S = 0.5

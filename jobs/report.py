@@ -6,16 +6,13 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.run_paths import RunPaths
     from actors.summaries import Summary
     from jobs.command import ExitStatus
-    from jobs.planner import Plan
+    from jobs.execution import Execution
 
 
 class Clock:
@@ -40,16 +37,14 @@ class Report:
         paths: where it lies.
         status: how it ended.
         summary: counts, and seconds of stages summed over workers.
-        plan: what was run; None when there was nothing to run.
-        engine: what executed the model, as the actors said.
+        execution: what was run; None when there was nothing to run.
         elapsed_s: seconds of each phase by the clock: check, list, start, run, stop, commit.
     """
 
     paths: RunPaths
     status: ExitStatus
     summary: Summary
-    plan: Plan | None
-    engine: Mapping[str, str]
+    execution: Execution | None
     elapsed_s: Mapping[str, float]
 
     @property
@@ -76,16 +71,13 @@ class Report:
             "accuracy_ratio": self.accuracy_ratio,
             "images_per_s": self.images_per_s,
             "elapsed_s": {**self.elapsed_s, "total": sum(self.elapsed_s.values())},
-            "plan": asdict(self.plan) if self.plan else None,
-            "engine": dict(self.engine),
+            "execution": asdict(self.execution) if self.execution else None,
         }
 
     def show(self) -> None:
         """The table, on standard output."""
-        table = Table(show_header=False, box=None, pad_edge=False)
         for name, value in self._lines():
-            table.add_row(name, value)
-        Console(soft_wrap=True).print(table)
+            print(f"{name:<11}{value}")  # noqa: T201  the figures that the command was run for
 
     def _lines(self) -> list[tuple[str, str]]:
         summary, elapsed = self.summary, self.elapsed_s
@@ -94,7 +86,10 @@ class Report:
             ("images", f"{summary.num_images:,} listed = {summary.num_ok:,} ok + {summary.num_errors:,} errors"),
             ("speed", f"{self.images_per_s:,.1f} images/s over {elapsed.get('run', 0):.1f} s"),
             ("phases", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in elapsed.items())),
-            ("in workers", f"read {summary.read_s:.1f} s, decode {summary.decode_s:.1f} s, predict {summary.predict_s:.1f} s"),
+            (
+                "in workers",
+                f"read {summary.read_s:.1f} s, decode {summary.decode_s:.1f} s, predict {summary.predict_s:.1f} s",
+            ),
         ]
         if self.accuracy_ratio is not None:
             right = f"{summary.num_correct:,} of {summary.num_labelled:,} labelled images"

@@ -44,7 +44,9 @@ def test_a_stranger_reads_each_row_once(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(1, range(3)), number=1)
     publish(collect(plan.paths, STORAGE, SIZES), plan.paths, STORAGE, {})
     rows = ds.dataset(f"{plan.paths.root}/rows", partitioning="hive").to_table()
-    assert sorted(rows["image_id"].to_pylist()) == [f"0/{row}.jpg" for row in range(5)] + [f"1/{n}.jpg" for n in range(3)]
+    assert sorted(rows["image_id"].to_pylist()) == [f"0/{row}.jpg" for row in range(5)] + [
+        f"1/{n}.jpg" for n in range(3)
+    ]
     assert set(rows["model"].to_pylist()) == {"mtest"}
 
 
@@ -77,7 +79,7 @@ def test_half_files_of_a_dead_writer_are_removed_and_strangers_are_left(plan: Si
     write_part(plan, predicted_block(0, range(5)), number=0)
     write_part(plan, predicted_block(1, range(3)), number=1)
     folder = Path(plan.paths.rows)
-    half = (folder / sorted(files(plan.paths.rows))[0]).read_bytes()[:-20]
+    half = (folder / min(files(plan.paths.rows))).read_bytes()[:-20]
     (folder / "part-000009-half.parquet").write_bytes(half)
     (folder / ".part-000009-x.parquet.1.tmp").write_bytes(half)
     (folder / "notes.txt").write_text("mine")

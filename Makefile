@@ -1,0 +1,35 @@
+# make demo   sets up .venv and runs the sample job
+# make test   sets up .venv and runs every check: format, lint, types, tests
+# make check  the same without the tests
+# make clean  removes .venv and what the tools leave behind; outputs/ stays
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check clean
+
+demo: .venv/.installed-demo
+	$(BIN)/python -m jobs.batch_infer +dataset=sample
+
+test: check
+	$(BIN)/pytest
+
+check: .venv/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are the installed state, so that a second run installs nothing and demo needs no test tools.
+.venv/.installed-demo: INSTALL := .
+.venv/.installed-test: INSTALL := .[sample,test]
+
+.venv/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(INSTALL)'
+	@touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,105 @@
+"""From the name that a config gives to the network's code: a callable of the user's, timm's or torchvision's.
+Runs wherever a network is rebuilt. What a checkpoint holds never decides which code runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from functools import partial, reduce
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import JobError
+from actors.messages import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import ModuleType
+
+
+def check_architecture(architecture: str) -> None:
+    """Raises `JobError` when ``architecture`` is not written as one; imports nothing."""
+    module, _, name = architecture.partition(":")
+    if not all(part.isidentifier() for part in module.split(".")) or not name or ":" in name:
+        raise JobError(f"model.architecture={architecture}: names no module and callable", cure=ARCHITECTURE_CURE)
+
+
+def construct(architecture: str, kwargs: Mapping[str, Any]) -> Any:
+    """What ``architecture`` gives for ``kwargs``, without pretrained weights.
+
+    Raises:
+        JobError: it cannot be imported, is not there, or raises.
+    """
+    check_architecture(architecture)
+    where = f"model.architecture={architecture}"
+    build = _builder(architecture, where)
+    try:
+        return build(**kwargs)
+    except Exception as error:
+        raise JobError(
+            f"{where} with model.kwargs={dict(kwargs)}: {type(error).__name__}: {one_line(error)}",
+            cure="give the arguments that it takes in model.kwargs, or correct its code",
+        ) from error
+
+
+ARCHITECTURE_CURE = "set model.architecture to package.module:callable, timm:NAME or torchvision:NAME"
+
+
+def _builder(architecture: str, where: str) -> Callable[..., Any]:
+    package, _, name = architecture.partition(":")
+    if package == "timm":
+        return _timm(name, where)
+    if package == "torchvision":
+        return _torchvision(name, where)
+    module = _import(package, where, cure=f"put the folder that holds {package.partition('.')[0]} on PYTHONPATH")
+    first, *rest = name.split(".")
+    _require(first, [key for key in vars(module) if not key.startswith("__")], where)
+    try:
+        found = reduce(getattr, rest, getattr(module, first))
+    except AttributeError as error:
+        raise JobError(f"{where}: {one_line(error)}", cure="correct the name after the colon") from None
+    if callable(found):
+        return found  # type: ignore[no-any-return]  # what a user's module holds has no type
+    raise JobError(f"{where}: is a {type(found).__name__}, and cannot be called", cure=ARCHITECTURE_CURE)
+
+
+def _timm(name: str, where: str) -> Callable[..., Any]:
+    timm = _import("timm", where, cure="pip install timm")
+    _require(name.partition(".")[0], timm.list_models(), where)  # what follows a dot names pretrained weights
+    return partial(timm.create_model, name, pretrained=False)
+
+
+def _torchvision(name: str, where: str) -> Callable[..., Any]:
+    zoo = _import("torchvision.models", where, cure="pip install torchvision")
+    _require(name, zoo.list_models(), where)
+    # Detectors and segmenters download weights for their backbone unless told not to.
+    takes = inspect.signature(zoo.get_model_builder(name)).parameters
+    return partial(zoo.get_model, name, **{key: None for key in ("weights", "weights_backbone") if key in takes})
+
+
+def _import(module: str, where: str, *, cure: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
+            raise JobError(f"{where}: no module named {error.name}", cure=cure) from None
+        raise JobError(
+            f"{where}: importing {module} failed: {one_line(error)}", cure=f"pip install {error.name}, or correct it"
+        ) from error
+    except Exception as error:
+        raise JobError(
+            f"{where}: importing {module} failed: {type(error).__name__}: {one_line(error)}", cure="correct its code"
+        ) from error
+
+
+def _require(name: str, known: Iterable[str], where: str) -> None:
+    """Raises `JobError` with the closest names when ``name`` is not ``known``."""
+    names = list(known)
+    if name in names:
+        return
+    close = difflib.get_close_matches(name, names, n=3)
+    raise JobError(
+        f"{where}: there is no {name} in it",
+        cure=f"did you mean {' or '.join(close)}?" if close else "correct the name after the colon",
+    )

@@ -1,0 +1,168 @@
+"""The seam between models and what executes them. The config classes are the driver's; an engine is loaded once in
+each worker, and only its own library with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from actors.models import Model
+
+
+class Precision(Enum):
+    """What numbers the network computes with."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+class Device(Enum):
+    """Where the network runs; auto takes a GPU where the process has one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Provider(Enum):
+    """What onnxruntime executes with; auto follows the device."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    tensorrt = "tensorrt"
+
+
+@dataclass
+class TorchEngineConfig:
+    """PyTorch, eagerly, on a state_dict and the architecture that belongs to it."""
+
+    name: str = "torch"
+    """Which engine this is."""
+    precision: Precision = Precision.auto
+    """Numbers of the network and its input; auto is fp32. On a GPU fp32 means fp32, not TF32."""
+    device: Device = Device.auto
+    """Where it runs. What is asked for and missing stops the job."""
+    threads: int | None = None
+    """CPU threads of one worker; what the process was given when not set."""
+
+    def check(self, model: Model) -> None:
+        """Raises `JobError` when this engine cannot run ``model``, as far as that shows without loading it."""
+        _check_threads(self.threads)
+        if model.is_onnx:
+            raise JobError(f"engine=torch: cannot run {model.where}", cure="choose engine=onnxruntime")
+
+
+@dataclass
+class OnnxEngineConfig:
+    """onnxruntime, on an .onnx file."""
+
+    name: str = "onnxruntime"
+    """Which engine this is."""
+    precision: Precision = Precision.auto
+    """Must be what the file holds; auto takes it as it is."""
+    device: Device = Device.auto
+    """Where it runs. What is asked for and missing stops the job."""
+    provider: Provider = Provider.auto
+    """onnxruntime's execution provider; the one asked for is the one got, or the job stops."""
+    threads: int | None = None
+    """CPU threads of one worker; what the process was given when not set."""
+
+    def check(self, model: Model) -> None:
+        """Raises `JobError` when this engine cannot run ``model``, as far as that shows without loading it."""
+        _check_threads(self.threads)
+        if not model.is_onnx:
+            raise JobError(f"engine=onnxruntime: cannot run {model.where}", cure="choose engine=torch")
+        self.wanted_provider()
+
+    def wanted_provider(self) -> Provider:
+        """The provider that device and provider ask for together; auto where neither says."""
+        if self.device is Device.auto:
+            return self.provider
+        device_provider = Provider(self.device.value)
+        if self.provider is Provider.auto:
+            return device_provider
+        if (self.provider is Provider.cpu) == (device_provider is Provider.cpu):
+            return self.provider
+        raise JobError(
+            f"engine.provider={self.provider.value} does not run on engine.device={self.device.value}",
+            cure="leave one of the two at auto",
+        )
+
+
+EngineConfig = TorchEngineConfig | OnnxEngineConfig
+
+
+class Engine(Protocol):
+    """A loaded model. Results do not depend on how images are batched, beyond rounding."""
+
+    name: str
+    device: str
+    """``cpu`` or ``cuda``."""
+    precision: str
+    details: dict[str, str]
+    """Versions and choices that a report should name."""
+
+    def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+        """Every output of the model by name, first axis n, what is floating as float32; the arrays are the caller's.
+
+        Args:
+            pixels_nhwc: uint8 of shape (n, height, width, 3), n from 1; may be read-only, and is not kept.
+        """
+
+
+def load_engine(config: EngineConfig, model: Model) -> Engine:
+    """The engine of ``config``, ready to run ``model``: it was tried on two blank images.
+
+    Raises:
+        JobError: model and engine do not fit, the model does not run, or a device or provider is missing.
+    """
+    config.check(model)
+    module, name = _ENGINES[type(config)]
+    return cast("Engine", getattr(importlib.import_module(module), name)(config, model))
+
+
+def describe(engine: Engine) -> dict[str, str]:
+    """What ran the model, for a report: name, device, precision and the details."""
+    return {"engine": engine.name, "device": engine.device, "precision": engine.precision, **engine.details}
+
+
+def default_threads() -> int:
+    """CPU threads that this process was given: OMP_NUM_THREADS (Ray sets it), else its CPUs and their quota."""
+    if (given := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(given):
+        return int(given)
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cpus, _cpu_quota(Path("/sys/fs/cgroup/cpu.max"))))
+
+
+_ENGINES = {
+    TorchEngineConfig: ("actors.engines.torch_engine", "TorchEngine"),
+    OnnxEngineConfig: ("actors.engines.onnx_engine", "OnnxEngine"),
+}
+_NO_QUOTA = 1 << 20
+
+
+def _cpu_quota(path: Path) -> int:
+    """CPUs that a container may use, rounded up; the file holds microseconds of CPU and of the period they are for."""
+    try:
+        quota, period = path.read_text().split()
+    except (OSError, ValueError):
+        return _NO_QUOTA
+    return _NO_QUOTA if quota == "max" else -(-int(quota) // int(period))
+
+
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and threads < 1:
+        raise JobError(f"engine.threads={threads}: must be at least 1", cure="leave it away, or give a number from 1")

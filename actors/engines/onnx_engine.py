@@ -1,0 +1,140 @@
+"""onnxruntime runs an .onnx file, on the provider that was asked for. Loaded once in each worker that predicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+
+from actors.engines.base import Precision, Provider, default_threads
+from actors.engines.onnx_files import local_file
+from actors.engines.onnx_input import PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
+from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, choose_runtime
+from actors.errors import JobError
+from actors.messages import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.engines.base import OnnxEngineConfig
+    from actors.models import Model
+
+
+class OnnxEngine:
+    """See `actors.engines.base.Engine`. Outputs keep the names that they have in the file.
+
+    Raises:
+        JobError: the provider is missing, the files are broken, or the model does not take images of that size.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, config: OnnxEngineConfig, model: Model) -> None:
+        runtime = choose_runtime(config, config.threads or default_threads())
+        self.device = runtime.device
+        with local_file(model) as file:
+            self.precision = file.precision
+            _check_precision(config, model, file.precision)
+            self._session = _open(runtime, model, str(file.path))
+        self._input = image_input(self._session.get_inputs(), model)
+        prelude = self._input.prelude(model.preprocess)
+        self._prelude = None if prelude is None else _prelude_runtime(runtime).open(prelude)
+        self._outputs = _output_names(self._session, model)
+        self.details = {
+            "onnxruntime": onnxruntime.__version__,
+            "provider": self._session.get_providers()[0],
+            "threads": str(runtime.threads),
+            **({"provider_reason": runtime.reason} if runtime.reason else {}),
+        }
+        self._try(model)
+
+    def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+        pieces = [self._run(piece, num_images) for piece, num_images in self._pieces(pixels_nhwc)]
+        joined = pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+        return dict(zip(self._outputs, map(_as_float32, joined), strict=True))
+
+    def _pieces(self, pixels_nhwc: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+        """Batches of the size that the model takes, the last one padded, and the number of images in each."""
+        batch_size = self._input.batch_size or len(pixels_nhwc)
+        for start in range(0, len(pixels_nhwc), batch_size):
+            piece = pixels_nhwc[start : start + batch_size]
+            missing = batch_size - len(piece)
+            padded = np.pad(piece, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else piece
+            yield np.ascontiguousarray(padded), len(piece)
+
+    def _run(self, pixels_nhwc: np.ndarray, num_images: int) -> list[np.ndarray]:
+        """Outputs for the first ``num_images``. Pixels go to the device once, as uint8, and stay there."""
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(pixels_nhwc, self.device)
+        if self._prelude is not None:
+            binding = self._prelude.io_binding()
+            binding.bind_ortvalue_input(PRELUDE_INPUT, value)
+            binding.bind_output(PRELUDE_OUTPUT, self.device)
+            self._prelude.run_with_iobinding(binding)
+            value = binding.get_outputs()[0]
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(self._input.name, value)
+        for name in self._outputs:
+            binding.bind_output(name)
+        self._session.run_with_iobinding(binding)
+        outputs = binding.copy_outputs_to_cpu()
+        _check_outputs(dict(zip(self._outputs, outputs, strict=True)), len(pixels_nhwc))
+        return [output[:num_images] for output in outputs]
+
+    def _try(self, model: Model) -> None:
+        """Runs two blank images: a graph can load and still not run on images of this size."""
+        try:
+            self(np.zeros((2, *model.preprocess.size, 3), np.uint8))
+        except SESSION_ERRORS as error:
+            height, width = model.preprocess.size
+            raise JobError(
+                f"{model.where}: fails on two images of {height} by {width} pixels: {one_line(error)}",
+                cure="give model.preprocess.crop the size that the model takes",
+            ) from error
+
+
+def _check_precision(config: OnnxEngineConfig, model: Model, held: str) -> None:
+    if config.precision is not Precision.auto and config.precision.value != held:
+        raise JobError(
+            f"engine.precision={config.precision.value}: {model.where} holds {held}, and onnxruntime takes it as it is",
+            cure="set engine.precision=auto, or export the model in that precision",
+        )
+
+
+def _open(runtime: Runtime, model: Model, path: str) -> Any:
+    try:
+        return runtime.open(path)
+    except SESSION_ERRORS as error:
+        raise JobError(
+            f"{model.where}: onnxruntime cannot load it: {one_line(error)}", cure="copy it again, or export it again"
+        ) from error
+
+
+def _prelude_runtime(runtime: Runtime) -> Runtime:
+    """TensorRT would spend seconds on a graph of four nodes; CUDA shares its memory."""
+    return replace(runtime, provider=Provider.cuda) if runtime.provider is Provider.tensorrt else runtime
+
+
+def _output_names(session: Any, model: Model) -> list[str]:
+    """The outputs that are tensors which numpy knows."""
+    names = [
+        node.name for node in session.get_outputs() if node.type.startswith("tensor(") and "bfloat16" not in node.type
+    ]
+    if names:
+        return names
+    seen = ", ".join(f"{node.name} {node.type}" for node in session.get_outputs())
+    raise JobError(f"{model.where}: gives no tensors ({seen})", cure="export it with tensors for outputs")
+
+
+def _check_outputs(outputs: dict[str, np.ndarray], num_images: int) -> None:
+    for name, output in outputs.items():
+        if not output.ndim or len(output) != num_images:
+            raise JobError(
+                f"the model's output {name} has shape {output.shape} for {num_images} images",
+                cure="export it with a free batch size, and one entry an image along the first axis of each output",
+            )
+
+
+def _as_float32(output: np.ndarray) -> np.ndarray:
+    return output.astype(np.float32, copy=False) if np.issubdtype(output.dtype, np.floating) else output

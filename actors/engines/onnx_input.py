@@ -1,0 +1,129 @@
+"""What an .onnx model takes, and the little graph that makes it of uint8 pixels, on the device. Used where
+onnxruntime loads a model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from onnx import TensorProto, helper, numpy_helper
+
+from actors.errors import JobError
+from actors.preprocess import scale_and_bias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.models import Model
+    from actors.preprocess import Preprocess
+
+PRELUDE_INPUT = "pixels_nhwc"
+PRELUDE_OUTPUT = "image"
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The one input of a model: its name, numbers, order of axes, and batch size where that is fixed."""
+
+    name: str
+    dtype: str
+    """``uint8``, which is taken as already what the model wants, ``float`` or ``float16``, which are normalised."""
+    layout: str
+    """``nchw`` or ``nhwc``."""
+    batch_size: int | None
+
+    def prelude(self, preprocess: Preprocess) -> bytes | None:
+        """A model from `PRELUDE_INPUT`, uint8 (n, height, width, 3), to `PRELUDE_OUTPUT`; None where none is needed."""
+        nodes, constants = [], []
+        last = PRELUDE_INPUT
+        if self.layout == "nchw":  # first, while a pixel is one byte
+            nodes.append(helper.make_node("Transpose", [last], ["transposed"], perm=[0, 3, 1, 2]))
+            last = "transposed"
+        if self.dtype != "uint8":
+            shape = (3, 1, 1) if self.layout == "nchw" else (3,)
+            names = ("scale", "bias")
+            constants = [
+                numpy_helper.from_array(values.reshape(shape), name)
+                for name, values in zip(names, scale_and_bias(preprocess), strict=True)
+            ]
+            nodes += [
+                helper.make_node("Cast", [last], ["real"], to=TensorProto.FLOAT),
+                helper.make_node("Mul", ["real", "scale"], ["scaled"]),
+                helper.make_node("Add", ["scaled", "bias"], ["normalised"]),
+            ]
+            last = "normalised"
+        if self.dtype == "float16":
+            nodes.append(helper.make_node("Cast", [last], ["half"], to=TensorProto.FLOAT16))
+            last = "half"
+        if not nodes:
+            return None
+        nodes[-1].output[0] = PRELUDE_OUTPUT
+        return _model(nodes, constants, _TYPES[self.dtype])
+
+
+def image_input(inputs: Sequence[Any], model: Model) -> ImageInput:
+    """How images go into a model with these ``inputs``, onnxruntime's node arguments.
+
+    Raises:
+        JobError: they are not one image input, or want another size than the pre-processing gives.
+    """
+    seen = ", ".join(f"{node.name} {_dtype(node)} {_shape(node)}" for node in inputs)
+    if len(inputs) != 1:
+        raise JobError(f"{model.where}: takes {len(inputs)} inputs ({seen}), and there is one image", cure=_EXPORT_CURE)
+    node = inputs[0]
+    dtype = _dtype(node)
+    if dtype not in _TYPES or len(node.shape) != _NUM_AXES:
+        raise JobError(f"{model.where}: its input is {seen}, no batch of images", cure=_EXPORT_CURE)
+    layout = _layout(node.shape, dtype)
+    height, width, channels = (node.shape[layout.index(axis)] for axis in "hwc")
+    if isinstance(channels, int) and channels != _NUM_CHANNELS:
+        raise JobError(f"{model.where}: its input {seen} has {channels} channels, not 3", cure=_EXPORT_CURE)
+    size = model.preprocess.size
+    if any(isinstance(side, int) and side != given for side, given in zip((height, width), size, strict=True)):
+        raise JobError(
+            f"model.preprocess.crop={model.preprocess.crop}: gives images of {size[0]} by {size[1]} pixels; "
+            f"{model.where} takes {height} by {width}",
+            cure=f"set model.preprocess.crop=[{height},{width}]",
+        )
+    batch_size = node.shape[0]
+    return ImageInput(node.name, dtype, layout, batch_size if isinstance(batch_size, int) else None)
+
+
+_NUM_AXES = 4
+_NUM_CHANNELS = 3
+_TYPES = {"uint8": TensorProto.UINT8, "float": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
+_EXPORT_CURE = (
+    "export it with one input: float (n, 3, height, width), for normalised pixels, or uint8 (n, height, width, 3)"
+)
+# What every onnxruntime of this project's range can read.
+_OPSET, _IR_VERSION = 17, 8
+
+
+def _layout(shape: Sequence[int | str | None], dtype: str) -> str:
+    """By the axis that has three entries; where no axis tells, as exporters of such numbers commonly have it."""
+    if shape[1] == _NUM_CHANNELS:
+        return "nchw"
+    if shape[3] == _NUM_CHANNELS or dtype == "uint8":
+        return "nhwc"
+    return "nchw"
+
+
+def _dtype(node: Any) -> str:
+    return str(node.type).removeprefix("tensor(").removesuffix(")")
+
+
+def _shape(node: Any) -> str:
+    return f"({', '.join(str(length) for length in node.shape)})"
+
+
+def _model(nodes: Sequence[Any], constants: Sequence[Any], element_type: int) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        "prelude",
+        [helper.make_tensor_value_info(PRELUDE_INPUT, TensorProto.UINT8, [None] * _NUM_AXES)],
+        [helper.make_tensor_value_info(PRELUDE_OUTPUT, element_type, [None] * _NUM_AXES)],
+        constants,
+    )
+    opsets = [helper.make_opsetid("", _OPSET)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION).SerializeToString())

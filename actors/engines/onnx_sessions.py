@@ -1,0 +1,151 @@
+"""Sessions of onnxruntime on the provider that was asked for, and on no other: left alone, onnxruntime goes on
+without a provider that it cannot load, with a line in a log. Used once in each worker, where a model is loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from actors.engines.base import Provider
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from actors.engines.base import OnnxEngineConfig
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where sessions run."""
+
+    provider: Provider
+    threads: int
+    asked: str
+    """What the config says, as keys and values."""
+    reason: str = ""
+    """Why this provider, where the config leaves the choice."""
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``."""
+        return "cpu" if self.provider is Provider.cpu else "cuda"
+
+    def open(self, model: str | bytes) -> Any:
+        """An InferenceSession on ``model``, a path or the file's content.
+
+        Raises:
+            JobError: it would run on another provider.
+            Exception: one of `SESSION_ERRORS`, when the model cannot be loaded.
+        """
+        onnxruntime.set_default_logger_severity(_FATAL)  # what is said there is raised, too
+        if self.provider is not Provider.cpu:
+            onnxruntime.preload_dlls()  # of CUDA and cuDNN, where pip has put them
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _FATAL
+        try:
+            session = onnxruntime.InferenceSession(model, options, _PROVIDERS[self.provider], enable_fallback=0)
+        finally:
+            onnxruntime.set_default_logger_severity(_WARNING)
+        if session.get_providers()[0] != _NAMES[self.provider]:
+            raise _missing(self.provider, self.asked)
+        return session
+
+
+def choose_runtime(config: OnnxEngineConfig, threads: int) -> Runtime:
+    """The runtime that ``config`` asks for; where it leaves the choice, CUDA if that works, else the CPU.
+
+    Raises:
+        JobError: the provider that was asked for is missing.
+    """
+    wanted = config.wanted_provider()
+    asked = f"engine.device={config.device.value}, engine.provider={config.provider.value}"
+    if wanted is Provider.auto:
+        reason = _why_not(Provider.cuda)
+        return Runtime(Provider.cpu if reason else Provider.cuda, threads, asked, reason or "a GPU is there")
+    if wanted is not Provider.cpu and _why_not(wanted):
+        raise _missing(wanted, asked)
+    return Runtime(wanted, threads, asked)
+
+
+SESSION_ERRORS = (
+    native.EPFail,
+    native.EngineError,
+    native.Fail,
+    native.InvalidArgument,
+    native.InvalidGraph,
+    native.InvalidProtobuf,
+    native.ModelRequiresCompilation,
+    native.NoModel,
+    native.NoSuchFile,
+    native.NotFound,
+    native.NotImplemented,
+    native.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+
+_WARNING, _FATAL = 2, 4  # onnxruntime's log severities; warning is its default
+_NAMES = {
+    Provider.cpu: "CPUExecutionProvider",
+    Provider.cuda: "CUDAExecutionProvider",
+    Provider.tensorrt: "TensorrtExecutionProvider",
+}
+# By default CUDA rounds fp32 to TF32, which is another answer. The CPU is there for what has no GPU kernel.
+_CUDA: list[Any] = [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
+_PROVIDERS: dict[Provider, list[Any]] = {
+    Provider.cpu: ["CPUExecutionProvider"],
+    Provider.cuda: _CUDA,
+    Provider.tensorrt: ["TensorrtExecutionProvider", *_CUDA],
+}
+
+
+def _why_not(provider: Provider) -> str:
+    """Why ``provider`` cannot work here, in a few words; empty where nothing speaks against it."""
+    if _NAMES[provider] not in onnxruntime.get_available_providers():
+        return f"this onnxruntime has no {_NAMES[provider]}"
+    if not _num_gpus():
+        return "no NVIDIA GPU is visible"
+    return _why_not_loaded(provider)
+
+
+def _num_gpus() -> int:
+    """NVIDIA GPUs that CUDA shows to this process."""
+    try:
+        cuda = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    failed = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
+    return 0 if failed else count.value
+
+
+def _why_not_loaded(provider: Provider) -> str:
+    """What the system's loader says of the library of ``provider``; empty where it loads."""
+    if os.name == "nt":
+        return ""
+    onnxruntime.preload_dlls()
+    folder = Path(native.__file__).parent
+    try:
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(folder / f"libonnxruntime_providers_{provider.value}.so"))
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def _missing(provider: Provider, asked: str) -> JobError:
+    available = ", ".join(onnxruntime.get_available_providers())
+    reason = _why_not(provider) or "onnxruntime could not start it"
+    return JobError(
+        f"{asked}: {_NAMES[provider]} does not work here: {reason} (onnxruntime "
+        f"{onnxruntime.__version__} was built with {available})",
+        cure="run where a GPU is, with pip install 'onnxruntime-gpu[cuda,cudnn]'; or set both keys to cpu",
+    )

@@ -1,0 +1,119 @@
+"""Reads the markers of a JPEG, before anything is decoded: which way up it is, and what decoding it will cost.
+
+Runs in the worker, on bytes that nobody has checked: no length, offset or count in them is believed.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+
+from actors.errors import ImageError
+
+MAX_SCANS = 100  # encoders write up to about 20; each makes the decoder go over the whole image again
+MAX_SEGMENTS = 1000  # long profiles and depth maps take some hundred; Pillow's time grows with their square
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What stands before the first scan.
+
+    Attributes:
+        orientation: EXIF's or else XMP's, as written; 1 where neither says.
+        is_multi_scan: whether more than one scan may follow: a progressive frame, or one with its components apart.
+    """
+
+    orientation: int
+    is_multi_scan: bool
+
+
+def read_header(jpeg: bytes) -> Header | None:
+    """The header of a plainly laid out JPEG; None where anything is unusual, which Pillow may still understand."""
+    try:
+        return _read_header(jpeg)
+    except struct.error:  # something ends before it should
+        return None
+
+
+def check_markers(jpeg: bytes) -> None:
+    """Walks over the whole file as libjpeg does, past junk too, and refuses what would hold a worker.
+
+    Raises ImageError: ``too_many_scans``, ``corrupt`` (too many segments), ``truncated`` (no scan at all).
+    """
+    num_scans = num_segments = 0
+    position = 2
+    while (match := _MARKER.search(jpeg, position)) and match[0] != _END_OF_IMAGE:
+        num_segments += 1
+        num_scans += match[0] == _START_OF_SCAN
+        if num_scans > MAX_SCANS:
+            raise ImageError("decode", "too_many_scans", f"the JPEG has more than {MAX_SCANS} scans")
+        if num_segments > MAX_SEGMENTS:
+            raise ImageError("decode", "corrupt", f"the JPEG has more than {MAX_SEGMENTS} segments")
+        length = int.from_bytes(jpeg[match.end() : match.end() + 2], "big")
+        position = match.end() + max(length, 2)
+    if not num_scans:
+        raise ImageError("decode", "truncated", "the JPEG ends before its first scan")
+
+
+# In coded data 0xff is followed by 0 or a restart; those markers, padding, and TEM and SOI have no length.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_START_OF_SCAN = b"\xff\xda"
+_END_OF_IMAGE = b"\xff\xd9"
+
+_APP1, _SOS = 0xE1, 0xDA
+_FRAMES = {0xC0: False, 0xC1: False, 0xC2: True}  # baseline, extended, progressive; all others are rare
+_NO_SEGMENT = frozenset((0x00, 0x01, *range(0xD0, 0xDA), 0xFF))
+_EXIF = b"Exif\x00\x00"
+_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
+_XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+_ORIENTATION_TAG = 0x0112
+_SHORT = 3  # EXIF's 16-bit number
+
+
+def _read_header(jpeg: bytes) -> Header | None:
+    exif = xmp = b""
+    num_components, is_progressive = 0, False
+    position = 2
+    for _ in range(MAX_SEGMENTS):
+        prefix, marker, length = struct.unpack_from(">BBH", jpeg, position)
+        if prefix != 0xFF or marker in _NO_SEGMENT:  # noqa: PLR2004  what starts every marker
+            return None
+        start, position = position + 4, position + 2 + length
+        if marker == _SOS:
+            is_multi_scan = is_progressive or jpeg[start : start + 1] != bytes([num_components])
+            return _header(exif, xmp, is_multi_scan=is_multi_scan) if num_components else None
+        if marker in _FRAMES:
+            if num_components:
+                return None
+            num_components, is_progressive = struct.unpack_from("B", jpeg, start + 5)[0], _FRAMES[marker]
+        elif marker == _APP1:
+            if jpeg.startswith(_EXIF, start):
+                exif += jpeg[start + (len(_EXIF) if exif else 0) : position]
+            elif jpeg.startswith(_XMP, start):
+                xmp = jpeg[start:position]
+    return None
+
+
+def _header(exif: bytes, xmp: bytes, *, is_multi_scan: bool) -> Header | None:
+    orientation = _exif_orientation(exif[len(_EXIF) :]) if exif else 0
+    if orientation is None:
+        return None
+    if not orientation:
+        match = _XMP_ORIENTATION.search(xmp)
+        orientation = int(match[1]) if match else 1
+    return Header(orientation, is_multi_scan)
+
+
+def _exif_orientation(tiff: bytes) -> int | None:
+    """The tag's number; 0 where the directory lacks it; None for an unusual directory."""
+    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(tiff[:4])
+    if order is None:
+        return None
+    (directory,) = struct.unpack_from(f"{order}I", tiff, 4)
+    (num_entries,) = struct.unpack_from(f"{order}H", tiff, directory)
+    for entry in range(num_entries):
+        tag, kind, count, value = struct.unpack_from(f"{order}HHIH", tiff, directory + 2 + 12 * entry)
+        if tag == _ORIENTATION_TAG:
+            return (value or 1) if kind == _SHORT and count == 1 else None
+    return 0

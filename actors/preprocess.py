@@ -1,0 +1,186 @@
+"""Brings a decoded image to the size and the numbers that the model was trained on.
+
+The config node is read by the driver; `fit` runs in the worker, once an image, and imports torch on its first call.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from actors.errors import JobError
+
+
+class Interpolation(Enum):
+    """How pixels are interpolated; both with antialiasing."""
+
+    bilinear = "bilinear"
+    bicubic = "bicubic"
+
+
+@dataclass
+class Preprocess:
+    """Config node ``model.preprocess``: the geometry and the normalisation that belong to a model."""
+
+    resize: Any = 256
+    """Pixels of the shorter side (the longer follows, as in torchvision), or [height, width], or null for none."""
+
+    crop: Any = 224
+    """Side of the centre crop, or [height, width], or null for none. A smaller image gets black borders."""
+
+    interpolation: Interpolation = Interpolation.bilinear
+    """bilinear or bicubic."""
+
+    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    """Mean of red, green and blue, for pixels scaled to 0..1."""
+
+    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    """Standard deviation of red, green and blue, for pixels scaled to 0..1."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of every image that the model gets. Raises JobError where they would differ."""
+        side = self.resize if self.crop is None else self.crop
+        if self.crop is None and not _is_pair(side):
+            raise JobError(
+                f"model.preprocess.crop=null with model.preprocess.resize={side}: images would differ in size",
+                cure="give model.preprocess.crop, or model.preprocess.resize=[height,width]",
+            )
+        return _pair(side)
+
+    def check(self) -> None:
+        """Raises JobError for the first value that cannot be right, by its full key."""
+        for name in ("resize", "crop"):
+            _check_side(f"model.preprocess.{name}", getattr(self, name))
+        _ = self.size
+        for name in ("mean", "std"):
+            _check_channels(f"model.preprocess.{name}", getattr(self, name))
+        if min(self.std) <= 0:
+            raise JobError(f"model.preprocess.std={self.std}: not above 0", cure="give three numbers above 0")
+
+
+def fit(image_hwc: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """``image_hwc`` resized and cropped to ``preprocess.size``: uint8 (height, width, 3), C order, a new array.
+
+    Within 2 grey levels of what Pillow's resize and torchvision's centre crop give. Threads are torch's, as set by
+    the caller. ``image_hwc`` is uint8 (h, w, 3) of any size from 1 by 1 up, and may be read-only.
+    """
+    resized = _resized(image_hwc.shape[0], image_hwc.shape[1], preprocess.resize)
+    height, width = preprocess.size
+    rows, columns = _centre(resized[0], height), _centre(resized[1], width)
+    visible = _resize_visible(image_hwc, resized, (rows, columns), preprocess.interpolation)
+    top, left = (height - visible.shape[0]) // 2, (width - visible.shape[1]) // 2
+    fitted = np.zeros((height, width, 3), np.uint8)
+    fitted[top : top + visible.shape[0], left : left + visible.shape[1]] = visible
+    return fitted
+
+
+def scale_and_bias(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
+    """Two float32 arrays of shape (3,), such that ``pixel * scale + bias`` is ``(pixel / 255 - mean) / std``."""
+    mean, std = np.asarray(preprocess.mean, np.float64), np.asarray(preprocess.std, np.float64)
+    return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+_MAX_SIDE = 16384  # such an image is 800 MB as float32; a longer side is a slip of the pen
+_MAX_WASTE = 8  # from there on, computing the crop alone is faster, and a strip of an image needs no gigabytes
+_NUM_CHANNELS = 3
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_side(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_SIDE
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_side, value))  # noqa: PLR2004  h, w
+
+
+def _pair(side: Any) -> tuple[int, int]:
+    return (side[0], side[1]) if _is_pair(side) else (side, side)
+
+
+def _check_side(key: str, value: object) -> None:
+    if value is not None and not _is_side(value) and not _is_pair(value):
+        raise JobError(
+            f"{key}={value!r}: neither a whole number from 1 to {_MAX_SIDE}, nor [height, width] of such, nor null",
+            cure=f"write for instance {key}=224 or {key}=[224,224]",
+        )
+
+
+def _check_channels(key: str, values: Any) -> None:
+    is_right = isinstance(values, list | tuple) and len(values) == _NUM_CHANNELS and all(map(_is_number, values))
+    if not is_right:
+        raise JobError(
+            f"{key}={values!r}: not three numbers, of red, green and blue",
+            cure=f"write for instance {key}=[0.5,0.5,0.5], for pixels scaled to 0..1",
+        )
+
+
+def _resized(height: int, width: int, resize: Any) -> tuple[int, int]:
+    """Size after the resize, by the rule of torchvision.transforms.Resize."""
+    if resize is None:
+        return height, width
+    if _is_pair(resize):
+        return _pair(resize)
+    if height < width:
+        return resize, int(resize * width / height)
+    return int(resize * height / width), resize
+
+
+def _centre(length: int, wanted: int) -> tuple[int, int]:
+    """Where a crop starts and stops along one axis, by torchvision's rule; the whole axis where it is shorter."""
+    start = max(0, round((length - wanted) / 2))
+    return start, min(length, start + wanted)
+
+
+def _resize_visible(
+    image_hwc: np.ndarray,
+    resized: tuple[int, int],
+    crop: tuple[tuple[int, int], tuple[int, int]],
+    interpolation: Interpolation,
+) -> np.ndarray:
+    """The rows and columns of ``crop`` of the image resized to ``resized``."""
+    (top, bottom), (left, right) = crop
+    if image_hwc.shape[:2] != resized:
+        if resized[0] * resized[1] > _MAX_WASTE * (bottom - top) * (right - left):
+            return _resize_box(image_hwc, resized, crop, interpolation)
+        image_hwc = _resize_whole(image_hwc, resized, interpolation)
+    return image_hwc[top:bottom, left:right]
+
+
+def _resize_whole(image_hwc: np.ndarray, resized: tuple[int, int], interpolation: Interpolation) -> np.ndarray:
+    import torch  # noqa: PLC0415  the driver imports this module for its config, and must not wait 2 s for torch
+
+    image_hwc = np.require(image_hwc, requirements=["C", "W"])  # torch warns of arrays that are read-only
+    # The batch axis comes first, then the axes are swapped: only so does torch see its fast channels-last layout.
+    pixels_nchw = torch.from_numpy(image_hwc)[None].permute(0, 3, 1, 2)
+    mode = interpolation.value
+    result_nchw = torch.nn.functional.interpolate(pixels_nchw, size=resized, mode=mode, antialias=True)
+    return result_nchw[0].permute(1, 2, 0).numpy()
+
+
+def _resize_box(
+    image_hwc: np.ndarray,
+    resized: tuple[int, int],
+    crop: tuple[tuple[int, int], tuple[int, int]],
+    interpolation: Interpolation,
+) -> np.ndarray:
+    """The crop alone, by Pillow, which takes a box of fractions of pixels; torch can compute only the whole."""
+    (top, bottom), (left, right) = crop
+    down, across = image_hwc.shape[0] / resized[0], image_hwc.shape[1] / resized[1]
+    box = (
+        left * across,
+        top * down,
+        min(right * across, image_hwc.shape[1]),
+        min(bottom * down, image_hwc.shape[0]),
+    )
+    resample = Image.Resampling[interpolation.name.upper()]
+    return np.asarray(Image.fromarray(image_hwc).resize((right - left, bottom - top), resample, box))

@@ -1,0 +1,60 @@
+"""Which rows of a shard are read together: neighbours in a tar, neighbours in a Parquet file. Used by the fetcher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from actors.columns import FILE, OFFSET, SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+SPAN_BYTES = 4 << 20  # of one request, unless a member alone is larger
+GAP_BYTES = 64 << 10  # what may lie between two members
+
+
+@dataclass
+class Span:
+    """Members of one file, as (offset, size), that are read with one request."""
+
+    uri: str
+    start: int
+    size: int
+    members: list[tuple[int, int]]
+
+    def take(self, uri: str, offset: int, size: int) -> bool:
+        """Adds a member that lies close behind the last one; else False."""
+        gap = offset - (self.start + self.size)
+        if uri != self.uri or not 0 <= gap <= GAP_BYTES or self.size + gap + size > SPAN_BYTES:
+            return False
+        self.size += gap + size
+        self.members.append((offset, size))
+        return True
+
+
+def spans(rows: pa.Table) -> Iterator[Span]:
+    """The rows of an inventory of `Layout.RANGES`, in order; those that lie close together share a span."""
+    span: Span | None = None
+    for uri, offset, size in zip(*(rows[name].to_pylist() for name in (FILE, OFFSET, SIZE)), strict=True):
+        if span is None or not span.take(uri, offset, size):
+            if span is not None:
+                yield span
+            span = Span(uri, offset, size, [(offset, size)])
+    if span is not None:
+        yield span
+
+
+def runs(rows: pa.Table) -> Iterator[tuple[str, list[int]]]:
+    """The rows of an inventory of `Layout.ROWS`: stretches of one Parquet file with ascending row numbers."""
+    run_uri, numbers = "", list[int]()
+    for uri, number in zip(rows[FILE].to_pylist(), rows[OFFSET].to_pylist(), strict=True):
+        if numbers and (uri != run_uri or number <= numbers[-1]):
+            yield run_uri, numbers
+            numbers = []
+        run_uri = uri
+        numbers.append(number)
+    if numbers:
+        yield run_uri, numbers

@@ -1,0 +1,92 @@
+"""What every dataset has: a config that checks itself, and a stream of entries. Runs on the driver."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from actors.errors import JobError
+from actors.shards import Layout  # noqa: TC001  OmegaConf evaluates the annotations of a config
+from actors.storage import Storage
+from jobs.datasets.paths import first_batch, paths_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+
+@dataclass
+class Dataset:
+    """Where images come from, and what is carried along.
+
+    A subclass says with `layout` how workers find its images, and gives in `tables` what `entries` promises.
+    """
+
+    layout: ClassVar[Layout]
+
+    kind: str = "???"
+    """What the dataset is called on the command line."""
+    path: Any = "???"
+    """A path, glob or URI, or a list of these."""
+    limit: int | None = None
+    """Only so many images, the first that are listed."""
+    storage_options: dict[str, str] = field(default_factory=dict)
+    """obstore's settings for where the images are, such as endpoint or region."""
+
+    def check(self) -> None:
+        """Looks at every path, and into the first file behind them.
+
+        Raises:
+            JobError: a path, a column or a file is not as the config says, or cannot be reached.
+        """
+        if self.limit is not None and self.limit < 0:
+            raise JobError(f"dataset.limit={self.limit}: below zero", cure="leave it away to take every image")
+        with ThreadPoolExecutor(_NUM_THREADS) as pool:
+            for _ in pool.map(lambda path: first_batch(path, self.storage, self.suffixes()), self.paths()):
+                pass
+        next(self.tables())
+
+    def entries(self) -> Iterator[pa.Table]:
+        """The images in tables of one schema, of which there is at least one; never all names at once.
+
+        The columns are those of `jobs.datasets.carried.entry_table`, the kept ones with types of their own.
+        IMAGE_ID is URI where the dataset names no other column, or where that one is null. FILE, OFFSET and SIZE
+        are as `layout` says. VERSION changes when the file does; it is null where storage does not tell.
+        TARGET is null where an image has no label.
+
+        Raises:
+            JobError: as `check`, and for whatever is found to be wrong while listing.
+        """
+        missing = self.limit
+        for table in self.tables():
+            yield table.slice(0, missing)
+            if missing is not None:
+                missing -= min(missing, len(table))
+                if not missing:
+                    return
+
+    def kept_columns(self) -> list[str]:
+        """The names of the columns that are carried to the output."""
+        return []
+
+    def tables(self) -> Iterator[pa.Table]:
+        """`entries` without the limit."""
+        raise NotImplementedError
+
+    def suffixes(self) -> list[str]:
+        """What a file's name must end in to be taken from a folder, with the dot."""
+        raise NotImplementedError
+
+    def paths(self) -> list[str]:
+        """`path` as absolute URIs."""
+        return paths_of(self.path)
+
+    @property
+    def storage(self) -> Storage:
+        """The storage that has the images."""
+        return Storage(self.storage_options)
+
+
+_NUM_THREADS = 16

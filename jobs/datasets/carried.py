@@ -1,0 +1,131 @@
+"""The columns of a user's table that come along with an image: id, label, and those to keep. Runs on the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.columns import ERROR_FIELDS, IMAGE_ID, INVENTORY_FIELDS, ROW, SHARD, TARGET, URI
+from actors.errors import JobError
+from actors.messages import redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def entry_schema(*, has_target: bool, kept: Sequence[pa.Field] = ()) -> pa.Schema:
+    """Of the entries: `INVENTORY_FIELDS` but for shard and row, TARGET where labels are wanted, kept columns."""
+    target = [pa.field(TARGET, pa.string())] if has_target else []
+    return pa.schema([*(f for f in INVENTORY_FIELDS if f.name not in {SHARD, ROW}), *target, *kept])
+
+
+def entry_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
+    """Entries of ``schema`` from the columns that there are: a column that is not given is null.
+
+    IMAGE_ID takes the place of URI where it is null. URI must be given, without nulls.
+    """
+    uris = columns[URI]
+    ids = columns.get(IMAGE_ID)
+    filled = {**columns, IMAGE_ID: uris if ids is None else pc.coalesce(ids, uris)}
+    return pa.table([filled.get(field.name, pa.nulls(len(uris), field.type)) for field in schema], schema=schema)
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Names of columns, as a dataset's config has them."""
+
+    id_column: str | None
+    label_column: str | None
+    keep_columns: Sequence[str]
+
+    def names(self) -> list[str]:
+        """What has to be read, each once."""
+        wanted = [self.id_column, self.label_column, *self.keep_columns]
+        return list(dict.fromkeys(name for name in wanted if name is not None))
+
+    def check(self) -> None:
+        """Raises JobError where a kept column would stand in the way of one of ours."""
+        for name in self.keep_columns:
+            if name in _RESERVED or name.startswith("_"):
+                raise JobError(
+                    f"dataset.keep_columns={name}: the output has a column of that name, or keeps such names back",
+                    cure="rename the column in the dataset, or do not keep it",
+                )
+        if len(set(self.keep_columns)) < len(self.keep_columns):
+            raise JobError(f"dataset.keep_columns={list(self.keep_columns)}: a name stands twice", cure="name it once")
+
+    def schema(self, source: pa.Schema, uri: str) -> pa.Schema:
+        """Schema of the entries of a dataset whose first file, ``uri``, has the schema ``source``.
+
+        Raises:
+            JobError: a column is missing, or its type cannot be what it is wanted for.
+        """
+        self.check()
+        for key, name in (("id_column", self.id_column), ("label_column", self.label_column)):
+            if name is not None and not _can_be_string(find_field(source, name, key=key, uri=uri).type):
+                raise JobError(
+                    f"dataset.{key}={name}: it is {source.field(name).type} in {redacted(uri)}",
+                    cure="name a column of strings or numbers",
+                )
+        kept = [find_field(source, name, key="keep_columns", uri=uri) for name in self.keep_columns]
+        fields = [pa.field(field.name, _plain(field.type)) for field in kept]
+        return entry_schema(has_target=self.label_column is not None, kept=fields)
+
+    def columns(self, table: pa.Table, schema: pa.Schema, uri: str) -> dict[str, pa.ChunkedArray]:
+        """The columns for `entry_table` out of a table that has those of `names`.
+
+        Raises:
+            JobError: this file has not the columns, or not the types, that the first one has.
+        """
+        wanted = [(name, name, schema.field(name).type) for name in self.keep_columns]
+        if self.id_column is not None:
+            wanted.append((IMAGE_ID, self.id_column, pa.string()))
+        if self.label_column is not None:
+            wanted.append((TARGET, self.label_column, pa.string()))
+        return {ours: _cast(table, theirs, to, uri) for ours, theirs, to in wanted}
+
+
+def find_field(schema: pa.Schema, name: str, *, key: str, uri: str) -> pa.Field:
+    """The only field called ``name``; JobError names ``dataset.<key>`` where there is none, or more than one."""
+    found = schema.get_all_field_indices(name)
+    if len(found) == 1:
+        return schema.field(found[0])
+    problem = "has two columns of that name" if found else "has no such column"
+    raise JobError(
+        f"dataset.{key}={name}: {redacted(uri)} {problem}",
+        cure=f"its columns are {', '.join(schema.names[:_MAX_NAMES])}",
+    )
+
+
+_RESERVED = frozenset({IMAGE_ID, URI, TARGET, *(field.name for field in ERROR_FIELDS)})
+_MAX_NAMES = 20
+
+
+def _plain(arrow_type: pa.DataType) -> pa.DataType:
+    """Dictionaries differ from file to file, and a column of nothing but nulls cannot take values later."""
+    if pa.types.is_dictionary(arrow_type):
+        return arrow_type.value_type
+    return pa.string() if pa.types.is_null(arrow_type) else arrow_type
+
+
+def _can_be_string(arrow_type: pa.DataType) -> bool:
+    try:
+        pa.nulls(0, arrow_type).cast(pa.string())
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
+
+
+def _cast(table: pa.Table, name: str, to: pa.DataType, uri: str) -> pa.ChunkedArray:
+    column = table[name]
+    try:
+        return column if column.type == to else column.cast(to)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise JobError(
+            f"dataset.path={redacted(uri)}: its column {name} is {column.type} and cannot be made {to}",
+            cure="give the column one type in all files",
+        ) from error

@@ -1,0 +1,57 @@
+"""Image files: a folder, a glob, a URI prefix, or single files. Listed on the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import pyarrow as pa
+
+from actors.columns import SIZE, TARGET, URI, VERSION
+from actors.shards import Layout
+from actors.storage import local_path
+from jobs.datasets.base import Dataset
+from jobs.datasets.carried import entry_schema, entry_table
+from jobs.datasets.paths import list_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+EXTENSIONS = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff", "jp2", "avif", "ppm", "pgm"]
+
+
+@dataclass
+class ImagesDataset(Dataset):
+    """Every image file below folders or prefixes, at any depth; symbolic links are followed."""
+
+    layout: ClassVar[Layout] = Layout.FILES
+
+    kind: str = "images"
+    extensions: list[str] = field(default_factory=lambda: list(EXTENSIONS))
+    """Endings of the names that count in a folder, whatever their case. A glob takes all that it matches."""
+    folder_labels: bool = False
+    """Whether the name of the folder that an image lies in is its label."""
+
+    def tables(self) -> Iterator[pa.Table]:
+        schema = entry_schema(has_target=self.folder_labels)
+        storage, suffixes = self.storage, self.suffixes()
+        yield schema.empty_table()
+        for path in self.paths():
+            for batch in list_files(path, storage, suffixes):
+                yield self._table(batch, schema)
+
+    def suffixes(self) -> list[str]:
+        return [f".{extension.lower().removeprefix('.')}" for extension in self.extensions]
+
+    def _table(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+        columns = {URI: batch["uri"], SIZE: batch["size"], VERSION: batch["version"]}
+        if self.folder_labels:
+            columns[TARGET] = pa.array([_folder(uri) for uri in batch["uri"].to_pylist()], pa.string())
+        return entry_table(columns, schema)
+
+
+def _folder(uri: str) -> str:
+    if uri.startswith("file://"):
+        uri = local_path(uri).decode(errors="replace")
+    return uri.split("/")[-2]

@@ -1,0 +1,47 @@
+"""Single files in the form of a listing. Used on the driver where paths are resolved."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from actors.storage import LISTING_SCHEMA, Storage, is_remote, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class File(NamedTuple):
+    """A listed file, with the columns of `LISTING_SCHEMA`."""
+
+    uri: str
+    size: int | None
+    version: str | None
+
+
+def describe(uri: str, storage: Storage) -> File:
+    """The file as a listing of its folder would give it, but without version where it is remote."""
+    if is_remote(uri):
+        return File(uri, storage.size(uri), None)
+    try:
+        status = os.stat(local_path(uri))  # noqa: PTH116  bytes paths
+    except OSError:  # a dangling link
+        return File(representable(uri), None, None)
+    return File(representable(uri), status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+
+
+def batch_of(files: Sequence[File]) -> pa.RecordBatch:
+    """The files as one batch of `LISTING_SCHEMA`."""
+    return pa.RecordBatch.from_pylist([file._asdict() for file in files], schema=LISTING_SCHEMA)
+
+
+def representable(path: str) -> str:
+    """``path`` as Arrow can hold it: one that is not UTF-8 becomes a percent-encoded URI."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "file://" + quote(os.fsencode(path))
+    return path

@@ -1,0 +1,99 @@
+"""Images in a column of Parquet files. Listed on the driver from footers and small columns alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actors.columns import FILE, OFFSET, URI, VERSION
+from actors.errors import JobError
+from actors.messages import redacted
+from actors.shards import Layout
+from jobs.datasets.base import Dataset
+from jobs.datasets.carried import Carried, entry_table, find_field
+from jobs.datasets.paths import container_files, naming
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobs.datasets.listing import File
+
+
+@dataclass
+class ParquetDataset(Dataset):
+    """Every row of one or more Parquet files is an image: files, folders or prefixes of ``*.parquet``, globs.
+
+    A URI is the file's, ``#`` and the row's number from 0. There is one table of entries a row group.
+    """
+
+    layout: ClassVar[Layout] = Layout.ROWS
+
+    kind: str = "parquet"
+    image_column: str = "image"
+    """Column of encoded images: binary, or a struct of bytes and path as Hugging Face writes it."""
+    id_column: str | None = None
+    """Column of image ids; the URI when not given."""
+    label_column: str | None = None
+    """Column of true labels, which the accuracy is computed from."""
+    keep_columns: list[str] = field(default_factory=list)
+    """Columns that are carried to the output."""
+
+    def tables(self) -> Iterator[pa.Table]:
+        carried = Carried(self.id_column, self.label_column, self.keep_columns)
+        if self.image_column in carried.names():
+            raise JobError(
+                f"dataset.image_column={self.image_column}: the images themselves cannot be kept, nor be id or label",
+                cure="take that name out of keep_columns, id_column and label_column",
+            )
+        storage, schema = self.storage, None
+        for file in container_files(self.paths(), storage, self.suffixes()):
+            with naming(file.uri), storage.open(file.uri) as source, pq.ParquetFile(source) as parquet:
+                _check_images(parquet.schema_arrow, self.image_column, file.uri)
+                own_schema = carried.schema(parquet.schema_arrow, file.uri)
+                schema = schema or own_schema
+                yield schema.empty_table()
+                yield from _row_groups(parquet, file, carried, schema)
+
+    def suffixes(self) -> list[str]:
+        return [".parquet"]
+
+    def kept_columns(self) -> list[str]:
+        return self.keep_columns
+
+
+def _check_images(schema: pa.Schema, column: str, uri: str) -> None:
+    arrow_type = find_field(schema, column, key="image_column", uri=uri).type
+    if pa.types.is_struct(arrow_type) and arrow_type.get_field_index("bytes") >= 0:
+        arrow_type = arrow_type.field("bytes").type
+    if arrow_type not in _BINARY:
+        raise JobError(
+            f"dataset.image_column={column}: it is {arrow_type} in {redacted(uri)}",
+            cure="name a column of encoded images: binary, or a struct of bytes and path",
+        )
+
+
+_BINARY = (pa.binary(), pa.large_binary(), pa.binary_view())
+
+
+def _row_groups(parquet: pq.ParquetFile, file: File, carried: Carried, schema: pa.Schema) -> Iterator[pa.Table]:
+    start = 0
+    for group in range(parquet.num_row_groups):
+        num_rows = parquet.metadata.row_group(group).num_rows
+        table = parquet.read_row_group(group, columns=carried.names(), use_threads=False)
+        yield entry_table({**_places(file, start, num_rows), **carried.columns(table, schema, file.uri)}, schema)
+        start += num_rows
+
+
+def _places(file: File, start: int, num_rows: int) -> dict[str, Any]:
+    numbers = pa.array(np.arange(start, start + num_rows, dtype=np.int64))
+    return {
+        URI: pc.binary_join_element_wise(file.uri, numbers.cast(pa.string()), "#"),
+        FILE: pa.repeat(file.uri, num_rows),
+        OFFSET: numbers,
+        VERSION: pa.repeat(pa.scalar(file.version, pa.string()), num_rows),
+    }

@@ -1,0 +1,111 @@
+"""Paths, globs and URI prefixes of a dataset to the files that they mean, streamed. Runs on the driver."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from obstore.exceptions import BaseError
+
+from actors.errors import JobError
+from actors.messages import one_line, redacted
+from actors.storage import absolute
+from jobs.datasets.globs import glob, has_suffix, is_glob
+from jobs.datasets.listing import File, batch_of, describe, representable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from actors.storage import Storage
+
+
+def paths_of(value: object) -> list[str]:
+    """The value of ``dataset.path``, one or a list, as absolute URIs. Raises JobError for anything else."""
+    paths = list(value) if isinstance(value, list | tuple) else [value]
+    if not paths or not all(isinstance(path, str | os.PathLike | int) and str(path) for path in paths):
+        raise JobError(
+            f"dataset.path={value}: not a path, URI or list of these", cure="name a file, a folder, a glob or a URI"
+        )
+    return [_absolute(str(path)) for path in paths]
+
+
+def list_files(path: str, storage: Storage, suffixes: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """What ``path`` means, in batches of `LISTING_SCHEMA`.
+
+    A file is itself. A folder or prefix gives every file below it, at any depth, whose name ends in one of
+    ``suffixes`` whatever their case. Otherwise ``*``, ``?``, ``[..]`` and ``**`` make a glob: a file that it
+    matches counts whatever its suffix; a folder that it matches counts as a folder. A leading dot in a name is
+    nothing special. No order is promised, and what two paths have in common is given twice.
+
+    Raises:
+        JobError: there is nothing at ``path``, or it cannot be listed. An empty folder is no error.
+    """
+    with naming(path):
+        kind = storage.kind(path)
+        if kind == "file":
+            yield batch_of([describe(path, storage)])
+        elif kind == "folder":
+            for batch in storage.list(path):
+                yield batch.filter(has_suffix(batch["uri"], suffixes))
+        elif is_glob(path):
+            yield from _at_least_one(path, glob(path, storage, suffixes))
+        else:
+            raise JobError(
+                f"dataset.path={redacted(path)}: no such file or folder",
+                cure="check the spelling; a URI prefix must have objects below it",
+            )
+
+
+def first_batch(path: str, storage: Storage, suffixes: Sequence[str]) -> pa.RecordBatch | None:
+    """The first of `list_files`: enough to know that there is something to list."""
+    return next(list_files(path, storage, suffixes), None)
+
+
+def container_files(paths: Sequence[str], storage: Storage, suffixes: Sequence[str]) -> Iterator[File]:
+    """The files of every path, one by one. Raises JobError where a path has none with these suffixes."""
+    for path in paths:
+        found = False
+        for batch in list_files(path, storage, suffixes):
+            for row in zip(*batch.to_pydict().values(), strict=True):
+                found = True
+                yield File(*row)
+        if not found:
+            raise JobError(
+                f"dataset.path={redacted(path)}: nothing in it ends in {' or '.join(suffixes)}",
+                cure="name the files themselves, or another folder",
+            )
+
+
+@contextmanager
+def naming(uri: str) -> Iterator[None]:
+    """Turns what storage and file formats raise into a JobError that names ``uri``."""
+    problem = f"dataset.path={redacted(uri)}"
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise JobError(f"{problem}: {one_line(error)}", cure="check the spelling, or list again") from error
+    except PermissionError as error:
+        raise JobError(f"{problem}: {one_line(error)}", cure="give this user the right to read it") from error
+    except BaseError as error:
+        cure = "check the address, the network, and endpoint, region and keys in dataset.storage_options"
+        raise JobError(f"{problem}: {one_line(error)}", cure=cure) from error
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise JobError(f"{problem}: {one_line(error)}", cure="repair the file, or leave it out") from error
+    except ValueError as error:
+        raise JobError(f"{problem}: {one_line(error)}", cure="check the spelling") from error
+
+
+def _absolute(path: str) -> str:
+    path = absolute(os.path.expanduser(path) if path.startswith("~/") else path)  # noqa: PTH111  no Path: URIs
+    return representable(path)
+
+
+def _at_least_one(path: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    found = False
+    for batch in batches:
+        found = found or bool(len(batch))
+        yield batch
+    if not found:
+        raise JobError(f"dataset.path={path}: the glob matches nothing", cure="quote it, and try it with ls")

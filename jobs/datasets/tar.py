@@ -1,0 +1,163 @@
+"""The samples of a tar as WebDataset defines them; of the tar only headers and small texts are read. Runs on the
+driver.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from urllib.parse import quote_from_bytes
+
+from actors.errors import JobError
+from actors.messages import redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+KEY = "__key__"
+
+
+class Member(NamedTuple):
+    """A regular file in a tar, and the byte range of its content."""
+
+    name: str
+    offset: int
+    size: int
+
+
+@dataclass
+class Sample:
+    """Members that follow one another and share their path up to the first dot of the name, which is the key."""
+
+    key: str
+    members: dict[str, Member] = field(default_factory=dict)
+    """By ending: the rest of the name, in lower case."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """By column: the text of the member with that ending, or the value in the ``json`` member."""
+
+
+def read_samples(source: BinaryIO, uri: str, columns: Collection[str]) -> Iterator[Sample]:
+    """The samples of a tar in order, with those of ``columns`` that they have.
+
+    A name that is not UTF-8 is percent-encoded. Folders, links, and names without an ending or that start with a
+    dot are passed over.
+
+    Raises:
+        JobError: the tar is compressed, damaged, cut short, or followed by another one; or a text is not readable.
+    """
+    sample: Sample | None = None
+    for member in _members(source, uri):
+        key, ending = _split(member.name)
+        if not ending:
+            continue
+        if sample is None or sample.key != key or ending in sample.members:
+            if sample is not None:
+                yield sample
+            sample = Sample(key, texts={KEY: key})
+        sample.members[ending] = member
+        if ending in columns:
+            sample.texts[ending] = _text(source, member, uri)
+        elif ending == "json" and columns:
+            sample.texts = {**_values(_text(source, member, uri), columns, member, uri), **sample.texts}
+    if sample is not None:
+        yield sample
+
+
+_MAX_TEXT_BYTES = 16 << 20
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_TAIL_BYTES = 64 << 10  # more than the padding that tar writes behind the end mark
+
+
+def _members(source: BinaryIO, uri: str) -> Iterator[Member]:
+    end = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    try:
+        with tarfile.open(fileobj=source, mode="r:") as tar:
+            while (header := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
+                _check(header, end, uri)
+                if header.isreg():
+                    yield Member(_name(header), header.offset_data, header.size)
+            _check_end(source, tar.offset, uri)
+    except tarfile.TarError as error:
+        raise _broken(uri, _compression(source) or str(error)) from error
+
+
+def _check(header: tarfile.TarInfo, end: int, uri: str) -> None:
+    if header.issparse():
+        raise _broken(uri, f"{_name(header)} is stored sparse, in pieces")
+    if header.size < 0 or (header.isreg() and header.offset_data + header.size > end):
+        raise _broken(uri, f"{_name(header)} has more bytes than the tar: was it cut?")
+
+
+def _check_end(source: BinaryIO, offset: int, uri: str) -> None:
+    """The module tarfile takes a bad header, and the end of a cut file, for the end of the tar."""
+    source.seek(offset)
+    block = source.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise _broken(uri, "it has no end mark: was it cut?")
+    if any(block):
+        raise _broken(uri, f"there is a damaged header at byte {offset}")
+    if any(source.read(_TAIL_BYTES)):
+        raise _broken(uri, "there is more behind its end mark: are these several tars in one file?")
+
+
+def _compression(source: BinaryIO) -> str | None:
+    source.seek(0)
+    start = source.read(8)
+    return next((f"it is compressed with {name}" for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+
+
+def _broken(uri: str, problem: str) -> JobError:
+    return JobError(
+        f"dataset.path={redacted(uri)}: {problem}", cure="write a plain tar again, from which single images can be read"
+    )
+
+
+def _name(header: tarfile.TarInfo) -> str:
+    try:
+        header.name.encode()
+    except UnicodeEncodeError:
+        return quote_from_bytes(os.fsencode(header.name))
+    return header.name
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Key and ending; no ending where the name has none, or starts with a dot."""
+    folder, slash, base = name.rpartition("/")
+    stem, _, ending = base.partition(".")
+    return f"{folder}{slash}{stem}", ending.lower() if stem else ""
+
+
+def _text(source: BinaryIO, member: Member, uri: str) -> str:
+    if member.size > _MAX_TEXT_BYTES:
+        raise _unreadable(member, uri, f"{member.size} bytes are too many for a text")
+    source.seek(member.offset)
+    try:
+        return source.read(member.size).decode().strip()
+    except UnicodeDecodeError as error:
+        raise _unreadable(member, uri, "it is not UTF-8") from error
+
+
+def _values(text: str, columns: Collection[str], member: Member, uri: str) -> dict[str, str]:
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise _unreadable(member, uri, f"it is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise _unreadable(member, uri, "it is not a JSON object")
+    found = {name: fields[name] for name in columns if fields.get(name) is not None}
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in found.items()
+    }
+
+
+def _unreadable(member: Member, uri: str, problem: str) -> JobError:
+    return JobError(
+        f"dataset.path={redacted(uri)}: {member.name}: {problem}",
+        cure="repair that member, or take its columns out of id_column, label_column and keep_columns",
+    )

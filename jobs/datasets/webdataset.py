@@ -1,0 +1,144 @@
+"""Images in tar shards, as WebDataset writes them. Listed on the driver."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pyarrow as pa
+
+from actors.columns import FILE, OFFSET, SIZE, URI, VERSION
+from actors.errors import JobError
+from actors.messages import redacted
+from actors.shards import Layout
+from jobs.datasets.base import Dataset
+from jobs.datasets.carried import Carried, entry_table
+from jobs.datasets.images import EXTENSIONS
+from jobs.datasets.paths import container_files, naming
+from jobs.datasets.tar import Member, Sample, read_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from jobs.datasets.listing import File
+
+LOG = logging.getLogger("shardlens")
+
+
+@dataclass
+class WebDataset(Dataset):
+    """The images of tars: files, folders or prefixes of ``*.tar``, globs. A URI is the tar's, ``#`` and the name.
+
+    Of a sample that has members with endings of `image_column`, the one that `image_column` names first is the
+    image. Of any other, each member is whose ending ends in a dot and one of them, such as ``left.jpg``. Samples
+    without an image are not listed; how many these are is logged.
+
+    The other columns are strings: the text of the sample's member with that ending, such as ``cls``, or else the
+    value of that key in its ``json`` member, as JSON unless it is a string; null where it has neither.
+    The column ``__key__`` is the sample's path up to the first dot of the name.
+    """
+
+    layout: ClassVar[Layout] = Layout.RANGES
+
+    kind: str = "webdataset"
+    image_column: str = ";".join(EXTENSIONS)
+    """Endings of images, the best first, with semicolons between them."""
+    id_column: str | None = None
+    """Column of image ids; the URI when not given."""
+    label_column: str | None = None
+    """Column of true labels, which the accuracy is computed from."""
+    keep_columns: list[str] = field(default_factory=list)
+    """Columns that are carried to the output."""
+
+    def tables(self) -> Iterator[pa.Table]:
+        carried = Carried(self.id_column, self.label_column, self.keep_columns)
+        names = carried.names()
+        schema = carried.schema(pa.schema([(name, pa.string()) for name in names]), self.kind)
+        tally = _Tally()
+        for file, images in self._chunks(names, tally):
+            texts = _texts(images, names)
+            if not tally.num_tables:
+                _check_columns(texts, file.uri)
+            tally.num_tables += 1
+            yield entry_table({**_places(images, file), **carried.columns(texts, schema, file.uri)}, schema)
+        tally.tell(self)
+        if not tally.num_tables:
+            yield schema.empty_table()
+
+    def suffixes(self) -> list[str]:
+        return [".tar", ".tar.gz", ".tgz", ".tar.zst"]  # the compressed ones for the error that says so
+
+    def kept_columns(self) -> list[str]:
+        return self.keep_columns
+
+    def _chunks(self, names: Collection[str], tally: _Tally) -> Iterator[tuple[File, list[_Image]]]:
+        storage, endings = self.storage, self._endings()
+        for file in container_files(self.paths(), storage, self.suffixes()):
+            with naming(file.uri), storage.open(file.uri) as source:
+                images = _images(read_samples(source, file.uri, names), endings, tally)
+                while chunk := list(islice(images, _TABLE_ROWS)):
+                    yield file, chunk
+
+    def _endings(self) -> list[str]:
+        return [ending.strip().lower().removeprefix(".") for ending in self.image_column.split(";") if ending.strip()]
+
+
+_TABLE_ROWS = 256  # few, since a check of the dataset reads so many
+_Image = tuple[Member, Sample]
+
+
+@dataclass
+class _Tally:
+    num_tables: int = 0
+    num_samples: int = 0
+    num_without: int = 0
+
+    def tell(self, dataset: WebDataset) -> None:
+        if self.num_without and self.num_without == self.num_samples:
+            raise JobError(
+                f"dataset.image_column={dataset.image_column}: no member of the tars has such an ending",
+                cure="name the endings that images have, with semicolons between them",
+            )
+        if self.num_without:
+            LOG.warning("%s of %s samples have no image and are not listed", self.num_without, self.num_samples)
+
+
+def _images(samples: Iterable[Sample], endings: Sequence[str], tally: _Tally) -> Iterator[_Image]:
+    for sample in samples:
+        found = _find(sample, endings)
+        tally.num_samples += 1
+        tally.num_without += not found
+        yield from ((member, sample) for member in found)
+
+
+def _find(sample: Sample, endings: Sequence[str]) -> list[Member]:
+    for ending in endings:
+        if ending in sample.members:
+            return [sample.members[ending]]
+    longer = tuple(f".{ending}" for ending in endings)
+    return [member for ending, member in sample.members.items() if ending.endswith(longer)]
+
+
+def _texts(images: Sequence[_Image], names: Sequence[str]) -> pa.Table:
+    return pa.table({name: pa.array([sample.texts.get(name) for _, sample in images], pa.string()) for name in names})
+
+
+def _places(images: Sequence[_Image], file: File) -> dict[str, Any]:
+    return {
+        URI: pa.array([f"{file.uri}#{member.name}" for member, _ in images]),
+        FILE: pa.repeat(file.uri, len(images)),
+        OFFSET: pa.array([member.offset for member, _ in images], pa.int64()),
+        SIZE: pa.array([member.size for member, _ in images], pa.int64()),
+        VERSION: pa.repeat(pa.scalar(file.version, pa.string()), len(images)),
+    }
+
+
+def _check_columns(texts: pa.Table, uri: str) -> None:
+    for name in texts.column_names:
+        if texts[name].null_count == len(texts):
+            raise JobError(
+                f"dataset: none of the first {len(texts)} images of {redacted(uri)} has {name}",
+                cure="id_column, label_column and keep_columns name endings of members, or keys of the json member",
+            )

@@ -1,0 +1,50 @@
+"""What every test gets: a guard against starting Ray, and an S3 server for those that ask."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import s3 as s3_server
+from places import Place, local_place, s3_place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def no_ray(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Starting Ray takes seconds and a gigabyte: only end-to-end tests and those marked ``cluster`` may."""
+    if request.node.get_closest_marker("cluster") or "end_to_end" in request.path.parts:
+        yield
+        return
+    loaded = sys.modules.get("ray")
+    was_running = loaded is not None and loaded.is_initialized()
+    if loaded is not None:
+        monkeypatch.setattr(loaded, "init", _refuse)
+    yield
+    loaded = sys.modules.get("ray")  # a test may have imported it
+    if loaded is not None and loaded.is_initialized() and not was_running:
+        loaded.shutdown()
+        pytest.fail("a unit test started Ray")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3]:
+    """One S3 server for all tests; each takes keys of its own."""
+    with s3_server.serve(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """An empty folder, then an empty prefix of the S3 server: what is tested on one must hold on the other."""
+    if request.param == "local":
+        return local_place(tmp_path / "place")
+    return s3_place(request.getfixturevalue("s3"))
+
+
+def _refuse(*_: object, **__: object) -> None:
+    pytest.fail("a unit test must not start Ray: mark it `cluster`, or put it under tests/end_to_end")

@@ -1,0 +1,129 @@
+"""The command as a user meets it: the sample, mistakes, interruptions, empty datasets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from photos import write_photos
+
+import actors.sample
+
+SAMPLE = Path(actors.sample.__file__).parent
+
+
+def test_the_sample_on_a_cluster_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jobs.batch_infer", "+dataset=sample"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr
+    output = tmp_path / "outputs" / "sample"
+    run = Path(done.stdout.splitlines()[-1])
+    assert run.parent == output / "runs"
+    report = json.loads((run / "report.json").read_text())
+    assert report["num_listed"] == report["num_ok"] == 1797
+    assert report["num_labelled"] == 599
+    assert report["accuracy_ratio"] > 0.97
+    for said in ("1,797 listed", "images/s", "accuracy", str(output / "rows")):
+        assert said in done.stdout
+    rows = ds.dataset(output / "rows", partitioning="hive").to_table()
+    assert len(set(rows["image_id"].to_pylist())) == 1797
+    assert {"target", "digit", "label", "model", "run"} <= set(rows.column_names)
+    assert len(pq.read_table(run / "inventory")) == 1797
+    assert (run / "_SUCCESS").is_file()
+    assert len(json.loads((run / "manifest.json").read_text())["rows"]) == len(list(output.rglob("part-*.parquet")))
+    assert "ray" not in done.stderr.lower(), done.stderr
+
+
+def test_a_run_that_ended_is_a_no_op(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+    for _ in range(2):
+        done = batch_infer("+dataset=sample", "dataset.limit=20", "run.id=once")
+        assert done.returncode == 0, done.stderr
+    assert "nothing to do" in done.stderr
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "outputs/sample/runs/once")
+    assert len(ds.dataset(tmp_path / "outputs/sample/rows").to_table()) == 20
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["+dataset=sample", "dataset.pth=x"], "did you mean dataset.path?"),
+        (["+dataset=images", "dataset.path=/nowhere", "model=digits"], "dataset.path=/nowhere"),
+        (["+dataset=sample", "model.checkpoint={tmp}/broken.pt"], "model.checkpoint="),
+        (["+dataset=sample", "model.labels={tmp}/two.txt"], "2 labels"),
+        (["+dataset=sample", "engine.device=cuda"], "engine.device=cuda"),
+    ],
+)
+def test_a_mistake_ends_with_2_and_a_cure(overrides: list[str], said: str, batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+    (tmp_path / "broken.pt").write_bytes(b"not a checkpoint")
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    done = batch_infer(*[text.format(tmp=tmp_path) for text in overrides])
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "cure:" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 5, done.stderr
+
+
+def test_an_empty_folder_is_nothing_to_do(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+    (tmp_path / "empty").mkdir()
+    done = batch_infer("+dataset=images", "dataset.path=empty", "model=digits")
+    assert done.returncode == 0, done.stderr
+    run = Path(done.stdout.splitlines()[-1])
+    assert (run / "_SUCCESS").is_file()
+    assert json.loads((run / "manifest.json").read_text())["num_listed"] == 0
+
+
+def test_a_sweep_runs_one_job_after_the_other(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+    done = batch_infer("+dataset=sample", "dataset.limit=10", "task.top_k=1,2", "--multirun")
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "outputs/sample/runs").iterdir())) == 2
+    assert len(list((tmp_path / "outputs/sample/rows").iterdir())) == 2
+
+
+@pytest.mark.parametrize("task", ["embed", "raw"])
+def test_the_other_tasks(task: str, batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+    done = batch_infer("+dataset=sample", "dataset.limit=30", f"task={task}", "batch_size=7")
+    assert done.returncode == 0, done.stderr
+    rows = ds.dataset(tmp_path / "outputs/sample/rows").to_table()
+    column = rows[{"embed": "embedding", "raw": "output"}[task]]
+    assert len(rows) == 30
+    assert column.type.list_size == 10
+    assert column.null_count == 0
+
+
+def test_help_and_cfg_show_the_job() -> None:
+    for flags, said in ((["--help"], "top_k"), (["+dataset=sample", "--cfg", "job"], "digits.parquet")):
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.batch_infer", *flags], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_within_seconds(number: signal.Signals, cluster: str, tmp_path: Path) -> None:
+    write_photos(tmp_path / "images", 40, width=64, height=48)
+    command = [
+        sys.executable, "-m", "jobs.batch_infer", "+dataset=manifest", "dataset.path=list.csv", "model=digits",
+        f"cluster.address={cluster}", "run.id=stopped",
+    ]  # fmt: skip
+    images = sorted(path.as_posix() for path in (tmp_path / "images").rglob("*.jpg"))
+    (tmp_path / "list.csv").write_text("uri\n" + "\n".join(images * 5000))  # more than can be done meanwhile
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:  # the second progress line: predictions are coming in
+        if re.search(r"[1-9][\d,]* of 200,000 images", line):
+            break
+    os.kill(process.pid, number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 4, said
+    assert "stopped" in said
+    assert not (tmp_path / "outputs/manifest/runs/stopped/_SUCCESS").exists()

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from actors.engines.base import Device, TorchEngineConfig
+from actors.errors import JobError
+from actors.models import Model
+from actors.preprocess import Preprocess
+from actors.tasks.classify import Classify
+from jobs.cluster import Cluster, Resources
+from jobs.config import Job, Output
+from jobs.planner import Plan, make_plan
+
+
+def plan(cpus: float, gpus: float = 0, *, job: Job | None = None, fields: tuple[pa.Field, ...] = ()) -> Plan:
+    return make_plan(job or a_job(), Resources(cpus, gpus), fields)
+
+
+def a_job(**changes: object) -> Job:
+    settings = {"engine": TorchEngineConfig(), "task": Classify(), "model": Model(preprocess=Preprocess()), **changes}
+    return Job(**settings)
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 4, 7, 16, 64])
+@pytest.mark.parametrize("workers", ["auto", 1, 2, 5, 100])
+@pytest.mark.parametrize("gpus", [0, 1, 8])
+def test_reading_always_finds_a_cpu(cpus: int, workers: int | str, gpus: int) -> None:
+    made = plan(cpus, gpus, job=a_job(cluster=Cluster(workers=workers)))
+    assert made.workers * made.worker_cpus + made.read_cpus <= cpus
+    assert made.worker_cpus > 0
+    assert made.worker_cpus < 1 or made.worker_cpus == int(made.worker_cpus)
+
+
+def test_auto_takes_one_worker_a_gpu() -> None:
+    assert (plan(16, 4).workers, plan(16, 4).worker_gpus) == (4, 1)
+    assert (plan(16, 0).workers, plan(16, 0).worker_gpus) == (12, 0)
+
+
+def test_gpus_are_left_alone_when_the_job_says_cpu() -> None:
+    assert plan(8, 4, job=a_job(engine=TorchEngineConfig(device=Device.cpu))).worker_gpus == 0
+
+
+def test_a_gpu_that_is_not_there() -> None:
+    with pytest.raises(JobError, match=r"engine.device=cuda"):
+        plan(8, 0, job=a_job(engine=TorchEngineConfig(device=Device.cuda)))
+
+
+def test_batches_have_about_the_same_bytes_whatever_the_size() -> None:
+    assert plan(2).batch_size == 32
+    assert plan(2, 1).batch_size == 128
+    assert plan(2, job=a_job(model=Model(preprocess=Preprocess(resize=[32, 32], crop=None)))).batch_size == 512
+    assert plan(2, job=a_job(model=Model(preprocess=Preprocess(resize=512, crop=448)))).batch_size == 8
+
+
+def test_wide_rows_make_parts_of_fewer_rows() -> None:
+    assert plan(2).rows_per_part == 16_384
+    wide = plan(2, fields=(pa.field("map", pa.fixed_shape_tensor(pa.float32(), (512, 14, 14))),))
+    assert wide.rows_per_part == 64_000_000 // (256 + 512 * 14 * 14 * 4)
+
+
+@pytest.mark.parametrize(
+    ("job", "key"),
+    [
+        (a_job(batch_size=0), "batch_size=0"),
+        (a_job(batch_size="many"), "batch_size=many"),
+        (a_job(cluster=Cluster(workers=-1)), "cluster.workers=-1"),
+        (a_job(output=Output(rows_per_part="x")), "output.rows_per_part=x"),
+    ],
+)
+def test_impossible_numbers(job: Job, key: str) -> None:
+    with pytest.raises(JobError, match=key):
+        plan(2, job=job)

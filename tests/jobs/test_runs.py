@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from photos import write_photos
+
+from actors.engines.base import TorchEngineConfig
+from actors.errors import JobError
+from actors.models import Model
+from actors.storage import Storage
+from actors.tasks.classify import Classify
+from jobs.config import Job, Output, Run
+from jobs.datasets.images import ImagesDataset
+from jobs.runs import open_run, run_paths
+
+STORAGE = Storage()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    write_photos(tmp_path / "images", 5, width=20, height=20)
+    return Job(
+        dataset=ImagesDataset(path=str(tmp_path / "images"), storage_options={"secret_access_key": "hush"}),
+        model=Model(checkpoint="x.pt"),
+        engine=TorchEngineConfig(),
+        task=Classify(),
+        output=Output(path=str(tmp_path / "out")),
+        run=Run(id="r1", shard_size=2),
+    )
+
+
+def test_the_inventory_is_fixed_when_the_run_opens(job: Job) -> None:
+    paths = run_paths(job, "mabc")
+    shards = open_run(job, paths, STORAGE)
+    assert shards is not None
+    assert list(shards.sizes) == [2, 2, 1]
+    listed = pq.read_table(paths.inventory)
+    assert len(listed) == 5
+
+
+def test_the_config_is_kept_without_secrets(job: Job) -> None:
+    paths = run_paths(job, "mabc")
+    open_run(job, paths, STORAGE)
+    text = Path(paths.config).read_text()
+    assert "shard_size: 2" in text
+    assert "hush" not in text
+
+
+def test_a_name_is_made_when_none_is_given(job: Job) -> None:
+    first, second = (run_paths(replace(job, run=Run()), "mabc").run_id for _ in range(2))
+    assert first != second
+    assert first[:2] == "20"
+
+
+@pytest.mark.parametrize("run_id", ["a/b", "..", "", "-x", "a" * 101, "a b", "é"])
+def test_names_that_are_no_folder(job: Job, run_id: str) -> None:
+    with pytest.raises(JobError, match=r"run.id="):
+        run_paths(replace(job, run=Run(id=run_id)), "mabc")
+
+
+def test_a_run_that_ended_is_not_opened_again(job: Job) -> None:
+    paths = run_paths(job, "mabc")
+    open_run(job, paths, STORAGE)
+    STORAGE.write(paths.success, b"")
+    assert open_run(job, paths, STORAGE) is None
+
+
+def test_a_run_that_did_not_end_is_not_mixed_with_another(job: Job) -> None:
+    paths = run_paths(job, "mabc")
+    open_run(job, paths, STORAGE)
+    with pytest.raises(JobError, match=r"run.id=r1"):
+        open_run(job, paths, STORAGE)
+
+
+def test_shards_have_at_least_one_row(job: Job) -> None:
+    bad = replace(job, run=Run(id="r2", shard_size=0))
+    with pytest.raises(JobError, match=r"run.shard_size=0"):
+        open_run(bad, run_paths(bad, "mabc"), STORAGE)
