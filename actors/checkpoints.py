@@ -26,7 +26,7 @@ from actors.storage import Storage, is_remote, local_path
 from actors.wrappings import RESAVE_CURE, StateDict, rename, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from actors.models import Model
 
@@ -101,10 +101,10 @@ def load_strictly(network: torch.nn.Module, state_dict: StateDict, *, where: str
         raise JobError(f"{where}: does not fit the network. {listed}", cure=_FIT_CURE)
 
 
-def digest(state_dict: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256, in hexadecimal, over names, dtypes, shapes and bytes, in the order of the names."""
+def digest(network: torch.nn.Module) -> str:
+    """SHA-256, in hexadecimal, over names, dtypes, shapes and bytes of all tensors, in the order of the names."""
     total = hashlib.sha256()
-    for name, tensor in sorted(state_dict.items()):
+    for name, tensor in sorted(_tensors_of(network).items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
@@ -149,20 +149,18 @@ def _start(source: Path | io.BytesIO) -> bytes:
 def _parse(uri: str, source: Path | io.BytesIO, start: bytes) -> object:
     """Whatever the file holds, whose first bytes are ``start``."""
     if file_name(uri).endswith(".safetensors"):
-        return _parse_safetensors(source)
+        if isinstance(source, Path):
+            return safetensors.torch.load_file(source)
+        return safetensors.torch.load(source.getvalue())
     if not start.startswith(b"PK"):  # what PyTorch wrote before 1.6 is no zip archive, and cannot be mapped
         return _parse_torch(source, mmap=False)
     _check_archive(source, redacted(f"model.checkpoint={uri}"))
     return _parse_torch(source, mmap=isinstance(source, Path))
 
 
-def _parse_safetensors(source: Path | io.BytesIO) -> StateDict:
-    if isinstance(source, io.BytesIO):
-        return safetensors.torch.load(source.getvalue())
-    return safetensors.torch.load_file(source)
-
-
 def _parse_torch(source: Path | io.BytesIO, *, mmap: bool) -> object:
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
     with warnings.catch_warnings(action="ignore"):  # that other protocols of pickle may not be readable
         return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
 
@@ -193,10 +191,12 @@ def _unreadable(error: Exception, start: bytes, where: str) -> JobError:
         return JobError(f"{where}: is empty", cure="copy it again")
     if start.startswith(b"version https://git-lfs"):
         return JobError(f"{where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
-    if code := re.search(r"Unsupported (?:global|class): ?(?:GLOBAL )?([\w.]+)", str(error)):
+    if code := re.search(r"[Uu]nsupported (?:global: GLOBAL|class|GLOBAL):? ([\w.]+)", str(error)):
         return JobError(f"{where}: holds more than tensors ({code[1]}); reading it could run code", cure=RESAVE_CURE)
     pickled = re.search(r"WeightsUnpickler error:\s*(\S.*)", str(error))
     seen = pickled[1] if pickled else f"{type(error).__name__}: {one_line(error)}"
+    if seen.startswith("Unsupported operand"):
+        seen = "its pickle is damaged, or of a protocol that cannot be read safely, such as 4"
     return JobError(f"{where}: is broken, or of another format: {seen}", cure=f"copy it again, or {RESAVE_CURE}")
 
 

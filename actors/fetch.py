@@ -174,8 +174,9 @@ def beside(file: str, name: str) -> str:
     folder = (file.partition("?")[0] if file.startswith(("http://", "https://")) else file).rpartition("/")[0]
     path = f"{folder}/{name}"
     if is_remote(file) and _DOTS.search(name):  # of a local path the system resolves dots, and links before them
-        scheme, _, key = path.partition("://")
-        return f"{scheme}://{posixpath.normpath(key)}"
+        scheme, _, rest = path.partition("://")
+        host, _, key = rest.partition("/")
+        return f"{scheme}://{host}{posixpath.normpath(f'/{key}')}"
     return path
 
 

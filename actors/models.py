@@ -116,7 +116,7 @@ def weights_digest(model: Model, network: torch.nn.Module | None = None) -> str:
         return onnx_files.digest(model)
     from actors import checkpoints  # noqa: PLC0415  torch takes seconds to import
 
-    return checkpoints.digest((network or build_network(model)).state_dict())
+    return checkpoints.digest(network or build_network(model))
 
 
 def file_name(uri: str) -> str:

@@ -22,6 +22,8 @@ BUFFER_BYTES = 4 << 20  # of a request: a column chunk can be larger than a work
 class ParquetRows:
     """An open Parquet file with a column of encoded images: binary, or Hugging Face's struct of bytes and path.
 
+    In memory are some rows of `READ_BYTES` and the page that they stand on, which the file's writer cut.
+
     Raises:
         KeyError: there is no such column.
         OSError, pyarrow.ArrowException: the file cannot be read. So do the methods.

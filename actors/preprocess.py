@@ -65,19 +65,24 @@ class Preprocess:
 
 
 def fit(image_hwc: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """``image_hwc`` resized and cropped to ``preprocess.size``: uint8 (height, width, 3), C order, a new array.
+    """``image_hwc`` resized and cropped to ``preprocess.size``: uint8 (height, width, 3), C order.
 
     Within 2 grey levels of what Pillow's resize and torchvision's centre crop give. Threads are torch's, as set by
-    the caller. ``image_hwc`` is uint8 (h, w, 3) of any size from 1 by 1 up, and may be read-only.
+    the caller. ``image_hwc`` is uint8 (h, w, 3) of any size from 1 by 1 up, and may be read-only. Memory stays in
+    the order of the image and the result, however long and thin the image is.
     """
+    size = preprocess.size
     resized = _resized(image_hwc.shape[0], image_hwc.shape[1], preprocess.resize)
-    height, width = preprocess.size
-    rows, columns = _centre(resized[0], height), _centre(resized[1], width)
-    visible = _resize_visible(image_hwc, resized, (rows, columns), preprocess.interpolation)
-    top, left = (height - visible.shape[0]) // 2, (width - visible.shape[1]) // 2
-    fitted = np.zeros((height, width, 3), np.uint8)
-    fitted[top : top + visible.shape[0], left : left + visible.shape[1]] = visible
-    return fitted
+    rows = _Axis.plan(image_hwc.shape[0], resized[0], size[0])
+    columns = _Axis.plan(image_hwc.shape[1], resized[1], size[1])
+    # Pillow rounds to 8 bits between its passes, so their order shows; this is its rule since version 13.
+    is_vertical_first = rows.source - rows.length > 2 * max(0, columns.source - columns.length)
+    if is_vertical_first or rows.is_strip or columns.is_strip:
+        visible = _resize_by_axis(image_hwc, rows, columns, preprocess.interpolation, is_vertical_first)
+    else:
+        resized_hwc = _resize_whole(image_hwc, resized, preprocess.interpolation)
+        visible = resized_hwc[rows.start : rows.stop, columns.start : columns.stop]
+    return _padded(visible, size)
 
 
 def scale_and_bias(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +92,7 @@ def scale_and_bias(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
 
 
 _MAX_SIDE = 16384  # such an image is 800 MB as float32; a longer side is a slip of the pen
-_MAX_WASTE = 8  # from there on, computing the crop alone is faster, and a strip of an image needs no gigabytes
+_MAX_WASTE = 4  # resized pixels for each one kept; beyond, the kept ones alone are faster, and need no gigabytes
 _NUM_CHANNELS = 3
 
 
@@ -135,28 +140,69 @@ def _resized(height: int, width: int, resize: Any) -> tuple[int, int]:
     return int(resize * height / width), resize
 
 
-def _centre(length: int, wanted: int) -> tuple[int, int]:
-    """Where a crop starts and stops along one axis, by torchvision's rule; the whole axis where it is shorter."""
-    start = max(0, round((length - wanted) / 2))
-    return start, min(length, start + wanted)
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """How one axis is resized and cropped: ``source`` pixels become ``length``, of which start:stop are kept.
+
+    Where torch would compute far more than is kept, ``is_strip`` is set, and first:last of the source are enough.
+    """
+
+    source: int
+    length: int
+    start: int
+    stop: int
+    is_strip: bool
+    first: int
+    last: int
+
+    @classmethod
+    def plan(cls, source: int, length: int, wanted: int) -> _Axis:
+        start = max(0, round((length - wanted) / 2))  # torchvision's rule for the centre
+        stop = min(length, start + wanted)
+        is_strip = source != length > _MAX_WASTE * (stop - start)
+        if not is_strip:
+            return cls(source, length, start, stop, is_strip, 0, source)
+        scale = source / length
+        reach = math.ceil(2 * max(scale, 1)) + 1  # bicubic looks 2 pixels far, of the coarser grid
+        first, last = int(start * scale) - reach, math.ceil(stop * scale) + reach
+        return cls(source, length, start, stop, is_strip, max(0, first), min(source, last))
+
+    @property
+    def box(self) -> tuple[float, float]:
+        """The kept part in pixels of the source, counted from ``first``."""
+        scale = self.source / self.length
+        return self.start * scale - self.first, min(self.stop * scale, self.last) - self.first
 
 
-def _resize_visible(
-    image_hwc: np.ndarray,
-    resized: tuple[int, int],
-    crop: tuple[tuple[int, int], tuple[int, int]],
-    interpolation: Interpolation,
+def _resize_by_axis(
+    image_hwc: np.ndarray, rows: _Axis, columns: _Axis, interpolation: Interpolation, is_vertical_first: bool
 ) -> np.ndarray:
-    """The rows and columns of ``crop`` of the image resized to ``resized``."""
-    (top, bottom), (left, right) = crop
-    if image_hwc.shape[:2] != resized:
-        if resized[0] * resized[1] > _MAX_WASTE * (bottom - top) * (right - left):
-            return _resize_box(image_hwc, resized, crop, interpolation)
-        image_hwc = _resize_whole(image_hwc, resized, interpolation)
-    return image_hwc[top:bottom, left:right]
+    visible = image_hwc[rows.first : rows.last, columns.first : columns.last]
+    if is_vertical_first:
+        visible = _resize_rows(visible, rows, interpolation)
+    visible = _resize_columns(visible, columns, interpolation)
+    return visible if is_vertical_first else _resize_rows(visible, rows, interpolation)
+
+
+def _resize_columns(image_hwc: np.ndarray, axis: _Axis, interpolation: Interpolation) -> np.ndarray:
+    height, width, _ = image_hwc.shape
+    if axis.is_strip:
+        left, right = axis.box
+        return _resize_box(image_hwc, (height, axis.stop - axis.start), (left, 0, right, height), interpolation)
+    return _resize_whole(image_hwc, (height, axis.length), interpolation)[:, axis.start : axis.stop]
+
+
+def _resize_rows(image_hwc: np.ndarray, axis: _Axis, interpolation: Interpolation) -> np.ndarray:
+    height, width, _ = image_hwc.shape
+    if axis.is_strip:
+        top, bottom = axis.box
+        return _resize_box(image_hwc, (axis.stop - axis.start, width), (0, top, width, bottom), interpolation)
+    return _resize_whole(image_hwc, (axis.length, width), interpolation)[axis.start : axis.stop]
 
 
 def _resize_whole(image_hwc: np.ndarray, resized: tuple[int, int], interpolation: Interpolation) -> np.ndarray:
+    if image_hwc.shape[:2] == resized:
+        return image_hwc
     import torch  # noqa: PLC0415  the driver imports this module for its config, and must not wait 2 s for torch
 
     image_hwc = np.require(image_hwc, requirements=["C", "W"])  # torch warns of arrays that are read-only
@@ -169,18 +215,20 @@ def _resize_whole(image_hwc: np.ndarray, resized: tuple[int, int], interpolation
 
 def _resize_box(
     image_hwc: np.ndarray,
-    resized: tuple[int, int],
-    crop: tuple[tuple[int, int], tuple[int, int]],
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
     interpolation: Interpolation,
 ) -> np.ndarray:
-    """The crop alone, by Pillow, which takes a box of fractions of pixels; torch can compute only the whole."""
-    (top, bottom), (left, right) = crop
-    down, across = image_hwc.shape[0] / resized[0], image_hwc.shape[1] / resized[1]
-    box = (
-        left * across,
-        top * down,
-        min(right * across, image_hwc.shape[1]),
-        min(bottom * down, image_hwc.shape[0]),
-    )
+    """A part of the resized image alone, by Pillow, whose box may cut pixels; torch can compute only the whole."""
     resample = Image.Resampling[interpolation.name.upper()]
-    return np.asarray(Image.fromarray(image_hwc).resize((right - left, bottom - top), resample, box))
+    return np.asarray(Image.fromarray(image_hwc).resize((size[1], size[0]), resample, box))
+
+
+def _padded(visible: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    height, width, _ = visible.shape
+    if (height, width) == size:
+        return np.ascontiguousarray(visible)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    fitted = np.zeros((*size, 3), np.uint8)
+    fitted[top : top + height, left : left + width] = visible
+    return fitted

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
@@ -14,12 +15,12 @@ from ray.data.datasource import Datasource, ReadTask
 from actors.columns import LOCATION, READ_S
 from actors.fetch import Fetcher
 from actors.pixels import pixel_columns
+from actors.preprocess import Preprocess, fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from actors.decode import Decode
-    from actors.preprocess import Preprocess
     from actors.shards import Shards
     from actors.storage import Storage
 
@@ -39,6 +40,7 @@ def read_shard(plan: ReadPlan, shard: int) -> Iterator[pa.Table]:
     """Blocks of at most ``batch_size`` rows: the inventory's columns but for `LOCATION`, then those of
     `pixel_columns` and `READ_S`. Every row of the shard is in exactly one block, with pixels or with an error.
     """
+    fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports torch, which is no time spent on decoding
     rows = plan.shards.load(shard)
     fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
     waited_since = time.perf_counter()

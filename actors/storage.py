@@ -129,7 +129,8 @@ class Storage:
             return
         store, key = self._locate(uri)
         try:
-            obstore.put(store, key, data, mode="create" if create else "overwrite")
+            # Arrow's buffers are signed bytes, which obstore does not take.
+            obstore.put(store, key, memoryview(data).cast("B"), mode="create" if create else "overwrite")
         except AlreadyExistsError as error:
             raise FileExistsError(uri) from error
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import hydra
 
 from actors.storage import Storage
-from jobs.cluster import listen_on_loopback
+from jobs.cluster import prepare
 from jobs.command import ExitStatus, catch_signals, end_with, run_verb
 from jobs.commit import collect, publish
 from jobs.config import Job, to_job
@@ -66,8 +66,7 @@ def batch_infer(job: Job) -> ExitStatus:
 
 
 def _execute(job: Job, checked: Preflight, paths: RunPaths, shards: Shards, clock: Clock) -> Execution:
-    if job.cluster.address is None:
-        listen_on_loopback()
+    prepare(job.cluster, verbose=job.verbose)
     from jobs.execution import execute  # noqa: PLC0415  brings Ray in, which a wrong job should not wait for
 
     return execute(job, checked, paths, shards, clock)

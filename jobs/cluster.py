@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import contextmanager
+import socket
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,16 @@ class Cluster:
     object_store_bytes: int | None = None
     """Shared memory for blocks in flight on a cluster started here; Ray's own choice when not given."""
 
+    def check(self) -> None:
+        """Raises `JobError` where nothing answers at ``address``: Ray itself would try for minutes."""
+        if self.address in (None, "auto"):
+            return
+        host, _, port = str(self.address).rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+        except (OSError, ValueError, OverflowError) as error:
+            raise _not_reached(str(self.address), str(error)) from None
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -36,45 +47,79 @@ class Resources:
     gpus: float
 
 
-def listen_on_loopback() -> None:
-    """Keeps every port of a Ray that is started here on 127.0.0.1. To be called before Ray is imported.
+def prepare(cluster: Cluster, *, verbose: bool) -> None:
+    """Sets what Ray reads from the environment. To be called before Ray is imported.
 
-    By default Ray on Linux listens on all interfaces, metrics without a token included; this is the switch by which
-    it stays on loopback on macOS and Windows (`ENABLE_RAY_CLUSTER` in its `ray_constants.py`).
+    A Ray that is started here keeps every port on 127.0.0.1: by default it listens on all interfaces on Linux,
+    metrics without a token included, and this is the switch by which it stays on loopback on macOS and Windows
+    (`ENABLE_RAY_CLUSTER` in its `ray_constants.py`).
     """
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    if cluster.address is None:
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    if not verbose:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of Ray Data's own actors
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of its own future default
 
 
 @contextmanager
 def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
-    """Ray, from here to the end of the block.
+    """Ray, from here to the end of the block; one that this process has started or joined before is left running.
 
     Raises:
         JobError: no cluster answers at ``cluster.address``.
     """
-    import ray  # noqa: PLC0415  must come after `listen_on_loopback`
+    import ray  # noqa: PLC0415  must come after `prepare`
 
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else Ray warns about its own future default
+    if ray.is_initialized():
+        yield _resources()
+        return
     local: dict[str, Any] = {}
     if cluster.address is None:
         local = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
     try:
-        ray.init(
-            address=cluster.address or "local",
-            log_to_driver=verbose,
-            logging_level=logging.INFO if verbose else logging.ERROR,
-            **local,
-        )
+        with nullcontext() if verbose else _no_stderr():
+            ray.init(
+                address=cluster.address or "local",
+                log_to_driver=verbose,
+                logging_level=logging.INFO if verbose else logging.ERROR,
+                **local,
+            )
     except (ConnectionError, ValueError) as error:
-        raise JobError(
-            f"cluster.address={cluster.address}: {str(error).splitlines()[0]}",
-            cure="start a cluster with `ray start --head`, or leave cluster.address away to run on this machine",
-        ) from None
+        raise _not_reached(str(cluster.address), str(error).splitlines()[0]) from None
     if not verbose:
         logging.getLogger("ray").setLevel(logging.ERROR)
         logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
-        total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        yield Resources(total.get("CPU", 0.0), total.get("GPU", 0.0))
+        yield _resources()
     finally:
         ray.shutdown()
+
+
+_ANSWER_S = 5.0
+
+
+def _not_reached(address: str, reason: str) -> JobError:
+    return JobError(
+        f"cluster.address={address}: {reason}",
+        cure="give auto or the host:port of a cluster (`ray start --head` starts one), or leave it away to run here",
+    )
+
+
+def _resources() -> Resources:
+    import ray  # noqa: PLC0415  must come after `prepare`
+
+    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return Resources(total.get("CPU", 0.0), total.get("GPU", 0.0))
+
+
+@contextmanager
+def _no_stderr() -> Iterator[None]:
+    """Silences the process below Python too: Ray's core says on stderr that it was told to say less."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

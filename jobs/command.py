@@ -10,11 +10,8 @@ import traceback
 from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
 from actors.errors import JobError
-from jobs.mistakes import explain
+from jobs.mistakes import CONFIG_ERRORS, explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +41,7 @@ def run_verb(main: Callable[[], object]) -> NoReturn:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, and we explain, instead of printing
     try:
         main()
-    except (HydraException, OmegaConfBaseException, JobError) as error:
+    except (*CONFIG_ERRORS, JobError) as error:
         _print_error(error if isinstance(error, JobError) else explain(error))
         sys.exit(ExitStatus.JOB_WRONG)
     sys.exit(ExitStatus.DONE)
@@ -68,7 +65,7 @@ def catch_signals() -> None:
 def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
     try:
         return body()
-    except (JobError, OmegaConfBaseException) as error:
+    except (*CONFIG_ERRORS, JobError) as error:
         _print_error(error if isinstance(error, JobError) else explain(error))
         return ExitStatus.JOB_WRONG
     except (StoppedError, KeyboardInterrupt):

@@ -20,9 +20,11 @@ from omegaconf.errors import (
 
 from actors.errors import JobError
 
+CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
 
-def explain(error: HydraException | OmegaConfBaseException) -> JobError:
-    """The same error for a user: the first thing that went wrong, and how to put it right."""
+
+def explain(error: Exception) -> JobError:
+    """An error of `CONFIG_ERRORS` for a user: the first thing that went wrong, and how to put it right."""
     if isinstance(error, MissingConfigException):
         return _unknown_choice(str(error))
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__

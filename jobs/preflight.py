@@ -44,6 +44,7 @@ def preflight(job: Job) -> Preflight:
     Raises:
         JobError: the first thing that is wrong.
     """
+    job.cluster.check()
     job.dataset.check()
     job.decode.check()
     job.model.check()

@@ -38,6 +38,18 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """One small Ray cluster for all tests that may use Ray, of two CPUs; gives its address."""
+    import ray  # noqa: PLC0415  few tests need it
+
+    context = ray.init(
+        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=500_000_000
+    )
+    yield context.address_info["address"]
+    ray.shutdown()
+
+
 @pytest.fixture(params=["local", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """An empty folder, then an empty prefix of the S3 server: what is tested on one must hold on the other."""

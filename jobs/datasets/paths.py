@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, NotSupportedError
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
@@ -88,6 +88,9 @@ def naming(uri: str) -> Iterator[None]:
         raise JobError(f"{problem}: {one_line(error)}", cure="check the spelling, or list again") from error
     except PermissionError as error:
         raise JobError(f"{problem}: {one_line(error)}", cure="give this user the right to read it") from error
+    except NotSupportedError as error:
+        cure = "copy it to a disk or an object store: this server gives no parts of files"
+        raise JobError(f"{problem}: {one_line(error)}", cure=cure) from error
     except BaseError as error:
         cure = "check the address, the network, and endpoint, region and keys in dataset.storage_options"
         raise JobError(f"{problem}: {one_line(error)}", cure=cure) from error
@@ -105,7 +108,8 @@ def _absolute(path: str) -> str:
 def _at_least_one(path: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     found = False
     for batch in batches:
-        found = found or bool(len(batch))
-        yield batch
+        if len(batch):
+            found = True
+            yield batch
     if not found:
         raise JobError(f"dataset.path={path}: the glob matches nothing", cure="quote it, and try it with ls")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import io
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -45,13 +46,22 @@ def read_tables(uri: str, storage: Storage, keys: Mapping[str, str], texts: Coll
 _BLOCK_BYTES = 8 << 20
 
 
+def _open(uri: str, storage: Storage) -> BinaryIO:
+    """Of a web server the whole file is held: many give no parts of files."""
+    return io.BytesIO(storage.read(uri)) if _is_web(uri) else storage.open(uri)
+
+
+def _is_web(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
 def _name(uri: str) -> str:
     """What says the format: without the query of a URL, and in lower case."""
-    return (uri.partition("?")[0] if uri.startswith(("http://", "https://")) else uri).lower()
+    return (uri.partition("?")[0] if _is_web(uri) else uri).lower()
 
 
 def _parquet(uri: str, storage: Storage, keys: Mapping[str, str]) -> Iterator[pa.Table]:
-    with storage.open(uri) as source, pq.ParquetFile(source) as file:
+    with _open(uri, storage) as source, pq.ParquetFile(source) as file:
         fields = [find_field(file.schema_arrow, column, key=key, uri=uri) for column, key in keys.items()]
         schema = pa.schema(fields)
         yield schema.empty_table()
@@ -60,7 +70,7 @@ def _parquet(uri: str, storage: Storage, keys: Mapping[str, str]) -> Iterator[pa
 
 
 def _csv(uri: str, storage: Storage, keys: Mapping[str, str], texts: Collection[str]) -> Iterator[pa.Table]:
-    with storage.open(uri) as source:
+    with _open(uri, storage) as source:
         header = _csv_reader(source, uri, pa_csv.ConvertOptions()).schema
     for column, key in keys.items():
         find_field(header, column, key=key, uri=uri)
@@ -70,7 +80,7 @@ def _csv(uri: str, storage: Storage, keys: Mapping[str, str], texts: Collection[
         strings_can_be_null=True,
         null_values=[""],  # an image may well be called NA or null
     )
-    with storage.open(uri) as source:
+    with _open(uri, storage) as source:
         yield from _tables(_csv_reader(source, uri, options))
 
 
@@ -85,11 +95,11 @@ def _csv_reader(source: Any, uri: str, options: pa_csv.ConvertOptions) -> pa_csv
 
 
 def _json(uri: str, storage: Storage, keys: Mapping[str, str], texts: Collection[str]) -> Iterator[pa.Table]:
-    with storage.open(uri) as source:
+    with _open(uri, storage) as source:
         seen = _json_reader(source, uri, None).schema
     found = [find_field(seen, column, key=key, uri=uri) for column, key in keys.items()]
     schema = pa.schema([pa.field(f.name, _json_type(f.type, is_text=f.name in texts)) for f in found])
-    with storage.open(uri) as source:
+    with _open(uri, storage) as source:
         yield from _tables(_json_reader(source, uri, schema))
 
 

@@ -1,29 +1,17 @@
-"""One small Ray cluster for all end-to-end tests; each test runs the command as a user would, and joins it."""
+"""The command as a user would run it, on the cluster that all tests share."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[str]:
-    """The address of a cluster of two CPUs."""
-    import ray  # noqa: PLC0415  only these tests need it
-
-    context = ray.init(
-        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=500_000_000
-    )
-    yield context.address_info["address"]
-    ray.shutdown()
 
 
 @pytest.fixture

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from places import Place
+
+from actors.storage import Storage
+from jobs.datasets.listing import File, batch_of, describe, representable
+
+
+def test_a_file_is_described_as_its_folder_lists_it(tmp_path: Path) -> None:
+    (tmp_path / "a b#?.jpg").write_bytes(b"123")
+    Path(os.fsdecode(bytes(tmp_path) + b"/\xff.jpg")).write_bytes(b"1")
+    (tmp_path / "dangling.jpg").symlink_to("nowhere")
+    storage = Storage()
+    listed = [File(**row) for batch in storage.list(str(tmp_path)) for row in batch.to_pylist()]
+    assert sorted(listed) == sorted(describe(file.uri, storage) for file in listed)
+    assert sorted(listed) == sorted(describe(str(path), storage) for path in tmp_path.iterdir())
+
+
+def test_remote_files_have_a_size(place: Place) -> None:
+    assert describe(place.put("x", b"1234"), Storage(place.options)).size == 4
+
+
+def test_a_batch_is_a_listing() -> None:
+    batch = batch_of([File("a", 1, "v"), File("b", None, None)])
+    assert batch.to_pylist() == [{"uri": "a", "size": 1, "version": "v"}, {"uri": "b", "size": None, "version": None}]
+
+
+def test_text_stays_as_it_is() -> None:
+    assert representable("/日本/a b%20#?.jpg") == "/日本/a b%20#?.jpg"
+    assert representable(os.fsdecode(b"/a b/\xff.jpg")) == "file:///a%20b/%FF.jpg"

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from obstore.exceptions import GenericError
+from places import Place
+from s3 import S3
+from web import serve_folder
+
+from actors.errors import JobError
+from actors.storage import Storage, join
+from jobs.datasets.paths import container_files, first_batch, list_files, naming, paths_of
+
+
+def listed(path: str, storage: Storage) -> list[str]:
+    return sorted(uri for batch in list_files(path, storage, [".jpg"]) for uri in batch["uri"].to_pylist())
+
+
+def test_one_path_or_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home-of-someone")
+    assert paths_of("images/../x") == [f"{tmp_path}/x"]
+    assert paths_of(["/a", Path("/b"), 2024, "s3://b/c/"]) == ["/a", "/b", f"{tmp_path}/2024", "s3://b/c/"]
+    assert paths_of("~/photos") == ["/home-of-someone/photos"]
+
+
+@pytest.mark.parametrize("value", [[], "", None, {"a": 1}, ["/a", ""], 1.5])
+def test_what_is_no_path(value: object) -> None:
+    with pytest.raises(JobError, match=r"dataset\.path="):
+        paths_of(value)
+
+
+def test_a_folder_gives_its_images_at_any_depth(place: Place) -> None:
+    expected = [place.put(name, b"x") for name in ("a.jpg", "b/c/d.JPG", "b/e#?%20.jpg")]
+    place.put("b/notes.txt", b"x")
+    assert listed(place.root, Storage(place.options)) == sorted(expected)
+
+
+def test_a_file_is_itself(place: Place) -> None:
+    uri = place.put("image.dat", b"x")
+    assert listed(uri, Storage(place.options)) == [uri]
+
+
+def test_a_name_that_exists_is_no_glob(place: Place) -> None:
+    odd = place.put("[1]*?.jpg", b"x")
+    place.put("1ab.jpg", b"x")
+    storage = Storage(place.options)
+    assert listed(odd, storage) == [odd]
+    below = place.put("[f]/x.jpg", b"x")
+    assert listed(join(place.root, "[f]"), storage) == [below]
+
+
+def test_nothing_there(place: Place) -> None:
+    place.put("x.jpg", b"x")
+    storage = Storage(place.options)
+    for name, problem in (("nope", "no such file or folder"), ("*.png", "the glob matches nothing")):
+        with pytest.raises(JobError, match=problem) as caught:
+            first_batch(join(place.root, name), storage, [".jpg"])
+        assert f"dataset.path={place.root}/{name}" in caught.value.problem
+
+
+def test_an_empty_folder_is_no_error(tmp_path: Path) -> None:
+    assert listed(str(tmp_path), Storage()) == []
+
+
+def test_a_bucket_that_is_not_there(s3: S3) -> None:
+    for path in ("s3://nobucket", "s3://nobucket/images", "s3://nobucket/*.jpg"):
+        with pytest.raises(JobError, match=f"dataset.path={path}".replace("*", r"\*")) as caught:
+            first_batch(path, Storage(s3.options), [".jpg"])
+        assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_server_that_does_not_answer(s3: S3) -> None:
+    storage = Storage({**s3.options, "endpoint": "http://127.0.0.1:1"})
+    with pytest.raises(JobError, match=r"dataset\.storage_options") as caught:
+        first_batch("s3://bucket/images", storage, [".jpg"])
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_url_is_a_file_and_its_query_is_secret(tmp_path: Path) -> None:
+    (tmp_path / "a b.jpg").write_bytes(b"x")
+    with serve_folder(tmp_path) as (url, _):
+        path = f"{url}/a%20b.jpg?signature=SECRET"
+        assert listed(path, Storage()) == [path]
+        with pytest.raises(JobError, match="no such file") as caught:
+            first_batch(f"{url}/none.jpg?signature=SECRET", Storage(), [".jpg"])
+        assert "SECRET" not in str(caught.value)
+
+
+def test_containers_must_be_there(place: Place) -> None:
+    storage = Storage(place.options)
+    uri = place.put("a/x.tar", b"xyz")
+    place.put("b/x.txt", b"x")
+    assert [file.uri for file in container_files([join(place.root, "a"), uri], storage, [".tar"])] == [uri, uri]
+    assert next(container_files([join(place.root, "a")], storage, [".tar"])).size == 3
+    with pytest.raises(JobError, match=r"nothing in it ends in \.tar"):
+        list(container_files([join(place.root, "b")], storage, [".tar"]))
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (FileNotFoundError("gone"), "spelling"),
+        (PermissionError("no"), "right to read"),
+        (GenericError("no route\nDebug"), "storage_options"),
+        (pa.ArrowInvalid("not parquet"), "repair"),
+        (OSError("disk"), "repair"),
+        (ValueError("two slashes"), "spelling"),
+    ],
+)
+def test_what_goes_wrong_names_the_path(error: Exception, cure: str) -> None:
+    with pytest.raises(JobError, match=cure) as caught, naming("/x"):
+        raise error
+    assert caught.value.problem.startswith("dataset.path=/x: ")
+    assert len(str(caught.value).splitlines()) == 2

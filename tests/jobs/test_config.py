@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from actors.engines.base import Precision, TorchEngineConfig
+from actors.models import Model
+from actors.tasks.classify import Classify
+from jobs.config import Job, to_job, to_yaml
+from jobs.datasets.images import ImagesDataset
+
+JOB = Job(
+    dataset=ImagesDataset(path="x", storage_options={"secret_access_key": "hush", "endpoint": "http://127.0.0.1:9"}),
+    model=Model("a.b:c", checkpoint="w.pt", storage_options={"token": "hush"}),
+    engine=TorchEngineConfig(precision=Precision.bf16),
+    task=Classify(top_k=3),
+)
+
+
+def test_secrets_are_hidden_and_places_are_not() -> None:
+    text = to_yaml(JOB)
+    assert "hush" not in text
+    assert "http://127.0.0.1:9" in text
+    assert "hush" in JOB.dataset.storage_options.values()
+
+
+def test_the_yaml_tells_the_whole_job() -> None:
+    config = OmegaConf.create(to_yaml(JOB))
+    assert config.engine.precision == "bf16"
+    assert config.task.top_k == 3
+    assert config.errors.max_ratio == 0.05
+
+
+def test_our_objects_come_out_of_hydras() -> None:
+    job = to_job(OmegaConf.structured(JOB))
+    assert isinstance(job, Job)
+    assert job.engine.precision is Precision.bf16
+    assert isinstance(job.dataset, ImagesDataset)
+
+
+def test_packaged_files_are_found() -> None:
+    config = OmegaConf.create({"path": "${package:actors.sample/labels.txt}"})
+    assert Path(config.path).read_text().split() == list("0123456789")
