@@ -88,7 +88,7 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
         raise _not_reached(str(cluster.address), str(error).splitlines()[0]) from None
     if not verbose:
         logging.getLogger("ray").setLevel(logging.ERROR)
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs as an error, it raises too
     try:
         yield _resources()
     finally:

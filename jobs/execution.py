@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ray
+from ray.exceptions import RayError, RayTaskError
+
+from actors.errors import JobError
 
 from actors.reader import ReadPlan
 from actors.sink import SinkPlan
@@ -18,7 +23,7 @@ from jobs.planner import Plan, make_plan
 from jobs.progress import show_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from actors.run_paths import RunPaths
     from actors.shards import Shards
@@ -45,7 +50,7 @@ def execute(job: Job, checked: Preflight, paths: RunPaths, shards: Shards, clock
         plan = make_plan(job, resources, checked.fields)
         clock.lap("start")
         LOG.info("%s", plan)
-        with show_progress(shards.num_rows) as tally:
+        with show_progress(shards.num_rows) as tally, _workers_errors():
             run_pipeline(
                 _read_plan(job, shards, plan),
                 Recipe(job.model, job.engine, job.task),
@@ -58,6 +63,33 @@ def execute(job: Job, checked: Preflight, paths: RunPaths, shards: Shards, clock
         clock.lap("run")
     clock.lap("stop")
     return Execution(plan, engine)
+
+
+class WorkerError(Exception):
+    """A worker failed for good; the message is that of the worker's own exception."""
+
+
+@contextmanager
+def _workers_errors() -> Iterator[None]:
+    """Raises what a worker raised, in place of Ray's many lines around it."""
+    try:
+        yield
+    except RayTaskError as error:
+        raise WorkerError(f"{type(error.cause).__name__}: {error.cause}") from error
+    except RayError as error:
+        raise cause_in(str(error)) from error
+
+
+def cause_in(text: str) -> Exception:
+    """The last exception that the traceback ``text`` tells of: a `JobError`, else a `WorkerError`."""
+    found = list(re.finditer(r"^(?:\w+\.)*(\w+): ", text, re.MULTILINE))
+    if not found:
+        return WorkerError(text.strip())
+    said = text[found[-1].end() :].strip()
+    if found[-1].group(1) == JobError.__name__ and "\n  cure: " in said:
+        problem, _, cure = said.partition("\n  cure: ")
+        return JobError(problem, cure=cure.splitlines()[0])
+    return WorkerError(f"{found[-1].group(1)}: {said}")
 
 
 def _read_plan(job: Job, shards: Shards, plan: Plan) -> ReadPlan:

@@ -9,9 +9,16 @@ import pytest
 import s3 as s3_server
 from places import Place, local_place, s3_place
 
+from jobs.cluster import Cluster, prepare
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def pytest_configure() -> None:
+    """Keeps the shared cluster on loopback; must come before the first import of Ray."""
+    prepare(Cluster(), verbose=False)
 
 
 @pytest.fixture(autouse=True)

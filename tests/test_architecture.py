@@ -222,7 +222,7 @@ def test_a_vague_name_is_a_breach(path: str) -> None:
         ("README.md", "see /ro" + "ot/x and `/wo" + "rk/main`", 1),
         ("tests/test_x.py", 'open("/tm' + 'p/x")', 1),
         ("k8s/ray.yaml", "mountPath: /tm" + "p/ray", 0),
-        ("README.md", "s3://bucket/work, ~/work, {root}/tmp, a/tmp, /workers, /data/x", 0),
+        ("README.md", "s3://bucket/work, ~/work, {root}/tmp, a/tmp, /workers, /home-of-x, /data/x", 0),
         ("k8s/Dockerfile", "RUN pip install --index-" + "url=x y", 1),
         ("Makefile", "pip install -i https://py" + "pi.org/simple", 1),
         ("constraints.txt", "# from files.python" + "hosted.org\nx==1", 1),

@@ -6,9 +6,30 @@ from pathlib import Path
 
 import pytest
 
+from actors.errors import JobError
 from jobs.batch_infer import batch_infer
 from jobs.command import ExitStatus
 from jobs.config import to_job
+from jobs.execution import cause_in
+
+
+ACTOR_DIED = """The actor died because of an error raised in its creation task, ray::MapWorker.__init__()
+  File "models.py", line 134, in reading
+    raise JobError(f"{where}: no such file", cure="correct the path") from None
+actors.errors.JobError: model.checkpoint=/w.pt: no such file
+  cure: correct the path
+"""
+
+
+def test_what_an_actor_raised_is_found_in_the_text() -> None:
+    error = cause_in(ACTOR_DIED)
+    assert isinstance(error, JobError)
+    assert (error.problem, error.cure) == ("model.checkpoint=/w.pt: no such file", "correct the path")
+    assert (
+        str(cause_in("x\n  File y\ntorch.OutOfMemoryError: CUDA out of memory\n"))
+        == "OutOfMemoryError: CUDA out of memory"
+    )
+    assert str(cause_in("the node went away")) == "the node went away"
 
 
 @pytest.fixture

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from networks import resnet18, tiny
+from torch import nn
+
+from actors.engines.base import Device, Precision, TorchEngineConfig, load_engine
+from actors.engines.torch_engine import _exact_convolutions
+from actors.errors import JobError
+from actors.models import Model
+from actors.preprocess import Preprocess, scale_and_bias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SIDE = 32
+RETURNS: dict[str, Callable[[torch.Tensor], Any]] = {
+    "tensor": lambda mean: mean,
+    "tuple": lambda mean: (mean, None, mean.argmax(dim=1)),
+    "list": lambda mean: [mean, "note"],
+    "dict": lambda mean: {"mean": mean, "hidden": None, 7: mean.double() * 2},
+    "ordered": lambda mean: OrderedDict(logits=mean),
+    "transposed": lambda mean: mean.T,
+    "scalar": lambda mean: mean.sum(),
+    "none": lambda mean: None,
+    "nested": lambda mean: [{"boxes": mean}],
+    "raises": lambda mean: mean @ mean,
+}
+
+
+class Returning(nn.Module):
+    """Gives the mean colour of each image, in one of the shapes of `RETURNS`."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, pixels: torch.Tensor) -> Any:
+        return RETURNS[self.kind](pixels.mean(dim=(2, 3)) * self.gain)
+
+
+class Viewing(nn.Module):
+    """Calls view on what a convolution gave, as old code does; with channels last, PyTorch refuses that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.fc = nn.Linear(4 * 30 * 30, 5)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.conv(pixels).view(pixels.shape[0], -1))
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Engines set the threads of the process."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def save(network: nn.Module, folder: Path, architecture: str, **kwargs: Any) -> Model:
+    torch.save(network.state_dict(), folder / "weights.pt")
+    return Model(
+        architecture,
+        kwargs=kwargs,
+        checkpoint=str(folder / "weights.pt"),
+        preprocess=Preprocess(resize=SIDE, crop=SIDE),
+    )
+
+
+def images(number: int, side: int = SIDE) -> np.ndarray:
+    pixels = np.random.default_rng(number).integers(0, 256, (number, side, side, 3), dtype=np.uint8)
+    pixels.flags.writeable = False
+    return pixels
+
+
+def plainly(network: nn.Module, pixels_nhwc: np.ndarray) -> np.ndarray:
+    """What a loop without this project would compute."""
+    scale, bias = scale_and_bias(Preprocess())
+    normalised = torch.from_numpy((pixels_nhwc * scale + bias).transpose(0, 3, 1, 2).copy())
+    with torch.no_grad():
+        return network.eval()(normalised).numpy()
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return tiny()
+
+
+@pytest.fixture
+def model(network: nn.Module, tmp_path: Path) -> Model:
+    return save(network, tmp_path, "networks:tiny")
+
+
+@pytest.mark.parametrize("number", [1, 2, 7])
+def test_scores_are_those_of_the_plain_network(model: Model, network: nn.Module, number: int) -> None:
+    outputs = load_engine(TorchEngineConfig(), model)(images(number))
+    assert list(outputs) == ["output"]
+    assert outputs["output"].dtype == np.float32
+    assert outputs["output"].flags.writeable
+    np.testing.assert_allclose(outputs["output"], plainly(network, images(number)), atol=1e-5)
+
+
+def test_a_deep_network_gives_the_same_scores(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = resnet18(num_classes=10)
+    model = save(network, tmp_path, "networks:resnet18", num_classes=10)
+    found = load_engine(TorchEngineConfig(), model)(images(3))["output"]
+    wanted = plainly(network, images(3))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    assert (found.argmax(axis=1) == wanted.argmax(axis=1)).all()
+
+
+def test_batching_changes_nothing(model: Model) -> None:
+    engine = load_engine(TorchEngineConfig(), model)
+    whole = engine(images(9))["output"]
+    for size in (1, 2, 4):
+        parts = [engine(images(9)[start : start + size])["output"] for start in range(0, 9, size)]
+        np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+
+
+def test_rows_that_lie_apart_are_read_right(model: Model) -> None:
+    engine = load_engine(TorchEngineConfig(), model)
+    np.testing.assert_array_equal(engine(images(8)[::2])["output"], engine(images(8)[::2].copy())["output"])
+
+
+@pytest.mark.parametrize("precision", [Precision.bf16, Precision.fp16])
+def test_half_precision_is_near_and_comes_back_as_float32(model: Model, precision: Precision) -> None:
+    engine = load_engine(TorchEngineConfig(precision=precision), model)
+    exact = load_engine(TorchEngineConfig(precision=Precision.auto), model)
+    assert (engine.precision, exact.precision) == (precision.value, "fp32")
+    found, wanted = engine(images(4))["output"], exact(images(4))["output"]
+    assert found.dtype == np.float32
+    assert 0 < np.abs(found - wanted).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("tensor", {"output": np.float32}),
+        ("tuple", {"output_0": np.float32, "output_2": np.int64}),
+        ("list", {"output_0": np.float32}),
+        ("dict", {"mean": np.float32, "7": np.float32}),
+        ("ordered", {"logits": np.float32}),
+    ],
+)
+def test_every_tensor_that_the_network_returns_has_a_name(tmp_path: Path, kind: str, names: dict[str, Any]) -> None:
+    model = save(Returning(kind), tmp_path, f"{__name__}:Returning", kind=kind)
+    outputs = load_engine(TorchEngineConfig(), model)(images(4))
+    assert {name: array.dtype for name, array in outputs.items()} == names
+    assert all(len(array) == 4 for array in outputs.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("transposed", r"output output has shape \(3, 2\) for 2 images"),
+        ("scalar", r"output output has shape \(\) for 2 images"),
+        ("none", r"returns a NoneType without tensors"),
+        ("nested", r"returns a list without tensors"),
+        ("raises", r"fails on a batch of shape \(2, 3, 32, 32\) in fp32: RuntimeError: .*\n.*model\.preprocess\.crop"),
+    ],
+)
+def test_what_does_not_run_is_told_when_it_is_loaded(tmp_path: Path, kind: str, message: str) -> None:
+    model = save(Returning(kind), tmp_path, f"{__name__}:Returning", kind=kind)
+    with pytest.raises(JobError, match=message):
+        load_engine(TorchEngineConfig(), model)
+
+
+def test_a_network_that_needs_contiguous_pixels_gets_them(tmp_path: Path) -> None:
+    network = Viewing()
+    engine = load_engine(TorchEngineConfig(), save(network, tmp_path, f"{__name__}:Viewing"))
+    assert engine.details["memory_format"] == "contiguous_format"
+    np.testing.assert_allclose(engine(images(5))["output"], plainly(network, images(5)), atol=1e-5)
+
+
+def test_other_networks_get_channels_last(model: Model) -> None:
+    assert load_engine(TorchEngineConfig(device=Device.cpu), model).details["memory_format"] == "channels_last"
+
+
+def test_the_wrong_size_of_image_is_told_when_the_model_is_loaded(tmp_path: Path) -> None:
+    model = save(Viewing(), tmp_path, f"{__name__}:Viewing")
+    with pytest.raises(JobError, match=r"fails on a batch of shape \(2, 3, 40, 33\)"):
+        load_engine(TorchEngineConfig(), replace(model, preprocess=Preprocess(resize=None, crop=[40, 33])))
+
+
+def test_height_comes_before_width(model: Model) -> None:
+    engine = load_engine(TorchEngineConfig(), replace(model, preprocess=Preprocess(resize=None, crop=[24, 40])))
+    pixels = images(2, 40)[:, :24]
+    assert engine(pixels)["output"].shape == (2, 10)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_missing_is_told(model: Model) -> None:
+    with pytest.raises(JobError, match=r"engine\.device=cuda: PyTorch .*\n.*engine\.device=auto or cpu"):
+        load_engine(TorchEngineConfig(device=Device.cuda), model)
+    assert load_engine(TorchEngineConfig(device=Device.auto), model).device == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16, Precision.fp16])
+def test_a_gpu_gives_what_the_cpu_gives(model: Model, precision: Precision) -> None:
+    engine = load_engine(TorchEngineConfig(device=Device.cuda, precision=precision), model)
+    wanted = load_engine(TorchEngineConfig(device=Device.cpu), model)(images(9))["output"]
+    assert engine.device == "cuda"
+    atol = 1e-5 if precision is Precision.fp32 else 0.02
+    np.testing.assert_allclose(engine(images(9))["output"], wanted, atol=atol)
+
+
+def test_convolutions_are_exact_while_the_network_runs_and_as_before_after() -> None:
+    convolutions = torch.backends.cudnn.conv
+    before = convolutions.fp32_precision
+    with pytest.raises(KeyError), _exact_convolutions():
+        assert convolutions.fp32_precision == "ieee"
+        raise KeyError
+    assert convolutions.fp32_precision == before
+
+
+def test_threads_are_those_asked_for(model: Model) -> None:
+    torch.set_num_threads(2)
+    assert load_engine(TorchEngineConfig(threads=1), model).details["threads"] == "1"
+    assert torch.get_num_threads() == 1
+    assert load_engine(TorchEngineConfig(), model).details["threads"] == "1"
