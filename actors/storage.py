@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import io
 import os
-import stat
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import obstore
 import pyarrow as pa
@@ -25,11 +23,12 @@ from obstore.exceptions import (
 from obstore.store import from_url
 
 from actors.errors import JobError
+from actors.local_files import open_regular, walk, write_whole
+from actors.remote_file import RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from _typeshed import WriteableBuffer
 
 # A listed object. version changes when the content does: an etag, or size and modification time.
 LISTING_SCHEMA = pa.schema(
@@ -73,7 +72,7 @@ class Storage:
         """
         if is_remote(folder):
             return self._list_remote(folder)
-        return _batches(_walk(local_path(folder), ()))
+        return _batches(walk(local_path(folder)))
 
     def kind(self, uri: str) -> str | None:
         """``file``, ``folder``, or None where there is nothing (in object stores: no object below it)."""
@@ -119,13 +118,13 @@ class Storage:
         """A seekable binary file for reading; of a remote object only what is read is fetched."""
         if not is_remote(uri):
             return open(local_path(uri), "rb")  # noqa: PTH123  bytes paths
-        raw = _RemoteFile(*self._locate(uri))
+        raw = RemoteFile(*self._locate(uri))
         return cast("BinaryIO", io.BufferedReader(raw, buffer_size=_READ_AHEAD_BYTES))
 
     def write(self, uri: str, data: bytes | memoryview, *, create: bool = False) -> None:
         """Puts one object, whole or not at all. With ``create``, raises FileExistsError where one stands."""
         if not is_remote(uri):
-            _write_local(Path(os.fsdecode(local_path(uri))), data, create=create)
+            write_whole(Path(os.fsdecode(local_path(uri))), data, create=create)
             return
         store, key = self._locate(uri)
         try:
@@ -269,79 +268,19 @@ def _check_size(size: int, max_bytes: int | None) -> None:
         raise TooLargeError(f"{size} bytes, more than the limit of {max_bytes}")
 
 
-def _open_regular(path: bytes) -> int:
-    """Opens without waiting, so that a named pipe or a device cannot hold a worker."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("not a regular file")
-    return descriptor
-
-
 def _read_local(path: bytes, max_bytes: int | None) -> bytes:
-    with os.fdopen(_open_regular(path), "rb", buffering=0) as file:
+    with open_regular(path) as file:
         _check_size(os.fstat(file.fileno()).st_size, max_bytes)
         return file.read()
 
 
 def _read_local_ranges(path: bytes, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
-    with os.fdopen(_open_regular(path), "rb", buffering=0) as file:
+    with open_regular(path) as file:
         parts = []
         for start, size in zip(starts, sizes, strict=True):
             file.seek(start)
             parts.append(file.read(size))
         return parts
-
-
-def _write_local(path: Path, data: bytes | memoryview, *, create: bool) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with staged.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if create:
-            os.link(staged, path)
-        else:
-            staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)
-
-
-def _walk(folder: bytes, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int | None, str | None]]:
-    here = os.stat(folder)  # noqa: PTH116  bytes paths
-    identity = (here.st_dev, here.st_ino)
-    if identity in above:
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if _is_folder(entry):
-                yield from _walk(entry.path, (*above, identity))
-            else:
-                yield _describe(entry)
-
-
-def _is_folder(entry: os.DirEntry[bytes]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself; reading it then says so
-        return False
-
-
-def _describe(entry: os.DirEntry[bytes]) -> tuple[str, int | None, str | None]:
-    try:
-        status = entry.stat()
-    except OSError:  # a dangling link is listed all the same: reading it then says what is wrong
-        return _uri(entry.path), None, None
-    return _uri(entry.path), status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
-
-
-def _uri(path: bytes) -> str:
-    try:
-        return path.decode()
-    except UnicodeDecodeError:
-        return "file://" + quote(path)
 
 
 def _batches(rows: Iterator[tuple[str, int | None, str | None]]) -> Iterator[pa.RecordBatch]:
@@ -359,31 +298,3 @@ def _batch(rows: Sequence[tuple[str, int | None, str | None]]) -> pa.RecordBatch
     columns = zip(*rows, strict=True)
     arrays = [pa.array(list(values), field.type) for values, field in zip(columns, LISTING_SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=LISTING_SCHEMA)
-
-
-class _RemoteFile(io.RawIOBase):
-    def __init__(self, store: Any, key: str) -> None:
-        self._store, self._key = store, key
-        self._size = int(obstore.head(store, key)["size"])
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        length = min(len(view), self._size - self._position)
-        if length <= 0:
-            return 0
-        data = obstore.get_range(self._store, self._key, start=self._position, length=length)
-        view[:length] = memoryview(data)
-        self._position += length
-        return length

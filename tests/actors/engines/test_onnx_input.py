@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from actors.engines.onnx_input import PRELUDE_INPUT, ImageInput, image_input
+from actors.errors import JobError
+from actors.models import Model
+from actors.preprocess import Preprocess
+
+MODEL = Model(checkpoint="a.onnx", preprocess=Preprocess(resize=None, crop=[24, 40]))
+
+
+@dataclass
+class Node:
+    """What onnxruntime says of an input."""
+
+    shape: list[Any]
+    type: str = "tensor(float)"
+    name: str = "image"
+
+
+@pytest.mark.parametrize(
+    ("node", "wanted"),
+    [
+        (Node(["n", 3, 24, 40]), ImageInput("image", "float", "nchw", None)),
+        (Node([8, 3, "h", "w"]), ImageInput("image", "float", "nchw", 8)),
+        (Node([None, None, None, None]), ImageInput("image", "float", "nchw", None)),
+        (Node(["n", 24, 40, 3]), ImageInput("image", "float", "nhwc", None)),
+        (Node([1, "h", "w", 3], "tensor(float16)"), ImageInput("image", "float16", "nhwc", 1)),
+        (Node(["n", "h", "w", 3], "tensor(uint8)"), ImageInput("image", "uint8", "nhwc", None)),
+        (Node(["n", "h", "w", "c"], "tensor(uint8)"), ImageInput("image", "uint8", "nhwc", None)),
+        (Node(["n", 3, "h", "w"], "tensor(uint8)", "x"), ImageInput("x", "uint8", "nchw", None)),
+    ],
+)
+def test_an_image_input_is_known_by_type_and_shape(node: Node, wanted: ImageInput) -> None:
+    assert image_input([node], MODEL) == wanted
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([], r"takes 0 inputs"),
+        (
+            [Node(["n", 3, 24, 40]), Node(["n", 5], "tensor(int64)", "tokens")],
+            r"takes 2 inputs \(image float \(n, 3, 24, 40\), tokens int64 \(n, 5\)\)",
+        ),
+        ([Node(["n", 3, 24, 40], "tensor(double)")], r"its input is image double \(n, 3, 24, 40\), no batch of images"),
+        ([Node(["n", 3])], r"its input is image float \(n, 3\), no batch of images"),
+        ([Node(["n", 1, 24, 40])], r"has 1 channels, not 3"),
+        ([Node(["n", 24, 40, 4], "tensor(uint8)")], r"has 4 channels, not 3"),
+        (
+            [Node(["n", 3, 40, 24])],
+            r"crop=\[24, 40\]: gives images of 24 by 40 pixels; .*a\.onnx takes 40 by 24\n.*preprocess\.crop=\[40,24\]",
+        ),
+        ([Node(["n", 3, "h", 41])], r"takes h by 41"),
+        ([Node(["n", 224, 224, 3])], r"takes 224 by 224"),
+    ],
+)
+def test_what_takes_no_images_of_that_size_is_told(nodes: list[Node], message: str) -> None:
+    with pytest.raises(JobError, match=message):
+        image_input(nodes, MODEL)
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize("dtype", ["uint8", "float", "float16"])
+def test_the_prelude_makes_what_the_model_takes(dtype: str, layout: str) -> None:
+    preprocess = Preprocess(mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+    prelude = ImageInput("image", dtype, layout, None).prelude(preprocess)
+    if (dtype, layout) == ("uint8", "nhwc"):
+        assert prelude is None
+        return
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(prelude, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {PRELUDE_INPUT: pixels})
+    assert found.dtype == {"uint8": np.uint8, "float": np.float32, "float16": np.float16}[dtype]
+    wanted = pixels if dtype == "uint8" else (pixels / 255 - [0.1, 0.2, 0.3]) / [0.4, 0.5, 0.6]
+    found_nhwc = found.transpose(0, 2, 3, 1) if layout == "nchw" else found
+    np.testing.assert_allclose(found_nhwc, wanted, atol=2e-3 if dtype == "float16" else 1e-6)

@@ -1,0 +1,34 @@
+"""What the README tells a newcomer to type works."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_python_lines_run_as_they_stand(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code.strip().splitlines()) <= 8
+    (tmp_path / "actors").symlink_to(ROOT / "actors")
+    digits = pq.read_table(ROOT / "actors/sample/digits.parquet")
+    number = digits["digit"].to_pylist().index("7")
+    (tmp_path / "seven.png").write_bytes(digits["image"][number]["bytes"].as_py())
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("'label': '7'") == 2
+
+
+def test_every_path_that_it_names_is_there() -> None:
+    named = re.findall(r"\b(?:jobs|actors|tests|conf)/[\w/]+(?:\.\w+)?", README)
+    assert len(named) > 10
+    missing = [name for name in named if "NAME" not in name and not list(ROOT.glob(f"{name}*"))]
+    assert not missing
