@@ -77,11 +77,12 @@ def fit(image_hwc: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     columns = _Axis.plan(image_hwc.shape[1], resized[1], size[1])
     # Pillow rounds to 8 bits between its passes, so their order shows; this is its rule since version 13.
     is_vertical_first = rows.source - rows.length > 2 * max(0, columns.source - columns.length)
-    if is_vertical_first or rows.is_strip or columns.is_strip:
-        visible = _resize_by_axis(image_hwc, rows, columns, preprocess.interpolation, is_vertical_first)
-    else:
+    if not (is_vertical_first or rows.is_strip or columns.is_strip):
         resized_hwc = _resize_whole(image_hwc, resized, preprocess.interpolation)
-        visible = resized_hwc[rows.start : rows.stop, columns.start : columns.stop]
+        return _padded(resized_hwc[rows.start : rows.stop, columns.start : columns.stop], size)
+    visible = image_hwc[rows.first : rows.last, columns.first : columns.last]
+    for number in (0, 1) if is_vertical_first else (1, 0):
+        visible = _resize_axis(visible, number, (rows, columns)[number], preprocess.interpolation)
     return _padded(visible, size)
 
 
@@ -174,30 +175,17 @@ class _Axis:
         return self.start * scale - self.first, min(self.stop * scale, self.last) - self.first
 
 
-def _resize_by_axis(
-    image_hwc: np.ndarray, rows: _Axis, columns: _Axis, interpolation: Interpolation, is_vertical_first: bool
-) -> np.ndarray:
-    visible = image_hwc[rows.first : rows.last, columns.first : columns.last]
-    if is_vertical_first:
-        visible = _resize_rows(visible, rows, interpolation)
-    visible = _resize_columns(visible, columns, interpolation)
-    return visible if is_vertical_first else _resize_rows(visible, rows, interpolation)
-
-
-def _resize_columns(image_hwc: np.ndarray, axis: _Axis, interpolation: Interpolation) -> np.ndarray:
+def _resize_axis(image_hwc: np.ndarray, number: int, axis: _Axis, interpolation: Interpolation) -> np.ndarray:
+    """The kept part of one axis: number 0 for the rows, 1 for the columns."""
     height, width, _ = image_hwc.shape
+    size, box = [height, width], [0.0, 0.0, width, height]
     if axis.is_strip:
-        left, right = axis.box
-        return _resize_box(image_hwc, (height, axis.stop - axis.start), (left, 0, right, height), interpolation)
-    return _resize_whole(image_hwc, (height, axis.length), interpolation)[:, axis.start : axis.stop]
-
-
-def _resize_rows(image_hwc: np.ndarray, axis: _Axis, interpolation: Interpolation) -> np.ndarray:
-    height, width, _ = image_hwc.shape
-    if axis.is_strip:
-        top, bottom = axis.box
-        return _resize_box(image_hwc, (axis.stop - axis.start, width), (0, top, width, bottom), interpolation)
-    return _resize_whole(image_hwc, (axis.length, width), interpolation)[axis.start : axis.stop]
+        size[number] = axis.stop - axis.start
+        box[1 - number], box[3 - number] = axis.box
+        return _resize_box(image_hwc, size, box, interpolation)
+    size[number] = axis.length
+    resized_hwc = _resize_whole(image_hwc, (size[0], size[1]), interpolation)
+    return resized_hwc[axis.start : axis.stop] if number == 0 else resized_hwc[:, axis.start : axis.stop]
 
 
 def _resize_whole(image_hwc: np.ndarray, resized: tuple[int, int], interpolation: Interpolation) -> np.ndarray:
@@ -213,15 +201,11 @@ def _resize_whole(image_hwc: np.ndarray, resized: tuple[int, int], interpolation
     return result_nchw[0].permute(1, 2, 0).numpy()
 
 
-def _resize_box(
-    image_hwc: np.ndarray,
-    size: tuple[int, int],
-    box: tuple[float, float, float, float],
-    interpolation: Interpolation,
-) -> np.ndarray:
+def _resize_box(image_hwc: np.ndarray, size: list[int], box: list[float], interpolation: Interpolation) -> np.ndarray:
     """A part of the resized image alone, by Pillow, whose box may cut pixels; torch can compute only the whole."""
     resample = Image.Resampling[interpolation.name.upper()]
-    return np.asarray(Image.fromarray(image_hwc).resize((size[1], size[0]), resample, box))
+    resized = Image.fromarray(image_hwc).resize((size[1], size[0]), resample, (box[0], box[1], box[2], box[3]))
+    return np.asarray(resized)
 
 
 def _padded(visible: np.ndarray, size: tuple[int, int]) -> np.ndarray:

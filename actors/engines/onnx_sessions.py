@@ -4,7 +4,9 @@ without a provider that it cannot load, with a line in a log. Used once in each 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +47,7 @@ class Runtime:
         """
         onnxruntime.set_default_logger_severity(_FATAL)  # what is said there is raised, too
         if self.provider is not Provider.cpu:
-            onnxruntime.preload_dlls()  # of CUDA and cuDNN, where pip has put them
+            _preload()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
@@ -131,7 +133,7 @@ def _why_not_loaded(provider: Provider) -> str:
     """What the system's loader says of the library of ``provider``; empty where it loads."""
     if os.name == "nt":
         return ""
-    onnxruntime.preload_dlls()
+    _preload()
     folder = Path(native.__file__).parent
     try:
         ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), mode=ctypes.RTLD_GLOBAL)
@@ -139,6 +141,12 @@ def _why_not_loaded(provider: Provider) -> str:
     except OSError as error:
         return str(error)
     return ""
+
+
+def _preload() -> None:
+    """Loads CUDA and cuDNN from where pip has put them; what it prints of missing files, the loader says better."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls()
 
 
 def _missing(provider: Provider, asked: str) -> JobError:

@@ -40,6 +40,7 @@ def test_the_sample_on_a_cluster_of_its_own(tmp_path: Path) -> None:
     assert (run / "_SUCCESS").is_file()
     assert len(json.loads((run / "manifest.json").read_text())["rows"]) == len(list(output.rglob("part-*.parquet")))
     assert "ray" not in done.stderr.lower(), done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
 
 def test_a_run_that_ended_is_a_no_op(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
