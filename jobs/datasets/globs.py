@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.storage import LISTING_ROWS, is_remote, local_path
-from jobs.datasets.listing import batch_of, describe
+from jobs.datasets.listing import batch_of, describe, is_web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def is_glob(path: str) -> bool:
     """Whether ``path`` could be a glob; in a URL of the web a question mark starts the query."""
-    return not path.startswith(("http://", "https://")) and any(sign in path for sign in "*?[")
+    return not is_web(path) and any(sign in path for sign in "*?[")
 
 
 def glob(path: str, storage: Storage, suffixes: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -45,3 +45,8 @@ def representable(path: str) -> str:
     except UnicodeEncodeError:
         return "file://" + quote(os.fsencode(path))
     return path
+
+
+def is_web(uri: str) -> bool:
+    """Whether ``uri`` is a URL of the web: percent-encoded, perhaps with a query, and with nothing to list."""
+    return uri.startswith(("http://", "https://"))

@@ -13,7 +13,7 @@ from actors.errors import JobError
 from actors.messages import one_line, redacted
 from actors.storage import absolute
 from jobs.datasets.globs import glob, has_suffix, is_glob
-from jobs.datasets.listing import File, batch_of, describe, representable
+from jobs.datasets.listing import File, batch_of, describe, is_web, representable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,8 +43,10 @@ def list_files(path: str, storage: Storage, suffixes: Sequence[str]) -> Iterator
         JobError: there is nothing at ``path``, or it cannot be listed. An empty folder is no error.
     """
     with naming(path):
-        kind = storage.kind(path)
-        if kind == "file":
+        kind = "signed" if is_web(path) and "?" in path else storage.kind(path)
+        if kind == "signed":  # for reading alone: a server may refuse to be asked of size or existence
+            yield batch_of([File(path, None, None)])
+        elif kind == "file":
             yield batch_of([describe(path, storage)])
         elif kind == "folder":
             for batch in storage.list(path):

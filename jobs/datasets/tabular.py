@@ -11,6 +11,7 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from jobs.datasets.carried import find_field
+from jobs.datasets.listing import is_web
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -44,20 +45,17 @@ def read_tables(uri: str, storage: Storage, keys: Mapping[str, str], texts: Coll
 
 
 _BLOCK_BYTES = 8 << 20
+_BATCH_ROWS = 10_000
 
 
 def _open(uri: str, storage: Storage) -> BinaryIO:
     """Of a web server the whole file is held: many give no parts of files."""
-    return io.BytesIO(storage.read(uri)) if _is_web(uri) else storage.open(uri)
-
-
-def _is_web(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
+    return io.BytesIO(storage.read(uri)) if is_web(uri) else storage.open(uri)
 
 
 def _name(uri: str) -> str:
     """What says the format: without the query of a URL, and in lower case."""
-    return (uri.partition("?")[0] if _is_web(uri) else uri).lower()
+    return (uri.partition("?")[0] if is_web(uri) else uri).lower()
 
 
 def _parquet(uri: str, storage: Storage, keys: Mapping[str, str]) -> Iterator[pa.Table]:
@@ -65,7 +63,7 @@ def _parquet(uri: str, storage: Storage, keys: Mapping[str, str]) -> Iterator[pa
         fields = [find_field(file.schema_arrow, column, key=key, uri=uri) for column, key in keys.items()]
         schema = pa.schema(fields)
         yield schema.empty_table()
-        for batch in file.iter_batches(columns=schema.names, use_threads=False):
+        for batch in file.iter_batches(_BATCH_ROWS, columns=schema.names, use_threads=False):
             yield pa.Table.from_batches([batch]).select(schema.names)
 
 
@@ -74,9 +72,10 @@ def _csv(uri: str, storage: Storage, keys: Mapping[str, str], texts: Collection[
         header = _csv_reader(source, uri, pa_csv.ConvertOptions()).schema
     for column, key in keys.items():
         find_field(header, column, key=key, uri=uri)
+    unseen = [field.name for field in header if pa.types.is_null(field.type)]  # values may come later
     options = pa_csv.ConvertOptions(
         include_columns=list(keys),
-        column_types=dict.fromkeys(texts, pa.string()),
+        column_types=dict.fromkeys([*texts, *unseen], pa.string()),
         strings_can_be_null=True,
         null_values=[""],  # an image may well be called NA or null
     )

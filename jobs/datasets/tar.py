@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import tarfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import quote_from_bytes
@@ -73,15 +74,21 @@ _TAIL_BYTES = 64 << 10  # more than the padding that tar writes behind the end m
 
 def _members(source: BinaryIO, uri: str) -> Iterator[Member]:
     end = source.seek(0, os.SEEK_END)
+    with _opened(source, uri) as tar:
+        while (header := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
+            _check(header, end, uri)
+            if header.isreg():
+                yield Member(_name(header), header.offset_data, header.size)
+        _check_end(source, tar.offset, uri)
+
+
+@contextmanager
+def _opened(source: BinaryIO, uri: str) -> Iterator[tarfile.TarFile]:
     source.seek(0)
     try:
         with tarfile.open(fileobj=source, mode="r:") as tar:
-            while (header := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
-                _check(header, end, uri)
-                if header.isreg():
-                    yield Member(_name(header), header.offset_data, header.size)
-            _check_end(source, tar.offset, uri)
+            yield tar
     except tarfile.TarError as error:
         raise _broken(uri, _compression(source) or str(error)) from error
 

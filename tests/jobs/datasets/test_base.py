@@ -18,12 +18,12 @@ from jobs.datasets.webdataset import WebDataset
 KINDS = [ImagesDataset, ManifestDataset, ParquetDataset, WebDataset, SampleDataset]
 
 
-@pytest.mark.parametrize("limit", [0, 1, 999, 1000, 1001, 2500, 9000])
-def test_the_limit_cuts_the_list(tmp_path: Path, limit: int) -> None:
+def test_the_limit_cuts_the_list(tmp_path: Path) -> None:
     for number in range(2500):
         (tmp_path / f"{number}.jpg").touch()
     everything = column_of(ImagesDataset(path=str(tmp_path)), URI)
-    assert column_of(ImagesDataset(path=str(tmp_path), limit=limit), URI) == everything[:limit]
+    for limit in (0, 1, 999, 1000, 1001, 2500, 9000):
+        assert column_of(ImagesDataset(path=str(tmp_path), limit=limit), URI) == everything[:limit]
 
 
 def test_a_limit_lists_no_more_than_it_needs(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from places import Place
 
 from actors.storage import Storage
-from jobs.datasets.listing import File, batch_of, describe, representable
+from jobs.datasets.listing import File, batch_of, describe, is_web, representable
 
 
 def test_a_file_is_described_as_its_folder_lists_it(tmp_path: Path) -> None:
@@ -31,3 +31,7 @@ def test_a_batch_is_a_listing() -> None:
 def test_text_stays_as_it_is() -> None:
     assert representable("/日本/a b%20#?.jpg") == "/日本/a b%20#?.jpg"
     assert representable(os.fsdecode(b"/a b/\xff.jpg")) == "file:///a%20b/%FF.jpg"
+
+
+def test_urls_of_the_web() -> None:
+    assert [is_web(uri) for uri in ("http://h", "https://h/x", "s3://h/x", "/http://h")] == [True, True, False, False]

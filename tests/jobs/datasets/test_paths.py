@@ -79,14 +79,22 @@ def test_a_server_that_does_not_answer(s3: S3) -> None:
     assert len(str(caught.value).splitlines()) == 2
 
 
-def test_a_url_is_a_file_and_its_query_is_secret(tmp_path: Path) -> None:
+def test_a_url_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "a b.jpg").write_bytes(b"x")
-    with serve_folder(tmp_path) as (url, _):
-        path = f"{url}/a%20b.jpg?signature=SECRET"
-        assert listed(path, Storage()) == [path]
-        with pytest.raises(JobError, match="no such file") as caught:
-            first_batch(f"{url}/none.jpg?signature=SECRET", Storage(), [".jpg"])
-        assert "SECRET" not in str(caught.value)
+    with serve_folder(tmp_path) as (url, requests):
+        assert listed(f"{url}/a%20b.jpg", Storage()) == [f"{url}/a%20b.jpg"]
+        with pytest.raises(JobError, match="no such file"):
+            first_batch(f"{url}/none.jpg", Storage(), [".jpg"])
+        requests.clear()
+        signed = f"{url}/a%20b.jpg?signature=SECRET"
+        assert listed(signed, Storage()) == [signed]
+        assert requests == []  # it is signed for reading alone
+
+
+def test_a_signature_is_not_told() -> None:
+    with pytest.raises(JobError) as caught, naming("https://h/x.csv?signature=SECRET"):
+        raise FileNotFoundError("https://h/x.csv?signature=SECRET is gone")
+    assert "SECRET" not in str(caught.value)
 
 
 def test_containers_must_be_there(place: Place) -> None:
