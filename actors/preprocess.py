@@ -93,7 +93,7 @@ def scale_and_bias(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
 
 
 _MAX_SIDE = 16384  # such an image is 800 MB as float32; a longer side is a slip of the pen
-_MAX_WASTE = 4  # resized pixels for each one kept; beyond, the kept ones alone are faster, and need no gigabytes
+_MAX_WASTE = 8  # resized pixels for each one kept; beyond, the kept ones alone are faster, and need no gigabytes
 _NUM_CHANNELS = 3
 
 
@@ -160,7 +160,7 @@ class _Axis:
     def plan(cls, source: int, length: int, wanted: int) -> _Axis:
         start = max(0, round((length - wanted) / 2))  # torchvision's rule for the centre
         stop = min(length, start + wanted)
-        is_strip = source != length > _MAX_WASTE * (stop - start)
+        is_strip = length != source and length > _MAX_WASTE * (stop - start)
         if not is_strip:
             return cls(source, length, start, stop, is_strip, 0, source)
         scale = source / length
