@@ -7,6 +7,7 @@ import os
 import socket
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
@@ -55,6 +56,7 @@ def prepare(cluster: Cluster, *, verbose: bool) -> None:
     (`ENABLE_RAY_CLUSTER` in its `ray_constants.py`).
     """
     if cluster.address is None:
+        os.environ["PYTHONPATH"] = _import_path()  # the workers inherit it
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     if not verbose:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of Ray Data's own actors
@@ -73,16 +75,17 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
     if ray.is_initialized():
         yield _resources()
         return
-    local: dict[str, Any] = {}
     if cluster.address is None:
-        local = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
+        options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
+    else:
+        options = {"runtime_env": {"env_vars": {"PYTHONPATH": _import_path()}}}
     try:
         with nullcontext() if verbose else _no_stderr():
             ray.init(
                 address=cluster.address or "local",
                 log_to_driver=verbose,
                 logging_level=logging.INFO if verbose else logging.ERROR,
-                **local,
+                **options,
             )
     except (ConnectionError, ValueError) as error:
         raise _not_reached(str(cluster.address), str(error).splitlines()[0]) from None
@@ -96,6 +99,13 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
 
 
 _ANSWER_S = 5.0
+
+
+def _import_path() -> str:
+    """PYTHONPATH by which workers find what the driver finds, its working folder first, as with ``python -m``."""
+    return os.pathsep.join(
+        dict.fromkeys([str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    ).rstrip(os.pathsep)
 
 
 def _not_reached(address: str, reason: str) -> JobError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from networks import resnet18
 from photos import NUM_CLASSES, write_photos
 from PIL import Image
 
-NUM_PHOTOS = 24
+NUM_PHOTOS = int(os.environ.get("SHARDLENS_TEST_PHOTOS", "24"))
 
 
 @pytest.fixture(scope="module")
