@@ -67,9 +67,13 @@ class Preprocess:
 def fit(image_hwc: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     """``image_hwc`` resized and cropped to ``preprocess.size``: uint8 (height, width, 3), C order.
 
-    Within 2 grey levels of what Pillow's resize and torchvision's centre crop give. Threads are torch's, as set by
-    the caller. ``image_hwc`` is uint8 (h, w, 3) of any size from 1 by 1 up, and may be read-only. Memory stays in
-    the order of the image and the result, however long and thin the image is.
+    Within 2 grey levels of Pillow's resize and torchvision's centre crop. On average of photographs within 0.02, save
+    that bilinear comes to 0.08 where sizes stand as 5 to 4 or alike: sums then often end in a half, which rounds
+    either way. Memory stays in the order of the image and the result, however long and thin the image is.
+
+    Args:
+        image_hwc: uint8 (h, w, 3) of any size from 1 by 1 up; may be read-only. The result may share its memory.
+        preprocess: a checked config. Threads are torch's, as the caller set them.
     """
     size = preprocess.size
     resized = _resized(image_hwc.shape[0], image_hwc.shape[1], preprocess.resize)
