@@ -12,7 +12,6 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from actors.errors import JobError
-
 from actors.reader import ReadPlan
 from actors.sink import SinkPlan
 from actors.storage import Storage

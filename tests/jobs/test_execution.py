@@ -12,7 +12,6 @@ from jobs.command import ExitStatus
 from jobs.config import to_job
 from jobs.execution import cause_in
 
-
 ACTOR_DIED = """The actor died because of an error raised in its creation task, ray::MapWorker.__init__()
   File "models.py", line 134, in reading
     raise JobError(f"{where}: no such file", cure="correct the path") from None

@@ -72,10 +72,10 @@ def test_sigmoid_and_none() -> None:
 
 
 def test_labels_of_the_wrong_number() -> None:
-    with pytest.raises(JobError, match="3 labels.*20 classes"):
+    with pytest.raises(JobError, match=r"3 labels.*20 classes"):
         Classify().fields(Outputs.of({"output": LOGITS}), ["a", "b", "c"])
 
 
 def test_top_k_of_zero() -> None:
-    with pytest.raises(JobError, match="task.top_k=0"):
+    with pytest.raises(JobError, match=r"task.top_k=0"):
         Classify(top_k=0).fields(Outputs.of({"output": LOGITS}), None)
