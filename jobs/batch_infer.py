@@ -47,7 +47,7 @@ def batch_infer(job: Job) -> ExitStatus:
     paths = run_paths(job, checked.fingerprint)
     storage = Storage(job.output.storage_options)
     clock.lap("check")
-    shards = open_run(job, paths, storage)
+    shards = open_run(job, paths, storage, checked.provenance)
     if shards is None:
         LOG.info("run.id=%s ended before: nothing to do", paths.run_id)
         return _end(ExitStatus.DONE, paths)

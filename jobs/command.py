@@ -75,7 +75,8 @@ def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
         if verbose:
             traceback.print_exc()
         first_line = (str(error).strip().splitlines() or [""])[0]
-        print(f"error: {type(error).__name__}: {first_line}", file=sys.stderr)  # noqa: T201
+        more = "" if verbose else "\n  verbose=true shows where, and what the workers logged"
+        print(f"error: {type(error).__name__}: {first_line}{more}", file=sys.stderr)  # noqa: T201
         return ExitStatus.FAILED
 
 

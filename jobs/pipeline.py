@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,12 @@ def run_pipeline(read: ReadPlan, recipe: Recipe, sink: SinkPlan, *, num_shards: 
     _configure(plan)
     engine = replace(recipe.engine, threads=recipe.engine.threads or plan.threads)
     (
-        ray.data.read_datasource(ShardSource(read, num_shards), num_cpus=plan.read_cpus, override_num_blocks=num_shards)
+        ray.data.read_datasource(
+            ShardSource(read, num_shards),
+            num_cpus=plan.read_cpus,
+            override_num_blocks=num_shards,
+            ray_remote_args={"max_retries": _RETRIES},
+        )
         .map_batches(
             PredictActor,
             fn_constructor_args=(replace(recipe, engine=engine), tally),
@@ -46,8 +52,10 @@ def run_pipeline(read: ReadPlan, recipe: Recipe, sink: SinkPlan, *, num_shards: 
             compute=ActorPoolStrategy(size=plan.workers),
             num_cpus=plan.worker_cpus,
             num_gpus=plan.worker_gpus,
+            max_restarts=_RETRIES,
+            max_task_retries=_RETRIES,
         )
-        .write_datasink(PartSink(sink), ray_remote_args={"num_cpus": _WRITE_CPUS})
+        .write_datasink(PartSink(sink), ray_remote_args={"num_cpus": _WRITE_CPUS, "max_retries": _RETRIES})
     )
 
 
@@ -69,8 +77,13 @@ class PredictActor:
 # Writing waits for storage and hardly computes; a whole CPU for it could starve the readers of a small machine.
 _WRITE_CPUS = 0.01
 
+# Deaths of a worker at the same piece of work before the job fails; by default Ray Data would try for ever.
+_RETRIES = 3
+
 
 def _configure(plan: Plan) -> None:
+    # Only through ray_remote_args can the retries be bounded: Ray 2.60 has no named parameter for them.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated", category=DeprecationWarning)
     context: Any = DataContext.get_current()
     context.enable_progress_bars = False
     # A read task gives its blocks as they stand, one batch each: Ray Data cuts where a block is half as large again

@@ -57,7 +57,8 @@ def preflight(job: Job) -> Preflight:
         fields=predictor.fields,
         provenance={
             "fingerprint": fingerprint,
-            "config_digest": hashlib.sha256(to_yaml(job).encode()).hexdigest(),
+            "dataset_digest": _digest(asdict(job.dataset) | {"storage_options": None}),
+            "config_digest": _digest(to_yaml(job)),
             **{f"version_{name}": installed for name in _LIBRARIES if (installed := _version(name))},
             "version_python": platform.python_version(),
         },
@@ -100,8 +101,11 @@ def _fingerprint(job: Job, predictor: Predictor) -> str:
         "task": asdict(job.task),
         "precision": Precision.fp32.value if job.engine.precision is Precision.auto else job.engine.precision.value,
     }
-    text = json.dumps(content, sort_keys=True, default=_plain)
-    return f"m{hashlib.sha256(text.encode()).hexdigest()[:15]}"
+    return f"m{_digest(content)[:15]}"
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=_plain).encode()).hexdigest()
 
 
 _LIBRARIES = ("shardlens", "ray", "torch", "onnxruntime-gpu", "onnxruntime", "pyarrow", "pillow", "simplejpeg", "numpy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from jobs.config import to_yaml
 from jobs.inventory import write_inventory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from actors.shards import Shards
     from actors.storage import Storage
     from jobs.config import Job
@@ -36,13 +39,14 @@ def run_paths(job: Job, fingerprint: str) -> RunPaths:
     return RunPaths(absolute(job.output.path), fingerprint, run_id)
 
 
-def open_run(job: Job, paths: RunPaths, storage: Storage) -> Shards | None:
-    """Lists the dataset into the run's inventory; None where the run has ended already.
+def open_run(job: Job, paths: RunPaths, storage: Storage, provenance: Mapping[str, str]) -> Shards | None:
+    """Lists the dataset into the run's inventory; None where this very job has ended under that id already.
 
     Raises:
-        JobError: a run of that id began before and did not end, or the dataset cannot be listed.
+        JobError: another job ran under that id, or it did not end, or the dataset cannot be listed.
     """
     if storage.kind(paths.success):
+        _check_same_job(paths, storage, provenance)
         return None
     if storage.kind(paths.run):
         raise JobError(
@@ -60,3 +64,13 @@ def open_run(job: Job, paths: RunPaths, storage: Storage) -> Shards | None:
         layout=job.dataset.layout,
         image_column=getattr(job.dataset, "image_column", None),
     )
+
+
+def _check_same_job(paths: RunPaths, storage: Storage, provenance: Mapping[str, str]) -> None:
+    before = json.loads(storage.read(paths.manifest))
+    for key, what in (("fingerprint", "model, pre-processing or task"), ("dataset_digest", "dataset")):
+        if before[key] != provenance[key]:
+            raise JobError(
+                f"run.id={paths.run_id}: a job with another {what} ended under that name in {paths.root}",
+                cure="choose another run.id",
+            )

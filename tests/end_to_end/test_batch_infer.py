@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+import torch
 from photos import write_photos
 
 import actors.sample
@@ -71,6 +72,18 @@ def test_a_mistake_ends_with_2_and_a_cure(overrides: list[str], said: str, batch
     assert "cure:" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 5, done.stderr
+
+
+def test_a_worker_that_dies_every_time_fails_the_job_and_hangs_nothing(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+    write_photos(tmp_path / "images", 3, width=40, height=30)
+    torch.save({"head.weight": torch.zeros(2, 3), "head.bias": torch.zeros(2)}, tmp_path / "dying.pt")
+    done = batch_infer(
+        "+dataset=images", "dataset.path=images", "model.architecture=dying:Dying", "model.checkpoint=dying.pt"
+    )
+    assert done.returncode == 1
+    assert "died" in done.stderr.strip().splitlines()[-2]
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "outputs").rglob("_SUCCESS"))
 
 
 def test_an_empty_folder_is_nothing_to_do(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001

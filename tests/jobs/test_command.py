@@ -25,7 +25,7 @@ def raising(error: BaseException) -> Callable[[], ExitStatus]:
         (raising(MissingMandatoryValue("x")), 2, "error: "),
         (raising(StoppedError()), 4, "stopped"),
         (raising(KeyboardInterrupt()), 4, "stopped"),
-        (raising(OSError("disk full\nmore")), 1, "OSError: disk full\n"),
+        (raising(OSError("disk full\nmore")), 1, "OSError: disk full\n  verbose=true"),
         (lambda: ExitStatus.OVER_BUDGET, 3, ""),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from jobs.datasets.images import ImagesDataset
 from jobs.runs import open_run, run_paths
 
 STORAGE = Storage()
+SAME = {"fingerprint": "mabc", "dataset_digest": "d"}
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def job(tmp_path: Path) -> Job:
 
 def test_the_inventory_is_fixed_when_the_run_opens(job: Job) -> None:
     paths = run_paths(job, "mabc")
-    shards = open_run(job, paths, STORAGE)
+    shards = open_run(job, paths, STORAGE, SAME)
     assert shards is not None
     assert list(shards.sizes) == [2, 2, 1]
     listed = pq.read_table(paths.inventory)
@@ -43,7 +45,7 @@ def test_the_inventory_is_fixed_when_the_run_opens(job: Job) -> None:
 
 def test_the_config_is_kept_without_secrets(job: Job) -> None:
     paths = run_paths(job, "mabc")
-    open_run(job, paths, STORAGE)
+    open_run(job, paths, STORAGE, SAME)
     text = Path(paths.config).read_text()
     assert "shard_size: 2" in text
     assert "hush" not in text
@@ -63,19 +65,29 @@ def test_names_that_are_no_folder(job: Job, run_id: str) -> None:
 
 def test_a_run_that_ended_is_not_opened_again(job: Job) -> None:
     paths = run_paths(job, "mabc")
-    open_run(job, paths, STORAGE)
+    open_run(job, paths, STORAGE, SAME)
+    STORAGE.write(paths.manifest, json.dumps(SAME).encode())
     STORAGE.write(paths.success, b"")
-    assert open_run(job, paths, STORAGE) is None
+    assert open_run(job, paths, STORAGE, SAME) is None
+
+
+@pytest.mark.parametrize(("key", "what"), [("fingerprint", "another model"), ("dataset_digest", "another dataset")])
+def test_another_job_under_the_same_name_is_told_so(job: Job, key: str, what: str) -> None:
+    paths = run_paths(job, "mabc")
+    STORAGE.write(paths.manifest, json.dumps({**SAME, key: "other"}).encode())
+    STORAGE.write(paths.success, b"")
+    with pytest.raises(JobError, match=f"run.id=r1: a job with {what}"):
+        open_run(job, paths, STORAGE, SAME)
 
 
 def test_a_run_that_did_not_end_is_not_mixed_with_another(job: Job) -> None:
     paths = run_paths(job, "mabc")
-    open_run(job, paths, STORAGE)
+    open_run(job, paths, STORAGE, SAME)
     with pytest.raises(JobError, match=r"run.id=r1"):
-        open_run(job, paths, STORAGE)
+        open_run(job, paths, STORAGE, SAME)
 
 
 def test_shards_have_at_least_one_row(job: Job) -> None:
     bad = replace(job, run=Run(id="r2", shard_size=0))
     with pytest.raises(JobError, match=r"run.shard_size=0"):
-        open_run(bad, run_paths(bad, "mabc"), STORAGE)
+        open_run(bad, run_paths(bad, "mabc"), STORAGE, SAME)
