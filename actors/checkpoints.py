@@ -22,7 +22,8 @@ import torch
 from actors.errors import JobError
 from actors.messages import one_line, redacted
 from actors.models import file_name, reading
-from actors.storage import Storage, is_remote, local_path
+from actors.storage import Storage
+from actors.uris import is_remote, local_path
 from actors.wrappings import RESAVE_CURE, StateDict, rename, unwrap
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from actors.messages import read_error
 from actors.parquet_rows import ParquetRows
 from actors.shards import Layout
 from actors.spans import SPAN_BYTES, Span, runs, spans
-from actors.storage import TooLargeError, is_remote
+from actors.storage import TooLargeError
+from actors.uris import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from actors.storage import join
+from actors.uris import join
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.storage import join
+from actors.uris import join
 
 if TYPE_CHECKING:
     from actors.storage import Storage

@@ -28,8 +28,8 @@ from actors.columns import (
     URI,
 )
 from actors.receipts import FOOTER_KEY, Receipt, row_ranges
-from actors.storage import Storage, join
 from actors.summaries import Summary
+from actors.uris import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ray.data._internal.execution.interfaces import TaskContext
 
     from actors.run_paths import RunPaths
+    from actors.storage import Storage
 
 
 @dataclass(frozen=True)

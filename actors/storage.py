@@ -1,7 +1,6 @@
 """Whole objects by URI: local paths, S3, GCS, Azure and HTTP behind one interface. Used on driver and workers.
 
 Local files go through `os` (it reads every name that the file system allows), all else through obstore.
-A URI is taken as it is written, never percent-decoded, save `file://` and `http(s)://` where the standards say so.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
-from urllib.parse import unquote_to_bytes, urlsplit
 
 import obstore
 import pyarrow as pa
@@ -25,6 +23,7 @@ from obstore.store import from_url
 from actors.errors import JobError
 from actors.local_files import open_regular, walk, write_whole
 from actors.remote_file import RemoteFile
+from actors.uris import is_remote, local_path, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,7 +80,7 @@ class Storage:
             if os.path.isdir(path):  # noqa: PTH112  bytes paths
                 return "folder"
             return "file" if os.path.lexists(path) else None
-        if _split(uri)[1] or "?" in uri:  # the root of a bucket is no object
+        if split(uri)[1] or "?" in uri:  # the root of a bucket is no object
             try:
                 self.size(uri)
             except FileNotFoundError:
@@ -142,7 +141,7 @@ class Storage:
                 Path(os.fsdecode(local_path(uri))).unlink(missing_ok=True)
 
     def _list_remote(self, folder: str) -> Iterator[pa.RecordBatch]:
-        root, _ = _split(folder)
+        root, _ = split(folder)
         store, prefix = self._locate(folder)
         chunks = iter(obstore.list(store, prefix or None, chunk_size=LISTING_ROWS, return_arrow=True))
         while (chunk := _next_chunk(chunks, folder)) is not None:
@@ -158,7 +157,7 @@ class Storage:
 
     def _locate(self, uri: str) -> tuple[Any, str]:
         """The client for the root of ``uri``, and the path below that root."""
-        root, key = _split(uri)
+        root, key = split(uri)
         if "?" in root:  # one signed URL of perhaps millions
             return self._connect(root), key
         if root not in self._stores:
@@ -185,28 +184,6 @@ class Storage:
             ) from None
 
 
-def is_remote(uri: str) -> bool:
-    """Whether ``uri`` names something outside the local file system."""
-    return "://" in uri and not uri.startswith("file://")
-
-
-def local_path(uri: str) -> bytes:
-    """The path of a local URI, as the bytes that the system knows it by."""
-    if uri.startswith("file://"):
-        return unquote_to_bytes(urlsplit(uri.replace("#", "%23").replace("?", "%3F")).path)
-    return os.fsencode(uri)
-
-
-def join(base: str, *names: str) -> str:
-    """The URI of something below ``base``."""
-    return "/".join([base.rstrip("/") or "", *names])
-
-
-def absolute(uri: str) -> str:
-    """``uri`` with a relative local path made absolute, so that every worker means the same place."""
-    return uri if is_remote(uri) or uri.startswith("file://") else os.path.abspath(uri)  # noqa: PTH100
-
-
 _READ_AHEAD_BYTES = 1 << 20
 _RETRIES: Any = {"max_retries": 5}
 _CLIENT_OPTIONS = frozenset(
@@ -225,16 +202,6 @@ _CLIENT_OPTIONS = frozenset(
         "user_agent",
     ]
 )
-
-
-def _split(uri: str) -> tuple[str, str]:
-    scheme, _, rest = uri.partition("://")
-    host, _, key = rest.partition("/")
-    if scheme in {"http", "https"}:
-        if "?" in key:  # a signed URL: its query belongs to the request, so it is a root of its own
-            return uri, ""
-        return f"{scheme}://{host}", unquote_to_bytes(key).decode()
-    return f"{scheme}://{host}", key
 
 
 def _get_range(store: Any, key: str, start: int, size: int) -> bytes:

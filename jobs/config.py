@@ -17,6 +17,7 @@ from actors.models import Model
 from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
+from actors.uris import absolute
 from jobs.cluster import Cluster
 from jobs.datasets.base import Dataset  # noqa: TC001  OmegaConf evaluates the annotations of a config
 from jobs.datasets.images import ImagesDataset
@@ -90,13 +91,16 @@ def register() -> None:
 
 
 def to_job(config: DictConfig) -> Job:
-    """Our own objects from a composed config.
+    """Our own objects from a composed config, with the paths of the model made absolute: workers have other folders.
 
     Raises:
         OmegaConfBaseException: a mandatory value is missing; `jobs.command` tells the user.
     """
-    job = OmegaConf.to_object(config)
-    return cast("Job", job)
+    job = cast("Job", OmegaConf.to_object(config))
+    job.model.checkpoint = absolute(job.model.checkpoint)
+    if isinstance(job.model.labels, str):
+        job.model.labels = absolute(job.model.labels)
+    return job
 
 
 def to_yaml(job: Job) -> str:

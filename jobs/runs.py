@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from actors.errors import JobError
 from actors.run_paths import RunPaths
-from actors.storage import absolute
+from actors.uris import absolute
 from jobs.config import to_yaml
 from jobs.inventory import write_inventory
 

@@ -18,7 +18,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from actors.errors import JobError
 from actors.models import reading
-from actors.storage import Storage, is_remote, local_path
+from actors.storage import Storage
+from actors.uris import is_remote, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

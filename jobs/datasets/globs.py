@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.storage import LISTING_ROWS, is_remote, local_path
+from actors.storage import LISTING_ROWS
+from actors.uris import is_remote, local_path
 from jobs.datasets.listing import batch_of, describe, is_web
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from actors.columns import SIZE, TARGET, URI, VERSION
 from actors.shards import Layout
-from actors.storage import local_path
+from actors.uris import local_path
 from jobs.datasets.base import Dataset
 from jobs.datasets.carried import entry_schema, entry_table
 from jobs.datasets.paths import list_files

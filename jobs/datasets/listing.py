@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from actors.storage import LISTING_SCHEMA, Storage, is_remote, local_path
+from actors.storage import LISTING_SCHEMA, Storage
+from actors.uris import is_remote, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError, NotSupportedError
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
-from actors.storage import absolute
+from actors.uris import absolute
 from jobs.datasets.globs import glob, has_suffix, is_glob
 from jobs.datasets.listing import File, batch_of, describe, is_web, representable
 
@@ -103,7 +103,7 @@ def naming(uri: str) -> Iterator[None]:
 
 
 def _absolute(path: str) -> str:
-    path = absolute(os.path.expanduser(path) if path.startswith("~/") else path)  # noqa: PTH111  no Path: URIs
+    path = absolute(path)
     return representable(path)
 
 

@@ -10,7 +10,8 @@ from places import Place
 
 from actors.columns import ROW, SHARD, URI
 from actors.shards import SHARDS_PER_FILE, Layout, Shards, inventory_file, inventory_files
-from actors.storage import Storage, join
+from actors.storage import Storage
+from actors.uris import join
 from jobs.datasets.carried import entry_schema, entry_table
 from jobs.inventory import write_inventory
 

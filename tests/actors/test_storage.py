@@ -10,7 +10,8 @@ from s3 import S3
 from web import serve_folder
 
 from actors.errors import JobError
-from actors.storage import LISTING_ROWS, Storage, TooLargeError, absolute, is_remote, join, local_path
+from actors.storage import LISTING_ROWS, Storage, TooLargeError
+from actors.uris import join
 
 
 def listed(storage: Storage, folder: str) -> dict[str, int | None]:
@@ -194,13 +195,3 @@ def test_keys_that_obstore_cannot_list(s3: S3) -> None:
     s3.put("double//slash.jpg", b"x")
     with pytest.raises(JobError, match=r"double//slash\.jpg"):
         list(Storage(s3.options).list(f"s3://{s3.bucket}/double"))
-
-
-def test_paths_and_uris() -> None:
-    assert local_path("/a b#?%20.jpg") == b"/a b#?%20.jpg"
-    assert local_path("file:///a%20b%ff#1?.jpg") == b"/a b\xff#1?.jpg"
-    assert [is_remote(uri) for uri in ("/x", "x/y", "file:///x", "s3://b/x", "https://h/x")] == [False] * 3 + [True] * 2
-    assert absolute("x/../y") == str(Path.cwd() / "y")
-    assert absolute("s3://b/x/../y") == "s3://b/x/../y"
-    assert join("/", "x") == "/x"
-    assert join("s3://b/p/", "x", "y") == "s3://b/p/x/y"

@@ -37,6 +37,7 @@ def test_our_objects_come_out_of_hydras() -> None:
     assert isinstance(job, Job)
     assert job.engine.precision is Precision.bf16
     assert isinstance(job.dataset, ImagesDataset)
+    assert job.model.checkpoint == str(Path.cwd() / "w.pt")
 
 
 def test_packaged_files_are_found() -> None:

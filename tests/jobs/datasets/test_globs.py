@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 from places import Place
 
-from actors.storage import LISTING_ROWS, Storage, join
+from actors.storage import LISTING_ROWS, Storage
+from actors.uris import join
 from jobs.datasets.globs import glob, has_suffix, is_glob
 
 FILES = [

@@ -10,7 +10,8 @@ from s3 import S3
 from web import serve_folder
 
 from actors.errors import JobError
-from actors.storage import Storage, join
+from actors.storage import Storage
+from actors.uris import join
 from jobs.datasets.paths import container_files, first_batch, list_files, naming, paths_of
 
 
