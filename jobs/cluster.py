@@ -25,7 +25,7 @@ class Cluster:
     workers: int | str = "auto"
     """Predictor actors; auto takes one a GPU, and without GPUs all CPUs but those that reading needs."""
     cpus_per_worker: float = 1.0
-    """CPUs that a predictor actor reserves; also the threads of an engine that computes on the CPU."""
+    """CPUs that a predictor actor reserves, as far as reading leaves them; engine.threads says how many it uses."""
     object_store_bytes: int | None = None
     """Shared memory for blocks in flight on a cluster started here; Ray's own choice when not given."""
 

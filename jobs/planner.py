@@ -34,11 +34,9 @@ class Plan:
     rows_per_part: int
     block_bytes: int
     """Pixels of one batch."""
-
-    @property
-    def threads(self) -> int:
-        """Threads of an engine on the CPU."""
-        return max(1, math.floor(self.worker_cpus))
+    threads: int
+    """Threads of an engine on the CPU. Together the actors may use the CPUs of the read tasks too: a model takes many
+    times the CPU of its images, and so readers mostly wait."""
 
 
 def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field]) -> Plan:
@@ -65,6 +63,7 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field]) -> Pla
         batch_size=batch_size,
         rows_per_part=_number(job.output.rows_per_part, "output.rows_per_part", _auto_rows_per_part(fields)),
         block_bytes=batch_size * image_bytes,
+        threads=max(1, int(resources.cpus // workers)),
     )
 
 

@@ -4,6 +4,7 @@
 
 Both read the same JPEGs of 500 by 375 pixels, run the same ResNet-18 in fp32 and write the five best classes to
 Parquet; the loop decodes and resizes with Pillow, as inference scripts do. Whole processes, one after the other.
+Further arguments are overrides of the job, such as engine.threads=1.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ pq.write_table(pa.Table.from_pylist(rows), sys.argv[3])
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500)
-    arguments = parser.parse_args()
+    arguments, overrides = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         write_photos(root / "images", arguments.images)
         save_fitted_resnet18(root / "resnet18.pt")
         loop_s = timed([sys.executable, "-c", LOOP, root / "images", root / "resnet18.pt", root / "loop.parquet"])
-        job_s = timed(job_command(root))
+        job_s = timed(job_command(root, overrides))
         report = json.loads(next((root / "out").rglob("report.json")).read_text())
     figures = {
         "num_images": arguments.images,
@@ -63,7 +64,7 @@ def main() -> None:
     print(json.dumps(figures, indent=1))
 
 
-def job_command(root: Path) -> list[str]:
+def job_command(root: Path, overrides: list[str]) -> list[str]:
     return [
         sys.executable,
         "-m",
@@ -75,6 +76,7 @@ def job_command(root: Path) -> list[str]:
         f"model.checkpoint={root}/resnet18.pt",
         f"output.path={root}/out",
         "run.shard_size=128",
+        *overrides,
     ]
 
 

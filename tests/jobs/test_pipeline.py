@@ -46,7 +46,7 @@ def test_every_row_comes_out_once(workers: int, cluster: str, tmp_path: Path) ->
         layout=dataset.layout,
         image_column=None,
     )
-    plan = Plan(workers, 0.4, 0, 0.5, batch_size=6, rows_per_part=40, block_bytes=6 * 32 * 32 * 3)
+    plan = Plan(workers, 0.4, 0, 0.5, batch_size=6, rows_per_part=40, block_bytes=6 * 32 * 32 * 3, threads=1)
     recipe = Recipe(
         Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS),
         TorchEngineConfig(),

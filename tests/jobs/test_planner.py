@@ -37,6 +37,11 @@ def test_auto_takes_one_worker_a_gpu() -> None:
     assert (plan(16, 0).workers, plan(16, 0).worker_gpus) == (12, 0)
 
 
+def test_threads_fill_the_cpus_once() -> None:
+    assert [plan(cpus).threads for cpus in (1, 2, 4, 16)] == [1, 2, 1, 1]
+    assert plan(16, job=a_job(cluster=Cluster(workers=2))).threads == 8
+
+
 def test_gpus_are_left_alone_when_the_job_says_cpu() -> None:
     assert plan(8, 4, job=a_job(engine=TorchEngineConfig(device=Device.cpu))).worker_gpus == 0
 

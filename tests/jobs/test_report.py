@@ -16,7 +16,7 @@ PATHS = RunPaths("/out", "mabc", "r1")
 SUMMARY = Summary(
     num_ok=9, num_errors=1, num_labelled=8, num_correct=6, decode_s=2.0, error_kinds={"decode/truncated": 1}
 )
-EXECUTION = Execution(Plan(1, 1.0, 0, 1.0, 32, 100, 4), {"name": "torch"})
+EXECUTION = Execution(Plan(1, 1.0, 0, 1.0, 32, 100, 4, 2), {"name": "torch"})
 REPORT = Report(PATHS, ExitStatus.DONE, SUMMARY, EXECUTION, {"check": 1.0, "run": 4.0})
 
 
