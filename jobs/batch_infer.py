@@ -56,11 +56,11 @@ def batch_infer(job: Job) -> ExitStatus:
     execution = _execute(job, checked, paths, shards, clock) if shards.num_shards else None
     outcome = collect(paths, storage, shards.sizes.tolist())
     status = _judge(job, outcome.summary)
-    if status is ExitStatus.DONE:
-        publish(outcome, paths, storage, checked.provenance)
     clock.lap("commit")
     report = Report(paths, status, outcome.summary, execution, clock.seconds)
     storage.write(paths.report, json.dumps(report.to_json(), indent=1).encode())
+    if status is ExitStatus.DONE:
+        publish(outcome, paths, storage, checked.provenance)
     report.show()
     return _end(status, paths)
 

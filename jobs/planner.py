@@ -39,6 +39,18 @@ class Plan:
     times the CPU of its images, and so readers mostly wait."""
 
 
+def check_numbers(job: Job) -> None:
+    """Raises `JobError` for a number of the job that no plan can hold, before the dataset is listed."""
+    for key, value in _numbers(job).items():
+        _number(value, key, 1)
+    if job.run.shard_size < 1:
+        raise JobError(f"run.shard_size={job.run.shard_size}: must be at least 1", cure="leave it away, or try 512")
+    if job.cluster.cpus_per_worker <= 0:
+        raise JobError(f"cluster.cpus_per_worker={job.cluster.cpus_per_worker}: must be above 0", cure="leave it away")
+    if not 0 <= job.errors.max_ratio <= 1:
+        raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", cure="5 percent is 0.05")
+
+
 def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field]) -> Plan:
     """The plan of ``job`` on a cluster that has ``resources``; ``fields`` are the task's columns.
 
@@ -82,12 +94,20 @@ def _workers(job: Job, resources: Resources) -> tuple[int, int]:
     return _number(job.cluster.workers, "cluster.workers", auto), 0
 
 
+def _numbers(job: Job) -> dict[str, int | str]:
+    return {
+        "batch_size": job.batch_size,
+        "cluster.workers": job.cluster.workers,
+        "output.rows_per_part": job.output.rows_per_part,
+    }
+
+
 def _number(value: int | str, key: str, auto: int) -> int:
     if value == "auto":
         return auto
     if isinstance(value, int) and value >= 1:
         return value
-    raise JobError(f"{key}={value}: must be auto or a number from 1", cure=f"leave it away, or try {key}={auto}")
+    raise JobError(f"{key}={value}: must be auto or a number from 1", cure="leave it away, or give a number")
 
 
 def _auto_batch_size(image_bytes: int, *, on_gpu: bool) -> int:

@@ -18,6 +18,7 @@ from actors.errors import JobError
 from actors.models import weights_digest
 from actors.predictor import Predictor
 from jobs.config import to_yaml
+from jobs.planner import check_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,6 +45,7 @@ def preflight(job: Job) -> Preflight:
     Raises:
         JobError: the first thing that is wrong.
     """
+    check_numbers(job)
     job.cluster.check()
     job.dataset.check()
     job.decode.check()

@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from obstore.exceptions import BaseError
+
 from actors.errors import JobError
+from actors.messages import one_line
 from actors.run_paths import RunPaths
 from actors.uris import absolute
 from jobs.config import to_yaml
 from jobs.inventory import write_inventory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from actors.shards import Shards
     from actors.storage import Storage
@@ -45,17 +49,16 @@ def open_run(job: Job, paths: RunPaths, storage: Storage, provenance: Mapping[st
     Raises:
         JobError: another job ran under that id, or it did not end, or the dataset cannot be listed.
     """
-    if storage.kind(paths.success):
-        _check_same_job(paths, storage, provenance)
-        return None
-    if storage.kind(paths.run):
-        raise JobError(
-            f"run.id={paths.run_id}: a run of that name began in {paths.root} and did not end",
-            cure="choose another run.id, or remove that run's folders",
-        )
-    if job.run.shard_size < 1:
-        raise JobError(f"run.shard_size={job.run.shard_size}: must be at least 1", cure="leave it away, or try 512")
-    storage.write(paths.config, to_yaml(job).encode())
+    with _naming_the_output(job):
+        if storage.kind(paths.success):
+            _check_same_job(paths, storage, provenance)
+            return None
+        if storage.kind(paths.run):
+            raise JobError(
+                f"run.id={paths.run_id}: a run of that name began in {paths.root} and did not end",
+                cure="choose another run.id, or remove that run's folders",
+            )
+        storage.write(paths.config, to_yaml(job).encode())
     return write_inventory(
         job.dataset.entries(),
         storage=storage,
@@ -64,6 +67,18 @@ def open_run(job: Job, paths: RunPaths, storage: Storage, provenance: Mapping[st
         layout=job.dataset.layout,
         image_column=getattr(job.dataset, "image_column", None),
     )
+
+
+@contextmanager
+def _naming_the_output(job: Job) -> Iterator[None]:
+    """What goes wrong at the first touch of `output.path` is the job's fault: it is not there, or not ours."""
+    try:
+        yield
+    except (OSError, BaseError) as error:
+        raise JobError(
+            f"output.path={job.output.path}: cannot be written: {one_line(error)}",
+            cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
+        ) from error
 
 
 def _check_same_job(paths: RunPaths, storage: Storage, provenance: Mapping[str, str]) -> None:

@@ -9,8 +9,8 @@ from actors.models import Model
 from actors.preprocess import Preprocess
 from actors.tasks.classify import Classify
 from jobs.cluster import Cluster, Resources
-from jobs.config import Job, Output
-from jobs.planner import Plan, make_plan
+from jobs.config import ErrorBudget, Job, Output, Run
+from jobs.planner import Plan, check_numbers, make_plan
 
 
 def plan(cpus: float, gpus: float = 0, *, job: Job | None = None, fields: tuple[pa.Field, ...] = ()) -> Plan:
@@ -76,3 +76,22 @@ def test_wide_rows_make_parts_of_fewer_rows() -> None:
 def test_impossible_numbers(job: Job, key: str) -> None:
     with pytest.raises(JobError, match=key):
         plan(2, job=job)
+    with pytest.raises(JobError, match=key):
+        check_numbers(job)
+
+
+@pytest.mark.parametrize(
+    ("job", "key"),
+    [
+        (a_job(run=Run(shard_size=0)), "run.shard_size=0"),
+        (a_job(cluster=Cluster(cpus_per_worker=0)), "cluster.cpus_per_worker=0"),
+        (a_job(errors=ErrorBudget(max_ratio=5)), "errors.max_ratio=5"),
+    ],
+)
+def test_numbers_that_are_told_before_the_dataset_is_listed(job: Job, key: str) -> None:
+    with pytest.raises(JobError, match=key):
+        check_numbers(job)
+
+
+def test_a_job_of_defaults_is_sound() -> None:
+    check_numbers(a_job())

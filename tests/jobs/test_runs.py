@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from photos import write_photos
+from s3 import S3
 
 from actors.engines.base import TorchEngineConfig
 from actors.errors import JobError
@@ -87,7 +88,10 @@ def test_a_run_that_did_not_end_is_not_mixed_with_another(job: Job) -> None:
         open_run(job, paths, STORAGE, SAME)
 
 
-def test_shards_have_at_least_one_row(job: Job) -> None:
-    bad = replace(job, run=Run(id="r2", shard_size=0))
-    with pytest.raises(JobError, match=r"run.shard_size=0"):
-        open_run(bad, run_paths(bad, "mabc"), STORAGE, SAME)
+@pytest.mark.parametrize("path", ["{tmp}/file/out", "s3://no-such-bucket/out"])
+def test_an_output_that_cannot_be_written(job: Job, path: str, tmp_path: Path, s3: S3) -> None:
+    (tmp_path / "file").write_text("in the way")
+    place = path.format(tmp=tmp_path)
+    bad = replace(job, output=Output(path=place))
+    with pytest.raises(JobError, match=f"output.path={place}: cannot be written"):
+        open_run(bad, run_paths(bad, "mabc"), Storage(s3.options), SAME)
