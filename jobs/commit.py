@@ -130,13 +130,16 @@ def _merge(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _check_cover(covered: Ranges, shard_sizes: Sequence[int]) -> None:
-    done = {shard: count({shard: runs}) for shard, runs in covered.items()}
-    missing = {shard: size - done.get(shard, 0) for shard, size in enumerate(shard_sizes) if size != done.get(shard, 0)}
-    if missing:
-        first = ", ".join(f"shard {shard}: {rows} rows" for shard, rows in list(missing.items())[:5])
+    listed: Ranges = {shard: [(0, size)] for shard, size in enumerate(shard_sizes)}
+    missing = {shard: count({shard: runs}) - count({shard: covered.get(shard, [])}) for shard, runs in listed.items()}
+    if any(missing.values()):
+        short = [f"shard {shard}: {rows} rows" for shard, rows in missing.items() if rows]
         raise IncompleteRunError(
-            f"{sum(missing.values())} of {sum(shard_sizes)} images have no outcome ({first}); nothing was published"
+            f"{sum(missing.values())} of {sum(shard_sizes)} images have no outcome ({', '.join(short[:5])}); "
+            "nothing was published"
         )
+    if covered != listed:
+        raise IncompleteRunError("parts claim rows that were never listed; nothing was published")
 
 
 def _is_ours(uri: str) -> bool:

@@ -60,6 +60,16 @@ def test_a_missing_row_is_named_and_nothing_is_deleted(plan: SinkPlan, rows: lis
     assert len(files(plan.paths.rows)) == 3
 
 
+@pytest.mark.parametrize(("shard", "rows"), [(1, range(1, 4)), (2, range(1))])
+def test_rows_that_were_never_listed(plan: SinkPlan, shard: int, rows: range) -> None:
+    write_part(plan, predicted_block(0, range(5)), number=0)
+    write_part(plan, predicted_block(shard, rows), number=1)
+    if shard == 2:
+        write_part(plan, predicted_block(1, range(3)), number=2)
+    with pytest.raises(IncompleteRunError, match="never listed"):
+        collect(plan.paths, STORAGE, SIZES)
+
+
 def test_nothing_written_at_all(plan: SinkPlan) -> None:
     with pytest.raises(IncompleteRunError, match="8 of 8"):
         collect(plan.paths, STORAGE, SIZES)
