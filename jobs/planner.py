@@ -38,6 +38,11 @@ class Plan:
     """Threads of an engine on the CPU. Together the actors may use the CPUs of the read tasks too: a model takes many
     times the CPU of its images, and so readers mostly wait."""
 
+    def __str__(self) -> str:
+        workers = f"{self.workers} worker" if self.workers == 1 else f"{self.workers} workers"
+        device = "1 GPU each" if self.worker_gpus else f"threads {self.threads}"
+        return f"{workers}, {device}; batches of {self.batch_size} images, parts of {self.rows_per_part:,} rows"
+
 
 def check_numbers(job: Job) -> None:
     """Raises `JobError` for a number of the job that no plan can hold, before the dataset is listed."""

@@ -53,14 +53,11 @@ class Moment:
     num_done: int
     num_errors: int
     total: int
-    elapsed_s: float
-
-    @property
-    def images_per_s(self) -> float:
-        return self.num_done / self.elapsed_s if self.elapsed_s else 0.0
+    images_per_s: float
+    """Since the first images were done, so that the start of the actors does not count; 0 until it is known."""
 
     def __str__(self) -> str:
-        left = (self.total - self.num_done) / self.images_per_s if self.num_done else None
+        left = (self.total - self.num_done) / self.images_per_s if self.images_per_s else None
         return (
             f"{self.num_done:,} of {self.total:,} images, {self.images_per_s:,.1f} images/s, "
             f"{self.num_errors:,} errors, {'time left unknown' if left is None else f'{_duration(left)} left'}"
@@ -83,8 +80,8 @@ def show_progress(total: int, *, log_every_s: float = 5.0) -> Iterator[Any]:
 
 
 def _moments(tally: Any, total: int, stop: threading.Event, every_s: float) -> Iterator[Moment]:
-    """The state every ``every_s`` seconds, counted from the first image on, until the end."""
-    first_at: float | None = None
+    """The state every ``every_s`` seconds until the end."""
+    first_at, num_first = 0.0, 0
     while not stop.wait(every_s):
         try:
             num_ok, num_errors = ray.get(tally.counts.remote(), timeout=10)
@@ -92,9 +89,10 @@ def _moments(tally: Any, total: int, stop: threading.Event, every_s: float) -> I
             continue
         now = time.monotonic()
         num_done = num_ok + num_errors
-        if num_done and first_at is None:
-            first_at = now - every_s
-        yield Moment(num_done, num_errors, total, now - first_at if first_at is not None else 0.0)
+        if not num_first:
+            first_at, num_first = now, num_done
+        seconds = now - first_at
+        yield Moment(num_done, num_errors, total, (num_done - num_first) / seconds if seconds else 0.0)
 
 
 def _show_lines(tally: Any, total: int, stop: threading.Event, every_s: float) -> None:

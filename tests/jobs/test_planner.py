@@ -42,6 +42,11 @@ def test_threads_fill_the_cpus_once() -> None:
     assert plan(16, job=a_job(cluster=Cluster(workers=2))).threads == 8
 
 
+def test_a_plan_tells_itself_in_a_line() -> None:
+    assert str(plan(2)) == "1 worker, threads 2; batches of 32 images, parts of 16,384 rows"
+    assert str(plan(16, 4)) == "4 workers, 1 GPU each; batches of 128 images, parts of 16,384 rows"
+
+
 def test_gpus_are_left_alone_when_the_job_says_cpu() -> None:
     assert plan(8, 4, job=a_job(engine=TorchEngineConfig(device=Device.cpu))).worker_gpus == 0
 
