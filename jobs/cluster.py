@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from actors.errors import JobError
+from actors.messages import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+LOG = logging.getLogger("shardlens")
 
 
 @dataclass
@@ -78,7 +82,8 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
     if cluster.address is None:
         options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
     else:
-        options = {"runtime_env": {"env_vars": {"PYTHONPATH": _import_path()}}}
+        # Ray puts in what the node has; a folder that a node lacks is harmless there.
+        options = {"runtime_env": {"env_vars": {"PYTHONPATH": f"{_import_path()}{os.pathsep}${{PYTHONPATH}}"}}}
     try:
         with nullcontext() if verbose else _no_stderr():
             ray.init(
@@ -88,14 +93,30 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
                 **options,
             )
     except (ConnectionError, ValueError) as error:
-        raise _not_reached(str(cluster.address), str(error).splitlines()[0]) from None
+        reason = one_line(error)
+        wrong = _not_reached(cluster.address, reason) if cluster.address else _not_started(reason)
+        raise wrong from None
     if not verbose:
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs as an error, it raises too
-    try:
-        yield _resources()
-    finally:
-        ray.shutdown()
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what they log as an error, they raise too
+    with nullcontext() if verbose else redirect_stdout(cast("Any", RayVoice())):
+        try:
+            yield _resources()
+        finally:
+            ray.shutdown()
+
+
+class RayVoice:
+    """Stands in for standard output, on which Ray prints pages when a worker dies: each becomes one line of the log."""
+
+    def write(self, text: str) -> int:
+        said = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().removeprefix("(raylet)")
+        if said:
+            LOG.warning("Ray: %s", re.split(r"(?<=\.) |\n", said.strip(), maxsplit=1)[0])
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 _ANSWER_S = 5.0
@@ -112,6 +133,13 @@ def _not_reached(address: str, reason: str) -> JobError:
     return JobError(
         f"cluster.address={address}: {reason}",
         cure="give auto or the host:port of a cluster (`ray start --head` starts one), or leave it away to run here",
+    )
+
+
+def _not_started(reason: str) -> JobError:
+    return JobError(
+        f"Ray did not start on this machine: {reason}",
+        cure="look at cluster.object_store_bytes and the space in /dev/shm; verbose=true shows what Ray says",
     )
 
 

@@ -86,13 +86,13 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field]) -> Pla
 
 def _workers(job: Job, resources: Resources) -> tuple[int, int]:
     """Number of actors, and GPUs of each."""
-    device = job.engine.device
-    if device is Device.cuda and not resources.gpus:
+    if job.engine.wants_gpu and not resources.gpus:
+        key = "device" if job.engine.device is Device.cuda else "provider"
         raise JobError(
-            "engine.device=cuda: the cluster has no GPU",
-            cure="join one that has with cluster.address, or choose engine.device=auto",
+            f"engine.{key}={getattr(job.engine, key).value}: the cluster has no GPU",
+            cure=f"join one that has with cluster.address, or choose engine.{key}=auto",
         )
-    if resources.gpus >= 1 and device is not Device.cpu:
+    if resources.gpus >= 1 and job.engine.wants_gpu is not False:
         return _number(job.cluster.workers, "cluster.workers", int(resources.gpus)), 1
     spare = max(1, int(resources.cpus) // 4)
     auto = max(1, int((resources.cpus - spare) // max(job.cluster.cpus_per_worker, 1)))

@@ -107,7 +107,7 @@ def _show_live(tally: Any, total: int, stop: threading.Event, every_s: float) ->
         TextColumn("{task.fields[rate]:,.1f} images/s, {task.fields[errors]:,} errors"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("", total=total, rate=0.0, errors=0)
         for moment in _moments(tally, total, stop, _LIVE_S):
             progress.update(task, completed=moment.num_done, rate=moment.images_per_s, errors=moment.num_errors)

@@ -58,6 +58,11 @@ class TorchEngineConfig:
     threads: int | None = None
     """CPU threads of one worker; what the process was given when not set."""
 
+    @property
+    def wants_gpu(self) -> bool | None:
+        """True where only a GPU will do, False where none may be used, None where one is taken if there."""
+        return _WANTS_GPU[self.device]
+
     def check(self, model: Model) -> None:
         """Raises `JobError` when this engine cannot run ``model``, as far as that shows without loading it."""
         _check_threads(self.threads)
@@ -79,6 +84,11 @@ class OnnxEngineConfig:
     """onnxruntime's execution provider; the one asked for is the one got, or the job stops."""
     threads: int | None = None
     """CPU threads of one worker; what the process was given when not set."""
+
+    @property
+    def wants_gpu(self) -> bool | None:
+        """True where only a GPU will do, False where none may be used, None where one is taken if there."""
+        return _WANTS_GPU[self.wanted_provider()]
 
     def check(self, model: Model) -> None:
         """Raises `JobError` when this engine cannot run ``model``, as far as that shows without loading it."""
@@ -152,6 +162,15 @@ _ENGINES = {
     OnnxEngineConfig: ("actors.engines.onnx_engine", "OnnxEngine"),
 }
 _NO_QUOTA = 1 << 20
+_WANTS_GPU: dict[Device | Provider, bool | None] = {
+    Device.auto: None,
+    Device.cpu: False,
+    Device.cuda: True,
+    Provider.auto: None,
+    Provider.cpu: False,
+    Provider.cuda: True,
+    Provider.tensorrt: True,
+}
 
 
 def _cpu_quota(path: Path) -> int:

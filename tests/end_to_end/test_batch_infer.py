@@ -82,6 +82,7 @@ def test_a_worker_that_dies_every_time_fails_the_job_and_hangs_nothing(batch_inf
     )
     assert done.returncode == 1
     assert "died" in done.stderr.strip().splitlines()[-2]
+    assert done.stdout == ""
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "outputs").rglob("_SUCCESS"))
 

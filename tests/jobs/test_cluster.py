@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import logging
 import socket
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import sys
 import pytest
 
 from actors.errors import JobError
-from jobs.cluster import Cluster
+from jobs.cluster import Cluster, RayVoice
 
 OWN = """
 import json, psutil
@@ -18,7 +20,7 @@ prepare(cluster, verbose=False)
 with connect(cluster, verbose=False) as resources:
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     listening = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == "LISTEN"]
-    print(json.dumps([listening, resources.cpus, resources.gpus]))
+print(json.dumps([listening, resources.cpus, resources.gpus]))
 """
 
 
@@ -31,6 +33,13 @@ def test_a_cluster_of_its_own_listens_on_loopback_alone_and_says_nothing() -> No
     assert cpus >= 1
     assert gpus == 0
     assert done.stderr == ""
+
+
+def test_what_ray_prints_becomes_one_line_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, lines = logging.getLogger("shardlens"), io.StringIO()
+    monkeypatch.setattr(log, "handlers", [logging.StreamHandler(lines)])
+    print("\x1b[33m(raylet)\x1b[0m A worker died. To troubleshoot, look here.\nAnd there.", file=RayVoice())
+    assert lines.getvalue() == "Ray: A worker died.\n"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "host:port", "127.0.0.1:99999999999"])
@@ -46,6 +55,26 @@ def test_a_cluster_that_answers_and_none_at_all() -> None:
     Cluster(address="auto").check()
 
 
+TOO_SMALL = """
+from actors.errors import JobError
+from jobs.cluster import Cluster, connect, prepare
+cluster = Cluster(object_store_bytes=1000)
+prepare(cluster, verbose=False)
+try:
+    with connect(cluster, verbose=False):
+        pass
+except JobError as error:
+    print(error)
+"""
+
+
+@pytest.mark.cluster
+def test_an_object_store_that_ray_refuses() -> None:
+    done = subprocess.run([sys.executable, "-c", TOO_SMALL], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.startswith("Ray did not start on this machine: ")
+    assert "cluster.object_store_bytes" in done.stdout
+
+
 JOIN = """
 import sys
 from jobs.cluster import Cluster, connect, prepare
@@ -53,7 +82,8 @@ cluster = Cluster(address=sys.argv[1])
 cluster.check()
 prepare(cluster, verbose=False)
 with connect(cluster, verbose=False) as resources:
-    print(resources.cpus)
+    pass
+print(resources.cpus)
 """
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from actors.engines.base import Device, TorchEngineConfig
+from actors.engines.base import Device, EngineConfig, OnnxEngineConfig, Provider, TorchEngineConfig
 from actors.errors import JobError
 from actors.models import Model
 from actors.preprocess import Preprocess
@@ -51,9 +51,23 @@ def test_gpus_are_left_alone_when_the_job_says_cpu() -> None:
     assert plan(8, 4, job=a_job(engine=TorchEngineConfig(device=Device.cpu))).worker_gpus == 0
 
 
-def test_a_gpu_that_is_not_there() -> None:
-    with pytest.raises(JobError, match=r"engine.device=cuda"):
-        plan(8, 0, job=a_job(engine=TorchEngineConfig(device=Device.cuda)))
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        (TorchEngineConfig(device=Device.cuda), "engine.device=cuda"),
+        (OnnxEngineConfig(device=Device.cuda), "engine.device=cuda"),
+        (OnnxEngineConfig(provider=Provider.tensorrt), "engine.provider=tensorrt"),
+    ],
+)
+def test_a_gpu_that_is_not_there(engine: EngineConfig, said: str) -> None:
+    with pytest.raises(JobError, match=f"{said}: the cluster has no GPU"):
+        plan(8, 0, job=a_job(engine=engine))
+    assert plan(8, 2, job=a_job(engine=engine)).worker_gpus == 1
+
+
+@pytest.mark.parametrize("engine", [TorchEngineConfig(device=Device.cpu), OnnxEngineConfig(provider=Provider.cpu)])
+def test_a_gpu_that_is_not_wanted(engine: EngineConfig) -> None:
+    assert plan(8, 2, job=a_job(engine=engine)).worker_gpus == 0
 
 
 def test_batches_have_about_the_same_bytes_whatever_the_size() -> None:
