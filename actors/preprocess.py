@@ -98,7 +98,6 @@ def scale_and_bias(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
 
 _MAX_SIDE = 16384  # such an image is 800 MB as float32; a longer side is a slip of the pen
 _MAX_WASTE = 8  # resized pixels for each one kept; beyond, the kept ones alone are faster, and need no gigabytes
-_SMALL_PIXELS = 64 * 64  # there Pillow is as fast, and spares a worker the seconds that torch takes to import
 _NUM_CHANNELS = 3
 
 
@@ -194,11 +193,8 @@ def _resize_axis(image_hwc: np.ndarray, number: int, axis: _Axis, interpolation:
 
 
 def _resize_whole(image_hwc: np.ndarray, resized: tuple[int, int], interpolation: Interpolation) -> np.ndarray:
-    height, width, _ = image_hwc.shape
-    if (height, width) == resized:
+    if image_hwc.shape[:2] == resized:
         return image_hwc
-    if max(height * width, resized[0] * resized[1]) <= _SMALL_PIXELS:
-        return _resize_box(image_hwc, list(resized), [0, 0, width, height], interpolation)
     import torch  # noqa: PLC0415  the driver imports this module for its config, and must not wait 2 s for torch
 
     image_hwc = np.require(image_hwc, requirements=["C", "W"])  # torch warns of arrays that are read-only

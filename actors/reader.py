@@ -40,7 +40,7 @@ def read_shard(plan: ReadPlan, shard: int) -> Iterator[pa.Table]:
     """Blocks of at most ``batch_size`` rows: the inventory's columns but for `LOCATION`, then those of
     `pixel_columns` and `READ_S`. Every row of the shard is in exactly one block, with pixels or with an error.
     """
-    fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports what it needs, which is no time spent on decoding
+    fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports torch, which is no time spent on decoding
     rows = plan.shards.load(shard)
     fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
     waited_since = time.perf_counter()
