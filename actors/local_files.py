@@ -27,7 +27,16 @@ def walk(folder: bytes, above: tuple[tuple[int, int], ...] = ()) -> Iterator[tup
             if _is_folder(entry):
                 yield from walk(entry.path, (*above, identity))
             else:
-                yield _describe(entry)
+                yield describe(entry.path)
+
+
+def describe(path: bytes) -> tuple[str, int | None, str | None]:
+    """URI, size in bytes and version of one file."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  bytes paths
+    except OSError:  # a dangling link is listed all the same: reading it then says what is wrong
+        return _uri(path), None, None
+    return _uri(path), status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def open_regular(path: bytes) -> BinaryIO:
@@ -64,14 +73,6 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself; reading it then says so
         return False
-
-
-def _describe(entry: os.DirEntry[bytes]) -> tuple[str, int | None, str | None]:
-    try:
-        status = entry.stat()
-    except OSError:  # a dangling link is listed all the same: reading it then says what is wrong
-        return _uri(entry.path), None, None
-    return _uri(entry.path), status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _uri(path: bytes) -> str:

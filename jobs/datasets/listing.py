@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from actors import local_files
 from actors.storage import LISTING_SCHEMA, Storage
 from actors.uris import is_remote, local_path
 
@@ -27,11 +28,8 @@ def describe(uri: str, storage: Storage) -> File:
     """The file as a listing of its folder would give it, but without version where it is remote."""
     if is_remote(uri):
         return File(uri, storage.size(uri), None)
-    try:
-        status = os.stat(local_path(uri))  # noqa: PTH116  bytes paths
-    except OSError:  # a dangling link
-        return File(representable(uri), None, None)
-    return File(representable(uri), status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+    _, size, version = local_files.describe(local_path(uri))
+    return File(representable(uri), size, version)
 
 
 def batch_of(files: Sequence[File]) -> pa.RecordBatch:

@@ -28,7 +28,7 @@ def paths_of(value: object) -> list[str]:
         raise JobError(
             f"dataset.path={value}: not a path, URI or list of these", cure="name a file, a folder, a glob or a URI"
         )
-    return [_absolute(str(path)) for path in paths]
+    return [representable(absolute(str(path))) for path in paths]
 
 
 def list_files(path: str, storage: Storage, suffixes: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -100,11 +100,6 @@ def naming(uri: str) -> Iterator[None]:
         raise JobError(f"{problem}: {one_line(error)}", cure="repair the file, or leave it out") from error
     except ValueError as error:
         raise JobError(f"{problem}: {one_line(error)}", cure="check the spelling") from error
-
-
-def _absolute(path: str) -> str:
-    path = absolute(path)
-    return representable(path)
 
 
 def _at_least_one(path: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

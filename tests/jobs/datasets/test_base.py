@@ -12,10 +12,9 @@ from jobs.datasets.base import Dataset
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
-from jobs.datasets.sample import SampleDataset
 from jobs.datasets.webdataset import WebDataset
 
-KINDS = [ImagesDataset, ManifestDataset, ParquetDataset, WebDataset, SampleDataset]
+KINDS = [ImagesDataset, ManifestDataset, ParquetDataset, WebDataset]
 
 
 def test_the_limit_cuts_the_list(tmp_path: Path) -> None:
@@ -34,21 +33,20 @@ def test_a_limit_lists_no_more_than_it_needs(tmp_path: Path) -> None:
 
 def test_a_limit_below_zero() -> None:
     with pytest.raises(JobError, match=r"dataset\.limit=-1"):
-        SampleDataset(limit=-1).check()
+        ImagesDataset(path="/x", limit=-1).check()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_config_is_the_object(kind: type[Dataset]) -> None:
     config = OmegaConf.structured(kind)
-    if kind is not SampleDataset:
-        assert OmegaConf.is_missing(config, "path")
+    assert OmegaConf.is_missing(config, "path")
     config.path = "/x"
     config.storage_options = {"region": "x"}
     rebuilt = OmegaConf.to_object(config)
     assert isinstance(rebuilt, kind)
     assert (rebuilt.path, rebuilt.limit) == ("/x", None)
     assert rebuilt.storage.options == {"region": "x"}
-    assert kind.path == MISSING or kind is SampleDataset
+    assert kind.path == MISSING
 
 
 @pytest.mark.parametrize("key", ["uri_column", "label_column", "keep_columns", "image_column"])

@@ -1,20 +1,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 from listings import entries_of
 
 from actors.columns import TARGET
 from actors.errors import JobError
 from actors.fetch import Fetcher
 from actors.shards import Layout
-from jobs.datasets.sample import SampleDataset
+from jobs.config import to_job
+from jobs.datasets.parquet import ParquetDataset
 from jobs.inventory import write_inventory
 
 
-def test_the_digits_of_the_package() -> None:
-    dataset = SampleDataset()
+@pytest.fixture
+def dataset() -> ParquetDataset:
+    """What ``+dataset=sample`` chooses."""
+    with initialize_config_module("conf", version_base="1.3"):
+        chosen = to_job(compose("batch_infer", ["+dataset=sample"])).dataset
+    assert isinstance(chosen, ParquetDataset)
+    return chosen
+
+
+def test_the_digits_of_the_package(dataset: ParquetDataset) -> None:
     dataset.check()
     entries = entries_of(dataset)
     assert len(entries) == 1797
@@ -25,8 +37,8 @@ def test_the_digits_of_the_package() -> None:
     assert dataset.kept_columns() == ["digit", "split"]
 
 
-def test_each_digit_is_a_png(tmp_path) -> None:  # noqa: ANN001
-    dataset = SampleDataset(limit=20, keep_columns=[])
+def test_each_digit_is_a_png(dataset: ParquetDataset, tmp_path: Path) -> None:
+    dataset = replace(dataset, limit=20, keep_columns=[])
     shards = write_inventory(
         dataset.entries(),
         storage=dataset.storage,
@@ -40,6 +52,6 @@ def test_each_digit_is_a_png(tmp_path) -> None:  # noqa: ANN001
     assert all(image.startswith(b"\x89PNG") for _, images in batches for image in images)
 
 
-def test_another_file_of_digits() -> None:
+def test_another_file_of_digits(dataset: ParquetDataset) -> None:
     with pytest.raises(JobError, match=r"dataset\.path=/nowhere"):
-        SampleDataset(path="/nowhere").check()
+        replace(dataset, path="/nowhere").check()
