@@ -1,18 +1,23 @@
 # make demo   sets up .venv and runs the sample job
 # make test   sets up .venv and runs every check: format, lint, types, tests
+# make chaos  kills everything that can be killed, and compares what comes out; KILLS=100 by default
 # make check  the same without the tests
 # make clean  removes .venv and what the tools leave behind; outputs/ stays
 
 PYTHON ?= python3
+KILLS ?= 100
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test chaos check clean
 
 demo: .venv/.installed-demo
 	$(BIN)/python -m jobs.batch_infer +dataset=sample
 
 test: check
 	$(BIN)/pytest
+
+chaos: .venv/.installed-test
+	PYTHONPATH=tests/fixtures $(BIN)/python tests/fixtures/chaos.py --kills $(KILLS)
 
 check: .venv/.installed-test
 	$(BIN)/ruff format --check .

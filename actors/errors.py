@@ -2,6 +2,7 @@
 
 Exception
 ├── JobError      the job is wrong: raised before any actor starts, exit status 2
+├── OutputError   nothing can be written any more: the run stops, and is gone on with once that is mended
 └── ImageError    one image is wrong: caught by the per-image guard, becomes a row in errors/
 
 When the world is wrong (a node lost, storage down) the library's own exception goes up to the layer that retries.
@@ -29,6 +30,10 @@ class JobError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild_job_error, (self.problem, self.cure))
+
+
+class OutputError(Exception):
+    """The output refuses what is written: a full disk, a right that was withdrawn. The message has the cure."""
 
 
 class ImageError(Exception):

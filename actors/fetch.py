@@ -7,13 +7,16 @@ import re
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-from actors.columns import FILE, SIZE, URI
+from actors.columns import FILE, SIZE, URI, VERSION
+from actors.containers import Containers, changed
 from actors.errors import ImageError
 from actors.messages import read_error
 from actors.parquet_rows import ParquetRows
+from actors.retries import passing_kind
 from actors.shards import Layout
 from actors.spans import SPAN_BYTES, Span, runs, spans
 from actors.storage import TooLargeError
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from actors.retries import Retry
     from actors.shards import Shards
     from actors.storage import Storage
 
@@ -42,14 +46,22 @@ class Fetcher:
         storage: where the images are; the inventory may lie elsewhere.
         max_bytes: what is larger becomes an error, and is not read where its size is known.
         num_threads: requests to remote storage that are under way at a time.
+        retry: for requests that meet trouble that may pass; that of ``storage`` when not given.
     """
 
     def __init__(
-        self, shards: Shards, storage: Storage, *, max_bytes: int | None = None, num_threads: int = 16
+        self,
+        shards: Shards,
+        storage: Storage,
+        *,
+        max_bytes: int | None = None,
+        num_threads: int = 16,
+        retry: Retry | None = None,
     ) -> None:
         self._layout = shards.layout
         self._image_column = shards.image_column or ""
-        self._storage = storage
+        self._storage = storage.with_retry(retry) if retry else storage
+        self._containers = Containers(self._storage)
         self._max_bytes = max_bytes
         self._num_threads = num_threads
 
@@ -80,13 +92,15 @@ class Fetcher:
 
     def _images(self, rows: pa.Table, pool: ThreadPoolExecutor) -> Generator[Image]:
         if self._layout is Layout.ROWS:
+            versions = iter(rows[VERSION].to_pylist())
             for uri, numbers in runs(rows):
-                yield from _complete(self._read_parquet(uri, numbers), len(numbers))
-            return
-        if self._layout is Layout.FILES:
+                listed = list(islice(versions, len(numbers)))
+                yield from _complete(self._read_parquet(uri, numbers, listed), len(numbers))
+        elif self._layout is Layout.FILES:
             places = zip(rows[URI].to_pylist(), rows[SIZE].to_pylist(), strict=True)
             yield from self._in_order(self._read_file, places, rows[URI], pool)
         else:
+            deque(self._in_order(self._containers.look, self._containers.unknown(rows), rows[FILE], pool), maxlen=0)
             for images in self._in_order(self._read_span, spans(rows), rows[FILE], pool):
                 yield from images
 
@@ -105,13 +119,13 @@ class Fetcher:
     def _read_span(self, span: Span) -> list[Image]:
         if span.size > SPAN_BYTES and self._is_too_large(span.size):  # one member alone
             return [_too_large(span.size, self._max_bytes)]
+        if problem := self._containers.problem(span.uri):
+            return [problem] * len(span.members)
         try:
             data = self._storage.read_ranges(span.uri, [span.start], [span.size])[0]
-        except (FileNotFoundError, PermissionError) as error:
-            return [read_error(error)] * len(span.members)
         except Exception as error:  # noqa: BLE001  the per-image guard
-            if len(span.members) == 1:
-                return [read_error(error)]
+            if len(span.members) == 1 or _is_of_the_file(error):
+                return [read_error(error)] * len(span.members)
             parts = [Span(span.uri, offset, size, [(offset, size)]) for offset, size in span.members]
             return [image for part in parts for image in self._read_span(part)]
         return [self._member(data, offset - span.start, size) for offset, size in span.members]
@@ -122,10 +136,16 @@ class Fetcher:
             return ImageError("read", "truncated", f"the file ends after {len(image)} of the {size} bytes")
         return self._checked(image)
 
-    def _read_parquet(self, uri: str, numbers: list[int]) -> Iterator[Image]:
+    def _read_parquet(self, uri: str, numbers: list[int], versions: list[str | None]) -> Iterator[Image]:
+        given = 0
         with ParquetRows(uri, self._image_column, self._storage) as file:
             for group, positions in file.by_group(numbers):
-                yield from _complete(self._read_group(file, uri, group, positions), len(positions))
+                # A version tells where its row group starts too, so that all rows of a group have the same one.
+                if versions[given] in {None, file.version(group)}:
+                    yield from _complete(self._read_group(file, uri, group, positions), len(positions))
+                else:
+                    yield from repeat(changed(), len(positions))
+                given += len(positions)
 
     def _read_group(self, file: ParquetRows, uri: str, group: int, positions: list[int]) -> Iterator[Image]:
         for data, path in file.read(group, positions):
@@ -187,6 +207,11 @@ _DOTS = re.compile(r"(^|/)\.{1,2}/")
 
 def _too_large(size: int, limit: int | None) -> ImageError:
     return read_error(TooLargeError(f"{size} bytes, more than the limit of {limit}"))
+
+
+def _is_of_the_file(error: Exception) -> bool:
+    """Whether an error would be the same for each part of the file, unlike that of a bad sector."""
+    return isinstance(error, FileNotFoundError | PermissionError) or passing_kind(error) not in {None, "io_error"}
 
 
 def _concurrently(

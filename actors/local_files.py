@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import uuid
-from typing import TYPE_CHECKING, BinaryIO
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from _typeshed import WriteableBuffer
+
+    from actors.retries import Retry
 
 
 def walk(folder: bytes, above: tuple[tuple[int, int], ...] = ()) -> Iterator[tuple[str, int | None, str | None]]:
@@ -33,19 +39,44 @@ def walk(folder: bytes, above: tuple[tuple[int, int], ...] = ()) -> Iterator[tup
 def describe(path: bytes) -> tuple[str, int | None, str | None]:
     """URI, size in bytes and version of one file."""
     try:
-        status = os.stat(path)  # noqa: PTH116  bytes paths
+        return _uri(path), *describe_file(path)
     except OSError:  # a dangling link is listed all the same: reading it then says what is wrong
         return _uri(path), None, None
-    return _uri(path), status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def open_regular(path: bytes) -> BinaryIO:
+def describe_file(path: bytes) -> tuple[int, str]:
+    """Size in bytes and version of one file that is there."""
+    status = os.stat(path)  # noqa: PTH116  bytes paths
+    return status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def subfolders(folder: bytes) -> list[str]:
+    """URIs of the folders in ``folder``; none where there is no such folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return [_uri(entry.path) for entry in entries if _is_folder(entry)]
+    except FileNotFoundError:
+        return []
+
+
+class LocalFile(io.FileIO):
+    """A file for reading, to be wrapped in a buffer, whose reads are tried again."""
+
+    def __init__(self, path: bytes, retry: Retry) -> None:
+        super().__init__(path)
+        self._retry = retry
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        return self._retry.call(partial(super().readinto, buffer))
+
+
+def open_regular(path: bytes) -> io.FileIO:
     """Opens a file without waiting, so that a named pipe or a device cannot hold a worker: they raise OSError."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError("not a regular file")
-    return os.fdopen(descriptor, "rb", buffering=0)
+    return io.FileIO(descriptor)
 
 
 def write_whole(path: Path, data: bytes | memoryview, *, create: bool) -> None:

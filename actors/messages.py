@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 import obstore.exceptions as obs
 import pyarrow as pa
 
 from actors.errors import ImageError, JobError
+from actors.retries import passing_kind
 from actors.storage import TooLargeError
 
 
 def read_error(error: Exception) -> ImageError:
     """The error of an image that could not be read, whatever went wrong."""
-    kind = next((kind for kind, types in _KINDS if isinstance(error, types)), "io_error")
+    kind = passing_kind(error) or next((kind for kind, types in _KINDS if isinstance(error, types)), "io_error")
     return ImageError("read", kind, one_line(error))
 
 
-def one_line(error: BaseException) -> str:
-    """The first line of what ``error`` says, without the secrets of URLs.
+def write_problem(error: BaseException, uri: str) -> str | None:
+    """Why nothing can be written to ``uri``, and the cure, in one line.
 
-    Object stores answer with pages of debug output; the cause stands in the first line.
+    None for all else that can go wrong, such as a server that fails now and then.
     """
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    found = next((refusal for types, refusal in _REFUSALS if isinstance(error, types)), None)
+    if found is None and isinstance(error, OSError) and error.errno is not None:
+        found = _REFUSAL_OF_ERRNO.get(error.errno)
+    if found is None:
+        return None
+    reason, cure = found
+    said = f"{redacted(uri)}: cannot be written: {reason} ({one_line(error)})"
+    return f"{said}; {cure}, and give the same command again: it goes on where it stood"
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what ``error`` says and the notes on it, without the secrets of URLs.
+
+    Object stores answer with pages of debug output; the cause stands in the first line. How long a request took is
+    left out, so that equal errors look equal.
+    """
     text = str(error).strip() or type(error).__name__
-    return redacted(text.splitlines()[0].split(": <?xml")[0])
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    said = _DURATION.sub("", text.splitlines()[0].split(": <?xml")[0]).rstrip(" :")
+    return redacted("".join([said, *(f" ({note})" for note in getattr(error, "__notes__", ()))]))
 
 
 def redacted(text: str) -> str:
@@ -38,11 +57,30 @@ _KINDS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
     ("not_found", (FileNotFoundError, NotADirectoryError, obs.NotFoundError)),
     ("permission_denied", (PermissionError, obs.PermissionDeniedError, obs.UnauthenticatedError)),
     ("too_large", (TooLargeError,)),
-    ("unreachable", (obs.GenericError, ConnectionError, TimeoutError)),
+    ("unreachable", (obs.GenericError,)),
     ("invalid_name", (JobError, obs.InvalidPathError, UnicodeError)),
     ("bad_parquet", (pa.ArrowException, LookupError)),
     ("invalid_name", (ValueError,)),
 )
 
+# Each with its cure.
+_REFUSALS: tuple[tuple[tuple[type[Exception], ...], tuple[str, str]], ...] = (
+    (
+        (PermissionError, obs.PermissionDeniedError, obs.UnauthenticatedError),
+        ("that is not allowed", "give this user the right to write there"),
+    ),
+    (
+        (FileNotFoundError, NotADirectoryError, obs.NotFoundError),
+        ("there is no such bucket or folder", "make it, or correct output.path"),
+    ),
+)
+_REFUSAL_OF_ERRNO = {
+    errno.ENOSPC: ("the disk is full", "make room"),
+    errno.EDQUOT: ("the quota of this user is spent", "make room, or have it raised"),
+    errno.EROFS: ("the file system is read-only", "make it writable"),
+    errno.EFBIG: ("files so large are not allowed there", "lower output.rows_per_part, or have the limit raised"),
+}
+
+_DURATION = re.compile(r" in [0-9.]+(ns|µs|ms|s)(?= |$)")
 _USER = re.compile(r"(https?://)[^\s/?#]+@")
 _QUERY = re.compile(r"(https?://[^\s?]+)\?[^\s]+")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.row_groups import row_group_version
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
@@ -58,6 +60,11 @@ class ParquetRows:
         """
         for group, members in groupby(numbers, lambda number: bisect_right(self._starts, number) - 1):
             yield group, [number - self._starts[group] for number in members]
+
+    def version(self, group: int) -> str | None:
+        """The `row_group_version` of a row group; None where the file has no such group."""
+        metadata = self._file.metadata
+        return row_group_version(metadata, group) if group < metadata.num_row_groups else None
 
     def read(self, group: int, positions: Sequence[int]) -> Iterator[tuple[bytes | None, str | None]]:
         """The bytes, and the path where there is one, at ascending ``positions`` of a row group."""

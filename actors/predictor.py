@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from actors.columns import DECODE_S, ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, URI, unpack_pixels
 from actors.decode import Decode
+from actors.elastic import ElasticBatches
 from actors.engines.base import EngineConfig, TorchEngineConfig, load_engine
 from actors.errors import ImageError
 from actors.fetch import read_image
@@ -23,7 +24,7 @@ from actors.tasks.base import Outputs, Task
 from actors.tasks.classify import Classify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     Image = str | Path | bytes | np.ndarray
 
@@ -36,6 +37,8 @@ class Predictor:
         engine: what executes it; torch in fp32 when not given.
         task: what is wanted; the five best classes when not given.
         limits: what is refused before it is decoded.
+        batch_size: images of each batch that the engine gets, missing ones blank: an image's answer is then the same
+            bit for bit, whatever lies beside it. Batches are what comes when not given.
 
     Raises:
         JobError: the recipe cannot work; the message names the key and the cure.
@@ -48,6 +51,7 @@ class Predictor:
         engine: EngineConfig | None = None,
         task: Task | None = None,
         limits: Decode | None = None,
+        batch_size: int | None = None,
     ) -> None:
         self.model = model
         self.task = task or Classify()
@@ -56,6 +60,7 @@ class Predictor:
         self.engine = load_engine(engine or TorchEngineConfig(), model)
         self.outputs = Outputs.of(self.engine(np.zeros((1, *model.preprocess.size, 3), np.uint8)))
         self.fields = self.task.fields(self.outputs, self.labels)
+        self._batches = ElasticBatches(self.engine, batch_size)
 
     def predict(self, images: Sequence[Image], *, batch_size: int = 32) -> pa.Table:
         """One row an image, in order: ``uri`` (null unless a path was given), the task's columns, and ``stage``,
@@ -71,27 +76,34 @@ class Predictor:
     def predict_block(self, block: pa.Table) -> pa.Table:
         """A block of the pipeline: `PIXELS` give way to the task's columns, null in rows that have an error.
 
-        Rows that come with an error keep it; a row without a valid result gets the error ``predict/not_finite``.
+        Rows that come with an error keep it. A row without a valid result gets the error ``predict/not_finite``; one
+        that the engine fails on, ``predict/out_of_memory`` or ``predict/failed``.
+
+        Raises:
+            DeviceLostError: this process can predict no more.
+            JobError: the model does not fit into the memory of the device.
+            Exception: the engine's own, where none of the first images went through.
         """
         started = time.perf_counter()
         has_pixels = block[STAGE].is_null().to_numpy(zero_copy_only=False)
-        columns, valid = self._predict_rows(block[PIXELS], has_pixels)
-        predicted = _mark_not_finite(block.drop_columns([PIXELS]), has_pixels & ~valid)
+        columns, errors = self._predict_rows(block[PIXELS], np.flatnonzero(has_pixels))
+        predicted = _mark(block.drop_columns([PIXELS]), errors)
         for field, column in zip(self.fields, columns, strict=True):
             predicted = predicted.append_column(field, column)
         seconds = has_pixels * ((time.perf_counter() - started) / max(1, int(has_pixels.sum())))
         return predicted.append_column(PREDICT_S, pa.array(seconds, pa.float32()))
 
-    def _predict_rows(self, pixels: pa.ChunkedArray, has_pixels: np.ndarray) -> tuple[list[pa.Array], np.ndarray]:
-        """The task's columns for every row, null where not valid, and the mask of the valid rows."""
-        if not has_pixels.any():
-            return [pa.nulls(len(has_pixels), field.type) for field in self.fields], has_pixels
-        pixels_nhwc = unpack_pixels(pixels, *self.model.preprocess.size)
-        tensors = self.engine(pixels_nhwc if has_pixels.all() else pixels_nhwc[has_pixels])
+    def _predict_rows(self, pixels: pa.ChunkedArray, rows: np.ndarray) -> tuple[list[pa.Array], dict[int, ImageError]]:
+        """The task's columns for every row, null but where ``rows`` have a valid result, and the errors of the rest."""
+        tensors, errors = self._batches(unpack_pixels(pixels, *self.model.preprocess.size), rows)
+        if not tensors:
+            return [pa.nulls(len(pixels), field.type) for field in self.fields], errors
+        predicted = np.setdiff1d(rows, list(errors), assume_unique=True)
         columns, is_finite = self.task.columns(tensors, self.labels)
-        valid = has_pixels.copy()
-        valid[has_pixels] = is_finite
-        return [_spread(column, has_pixels, valid) for column in columns], valid
+        errors |= dict.fromkeys(predicted[~is_finite].tolist(), _NOT_FINITE)
+        places = np.full(len(pixels), -1)
+        places[predicted[is_finite]] = np.flatnonzero(is_finite)
+        return [_spread(column, places) for column in columns], errors
 
     def _predict(self, images: Sequence[Image]) -> pa.Table:
         storage = Storage(self.model.storage_options)
@@ -109,23 +121,26 @@ class Predictor:
         return named.select([URI, *(field.name for field in self.fields), *errors.values()])
 
 
-def _mark_not_finite(block: pa.Table, invalid: np.ndarray) -> pa.Table:
-    """``block`` with the error ``predict/not_finite`` in the rows of the mask ``invalid``."""
-    if not invalid.any():
+_NOT_FINITE = ImageError("predict", "not_finite", "the model gave a value that is not a finite number")
+
+
+def _mark(block: pa.Table, errors: Mapping[int, ImageError]) -> pa.Table:
+    """``block`` with the ``errors`` in their rows."""
+    if not errors:
         return block
-    error = ImageError("predict", "not_finite", "the model gave a value that is not a finite number")
-    for name, text in ((STAGE, error.stage), (ERROR, error.kind), (MESSAGE, error.message)):
-        kept = block[name].to_pylist()
-        column = pa.array([text if bad else old for bad, old in zip(invalid, kept, strict=True)], pa.string())
-        block = block.set_column(block.column_names.index(name), name, column)
+    for name, key in ((STAGE, "stage"), (ERROR, "kind"), (MESSAGE, "message")):
+        texts = block[name].to_pylist()
+        for row, error in errors.items():
+            texts[row] = getattr(error, key)
+        block = block.set_column(block.column_names.index(name), name, pa.array(texts, pa.string()))
     return block
 
 
-def _spread(column: pa.Array, has_pixels: np.ndarray, valid: np.ndarray) -> pa.Array:
-    """The values of the rows that have pixels, set out over all rows; null where a row is not valid."""
-    if valid.all():
+def _spread(column: pa.Array, places: np.ndarray) -> pa.Array:
+    """For each row the value at its place in ``column``, null where that is -1."""
+    if len(column) == len(places) and places.min() >= 0:
         return column
-    indices = pa.array(np.cumsum(has_pixels) - 1, mask=~valid)
+    indices = pa.array(places, mask=places < 0)
     if isinstance(column, pa.ExtensionArray):
         return pa.ExtensionArray.from_storage(column.type, column.storage.take(indices))
     return column.take(indices)

@@ -1,9 +1,9 @@
-"""A shard of the inventory to blocks of decoded pixels. Runs in Ray Data's read tasks; `read_shard` needs no Ray."""
+"""Pieces of the inventory to blocks of decoded pixels. Runs in Ray Data's read tasks; `read_piece` needs no Ray."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,54 +12,60 @@ import pyarrow as pa
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
-from actors.columns import LOCATION, READ_S
-from actors.fetch import Fetcher
+from actors.columns import LOCATION, READ_S, ROW
+from actors.faults import fault
+from actors.fetch import BATCH_BYTES, Fetcher
 from actors.pixels import pixel_columns
 from actors.preprocess import Preprocess, fit
+from actors.retries import Retry
+from actors.work import READ, Row, Work, in_hand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from actors.decode import Decode
+    from actors.fetch import Image
+    from actors.receipts import Piece
     from actors.shards import Shards
     from actors.storage import Storage
+    from actors.work import Hand, SharedLedger
 
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """What a read task needs to know beside the number of its shard."""
+    """What a read task needs to know beside its piece."""
 
     shards: Shards
     storage: Storage
     limits: Decode
     preprocess: Preprocess
     batch_size: int
+    retry: Retry = field(default_factory=Retry)
 
 
-def read_shard(plan: ReadPlan, shard: int) -> Iterator[pa.Table]:
+def read_piece(plan: ReadPlan, piece: Piece, ledger: SharedLedger) -> Iterator[pa.Table]:
     """Blocks of at most ``batch_size`` rows: the inventory's columns but for `LOCATION`, then those of
-    `pixel_columns` and `READ_S`. Every row of the shard is in exactly one block, with pixels or with an error.
+    `pixel_columns` and `READ_S`. Every row of ``piece`` is in exactly one block, with pixels or with an error, unless
+    the ledger says that nothing more is to be read. Another attempt gives the same blocks.
     """
-    fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports torch, which is no time spent on decoding
-    rows = plan.shards.load(shard)
-    fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
-    waited_since = time.perf_counter()
-    for batch, images in fetcher.batches(rows, plan.batch_size):
-        read_s = (time.perf_counter() - waited_since) / len(batch)
-        block = batch.drop_columns(list(LOCATION))
-        for name, column in pixel_columns(images, plan.limits, plan.preprocess).items():
-            block = block.append_column(name, column)
-        yield block.append_column(READ_S, pa.array([read_s] * len(batch), pa.float32()))
-        waited_since = time.perf_counter()
+    with in_hand(ledger, Work(READ, (piece,))) as hand:
+        if hand.orders.stop:
+            return
+        with hand.limit():
+            fault("read.started")
+            fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports torch, which is no time spent on decoding
+            reader = _PieceReader(plan, piece, hand)
+        yield from reader.blocks()
 
 
 class ShardSource(Datasource):
-    """Ray Data's view of an inventory: one read task a shard."""
+    """Ray Data's view of an inventory: one read task for each piece of it that is ``missing``."""
 
-    def __init__(self, plan: ReadPlan, num_shards: int) -> None:
+    def __init__(self, plan: ReadPlan, missing: Sequence[Piece], ledger: SharedLedger) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._plan = plan
-        self._num_shards = num_shards
+        self._missing = missing
+        self._ledger = ledger
 
     def get_name(self) -> str:
         return "ReadImages"
@@ -75,6 +81,74 @@ class ShardSource(Datasource):
     ) -> list[ReadTask]:
         unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
         return [
-            ReadTask(partial(read_shard, self._plan, shard), unknown, per_task_row_limit=per_task_row_limit)
-            for shard in range(self._num_shards)
+            ReadTask(
+                partial(read_piece, self._plan, piece, self._ledger), unknown, per_task_row_limit=per_task_row_limit
+            )
+            for piece in self._missing
         ]
+
+
+class _PieceReader:
+    """One attempt at a piece. Batches in which an earlier attempt died are read image by image, all others ahead."""
+
+    def __init__(self, plan: ReadPlan, piece: Piece, hand: Hand) -> None:
+        self._plan = plan
+        self._hand = hand
+        table = plan.shards.load(piece.shard)
+        self._table = pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
+        self._rows: list[Row] = [(piece.shard, row) for row in self._table[ROW].to_pylist()]
+        self._fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes, retry=plan.retry)
+        self._careful = [number for number, row in enumerate(self._rows) if row in hand.orders.careful]
+        self._ahead: Iterator[tuple[pa.Table, list[Image]]] | None = None
+
+    def blocks(self) -> Iterator[pa.Table]:
+        start, ledger, work = 0, self._hand.ledger, self._hand.work
+        while start < len(self._rows) and not ledger.reach(work, self._rows[start]):
+            block = self._read_carefully(start) if start in self._careful else self._read_ahead(start)
+            start += len(block)
+            ledger.rest(work, self._rows[start] if start < len(self._rows) else None)
+            yield block
+
+    def _read_ahead(self, start: int) -> pa.Table:
+        """The next batch; the one after it is being fetched meanwhile, unless that is to be read carefully."""
+        stop = next((number for number in self._careful if number > start), None)
+        with self._hand.limit():
+            since = time.perf_counter()
+            if self._ahead is None:
+                self._ahead = iter(self._fetcher.batches(self._table[start:stop], self._plan.batch_size))
+            batch, images = next(self._ahead)
+            if start + len(batch) == stop:
+                self._ahead = None
+            fault("read.fetched")
+            return self._decode(batch, images, time.perf_counter() - since)
+
+    def _read_carefully(self, start: int) -> pa.Table:
+        """The same batch as otherwise, image by image."""
+        blocks: list[pa.Table] = []
+        num_bytes = 0
+        for number in range(start, min(start + self._plan.batch_size, len(self._rows))):
+            row, batch = self._rows[number], self._table.slice(number, 1)
+            with self._hand.limit():
+                since = time.perf_counter()
+                image = self._hand.orders.quarantined.get(row) or self._fetch_alone(row, batch)
+                seconds = time.perf_counter() - since
+                if isinstance(image, bytes):
+                    self._hand.note(row, "decode")
+                    num_bytes += len(image)
+                blocks.append(self._decode(batch, [image], seconds))
+            if num_bytes >= BATCH_BYTES:
+                break
+        return pa.concat_tables(blocks).combine_chunks()
+
+    def _fetch_alone(self, row: Row, batch: pa.Table) -> Image:
+        self._hand.note(row, "read")
+        [(_, [image])] = self._fetcher.batches(batch, 1)
+        fault("read.fetched")
+        return image
+
+    def _decode(self, batch: pa.Table, images: list[Image], fetch_s: float) -> pa.Table:
+        block = batch.drop_columns(list(LOCATION))
+        for name, column in pixel_columns(images, self._plan.limits, self._plan.preprocess).items():
+            block = block.append_column(name, column)
+        fault("decode.done")
+        return block.append_column(READ_S, pa.array([fetch_s / len(batch)] * len(batch), pa.float32()))

@@ -1,14 +1,13 @@
 """What a finished part proves: the rows of the inventory that it holds. Written by the sink, read by the commit.
 
-One attempt at a piece of work writes at most two files, one of rows and one of errors, and both carry the same
-receipt, so that either alone tells whether the attempt is complete.
+Each file stands alone: one under ``rows/`` holds predicted rows, one under ``errors/`` rows with an error.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -26,24 +25,37 @@ Ranges = dict[int, list[tuple[int, int]]]
 FOOTER_KEY = b"shardlens.receipt"
 
 
+class Piece(NamedTuple):
+    """Rows of one shard that are to be done: the work of one read task."""
+
+    shard: int
+    ranges: tuple[tuple[int, int], ...]
+    """As in `Ranges`."""
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"{start} to {stop - 1}" for start, stop in self.ranges)
+        return f"shard {self.shard}, rows {rows}"
+
+
 @dataclass(frozen=True)
 class Receipt:
-    """The content of one attempt.
+    """The content of one file.
 
     Args:
-        attempt: name of the attempt, unique in the run; both files are called ``<attempt>.parquet``.
-        ok: rows in the file under ``rows/``; empty when there is no such file.
-        errors: rows in the file under ``errors/``; likewise.
-        summary: counts and seconds over both.
+        ranges: its rows, which lie in it in the order of (shard, row).
+        summary: counts and seconds over them.
     """
 
-    attempt: str
-    ok: Ranges
-    errors: Ranges
+    ranges: Ranges
     summary: Summary
 
+    @classmethod
+    def of(cls, table: pa.Table) -> Receipt:
+        """The receipt of rows as the predictor gives them."""
+        return cls(row_ranges(table), Summary.of(table))
+
     def to_footer(self) -> bytes:
-        """JSON, for anyone to read: ``{"attempt", "ok": {shard: [[start, stop], ...]}, "errors", "summary"}``."""
+        """JSON, for anyone to read: ``{"ranges": {shard: [[start, stop], ...]}, "summary": {...}}``."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
@@ -52,12 +64,8 @@ class Receipt:
         if not metadata or FOOTER_KEY not in metadata:
             return None
         content = json.loads(metadata[FOOTER_KEY])
-        return cls(
-            content["attempt"],
-            _ranges(content["ok"]),
-            _ranges(content["errors"]),
-            Summary(**content["summary"]),
-        )
+        ranges = {int(shard): [(start, stop) for start, stop in runs] for shard, runs in content["ranges"].items()}
+        return cls(ranges, Summary(**content["summary"]))
 
 
 def row_ranges(table: pa.Table) -> Ranges:
@@ -74,7 +82,3 @@ def count(ranges: Ranges) -> int:
 def _runs(rows: np.ndarray) -> list[tuple[int, int]]:
     breaks = np.flatnonzero(np.diff(rows) != 1) + 1
     return [(int(run[0]), int(run[-1]) + 1) for run in np.split(rows, breaks)]
-
-
-def _ranges(content: Mapping[str, list[list[int]]]) -> Ranges:
-    return {int(shard): [(start, stop) for start, stop in runs] for shard, runs in content.items()}

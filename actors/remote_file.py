@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
-
-import obstore
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed import WriteableBuffer
 
 
 class RemoteFile(io.RawIOBase):
-    """Reads the object ``key`` of an obstore client; to be wrapped in a buffer."""
+    """Reads an object by byte ranges; to be wrapped in a buffer.
 
-    def __init__(self, store: Any, key: str) -> None:
-        self._store, self._key = store, key
-        self._size = int(obstore.head(store, key)["size"])
+    Args:
+        read_range: gives the bytes from a position on, as many as asked.
+        size: of the object, in bytes.
+    """
+
+    def __init__(self, read_range: Callable[[int, int], bytes], size: int) -> None:
+        self._read_range = read_range
+        self._size = size
         self._position = 0
 
     def readable(self) -> bool:
@@ -35,7 +40,7 @@ class RemoteFile(io.RawIOBase):
         length = min(len(view), self._size - self._position)
         if length <= 0:
             return 0
-        data = obstore.get_range(self._store, self._key, start=self._position, length=length)
-        view[:length] = memoryview(data)
-        self._position += length
-        return length
+        data = self._read_range(self._position, length)
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)

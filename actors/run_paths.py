@@ -1,7 +1,7 @@
 """Where everything of a run lies below `output.path`. Used by the sink on workers and by the driver.
 
 rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same
-runs/<run id>/{inventory/*.parquet, config.yaml, manifest.json, report.json, _SUCCESS}
+runs/<run id>/{inventory/*.parquet, config.yaml, run.json, manifest.json, report.json, _SUCCESS}
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ class RunPaths:
     @property
     def inventory(self) -> str:
         return join(self.run, "inventory")
+
+    @property
+    def record(self) -> str:
+        return join(self.run, "run.json")
 
     @property
     def manifest(self) -> str:

@@ -55,6 +55,8 @@ class Shards:
     num_rows: int
     sizes: np.ndarray = field(repr=False)
     """Rows of each shard, int32; empty in the copy for workers."""
+    digest: str | None = None
+    """SHA-256 over the SHA-256 digests of the files, in their order, where they were written just now."""
 
     @classmethod
     def open(cls, storage: Storage, folder: str) -> Shards:

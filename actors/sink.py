@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,8 +27,10 @@ from actors.columns import (
     STAGE,
     URI,
 )
-from actors.receipts import FOOTER_KEY, Receipt, row_ranges
-from actors.summaries import Summary
+from actors.errors import OutputError
+from actors.faults import fault
+from actors.messages import write_problem
+from actors.receipts import FOOTER_KEY, Receipt
 from actors.uris import join
 
 if TYPE_CHECKING:
@@ -40,6 +42,16 @@ if TYPE_CHECKING:
     from actors.storage import Storage
 
 
+class Mark(Protocol):
+    """Tells whether the driver that a worker works for still holds the output."""
+
+    def is_held(self) -> bool: ...
+
+
+class ReplacedError(Exception):
+    """Another driver has taken the output over: a part that is written now would be one too many."""
+
+
 @dataclass(frozen=True)
 class SinkPlan:
     """What a write task needs to know.
@@ -49,12 +61,14 @@ class SinkPlan:
         storage: writes them.
         provenance: goes into every footer beside the receipt: fingerprint, versions, digest of the config.
         rows_per_part: blocks are gathered until they hold this many rows.
+        mark: asked before each file is written; None where nobody else can write.
     """
 
     paths: RunPaths
     storage: Storage
     provenance: Mapping[str, str]
     rows_per_part: int
+    mark: Mark | None = None
 
 
 class PartSink(Datasink[None]):
@@ -73,23 +87,30 @@ class PartSink(Datasink[None]):
             write_part(self._plan, pa.concat_tables(tables), number=ctx.task_idx)
 
 
-def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> Receipt:
-    """Writes one attempt: the predicted rows under ``rows/``, the others under ``errors/``.
+def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
+    """Writes the predicted rows under ``rows/`` and the others under ``errors/``; gives the names of the files.
+
+    A name ends in half of the SHA-256 of the file, so that attempts never write over one another unless they are
+    equal, and anybody can check a file by its name.
 
     Args:
         plan: where to, and what else the footers say.
         table: rows as `Predictor.predict_block` gives them.
-        number: tells parts apart for people; what makes the name unique is drawn anew in each attempt.
+        number: tells parts apart for people.
+
+    Raises:
+        ReplacedError: another driver holds the output.
+        OutputError: the output refuses the file.
     """
+    fault("write.started")
     table = table.sort_by([(SHARD, "ascending"), (ROW, "ascending")])
     is_ok = table[STAGE].is_null()
     ok, errors = table.filter(is_ok), table.filter(pc.invert(is_ok))
-    attempt = f"part-{number:06d}-{uuid.uuid4().hex[:12]}"
-    receipt = Receipt(attempt, row_ranges(ok), row_ranges(errors), Summary.of(table))
-    for folder, rows in ((plan.paths.errors, _error_rows(errors)), (plan.paths.rows, ok.drop_columns(_INTERNAL))):
-        if len(rows):
-            plan.storage.write(join(folder, f"{attempt}.parquet"), _encode(rows, receipt, plan.provenance))
-    return receipt
+    names = [_write(plan, plan.paths.errors, errors, _error_rows(errors), number)] if len(errors) else []
+    fault("write.between")
+    names += [_write(plan, plan.paths.rows, ok, ok.drop_columns(_INTERNAL), number)] if len(ok) else []
+    fault("write.done")
+    return names
 
 
 _INTERNAL = [SHARD, ROW, STAGE, ERROR, MESSAGE, READ_S, DECODE_S, PREDICT_S]
@@ -98,6 +119,20 @@ _INTERNAL = [SHARD, ROW, STAGE, ERROR, MESSAGE, READ_S, DECODE_S, PREDICT_S]
 def _error_rows(errors: pa.Table) -> pa.Table:
     columns = [errors[name] for name in (IMAGE_ID, URI, STAGE, ERROR, MESSAGE)]
     return pa.Table.from_arrays(columns, schema=pa.schema(ERROR_FIELDS))
+
+
+def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, number: int) -> str:
+    data = _encode(columns, Receipt.of(table), plan.provenance)
+    name = f"part-{number:06d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+    if plan.mark is not None and not plan.mark.is_held():
+        raise ReplacedError(f"{plan.paths.root} is held by another run by now; {name} was not written")
+    try:
+        plan.storage.write(join(folder, name), data)
+    except Exception as error:
+        if said := write_problem(error, folder):
+            raise OutputError(said) from error
+        raise
+    return name
 
 
 def _encode(rows: pa.Table, receipt: Receipt, provenance: Mapping[str, str]) -> pa.Buffer:

@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import io
 import os
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-import obstore
 import pyarrow as pa
-from obstore.exceptions import (
-    AlreadyExistsError,
-    GenericError,
-    InvalidPathError,
-    UnknownConfigurationKeyError,
-)
-from obstore.store import from_url
 
-from actors.errors import JobError
-from actors.local_files import open_regular, walk, write_whole
+from actors.local_files import LocalFile, describe_file, open_regular, subfolders, walk, write_whole
 from actors.remote_file import RemoteFile
-from actors.uris import is_remote, local_path, split
+from actors.remote_store import RemoteStore
+from actors.retries import Retry
+from actors.uris import is_remote, join, local_path, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -49,19 +43,25 @@ class Storage:
     """Reads, lists and writes objects. Cheap to pickle: clients open on first use in each process.
 
     Errors are Python's own: FileNotFoundError, PermissionError, FileExistsError, `TooLargeError`; else OSError,
-    or obstore's GenericError when a server cannot be reached.
+    or obstore's GenericError when a server cannot be reached. What may pass is tried again first.
 
     Args:
         options: obstore's settings for stores and clients, such as ``endpoint``, ``region``, ``access_key_id``
             or ``allow_http``. What is not given is taken from the environment, as the cloud's own tools do.
+        retry: how often each request is tried, and when.
     """
 
-    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, options: Mapping[str, str] | None = None, retry: Retry | None = None) -> None:
         self.options = dict(options or {})
-        self._stores: dict[str, Any] = {}
+        self.retry = retry or Retry()
+        self._stores: dict[str, RemoteStore] = {}
 
-    def __reduce__(self) -> tuple[type[Storage], tuple[dict[str, str]]]:
-        return (Storage, (self.options,))
+    def __reduce__(self) -> tuple[type[Storage], tuple[dict[str, str], Retry]]:
+        return (Storage, (self.options, self.retry))
+
+    def with_retry(self, retry: Retry) -> Storage:
+        """The same storage, where requests are tried as ``retry`` says."""
+        return type(self)(self.options, retry)
 
     def list(self, folder: str) -> Iterator[pa.RecordBatch]:
         """Every file below ``folder``, at any depth, in batches of `LISTING_SCHEMA`; no order is promised.
@@ -69,9 +69,21 @@ class Storage:
         Local symbolic links are followed, and a folder inside itself is entered once. A name that is not UTF-8
         is given as a percent-encoded ``file://`` URI.
         """
-        if is_remote(folder):
-            return self._list_remote(folder)
-        return _batches(walk(local_path(folder)))
+        if not is_remote(folder):
+            yield from _batches(walk(local_path(folder)))
+            return
+        root, _ = split(folder)
+        store, prefix = self._locate(folder)
+        for page in store.pages(prefix, LISTING_ROWS):
+            yield _batch([(f"{root}/{key}", size, version) for key, size, version in page])
+
+    def children(self, folder: str) -> Sequence[str]:
+        """URIs of the folders in ``folder``, sorted, without a look into them; none where there is no such folder."""
+        if not is_remote(folder):
+            return sorted(self.retry.call(partial(subfolders, local_path(folder))))
+        root, _ = split(folder)
+        store, prefix = self._locate(folder)
+        return sorted(join(root, child) for child in store.children(prefix))
 
     def kind(self, uri: str) -> str | None:
         """``file``, ``folder``, or None where there is nothing (in object stores: no object below it)."""
@@ -82,7 +94,7 @@ class Storage:
             return "file" if os.path.lexists(path) else None
         if split(uri)[1] or "?" in uri:  # the root of a bucket is no object
             try:
-                self.size(uri)
+                self.describe(uri)
             except FileNotFoundError:
                 pass
             else:
@@ -90,144 +102,75 @@ class Storage:
         is_http = uri.startswith(("http://", "https://"))
         return None if is_http or next(self.list(uri), None) is None else "folder"
 
+    def describe(self, uri: str) -> tuple[int, str | None]:
+        """Size in bytes and version of one object, as its folder lists it; the version is None where it is unknown."""
+        if not is_remote(uri):
+            return self.retry.call(partial(describe_file, local_path(uri)))
+        store, key = self._locate(uri)
+        return store.describe(key)
+
     def size(self, uri: str) -> int:
         """Size of one object in bytes."""
-        if not is_remote(uri):
-            return os.stat(local_path(uri)).st_size  # noqa: PTH116  bytes paths
-        store, key = self._locate(uri)
-        return int(obstore.head(store, key)["size"])
+        return self.describe(uri)[0]
 
     def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
         """One whole object. Raises `TooLargeError` before it reads more than ``max_bytes``."""
         if not is_remote(uri):
-            return _read_local(local_path(uri), max_bytes)
+            return self.retry.call(partial(_read_local, local_path(uri), max_bytes))
         store, key = self._locate(uri)
-        result = obstore.get(store, key)
-        _check_size(result.meta["size"], max_bytes)
-        return bytes(result.bytes())
+        return store.read(key, partial(_check_size, max_bytes=max_bytes))
 
     def read_ranges(self, uri: str, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
         """Byte ranges of one object, in the order asked; fewer bytes, or none, where the object ends early."""
         if not is_remote(uri):
-            return _read_local_ranges(local_path(uri), starts, sizes)
+            return self.retry.call(partial(_read_local_ranges, local_path(uri), starts, sizes))
         store, key = self._locate(uri)
-        return [_get_range(store, key, start, size) for start, size in zip(starts, sizes, strict=True)]
+        # One at a time: obstore.get_ranges panics where a range lies behind the end of the object.
+        return [store.read_range(key, start, size) for start, size in zip(starts, sizes, strict=True)]
 
     def open(self, uri: str) -> BinaryIO:
         """A seekable binary file for reading; of a remote object only what is read is fetched."""
+        raw: io.RawIOBase
         if not is_remote(uri):
-            return open(local_path(uri), "rb")  # noqa: PTH123  bytes paths
-        raw = RemoteFile(*self._locate(uri))
+            raw = self.retry.call(partial(LocalFile, local_path(uri), self.retry))
+        else:
+            store, key = self._locate(uri)
+            raw = RemoteFile(partial(store.read_range, key), store.describe(key)[0])
         return cast("BinaryIO", io.BufferedReader(raw, buffer_size=_READ_AHEAD_BYTES))
 
     def write(self, uri: str, data: bytes | memoryview, *, create: bool = False) -> None:
-        """Puts one object, whole or not at all. With ``create``, raises FileExistsError where one stands."""
+        """Puts one object, whole or not at all. With ``create``, raises FileExistsError where one stands.
+
+        Where an answer was lost, the one that stands may be the caller's own: who must know reads it back, and has
+        put in what names the writer.
+        """
         if not is_remote(uri):
-            write_whole(Path(os.fsdecode(local_path(uri))), data, create=create)
+            path = Path(os.fsdecode(local_path(uri)))
+            self.retry.call(partial(write_whole, path, data, create=create))
             return
         store, key = self._locate(uri)
-        try:
-            # Arrow's buffers are signed bytes, which obstore does not take.
-            obstore.put(store, key, memoryview(data).cast("B"), mode="create" if create else "overwrite")
-        except AlreadyExistsError as error:
-            raise FileExistsError(uri) from error
+        store.put(key, data, create=create)
 
     def delete(self, uris: Iterable[str]) -> None:
         """Removes objects; one that is gone already is no error."""
         for uri in uris:
             if is_remote(uri):
-                obstore.delete(*self._locate(uri))
+                store, key = self._locate(uri)
+                store.delete(key)
             else:
                 Path(os.fsdecode(local_path(uri))).unlink(missing_ok=True)
 
-    def _list_remote(self, folder: str) -> Iterator[pa.RecordBatch]:
-        root, _ = split(folder)
-        store, prefix = self._locate(folder)
-        chunks = iter(obstore.list(store, prefix or None, chunk_size=LISTING_ROWS, return_arrow=True))
-        while (chunk := _next_chunk(chunks, folder)) is not None:
-            batch = pa.record_batch(chunk)
-            paths, etags = batch["path"].to_pylist(), batch["e_tag"].to_pylist()
-            modified = batch["last_modified"].to_pylist()
-            versions = [etag or str(when) for etag, when in zip(etags, modified, strict=True)]
-            uris = [f"{root}/{path}" for path in paths]
-            sizes = batch["size"].cast(pa.int64())
-            yield pa.RecordBatch.from_arrays(
-                [pa.array(uris, pa.string()), sizes, pa.array(versions, pa.string())], schema=LISTING_SCHEMA
-            )
-
-    def _locate(self, uri: str) -> tuple[Any, str]:
+    def _locate(self, uri: str) -> tuple[RemoteStore, str]:
         """The client for the root of ``uri``, and the path below that root."""
         root, key = split(uri)
         if "?" in root:  # one signed URL of perhaps millions
-            return self._connect(root), key
+            return RemoteStore(root, self.options, self.retry), key
         if root not in self._stores:
-            self._stores[root] = self._connect(root)
+            self._stores[root] = RemoteStore(root, self.options, self.retry)
         return self._stores[root], key
-
-    def _connect(self, root: str) -> Any:
-        client = {key: _parse(self.options[key]) for key in self.options if key in _CLIENT_OPTIONS}
-        config = {key: value for key, value in self.options.items() if key not in _CLIENT_OPTIONS}
-        is_http = root.startswith(("http://", "https://"))
-        if root.startswith("http://"):
-            client["allow_http"] = True
-        try:
-            return from_url(
-                root,
-                config=None if is_http else cast("Any", config),
-                client_options=cast("Any", client),
-                retry_config=_RETRIES,
-            )
-        except (UnknownConfigurationKeyError, GenericError, ValueError, TypeError) as error:
-            raise JobError(
-                f"{root}: {str(error).splitlines()[0]}",
-                cure="use s3://, gs://, az:// or https:// with the storage_options that obstore documents",
-            ) from None
 
 
 _READ_AHEAD_BYTES = 1 << 20
-_RETRIES: Any = {"max_retries": 5}
-_CLIENT_OPTIONS = frozenset(
-    [
-        "allow_http",
-        "allow_invalid_certificates",
-        "connect_timeout",
-        "pool_idle_timeout",
-        "pool_max_idle_per_host",
-        "proxy_url",
-        "proxy_ca_certificate",
-        "proxy_excludes",
-        "root_certificate",
-        "timeout",
-        "read_timeout",
-        "user_agent",
-    ]
-)
-
-
-def _get_range(store: Any, key: str, start: int, size: int) -> bytes:
-    # One range at a time: obstore.get_ranges panics where a range lies behind the end of the object.
-    if not size:
-        return b""
-    try:
-        return bytes(obstore.get_range(store, key, start=start, length=size))
-    except GenericError:
-        if start < int(obstore.head(store, key)["size"]):
-            raise
-        return b""
-
-
-def _next_chunk(chunks: Iterator[Any], folder: str) -> Any:
-    try:
-        return next(chunks, None)
-    except InvalidPathError as error:
-        raise JobError(
-            f"{folder}: {str(error).splitlines()[0]}",
-            cure="rename that object, or list the other images in a manifest (+dataset=manifest)",
-        ) from None
-
-
-def _parse(option: str) -> object:
-    return {"true": True, "false": False}.get(str(option).lower(), option)
 
 
 def _check_size(size: int, max_bytes: int | None) -> None:
@@ -242,7 +185,7 @@ def _read_local(path: bytes, max_bytes: int | None) -> bytes:
 
 
 def _read_local_ranges(path: bytes, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
-    with open_regular(path) as file:
+    with open_regular(path) as raw, io.BufferedReader(raw) as file:  # a raw file may give fewer bytes than it has
         parts = []
         for start, size in zip(starts, sizes, strict=True):
             file.seek(start)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.columns import DECODE_S, ERROR, PREDICT_S, READ_S, STAGE, TARGET
+from actors.columns import DECODE_S, ERROR, MESSAGE, PREDICT_S, READ_S, STAGE, TARGET, URI
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ class Summary:
 
     ``num_ok`` and ``num_errors`` count images, ``num_labelled`` those with a known label and a prediction, of which
     ``num_correct`` were predicted right. Seconds are summed over all workers. ``error_kinds`` counts by
-    ``stage/kind``.
+    ``stage/kind``, and ``error_examples`` has the URI and the message of some of each kind.
     """
 
     num_ok: int = 0
@@ -32,12 +32,13 @@ class Summary:
     decode_s: float = 0.0
     predict_s: float = 0.0
     error_kinds: dict[str, int] = field(default_factory=dict)
+    error_examples: dict[str, list[list[str]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: pa.Table) -> Summary:
         """Totals of a block as the predictor gives it."""
-        kinds = zip(table[STAGE].to_pylist(), table[ERROR].to_pylist(), strict=True)
-        error_kinds = Counter(f"{stage}/{kind}" for stage, kind in kinds if stage is not None)
+        errors = _errors(table)
+        error_kinds = Counter(kind for kind, _ in errors)
         num_labelled, num_correct = _accuracy(table)
         return cls(
             num_ok=len(table) - error_kinds.total(),
@@ -48,6 +49,7 @@ class Summary:
             decode_s=_total(table, DECODE_S),
             predict_s=_total(table, PREDICT_S),
             error_kinds=dict(sorted(error_kinds.items())),
+            error_examples=_examples(errors),
         )
 
     def __add__(self, other: Summary) -> Summary:
@@ -60,6 +62,12 @@ class Summary:
             decode_s=self.decode_s + other.decode_s,
             predict_s=self.predict_s + other.predict_s,
             error_kinds=dict(sorted((Counter(self.error_kinds) + Counter(other.error_kinds)).items())),
+            error_examples=_examples(
+                (kind, example)
+                for examples in (self.error_examples, other.error_examples)
+                for kind, some in examples.items()
+                for example in some
+            ),
         )
 
     @property
@@ -70,6 +78,25 @@ class Summary:
 def total(summaries: Iterable[Summary]) -> Summary:
     """The sum of ``summaries``."""
     return sum(summaries, start=Summary())
+
+
+_MAX_EXAMPLES = 3  # of a kind
+
+
+def _errors(table: pa.Table) -> list[tuple[str, list[str]]]:
+    """``stage/kind`` of each row that has an error, with its URI and message."""
+    failed = table.filter(pc.is_valid(table[STAGE]))
+    columns = (failed[name].to_pylist() for name in (STAGE, ERROR, URI, MESSAGE))
+    return [(f"{stage}/{kind}", [uri, message]) for stage, kind, uri, message in zip(*columns, strict=True)]
+
+
+def _examples(errors: Iterable[tuple[str, list[str]]]) -> dict[str, list[list[str]]]:
+    examples: dict[str, list[list[str]]] = {}
+    for kind, example in errors:
+        some = examples.setdefault(kind, [])
+        if len(some) < _MAX_EXAMPLES:
+            some.append(example)
+    return examples
 
 
 def _total(table: pa.Table, column: str) -> float:

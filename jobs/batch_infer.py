@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING
 import hydra
 
 from actors.storage import Storage
+from actors.uris import absolute
 from jobs.cluster import prepare
-from jobs.command import ExitStatus, catch_signals, end_with, run_verb
-from jobs.commit import collect, publish
+from jobs.command import ExitStatus, end_with, run_verb
+from jobs.commit import Outcome, collect, publish
 from jobs.config import Job, to_job
+from jobs.lease import LostLeaseError, hold
 from jobs.preflight import preflight
+from jobs.redrive import settle
 from jobs.report import Clock, Report
-from jobs.runs import open_run, run_paths
+from jobs.runs import Run, open_run
+from jobs.stopping import Stop
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from actors.run_paths import RunPaths
-    from actors.shards import Shards
-    from actors.summaries import Summary
     from jobs.execution import Execution
-    from jobs.preflight import Preflight
+    from jobs.lease import Lease
 
 LOG = logging.getLogger("shardlens")
 
@@ -39,56 +40,81 @@ def batch_infer(job: Job) -> ExitStatus:
 
     Raises:
         JobError: the job is wrong; nothing was started.
-        IncompleteRunError: an image was left without an outcome; nothing was published.
+        HeldError: another driver works on this output.
+        StoppedError: told to stop at once; the same command goes on.
     """
-    catch_signals()
+    stop = Stop(job.run.grace_s)
+    stop.install()
     clock = Clock()
     checked = preflight(job)
-    paths = run_paths(job, checked.fingerprint)
     storage = Storage(job.output.storage_options)
     clock.lap("check")
-    shards = open_run(job, paths, storage, checked.provenance)
-    if shards is None:
-        LOG.info("run.id=%s ended before: nothing to do", paths.run_id)
-        return _end(ExitStatus.DONE, paths)
-    clock.lap("list")
-    LOG.info("run %s: %s images in %s shards", paths.run_id, f"{shards.num_rows:,}", f"{shards.num_shards:,}")
-    execution = _execute(job, checked, paths, shards, clock) if shards.num_shards else None
-    outcome = collect(paths, storage, shards.sizes.tolist())
-    status = _judge(job, outcome.summary)
+    root = absolute(job.output.path)
+    lost = LostLeaseError(
+        f"output.path={job.output.path}: another run has taken it over; nothing was published\n  cure: run again later"
+    )
+    with hold(root, storage, run_id=job.run.id or "", on_lost=lambda: stop.interrupt(lost)) as lease:
+        run = open_run(job, checked, storage)
+        lease.run_id = run.record.run_id
+        clock.lap("list")
+        if run.record.is_published:
+            LOG.info("run.id=%s ended before: nothing to do", run.record.run_id)
+            status = ExitStatus.DONE
+        else:
+            status = _complete(run, lease, stop, clock)
+        print(run.paths.run)  # noqa: T201  the contract: the last line on standard output
+        return status
+
+
+def _complete(run: Run, lease: Lease, stop: Stop, clock: Clock) -> ExitStatus:
+    """Does what is missing of the run, and publishes it unless too many images fail or it was told to stop."""
+    before = collect(run.paths, run.storage, run.shards.sizes)
+    num_rows, num_done = run.shards.num_rows, before.coverage.num_rows
+    done_before = f", {num_done:,} of them done before" if num_done else ""
+    what = f"{num_rows:,} images{done_before}" if num_rows else "no new image: nothing to do"
+    LOG.info("run %s: %s", run.record.run_id, what)
+    outcome, execution = before, None
+    if before.coverage.num_missing and not _is_over_budget(run, before):
+        outcome, execution = _execute(run, before, lease, stop, clock)
+    status = _judge(run, outcome)
     clock.lap("commit")
-    report = Report(paths, status, outcome.summary, execution, clock.seconds)
-    storage.write(paths.report, json.dumps(report.to_json(), indent=1).encode())
+    report = Report(run.paths, status, outcome, before, execution, clock.seconds)
+    run.storage.write(run.paths.report, json.dumps(report.to_json(), indent=1).encode())
     if status is ExitStatus.DONE:
-        publish(outcome, paths, storage, checked.provenance)
+        lease.check()
+        about = {**run.checked.provenance, "run_id": run.record.run_id, "mode": run.record.identity.mode}
+        publish(outcome, run.paths, run.storage, about | {"inventory_digest": run.record.inventory_digest})
+        settle([run.record.published()], run.paths.root, run.storage)
     report.show()
-    return _end(status, paths)
+    return status
 
 
-def _execute(job: Job, checked: Preflight, paths: RunPaths, shards: Shards, clock: Clock) -> Execution:
-    prepare(job.cluster, verbose=job.verbose)
+def _execute(run: Run, before: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
+    prepare(run.job.cluster, verbose=run.job.verbose)
     from jobs.execution import execute  # noqa: PLC0415  brings Ray in, which a wrong job should not wait for
 
-    return execute(job, checked, paths, shards, clock)
+    return execute(run, before, lease, stop, clock)
 
 
-def _judge(job: Job, summary: Summary) -> ExitStatus:
-    """Whether the errors stay within the budget."""
-    budget, num_images = job.errors, summary.num_images
-    over_count = budget.max_count is not None and summary.num_errors > budget.max_count
-    over_ratio = num_images >= budget.min_sample and summary.num_errors > budget.max_ratio * num_images
-    if not over_count and not over_ratio:
-        return ExitStatus.DONE
-    limit = f"errors.max_count={budget.max_count}" if over_count else f"errors.max_ratio={budget.max_ratio}"
-    LOG.error(
-        "%s of %s images failed, more than %s allows; nothing was published", summary.num_errors, num_images, limit
-    )
-    return ExitStatus.OVER_BUDGET
+def _judge(run: Run, outcome: Outcome) -> ExitStatus:
+    if _is_over_budget(run, outcome):
+        LOG.error(
+            "%s of %s images failed, more than errors.max_ratio=%s, errors.max_count=%s allow; nothing was published",
+            f"{outcome.summary.num_errors:,}",
+            f"{outcome.summary.num_images:,}",
+            run.job.errors.max_ratio,
+            run.job.errors.max_count,
+        )
+        LOG.error("  cure: allow more and run again, or mend what is wrong and run again with run.redrive=true")
+        return ExitStatus.OVER_BUDGET
+    if outcome.coverage.num_missing:
+        LOG.warning("stopped before the end; nothing was published; the same command goes on")
+        return ExitStatus.STOPPED
+    return ExitStatus.DONE
 
 
-def _end(status: ExitStatus, paths: RunPaths) -> ExitStatus:
-    print(paths.run)  # noqa: T201  the contract: the last line on standard output
-    return status
+def _is_over_budget(run: Run, outcome: Outcome) -> bool:
+    return run.job.errors.is_exceeded(outcome.summary.num_images, outcome.summary.num_errors)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from actors import faults
 from actors.errors import JobError
 from actors.messages import one_line
 
@@ -83,7 +84,9 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
         options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
     else:
         # Ray puts in what the node has; a folder that a node lacks is harmless there.
-        options = {"runtime_env": {"env_vars": {"PYTHONPATH": f"{_import_path()}{os.pathsep}${{PYTHONPATH}}"}}}
+        variables = {"PYTHONPATH": f"{_import_path()}{os.pathsep}${{PYTHONPATH}}"}
+        variables |= {name: os.environ[name] for name in (faults.VARIABLE,) if name in os.environ}
+        options = {"runtime_env": {"env_vars": variables}}
     try:
         with nullcontext() if verbose else _no_stderr():
             ray.init(

@@ -1,21 +1,21 @@
-"""What every verb shares: exit statuses, messages instead of tracebacks, signals and logging. Runs on the driver."""
+"""What every verb shares: exit statuses, messages instead of tracebacks, and logging. Runs on the driver."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import traceback
 from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn
 
-from actors.errors import JobError
+from actors.errors import JobError, OutputError
+from jobs.lease import HeldError, LostLeaseError
 from jobs.mistakes import CONFIG_ERRORS, explain
+from jobs.stopping import StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
 
 class ExitStatus(IntEnum):
@@ -27,10 +27,6 @@ class ExitStatus(IntEnum):
     OVER_BUDGET = 3
     STOPPED = 4
     HELD = 5
-
-
-class StoppedError(BaseException):
-    """SIGTERM or Ctrl-C. Not an Exception, so that no guard on the way takes it for an error of its own."""
 
 
 def run_verb(main: Callable[[], object]) -> NoReturn:
@@ -56,12 +52,6 @@ def end_with(body: Callable[[], ExitStatus], *, verbose: bool) -> None:
         raise SystemExit(int(status))
 
 
-def catch_signals() -> None:
-    """From now on SIGTERM and Ctrl-C raise `StoppedError` in the main thread; a second one ends the process."""
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
-
-
 def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
     try:
         return body()
@@ -69,8 +59,14 @@ def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
         _print_error(error if isinstance(error, JobError) else explain(error))
         return ExitStatus.JOB_WRONG
     except (StoppedError, KeyboardInterrupt):
-        print("stopped before the end; nothing was published", file=sys.stderr)  # noqa: T201
+        print("stopped before the end; nothing was published; the same command goes on", file=sys.stderr)  # noqa: T201
         return ExitStatus.STOPPED
+    except (HeldError, LostLeaseError) as error:
+        _print_error(error)
+        return ExitStatus.HELD
+    except OutputError as error:
+        _print_error(error)
+        return ExitStatus.FAILED
     except Exception as error:  # noqa: BLE001  the last guard: the status is the contract, the message its comment
         if verbose:
             traceback.print_exc()
@@ -80,13 +76,7 @@ def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
         return ExitStatus.FAILED
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    raise StoppedError
-
-
-def _print_error(error: JobError) -> None:
+def _print_error(error: Exception) -> None:
     print(f"error: {error}", file=sys.stderr)  # noqa: T201
 
 

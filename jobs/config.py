@@ -5,6 +5,7 @@ to ours. Runs on the driver; no other module knows OmegaConf.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib.resources import files
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
+from jobs.verification.config import Verification
 
 
 @dataclass
@@ -33,9 +35,26 @@ class Output:
     path: str = "outputs/${dataset.kind}"
     """Folder or URI prefix; runs of any number of models and datasets may share it."""
     rows_per_part: int | str = "auto"
-    """Rows that are gathered into one Parquet file; auto aims at 64 MB, and at 16,384 rows at most."""
+    """Rows that are gathered into one Parquet file; auto aims at 64 MB, at most 16,384 rows or a 64th of the run."""
     storage_options: dict[str, str] = field(default_factory=dict)
     """obstore's settings for this place, such as endpoint or region."""
+
+
+class Mode(StrEnum):
+    """Which of the listed images a new run takes."""
+
+    incremental = "incremental"
+    """Those that no published run of the same model has, with the version that they have now."""
+    full = "full"
+
+
+class Resume(StrEnum):
+    """What becomes of an unfinished run of the same job."""
+
+    auto = "auto"
+    """It is gone on with."""
+    never = "never"
+    """It is a mistake."""
 
 
 @dataclass
@@ -44,13 +63,23 @@ class Run:
 
     id: str | None = None
     """Names the run's folder; made from the time when not given."""
+    mode: Mode = Mode.incremental
+    """incremental takes new and changed images alone; full takes every one."""
+    resume: Resume = Resume.auto
+    """auto goes on with an unfinished run of the same job; never refuses to."""
+    redrive: bool = False
+    """Try the rows in errors/ again, and nothing else; those that succeed now move to rows/."""
     shard_size: int = 512
     """Images that one read task takes."""
+    grace_s: float = 30.0
+    """Seconds that images in flight have to be finished when the job is told to stop."""
+    stall_s: float | None = 600.0
+    """Seconds without progress on a batch after which its worker is replaced; null waits for ever."""
 
 
 @dataclass
 class ErrorBudget:
-    """How many images may fail before the run counts as failed (exit status 3)."""
+    """What becomes of images that fail, and how many may before the run ends early (exit status 3)."""
 
     max_ratio: float = 0.05
     """Share of the images, from 0 to 1."""
@@ -58,6 +87,13 @@ class ErrorBudget:
     """Images that must have an outcome before the share is judged."""
     max_count: int | None = None
     """Number of images; no limit when not given."""
+    read_attempts: int = 5
+    """Times that an image is asked for when storage does not answer, before that counts as its error."""
+
+    def is_exceeded(self, num_images: int, num_errors: int) -> bool:
+        """Whether ``num_errors`` of the ``num_images`` that have an outcome are too many."""
+        over_count = self.max_count is not None and num_errors > self.max_count
+        return over_count or (num_images >= self.min_sample and num_errors > self.max_ratio * num_images)
 
 
 @dataclass
@@ -86,6 +122,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("package", _packaged, replace=True)
     store = ConfigStore.instance()
     store.store("job_schema", Job)
+    store.store("verify_schema", Verification)
     for group, name, schema in _SCHEMAS:
         store.store(f"{name}_schema", schema, group=group)
 
@@ -101,6 +138,11 @@ def to_job(config: DictConfig) -> Job:
     if isinstance(job.model.labels, str):
         job.model.labels = absolute(job.model.labels)
     return job
+
+
+def to_verification(config: DictConfig) -> Verification:
+    """What `jobs.verify` is told, as our own object. Raises as `to_job`."""
+    return cast("Verification", OmegaConf.to_object(config))
 
 
 def to_yaml(job: Job) -> str:

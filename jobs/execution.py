@@ -8,27 +8,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError, UserCodeException
 
-from actors.errors import JobError
+from actors.errors import JobError, OutputError
 from actors.reader import ReadPlan
+from actors.retries import Retry
 from actors.sink import SinkPlan
 from actors.storage import Storage
 from jobs.cluster import connect
-from jobs.command import catch_signals
+from jobs.commit import IncompleteRunError, collect
 from jobs.pipeline import Recipe, run_pipeline
 from jobs.planner import Plan, make_plan
-from jobs.progress import show_progress
+from jobs.progress import follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from actors.run_paths import RunPaths
-    from actors.shards import Shards
-    from jobs.config import Job
-    from jobs.preflight import Preflight
+    from jobs.commit import Outcome
+    from jobs.lease import Lease
     from jobs.report import Clock
+    from jobs.runs import Run
+    from jobs.stopping import Stop
 
 LOG = logging.getLogger("shardlens")
 
@@ -42,26 +42,56 @@ class Execution:
     """What executed the model, as the actors said."""
 
 
-def execute(job: Job, checked: Preflight, paths: RunPaths, shards: Shards, clock: Clock) -> Execution:
-    """Predicts every image of the inventory and writes the parts; laps ``start``, ``run`` and ``stop``."""
+def execute(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
+    """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is told to
+    stop, or its errors are too many; laps ``start``, ``run`` and ``stop``.
+
+    Raises:
+        WorkerError: a worker failed for good. What was written stays.
+        IncompleteRunError: a whole pass of the pipeline left as many images without an outcome as before.
+    """
+    job = run.job
     with connect(job.cluster, verbose=job.verbose) as resources:
-        catch_signals()  # Ray has put its own handler in place of ours
-        plan = make_plan(job, resources, checked.fields)
+        stop.install()  # Ray has put its own handlers in place of ours
+        plan = make_plan(job, resources, run.checked.fields, num_images=outcome.coverage.num_missing)
         clock.lap("start")
         LOG.info("%s", plan)
-        with show_progress(shards.num_rows) as tally, _workers_errors():
-            run_pipeline(
-                _read_plan(job, shards, plan),
-                Recipe(job.model, job.engine, job.task),
-                SinkPlan(paths, Storage(job.output.storage_options), checked.provenance, plan.rows_per_part),
-                num_shards=shards.num_shards,
-                plan=plan,
-                tally=tally,
-            )
-            engine: dict[str, str] = ray.get(tally.engine.remote())
+        engine: dict[str, str] = {}
+        with stop.draining(), _workers_errors():
+            while (num_missing := outcome.coverage.num_missing) and not stop.is_asked:
+                engine = _run_pass(run, outcome, plan, lease, stop)
+                outcome = collect(run.paths, run.storage, run.shards.sizes, before=outcome)
+                if outcome.coverage.num_missing == num_missing and not stop.is_asked:
+                    raise IncompleteRunError(f"{num_missing:,} images got no outcome from any worker")
         clock.lap("run")
     clock.lap("stop")
-    return Execution(plan, engine)
+    return outcome, Execution(plan, engine)
+
+
+# Shards that one pass of the pipeline takes: Ray Data keeps some state for each on the driver.
+_MAX_PIECES = 20_000
+
+
+def _run_pass(run: Run, outcome: Outcome, plan: Plan, lease: Lease, stop: Stop) -> dict[str, str]:
+    """One pass of the pipeline over what is missing; gives what executed the model."""
+    job, before = run.job, outcome.summary
+
+    def should_stop(num_ok: int, num_errors: int) -> bool:
+        num_failed = before.num_errors + num_errors
+        if job.errors.is_exceeded(before.num_images + num_ok + num_errors, num_failed):
+            stop.ask()
+        return stop.is_asked
+
+    with follow(run.shards.num_rows, before.num_images, stall_s=job.run.stall_s, should_stop=should_stop) as ledger:
+        run_pipeline(
+            _read_plan(run, plan),
+            Recipe(job.model, job.engine, job.task),
+            SinkPlan(run.paths, run.storage, run.checked.provenance, plan.rows_per_part, lease.mark),
+            missing=outcome.coverage.missing(limit=_MAX_PIECES),
+            plan=plan,
+            ledger=ledger,
+        )
+        return ledger.engine()
 
 
 class WorkerError(Exception):
@@ -74,6 +104,10 @@ def _workers_errors() -> Iterator[None]:
     try:
         yield
     except RayTaskError as error:
+        if isinstance(error.cause, OutputError):
+            raise error.cause from error
+        if isinstance(error.cause, UserCodeException):
+            raise cause_in(str(error)) from error
         raise WorkerError(f"{type(error.cause).__name__}: {error.cause}") from error
     except RayError as error:
         raise cause_in(str(error)) from error
@@ -81,6 +115,7 @@ def _workers_errors() -> Iterator[None]:
 
 def cause_in(text: str) -> Exception:
     """The last exception that the traceback ``text`` tells of: a `JobError`, else a `WorkerError`."""
+    text = _WRAPPING.split(text)[0]
     found = list(re.finditer(r"^(?:\w+\.)*(\w+): ", text, re.MULTILINE))
     if not found:
         return WorkerError(text.strip())
@@ -91,11 +126,16 @@ def cause_in(text: str) -> Exception:
     return WorkerError(f"{found[-1].group(1)}: {said}")
 
 
-def _read_plan(job: Job, shards: Shards, plan: Plan) -> ReadPlan:
+# Ray Data says this after what a predictor raised.
+_WRAPPING = re.compile(r"\n\nThe above exception was the direct cause(?=[^\n]*\n\n.*\n\S*UserCodeException: )")
+
+
+def _read_plan(run: Run, plan: Plan) -> ReadPlan:
     return ReadPlan(
-        shards=shards.without_sizes(),
-        storage=Storage(job.dataset.storage_options),
-        limits=job.decode,
-        preprocess=job.model.preprocess,
+        shards=run.shards.without_sizes(),
+        storage=Storage(run.job.dataset.storage_options),
+        limits=run.job.decode,
+        preprocess=run.job.model.preprocess,
         batch_size=plan.batch_size,
+        retry=Retry(run.job.errors.read_attempts),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -49,9 +50,11 @@ def write_inventory(
     cut = _cut_between(tables, shard_size) if layout is Layout.ROWS else _cut_exactly(tables, shard_size)
     sizes: list[np.ndarray] = []
     num_shards = 0
+    digest = hashlib.sha256()
     for number, (shards, is_last) in enumerate(_files(cut)):
         data = _file(shards, first_shard=num_shards, schema=schema, is_last=is_last)
         storage.write(inventory_file(folder, number), data)
+        digest.update(hashlib.sha256(data).digest())
         sizes.append(np.array([len(shard) for shard in shards], np.int32))
         num_shards += len(shards)
     all_sizes = np.concatenate(sizes)
@@ -64,6 +67,7 @@ def write_inventory(
         num_shards=num_shards,
         num_rows=int(all_sizes.sum(dtype=np.int64)),
         sizes=all_sizes,
+        digest=digest.hexdigest(),
     )
 
 

@@ -50,14 +50,19 @@ def check_numbers(job: Job) -> None:
         _number(value, key, 1)
     if job.run.shard_size < 1:
         raise JobError(f"run.shard_size={job.run.shard_size}: must be at least 1", cure="leave it away, or try 512")
+    for key, seconds in (("grace_s", job.run.grace_s), ("stall_s", job.run.stall_s)):
+        if seconds is not None and seconds <= 0:
+            raise JobError(f"run.{key}={seconds}: must be above 0", cure="leave it away")
+    if job.errors.read_attempts < 1:
+        raise JobError(f"errors.read_attempts={job.errors.read_attempts}: must be at least 1", cure="leave it away")
     if job.cluster.cpus_per_worker <= 0:
         raise JobError(f"cluster.cpus_per_worker={job.cluster.cpus_per_worker}: must be above 0", cure="leave it away")
     if not 0 <= job.errors.max_ratio <= 1:
         raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", cure="5 percent is 0.05")
 
 
-def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field]) -> Plan:
-    """The plan of ``job`` on a cluster that has ``resources``; ``fields`` are the task's columns.
+def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num_images: int) -> Plan:
+    """The plan of ``job`` for so many images on a cluster that has ``resources``; ``fields`` are the task's columns.
 
     CPUs are always left for read tasks: a pool of actors that holds every CPU would wait for ever for its input.
 
@@ -78,7 +83,9 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field]) -> Pla
         worker_gpus=gpus,
         read_cpus=reserve,
         batch_size=batch_size,
-        rows_per_part=_number(job.output.rows_per_part, "output.rows_per_part", _auto_rows_per_part(fields)),
+        rows_per_part=_number(
+            job.output.rows_per_part, "output.rows_per_part", _auto_rows_per_part(fields, num_images)
+        ),
         block_bytes=batch_size * image_bytes,
         threads=max(1, int(resources.cpus // workers)),
     )
@@ -121,9 +128,13 @@ def _auto_batch_size(image_bytes: int, *, on_gpu: bool) -> int:
     return min(512, max(8, wanted // image_bytes))
 
 
-def _auto_rows_per_part(fields: Sequence[pa.Field]) -> int:
+def _auto_rows_per_part(fields: Sequence[pa.Field], num_images: int) -> int:
+    """As many as 64 MB hold, and no more than a 64th of the run: a driver that dies loses what is being gathered."""
     row_bytes = 256 + sum(_bytes(field.type) for field in fields)
-    return min(16_384, max(1, 64_000_000 // row_bytes))
+    return max(1, min(16_384, 64_000_000 // row_bytes, max(_MIN_ROWS_PER_PART, num_images // 64)))
+
+
+_MIN_ROWS_PER_PART = 512
 
 
 def _bytes(arrow_type: pa.DataType) -> int:

@@ -59,12 +59,17 @@ def preflight(job: Job) -> Preflight:
         fields=predictor.fields,
         provenance={
             "fingerprint": fingerprint,
-            "dataset_digest": _digest(asdict(job.dataset) | {"storage_options": None}),
+            "dataset_digest": _digest(asdict(job.dataset) | {"path": job.dataset.paths(), "storage_options": None}),
+            "columns_digest": _digest({key: value for key, value in asdict(job.dataset).items() if key in _COLUMNS}),
             "config_digest": _digest(to_yaml(job)),
             **{f"version_{name}": installed for name in _LIBRARIES if (installed := _version(name))},
             "version_python": platform.python_version(),
         },
     )
+
+
+# What of a dataset decides the columns of a row, and not which images there are.
+_COLUMNS = {"kind", "image_column", "uri_column", "id_column", "label_column", "keep_columns", "folder_labels"}
 
 
 def _on_driver(engine: EngineConfig) -> EngineConfig:

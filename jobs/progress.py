@@ -1,5 +1,5 @@
-"""What a person sees while a job runs: a live line on a terminal, or a log line every few seconds. Runs on the
-driver, in a thread of its own; an actor counts what the predictors report.
+"""What a person sees while a job runs: a live line on a terminal, or a log line every few seconds; and what the ledger
+has to tell. Runs on the driver, in a thread of its own, which also asks whether to stop.
 """
 
 from __future__ import annotations
@@ -10,40 +10,21 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import ray
 from ray.exceptions import RayError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jobs.ledger_actor import start_ledger
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from actors.ledger import View
+    from jobs.ledger_actor import RemoteLedger
 
 LOG = logging.getLogger("shardlens")
-
-
-class Tally:
-    """Counts images as they are predicted. For show: what counts in the end is read from the parts."""
-
-    def __init__(self) -> None:
-        self._num_ok = 0
-        self._num_errors = 0
-        self._engine: dict[str, str] = {}
-
-    def started(self, engine: dict[str, str]) -> None:
-        """An actor has loaded its model; ``engine`` says what executes it."""
-        self._engine = engine
-
-    def engine(self) -> dict[str, str]:
-        return self._engine
-
-    def add(self, num_ok: int, num_errors: int) -> None:
-        self._num_ok += num_ok
-        self._num_errors += num_errors
-
-    def counts(self) -> tuple[int, int]:
-        return self._num_ok, self._num_errors
 
 
 @dataclass(frozen=True)
@@ -65,55 +46,100 @@ class Moment:
 
 
 @contextmanager
-def show_progress(total: int, *, log_every_s: float = 5.0) -> Iterator[Any]:
-    """Shows how far the run is until the end of the block; gives the actor that predictors report to."""
-    tally: Any = ray.remote(num_cpus=0)(Tally).remote()
-    stop = threading.Event()
-    show = _show_live if sys.stderr.isatty() else _show_lines
-    thread = threading.Thread(target=show, args=(tally, total, stop, log_every_s), daemon=True)
+def follow(
+    total: int, already_done: int = 0, *, stall_s: float | None = None, should_stop: Callable[[int, int], bool]
+) -> Iterator[RemoteLedger]:
+    """Gives a new ledger for the workers; until the end of the block shows how far the run is, and what happens.
+
+    Args:
+        total: images of the run.
+        already_done: those that earlier attempts have done. All other counts are of this attempt alone.
+        stall_s: the ledger's limit; work in hand for twice as long is told.
+        should_stop: asked once or twice a second, from another thread, with the images that were predicted by now and
+            those that failed. Once it says so, no more images are read, and the pipeline ends by itself. The counts
+            are for show: images whose worker died may count twice. What is right is read from the parts.
+    """
+    ledger = start_ledger(stall_s)
+    watch = _Watch(ledger, total, already_done, stall_s, should_stop)
+    thread = threading.Thread(target=watch.show_live if sys.stderr.isatty() else watch.show_lines, daemon=True)
     thread.start()
     try:
-        yield tally
+        yield ledger
     finally:
-        stop.set()
-        thread.join(timeout=5)
+        watch.is_over.set()
+        thread.join(timeout=2 * _LOOK_TIMEOUT_S)
 
 
-def _moments(tally: Any, total: int, stop: threading.Event, every_s: float) -> Iterator[Moment]:
-    """The state every ``every_s`` seconds until the end."""
-    first_at, num_first = 0.0, 0
-    while not stop.wait(every_s):
-        try:
-            num_ok, num_errors = ray.get(tally.counts.remote(), timeout=10)
-        except RayError:  # the cluster is going down, or too busy to count
-            continue
-        now = time.monotonic()
-        num_done = num_ok + num_errors
-        if not num_first:
-            first_at, num_first = now, num_done
-        seconds = now - first_at
-        yield Moment(num_done, num_errors, total, (num_done - num_first) / seconds if seconds else 0.0)
+class _Watch:
+    """Looks at the ledger from time to time."""
+
+    def __init__(
+        self,
+        ledger: RemoteLedger,
+        total: int,
+        already_done: int,
+        stall_s: float | None,
+        should_stop: Callable[[int, int], bool],
+    ) -> None:
+        self.is_over = threading.Event()
+        self._ledger = ledger
+        self._total = total
+        self._already_done = already_done
+        self._overdue_s = None if stall_s is None else 2 * stall_s
+        self._should_stop = should_stop
+        self._is_draining = False
+        self._first: tuple[float, int] | None = None
+
+    def show_lines(self) -> None:
+        shown_at = time.monotonic()
+        for moment in self._moments():
+            if time.monotonic() - shown_at >= _LINE_EVERY_S:
+                shown_at = time.monotonic()
+                LOG.info("%s", moment)
+
+    def show_live(self) -> None:
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:,.1f} images/s, {task.fields[errors]:,} errors"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+            task = progress.add_task("", total=self._total, rate=0.0, errors=0)
+            for moment in self._moments():
+                progress.update(task, completed=moment.num_done, rate=moment.images_per_s, errors=moment.num_errors)
+
+    def _moments(self) -> Iterator[Moment]:
+        """The state every half second until the end, and once at the end."""
+        is_over = False
+        while not is_over:
+            is_over = self.is_over.wait(_LOOK_EVERY_S)
+            try:
+                view = self._ledger.look(self._overdue_s, timeout_s=_LOOK_TIMEOUT_S)
+                self._drain_if_told(view)
+            except RayError:  # the cluster is going down, or too busy to answer
+                continue
+            for line in (*view.news, *view.overdue):
+                LOG.warning("%s", line)
+            yield self._moment(view)
+
+    def _drain_if_told(self, view: View) -> None:
+        if not self._is_draining and self._should_stop(view.num_ok, view.num_errors):
+            self._ledger.drain()
+            self._is_draining = True
+
+    def _moment(self, view: View) -> Moment:
+        now, num_new = time.monotonic(), view.num_ok + view.num_errors
+        if self._first is None and num_new:
+            self._first = now, num_new
+        first_at, num_first = self._first or (now, num_new)
+        rate = (num_new - num_first) / (now - first_at) if now > first_at else 0.0
+        return Moment(self._already_done + num_new, view.num_errors, self._total, rate)
 
 
-def _show_lines(tally: Any, total: int, stop: threading.Event, every_s: float) -> None:
-    for moment in _moments(tally, total, stop, every_s):
-        LOG.info("%s", moment)
-
-
-def _show_live(tally: Any, total: int, stop: threading.Event, every_s: float) -> None:  # noqa: ARG001
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:,.1f} images/s, {task.fields[errors]:,} errors"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
-        task = progress.add_task("", total=total, rate=0.0, errors=0)
-        for moment in _moments(tally, total, stop, _LIVE_S):
-            progress.update(task, completed=moment.num_done, rate=moment.images_per_s, errors=moment.num_errors)
-
-
-_LIVE_S = 0.5
+_LOOK_EVERY_S = 0.5
+_LINE_EVERY_S = 5.0
+_LOOK_TIMEOUT_S = 5.0
 
 
 def _duration(seconds: float) -> str:

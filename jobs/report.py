@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from actors.run_paths import RunPaths
     from actors.summaries import Summary
     from jobs.command import ExitStatus
+    from jobs.commit import Outcome
     from jobs.execution import Execution
 
 
@@ -36,22 +37,28 @@ class Report:
     Args:
         paths: where it lies.
         status: how it ended.
-        summary: counts, and seconds of stages summed over workers.
+        outcome: what stands: counts, and seconds of stages summed over workers.
+        before: what stood when this command began.
         execution: what was run; None when there was nothing to run.
         elapsed_s: seconds of each phase by the clock: check, list, start, run, stop, commit.
     """
 
     paths: RunPaths
     status: ExitStatus
-    summary: Summary
+    outcome: Outcome
+    before: Outcome
     execution: Execution | None
     elapsed_s: Mapping[str, float]
 
     @property
+    def summary(self) -> Summary:
+        return self.outcome.summary
+
+    @property
     def images_per_s(self) -> float:
-        """Images over the seconds of the pipeline, start of its actors included."""
+        """Images of this command over the seconds of the pipeline, start of its actors included."""
         seconds = self.elapsed_s.get("run", 0.0)
-        return self.summary.num_images / seconds if seconds else 0.0
+        return (self.summary.num_images - self.before.summary.num_images) / seconds if seconds else 0.0
 
     @property
     def accuracy_ratio(self) -> float | None:
@@ -66,7 +73,8 @@ class Report:
             "status": self.status.name.lower(),
             "rows": self.paths.rows,
             "errors": self.paths.errors,
-            "num_listed": self.summary.num_images,
+            "num_listed": self.summary.num_images + self.outcome.coverage.num_missing,
+            "num_done_before": self.before.summary.num_images,
             **asdict(self.summary),
             "accuracy_ratio": self.accuracy_ratio,
             "images_per_s": self.images_per_s,
@@ -83,7 +91,7 @@ class Report:
         summary, elapsed = self.summary, self.elapsed_s
         lines = [
             ("status", self.status.name.lower()),
-            ("images", f"{summary.num_images:,} listed = {summary.num_ok:,} ok + {summary.num_errors:,} errors"),
+            ("images", self._images()),
             ("speed", f"{self.images_per_s:,.1f} images/s over {elapsed.get('run', 0):.1f} s"),
             ("phases", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in elapsed.items())),
             (
@@ -94,8 +102,20 @@ class Report:
         if self.accuracy_ratio is not None:
             right = f"{summary.num_correct:,} of {summary.num_labelled:,} labelled images"
             lines.append(("accuracy", f"{self.accuracy_ratio:.2%} ({right})"))
+        for kind, number in summary.error_kinds.items():
+            uri, message = summary.error_examples[kind][0]
+            lines.append(("errors", f"{number:,} {kind}, such as {uri}: {message}"))
         if summary.error_kinds:
-            lines.append(("errors", ", ".join(f"{kind} {number:,}" for kind, number in summary.error_kinds.items())))
             lines.append(("", self.paths.errors))
         lines.append(("rows", self.paths.rows))
         return lines
+
+    def _images(self) -> str:
+        summary, num_missing = self.summary, self.outcome.coverage.num_missing
+        parts = [f"{summary.num_ok:,} ok", f"{summary.num_errors:,} errors"]
+        if num_missing:
+            parts.append(f"{num_missing:,} still to do")
+        done_before = self.before.summary.num_images
+        return f"{summary.num_images + num_missing:,} listed = {' + '.join(parts)}" + (
+            f" ({done_before:,} of them done before)" if done_before else ""
+        )

@@ -1,72 +1,190 @@
-"""Opening a run: its name, its folder, its fixed inventory. Runs on the driver before the cluster is needed."""
+"""Opening a run: which one to go on with, or a new one with its name, its folder and its fixed inventory. Runs on the
+driver, which holds the output, before the cluster is needed.
+"""
 
 from __future__ import annotations
 
-import json
+import logging
 import re
 import uuid
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from obstore.exceptions import BaseError
 
 from actors.errors import JobError
+from actors.faults import fault
 from actors.messages import one_line
 from actors.run_paths import RunPaths
+from actors.shards import Shards
 from actors.uris import absolute
-from jobs.config import to_yaml
+from jobs.config import Mode, Resume, to_yaml
+from jobs.incremental import done_images, only_new
 from jobs.inventory import write_inventory
+from jobs.records import Identity, Record, read_records, write_record
+from jobs.redrive import drop_errors, error_entries, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
-    from actors.shards import Shards
     from actors.storage import Storage
     from jobs.config import Job
+    from jobs.preflight import Preflight
+
+LOG = logging.getLogger("shardlens")
 
 
-def run_paths(job: Job, fingerprint: str) -> RunPaths:
-    """Where the run of ``job`` lies. Without `run.id` the name is made from the time, and sorts by it.
+@dataclass(frozen=True)
+class Run:
+    """A run that is open, or has ended before."""
+
+    job: Job
+    checked: Preflight
+    storage: Storage
+    paths: RunPaths
+    record: Record
+    shards: Shards
+    """Its inventory."""
+
+
+def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
+    """The unfinished run of this very job, else a new one with its inventory; or the one that `run.id` names.
 
     Raises:
-        JobError: `run.id` cannot be the name of a folder.
+        JobError: the run that `run.id` names is of another job, or may not be resumed; the dataset cannot be listed,
+            or the output not be written.
     """
-    run_id = job.run.id
-    if run_id is None:
-        run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
-        raise JobError(
-            f"run.id={run_id}: not a name for a folder",
-            cure="use letters, digits, dots, dashes and underscores, at most 100, a letter or digit first",
-        )
-    return RunPaths(absolute(job.output.path), fingerprint, run_id)
-
-
-def open_run(job: Job, paths: RunPaths, storage: Storage, provenance: Mapping[str, str]) -> Shards | None:
-    """Lists the dataset into the run's inventory; None where this very job has ended under that id already.
-
-    Raises:
-        JobError: another job ran under that id, or it did not end, or the dataset cannot be listed.
-    """
+    root = absolute(job.output.path)
+    identity = Identity(checked.fingerprint, checked.provenance["dataset_digest"], _mode(job))
     with _naming_the_output(job):
-        if storage.kind(paths.success):
-            _check_same_job(paths, storage, provenance)
-            return None
-        if storage.kind(paths.run):
-            raise JobError(
-                f"run.id={paths.run_id}: a run of that name began in {paths.root} and did not end",
-                cure="choose another run.id, or remove that run's folders",
-            )
+        records = read_records(root, storage)
+        settle(records, root, storage)
+    record = _named(job, records, identity) if job.run.id else _unfinished(job, records, identity)
+    if record is None:
+        paths = RunPaths(root, checked.fingerprint, _run_id(job))
+        record, shards = _begin(job, checked, paths, storage, _with_the_same_columns(records, checked), identity)
+        return Run(job, checked, storage, paths, record, shards)
+    paths = RunPaths(root, checked.fingerprint, record.run_id)
+    if not record.is_published:
+        LOG.info("run %s, opened at %s, did not end: going on with it", record.run_id, record.opened_at)
+        if job.run.redrive and record.identity.mode != _REDRIVE:
+            drop_errors(paths, storage)
+    return Run(job, checked, storage, paths, record, Shards.open(storage, paths.inventory))
+
+
+_REDRIVE = "redrive"
+
+
+def _mode(job: Job) -> str:
+    return _REDRIVE if job.run.redrive else job.run.mode.value
+
+
+def _named(job: Job, records: Sequence[Record], identity: Identity) -> Record | None:
+    """The run that `run.id` names; None where there is none yet."""
+    record = next((record for record in records if record.run_id == job.run.id), None)
+    if record is None:
+        return None
+    if job.run.redrive and record.is_published:
+        raise JobError(
+            f"run.id={record.run_id}: that run has ended",
+            cure="leave run.id away, or name a new one: the error rows of all runs are tried again in a run of its own",
+        )
+    differences = [record.identity.difference(wanted) for wanted in _resumed_by(job, identity)]
+    if all(differences):
+        raise JobError(
+            f"run.id={record.run_id}: a job with another {differences[-1]} ran under that name in {job.output.path}",
+            cure="choose another run.id",
+        )
+    return record if record.is_published else _resumable(job, record)
+
+
+def _unfinished(job: Job, records: Sequence[Record], identity: Identity) -> Record | None:
+    """The latest run of the same job that did not end. The others are told of, and left as they are."""
+    unfinished = [record for record in records if not record.is_published]
+    fitting = [record for wanted in _resumed_by(job, identity) for record in unfinished if record.identity == wanted]
+    for record in unfinished:
+        if record not in fitting[:1]:
+            difference = record.identity.difference(identity)
+            why = f"is of another {difference}" if difference else "is older than another one"
+            LOG.warning("run %s did not end and %s: it is left as it is", record.run_id, why)
+    return _resumable(job, fitting[0]) if fitting else None
+
+
+def _resumed_by(job: Job, identity: Identity) -> list[Identity]:
+    """The runs that ``job`` may go on with: its own, and where it tries errors again, also the plain ones."""
+    return [identity, replace(identity, mode=job.run.mode.value)] if job.run.redrive else [identity]
+
+
+def _resumable(job: Job, record: Record) -> Record:
+    if job.run.resume is Resume.never:
+        raise JobError(
+            f"run.resume=never: run {record.run_id} of this job, opened at {record.opened_at}, did not end",
+            cure="leave run.resume away to go on with it, or remove its folders to begin anew",
+        )
+    return record
+
+
+def _begin(
+    job: Job, checked: Preflight, paths: RunPaths, storage: Storage, earlier: Sequence[Record], identity: Identity
+) -> tuple[Record, Shards]:
+    """Lists what a new run takes, and writes down that the run is open."""
+    redrives: list[str] = []
+    entries = job.dataset.entries()
+    if job.run.redrive:
+        redrives, entries = error_entries(earlier, paths.root, storage, job.dataset)
+    elif job.run.mode is Mode.incremental:
+        inventories = (Shards.open(storage, replace(paths, run_id=record.run_id).inventory) for record in earlier)
+        entries = only_new(entries, done_images(inventories))
+    with _naming_the_output(job):
         storage.write(paths.config, to_yaml(job).encode())
-    return write_inventory(
-        job.dataset.entries(),
+    shards = write_inventory(
+        entries,
         storage=storage,
         folder=paths.inventory,
         shard_size=job.run.shard_size,
         layout=job.dataset.layout,
         image_column=getattr(job.dataset, "image_column", None),
     )
+    fault("open.listed")
+    record = Record(
+        run_id=paths.run_id,
+        identity=identity,
+        columns_digest=checked.provenance["columns_digest"],
+        opened_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        num_listed=shards.num_rows,
+        num_shards=shards.num_shards,
+        inventory_digest=str(shards.digest),
+        redrives=redrives,
+    )
+    write_record(record, paths, storage, checked.provenance)
+    fault("open.recorded")
+    return record, shards
+
+
+def _with_the_same_columns(records: Sequence[Record], checked: Preflight) -> list[Record]:
+    """The published runs of the same model whose rows have the columns that those of this job would have."""
+    return [
+        record
+        for record in records
+        if record.is_published
+        and record.identity.fingerprint == checked.fingerprint
+        and record.columns_digest == checked.provenance["columns_digest"]
+    ]
+
+
+def _run_id(job: Job) -> str:
+    """`run.id`, or a name made from the time, which sorts by it."""
+    run_id = job.run.id
+    if run_id is None:
+        return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
+        raise JobError(
+            f"run.id={run_id}: not a name for a folder",
+            cure="use letters, digits, dots, dashes and underscores, at most 100, a letter or digit first",
+        )
+    return run_id
 
 
 @contextmanager
@@ -79,13 +197,3 @@ def _naming_the_output(job: Job) -> Iterator[None]:
             f"output.path={job.output.path}: cannot be written: {one_line(error)}",
             cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
         ) from error
-
-
-def _check_same_job(paths: RunPaths, storage: Storage, provenance: Mapping[str, str]) -> None:
-    before = json.loads(storage.read(paths.manifest))
-    for key, what in (("fingerprint", "model, pre-processing or task"), ("dataset_digest", "dataset")):
-        if before[key] != provenance[key]:
-            raise JobError(
-                f"run.id={paths.run_id}: a job with another {what} ended under that name in {paths.root}",
-                cure="choose another run.id",
-            )

@@ -11,10 +11,14 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from actors.engines.device_errors import DeviceMemoryError, too_large
 from actors.errors import JobError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
+    import torch
 
     from actors.models import Model
 
@@ -130,23 +134,49 @@ class Engine(Protocol):
 
         Args:
             pixels_nhwc: uint8 of shape (n, height, width, 3), n from 1; may be read-only, and is not kept.
+
+        Raises:
+            DeviceMemoryError: so many images do not fit into the memory of the device.
+            DeviceLostError: no call will succeed any more, in this process.
+            Exception: what else the library or the user's own network raises.
         """
+
+    def release(self) -> None:
+        """Gives back memory of the device that is only kept in reserve, after the library ran short of it."""
 
 
 def load_engine(config: EngineConfig, model: Model) -> Engine:
     """The engine of ``config``, ready to run ``model``: it was tried on two blank images.
 
     Raises:
-        JobError: model and engine do not fit, the model does not run, or a device or provider is missing.
+        JobError: model and engine do not fit, the model does not run or is too large, or a device or provider is
+            missing.
+        DeviceLostError: the device does not work.
     """
     config.check(model)
     module, name = _ENGINES[type(config)]
-    return cast("Engine", getattr(importlib.import_module(module), name)(config, model))
+    engine = getattr(importlib.import_module(module), name)
+    try:
+        return cast("Engine", engine(config, model))
+    except DeviceMemoryError as error:
+        raise too_large(error) from error
 
 
 def describe(engine: Engine) -> dict[str, str]:
     """What ran the model, for a report: name, device, precision and the details."""
     return {"engine": engine.name, "device": engine.device, "precision": engine.precision, **engine.details}
+
+
+def check_outputs(outputs: Mapping[str, np.ndarray | torch.Tensor], num_images: int) -> None:
+    """Raises `JobError` for outputs whose first axis does not count the images."""
+    for name, output in outputs.items():
+        shape = tuple(output.shape)
+        if shape[:1] != (num_images,):
+            raise JobError(
+                f"the model's output {name} has shape {shape} for {num_images} images",
+                cure="take a model that allows any batch size, and gives one entry an image along the first axis of "
+                "each output",
+            )
 
 
 def default_threads() -> int:

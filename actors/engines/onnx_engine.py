@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from actors.engines.base import Precision, Provider, default_threads
+from actors.engines.base import Precision, Provider, check_outputs, default_threads
+from actors.engines.device_errors import device_errors
 from actors.engines.onnx_files import local_file
 from actors.engines.onnx_input import PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
 from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, choose_runtime
@@ -31,6 +32,7 @@ class OnnxEngine:
 
     name = "onnxruntime"
 
+    @device_errors()
     def __init__(self, config: OnnxEngineConfig, model: Model) -> None:
         runtime = choose_runtime(config, config.threads or default_threads())
         self.device = runtime.device
@@ -42,6 +44,7 @@ class OnnxEngine:
         prelude = self._input.prelude(model.preprocess)
         self._prelude = None if prelude is None else _prelude_runtime(runtime).open(prelude)
         self._outputs = _output_names(self._session, model)
+        self._is_short = False
         self.details = {
             "onnxruntime": onnxruntime.__version__,
             "provider": self._session.get_providers()[0],
@@ -50,10 +53,16 @@ class OnnxEngine:
         }
         self._try(model)
 
+    @device_errors()
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
         pieces = [self._run(piece, num_images) for piece, num_images in self._pieces(pixels_nhwc)]
         joined = pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
         return dict(zip(self._outputs, map(_as_float32, joined), strict=True))
+
+    def release(self) -> None:
+        # onnxruntime gives memory back at the end of a run. Tried on CPU alone; on a GPU, what it keeps serves
+        # smaller batches.
+        self._is_short = self.device == "cpu"
 
     def _pieces(self, pixels_nhwc: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
         """Batches of the size that the model takes, the last one padded, and the number of images in each."""
@@ -66,20 +75,21 @@ class OnnxEngine:
 
     def _run(self, pixels_nhwc: np.ndarray, num_images: int) -> list[np.ndarray]:
         """Outputs for the first ``num_images``. Pixels go to the device once, as uint8, and stay there."""
+        options, self._is_short = _run_options(release=self._is_short), False
         value = onnxruntime.OrtValue.ortvalue_from_numpy(pixels_nhwc, self.device)
         if self._prelude is not None:
             binding = self._prelude.io_binding()
             binding.bind_ortvalue_input(PRELUDE_INPUT, value)
             binding.bind_output(PRELUDE_OUTPUT, self.device)
-            self._prelude.run_with_iobinding(binding)
+            self._prelude.run_with_iobinding(binding, options)
             value = binding.get_outputs()[0]
         binding = self._session.io_binding()
         binding.bind_ortvalue_input(self._input.name, value)
         for name in self._outputs:
             binding.bind_output(name)
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, options)
         outputs = binding.copy_outputs_to_cpu()
-        _check_outputs(dict(zip(self._outputs, outputs, strict=True)), len(pixels_nhwc))
+        check_outputs(dict(zip(self._outputs, outputs, strict=True)), len(pixels_nhwc))
         return [output[:num_images] for output in outputs]
 
     def _try(self, model: Model) -> None:
@@ -104,7 +114,8 @@ def _check_precision(config: OnnxEngineConfig, model: Model, held: str) -> None:
 
 def _open(runtime: Runtime, model: Model, path: str) -> Any:
     try:
-        return runtime.open(path)
+        with device_errors():
+            return runtime.open(path)
     except SESSION_ERRORS as error:
         raise JobError(
             f"{model.where}: onnxruntime cannot load it: {one_line(error)}", cure="copy it again, or export it again"
@@ -127,13 +138,11 @@ def _output_names(session: Any, model: Model) -> list[str]:
     raise JobError(f"{model.where}: gives no tensors ({seen})", cure="export it with tensors for outputs")
 
 
-def _check_outputs(outputs: dict[str, np.ndarray], num_images: int) -> None:
-    for name, output in outputs.items():
-        if not output.ndim or len(output) != num_images:
-            raise JobError(
-                f"the model's output {name} has shape {output.shape} for {num_images} images",
-                cure="export it with a free batch size, and one entry an image along the first axis of each output",
-            )
+def _run_options(*, release: bool) -> Any:
+    options = onnxruntime.RunOptions()
+    if release:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _as_float32(output: np.ndarray) -> np.ndarray:

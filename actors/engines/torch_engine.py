@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from actors.engines.base import Device, Precision, default_threads
+from actors.engines.base import Device, Precision, check_outputs, default_threads
+from actors.engines.device_errors import DeviceError, device_errors
 from actors.errors import JobError
 from actors.messages import one_line
 from actors.models import build_network
@@ -33,6 +35,7 @@ class TorchEngine:
 
     name = "torch"
 
+    @device_errors(torch.OutOfMemoryError)
     def __init__(self, config: TorchEngineConfig, model: Model) -> None:
         self.device = _device(config.device)
         precision = Precision.fp32 if config.precision is Precision.auto else config.precision
@@ -52,11 +55,18 @@ class TorchEngine:
         if self.device == "cuda":
             self.details["gpu"] = torch.cuda.get_device_name()
 
+    @device_errors(torch.OutOfMemoryError)
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
         with torch.inference_mode(), _exact_convolutions():
             outputs = _named(self._network(self._normalise(pixels_nhwc)))
-            _check_outputs(outputs, len(pixels_nhwc))
+            check_outputs(outputs, len(pixels_nhwc))
             return {name: _to_numpy(tensor) for name, tensor in outputs.items()}
+
+    @device_errors(torch.OutOfMemoryError)
+    def release(self) -> None:
+        gc.collect(1)  # what failed a moment ago may have left cycles that hold tensors
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
 
     def _normalise(self, pixels_nhwc: np.ndarray) -> torch.Tensor:
         """Floating (n, 3, height, width) on the device, from pixels that travel as uint8."""
@@ -80,7 +90,7 @@ class TorchEngine:
             try:
                 self._network.to(memory_format=memory_format)  # type: ignore[call-overload]  # PyTorch's stubs lack it
                 self(blank)
-            except JobError:
+            except (JobError, DeviceError):
                 raise
             except Exception as error:  # noqa: BLE001  the user's own code may raise anything
                 failures.append(error)
@@ -134,15 +144,6 @@ def _named(returned: Any) -> dict[str, torch.Tensor]:
             cure="name an architecture that returns a tensor, or a tuple, list or dictionary of tensors",
         )
     return tensors
-
-
-def _check_outputs(outputs: Mapping[str, torch.Tensor], num_images: int) -> None:
-    for name, tensor in outputs.items():
-        if not tensor.ndim or len(tensor) != num_images:
-            raise JobError(
-                f"the network's output {name} has shape {tuple(tensor.shape)} for {num_images} images",
-                cure="name an architecture whose outputs have one entry an image along their first axis",
-            )
 
 
 def _to_numpy(tensor: torch.Tensor) -> np.ndarray:

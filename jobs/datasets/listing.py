@@ -25,9 +25,9 @@ class File(NamedTuple):
 
 
 def describe(uri: str, storage: Storage) -> File:
-    """The file as a listing of its folder would give it, but without version where it is remote."""
+    """The file as a listing of its folder would give it."""
     if is_remote(uri):
-        return File(uri, storage.size(uri), None)
+        return File(uri, *storage.describe(uri))
     _, size, version = local_files.describe(local_path(uri))
     return File(representable(uri), size, version)
 

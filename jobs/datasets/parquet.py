@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from actors.columns import FILE, OFFSET, URI, VERSION
 from actors.errors import JobError
 from actors.messages import redacted
+from actors.row_groups import row_group_versions
 from actors.shards import Layout
 from jobs.datasets.base import Dataset
 from jobs.datasets.carried import Carried, entry_table, find_field
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 class ParquetDataset(Dataset):
     """Every row of one or more Parquet files is an image: files, folders or prefixes of ``*.parquet``, globs.
 
-    A URI is the file's, ``#`` and the row's number from 0. There is one table of entries a row group.
+    A URI is the file's, ``#`` and the row's number from 0. There is one table of entries a row group. The version is
+    that of the row group, see `row_group_version`: of a file that grew only the rows that came are new.
     """
 
     layout: ClassVar[Layout] = Layout.ROWS
@@ -82,18 +84,19 @@ _BINARY = (pa.binary(), pa.large_binary(), pa.binary_view())
 
 def _row_groups(parquet: pq.ParquetFile, file: File, carried: Carried, schema: pa.Schema) -> Iterator[pa.Table]:
     start = 0
-    for group in range(parquet.num_row_groups):
-        num_rows = parquet.metadata.row_group(group).num_rows
+    for group, version in enumerate(row_group_versions(parquet.metadata)):
+        stop = start + parquet.metadata.row_group(group).num_rows
         table = parquet.read_row_group(group, columns=carried.names(), use_threads=False)
-        yield entry_table({**_places(file, start, num_rows), **carried.columns(table, schema, file.uri)}, schema)
-        start += num_rows
+        places = _places(file.uri, version, range(start, stop))
+        yield entry_table({**places, **carried.columns(table, schema, file.uri)}, schema)
+        start = stop
 
 
-def _places(file: File, start: int, num_rows: int) -> dict[str, Any]:
-    numbers = pa.array(np.arange(start, start + num_rows, dtype=np.int64))
+def _places(uri: str, version: str, rows: range) -> dict[str, Any]:
+    numbers = pa.array(np.arange(rows.start, rows.stop, dtype=np.int64))
     return {
-        URI: pc.binary_join_element_wise(file.uri, numbers.cast(pa.string()), "#"),
-        FILE: pa.repeat(file.uri, num_rows),
+        URI: pc.binary_join_element_wise(uri, numbers.cast(pa.string()), "#"),
+        FILE: pa.repeat(uri, len(rows)),
         OFFSET: numbers,
-        VERSION: pa.repeat(pa.scalar(file.version, pa.string()), num_rows),
+        VERSION: pa.repeat(version, len(rows)),
     }

@@ -8,17 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import flaky
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from places import NAMES, Place
+from places import NAMES, Place, s3_place
+from s3 import S3
 from tars import tar_of
 from web import serve_folder
 
 import actors.fetch
-from actors.columns import URI
+from actors.columns import URI, VERSION
 from actors.errors import ImageError
 from actors.fetch import Fetcher, beside, read_image
+from actors.retries import Retry
 from actors.shards import Shards
 from actors.spans import SPAN_BYTES
 from actors.storage import Storage
@@ -29,6 +32,8 @@ from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
 from jobs.inventory import write_inventory
 
+QUICK = Retry(first_wait_s=0.001)
+
 
 @pytest.fixture
 def fetch(tmp_path: Path) -> Iterator[Any]:
@@ -36,7 +41,7 @@ def fetch(tmp_path: Path) -> Iterator[Any]:
 
     def run(dataset: Dataset, *, batch_size: int = 7, **limits: Any) -> tuple[dict[str, Any], list[int]]:
         shards = list_into(tmp_path / "inventory", dataset)
-        fetcher = Fetcher(shards.without_sizes(), dataset.storage, **limits)
+        fetcher = Fetcher(shards.without_sizes(), dataset.storage, **{"retry": QUICK, **limits})
         found: dict[str, Any] = {}
         sizes = []
         for shard in range(shards.num_shards):
@@ -139,7 +144,7 @@ def test_rows_of_a_manifest_that_cannot_be_read(place: Place, fetch: Any) -> Non
 def test_no_message_tells_a_signature(tmp_path: Path) -> None:
     with serve_folder(tmp_path) as (url, _):
         for uri in (f"{url}/none.jpg?sig=SECRET", "http://127.0.0.1:1/x.jpg?sig=SECRET"):
-            error = read_image(uri, storage=Storage())
+            error = read_image(uri, storage=Storage(retry=QUICK))
             assert isinstance(error, ImageError)
             assert "SECRET" not in error.message
             assert "\n" not in error.message
@@ -186,16 +191,26 @@ def test_members_that_are_empty_large_or_far_apart(place: Place, fetch: Any) -> 
     assert list(found.values()) == ["read/empty", "read/too_large", "read/too_large", b"z"]
 
 
-def test_a_tar_that_was_cut_after_it_was_listed(place: Place, tmp_path: Path) -> None:
+def rows_of(shards: Shards, *, with_versions: bool) -> pa.Table:
+    rows = shards.load(0)
+    if with_versions:
+        return rows
+    return rows.set_column(rows.schema.get_field_index(VERSION), VERSION, pa.nulls(len(rows), pa.string()))
+
+
+@pytest.mark.parametrize("knows_versions", [True, False])
+def test_a_tar_that_was_cut_after_it_was_listed(knows_versions: bool, place: Place, tmp_path: Path) -> None:  # noqa: FBT001
     data = tar_of({f"{row}.jpg": b"%d" % row * 600 for row in range(8)})
     path = place.put("x.tar", data)
     dataset = WebDataset(path=path, storage_options=place.options)
     shards = list_into(tmp_path / "inventory", dataset)
+    rows = rows_of(shards, with_versions=knows_versions)
     for length, num_whole in ((512 * 10, 3), (0, 0)):
         place.put("x.tar", data[:length])
-        ((_, images),) = Fetcher(shards, dataset.storage).batches(shards.load(0), 100)
-        assert [plain(image) for image in images[:num_whole]] == [b"%d" % row * 600 for row in range(num_whole)]
-        assert {plain(image) for image in images[num_whole:]} == {"read/truncated"}
+        ((_, images),) = Fetcher(shards, dataset.storage).batches(rows, 100)
+        whole = [b"%d" % row * 600 for row in range(num_whole)]
+        expected = [*whole, *["read/truncated"] * (8 - num_whole)]
+        assert [plain(image) for image in images] == (["read/changed"] * 8 if knows_versions else expected)
 
 
 def test_a_tar_that_is_gone(place: Place, tmp_path: Path) -> None:
@@ -220,7 +235,7 @@ def test_only_the_member_on_the_bad_sector_fails(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     path.write_bytes(tar_of({f"{row}.jpg": b"x" * 600 for row in range(8)}))
     shards = list_into(tmp_path / "inventory", WebDataset(path=str(path)))
-    storage = Unreliable()
+    storage = Unreliable(retry=QUICK)
     with tarfile.open(path) as tar:
         storage.bad = tar.getmember("5.jpg").offset_data + 10
     ((_, images),) = Fetcher(shards, storage).batches(shards.load(0), 100)
@@ -303,9 +318,137 @@ def test_a_parquet_file_that_changed_after_it_was_listed(now: str, place: Place,
         pq.write_table(pa.table({"picture": [b"x"] * 20}), sink)
         place.put("x.parquet", sink.getvalue())
     images = [plain(one) for _, batch in Fetcher(shards, dataset.storage).batches(shards.load(0), 6) for one in batch]
-    kind = "read/not_found" if now == "gone" else "read/bad_parquet"
-    num_good = 15 if now == "shorter" else 0
+    kind = {"gone": "read/not_found", "shorter": "read/changed"}.get(now, "read/bad_parquet")
+    num_good = 10 if now == "shorter" else 0  # the first row group
     assert images == [image(number) for number in range(num_good)] + [kind] * (20 - num_good)
+
+
+def test_rows_of_parquet_are_not_taken_from_other_row_groups(place: Place, tmp_path: Path) -> None:
+    images = pa.array([image(number) for number in range(20)])
+    path = put_parquet(place, "x.parquet", images, row_group_size=10)
+    dataset = ParquetDataset(path=path, storage_options=place.options)
+    rows = list_into(tmp_path / "inventory", dataset).load(0)
+    put_parquet(place, "x.parquet", pa.concat_arrays([images[5:10], images]), row_group_size=5)  # all has moved
+    shards = list_into(tmp_path / "inventory", dataset)
+    ((_, found),) = Fetcher(shards, dataset.storage).batches(rows, 100)
+    assert {plain(one) for one in found} == {"read/changed"}
+
+
+@pytest.fixture
+def proxy(s3: S3) -> Iterator[flaky.Flaky]:
+    with flaky.serve(s3.url) as running:
+        yield running
+
+
+def put_dataset(kind: str, place: Place) -> Dataset:
+    """40 images of the given kind of dataset; its layout differs."""
+    images = {f"{number:02d}.jpg": image(number) for number in range(40)}
+    if kind == "tar":
+        place.put("a.tar", tar_of(dict(list(images.items())[:25])))
+        place.put("b.tar", tar_of(dict(list(images.items())[25:])))
+        return WebDataset(path=place.root)
+    if kind == "parquet":
+        put_parquet(place, "x.parquet", pa.array(images.values()), row_group_size=10)
+        return ParquetDataset(path=place.root)
+    for name, data in images.items():
+        place.put(name, data)
+    return ImagesDataset(path=place.root)
+
+
+KINDS = ["files", "tar", "parquet"]
+
+
+@pytest.fixture(params=KINDS)
+def dataset(request: pytest.FixtureRequest, s3: S3, proxy: flaky.Flaky) -> Dataset:
+    """Listed and read through the proxy."""
+    dataset = put_dataset(request.param, s3_place(s3))
+    dataset.storage_options = {**proxy.options(s3), "read_timeout": "500ms"}
+    return dataset
+
+
+def read_all(dataset: Dataset, folder: Path, retry: Retry) -> list[bytes | ImageError]:
+    shards = list_into(folder / "inventory", dataset)
+    fetcher = Fetcher(shards, dataset.storage, retry=retry)
+    return [
+        image
+        for shard in range(shards.num_shards)
+        for _, batch in fetcher.batches(shards.load(shard), 7)
+        for image in batch
+    ]
+
+
+def test_every_image_comes_through_a_store_that_fails_often(
+    dataset: Dataset, proxy: flaky.Flaky, tmp_path: Path
+) -> None:
+    proxy.share, proxy.kinds = 0.3, [*flaky.KINDS[:-1], flaky.STALLED]  # waiting for the slow ones proves no more
+    proxy.damage("GET", "half", "slow_down")
+    assert read_all(dataset, tmp_path, QUICK) == [image(number) for number in range(40)]
+    assert any(request.kind for request in proxy.requests)
+
+
+@pytest.mark.parametrize(
+    ("damage", "kind"),
+    [("slow_down", "throttled"), ("server_error", "server_error"), ("half", "unreachable"), ("lost", "unreachable")],
+)
+def test_after_the_last_attempt_there_are_error_rows(
+    damage: str, kind: str, dataset: Dataset, proxy: flaky.Flaky, tmp_path: Path
+) -> None:
+    shards = list_into(tmp_path / "inventory", dataset)
+    proxy.damage("GET", *[damage] * 1000)
+    for attempts, note in ((1, "(1 attempt)"), (2, "(2 attempts)")):
+        before = proxy.count("GET")
+        fetcher = Fetcher(shards, dataset.storage, retry=Retry(attempts, first_wait_s=0.001))
+        images = [image for _, batch in fetcher.batches(shards.load(0), 7) for image in batch]
+        assert len(images) == 40
+        assert {plain(image) for image in images} == {f"read/{kind}"}
+        assert all(image.message.endswith(note) for image in images if isinstance(image, ImageError))
+        num_objects = {"images": 40, "webdataset": 2, "parquet": 1}[dataset.kind]
+        assert proxy.count("GET") - before == num_objects * attempts
+
+
+def test_a_parquet_file_that_breaks_off_in_the_middle_is_read_on(s3: S3, proxy: flaky.Flaky, tmp_path: Path) -> None:
+    values = [os.urandom(300_000) for _ in range(20)]  # more than one request reads
+    place = s3_place(s3)
+    put_parquet(place, "x.parquet", pa.array(values), row_group_size=5)
+    dataset = ParquetDataset(path=place.root, storage_options=proxy.options(s3))
+    shards = list_into(tmp_path / "inventory", dataset)
+    fetcher = Fetcher(shards, dataset.storage, retry=QUICK)
+    images: list[bytes | ImageError] = []
+    for _, batch in fetcher.batches(shards.load(0), 3):
+        proxy.damage("GET", "half", "reset")
+        images += batch
+    assert images == values
+    assert {request.kind for request in proxy.requests} == {None, "half", "reset"}
+
+
+def test_wrong_data_is_asked_for_once(s3: S3, proxy: flaky.Flaky, tmp_path: Path) -> None:
+    place = s3_place(s3)
+    place.put("empty.jpg", b"")
+    place.put("large.jpg", bytes(1000))
+    place.put("all.csv", b"uri\nempty.jpg\nlarge.jpg\nnone.jpg\ndouble//slash.jpg\n")
+    dataset = ManifestDataset(path=f"{place.root}/all.csv", storage_options=proxy.options(s3))
+    shards = list_into(tmp_path / "inventory", dataset)
+    before = len(proxy.requests)
+    ((_, images),) = Fetcher(shards, dataset.storage, max_bytes=10).batches(shards.load(0), 100)
+    kinds = ["read/empty", "read/too_large", "read/not_found", "read/invalid_name"]
+    assert [plain(image) for image in images] == kinds
+    assert sorted(request.path.rpartition("/")[2] for request in proxy.requests[before:]) == [
+        "empty.jpg",
+        "large.jpg",
+        "none.jpg",
+    ]
+
+
+def test_one_look_at_each_tar(s3: S3, proxy: flaky.Flaky, tmp_path: Path) -> None:
+    dataset = put_dataset("tar", s3_place(s3))
+    dataset.storage_options = proxy.options(s3)
+    shards = list_into(tmp_path / "inventory", dataset)
+    before = len(proxy.requests)
+    fetcher = Fetcher(shards, dataset.storage)
+    rows = shards.load(0)
+    for start in range(len(rows)):
+        list(fetcher.batches(rows.slice(start, 1), 1))
+    assert [request.method for request in proxy.requests[before:]].count("HEAD") == 2
 
 
 def test_a_batch_ends_early_rather_than_fill_the_memory(

@@ -1,11 +1,24 @@
 from __future__ import annotations
 
+import errno
+import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from actors.local_files import open_regular, walk, write_whole
+from actors.local_files import (
+    LocalFile,
+    describe,
+    describe_file,
+    open_regular,
+    subfolders,
+    walk,
+    write_whole,
+)
+from actors.retries import Retry
 
 
 def names(folder: Path) -> list[str]:
@@ -56,3 +69,77 @@ def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
         write_whole(target, "no bytes", create=False)  # type: ignore[arg-type]
     assert target.read_bytes() == b"two"
     assert os.listdir(target.parent) == ["x"]  # noqa: PTH208  no half file is left either
+
+
+def test_a_file_is_described_as_it_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"123")
+    path = os.fsencode(tmp_path / "x")
+    assert describe(path) == (str(tmp_path / "x"), *describe_file(path))
+    assert describe_file(path)[0] == 3
+    with pytest.raises(FileNotFoundError):
+        describe_file(path + b"y")
+
+
+def test_folders_one_level_below(tmp_path: Path) -> None:
+    (tmp_path / "a" / "deep").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "a")
+    (tmp_path / "file").touch()
+    os.mkdir(os.fsencode(tmp_path) + b"/\xff")  # noqa: PTH102  bytes paths
+    found = subfolders(os.fsencode(tmp_path))
+    assert sorted(found) == [f"{tmp_path}/a", f"{tmp_path}/linked", f"file://{tmp_path}/%FF"]
+    assert subfolders(os.fsencode(tmp_path / "none")) == []
+
+
+def test_an_open_file_gives_its_bytes(tmp_path: Path) -> None:
+    data = os.urandom(10_000)
+    (tmp_path / "x").write_bytes(data)
+    with io.BufferedReader(LocalFile(os.fsencode(tmp_path / "x"), Retry())) as file:
+        file.seek(100)
+        assert file.read(5000) == data[100:5100]
+        assert file.read() == data[5100:]
+
+
+OUT_OF_REACH = "/proc/self/mem"  # reading its first page is an I/O error of the kernel
+
+
+@pytest.mark.skipif(not Path(OUT_OF_REACH).exists(), reason="a file of Linux")
+def test_reads_of_an_open_file_are_tried_again() -> None:
+    with io.BufferedReader(LocalFile(OUT_OF_REACH.encode(), Retry(3, first_wait_s=0.001))) as file:
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            file.read(10)
+        assert caught.value.errno == errno.EIO
+        assert caught.value.__notes__ == ["3 attempts"]
+
+
+WRITE_MORE_THAN_ALLOWED = """
+import pathlib, resource, signal, sys
+from actors.local_files import write_whole
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+write_whole(pathlib.Path(sys.argv[1]), bytes(99_999), create=False)
+try:
+    write_whole(pathlib.Path(sys.argv[1]), bytes(200_000), create=False)
+except OSError as error:
+    print(error.errno)
+"""
+
+
+def test_a_write_that_the_system_breaks_off_leaves_no_half_file(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITE_MORE_THAN_ALLOWED, str(tmp_path / "x")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(errno.EFBIG)
+    assert [(path.name, path.stat().st_size) for path in tmp_path.iterdir()] == [("x", 99_999)]
+
+
+def test_a_full_disk_takes_no_half_file(tmp_path: Path) -> None:
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount")
+    try:
+        write_whole(tmp_path / "x", b"small", create=False)
+        with pytest.raises(OSError, match="No space left on device"):
+            write_whole(tmp_path / "x", bytes(100_000), create=False)
+        assert (tmp_path / "x").read_bytes() == b"small"
+        assert os.listdir(tmp_path) == ["x"]  # noqa: PTH208
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)

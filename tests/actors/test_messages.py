@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
+
 import obstore.exceptions as obs
 import pyarrow as pa
 import pytest
 
 from actors.errors import JobError
-from actors.messages import one_line, read_error, redacted
+from actors.messages import one_line, read_error, redacted, write_problem
 from actors.storage import TooLargeError
 
 
@@ -18,8 +20,11 @@ from actors.storage import TooLargeError
         (obs.PermissionDeniedError("403"), "permission_denied"),
         (obs.UnauthenticatedError("401"), "permission_denied"),
         (TooLargeError("9 bytes"), "too_large"),
-        (obs.GenericError("no route to host"), "unreachable"),
+        (obs.GenericError("no credentials"), "unreachable"),
         (ConnectionResetError("reset"), "unreachable"),
+        (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), "timeout"),
+        (obs.GenericError("Server returned non-2xx status code: 429 Too Many Requests: "), "throttled"),
+        (obs.GenericError("Server returned non-2xx status code: 502 Bad Gateway: "), "server_error"),
         (OSError(5, "Input/output error"), "io_error"),
         (EOFError("ends early"), "io_error"),
         (RuntimeError("what?"), "io_error"),
@@ -40,6 +45,46 @@ def test_a_message_is_one_line() -> None:
     assert one_line(obs.GenericError('status 404: <?xml version="1.0"?>\n<Error/>')) == "status 404"
     assert one_line(FileNotFoundError(2, "No such file or directory", b"/x")) == "No such file or directory"
     assert one_line(ValueError()) == "ValueError"
+
+
+def test_equal_causes_read_alike_whatever_time_they_took() -> None:
+    cause = "Error performing GET http://h/a in b.jpg{} - Server returned non-2xx status code: 503 Slow Down: <?xml x"
+    for duration in (" in 2.076878ms", " in 770.689µs", " in 1.2s"):
+        error = obs.GenericError(cause.format(duration))
+        error.add_note("5 attempts")
+        assert one_line(error) == (
+            "Error performing GET http://h/a in b.jpg - Server returned non-2xx status code: 503 Slow Down (5 attempts)"
+        )
+    error = OSError(errno.EIO, "Input/output error")
+    error.add_note("1 attempt")
+    assert read_error(error).message == "Input/output error (1 attempt)"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "cure"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full", "make room"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "quota", "make room"),
+        (OSError(errno.EROFS, "Read-only file system"), "read-only", "make it writable"),
+        (OSError(errno.EFBIG, "File too large"), "files so large", "lower output.rows_per_part"),
+        (PermissionError(errno.EACCES, "Permission denied"), "not allowed", "the right to write"),
+        (obs.PermissionDeniedError("The operation lacked privileges: <Code>AccessDenied"), "not allowed", "the right"),
+        (FileNotFoundError("Object at location x not found"), "no such bucket", "output.path"),
+    ],
+)
+def test_what_forbids_writing_is_said_in_one_line_with_a_cure(error: Exception, reason: str, cure: str) -> None:
+    text = write_problem(error, "https://user:pass@host/x.parquet?sig=SECRET")
+    assert text is not None
+    assert text.startswith("https://…@host/x.parquet?…: cannot be written: ")
+    assert reason in text
+    assert one_line(error) in text
+    assert cure in text.partition("; ")[2]
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("error", [obs.GenericError("503"), OSError(errno.EIO, "Input/output error"), ValueError("x")])
+def test_what_does_not_forbid_writing_is_no_such_problem(error: Exception) -> None:
+    assert write_problem(error, "/x") is None
 
 
 def test_secrets_of_urls_are_left_out() -> None:

@@ -8,6 +8,7 @@ import pytest
 from places import Place
 
 from actors.parquet_rows import READ_BYTES, ParquetRows
+from actors.row_groups import row_group_versions
 from actors.storage import Storage
 
 
@@ -65,6 +66,13 @@ def test_rows_behind_the_end(tmp_path: Path) -> None:
         assert list(rows.read(group, positions)) == [(b"0", None)]
         with pytest.raises(IndexError):
             list(rows.read(behind, beyond))
+
+
+def test_versions_are_those_of_the_row_groups(place: Place) -> None:
+    uri = put(place, pa.array(IMAGES), row_group_size=30)
+    storage = Storage(place.options)
+    with ParquetRows(uri, "image", storage) as rows, storage.open(uri) as source:
+        assert [rows.version(group) for group in range(5)] == [*row_group_versions(pq.read_metadata(source)), None]
 
 
 def test_large_images_are_decoded_a_few_at_a_time(tmp_path: Path) -> None:

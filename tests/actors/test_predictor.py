@@ -8,13 +8,18 @@ import pytest
 import torch
 from networks import tiny
 from photos import jpeg, photo
+from pressed import LOST, images, pressed, save_pressed
 
-from actors.columns import PIXELS, STAGE, URI
+from actors.columns import ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, URI
+from actors.engines.device_errors import DeviceLostError
 from actors.errors import ImageError
 from actors.models import Model
 from actors.pixels import pixel_columns
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
+from actors.tasks.base import Task
+from actors.tasks.classify import Classify
+from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 
 
@@ -93,3 +98,82 @@ def test_a_block_loses_its_pixels_and_gains_the_columns(model: Model) -> None:
     assert PIXELS not in predicted.column_names
     assert predicted[STAGE].to_pylist() == [None, "read"]
     assert [field.name for field in predictor.fields if field.name not in predicted.column_names] == []
+
+
+def block_of(predictor: Predictor, pixels: np.ndarray, *unread: int) -> pa.Table:
+    """The block of an array of images, in which those of the numbers ``unread`` have an error."""
+    lost = dict.fromkeys(unread, ImageError("read", "not_found", "gone"))
+    columns = [lost.get(number, image) for number, image in enumerate(pixels)]
+    names = {URI: list(map(str, range(len(pixels))))}
+    return pa.table({**names, **pixel_columns(columns, predictor.limits, predictor.model.preprocess)})
+
+
+@pytest.mark.parametrize("task", [Classify(), Embed(), Raw()])
+def test_any_slice_of_a_block_gives_the_same_bits(tmp_path: Path, task: Task) -> None:
+    predictor = Predictor(save_pressed(tmp_path), task=task, batch_size=8)
+    pressed(predictor.engine).batches.clear()
+    block = block_of(predictor, images(20), 3, 9)
+    whole = predictor.predict_block(block).drop_columns([PREDICT_S])
+    for start in range(0, 20, 3):
+        for stop in range(start + 1, 21, 3):
+            part = predictor.predict_block(block.slice(start, stop - start)).drop_columns([PREDICT_S])
+            assert part.combine_chunks() == whole.slice(start, stop - start).combine_chunks()
+    assert set(pressed(predictor.engine).batches) == {8}
+
+
+def test_a_block_of_errors_alone_does_not_reach_the_engine(tmp_path: Path) -> None:
+    predictor = Predictor(save_pressed(tmp_path), batch_size=8)
+    pressed(predictor.engine).batches.clear()
+    predicted = predictor.predict_block(block_of(predictor, images(3), 0, 1, 2))
+    assert predicted[STAGE].to_pylist() == ["read"] * 3
+    assert predicted["label"].to_pylist() == [None] * 3
+    assert pressed(predictor.engine).batches == []
+    assert predicted.schema == predictor.predict_block(block_of(predictor, images(3))).schema
+    assert pressed(predictor.engine).batches == [8]
+
+
+@pytest.mark.parametrize("task", [Classify(), Raw()])
+def test_images_that_the_engine_fails_on_are_error_rows_and_shift_nobody(tmp_path: Path, task: Task) -> None:
+    predictor = Predictor(save_pressed(tmp_path), task=task, batch_size=4)
+    sound = predictor.predict_block(block_of(predictor, images(12)))
+    predicted = predictor.predict_block(block_of(predictor, images(12, greedy=(2,), wrong=(5, 11)), 0))
+    failed, greedy = ("predict", "failed"), ("predict", "out_of_memory")
+    bad = {0: ("read", "not_found"), 2: greedy, 5: failed, 11: failed}
+    assert list(zip(predicted[STAGE].to_pylist(), predicted[ERROR].to_pylist(), strict=True)) == [
+        bad.get(row, (None, None)) for row in range(12)
+    ]
+    assert predicted[MESSAGE][11].as_py() == "ValueError: found no box"
+    for field in predictor.fields:
+        column, wanted = predicted[field.name].to_pylist(), sound[field.name].to_pylist()
+        assert [row for row, value in enumerate(column) if value is None] == list(bad)
+        if field.name in {"score", "output"}:
+            good = [row for row in range(12) if row not in bad]
+            np.testing.assert_allclose([column[row] for row in good], [wanted[row] for row in good], atol=1e-6)
+    assert predicted[URI].to_pylist() == list(map(str, range(12)))
+    assert (predicted[PREDICT_S].to_numpy() > 0).tolist() == [row != 0 for row in range(12)]
+
+
+def test_a_block_that_fails_as_a_whole_has_columns_still(tmp_path: Path) -> None:
+    predictor = Predictor(save_pressed(tmp_path), batch_size=4)
+    sound = predictor.predict_block(block_of(predictor, images(2)))
+    predicted = predictor.predict_block(block_of(predictor, images(2, wrong=(0, 1))))
+    assert predicted.schema == sound.schema
+    assert predicted["label"].null_count == 2
+
+
+def test_errors_of_the_engine_and_of_its_results_stand_side_by_side(tmp_path: Path) -> None:
+    torch.save(Brittle().state_dict(), tmp_path / "brittle.pt")
+    preprocess = Preprocess(resize=[8, 8], crop=None, mean=[0.0] * 3, std=[1.0] * 3)
+    model = Model(f"{__name__}:Brittle", checkpoint=str(tmp_path / "brittle.pt"), preprocess=preprocess)
+    white, black = np.full((8, 8, 3), 255, np.uint8), np.zeros((8, 8, 3), np.uint8)
+    predictor = Predictor(model, batch_size=2)
+    table = predictor.predict([white, b"junk", black, white, black])
+    assert table["error"].to_pylist() == [None, "unidentified", "not_finite", None, "not_finite"]
+    assert table["label"].to_pylist() == ["0", None, None, "0", None]
+
+
+def test_a_lost_device_is_for_the_caller(tmp_path: Path) -> None:
+    predictor = Predictor(save_pressed(tmp_path))
+    pressed(predictor.engine).says = LOST
+    with pytest.raises(DeviceLostError):
+        predictor.predict_block(block_of(predictor, images(2)))

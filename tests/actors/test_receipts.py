@@ -5,7 +5,7 @@ import json
 import pyarrow as pa
 
 from actors.columns import ROW, SHARD
-from actors.receipts import FOOTER_KEY, Receipt, count, row_ranges
+from actors.receipts import FOOTER_KEY, Piece, Receipt, count, row_ranges
 from actors.summaries import Summary
 
 
@@ -22,10 +22,16 @@ def test_no_rows_give_no_ranges() -> None:
 
 
 def test_a_receipt_comes_back_from_json_that_anyone_can_read() -> None:
-    receipt = Receipt("part-1", {3: [(0, 5)]}, {3: [(5, 6)]}, Summary(num_ok=5, num_errors=1, error_kinds={"a/b": 1}))
+    receipt = Receipt(
+        {3: [(0, 5)]}, Summary(num_errors=5, error_kinds={"a/b": 5}, error_examples={"a/b": [["u", "m"]]})
+    )
     footer = receipt.to_footer()
-    assert json.loads(footer)["ok"] == {"3": [[0, 5]]}
+    assert json.loads(footer)["ranges"] == {"3": [[0, 5]]}
     assert Receipt.from_footer({FOOTER_KEY: footer}) == receipt
+
+
+def test_a_piece_says_which_rows_it_is() -> None:
+    assert str(Piece(4, ((0, 2), (7, 8)))) == "shard 4, rows 0 to 1, 7 to 7"
 
 
 def test_a_file_without_a_receipt_is_told_apart() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +12,7 @@ from blocks import predicted_block
 
 from actors.receipts import Receipt
 from actors.run_paths import RunPaths
-from actors.sink import SinkPlan, write_part
+from actors.sink import ReplacedError, SinkPlan, write_part
 from actors.storage import Storage
 
 
@@ -35,15 +37,17 @@ def test_good_and_bad_rows_go_to_their_files_in_order(plan: SinkPlan) -> None:
     ]
 
 
-def test_both_footers_carry_the_receipt_and_the_provenance(plan: SinkPlan) -> None:
-    receipt = write_part(plan, predicted_block(0, range(10), bad=[4]), number=0)
+def test_each_footer_carries_the_receipt_of_its_own_rows_and_the_provenance(plan: SinkPlan) -> None:
+    write_part(plan, predicted_block(0, range(10), bad=[4]), number=0)
+    receipts = []
     for folder in (plan.paths.rows, plan.paths.errors):
         metadata = pq.read_metadata(only_file(folder)).metadata
-        assert Receipt.from_footer(metadata) == receipt
+        receipts.append(Receipt.from_footer(metadata))
         assert json.loads(metadata[b"shardlens.provenance"]) == {"fingerprint": "mtest"}
-    assert receipt.ok == {0: [(0, 4), (5, 10)]}
-    assert receipt.errors == {0: [(4, 5)]}
-    assert (receipt.summary.num_ok, receipt.summary.num_errors) == (9, 1)
+    ok, errors = receipts
+    assert (ok.ranges, ok.summary.num_ok, ok.summary.num_errors) == ({0: [(0, 4), (5, 10)]}, 9, 0)
+    assert (errors.ranges, errors.summary.num_ok, errors.summary.num_errors) == ({0: [(4, 5)]}, 0, 1)
+    assert errors.summary.error_examples == {"decode/truncated": [["/data/0/4.jpg", "cut off"]]}
 
 
 def test_no_file_is_written_without_rows(plan: SinkPlan) -> None:
@@ -53,10 +57,28 @@ def test_no_file_is_written_without_rows(plan: SinkPlan) -> None:
     assert len(list(Path(plan.paths.rows).iterdir())) == 1
 
 
-def test_two_attempts_at_the_same_work_do_not_overwrite_each_other(plan: SinkPlan) -> None:
-    for _ in range(2):
-        write_part(plan, predicted_block(0, range(3)), number=0)
+def test_a_name_is_the_digest_of_the_file(plan: SinkPlan) -> None:
+    names = write_part(plan, predicted_block(0, range(3), bad=[1]), number=7)
+    for name, folder in zip(names, (plan.paths.errors, plan.paths.rows), strict=True):
+        digest = hashlib.sha256(Path(folder, name).read_bytes()).hexdigest()
+        assert name == f"part-000007-{digest[:32]}.parquet"
+
+
+def test_attempts_overwrite_each_other_only_if_they_are_equal(plan: SinkPlan) -> None:
+    for rows in (range(3), range(3), range(4)):
+        write_part(plan, predicted_block(0, rows), number=0)
     assert len(list(Path(plan.paths.rows).iterdir())) == 2
+
+
+class Replaced:
+    def is_held(self) -> bool:
+        return False
+
+
+def test_nothing_is_written_once_another_driver_holds_the_output(plan: SinkPlan) -> None:
+    with pytest.raises(ReplacedError, match="held by another run"):
+        write_part(replace(plan, mark=Replaced()), predicted_block(0, range(3)), number=0)
+    assert not Path(plan.paths.rows).exists()
 
 
 def test_parts_are_zstd(plan: SinkPlan) -> None:

@@ -4,12 +4,15 @@ import os
 import pickle
 from pathlib import Path
 
+import flaky
 import pytest
+from obstore.exceptions import GenericError
 from places import NAMES, Place
 from s3 import S3
 from web import serve_folder
 
 from actors.errors import JobError
+from actors.retries import Retry
 from actors.storage import LISTING_ROWS, Storage, TooLargeError
 from actors.uris import join
 
@@ -45,6 +48,26 @@ def test_kinds(place: Place) -> None:
     assert storage.kind(join(place.root, "folder/")) == "folder"
     assert storage.kind(join(place.root, "fold")) is None
     assert storage.size(uri) == 1
+
+
+def test_children_are_the_folders_one_level_below(place: Place) -> None:
+    storage = Storage(place.options)
+    for name in ("b c#/x", "a/x", "a/deep/x", "file"):
+        place.put(name, b"x")
+    assert storage.children(place.root) == [f"{place.root}/a", f"{place.root}/b c#"]
+    assert storage.children(f"{place.root}/") == storage.children(place.root)
+    assert storage.children(f"{place.root}/none") == []
+
+
+def test_a_file_is_described_as_it_is_listed(place: Place) -> None:
+    storage = Storage(place.options)
+    uri = place.put("x.jpg", b"one")
+    ((listed),) = (row for batch in storage.list(place.root) for row in batch.to_pylist())
+    assert storage.describe(uri) == (listed["size"], listed["version"])
+    place.put("x.jpg", b"three")
+    assert storage.describe(uri) != (listed["size"], listed["version"])
+    with pytest.raises(FileNotFoundError):
+        storage.describe(f"{uri}x")
 
 
 def test_the_root_of_a_bucket_is_a_folder(s3: S3) -> None:
@@ -92,7 +115,7 @@ def test_what_is_not_there(place: Place) -> None:
     storage = Storage(place.options)
     place.put("x", b"x")
     missing = join(place.root, "missing")
-    for read in (storage.read, storage.size, storage.open):
+    for read in (storage.read, storage.size, storage.describe, storage.open):
         with pytest.raises(FileNotFoundError):
             read(missing)
     storage.delete([missing])
@@ -113,11 +136,37 @@ def test_objects_are_written_whole_replaced_and_removed(place: Place) -> None:
 
 
 def test_a_copy_by_pickle_reads_as_well(place: Place) -> None:
-    storage = Storage(place.options)
+    storage = Storage(place.options, Retry(attempts=7))
     uri = place.put("x", b"data")
     assert storage.read(uri) == b"data"
     copied = pickle.loads(pickle.dumps(storage))  # noqa: S301
     assert copied.read(uri) == b"data"
+    assert copied.retry == Retry(attempts=7)
+
+
+def test_a_storage_with_other_retries(s3: S3) -> None:
+    uri = s3.put("retried", b"data")
+    with flaky.serve(s3.url) as proxy:
+        storage = Storage(proxy.options(s3), Retry(attempts=1))
+        for _ in range(2):
+            proxy.damage("GET", "slow_down")
+            patient = storage.with_retry(Retry(attempts=2, first_wait_s=0.001))
+            assert patient.read(uri) == b"data"
+            proxy.damage("GET", "slow_down")
+            with pytest.raises(GenericError):
+                storage.read(uri)
+
+
+LINUX_ONLY = pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a file of Linux")
+
+
+@LINUX_ONLY
+def test_errors_of_a_disk_are_tried_again() -> None:
+    storage = Storage(retry=Retry(attempts=4, first_wait_s=0.001))
+    for read in (storage.read, lambda uri: storage.read_ranges(uri, [0], [10])):
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            read("/proc/self/mem")
+        assert caught.value.__notes__ == ["4 attempts"]
 
 
 def test_thousands_of_files_come_in_bounded_batches(tmp_path: Path) -> None:

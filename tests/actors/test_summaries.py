@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from actors.columns import DECODE_S, ERROR, PREDICT_S, READ_S, STAGE, TARGET
+from actors.columns import DECODE_S, ERROR, MESSAGE, PREDICT_S, READ_S, STAGE, TARGET, URI
 from actors.summaries import Summary, total
 
 BLOCK = pa.table(
@@ -10,6 +10,8 @@ BLOCK = pa.table(
         TARGET: ["cat", "1", None, "dog", "cat"],
         STAGE: [None, None, None, None, "decode"],
         ERROR: [None, None, None, None, "truncated"],
+        MESSAGE: [None, None, None, None, "cut off"],
+        URI: ["a", "b", "c", "d", "e"],
         READ_S: [0.5, 0.5, 0.0, 0.0, 0.0],
         DECODE_S: [1.0, 0.0, 0.0, 0.0, 0.0],
         PREDICT_S: [0.0, 2.0, 0.0, 0.0, 0.0],
@@ -29,12 +31,20 @@ def test_counts_of_a_block() -> None:
         decode_s=1.0,
         predict_s=2.0,
         error_kinds={"decode/truncated": 1},
+        error_examples={"decode/truncated": [["e", "cut off"]]},
     )
 
 
 def test_the_sum_of_the_parts_is_the_whole() -> None:
     assert total([Summary.of(BLOCK.slice(0, 2)), Summary.of(BLOCK.slice(2))]) == Summary.of(BLOCK)
     assert total([]) == Summary()
+
+
+def test_of_each_kind_of_error_some_examples_are_kept() -> None:
+    failed = pa.concat_tables([BLOCK.slice(4)] * 5)
+    both = total([Summary.of(failed.slice(0, 2)), Summary.of(failed.slice(2))])
+    assert both.error_kinds == {"decode/truncated": 5}
+    assert both.error_examples == {"decode/truncated": [["e", "cut off"]] * 3}
 
 
 def test_without_targets_or_labels_nothing_is_judged() -> None:

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 
 import pytest
 from omegaconf.errors import MissingMandatoryValue
 
 from actors.errors import JobError
-from jobs.command import ExitStatus, StoppedError, catch_signals, end_with, run_verb
+from jobs.command import ExitStatus, end_with, run_verb
+from jobs.lease import HeldError
+from jobs.stopping import StoppedError
 
 
 def raising(error: BaseException) -> Callable[[], ExitStatus]:
@@ -25,6 +25,7 @@ def raising(error: BaseException) -> Callable[[], ExitStatus]:
         (raising(MissingMandatoryValue("x")), 2, "error: "),
         (raising(StoppedError()), 4, "stopped"),
         (raising(KeyboardInterrupt()), 4, "stopped"),
+        (raising(HeldError("held by pid 7 of host-3")), 5, "held by pid 7"),
         (raising(OSError("disk full\nmore")), 1, "OSError: disk full\n  verbose=true"),
         (lambda: ExitStatus.OVER_BUDGET, 3, ""),
     ],
@@ -54,15 +55,3 @@ def test_a_verb_that_returns_is_done() -> None:
     with pytest.raises(SystemExit) as caught:
         run_verb(lambda: None)
     assert caught.value.code == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_stop_the_main_thread(number: signal.Signals) -> None:
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    try:
-        catch_signals()
-        with pytest.raises(StoppedError):
-            os.kill(os.getpid(), number)
-    finally:
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGINT, before[1])

@@ -3,16 +3,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.dataset as ds
 import pytest
 from blocks import predicted_block
 
+from actors.receipts import Piece
 from actors.run_paths import RunPaths
 from actors.sink import SinkPlan, write_part
 from actors.storage import Storage
-from jobs.commit import IncompleteRunError, collect, find_parts, publish
+from jobs.commit import IncompleteRunError, Outcome, collect, find_parts, publish
+from jobs.coverage import StrangeRowsError
 
-SIZES = [5, 3]
+SIZES = np.array([5, 3], np.int32)
 STORAGE = Storage()
 
 
@@ -25,24 +28,29 @@ def files(folder: str) -> set[str]:
     return {path.name for path in Path(folder).iterdir()}
 
 
+def collected(plan: SinkPlan) -> Outcome:
+    return collect(plan.paths, STORAGE, SIZES)
+
+
 def test_a_whole_run_is_published(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(0, range(5), bad=[1]), number=0)
     write_part(plan, predicted_block(1, range(3)), number=1)
-    outcome = collect(plan.paths, STORAGE, SIZES)
-    publish(outcome, plan.paths, STORAGE, {"run_id": "r1"})
+    publish(collected(plan), plan.paths, STORAGE, {"run_id": "r1"})
     manifest = json.loads(Path(plan.paths.manifest).read_text())
     assert (manifest["num_listed"], manifest["num_ok"], manifest["num_errors"]) == (8, 7, 1)
     assert {part["file"] for part in manifest["rows"]} == files(plan.paths.rows)
     assert [part["num_rows"] for part in manifest["rows"]] == [4, 3]
     assert manifest["rows"][0]["ranges"] == {"0": [[0, 1], [2, 5]]}
+    assert manifest["errors"][0]["ranges"] == {"0": [[1, 2]]}
+    assert all(part["digest"] in part["file"] and len(part["digest"]) == 32 for part in manifest["rows"])
     assert Path(plan.paths.success).exists()
 
 
 def test_a_stranger_reads_each_row_once(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(0, range(5)), number=0)
-    write_part(plan, predicted_block(0, range(5)), number=0)
+    write_part(plan, predicted_block(0, range(5)), number=1)  # the same rows again, by another attempt
     write_part(plan, predicted_block(1, range(3)), number=1)
-    publish(collect(plan.paths, STORAGE, SIZES), plan.paths, STORAGE, {})
+    publish(collected(plan), plan.paths, STORAGE, {})
     rows = ds.dataset(f"{plan.paths.root}/rows", partitioning="hive").to_table()
     assert sorted(rows["image_id"].to_pylist()) == [f"0/{row}.jpg" for row in range(5)] + [
         f"1/{n}.jpg" for n in range(3)
@@ -50,39 +58,58 @@ def test_a_stranger_reads_each_row_once(plan: SinkPlan) -> None:
     assert set(rows["model"].to_pylist()) == {"mtest"}
 
 
-@pytest.mark.parametrize("rows", [range(4), range(1, 5), [0, 1, 3, 4]])
-def test_a_missing_row_is_named_and_nothing_is_deleted(plan: SinkPlan, rows: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("rows", "missing"), [(range(4), ((4, 5),)), (range(1, 5), ((0, 1),)), ([0, 1, 3, 4], ((2, 3),))]
+)
+def test_a_missing_row_is_named_and_nothing_is_deleted(
+    plan: SinkPlan, rows: list[int], missing: tuple[tuple[int, int], ...]
+) -> None:
     write_part(plan, predicted_block(0, rows), number=0)
     write_part(plan, predicted_block(1, range(3)), number=1)
-    write_part(plan, predicted_block(1, range(3)), number=1)
-    with pytest.raises(IncompleteRunError, match=r"1 of 8 images have no outcome \(shard 0: 1 rows\)"):
-        collect(plan.paths, STORAGE, SIZES)
+    write_part(plan, predicted_block(1, range(3)), number=2)
+    outcome = collected(plan)
+    assert outcome.coverage.missing() == [Piece(0, missing)]
+    with pytest.raises(IncompleteRunError, match=r"1 images have no outcome \(shard 0, rows "):
+        publish(outcome, plan.paths, STORAGE, {})
     assert len(files(plan.paths.rows)) == 3
+    assert not Path(plan.paths.manifest).exists()
 
 
 @pytest.mark.parametrize(("shard", "rows"), [(1, range(1, 4)), (2, range(1))])
 def test_rows_that_were_never_listed(plan: SinkPlan, shard: int, rows: range) -> None:
     write_part(plan, predicted_block(0, range(5)), number=0)
     write_part(plan, predicted_block(shard, rows), number=1)
-    if shard == 2:
-        write_part(plan, predicted_block(1, range(3)), number=2)
-    with pytest.raises(IncompleteRunError, match="never listed"):
-        collect(plan.paths, STORAGE, SIZES)
+    with pytest.raises(StrangeRowsError, match=f"shard {shard}"):
+        collected(plan)
 
 
 def test_nothing_written_at_all(plan: SinkPlan) -> None:
-    with pytest.raises(IncompleteRunError, match="8 of 8"):
-        collect(plan.paths, STORAGE, SIZES)
-    assert collect(plan.paths, STORAGE, []).summary.num_images == 0
+    assert collected(plan).coverage.num_missing == 8
+    assert collect(plan.paths, STORAGE, np.array([], np.int32)).coverage.num_missing == 0
 
 
-def test_an_attempt_that_died_between_its_two_files_gives_way(plan: SinkPlan) -> None:
-    dead = write_part(plan, predicted_block(0, range(5), bad=[2]), number=0)
-    Path(plan.paths.rows, f"{dead.attempt}.parquet").unlink()
-    whole = write_part(plan, predicted_block(0, range(5), bad=[2]), number=0)
+def test_each_file_of_an_attempt_that_died_between_its_two_stands_alone(plan: SinkPlan) -> None:
+    names = write_part(plan, predicted_block(0, range(5), bad=[2]), number=0)
+    Path(plan.paths.rows, names[1]).unlink()
+    outcome = collected(plan)
+    assert outcome.coverage.missing() == [Piece(0, ((0, 2), (3, 5))), Piece(1, ((0, 3),))]
+    write_part(plan, predicted_block(0, [0, 1, 3, 4]), number=0)
     write_part(plan, predicted_block(1, range(3)), number=1)
-    publish(collect(plan.paths, STORAGE, SIZES), plan.paths, STORAGE, {})
-    assert files(plan.paths.errors) == {f"{whole.attempt}.parquet"}
+    publish(collected(plan), plan.paths, STORAGE, {})
+    assert files(plan.paths.errors) == {names[0]}
+
+
+def test_of_attempts_that_overlap_the_larger_stands_and_goes_on_standing(plan: SinkPlan) -> None:
+    small, large = (write_part(plan, predicted_block(0, rows), number=0)[0] for rows in ([3, 4], range(4)))
+    first = collected(plan)
+    assert [part.uri.rpartition("/")[2] for part in first.leftover] == [small]
+    write_part(plan, predicted_block(0, [4]), number=1)
+    write_part(plan, predicted_block(1, range(3)), number=1)
+    second = collect(plan.paths, STORAGE, SIZES, before=first)
+    assert large in {part.uri.rpartition("/")[2] for part in second.rows}
+    assert second.coverage.num_missing == 0
+    publish(second, plan.paths, STORAGE, {})
+    assert len(files(plan.paths.rows)) == 3
 
 
 def test_half_files_of_a_dead_writer_are_removed_and_strangers_are_left(plan: SinkPlan) -> None:
@@ -93,12 +120,20 @@ def test_half_files_of_a_dead_writer_are_removed_and_strangers_are_left(plan: Si
     (folder / "part-000009-half.parquet").write_bytes(half)
     (folder / ".part-000009-x.parquet.1.tmp").write_bytes(half)
     (folder / "notes.txt").write_text("mine")
-    publish(collect(plan.paths, STORAGE, SIZES), plan.paths, STORAGE, {})
+    publish(collected(plan), plan.paths, STORAGE, {})
     assert len(files(plan.paths.rows)) == 3
     assert "notes.txt" in files(plan.paths.rows)
+
+
+def test_what_stood_before_is_not_read_again(plan: SinkPlan) -> None:
+    (name,) = write_part(plan, predicted_block(0, range(5)), number=0)
+    before = collected(plan)
+    Path(plan.paths.rows, name).write_bytes(b"no longer Parquet")
+    assert collect(plan.paths, STORAGE, SIZES, before=before).coverage.num_missing == 3
+    assert collected(plan).coverage.num_missing == 8
 
 
 def test_parts_of_another_run_are_not_seen(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(0, range(5)), number=0)
     other = RunPaths(plan.paths.root, "mtest", "r2")
-    assert find_parts(other.rows, STORAGE) == []
+    assert find_parts(other.rows, STORAGE, {}) == []

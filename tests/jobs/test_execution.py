@@ -31,6 +31,23 @@ def test_what_an_actor_raised_is_found_in_the_text() -> None:
     assert str(cause_in("the node went away")) == "the node went away"
 
 
+PREDICTOR_RAISED = """ray::MapWorker(MapBatches(PredictActor)).submit() (pid=7, ip=127.0.0.1)
+  File "work.py", line 87, in in_hand
+    raise WorkerKilledError(orders.failure)
+actors.work.WorkerKilledError: the model killed its worker at 3 images in turn
+
+The above exception was the direct cause of the following exception:
+
+ray::MapWorker(MapBatches(PredictActor)).submit() (pid=7, ip=127.0.0.1)
+ray.exceptions.UserCodeException: UDF failed to process a data block.
+To change retry attempts: do this.
+"""
+
+
+def test_what_a_predictor_raised_is_found_before_what_ray_data_says_of_it() -> None:
+    assert str(cause_in(PREDICTOR_RAISED)) == "WorkerKilledError: the model killed its worker at 3 images in turn"
+
+
 @pytest.fixture
 def signals_as_before() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

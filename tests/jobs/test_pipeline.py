@@ -1,69 +1,142 @@
-"""The chain on a real cluster, in this process: every row of the inventory comes out once."""
+"""The chain on a real cluster, in this process: every row that is missing comes out once, whatever dies meanwhile."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import deadly
+import pyarrow.parquet as pq
 import pytest
-from photos import write_photos
+from photos import jpeg
 
 from actors.decode import Decode
 from actors.engines.base import TorchEngineConfig
 from actors.models import Model
 from actors.reader import ReadPlan
+from actors.receipts import Piece, count
 from actors.run_paths import RunPaths
 from actors.sample.train import FOLDER, PREPROCESS
+from actors.shards import Shards
 from actors.sink import SinkPlan
 from actors.storage import Storage
 from actors.tasks.classify import Classify
-from jobs.commit import collect
-from jobs.datasets.images import ImagesDataset
+from jobs.commit import Outcome, collect
+from jobs.datasets.manifest import ManifestDataset
 from jobs.inventory import write_inventory
-from jobs.pipeline import Recipe, run_pipeline
 from jobs.planner import Plan
-from jobs.progress import show_progress
 
-NUM_IMAGES = 100
+if TYPE_CHECKING:
+    from actors.ledger import View
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
+
 STORAGE = Storage()
 
 
-@pytest.mark.cluster
-@pytest.mark.parametrize("workers", [1, 2])
-def test_every_row_comes_out_once(workers: int, cluster: str, tmp_path: Path) -> None:
-    import ray  # noqa: PLC0415  the guard of the unit tests
+@dataclass
+class Opened:
+    """An inventory, and where its rows go."""
 
-    assert cluster
-    write_photos(tmp_path / "images", NUM_IMAGES, width=40, height=30)
-    (tmp_path / "images" / "bad.jpg").write_bytes(b"")
-    dataset = ImagesDataset(path=str(tmp_path / "images"))
-    paths = RunPaths(str(tmp_path / "out"), "mtest", "r1")
+    shards: Shards
+    paths: RunPaths
+
+    @property
+    def missing(self) -> list[Piece]:
+        return [Piece(shard, ((0, int(size)),)) for shard, size in enumerate(self.shards.sizes)]
+
+    def collect(self) -> Outcome:
+        return collect(self.paths, STORAGE, self.shards.sizes)
+
+    def errors(self) -> dict[str, tuple[str, str]]:
+        """Stage and kind of every error, by the name of the image."""
+        rows = pq.read_table(self.paths.errors).to_pylist()
+        return {Path(row["uri"]).name: (row["stage"], row["error"]) for row in rows}
+
+
+def opened(folder: Path, names: list[str], *, shard_size: int) -> Opened:
+    (folder / "images").mkdir()
+    for number, name in enumerate(names):
+        (folder / "images" / name).write_bytes(jpeg(number, width=40, height=30) if name != "empty.jpg" else b"")
+    (folder / "list.csv").write_text("\n".join(["uri", *(f"images/{name}" for name in names)]))
+    dataset = ManifestDataset(path=str(folder / "list.csv"))
+    paths = RunPaths(str(folder / "out"), "mtest", "r1")
+    entries, layout = dataset.entries(), dataset.layout
     shards = write_inventory(
-        dataset.entries(),
-        storage=STORAGE,
-        folder=paths.inventory,
-        shard_size=16,
-        layout=dataset.layout,
-        image_column=None,
+        entries, storage=STORAGE, folder=paths.inventory, shard_size=shard_size, layout=layout, image_column=None
     )
+    return Opened(shards, paths)
+
+
+def run(
+    run: Opened,
+    missing: list[Piece],
+    *,
+    workers: int = 1,
+    storage: Storage = STORAGE,
+    stall_s: float | None = None,
+    should_stop: Callable[[int, int], bool] = lambda *_: False,
+) -> View:
+    from jobs.pipeline import Recipe, run_pipeline  # noqa: PLC0415  the guard of the unit tests
+    from jobs.progress import follow  # noqa: PLC0415
+
     plan = Plan(workers, 0.4, 0, 0.5, batch_size=6, rows_per_part=40, block_bytes=6 * 32 * 32 * 3, threads=1)
     recipe = Recipe(
         Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS),
         TorchEngineConfig(),
         Classify(),
     )
-    with show_progress(shards.num_rows) as tally:
+    with follow(run.shards.num_rows, stall_s=stall_s, should_stop=should_stop) as ledger:
         run_pipeline(
-            ReadPlan(shards.without_sizes(), STORAGE, Decode(), PREPROCESS, plan.batch_size),
+            ReadPlan(run.shards.without_sizes(), storage, Decode(), PREPROCESS, plan.batch_size),
             recipe,
-            SinkPlan(paths, STORAGE, {}, plan.rows_per_part),
-            num_shards=shards.num_shards,
+            SinkPlan(run.paths, STORAGE, {}, plan.rows_per_part),
+            missing=missing,
             plan=plan,
-            tally=tally,
+            ledger=ledger,
         )
-        assert tuple(ray.get(tally.counts.remote())) == (NUM_IMAGES, 1)
-        assert ray.get(tally.engine.remote())["engine"] == "torch"
-    outcome = collect(paths, STORAGE, shards.sizes.tolist())
-    assert (outcome.summary.num_ok, outcome.summary.num_errors) == (NUM_IMAGES, 1)
-    sizes = [sum(stop - start for runs in part.receipt.ok.values() for start, stop in runs) for part in outcome.rows]
+        assert ledger.engine() == {} or ledger.engine()["engine"] == "torch"
+        return ledger.look(None, timeout_s=10)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_row_comes_out_once(workers: int, tmp_path: Path) -> None:
+    job = opened(tmp_path, ["empty.jpg", *(f"{number}.jpg" for number in range(100))], shard_size=16)
+    assert run(job, job.missing, workers=workers)[:2] == (100, 1)
+    outcome = job.collect()
+    assert (outcome.summary.num_ok, outcome.summary.num_errors) == (100, 1)
+    sizes = [count(part.receipt.ranges) for part in outcome.rows]
     assert len(sizes) <= 3, json.dumps(sizes)  # whatever the blocks were, parts hold 40 rows or more
+
+
+def test_only_what_is_missing_is_done(tmp_path: Path) -> None:
+    job = opened(tmp_path, [f"{number}.jpg" for number in range(40)], shard_size=16)
+    run(job, [Piece(0, ((2, 5), (14, 16))), Piece(2, ((0, 8),))])
+    [part] = job.collect().rows
+    assert part.receipt.ranges == {0: [(2, 5), (14, 16)], 2: [(0, 8)]}
+
+
+def test_images_that_kill_or_hold_up_a_read_task_are_quarantined_and_all_others_predicted(tmp_path: Path) -> None:
+    from ray import cloudpickle  # noqa: PLC0415
+
+    cloudpickle.register_pickle_by_value(deadly)  # the workers do not find the folder of the fixtures
+    names = {3: "read=kill", 20: "decode=kill", 37: "decode=hold"}
+    job = opened(tmp_path, [f"{number} {names.get(number, '')}.jpg" for number in range(48)], shard_size=16)
+    run(job, job.missing, storage=deadly.DeadlyStorage(), stall_s=3)
+    assert job.collect().summary.num_ok == 45
+    assert job.errors() == {
+        "3 read=kill.jpg": ("read", "killed_worker"),
+        "20 decode=kill.jpg": ("decode", "killed_worker"),
+        "37 decode=hold.jpg": ("decode", "stalled"),
+    }
+
+
+def test_told_to_stop_it_finishes_what_is_in_flight_and_drops_what_waits(tmp_path: Path) -> None:
+    job = opened(tmp_path, [f"{number}.jpg" for number in range(40)], shard_size=4)
+    pieces = job.missing * 500  # far more than could be begun meanwhile
+    num_ok, _, _, _ = run(job, pieces, should_stop=lambda num_ok, num_errors: num_ok + num_errors > 0)
+    assert num_ok > 0
+    assert job.collect().summary.num_ok > 0

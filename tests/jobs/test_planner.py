@@ -13,8 +13,10 @@ from jobs.config import ErrorBudget, Job, Output, Run
 from jobs.planner import Plan, check_numbers, make_plan
 
 
-def plan(cpus: float, gpus: float = 0, *, job: Job | None = None, fields: tuple[pa.Field, ...] = ()) -> Plan:
-    return make_plan(job or a_job(), Resources(cpus, gpus), fields)
+def plan(
+    cpus: float, gpus: float = 0, *, job: Job | None = None, fields: tuple[pa.Field, ...] = (), num_images: int = 10**7
+) -> Plan:
+    return make_plan(job or a_job(), Resources(cpus, gpus), fields, num_images=num_images)
 
 
 def a_job(**changes: object) -> Job:
@@ -81,6 +83,11 @@ def test_wide_rows_make_parts_of_fewer_rows() -> None:
     assert plan(2).rows_per_part == 16_384
     wide = plan(2, fields=(pa.field("map", pa.fixed_shape_tensor(pa.float32(), (512, 14, 14))),))
     assert wide.rows_per_part == 64_000_000 // (256 + 512 * 14 * 14 * 4)
+
+
+@pytest.mark.parametrize(("num_images", "rows"), [(10, 512), (100_000, 1_562), (10**9, 16_384)])
+def test_a_small_run_has_small_parts_so_that_little_is_lost_with_its_driver(num_images: int, rows: int) -> None:
+    assert plan(2, num_images=num_images).rows_per_part == rows
 
 
 @pytest.mark.parametrize(

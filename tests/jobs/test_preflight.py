@@ -39,6 +39,15 @@ def test_what_is_known_of_a_job_that_can_run(job: Job) -> None:
     assert checked.provenance["version_shardlens"]
 
 
+def test_the_dataset_is_known_by_its_place_and_the_columns_apart(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(job.dataset.path).parent)
+    datasets = [job.dataset, replace(job.dataset, path="images"), replace(job.dataset, limit=3)]
+    datasets += [replace(job.dataset, folder_labels=True)]
+    absolute, relative, limited, labelled = (preflight(replace(job, dataset=d)).provenance for d in datasets)
+    assert relative["dataset_digest"] == absolute["dataset_digest"] != limited["dataset_digest"]
+    assert limited["columns_digest"] == absolute["columns_digest"] != labelled["columns_digest"]
+
+
 def test_the_fingerprint_is_a_word_and_stays_the_same(job: Job) -> None:
     fingerprint = preflight(job).fingerprint
     assert fingerprint == preflight(job).fingerprint

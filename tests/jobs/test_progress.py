@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import logging
+import threading
+
 import pytest
 
-from jobs.progress import Moment
+from actors.receipts import Piece
+from actors.work import PREDICT, READ, Work
+from jobs.progress import Moment, follow
+
+BATCH = Work(PREDICT, (Piece(5, ((32, 64),)),))
 
 
 @pytest.mark.parametrize(
@@ -15,3 +22,58 @@ from jobs.progress import Moment
 )
 def test_the_line_has_rate_done_total_errors_and_time_left(moment: Moment, line: str) -> None:
     assert str(moment) == line
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is logged meanwhile."""
+    found: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("shardlens")
+    monkeypatch.setattr(log, "handlers", [handler])
+    monkeypatch.setattr(log, "level", logging.INFO)
+    return found
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_the_driver_asks_whether_to_stop_and_then_drains(lines: list[str]) -> None:
+    asked: list[tuple[int, int]] = []
+    stopping = threading.Event()
+
+    def should_stop(num_ok: int, num_errors: int) -> bool:
+        asked.append((num_ok, num_errors))
+        if num_errors > 1:
+            stopping.set()
+        return num_errors > 1
+
+    with follow(200, 100, stall_s=0.001, should_stop=should_stop) as ledger:
+        ledger.begin(BATCH, "host:1")
+        orders = ledger.begin(BATCH, "host:2")
+        assert (orders.limit_s, orders.careful) == (0.001, {(5, 32)})
+        assert not ledger.begin(Work(READ, BATCH.what), "host:3").stop
+        ledger.end(BATCH, 30, 2)
+        assert stopping.wait(30)
+        assert ledger.is_draining.wait(30)
+        assert ledger.begin(Work(READ, (Piece(6, ((0, 1),)),)), "host:3").stop
+    assert asked.count((30, 2)) == 1, "once told, it is not asked again"
+    assert "shard 5, rows 32 to 63: the worker host:1 died at predict; again, image by image from row 32 on" in lines
+    assert "shard 5, rows 32 to 63: at read on host:3 for more than 0.002 s" in lines
+    assert not any("images/s" in line for line in lines[:-1])
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_lines_count_from_what_was_done_before(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.progress._LINE_EVERY_S", 0)
+    seen = threading.Event()
+
+    def should_stop(num_ok: int, num_errors: int) -> bool:  # noqa: ARG001
+        seen.set()
+        return False
+
+    with follow(200, 100, should_stop=should_stop) as ledger:
+        ledger.end(BATCH, 30, 2)
+        assert seen.wait(30)
+    assert lines[-1] == "132 of 200 images, 0.0 images/s, 2 errors, time left unknown"

@@ -3,21 +3,40 @@ from __future__ import annotations
 import json
 import time
 
+import numpy as np
 import pytest
 
 from actors.run_paths import RunPaths
 from actors.summaries import Summary
 from jobs.command import ExitStatus
+from jobs.commit import Outcome
+from jobs.coverage import Coverage
 from jobs.execution import Execution
 from jobs.planner import Plan
 from jobs.report import Clock, Report
 
 PATHS = RunPaths("/out", "mabc", "r1")
 SUMMARY = Summary(
-    num_ok=9, num_errors=1, num_labelled=8, num_correct=6, decode_s=2.0, error_kinds={"decode/truncated": 1}
+    num_ok=9,
+    num_errors=1,
+    num_labelled=8,
+    num_correct=6,
+    decode_s=2.0,
+    error_kinds={"decode/truncated": 1},
+    error_examples={"decode/truncated": [["/in/7.jpg", "cut off"]]},
 )
 EXECUTION = Execution(Plan(1, 1.0, 0, 1.0, 32, 100, 4, 2), {"name": "torch"})
-REPORT = Report(PATHS, ExitStatus.DONE, SUMMARY, EXECUTION, {"check": 1.0, "run": 4.0})
+
+
+def outcome(num_listed: int, summary: Summary) -> Outcome:
+    coverage = Coverage(np.array([num_listed], np.int32))
+    if summary.num_images:
+        coverage.take({0: [(0, summary.num_images)]})
+    return Outcome([], [], [], coverage, summary)
+
+
+NOTHING = outcome(10, Summary())
+REPORT = Report(PATHS, ExitStatus.DONE, outcome(10, SUMMARY), NOTHING, EXECUTION, {"check": 1.0, "run": 4.0})
 
 
 def test_json_has_the_figures() -> None:
@@ -31,7 +50,7 @@ def test_json_has_the_figures() -> None:
 
 
 def test_a_run_of_nothing() -> None:
-    report = Report(PATHS, ExitStatus.DONE, Summary(), None, {})
+    report = Report(PATHS, ExitStatus.DONE, outcome(0, Summary()), outcome(0, Summary()), None, {})
     assert report.images_per_s == 0
     assert report.accuracy_ratio is None
     assert report.to_json()["execution"] is None
@@ -40,8 +59,20 @@ def test_a_run_of_nothing() -> None:
 def test_the_table_says_how_many_how_fast_how_accurate_and_where(capsys: pytest.CaptureFixture[str]) -> None:
     REPORT.show()
     printed = capsys.readouterr().out
-    for figure in ("10 listed = 9 ok + 1 errors", "2.5 images/s", "75.00% (6 of 8", "decode/truncated 1", PATHS.rows):
+    for figure in ("10 listed = 9 ok + 1 errors\n", "2.5 images/s", "75.00% (6 of 8", PATHS.rows):
         assert figure in printed
+    assert "1 decode/truncated, such as /in/7.jpg: cut off" in printed
+
+
+def test_a_run_that_was_gone_on_with_and_stopped_says_what_is_old_and_what_is_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before, after = outcome(20, Summary(num_ok=4)), outcome(20, SUMMARY)
+    report = Report(PATHS, ExitStatus.STOPPED, after, before, EXECUTION, {"run": 3.0})
+    report.show()
+    assert "20 listed = 9 ok + 1 errors + 10 still to do (4 of them done before)" in capsys.readouterr().out
+    assert report.images_per_s == 2
+    assert (report.to_json()["num_listed"], report.to_json()["num_done_before"]) == (20, 4)
 
 
 def test_laps_add_up_to_the_time_that_passed() -> None:

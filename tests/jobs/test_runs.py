@@ -4,94 +4,138 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from photos import write_photos
+from finished import CHECKED, PROVENANCE, add_photos, another, finish, job_over, listed, opened, write_shard
 from s3 import S3
 
-from actors.engines.base import TorchEngineConfig
 from actors.errors import JobError
-from actors.models import Model
 from actors.storage import Storage
-from actors.tasks.classify import Classify
-from jobs.config import Job, Output, Run
-from jobs.datasets.images import ImagesDataset
-from jobs.runs import open_run, run_paths
-
-STORAGE = Storage()
-SAME = {"fingerprint": "mabc", "dataset_digest": "d"}
+from jobs.config import Job, Mode, Output, Resume
+from jobs.runs import open_run
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
-    write_photos(tmp_path / "images", 5, width=20, height=20)
-    return Job(
-        dataset=ImagesDataset(path=str(tmp_path / "images"), storage_options={"secret_access_key": "hush"}),
-        model=Model(checkpoint="x.pt"),
-        engine=TorchEngineConfig(),
-        task=Classify(),
-        output=Output(path=str(tmp_path / "out")),
-        run=Run(id="r1", shard_size=2),
-    )
+def images(tmp_path: Path) -> Path:
+    add_photos(tmp_path / "images", range(5))
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def job(images: Path, tmp_path: Path) -> Job:
+    return job_over(images, tmp_path / "out")
 
 
 def test_the_inventory_is_fixed_when_the_run_opens(job: Job) -> None:
-    paths = run_paths(job, "mabc")
-    shards = open_run(job, paths, STORAGE, SAME)
-    assert shards is not None
-    assert list(shards.sizes) == [2, 2, 1]
-    listed = pq.read_table(paths.inventory)
-    assert len(listed) == 5
+    run = opened(job)
+    assert list(run.shards.sizes) == [2, 2, 1]
+    assert listed(run) == list("01234")
+    record = json.loads(Path(run.paths.record).read_text())
+    assert record.items() >= {"num_listed": 5, "num_shards": 3, "mode": "incremental", **PROVENANCE}.items()
+    assert len(record["inventory_digest"]) == 64
 
 
 def test_the_config_is_kept_without_secrets(job: Job) -> None:
-    paths = run_paths(job, "mabc")
-    open_run(job, paths, STORAGE, SAME)
-    text = Path(paths.config).read_text()
+    text = Path(opened(job).paths.config).read_text()
     assert "shard_size: 2" in text
     assert "hush" not in text
 
 
 def test_a_name_is_made_when_none_is_given(job: Job) -> None:
-    first, second = (run_paths(replace(job, run=Run()), "mabc").run_id for _ in range(2))
-    assert first != second
-    assert first[:2] == "20"
+    first = opened(job)
+    finish(first)
+    assert first.paths.run_id[:2] == "20"
+    assert opened(job).paths.run_id != first.paths.run_id
 
 
 @pytest.mark.parametrize("run_id", ["a/b", "..", "", "-x", "a" * 101, "a b", "é"])
 def test_names_that_are_no_folder(job: Job, run_id: str) -> None:
     with pytest.raises(JobError, match=r"run.id="):
-        run_paths(replace(job, run=Run(id=run_id)), "mabc")
+        opened(job, id=run_id)
 
 
 def test_a_run_that_ended_is_not_opened_again(job: Job) -> None:
-    paths = run_paths(job, "mabc")
-    open_run(job, paths, STORAGE, SAME)
-    STORAGE.write(paths.manifest, json.dumps(SAME).encode())
-    STORAGE.write(paths.success, b"")
-    assert open_run(job, paths, STORAGE, SAME) is None
+    finish(opened(job, id="r1"))
+    assert opened(job, id="r1").record.is_published
 
 
-@pytest.mark.parametrize(("key", "what"), [("fingerprint", "another model"), ("dataset_digest", "another dataset")])
-def test_another_job_under_the_same_name_is_told_so(job: Job, key: str, what: str) -> None:
-    paths = run_paths(job, "mabc")
-    STORAGE.write(paths.manifest, json.dumps({**SAME, key: "other"}).encode())
-    STORAGE.write(paths.success, b"")
-    with pytest.raises(JobError, match=f"run.id=r1: a job with {what}"):
-        open_run(job, paths, STORAGE, SAME)
+def test_the_same_job_goes_on_with_its_unfinished_run(job: Job, images: Path) -> None:
+    first = opened(job)
+    write_shard(first, 0)
+    add_photos(images, [5, 6])  # what came meanwhile is for the next run
+    again = opened(job)
+    assert again.paths == first.paths
+    assert again.record == first.record
+    assert listed(again) == list("01234")
+    finish(again)
+    assert listed(opened(job)) == list("56")
 
 
-def test_a_run_that_did_not_end_is_not_mixed_with_another(job: Job) -> None:
-    paths = run_paths(job, "mabc")
-    open_run(job, paths, STORAGE, SAME)
-    with pytest.raises(JobError, match=r"run.id=r1"):
-        open_run(job, paths, STORAGE, SAME)
+def test_a_listing_that_was_broken_off_is_made_again_under_its_name(job: Job) -> None:
+    first = opened(job, id="r1")
+    Path(first.paths.record).unlink()
+    assert listed(opened(job, id="r1")) == list("01234")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"fingerprint": "mother"}, "model, pre-processing or task"),
+        ({"dataset_digest": "other"}, "dataset"),
+    ],
+)
+def test_another_job_is_told_so_and_never_mixed_in(
+    job: Job, change: dict[str, str], what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = opened(job, id="r1")
+    with pytest.raises(JobError, match=f"run.id=r1: a job with another {what} ran under that name"):
+        opened(job, another(**change), id="r1")
+    assert opened(job, another(**change)).paths.run_id != first.paths.run_id
+    assert f"run r1 did not end and is of another {what}" in caplog.text
+
+
+def test_a_full_run_does_not_go_on_with_an_incremental_one(job: Job) -> None:
+    first = opened(job)
+    assert opened(job, mode=Mode.full).paths.run_id != first.paths.run_id
+
+
+def test_resume_never_names_what_it_refuses(job: Job) -> None:
+    first = opened(job)
+    for run_id in (None, first.paths.run_id):
+        with pytest.raises(JobError, match=f"run.resume=never: run {first.paths.run_id} of this job"):
+            opened(job, resume=Resume.never, id=run_id)
+    finish(first)
+    assert opened(job, resume=Resume.never).paths != first.paths
+
+
+def test_a_new_run_takes_new_and_changed_images_alone(job: Job, images: Path) -> None:
+    finish(opened(job))
+    add_photos(images, [3, 5, 6])
+    run = opened(job)
+    assert listed(run) == list("356")
+    finish(run)
+    (images / "0.jpg").write_bytes((images / "1.jpg").read_bytes())
+    assert listed(opened(job)) == ["0"]
+
+
+def test_nothing_new_is_a_run_of_nothing(job: Job) -> None:
+    finish(opened(job))
+    assert opened(job).shards.num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "mode"),
+    [({"fingerprint": "mother"}, Mode.incremental), ({"columns_digest": "x"}, Mode.incremental), ({}, Mode.full)],
+)
+def test_another_model_other_columns_and_a_full_run_take_every_image(
+    job: Job, change: dict[str, str], mode: Mode
+) -> None:
+    finish(opened(job))
+    assert listed(opened(job, another(**change), mode=mode)) == list("01234")
 
 
 @pytest.mark.parametrize("path", ["{tmp}/file/out", "s3://no-such-bucket/out"])
 def test_an_output_that_cannot_be_written(job: Job, path: str, tmp_path: Path, s3: S3) -> None:
     (tmp_path / "file").write_text("in the way")
     place = path.format(tmp=tmp_path)
-    bad = replace(job, output=Output(path=place))
     with pytest.raises(JobError, match=f"output.path={place}: cannot be written"):
-        open_run(bad, run_paths(bad, "mabc"), Storage(s3.options), SAME)
+        open_run(replace(job, output=Output(path=place)), CHECKED, Storage(s3.options))

@@ -18,6 +18,7 @@ from actors.engines.base import (
     Provider,
     TorchEngineConfig,
     _cpu_quota,
+    check_outputs,
     default_threads,
     describe,
     load_engine,
@@ -126,6 +127,14 @@ def test_a_report_learns_what_ran(state_dict: Model) -> None:
     said = describe(load_engine(TorchEngineConfig(device=Device.cpu, threads=1), state_dict))
     assert {"engine": "torch", "device": "cpu", "precision": "fp32", "threads": "1"}.items() <= said.items()
     assert said["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 2), (0, 4)])
+def test_outputs_must_count_the_images(shape: tuple[int, ...]) -> None:
+    check_outputs({"first": np.zeros((2, 5)), "second": torch.zeros(2)}, 2)
+    for output in (np.zeros(shape), torch.zeros(shape)):
+        with pytest.raises(JobError, match=r"the model's output second has shape \(.*\) for 2 images"):
+            check_outputs({"first": np.zeros((2, 5)), "second": output}, 2)
 
 
 @pytest.mark.parametrize(("given", "threads"), [("3", 3), ("1", 1)])

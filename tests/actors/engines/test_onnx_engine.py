@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import random
+import resource
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +22,6 @@ from actors.models import Model
 from actors.preprocess import Preprocess, scale_and_bias
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from places import Place
     from torch import nn
 
@@ -239,3 +240,17 @@ def test_a_report_learns_the_provider_and_why(model: Model, path: Path, network:
     assert details["threads"] == "2"
     assert details["onnxruntime"] == onnxruntime.__version__
     assert "provider_reason" not in load_engine(replace(CPU, provider=Provider.cpu), model).details
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the size of the process")
+def test_memory_that_is_released_goes_back_with_the_next_batch(model: Model, path: Path, network: nn.Module) -> None:
+    def process_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+    save_onnx(network, path)
+    engine = load_engine(CPU, model)
+    engine(np.zeros((4000, SIDE, SIDE, 3), np.uint8))  # takes 100 MB and more
+    before = process_bytes()
+    engine.release()
+    np.testing.assert_allclose(engine(images(3))["logits"], plainly(network, images(3)), atol=1e-5)
+    assert process_bytes() < before - (80 << 20)

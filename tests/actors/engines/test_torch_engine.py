@@ -230,3 +230,10 @@ def test_threads_are_those_asked_for(model: Model) -> None:
     assert load_engine(TorchEngineConfig(threads=1), model).details["threads"] == "1"
     assert torch.get_num_threads() == 1
     assert load_engine(TorchEngineConfig(), model).details["threads"] == "1"
+
+
+def test_memory_may_be_released_at_any_time(model: Model) -> None:
+    engine = load_engine(TorchEngineConfig(), model)
+    before = engine(images(3))["output"]
+    engine.release()
+    np.testing.assert_array_equal(engine(images(3))["output"], before)

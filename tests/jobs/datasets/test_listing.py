@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from places import Place
+from web import serve_folder
 
 from actors.storage import Storage
 from jobs.datasets.listing import File, batch_of, describe, is_web, representable
@@ -19,8 +20,22 @@ def test_a_file_is_described_as_its_folder_lists_it(tmp_path: Path) -> None:
     assert sorted(listed) == sorted(describe(str(path), storage) for path in tmp_path.iterdir())
 
 
-def test_remote_files_have_a_size(place: Place) -> None:
-    assert describe(place.put("x", b"1234"), Storage(place.options)).size == 4
+def test_a_remote_file_is_described_as_its_folder_lists_it(place: Place) -> None:
+    uri = place.put("x y#.jpg", b"1234")
+    storage = Storage(place.options)
+    assert [File(**row) for batch in storage.list(place.root) for row in batch.to_pylist()] == [describe(uri, storage)]
+    assert describe(uri, storage).size == 4
+    assert describe(uri, storage).version
+
+
+def test_a_web_server_tells_a_version_where_it_knows_one(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"1234")
+    with serve_folder(tmp_path) as (url, _):
+        before = describe(f"{url}/x", Storage())
+        os.utime(tmp_path / "x", (0, 1_000_000_000))
+        after = describe(f"{url}/x", Storage())
+    assert before.size == after.size == 4
+    assert before.version != after.version == "2001-09-09 01:46:40+00:00"
 
 
 def test_a_batch_is_a_listing() -> None:

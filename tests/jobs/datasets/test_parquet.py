@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,9 +11,11 @@ from places import Place
 
 from actors.columns import FILE, IMAGE_ID, OFFSET, SIZE, TARGET, URI, VERSION
 from actors.errors import JobError
+from actors.row_groups import row_group_versions
 from actors.shards import Layout, Shards
 from actors.storage import Storage
 from jobs.datasets.parquet import ParquetDataset
+from jobs.incremental import done_images, only_new
 from jobs.inventory import write_inventory
 
 
@@ -167,8 +170,55 @@ def test_images_are_not_read_for_the_list(tmp_path: Path) -> None:
     assert len(entries_of(ParquetDataset(path=str(path), keep_columns=["label"]))) == 3
 
 
-def test_versions_of_the_file(tmp_path: Path) -> None:
+def test_versions_are_those_of_the_row_groups(place: Place) -> None:
+    path = put(place, "data/x.parquet", table_of(5), row_group_size=2)
+    with Storage(place.options).open(path) as source:
+        first, second, third = row_group_versions(pq.read_metadata(source))
+    for where in (path, f"{place.root}/data"):
+        dataset = ParquetDataset(path=where, storage_options=place.options)
+        assert column_of(dataset, VERSION) == [first, first, second, second, third]
+
+
+def images_of(num_rows: int, start: int = 0) -> pa.Table:
+    """Rows whose images are of different sizes."""
+    return pa.table({"image": pa.array([b"%d" % row * (row + 1) for row in range(start, start + num_rows)])})
+
+
+A, B, C = images_of(4), images_of(4, 10), images_of(4, 20)
+
+
+@pytest.mark.parametrize(
+    ("groups", "new_rows"),
+    [
+        ([A, B], []),
+        ([A, B, C], [[8, 9, 10, 11]]),
+        ([A, C], [[4, 5, 6, 7]]),
+        ([C, B], [[0, 1, 2, 3]]),
+        ([B, A], [[0, 1, 2, 3], [4, 5, 6, 7]]),
+        ([B], [[0, 1, 2, 3]]),
+        ([A], []),
+        ([A, B.slice(0, 3), C], [[4, 5, 6], [7, 8, 9, 10]]),
+    ],
+)
+def test_new_are_the_rows_of_row_groups_that_changed(
+    groups: list[pa.Table], new_rows: list[list[int]], tmp_path: Path
+) -> None:
     path = tmp_path / "x.parquet"
-    pq.write_table(table_of(3), path)
-    assert len(set(column_of(ParquetDataset(path=str(path)), VERSION))) == 1
-    assert column_of(ParquetDataset(path=str(path)), VERSION) == column_of(ParquetDataset(path=str(tmp_path)), VERSION)
+    dataset = ParquetDataset(path=str(path))
+
+    def listed(*groups: pa.Table) -> Iterator[pa.Table]:
+        with pq.ParquetWriter(path, groups[0].schema) as writer:
+            for group in groups:
+                writer.write_table(group)
+        return dataset.entries()
+
+    done = write_inventory(
+        listed(A, B),
+        storage=Storage(),
+        folder=str(tmp_path / "inventory"),
+        shard_size=3,
+        layout=dataset.layout,
+        image_column=dataset.image_column,
+    )
+    tables = only_new(listed(*groups), done_images([done]))
+    assert [table[OFFSET].to_pylist() for table in tables if len(table)] == new_rows

@@ -1,0 +1,74 @@
+"""Named points at which a test may strike, in drivers and workers. They do nothing unless `SHARDLENS_FAULTS` is set."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+VARIABLE = "SHARDLENS_FAULTS"
+
+POINTS = (
+    "open.listed",  # the inventory is written, the run is not recorded
+    "open.recorded",
+    "read.started",
+    "read.fetched",
+    "decode.done",
+    "predict.loaded",
+    "predict.started",
+    "predict.done",
+    "write.started",
+    "write.between",  # the file of errors is written, that of rows is not
+    "write.done",
+    "commit.collected",
+    "commit.cleaned",  # what was left over is deleted
+    "commit.manifest",
+    "commit.success",
+)
+
+
+def fault(point: str) -> None:
+    """Strikes here if a test has armed ``point``, else costs one look into the environment.
+
+    `SHARDLENS_FAULTS` is ``POINT:HIT:ACTION:FOLDER``, several with semicolons between. The hit of that number among
+    all processes strikes, and no other: hits are counted by the files ``FOLDER/POINT.<number>``, which also tell a
+    test from outside what was reached. Actions: ``mark`` only counts, ``kill`` ends the process, ``node`` its parent
+    too, which for a worker is its Ray node, ``hang`` sleeps.
+    """
+    armed = os.environ.get(VARIABLE)
+    if not armed:
+        return
+    if point not in POINTS:
+        raise ValueError(f"{point}: no fault point of that name")
+    for entry in armed.split(";"):
+        name, hit, action, folder = entry.split(":", 3)
+        if name == point and _count(Path(folder), point) == int(hit):
+            _ACTIONS[action]()
+
+
+def _count(folder: Path, point: str) -> int:
+    number = 1
+    while True:
+        try:
+            (folder / f"{point}.{number}").touch(exist_ok=False)
+        except FileExistsError:
+            number += 1
+        else:
+            return number
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_node() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    _kill()
+
+
+def _hang() -> None:
+    time.sleep(3600)
+
+
+_ACTIONS = {"mark": lambda: None, "kill": _kill, "node": _kill_node, "hang": _hang}

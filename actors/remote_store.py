@@ -1,0 +1,211 @@
+"""The objects below one root of an object store, through obstore, each request with retries. Used by `actors.storage`.
+
+A put is whole or absent, a body that came short is asked for again, and a listing goes on where it broke off.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import obstore
+import pyarrow as pa
+from obstore.exceptions import (
+    AlreadyExistsError,
+    GenericError,
+    InvalidPathError,
+    UnknownConfigurationKeyError,
+)
+from obstore.store import from_url
+
+from actors.errors import JobError
+from actors.retries import Retry, passing_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+Result = TypeVar("Result")
+
+
+class RemoteStore:
+    """A client for one root, such as a bucket; keys are those below it.
+
+    Args:
+        root: scheme and bucket or host, or one signed URL.
+        options: as `Storage` takes them.
+        retry: for every request.
+
+    Raises:
+        JobError: the root is of no known kind, or an option is.
+    """
+
+    def __init__(self, root: str, options: Mapping[str, str], retry: Retry) -> None:
+        self._root = root
+        self._store = _connect(root, options)
+        self._retry = retry
+
+    def describe(self, key: str) -> tuple[int, str | None]:
+        """Size in bytes and version of one object, with one request; the version as a listing gives it."""
+        meta = self._retry.call(lambda: obstore.head(self._store, key))
+        return int(meta["size"]), _version(meta["e_tag"], meta["last_modified"])
+
+    def read(self, key: str, check_size: Callable[[int], None]) -> bytes:
+        """One whole object, unless ``check_size`` raises for its size in bytes."""
+
+        def read() -> bytes:
+            result = obstore.get(self._store, key)
+            check_size(int(result.meta["size"]))
+            return _body(result)
+
+        return self._retry.call(read)
+
+    def read_range(self, key: str, start: int, size: int) -> bytes:
+        """A byte range of one object; fewer bytes, or none, where the object ends early."""
+        if not size:
+            return b""
+        span: Any = {"range": (start, start + size)}
+        try:
+            return self._retry.call(lambda: _body(obstore.get(self._store, key, options=span)))
+        except GenericError as error:  # such as a range that lies behind the end
+            if passing_kind(error) or start < self.describe(key)[0]:
+                raise
+            return b""
+
+    def pages(self, prefix: str, num_rows: int) -> Iterator[list[tuple[str, int, str | None]]]:
+        """Key, size in bytes and version of every object below ``prefix``, at most ``num_rows`` at a time."""
+        list_from = partial(obstore.list, self._store, prefix or None, chunk_size=num_rows, return_arrow=True)
+        pages = _Pages(list_from, self._retry)
+        while (page := self._named(pages.turn, prefix)) is not None:
+            keys, sizes, etags, times = (page[name].to_pylist() for name in _LISTED)
+            versions = map(_version, etags, times)
+            yield list(zip(keys, sizes, versions, strict=True))
+
+    def children(self, prefix: str) -> list[str]:
+        """The prefixes one level below ``prefix``, without what lies in them."""
+        ask = partial(obstore.list_with_delimiter, self._store, prefix or None)
+        return list(self._named(lambda: self._retry.call(ask), prefix)["common_prefixes"])
+
+    def put(self, key: str, data: bytes | memoryview, *, create: bool) -> None:
+        """Puts one object. With ``create``, raises FileExistsError where one stands.
+
+        That one can be of an earlier attempt of this very call, whose answer was lost.
+        """
+        mode: Any = "create" if create else "overwrite"
+        view = memoryview(data).cast("B")  # Arrow's buffers are signed bytes, which obstore does not take
+        try:
+            self._retry.call(lambda: obstore.put(self._store, key, view, mode=mode, **_CHUNKS))
+        except AlreadyExistsError as error:
+            raise FileExistsError(f"{self._root}/{key}") from error
+
+    def delete(self, key: str) -> None:
+        """Removes one object; one that is gone already is no error."""
+        self._retry.call(lambda: obstore.delete(self._store, key))
+
+    def _named(self, ask: Callable[[], Result], prefix: str) -> Result:
+        try:
+            return ask()
+        except InvalidPathError as error:
+            raise JobError(
+                f"{self._root}/{prefix}: {str(error).splitlines()[0]}",
+                cure="rename that object, or list the other images in a manifest (+dataset=manifest)",
+            ) from None
+
+
+class _Pages:
+    """The pages of one listing. After an error it is asked for anew from the last key on: obstore's own stream
+    would say that it has come to its end.
+    """
+
+    def __init__(self, list_from: Callable[..., Any], retry: Retry) -> None:
+        self._list_from = list_from
+        self._retry = retry
+        self._last_key: str | None = None
+        self._stream: Iterator[Any] | None = None
+
+    def turn(self) -> pa.RecordBatch | None:
+        """The next page; None behind the last one."""
+        chunk = self._retry.call(self._next)
+        if chunk is None:
+            return None
+        page = pa.record_batch(chunk)
+        self._last_key = page["path"][-1].as_py()
+        return page
+
+    def _next(self) -> Any:
+        if self._stream is None:
+            self._stream = iter(self._list_from(offset=self._last_key))
+        try:
+            return next(self._stream, None)
+        except Exception:
+            self._stream = None
+            raise
+
+
+_LISTED = ("path", "size", "e_tag", "last_modified")
+
+# What is larger is put in several requests, few enough to come through together, and small enough for the time limit.
+_CHUNKS: Any = {"chunk_size": 32 << 20, "max_concurrency": 2}
+
+# A body may take long, as checkpoints do, but not stand still. An answer must begin, and a put end, in the latter.
+_CLIENT_DEFAULTS: Mapping[str, object] = {"timeout": "300s", "read_timeout": "30s"}
+_CLIENT_OPTIONS = frozenset(
+    [
+        "allow_http",
+        "allow_invalid_certificates",
+        "connect_timeout",
+        "pool_idle_timeout",
+        "pool_max_idle_per_host",
+        "proxy_url",
+        "proxy_ca_certificate",
+        "proxy_excludes",
+        "root_certificate",
+        "timeout",
+        "read_timeout",
+        "user_agent",
+    ]
+)
+_NO_RETRIES: Any = {"max_retries": 0}  # see `actors.retries`
+
+_UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's, where a server does not tell
+
+
+def _connect(root: str, options: Mapping[str, str]) -> Any:
+    given = {key: _parse(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
+    config = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
+    client = {**_CLIENT_DEFAULTS, **given}
+    is_http = root.startswith(("http://", "https://"))
+    if root.startswith("http://"):
+        client["allow_http"] = True
+    try:
+        return from_url(
+            root,
+            config=None if is_http else cast("Any", config),
+            client_options=cast("Any", client),
+            retry_config=_NO_RETRIES,
+        )
+    except (UnknownConfigurationKeyError, GenericError, ValueError, TypeError) as error:
+        raise JobError(
+            f"{root}: {str(error).splitlines()[0]}",
+            cure="use s3://, gs://, az:// or https:// with the storage_options that obstore documents",
+        ) from None
+
+
+def _parse(option: str) -> object:
+    return {"true": True, "false": False}.get(str(option).lower(), option)
+
+
+def _body(result: obstore.GetResult) -> bytes:
+    """The body, whole: obstore does not compare its length with the range that the server has named."""
+    start, end = result.range
+    data = bytes(result.bytes())
+    if len(data) < end - start:
+        raise ConnectionError(f"the answer ends after {len(data)} of {end - start} bytes")
+    return data
+
+
+def _version(etag: str | None, modified: datetime) -> str | None:
+    """Without the quotes, which some stores give with one object and not in listings."""
+    if etag:
+        return etag.strip('"')
+    return None if modified == _UNKNOWN_TIME else str(modified)

@@ -1,0 +1,58 @@
+"""What tells one state of a Parquet row group from another. Used by the listing on the driver, and by read tasks."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow.parquet as pq
+
+
+def row_group_versions(metadata: pq.FileMetaData) -> Iterator[str]:
+    """`row_group_version` of every row group of a file, in order."""
+    start = 0
+    for group in range(metadata.num_row_groups):
+        yield _digest(metadata.row_group(group), start)
+        start += metadata.row_group(group).num_rows
+
+
+def row_group_version(metadata: pq.FileMetaData, group: int) -> str:
+    """32 hex digits that change with the row group, as far as the footer knows it, and with its place in the file.
+
+    They digest the number of its first row, its number of rows, and of each column chunk name, type, encodings,
+    compression, sizes, number of values and statistics; not where its bytes lie, so that row groups may be added
+    behind it, or ones before it rewritten with as many rows.
+
+    What it cannot see: pixels. Writers keep no statistics of values as large as images, so an image that was replaced
+    by one of exactly as many bytes looks unchanged, as do, where nothing is compressed, rows in another order. Who
+    changes files in this way, or keeps images of a fixed size, should run with `run.mode=full`.
+    """
+    start = sum(metadata.row_group(before).num_rows for before in range(group))
+    return _digest(metadata.row_group(group), start)
+
+
+def _digest(group: pq.RowGroupMetaData, start: int) -> str:
+    chunks = [_evidence(group.column(index)) for index in range(group.num_columns)]
+    return hashlib.sha256(repr((start, group.num_rows, chunks)).encode()).hexdigest()[:32]
+
+
+def _evidence(chunk: pq.ColumnChunkMetaData) -> tuple[Any, ...]:
+    return (
+        chunk.path_in_schema,
+        chunk.physical_type,
+        chunk.compression,
+        chunk.encodings,
+        chunk.num_values,
+        chunk.total_compressed_size,
+        chunk.total_uncompressed_size,
+        _bounds(chunk.statistics) if chunk.is_stats_set else None,
+    )
+
+
+def _bounds(statistics: pq.Statistics) -> tuple[Any, ...]:
+    """Smallest and largest value as they are stored: bytes, number or truth value, whatever the column's type."""
+    nulls = statistics.null_count if statistics.has_null_count else None
+    return (nulls, *((statistics.min_raw, statistics.max_raw) if statistics.has_min_max else ()))

@@ -1,0 +1,95 @@
+"""A predictor in an actor of Ray Data. It tells the ledger of each batch, and goes image by image where one died."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import ray
+
+from actors.columns import ERROR, MESSAGE, ROW, SHARD, STAGE
+from actors.engines.base import describe
+from actors.engines.device_errors import DeviceLostError
+from actors.faults import fault
+from actors.messages import one_line
+from actors.predictor import Predictor
+from actors.receipts import Piece, row_ranges
+from actors.work import LOAD, PREDICT, Row, Work, in_hand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from actors.errors import ImageError
+    from actors.work import Hand, SharedLedger
+    from jobs.ledger_actor import RemoteLedger
+    from jobs.pipeline import Recipe
+
+
+class PredictActor:
+    """Holds one predictor for the life of an actor."""
+
+    def __init__(self, recipe: Recipe, batch_size: int, ledger: RemoteLedger) -> None:
+        self._ledger = ledger
+        actor_id = ray.get_runtime_context().get_actor_id()  # outlives restarts
+        with in_hand(ledger, Work(LOAD, f"actor {actor_id}")) as hand, _leaving_lost_device(hand):
+            self._predictor = Predictor(recipe.model, engine=recipe.engine, task=recipe.task, batch_size=batch_size)
+            fault("predict.loaded")
+        ledger.loaded(describe(self._predictor.engine))
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        return predict(self._predictor, block, self._ledger)
+
+
+def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.Table:
+    """`Predictor.predict_block` of ``block``, in hand meanwhile. Images in quarantine get their error instead."""
+    work = Work(PREDICT, tuple(Piece(shard, tuple(runs)) for shard, runs in row_ranges(block).items()))
+    with in_hand(ledger, work) as hand, _leaving_lost_device(hand):
+        marked = _mark(block, hand.orders.quarantined)
+        if hand.orders.careful:
+            ones = [_predict_alone(predictor, marked.slice(number, 1), hand) for number in range(len(marked))]
+            predicted = pa.concat_tables(ones).combine_chunks()
+        else:
+            predicted = _predict(predictor, marked, hand)
+        hand.num_ok = predicted[STAGE].null_count
+        hand.num_errors = len(predicted) - hand.num_ok
+    return predicted
+
+
+def _predict_alone(predictor: Predictor, one: pa.Table, hand: Hand) -> pa.Table:
+    if one[STAGE].null_count:  # the engine will not see the others
+        hand.note((one[SHARD][0].as_py(), one[ROW][0].as_py()), PREDICT)
+    return _predict(predictor, one, hand)
+
+
+def _predict(predictor: Predictor, block: pa.Table, hand: Hand) -> pa.Table:
+    with hand.limit():
+        fault("predict.started")
+        predicted = predictor.predict_block(block)
+        fault("predict.done")
+    return predicted
+
+
+@contextmanager
+def _leaving_lost_device(hand: Hand) -> Iterator[None]:
+    """Ends the process where the device does nothing more for it: Ray puts a new one in its place."""
+    try:
+        yield
+    except DeviceLostError as error:
+        hand.die("device_lost", f"its device is lost: {one_line(error)}")
+        os._exit(1)
+
+
+def _mark(block: pa.Table, quarantined: Mapping[Row, ImageError]) -> pa.Table:
+    """``block`` with their errors in the rows that are ``quarantined``."""
+    if not quarantined:
+        return block
+    rows = zip(block[SHARD].to_pylist(), block[ROW].to_pylist(), strict=True)
+    errors = [quarantined.get(row) for row in rows]
+    for name, key in ((STAGE, "stage"), (ERROR, "kind"), (MESSAGE, "message")):
+        column = [
+            getattr(error, key) if error else old for error, old in zip(errors, block[name].to_pylist(), strict=True)
+        ]
+        block = block.set_column(block.column_names.index(name), name, pa.array(column, pa.string()))
+    return block

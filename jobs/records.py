@@ -1,0 +1,94 @@
+"""What is written down of each run of an output when it opens: what it is of, and how much of it there is. Read on
+the driver before a run opens, to find the one to go on with and those that are done.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from actors.run_paths import RunPaths
+from actors.uris import join
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.storage import Storage
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What two commands must have in common to be the same job."""
+
+    fingerprint: str
+    dataset_digest: str
+    mode: str
+
+    def difference(self, other: Identity) -> str | None:
+        """What of the two is another, in words; None where they are the same job."""
+        if self.fingerprint != other.fingerprint:
+            return "model, pre-processing or task"
+        if self.dataset_digest != other.dataset_digest:
+            return "dataset"
+        return None if self.mode == other.mode else "mode"
+
+
+@dataclass(frozen=True)
+class Record:
+    """The content of ``run.json``, which is there once the inventory is whole."""
+
+    run_id: str
+    identity: Identity
+    columns_digest: str
+    """Of what the dataset's config says of columns: rows of one digest have the same ones."""
+    opened_at: str
+    """UTC, ISO 8601."""
+    num_listed: int
+    num_shards: int
+    inventory_digest: str
+    """SHA-256 over the SHA-256 digests of the inventory's files, in their order."""
+    redrives: list[str] = field(default_factory=list)
+    """The runs whose error rows this one tries again."""
+    is_published: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        content = asdict(self) | asdict(self.identity)
+        return {key: value for key, value in content.items() if key not in {"identity", "is_published"}}
+
+    def published(self) -> Record:
+        """The same record, once its run is published."""
+        return replace(self, is_published=True)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], *, is_published: bool) -> Record:
+        identity = Identity(content["fingerprint"], content["dataset_digest"], content["mode"])
+        own = {key: content[key] for key in _KEYS}
+        return cls(identity=identity, is_published=is_published, **own)
+
+
+_KEYS = ("run_id", "columns_digest", "opened_at", "num_listed", "num_shards", "inventory_digest", "redrives")
+_THREADS = 16
+
+
+def read_records(root: str, storage: Storage) -> list[Record]:
+    """The runs of the output ``root`` that have opened, the latest first."""
+    folder = join(root, "runs")
+    run_ids = [uri.rstrip("/").rpartition("/")[2] for uri in storage.children(folder)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda run_id: _read(RunPaths(root, "", run_id), storage), run_ids)
+        return sorted((record for record in found if record), key=lambda record: record.opened_at, reverse=True)
+
+
+def write_record(record: Record, paths: RunPaths, storage: Storage, about: Mapping[str, str]) -> None:
+    """Writes ``run.json``: the record, beside what else it says ``about`` the run."""
+    storage.write(paths.record, json.dumps({**about, **record.to_json()}, indent=1).encode())
+
+
+def _read(paths: RunPaths, storage: Storage) -> Record | None:
+    try:
+        content = storage.read(paths.record)
+    except FileNotFoundError:  # its listing was broken off: nothing of it has begun
+        return None
+    return Record.from_json(json.loads(content), is_published=storage.kind(paths.success) == "file")

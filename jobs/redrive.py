@@ -1,0 +1,103 @@
+"""Trying again what failed: the error rows of published runs become a run of their own, and leave ``errors/`` of the
+runs that they come from once that one is published. Runs on the driver.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from actors.columns import ROW, SHARD, SIZE, URI, VERSION
+from actors.run_paths import RunPaths
+from actors.shards import Layout, Shards
+from jobs.datasets.listing import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from actors.storage import Storage
+    from jobs.datasets.base import Dataset
+    from jobs.records import Record
+
+LOG = logging.getLogger("shardlens")
+
+
+def error_entries(
+    records: Sequence[Record], root: str, storage: Storage, dataset: Dataset
+) -> tuple[list[str], Iterator[pa.Table]]:
+    """The runs of ``records`` that have error rows which no other run has taken over, and those rows as entries of a
+    new inventory. Of files that stand alone the size and the version are those of today.
+    """
+    manifests = {record.run_id: _read_manifest(RunPaths(root, "", record.run_id), storage) for record in records}
+    failed = {
+        run_id: found for run_id, found in manifests.items() if found["num_errors"] and "redriven_by" not in found
+    }
+    LOG.info("%s error rows of %s runs are tried again", sum(m["num_errors"] for m in failed.values()), len(failed))
+
+    def entries() -> Iterator[pa.Table]:
+        yield next(dataset.entries()).slice(0, 0)
+        for run_id, manifest in failed.items():
+            shards = Shards.open(storage, RunPaths(root, "", run_id).inventory)
+            yield from _error_rows(shards, manifest, dataset)
+
+    return list(failed), entries()
+
+
+def settle(records: Sequence[Record], root: str, storage: Storage) -> None:
+    """Ends the move of error rows: a published run that tried them again has them now, so they leave their old place.
+
+    A move that was broken off is ended at the next start of any job on this output.
+    """
+    for record in records:
+        for run_id in record.redrives if record.is_published else ():
+            paths = RunPaths(root, record.identity.fingerprint, run_id)
+            manifest = _read_manifest(paths, storage)
+            if "redriven_by" not in manifest:
+                content = json.dumps(manifest | {"redriven_by": record.run_id}, indent=1)
+                storage.write(paths.manifest, content.encode())
+            drop_errors(paths, storage)
+
+
+def drop_errors(paths: RunPaths, storage: Storage) -> None:
+    """Removes the files of error rows: of a run that is not published, so that these rows are missing again."""
+    if storage.kind(paths.errors):
+        storage.delete(uri for batch in storage.list(paths.errors) for uri in batch["uri"].to_pylist())
+
+
+_THREADS = 16
+
+
+def _read_manifest(paths: RunPaths, storage: Storage) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads(storage.read(paths.manifest))
+    return manifest
+
+
+def _error_rows(shards: Shards, manifest: dict[str, Any], dataset: Dataset) -> Iterator[pa.Table]:
+    for part in manifest["errors"]:
+        for shard, runs in part["ranges"].items():
+            table = shards.load(int(shard))
+            rows = pa.concat_tables([table.slice(start, stop - start) for start, stop in runs])
+            yield _described(rows, dataset).drop_columns([SHARD, ROW])
+
+
+def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
+    """``rows`` with the size and version that each file has now, so that a file that was mended is not new as well."""
+    if dataset.layout is not Layout.FILES:
+        return rows
+    storage = dataset.storage
+
+    def describe_now(row: dict[str, Any]) -> dict[str, Any]:
+        if row[VERSION] is None:  # the listing knew none
+            return row
+        try:
+            file = describe(row[URI], storage)
+        except Exception:  # noqa: BLE001  reading it will say what is wrong
+            return row
+        return row | {SIZE: file.size, VERSION: file.version}
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return pa.Table.from_pylist(list(pool.map(describe_now, rows.to_pylist())), schema=rows.schema)

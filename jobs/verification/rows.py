@@ -1,0 +1,65 @@
+"""The rows of one part against the rows of the inventory that its receipt names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.columns import ERROR_FIELDS, IMAGE_ID, URI
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ERRORS_IN_DIGEST = [IMAGE_ID, URI, "stage", "error"]  # a message may tell of attempts, addresses and times
+
+
+def wrong_columns(schema: pa.Schema, folder: str, carried: Sequence[str]) -> str:
+    """What is wrong with the columns of a part, in words; nothing where they are right."""
+    wanted = ERROR_FIELDS if folder == "errors" else ERROR_FIELDS[:2]
+    for field in wanted:
+        if field.name not in schema.names or schema.field(field.name).type != field.type:
+            return f"column {field.name} is not {field.type}"
+    if folder == "errors":
+        return "" if len(schema) == len(ERROR_FIELDS) else f"more columns than {len(ERROR_FIELDS)}"
+    missing = [name for name in carried if name not in schema.names]
+    if missing:
+        return f"no column {missing[0]}, which the inventory has"
+    return "" if task_columns(schema, carried) else "no columns of a task"
+
+
+def task_columns(schema: pa.Schema, carried: Sequence[str]) -> list[str]:
+    """The columns that a task added."""
+    return [name for name in schema.names if name not in {IMAGE_ID, URI, *carried}]
+
+
+def wrong_rows(table: pa.Table, listed: pa.Table, folder: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Everything that can be wrong with a row, in words, and the mask of the rows of which it is true.
+
+    Args:
+        table: rows of a part, whose columns are right.
+        listed: the rows of the inventory that they are of.
+        folder: ``rows`` or ``errors``.
+    """
+    for name in [IMAGE_ID, URI] if folder == "errors" else listed.column_names:
+        yield f"{name} is not that of the inventory", _differences(table[name], listed[name])
+    if folder == "errors":
+        for name in ("stage", "error", "message"):
+            yield f"{name} is empty", pc.equal(pc.fill_null(table[name], ""), "").to_numpy()
+        return
+    results = table.select(task_columns(table.schema, listed.column_names[2:])).columns
+    yield "no result of the task", ~np.logical_or.reduce([column.is_valid().to_numpy() for column in results])
+
+
+def _differences(column: pa.ChunkedArray, listed: pa.ChunkedArray) -> np.ndarray:
+    """Mask of the rows whose values differ; a NaN is equal to itself."""
+    if column.equals(listed):
+        return np.zeros(len(column), bool)
+    pairs = zip(column.to_pylist(), listed.to_pylist(), strict=True)
+    return np.array([not _is_same(value, other) for value, other in pairs], bool)
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    return bool(value == other) or repr(value) == repr(other)

@@ -1,0 +1,126 @@
+"""Sets of rows of an inventory as arrays: parsed, counted, spread out and compared, without a loop over rows.
+
+Spans are int64 of shape (n, 3): shard, first row, and the row behind the last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Cover(NamedTuple):
+    """How rows that were found differ from those that were listed; in the order of (shard, row)."""
+
+    missing: np.ndarray
+    doubled: np.ndarray
+    never_listed: np.ndarray
+
+
+NOTHING = np.empty((0, 3), np.int64)
+
+
+def parse(content: object) -> np.ndarray:
+    """Spans from ``{shard: [[start, stop], ...]}`` as manifests and receipts have them, in the order given.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    try:
+        rows = [(int(shard), start, stop) for shard, runs in content.items() for start, stop in runs]  # type: ignore[attr-defined]
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"not ranges by shard: {error}") from error
+    spans = np.array(rows) if rows else NOTHING
+    if spans.dtype.kind != "i" or (spans < 0).any() or (spans > _MAX_INT32).any() or (spans[:, 1] >= spans[:, 2]).any():
+        raise ValueError("not ranges by shard: a range is a pair of whole numbers, the first below the second")
+    return spans
+
+
+def count(spans: np.ndarray) -> int:
+    """Number of rows; those that stand in two spans count twice."""
+    return int((spans[:, 2] - spans[:, 1]).sum())
+
+
+def merged(spans: np.ndarray) -> np.ndarray:
+    """The same rows in the order of (shard, row), as few spans as can be."""
+    edges, inside, _ = _sweep(spans, NOTHING)
+    return _segments(edges, inside > 0)
+
+
+def compare(listed: np.ndarray, found: np.ndarray) -> Cover:
+    """What of ``listed``, in which no row stands twice, is missing in ``found``, and what of that is too much."""
+    edges, num_listed, num_found = _sweep(listed, found)
+    return Cover(
+        missing=_segments(edges, (num_listed > 0) & (num_found == 0)),
+        doubled=_segments(edges, num_found > 1),
+        never_listed=_segments(edges, (num_listed == 0) & (num_found > 0)),
+    )
+
+
+def expand(spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shard and row of every row, in the order of ``spans``."""
+    sizes = spans[:, 2] - spans[:, 1]
+    first = np.repeat(spans[:, 1] - (np.cumsum(sizes) - sizes), sizes)
+    return np.repeat(spans[:, 0], sizes), first + np.arange(len(first))
+
+
+def chosen(spans: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The spans of those rows, in the order of `expand`, for which ``mask`` is true."""
+    shards, rows = (places[mask] for places in expand(spans))
+    return merged(np.column_stack([shards, rows, rows + 1]))
+
+
+def describe(spans: np.ndarray) -> Iterator[str]:
+    """A text a shard, such as ``shard 3: rows 5-7, 9 (4 rows)``; of many ranges the first are named."""
+    shards, starts = np.unique(spans[:, 0], return_index=True)
+    for shard, start, stop in zip(shards, starts, [*starts[1:], len(spans)], strict=False):
+        own = spans[start:stop]
+        named = ", ".join(_name(start, stop) for _, start, stop in own[:_NUM_NAMED])
+        more = ", …" if len(own) > _NUM_NAMED else ""
+        num_rows = count(own)
+        yield f"shard {shard}: row{'s' * (num_rows > 1)} {named}{more} ({num_rows:,} row{'s' * (num_rows > 1)})"
+
+
+def num_shards(spans: np.ndarray) -> int:
+    """How many texts `describe` gives."""
+    return len(np.unique(spans[:, 0]))
+
+
+def of_sizes(sizes: np.ndarray, *, first_shard: int = 0) -> np.ndarray:
+    """Every row of successive shards of these sizes."""
+    stops = sizes.astype(np.int64)
+    shards = np.arange(first_shard, first_shard + len(stops))
+    return np.column_stack([shards, np.zeros_like(stops), stops])[stops > 0]
+
+
+_MAX_INT32 = 2**31 - 1
+_SHARD_BITS = 32  # a row number needs 31, so that spans of two shards never touch
+_NUM_NAMED = 8
+
+
+def _name(start: int, stop: int) -> str:
+    return f"{start}" if stop - start == 1 else f"{start}-{stop - 1}"
+
+
+def _sweep(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All edges of two sets in order, and how many spans of either lie over what follows each edge."""
+    edges = [(spans[:, 0] << _SHARD_BITS) + spans[:, side] for spans in (first, second) for side in (1, 2)]
+    lengths = [len(part) for part in edges]
+    positions = np.concatenate(edges)
+    order = np.argsort(positions, kind="stable")
+    over_first, over_second = (np.cumsum(np.repeat(steps, lengths)[order]) for steps in ([1, -1, 0, 0], [0, 0, 1, -1]))
+    return positions[order], over_first, over_second
+
+
+def _segments(edges: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Spans of the stretches behind the chosen edges; neighbours are joined."""
+    is_wide = np.diff(edges) > 0
+    starts, stops = edges[:-1][is_wide & chosen[:-1]], edges[1:][is_wide & chosen[:-1]]
+    touches = starts[1:] == stops[:-1]
+    starts, stops = starts[np.append(True, ~touches)[: len(starts)]], stops[np.append(~touches, True)[: len(stops)]]
+    mask = (1 << _SHARD_BITS) - 1
+    return np.column_stack([starts >> _SHARD_BITS, starts & mask, stops & mask])

@@ -1,0 +1,102 @@
+"""`python -m jobs.verify output.path=...`: proves or refutes, from the files alone, that runs hold what they list."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import hydra
+from obstore.exceptions import BaseError
+
+from actors.errors import JobError
+from actors.messages import one_line
+from actors.storage import Storage
+from jobs.command import ExitStatus, end_with, run_verb
+from jobs.config import to_verification
+from jobs.verification.listing import list_output
+from jobs.verification.runs import verify_run
+from jobs.verification.verdict import Status, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from omegaconf import DictConfig
+
+    from jobs.verification.config import Verification
+    from jobs.verification.listing import Output
+
+LOG = logging.getLogger("shardlens")
+
+
+@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="verify")
+def main(config: DictConfig) -> None:
+    end_with(lambda: verify(to_verification(config)), verbose=bool(config.verbose))
+
+
+def verify(wanted: Verification) -> ExitStatus:
+    """Prints a line for each run, and one for each thing that is wrong; the last line is the verdict over all.
+
+    Gives `ExitStatus.DONE` where all that was published is proven, `ExitStatus.FAILED` where something is refuted,
+    and `ExitStatus.STOPPED` where no run has ended, so that there is nothing to be proven.
+
+    Raises:
+        JobError: there is no such output, or no such run.
+    """
+    output = _open(wanted)
+    strangers = () if wanted.run.id else output.strangers
+    statuses, num_findings = [], len(strangers)
+    for run_id in sorted(output.runs) if wanted.run.id is None else [wanted.run.id]:
+        LOG.info("run %s: %s", run_id, plural(len(output.parts.get(run_id, ())), "part"))
+        verdict = verify_run(output, run_id, wants_digest=wanted.digest)
+        _say(*verdict.lines())
+        statuses.append(verdict.status)
+        num_findings += len(verdict.findings)
+    _say(*(f"output: stranger file: {name}" for name in strangers))
+    return _end(statuses, num_findings)
+
+
+def _open(wanted: Verification) -> Output:
+    """The files of the output, with the run that is asked for among them."""
+    given = f"output.path={wanted.output.path}"
+    try:
+        output = list_output(wanted.output.path, Storage(wanted.output.storage_options))
+    except (OSError, BaseError) as error:
+        raise JobError(
+            f"{given}: cannot be read: {one_line(error)}",
+            cure="give a folder or prefix that you may read, and its region and keys in output.storage_options",
+        ) from error
+    if not output.runs:
+        raise JobError(f"{given}: there are no runs below it", cure="give the output.path of the job that is in doubt")
+    if wanted.run.id is not None and wanted.run.id not in output.runs:
+        latest = ", ".join(sorted(output.runs)[-_NUM_NAMED:])
+        raise JobError(
+            f"run.id={wanted.run.id}: there is no such run in {output.root}", cure=f"the latest are {latest}"
+        )
+    return output
+
+
+def _end(statuses: Sequence[Status], num_findings: int) -> ExitStatus:
+    num_ended = sum(status is not Status.unfinished for status in statuses)
+    num_open = len(statuses) - num_ended
+    others = f"; {plural(num_open, 'run')} did not end" if num_open else ""
+    if num_findings:
+        num_refuted = sum(status is Status.refuted for status in statuses)
+        _say(f"refuted: {plural(num_findings, 'finding')}; {num_refuted} of {plural(num_ended, 'run')} refuted{others}")
+        return ExitStatus.FAILED
+    if not num_ended:
+        _say(f"nothing to prove: {plural(num_open, 'run')} did not end")
+        return ExitStatus.STOPPED
+    _say(f"proven: {plural(num_ended, 'run')}{others}")
+    return ExitStatus.DONE
+
+
+_NUM_NAMED = 5
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line)  # noqa: T201  what the command was run for
+
+
+if __name__ == "__main__":
+    run_verb(main)

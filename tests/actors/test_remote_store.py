@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import flaky
+import obstore.exceptions as obs
+import pytest
+from flaky import Flaky
+from s3 import S3
+
+from actors.errors import JobError
+from actors.remote_store import RemoteStore
+from actors.retries import Retry
+
+QUICK = Retry(first_wait_s=0.001)
+DAMAGE = [*flaky.KINDS, flaky.SILENT, flaky.DENIED_LATE]
+
+
+@pytest.fixture
+def proxy(s3: S3) -> Iterator[Flaky]:
+    with flaky.serve(s3.url) as running:
+        yield running
+
+
+@pytest.fixture
+def store(s3: S3, proxy: Flaky) -> RemoteStore:
+    return RemoteStore(f"s3://{s3.bucket}", proxy.options(s3), QUICK)
+
+
+@pytest.fixture
+def impatient(s3: S3, proxy: Flaky) -> RemoteStore:
+    return RemoteStore(f"s3://{s3.bucket}", {**proxy.options(s3), "read_timeout": "500ms"}, QUICK)
+
+
+@pytest.fixture
+def prefix() -> str:
+    return uuid.uuid4().hex
+
+
+def any_size(_: int) -> None:
+    pass
+
+
+def keys(store: RemoteStore, prefix: str, num_rows: int = 1000) -> list[str]:
+    return [key for page in store.pages(prefix, num_rows) for key, _, _ in page]
+
+
+OPERATIONS: dict[str, Callable[[RemoteStore, str], object]] = {
+    "describe": lambda store, prefix: store.describe(f"{prefix}/x")[0],
+    "read": lambda store, prefix: store.read(f"{prefix}/x", any_size),
+    "read_range": lambda store, prefix: store.read_range(f"{prefix}/x", 2, 3),
+    "pages": keys,
+    "children": lambda store, prefix: store.children(prefix),
+    "put": lambda store, prefix: store.put(f"{prefix}/new", b"new", create=False),
+    "create": lambda store, prefix: store.put(f"{prefix}/new", b"new", create=True),
+    "delete": lambda store, prefix: store.delete(f"{prefix}/x"),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_each_operation_survives_each_kind_of_damage(
+    name: str, damage: str, s3: S3, proxy: Flaky, impatient: RemoteStore, prefix: str
+) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+    s3.put(f"{prefix}/sub/y", b"y")
+    operation, result = OPERATIONS[name], None
+    proxy.damage("", damage)
+    with suppress(FileExistsError):  # of the first attempt, see below
+        result = operation(impatient, prefix)
+    undamaged = RemoteStore(f"s3://{s3.bucket}", s3.options, QUICK)
+    if result is not None:
+        assert result == operation(undamaged, prefix)
+    elif name == "delete":
+        assert keys(undamaged, prefix) == [f"{prefix}/sub/y"]
+    else:
+        assert undamaged.read(f"{prefix}/new", any_size) == b"new"
+
+
+def test_a_listing_goes_on_where_it_broke_off(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: s3.put(f"{prefix}/{number:04d}", b"x"), range(1100)))  # more than a page of S3
+    for damage in ("half", "reset"):
+        proxy.damage("continuation-token", damage)
+        assert keys(store, prefix, 300) == [f"{prefix}/{number:04d}" for number in range(1100)]
+    assert proxy.count("start-after") == 2
+
+
+def test_a_listing_that_stays_broken_is_no_short_one(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
+    s3.put(f"{prefix}/x", b"x")
+    proxy.damage("list-type", *["half"] * 5)
+    with pytest.raises(obs.GenericError):
+        keys(store, prefix)
+    assert proxy.count("list-type") == 5
+
+
+@pytest.mark.parametrize("damage", ["half", flaky.STALLED])
+def test_half_a_body_is_never_taken_for_the_whole(
+    damage: str, s3: S3, proxy: Flaky, impatient: RemoteStore, prefix: str
+) -> None:
+    data = os.urandom(1 << 20)
+    s3.put(f"{prefix}/x", data)
+    proxy.damage("GET", damage, damage)
+    assert impatient.read(f"{prefix}/x", any_size) == data
+    proxy.damage("GET", *[damage] * 5)
+    with pytest.raises(obs.GenericError):
+        impatient.read(f"{prefix}/x", any_size)
+    assert proxy.count("GET") == 3 + 5
+
+
+def test_a_range_that_is_shorter_than_it_says(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
+    s3.put(f"{prefix}/x", bytes(1000))
+    proxy.damage("GET", flaky.SHORT)
+    assert store.read_range(f"{prefix}/x", 10, 500) == bytes(500)
+    proxy.damage("GET", *[flaky.SHORT] * 5)
+    with pytest.raises(ConnectionError, match="ends after 250 of 500 bytes"):
+        store.read_range(f"{prefix}/x", 10, 500)
+
+
+def test_ranges_end_with_the_object(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+    assert store.read_range(f"{prefix}/x", 8, 5) == b"89"
+    assert store.read_range(f"{prefix}/x", 10, 5) == b""
+    assert store.read_range(f"{prefix}/x", 3, 0) == b""
+    assert proxy.count("GET") == 2
+
+
+def test_the_size_is_checked_once_and_before_the_body(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+
+    def refuse(size: int) -> None:
+        raise ValueError(size)
+
+    with pytest.raises(ValueError, match="10"):
+        store.read(f"{prefix}/x", refuse)
+    assert proxy.count("GET") == 1
+
+
+def test_what_is_not_there_is_asked_for_once(proxy: Flaky, store: RemoteStore, prefix: str) -> None:
+    for ask in (store.describe, lambda key: store.read(key, any_size), lambda key: store.read_range(key, 0, 1)):
+        with pytest.raises(FileNotFoundError):
+            ask(f"{prefix}/none")
+    assert len(proxy.requests) == 3
+
+
+@pytest.mark.parametrize("damage", ["lost", flaky.DENIED_LATE])
+def test_an_object_that_stands_may_be_of_the_first_attempt(
+    damage: str, proxy: Flaky, store: RemoteStore, prefix: str
+) -> None:
+    proxy.damage("PUT", damage)
+    with pytest.raises(FileExistsError):
+        store.put(f"{prefix}/x", b"by me", create=True)
+    assert proxy.count("PUT") == 2
+    assert store.read(f"{prefix}/x", any_size) == b"by me"
+
+
+@pytest.mark.parametrize("damage", flaky.KINDS)
+def test_who_came_second_is_told_so(damage: str, s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
+    s3.put(f"{prefix}/x", b"by another")
+    proxy.damage("PUT", damage, damage)
+    with pytest.raises(FileExistsError, match=prefix):
+        store.put(f"{prefix}/x", b"by me", create=True)
+    assert store.read(f"{prefix}/x", any_size) == b"by another"
+
+
+def test_a_put_is_whole_or_absent(s3: S3, proxy: Flaky, prefix: str) -> None:
+    store = RemoteStore(f"s3://{s3.bucket}", proxy.options(s3), QUICK)
+    data = os.urandom(70 << 20)  # three requests, and two around them
+    proxy.damage("PUT", "reset", "lost", "slow_down")
+    proxy.damage("POST", "server_error", "lost")
+    store.put(f"{prefix}/x", data, create=False)
+    assert store.read(f"{prefix}/x", any_size) == data
+    assert proxy.count("PUT") + proxy.count("POST") > 5
+    proxy.damage("POST", *["server_error"] * 5)
+    with pytest.raises(obs.GenericError):
+        store.put(f"{prefix}/y", data, create=False)
+    proxy.damage("PUT", *["reset"] * 5)
+    with pytest.raises(obs.GenericError):
+        store.put(f"{prefix}/z", b"one request", create=False)
+    assert keys(RemoteStore(f"s3://{s3.bucket}", s3.options, QUICK), prefix) == [f"{prefix}/x"]
+
+
+def test_versions_are_those_of_the_listing(s3: S3, store: RemoteStore, prefix: str) -> None:
+    s3.put(f"{prefix}/x", b"one")
+    ((_, size, version),) = next(store.pages(prefix, 10))
+    assert store.describe(f"{prefix}/x") == (size, version) == (3, "f97c5d29941bfb1b2fdab0874906ab82")
+
+
+def test_children_are_asked_for_without_what_is_in_them(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
+    for key in ("a/1", "a/2", "b c/deep/1", "file"):
+        s3.put(f"{prefix}/{key}", b"x")
+    assert store.children(prefix) == [f"{prefix}/a", f"{prefix}/b c"]
+    assert store.children(f"{prefix}/none") == []
+    assert len(proxy.requests) == 2
+
+
+@pytest.mark.parametrize("root", ["nope://host", "s3://", "https://"])
+def test_a_root_of_no_known_kind(root: str) -> None:
+    with pytest.raises(JobError, match="cure: use s3://"):
+        RemoteStore(root, {}, QUICK)

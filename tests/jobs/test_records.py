@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from places import Place
+
+from actors.run_paths import RunPaths
+from actors.storage import Storage
+from jobs.records import Identity, Record, read_records, write_record
+
+SAME = Identity("mabc", "d", "incremental")
+RECORD = Record(
+    run_id="r1",
+    identity=SAME,
+    columns_digest="c",
+    opened_at="2026-11-21T01:02:03.004+00:00",
+    num_listed=5,
+    num_shards=3,
+    inventory_digest="ab" * 32,
+    redrives=["r0"],
+)
+
+
+def test_records_come_back_the_latest_first_and_say_what_is_published(place: Place) -> None:
+    storage = Storage(place.options)
+    later = replace(RECORD, run_id="a-later-one", opened_at="2026-11-21T01:02:03.005+00:00")
+    for record in (RECORD, later):
+        write_record(record, RunPaths(place.root, "mabc", record.run_id), storage, {"version_x": "1"})
+    place.put("runs/r1/_SUCCESS", b"x")
+    place.put("runs/listing-was-broken-off/inventory/inventory-00000.parquet", b"x")
+    assert read_records(place.root, storage) == [later, RECORD.published()]
+
+
+def test_an_output_without_runs(place: Place) -> None:
+    assert read_records(place.root, Storage(place.options)) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (SAME, None),
+        (replace(SAME, fingerprint="x", mode="full"), "model, pre-processing or task"),
+        (replace(SAME, dataset_digest="x"), "dataset"),
+        (replace(SAME, mode="full"), "mode"),
+    ],
+)
+def test_what_is_another_is_said(other: Identity, difference: str | None) -> None:
+    assert SAME.difference(other) == difference
