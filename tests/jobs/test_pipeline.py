@@ -6,15 +6,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import deadly
 import pyarrow.parquet as pq
 import pytest
 from photos import jpeg
+from ray import cloudpickle
 
 from actors.decode import Decode
 from actors.engines.base import TorchEngineConfig
+from actors.ledger import View
 from actors.models import Model
 from actors.reader import ReadPlan
 from actors.receipts import Piece, count
@@ -27,10 +28,9 @@ from actors.tasks.classify import Classify
 from jobs.commit import Outcome, collect
 from jobs.datasets.manifest import ManifestDataset
 from jobs.inventory import write_inventory
+from jobs.pipeline import Recipe, run_pipeline
 from jobs.planner import Plan
-
-if TYPE_CHECKING:
-    from actors.ledger import View
+from jobs.progress import follow
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
 
@@ -71,8 +71,8 @@ def opened(folder: Path, names: list[str], *, shard_size: int) -> Opened:
     return Opened(shards, paths)
 
 
-def run(
-    run: Opened,
+def predict(
+    job: Opened,
     missing: list[Piece],
     *,
     workers: int = 1,
@@ -80,32 +80,29 @@ def run(
     stall_s: float | None = None,
     should_stop: Callable[[int, int], bool] = lambda *_: False,
 ) -> View:
-    from jobs.pipeline import Recipe, run_pipeline  # noqa: PLC0415  the guard of the unit tests
-    from jobs.progress import follow  # noqa: PLC0415
-
     plan = Plan(workers, 0.4, 0, 0.5, batch_size=6, rows_per_part=40, block_bytes=6 * 32 * 32 * 3, threads=1)
     recipe = Recipe(
         Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS),
         TorchEngineConfig(),
         Classify(),
     )
-    with follow(run.shards.num_rows, stall_s=stall_s, should_stop=should_stop) as ledger:
+    with follow(job.shards.num_rows, stall_s=stall_s, should_stop=should_stop) as ledger:
         run_pipeline(
-            ReadPlan(run.shards.without_sizes(), storage, Decode(), PREPROCESS, plan.batch_size),
+            ReadPlan(job.shards.without_sizes(), storage, Decode(), PREPROCESS, plan.batch_size),
             recipe,
-            SinkPlan(run.paths, STORAGE, {}, plan.rows_per_part),
+            SinkPlan(job.paths, STORAGE, {}, plan.rows_per_part),
             missing=missing,
             plan=plan,
             ledger=ledger,
         )
-        assert ledger.engine() == {} or ledger.engine()["engine"] == "torch"
+        assert ledger.engine()["engine"] == "torch"
         return ledger.look(None, timeout_s=10)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_row_comes_out_once(workers: int, tmp_path: Path) -> None:
     job = opened(tmp_path, ["empty.jpg", *(f"{number}.jpg" for number in range(100))], shard_size=16)
-    assert run(job, job.missing, workers=workers)[:2] == (100, 1)
+    assert predict(job, job.missing, workers=workers)[:2] == (100, 1)
     outcome = job.collect()
     assert (outcome.summary.num_ok, outcome.summary.num_errors) == (100, 1)
     sizes = [count(part.receipt.ranges) for part in outcome.rows]
@@ -114,18 +111,16 @@ def test_every_row_comes_out_once(workers: int, tmp_path: Path) -> None:
 
 def test_only_what_is_missing_is_done(tmp_path: Path) -> None:
     job = opened(tmp_path, [f"{number}.jpg" for number in range(40)], shard_size=16)
-    run(job, [Piece(0, ((2, 5), (14, 16))), Piece(2, ((0, 8),))])
+    predict(job, [Piece(0, ((2, 5), (14, 16))), Piece(2, ((0, 8),))])
     [part] = job.collect().rows
     assert part.receipt.ranges == {0: [(2, 5), (14, 16)], 2: [(0, 8)]}
 
 
 def test_images_that_kill_or_hold_up_a_read_task_are_quarantined_and_all_others_predicted(tmp_path: Path) -> None:
-    from ray import cloudpickle  # noqa: PLC0415
-
     cloudpickle.register_pickle_by_value(deadly)  # the workers do not find the folder of the fixtures
     names = {3: "read=kill", 20: "decode=kill", 37: "decode=hold"}
     job = opened(tmp_path, [f"{number} {names.get(number, '')}.jpg" for number in range(48)], shard_size=16)
-    run(job, job.missing, storage=deadly.DeadlyStorage(), stall_s=3)
+    predict(job, job.missing, storage=deadly.DeadlyStorage(), stall_s=3)
     assert job.collect().summary.num_ok == 45
     assert job.errors() == {
         "3 read=kill.jpg": ("read", "killed_worker"),
@@ -136,7 +131,8 @@ def test_images_that_kill_or_hold_up_a_read_task_are_quarantined_and_all_others_
 
 def test_told_to_stop_it_finishes_what_is_in_flight_and_drops_what_waits(tmp_path: Path) -> None:
     job = opened(tmp_path, [f"{number}.jpg" for number in range(40)], shard_size=4)
-    pieces = job.missing * 500  # far more than could be begun meanwhile
-    num_ok, _, _, _ = run(job, pieces, should_stop=lambda num_ok, num_errors: num_ok + num_errors > 0)
-    assert num_ok > 0
-    assert job.collect().summary.num_ok > 0
+    pieces = job.missing * 100  # far more than could be begun meanwhile
+    num_ok, num_errors, _, _ = predict(job, pieces, should_stop=lambda num_ok, _: num_ok > 0)
+    assert 0 < num_ok < 1000
+    assert num_errors == 0
+    assert 0 < job.collect().summary.num_ok <= 40
