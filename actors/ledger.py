@@ -29,6 +29,8 @@ class View(NamedTuple):
     """What happened since the last look, each a line for people."""
     overdue: list[str]
     """Work that has been in hand for too long, each told once."""
+    num_signs: int
+    """Signs of life so far, of any worker."""
 
 
 _NONE = ("killed_worker", "the process that worked on it died")
@@ -78,6 +80,7 @@ class Ledger:
         self._tally = Tally()
         self._news: deque[str] = deque(maxlen=_MAX_NEWS)
         self._is_draining = False
+        self._num_signs = 0
         self._engine: dict[str, str] = {}
 
     def begin(self, work: Work, worker: str) -> Orders:
@@ -124,6 +127,7 @@ class Ledger:
     def end(self, work: Work, num_ok: int = 0, num_errors: int = 0) -> None:
         """The work is done, with so many images; or it was given up by a worker that lives."""
         self._entries.pop(work, None)
+        self._num_signs += 1
         self._tally.add(work, num_ok, num_errors)
         if num_ok:
             self._went_through.add(work.stage)
@@ -144,10 +148,11 @@ class Ledger:
         news = list(self._news)
         self._news.clear()
         overdue = [] if overdue_s is None else self._overdue(overdue_s)
-        return View(self._tally.num_ok, self._tally.num_errors, news, overdue)
+        return View(self._tally.num_ok, self._tally.num_errors, news, overdue, self._num_signs)
 
     def _sign(self, work: Work, image: Row | None = None) -> _Entry | None:
         """A sign of life; None from a worker that was taken for dead and whose work another has done."""
+        self._num_signs += 1
         entry = self._entries.get(work)
         if entry is not None:
             if entry.image not in (None, image):

@@ -24,7 +24,10 @@ from jobs.progress import follow
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from actors.ledger import View
+    from actors.summaries import Summary
     from jobs.commit import Outcome
+    from jobs.config import Job
     from jobs.lease import Lease
     from jobs.report import Clock
     from jobs.runs import Run
@@ -46,26 +49,51 @@ def execute(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) 
     """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is told to
     stop, or its errors are too many; laps ``start``, ``run`` and ``stop``.
 
+    Where nothing moves any more, as when a node is lost that nothing replaces, all begins anew on what there is.
+
     Raises:
         WorkerError: a worker failed for good. What was written stays.
-        IncompleteRunError: a whole pass of the pipeline left as many images without an outcome as before.
+        IncompleteRunError: workers left as many images without an outcome as before.
+        SilenceError: nothing moved, and beginning anew did not help.
     """
-    job = run.job
-    with connect(job.cluster, verbose=job.verbose) as resources:
+    while True:
+        num_missing = outcome.coverage.num_missing
+        try:
+            return _session(run, outcome, lease, stop, clock)
+        except SilenceError as error:
+            outcome = collect(run.paths, run.storage, run.shards.sizes, before=outcome)
+            if outcome.coverage.num_missing == num_missing:
+                raise
+            LOG.warning("%s; beginning anew with the %s images that are missing", error, outcome.coverage.num_missing)
+
+
+class SilenceError(Exception):
+    """For long no worker gave a sign of life."""
+
+
+def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
+    """`execute`, on one connection to Ray."""
+    with connect(run.job.cluster, verbose=run.job.verbose) as resources:
         stop.install()  # Ray has put its own handlers in place of ours
-        plan = make_plan(job, resources, run.checked.fields, num_images=outcome.coverage.num_missing)
+        plan = make_plan(run.job, resources, run.checked.fields, num_images=outcome.coverage.num_missing)
         clock.lap("start")
         LOG.info("%s", plan)
-        engine: dict[str, str] = {}
         with stop.draining(), _workers_errors():
-            while (num_missing := outcome.coverage.num_missing) and not stop.is_asked:
-                engine = _run_pass(run, outcome, plan, lease, stop)
-                outcome = collect(run.paths, run.storage, run.shards.sizes, before=outcome)
-                if outcome.coverage.num_missing == num_missing and not stop.is_asked:
-                    raise IncompleteRunError(f"{num_missing:,} images got no outcome from any worker")
+            outcome, engine = _run_passes(run, outcome, plan, lease, stop)
         clock.lap("run")
     clock.lap("stop")
     return outcome, Execution(plan, engine)
+
+
+def _run_passes(run: Run, outcome: Outcome, plan: Plan, lease: Lease, stop: Stop) -> tuple[Outcome, dict[str, str]]:
+    """Runs the pipeline over what is missing until nothing is; gives what executed the model too."""
+    engine: dict[str, str] = {}
+    while (num_missing := outcome.coverage.num_missing) and not stop.is_asked:
+        engine = _run_pass(run, outcome, plan, lease, stop)
+        outcome = collect(run.paths, run.storage, run.shards.sizes, before=outcome)
+        if outcome.coverage.num_missing == num_missing and not stop.is_asked:
+            raise IncompleteRunError(f"{num_missing:,} images got no outcome from any worker")
+    return outcome, engine
 
 
 # Shards that one pass of the pipeline takes: Ray Data keeps some state for each on the driver.
@@ -73,16 +101,9 @@ _MAX_PIECES = 20_000
 
 
 def _run_pass(run: Run, outcome: Outcome, plan: Plan, lease: Lease, stop: Stop) -> dict[str, str]:
-    """One pass of the pipeline over what is missing; gives what executed the model."""
     job, before = run.job, outcome.summary
-
-    def should_stop(num_ok: int, num_errors: int) -> bool:
-        num_failed = before.num_errors + num_errors
-        if job.errors.is_exceeded(before.num_images + num_ok + num_errors, num_failed):
-            stop.ask()
-        return stop.is_asked
-
-    with follow(run.shards.num_rows, before.num_images, stall_s=job.run.stall_s, should_stop=should_stop) as ledger:
+    watch = Watch(job, before, stop)
+    with follow(run.shards.num_rows, before.num_images, stall_s=job.run.stall_s, should_stop=watch) as ledger:
         run_pipeline(
             _read_plan(run, plan),
             Recipe(job.model, job.engine, job.task),
@@ -92,6 +113,32 @@ def _run_pass(run: Run, outcome: Outcome, plan: Plan, lease: Lease, stop: Stop) 
             ledger=ledger,
         )
         return ledger.engine()
+
+
+class Watch:
+    """Looks at the ledger now and then: whether too many images fail, and whether anything moves at all."""
+
+    def __init__(self, job: Job, before: Summary, stop: Stop) -> None:
+        self._job = job
+        self._before = before
+        self._stop = stop
+        self._num_signs = -1
+
+    def __call__(self, view: View) -> bool:
+        """Whether no more images are to be taken in."""
+        num_images = self._before.num_images + view.num_ok + view.num_errors
+        if self._job.errors.is_exceeded(num_images, self._before.num_errors + view.num_errors):
+            self._stop.ask()
+        stall_s = self._job.run.stall_s
+        if stall_s is not None and view.num_signs != self._num_signs:
+            self._num_signs = view.num_signs
+            silence_s = _SILENCES * stall_s  # one worker that stalls is replaced before
+            self._stop.interrupt(SilenceError(_SILENCE.format(silence_s)), silence_s)
+        return self._stop.is_asked
+
+
+_SILENCES = 3
+_SILENCE = "no worker gave a sign of life for {:g} s: the cluster may have lost CPUs or GPUs that the job waits for"
 
 
 class WorkerError(Exception):

@@ -47,7 +47,7 @@ class Moment:
 
 @contextmanager
 def follow(
-    total: int, already_done: int = 0, *, stall_s: float | None = None, should_stop: Callable[[int, int], bool]
+    total: int, already_done: int = 0, *, stall_s: float | None = None, should_stop: Callable[[View], bool]
 ) -> Iterator[RemoteLedger]:
     """Gives a new ledger for the workers; until the end of the block shows how far the run is, and what happens.
 
@@ -55,9 +55,9 @@ def follow(
         total: images of the run.
         already_done: those that earlier attempts have done. All other counts are of this attempt alone.
         stall_s: the ledger's limit; work in hand for twice as long is told.
-        should_stop: asked once or twice a second, from another thread, with the images that were predicted by now and
-            those that failed. Once it says so, no more images are read, and the pipeline ends by itself. The counts
-            are for show: images whose worker died may count twice. What is right is read from the parts.
+        should_stop: asked once or twice a second, from another thread, as long as the ledger answers. Once it says so,
+            no more images are read, and the pipeline ends by itself. The counts are for show: images whose worker
+            died may count twice. What is right is read from the parts.
     """
     ledger = start_ledger(stall_s)
     watch = _Watch(ledger, total, already_done, stall_s, should_stop)
@@ -79,7 +79,7 @@ class _Watch:
         total: int,
         already_done: int,
         stall_s: float | None,
-        should_stop: Callable[[int, int], bool],
+        should_stop: Callable[[View], bool],
     ) -> None:
         self.is_over = threading.Event()
         self._ledger = ledger
@@ -124,7 +124,7 @@ class _Watch:
             yield self._moment(view)
 
     def _drain_if_told(self, view: View) -> None:
-        if not self._is_draining and self._should_stop(view.num_ok, view.num_errors):
+        if not self._is_draining and self._should_stop(view):
             self._ledger.drain()
             self._is_draining = True
 

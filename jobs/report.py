@@ -24,9 +24,9 @@ class Clock:
         self._since = time.monotonic()
 
     def lap(self, phase: str) -> None:
-        """Ends ``phase``."""
+        """Ends ``phase``, which may come again."""
         now = time.monotonic()
-        self.seconds[phase] = round(now - self._since, 3)
+        self.seconds[phase] = round(self.seconds.get(phase, 0.0) + now - self._since, 3)
         self._since = now
 
 

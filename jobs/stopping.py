@@ -19,6 +19,9 @@ class StoppedError(BaseException):
     """SIGTERM or Ctrl-C. Not an Exception, so that no guard on the way takes it for an error of its own."""
 
 
+_AT_ONCE_S = 0.001
+
+
 class Stop:
     """Tells the job to end: at once, or while it is `draining`, when what is in flight is done.
 
@@ -47,12 +50,18 @@ class Stop:
         """From any thread: no more images; `StoppedError` in the main thread if the grace period is not enough."""
         if not self._asked.is_set():
             self._asked.set()
-            signal.setitimer(signal.ITIMER_REAL, self._grace_s)
+            self._raise_in(self._grace_s, StoppedError())
 
-    def interrupt(self, error: BaseException) -> None:
-        """From any thread: raises ``error`` in the main thread."""
+    def interrupt(self, error: BaseException, after_s: float = _AT_ONCE_S) -> None:
+        """From any thread: raises ``error`` in the main thread, unless called again meanwhile, or told to stop."""
+        if not self.is_asked:
+            self._raise_in(after_s, error)
+        if self.is_asked:  # by now: the grace period counts
+            self._raise_in(self._grace_s, StoppedError())
+
+    def _raise_in(self, seconds: float, error: BaseException) -> None:
         self._error = error
-        signal.setitimer(signal.ITIMER_REAL, _AT_ONCE_S)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
     @contextmanager
     def draining(self) -> Iterator[None]:
@@ -75,6 +84,3 @@ class Stop:
 
     def _on_alarm(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         raise self._error
-
-
-_AT_ONCE_S = 0.001

@@ -50,7 +50,7 @@ def quarantine(ledger: Ledger, work: Work, *rows: Row) -> None:
 
 def test_work_is_begun_without_further_ado(ledger: Ledger) -> None:
     assert ledger.begin(BATCH, "host:1") == Orders(limit_s=STALL_S)
-    assert ledger.look() == (0, 0, [], [])
+    assert ledger.look() == (0, 0, [], [], 1)
 
 
 def test_an_image_at_which_two_careful_workers_died_is_quarantined_and_no_other(ledger: Ledger) -> None:
@@ -224,6 +224,15 @@ def test_work_without_a_sign_of_life_is_told_once_and_what_waits_is_not(ledger: 
     assert ledger.look(60).overdue == ["shard 5, rows 32 to 63: at predict on host:2 for more than 60 s"]
     assert ledger.look(60).overdue == []
     assert ledger.look(None).overdue == []
+
+
+def test_every_word_of_a_worker_is_a_sign_of_life(ledger: Ledger) -> None:
+    ledger.begin(SHARD, "host:1")
+    ledger.reach(SHARD, (5, 0))
+    ledger.note(SHARD, (5, 0), "read")
+    ledger.rest(SHARD, None)
+    ledger.end(SHARD)
+    assert [ledger.look().num_signs for _ in range(2)] == [5, 5]
 
 
 def test_a_late_word_from_a_worker_that_was_taken_for_dead_is_ignored(ledger: Ledger) -> None:

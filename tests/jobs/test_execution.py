@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from actors.errors import JobError
+from actors.ledger import View
+from actors.summaries import Summary
 from jobs.batch_infer import batch_infer
 from jobs.command import ExitStatus
-from jobs.config import to_job
-from jobs.execution import cause_in
+from jobs.config import ErrorBudget, Job, to_job
+from jobs.config import Run as RunConfig
+from jobs.execution import Watch, cause_in
 
 ACTOR_DIED = """The actor died because of an error raised in its creation task, ray::MapWorker.__init__()
   File "models.py", line 134, in reading
@@ -48,9 +51,51 @@ def test_what_a_predictor_raised_is_found_before_what_ray_data_says_of_it() -> N
     assert str(cause_in(PREDICTOR_RAISED)) == "WorkerKilledError: the model killed its worker at 3 images in turn"
 
 
+class Looked:
+    """Arms nothing: notes what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self.armed: list[float] = []
+
+    def ask(self) -> None:
+        self.is_asked = True
+
+    def interrupt(self, error: BaseException, after_s: float) -> None:
+        assert "no worker gave a sign of life for 30 s" in str(error)
+        self.armed.append(after_s)
+
+
+def view(num_ok: int, num_errors: int, num_signs: int) -> View:
+    return View(num_ok, num_errors, [], [], num_signs)
+
+
+def watch_over(stop: Looked, **budget: float) -> Watch:
+    before = Summary(num_ok=90, num_errors=10)
+    return Watch(Job(run=RunConfig(stall_s=10), errors=ErrorBudget(**budget)), before, stop)
+
+
+def test_what_was_done_before_counts_for_the_budget() -> None:
+    stop = Looked()
+    watch = watch_over(stop, max_ratio=0.1)
+    assert not watch(view(10, 1, 1))
+    assert watch(view(10, 3, 2))
+    assert stop.is_asked
+    assert watch_over(Looked(), max_ratio=1, max_count=10)(view(0, 1, 1))
+    assert not watch_over(Looked(), max_ratio=1, max_count=10)(view(5, 0, 1))
+
+
+def test_each_sign_of_life_puts_the_end_off() -> None:
+    stop = Looked()
+    watch = watch_over(stop, max_ratio=1)
+    for num_signs in (0, 0, 1, 1, 1, 5):
+        watch(view(0, 0, num_signs))
+    assert stop.armed == [30, 30, 30]
+
+
 @pytest.fixture
 def signals_as_before() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

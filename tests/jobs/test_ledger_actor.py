@@ -38,7 +38,7 @@ def test_what_a_worker_says_comes_to_the_driver(is_draining: bool) -> None:  # n
     assert orders == (Orders(stop=True) if is_draining else Orders(60.0, frozenset({(5, 0), (5, 32)})))
     assert stop is ledger.is_draining.is_set() is is_draining
     assert not worker_is_draining, "that is the driver's own; workers ask"
-    num_ok, num_errors, news, overdue = ledger.look(0, timeout_s=10)
+    num_ok, num_errors, news, overdue, _ = ledger.look(0, timeout_s=10)
     assert (num_ok, num_errors) == (30, 2)
     assert "shard 5, row 40: the worker host:4 died at predict with this image alone in hand" in news
     assert len(overdue) == (not is_draining)

@@ -78,7 +78,7 @@ def predict(
     workers: int = 1,
     storage: Storage = STORAGE,
     stall_s: float | None = None,
-    should_stop: Callable[[int, int], bool] = lambda *_: False,
+    should_stop: Callable[[View], bool] = lambda _: False,
 ) -> View:
     plan = Plan(workers, 0.4, 0, 0.5, batch_size=6, rows_per_part=40, block_bytes=6 * 32 * 32 * 3, threads=1)
     recipe = Recipe(
@@ -132,7 +132,7 @@ def test_images_that_kill_or_hold_up_a_read_task_are_quarantined_and_all_others_
 def test_told_to_stop_it_finishes_what_is_in_flight_and_drops_what_waits(tmp_path: Path) -> None:
     job = opened(tmp_path, [f"{number}.jpg" for number in range(40)], shard_size=4)
     pieces = job.missing * 100  # far more than could be begun meanwhile
-    num_ok, num_errors, _, _ = predict(job, pieces, should_stop=lambda num_ok, _: num_ok > 0)
+    num_ok, num_errors, *_ = predict(job, pieces, should_stop=lambda view: view.num_ok > 0)
     assert 0 < num_ok < 1000
     assert num_errors == 0
     assert 0 < job.collect().summary.num_ok <= 40

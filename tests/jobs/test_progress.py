@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from actors.ledger import View
 from actors.receipts import Piece
 from actors.work import PREDICT, READ, Work
 from jobs.progress import Moment, follow
@@ -42,11 +43,11 @@ def test_the_driver_asks_whether_to_stop_and_then_drains(lines: list[str]) -> No
     asked: list[tuple[int, int]] = []
     stopping = threading.Event()
 
-    def should_stop(num_ok: int, num_errors: int) -> bool:
-        asked.append((num_ok, num_errors))
-        if num_errors > 1:
+    def should_stop(view: View) -> bool:
+        asked.append((view.num_ok, view.num_errors))
+        if view.num_errors > 1:
             stopping.set()
-        return num_errors > 1
+        return view.num_errors > 1
 
     with follow(200, 100, stall_s=0.001, should_stop=should_stop) as ledger:
         ledger.begin(BATCH, "host:1")
@@ -69,7 +70,7 @@ def test_lines_count_from_what_was_done_before(lines: list[str], monkeypatch: py
     monkeypatch.setattr("jobs.progress._LINE_EVERY_S", 0)
     seen = threading.Event()
 
-    def should_stop(num_ok: int, num_errors: int) -> bool:  # noqa: ARG001
+    def should_stop(view: View) -> bool:  # noqa: ARG001
         seen.set()
         return False
 
