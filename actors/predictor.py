@@ -87,7 +87,7 @@ class Predictor:
         started = time.perf_counter()
         has_pixels = block[STAGE].is_null().to_numpy(zero_copy_only=False)
         columns, errors = self._predict_rows(block[PIXELS], np.flatnonzero(has_pixels))
-        predicted = _mark(block.drop_columns([PIXELS]), errors)
+        predicted = mark_errors(block.drop_columns([PIXELS]), errors)
         for field, column in zip(self.fields, columns, strict=True):
             predicted = predicted.append_column(field, column)
         seconds = has_pixels * ((time.perf_counter() - started) / max(1, int(has_pixels.sum())))
@@ -124,8 +124,8 @@ class Predictor:
 _NOT_FINITE = ImageError("predict", "not_finite", "the model gave a value that is not a finite number")
 
 
-def _mark(block: pa.Table, errors: Mapping[int, ImageError]) -> pa.Table:
-    """``block`` with the ``errors`` in their rows."""
+def mark_errors(block: pa.Table, errors: Mapping[int, ImageError]) -> pa.Table:
+    """A block with the ``errors`` in the rows at these places, whatever stood there."""
     if not errors:
         return block
     for name, key in ((STAGE, "stage"), (ERROR, "kind"), (MESSAGE, "message")):

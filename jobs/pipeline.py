@@ -60,12 +60,19 @@ def run_pipeline(
             max_restarts=_WITHOUT_END,
             max_task_retries=_WITHOUT_END,
         )
-        .write_datasink(PartSink(sink), ray_remote_args={"num_cpus": _WRITE_CPUS, "max_retries": _WRITE_RETRIES})
+        .write_datasink(
+            PartSink(sink),
+            ray_remote_args={"num_cpus": _WRITE_CPUS, "max_retries": _WRITE_RETRIES},
+            concurrency=max(_MIN_WRITERS, plan.workers),
+        )
     )
 
 
 # Writing waits for storage and hardly computes; a whole CPU for it could starve the readers of a small machine.
 _WRITE_CPUS = 0.01
+
+# Each writer is a process of its own, and so little of a CPU bounds nothing.
+_MIN_WRITERS = 2
 
 # Deaths while reading and predicting are the ledger's to judge: what a lost node took with it is no cause to give up.
 _WITHOUT_END = -1

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import ray
 
-from actors.columns import ERROR, MESSAGE, ROW, SHARD, STAGE
+from actors.columns import ROW, SHARD, STAGE
 from actors.engines.base import describe
 from actors.engines.device_errors import DeviceLostError
 from actors.faults import fault
 from actors.messages import one_line
-from actors.predictor import Predictor
+from actors.predictor import Predictor, mark_errors
 from actors.receipts import Piece, row_ranges
-from actors.work import LOAD, PREDICT, Row, Work, in_hand
+from actors.work import LOAD, PREDICT, Work, in_hand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from actors.errors import ImageError
-    from actors.work import Hand, SharedLedger
+    from actors.work import Hand, Row, SharedLedger
     from jobs.ledger_actor import RemoteLedger
     from jobs.pipeline import Recipe
 
@@ -46,7 +46,7 @@ def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.T
     """`Predictor.predict_block` of ``block``, in hand meanwhile. Images in quarantine get their error instead."""
     work = Work(PREDICT, tuple(Piece(shard, tuple(runs)) for shard, runs in row_ranges(block).items()))
     with in_hand(ledger, work) as hand, _leaving_lost_device(hand):
-        marked = _mark(block, hand.orders.quarantined)
+        marked = mark_errors(block, _quarantined(block, hand.orders.quarantined))
         if hand.orders.careful:
             ones = [_predict_alone(predictor, marked.slice(number, 1), hand) for number in range(len(marked))]
             predicted = pa.concat_tables(ones).combine_chunks()
@@ -71,6 +71,12 @@ def _predict(predictor: Predictor, block: pa.Table, hand: Hand) -> pa.Table:
     return predicted
 
 
+def _quarantined(block: pa.Table, errors: Mapping[Row, ImageError]) -> dict[int, ImageError]:
+    """The ``errors`` by the place of their row in ``block``."""
+    rows = zip(block[SHARD].to_pylist(), block[ROW].to_pylist(), strict=True) if errors else ()
+    return {place: errors[row] for place, row in enumerate(rows) if row in errors}
+
+
 @contextmanager
 def _leaving_lost_device(hand: Hand) -> Iterator[None]:
     """Ends the process where the device does nothing more for it: Ray puts a new one in its place."""
@@ -79,17 +85,3 @@ def _leaving_lost_device(hand: Hand) -> Iterator[None]:
     except DeviceLostError as error:
         hand.die("device_lost", f"its device is lost: {one_line(error)}")
         os._exit(1)
-
-
-def _mark(block: pa.Table, quarantined: Mapping[Row, ImageError]) -> pa.Table:
-    """``block`` with their errors in the rows that are ``quarantined``."""
-    if not quarantined:
-        return block
-    rows = zip(block[SHARD].to_pylist(), block[ROW].to_pylist(), strict=True)
-    errors = [quarantined.get(row) for row in rows]
-    for name, key in ((STAGE, "stage"), (ERROR, "kind"), (MESSAGE, "message")):
-        column = [
-            getattr(error, key) if error else old for error, old in zip(errors, block[name].to_pylist(), strict=True)
-        ]
-        block = block.set_column(block.column_names.index(name), name, pa.array(column, pa.string()))
-    return block

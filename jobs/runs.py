@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -135,8 +136,7 @@ def _begin(
     if job.run.redrive:
         redrives, entries = error_entries(earlier, paths.root, storage, job.dataset)
     elif job.run.mode is Mode.incremental:
-        inventories = (Shards.open(storage, replace(paths, run_id=record.run_id).inventory) for record in earlier)
-        entries = only_new(entries, done_images(inventories))
+        entries = only_new(entries, done_images(_inventories(earlier, paths, storage)))
     with _naming_the_output(job):
         storage.write(paths.config, to_yaml(job).encode())
     shards = write_inventory(
@@ -161,6 +161,16 @@ def _begin(
     write_record(record, paths, storage, checked.provenance)
     fault("open.recorded")
     return record, shards
+
+
+def _inventories(records: Sequence[Record], paths: RunPaths, storage: Storage) -> Iterator[Shards]:
+    """Those of runs that have any images, opened ahead."""
+    folders = [replace(paths, run_id=record.run_id).inventory for record in records if record.num_listed]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from pool.map(lambda folder: Shards.open(storage, folder), folders)
+
+
+_THREADS = 16
 
 
 def _with_the_same_columns(records: Sequence[Record], checked: Preflight) -> list[Record]:

@@ -53,7 +53,8 @@ class Dataset:
 
         The columns are those of `jobs.datasets.carried.entry_table`, the kept ones with types of their own.
         IMAGE_ID is URI where the dataset names no other column, or where that one is null. FILE, OFFSET and SIZE
-        are as `layout` says. VERSION changes when the file does; it is null where storage does not tell.
+        are as `layout` says. VERSION changes when the file does, or of a Parquet
+        dataset its row group; it is null where storage does not tell.
         TARGET is null where an image has no label.
 
         Raises:

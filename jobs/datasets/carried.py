@@ -105,9 +105,13 @@ _MAX_NAMES = 20
 
 
 def _plain(arrow_type: pa.DataType) -> pa.DataType:
-    """Dictionaries differ from file to file, and a column of nothing but nulls cannot take values later."""
+    """Dictionaries differ from file to file, a column of nothing but nulls cannot take values later, and of views
+    Arrow cannot take rows.
+    """
     if pa.types.is_dictionary(arrow_type):
-        return arrow_type.value_type
+        return _plain(arrow_type.value_type)
+    if arrow_type in (pa.string_view(), pa.binary_view()):
+        return pa.string() if arrow_type == pa.string_view() else pa.binary()
     return pa.string() if pa.types.is_null(arrow_type) else arrow_type
 
 
