@@ -84,6 +84,10 @@ _WRITE_RETRIES = 5
 def _configure(plan: Plan, ledger: RemoteLedger) -> None:
     # Only through ray_remote_args can the retries be bounded: Ray 2.60 has no named parameter for them.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated", category=DeprecationWarning)
+    # A small run has fewer parts than writers, which Ray Data takes for a mistake.
+    warnings.filterwarnings(
+        "ignore", message="The maximum number of concurrent tasks for 'Write'", category=UserWarning
+    )
     context: Any = DataContext.get_current()
     context.enable_progress_bars = False
     # A read task gives its blocks as they stand, one batch each: Ray Data cuts where a block is half as large again

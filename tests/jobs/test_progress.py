@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,15 +27,17 @@ def test_the_line_has_rate_done_total_errors_and_time_left(moment: Moment, line:
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What is logged meanwhile."""
     found: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
     log = logging.getLogger("shardlens")
     monkeypatch.setattr(log, "handlers", [handler])
-    monkeypatch.setattr(log, "level", logging.INFO)
-    return found
+    before = log.level
+    log.setLevel(logging.INFO)  # not by hand: loggers remember what they are enabled for
+    yield found
+    log.setLevel(before)
 
 
 @pytest.mark.cluster

@@ -1,0 +1,52 @@
+"""A job over damaged images: each must have its outcome, and no worker may take more memory than for whole ones.
+
+    PYTHONPATH=tests/fixtures python tests/benchmarks/corpus.py --images 10000 --seed 7
+
+makes seeded mutations of odd and bad JPEG, PNG, WebP and TIFF files, as many of each, and prints what became of them
+and the highest memory of each kind of process in MiB, sampled five times a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from memory import peaks
+from mutations import mutations
+
+SUFFIXES = (".jpg", ".png", ".webp", ".tiff")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=7)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        (root / "images").mkdir()
+        for suffix in SUFFIXES:
+            for number, data in enumerate(mutations(arguments.seed, arguments.images // len(SUFFIXES), suffix)):
+                (root / "images" / f"{number:06d}{suffix}").write_bytes(data)
+        started = time.monotonic()
+        highest = peaks(
+            [
+                sys.executable, "-m", "jobs.batch_infer", "+dataset=images", f"dataset.path={root}/images",
+                "model=digits", f"output.path={root}/out", "errors.max_ratio=1",
+            ]
+        )  # fmt: skip
+        seconds = time.monotonic() - started
+        report = json.loads(next((root / "out").rglob("report.json")).read_text())
+        verdict = subprocess.run([sys.executable, "-m", "jobs.verify", f"output.path={root}/out"], check=False)
+    kept = ("num_listed", "num_ok", "num_errors", "error_kinds")
+    print(json.dumps({key: report[key] for key in kept} | {"seconds": round(seconds), **highest}, indent=1))
+    sys.exit(verdict.returncode)
+
+
+if __name__ == "__main__":
+    main()
