@@ -152,7 +152,7 @@ def _workers_errors() -> Iterator[None]:
         yield
     except RayTaskError as error:
         if isinstance(error.cause, OutputError):
-            raise error.cause from error
+            raise OutputError(str(error.cause).splitlines()[0]) from error  # Ray Data adds lines of its own
         if isinstance(error.cause, UserCodeException):
             raise cause_in(str(error)) from error
         raise WorkerError(f"{type(error.cause).__name__}: {error.cause}") from error
