@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from blocks import predicted_block
+from s3 import S3
 
+from actors.errors import OutputError
 from actors.receipts import Receipt
 from actors.run_paths import RunPaths
 from actors.sink import ReplacedError, SinkPlan, write_part
@@ -85,3 +87,11 @@ def test_parts_are_zstd(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(0, range(3)), number=0)
     column = pq.read_metadata(only_file(plan.paths.rows)).row_group(0).column(0)
     assert column.compression == "ZSTD"
+
+
+def test_an_output_that_refuses_says_why_and_what_to_do(s3: S3) -> None:
+    plan = SinkPlan(RunPaths("s3://no-such-bucket/out", "mtest", "r1"), Storage(s3.options), {}, 100)
+    with pytest.raises(
+        OutputError, match="s3://no-such-bucket/out/rows.*cannot be written.*give the same command again"
+    ):
+        write_part(plan, predicted_block(0, range(3)), number=0)
