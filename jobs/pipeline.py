@@ -12,6 +12,7 @@ from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from actors.reader import ReadPlan, ShardSource
 from actors.sink import PartSink, SinkPlan
+from jobs.planner import WRITE_CPUS
 from jobs.predict_actor import PredictActor
 
 if TYPE_CHECKING:
@@ -62,17 +63,11 @@ def run_pipeline(
         )
         .write_datasink(
             PartSink(sink),
-            ray_remote_args={"num_cpus": _WRITE_CPUS, "max_retries": _WRITE_RETRIES},
-            concurrency=max(_MIN_WRITERS, plan.workers),
+            ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
+            concurrency=plan.writers,
         )
     )
 
-
-# Writing waits for storage and hardly computes; a whole CPU for it could starve the readers of a small machine.
-_WRITE_CPUS = 0.01
-
-# Each writer is a process of its own, and so little of a CPU bounds nothing.
-_MIN_WRITERS = 2
 
 # Deaths while reading and predicting are the ledger's to judge: what a lost node took with it is no cause to give up.
 _WITHOUT_END = -1

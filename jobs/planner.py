@@ -30,6 +30,8 @@ class Plan:
     worker_gpus: int
     read_cpus: float
     """CPUs that one read task reserves."""
+    writers: int
+    """Write tasks at a time, each a process of its own; together they reserve `WRITE_CPUS` each."""
     batch_size: int
     rows_per_part: int
     block_bytes: int
@@ -64,14 +66,16 @@ def check_numbers(job: Job) -> None:
 def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num_images: int) -> Plan:
     """The plan of ``job`` for so many images on a cluster that has ``resources``; ``fields`` are the task's columns.
 
-    CPUs are always left for read tasks: a pool of actors that holds every CPU would wait for ever for its input.
+    CPUs are always left for read tasks: a pool of actors that holds every CPU would wait for ever for its input. And
+    for write tasks: they would start when the last image is read, and all would be lost with a driver that dies.
 
     Raises:
         JobError: the job asks for what the cluster does not have.
     """
     workers, gpus = _workers(job, resources)
     reserve = min(1.0, resources.cpus / 2)
-    share = min(job.cluster.cpus_per_worker, (resources.cpus - reserve) / workers)
+    writers = max(_MIN_WRITERS, min(workers, int(resources.cpus * _WRITERS_PER_CPU)))
+    share = min(job.cluster.cpus_per_worker, (resources.cpus - reserve - writers * WRITE_CPUS) / workers)
     height, width = job.model.preprocess.size
     image_bytes = height * width * 3
     batch_size = _number(job.batch_size, "batch_size", _auto_batch_size(image_bytes, on_gpu=bool(gpus)))
@@ -82,6 +86,7 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num
         else math.floor(share * 10_000) / 10_000,  # Ray counts in such steps
         worker_gpus=gpus,
         read_cpus=reserve,
+        writers=writers,
         batch_size=batch_size,
         rows_per_part=_number(
             job.output.rows_per_part, "output.rows_per_part", _auto_rows_per_part(fields, num_images)
@@ -89,6 +94,12 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num
         block_bytes=batch_size * image_bytes,
         threads=max(1, int(resources.cpus // workers)),
     )
+
+
+# Writing waits for storage and hardly computes: more CPU for it would be taken from the readers of a small machine.
+WRITE_CPUS = 0.01
+_MIN_WRITERS = 2
+_WRITERS_PER_CPU = 10
 
 
 def _workers(job: Job, resources: Resources) -> tuple[int, int]:

@@ -80,7 +80,7 @@ def predict(
     stall_s: float | None = None,
     should_stop: Callable[[View], bool] = lambda _: False,
 ) -> View:
-    plan = Plan(workers, 0.4, 0, 0.5, batch_size=6, rows_per_part=40, block_bytes=6 * 32 * 32 * 3, threads=1)
+    plan = Plan(workers, 0.4, 0, 0.5, writers=2, batch_size=6, rows_per_part=40, block_bytes=6 * 32 * 32 * 3, threads=1)
     recipe = Recipe(
         Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS),
         TorchEngineConfig(),

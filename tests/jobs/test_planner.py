@@ -10,7 +10,7 @@ from actors.preprocess import Preprocess
 from actors.tasks.classify import Classify
 from jobs.cluster import Cluster, Resources
 from jobs.config import ErrorBudget, Job, Output, Run
-from jobs.planner import Plan, check_numbers, make_plan
+from jobs.planner import WRITE_CPUS, Plan, check_numbers, make_plan
 
 
 def plan(
@@ -27,9 +27,9 @@ def a_job(**changes: object) -> Job:
 @pytest.mark.parametrize("cpus", [1, 2, 3, 4, 7, 16, 64])
 @pytest.mark.parametrize("workers", ["auto", 1, 2, 5, 100])
 @pytest.mark.parametrize("gpus", [0, 1, 8])
-def test_reading_always_finds_a_cpu(cpus: int, workers: int | str, gpus: int) -> None:
+def test_reading_and_writing_always_find_a_cpu(cpus: int, workers: int | str, gpus: int) -> None:
     made = plan(cpus, gpus, job=a_job(cluster=Cluster(workers=workers)))
-    assert made.workers * made.worker_cpus + made.read_cpus <= cpus
+    assert made.workers * made.worker_cpus + made.read_cpus + made.writers * WRITE_CPUS <= cpus + 1e-9
     assert made.worker_cpus > 0
     assert made.worker_cpus < 1 or made.worker_cpus == int(made.worker_cpus)
 

@@ -25,7 +25,7 @@ SUMMARY = Summary(
     error_kinds={"decode/truncated": 1},
     error_examples={"decode/truncated": [["/in/7.jpg", "cut off"]]},
 )
-EXECUTION = Execution(Plan(1, 1.0, 0, 1.0, 32, 100, 4, 2), {"name": "torch"})
+EXECUTION = Execution(Plan(1, 1.0, 0, 1.0, 2, 32, 100, 4, 2), {"name": "torch"})
 
 
 def outcome(num_listed: int, summary: Summary) -> Outcome:
