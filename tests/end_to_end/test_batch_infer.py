@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -122,24 +119,3 @@ def test_help_and_cfg_show_the_job() -> None:
         )
         assert done.returncode == 0, done.stderr
         assert said in done.stdout
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_within_seconds(number: signal.Signals, cluster: str, tmp_path: Path) -> None:
-    write_photos(tmp_path / "images", 40, width=64, height=48)
-    command = [
-        sys.executable, "-m", "jobs.batch_infer", "+dataset=manifest", "dataset.path=list.csv", "model=digits",
-        f"cluster.address={cluster}", "run.id=stopped",
-    ]  # fmt: skip
-    images = sorted(path.as_posix() for path in (tmp_path / "images").rglob("*.jpg"))
-    (tmp_path / "list.csv").write_text("uri\n" + "\n".join(images * 5000))  # more than can be done meanwhile
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:  # the second progress line: predictions are coming in
-        if re.search(r"[1-9][\d,]* of 200,000 images", line):
-            break
-    os.kill(process.pid, number)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 4, said
-    assert "stopped" in said
-    assert not (tmp_path / "outputs/manifest/runs/stopped/_SUCCESS").exists()
