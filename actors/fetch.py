@@ -65,11 +65,11 @@ class Fetcher:
         self._max_bytes = max_bytes
         self._num_threads = num_threads
 
-    def batches(self, rows: pa.Table, batch_size: int) -> Iterator[tuple[pa.Table, list[Image]]]:
+    def batches(self, rows: pa.Table, batch_size: int) -> Generator[tuple[pa.Table, list[Image]]]:
         """Slices of ``rows`` in order, of at most ``batch_size`` rows, each with its images or their errors.
 
-        The next batch is read while the caller works on the present one. Nothing that is wrong with an image,
-        nor with the file that holds it, raises.
+        The next batch is read while the caller works on the present one, in threads: whoever does not take all must
+        close it. Nothing that is wrong with an image, nor with the file that holds it, raises.
         """
         with closing(self._cut(rows, batch_size)) as source, ThreadPoolExecutor(1) as ahead:
             pending = ahead.submit(next, source, None)

@@ -21,7 +21,7 @@ from actors.retries import Retry
 from actors.work import READ, Row, Work, in_hand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from actors.decode import Decode
     from actors.fetch import Image
@@ -99,15 +99,18 @@ class _PieceReader:
         self._rows: list[Row] = [(piece.shard, row) for row in self._table[ROW].to_pylist()]
         self._fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes, retry=plan.retry)
         self._careful = [number for number, row in enumerate(self._rows) if row in hand.orders.careful]
-        self._ahead: Iterator[tuple[pa.Table, list[Image]]] | None = None
+        self._ahead: Generator[tuple[pa.Table, list[Image]]] | None = None
 
     def blocks(self) -> Iterator[pa.Table]:
         start, ledger, work = 0, self._hand.ledger, self._hand.work
-        while start < len(self._rows) and not ledger.reach(work, self._rows[start]):
-            block = self._read_carefully(start) if start in self._careful else self._read_ahead(start)
-            start += len(block)
-            ledger.rest(work, self._rows[start] if start < len(self._rows) else None)
-            yield block
+        try:
+            while start < len(self._rows) and not ledger.reach(work, self._rows[start]):
+                block = self._read_carefully(start) if start in self._careful else self._read_ahead(start)
+                start += len(block)
+                ledger.rest(work, self._rows[start] if start < len(self._rows) else None)
+                yield block
+        finally:
+            self._close_ahead()
 
     def _read_ahead(self, start: int) -> pa.Table:
         """The next batch; the one after it is being fetched meanwhile, unless that is to be read carefully."""
@@ -115,12 +118,20 @@ class _PieceReader:
         with self._hand.limit():
             since = time.perf_counter()
             if self._ahead is None:
-                self._ahead = iter(self._fetcher.batches(self._table[start:stop], self._plan.batch_size))
+                self._ahead = self._fetcher.batches(self._table[start:stop], self._plan.batch_size)
             batch, images = next(self._ahead)
             if start + len(batch) == stop:
-                self._ahead = None
+                self._close_ahead()
             fault("read.fetched")
             return self._decode(batch, images, time.perf_counter() - since)
+
+    def _close_ahead(self) -> None:
+        """Ends the threads here and now. Left to the garbage collector, they would be joined wherever it happens to
+        run, and where that is a thread in the middle of its start, both wait for ever.
+        """
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
     def _read_carefully(self, start: int) -> pa.Table:
         """The same batch as otherwise, image by image."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import threading
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -62,6 +64,23 @@ def test_every_row_comes_once_in_blocks_of_a_batch(plan: ReadPlan) -> None:
     assert {Path(name).name: error for name, error in by_name.items() if error} == {"4.jpg": "empty"}
     assert table[PIXELS].type == pa.binary(16 * 16 * 3)
     assert FILE not in table.column_names
+
+
+class Holding(Ledger):
+    """Holds on to the reader that speaks to it, as a reference cycle does until the garbage collector comes."""
+
+    def reach(self, work: Work, row: Row) -> bool:
+        self.reader = sys._getframe(1).f_locals["self"]
+        return super().reach(work, row)
+
+
+def test_no_thread_is_left_to_the_garbage_collector(plan: ReadPlan) -> None:
+    before = threading.active_count()
+    ledger = Holding()
+    for _ in read_piece(plan, WHOLE[0], ledger):
+        assert threading.active_count() > before
+    assert ledger.reader
+    assert threading.active_count() == before
 
 
 def test_only_the_rows_of_the_piece_are_read(plan: ReadPlan) -> None:
