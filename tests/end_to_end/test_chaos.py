@@ -35,8 +35,11 @@ def check(trial: Trial) -> None:
 @pytest.mark.parametrize(
     "strikes",
     [
-        [Strike("driver", "open.listed", 1), Strike("driver", "commit.cleaned", 1)],
-        [Strike("worker", "decode.done", 2), Strike("worker", "predict.done", 3), Strike("worker", "write.between", 1)],
+        [
+            Strike("worker", "decode.done", 2),
+            Strike("worker", "write.between", 1),
+            Strike("driver", "commit.cleaned", 1),
+        ],
         [Strike("node", "predict.started", 4)],
     ],
     ids=lambda strikes: " and ".join(f"{strike.victim} at {strike.point}" for strike in strikes),

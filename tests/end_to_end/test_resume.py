@@ -126,12 +126,13 @@ def test_too_many_errors_end_the_run_early_and_a_larger_budget_goes_on(
     tmp_path: Path,
 ) -> None:
     add(images, range(1000, 4000), bad=True)
-    first = batch_infer(*job, "errors.max_count=20")
+    larger = ("run.shard_size=64", "batch_size=16", "output.rows_per_part=256")
+    first = batch_infer(*job, *larger, "errors.max_count=20")
     assert first.returncode == 3, first.stderr
     left = re.search(r"3,120 listed = (\d+) ok \+ ([\d,]+) errors \+ ([\d,]+) still to do", first.stdout)
     assert left, first.stdout
     assert "decode/unidentified, such as" in first.stdout
-    second = batch_infer(*job, "errors.max_ratio=1")
+    second = batch_infer(*job, *larger, "errors.max_ratio=1")
     assert second.returncode == 0, second.stderr
     assert "3,120 listed = 120 ok + 3,000 errors" in verify(tmp_path / "out")
 
