@@ -31,20 +31,22 @@ POINTS = (
 def fault(point: str) -> None:
     """Strikes here if a test has armed ``point``, else costs one look into the environment.
 
-    `SHARDLENS_FAULTS` is ``POINT:HIT:ACTION:FOLDER``, several with semicolons between. The hit of that number among
-    all processes strikes, and no other: hits are counted by the files ``FOLDER/POINT.<number>``, which also tell a
-    test from outside what was reached. Actions: ``mark`` only counts, ``kill`` ends the process, ``node`` its parent
-    too, which for a worker is its Ray node, ``hang`` sleeps.
+    `SHARDLENS_FAULTS` is ``POINT:HIT:ACTION:FOLDER``, several with semicolons between, all of a point with one folder.
+    The hit of that number among all processes strikes, and no other: hits are counted by the files
+    ``FOLDER/POINT.<number>``, which also tell a test from outside what was reached. Actions: ``mark`` only counts,
+    ``kill`` ends the process, ``node`` its parent too, which for a worker is its Ray node, ``hang`` sleeps.
     """
     armed = os.environ.get(VARIABLE)
     if not armed:
         return
     if point not in POINTS:
         raise ValueError(f"{point}: no fault point of that name")
-    for entry in armed.split(";"):
-        name, hit, action, folder = entry.split(":", 3)
-        if name == point and _count(Path(folder), point) == int(hit):
-            _ACTIONS[action]()
+    here = [entry.split(":", 3) for entry in armed.split(";") if entry.startswith(f"{point}:")]
+    if here:
+        number = _count(Path(here[0][3]), point)
+        for _, hit, action, _ in here:
+            if number == int(hit):
+                _ACTIONS[action]()
 
 
 def _count(folder: Path, point: str) -> int:

@@ -72,6 +72,10 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num
     Raises:
         JobError: the job asks for what the cluster does not have.
     """
+    if not resources.cpus:
+        raise JobError(
+            f"cluster.address={job.cluster.address}: the cluster has no CPUs now", cure="wait for its nodes, or add one"
+        )
     workers, gpus = _workers(job, resources)
     reserve = min(1.0, resources.cpus / 2)
     writers = max(_MIN_WRITERS, min(workers, int(resources.cpus * _WRITERS_PER_CPU)))

@@ -25,6 +25,12 @@ def test_only_the_hit_of_that_number_strikes_whatever_the_process(tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {f"read.started.{number}" for number in (1, 2, 3)}
 
 
+def test_two_strikes_at_one_point_count_its_hits_together(tmp_path: Path) -> None:
+    environment = {VARIABLE: f"read.started:2:kill:{tmp_path};read.started:3:kill:{tmp_path}"}
+    ends = [subprocess.run([sys.executable, "-c", HIT], env=environment, check=False).returncode for _ in range(4)]
+    assert ends == [0, -signal.SIGKILL, -signal.SIGKILL, 0]
+
+
 def test_points_are_armed_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, f"write.done:1:mark:{tmp_path};read.started:9:kill:{tmp_path}")
     fault("write.done")

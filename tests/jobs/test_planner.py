@@ -34,6 +34,11 @@ def test_reading_and_writing_always_find_a_cpu(cpus: int, workers: int | str, gp
     assert made.worker_cpus < 1 or made.worker_cpus == int(made.worker_cpus)
 
 
+def test_a_cluster_that_lost_all_its_nodes() -> None:
+    with pytest.raises(JobError, match="the cluster has no CPUs now"):
+        plan(0)
+
+
 def test_auto_takes_one_worker_a_gpu() -> None:
     assert (plan(16, 4).workers, plan(16, 4).worker_gpus) == (4, 1)
     assert (plan(16, 0).workers, plan(16, 0).worker_gpus) == (12, 0)
