@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from actors.retries import Retry
     from actors.shards import Shards
     from actors.storage import Storage
 
@@ -46,7 +45,6 @@ class Fetcher:
         storage: where the images are; the inventory may lie elsewhere.
         max_bytes: what is larger becomes an error, and is not read where its size is known.
         num_threads: requests to remote storage that are under way at a time.
-        retry: for requests that meet trouble that may pass; that of ``storage`` when not given.
     """
 
     def __init__(
@@ -56,12 +54,11 @@ class Fetcher:
         *,
         max_bytes: int | None = None,
         num_threads: int = 16,
-        retry: Retry | None = None,
     ) -> None:
         self._layout = shards.layout
         self._image_column = shards.image_column or ""
-        self._storage = storage.with_retry(retry) if retry else storage
-        self._containers = Containers(self._storage)
+        self._storage = storage
+        self._containers = Containers(storage)
         self._max_bytes = max_bytes
         self._num_threads = num_threads
 

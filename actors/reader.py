@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from actors.faults import fault
 from actors.fetch import BATCH_BYTES, Fetcher
 from actors.pixels import pixel_columns
 from actors.preprocess import Preprocess, fit
-from actors.retries import Retry
 from actors.work import READ, Row, Work, in_hand
 
 if TYPE_CHECKING:
@@ -40,7 +39,6 @@ class ReadPlan:
     limits: Decode
     preprocess: Preprocess
     batch_size: int
-    retry: Retry = field(default_factory=Retry)
 
 
 def read_piece(plan: ReadPlan, piece: Piece, ledger: SharedLedger) -> Iterator[pa.Table]:
@@ -97,7 +95,7 @@ class _PieceReader:
         table = plan.shards.load(piece.shard)
         self._table = pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
         self._rows: list[Row] = [(piece.shard, row) for row in self._table[ROW].to_pylist()]
-        self._fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes, retry=plan.retry)
+        self._fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
         self._careful = [number for number, row in enumerate(self._rows) if row in hand.orders.careful]
         self._ahead: Generator[tuple[pa.Table, list[Image]]] | None = None
 

@@ -14,7 +14,6 @@ from actors.errors import JobError, OutputError
 from actors.reader import ReadPlan
 from actors.retries import Retry
 from actors.sink import SinkPlan
-from actors.storage import Storage
 from jobs.cluster import connect
 from jobs.commit import IncompleteRunError, collect
 from jobs.pipeline import Recipe, run_pipeline
@@ -180,9 +179,8 @@ _WRAPPING = re.compile(r"\n\nThe above exception was the direct cause(?=[^\n]*\n
 def _read_plan(run: Run, plan: Plan) -> ReadPlan:
     return ReadPlan(
         shards=run.shards.without_sizes(),
-        storage=Storage(run.job.dataset.storage_options),
+        storage=run.job.dataset.storage.with_retry(Retry(run.job.errors.read_attempts)),
         limits=run.job.decode,
         preprocess=run.job.model.preprocess,
         batch_size=plan.batch_size,
-        retry=Retry(run.job.errors.read_attempts),
     )

@@ -160,10 +160,15 @@ def _naming_the_output(root: str) -> Iterator[None]:
     except (OSError, BaseError) as error:
         if passing_kind(error):
             raise
-        raise JobError(
-            f"output.path={root}: cannot be written: {one_line(error)}",
-            cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
-        ) from error
+        raise cannot_be_written(root, error) from error
+
+
+def cannot_be_written(path: str, error: Exception) -> JobError:
+    """The job's error where `output.path` is not there, or not ours."""
+    return JobError(
+        f"output.path={path}: cannot be written: {one_line(error)}",
+        cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
+    )
 
 
 def _acquire(files: LeaseFiles, holder: Holder) -> int:

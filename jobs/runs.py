@@ -17,13 +17,13 @@ from obstore.exceptions import BaseError
 
 from actors.errors import JobError
 from actors.faults import fault
-from actors.messages import one_line
 from actors.run_paths import RunPaths
 from actors.shards import Shards
 from actors.uris import absolute
 from jobs.config import Mode, Resume, to_yaml
 from jobs.incremental import done_images, only_new
 from jobs.inventory import write_inventory
+from jobs.lease import cannot_be_written
 from jobs.records import Identity, Record, read_records, write_record
 from jobs.redrive import drop_errors, error_entries, settle
 
@@ -203,7 +203,4 @@ def _naming_the_output(job: Job) -> Iterator[None]:
     try:
         yield
     except (OSError, BaseError) as error:
-        raise JobError(
-            f"output.path={job.output.path}: cannot be written: {one_line(error)}",
-            cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
-        ) from error
+        raise cannot_be_written(job.output.path, error) from error

@@ -41,7 +41,7 @@ def fetch(tmp_path: Path) -> Iterator[Any]:
 
     def run(dataset: Dataset, *, batch_size: int = 7, **limits: Any) -> tuple[dict[str, Any], list[int]]:
         shards = list_into(tmp_path / "inventory", dataset)
-        fetcher = Fetcher(shards.without_sizes(), dataset.storage, **{"retry": QUICK, **limits})
+        fetcher = Fetcher(shards.without_sizes(), dataset.storage.with_retry(QUICK), **limits)
         found: dict[str, Any] = {}
         sizes = []
         for shard in range(shards.num_shards):
@@ -368,7 +368,7 @@ def dataset(request: pytest.FixtureRequest, s3: S3, proxy: flaky.Flaky) -> Datas
 
 def read_all(dataset: Dataset, folder: Path, retry: Retry) -> list[bytes | ImageError]:
     shards = list_into(folder / "inventory", dataset)
-    fetcher = Fetcher(shards, dataset.storage, retry=retry)
+    fetcher = Fetcher(shards, dataset.storage.with_retry(retry))
     return [
         image
         for shard in range(shards.num_shards)
@@ -397,7 +397,7 @@ def test_after_the_last_attempt_there_are_error_rows(
     proxy.damage("GET", *[damage] * 1000)
     for attempts, note in ((1, "(1 attempt)"), (2, "(2 attempts)")):
         before = proxy.count("GET")
-        fetcher = Fetcher(shards, dataset.storage, retry=Retry(attempts, first_wait_s=0.001))
+        fetcher = Fetcher(shards, dataset.storage.with_retry(Retry(attempts, first_wait_s=0.001)))
         images = [image for _, batch in fetcher.batches(shards.load(0), 7) for image in batch]
         assert len(images) == 40
         assert {plain(image) for image in images} == {f"read/{kind}"}
@@ -412,7 +412,7 @@ def test_a_parquet_file_that_breaks_off_in_the_middle_is_read_on(s3: S3, proxy: 
     put_parquet(place, "x.parquet", pa.array(values), row_group_size=5)
     dataset = ParquetDataset(path=place.root, storage_options=proxy.options(s3))
     shards = list_into(tmp_path / "inventory", dataset)
-    fetcher = Fetcher(shards, dataset.storage, retry=QUICK)
+    fetcher = Fetcher(shards, dataset.storage.with_retry(QUICK))
     images: list[bytes | ImageError] = []
     for _, batch in fetcher.batches(shards.load(0), 3):
         proxy.damage("GET", "half", "reset")

@@ -5,23 +5,12 @@ from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
-from finished import add_photos, finish, job_over, listed, opened, write_shard
+from finished import add_photos, finish, listed, opened, write_shard
 
 from actors.columns import VERSION
 from actors.errors import JobError
 from jobs.config import Job
 from jobs.runs import Run
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    add_photos(tmp_path / "images", range(5))
-    return tmp_path / "images"
-
-
-@pytest.fixture
-def job(images: Path, tmp_path: Path) -> Job:
-    return job_over(images, tmp_path / "out")
 
 
 def names(run: Run, folder: str) -> list[str]:

@@ -5,24 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finished import CHECKED, PROVENANCE, add_photos, another, finish, job_over, listed, opened, write_shard
+from finished import CHECKED, PROVENANCE, add_photos, another, finish, listed, opened, write_shard
 from s3 import S3
 
 from actors.errors import JobError
 from actors.storage import Storage
 from jobs.config import Job, Mode, Output, Resume
 from jobs.runs import open_run
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Path:
-    add_photos(tmp_path / "images", range(5))
-    return tmp_path / "images"
-
-
-@pytest.fixture
-def job(images: Path, tmp_path: Path) -> Job:
-    return job_over(images, tmp_path / "out")
 
 
 def test_the_inventory_is_fixed_when_the_run_opens(job: Job) -> None:
