@@ -14,7 +14,8 @@ import pyarrow as pa
 from actors.columns import DECODE_S, ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, URI, unpack_pixels
 from actors.decode import Decode
 from actors.elastic import ElasticBatches
-from actors.engines.base import EngineConfig, TorchEngineConfig, load_engine
+from actors.engines.base import load_engine
+from actors.engines.configs import EngineConfig, TorchEngineConfig
 from actors.errors import ImageError
 from actors.fetch import read_image
 from actors.models import Model, read_labels

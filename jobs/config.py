@@ -13,7 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from actors.decode import Decode
-from actors.engines.base import OnnxEngineConfig, TorchEngineConfig
+from actors.engines.configs import AutoEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
 from actors.models import Model
 from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
@@ -166,8 +166,10 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("dataset", "parquet", ParquetDataset),
     ("dataset", "webdataset", WebDataset),
     ("model", "model", Model),
+    ("engine", "auto", AutoEngineConfig),
     ("engine", "torch", TorchEngineConfig),
     ("engine", "onnxruntime", OnnxEngineConfig),
+    ("engine", "openvino", OpenVinoEngineConfig),
     ("task", "classify", Classify),
     ("task", "embed", Embed),
     ("task", "raw", Raw),

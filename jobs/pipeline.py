@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ray.data._internal.execution.streaming_executor import StreamingExecutor
 
-    from actors.engines.base import EngineConfig
+    from actors.engines.configs import EngineConfig
     from actors.models import Model
     from actors.receipts import Piece
     from actors.tasks.base import Task

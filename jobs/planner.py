@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from actors.engines.base import Device
+from actors.engines.configs import Device
 from actors.errors import JobError
 
 if TYPE_CHECKING:

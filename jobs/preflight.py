@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from actors.columns import ERROR_FIELDS, IMAGE_ID, TARGET, URI
-from actors.engines.base import Device, OnnxEngineConfig, Precision, Provider
+from actors.engines.configs import Device, OnnxEngineConfig, Precision, Provider
 from actors.errors import JobError
 from actors.models import weights_digest
 from actors.predictor import Predictor
@@ -23,7 +23,7 @@ from jobs.planner import check_numbers
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from actors.engines.base import EngineConfig
+    from actors.engines.configs import EngineConfig
     from jobs.config import Job
 
 

@@ -1,16 +1,15 @@
-"""The seam between models and what executes them. The config classes are the driver's; an engine is loaded once in
-each worker, and only its own library with it.
+"""The seam between models and what executes them. An engine is loaded once in each worker, and only its own
+library with it.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from actors.engines.configs import EngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
 from actors.engines.device_errors import DeviceMemoryError, too_large
 from actors.errors import JobError
 
@@ -21,102 +20,6 @@ if TYPE_CHECKING:
     import torch
 
     from actors.models import Model
-
-
-class Precision(Enum):
-    """What numbers the network computes with."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-    fp16 = "fp16"
-
-
-class Device(Enum):
-    """Where the network runs; auto takes a GPU where the process has one."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class Provider(Enum):
-    """What onnxruntime executes with; auto follows the device."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    tensorrt = "tensorrt"
-
-
-@dataclass
-class TorchEngineConfig:
-    """PyTorch, eagerly, on a state_dict and the architecture that belongs to it."""
-
-    name: str = "torch"
-    """Which engine this is."""
-    precision: Precision = Precision.auto
-    """Numbers of the network and its input; auto is fp32. On a GPU fp32 means fp32, not TF32."""
-    device: Device = Device.auto
-    """Where it runs. What is asked for and missing stops the job."""
-    threads: int | None = None
-    """CPU threads of one worker; what the process was given when not set."""
-
-    @property
-    def wants_gpu(self) -> bool | None:
-        """True where only a GPU will do, False where none may be used, None where one is taken if there."""
-        return _WANTS_GPU[self.device]
-
-    def check(self, model: Model) -> None:
-        """Raises `JobError` when this engine cannot run ``model``, as far as that shows without loading it."""
-        _check_threads(self.threads)
-        if model.is_onnx:
-            raise JobError(f"engine=torch: cannot run {model.where}", cure="choose engine=onnxruntime")
-
-
-@dataclass
-class OnnxEngineConfig:
-    """onnxruntime, on an .onnx file."""
-
-    name: str = "onnxruntime"
-    """Which engine this is."""
-    precision: Precision = Precision.auto
-    """Must be what the file holds; auto takes it as it is."""
-    device: Device = Device.auto
-    """Where it runs. What is asked for and missing stops the job."""
-    provider: Provider = Provider.auto
-    """onnxruntime's execution provider; the one asked for is the one got, or the job stops."""
-    threads: int | None = None
-    """CPU threads of one worker; what the process was given when not set."""
-
-    @property
-    def wants_gpu(self) -> bool | None:
-        """True where only a GPU will do, False where none may be used, None where one is taken if there."""
-        return _WANTS_GPU[self.wanted_provider()]
-
-    def check(self, model: Model) -> None:
-        """Raises `JobError` when this engine cannot run ``model``, as far as that shows without loading it."""
-        _check_threads(self.threads)
-        if not model.is_onnx:
-            raise JobError(f"engine=onnxruntime: cannot run {model.where}", cure="choose engine=torch")
-        self.wanted_provider()
-
-    def wanted_provider(self) -> Provider:
-        """The provider that device and provider ask for together; auto where neither says."""
-        if self.device is Device.auto:
-            return self.provider
-        device_provider = Provider(self.device.value)
-        if self.provider is Provider.auto:
-            return device_provider
-        if (self.provider is Provider.cpu) == (device_provider is Provider.cpu):
-            return self.provider
-        raise JobError(
-            f"engine.provider={self.provider.value} does not run on engine.device={self.device.value}",
-            cure="leave one of the two at auto",
-        )
-
-
-EngineConfig = TorchEngineConfig | OnnxEngineConfig
 
 
 class Engine(Protocol):
@@ -190,17 +93,9 @@ def default_threads() -> int:
 _ENGINES = {
     TorchEngineConfig: ("actors.engines.torch_engine", "TorchEngine"),
     OnnxEngineConfig: ("actors.engines.onnx_engine", "OnnxEngine"),
+    OpenVinoEngineConfig: ("actors.engines.openvino_engine", "OpenVinoEngine"),
 }
 _NO_QUOTA = 1 << 20
-_WANTS_GPU: dict[Device | Provider, bool | None] = {
-    Device.auto: None,
-    Device.cpu: False,
-    Device.cuda: True,
-    Provider.auto: None,
-    Provider.cpu: False,
-    Provider.cuda: True,
-    Provider.tensorrt: True,
-}
 
 
 def _cpu_quota(path: Path) -> int:
@@ -210,8 +105,3 @@ def _cpu_quota(path: Path) -> int:
     except (OSError, ValueError):
         return _NO_QUOTA
     return _NO_QUOTA if quota == "max" else -(-int(quota) // int(period))
-
-
-def _check_threads(threads: int | None) -> None:
-    if threads is not None and threads < 1:
-        raise JobError(f"engine.threads={threads}: must be at least 1", cure="leave it away, or give a number from 1")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from actors.engines.base import Precision, Provider, check_outputs, default_threads
+from actors.engines.base import check_outputs, default_threads
+from actors.engines.configs import Precision, Provider
 from actors.engines.device_errors import device_errors
 from actors.engines.onnx_files import local_file
 from actors.engines.onnx_input import PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
@@ -19,7 +20,7 @@ from actors.messages import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.engines.base import OnnxEngineConfig
+    from actors.engines.configs import OnnxEngineConfig
     from actors.models import Model
 
 

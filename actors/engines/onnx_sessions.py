@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
-from actors.engines.base import Provider
+from actors.engines.configs import Provider
 from actors.errors import JobError
 
 if TYPE_CHECKING:
-    from actors.engines.base import OnnxEngineConfig
+    from actors.engines.configs import OnnxEngineConfig
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from actors.engines.base import Device, Precision, check_outputs, default_threads
+from actors.engines.base import check_outputs, default_threads
+from actors.engines.configs import Device, Precision
 from actors.engines.device_errors import DeviceError, device_errors
 from actors.errors import JobError
 from actors.messages import one_line
@@ -18,7 +19,7 @@ from actors.models import build_network
 from actors.preprocess import scale_and_bias
 
 if TYPE_CHECKING:
-    from actors.engines.base import TorchEngineConfig
+    from actors.engines.configs import TorchEngineConfig
     from actors.models import Model
 
 

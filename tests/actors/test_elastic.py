@@ -13,7 +13,8 @@ from onnx_models import save_onnx
 from pressed import LOST, images, pressed, save_pressed
 
 from actors.elastic import ElasticBatches
-from actors.engines.base import Device, Engine, OnnxEngineConfig, TorchEngineConfig, load_engine
+from actors.engines.base import Engine, load_engine
+from actors.engines.configs import Device, OnnxEngineConfig, TorchEngineConfig
 from actors.engines.device_errors import DeviceLostError
 from actors.errors import JobError
 from actors.models import Model
@@ -231,7 +232,8 @@ import numpy as np, torch
 from networks import tiny
 from onnx_models import save_onnx
 from actors.elastic import ElasticBatches
-from actors.engines.base import Device, OnnxEngineConfig, TorchEngineConfig, load_engine
+from actors.engines.base import load_engine
+from actors.engines.configs import Device, OnnxEngineConfig, TorchEngineConfig
 from actors.models import Model
 from actors.preprocess import Preprocess
 

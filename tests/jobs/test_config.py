@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from actors.engines.base import Precision, TorchEngineConfig
+from actors.engines.configs import Precision, TorchEngineConfig
 from actors.models import Model
 from actors.tasks.classify import Classify
 from jobs.config import Job, to_job, to_yaml

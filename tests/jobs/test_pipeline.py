@@ -14,7 +14,7 @@ from photos import jpeg
 from ray import cloudpickle
 
 from actors.decode import Decode
-from actors.engines.base import TorchEngineConfig
+from actors.engines.configs import TorchEngineConfig
 from actors.ledger import View
 from actors.models import Model
 from actors.reader import ReadPlan

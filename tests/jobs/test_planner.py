@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from actors.engines.base import Device, EngineConfig, OnnxEngineConfig, Provider, TorchEngineConfig
+from actors.engines.configs import Device, EngineConfig, OnnxEngineConfig, Provider, TorchEngineConfig
 from actors.errors import JobError
 from actors.models import Model
 from actors.preprocess import Preprocess

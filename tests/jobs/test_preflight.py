@@ -7,7 +7,7 @@ import pytest
 import torch
 from networks import tiny
 
-from actors.engines.base import OnnxEngineConfig, Precision, TorchEngineConfig
+from actors.engines.configs import OnnxEngineConfig, Precision, TorchEngineConfig
 from actors.errors import JobError
 from actors.models import Model
 from actors.preprocess import Preprocess

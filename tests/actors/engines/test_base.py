@@ -11,18 +11,8 @@ import torch
 from networks import tiny
 from onnx_models import SIDE, save_onnx
 
-from actors.engines.base import (
-    Device,
-    EngineConfig,
-    OnnxEngineConfig,
-    Provider,
-    TorchEngineConfig,
-    _cpu_quota,
-    check_outputs,
-    default_threads,
-    describe,
-    load_engine,
-)
+from actors.engines.base import _cpu_quota, check_outputs, default_threads, describe, load_engine
+from actors.engines.configs import Device, EngineConfig, OnnxEngineConfig, Provider, TorchEngineConfig
 from actors.errors import JobError
 from actors.models import Model
 from actors.preprocess import Preprocess
@@ -59,7 +49,8 @@ def test_the_config_costs_no_library() -> None:
 
 def test_an_engine_brings_no_library_of_another(onnx_file: Model) -> None:
     code = """
-from actors.engines.base import OnnxEngineConfig, load_engine
+from actors.engines.base import load_engine
+from actors.engines.configs import OnnxEngineConfig
 from actors.models import Model
 from actors.preprocess import Preprocess
 load_engine(OnnxEngineConfig(), Model(checkpoint=sys.argv[1], preprocess=Preprocess(resize=32, crop=32)))

@@ -12,7 +12,8 @@ import pytest
 import torch
 from pressed import LOST, save_pressed
 
-from actors.engines.base import Device, TorchEngineConfig, load_engine
+from actors.engines.base import load_engine
+from actors.engines.configs import Device, TorchEngineConfig
 from actors.engines.device_errors import (
     _LOST,
     DeviceError,

@@ -16,7 +16,8 @@ from networks import tiny
 from onnx import TensorProto, helper
 from onnx_models import SIDE, make_model, save_onnx
 
-from actors.engines.base import Device, OnnxEngineConfig, Precision, Provider, load_engine
+from actors.engines.base import load_engine
+from actors.engines.configs import Device, OnnxEngineConfig, Precision, Provider
 from actors.errors import JobError
 from actors.models import Model
 from actors.preprocess import Preprocess, scale_and_bias

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 from onnx_models import make_model
 
-from actors.engines.base import Device, OnnxEngineConfig, Provider
+from actors.engines.configs import Device, OnnxEngineConfig, Provider
 from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, _num_gpus, choose_runtime
 from actors.errors import JobError
 

@@ -10,7 +10,8 @@ import torch
 from networks import resnet18, tiny
 from torch import nn
 
-from actors.engines.base import Device, Precision, TorchEngineConfig, load_engine
+from actors.engines.base import load_engine
+from actors.engines.configs import Device, Precision, TorchEngineConfig
 from actors.engines.torch_engine import _exact_convolutions
 from actors.errors import JobError
 from actors.models import Model
