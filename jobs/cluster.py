@@ -78,7 +78,7 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
     import ray  # noqa: PLC0415  must come after `prepare`
 
     if ray.is_initialized():
-        yield _resources()
+        yield cluster_resources()
         return
     if cluster.address is None:
         options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
@@ -104,7 +104,7 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what they log as an error, they raise too
     with nullcontext() if verbose else redirect_stdout(cast("Any", RayVoice())):
         try:
-            yield _resources()
+            yield cluster_resources()
         finally:
             ray.shutdown()
 
@@ -146,7 +146,8 @@ def _not_started(reason: str) -> JobError:
     )
 
 
-def _resources() -> Resources:
+def cluster_resources() -> Resources:
+    """What the cluster that `connect` has joined has now. A node counts for some seconds after its death."""
     import ray  # noqa: PLC0415  must come after `prepare`
 
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,14 +15,14 @@ from actors.errors import JobError, OutputError
 from actors.reader import ReadPlan
 from actors.retries import Retry
 from actors.sink import SinkPlan
-from jobs.cluster import connect
+from jobs.cluster import cluster_resources, connect
 from jobs.commit import IncompleteRunError, collect
 from jobs.pipeline import Recipe, run_pipeline
 from jobs.planner import Plan, make_plan
 from jobs.progress import follow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from actors.ledger import View
     from actors.summaries import Summary
@@ -101,7 +102,7 @@ _MAX_PIECES = 20_000
 
 def _run_pass(run: Run, outcome: Outcome, plan: Plan, lease: Lease, stop: Stop) -> dict[str, str]:
     job, before = run.job, outcome.summary
-    watch = Watch(job, before, stop)
+    watch = Watch(job, before, stop, lambda: not plan.fits(cluster_resources()))
     with follow(run.shards.num_rows, before.num_images, stall_s=job.run.stall_s, should_stop=watch) as ledger:
         run_pipeline(
             _read_plan(run, plan),
@@ -115,28 +116,49 @@ def _run_pass(run: Run, outcome: Outcome, plan: Plan, lease: Lease, stop: Stop) 
 
 
 class Watch:
-    """Looks at the ledger now and then: whether too many images fail, and whether anything moves at all."""
+    """Looks at the ledger now and then: whether too many images fail, and whether anything moves at all.
 
-    def __init__(self, job: Job, before: Summary, stop: Stop) -> None:
+    Args:
+        job: says how many may fail, and how long a batch may take.
+        before: what was done when this pass began.
+        stop: what ends the pass.
+        is_shrunk: whether the cluster has less than the plan takes. Actors may then hold what the readers wait for, or
+            wait themselves; a node that is lost can still be counted for a while when the plan is made.
+    """
+
+    def __init__(self, job: Job, before: Summary, stop: Stop, is_shrunk: Callable[[], bool]) -> None:
         self._job = job
         self._before = before
         self._stop = stop
+        self._is_shrunk = is_shrunk
         self._num_signs = -1
+        self._sign_at = 0.0
+        self._limit_s = 0.0
 
     def __call__(self, view: View) -> bool:
         """Whether no more images are to be taken in."""
         num_images = self._before.num_images + view.num_ok + view.num_errors
         if self._job.errors.is_exceeded(num_images, self._before.num_errors + view.num_errors):
             self._stop.ask()
-        stall_s = self._job.run.stall_s
-        if stall_s is not None and view.num_signs != self._num_signs:
-            self._num_signs = view.num_signs
-            silence_s = _SILENCES * stall_s  # one worker that stalls is replaced before
-            self._stop.interrupt(SilenceError(_SILENCE.format(silence_s)), silence_s)
+        if self._job.run.stall_s is not None:
+            self._limit_silence(view.num_signs, _SILENCES * self._job.run.stall_s)
         return self._stop.is_asked
+
+    def _limit_silence(self, num_signs: int, limit_s: float) -> None:
+        """Puts the end off at each sign of life, and near where nothing will move by itself."""
+        now = time.monotonic()
+        has_moved = num_signs != self._num_signs
+        if has_moved:
+            self._num_signs, self._sign_at = num_signs, now
+        elif self._is_shrunk():
+            limit_s = min(limit_s, _SHRUNK_S)
+        if has_moved or limit_s != self._limit_s:
+            self._limit_s = limit_s
+            self._stop.interrupt(SilenceError(_SILENCE.format(limit_s)), max(self._sign_at + limit_s - now, 0.001))
 
 
 _SILENCES = 3
+_SHRUNK_S = 30.0  # nodes that are replaced come back later than this: what they lack is planned without them
 _SILENCE = "no worker gave a sign of life for {:g} s: the cluster may have lost CPUs or GPUs that the job waits for"
 
 

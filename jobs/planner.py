@@ -40,6 +40,11 @@ class Plan:
     """Threads of an engine on the CPU. Together the actors may use the CPUs of the read tasks too: a model takes many
     times the CPU of its images, and so readers mostly wait."""
 
+    def fits(self, resources: Resources) -> bool:
+        """Whether ``resources`` are enough for all of it at once."""
+        cpus = self.workers * self.worker_cpus + self.read_cpus
+        return resources.cpus >= cpus and resources.gpus >= self.workers * self.worker_gpus
+
     def __str__(self) -> str:
         workers = f"{self.workers} worker" if self.workers == 1 else f"{self.workers} workers"
         device = "1 GPU each" if self.worker_gpus else f"threads {self.threads}"

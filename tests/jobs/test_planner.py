@@ -39,6 +39,14 @@ def test_a_cluster_that_lost_all_its_nodes() -> None:
         plan(0)
 
 
+@pytest.mark.parametrize("cpus", [1, 2, 3, 16])
+def test_a_plan_fits_what_it_was_made_for_and_nothing_smaller(cpus: float) -> None:
+    assert plan(cpus).fits(Resources(cpus, 0))
+    assert not plan(cpus).fits(Resources(cpus / 2, 0))
+    assert plan(16, 2).fits(Resources(16, 2))
+    assert not plan(16, 2).fits(Resources(16, 1))
+
+
 def test_auto_takes_one_worker_a_gpu() -> None:
     assert (plan(16, 4).workers, plan(16, 4).worker_gpus) == (4, 1)
     assert (plan(16, 0).workers, plan(16, 0).worker_gpus) == (12, 0)
