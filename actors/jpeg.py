@@ -14,6 +14,12 @@ from actors.errors import ImageError
 MAX_SCANS = 100  # encoders write up to about 20; each makes the decoder go over the whole image again
 MAX_SEGMENTS = 1000  # long profiles and depth maps take some hundred; Pillow's time grows with their square
 
+# What to do with the stored pixels of these orientations: first swap the axes, then reverse the rows, or the columns.
+TRANSPOSED = frozenset((5, 6, 7, 8))
+UPSIDE_DOWN = frozenset((3, 4, 7, 8))
+MIRRORED = frozenset((2, 3, 6, 7))
+TURNED = TRANSPOSED | UPSIDE_DOWN | MIRRORED
+
 
 @dataclass(frozen=True, slots=True)
 class Header:

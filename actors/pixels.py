@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.columns import DECODE_S, ERROR, MESSAGE, PIXELS, STAGE, pack_pixels
-from actors.decode import Decode, decode
+from actors.decode import Decode, decode_scaled
 from actors.errors import ImageError
 from actors.preprocess import Preprocess, fit
 
@@ -48,7 +48,10 @@ def _fit(image: bytes | np.ndarray | ImageError, limits: Decode, preprocess: Pre
     if isinstance(image, ImageError):
         return image
     try:
-        return fit(_checked(image) if isinstance(image, np.ndarray) else decode(image, limits), preprocess)
+        if isinstance(image, np.ndarray):
+            return fit(_checked(image), preprocess)
+        decoded = decode_scaled(image, limits, preprocess.resized)
+        return fit(decoded.image_hwc, preprocess, decoded.extent)
     except ImageError as error:
         return error
 

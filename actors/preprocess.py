@@ -53,6 +53,10 @@ class Preprocess:
             )
         return _pair(side)
 
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width after the resize of an image of this size, by torchvision.transforms.Resize's rule."""
+        return _resized(height, width, self.resize)
+
     def check(self) -> None:
         """Raises JobError for the first value that cannot be right, by its full key."""
         for name in ("resize", "crop"):
@@ -64,7 +68,7 @@ class Preprocess:
             raise JobError(f"model.preprocess.std={self.std}: not above 0", cure="give three numbers above 0")
 
 
-def fit(image_hwc: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, float] | None = None) -> np.ndarray:
     """``image_hwc`` resized and cropped to ``preprocess.size``: uint8 (height, width, 3), C order.
 
     Within 2 grey levels of Pillow's resize and torchvision's centre crop. On average of photographs within 0.02, save
@@ -74,15 +78,18 @@ def fit(image_hwc: np.ndarray, preprocess: Preprocess) -> np.ndarray:
     Args:
         image_hwc: uint8 (h, w, 3) of any size from 1 by 1 up; may be read-only. The result may share its memory.
         preprocess: a checked config. Threads are torch's, as the caller set them.
+        extent: height and width of the image in pixels of ``image_hwc``, where it was scaled by a power of two and may
+            end within the last pixel; its shape when not given. Sizes and crop are then those of the whole image.
     """
     size = preprocess.size
-    resized = _resized(image_hwc.shape[0], image_hwc.shape[1], preprocess.resize)
-    rows = _Axis.plan(image_hwc.shape[0], resized[0], size[0])
-    columns = _Axis.plan(image_hwc.shape[1], resized[1], size[1])
+    height, width = extent or image_hwc.shape[:2]
+    resized = _resized(height, width, preprocess.resize)
+    rows = _Axis.plan(height, resized[0], size[0])
+    columns = _Axis.plan(width, resized[1], size[1])
     # Pillow rounds to 8 bits between its passes, so their order shows; this is its rule since version 13.
     is_vertical_first = rows.source - rows.length > 2 * max(0, columns.source - columns.length)
     if not (is_vertical_first or rows.is_strip or columns.is_strip):
-        resized_hwc = _resize_whole(image_hwc, resized, preprocess.interpolation)
+        resized_hwc = _resize_whole(image_hwc, (height, width), resized, preprocess.interpolation)
         return _padded(resized_hwc[rows.start : rows.stop, columns.start : columns.stop], size)
     visible = image_hwc[rows.first : rows.last, columns.first : columns.last]
     for number in (0, 1) if is_vertical_first else (1, 0):
@@ -98,6 +105,7 @@ def scale_and_bias(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
 
 _MAX_SIDE = 16384  # such an image is 800 MB as float32; a longer side is a slip of the pen
 _MAX_WASTE = 8  # resized pixels for each one kept; beyond, the kept ones alone are faster, and need no gigabytes
+_ROUND_UP = 1 + 1e-9  # given a scale, torch takes the whole part of it times the shape; this can be just below
 _NUM_CHANNELS = 3
 
 
@@ -134,10 +142,10 @@ def _check_channels(key: str, values: Any) -> None:
         )
 
 
-def _resized(height: int, width: int, resize: Any) -> tuple[int, int]:
-    """Size after the resize, by the rule of torchvision.transforms.Resize."""
+def _resized(height: float, width: float, resize: Any) -> tuple[int, int]:
+    """The size after the resize. An image scaled by a power of two gets the same: floats scale by it without error."""
     if resize is None:
-        return height, width
+        return int(height), int(width)
     if _is_pair(resize):
         return _pair(resize)
     if height < width:
@@ -149,10 +157,11 @@ def _resized(height: int, width: int, resize: Any) -> tuple[int, int]:
 class _Axis:
     """How one axis is resized and cropped: ``source`` pixels become ``length``, of which start:stop are kept.
 
-    Where torch would compute far more than is kept, ``is_strip`` is set, and first:last of the source are enough.
+    Where torch would compute far more than is kept, ``is_strip`` is set, and first:last of the source are enough. The
+    last pixel of the source may be a part of one.
     """
 
-    source: int
+    source: float
     length: int
     start: int
     stop: int
@@ -161,16 +170,16 @@ class _Axis:
     last: int
 
     @classmethod
-    def plan(cls, source: int, length: int, wanted: int) -> _Axis:
+    def plan(cls, source: float, length: int, wanted: int) -> _Axis:
         start = max(0, round((length - wanted) / 2))  # torchvision's rule for the centre
         stop = min(length, start + wanted)
         is_strip = length != source and length > _MAX_WASTE * (stop - start)
         if not is_strip:
-            return cls(source, length, start, stop, is_strip, 0, source)
+            return cls(source, length, start, stop, is_strip, 0, math.ceil(source))
         scale = source / length
         reach = math.ceil(2 * max(scale, 1)) + 1  # bicubic looks 2 pixels far, of the coarser grid
         first, last = int(start * scale) - reach, math.ceil(stop * scale) + reach
-        return cls(source, length, start, stop, is_strip, max(0, first), min(source, last))
+        return cls(source, length, start, stop, is_strip, max(0, first), min(math.ceil(source), last))
 
     @property
     def box(self) -> tuple[float, float]:
@@ -188,20 +197,29 @@ def _resize_axis(image_hwc: np.ndarray, number: int, axis: _Axis, interpolation:
         box[1 - number], box[3 - number] = axis.box
         return _resize_box(image_hwc, size, box, interpolation)
     size[number] = axis.length
-    resized_hwc = _resize_whole(image_hwc, (size[0], size[1]), interpolation)
+    extent = (axis.source, width) if number == 0 else (height, axis.source)
+    resized_hwc = _resize_whole(image_hwc, extent, (size[0], size[1]), interpolation)
     return resized_hwc[axis.start : axis.stop] if number == 0 else resized_hwc[:, axis.start : axis.stop]
 
 
-def _resize_whole(image_hwc: np.ndarray, resized: tuple[int, int], interpolation: Interpolation) -> np.ndarray:
-    if image_hwc.shape[:2] == resized:
+def _resize_whole(
+    image_hwc: np.ndarray, extent: tuple[float, float], resized: tuple[int, int], interpolation: Interpolation
+) -> np.ndarray:
+    if image_hwc.shape[:2] == extent == resized:
         return image_hwc
     import torch  # noqa: PLC0415  the driver imports this module for its config, and must not wait 2 s for torch
 
     image_hwc = np.require(image_hwc, requirements=["C", "W"])  # torch warns of arrays that are read-only
+    if min(image_hwc.strides) < 0:  # numpy takes no offence at that where the axis has one pixel; torch does
+        image_hwc = image_hwc.copy()
     # The batch axis comes first, then the axes are swapped: only so does torch see its fast channels-last layout.
     pixels_nchw = torch.from_numpy(image_hwc)[None].permute(0, 3, 1, 2)
     mode = interpolation.value
-    result_nchw = torch.nn.functional.interpolate(pixels_nchw, size=resized, mode=mode, antialias=True)
+    if image_hwc.shape[:2] == extent:
+        result_nchw = torch.nn.functional.interpolate(pixels_nchw, size=resized, mode=mode, antialias=True)
+    else:
+        scale = [length / source * _ROUND_UP for length, source in zip(resized, extent, strict=True)]
+        result_nchw = torch.nn.functional.interpolate(pixels_nchw, scale_factor=scale, mode=mode, antialias=True)
     return result_nchw[0].permute(1, 2, 0).numpy()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import collections
 import io
 import logging
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from odd_images import bad_images, encode, exif, odd_images, picture, png
 from PIL import Image, ImageFile, ImageOps
 
-from actors.decode import Decode, decode
+from actors.decode import Decode, decode, decode_scaled
 from actors.errors import ImageError, JobError
 
 LIMITS = Decode()
@@ -128,6 +129,30 @@ def test_threads_do_not_disturb_one_another() -> None:
         together = list(pool.map(lambda data: decode(data, LIMITS), list(ODD.values()) * 3))
     for number, image_hwc in enumerate(together):
         np.testing.assert_array_equal(image_hwc, alone[number % len(alone)])
+
+
+@pytest.mark.parametrize("orientation", [4, 5, 6])
+def test_a_turned_row_is_laid_out_as_any_other(orientation: int) -> None:
+    image_hwc = decode(encode(picture(1, 40), "PNG", exif=exif(orientation)), LIMITS)
+    assert min(image_hwc.strides) > 0
+
+
+def test_an_image_scaled_down_has_the_outcome_of_the_whole() -> None:
+    damaged = [*ODD.values(), *(data for data, _ in BAD.values()), *mutations.mutations(5, 300, ".jpg")]
+    outcomes = collections.Counter(mutations.outcome(data, LIMITS) for data in damaged)
+    assert outcomes == collections.Counter(_scaled_outcome(data) for data in damaged)
+    assert outcomes["ok"] > 100
+    assert outcomes["truncated"] > 10
+
+
+def _scaled_outcome(data: bytes) -> str:
+    try:
+        decoded = decode_scaled(data, LIMITS, lambda _height, _width: (1, 1))
+    except ImageError as error:
+        return error.kind
+    assert decoded.image_hwc.flags.c_contiguous
+    assert decoded.image_hwc.flags.writeable
+    return "ok"
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff", ".gif"])

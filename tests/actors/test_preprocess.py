@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from photos import photo
 from PIL import Image
 
 from actors.errors import JobError
-from actors.preprocess import Interpolation, Preprocess, _resize_whole, fit, scale_and_bias
+from actors.preprocess import Interpolation, Preprocess, _resize_whole, _resized, fit, scale_and_bias
 
 SIZES = [(375, 500), (500, 375), (224, 224), (256, 255), (31, 47), (600, 190), (1, 1), (7, 1), (900, 1201)]
 STRIPS = [(40, 1500), (1500, 40), (1, 300), (700, 2), (300, 3001)]
@@ -103,7 +105,8 @@ def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
 
 
 def test_torch_keeps_its_fast_layout() -> None:
-    assert _resize_whole(np.asarray(picture(375, 500)), (256, 341), Interpolation.bilinear).flags.c_contiguous
+    image_hwc = np.asarray(picture(375, 500))
+    assert _resize_whole(image_hwc, (375, 500), (256, 341), Interpolation.bilinear).flags.c_contiguous
 
 
 def test_a_small_image_gets_black_borders() -> None:
@@ -121,6 +124,48 @@ def test_arrays_that_are_read_only_or_in_another_order_give_the_same() -> None:
         warnings.simplefilter("error")
         np.testing.assert_array_equal(fit(read_only, Preprocess()), expected)
         np.testing.assert_array_equal(fit(turned, Preprocess()), expected)
+
+
+def test_a_single_row_upside_down_is_a_row() -> None:
+    row_hwc = np.array(picture(1, 3))
+    np.testing.assert_array_equal(fit(row_hwc[::-1], Preprocess()), fit(row_hwc, Preprocess()))
+
+
+@pytest.mark.parametrize("interpolation", Interpolation)
+@pytest.mark.parametrize(
+    ("extent", "resize"),
+    [
+        ((93.75, 125.0), [40, 50]),
+        ((94, 124.125), [40, 50]),
+        ((93.125, 124.5), [40, 50]),
+        ((93.125, 9.125), [40, 600]),
+        ((9.125, 94.5), [600, 50]),
+    ],
+)
+def test_an_image_that_ends_within_a_pixel_is_neither_stretched_nor_shifted(
+    extent: tuple[float, float], resize: list[int], interpolation: Interpolation
+) -> None:
+    image_hwc = slope(extent, [math.ceil(side) for side in extent]).round().astype(np.uint8)
+    preprocess = Preprocess(resize=resize, crop=[36, 48], interpolation=interpolation)
+    top, left = (resize[0] - 36) // 2, (resize[1] - 48) // 2
+    expected_hwc = slope(resize, resize)[top : top + 36, left : left + 48]
+    assert np.abs(fit(image_hwc, preprocess, extent) - expected_hwc).max() <= 1.2  # two roundings
+
+
+def slope(extent: Sequence[float], shape: Sequence[int]) -> np.ndarray:
+    """Greys that rise evenly from 0 to 240 over ``extent``, and so tell each pixel's place at any scale."""
+    y, x = (np.arange(side) + 0.5 for side in shape)
+    slope_hw = 120 * y[:, None] / extent[0] + 120 * x / extent[1]
+    return slope_hw[:, :, None].repeat(3, axis=2)
+
+
+@pytest.mark.parametrize("divisor", [2, 4, 8])
+@pytest.mark.parametrize("resize", [1, 224, 256, 333, [40, 50], None])
+def test_a_scaled_image_is_resized_to_the_size_of_the_whole(resize: Any, divisor: int) -> None:
+    for height, width in np.random.default_rng(0).integers(1, 9999, (500, 2)).tolist():
+        if resize:
+            assert _resized(height / divisor, width / divisor, resize) == _resized(height, width, resize)
+    assert Preprocess(resize=resize).resized(900, 1201) == _resized(900, 1201, resize)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""Decodes JPEGs through libjpeg-turbo, whole or scaled down; what it cannot do is left to Pillow.
+
+Runs in the worker, under the guard of decode.py.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, cast
+
+import simplejpeg
+
+from actors import jpeg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from actors.decode import Decode
+
+
+def decode_with_turbo(
+    data: bytes, limits: Decode, orientation: int, resized: Callable[[int, int], tuple[int, int]] | None
+) -> tuple[np.ndarray, tuple[float, float]] | None:
+    """The pixels as stored, uint8 (height, width, 3), and the height and width of the image in such pixels; None for
+    what libjpeg-turbo cannot do, or only with a warning. Whole pixels equal Pillow's.
+
+    Args:
+        data: a JPEG.
+        limits: hold for the size of the whole image.
+        orientation: the image's, as EXIF counts them. Nothing is turned yet.
+        resized: gives the size that an image of this height and width, right way up, will be resized to; it may then
+            be scaled down, by the rules of `actors.decode.decode_scaled`. None for the whole image.
+    """
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        height, width = int(height), int(width)
+        if colours not in {"Gray", "YCbCr"}:
+            return None
+        limits.refuse_pixels(height, width)
+        divisor = _divisor(height, width, orientation, resized) if resized else 1
+        return _decode(data, height, width, divisor), (height / divisor, width / divisor)
+    except (ValueError, KeyError):  # KeyError: a subsampling that simplejpeg has no name for
+        return None
+
+
+# Only these have fast code in libjpeg-turbo; 3/8 takes longer than 1/2. The margins are how many times the resized size
+# must be left, chosen on photographs so that single pixels differ about equally: at 1/8 a pixel is the plain mean of
+# 64, and the others alias a little more.
+_DIVISORS_AND_MARGINS = ((8, 1.4), (4, 2.0), (2, 2.0))
+_LEAST_SIDE = 8  # of a smaller one, two scales can give the same size, and simplejpeg tells them apart by size
+
+
+def _divisor(height: int, width: int, orientation: int, resized: Callable[[int, int], tuple[int, int]]) -> int:
+    """How many times smaller the image may be decoded."""
+    if orientation in jpeg.TRANSPOSED:
+        height, width = width, height
+    needed_height, needed_width = resized(height, width)
+    for divisor, margin in _DIVISORS_AND_MARGINS:
+        least_height = max(margin * divisor * needed_height, _LEAST_SIDE)
+        least_width = max(margin * divisor * needed_width, _LEAST_SIDE)
+        is_enough = height >= least_height and width >= least_width
+        # Turned, a pixel that the image ends within would come first; `fit` takes the first ones for whole.
+        rows_divide = orientation not in jpeg.UPSIDE_DOWN or height % divisor == 0
+        columns_divide = orientation not in jpeg.MIRRORED or width % divisor == 0
+        if is_enough and rows_divide and columns_divide:
+            return divisor
+    return 1
+
+
+def _decode(data: bytes, height: int, width: int, divisor: int) -> np.ndarray:
+    if divisor == 1:
+        return cast("np.ndarray", simplejpeg.decode_jpeg(data, "RGB"))
+    # Of all the sizes that libjpeg-turbo offers, simplejpeg takes the smallest that is at least so large.
+    least_height, least_width = math.ceil(height / divisor), math.ceil(width / divisor)
+    return cast("np.ndarray", simplejpeg.decode_jpeg(data, "RGB", min_height=least_height, min_width=least_width))
