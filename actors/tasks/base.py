@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+    from actors.agreement import Agreement
+    from actors.tolerance import Tolerance
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -46,6 +49,18 @@ class Task(Protocol):
         """Columns for n rows, in the order of `fields`, and a bool array (n,) of the rows that are valid.
 
         What stands in the columns for an invalid row is of no meaning.
+        """
+
+    def agreement(
+        self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
+    ) -> Agreement:
+        """How far the answers that `columns` makes of ``candidate`` are from those that it makes of ``reference``.
+
+        Args:
+            reference: outputs for n images, such as `columns` takes, from the engine that is right.
+            candidate: those of another engine for the same images.
+            tolerance: what the task holds them against. An output that is missing or has another shape is a breach,
+                and so is an image without a finite answer that has one in the reference, or when there is no image.
         """
 
 

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from actors.agreement import Comparison, differences, ratios, spread
 from actors.errors import JobError
 from actors.tasks.base import Outputs, pick_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from actors.agreement import Agreement
+    from actors.tolerance import Tolerance
 
 
 class Activation(Enum):
@@ -72,6 +76,24 @@ class Classify:
         ]
         return columns, valid
 
+    def agreement(
+        self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
+    ) -> Agreement:
+        """See `actors.tasks.base.Task`. Scores are held against each other, and what they are made of besides: where
+        scores are all small, or all but one nearly 0, a broken network changes none by much.
+        """
+        comparison = Comparison(tolerance)
+        output = pick_output(Outputs.of(reference), self.output, rank=1, task="classify")
+        if not comparison.has_outputs(reference, candidate, [output]):
+            return comparison.result
+        both = [tensors[output].astype(np.float32, copy=False) for tensors in (reference, candidate)]
+        scores = [_activate(logits, self.activation) for logits in both]
+        places = comparison.finite(output, *(np.isfinite(one).all(axis=1) for one in scores))
+        if len(places):
+            _compare_scores(comparison, places, *(one[places].astype(np.float64) for one in scores))
+            _compare_logits(comparison, places, *_told_apart(both[0][places], both[1][places], self.activation))
+        return comparison.result
+
 
 _FIELDS = (
     pa.field("label_id", pa.int32()),
@@ -100,3 +122,46 @@ def _best(scores: np.ndarray, k: int) -> np.ndarray:
 
 def _lists(values: pa.Array, length: int) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(np.arange(0, len(values) + 1, length, dtype=np.int32)), values)
+
+
+def _compare_scores(comparison: Comparison, places: np.ndarray, wanted: np.ndarray, given: np.ndarray) -> None:
+    """Of float64 scores (n, classes) for the images at ``places``."""
+    errors = np.abs(wanted - given)
+    row, label_id = np.unravel_index(errors.argmax(), errors.shape)
+    said = f"the score of class {label_id} of image {places[row]} differs by {errors.max():.3g}"
+    comparison.at_most("score_difference", errors.max(), said)
+    best = wanted.argmax(axis=1)
+    mean = np.take_along_axis(errors, best[:, None], axis=1).mean()
+    comparison.at_most("mean_score_difference", mean, f"the scores of the best classes differ by {mean:.3g} on average")
+    flipped = np.flatnonzero(given.argmax(axis=1) != best)
+    comparison.note("flips", len(flipped))
+    said = f"the best class of {len(flipped)} of {len(best)} images differs"
+    comparison.flips("top1_agreement", len(flipped), len(best), said)
+    if len(flipped):
+        first, second = np.sort(wanted[flipped], axis=1)[:, :-3:-1].T
+        row, margin = (first - second).argmax(), (first - second).max()
+        said = f"the best class of image {places[flipped[row]]} differs, where the reference leads by {margin:.3g}"
+        comparison.at_most("largest_flip_margin", margin, said, limit="tie_margin")
+
+
+def _told_apart(wanted: np.ndarray, given: np.ndarray, activation: Activation) -> list[np.ndarray]:
+    """What scores depend on: no class that the reference masks by -inf, and for softmax nothing that all share."""
+    known = np.isfinite(wanted).all(axis=0)
+    both = [np.nan_to_num(logits[:, known]) for logits in (wanted, given)]
+    if activation is not Activation.softmax or not known.any():
+        return both
+    return [logits - logits.mean(axis=1, keepdims=True, dtype=np.float64) for logits in both]
+
+
+def _compare_logits(comparison: Comparison, places: np.ndarray, wanted: np.ndarray, given: np.ndarray) -> None:
+    """Each image over all classes, and each class over all images: one wrong class drowns among a thousand."""
+    num_images, num_classes = wanted.shape
+    if not num_classes:
+        return
+    scale = spread(wanted)
+    by_image = ratios(differences(wanted, given), scale)
+    said = f"the output for image {places[by_image.argmax()]} is off by {by_image.max():.3g} of what tells images apart"
+    comparison.at_most("output_error", by_image.max(), said)
+    by_class = ratios(differences(wanted.T, given.T), scale * np.sqrt(num_images / num_classes))
+    said = f"the output for class {by_class.argmax()} is off by {by_class.max():.3g} of what tells images apart"
+    comparison.at_most("class_error", by_class.max(), said, limit="output_error")

@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from actors.agreement import Comparison, differences, ratios, spread
 from actors.tasks.base import Outputs, pick_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from actors.agreement import Agreement
+    from actors.tolerance import Tolerance
 
 
 class EmbeddingType(Enum):
@@ -44,15 +48,53 @@ class Embed:
         labels: Sequence[str] | None,  # noqa: ARG002
     ) -> tuple[list[pa.Array], np.ndarray]:
         output = pick_output(Outputs.of(tensors), self.output, rank=1, task="embed")
-        vectors = tensors[output].astype(np.float32, copy=False)
-        if self.normalize:
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-        with np.errstate(over="ignore"):  # what float16 cannot hold is told by the check below
-            stored = vectors.astype(self.dtype.value)
+        vectors, stored = self._vectors(tensors[output])
         values = pa.array(stored.ravel(), self._arrow_type())
         valid = np.isfinite(stored).all(axis=1)
         return [pa.FixedSizeListArray.from_arrays(values, vectors.shape[1])], valid
 
+    def agreement(
+        self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
+    ) -> Agreement:
+        """See `actors.tasks.base.Task`. Beside the cosine, which lies near 1 for any two images where a network gives
+        all of them nearly the same vector, the difference of two vectors counts against what tells images apart.
+        """
+        comparison = Comparison(tolerance)
+        output = pick_output(Outputs.of(reference), self.output, rank=1, task="embed")
+        if not comparison.has_outputs(reference, candidate, [output]):
+            return comparison.result
+        (wanted, kept), (given, given_kept) = (self._vectors(tensors[output]) for tensors in (reference, candidate))
+        places = comparison.finite(output, np.isfinite(kept).all(axis=1), np.isfinite(given_kept).all(axis=1))
+        if len(places):
+            _compare(comparison, places, wanted[places], given[places])
+        return comparison.result
+
+    def _vectors(self, tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is wanted of an output, in float32 and as it is stored."""
+        vectors = tensor.astype(np.float32, copy=False)
+        if self.normalize:
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+        with np.errstate(over="ignore"):  # what float16 cannot hold is told by those that call
+            return vectors, vectors.astype(self.dtype.value)
+
     def _arrow_type(self) -> pa.DataType:
         return {"float32": pa.float32(), "float16": pa.float16()}[self.dtype.value]
+
+
+def _compare(comparison: Comparison, places: np.ndarray, wanted: np.ndarray, given: np.ndarray) -> None:
+    """Of vectors (n, length) for the images at ``places``."""
+    cosines = _cosines(wanted.astype(np.float64), given.astype(np.float64))
+    said = f"the vectors of image {places[cosines.argmin()]} have a cosine of {cosines.min():.6g}"
+    comparison.at_least("cosine", cosines.min(), said)
+    comparison.note("mean_cosine", cosines.mean())
+    errors = ratios(differences(wanted, given), spread(wanted))
+    said = f"the vector of image {places[errors.argmax()]} is off by {errors.max():.3g} of what tells images apart"
+    comparison.at_most("output_error", errors.max(), said)
+
+
+def _cosines(wanted: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Of each pair; two vectors of zeros are alike, and one of them is like no other."""
+    products = np.linalg.norm(wanted, axis=1) * np.linalg.norm(given, axis=1)
+    alike = (wanted == given).all(axis=1)
+    return np.where(alike, 1.0, ratios((wanted * given).sum(axis=1), products))

@@ -1,15 +1,30 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
+from actors.agreement import Agreement
 from actors.errors import JobError
 from actors.tasks.base import Outputs
 from actors.tasks.classify import Activation, Classify
+from actors.tolerance import EXACT, Tolerance
 
 LOGITS = np.random.default_rng(1).normal(size=(6, 20)).astype(np.float32) * 5
+
+
+SCORES = Classify(activation=Activation.none)
+
+
+def compare(
+    reference: Any, candidate: Any, *, task: Classify = SCORES, tolerance: Tolerance | None = None
+) -> Agreement:
+    both = ({"output": np.asarray(scores, np.float32)} for scores in (reference, candidate))
+    return task.agreement(*both, tolerance or Tolerance(output_error=1))
 
 
 def predict(task: Classify, logits: np.ndarray, labels: list[str] | None = None) -> tuple[pa.Table, np.ndarray]:
@@ -79,3 +94,153 @@ def test_labels_of_the_wrong_number() -> None:
 def test_top_k_of_zero() -> None:
     with pytest.raises(JobError, match=r"task.top_k=0"):
         Classify(top_k=0).fields(Outputs.of({"output": LOGITS}), None)
+
+
+def test_the_same_answers_agree_in_every_figure() -> None:
+    for task in (Classify(), Classify(activation=Activation.sigmoid), SCORES):
+        agreement = compare(LOGITS, LOGITS, task=task, tolerance=EXACT)
+        assert agreement.breaches == []
+        wanted = {"images": 6, "top1_agreement": 1}
+        nought = ("score_difference", "mean_score_difference", "flips", "output_error", "class_error")
+        assert agreement.figures == {**wanted, **dict.fromkeys(nought, 0)}
+
+
+def test_score_differences_are_the_largest_of_all_and_the_mean_of_the_best() -> None:
+    agreement = compare([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]], [[0.9, 0.1], [0.4, 0.8], [0.3, 0.64]])
+    assert agreement.figures["score_difference"] == pytest.approx(0.2, abs=1e-6)
+    assert agreement.figures["mean_score_difference"] == pytest.approx(0.02, abs=1e-6)
+    assert agreement.figures["top1_agreement"] == 1
+    assert agreement.breaches == [
+        "the score of class 0 of image 1 differs by 0.2 (engine.tolerance.score_difference=0.1)",
+        "the scores of the best classes differ by 0.02 on average (engine.tolerance.mean_score_difference=0.01)",
+    ]
+
+
+def test_the_best_class_may_differ_at_a_near_tie_alone() -> None:
+    reference = [[0.50, 0.46, 0.0], [0.1, 0.1, 0.8], [0.48, 0.52, 0.0]]
+    flipped = [[0.46, 0.50, 0.0], [0.1, 0.1, 0.8], [0.52, 0.48, 0.0]]
+    lenient = Tolerance(output_error=1, mean_score_difference=1, flip_ratio=0.5)
+    agreement = compare(reference, flipped, tolerance=lenient)
+    assert agreement.breaches == []
+    assert agreement.figures["flips"] == 2
+    assert agreement.figures["top1_agreement"] == pytest.approx(1 / 3)
+    assert agreement.figures["largest_flip_margin"] == pytest.approx(0.04, abs=1e-6)
+    assert compare(reference, flipped, tolerance=replace(lenient, flip_ratio=0.01)).breaches == [
+        "the best class of 2 of 3 images differs (engine.tolerance.flip_ratio=0.01)"
+    ]
+    assert compare(reference, flipped, tolerance=replace(lenient, tie_margin=0.02)).breaches == [
+        "the best class of image 0 differs, where the reference leads by 0.04 (engine.tolerance.tie_margin=0.02)"
+    ]
+
+
+def test_one_image_may_always_flip_at_a_near_tie() -> None:
+    reference = np.tile([0.9, 0.1], (50, 1))
+    reference[7] = [0.51, 0.49]
+    candidate = reference.copy()
+    candidate[7] = [0.49, 0.51]
+    assert compare(reference, candidate).breaches == []
+
+
+def test_the_worst_flip_is_told_with_its_place_in_the_sample() -> None:
+    reference, candidate = np.tile([0.9, 0.1], (20, 1)), np.tile([0.9, 0.1], (20, 1))
+    reference[3] = candidate[3] = np.nan  # left out; it must not shift the places of those behind it
+    reference[17], candidate[17] = [0.705, 0.295], [0.295, 0.705]
+    reference[11], candidate[11] = [0.6, 0.4], [0.4, 0.6]
+    agreement = compare(reference, candidate)
+    assert agreement.figures["images"] == 19
+    assert agreement.figures["largest_flip_margin"] == pytest.approx(0.41, abs=1e-6)
+    said = "the best class of image 17 differs, where the reference leads by 0.41 (engine.tolerance.tie_margin=0.1)"
+    assert said in agreement.breaches
+    assert any("of image 17 differs by 0.41" in breach for breach in agreement.breaches)
+
+
+def test_equal_scores_are_no_flip() -> None:
+    reference = np.array([[0.5, 0.5, 0.0], [0.0, 0.2, 0.8]])
+    assert compare(reference, reference).figures["flips"] == 0
+    agreement = compare(reference, [[0.5, 0.5001, 0.0], [0.0, 0.2, 0.8]])
+    assert agreement.figures["largest_flip_margin"] == 0
+    assert agreement.breaches == []
+
+
+def test_errors_count_against_what_tells_images_apart() -> None:
+    apart = np.random.default_rng(4).normal(size=(50, 30))
+    shared = 100 * np.random.default_rng(5).normal(size=30)  # beside it, any error is small
+    noise = np.random.default_rng(6).normal(size=(50, 30))
+    for activation in Activation:
+        task = Classify(activation=activation)
+        figures = compare(apart + shared, apart + shared + 0.05 * noise, task=task).figures
+        assert 0.05 < figures["output_error"] < 0.10  # that of the worst image
+        assert 0.05 < figures["class_error"] < 0.10
+        assert compare(shared + apart, shared - apart, task=task).figures["output_error"] > 2
+
+
+def test_one_wrong_class_of_many_is_seen() -> None:
+    reference = np.random.default_rng(7).normal(size=(40, 500))
+    candidate = reference.copy()
+    candidate[:, 123] += 0.5
+    agreement = compare(reference, candidate, task=Classify(), tolerance=Tolerance())
+    assert agreement.figures["output_error"] < 0.03
+    assert agreement.figures["class_error"] == pytest.approx(0.5, rel=0.05)
+    (breach,) = agreement.breaches
+    assert breach.startswith("the output for class 123 is off by 0.5")
+
+
+def test_one_wrong_image_of_many_is_seen() -> None:
+    reference = np.random.default_rng(7).normal(size=(500, 5)) * 1e-3
+    candidate = reference.copy()
+    candidate[321] = 0
+    agreement = compare(reference, candidate, task=Classify(), tolerance=Tolerance(flip_ratio=1))
+    (breach,) = agreement.breaches
+    assert breach.startswith("the output for image 321 is off by ")
+    assert breach.endswith(" of what tells images apart (engine.tolerance.output_error=0.15)")
+
+
+def test_what_is_added_to_all_classes_changes_no_softmax() -> None:
+    shift = np.linspace(-50, 50, len(LOGITS))[:, None]
+    assert compare(LOGITS, LOGITS + shift, task=Classify(), tolerance=EXACT).holds
+    assert not compare(LOGITS, LOGITS + shift, task=Classify(activation=Activation.sigmoid)).holds
+
+
+def test_classes_that_the_network_masks_are_no_error() -> None:
+    masked = LOGITS.copy()
+    masked[:, 4] = -np.inf
+    assert compare(masked, masked, task=Classify(), tolerance=EXACT).figures["images"] == 6
+    assert compare(masked, masked, task=Classify(), tolerance=EXACT).breaches == []
+    assert not compare(LOGITS, masked, task=Classify(), tolerance=Tolerance(score_difference=1)).holds
+    every = np.where(np.eye(6, 20) > 0, -np.inf, LOGITS)  # in each image another one
+    assert compare(every, every, task=Classify(), tolerance=EXACT).breaches == []
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_row_that_only_one_can_do_is_a_breach(bad: float) -> None:
+    broken = LOGITS.copy()
+    broken[2, 3] = bad
+    agreement = compare(LOGITS, broken, task=Classify())
+    assert agreement.figures["images"] == 5
+    assert agreement.breaches == ["output output has values that are not finite for image 2, unlike the reference's"]
+    assert not compare(broken, LOGITS, task=Classify()).holds
+    assert compare(broken, broken, task=Classify()).holds
+    assert not compare(np.full((3, 4), bad), np.full((3, 4), bad)).holds
+
+
+def test_no_images_and_one_image_and_one_class() -> None:
+    assert not compare(np.zeros((0, 4)), np.zeros((0, 4))).holds
+    assert compare(LOGITS[:1], LOGITS[:1] * (1 + 1e-6), task=Classify(), tolerance=EXACT).holds
+    assert not compare(LOGITS[:1], LOGITS[1:2], task=Classify()).holds
+    for activation in Activation:
+        assert compare([[3.0], [5.0]], [[3.0], [5.0]], task=Classify(activation=activation), tolerance=EXACT).holds
+
+
+def test_figures_are_finite_however_large_the_scores() -> None:
+    agreement = compare([[3e38, -3e38], [1, 2]], [[-3e38, 3e38], [1, 2]])
+    assert not agreement.holds
+    assert np.isfinite(list(agreement.figures.values())).all()
+
+
+def test_only_the_output_that_is_used_is_compared() -> None:
+    reference = {"logits": LOGITS, "features": LOGITS[:, :7]}
+    candidate = {"logits": LOGITS, "features": -LOGITS[:, :7]}
+    assert Classify(output="logits").agreement(reference, candidate, EXACT).holds
+    assert not Classify(output="features").agreement(reference, candidate, EXACT).holds
+    missing = Classify(output="logits").agreement(reference, {"features": LOGITS}, Tolerance())
+    assert missing.breaches == ["there is no output logits"]

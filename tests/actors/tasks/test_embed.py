@@ -4,11 +4,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from actors.agreement import Agreement
 from actors.errors import JobError
 from actors.tasks.base import Outputs
 from actors.tasks.embed import Embed, EmbeddingType
+from actors.tolerance import EXACT, Tolerance
 
 VECTORS = np.random.default_rng(2).normal(size=(4, 8)).astype(np.float32)
+
+
+def compare(
+    reference: np.ndarray, candidate: np.ndarray, *, task: Embed | None = None, tolerance: Tolerance | None = None
+) -> Agreement:
+    both = ({"output": vectors.astype(np.float32)} for vectors in (reference, candidate))
+    return (task or Embed()).agreement(*both, tolerance or Tolerance(output_error=1))
 
 
 def embed(task: Embed, vectors: np.ndarray) -> tuple[pa.Array, np.ndarray]:
@@ -46,3 +55,58 @@ def test_what_float16_cannot_hold_is_not_valid() -> None:
 def test_a_map_is_no_embedding() -> None:
     with pytest.raises(JobError, match="task=embed"):
         Embed().fields(Outputs.of({"output": np.zeros((1, 3, 2, 2))}), None)
+
+
+def test_the_same_vectors_agree_in_every_figure() -> None:
+    agreement = compare(VECTORS, VECTORS, tolerance=EXACT)
+    assert agreement.breaches == []
+    assert agreement.figures == {"images": 4, "cosine": 1, "mean_cosine": 1, "output_error": 0}
+
+
+def test_the_cosine_is_that_of_the_worst_image() -> None:
+    turned = np.array([[2.0, 0], [0, 3], [1, 1]])
+    agreement = compare(turned, np.array([[2.0, 0], [3, 4], [1, 1]]))
+    assert agreement.figures["cosine"] == pytest.approx(0.8)
+    assert agreement.figures["mean_cosine"] == pytest.approx(2.8 / 3)
+    assert agreement.breaches[0] == "the vectors of image 1 have a cosine of 0.8 (engine.tolerance.cosine=0.995)"
+
+
+def test_vectors_that_are_all_alike_do_not_hide_an_error() -> None:
+    shared = 100 + VECTORS
+    agreement = compare(shared, 100 + VECTORS[::-1], tolerance=Tolerance())
+    assert agreement.figures["cosine"] > 0.999
+    (breach,) = agreement.breaches
+    assert breach.endswith(" of what tells images apart (engine.tolerance.output_error=0.15)")
+    place = int(np.linalg.norm(VECTORS - VECTORS[::-1], axis=1).argmax())
+    assert breach.startswith(f"the vector of image {place} is off by ")
+
+
+def test_length_counts_unless_the_task_divides_by_it() -> None:
+    assert compare(VECTORS, 1.5 * VECTORS, tolerance=Tolerance()).figures["output_error"] > 0.3
+    assert not compare(VECTORS, 1.5 * VECTORS, tolerance=Tolerance()).holds
+    assert compare(VECTORS, 1.5 * VECTORS, task=Embed(normalize=True), tolerance=EXACT).breaches == []
+
+
+def test_zeros_are_like_zeros_alone() -> None:
+    vectors = np.stack([np.zeros(8), *VECTORS[1:]])
+    assert compare(vectors, vectors, tolerance=EXACT).holds
+    for reference, candidate in ((vectors, VECTORS), (VECTORS, vectors)):
+        assert compare(reference, candidate).figures["cosine"] == 0
+
+
+def test_what_one_alone_can_store_is_a_breach() -> None:
+    large = VECTORS.copy()
+    large[3, 0] = 1e6
+    assert compare(large, large, tolerance=EXACT).figures["images"] == 4
+    half = Embed(dtype=EmbeddingType.float16)
+    agreement = compare(VECTORS, large, task=half)
+    assert agreement.figures["images"] == 3
+    assert agreement.breaches == ["output output has values that are not finite for image 3, unlike the reference's"]
+    assert compare(large, large, task=half, tolerance=EXACT).figures["images"] == 3
+    assert not compare(VECTORS[:0], VECTORS[:0]).holds
+
+
+def test_a_vector_of_another_length_is_told() -> None:
+    assert compare(VECTORS, VECTORS[:, :5]).breaches == [
+        "output output has shape (4, 5), where the reference's has (4, 8)"
+    ]
