@@ -74,6 +74,11 @@ class EngineConfig:
         """True where only a GPU will do, False where none may be used, None where one is taken if there."""
         return {Device.auto: None, Device.cpu: False, Device.cuda: True}[self.device]
 
+    @property
+    def label(self) -> str:
+        """Engine and precision in a few words, such as ``torch fp32 compiled``."""
+        return f"{self.name} {self.precision.value}"
+
     def check(self, model: Model) -> None:
         """Raises `JobError` when this engine cannot run ``model``, as far as that shows without loading it."""
         to_tolerance(self.tolerance)
@@ -104,6 +109,10 @@ class TorchEngineConfig(EngineConfig):
     compile: bool = False
     """Compile the network when it is loaded, with its weights frozen in: tens of seconds for a faster run."""
 
+    @property
+    def label(self) -> str:
+        return f"{super().label} compiled" if self.compile else super().label
+
     def _check_model(self, model: Model) -> None:
         if model.is_onnx:
             raise JobError(f"engine=torch: cannot run {model.where}", cure="choose engine=onnxruntime")
@@ -120,13 +129,20 @@ class OnnxEngineConfig(EngineConfig):
     """onnxruntime's execution provider; the one asked for is the one got, or the job stops."""
 
     @property
+    def label(self) -> str:
+        return super().label if self.provider is Provider.auto else f"{super().label} {self.provider.value}"
+
+    @property
     def wants_gpu(self) -> bool | None:
         wanted = self.wanted_provider()
         return None if wanted is Provider.auto else wanted is not Provider.cpu
 
     def _check_model(self, model: Model) -> None:
-        if not model.is_onnx:
-            raise JobError(f"engine=onnxruntime: cannot run {model.where}", cure="choose engine=torch")
+        if not model.is_onnx and self.precision is Precision.bf16:
+            raise JobError(
+                f"engine.precision=bf16: engine=onnxruntime does not run {model.where} in it",
+                cure="choose engine=torch or openvino, or engine.precision=fp32",
+            )
         self.wanted_provider()
 
     def wanted_provider(self) -> Provider:

@@ -1,5 +1,5 @@
-"""What PyTorch, onnxruntime and CUDA say when a device is short of memory or lost, as exceptions of ours. Used around
-each call of an engine.
+"""What PyTorch, onnxruntime, OpenVINO and CUDA say when a device is short of memory or lost, as exceptions of ours.
+Used around each call of an engine.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ _OUT_OF_MEMORY = (
     "DefaultCPUAllocator: not enough memory",  # PyTorch on Windows (pytorch/pytorch#20618)
     "Failed to allocate memory for requested buffer",  # onnxruntime (microsoft/onnxruntime#16307), seen under RLIMIT_AS
     "is smaller than requested bytes",  # the same, where a limit is set
+    " bytes of memory",  # OpenVINO: Failed to allocate 64225280 bytes of memory, seen under RLIMIT_AS
     "bad allocation",  # std::bad_alloc on Windows (microsoft/onnxruntime#16305)
     "std::bad_alloc",  # and elsewhere (microsoft/onnxruntime#1725)
     "CUBLAS_STATUS_ALLOC_FAILED",  # layumi/Person_reID_baseline_pytorch#286, hacksider/Deep-Live-Cam#645

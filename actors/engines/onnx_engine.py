@@ -1,4 +1,6 @@
-"""onnxruntime runs an .onnx file, on the provider that was asked for. Loaded once in each worker that predicts."""
+"""onnxruntime runs an .onnx file, or what is made of a state_dict, on the provider that was asked for. Loaded once in
+each worker that predicts.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +13,20 @@ import onnxruntime
 from actors.engines.base import check_outputs, default_threads
 from actors.engines.configs import Precision, Provider
 from actors.engines.device_errors import device_errors
-from actors.engines.onnx_files import local_file
+from actors.engines.onnx_files import OnnxFile, local_file
 from actors.engines.onnx_input import PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
 from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, choose_runtime
 from actors.errors import JobError
 from actors.messages import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from actors.engines.configs import OnnxEngineConfig
     from actors.models import Model
 
 
 class OnnxEngine:
-    """See `actors.engines.base.Engine`. Outputs keep the names that they have in the file.
+    """See `actors.engines.base.Engine`. Outputs keep the names that they have in the file; those of a state_dict are
+    named as by `actors.engines.outputs.named`.
 
     Raises:
         JobError: the provider is missing, the files are broken, or the model does not take images of that size.
@@ -37,10 +38,10 @@ class OnnxEngine:
     def __init__(self, config: OnnxEngineConfig, model: Model) -> None:
         runtime = choose_runtime(config, config.threads or default_threads())
         self.device = runtime.device
-        with local_file(model) as file:
+        with local_file(model, half=_is_half(config, model, runtime)) as file:
             self.precision = file.precision
             _check_precision(config, model, file.precision)
-            self._session = _open(runtime, model, str(file.path))
+            self._session = _open(_keeping(runtime, model, file), model, str(file.path))
         self._input = image_input(self._session.get_inputs(), model)
         prelude = self._input.prelude(model.preprocess)
         self._prelude = None if prelude is None else _prelude_runtime(runtime).open(prelude)
@@ -56,7 +57,7 @@ class OnnxEngine:
 
     @device_errors()
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
-        pieces = [self._run(piece, num_images) for piece, num_images in self._pieces(pixels_nhwc)]
+        pieces = [self._run(piece, num_images) for piece, num_images in self._input.pieces(pixels_nhwc)]
         joined = pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
         return dict(zip(self._outputs, map(_as_float32, joined), strict=True))
 
@@ -64,15 +65,6 @@ class OnnxEngine:
         # onnxruntime gives memory back at the end of a run. Tried on CPU alone; on a GPU, what it keeps serves
         # smaller batches.
         self._is_short = self.device == "cpu"
-
-    def _pieces(self, pixels_nhwc: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """Batches of the size that the model takes, the last one padded, and the number of images in each."""
-        batch_size = self._input.batch_size or len(pixels_nhwc)
-        for start in range(0, len(pixels_nhwc), batch_size):
-            piece = pixels_nhwc[start : start + batch_size]
-            missing = batch_size - len(piece)
-            padded = np.pad(piece, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else piece
-            yield np.ascontiguousarray(padded), len(piece)
 
     def _run(self, pixels_nhwc: np.ndarray, num_images: int) -> list[np.ndarray]:
         """Outputs for the first ``num_images``. Pixels go to the device once, as uint8, and stay there."""
@@ -87,7 +79,7 @@ class OnnxEngine:
         binding = self._session.io_binding()
         binding.bind_ortvalue_input(self._input.name, value)
         for name in self._outputs:
-            binding.bind_output(name)
+            binding.bind_output(name, self.device)
         self._session.run_with_iobinding(binding, options)
         outputs = binding.copy_outputs_to_cpu()
         check_outputs(dict(zip(self._outputs, outputs, strict=True)), len(pixels_nhwc))
@@ -105,6 +97,27 @@ class OnnxEngine:
             ) from error
 
 
+def _is_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> bool:
+    """Whether the network of a state_dict is to run in fp16."""
+    if model.is_onnx or config.precision is not Precision.fp16:
+        return False
+    if runtime.device == "cpu":
+        raise JobError(
+            "engine.precision=fp16: engine=onnxruntime has it on a GPU alone, and runs on the CPU",
+            cure="set engine.precision=fp32",
+        )
+    return True
+
+
+def _keeping(runtime: Runtime, model: Model, file: OnnxFile) -> Runtime:
+    """With a place for what TensorRT builds, beside the file of a state_dict, which is kept."""
+    if model.is_onnx:
+        return runtime
+    # What is built depends on onnxruntime, and is called by the names in the graph alone: the weights are not in it.
+    folder = file.path.with_name(f"tensorrt-{onnxruntime.__version__}")
+    return replace(runtime, built=folder, is_half=file.precision == "fp16")
+
+
 def _check_precision(config: OnnxEngineConfig, model: Model, held: str) -> None:
     if config.precision is not Precision.auto and config.precision.value != held:
         raise JobError(
@@ -118,9 +131,8 @@ def _open(runtime: Runtime, model: Model, path: str) -> Any:
         with device_errors():
             return runtime.open(path)
     except SESSION_ERRORS as error:
-        raise JobError(
-            f"{model.where}: onnxruntime cannot load it: {one_line(error)}", cure="copy it again, or export it again"
-        ) from error
+        cure = "copy it again, or export it again" if model.is_onnx else "choose engine=torch"
+        raise JobError(f"{model.where}: onnxruntime cannot load it: {one_line(error)}", cure=cure) from error
 
 
 def _prelude_runtime(runtime: Runtime) -> Runtime:

@@ -1,4 +1,4 @@
-"""An .onnx model as files: the graph, and the external data that may lie beside it. Runs on the driver and once in
+"""A model as .onnx files: the graph, and the external data that may lie beside it. Runs on the driver and once in
 each worker, before onnxruntime sees anything.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # onnx brings it, without types
 
+from actors.engines.exports import exported
 from actors.errors import JobError
 from actors.models import reading
 from actors.storage import Storage
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """A model that onnxruntime can open by path, with its external data beside it."""
+    """A model that can be opened by path, with its external data beside it."""
 
     path: Path
     precision: str
@@ -37,12 +38,20 @@ class OnnxFile:
 
 
 @contextmanager
-def local_file(model: Model) -> Iterator[OnnxFile]:
-    """The files of ``model`` on this machine: where they lie, or fetched for as long as the context is open.
+def local_file(model: Model, *, half: bool = False) -> Iterator[OnnxFile]:
+    """The files of ``model`` on this machine: where they lie, fetched for as long as the context is open, or made of a
+    state_dict and kept.
+
+    Args:
+        model: what to run.
+        half: whether what is made computes in fp16.
 
     Raises:
-        JobError: a file is missing or no ONNX model.
+        JobError: a file is missing or no ONNX model, or none can be made.
     """
+    if not model.is_onnx:
+        yield OnnxFile(exported(model, half=half), "fp16" if half else "fp32")
+        return
     graph, data = _read_graph(model)
     names = _external_names(graph, model.where)
     if not is_remote(model.checkpoint):

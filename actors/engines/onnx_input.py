@@ -7,13 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from actors.errors import JobError
 from actors.preprocess import scale_and_bias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from actors.models import Model
     from actors.preprocess import Preprocess
@@ -32,6 +33,15 @@ class ImageInput:
     layout: str
     """``nchw`` or ``nhwc``."""
     batch_size: int | None
+
+    def pieces(self, pixels_nhwc: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+        """Batches of the size that the model takes, the last one padded, and the number of images in each."""
+        batch_size = self.batch_size or len(pixels_nhwc)
+        for start in range(0, len(pixels_nhwc), batch_size):
+            piece = pixels_nhwc[start : start + batch_size]
+            missing = batch_size - len(piece)
+            padded = np.pad(piece, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else piece
+            yield np.ascontiguousarray(padded), len(piece)
 
     def prelude(self, preprocess: Preprocess) -> bytes | None:
         """A model from `PRELUDE_INPUT`, uint8 (n, height, width, 3), to `PRELUDE_OUTPUT`; None where none is needed."""

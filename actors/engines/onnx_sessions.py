@@ -32,6 +32,10 @@ class Runtime:
     """What the config says, as keys and values."""
     reason: str = ""
     """Why this provider, where the config leaves the choice."""
+    built: Path | None = None
+    """Folder where TensorRT keeps what it builds, in minutes, for the next session; it keeps nothing without."""
+    is_half: bool = False
+    """Whether TensorRT may compute in fp16."""
 
     @property
     def device(self) -> str:
@@ -53,12 +57,19 @@ class Runtime:
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
         try:
-            session = onnxruntime.InferenceSession(model, options, _PROVIDERS[self.provider], enable_fallback=0)
+            session = onnxruntime.InferenceSession(model, options, self._providers(), enable_fallback=0)
         finally:
             onnxruntime.set_default_logger_severity(_WARNING)
         if session.get_providers()[0] != _NAMES[self.provider]:
             raise _missing(self.provider, self.asked)
         return session
+
+    def _providers(self) -> list[Any]:
+        first, *rest = _PROVIDERS[self.provider]
+        if self.provider is not Provider.tensorrt or self.built is None:
+            return [first, *rest]
+        options = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(self.built)}
+        return [(first, {**options, "trt_fp16_enable": str(int(self.is_half))}), *rest]
 
 
 def choose_runtime(config: OnnxEngineConfig, threads: int) -> Runtime:

@@ -1,37 +1,44 @@
-"""PyTorch runs the network eagerly, on CPU or CUDA. Loaded once in each worker that predicts."""
+"""PyTorch runs the network, eagerly or compiled, on CPU or CUDA. Loaded once in each worker that predicts."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from actors.engines.base import check_outputs, default_threads
 from actors.engines.configs import Device, Precision
 from actors.engines.device_errors import DeviceError, device_errors
+from actors.engines.outputs import named
+from actors.engines.torch_compiler import compiled, piece_size
 from actors.errors import JobError
 from actors.messages import one_line
 from actors.models import build_network
 from actors.preprocess import scale_and_bias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from actors.engines.configs import TorchEngineConfig
     from actors.models import Model
+    from actors.preprocess import Preprocess
 
 
 class TorchEngine:
     """See `actors.engines.base.Engine`.
 
-    A tensor that the network returns is named ``output``; those of a tuple or list ``output_0`` and on, by place;
-    those of a dictionary keep their names. What is no tensor is left out. PyTorch's number of threads, which the
-    whole process shares, is set.
+    What the network returns is named as by `actors.engines.outputs.named`. PyTorch's number of threads, which the whole
+    process shares, is set.
+
+    A compiled network takes images in pieces of one size, the last filled with blank ones. So what is compiled at the
+    start serves batches of every size, and what an image gets depends on no batch.
 
     Raises:
-        JobError: the device is missing, the network cannot be built, or does not run on two blank images.
+        JobError: the device is missing, the network cannot be built or compiled, or does not run on two blank images.
     """
 
     name = "torch"
@@ -43,25 +50,29 @@ class TorchEngine:
         self.precision = precision.value
         self._dtype = _DTYPES[precision]
         torch.set_num_threads(config.threads or min(default_threads(), torch.get_num_threads()))
-        scale, bias = scale_and_bias(model.preprocess)
-        self._scale = torch.from_numpy(scale).to(self.device).view(3, 1, 1)
-        self._bias = torch.from_numpy(bias).to(self.device).view(3, 1, 1)
         self._network = build_network(model).to(self.device, self._dtype)
-        self._memory_format = self._choose_memory_format(model)
+        self._whole = _Normalised(self._network, model.preprocess, self.device, self._dtype)
+        self._run: Callable[[torch.Tensor], Any] = self._whole
+        self._piece_size: int | None = None
+        self._choose_memory_format(model)
         self.details = {
             "torch": torch.__version__,
             "threads": str(torch.get_num_threads()),
-            "memory_format": str(self._memory_format).removeprefix("torch."),
+            "memory_format": str(self._whole.memory_format).removeprefix("torch."),
         }
         if self.device == "cuda":
             self.details["gpu"] = torch.cuda.get_device_name()
+        if config.compile:
+            self._compile(model)
 
     @device_errors(torch.OutOfMemoryError)
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
         with torch.inference_mode(), _exact_convolutions():
-            outputs = _named(self._network(self._normalise(pixels_nhwc)))
-            check_outputs(outputs, len(pixels_nhwc))
-            return {name: _to_numpy(tensor) for name, tensor in outputs.items()}
+            size = self._piece_size or len(pixels_nhwc)
+            parts = [
+                self._predict(pixels_nhwc[start : start + size], size) for start in range(0, len(pixels_nhwc), size)
+            ]
+            return {name: _to_numpy(tensor)[: len(pixels_nhwc)] for name, tensor in _joined(parts).items()}
 
     @device_errors(torch.OutOfMemoryError)
     def release(self) -> None:
@@ -69,16 +80,20 @@ class TorchEngine:
         if self.device == "cuda":
             torch.cuda.empty_cache()
 
-    def _normalise(self, pixels_nhwc: np.ndarray) -> torch.Tensor:
-        """Floating (n, 3, height, width) on the device, from pixels that travel as uint8."""
-        # Torch cannot wrap read-only arrays, and copies to a GPU faster from pinned memory: one copy serves both.
-        staged = torch.empty(pixels_nhwc.shape, dtype=torch.uint8, pin_memory=self.device == "cuda")
-        np.copyto(staged.numpy(), pixels_nhwc)
-        pixels = staged.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        pixels = pixels.contiguous(memory_format=self._memory_format)
-        return pixels.to(torch.float32).mul_(self._scale).add_(self._bias).to(self._dtype)
+    def _predict(self, pixels_nhwc: np.ndarray, size: int) -> dict[str, torch.Tensor]:
+        outputs = named(self._run(_staged(pixels_nhwc, size, self.device)))
+        check_outputs(outputs, size)
+        return outputs
 
-    def _choose_memory_format(self, model: Model) -> torch.memory_format:
+    def _compile(self, model: Model) -> None:
+        shape = (*model.preprocess.size, 3)
+        self._piece_size = piece_size(shape, self.device)
+        noise = np.random.default_rng(0).integers(0, 256, (self._piece_size, *shape), np.uint8)
+        with torch.inference_mode(), _exact_convolutions():
+            self._run = compiled(self._whole, _staged(noise, len(noise), self.device))
+        self.details |= {"compiled": "yes", "piece": f"{self._piece_size} images"}
+
+    def _choose_memory_format(self, model: Model) -> None:
         """Channels last where that is faster and the network allows it: some networks view what they must reshape.
 
         Two blank images tell; with one, a view can pass that fails with more.
@@ -87,21 +102,45 @@ class TorchEngine:
         is_faster = self.device == "cpu" or self._dtype is not torch.float32
         failures = []
         for memory_format in (torch.channels_last,) * is_faster + (torch.contiguous_format,):
-            self._memory_format = memory_format
             try:
-                self._network.to(memory_format=memory_format)  # type: ignore[call-overload]  # PyTorch's stubs lack it
+                self._whole.lay_out(memory_format)
                 self(blank)
             except (JobError, DeviceError):
                 raise
             except Exception as error:  # noqa: BLE001  the user's own code may raise anything
                 failures.append(error)
             else:
-                return memory_format
+                return
         raise JobError(
             f"model.architecture={model.architecture}: fails on a batch of shape (2, 3, {blank.shape[1]}, "
             f"{blank.shape[2]}) in {self.precision}: {type(failures[-1]).__name__}: {one_line(failures[-1])}",
             cure="give model.preprocess.crop the size that the network takes, and an engine.precision that it can do",
         ) from failures[-1]
+
+
+class _Normalised(nn.Module):
+    """A network behind its normalisation, so that a compiler sees both: takes uint8 (n, height, width, 3)."""
+
+    scale: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, network: nn.Module, preprocess: Preprocess, device: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        scale, bias = (torch.from_numpy(values).to(device).view(3, 1, 1) for values in scale_and_bias(preprocess))
+        self.network = network
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", bias)
+        self.dtype = dtype
+        self.memory_format = torch.contiguous_format
+
+    def lay_out(self, memory_format: torch.memory_format) -> None:
+        """How weights and pixels lie in memory from now on."""
+        self.memory_format = memory_format
+        self.network.to(memory_format=memory_format)  # type: ignore[call-overload]  # PyTorch's stubs lack it
+
+    def forward(self, pixels_nhwc: torch.Tensor) -> Any:
+        pixels = pixels_nhwc.permute(0, 3, 1, 2).contiguous(memory_format=self.memory_format)
+        return self.network(pixels.to(torch.float32).mul_(self.scale).add_(self.bias).to(self.dtype))
 
 
 _DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
@@ -129,22 +168,18 @@ def _exact_convolutions() -> Iterator[None]:
         convolutions.fp32_precision = before
 
 
-def _named(returned: Any) -> dict[str, torch.Tensor]:
-    if isinstance(returned, torch.Tensor):
-        return {"output": returned}
-    if isinstance(returned, Mapping):
-        named = {str(name): value for name, value in returned.items()}
-    elif isinstance(returned, tuple | list):
-        named = {f"output_{place}": value for place, value in enumerate(returned)}
-    else:
-        named = {}
-    tensors = {name: value for name, value in named.items() if isinstance(value, torch.Tensor)}
-    if not tensors:
-        raise JobError(
-            f"the network returns a {type(returned).__name__} without tensors",
-            cure="name an architecture that returns a tensor, or a tuple, list or dictionary of tensors",
-        )
-    return tensors
+def _staged(pixels_nhwc: np.ndarray, size: int, device: str) -> torch.Tensor:
+    """The pixels on the device, and blank images up to ``size``."""
+    # Torch cannot wrap read-only arrays, and copies to a GPU faster from pinned memory, which it keeps for later calls:
+    # one copy serves both.
+    staged = torch.empty((size, *pixels_nhwc.shape[1:]), dtype=torch.uint8, pin_memory=device == "cuda")
+    np.copyto(staged[: len(pixels_nhwc)].numpy(), pixels_nhwc)
+    staged[len(pixels_nhwc) :] = 0
+    return staged.to(device, non_blocking=True)
+
+
+def _joined(parts: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def _to_numpy(tensor: torch.Tensor) -> np.ndarray:

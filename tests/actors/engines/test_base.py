@@ -12,7 +12,7 @@ from networks import tiny
 from onnx_models import SIDE, save_onnx
 
 from actors.engines.base import _cpu_quota, check_outputs, default_threads, describe, load_engine
-from actors.engines.configs import Device, EngineConfig, OnnxEngineConfig, Provider, TorchEngineConfig
+from actors.engines.configs import Device, OnnxEngineConfig, Precision, TorchEngineConfig
 from actors.errors import JobError
 from actors.models import Model
 from actors.preprocess import Preprocess
@@ -71,47 +71,19 @@ def test_both_engines_give_what_the_plain_network_gives(state_dict: Model, onnx_
     np.testing.assert_allclose(by_onnx["logits"], wanted, atol=1e-5)
 
 
-@pytest.mark.parametrize(("config", "other"), [(TorchEngineConfig(), "onnxruntime"), (OnnxEngineConfig(), "torch")])
-def test_the_wrong_engine_is_told_with_the_right_one(
-    state_dict: Model, onnx_file: Model, config: EngineConfig, other: str
-) -> None:
-    model = onnx_file if config.name == "torch" else state_dict
-    with pytest.raises(JobError, match=rf"engine={config.name}: cannot run .*tiny\..*\n  cure: choose engine={other}"):
-        load_engine(config, model)
+def test_the_wrong_engine_is_told_with_the_right_one(onnx_file: Model) -> None:
+    with pytest.raises(JobError, match=r"engine=torch: cannot run .*tiny\..*\n  cure: choose engine=onnxruntime"):
+        load_engine(TorchEngineConfig(), onnx_file)
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_no_threads_are_refused(state_dict: Model, onnx_file: Model, threads: int) -> None:
-    for config, model in (
-        (TorchEngineConfig(threads=threads), state_dict),
-        (OnnxEngineConfig(threads=threads), onnx_file),
+def test_a_precision_that_no_provider_has_is_told_before_anything_is_made(state_dict: Model) -> None:
+    config = OnnxEngineConfig(precision=Precision.bf16)
+    with pytest.raises(
+        JobError, match=r"engine\.precision=bf16: .*tiny\.pt.*\n  cure: choose engine=torch or openvino"
     ):
-        with pytest.raises(JobError, match=f"engine.threads={threads}"):
-            config.check(model)
-
-
-@pytest.mark.parametrize(
-    ("device", "provider", "wanted"),
-    [
-        (Device.auto, Provider.auto, Provider.auto),
-        (Device.auto, Provider.tensorrt, Provider.tensorrt),
-        (Device.cpu, Provider.auto, Provider.cpu),
-        (Device.cpu, Provider.cpu, Provider.cpu),
-        (Device.cuda, Provider.auto, Provider.cuda),
-        (Device.cuda, Provider.tensorrt, Provider.tensorrt),
-    ],
-)
-def test_device_and_provider_agree_on_one_provider(device: Device, provider: Provider, wanted: Provider) -> None:
-    assert OnnxEngineConfig(device=device, provider=provider).wanted_provider() is wanted
-
-
-@pytest.mark.parametrize(
-    ("device", "provider"),
-    [(Device.cpu, Provider.cuda), (Device.cpu, Provider.tensorrt), (Device.cuda, Provider.cpu)],
-)
-def test_device_and_provider_that_disagree_are_refused(onnx_file: Model, device: Device, provider: Provider) -> None:
-    with pytest.raises(JobError, match=rf"engine\.provider={provider.value} .* engine\.device={device.value}"):
-        OnnxEngineConfig(device=device, provider=provider).check(onnx_file)
+        config.check(state_dict)
+    for precision in (Precision.auto, Precision.fp32, Precision.fp16):
+        OnnxEngineConfig(precision=precision).check(state_dict)
 
 
 def test_a_report_learns_what_ran(state_dict: Model) -> None:

@@ -36,6 +36,7 @@ OUT_OF_MEMORY = [
     "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
     "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
     "Status Message: bfc_arena.cc:360 Failed to allocate memory for requested buffer of size 245760000\n",
+    "Failed to allocate 64225280 bytes of memory",
     "Available memory of 1048576 is smaller than requested bytes of 4194304",
     "[ONNXRuntimeError] : 1 : FAIL : CUDA failure 2: out of memory ; GPU=0 ; hostname=here ; expr=cudaStreamCreate();",
     "Status Message: CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0 ; hostname=here",

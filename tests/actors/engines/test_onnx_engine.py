@@ -204,6 +204,19 @@ def test_a_precision_that_the_file_has_not_is_told(
         load_engine(replace(CPU, precision=Precision[precision]), model)
 
 
+def test_fp16_of_a_state_dict_is_refused_on_a_cpu_and_nothing_is_exported(
+    tmp_path: Path, network: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARDLENS_CACHE", str(tmp_path / "cache"))
+    torch.save(network.state_dict(), tmp_path / "tiny.pt")
+    model = Model("networks:tiny", checkpoint=str(tmp_path / "tiny.pt"))
+    with pytest.raises(
+        JobError, match=r"engine\.precision=fp16: .* on a GPU alone.*\n  cure: set engine\.precision=fp32"
+    ):
+        load_engine(replace(CPU, precision=Precision.fp16), model)
+    assert not (tmp_path / "cache").exists()
+
+
 def test_damaged_files_are_told_and_nothing_else_happens(model: Model, path: Path, network: nn.Module) -> None:
     save_onnx(network, path)
     whole, chance = path.read_bytes(), random.Random(0)  # noqa: S311  no secret

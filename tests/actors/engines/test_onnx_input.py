@@ -81,3 +81,17 @@ def test_the_prelude_makes_what_the_model_takes(dtype: str, layout: str) -> None
     wanted = pixels if dtype == "uint8" else (pixels / 255 - [0.1, 0.2, 0.3]) / [0.4, 0.5, 0.6]
     found_nhwc = found.transpose(0, 2, 3, 1) if layout == "nchw" else found
     np.testing.assert_allclose(found_nhwc, wanted, atol=2e-3 if dtype == "float16" else 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "number", "wanted"),
+    [(None, 5, [(5, 5)]), (4, 9, [(4, 4), (4, 4), (4, 1)]), (4, 4, [(4, 4)]), (1, 2, [(1, 1), (1, 1)])],
+)
+def test_a_batch_is_cut_to_what_the_model_takes(
+    batch_size: int | None, number: int, wanted: list[tuple[int, int]]
+) -> None:
+    pixels = np.random.default_rng(0).integers(1, 256, (number, 3, 2, 3), dtype=np.uint8)[:, ::-1]
+    pieces = list(ImageInput("image", "uint8", "nhwc", batch_size).pieces(pixels))
+    assert [(len(piece), num_images) for piece, num_images in pieces] == wanted
+    assert all(piece.flags.c_contiguous and not piece[num_images:].any() for piece, num_images in pieces)
+    np.testing.assert_array_equal(np.concatenate([piece[:num_images] for piece, num_images in pieces]), pixels)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -66,6 +69,20 @@ def test_a_provider_that_onnxruntime_drops_is_told() -> None:
         pytest.skip("this onnxruntime knows no CUDA")
     with pytest.raises(JobError, match=r"here: CUDAExecutionProvider does not work here"):
         Runtime(Provider.cuda, threads=1, asked="here").open(NEGATE)
+
+
+def test_tensorrt_keeps_what_it_builds_where_it_is_told(tmp_path: Path) -> None:
+    name, plain = "TensorrtExecutionProvider", Runtime(Provider.tensorrt, threads=1, asked="here")
+    assert plain._providers()[0] == name
+    (found, options), *rest = replace(plain, built=tmp_path, is_half=True)._providers()
+    assert (found, rest) == (name, plain._providers()[1:])
+    assert options == {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(tmp_path),
+        "trt_fp16_enable": "1",
+    }
+    assert replace(plain, built=tmp_path)._providers()[0][1]["trt_fp16_enable"] == "0"
+    assert replace(plain, built=tmp_path, provider=Provider.cpu)._providers() == ["CPUExecutionProvider"]
 
 
 @pytest.mark.skipif(not _num_gpus(), reason="needs a GPU")

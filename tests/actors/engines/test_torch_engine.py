@@ -9,8 +9,9 @@ import pytest
 import torch
 from networks import resnet18, tiny
 from torch import nn
+from torch._dynamo.utils import counters
 
-from actors.engines.base import load_engine
+from actors.engines.base import Engine, load_engine
 from actors.engines.configs import Device, Precision, TorchEngineConfig
 from actors.engines.torch_engine import _exact_convolutions
 from actors.errors import JobError
@@ -238,3 +239,44 @@ def test_memory_may_be_released_at_any_time(model: Model) -> None:
     before = engine(images(3))["output"]
     engine.release()
     np.testing.assert_array_equal(engine(images(3))["output"], before)
+
+
+@pytest.fixture(scope="module", params=[tiny, resnet18])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Engine, nn.Module]:
+    """A network, compiled, and as it is."""
+    torch.manual_seed(0)
+    network = request.param(num_classes=10)
+    architecture = f"networks:{request.param.__name__}"
+    model = save(network, tmp_path_factory.mktemp("model"), architecture, num_classes=10)
+    return load_engine(TorchEngineConfig(device=Device.cpu, threads=1, compile=True), model), network
+
+
+@pytest.mark.parametrize("number", [1, 2, 32, 33, 70])
+def test_one_compilation_serves_every_size_of_batch(pair: tuple[Engine, nn.Module], number: int) -> None:
+    engine, network = pair
+    num_graphs = counters["stats"]["unique_graphs"]
+    found = engine(images(number))["output"]
+    assert counters["stats"]["unique_graphs"] == num_graphs
+    assert (found.dtype, found.flags.writeable) == (np.float32, True)
+    np.testing.assert_allclose(found, plainly(network, images(number)), rtol=1e-5, atol=1e-5)
+
+
+def test_what_a_compiled_network_answers_depends_on_no_batch(pair: tuple[Engine, nn.Module]) -> None:
+    whole = pair[0](images(40))["output"].copy()
+    parts = [pair[0](images(40)[start : start + 7])["output"] for start in range(0, 40, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_a_report_names_what_was_compiled(pair: tuple[Engine, nn.Module], model: Model) -> None:
+    details = pair[0].details
+    assert (details["compiled"], details["piece"], details["threads"]) == ("yes", "32 images", "1")
+    assert "compiled" not in load_engine(TorchEngineConfig(), model).details
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
+def test_a_gpu_gives_what_the_cpu_gives_when_compiled(model: Model, precision: Precision) -> None:
+    engine = load_engine(TorchEngineConfig(device=Device.cuda, precision=precision, compile=True), model)
+    wanted = load_engine(TorchEngineConfig(device=Device.cpu), model)(images(140))["output"]
+    atol = 1e-5 if precision is Precision.fp32 else 0.02
+    np.testing.assert_allclose(engine(images(140))["output"], wanted, atol=atol)

@@ -1,0 +1,82 @@
+"""Which engines and precisions there are to choose from, for a model on the hardware of the workers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from actors.engines.configs import (
+    AutoEngineConfig,
+    EngineConfig,
+    OnnxEngineConfig,
+    OpenVinoEngineConfig,
+    Precision,
+    Provider,
+    TorchEngineConfig,
+)
+
+if TYPE_CHECKING:
+    from actors.engines.hardware import Hardware
+    from actors.models import Model
+
+
+def reference(config: EngineConfig, model: Model) -> EngineConfig:
+    """The engine whose answers are the right ones, on the device that ``config`` asks for: PyTorch in fp32, as it
+    stands, or onnxruntime where there is only an .onnx file.
+    """
+    if not model.is_onnx:
+        return TorchEngineConfig(precision=Precision.fp32, device=config.device, threads=config.threads)
+    provider = Provider.auto
+    if isinstance(config, OnnxEngineConfig):
+        wanted = config.wanted_provider()
+        provider = Provider.cuda if wanted is Provider.tensorrt else wanted
+    return OnnxEngineConfig(device=config.device, provider=provider, threads=config.threads)
+
+
+def is_reference(config: EngineConfig, model: Model) -> bool:
+    """Whether ``config`` names what would be the reference of ``model``, so that there is nothing to compare."""
+    if isinstance(config, TorchEngineConfig):
+        return config.precision in _FP32 and not config.compile
+    is_onnxruntime = isinstance(config, OnnxEngineConfig) and config.wanted_provider() is not Provider.tensorrt
+    return is_onnxruntime and model.is_onnx
+
+
+def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[EngineConfig]:
+    """What to compare with the reference: the engine that ``config`` names, or all that could be faster here, the most
+    promising first.
+    """
+    if not isinstance(config, AutoEngineConfig):
+        return [] if is_reference(config, model) else [config]
+    found = _on_gpu(model, hardware) if hardware.gpu else _on_cpu(model, hardware)
+    return [
+        replace(candidate, device=config.device, threads=config.threads)
+        for candidate in found
+        if config.precision in (Precision.auto, candidate.precision)
+    ]
+
+
+_FP32 = (Precision.auto, Precision.fp32)
+
+
+def _on_cpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
+    precisions = [Precision.bf16] * hardware.has_bf16 + [Precision.fp32]
+    openvino: list[EngineConfig] = [OpenVinoEngineConfig(precision=precision) for precision in precisions]
+    found = openvino if hardware.has("openvino") else []
+    if model.is_onnx:
+        return found
+    eager: list[EngineConfig] = [TorchEngineConfig(precision=Precision.bf16)] * hardware.has_bf16
+    compiled = [TorchEngineConfig(precision=precision, compile=True) for precision in precisions]
+    return [*found, OnnxEngineConfig(precision=Precision.fp32), *eager, *compiled]
+
+
+def _on_gpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
+    if model.is_onnx:
+        return [OnnxEngineConfig(provider=Provider.tensorrt)]
+    half = Precision.bf16 if hardware.has_bf16 else Precision.fp16
+    return [
+        TorchEngineConfig(precision=half),
+        OnnxEngineConfig(precision=Precision.fp16),
+        TorchEngineConfig(precision=half, compile=True),
+        OnnxEngineConfig(precision=Precision.fp16, provider=Provider.tensorrt),
+        TorchEngineConfig(precision=Precision.fp32, compile=True),
+    ]

@@ -1,0 +1,169 @@
+"""Folders of files that are made once a node, and kept for later runs of the same user. Runs in each worker, where a
+model is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.errors import JobError
+from actors.messages import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NUM_KEPT = 8
+
+
+def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bool]) -> Path:
+    """The folder of what ``make`` writes for ``key``; of processes that ask at once one makes it, and the others wait.
+
+    They lie in ``exports`` under the folder that SHARDLENS_CACHE names, or under ``shardlens`` in that of
+    XDG_CACHE_HOME or in ``~/.cache``: the `NUM_KEPT` that were asked for last. What is damaged is made anew.
+
+    Args:
+        key: letters and digits.
+        make: fills the empty folder that it is given.
+        is_current: whether files that are whole may still be used.
+
+    Raises:
+        JobError: the folder cannot be written, or somebody else could write there too.
+        Exception: what ``make`` raises; nothing is kept then.
+    """
+    root = _root()
+    folder = root / key
+    try:
+        _claim(root.parent)
+        _claim(root)
+        with _locked(_lock(folder), is_shared=True):
+            is_ready = _is_ready(folder, is_current)
+        if not is_ready:
+            _make_once(folder, make, is_current)
+            _prune(root)
+    except OSError as error:
+        raise JobError(
+            f"{root}: exported models cannot be kept there: {one_line(error)}", cure=f"make room, or {_CURE}"
+        ) from error
+    return folder
+
+
+_CURE = "set SHARDLENS_CACHE to a folder that this user alone may write to; it is made where it is not there"
+_DIGESTS = "digests.json"
+
+
+def _root() -> Path:
+    if given := os.environ.get("SHARDLENS_CACHE"):
+        return Path(given).absolute() / "exports"
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given).absolute() / "shardlens" / "exports"
+    try:
+        return Path.home() / ".cache" / "shardlens" / "exports"
+    except RuntimeError as error:
+        raise JobError("this user has no home folder, and exported models are kept there", cure=_CURE) from error
+
+
+def _claim(folder: Path) -> None:
+    """Makes the folder where it is not there. Whoever else could write to it could have this user run their model."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
+        raise JobError(f"{folder}: belongs to another user, or others may write to it", cure=f"{_CURE}, or chmod go-w")
+
+
+_WRITABLE_BY_OTHERS = 0o022
+
+
+def _lock(folder: Path) -> Path:
+    """The file whose lock guards the folder, and the one that it is made in."""
+    return folder.with_name(f"{folder.stem}.lock")
+
+
+@contextmanager
+def _locked(path: Path, *, is_shared: bool = False, waits: bool = True) -> Iterator[None]:
+    """Holds the lock of a file, which is made where it is not there. Raises OSError instead of waiting if told so."""
+    import fcntl  # noqa: PLC0415  Windows has none, and must still load what needs nothing kept
+
+    operation = (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB)
+    while True:
+        with path.open("ab") as file:  # closing it gives the lock back
+            fcntl.flock(file, operation)
+            if not _is_at(path, file.fileno()):  # somebody removed it while this waited
+                continue
+            yield
+            return
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _is_ready(folder: Path, is_current: Callable[[Path], bool]) -> bool:
+    """Whether the folder can be used; if so, it counts as used now."""
+    is_ready = _is_whole(folder) and is_current(folder)
+    if is_ready:
+        os.utime(folder)
+    return is_ready
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        digests = json.loads((folder / _DIGESTS).read_bytes())
+        return bool(digests) and digests == {name: _digest(folder / name) for name in digests}
+    except (OSError, ValueError, TypeError):  # not there, or damaged
+        return False
+
+
+def _make_once(folder: Path, make: Callable[[Path], None], is_current: Callable[[Path], bool]) -> None:
+    with _locked(_lock(folder)):
+        if not _is_ready(folder, is_current):  # another process may have made it meanwhile
+            _make(folder, make)
+
+
+def _make(folder: Path, make: Callable[[Path], None]) -> None:
+    staged = folder.with_name(f"{folder.name}.part")
+    _remove(staged)  # of a process that died
+    staged.mkdir(mode=0o700)
+    try:
+        make(staged)
+        digests = {path.relative_to(staged).as_posix(): _digest(path) for path in staged.rglob("*") if path.is_file()}
+        (staged / _DIGESTS).write_text(json.dumps(digests))
+        _remove(folder)
+        staged.rename(folder)
+    except BaseException:
+        shutil.rmtree(staged, ignore_errors=True)
+        raise
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _prune(root: Path) -> None:
+    """Removes all but the folders used last. Who has opened a file can go on reading it; nobody waits."""
+    folders = sorted((path for path in root.iterdir() if path.is_dir()), key=_used_at, reverse=True)
+    for folder in folders[NUM_KEPT:]:
+        with suppress(OSError), _locked(_lock(folder), waits=False):
+            _remove(folder)
+            _lock(folder).unlink()
+
+
+def _used_at(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
+def _remove(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)

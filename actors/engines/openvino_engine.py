@@ -1,0 +1,109 @@
+"""OpenVINO runs an .onnx file, or what is made of a state_dict, on a CPU. Loaded once in each worker that predicts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actors.engines.base import check_outputs, default_threads
+from actors.engines.configs import Precision
+from actors.engines.device_errors import device_errors
+from actors.engines.onnx_files import local_file
+from actors.engines.openvino_graph import read_graph
+from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
+from actors.engines.openvino_runtime import OpenVinoRuntime
+from actors.errors import JobError
+from actors.messages import one_line
+
+if TYPE_CHECKING:
+    from actors.engines.configs import OpenVinoEngineConfig
+    from actors.models import Model
+
+
+class OpenVinoEngine:
+    """See `actors.engines.base.Engine`. Outputs keep the names that they have in the file; those of a state_dict are
+    named as by `actors.engines.outputs.named`.
+
+    The graph is compiled for each batch size, in tenths of a second, and the last ones are kept: one graph for all
+    sizes runs networks of small layers a tenth slower.
+
+    Raises:
+        JobError: OpenVINO or the precision is missing, the files are broken, or the model does not take images of that
+            size.
+    """
+
+    name = "openvino"
+    device = "cpu"
+
+    @device_errors()
+    @plain_errors()
+    def __init__(self, config: OpenVinoEngineConfig, model: Model) -> None:
+        load_openvino()  # before a file is fetched or made
+        with local_file(model) as file:
+            self.precision = _precision(config, model, file.precision)
+            self._runtime = OpenVinoRuntime(config.threads or default_threads(), self.precision)
+            self._graph, self._input, self._outputs = read_graph(self._runtime.core, file.path, model)
+        self._size = model.preprocess.size
+        self._requests: dict[int, Any] = {}
+        self._try(model)
+        self.details = {
+            "openvino": self._runtime.version,
+            "threads": str(self._runtime.num_threads(next(iter(self._requests.values())))),
+            "cpu": self._runtime.cpu,
+        }
+
+    @device_errors()
+    @plain_errors()
+    def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+        pieces = [self._run(piece, num_images) for piece, num_images in self._input.pieces(pixels_nhwc)]
+        joined = pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+        return dict(zip(self._outputs, joined, strict=True))
+
+    def release(self) -> None:
+        self._requests.clear()
+
+    def _run(self, pixels_nhwc: np.ndarray, num_images: int) -> list[np.ndarray]:
+        """Outputs for the first ``num_images``, as copies: OpenVINO writes the next ones where these stand."""
+        found = self._request(len(pixels_nhwc)).infer({0: pixels_nhwc}, share_inputs=False, share_outputs=False)
+        outputs = [found[place] for place in range(len(self._outputs))]
+        check_outputs(dict(zip(self._outputs, outputs, strict=True)), len(pixels_nhwc))
+        return [output[:num_images] for output in outputs]
+
+    def _request(self, batch_size: int) -> Any:
+        """What runs batches of this size, and now counts as used last."""
+        request = self._requests.pop(batch_size, None)
+        while len(self._requests) >= _NUM_KEPT:
+            del self._requests[next(iter(self._requests))]
+        self._requests[batch_size] = request or self._compile(batch_size)
+        return self._requests[batch_size]
+
+    def _compile(self, batch_size: int) -> Any:
+        self._graph.reshape([batch_size, *self._size, 3])
+        return self._runtime.compile(self._graph)
+
+    def _try(self, model: Model) -> None:
+        """Runs two blank images: a graph can load and still not run on images of this size."""
+        try:
+            self(np.zeros((2, *self._size, 3), np.uint8))
+        except OPENVINO_ERRORS as error:
+            raise JobError(
+                f"{model.where}: fails on two images of {self._size[0]} by {self._size[1]} pixels: {one_line(error)}",
+                cure="give model.preprocess.crop the size that the model takes",
+            ) from error
+
+
+_NUM_KEPT = 2  # each has the weights in it: a job's full batch, and what comes between, are enough
+_INT8 = "int8"
+
+
+def _precision(config: OpenVinoEngineConfig, model: Model, held: str) -> str:
+    """What the network is to compute with: fp16 weights are taken as fp32 or bf16, and int8 ones as they are."""
+    if held != _INT8:
+        return Precision.fp32.value if config.precision is Precision.auto else config.precision.value
+    if config.precision is not Precision.auto:
+        raise JobError(
+            f"engine.precision={config.precision.value}: {model.where} holds {held}, and openvino takes it as it is",
+            cure="set engine.precision=auto, or export the model in that precision",
+        )
+    return held

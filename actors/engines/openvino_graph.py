@@ -1,0 +1,90 @@
+"""The graph of an .onnx file as OpenVINO is to run it: from uint8 pixels to numbers that numpy knows. Used where its
+engine loads a model.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from actors.engines.device_errors import device_errors
+from actors.engines.onnx_input import ImageInput, image_input
+from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
+from actors.errors import JobError
+from actors.messages import one_line
+from actors.preprocess import scale_and_bias
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from actors.models import Model
+    from actors.preprocess import Preprocess
+
+
+class PixelGraph(NamedTuple):
+    """A graph from uint8 (n, height, width, 3) to the outputs of the file, those that are floating as float32."""
+
+    graph: Any
+    input: ImageInput
+    """What the file itself takes."""
+    outputs: list[str]
+
+
+def read_graph(core: Any, path: Path, model: Model) -> PixelGraph:
+    """The graph in the file ``path`` of ``model``, with the normalisation inside.
+
+    Raises:
+        JobError: OpenVINO cannot load it, or it takes no images of that size.
+    """
+    try:
+        with device_errors(), plain_errors():
+            graph = core.read_model(str(path))
+            inputs = [_node(node) for node in graph.inputs]
+            outputs = [output.any_name for output in graph.outputs]
+    except OPENVINO_ERRORS as error:
+        cure = "choose engine=onnxruntime, or export it again" if model.is_onnx else "choose engine=torch"
+        raise JobError(f"{model.where}: openvino cannot load it: {one_line(error)}", cure=cure) from error
+    taken = image_input(inputs, model)
+    return PixelGraph(_from_pixels(graph, taken, model.preprocess), taken, outputs)
+
+
+class _Node(NamedTuple):
+    """What onnxruntime would say of an input."""
+
+    name: str
+    type: str
+    shape: list[int | str]
+
+
+_TYPES = {"f32": "float", "f16": "float16", "f64": "double", "u8": "uint8", "i32": "int32", "i64": "int64"}
+
+
+def _node(node: Any) -> _Node:
+    shape, name = node.get_partial_shape(), node.get_element_type().get_type_name()
+    lengths = [] if shape.rank.is_dynamic else [axis.get_length() if axis.is_static else "?" for axis in shape]
+    return _Node(node.any_name, _TYPES.get(name, name), lengths)
+
+
+def _from_pixels(graph: Any, taken: ImageInput, preprocess: Preprocess) -> Any:
+    openvino = load_openvino()
+    processor = openvino.preprocess.PrePostProcessor(graph)
+    pixels = processor.input()
+    pixels.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    pixels.model().set_layout(openvino.Layout(taken.layout.upper()))
+    steps = pixels.preprocess()
+    # The axes are put in order at last: convolutions want their input by pixel, so that nothing has to be moved.
+    if taken.dtype != "uint8":
+        steps.convert_element_type(openvino.Type.f32)
+        steps.custom(partial(_normalised, preprocess=preprocess))
+    if taken.dtype == "float16":
+        steps.convert_element_type(openvino.Type.f16)
+    for place, output in enumerate(graph.outputs):
+        if output.get_element_type().is_real():  # numpy would take bf16 for fp16
+            processor.output(place).tensor().set_element_type(openvino.Type.f32)
+    return processor.build()
+
+
+def _normalised(node_nhwc: Any, preprocess: Preprocess) -> Any:
+    operators = load_openvino().opset13
+    scale, bias = scale_and_bias(preprocess)
+    return operators.add(operators.multiply(node_nhwc, scale), bias).output(0)

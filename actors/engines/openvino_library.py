@@ -1,0 +1,63 @@
+"""OpenVINO, imported so that it reports nothing to its maker, and its errors in a line. Used where its engine loads
+and runs a model.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import JobError
+from actors.messages import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OPENVINO_ERRORS = (RuntimeError, ValueError)
+"""What comes of a model that OpenVINO cannot read, compile or run; of a name that is no UTF-8, a ValueError."""
+
+
+def load_openvino() -> Any:
+    """The module ``openvino``, imported on the first call.
+
+    It would import its converter of models, which nothing here needs, and which on import sends a message to a web
+    service and writes files to the user's home. It does without one that is missing.
+
+    Raises:
+        JobError: the package is not installed, or does not work here.
+    """
+    converter = sys.modules.get(_CONVERTER)
+    if converter is None:
+        sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # makes the import of it fail
+    try:
+        import openvino  # noqa: PLC0415  it is optional
+    except ImportError as error:
+        raise JobError(
+            f"engine=openvino: OpenVINO cannot be imported: {one_line(error)}",
+            cure="pip install 'shardlens[openvino]' where the workers run, or choose another engine",
+        ) from error
+    finally:
+        if converter is None:
+            del sys.modules[_CONVERTER]
+    return openvino
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raises OpenVINO's RuntimeError in one line, without the places in its own source that it names first."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RuntimeError(_said(error)) from error
+
+
+_CONVERTER = "openvino.tools.ovc"
+_PLACES = ("Exception from ", "Check '")
+_MAX_CHARS = 300
+
+
+def _said(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = " ".join(line for line in lines if line and not line.startswith(_PLACES)) or one_line(error)
+    return said if len(said) <= _MAX_CHARS else f"{said[: _MAX_CHARS - 1]}…"

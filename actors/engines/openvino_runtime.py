@@ -1,0 +1,69 @@
+"""OpenVINO on the CPU, with the threads and the precision that were asked for and no others. Used once in each worker,
+where its engine loads a model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.engines.configs import Precision
+from actors.engines.openvino_library import load_openvino
+from actors.errors import JobError
+
+
+class OpenVinoRuntime:
+    """Reads and compiles graphs.
+
+    Args:
+        threads: CPU threads; more than there are CPUs are not taken.
+        precision: ``bf16``, or what is computed as fp32 where it is floating.
+    """
+
+    def __init__(self, threads: int, precision: str) -> None:
+        openvino = load_openvino()
+        self._properties = openvino.properties
+        self._precision = precision
+        self._float_type = openvino.Type.bf16 if precision == Precision.bf16.value else openvino.Type.f32
+        self._settings = self._choose_settings(threads)
+        self.version: str = openvino.__version__.partition("-")[0]
+        self.core = openvino.Core()
+        # Else weights that lie beside a file would be read when they are needed, whatever has become of them by then.
+        self.core.set_property({self._properties.enable_mmap: False})
+
+    @property
+    def cpu(self) -> str:
+        """Its name, and what OpenVINO can do on it: BF16 stands there where it has AVX-512 or AMX."""
+        of = self._properties.device
+        capabilities = self.core.get_property("CPU", of.capabilities)
+        return f"{self.core.get_property('CPU', of.full_name)}, {' '.join(capabilities)}"
+
+    def compile(self, graph: Any) -> Any:
+        """A request that runs ``graph``, whose shape is fixed; what becomes of the graph later does not matter.
+
+        Raises:
+            JobError: this CPU has not the precision. OpenVINO says nothing then, and takes fp32.
+        """
+        compiled = self.core.compile_model(graph, "CPU", self._settings)
+        if compiled.get_property(self._properties.hint.inference_precision) != self._float_type:
+            raise JobError(
+                f"engine.precision={self._precision}: engine=openvino has it not on this CPU: {self.cpu}",
+                cure="set engine.precision=fp32",
+            )
+        return compiled.create_infer_request()
+
+    def num_threads(self, request: Any) -> int:
+        """Those that a request of `compile` runs with."""
+        return int(request.get_compiled_model().get_property(self._properties.inference_num_threads))
+
+    def _choose_settings(self, threads: int) -> dict[str, Any]:
+        hint = self._properties.hint
+        return {
+            hint.inference_precision: self._float_type,  # left alone, it is bf16 or fp16 where the CPU has it
+            hint.dynamic_quantization_group_size: 0,
+            hint.performance_mode: hint.PerformanceMode.LATENCY,
+            self._properties.num_streams: 1,
+            self._properties.inference_num_threads: threads,
+            # The workers of a machine do not know of one another, and would all be pinned to its first cores.
+            hint.enable_cpu_pinning: False,
+            hint.enable_hyper_threading: True,
+        }

@@ -1,0 +1,85 @@
+"""Which code a network is built from, as digests that change when it does, found without importing it. Runs in each
+worker, where what was made of a network earlier is looked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import sysconfig
+from importlib import metadata
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+
+
+def version(distribution: str) -> str:
+    """The version that is installed; empty where none is."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def architecture_source(architecture: str) -> str:
+    """The version of the library, or the digest of the module, that ``architecture`` names; empty where there is none.
+
+    Of a module only its own file counts, not what it imports: see `loaded_sources`.
+    """
+    package = architecture.partition(":")[0]
+    return version(package) if package in _ZOOS else source_digest(package)
+
+
+def loaded_sources(architecture: str) -> dict[str, str]:
+    """`source_digest` by name, of the modules that this process has imported and that may belong to ``architecture``.
+
+    These are all that are neither Python's, nor installed, nor this project's, and those of the same package as the
+    architecture. Left out is what is no file, such as a module in a zip archive.
+    """
+    package = architecture.partition(":")[0].partition(".")[0]
+    sources = {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and _may_change(name, file, package) and _origin(name) == file:
+            sources[name] = source_digest(name)
+    return sources
+
+
+def source_digest(module: str) -> str:
+    """SHA-256, in hexadecimal, of the file that an import of ``module`` would read; empty where there is none."""
+    origin = _origin(module)
+    try:
+        return hashlib.sha256(Path(origin).read_bytes()).hexdigest() if origin else ""
+    except OSError:  # inside an archive, or no file at all
+        return ""
+
+
+_ZOOS = ("timm", "torchvision")
+_OURS = ("actors", "jobs")
+_INSTALLED = ("site-packages", "dist-packages")
+_PYTHON = Path(sysconfig.get_path("stdlib"))
+
+
+def _may_change(name: str, file: str, package: str) -> bool:
+    path, first = Path(file), name.partition(".")[0]
+    if first in (*_ZOOS, *_OURS):
+        return False
+    return first == package or not (path.is_relative_to(_PYTHON) or set(_INSTALLED) & set(path.parts))
+
+
+def _origin(module: str) -> str | None:
+    """The path of a module. Packages above it are looked up, and not imported either."""
+    first, *rest = module.split(".")
+    try:
+        spec: ModuleSpec | None = importlib.util.find_spec(first)
+    except ValueError:  # __main__, and what was made by hand, have none
+        return None
+    for name in rest:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(name, list(spec.submodule_search_locations))
+    return spec.origin if spec else None

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actors.engines.hardware import Hardware, _cpu, hardware
+
+XEON = """processor\t: 0
+model name\t: Intel(R) Xeon(R) Platinum 8488C
+flags\t\t: fpu avx2 avx512f avx512_bf16 amx_bf16 amx_tile
+
+processor\t: 1
+model name\t: another
+flags\t\t: fpu
+"""
+ARM = "processor\t: 0\nFeatures\t: fp asimd bf16 i8mm\n"
+
+
+def made(*features: str, capability: tuple[int, int] | None = None) -> Hardware:
+    return Hardware("some", features, "a GPU" if capability else None, capability, (("torch", "2.13.0"),))
+
+
+def test_the_first_processor_is_described(tmp_path: Path) -> None:
+    (tmp_path / "xeon").write_text(XEON)
+    assert _cpu(tmp_path / "xeon") == (
+        "Intel(R) Xeon(R) Platinum 8488C",
+        ("avx2", "avx512f", "avx512_bf16", "amx_bf16"),
+    )
+    (tmp_path / "arm").write_text(ARM)
+    assert _cpu(tmp_path / "arm")[1] == ("bf16",)
+    assert _cpu(tmp_path / "none")[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("found", "has_bf16"),
+    [
+        (made("avx2"), False),
+        (made("avx512_bf16"), True),
+        (made("amx_bf16"), True),
+        (made("bf16"), True),
+        (made("amx_bf16", capability=(7, 5)), False),
+        (made("avx2", capability=(8, 0)), True),
+        (made(capability=(9, 0)), True),
+    ],
+)
+def test_bf16_is_known_by_the_processor_that_computes(found: Hardware, *, has_bf16: bool) -> None:
+    assert found.has_bf16 is has_bf16
+
+
+def test_this_machine_has_a_processor_and_torch() -> None:
+    here = hardware(with_gpu=False)
+    assert here.cpu
+    assert here.gpu is None
+    assert here.has("torch")
+    assert not here.has("tensorflow")
+    assert here == hardware(with_gpu=False)
