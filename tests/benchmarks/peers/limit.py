@@ -1,0 +1,139 @@
+"""The limit: a plain loop without any framework, with the decoder and the engines of the project.
+
+    PYTHONPATH=tests/fixtures python tests/benchmarks/peers/limit.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet \
+        --processes 2 --engine openvino --precision bf16
+
+Each process loads one engine, goes through its share of the images batch by batch, one thing after the other, and
+writes one Parquet file into the folder OUTPUT.parquet. `--engine none` stops after the decoder: the limit of a job
+that is bound by it. Where one process is faster than one a core, that is the limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from photos import NUM_CLASSES
+
+from actors.columns import PIXELS, STAGE, unpack_pixels
+from actors.decode import Decode
+from actors.engines.base import default_threads, load_engine
+from actors.engines.configs import (
+    EngineConfig,
+    OnnxEngineConfig,
+    OpenVinoEngineConfig,
+    Precision,
+    TorchEngineConfig,
+)
+from actors.models import Model
+from actors.pixels import pixel_columns
+from actors.tasks.classify import Classify
+
+ENGINES = {"torch": TorchEngineConfig, "onnxruntime": OnnxEngineConfig, "openvino": OpenVinoEngineConfig}
+FIELDS = ("label_id", "label", "score", "top_label_ids", "top_labels", "top_scores")
+
+
+def main() -> None:
+    started = time.monotonic()
+    arguments = parse()
+    threads = arguments.threads or max(1, default_threads() // arguments.processes)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # the decoder's resize runs in torch, whatever the engine
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    paths = sorted(arguments.images.rglob("*.jpg"))
+    loops = run_loops(paths, arguments)
+    first = min(loops, key=lambda loop: loop.first_s)
+    last_s = max(loop.last_s for loop in loops)
+    num_steady = len(paths) - first.num_first
+    figures = {
+        "num_images": len(paths),
+        "processes": len(loops),
+        "threads": threads,
+        "engine": arguments.engine,
+        "precision": arguments.precision,
+        "whole_s": round(time.monotonic() - started, 2),
+        # From the end of the first batch of all to the end of the last.
+        "steady_images_per_s": round(num_steady / (last_s - first.first_s), 1) if num_steady else None,
+    }
+    print(json.dumps(figures))
+
+
+class Loop(NamedTuple):
+    """When the first and the last batch of a process ended, by a clock that all processes share."""
+
+    first_s: float
+    num_first: int
+    last_s: float
+
+
+def run_loops(paths: list[Path], arguments: argparse.Namespace) -> list[Loop]:
+    """One for each process that has images."""
+    spawning = multiprocessing.get_context("spawn")
+    answers = spawning.SimpleQueue()
+    shares = [share for number in range(arguments.processes) if (share := paths[number :: arguments.processes])]
+    workers = [
+        spawning.Process(target=loop, args=(arguments.output / f"part-{number}.parquet", share, arguments, answers))
+        for number, share in enumerate(shares)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for worker in workers:
+        if worker.exitcode:
+            raise SystemExit(f"a process of the loop ended with {worker.exitcode}")
+    return [answers.get() for _ in workers]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--threads", type=int, help="of each process; by default they share the CPUs evenly")
+    parser.add_argument("--engine", choices=[*ENGINES, "none"], default="torch")
+    parser.add_argument("--precision", choices=[precision.value for precision in Precision], default="fp32")
+    parser.add_argument("--compile", action="store_true", help="engine torch: compile the network")
+    parser.add_argument("--architecture", default="networks:resnet18")
+    parser.add_argument("--batch", type=int, default=32)
+    return parser.parse_args()
+
+
+def loop(
+    part: Path, paths: list[Path], arguments: argparse.Namespace, answers: multiprocessing.SimpleQueue[Loop]
+) -> None:
+    weights = str(arguments.weights.resolve())
+    model = Model(architecture=arguments.architecture, kwargs={"num_classes": NUM_CLASSES}, checkpoint=weights)
+    engine = None if arguments.engine == "none" else load_engine(engine_config(arguments), model)
+    task, limits = Classify(), Decode()
+    tables, ends = [], []
+    for start in range(0, len(paths), arguments.batch):
+        batch = paths[start : start + arguments.batch]
+        decoded = pixel_columns([path.read_bytes() for path in batch], limits, model.preprocess)
+        assert decoded[STAGE].null_count == len(batch), "an image is damaged"
+        columns = {"uri": [str(path) for path in batch]}
+        if engine:
+            pixels_nhwc = unpack_pixels(pa.chunked_array([decoded[PIXELS]]), *model.preprocess.size)
+            columns |= dict(zip(FIELDS, task.columns(engine(pixels_nhwc), None)[0], strict=True))
+        tables.append(pa.table(columns))
+        ends.append(time.monotonic())
+    pq.write_table(pa.concat_tables(tables), part)
+    answers.put(Loop(ends[0], len(tables[0]), ends[-1]))
+
+
+def engine_config(arguments: argparse.Namespace) -> EngineConfig:
+    config = ENGINES[arguments.engine](precision=Precision(arguments.precision))
+    if arguments.compile:
+        config.compile = True
+    return config
+
+
+if __name__ == "__main__":
+    main()

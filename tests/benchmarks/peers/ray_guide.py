@@ -1,0 +1,52 @@
+"""Batch inference as the guides of Ray Data 2.60 write it: read_images, a transform of each row, one actor that holds
+the model, write_parquet. It starts a Ray of its own.
+
+    PYTHONPATH=tests/fixtures python tests/benchmarks/peers/ray_guide.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet
+
+There is one actor, and not two as there: on two CPUs they would leave none to the tasks that read, and it would hang.
+Ray Data runs the transform in that actor.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from PIL import Image
+from recipe import BATCH, classify, load_network, transform
+
+
+def main(images: str, weights: str, output: str) -> None:
+    ray.init(address="local")  # without an address it would join whatever cluster runs here
+    (
+        ray.data.read_images(str(Path(images).resolve()), mode="RGB", include_paths=True)
+        .map(preprocess)
+        .map_batches(
+            Classifier,
+            fn_constructor_args=(str(Path(weights).resolve()),),
+            compute=ray.data.ActorPoolStrategy(size=1),
+            batch_size=BATCH,
+        )
+        .write_parquet(str(Path(output).resolve()))
+    )
+
+
+def preprocess(row: dict[str, Any]) -> dict[str, Any]:
+    return {"uri": row["path"], "pixels": transform(Image.fromarray(row["image"])).numpy()}
+
+
+class Classifier:
+    def __init__(self, weights: str) -> None:
+        self.network = load_network(weights)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        ids, scores = classify(self.network, torch.from_numpy(batch["pixels"]))
+        return {"uri": batch["uri"], "top_label_ids": ids, "top_scores": scores}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

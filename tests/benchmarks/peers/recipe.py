@@ -1,0 +1,45 @@
+"""What every peer runs: the fitted ResNet-18 in eager fp32, and torchvision's usual transform in front of it.
+
+torchvision is not installed here, so that its transform is written out: Pillow resizes and crops, torch normalises,
+in the steps and the order of torchvision's own. The pixels equal those of `fitted.reference_pixels`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from fitted import MEAN, STD
+from networks import resnet18
+from photos import NUM_CLASSES
+from PIL import Image
+
+BATCH = 32
+TOP = 5
+RESIZE, CROP = 256, 224
+
+_MEAN, _STD = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
+
+
+def load_network(weights: str) -> torch.nn.Module:
+    network = resnet18(num_classes=NUM_CLASSES)
+    network.load_state_dict(torch.load(weights))
+    return network.eval()
+
+
+def transform(image: Image.Image) -> torch.Tensor:
+    """Float32 (3, 224, 224): Resize(256), CenterCrop(224), ToTensor, Normalize."""
+    width, height = image.size
+    short, long = sorted((width, height))
+    scaled = (RESIZE, int(RESIZE * long / short))
+    resized = image.resize(scaled if width <= height else scaled[::-1], Image.Resampling.BILINEAR)
+    left, top = round((resized.width - CROP) / 2.0), round((resized.height - CROP) / 2.0)
+    pixels_hwc = np.array(resized.crop((left, top, left + CROP, top + CROP)))
+    pixels_chw = torch.from_numpy(pixels_hwc).permute(2, 0, 1).contiguous()
+    return pixels_chw.to(torch.float32).div(255).sub_(_MEAN).div_(_STD)
+
+
+def classify(network: torch.nn.Module, pixels_nchw: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers and scores of the best classes, best first, each of shape (n, 5)."""
+    with torch.inference_mode():
+        scores, ids = torch.softmax(network(pixels_nchw), dim=1).topk(TOP)
+    return ids.numpy(), scores.numpy()
