@@ -36,7 +36,7 @@ class ElasticBatches:
     """
 
     def __init__(self, engine: Engine, batch_size: int | None = None) -> None:
-        self._engine = engine
+        self.engine = engine
         self._batch_size = batch_size
         self._halvings = _Halvings()
         self._has_predicted = False
@@ -86,7 +86,7 @@ class ElasticBatches:
         The exception stays here: it would keep alive all tensors of the attempt, and the next one needs their memory.
         """
         try:
-            outputs = self._engine(_batch(pixels_nhwc, piece, size if self._batch_size else len(piece)))
+            outputs = self.engine(_batch(pixels_nhwc, piece, size if self._batch_size else len(piece)))
         except (JobError, DeviceLostError):
             raise
         except Exception as error:  # noqa: BLE001  the guard of each image: a user's network may raise anything
@@ -113,11 +113,11 @@ class ElasticBatches:
             LOG.warning(
                 "%d images at a time do not fit into the memory of the %s: going on with %d",
                 size,
-                self._engine.device,
+                self.engine.device,
                 size // 2,
             )
             self._halvings.went_wrong()
-            self._engine.release()
+            self.engine.release()
             return [piece]
         middle = (len(piece) + 1) // 2
         return [piece[middle:], piece[:middle]] if len(piece) > 1 else []

@@ -59,7 +59,7 @@ class Predictor:
         self.limits = limits or Decode()
         self.labels = read_labels(model)
         self.engine = load_engine(engine or TorchEngineConfig(), model)
-        self.outputs = Outputs.of(self.engine(np.zeros((1, *model.preprocess.size, 3), np.uint8)))
+        self.outputs = Outputs.of(self.engine(np.zeros((2, *model.preprocess.size, 3), np.uint8)))
         self.fields = self.task.fields(self.outputs, self.labels)
         self._batches = ElasticBatches(self.engine, batch_size)
 

@@ -41,7 +41,7 @@ class ReadPlan:
     batch_size: int
 
 
-def read_piece(plan: ReadPlan, piece: Piece, ledger: SharedLedger) -> Iterator[pa.Table]:
+def read_piece(plan: ReadPlan, piece: Piece, ledger: SharedLedger) -> Generator[pa.Table]:
     """Blocks of at most ``batch_size`` rows: the inventory's columns but for `LOCATION`, then those of
     `pixel_columns` and `READ_S`. Every row of ``piece`` is in exactly one block, with pixels or with an error, unless
     the ledger says that nothing more is to be read. Another attempt gives the same blocks.

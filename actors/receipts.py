@@ -15,7 +15,7 @@ from actors.columns import ROW, SHARD
 from actors.summaries import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import pyarrow as pa
 
@@ -31,6 +31,21 @@ class Piece(NamedTuple):
     shard: int
     ranges: tuple[tuple[int, int], ...]
     """As in `Ranges`."""
+
+    def cut(self, num_rows: int) -> Iterator[Piece]:
+        """The same rows, in pieces of no more than ``num_rows``."""
+        part: list[tuple[int, int]] = []
+        room = num_rows
+        for first, stop in self.ranges:
+            start = first
+            while stop - start >= room:
+                yield Piece(self.shard, (*part, (start, start + room)))
+                start, room, part = start + room, num_rows, []
+            if start < stop:
+                part.append((start, stop))
+                room -= stop - start
+        if part:
+            yield Piece(self.shard, tuple(part))
 
     def __str__(self) -> str:
         rows = ", ".join(f"{start} to {stop - 1}" for start, stop in self.ranges)

@@ -28,9 +28,9 @@ class Cluster:
     address: str | None = None
     """None starts Ray on this machine and ends it with the job; auto joins the one that runs; or host:port."""
     workers: int | str = "auto"
-    """Predictor actors; auto takes one a GPU, and without GPUs all CPUs but those that reading needs."""
+    """Predictor actors; auto takes one a GPU, and without GPUs one a CPU."""
     cpus_per_worker: float = 1.0
-    """CPUs that a predictor actor reserves, as far as reading leaves them; engine.threads says how many it uses."""
+    """CPUs that a predictor actor reserves, as far as there are so many; engine.threads says how many it uses."""
     object_store_bytes: int | None = None
     """Shared memory for blocks in flight on a cluster started here; Ray's own choice when not given."""
 

@@ -18,6 +18,7 @@ from actors.models import Model
 from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
+from actors.tolerance import to_tolerance
 from actors.uris import absolute
 from jobs.cluster import Cluster
 from jobs.datasets.base import Dataset  # noqa: TC001  OmegaConf evaluates the annotations of a config
@@ -135,6 +136,7 @@ def to_job(config: DictConfig) -> Job:
     """
     job = cast("Job", OmegaConf.to_object(config))
     job.model.checkpoint = absolute(job.model.checkpoint)
+    job.engine.tolerance = to_tolerance(job.engine.tolerance)
     if isinstance(job.model.labels, str):
         job.model.labels = absolute(job.model.labels)
     return job

@@ -6,8 +6,8 @@ import logging
 import re
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from ray.exceptions import RayError, RayTaskError, UserCodeException
 
@@ -17,7 +17,8 @@ from actors.retries import Retry
 from actors.sink import SinkPlan
 from jobs.cluster import cluster_resources, connect
 from jobs.commit import IncompleteRunError, collect
-from jobs.pipeline import Recipe, run_pipeline
+from jobs.gate import choose_engine
+from jobs.pipeline import Recipe, Stages, run_pipeline
 from jobs.planner import Plan, make_plan
 from jobs.progress import follow
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from actors.ledger import View
     from actors.summaries import Summary
+    from jobs.choices import Choice
     from jobs.commit import Outcome
     from jobs.config import Job
     from jobs.lease import Lease
@@ -41,13 +43,18 @@ class Execution:
     """What was run."""
 
     plan: Plan
+    choice: Choice
+    """The engine, and how it was chosen."""
     engine: Mapping[str, str]
     """What executed the model, as the actors said."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"plan": asdict(self.plan), "choice": self.choice.to_json(), "engine": dict(self.engine)}
 
 
 def execute(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
     """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is told to
-    stop, or its errors are too many; laps ``start``, ``run`` and ``stop``.
+    stop, or its errors are too many; laps ``start``, ``choose``, ``run`` and ``stop``.
 
     Where nothing moves any more, as when a node is lost that nothing replaces, all begins anew on what there is.
 
@@ -78,18 +85,38 @@ def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock)
         plan = make_plan(run.job, resources, run.checked.fields, num_images=outcome.coverage.num_missing)
         clock.lap("start")
         LOG.info("%s", plan)
-        with stop.draining(), _workers_errors():
-            outcome, engine = _run_passes(run, outcome, plan, lease, stop)
+        with _workers_errors():
+            stages, choice = _stages(run, plan, outcome.coverage.num_missing, lease)
+            clock.lap("choose")
+            with stop.draining():
+                outcome, engine = _run_passes(run, outcome, stages, stop)
         clock.lap("run")
     clock.lap("stop")
-    return outcome, Execution(plan, engine)
+    return outcome, Execution(plan, choice, engine)
 
 
-def _run_passes(run: Run, outcome: Outcome, plan: Plan, lease: Lease, stop: Stop) -> tuple[Outcome, dict[str, str]]:
+def _stages(run: Run, plan: Plan, num_missing: int, lease: Lease) -> tuple[Stages, Choice]:
+    """What the pipeline is told, with the engine that is best for it."""
+    job = run.job
+    read = ReadPlan(
+        shards=run.shards.without_sizes(),
+        storage=job.dataset.storage.with_retry(Retry(job.errors.read_attempts)),
+        limits=job.decode,
+        preprocess=job.model.preprocess,
+        batch_size=plan.batch_size,
+    )
+    choice = choose_engine(run, plan, read, num_missing=num_missing)
+    LOG.info("engine %s: %s", choice.engine.label, choice.why)
+    provenance = run.checked.provenance | {"engine": choice.engine.label}
+    sink = SinkPlan(run.paths, run.storage, provenance, plan.rows_per_part, lease.mark)
+    return Stages(read, Recipe(job.model, choice.engine, job.task), sink, plan), choice
+
+
+def _run_passes(run: Run, outcome: Outcome, stages: Stages, stop: Stop) -> tuple[Outcome, dict[str, str]]:
     """Runs the pipeline over what is missing until nothing is; gives what executed the model too."""
     engine: dict[str, str] = {}
     while (num_missing := outcome.coverage.num_missing) and not stop.is_asked:
-        engine = _run_pass(run, outcome, plan, lease, stop)
+        engine = _run_pass(run, outcome, stages, stop)
         outcome = collect(run.paths, run.storage, run.shards.sizes, before=outcome)
         if outcome.coverage.num_missing == num_missing and not stop.is_asked:
             raise IncompleteRunError(f"{num_missing:,} images got no outcome from any worker")
@@ -100,18 +127,11 @@ def _run_passes(run: Run, outcome: Outcome, plan: Plan, lease: Lease, stop: Stop
 _MAX_PIECES = 20_000
 
 
-def _run_pass(run: Run, outcome: Outcome, plan: Plan, lease: Lease, stop: Stop) -> dict[str, str]:
+def _run_pass(run: Run, outcome: Outcome, stages: Stages, stop: Stop) -> dict[str, str]:
     job, before = run.job, outcome.summary
-    watch = Watch(job, before, stop, lambda: not plan.fits(cluster_resources()))
+    watch = Watch(job, before, stop, lambda: not stages.plan.fits(cluster_resources()))
     with follow(run.shards.num_rows, before.num_images, stall_s=job.run.stall_s, should_stop=watch) as ledger:
-        run_pipeline(
-            _read_plan(run, plan),
-            Recipe(job.model, job.engine, job.task),
-            SinkPlan(run.paths, run.storage, run.checked.provenance, plan.rows_per_part, lease.mark),
-            missing=outcome.coverage.missing(limit=_MAX_PIECES),
-            plan=plan,
-            ledger=ledger,
-        )
+        run_pipeline(stages, outcome.coverage.missing(limit=_MAX_PIECES), ledger)
         return ledger.engine()
 
 
@@ -196,13 +216,3 @@ def cause_in(text: str) -> Exception:
 
 # Ray Data says this after what a predictor raised.
 _WRAPPING = re.compile(r"\n\nThe above exception was the direct cause(?=[^\n]*\n\n.*\n\S*UserCodeException: )")
-
-
-def _read_plan(run: Run, plan: Plan) -> ReadPlan:
-    return ReadPlan(
-        shards=run.shards.without_sizes(),
-        storage=run.job.dataset.storage.with_retry(Retry(run.job.errors.read_attempts)),
-        limits=run.job.decode,
-        preprocess=run.job.model.preprocess,
-        batch_size=plan.batch_size,
-    )

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
-from actors.reader import ReadPlan, ShardSource
-from actors.sink import PartSink, SinkPlan
+from actors.reader import ShardSource
+from actors.sink import PartSink
 from jobs.planner import WRITE_CPUS
-from jobs.predict_actor import PredictActor
+from jobs.predict_actor import FusedActor, PredictActor, piece_block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ray.data import Dataset
     from ray.data._internal.execution.streaming_executor import StreamingExecutor
 
     from actors.engines.configs import EngineConfig
     from actors.models import Model
+    from actors.reader import ReadPlan
     from actors.receipts import Piece
+    from actors.sink import SinkPlan
     from actors.tasks.base import Task
     from jobs.ledger_actor import RemoteLedger
     from jobs.planner import Plan
@@ -37,36 +40,67 @@ class Recipe:
     task: Task
 
 
-def run_pipeline(
-    read: ReadPlan, recipe: Recipe, sink: SinkPlan, *, missing: Sequence[Piece], plan: Plan, ledger: RemoteLedger
-) -> None:
+@dataclass(frozen=True)
+class Stages:
+    """What each stage needs to know, whatever rows it gets."""
+
+    read: ReadPlan
+    recipe: Recipe
+    sink: SinkPlan
+    plan: Plan
+
+
+def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger) -> None:
     """Predicts the rows that are missing and writes the parts. Returns when the last part is written."""
+    plan = stages.plan
     _configure(plan, ledger)
-    engine = replace(recipe.engine, threads=recipe.engine.threads or plan.threads)
-    (
-        ray.data.read_datasource(
-            ShardSource(read, missing, ledger),
-            num_cpus=plan.read_cpus,
-            override_num_blocks=len(missing),
-            ray_remote_args={"max_retries": _WITHOUT_END},
-        )
-        .map_batches(
-            PredictActor,
-            fn_constructor_args=(replace(recipe, engine=engine), plan.batch_size, ledger),
-            batch_size=plan.batch_size,
-            batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=plan.workers),
-            num_cpus=plan.worker_cpus,
-            num_gpus=plan.worker_gpus,
-            max_restarts=_WITHOUT_END,
-            max_task_retries=_WITHOUT_END,
-        )
-        .write_datasink(
-            PartSink(sink),
-            ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
-            concurrency=plan.writers,
-        )
+    pieces = [part for piece in missing for part in piece.cut(plan.piece_rows)]
+    predicted = _fused(stages, pieces, ledger) if plan.is_fused else _apart(stages, pieces, ledger)
+    predicted.write_datasink(
+        PartSink(stages.sink),
+        ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
+        concurrency=plan.writers,
     )
+
+
+def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger) -> Dataset:
+    """Actors that read, decode and predict: where the model and its images share the CPUs."""
+    source: Dataset = ray.data.from_arrow([piece_block(piece) for piece in pieces])
+    return source.map_batches(
+        FusedActor,
+        fn_constructor_args=(stages.recipe, stages.read, ledger),
+        batch_size=None,
+        batch_format="pyarrow",
+        **_actors(stages.plan),
+    )
+
+
+def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger) -> Dataset:
+    """Tasks that read and decode beside actors that predict: a GPU is busy while CPUs fill the next batch."""
+    plan = stages.plan
+    source: Dataset = ray.data.read_datasource(
+        ShardSource(stages.read, pieces, ledger),
+        num_cpus=plan.read_cpus,
+        override_num_blocks=len(pieces),
+        ray_remote_args={"max_retries": _WITHOUT_END},
+    )
+    return source.map_batches(
+        PredictActor,
+        fn_constructor_args=(stages.recipe, plan.batch_size, ledger),
+        batch_size=plan.batch_size,
+        batch_format="pyarrow",
+        **_actors(plan),
+    )
+
+
+def _actors(plan: Plan) -> dict[str, Any]:
+    return {
+        "compute": ActorPoolStrategy(size=plan.workers),
+        "num_cpus": plan.worker_cpus,
+        "num_gpus": plan.worker_gpus,
+        "max_restarts": _WITHOUT_END,
+        "max_task_retries": _WITHOUT_END,
+    }
 
 
 # Deaths while reading and predicting are the ledger's to judge: what a lost node took with it is no cause to give up.
@@ -87,7 +121,8 @@ def _configure(plan: Plan, ledger: RemoteLedger) -> None:
     context.enable_progress_bars = False
     # A read task gives its blocks as they stand, one batch each: Ray Data cuts where a block is half as large again
     # as this target, and gathers what is smaller.
-    context.target_max_block_size = max(1, int(plan.block_bytes * 0.8))
+    if not plan.is_fused:
+        context.target_max_block_size = max(1, int(plan.block_bytes * 0.8))
     context.custom_execution_callback_classes = [_feed_of(ledger)]
 
 

@@ -24,21 +24,24 @@ if TYPE_CHECKING:
 class Plan:
     """What the pipeline is built from."""
 
+    is_fused: bool
+    """Whether actors read and decode what they predict; else tasks do that beside them."""
     workers: int
     """Predictor actors."""
     worker_cpus: float
     worker_gpus: int
     read_cpus: float
-    """CPUs that one read task reserves."""
+    """CPUs that one read task reserves; 0 where there are none."""
     writers: int
     """Write tasks at a time, each a process of its own; together they reserve `WRITE_CPUS` each."""
     batch_size: int
+    piece_rows: int
+    """Rows of the pieces into which shards are cut, so that every worker gets its share of a small run."""
     rows_per_part: int
     block_bytes: int
     """Pixels of one batch."""
     threads: int
-    """Threads of an engine on the CPU. Together the actors may use the CPUs of the read tasks too: a model takes many
-    times the CPU of its images, and so readers mostly wait."""
+    """Threads of an engine on the CPU."""
 
     def fits(self, resources: Resources) -> bool:
         """Whether ``resources`` are enough for all of it at once."""
@@ -48,7 +51,8 @@ class Plan:
     def __str__(self) -> str:
         workers = f"{self.workers} worker" if self.workers == 1 else f"{self.workers} workers"
         device = "1 GPU each" if self.worker_gpus else f"threads {self.threads}"
-        return f"{workers}, {device}; batches of {self.batch_size} images, parts of {self.rows_per_part:,} rows"
+        how = "reading on their own" if self.is_fused else "beside read tasks"
+        return f"{workers}, {how}, {device}; batches of {self.batch_size} images, parts of {self.rows_per_part:,} rows"
 
 
 def check_numbers(job: Job) -> None:
@@ -71,8 +75,9 @@ def check_numbers(job: Job) -> None:
 def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num_images: int) -> Plan:
     """The plan of ``job`` for so many images on a cluster that has ``resources``; ``fields`` are the task's columns.
 
-    CPUs are always left for read tasks: a pool of actors that holds every CPU would wait for ever for its input. And
-    for write tasks: they would start when the last image is read, and all would be lost with a driver that dies.
+    Without GPUs, one actor a CPU does all but writing. With GPUs, CPUs are always left for read tasks: a pool of actors
+    that holds every CPU would wait for ever for its input. And always for write tasks: they would start when the last
+    image is read, and all would be lost with a driver that dies.
 
     Raises:
         JobError: the job asks for what the cluster does not have.
@@ -82,21 +87,23 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num
             f"cluster.address={job.cluster.address}: the cluster has no CPUs now", cure="wait for its nodes, or add one"
         )
     workers, gpus = _workers(job, resources)
-    reserve = min(1.0, resources.cpus / 2)
+    read_cpus = min(1.0, resources.cpus / 2) if gpus else 0.0
     writers = max(_MIN_WRITERS, min(workers, int(resources.cpus * _WRITERS_PER_CPU)))
-    share = min(job.cluster.cpus_per_worker, (resources.cpus - reserve - writers * WRITE_CPUS) / workers)
+    share = min(job.cluster.cpus_per_worker, (resources.cpus - read_cpus - writers * WRITE_CPUS) / workers)
     height, width = job.model.preprocess.size
     image_bytes = height * width * 3
     batch_size = _number(job.batch_size, "batch_size", _auto_batch_size(image_bytes, on_gpu=bool(gpus)))
     return Plan(
+        is_fused=not gpus,
         workers=workers,
         worker_cpus=float(math.floor(share))
         if share >= 1
         else math.floor(share * 10_000) / 10_000,  # Ray counts in such steps
         worker_gpus=gpus,
-        read_cpus=reserve,
+        read_cpus=read_cpus,
         writers=writers,
         batch_size=batch_size,
+        piece_rows=batch_size * max(1, num_images // (workers * batch_size * _PIECES_A_WORKER)),
         rows_per_part=_number(
             job.output.rows_per_part, "output.rows_per_part", _auto_rows_per_part(fields, num_images)
         ),
@@ -104,6 +111,9 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num
         threads=max(1, int(resources.cpus // workers)),
     )
 
+
+# Workers end at different times: by about one piece.
+_PIECES_A_WORKER = 8
 
 # Writing waits for storage and hardly computes: more CPU for it would be taken from the readers of a small machine.
 WRITE_CPUS = 0.01
@@ -121,8 +131,7 @@ def _workers(job: Job, resources: Resources) -> tuple[int, int]:
         )
     if resources.gpus >= 1 and job.engine.wants_gpu is not False:
         return _number(job.cluster.workers, "cluster.workers", int(resources.gpus)), 1
-    spare = max(1, int(resources.cpus) // 4)
-    auto = max(1, int((resources.cpus - spare) // max(job.cluster.cpus_per_worker, 1)))
+    auto = max(1, int(resources.cpus // max(job.cluster.cpus_per_worker, 1)))
     return _number(job.cluster.workers, "cluster.workers", auto), 0
 
 

@@ -1,9 +1,11 @@
-"""A predictor in an actor of Ray Data. It tells the ledger of each batch, and goes image by image where one died."""
+"""Predictors in actors of Ray Data: one that gets pixels, and one that reads them itself. They tell the ledger of each
+batch, and go image by image where one died.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from actors.engines.device_errors import DeviceLostError
 from actors.faults import fault
 from actors.messages import one_line
 from actors.predictor import Predictor, mark_errors
+from actors.reader import read_piece
 from actors.receipts import Piece, row_ranges
 from actors.work import LOAD, PREDICT, Work, in_hand
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from actors.errors import ImageError
+    from actors.reader import ReadPlan
     from actors.work import Hand, Row, SharedLedger
     from jobs.ledger_actor import RemoteLedger
     from jobs.pipeline import Recipe
@@ -40,6 +44,32 @@ class PredictActor:
 
     def __call__(self, block: pa.Table) -> pa.Table:
         return predict(self._predictor, block, self._ledger)
+
+
+class FusedActor(PredictActor):
+    """Reads, decodes and predicts on its own, so that images never leave the process."""
+
+    def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
+        super().__init__(recipe, read.batch_size, ledger)
+        self._read = read
+
+    def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
+        with closing(read_piece(self._read, piece_of(pieces), self._ledger)) as blocks:
+            for block in blocks:
+                yield super().__call__(block)
+
+
+def piece_block(piece: Piece) -> pa.Table:
+    """A piece as Ray Data carries it to a `FusedActor`: a row for each of its ranges."""
+    starts, stops = zip(*piece.ranges, strict=True)
+    return pa.table({SHARD: [piece.shard] * len(starts), "start": starts, "stop": stops})
+
+
+def piece_of(block: pa.Table) -> Piece:
+    """The piece of a `piece_block`."""
+    return Piece(
+        block[SHARD][0].as_py(), tuple(zip(block["start"].to_pylist(), block["stop"].to_pylist(), strict=True))
+    )
 
 
 def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.Table:

@@ -7,13 +7,25 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import time
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from actors.columns import ERROR_FIELDS, IMAGE_ID, TARGET, URI
-from actors.engines.configs import Device, OnnxEngineConfig, Precision, Provider
+from actors.engines.candidates import reference
+from actors.engines.configs import (
+    AutoEngineConfig,
+    Device,
+    EngineConfig,
+    OnnxEngineConfig,
+    Precision,
+    Provider,
+    TorchEngineConfig,
+)
 from actors.errors import JobError
 from actors.models import weights_digest
 from actors.predictor import Predictor
@@ -23,7 +35,7 @@ from jobs.planner import check_numbers
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from actors.engines.configs import EngineConfig
+    from actors.models import Model
     from jobs.config import Job
 
 
@@ -35,6 +47,8 @@ class Preflight:
     """Names the model's partition of the output."""
     fields: list[pa.Field]
     """The task's columns."""
+    image_s: float
+    """Seconds that the driver's CPUs take for one image, by the reference."""
     provenance: dict[str, str]
     """What every part and the manifest say of their origin: fingerprint, digest of the config, versions."""
 
@@ -51,12 +65,13 @@ def preflight(job: Job) -> Preflight:
     job.decode.check()
     job.model.check()
     job.engine.check(job.model)
-    predictor = Predictor(job.model, engine=_on_driver(job.engine), task=job.task, limits=job.decode)
+    predictor = Predictor(job.model, engine=_on_driver(job.engine, job.model), task=job.task, limits=job.decode)
     _check_columns(job, predictor.fields)
     fingerprint = _fingerprint(job, predictor)
     return Preflight(
         fingerprint=fingerprint,
         fields=predictor.fields,
+        image_s=_image_s(predictor),
         provenance={
             "fingerprint": fingerprint,
             "dataset_digest": _digest(asdict(job.dataset) | {"path": job.dataset.paths(), "storage_options": None}),
@@ -72,11 +87,20 @@ def preflight(job: Job) -> Preflight:
 _COLUMNS = {"kind", "image_column", "uri_column", "id_column", "label_column", "keep_columns", "folder_labels"}
 
 
-def _on_driver(engine: EngineConfig) -> EngineConfig:
-    """The same engine on the CPU: the driver's machine need not have what the workers have."""
-    if isinstance(engine, OnnxEngineConfig):
+def _on_driver(engine: EngineConfig, model: Model) -> EngineConfig:
+    """An engine on the CPU, ready at once: the driver's machine need not have what the workers have."""
+    if isinstance(engine, OnnxEngineConfig) and model.is_onnx:
         return replace(engine, device=Device.cpu, provider=Provider.cpu)
-    return replace(engine, device=Device.cpu)
+    if isinstance(engine, TorchEngineConfig):
+        return replace(engine, device=Device.cpu, compile=False)
+    return reference(EngineConfig(device=Device.cpu, threads=engine.threads), model)
+
+
+def _image_s(predictor: Predictor) -> float:
+    """Seconds of one image, the first one aside."""
+    started = time.perf_counter()
+    predictor.engine(np.zeros((1, *predictor.model.preprocess.size, 3), np.uint8))
+    return time.perf_counter() - started
 
 
 def _check_columns(job: Job, fields: list[pa.Field]) -> None:
@@ -104,11 +128,21 @@ def _fingerprint(job: Job, predictor: Predictor) -> str:
         "architecture": job.model.architecture,
         "kwargs": job.model.kwargs,
         "preprocess": asdict(job.model.preprocess),
+        "scaled": job.decode.scaled,
         "labels": predictor.labels,
         "task": asdict(job.task),
-        "precision": Precision.fp32.value if job.engine.precision is Precision.auto else job.engine.precision.value,
+        "precision": _precision(job.engine),
     }
     return f"m{_digest(content)[:15]}"
+
+
+def _precision(engine: EngineConfig) -> str:
+    """As the config has it. Where it leaves the choice, one model may run in another precision on another machine, as
+    long as its answers hold the tolerance.
+    """
+    if engine.precision is not Precision.auto:
+        return str(engine.precision.value)
+    return f"auto {engine.tolerance}" if isinstance(engine, AutoEngineConfig) else Precision.fp32.value
 
 
 def _digest(content: Any) -> str:

@@ -79,7 +79,7 @@ class Report:
             "accuracy_ratio": self.accuracy_ratio,
             "images_per_s": self.images_per_s,
             "elapsed_s": {**self.elapsed_s, "total": sum(self.elapsed_s.values())},
-            "execution": asdict(self.execution) if self.execution else None,
+            "execution": self.execution.to_json() if self.execution else None,
         }
 
     def show(self) -> None:
@@ -99,6 +99,7 @@ class Report:
                 f"read {summary.read_s:.1f} s, decode {summary.decode_s:.1f} s, predict {summary.predict_s:.1f} s",
             ),
         ]
+        lines += self._engine()
         if self.accuracy_ratio is not None:
             right = f"{summary.num_correct:,} of {summary.num_labelled:,} labelled images"
             lines.append(("accuracy", f"{self.accuracy_ratio:.2%} ({right})"))
@@ -109,6 +110,14 @@ class Report:
             lines.append(("", self.paths.errors))
         lines.append(("rows", self.paths.rows))
         return lines
+
+    def _engine(self) -> list[tuple[str, str]]:
+        """What ran the model and why, then what each engine that was tried was found to do."""
+        if self.execution is None:
+            return []
+        choice = self.execution.choice
+        tried = [("", str(trial)) for trial in choice.trials]
+        return [("engine", f"{choice.engine.label}: {choice.why}"), *tried]
 
     def _images(self) -> str:
         summary, num_missing = self.summary, self.outcome.coverage.num_missing

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +19,14 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Keeps the shared cluster on loopback; must come before the first import of Ray."""
+    """Keeps the shared cluster on loopback, and the user's own cache as it is; must come before the first import of
+    Ray.
+    """
+    os.environ["SHARDLENS_CACHE"] = _CACHE.name
     prepare(Cluster(), verbose=False)
+
+
+_CACHE = tempfile.TemporaryDirectory()  # gone at exit
 
 
 @pytest.fixture(autouse=True)

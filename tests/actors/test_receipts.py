@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 
 import pyarrow as pa
+import pytest
 
 from actors.columns import ROW, SHARD
 from actors.receipts import FOOTER_KEY, Piece, Receipt, count, row_ranges
 from actors.summaries import Summary
+
+Runs = tuple[tuple[int, int], ...]
 
 
 def test_ranges_are_ascending_and_as_few_as_can_be() -> None:
@@ -32,6 +35,21 @@ def test_a_receipt_comes_back_from_json_that_anyone_can_read() -> None:
 
 def test_a_piece_says_which_rows_it_is() -> None:
     assert str(Piece(4, ((0, 2), (7, 8)))) == "shard 4, rows 0 to 1, 7 to 7"
+
+
+@pytest.mark.parametrize(
+    ("ranges", "num_rows", "parts"),
+    [
+        (((0, 4),), 9, [((0, 4),)]),
+        (((0, 4),), 4, [((0, 4),)]),
+        (((0, 5),), 2, [((0, 2),), ((2, 4),), ((4, 5),)]),
+        (((0, 3), (7, 9), (20, 30)), 6, [((0, 3), (7, 9), (20, 21)), ((21, 27),), ((27, 30),)]),
+        (((0, 2), (4, 6)), 2, [((0, 2),), ((4, 6),)]),
+    ],
+)
+def test_a_piece_is_cut_into_pieces_of_the_same_rows(ranges: Runs, num_rows: int, parts: list[Runs]) -> None:
+    assert [piece.ranges for piece in Piece(4, ranges).cut(num_rows)] == parts
+    assert {piece.shard for piece in Piece(4, ranges).cut(num_rows)} == {4}
 
 
 def test_a_file_without_a_receipt_is_told_apart() -> None:

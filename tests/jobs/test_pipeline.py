@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import deadly
@@ -28,7 +28,7 @@ from actors.tasks.classify import Classify
 from jobs.commit import Outcome, collect
 from jobs.datasets.manifest import ManifestDataset
 from jobs.inventory import write_inventory
-from jobs.pipeline import Recipe, run_pipeline
+from jobs.pipeline import Recipe, Stages, run_pipeline
 from jobs.planner import Plan
 from jobs.progress import follow
 
@@ -71,38 +71,39 @@ def opened(folder: Path, names: list[str], *, shard_size: int) -> Opened:
     return Opened(shards, paths)
 
 
+FUSED = Plan(
+    is_fused=True, workers=1, worker_cpus=0.4, worker_gpus=0, read_cpus=0.5, writers=2, batch_size=6, piece_rows=12,
+    rows_per_part=40, block_bytes=6 * 32 * 32 * 3, threads=1,
+)  # fmt: skip
+APART = replace(FUSED, is_fused=False)
+
+
 def predict(
     job: Opened,
     missing: list[Piece],
     *,
-    workers: int = 1,
+    plan: Plan = FUSED,
     storage: Storage = STORAGE,
     stall_s: float | None = None,
     should_stop: Callable[[View], bool] = lambda _: False,
 ) -> View:
-    plan = Plan(workers, 0.4, 0, 0.5, writers=2, batch_size=6, rows_per_part=40, block_bytes=6 * 32 * 32 * 3, threads=1)
     recipe = Recipe(
         Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS),
         TorchEngineConfig(),
         Classify(),
     )
     with follow(job.shards.num_rows, stall_s=stall_s, should_stop=should_stop) as ledger:
-        run_pipeline(
-            ReadPlan(job.shards.without_sizes(), storage, Decode(), PREPROCESS, plan.batch_size),
-            recipe,
-            SinkPlan(job.paths, STORAGE, {}, plan.rows_per_part),
-            missing=missing,
-            plan=plan,
-            ledger=ledger,
-        )
+        read = ReadPlan(job.shards.without_sizes(), storage, Decode(), PREPROCESS, plan.batch_size)
+        sink = SinkPlan(job.paths, STORAGE, {}, plan.rows_per_part)
+        run_pipeline(Stages(read, recipe, sink, plan), missing, ledger)
         assert ledger.engine()["engine"] == "torch"
         return ledger.look(None, timeout_s=10)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_every_row_comes_out_once(workers: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("plan", [FUSED, replace(FUSED, workers=2), APART])
+def test_every_row_comes_out_once(plan: Plan, tmp_path: Path) -> None:
     job = opened(tmp_path, ["empty.jpg", *(f"{number}.jpg" for number in range(100))], shard_size=16)
-    assert predict(job, job.missing, workers=workers)[:2] == (100, 1)
+    assert predict(job, job.missing, plan=plan)[:2] == (100, 1)
     outcome = job.collect()
     assert (outcome.summary.num_ok, outcome.summary.num_errors) == (100, 1)
     sizes = [count(part.receipt.ranges) for part in outcome.rows]
@@ -116,11 +117,14 @@ def test_only_what_is_missing_is_done(tmp_path: Path) -> None:
     assert part.receipt.ranges == {0: [(2, 5), (14, 16)], 2: [(0, 8)]}
 
 
-def test_images_that_kill_or_hold_up_a_read_task_are_quarantined_and_all_others_predicted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plan", [FUSED, APART])
+def test_images_that_kill_or_hold_up_who_reads_them_are_quarantined_and_all_others_predicted(
+    plan: Plan, tmp_path: Path
+) -> None:
     cloudpickle.register_pickle_by_value(deadly)  # the workers do not find the folder of the fixtures
     names = {3: "read=kill", 20: "decode=kill", 37: "decode=hold"}
     job = opened(tmp_path, [f"{number} {names.get(number, '')}.jpg" for number in range(48)], shard_size=16)
-    predict(job, job.missing, storage=deadly.DeadlyStorage(), stall_s=3)
+    predict(job, job.missing, plan=plan, storage=deadly.DeadlyStorage(), stall_s=5)
     assert job.collect().summary.num_ok == 45
     assert job.errors() == {
         "3 read=kill.jpg": ("read", "killed_worker"),
@@ -129,10 +133,11 @@ def test_images_that_kill_or_hold_up_a_read_task_are_quarantined_and_all_others_
     }
 
 
-def test_told_to_stop_it_finishes_what_is_in_flight_and_drops_what_waits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("plan", [FUSED, APART])
+def test_told_to_stop_it_finishes_what_is_in_flight_and_drops_what_waits(plan: Plan, tmp_path: Path) -> None:
     job = opened(tmp_path, [f"{number}.jpg" for number in range(40)], shard_size=4)
     pieces = job.missing * 100  # far more than could be begun meanwhile
-    num_ok, num_errors, *_ = predict(job, pieces, should_stop=lambda view: view.num_ok > 0)
+    num_ok, num_errors, *_ = predict(job, pieces, plan=plan, should_stop=lambda view: view.num_ok > 0)
     assert 0 < num_ok < 1000
     assert num_errors == 0
     assert 0 < job.collect().summary.num_ok <= 40

@@ -49,17 +49,21 @@ def test_a_plan_fits_what_it_was_made_for_and_nothing_smaller(cpus: float) -> No
 
 def test_auto_takes_one_worker_a_gpu() -> None:
     assert (plan(16, 4).workers, plan(16, 4).worker_gpus) == (4, 1)
-    assert (plan(16, 0).workers, plan(16, 0).worker_gpus) == (12, 0)
+    assert (plan(16, 0).workers, plan(16, 0).worker_gpus) == (16, 0)
+    assert (plan(16, 4).is_fused, plan(16, 4).read_cpus) == (False, 1)
+    assert (plan(16, 0).is_fused, plan(16, 0).read_cpus) == (True, 0)
+    assert plan(16, job=a_job(cluster=Cluster(cpus_per_worker=4))).workers == 4
 
 
 def test_threads_fill_the_cpus_once() -> None:
-    assert [plan(cpus).threads for cpus in (1, 2, 4, 16)] == [1, 2, 1, 1]
+    assert [plan(cpus).threads for cpus in (1, 2, 4, 16)] == [1, 1, 1, 1]
+    assert plan(16, job=a_job(cluster=Cluster(cpus_per_worker=4))).threads == 4
     assert plan(16, job=a_job(cluster=Cluster(workers=2))).threads == 8
 
 
 def test_a_plan_tells_itself_in_a_line() -> None:
-    assert str(plan(2)) == "1 worker, threads 2; batches of 32 images, parts of 16,384 rows"
-    assert str(plan(16, 4)) == "4 workers, 1 GPU each; batches of 128 images, parts of 16,384 rows"
+    assert str(plan(2)) == "2 workers, reading on their own, threads 1; batches of 32 images, parts of 16,384 rows"
+    assert str(plan(16, 4)) == "4 workers, beside read tasks, 1 GPU each; batches of 128 images, parts of 16,384 rows"
 
 
 def test_gpus_are_left_alone_when_the_job_says_cpu() -> None:
@@ -90,6 +94,11 @@ def test_batches_have_about_the_same_bytes_whatever_the_size() -> None:
     assert plan(2, 1).batch_size == 128
     assert plan(2, job=a_job(model=Model(preprocess=Preprocess(resize=[32, 32], crop=None)))).batch_size == 512
     assert plan(2, job=a_job(model=Model(preprocess=Preprocess(resize=512, crop=448)))).batch_size == 8
+
+
+@pytest.mark.parametrize(("num_images", "rows"), [(1, 32), (2_000, 96), (10**6, 62_496)])
+def test_every_worker_gets_its_share_of_a_small_run(num_images: int, rows: int) -> None:
+    assert plan(2, num_images=num_images).piece_rows == rows
 
 
 def test_wide_rows_make_parts_of_fewer_rows() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from networks import tiny
 
-from actors.engines.configs import OnnxEngineConfig, Precision, TorchEngineConfig
+from actors.engines.configs import Precision, TorchEngineConfig
 from actors.errors import JobError
 from actors.models import Model
 from actors.preprocess import Preprocess
@@ -86,7 +86,7 @@ def test_other_weights_are_another_model_and_another_place_is_not(job: Job, tmp_
         (lambda job: replace(job, model=replace(job.model, checkpoint="/nowhere.pt")), "model.checkpoint=/nowhere.pt"),
         (lambda job: replace(job, model=replace(job.model, labels=["a", "b"])), "2 labels.*10 classes"),
         (lambda job: replace(job, model=replace(job.model, architecture="networks:huge")), "networks:huge"),
-        (lambda job: replace(job, engine=OnnxEngineConfig()), "engine=onnxruntime"),
+        (lambda job: replace(job, engine=TorchEngineConfig(threads=0)), "engine.threads=0"),
         (lambda job: replace(job, task=Embed(output="features")), "task.output=features"),
     ],
 )

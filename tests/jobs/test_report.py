@@ -6,8 +6,11 @@ import time
 import numpy as np
 import pytest
 
+from actors.engines.configs import OpenVinoEngineConfig, Precision
 from actors.run_paths import RunPaths
 from actors.summaries import Summary
+from actors.trials import Trial
+from jobs.choices import Choice
 from jobs.command import ExitStatus
 from jobs.commit import Outcome
 from jobs.coverage import Coverage
@@ -25,7 +28,17 @@ SUMMARY = Summary(
     error_kinds={"decode/truncated": 1},
     error_examples={"decode/truncated": [["/in/7.jpg", "cut off"]]},
 )
-EXECUTION = Execution(Plan(1, 1.0, 0, 1.0, 2, 32, 100, 4, 2), {"name": "torch"})
+TRIALS = [
+    Trial("torch fp32", 27.5, 1.25),
+    Trial("openvino fp32", 46.0, 2.0, {"score_difference": 1.5e-5}),
+    Trial("torch bf16", 3.0, 1.0, {"score_difference": 0.25}, ["the best class of image 17 differs"]),
+]
+CHOICE = Choice(OpenVinoEngineConfig(precision=Precision.fp32), "the fastest of 3", TRIALS, 256)
+PLAN = Plan(
+    is_fused=True, workers=2, worker_cpus=0.99, worker_gpus=0, read_cpus=0, writers=2, batch_size=32, piece_rows=96,
+    rows_per_part=100, block_bytes=4, threads=1,
+)  # fmt: skip
+EXECUTION = Execution(PLAN, CHOICE, {"engine": "openvino"})
 
 
 def outcome(num_listed: int, summary: Summary) -> Outcome:
@@ -46,6 +59,8 @@ def test_json_has_the_figures() -> None:
     assert content["accuracy_ratio"] == 0.75
     assert content["elapsed_s"]["total"] == 5.0
     assert content["execution"]["plan"]["batch_size"] == 32
+    assert content["execution"]["choice"]["engine"]["name"] == "openvino"
+    assert content["execution"]["choice"]["trials"][1]["images_per_s"] == 46
     assert content["status"] == "done"
 
 
@@ -81,3 +96,12 @@ def test_laps_add_up_to_the_time_that_passed() -> None:
     clock.lap("two")
     assert list(clock.seconds) == ["one", "two"]
     assert sum(clock.seconds.values()) <= time.monotonic() - started + 0.002
+
+
+def test_the_table_says_which_engine_ran_and_what_the_others_did(capsys: pytest.CaptureFixture[str]) -> None:
+    REPORT.show()
+    printed = capsys.readouterr().out
+    assert "engine     openvino fp32: the fastest of 3\n" in printed
+    assert "torch fp32 27.5 images/s\n" in printed
+    assert "openvino fp32 46.0 images/s, score difference 1.5e-05\n" in printed
+    assert "torch bf16 3.0 images/s, score difference 0.25, refused: the best class of image 17 differs\n" in printed

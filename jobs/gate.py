@@ -1,0 +1,144 @@
+"""The choice of the engine: those that could be faster are tried on images of the dataset, on the hardware of the
+workers, and only one that gives the answers of the reference is taken. Runs on the driver, before the pipeline.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from actors.engines.candidates import candidates, is_reference, reference
+from actors.engines.configs import AutoEngineConfig, EngineConfig, Gate, Precision, TorchEngineConfig
+from actors.errors import JobError
+from actors.trials import Trial
+from jobs.choices import Choice, KeptChoice
+from jobs.trial_bench import Bench
+
+if TYPE_CHECKING:
+    from actors.reader import ReadPlan
+    from jobs.planner import Plan
+    from jobs.runs import Run
+
+LOG = logging.getLogger("shardlens")
+
+
+def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> Choice:
+    """The engine for the images that are missing.
+
+    Where the config leaves the choice, engines are tried as long as that is worth it: a small job runs the reference,
+    and nothing is measured. What was found before for the same model, hardware and config is taken as it is.
+
+    Raises:
+        JobError: the engine that the config names does not give the answers of the reference, or none does in the
+            precision that it names.
+    """
+    config = replace(run.job.engine, threads=run.job.engine.threads or plan.threads)
+    right = reference(config, run.job.model)
+    is_named = not isinstance(config, AutoEngineConfig)
+    if is_named and (config.gate is Gate.off or is_reference(config, run.job.model)):
+        return Choice(config, "named")
+    if _may_run_reference(config) and num_missing * run.checked.image_s < _WORTH_S:
+        return Choice(right, "the job is too small for others to be tried")
+    expected_s = num_missing * run.checked.image_s / plan.workers
+    bench = Bench(run, plan, read, reference_s=min(_REFERENCE_S, expected_s * _REFERENCE_SHARE))
+    asked = json.dumps([config.label, config.device.value, str(config.tolerance), plan.batch_size, config.threads])
+    kept = KeptChoice(run.paths, run.storage, asked, bench.hardware())
+    contest = Contest(bench, config, right, candidates(config, bench.model, kept.hardware))
+    choice = kept.read()
+    if choice is None or contest.is_open(choice, num_missing / plan.workers):
+        choice = contest.choose(num_missing / plan.workers)
+        if choice.trials:
+            kept.write(choice)
+    return choice
+
+
+# Seconds that a job must take at the least: sampling and the reference alone take some.
+_WORTH_S = 30.0
+
+# The most that the reference may take for its answers; it has some for each of them at the least.
+_REFERENCE_S, _REFERENCE_SHARE = 20.0, 0.05
+
+
+def _may_run_reference(config: EngineConfig) -> bool:
+    return isinstance(config, AutoEngineConfig) and config.precision in (Precision.auto, Precision.fp32)
+
+
+class Contest:
+    """The reference and, one after the other, what is held against it."""
+
+    def __init__(self, bench: Bench, config: EngineConfig, right: EngineConfig, others: list[EngineConfig]) -> None:
+        self._bench = bench
+        self._config = config
+        self._right = right
+        self._others = others
+
+    def is_open(self, kept: Choice, num_images: float) -> bool:
+        """Whether so many images of one worker are worth more trials than the ``kept`` choice was made from."""
+        known = {trial.engine for trial in kept.trials}
+        remaining_s = num_images / _best_rate(kept.trials)
+        return any(other.label not in known and self._is_worth(other, remaining_s) for other in self._others)
+
+    def choose(self, num_images: float) -> Choice:
+        """The engine for ``num_images`` of one worker."""
+        right = self._bench.reference(self._right) if self._bench.sample() else None
+        if right is None:
+            LOG.warning("there are no answers to compare engines by: none was tried")
+            named = [] if _may_run_reference(self._config) else self._others
+            return Choice((named or [self._right])[0], "there was nothing to compare")
+        trials, engines = [right], [self._right]
+        for other in self._others:
+            if self._is_worth(other, num_images / _best_rate(trials)):
+                LOG.info("trying engine %s", other.label)
+                trials.append(self._try(other))
+                engines.append(other)
+        return self._best(engines, trials)
+
+    def _try(self, engine: EngineConfig) -> Trial:
+        try:
+            return self._bench.candidate(engine)
+        except JobError as error:
+            if isinstance(self._config, AutoEngineConfig):
+                return Trial(engine.label, breaches=[error.problem])
+            raise
+
+    def _is_worth(self, candidate: EngineConfig, remaining_s: float) -> bool:
+        """Whether a try costs little of what remains to be done; where the config leaves no choice, it is made."""
+        if not _may_run_reference(self._config):
+            return True
+        is_slow = isinstance(candidate, TorchEngineConfig) and candidate.compile
+        return remaining_s > _MOST_TIMES * (_COMPILE_S if is_slow else _TRY_S)
+
+    def _best(self, engines: list[EngineConfig], trials: list[Trial]) -> Choice:
+        """The fastest that holds the tolerance. The reference stands first."""
+        num_images = self._bench.num_images
+        first = 0 if _may_run_reference(self._config) else 1
+        passed = [place for place in range(first, len(trials)) if not trials[place].breaches]
+        if passed:
+            best = max(passed, key=lambda place: trials[place].images_per_s)
+            why = f"the fastest of {len(trials)} on {num_images} images of the dataset"
+            return Choice(engines[best], why, trials, num_images)
+        said = "; ".join(f"{one.engine}: {one.breaches[0]}" for one in trials[first:]) or "there is none here"
+        problem = f"{_asked(self._config)}: not the answers of {self._right.label}, on {num_images} images: {said}"
+        if self._config.gate is Gate.warn and len(engines) > 1:
+            LOG.warning("%s; engine.gate=warn: going on", problem)
+            return Choice(engines[1], "named, although its answers differ", trials, num_images)
+        raise JobError(problem, cure=_DIFFERS_CURE)
+
+
+# A try is worth it where what remains takes so many times as long; and the seconds that one takes about.
+_MOST_TIMES = 3.0
+_TRY_S, _COMPILE_S = 8.0, 60.0
+
+
+def _best_rate(trials: list[Trial]) -> float:
+    """Images per second of the fastest that may be taken; the reference is among them."""
+    return max(trial.images_per_s for trial in trials if not trial.breaches)
+
+
+_DIFFERS_CURE = "leave engine and engine.precision at auto; or widen engine.tolerance; or set engine.gate=warn to go on"
+
+
+def _asked(config: EngineConfig) -> str:
+    return f"engine={config.name}, engine.precision={config.precision.value}"

@@ -1,0 +1,161 @@
+"""Trials of engines on the workers of a plan, each in a process that it may kill. Used by the driver."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import ray
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+
+from actors.engines.hardware import Hardware, hardware
+from actors.errors import JobError
+from actors.messages import one_line
+from actors.receipts import Piece
+from actors.tolerance import to_tolerance
+from actors.trials import Answers, Trial, hold_against, sample_pixels, try_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.engines.configs import EngineConfig
+    from actors.models import Model
+    from actors.reader import ReadPlan
+    from actors.trials import Agree
+    from jobs.planner import Plan
+    from jobs.runs import Run
+
+LOG = logging.getLogger("shardlens")
+
+
+class Bench:
+    """Runs trials in tasks that have what a worker of ``plan`` has.
+
+    Args:
+        run: what is to be run.
+        plan: how.
+        read: reads the sample.
+        reference_s: what the reference may take about; it answers fewer images where it is slow.
+    """
+
+    def __init__(self, run: Run, plan: Plan, read: ReadPlan, *, reference_s: float) -> None:
+        self.model = run.job.model
+        self.num_images = 0
+        self._agree = partial(run.job.task.agreement, tolerance=to_tolerance(run.job.engine.tolerance))
+        self._sizes = run.shards.sizes
+        self._plan = plan
+        self._read = read
+        self._reference_s = reference_s
+        self._pixels: Any = None
+        self._right: Any = None
+
+    def hardware(self) -> Hardware:
+        [found] = self._start(partial(hardware, with_gpu=bool(self._plan.worker_gpus)))
+        known: Hardware = _result(found)
+        return known
+
+    def sample(self) -> int:
+        """Reads images from all over the dataset; gives their number."""
+        height, width = self._read.preprocess.size
+        count = min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3)))
+        num_images, self._pixels = self._start(_sample, self._read, spread(self._sizes, count), returns=2)
+        try:
+            return int(_result(num_images))
+        except RayError as error:
+            LOG.warning("the sample could not be read: %s", one_line(error))
+            return 0
+
+    def reference(self, config: EngineConfig) -> Trial | None:
+        """Tries what the others are to agree with; None where that did not come to its end, as with an image that
+        kills its worker.
+
+        Raises:
+            JobError: it cannot run the model.
+        """
+        told, self._right = self._start(_try_reference, *self._about(config), self._reference_s, returns=2)
+        try:
+            trial, self.num_images = _result(told)
+        except RayError as error:
+            LOG.warning("the reference did not run over the sample: %s", one_line(error))
+            return None
+        return cast("Trial", trial)
+
+    def candidate(self, config: EngineConfig) -> Trial:
+        """Tries ``config``. Whatever happens to it is a reason not to take it.
+
+        Raises:
+            JobError: it cannot run the model.
+        """
+        [told] = self._start(_try_candidate, *self._about(config), self._right, self._agree)
+        try:
+            return cast("Trial", _result(told))
+        except RayTaskError as error:
+            return Trial(config.label, breaches=[f"fails: {one_line(error.cause)}"])
+        except RayError as error:
+            return Trial(config.label, breaches=[f"its worker did not end it: {one_line(error)}"])
+
+    def _about(self, config: EngineConfig) -> tuple[Any, ...]:
+        return config, self.model, self._pixels, self._plan.batch_size
+
+    def _start(self, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> list[Any]:
+        task: Any = ray.remote(_call)
+        resources = {"num_cpus": self._plan.worker_cpus, "num_gpus": self._plan.worker_gpus}
+        references = task.options(**resources, max_retries=0, num_returns=returns).remote(function, *arguments)
+        return [references] if returns == 1 else list(references)
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
+def _result(reference: Any) -> Any:
+    """What a task gave, or the `JobError` that it raised; its process is ended where it takes too long."""
+    try:
+        return ray.get(reference, timeout=_LIMIT_S)
+    except GetTimeoutError:
+        ray.cancel(reference, force=True)
+        raise
+    except RayTaskError as error:
+        if isinstance(error.cause, JobError):
+            raise error.cause from None
+        raise
+
+
+_NUM_SAMPLED = 256
+_SAMPLE_BYTES = 64 << 20
+_LIMIT_S = 900.0
+_RUN_LENGTH = 8  # images beside each other: a shard is opened for each run of them
+
+
+def spread(sizes: np.ndarray, count: int) -> list[Piece]:
+    """About ``count`` rows from all over an inventory with shards of ``sizes``, in runs of some beside each other."""
+    starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    num_runs = max(1, min(count, int(starts[-1])) // _RUN_LENGTH)
+    firsts = (np.arange(num_runs) * starts[-1]) // num_runs
+    runs: dict[int, list[tuple[int, int]]] = {}
+    for shard, first in zip(np.searchsorted(starts, firsts, side="right") - 1, firsts, strict=True):
+        row = int(first - starts[shard])
+        runs.setdefault(int(shard), []).append((row, min(row + _RUN_LENGTH, int(sizes[shard]))))
+    return [Piece(shard, tuple(ranges)) for shard, ranges in runs.items()]
+
+
+def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[int, np.ndarray]:
+    pixels = sample_pixels(read, pieces)
+    return len(pixels), pixels
+
+
+def _try_reference(
+    config: EngineConfig, model: Model, pixels: np.ndarray, batch_size: int, max_s: float
+) -> tuple[tuple[Trial, int], Answers]:
+    trial, answers = try_engine(config, model, pixels, batch_size=batch_size, max_s=max_s)
+    return (trial, len(answers.rows)), answers
+
+
+def _try_candidate(
+    config: EngineConfig, model: Model, pixels: np.ndarray, batch_size: int, right: Answers, agree: Agree
+) -> Trial:
+    num_images = int(right.rows[-1]) + 1
+    trial, answers = try_engine(config, model, pixels[:num_images], batch_size=batch_size)
+    return hold_against(right, trial, answers, agree)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import pytest
+
+from actors.engines.configs import (
+    AutoEngineConfig,
+    EngineConfig,
+    Gate,
+    OpenVinoEngineConfig,
+    Precision,
+    TorchEngineConfig,
+)
+from actors.errors import JobError
+from actors.trials import Trial
+from jobs.choices import Choice
+from jobs.gate import Contest
+
+REFERENCE = TorchEngineConfig(precision=Precision.fp32)
+FAST = OpenVinoEngineConfig(precision=Precision.bf16)
+FASTER = TorchEngineConfig(precision=Precision.bf16)
+COMPILED = TorchEngineConfig(precision=Precision.bf16, compile=True)
+WRONG = ["the best class of image 17 differs, where the reference leads by 0.41"]
+
+
+class Bench:
+    """Gives the trials that it was told to give, by the label of the engine."""
+
+    num_images = 256
+
+    def __init__(self, trials: Mapping[str, Trial | JobError], num_sampled: int = 256) -> None:
+        self._trials = trials
+        self._num_sampled = num_sampled  # below 0: the reference dies of them
+        self.tried: list[str] = []
+
+    def sample(self) -> int:
+        return self._num_sampled
+
+    def reference(self, config: EngineConfig) -> Trial | None:
+        return None if self._num_sampled < 0 else Trial(config.label, 10.0)
+
+    def candidate(self, config: EngineConfig) -> Trial:
+        self.tried.append(config.label)
+        trial = self._trials[config.label]
+        if isinstance(trial, JobError):
+            raise trial
+        return trial
+
+
+BENCH = {
+    FAST.label: Trial(FAST.label, 40.0),
+    FASTER.label: Trial(FASTER.label, 80.0),
+    COMPILED.label: Trial(COMPILED.label, 160.0),
+}
+
+
+def contest(config: EngineConfig, bench: Bench, *others: EngineConfig) -> Contest:
+    return Contest(bench, config, REFERENCE, list(others))
+
+
+def test_the_fastest_that_agrees_is_taken() -> None:
+    bench = Bench(BENCH)
+    choice = contest(AutoEngineConfig(), bench, FAST, FASTER).choose(1e6)
+    assert choice.engine == FASTER
+    assert [trial.images_per_s for trial in choice.trials] == [10, 40, 80]
+    assert choice.num_images == 256
+    wrong = Bench(BENCH | {FASTER.label: Trial(FASTER.label, 80, breaches=WRONG)})
+    assert contest(AutoEngineConfig(), wrong, FAST, FASTER).choose(1e6).engine == FAST
+
+
+def test_where_nothing_else_agrees_the_reference_runs() -> None:
+    bench = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG), FASTER.label: JobError("no", cure="none")})
+    choice = contest(AutoEngineConfig(), bench, FAST, FASTER).choose(1e6)
+    assert choice.engine == REFERENCE
+    assert [trial.breaches for trial in choice.trials] == [[], WRONG, ["no"]]
+
+
+def test_what_costs_more_than_it_can_save_is_not_tried() -> None:
+    for num_images, tried in ((100, []), (1_000, [FAST.label]), (10_000, [FAST.label, COMPILED.label])):
+        bench = Bench(BENCH)
+        choice = contest(AutoEngineConfig(), bench, FAST, COMPILED).choose(num_images)
+        assert bench.tried == tried, num_images
+        assert contest(AutoEngineConfig(), bench, FAST, COMPILED).is_open(choice, num_images) is False
+    small = contest(AutoEngineConfig(), Bench(BENCH), FAST, COMPILED).choose(100)
+    assert contest(AutoEngineConfig(), Bench(BENCH), FAST, COMPILED).is_open(small, 1e6) is True
+
+
+def test_a_named_engine_is_always_tried_and_stops_the_job_where_its_answers_differ() -> None:
+    assert contest(FAST, Bench(BENCH), FAST).choose(3).engine == FAST
+    wrong = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
+    with pytest.raises(
+        JobError, match=r"engine=openvino, engine.precision=bf16: .*256 images: openvino bf16: the best class"
+    ):
+        contest(FAST, wrong, FAST).choose(3)
+    missing = JobError("engine=openvino: OpenVINO is not installed", cure="install it")
+    with pytest.raises(JobError, match="cure: install it"):
+        contest(FAST, Bench({FAST.label: missing}), FAST).choose(3)
+
+
+def test_a_warning_may_be_enough(caplog: pytest.LogCaptureFixture) -> None:
+    named = OpenVinoEngineConfig(precision=Precision.bf16, gate=Gate.warn)
+    wrong = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
+    with caplog.at_level(logging.WARNING, "shardlens"):
+        assert contest(named, wrong, named).choose(3).engine == named
+    assert "the reference leads by 0.41" in caplog.text
+
+
+def test_a_named_precision_excludes_the_reference() -> None:
+    auto = AutoEngineConfig(precision=Precision.bf16)
+    slow = Bench({FAST.label: Trial(FAST.label, 4)})
+    assert contest(auto, slow, FAST).choose(3).engine == FAST
+    wrong = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
+    with pytest.raises(JobError, match=r"engine=auto, engine.precision=bf16: (?s:.*)engine.tolerance"):
+        contest(auto, wrong, FAST).choose(3)
+    with pytest.raises(JobError, match="there is none here"):
+        contest(auto, wrong).choose(3)
+
+
+@pytest.mark.parametrize(
+    ("config", "others", "engine"),
+    [
+        (AutoEngineConfig(), [FAST], REFERENCE),
+        (FAST, [FAST], FAST),
+        (AutoEngineConfig(precision=Precision.bf16), [FAST, FASTER], FAST),
+    ],
+)
+def test_without_a_sample_there_is_nothing_to_compare(
+    config: EngineConfig, others: list[EngineConfig], engine: EngineConfig
+) -> None:
+    for num_sampled in (0, -1):
+        choice = contest(config, Bench(BENCH, num_sampled=num_sampled), *others).choose(1e6)
+        assert choice == Choice(engine, "there was nothing to compare")

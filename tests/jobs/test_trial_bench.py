@@ -1,0 +1,87 @@
+"""Trials in workers of a real cluster, over an inventory as a job opens it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dying import save_picky
+from finished import add_photos, job_over, opened
+
+from actors.decode import Decode
+from actors.engines.configs import EngineConfig, OnnxEngineConfig, Precision, TorchEngineConfig
+from actors.errors import JobError
+from actors.models import Model
+from actors.reader import ReadPlan
+from actors.receipts import count
+from actors.sample.train import FOLDER, PREPROCESS
+from actors.storage import Storage
+from jobs.planner import Plan
+from jobs.trial_bench import Bench, spread
+
+PLAN = Plan(
+    is_fused=True, workers=1, worker_cpus=0.5, worker_gpus=0, read_cpus=0, writers=2, batch_size=4, piece_rows=8,
+    rows_per_part=40, block_bytes=4 * 32 * 32 * 3, threads=1,
+)  # fmt: skip
+DIGITS = Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS)
+REFERENCE = TorchEngineConfig(precision=Precision.fp32, threads=1)
+
+
+@pytest.mark.parametrize(("num_shards", "size"), [(1, 5), (1, 1000), (40, 16), (1000, 512), (3, 1)])
+def test_a_sample_is_spread_over_all_the_inventory(num_shards: int, size: int) -> None:
+    sizes = np.full(num_shards, size, np.int32)
+    pieces = spread(sizes, 64)
+    ranges = {piece.shard: list(piece.ranges) for piece in pieces}
+    assert len(ranges) == len(pieces)
+    assert min(num_shards * size, 64) - 7 <= count(ranges) <= 64
+    rows = [piece.shard * size + start for piece in pieces for start, stop in piece.ranges]
+    assert all(stop <= size for piece in pieces for _, stop in piece.ranges)
+    gaps = np.diff([0, *rows, num_shards * size])
+    assert gaps.max() <= max(8, num_shards * size / len(rows) * 1.1)
+
+
+def bench_over(folder: Path, model: Model = DIGITS, engine: EngineConfig | None = None) -> Bench:
+    add_photos(folder / "images", range(12))
+    (folder / "images" / "bad.jpg").write_bytes(b"no image")
+    job = job_over(folder / "images", folder / "out")
+    run = opened(replace(job, model=model, engine=engine or TorchEngineConfig()))
+    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, PLAN.batch_size)
+    return Bench(run, PLAN, read, reference_s=5)
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_an_engine_is_held_against_the_reference(tmp_path: Path) -> None:
+    bench = bench_over(tmp_path)
+    assert bench.sample() == 12  # one of thirteen is no image
+    right = bench.reference(REFERENCE)
+    assert right
+    assert right.engine == "torch fp32"
+    assert right.images_per_s > 0
+    assert bench.num_images == 12
+    same = bench.candidate(REFERENCE)
+    assert same.breaches == []
+    assert same.figures["score_difference"] == 0
+    half = bench.candidate(TorchEngineConfig(precision=Precision.bf16, threads=1))
+    assert 0 < half.figures["score_difference"] < 1
+    assert bench.hardware().gpu is None
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_a_candidate_may_fail_in_any_way(tmp_path: Path) -> None:
+    deadly = tmp_path / "dying.pt"
+    save_picky(deadly)
+    bench = bench_over(tmp_path, replace(DIGITS, kwargs={"nothing": "such"}))
+    assert bench.sample() == 12
+    with pytest.raises(JobError, match="nothing"):
+        bench.reference(REFERENCE)
+    bench.model = DIGITS
+    bench.reference(REFERENCE)
+    with pytest.raises(JobError, match=r"engine.precision=bf16"):
+        bench.candidate(OnnxEngineConfig(precision=Precision.bf16))
+    bench.model = Model("dying:Dying", checkpoint=str(deadly), preprocess=PREPROCESS)
+    assert "its worker did not end it" in bench.candidate(REFERENCE).breaches[0]
+    assert bench.reference(REFERENCE) is None
