@@ -82,11 +82,12 @@ def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock)
     """`execute`, on one connection to Ray."""
     with connect(run.job.cluster, verbose=run.job.verbose) as resources:
         stop.install()  # Ray has put its own handlers in place of ours
-        plan = make_plan(run.job, resources, run.checked.fields, num_images=outcome.coverage.num_missing)
+        num_missing, image_s = outcome.coverage.num_missing, run.checked.image_s
+        plan = make_plan(run.job, resources, run.checked.fields, num_images=num_missing, image_s=image_s)
         clock.lap("start")
         LOG.info("%s", plan)
         with _workers_errors():
-            stages, choice = _stages(run, plan, outcome.coverage.num_missing, lease)
+            stages, choice = _stages(run, plan, num_missing, lease)
             clock.lap("choose")
             with stop.draining():
                 outcome, engine = _run_passes(run, outcome, stages, stop)

@@ -65,13 +65,13 @@ def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger)
 
 def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger) -> Dataset:
     """Actors that read, decode and predict: where the model and its images share the CPUs."""
-    source: Dataset = ray.data.from_arrow([piece_block(piece) for piece in pieces])
+    source: Dataset = ray.data.from_blocks([piece_block(piece) for piece in pieces])
     return source.map_batches(
         FusedActor,
         fn_constructor_args=(stages.recipe, stages.read, ledger),
         batch_size=None,
         batch_format="pyarrow",
-        **_actors(stages.plan),
+        **_actors(stages.plan, len(pieces)),
     )
 
 
@@ -89,13 +89,13 @@ def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger) -> Dat
         fn_constructor_args=(stages.recipe, plan.batch_size, ledger),
         batch_size=plan.batch_size,
         batch_format="pyarrow",
-        **_actors(plan),
+        **_actors(plan, len(pieces)),
     )
 
 
-def _actors(plan: Plan) -> dict[str, Any]:
+def _actors(plan: Plan, num_pieces: int) -> dict[str, Any]:
     return {
-        "compute": ActorPoolStrategy(size=plan.workers),
+        "compute": ActorPoolStrategy(size=min(plan.workers, num_pieces)),
         "num_cpus": plan.worker_cpus,
         "num_gpus": plan.worker_gpus,
         "max_restarts": _WITHOUT_END,

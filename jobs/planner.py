@@ -72,8 +72,15 @@ def check_numbers(job: Job) -> None:
         raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", cure="5 percent is 0.05")
 
 
-def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num_images: int) -> Plan:
-    """The plan of ``job`` for so many images on a cluster that has ``resources``; ``fields`` are the task's columns.
+def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num_images: int, image_s: float) -> Plan:
+    """The plan of ``job`` on a cluster that has ``resources``.
+
+    Args:
+        job: what is to be run.
+        resources: what there is.
+        fields: the task's columns.
+        num_images: how many are to be done.
+        image_s: seconds of a CPU for one of them, about.
 
     Without GPUs, one actor a CPU does all but writing. With GPUs, CPUs are always left for read tasks: a pool of actors
     that holds every CPU would wait for ever for its input. And always for write tasks: they would start when the last
@@ -86,7 +93,7 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num
         raise JobError(
             f"cluster.address={job.cluster.address}: the cluster has no CPUs now", cure="wait for its nodes, or add one"
         )
-    workers, gpus = _workers(job, resources)
+    workers, gpus = _workers(job, resources, num_images * (image_s + _DECODE_S))
     read_cpus = min(1.0, resources.cpus / 2) if gpus else 0.0
     writers = max(_MIN_WRITERS, min(workers, int(resources.cpus * _WRITERS_PER_CPU)))
     share = min(job.cluster.cpus_per_worker, (resources.cpus - read_cpus - writers * WRITE_CPUS) / workers)
@@ -121,8 +128,12 @@ _MIN_WRITERS = 2
 _WRITERS_PER_CPU = 10
 
 
-def _workers(job: Job, resources: Resources) -> tuple[int, int]:
-    """Number of actors, and GPUs of each."""
+# Less work for one CPU is done sooner than the next worker is ready. And what an image takes beside its model.
+_WORKER_S, _DECODE_S = 8.0, 0.002
+
+
+def _workers(job: Job, resources: Resources, work_s: float) -> tuple[int, int]:
+    """Number of actors for so many seconds of work, and GPUs of each."""
     if job.engine.wants_gpu and not resources.gpus:
         key = "device" if job.engine.device is Device.cuda else "provider"
         raise JobError(
@@ -131,7 +142,8 @@ def _workers(job: Job, resources: Resources) -> tuple[int, int]:
         )
     if resources.gpus >= 1 and job.engine.wants_gpu is not False:
         return _number(job.cluster.workers, "cluster.workers", int(resources.gpus)), 1
-    auto = max(1, int(resources.cpus // max(job.cluster.cpus_per_worker, 1)))
+    most = int(resources.cpus // max(job.cluster.cpus_per_worker, 1))
+    auto = max(1, int(min(most, work_s // _WORKER_S)))
     return _number(job.cluster.workers, "cluster.workers", auto), 0
 
 

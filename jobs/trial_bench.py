@@ -7,13 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pyarrow as pa
 import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
+from actors.columns import ROW, SHARD
 from actors.engines.hardware import Hardware, hardware
 from actors.errors import JobError
 from actors.messages import one_line
-from actors.receipts import Piece
+from actors.receipts import Piece, row_ranges
 from actors.tolerance import to_tolerance
 from actors.trials import Answers, Trial, hold_against, sample_pixels, try_engine
 
@@ -132,13 +134,14 @@ _RUN_LENGTH = 8  # images beside each other: a shard is opened for each run of t
 def spread(sizes: np.ndarray, count: int) -> list[Piece]:
     """About ``count`` rows from all over an inventory with shards of ``sizes``, in runs of some beside each other."""
     starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-    num_runs = max(1, min(count, int(starts[-1])) // _RUN_LENGTH)
-    firsts = (np.arange(num_runs) * starts[-1]) // num_runs
-    runs: dict[int, list[tuple[int, int]]] = {}
-    for shard, first in zip(np.searchsorted(starts, firsts, side="right") - 1, firsts, strict=True):
-        row = int(first - starts[shard])
-        runs.setdefault(int(shard), []).append((row, min(row + _RUN_LENGTH, int(sizes[shard]))))
-    return [Piece(shard, tuple(ranges)) for shard, ranges in runs.items()]
+    num_rows = int(starts[-1])
+    num_runs = -(-min(count, num_rows) // _RUN_LENGTH)
+    firsts = (np.arange(num_runs) * num_rows) // max(1, num_runs)
+    places = np.unique((firsts[:, None] + np.arange(_RUN_LENGTH)).ravel())
+    places = places[places < num_rows]
+    shards = np.searchsorted(starts, places, side="right") - 1
+    ranges = row_ranges(pa.table({SHARD: shards, ROW: places - starts[shards]}))
+    return [Piece(shard, tuple(runs)) for shard, runs in ranges.items()]
 
 
 def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[int, np.ndarray]:

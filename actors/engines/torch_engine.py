@@ -56,7 +56,7 @@ class TorchEngine:
         self._piece_size: int | None = None
         self._choose_memory_format(model)
         self.details = {
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),  # it is of a class of torch, which the driver and the ledger do not need
             "threads": str(torch.get_num_threads()),
             "memory_format": str(self._whole.memory_format).removeprefix("torch."),
         }

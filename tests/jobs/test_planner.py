@@ -16,7 +16,7 @@ from jobs.planner import WRITE_CPUS, Plan, check_numbers, make_plan
 def plan(
     cpus: float, gpus: float = 0, *, job: Job | None = None, fields: tuple[pa.Field, ...] = (), num_images: int = 10**7
 ) -> Plan:
-    return make_plan(job or a_job(), Resources(cpus, gpus), fields, num_images=num_images)
+    return make_plan(job or a_job(), Resources(cpus, gpus), fields, num_images=num_images, image_s=1)
 
 
 def a_job(**changes: object) -> Job:
@@ -53,6 +53,14 @@ def test_auto_takes_one_worker_a_gpu() -> None:
     assert (plan(16, 4).is_fused, plan(16, 4).read_cpus) == (False, 1)
     assert (plan(16, 0).is_fused, plan(16, 0).read_cpus) == (True, 0)
     assert plan(16, job=a_job(cluster=Cluster(cpus_per_worker=4))).workers == 4
+
+
+@pytest.mark.parametrize(("num_images", "image_s", "workers"), [(1_797, 0.001, 1), (600, 0.05, 3), (10**6, 0.001, 16)])
+def test_a_small_job_starts_few_workers(num_images: int, image_s: float, workers: int) -> None:
+    made = make_plan(a_job(), Resources(16, 0), [], num_images=num_images, image_s=image_s)
+    assert (made.workers, made.threads) == (workers, 16 // workers)
+    named = make_plan(a_job(cluster=Cluster(workers=5)), Resources(16, 0), [], num_images=num_images, image_s=image_s)
+    assert named.workers == 5
 
 
 def test_threads_fill_the_cpus_once() -> None:
@@ -96,7 +104,7 @@ def test_batches_have_about_the_same_bytes_whatever_the_size() -> None:
     assert plan(2, job=a_job(model=Model(preprocess=Preprocess(resize=512, crop=448)))).batch_size == 8
 
 
-@pytest.mark.parametrize(("num_images", "rows"), [(1, 32), (2_000, 96), (10**6, 62_496)])
+@pytest.mark.parametrize(("num_images", "rows"), [(8, 32), (2_000, 96), (10**6, 62_496)])
 def test_every_worker_gets_its_share_of_a_small_run(num_images: int, rows: int) -> None:
     assert plan(2, num_images=num_images).piece_rows == rows
 

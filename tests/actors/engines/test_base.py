@@ -90,6 +90,7 @@ def test_a_report_learns_what_ran(state_dict: Model) -> None:
     said = describe(load_engine(TorchEngineConfig(device=Device.cpu, threads=1), state_dict))
     assert {"engine": "torch", "device": "cpu", "precision": "fp32", "threads": "1"}.items() <= said.items()
     assert said["torch"] == torch.__version__
+    assert {type(value) for value in said.values()} == {str}  # who is told must not need the library
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 2), (0, 4)])
