@@ -57,6 +57,10 @@ class _Entry:
     """Last words at the deaths with an image alone."""
     num_fruitless: int = 0
     """Deaths in turn from which nothing was learned."""
+    num_resting: int = 0
+    """Deaths in turn while the worker waited before the same batch, or did other work."""
+    rested_before: Row | None = None
+    """That batch."""
 
 
 class Ledger:
@@ -64,7 +68,8 @@ class Ledger:
 
     A worker that is killed from outside costs nothing but careful work. Only an image that was alone in hand at two
     deaths is quarantined. Every retry ends: each death makes a batch careful, or blames an image, or is fruitless, and
-    4 of those in turn are a failure. So are 3 quarantined images of one stage through which no image ever went.
+    4 of those in turn are a failure. So are 100 deaths in turn at rest before one batch, and 3 quarantined images of
+    one stage through which no image ever went.
 
     Args:
         stall_s: what workers get as their limit.
@@ -163,7 +168,6 @@ class Ledger:
 
     def _bury(self, work: Work, entry: _Entry) -> None:
         """Learns from the death of a worker."""
-        entry.num_fruitless += 1
         batch, image, entry.image = entry.batch, entry.image, None
         died = f"{work}: the worker {entry.worker} died at {work.stage}"
         if image is not None:
@@ -179,7 +183,11 @@ class Ledger:
             entry.num_fruitless = 0
             entry.careful.add(batch)
             self._news.append(f"{died}; again, image by image from row {batch[1]} on")
+        elif entry.is_resting:  # a predictor that reads on its own dies of what it predicts, which is work of its own
+            entry.num_resting = entry.num_resting + 1 if batch == entry.rested_before else 1
+            entry.rested_before = batch
         else:
+            entry.num_fruitless += 1
             self._news.append(f"{died}; again")
 
     def _give_up_on(self, image: Row, work: Work, entry: _Entry) -> None:
@@ -193,6 +201,8 @@ class Ledger:
         num_quarantined = self._quarantine.num_images(work.stage)
         if num_quarantined >= _MAX_IN_TURN and work.stage not in self._went_through:
             return f"{_CULPRIT[work.stage]} its worker at {num_quarantined} images in turn, and none went through"
+        if entry is not None and entry.num_resting >= _MAX_RESTING:
+            return f"{work}: the worker died {entry.num_resting} times while it did not {work.stage}; is memory short?"
         if entry is None or entry.num_fruitless < _MAX_FRUITLESS:
             return None
         died = f"died {entry.num_fruitless} times in turn, the last one {entry.worker}"
@@ -212,6 +222,7 @@ class Ledger:
 
 _MAX_KILLS = 2
 _MAX_FRUITLESS = 4
+_MAX_RESTING = 100  # more than a batch of images each of which kills the predictor is likely to take
 _MAX_IN_TURN = 3
 _MAX_NEWS = 1000
 _CULPRIT = {READ: "reading and decoding killed", PREDICT: "the model killed", LOAD: ""}

@@ -167,6 +167,24 @@ def test_work_that_dies_before_any_image_ends_the_job(work: Work, ledger: Ledger
     assert failure.startswith(f"{work}: the worker died 4 times in turn, the last one host:1")
 
 
+def test_deaths_at_rest_are_not_the_fault_of_what_rests(ledger: Ledger) -> None:
+    for _ in range(20):
+        assert not ledger.begin(SHARD, "host:1").failure
+        ledger.reach(SHARD, (5, 0))
+        ledger.rest(SHARD, None)  # and dies of what it does with that batch
+    assert not ledger.begin(SHARD, "host:2").quarantined
+
+
+def test_deaths_at_rest_come_to_an_end(ledger: Ledger) -> None:
+    for number in range(300):
+        assert not ledger.begin(SHARD, "host:1").failure
+        ledger.rest(SHARD, (5, 16 + number // 60))  # it comes on, slowly
+    for _ in range(101):  # after the first one it is careful there
+        ledger.begin(SHARD, "host:1")
+        ledger.rest(SHARD, (5, 32))
+    assert "died 100 times while it did not read" in str(ledger.begin(SHARD, "host:2").failure)
+
+
 def test_a_model_that_kills_at_every_image_ends_the_job_wherever_it_shows(ledger: Ledger) -> None:
     quarantine(ledger, BATCH, (5, 32), (5, 33))
     assert not die_at(ledger, BATCH, (5, 34)).failure

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dying import save_picky
 from finished import add_photos, job_over, opened
 
 from actors.decode import Decode
@@ -71,8 +70,6 @@ def test_an_engine_is_held_against_the_reference(tmp_path: Path) -> None:
 @pytest.mark.cluster
 @pytest.mark.usefixtures("cluster")
 def test_a_candidate_may_fail_in_any_way(tmp_path: Path) -> None:
-    deadly = tmp_path / "dying.pt"
-    save_picky(deadly)
     bench = bench_over(tmp_path, replace(DIGITS, kwargs={"nothing": "such"}))
     assert bench.sample() == 12
     with pytest.raises(JobError, match="nothing"):
@@ -81,6 +78,6 @@ def test_a_candidate_may_fail_in_any_way(tmp_path: Path) -> None:
     bench.reference(REFERENCE)
     with pytest.raises(JobError, match=r"engine.precision=bf16"):
         bench.candidate(OnnxEngineConfig(precision=Precision.bf16))
-    bench.model = Model("dying:Dying", checkpoint=str(deadly), preprocess=PREPROCESS)
+    bench.model = replace(DIGITS, architecture="os:abort")
     assert "its worker did not end it" in bench.candidate(REFERENCE).breaches[0]
     assert bench.reference(REFERENCE) is None
