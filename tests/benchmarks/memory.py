@@ -88,7 +88,13 @@ def measure(process: psutil.Process, seen: dict[str, int], *, is_driver: bool) -
     if is_driver:
         seen["driver"] = memory.uss
     elif name.startswith("ray::"):
-        kind = "predictor" if "Predict" in name else "reader" if "ReadImages" in name else "other_worker"
+        kind = (
+            "predictor"
+            if "Predict" in name or "Fused" in name
+            else "reader"
+            if "ReadImages" in name
+            else "other_worker"
+        )
         seen[kind] = max(seen[kind], memory.uss)
 
 
