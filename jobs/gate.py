@@ -117,7 +117,9 @@ class Contest:
         passed = [place for place in range(first, len(trials)) if not trials[place].breaches]
         if passed:
             best = max(passed, key=lambda place: trials[place].images_per_s)
-            why = f"the fastest of {len(trials)} on {num_images} images of the dataset"
+            is_named = not isinstance(self._config, AutoEngineConfig)
+            how = f"named, and it agrees with {self._right.label}" if is_named else f"the fastest of {len(trials)}"
+            why = f"{how}, on {num_images} images of the dataset"
             return Choice(engines[best], why, trials, num_images)
         said = "; ".join(f"{one.engine}: {one.breaches[0]}" for one in trials[first:]) or "there is none here"
         problem = f"{_asked(self._config)}: not the answers of {self._right.label}, on {num_images} images: {said}"

@@ -88,7 +88,8 @@ def test_what_costs_more_than_it_can_save_is_not_tried() -> None:
 
 
 def test_a_named_engine_is_always_tried_and_stops_the_job_where_its_answers_differ() -> None:
-    assert contest(FAST, Bench(BENCH), FAST).choose(3).engine == FAST
+    choice = contest(FAST, Bench(BENCH), FAST).choose(3)
+    assert (choice.engine, choice.why) == (FAST, "named, and it agrees with torch fp32, on 256 images of the dataset")
     wrong = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
     with pytest.raises(
         JobError, match=r"engine=openvino, engine.precision=bf16: .*256 images: openvino bf16: the best class"
