@@ -36,8 +36,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     """
     config = replace(run.job.engine, threads=run.job.engine.threads or plan.threads)
     right = reference(config, run.job.model)
-    is_named = not isinstance(config, AutoEngineConfig)
-    if is_named and (config.gate is Gate.off or is_reference(config, run.job.model)):
+    if _is_named(config) and (config.gate is Gate.off or is_reference(config, run.job.model)):
         return Choice(config, "named")
     if _may_run_reference(config) and num_missing * run.checked.image_s < _WORTH_S:
         return Choice(right, "the job is too small for others to be tried")
@@ -61,8 +60,12 @@ _WORTH_S = 30.0
 _REFERENCE_S, _REFERENCE_SHARE = 20.0, 0.05
 
 
+def _is_named(config: EngineConfig) -> bool:
+    return not isinstance(config, AutoEngineConfig)
+
+
 def _may_run_reference(config: EngineConfig) -> bool:
-    return isinstance(config, AutoEngineConfig) and config.precision in (Precision.auto, Precision.fp32)
+    return not _is_named(config) and config.precision in (Precision.auto, Precision.fp32)
 
 
 class Contest:
@@ -99,9 +102,9 @@ class Contest:
         try:
             return self._bench.candidate(engine)
         except JobError as error:
-            if isinstance(self._config, AutoEngineConfig):
-                return Trial(engine.label, breaches=[error.problem])
-            raise
+            if _is_named(self._config):
+                raise
+            return Trial(engine.label, breaches=[error.problem])
 
     def _is_worth(self, candidate: EngineConfig, remaining_s: float) -> bool:
         """Whether a try costs little of what remains to be done; where the config leaves no choice, it is made."""
@@ -117,9 +120,8 @@ class Contest:
         passed = [place for place in range(first, len(trials)) if not trials[place].breaches]
         if passed:
             best = max(passed, key=lambda place: trials[place].images_per_s)
-            is_named = not isinstance(self._config, AutoEngineConfig)
-            how = f"named, and it agrees with {self._right.label}" if is_named else f"the fastest of {len(trials)}"
-            why = f"{how}, on {num_images} images of the dataset"
+            agrees, fastest = f"named, and it agrees with {self._right.label}", f"the fastest of {len(trials)}"
+            why = f"{agrees if _is_named(self._config) else fastest}, on {num_images} images of the dataset"
             return Choice(engines[best], why, trials, num_images)
         said = "; ".join(f"{one.engine}: {one.breaches[0]}" for one in trials[first:]) or "there is none here"
         problem = f"{_asked(self._config)}: not the answers of {self._right.label}, on {num_images} images: {said}"

@@ -13,7 +13,7 @@ import onnxruntime
 from actors.engines.base import check_outputs, default_threads
 from actors.engines.configs import Precision, Provider
 from actors.engines.device_errors import device_errors
-from actors.engines.onnx_files import OnnxFile, local_file
+from actors.engines.onnx_files import OnnxFile, local_file, wrong_precision, wrong_size
 from actors.engines.onnx_input import PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
 from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, choose_runtime
 from actors.errors import JobError
@@ -57,9 +57,7 @@ class OnnxEngine:
 
     @device_errors()
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
-        pieces = [self._run(piece, num_images) for piece, num_images in self._input.pieces(pixels_nhwc)]
-        joined = pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-        return dict(zip(self._outputs, map(_as_float32, joined), strict=True))
+        return dict(zip(self._outputs, map(_as_float32, self._input.run(self._run, pixels_nhwc)), strict=True))
 
     def release(self) -> None:
         # onnxruntime gives memory back at the end of a run. Tried on CPU alone; on a GPU, what it keeps serves
@@ -90,11 +88,7 @@ class OnnxEngine:
         try:
             self(np.zeros((2, *model.preprocess.size, 3), np.uint8))
         except SESSION_ERRORS as error:
-            height, width = model.preprocess.size
-            raise JobError(
-                f"{model.where}: fails on two images of {height} by {width} pixels: {one_line(error)}",
-                cure="give model.preprocess.crop the size that the model takes",
-            ) from error
+            raise wrong_size(model, error) from error
 
 
 def _is_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> bool:
@@ -120,10 +114,7 @@ def _keeping(runtime: Runtime, model: Model, file: OnnxFile) -> Runtime:
 
 def _check_precision(config: OnnxEngineConfig, model: Model, held: str) -> None:
     if config.precision is not Precision.auto and config.precision.value != held:
-        raise JobError(
-            f"engine.precision={config.precision.value}: {model.where} holds {held}, and onnxruntime takes it as it is",
-            cure="set engine.precision=auto, or export the model in that precision",
-        )
+        raise wrong_precision(config, model, held)
 
 
 def _open(runtime: Runtime, model: Model, path: str) -> Any:

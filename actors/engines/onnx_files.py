@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from actors.engines.exports import exported
 from actors.errors import JobError
+from actors.messages import one_line
 from actors.models import reading
 from actors.storage import Storage
 from actors.uris import is_remote, local_path
@@ -25,6 +26,7 @@ from actors.uris import is_remote, local_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from actors.engines.configs import EngineConfig
     from actors.models import Model
 
 
@@ -69,6 +71,23 @@ def local_file(model: Model, *, half: bool = False) -> Iterator[OnnxFile]:
             fetched.parent.mkdir(parents=True, exist_ok=True)
             fetched.write_bytes(_read_beside(model, name))
         yield OnnxFile(path, _precision(graph))
+
+
+def wrong_precision(config: EngineConfig, model: Model, held: str) -> JobError:
+    """The job's error where ``config`` wants another precision than the one that a file holds."""
+    return JobError(
+        f"engine.precision={config.precision.value}: {model.where} holds {held}, and {config.name} takes it as it is",
+        cure="set engine.precision=auto, or export the model in that precision",
+    )
+
+
+def wrong_size(model: Model, error: Exception) -> JobError:
+    """The job's error where a graph that was loaded does not run on two blank images of the size that it is given."""
+    height, width = model.preprocess.size
+    return JobError(
+        f"{model.where}: fails on two images of {height} by {width} pixels: {one_line(error)}",
+        cure="give model.preprocess.crop the size that the model takes",
+    )
 
 
 def digest(model: Model) -> str:

@@ -14,7 +14,7 @@ from actors.errors import JobError
 from actors.preprocess import scale_and_bias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from actors.models import Model
     from actors.preprocess import Preprocess
@@ -42,6 +42,11 @@ class ImageInput:
             missing = batch_size - len(piece)
             padded = np.pad(piece, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else piece
             yield np.ascontiguousarray(padded), len(piece)
+
+    def run(self, run: Callable[[np.ndarray, int], list[np.ndarray]], pixels_nhwc: np.ndarray) -> list[np.ndarray]:
+        """The outputs for all images; ``run`` gives those of one of the `pieces`."""
+        parts = [run(piece, num_images) for piece, num_images in self.pieces(pixels_nhwc)]
+        return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def prelude(self, preprocess: Preprocess) -> bytes | None:
         """A model from `PRELUDE_INPUT`, uint8 (n, height, width, 3), to `PRELUDE_OUTPUT`; None where none is needed."""

@@ -9,12 +9,10 @@ import numpy as np
 from actors.engines.base import check_outputs, default_threads
 from actors.engines.configs import Precision
 from actors.engines.device_errors import device_errors
-from actors.engines.onnx_files import local_file
+from actors.engines.onnx_files import local_file, wrong_precision, wrong_size
 from actors.engines.openvino_graph import read_graph
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.engines.openvino_runtime import OpenVinoRuntime
-from actors.errors import JobError
-from actors.messages import one_line
 
 if TYPE_CHECKING:
     from actors.engines.configs import OpenVinoEngineConfig
@@ -56,9 +54,7 @@ class OpenVinoEngine:
     @device_errors()
     @plain_errors()
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
-        pieces = [self._run(piece, num_images) for piece, num_images in self._input.pieces(pixels_nhwc)]
-        joined = pieces[0] if len(pieces) == 1 else [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-        return dict(zip(self._outputs, joined, strict=True))
+        return dict(zip(self._outputs, self._input.run(self._run, pixels_nhwc), strict=True))
 
     def release(self) -> None:
         self._requests.clear()
@@ -87,10 +83,7 @@ class OpenVinoEngine:
         try:
             self(np.zeros((2, *self._size, 3), np.uint8))
         except OPENVINO_ERRORS as error:
-            raise JobError(
-                f"{model.where}: fails on two images of {self._size[0]} by {self._size[1]} pixels: {one_line(error)}",
-                cure="give model.preprocess.crop the size that the model takes",
-            ) from error
+            raise wrong_size(model, error) from error
 
 
 _NUM_KEPT = 2  # each has the weights in it: a job's full batch, and what comes between, are enough
@@ -102,8 +95,5 @@ def _precision(config: OpenVinoEngineConfig, model: Model, held: str) -> str:
     if held != _INT8:
         return Precision.fp32.value if config.precision is Precision.auto else config.precision.value
     if config.precision is not Precision.auto:
-        raise JobError(
-            f"engine.precision={config.precision.value}: {model.where} holds {held}, and openvino takes it as it is",
-            cure="set engine.precision=auto, or export the model in that precision",
-        )
+        raise wrong_precision(config, model, held)
     return held

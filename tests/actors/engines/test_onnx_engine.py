@@ -12,9 +12,8 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from networks import tiny
 from onnx import TensorProto, helper
-from onnx_models import SIDE, make_model, save_onnx
+from onnx_models import SIDE, images, make_model, plainly, save_onnx
 
 from actors.engines.base import load_engine
 from actors.engines.configs import Device, OnnxEngineConfig, Precision, Provider
@@ -27,37 +26,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 CPU = OnnxEngineConfig(device=Device.cpu, threads=1)
-
-
-@pytest.fixture
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return tiny().eval()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tiny.onnx"
-
-
-@pytest.fixture
-def model(path: Path) -> Model:
-    """A recipe whose file the test has yet to write."""
-    return Model(checkpoint=str(path), preprocess=Preprocess(resize=SIDE, crop=SIDE))
-
-
-def images(number: int) -> np.ndarray:
-    pixels = np.random.default_rng(number).integers(0, 256, (number, SIDE, SIDE, 3), dtype=np.uint8)
-    pixels.flags.writeable = False
-    return pixels
-
-
-def plainly(network: nn.Module, pixels_nhwc: np.ndarray, *, normalise: bool = True) -> np.ndarray:
-    """What PyTorch gives, normalised as the recipe says or merely scaled to 0..1."""
-    scale, bias = scale_and_bias(Preprocess()) if normalise else (np.float32(1 / 255), np.float32(0))
-    normalised = torch.from_numpy((pixels_nhwc * scale + bias).transpose(0, 3, 1, 2).copy())
-    with torch.no_grad():
-        return network(normalised).numpy()
 
 
 def save_graph(path: Path, *nodes: Any, outputs: dict[str, list[Any]], element_type: int = 1) -> None:

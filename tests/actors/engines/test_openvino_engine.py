@@ -13,16 +13,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from networks import tiny
 from onnx import TensorProto, helper, numpy_helper
-from onnx_models import SIDE, make_model, save_onnx
+from onnx_models import SIDE, images, make_model, plainly, save_onnx
 
 from actors.engines.base import default_threads, load_engine
 from actors.engines.configs import OpenVinoEngineConfig, Precision, TorchEngineConfig
 from actors.engines.openvino_library import load_openvino
 from actors.errors import JobError
 from actors.models import Model
-from actors.preprocess import Preprocess, scale_and_bias
+from actors.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from places import Place
@@ -30,37 +29,6 @@ if TYPE_CHECKING:
 
 CPU = OpenVinoEngineConfig(threads=1)
 HAS_BF16 = "BF16" in load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-@pytest.fixture
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return tiny().eval()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tiny.onnx"
-
-
-@pytest.fixture
-def model(path: Path) -> Model:
-    """A recipe whose file the test has yet to write."""
-    return Model(checkpoint=str(path), preprocess=Preprocess(resize=SIDE, crop=SIDE))
-
-
-def images(number: int) -> np.ndarray:
-    pixels = np.random.default_rng(number).integers(0, 256, (number, SIDE, SIDE, 3), dtype=np.uint8)
-    pixels.flags.writeable = False
-    return pixels
-
-
-def plainly(network: nn.Module, pixels_nhwc: np.ndarray, *, normalise: bool = True) -> np.ndarray:
-    """What PyTorch gives, normalised as the recipe says or merely scaled to 0..1."""
-    scale, bias = scale_and_bias(Preprocess()) if normalise else (np.float32(1 / 255), np.float32(0))
-    normalised = torch.from_numpy((pixels_nhwc * scale + bias).transpose(0, 3, 1, 2).copy())
-    with torch.no_grad():
-        return network(normalised).numpy()
 
 
 def save_graph(path: Path, *nodes: Any, outputs: dict[str, tuple[int, list[Any]]], constants: Any = ()) -> None:
