@@ -10,7 +10,6 @@ import platform
 import time
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from actors.engines.configs import (
     Provider,
     TorchEngineConfig,
 )
+from actors.engines.sources import version
 from actors.errors import JobError
 from actors.models import weights_digest
 from actors.predictor import Predictor
@@ -77,7 +77,7 @@ def preflight(job: Job) -> Preflight:
             "dataset_digest": _digest(asdict(job.dataset) | {"path": job.dataset.paths(), "storage_options": None}),
             "columns_digest": _digest({key: value for key, value in asdict(job.dataset).items() if key in _COLUMNS}),
             "config_digest": _digest(to_yaml(job)),
-            **{f"version_{name}": installed for name in _LIBRARIES if (installed := _version(name))},
+            **{f"version_{name}": installed for name in _LIBRARIES if (installed := version(name))},
             "version_python": platform.python_version(),
         },
     )
@@ -150,13 +150,6 @@ def _digest(content: Any) -> str:
 
 
 _LIBRARIES = ("shardlens", "ray", "torch", "onnxruntime-gpu", "onnxruntime", "pyarrow", "pillow", "simplejpeg", "numpy")
-
-
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
 
 
 def _plain(value: Any) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from actors.engines.sources import version
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,4 @@ def _cpu(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _installed() -> tuple[tuple[str, str], ...]:
-    found = []
-    for name in _LIBRARIES:
-        with suppress(PackageNotFoundError):
-            found.append((name, version(name)))
-    return tuple(found)
+    return tuple((name, installed) for name in _LIBRARIES if (installed := version(name)))
