@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from actors.errors import ImageError
 from actors.quarantine import Case, Quarantine
-from actors.tally import Tally
+from actors.tally import Pace, Tally
 from actors.work import LOAD, PREDICT, READ, Orders
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Ledger:
         """The work is done, with so many images; or it was given up by a worker that lives."""
         self._entries.pop(work, None)
         self._num_signs += 1
-        self._tally.add(work, num_ok, num_errors)
+        self._tally.add(work, num_ok, num_errors, at_s=self._clock())
         if num_ok:
             self._went_through.add(work.stage)
 
@@ -143,6 +143,9 @@ class Ledger:
 
     def engine(self) -> dict[str, str]:
         return self._engine
+
+    def pace(self) -> Pace:
+        return self._tally.pace
 
     def drain(self) -> None:
         """From now on nothing more is read; what was read goes on."""

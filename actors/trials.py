@@ -4,28 +4,25 @@ the run.
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field, replace
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from actors.columns import PIXELS, STAGE, unpack_pixels
 from actors.elastic import ElasticBatches
 from actors.engines.base import load_engine
-from actors.fetch import Fetcher
-from actors.pixels import pixel_columns
+from actors.engines.device_errors import DeviceMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from actors.agreement import Agreement
+    from actors.engines.base import Engine
     from actors.engines.configs import EngineConfig
     from actors.models import Model
-    from actors.reader import ReadPlan
-    from actors.receipts import Piece
 
     Outputs = Mapping[str, np.ndarray]
     Agree = Callable[[Outputs, Outputs], Agreement]
@@ -62,20 +59,6 @@ class Trial:
         return ", ".join([f"{self.engine} {self.images_per_s:,.1f} images/s", *figures, *refused])
 
 
-def sample_pixels(plan: ReadPlan, pieces: Sequence[Piece]) -> np.ndarray:
-    """Pixels of the images at ``pieces`` that can be decoded, shuffled: uint8 (n, height, width, 3); n may be 0."""
-    found = [np.zeros((0, *plan.preprocess.size, 3), np.uint8)]
-    fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
-    for piece in pieces:
-        table = plan.shards.load(piece.shard)
-        rows = pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
-        for _, images in fetcher.batches(rows, plan.batch_size):
-            columns = pixel_columns(images, plan.limits, plan.preprocess)
-            whole = columns[PIXELS].filter(pc.is_null(columns[STAGE]))
-            found.append(unpack_pixels(pa.chunked_array([whole]), *plan.preprocess.size))
-    return np.random.default_rng(0).permutation(np.concatenate(found))
-
-
 def try_engine(
     config: EngineConfig, model: Model, pixels_nhwc: np.ndarray, *, batch_size: int, max_s: float | None = None
 ) -> tuple[Trial, Answers]:
@@ -109,6 +92,43 @@ def try_engine(
     return Trial(config.label, images_per_s, loaded - started), answers
 
 
+@dataclass(frozen=True)
+class Rates:
+    """How fast an engine is, by the number of images that it gets at a time, and what it takes."""
+
+    images_per_s: dict[int, float]
+    """Of one worker, pixels in memory to outputs in memory, by batch size."""
+    worker_bytes: int
+    """The most memory that its process has held."""
+
+
+def measure_rates(config: EngineConfig, model: Model, pixels_nhwc: np.ndarray, batch_sizes: Sequence[int]) -> Rates:
+    """Loads the engine of ``config`` and runs it at each of the ``batch_sizes``, for about a second each. One for which
+    the device has no room is left out.
+
+    Raises:
+        Exception: whatever stops the engine.
+    """
+    engine = load_engine(config, model)
+    images_per_s = {}
+    for batch_size in batch_sizes:
+        batch = pixels_nhwc[np.arange(batch_size) % len(pixels_nhwc)]
+        try:
+            images_per_s[batch_size] = _rate(engine, batch)
+        except DeviceMemoryError:
+            engine.release()
+    return Rates(images_per_s, getrusage(RUSAGE_SELF).ru_maxrss * _RUSAGE_UNIT)
+
+
+def _rate(engine: Engine, batch_nhwc: np.ndarray) -> float:
+    engine(batch_nhwc)  # the first one may compile, or allocate
+    num_batches, begun = 0, time.perf_counter()
+    while not num_batches or time.perf_counter() - begun < _TIMED_S:
+        engine(batch_nhwc)
+        num_batches += 1
+    return num_batches * len(batch_nhwc) / (time.perf_counter() - begun)
+
+
 def hold_against(right: Answers, trial: Trial, answers: Answers, agree: Agree) -> Trial:
     """``trial`` with what ``agree`` finds of its ``answers`` for the images of ``right``."""
     places = np.flatnonzero(np.isin(answers.rows, right.rows, assume_unique=True))
@@ -121,4 +141,5 @@ def hold_against(right: Answers, trial: Trial, answers: Answers, agree: Agree) -
 
 
 _TIMED_S = 1.0
+_RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024
 _FEWEST = 64

@@ -78,7 +78,8 @@ def _complete(run: Run, lease: Lease, stop: Stop, clock: Clock) -> ExitStatus:
         outcome, execution = _execute(run, before, lease, stop, clock)
     status = _judge(run, outcome)
     clock.lap("commit")
-    report = Report(run.paths, status, outcome, before, execution, clock.seconds)
+    price = run.job.cluster.price_per_hour
+    report = Report(run.paths, status, outcome, before, execution, clock.seconds, price_per_hour=price)
     run.storage.write(run.paths.report, json.dumps(report.to_json(), indent=1).encode())
     if status is ExitStatus.DONE:
         lease.check()

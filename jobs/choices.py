@@ -22,6 +22,7 @@ from actors.engines.configs import (
 )
 from actors.trials import Trial
 from actors.uris import join
+from jobs.calibration import Calibration
 
 if TYPE_CHECKING:
     from actors.engines.hardware import Hardware
@@ -41,6 +42,8 @@ class Choice:
     """The reference first. Empty where nothing was measured."""
     num_images: int = 0
     """Images of the dataset that were compared."""
+    calibration: Calibration | None = None
+    """None where the job is too small to be worth it."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "engine": _to_json(self.engine)}
@@ -67,10 +70,11 @@ class KeptChoice:
         try:
             content = json.loads(self.storage.read(self._uri))
             trials = [Trial(**one) for one in content["trials"]]
-            return Choice(_to_config(content["engine"]), content["why"], trials, content["num_images"])
+            calibration = Calibration.from_json(content["calibration"])
+            return Choice(_to_config(content["engine"]), content["why"], trials, content["num_images"], calibration)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             LOG.warning("%s: not understood (%s): engines are compared anew", self._uri, error)
             return None
 

@@ -29,6 +29,8 @@ class Cluster:
     """None starts Ray on this machine and ends it with the job; auto joins the one that runs; or host:port."""
     workers: int | str = "auto"
     """Predictor actors; auto takes one a GPU, and without GPUs one a CPU."""
+    price_per_hour: float | None = None
+    """What the whole cluster costs, in any currency; the report then gives the price of a million images."""
     cpus_per_worker: float = 1.0
     """CPUs that a predictor actor reserves, as far as there are so many; engine.threads says how many it uses."""
     object_store_bytes: int | None = None
@@ -51,6 +53,8 @@ class Resources:
 
     cpus: float
     gpus: float
+    memory_bytes: int = 0
+    """For workers, the object store aside; 0 where it is not known."""
 
 
 def prepare(cluster: Cluster, *, verbose: bool) -> None:
@@ -151,7 +155,7 @@ def cluster_resources() -> Resources:
     import ray  # noqa: PLC0415  must come after `prepare`
 
     total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return Resources(total.get("CPU", 0.0), total.get("GPU", 0.0))
+    return Resources(total.get("CPU", 0.0), total.get("GPU", 0.0), int(total.get("memory", 0.0)))
 
 
 @contextmanager

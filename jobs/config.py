@@ -70,8 +70,8 @@ class Run:
     """auto goes on with an unfinished run of the same job; never refuses to."""
     redrive: bool = False
     """Try the rows in errors/ again, and nothing else; those that succeed now move to rows/."""
-    shard_size: int = 512
-    """Images that one read task takes."""
+    shard_size: int | str = "auto"
+    """Images that a worker takes on at a time; auto makes it 64 MB of them, from 128 to 4,096."""
     grace_s: float = 30.0
     """Seconds that images in flight have to be finished when the job is told to stop."""
     stall_s: float | None = 600.0

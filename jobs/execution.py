@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ray.exceptions import RayError, RayTaskError, UserCodeException
 
 from actors.errors import JobError, OutputError
-from actors.reader import ReadPlan
-from actors.retries import Retry
-from actors.sink import SinkPlan
+from actors.tally import Pace
 from jobs.cluster import cluster_resources, connect
 from jobs.commit import IncompleteRunError, collect
-from jobs.gate import choose_engine
-from jobs.pipeline import Recipe, Stages, run_pipeline
-from jobs.planner import Plan, make_plan
+from jobs.pipeline import run_pipeline
+from jobs.preparation import prepare_stages
 from jobs.progress import follow
 
 if TYPE_CHECKING:
@@ -31,6 +28,8 @@ if TYPE_CHECKING:
     from jobs.commit import Outcome
     from jobs.config import Job
     from jobs.lease import Lease
+    from jobs.pipeline import Stages
+    from jobs.planner import Plan
     from jobs.report import Clock
     from jobs.runs import Run
     from jobs.stopping import Stop
@@ -47,9 +46,15 @@ class Execution:
     """The engine, and how it was chosen."""
     engine: Mapping[str, str]
     """What executed the model, as the actors said."""
+    pace: Pace
+    """How fast images came, starts aside."""
+    cpus: float
+    """Of the cluster."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"plan": asdict(self.plan), "choice": self.choice.to_json(), "engine": dict(self.engine)}
+        pace = {**self.pace._asdict(), "images_per_s": self.pace.images_per_s}
+        about = {"plan": asdict(self.plan), "choice": self.choice.to_json(), "engine": dict(self.engine)}
+        return {**about, "pace": pace, "cpus": self.cpus}
 
 
 def execute(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
@@ -82,58 +87,41 @@ def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock)
     """`execute`, on one connection to Ray."""
     with connect(run.job.cluster, verbose=run.job.verbose) as resources:
         stop.install()  # Ray has put its own handlers in place of ours
-        num_missing, image_s = outcome.coverage.num_missing, run.checked.image_s
-        plan = make_plan(run.job, resources, run.checked.fields, num_images=num_missing, image_s=image_s)
         clock.lap("start")
-        LOG.info("%s", plan)
         with _workers_errors():
-            stages, choice = _stages(run, plan, num_missing, lease)
+            num_missing = outcome.coverage.num_missing
+            stages, choice = prepare_stages(run, resources, num_missing=num_missing, mark=lease.mark)
             clock.lap("choose")
             with stop.draining():
-                outcome, engine = _run_passes(run, outcome, stages, stop)
+                outcome, engine, pace = _run_passes(run, outcome, stages, stop)
         clock.lap("run")
     clock.lap("stop")
-    return outcome, Execution(plan, choice, engine)
+    return outcome, Execution(stages.plan, choice, engine, pace, resources.cpus)
 
 
-def _stages(run: Run, plan: Plan, num_missing: int, lease: Lease) -> tuple[Stages, Choice]:
-    """What the pipeline is told, with the engine that is best for it."""
-    job = run.job
-    read = ReadPlan(
-        shards=run.shards.without_sizes(),
-        storage=job.dataset.storage.with_retry(Retry(job.errors.read_attempts)),
-        limits=job.decode,
-        preprocess=job.model.preprocess,
-        batch_size=plan.batch_size,
-    )
-    choice = choose_engine(run, plan, read, num_missing=num_missing)
-    LOG.info("engine %s: %s", choice.engine.label, choice.why)
-    provenance = run.checked.provenance | {"engine": choice.engine.label}
-    sink = SinkPlan(run.paths, run.storage, provenance, plan.rows_per_part, lease.mark)
-    return Stages(read, Recipe(job.model, choice.engine, job.task), sink, plan), choice
-
-
-def _run_passes(run: Run, outcome: Outcome, stages: Stages, stop: Stop) -> tuple[Outcome, dict[str, str]]:
-    """Runs the pipeline over what is missing until nothing is; gives what executed the model too."""
+def _run_passes(run: Run, outcome: Outcome, stages: Stages, stop: Stop) -> tuple[Outcome, dict[str, str], Pace]:
+    """Runs the pipeline over what is missing until nothing is; gives what executed the model, and how fast, too."""
     engine: dict[str, str] = {}
+    whole = Pace(0, 0.0)
     while (num_missing := outcome.coverage.num_missing) and not stop.is_asked:
-        engine = _run_pass(run, outcome, stages, stop)
+        engine, pace = _run_pass(run, outcome, stages, stop)
+        whole = Pace(whole.num_images + pace.num_images, whole.seconds + pace.seconds)
         outcome = collect(run.paths, run.storage, run.shards.sizes, before=outcome)
         if outcome.coverage.num_missing == num_missing and not stop.is_asked:
             raise IncompleteRunError(f"{num_missing:,} images got no outcome from any worker")
-    return outcome, engine
+    return outcome, engine, whole
 
 
 # Shards that one pass of the pipeline takes: Ray Data keeps some state for each on the driver.
 _MAX_PIECES = 20_000
 
 
-def _run_pass(run: Run, outcome: Outcome, stages: Stages, stop: Stop) -> dict[str, str]:
+def _run_pass(run: Run, outcome: Outcome, stages: Stages, stop: Stop) -> tuple[dict[str, str], Pace]:
     job, before = run.job, outcome.summary
     watch = Watch(job, before, stop, lambda: not stages.plan.fits(cluster_resources()))
     with follow(run.shards.num_rows, before.num_images, stall_s=job.run.stall_s, should_stop=watch) as ledger:
         run_pipeline(stages, outcome.coverage.missing(limit=_MAX_PIECES), ledger)
-        return ledger.engine()
+        return ledger.engine(), ledger.pace()
 
 
 class Watch:

@@ -14,6 +14,7 @@ from actors.engines.configs import AutoEngineConfig, EngineConfig, Gate, Precisi
 from actors.errors import JobError
 from actors.trials import Trial
 from jobs.choices import Choice, KeptChoice
+from jobs.planner import batch_sizes
 from jobs.trial_bench import Bench
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ LOG = logging.getLogger("shardlens")
 
 
 def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> Choice:
-    """The engine for the images that are missing.
+    """The engine for the images that are missing, and, for a job that takes long, what they cost.
 
     Where the config leaves the choice, engines are tried as long as that is worth it: a small job runs the reference,
     and nothing is measured. What was found before for the same model, hardware and config is taken as it is.
@@ -36,25 +37,44 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     """
     config = replace(run.job.engine, threads=run.job.engine.threads or plan.threads)
     right = reference(config, run.job.model)
-    if _is_named(config) and (config.gate is Gate.off or is_reference(config, run.job.model)):
+    is_settled = _is_named(config) and (config.gate is Gate.off or is_reference(config, run.job.model))
+    work_s = num_missing * run.checked.image_s
+    if work_s < _WORTH_S and is_settled:
         return Choice(config, "named")
-    if _may_run_reference(config) and num_missing * run.checked.image_s < _WORTH_S:
+    if work_s < _WORTH_S and _may_run_reference(config):
         return Choice(right, "the job is too small for others to be tried")
-    expected_s = num_missing * run.checked.image_s / plan.workers
-    bench = Bench(run, plan, read, reference_s=min(_REFERENCE_S, expected_s * _REFERENCE_SHARE))
-    asked = json.dumps([config.label, config.device.value, str(config.tolerance), plan.batch_size, config.threads])
-    kept = KeptChoice(run.paths, run.storage, asked, bench.hardware())
-    contest = Contest(bench, config, right, candidates(config, bench.model, kept.hardware))
-    choice = kept.read()
-    if choice is None or contest.is_open(choice, num_missing / plan.workers):
-        choice = contest.choose(num_missing / plan.workers)
-        if choice.trials:
-            kept.write(choice)
+    bench = Bench(run, plan, read, reference_s=min(_REFERENCE_S, work_s / plan.workers * _REFERENCE_SHARE))
+    kept = KeptChoice(run.paths, run.storage, _key(config, plan), bench.hardware())
+    num_images = num_missing / plan.workers
+    before = kept.read()
+    if is_settled:
+        choice = before or Choice(config, "named")
+    else:
+        contest = Contest(bench, config, right, candidates(config, bench.model, kept.hardware))
+        is_open = before is None or contest.is_open(before, num_images)
+        choice = contest.choose(num_images) if before is None or is_open else before
+    images_per_s = _best_rate(choice.trials) if choice.trials else 1 / run.checked.image_s
+    if choice.calibration is None and num_images / images_per_s > _CALIBRATION_WORTH_S:
+        LOG.info("measuring what an image costs with engine %s", choice.engine.label)
+        choice = replace(choice, calibration=bench.calibrate(choice.engine, batch_sizes(run.job, plan)))
+    if choice != before and (choice.trials or choice.calibration):
+        kept.write(choice)
     return choice
+
+
+def _key(config: EngineConfig, plan: Plan) -> str:
+    """What the config says of the engine, as far as the choice depends on it."""
+    is_compared = config.gate is not Gate.off
+    about = [config.label, config.device.value, str(config.tolerance), is_compared, plan.batch_size, config.threads]
+    return json.dumps(about)
 
 
 # Seconds that a job must take at the least: sampling and the reference alone take some.
 _WORTH_S = 30.0
+
+# What is left to do must take as long for a calibration, which takes some 8 s, and by another batch size gains some
+# percent.
+_CALIBRATION_WORTH_S = 180.0
 
 # The most that the reference may take for its answers; it has some for each of them at the least.
 _REFERENCE_S, _REFERENCE_SHARE = 20.0, 0.05

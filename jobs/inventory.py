@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from actors.columns import INVENTORY_FIELDS, ROW, SHARD
+from actors.columns import INVENTORY_FIELDS, ROW, SHARD, SIZE
 from actors.shards import (
     IMAGE_COLUMN_KEY,
     LAYOUT_KEY,
@@ -33,19 +35,22 @@ def write_inventory(
     *,
     storage: Storage,
     folder: str,
-    shard_size: int,
+    shard_size: int | str,
     layout: Layout,
     image_column: str | None,
 ) -> Shards:
     """Streams ``entries`` to ``folder/inventory-*.parquet``, and holds the rows of no more than two files.
 
-    A shard is one row group. Shards have ``shard_size`` rows, but for the last; those of `Layout.ROWS` end where
+    A shard is one row group. Shards have ``shard_size`` rows, but for the last, and with ``auto`` as many as fit the
+    size of the first images; those of `Layout.ROWS` end where
     a table of ``entries`` ends, so that no two tasks read the same row group of the user's file. Without entries
     there is one file with no rows, whose schema can be read. Files of a listing that was broken off are removed.
     """
     storage.delete(inventory_files(storage, folder))
     first = next(entries)
     schema = _inventory_schema(first.schema, layout, image_column)
+    if not isinstance(shard_size, int):
+        shard_size = auto_shard_size(first)
     tables = (table.cast(pa.schema(list(schema)[2:])) for table in chain([first], entries))
     cut = _cut_between(tables, shard_size) if layout is Layout.ROWS else _cut_exactly(tables, shard_size)
     sizes: list[np.ndarray] = []
@@ -70,6 +75,18 @@ def write_inventory(
         digest=digest.hexdigest(),
     )
 
+
+def auto_shard_size(entries: pa.Table) -> int:
+    """About 64 MB of images as large as those of ``entries``: a power of two, so that batches fill it."""
+    mean_bytes = pc.mean(entries[SIZE]).as_py()
+    if not mean_bytes:
+        return _USUAL_SHARD
+    return int(2 ** math.floor(math.log2(min(_MAX_SHARD, max(_MIN_SHARD, _SHARD_BYTES / mean_bytes)))))
+
+
+# Few enough that one is done in seconds, and many enough that its share of the driver's time is small.
+_SHARD_BYTES = 64_000_000
+_MIN_SHARD, _USUAL_SHARD, _MAX_SHARD = 128, 512, 4096
 
 # A row group this many times larger than a shard is cut after all: one task would hold too much, for too long.
 _MAX_TABLE_SHARDS = 8

@@ -12,6 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.ledger import Ledger, View
 
 if TYPE_CHECKING:
+    from actors.tally import Pace
     from actors.work import Orders, Row, Work
 
 
@@ -60,6 +61,10 @@ class RemoteLedger:
     def engine(self) -> dict[str, str]:
         """What executes the model, as the actors said."""
         return cast("dict[str, str]", ray.get(self.actor.engine.remote()))
+
+    def pace(self) -> Pace:
+        """How fast images came, once they did."""
+        return cast("Pace", ray.get(self.actor.pace.remote()))
 
     def drain(self) -> None:
         ray.get(self.actor.drain.remote())

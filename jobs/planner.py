@@ -16,6 +16,7 @@ from actors.errors import JobError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jobs.calibration import Calibration
     from jobs.cluster import Resources
     from jobs.config import Job
 
@@ -59,11 +60,11 @@ def check_numbers(job: Job) -> None:
     """Raises `JobError` for a number of the job that no plan can hold, before the dataset is listed."""
     for key, value in _numbers(job).items():
         _number(value, key, 1)
-    if job.run.shard_size < 1:
-        raise JobError(f"run.shard_size={job.run.shard_size}: must be at least 1", cure="leave it away, or try 512")
     for key, seconds in (("grace_s", job.run.grace_s), ("stall_s", job.run.stall_s)):
         if seconds is not None and seconds <= 0:
             raise JobError(f"run.{key}={seconds}: must be above 0", cure="leave it away")
+    if job.cluster.price_per_hour is not None and job.cluster.price_per_hour < 0:
+        raise JobError(f"cluster.price_per_hour={job.cluster.price_per_hour}: is below 0", cure="leave it away")
     if job.errors.read_attempts < 1:
         raise JobError(f"errors.read_attempts={job.errors.read_attempts}: must be at least 1", cure="leave it away")
     if job.cluster.cpus_per_worker <= 0:
@@ -72,15 +73,25 @@ def check_numbers(job: Job) -> None:
         raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", cure="5 percent is 0.05")
 
 
-def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num_images: int, image_s: float) -> Plan:
+@dataclass(frozen=True)
+class Load:
+    """What there is to do."""
+
+    num_images: int
+    image_s: float
+    """Seconds of a CPU for one of them in the model, about."""
+    calibration: Calibration | None = None
+    """What was measured on the cluster, if anything was."""
+
+
+def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: Load) -> Plan:
     """The plan of ``job`` on a cluster that has ``resources``.
 
     Args:
         job: what is to be run.
         resources: what there is.
         fields: the task's columns.
-        num_images: how many are to be done.
-        image_s: seconds of a CPU for one of them, about.
+        load: how much of it there is.
 
     Without GPUs, one actor a CPU does all but writing. With GPUs, CPUs are always left for read tasks: a pool of actors
     that holds every CPU would wait for ever for its input. And always for write tasks: they would start when the last
@@ -93,13 +104,16 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], *, num
         raise JobError(
             f"cluster.address={job.cluster.address}: the cluster has no CPUs now", cure="wait for its nodes, or add one"
         )
-    workers, gpus = _workers(job, resources, num_images * (image_s + _DECODE_S))
+    workers, gpus = _workers(job, resources, load)
+    num_images = load.num_images
     read_cpus = min(1.0, resources.cpus / 2) if gpus else 0.0
     writers = max(_MIN_WRITERS, min(workers, int(resources.cpus * _WRITERS_PER_CPU)))
     share = min(job.cluster.cpus_per_worker, (resources.cpus - read_cpus - writers * WRITE_CPUS) / workers)
     height, width = job.model.preprocess.size
     image_bytes = height * width * 3
-    batch_size = _number(job.batch_size, "batch_size", _auto_batch_size(image_bytes, on_gpu=bool(gpus)))
+    usual = _auto_batch_size(image_bytes, on_gpu=bool(gpus))
+    measured = load.calibration.batch_size(usual) if load.calibration else usual
+    batch_size = _number(job.batch_size, "batch_size", measured)
     return Plan(
         is_fused=not gpus,
         workers=workers,
@@ -132,8 +146,8 @@ _WRITERS_PER_CPU = 10
 _WORKER_S, _DECODE_S = 8.0, 0.002
 
 
-def _workers(job: Job, resources: Resources, work_s: float) -> tuple[int, int]:
-    """Number of actors for so many seconds of work, and GPUs of each."""
+def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, int]:
+    """Number of actors, and GPUs of each."""
     if job.engine.wants_gpu and not resources.gpus:
         key = "device" if job.engine.device is Device.cuda else "provider"
         raise JobError(
@@ -143,7 +157,9 @@ def _workers(job: Job, resources: Resources, work_s: float) -> tuple[int, int]:
     if resources.gpus >= 1 and job.engine.wants_gpu is not False:
         return _number(job.cluster.workers, "cluster.workers", int(resources.gpus)), 1
     most = int(resources.cpus // max(job.cluster.cpus_per_worker, 1))
-    auto = max(1, int(min(most, work_s // _WORKER_S)))
+    if load.calibration and resources.memory_bytes:
+        most = min(most, resources.memory_bytes // max(1, load.calibration.rates.worker_bytes))
+    auto = max(1, int(min(most, load.num_images * (load.image_s + _DECODE_S) // _WORKER_S)))
     return _number(job.cluster.workers, "cluster.workers", auto), 0
 
 
@@ -152,6 +168,7 @@ def _numbers(job: Job) -> dict[str, int | str]:
         "batch_size": job.batch_size,
         "cluster.workers": job.cluster.workers,
         "output.rows_per_part": job.output.rows_per_part,
+        "run.shard_size": job.run.shard_size,
     }
 
 
@@ -164,9 +181,18 @@ def _number(value: int | str, key: str, auto: int) -> int:
 
 
 def _auto_batch_size(image_bytes: int, *, on_gpu: bool) -> int:
-    """32 images of 224 by 224 pixels on CPU, 128 on GPU; as many bytes of other sizes, from 8 to 512 images."""
-    wanted = (128 if on_gpu else 32) * 224 * 224 * 3
-    return min(512, max(8, wanted // image_bytes))
+    """32 images of 224 by 224 pixels on CPU, 128 on GPU; about as many bytes of other sizes, from 8 to 512 images, in
+    powers of two, as shards are: a batch that is not full costs as much as a full one.
+    """
+    wanted = (128 if on_gpu else 32) * 224 * 224 * 3 // image_bytes
+    return int(2 ** math.floor(math.log2(min(512, max(8, wanted)))))
+
+
+def batch_sizes(job: Job, plan: Plan) -> list[int]:
+    """Those that are worth measuring beside that of ``plan``; none where the config names one."""
+    if job.batch_size != "auto":
+        return [plan.batch_size]
+    return [size for size in (plan.batch_size // 4, plan.batch_size, plan.batch_size * 4) if size]
 
 
 def _auto_rows_per_part(fields: Sequence[pa.Field], num_images: int) -> int:

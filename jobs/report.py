@@ -6,6 +6,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs.verdict import DECODE, MODEL, READ, Measured, judge
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from jobs.command import ExitStatus
     from jobs.commit import Outcome
     from jobs.execution import Execution
+    from jobs.verdict import Verdict
 
 
 class Clock:
@@ -41,6 +44,7 @@ class Report:
         before: what stood when this command began.
         execution: what was run; None when there was nothing to run.
         elapsed_s: seconds of each phase by the clock: check, list, start, run, stop, commit.
+        price_per_hour: of the cluster, where it is known.
     """
 
     paths: RunPaths
@@ -49,6 +53,7 @@ class Report:
     before: Outcome
     execution: Execution | None
     elapsed_s: Mapping[str, float]
+    price_per_hour: float | None = None
 
     @property
     def summary(self) -> Summary:
@@ -59,6 +64,27 @@ class Report:
         """Images of this command over the seconds of the pipeline, start of its actors included."""
         seconds = self.elapsed_s.get("run", 0.0)
         return (self.summary.num_images - self.before.summary.num_images) / seconds if seconds else 0.0
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What bound this command; None where it did nothing."""
+        done, before = self.summary, self.before.summary
+        num_images = done.num_images - before.num_images
+        if self.execution is None or not num_images:
+            return None
+        seconds = {
+            READ: done.read_s - before.read_s,
+            DECODE: done.decode_s - before.decode_s,
+            MODEL: done.predict_s - before.predict_s,
+        }
+        measured = Measured(
+            num_images=num_images,
+            stage_s={stage: value / num_images for stage, value in seconds.items()},
+            total_s=sum(self.elapsed_s.values()),
+            pace=self.execution.pace,
+            cpus=self.execution.cpus,
+        )
+        return judge(measured, self.execution.plan, self.execution.choice, price_per_hour=self.price_per_hour)
 
     @property
     def accuracy_ratio(self) -> float | None:
@@ -80,6 +106,7 @@ class Report:
             "images_per_s": self.images_per_s,
             "elapsed_s": {**self.elapsed_s, "total": sum(self.elapsed_s.values())},
             "execution": self.execution.to_json() if self.execution else None,
+            "verdict": self.verdict.to_json() if self.verdict else None,
         }
 
     def show(self) -> None:
@@ -92,7 +119,7 @@ class Report:
         lines = [
             ("status", self.status.name.lower()),
             ("images", self._images()),
-            ("speed", f"{self.images_per_s:,.1f} images/s over {elapsed.get('run', 0):.1f} s"),
+            ("speed", self._speed()),
             ("phases", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in elapsed.items())),
             (
                 "in workers",
@@ -109,7 +136,22 @@ class Report:
         if summary.error_kinds:
             lines.append(("", self.paths.errors))
         lines.append(("rows", self.paths.rows))
+        return lines + self._verdict()
+
+    def _verdict(self) -> list[tuple[str, str]]:
+        verdict = self.verdict
+        if verdict is None:
+            return []
+        lines = [("verdict", str(verdict))]
+        lines += [("" if number else "to gain", str(one)) for number, one in enumerate(verdict.advice)]
+        if verdict.price_per_million is not None:
+            lines.append(("price", f"{verdict.price_per_million:,.2f} for a million images like these"))
         return lines
+
+    def _speed(self) -> str:
+        steady = self.execution.pace.images_per_s if self.execution else 0.0
+        whole = f"{self.images_per_s:,.1f} images/s over {self.elapsed_s.get('run', 0):.1f} s"
+        return f"{whole}, {steady:,.1f} from the first batch to the last" if steady else whole
 
     def _engine(self) -> list[tuple[str, str]]:
         """What ran the model and why, then what each engine that was tried was found to do."""

@@ -16,11 +16,13 @@ from actors.engines.hardware import Hardware, hardware
 from actors.errors import JobError
 from actors.messages import one_line
 from actors.receipts import Piece, row_ranges
+from actors.samples import Costs, take_sample
 from actors.tolerance import to_tolerance
-from actors.trials import Answers, Trial, hold_against, sample_pixels, try_engine
+from actors.trials import Answers, Trial, hold_against, measure_rates, try_engine
+from jobs.calibration import Calibration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from actors.engines.configs import EngineConfig
     from actors.models import Model
@@ -50,6 +52,8 @@ class Bench:
         self._plan = plan
         self._read = read
         self._reference_s = reference_s
+        self._num_sampled: int | None = None
+        self._costs: Costs | None = None
         self._pixels: Any = None
         self._right: Any = None
 
@@ -59,15 +63,28 @@ class Bench:
         return known
 
     def sample(self) -> int:
-        """Reads images from all over the dataset; gives their number."""
-        height, width = self._read.preprocess.size
-        count = min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3)))
-        num_images, self._pixels = self._start(_sample, self._read, spread(self._sizes, count), returns=2)
+        """Reads images from all over the dataset, once; gives their number."""
+        if self._num_sampled is None:
+            height, width = self._read.preprocess.size
+            count = min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3)))
+            told, self._pixels = self._start(_sample, self._read, spread(self._sizes, count), returns=2)
+            try:
+                self._num_sampled, self._costs = _result(told)
+            except RayError as error:
+                LOG.warning("the sample could not be read: %s", one_line(error))
+                self._num_sampled = 0
+        return self._num_sampled
+
+    def calibrate(self, config: EngineConfig, batch_sizes: Sequence[int]) -> Calibration | None:
+        """What an image takes on a worker; None where that cannot be found."""
+        if not self.sample() or self._costs is None:
+            return None
+        [told] = self._start(measure_rates, config, self.model, self._pixels, batch_sizes)
         try:
-            return int(_result(num_images))
+            return Calibration(self._costs, _result(told))
         except RayError as error:
-            LOG.warning("the sample could not be read: %s", one_line(error))
-            return 0
+            LOG.warning("engine %s could not be measured: %s", config.label, one_line(error))
+            return None
 
     def reference(self, config: EngineConfig) -> Trial | None:
         """Tries what the others are to agree with; None where that did not come to its end, as with an image that
@@ -144,9 +161,9 @@ def spread(sizes: np.ndarray, count: int) -> list[Piece]:
     return [Piece(shard, tuple(runs)) for shard, runs in ranges.items()]
 
 
-def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[int, np.ndarray]:
-    pixels = sample_pixels(read, pieces)
-    return len(pixels), pixels
+def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | None], np.ndarray]:
+    sample = take_sample(read, pieces)
+    return (len(sample.pixels_nhwc), sample.costs), sample.pixels_nhwc
 
 
 def _try_reference(

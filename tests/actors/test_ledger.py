@@ -267,3 +267,14 @@ def test_what_the_actors_say_executes_the_model(ledger: Ledger) -> None:
     assert ledger.engine() == {}
     ledger.loaded({"engine": "torch"})
     assert ledger.engine() == {"engine": "torch"}
+
+
+def test_the_pace_is_that_of_its_batches() -> None:
+    now = [50.0]
+    ledger = Ledger(clock=lambda: now[0])
+    for row in (0, 32, 64):
+        work = Work(PREDICT, (Piece(5, ((row, row + 32),)),))
+        ledger.begin(work, "host:1")
+        now[0] += 2
+        ledger.end(work, 32, 0)
+    assert ledger.pace() == (64, 4.0)

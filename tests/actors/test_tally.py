@@ -3,7 +3,7 @@ from __future__ import annotations
 import pickle
 
 from actors.receipts import Piece
-from actors.tally import Tally
+from actors.tally import Pace, Tally
 from actors.work import PREDICT, Work
 
 
@@ -14,13 +14,28 @@ def batch(shard: int) -> Work:
 def test_a_batch_counts_once() -> None:
     tally = Tally()
     for work in (batch(1), batch(2), batch(1), batch(1)):
-        tally.add(work, 30, 2)
+        tally.add(work, 30, 2, at_s=1)
     assert (tally.num_ok, tally.num_errors) == (60, 4)
 
 
 def test_its_memory_is_bounded() -> None:
     tally = Tally()
     for shard in range(10_000):
-        tally.add(batch(shard), 32, 0)
+        tally.add(batch(shard), 32, 0, at_s=shard)
     assert tally.num_ok == 320_000
     assert len(pickle.dumps(tally)) < 300_000
+
+
+def test_the_pace_begins_with_the_end_of_the_first_batch_and_ends_with_that_of_the_last() -> None:
+    tally = Tally()
+    assert tally.pace == Pace(0, 0)
+    for shard, at_s in ((1, 100.0), (2, 101.0), (3, 104.0), (3, 900.0)):
+        tally.add(batch(shard), 30, 2, at_s=at_s)
+    assert tally.pace == Pace(64, 4.0)
+    assert tally.pace.images_per_s == 16
+
+
+def test_one_batch_has_no_pace() -> None:
+    tally = Tally()
+    tally.add(batch(1), 32, 0, at_s=5)
+    assert tally.pace.images_per_s == 0

@@ -1,23 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from finished import add_photos, job_over, opened
 
 from actors.agreement import Agreement
-from actors.decode import Decode
 from actors.engines.configs import TorchEngineConfig
 from actors.errors import JobError
 from actors.models import Model
 from actors.predictor import Predictor
-from actors.reader import ReadPlan
-from actors.receipts import Piece
 from actors.sample.train import FOLDER, PREPROCESS
-from actors.storage import Storage
-from actors.trials import Answers, Trial, hold_against, sample_pixels, try_engine
+from actors.trials import Answers, Trial, hold_against, measure_rates, try_engine
 
 DIGITS = Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS)
 ENGINE = TorchEngineConfig(threads=1)
@@ -25,21 +19,6 @@ ENGINE = TorchEngineConfig(threads=1)
 
 def pixels(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, *PREPROCESS.size, 3), np.uint8)
-
-
-def test_a_sample_holds_the_images_that_can_be_decoded(tmp_path: Path) -> None:
-    add_photos(tmp_path / "images", range(6))
-    (tmp_path / "images" / "3b.jpg").write_bytes(b"no image")
-    run = opened(job_over(tmp_path / "images", tmp_path / "out"))
-    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, 2)
-    every = [Piece(shard, ((0, int(size)),)) for shard, size in enumerate(run.shards.sizes)]
-    sample = sample_pixels(read, every)
-    assert sample.shape == (6, *PREPROCESS.size, 3)
-    assert sample.dtype == np.uint8
-    assert len({image.tobytes() for image in sample}) == 6
-    assert np.array_equal(sample, sample_pixels(read, every))
-    assert sample_pixels(read, [Piece(0, ((1, 2),))]).shape[0] == 1
-    assert sample_pixels(read, []).shape == (0, *PREPROCESS.size, 3)
 
 
 @pytest.mark.parametrize(("count", "batch_size"), [(10, 4), (3, 8), (8, 8)])
@@ -63,6 +42,15 @@ def test_a_slow_engine_tries_fewer_images() -> None:
 def test_what_cannot_run_the_model_says_why() -> None:
     with pytest.raises(JobError, match="nothing"):
         try_engine(ENGINE, replace(DIGITS, kwargs={"nothing": "such"}), pixels(2), batch_size=2)
+
+
+def test_rates_are_found_by_batch_size() -> None:
+    rates = measure_rates(ENGINE, DIGITS, pixels(5), [2, 8])
+    assert list(rates.images_per_s) == [2, 8]
+    assert 0 < rates.images_per_s[2] < rates.images_per_s[8], "a tiny network is all overhead"
+    assert rates.worker_bytes > 50_000_000
+    with pytest.raises(JobError, match="nothing"):
+        measure_rates(ENGINE, replace(DIGITS, kwargs={"nothing": "such"}), pixels(2), [2])
 
 
 def equal(reference: dict[str, np.ndarray], candidate: dict[str, np.ndarray]) -> Agreement:

@@ -17,8 +17,10 @@ from actors.engines.configs import (
 )
 from actors.engines.hardware import Hardware
 from actors.run_paths import RunPaths
+from actors.samples import Costs
 from actors.storage import Storage
-from actors.trials import Trial
+from actors.trials import Rates, Trial
+from jobs.calibration import Calibration
 from jobs.choices import Choice, KeptChoice
 
 HARDWARE = Hardware("EPYC", ("avx2",), None, None, (("torch", "2.13.0"),))
@@ -41,7 +43,8 @@ def place(root: Path, **changes: object) -> KeptChoice:
     ],
 )
 def test_a_choice_comes_back_as_it_was(engine: EngineConfig, tmp_path: Path) -> None:
-    choice = Choice(engine, "the fastest", TRIALS, 256)
+    calibration = Calibration(Costs(50_000.0, 0.0001, 0.001), Rates({8: 20.0, 32: 27.5}, 10**9))
+    choice = Choice(engine, "the fastest", TRIALS, 256, calibration)
     assert place(tmp_path).read() is None
     place(tmp_path).write(choice)
     assert place(tmp_path).read() == choice

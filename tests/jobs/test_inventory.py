@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from actors.columns import FILE, IMAGE_ID, INVENTORY_FIELDS, OFFSET, ROW, SHARD, TARGET, URI
+from actors.columns import FILE, IMAGE_ID, INVENTORY_FIELDS, OFFSET, ROW, SHARD, SIZE, TARGET, URI
 from actors.shards import SHARDS_PER_FILE, Layout, Shards
 from actors.storage import Storage
 from jobs.datasets.carried import entry_schema, entry_table
@@ -26,7 +26,7 @@ def entries(*sizes: int) -> Iterator[pa.Table]:
         start += size
 
 
-def write(folder: Path, tables: Iterator[pa.Table], *, shard_size: int, layout: Layout = Layout.FILES) -> Shards:
+def write(folder: Path, tables: Iterator[pa.Table], *, shard_size: int | str, layout: Layout = Layout.FILES) -> Shards:
     return write_inventory(
         tables, storage=Storage(), folder=str(folder), shard_size=shard_size, layout=layout, image_column=None
     )
@@ -41,6 +41,16 @@ def test_shards_are_exactly_as_large_as_asked(sizes: tuple[int, ...], tmp_path: 
     assert rows[URI].to_pylist() == [f"{number}.jpg" for number in range(10)]
     assert rows[SHARD].to_pylist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
     assert rows[ROW].to_pylist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("image_bytes", "rows"),
+    [(None, 512), (500, 4096), (16_000, 2048), (50_000, 1024), (110_000, 512), (400_000, 128), (10**8, 128)],
+)
+def test_auto_makes_shards_of_about_the_same_bytes(image_bytes: int | None, rows: int, tmp_path: Path) -> None:
+    uris = pa.array([f"{number}.jpg" for number in range(5_000)], pa.string())
+    listed = entry_table({URI: uris, SIZE: pa.array([image_bytes] * 5_000, pa.int64())}, SCHEMA)
+    assert write(tmp_path, iter([listed]), shard_size="auto").sizes[0] == rows
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def test_what_a_worker_says_comes_to_the_driver(is_draining: bool) -> None:  # n
     assert "shard 5, row 40: the worker host:4 died at predict with this image alone in hand" in news
     assert len(overdue) == (not is_draining)
     assert ledger.engine() == {"engine": "torch"}
+    assert ledger.pace() == (0, 0.0), "one batch has no pace"
 
 
 def test_without_its_actor_the_run_is_over() -> None:

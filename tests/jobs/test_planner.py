@@ -7,16 +7,19 @@ from actors.engines.configs import Device, EngineConfig, OnnxEngineConfig, Provi
 from actors.errors import JobError
 from actors.models import Model
 from actors.preprocess import Preprocess
+from actors.samples import Costs
 from actors.tasks.classify import Classify
+from actors.trials import Rates
+from jobs.calibration import Calibration
 from jobs.cluster import Cluster, Resources
 from jobs.config import ErrorBudget, Job, Output, Run
-from jobs.planner import WRITE_CPUS, Plan, check_numbers, make_plan
+from jobs.planner import WRITE_CPUS, Load, Plan, batch_sizes, check_numbers, make_plan
 
 
 def plan(
     cpus: float, gpus: float = 0, *, job: Job | None = None, fields: tuple[pa.Field, ...] = (), num_images: int = 10**7
 ) -> Plan:
-    return make_plan(job or a_job(), Resources(cpus, gpus), fields, num_images=num_images, image_s=1)
+    return make_plan(job or a_job(), Resources(cpus, gpus), fields, Load(num_images, 1))
 
 
 def a_job(**changes: object) -> Job:
@@ -57,9 +60,9 @@ def test_auto_takes_one_worker_a_gpu() -> None:
 
 @pytest.mark.parametrize(("num_images", "image_s", "workers"), [(1_797, 0.001, 1), (600, 0.05, 3), (10**6, 0.001, 16)])
 def test_a_small_job_starts_few_workers(num_images: int, image_s: float, workers: int) -> None:
-    made = make_plan(a_job(), Resources(16, 0), [], num_images=num_images, image_s=image_s)
+    made = make_plan(a_job(), Resources(16, 0), [], Load(num_images, image_s))
     assert (made.workers, made.threads) == (workers, 16 // workers)
-    named = make_plan(a_job(cluster=Cluster(workers=5)), Resources(16, 0), [], num_images=num_images, image_s=image_s)
+    named = make_plan(a_job(cluster=Cluster(workers=5)), Resources(16, 0), [], Load(num_images, image_s))
     assert named.workers == 5
 
 
@@ -109,6 +112,34 @@ def test_every_worker_gets_its_share_of_a_small_run(num_images: int, rows: int) 
     assert plan(2, num_images=num_images).piece_rows == rows
 
 
+@pytest.mark.parametrize("crop", [32, 96, 192, 224, 288, 299, 384, 512])
+def test_batches_fill_shards(crop: int) -> None:
+    made = plan(2, job=a_job(model=Model(preprocess=Preprocess(resize=crop, crop=crop))))
+    assert 512 % made.batch_size == 0
+
+
+def calibrated(rates: dict[int, float], *, worker_bytes: int = 1, memory_bytes: int = 0, **changes: object) -> Plan:
+    calibration = Calibration(Costs(50_000, 0.0001, 0.001), Rates(rates, worker_bytes))
+    return make_plan(a_job(**changes), Resources(16, 0, memory_bytes), [], Load(10**7, 1, calibration))
+
+
+def test_the_batch_size_is_what_was_measured_unless_the_config_names_one() -> None:
+    assert calibrated({8: 20, 32: 30, 128: 50}).batch_size == 128
+    assert calibrated({8: 20, 32: 30, 128: 50}).block_bytes == 128 * 224 * 224 * 3
+    assert calibrated({8: 20, 32: 30, 128: 50}, batch_size=24).batch_size == 24
+    assert batch_sizes(a_job(), plan(2)) == [8, 32, 128]
+    assert batch_sizes(a_job(batch_size=24), plan(2, job=a_job(batch_size=24))) == [24]
+
+
+def test_no_more_workers_than_memory_holds() -> None:
+    assert calibrated({32: 30}, worker_bytes=10**9, memory_bytes=6 * 10**9).workers == 6
+    assert calibrated({32: 30}, worker_bytes=10**9, memory_bytes=6 * 10**9).threads == 2
+    assert calibrated({32: 30}, worker_bytes=10**9, memory_bytes=10**6).workers == 1
+    assert calibrated({32: 30}, worker_bytes=10**9).workers == 16, "it is not known how much there is"
+    named = calibrated({32: 30}, worker_bytes=10**9, memory_bytes=6 * 10**9, cluster=Cluster(workers=9))
+    assert named.workers == 9
+
+
 def test_wide_rows_make_parts_of_fewer_rows() -> None:
     assert plan(2).rows_per_part == 16_384
     wide = plan(2, fields=(pa.field("map", pa.fixed_shape_tensor(pa.float32(), (512, 14, 14))),))
@@ -140,6 +171,8 @@ def test_impossible_numbers(job: Job, key: str) -> None:
     ("job", "key"),
     [
         (a_job(run=Run(shard_size=0)), "run.shard_size=0"),
+        (a_job(run=Run(shard_size="all")), "run.shard_size=all"),
+        (a_job(cluster=Cluster(price_per_hour=-1)), "cluster.price_per_hour=-1"),
         (a_job(cluster=Cluster(cpus_per_worker=0)), "cluster.cpus_per_worker=0"),
         (a_job(errors=ErrorBudget(max_ratio=5)), "errors.max_ratio=5"),
     ],

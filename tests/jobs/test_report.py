@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from actors.engines.configs import OpenVinoEngineConfig, Precision
 from actors.run_paths import RunPaths
 from actors.summaries import Summary
+from actors.tally import Pace
 from actors.trials import Trial
 from jobs.choices import Choice
 from jobs.command import ExitStatus
@@ -38,7 +40,7 @@ PLAN = Plan(
     is_fused=True, workers=2, worker_cpus=0.99, worker_gpus=0, read_cpus=0, writers=2, batch_size=32, piece_rows=96,
     rows_per_part=100, block_bytes=4, threads=1,
 )  # fmt: skip
-EXECUTION = Execution(PLAN, CHOICE, {"engine": "openvino"})
+EXECUTION = Execution(PLAN, CHOICE, {"engine": "openvino"}, Pace(8, 2.0), 2.0)
 
 
 def outcome(num_listed: int, summary: Summary) -> Outcome:
@@ -61,6 +63,9 @@ def test_json_has_the_figures() -> None:
     assert content["execution"]["plan"]["batch_size"] == 32
     assert content["execution"]["choice"]["engine"]["name"] == "openvino"
     assert content["execution"]["choice"]["trials"][1]["images_per_s"] == 46
+    assert content["execution"]["pace"] == {"num_images": 8, "seconds": 2.0, "images_per_s": 4.0}
+    assert content["verdict"]["limit_images_per_s"] == 10
+    assert content["verdict"]["share_of_limit"] == 0.4
     assert content["status"] == "done"
 
 
@@ -69,6 +74,7 @@ def test_a_run_of_nothing() -> None:
     assert report.images_per_s == 0
     assert report.accuracy_ratio is None
     assert report.to_json()["execution"] is None
+    assert report.to_json()["verdict"] is None
 
 
 def test_the_table_says_how_many_how_fast_how_accurate_and_where(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,6 +83,15 @@ def test_the_table_says_how_many_how_fast_how_accurate_and_where(capsys: pytest.
     for figure in ("10 listed = 9 ok + 1 errors\n", "2.5 images/s", "75.00% (6 of 8", PATHS.rows):
         assert figure in printed
     assert "1 decode/truncated, such as /in/7.jpg: cut off" in printed
+    assert "2.5 images/s over 4.0 s, 4.0 from the first batch to the last\n" in printed
+    assert "verdict    bound by start-up (reading 0%, decoding 100%, the model 0%)" in printed
+    assert "to gain    many more images in one job (start-up took 60% of this one): 2.0 times as fast\n" in printed
+    assert "price" not in printed
+
+
+def test_the_price_is_that_of_a_million(capsys: pytest.CaptureFixture[str]) -> None:
+    replace(REPORT, price_per_hour=7.2).show()
+    assert "price      1,000.00 for a million images like these\n" in capsys.readouterr().out
 
 
 def test_a_run_that_was_gone_on_with_and_stopped_says_what_is_old_and_what_is_left(

@@ -65,6 +65,11 @@ def test_an_engine_is_held_against_the_reference(tmp_path: Path) -> None:
     half = bench.candidate(TorchEngineConfig(precision=Precision.bf16, threads=1))
     assert 0 < half.figures["score_difference"] < 1
     assert bench.hardware().gpu is None
+    calibration = bench.calibrate(REFERENCE, [2, 8])
+    assert calibration
+    assert list(calibration.rates.images_per_s) == [2, 8]
+    assert 100 < calibration.costs.image_bytes < 10_000
+    assert calibration.costs.decode_s > 0
 
 
 @pytest.mark.cluster
@@ -81,3 +86,4 @@ def test_a_candidate_may_fail_in_any_way(tmp_path: Path) -> None:
     bench.model = replace(DIGITS, architecture="os:abort")
     assert "its worker did not end it" in bench.candidate(REFERENCE).breaches[0]
     assert bench.reference(REFERENCE) is None
+    assert bench.calibrate(REFERENCE, [2]) is None

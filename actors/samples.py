@@ -1,0 +1,67 @@
+"""Images from all over a dataset, read before the first one of the run, and what they take. Runs on a worker."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.columns import DECODE_S, PIXELS, STAGE, unpack_pixels
+from actors.fetch import Fetcher
+from actors.pixels import pixel_columns
+from actors.preprocess import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.reader import ReadPlan
+    from actors.receipts import Piece
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an image takes of a worker before it reaches the model, on average."""
+
+    image_bytes: float
+    """As it is stored."""
+    read_s: float
+    """Waiting for its bytes, of which others are under way at the same time."""
+    decode_s: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images that can be decoded, shuffled."""
+
+    pixels_nhwc: np.ndarray
+    """uint8 (n, height, width, 3); n may be 0."""
+    costs: Costs | None
+    """None where no image could be read."""
+
+
+def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
+    """The images at ``pieces``."""
+    fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports torch, which is no time spent on decoding
+    found = [np.zeros((0, *plan.preprocess.size, 3), np.uint8)]
+    sizes: list[int] = []
+    read_s = decode_s = 0.0
+    fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
+    for piece in pieces:
+        table = plan.shards.load(piece.shard)
+        rows = pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
+        since = time.perf_counter()
+        for _, images in fetcher.batches(rows, plan.batch_size):
+            read_s += time.perf_counter() - since
+            columns = pixel_columns(images, plan.limits, plan.preprocess)
+            whole = columns[PIXELS].filter(pc.is_null(columns[STAGE]))
+            found.append(unpack_pixels(pa.chunked_array([whole]), *plan.preprocess.size))
+            sizes += [len(image) for image in images if isinstance(image, bytes)]
+            decode_s += pc.sum(columns[DECODE_S]).as_py()
+            since = time.perf_counter()
+    pixels_nhwc = np.random.default_rng(0).permutation(np.concatenate(found))
+    costs = Costs(sum(sizes) / len(sizes), read_s / len(sizes), decode_s / len(sizes)) if sizes else None
+    return Sample(pixels_nhwc, costs)
