@@ -4,6 +4,7 @@ against a tolerance. Runs where engines are compared, before the first image of 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from actors.tolerance import Tolerance
 
@@ -23,11 +24,21 @@ class Agreement:
     figures: dict[str, float] = field(default_factory=dict)
     """By name, all finite; ``images`` counts those that were compared."""
     breaches: list[str] = field(default_factory=list)
-    """What does not hold, in words: the figure, the place of the worst image (from 0) and the limit."""
+    """What does not hold, in words: the figure, the place of the worst image from 0, as in ``image 17``, and the
+    limit.
+    """
 
     @property
     def holds(self) -> bool:
         return not self.breaches
+
+    def naming(self, images: Sequence[str]) -> Agreement:
+        """The same with the names of the ``images`` that were compared instead of their places."""
+        breaches = [_PLACE.sub(lambda place: images[int(place[1])], said) for said in self.breaches]
+        return Agreement(self.figures, breaches)
+
+
+_PLACE = re.compile(r"\bimage (\d+)\b")
 
 
 class Comparison:

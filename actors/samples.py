@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.columns import DECODE_S, PIXELS, STAGE, unpack_pixels
+from actors.columns import DECODE_S, PIXELS, STAGE, URI, unpack_pixels
 from actors.fetch import Fetcher
 from actors.pixels import pixel_columns
 from actors.preprocess import fit
@@ -39,6 +39,8 @@ class Sample:
 
     pixels_nhwc: np.ndarray
     """uint8 (n, height, width, 3); n may be 0."""
+    uris: list[str]
+    """Of these images."""
     costs: Costs | None
     """None where no image could be read."""
 
@@ -47,6 +49,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
     """The images at ``pieces``."""
     fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports torch, which is no time spent on decoding
     found = [np.zeros((0, *plan.preprocess.size, 3), np.uint8)]
+    uris: list[str] = []
     sizes: list[int] = []
     read_s = decode_s = 0.0
     fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
@@ -54,14 +57,16 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
         table = plan.shards.load(piece.shard)
         rows = pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
         since = time.perf_counter()
-        for _, images in fetcher.batches(rows, plan.batch_size):
+        for batch, images in fetcher.batches(rows, plan.batch_size):
             read_s += time.perf_counter() - since
             columns = pixel_columns(images, plan.limits, plan.preprocess)
-            whole = columns[PIXELS].filter(pc.is_null(columns[STAGE]))
+            is_whole = pc.is_null(columns[STAGE])
+            whole = columns[PIXELS].filter(is_whole)
+            uris += batch[URI].filter(is_whole).to_pylist()
             found.append(unpack_pixels(pa.chunked_array([whole]), *plan.preprocess.size))
             sizes += [len(image) for image in images if isinstance(image, bytes)]
             decode_s += pc.sum(columns[DECODE_S]).as_py()
             since = time.perf_counter()
-    pixels_nhwc = np.random.default_rng(0).permutation(np.concatenate(found))
+    order = np.random.default_rng(0).permutation(len(uris))
     costs = Costs(sum(sizes) / len(sizes), read_s / len(sizes), decode_s / len(sizes)) if sizes else None
-    return Sample(pixels_nhwc, costs)
+    return Sample(np.concatenate(found)[order], [uris[place] for place in order], costs)

@@ -129,14 +129,14 @@ def _rate(engine: Engine, batch_nhwc: np.ndarray) -> float:
     return num_batches * len(batch_nhwc) / (time.perf_counter() - begun)
 
 
-def hold_against(right: Answers, trial: Trial, answers: Answers, agree: Agree) -> Trial:
-    """``trial`` with what ``agree`` finds of its ``answers`` for the images of ``right``."""
+def hold_against(right: Answers, trial: Trial, answers: Answers, agree: Agree, uris: Sequence[str]) -> Trial:
+    """``trial`` with what ``agree`` finds of its ``answers`` for the images of ``right``; ``uris`` names the sample."""
     places = np.flatnonzero(np.isin(answers.rows, right.rows, assume_unique=True))
     num_missing = len(right.rows) - len(places)
     if num_missing:
         return replace(trial, breaches=[f"fails on {num_missing} images that the reference can do"])
     outputs = {name: values[places] for name, values in answers.outputs.items()}
-    agreement = agree(right.outputs, outputs)
+    agreement = agree(right.outputs, outputs).naming([uris[row] for row in right.rows])
     return replace(trial, figures=agreement.figures, breaches=agreement.breaches)
 
 

@@ -16,9 +16,9 @@ from actors.engines.hardware import Hardware, hardware
 from actors.errors import JobError
 from actors.messages import one_line
 from actors.receipts import Piece, row_ranges
-from actors.samples import Costs, take_sample
+from actors.samples import Costs, Sample, take_sample
 from actors.tolerance import to_tolerance
-from actors.trials import Answers, Trial, hold_against, measure_rates, try_engine
+from actors.trials import Answers, Rates, Trial, hold_against, measure_rates, try_engine
 from jobs.calibration import Calibration
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Bench:
         self._reference_s = reference_s
         self._num_sampled: int | None = None
         self._costs: Costs | None = None
-        self._pixels: Any = None
+        self._sample: Any = None
         self._right: Any = None
 
     def hardware(self) -> Hardware:
@@ -67,7 +67,7 @@ class Bench:
         if self._num_sampled is None:
             height, width = self._read.preprocess.size
             count = min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3)))
-            told, self._pixels = self._start(_sample, self._read, spread(self._sizes, count), returns=2)
+            told, self._sample = self._start(_sample, self._read, spread(self._sizes, count), returns=2)
             try:
                 self._num_sampled, self._costs = _result(told)
             except RayError as error:
@@ -79,7 +79,7 @@ class Bench:
         """What an image takes on a worker; None where that cannot be found."""
         if not self.sample() or self._costs is None:
             return None
-        [told] = self._start(measure_rates, config, self.model, self._pixels, batch_sizes)
+        [told] = self._start(_measure, config, self.model, self._sample, batch_sizes)
         try:
             return Calibration(self._costs, _result(told))
         except RayError as error:
@@ -116,7 +116,7 @@ class Bench:
             return Trial(config.label, breaches=[f"its worker did not end it: {one_line(error)}"])
 
     def _about(self, config: EngineConfig) -> tuple[Any, ...]:
-        return config, self.model, self._pixels, self._plan.batch_size
+        return config, self.model, self._sample, self._plan.batch_size
 
     def _start(self, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> list[Any]:
         task: Any = ray.remote(_call)
@@ -161,21 +161,25 @@ def spread(sizes: np.ndarray, count: int) -> list[Piece]:
     return [Piece(shard, tuple(runs)) for shard, runs in ranges.items()]
 
 
-def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | None], np.ndarray]:
+def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | None], Sample]:
     sample = take_sample(read, pieces)
-    return (len(sample.pixels_nhwc), sample.costs), sample.pixels_nhwc
+    return (len(sample.uris), sample.costs), sample
 
 
 def _try_reference(
-    config: EngineConfig, model: Model, pixels: np.ndarray, batch_size: int, max_s: float
+    config: EngineConfig, model: Model, sample: Sample, batch_size: int, max_s: float
 ) -> tuple[tuple[Trial, int], Answers]:
-    trial, answers = try_engine(config, model, pixels, batch_size=batch_size, max_s=max_s)
+    trial, answers = try_engine(config, model, sample.pixels_nhwc, batch_size=batch_size, max_s=max_s)
     return (trial, len(answers.rows)), answers
 
 
 def _try_candidate(
-    config: EngineConfig, model: Model, pixels: np.ndarray, batch_size: int, right: Answers, agree: Agree
+    config: EngineConfig, model: Model, sample: Sample, batch_size: int, right: Answers, agree: Agree
 ) -> Trial:
     num_images = int(right.rows[-1]) + 1
-    trial, answers = try_engine(config, model, pixels[:num_images], batch_size=batch_size)
-    return hold_against(right, trial, answers, agree)
+    trial, answers = try_engine(config, model, sample.pixels_nhwc[:num_images], batch_size=batch_size)
+    return hold_against(right, trial, answers, agree, sample.uris)
+
+
+def _measure(config: EngineConfig, model: Model, sample: Sample, batch_sizes: list[int]) -> Rates:
+    return measure_rates(config, model, sample.pixels_nhwc, batch_sizes)

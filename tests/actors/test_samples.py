@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 from finished import add_photos, job_over, opened
 
+from actors.columns import URI
 from actors.decode import Decode
 from actors.reader import ReadPlan
 from actors.receipts import Piece
 from actors.sample.train import PREPROCESS
 from actors.samples import take_sample
+from actors.shards import Shards
 from actors.storage import Storage
 
 
@@ -24,12 +26,22 @@ def test_a_sample_holds_the_images_that_can_be_decoded_and_what_they_take(tmp_pa
     assert sample.pixels_nhwc.shape == (6, *PREPROCESS.size, 3)
     assert sample.pixels_nhwc.dtype == np.uint8
     assert len({image.tobytes() for image in sample.pixels_nhwc}) == 6
+    for uri, image in zip(sample.uris, sample.pixels_nhwc, strict=True):
+        [alone] = take_sample(read, [_piece_of(run.shards, uri)]).pixels_nhwc
+        assert np.array_equal(image, alone)
     assert np.array_equal(sample.pixels_nhwc, take_sample(read, every).pixels_nhwc)
     assert sample.costs
     assert sample.costs.image_bytes == sum(stored) / 7
     assert sample.costs.read_s > 0
     assert sample.costs.decode_s > 0
     assert len(take_sample(read, [Piece(0, ((1, 2),))]).pixels_nhwc) == 1
+
+
+def _piece_of(shards: Shards, uri: str) -> Piece:
+    """The piece that holds the image ``uri`` alone."""
+    listed = [(shard, shards.load(shard)[URI].to_pylist()) for shard in range(shards.num_shards)]
+    [(shard, row)] = [(shard, uris.index(uri)) for shard, uris in listed if uri in uris]
+    return Piece(shard, ((row, row + 1),))
 
 
 def test_a_sample_of_nothing(tmp_path: Path) -> None:
