@@ -6,17 +6,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actors.block_images import BlockImages
 from actors.engines.device_errors import DeviceLostError, DeviceMemoryError, too_large
 from actors.errors import ImageError, JobError
+from actors.halvings import Halvings
 from actors.messages import one_line
+from actors.overlap import overlapped
 
 if TYPE_CHECKING:
-    from actors.engines.base import Engine
+    from collections.abc import Iterator, Sequence
+
+    from actors.engines.base import Engine, Pending
 
 LOG = logging.getLogger("shardlens")
 
@@ -28,6 +32,9 @@ class ElasticBatches:
     A batch that fails otherwise keeps its size: first one half of its images is blanked in it, then the other, and so
     on. What fails alone gets an error.
 
+    Where the engine overlaps, each batch is started before the one before is done. After a failure the rest of a call
+    goes one batch at a time, and only what fails then counts.
+
     Args:
         engine: it may raise anything.
         batch_size: images of each batch; missing ones are blank. What an engine computes for an image depends on the
@@ -38,18 +45,19 @@ class ElasticBatches:
     def __init__(self, engine: Engine, batch_size: int | None = None) -> None:
         self.engine = engine
         self._batch_size = batch_size
-        self._halvings = _Halvings()
+        self._halvings = Halvings()
         self._has_predicted = False
         self._num_failed: Counter[str] = Counter()
 
     def __call__(
-        self, pixels_nhwc: np.ndarray, rows: np.ndarray
+        self, pixels_nhwc: np.ndarray | Sequence[np.ndarray], rows: np.ndarray
     ) -> tuple[dict[str, np.ndarray], dict[int, ImageError]]:
         """Outputs for the images at ``rows``, and errors for those that have none.
 
         Args:
-            pixels_nhwc: uint8 of shape (n, height, width, 3); may be read-only.
-            rows: positions in it, ascending.
+            pixels_nhwc: uint8 of shape (n, height, width, 3), or several such that belong one behind the other, which
+                are not copied into one; may be read-only.
+            rows: positions in all of them, ascending.
 
         Returns:
             Each output by name, one entry for each of the rows that has no error, in order; nothing where all have
@@ -60,16 +68,18 @@ class ElasticBatches:
             JobError: the model does not fit into the memory of the device.
             Exception: the engine's own, where none of the first images went through: the model is wrong, not they.
         """
-        parts: list[dict[str, np.ndarray]] = []
-        errors: dict[int, ImageError] = {}
+        images = BlockImages([pixels_nhwc] if isinstance(pixels_nhwc, np.ndarray) else pixels_nhwc)
         num_halvings = self._halvings.number
-        waiting = [rows] if len(rows) else []
+        parts = list(self._overlapped(images, rows)) if self.engine.overlaps else []
+        errors: dict[int, ImageError] = {}
+        num_done = sum(map(_num_images, parts))
+        waiting = [rows[num_done:]] if len(rows) > num_done else []
         while waiting:
-            piece, size = waiting.pop(), max(1, (self._batch_size or len(rows)) >> self._halvings.number)
+            piece, size = waiting.pop(), self._size(rows)
             if len(piece) > size:
                 waiting.append(piece[size:])
                 piece = piece[:size]
-            outcome = self._try(pixels_nhwc, piece, size)
+            outcome = self._try(images, piece, size)
             if not isinstance(outcome, ImageError):
                 parts.append(outcome)
             elif smaller := self._smaller(piece, size, outcome):
@@ -80,13 +90,35 @@ class ElasticBatches:
                     self._halvings.number = num_halvings  # the image needs much memory; the others did fit
         return _joined(parts), errors
 
-    def _try(self, pixels_nhwc: np.ndarray, piece: np.ndarray, size: int) -> dict[str, np.ndarray] | ImageError:
+    def _overlapped(self, images: BlockImages, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """Outputs for the images of one batch after the other, up to one that fails: then it is to be tried alone."""
+        if len(rows) <= self._size(rows):
+            return
+        for (piece, _), outputs in overlapped(lambda cut: self._start(images, *cut), self._cuts(rows)):
+            yield self._went_well(piece, outputs)
+
+    def _cuts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+        """Pieces of ``rows``, and the size that batches have when they are asked for."""
+        start = 0
+        while start < len(rows):
+            size = self._size(rows)
+            yield rows[start : start + size], size
+            start += size
+
+    def _size(self, rows: np.ndarray) -> int:
+        """Images of the next batch, where there are so many."""
+        return max(1, (self._batch_size or len(rows)) >> self._halvings.number)
+
+    def _start(self, images: BlockImages, piece: np.ndarray, size: int) -> Pending:
+        return self.engine.start(images.batch(piece, size if self._batch_size else len(piece)))
+
+    def _try(self, images: BlockImages, piece: np.ndarray, size: int) -> dict[str, np.ndarray] | ImageError:
         """Outputs for the images of ``piece``, or why they have none.
 
         The exception stays here: it would keep alive all tensors of the attempt, and the next one needs their memory.
         """
         try:
-            outputs = self.engine(_batch(pixels_nhwc, piece, size if self._batch_size else len(piece)))
+            outputs = self._start(images, piece, size).result()
         except (JobError, DeviceLostError):
             raise
         except Exception as error:  # noqa: BLE001  the guard of each image: a user's network may raise anything
@@ -94,6 +126,10 @@ class ElasticBatches:
             if len(piece) == 1 and (size == 1 or failure.kind != _OUT_OF_MEMORY):
                 self._judge(failure.kind, error)
             return failure
+        return self._went_well(piece, outputs)
+
+    def _went_well(self, piece: np.ndarray, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The ``outputs`` of a batch for the images of ``piece``, which are its first."""
         self._has_predicted = True
         self._halvings.went_well()
         return {name: values[: len(piece)] for name, values in outputs.items()}
@@ -123,37 +159,6 @@ class ElasticBatches:
         return [piece[middle:], piece[:middle]] if len(piece) > 1 else []
 
 
-_FIRST_WAIT, _LONGEST_WAIT = 8, 1024  # batches
-
-
-@dataclass
-class _Halvings:
-    """How often the full batch is halved. After a failure it takes some batches until the next larger one is tried,
-    and twice as many if that one fails, too.
-    """
-
-    number: int = 0
-    wait: int = _FIRST_WAIT
-    num_well: int = 0
-    """Batches in turn that went well."""
-    has_grown: bool = False
-
-    def went_wrong(self) -> None:
-        if self.has_grown:
-            self.wait = min(2 * self.wait, _LONGEST_WAIT)
-        self.number, self.num_well, self.has_grown = self.number + 1, 0, False
-
-    def went_well(self) -> None:
-        self.num_well += 1
-        if self.num_well < self.wait:
-            return
-        self.num_well = 0
-        if self.number:
-            self.number, self.has_grown = self.number - 1, True
-        else:
-            self.wait, self.has_grown = _FIRST_WAIT, False
-
-
 _OUT_OF_MEMORY, _FAILED = "out_of_memory", "failed"
 
 # Images that fail alone before any goes through. A dataset may well begin with a few that a network refuses.
@@ -166,14 +171,8 @@ def _image_error(error: Exception) -> ImageError:
     return ImageError("predict", _FAILED, f"{type(error).__name__}: {one_line(error)}")
 
 
-def _batch(pixels_nhwc: np.ndarray, piece: np.ndarray, size: int) -> np.ndarray:
-    """The images of ``piece``, then blank ones; free of copies where none is blank and they lie in a row."""
-    start, stop = int(piece[0]), int(piece[-1]) + 1
-    if stop - start == len(piece) == size:
-        return pixels_nhwc[start:stop]
-    batch = np.zeros((size, *pixels_nhwc.shape[1:]), np.uint8)
-    batch[: len(piece)] = pixels_nhwc[piece]
-    return batch
+def _num_images(part: dict[str, np.ndarray]) -> int:
+    return len(next(iter(part.values())))
 
 
 def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

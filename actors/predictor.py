@@ -96,7 +96,9 @@ class Predictor:
 
     def _predict_rows(self, pixels: pa.ChunkedArray, rows: np.ndarray) -> tuple[list[pa.Array], dict[int, ImageError]]:
         """The task's columns for every row, null but where ``rows`` have a valid result, and the errors of the rest."""
-        tensors, errors = self._batches(unpack_pixels(pixels, *self.model.preprocess.size), rows)
+        # Chunk by chunk: nothing is on its way to the device while chunks are copied into one.
+        chunks = [pa.chunked_array([chunk]) for chunk in pixels.chunks]
+        tensors, errors = self._batches([unpack_pixels(chunk, *self.model.preprocess.size) for chunk in chunks], rows)
         if not tensors:
             return [pa.nulls(len(pixels), field.type) for field in self.fields], errors
         predicted = np.setdiff1d(rows, list(errors), assume_unique=True)

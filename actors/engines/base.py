@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -29,6 +30,8 @@ class Engine(Protocol):
     device: str
     """``cpu`` or ``cuda``."""
     precision: str
+    overlaps: bool
+    """Whether `start` returns before the outputs are there, so that the next batch is better started meanwhile."""
     details: dict[str, str]
     """Versions and choices that a report should name."""
 
@@ -44,8 +47,41 @@ class Engine(Protocol):
             Exception: what else the library or the user's own network raises.
         """
 
+    def start(self, pixels_nhwc: np.ndarray) -> Pending:
+        """Sets the images on their way: ``engine.start(pixels).result()`` is ``engine(pixels)``.
+
+        Several may be on their way at a time, and are done in the order of their start. An exception may come of the
+        start or of the result. What is no longer wanted may be dropped at any time.
+        """
+
     def release(self) -> None:
         """Gives back memory of the device that is only kept in reserve, after the library ran short of it."""
+
+
+class Pending(Protocol):
+    """Images on their way through an engine."""
+
+    def result(self) -> dict[str, np.ndarray]:
+        """Their outputs, once they are there; see `Engine.__call__`. To be asked for once."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Images that are through already."""
+
+    outputs: dict[str, np.ndarray]
+
+    def result(self) -> dict[str, np.ndarray]:
+        return self.outputs
+
+
+class InTurn:
+    """The part of an `Engine` that takes one batch after the other: what it starts, it finishes."""
+
+    overlaps = False
+
+    def start(self: Engine, pixels_nhwc: np.ndarray) -> Pending:
+        return Finished(self(pixels_nhwc))
 
 
 def load_engine(config: EngineConfig, model: Model) -> Engine:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from actors.engines.base import check_outputs, default_threads
+from actors.engines.base import InTurn, check_outputs, default_threads
 from actors.engines.configs import Precision, Provider
 from actors.engines.device_errors import device_errors
 from actors.engines.onnx_files import OnnxFile, local_file, wrong_precision, wrong_size
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from actors.models import Model
 
 
-class OnnxEngine:
+class OnnxEngine(InTurn):
     """See `actors.engines.base.Engine`. Outputs keep the names that they have in the file; those of a state_dict are
     named as by `actors.engines.outputs.named`.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.engines.base import check_outputs, default_threads
+from actors.engines.base import InTurn, check_outputs, default_threads
 from actors.engines.configs import Precision
 from actors.engines.device_errors import device_errors
 from actors.engines.onnx_files import local_file, wrong_precision, wrong_size
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from actors.models import Model
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(InTurn):
     """See `actors.engines.base.Engine`. Outputs keep the names that they have in the file; those of a state_dict are
     named as by `actors.engines.outputs.named`.
 

@@ -15,6 +15,7 @@ from actors.engines.configs import Device, Precision
 from actors.engines.device_errors import DeviceError, device_errors
 from actors.engines.outputs import named
 from actors.engines.torch_compiler import compiled, piece_size
+from actors.engines.torch_transfers import Transfers
 from actors.errors import JobError
 from actors.messages import one_line
 from actors.models import build_network
@@ -23,6 +24,7 @@ from actors.preprocess import scale_and_bias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from actors.engines.base import Pending
     from actors.engines.configs import TorchEngineConfig
     from actors.models import Model
     from actors.preprocess import Preprocess
@@ -46,6 +48,8 @@ class TorchEngine:
     @device_errors(torch.OutOfMemoryError)
     def __init__(self, config: TorchEngineConfig, model: Model) -> None:
         self.device = _device(config.device)
+        self.overlaps = self.device == "cuda"
+        self._transfers = Transfers(self.device)
         precision = Precision.fp32 if config.precision is Precision.auto else config.precision
         self.precision = precision.value
         self._dtype = _DTYPES[precision]
@@ -65,14 +69,17 @@ class TorchEngine:
         if config.compile:
             self._compile(model)
 
-    @device_errors(torch.OutOfMemoryError)
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+        return self.start(pixels_nhwc).result()
+
+    @device_errors(torch.OutOfMemoryError)
+    def start(self, pixels_nhwc: np.ndarray) -> Pending:
         with torch.inference_mode(), _exact_convolutions():
             size = self._piece_size or len(pixels_nhwc)
             parts = [
                 self._predict(pixels_nhwc[start : start + size], size) for start in range(0, len(pixels_nhwc), size)
             ]
-            return {name: _to_numpy(tensor)[: len(pixels_nhwc)] for name, tensor in _joined(parts).items()}
+            return self._transfers.fetch(_joined(parts), len(pixels_nhwc))
 
     @device_errors(torch.OutOfMemoryError)
     def release(self) -> None:
@@ -81,7 +88,7 @@ class TorchEngine:
             torch.cuda.empty_cache()
 
     def _predict(self, pixels_nhwc: np.ndarray, size: int) -> dict[str, torch.Tensor]:
-        outputs = named(self._run(_staged(pixels_nhwc, size, self.device)))
+        outputs = named(self._run(self._transfers.send(pixels_nhwc, size)))
         check_outputs(outputs, size)
         return outputs
 
@@ -90,7 +97,7 @@ class TorchEngine:
         self._piece_size = piece_size(shape, self.device)
         noise = np.random.default_rng(0).integers(0, 256, (self._piece_size, *shape), np.uint8)
         with torch.inference_mode(), _exact_convolutions():
-            self._run = compiled(self._whole, _staged(noise, len(noise), self.device))
+            self._run = compiled(self._whole, self._transfers.send(noise, len(noise)))
         self.details |= {"compiled": "yes", "piece": f"{self._piece_size} images"}
 
     def _choose_memory_format(self, model: Model) -> None:
@@ -168,22 +175,5 @@ def _exact_convolutions() -> Iterator[None]:
         convolutions.fp32_precision = before
 
 
-def _staged(pixels_nhwc: np.ndarray, size: int, device: str) -> torch.Tensor:
-    """The pixels on the device, and blank images up to ``size``."""
-    # Torch cannot wrap read-only arrays, and copies to a GPU faster from pinned memory, which it keeps for later calls:
-    # one copy serves both.
-    staged = torch.empty((size, *pixels_nhwc.shape[1:]), dtype=torch.uint8, pin_memory=device == "cuda")
-    np.copyto(staged[: len(pixels_nhwc)].numpy(), pixels_nhwc)
-    staged[len(pixels_nhwc) :] = 0
-    return staged.to(device, non_blocking=True)
-
-
 def _joined(parts: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
-    if tensor.is_floating_point():
-        tensor = tensor.to(torch.float32)
-    array: np.ndarray = tensor.cpu().contiguous().numpy()
-    return array

@@ -10,10 +10,11 @@ import pytest
 import torch
 from networks import tiny
 from onnx_models import save_onnx
+from overlapping import Overlapping
 from pressed import LOST, images, pressed, save_pressed
 
 from actors.elastic import ElasticBatches
-from actors.engines.base import Engine, load_engine
+from actors.engines.base import Engine, Pending, load_engine
 from actors.engines.configs import Device, OnnxEngineConfig, TorchEngineConfig
 from actors.engines.device_errors import DeviceLostError
 from actors.errors import JobError
@@ -225,12 +226,137 @@ def test_a_lost_device_is_no_fault_of_an_image(engine: Engine) -> None:
     assert len(pressed(engine).batches) == 1
 
 
+@pytest.fixture(params=["when it is started", "when its result is asked for"])
+def overlapping(engine: Engine, request: pytest.FixtureRequest) -> Overlapping:
+    """Computes, and fails, at one of the two times."""
+    return Overlapping(engine, is_late="result" in request.param)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 16, 40, 64, None])
+def test_answers_of_an_engine_that_overlaps_are_the_same_bit_for_bit(
+    engine: Engine, overlapping: Overlapping, batch_size: int | None
+) -> None:
+    chance = np.random.default_rng(0)
+    for number in (1, 2, 16, 33, 40):
+        rows = np.sort(chance.choice(40, number, replace=False))
+        wanted, _ = ElasticBatches(engine, batch_size)(images(40), rows)
+        found, errors = ElasticBatches(overlapping, batch_size)(images(40), rows)
+        np.testing.assert_array_equal(found["output"], wanted["output"])
+        assert errors == {}
+        chunks = [images(40)[:16], images(40)[16:32], images(40)[32:]]
+        found, _ = ElasticBatches(overlapping, batch_size)(chunks, rows)
+        np.testing.assert_array_equal(found["output"], wanted["output"])
+    assert overlapping.num_pending == 0
+
+
+def test_the_next_batch_is_on_its_way_before_the_outputs_of_one_are_taken(overlapping: Overlapping) -> None:
+    predict(ElasticBatches(overlapping, 8), images(20))
+    assert overlapping.log == ["start 0", "start 1", "result 0", "start 2", "result 1", "result 2"]
+
+
+def test_an_engine_that_does_not_overlap_gets_one_batch_at_a_time(overlapping: Overlapping) -> None:
+    overlapping.overlaps = False
+    predict(ElasticBatches(overlapping, 8), images(20))
+    assert overlapping.log == ["start 0", "result 0", "start 1", "result 1", "start 2", "result 2"]
+
+
+@pytest.mark.parametrize(("greedy", "wrong"), [((), ()), ((20,), ()), ((), (25,)), ((4, 30, 49), (0, 5, 6))])
+@pytest.mark.parametrize(("batch_size", "most"), [(16, 1000), (16, 6), (7, 1), (None, 20)])
+def test_an_engine_that_overlaps_gives_the_same_answers_and_errors_when_batches_fail(
+    engine: Engine,
+    overlapping: Overlapping,
+    greedy: tuple[int, ...],
+    wrong: tuple[int, ...],
+    batch_size: int | None,
+    most: int,
+) -> None:
+    pressed(engine).most = most
+    pixels = images(50, greedy=greedy, wrong=wrong)
+    wanted, errors = predict(ElasticBatches(engine, batch_size), pixels)
+    found, same_errors = predict(ElasticBatches(overlapping, batch_size), pixels)
+    assert same_errors == errors
+    assert errors.keys() == {*greedy, *wrong}
+    assert wanted is not None
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert overlapping.num_pending == 0
+    assert overlapping.most_pending <= 2
+
+
+@pytest.mark.parametrize("bad", [{"greedy": (20,)}, {"wrong": (20,)}])
+def test_only_what_fails_alone_is_held_against_the_size_or_an_image(
+    engine: Engine, overlapping: Overlapping, bad: dict[str, tuple[int, ...]]
+) -> None:
+    """The third batch fails beside the second, and is tried anew when that is done."""
+    predict(ElasticBatches(overlapping, 8), images(40, **bad))
+    is_late = overlapping.is_late
+    before = ["start 0", "start 1", "result 0", "start 2", "result 1"]
+    beside = ["start 3", "result 2"] if is_late else []
+    again = 4 if is_late else 3
+    alone = [f"start {again}", f"result {again}"] if is_late else [f"start {again}", f"start {again + 1}"]
+    assert overlapping.log[: len(before + beside + alone)] == before + beside + alone
+    assert pressed(engine).batches[:2] == [8, 8]
+    assert overlapping.num_pending == 0
+
+
+def test_two_batches_for_which_there_is_no_room_together_go_one_after_the_other(engine: Engine) -> None:
+    class Narrow(Overlapping):
+        def start(self, pixels_nhwc: np.ndarray) -> Pending:
+            if self.num_pending:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return super().start(pixels_nhwc)
+
+    narrow = Narrow(engine, is_late=False)
+    found, errors = predict(ElasticBatches(narrow, 8), images(20))
+    np.testing.assert_array_equal(found, predict(ElasticBatches(engine, 8), images(20))[0])
+    assert errors == {}
+    assert narrow.log == ["start 0", "result 0", "start 1", "result 1", "start 2", "result 2"]
+
+
+def test_an_engine_that_overlaps_grows_back_and_keeps_the_order(engine: Engine, overlapping: Overlapping) -> None:
+    batches = ElasticBatches(overlapping, 16)
+    pressed(engine).most = 4
+    predict(batches, images(4))
+    pressed(engine).most, pressed(engine).batches = 1000, []
+    found, _ = predict(batches, images(100))
+    np.testing.assert_allclose(found, engine.start(images(100)).result()["output"], atol=1e-6)
+    assert pressed(engine).batches[:-1] == [4] * 8 + [8] * 8 + [16]
+
+
+def test_an_engine_that_overlaps_tells_of_a_lost_device_at_once(engine: Engine, overlapping: Overlapping) -> None:
+    batches = ElasticBatches(overlapping, 8)
+    predict(batches, images(8))
+    pressed(engine).says, pressed(engine).batches = LOST, []
+    with pytest.raises(DeviceLostError, match="CUDA error: device-side assert triggered"):
+        predict(batches, images(40))
+    assert len(pressed(engine).batches) == 1
+
+
+def test_a_model_that_always_fails_raises_its_own_exception_where_batches_overlap(
+    engine: Engine, overlapping: Overlapping
+) -> None:
+    pressed(engine).says = "mat1 and mat2 shapes cannot be multiplied"
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        predict(ElasticBatches(overlapping, 16), images(40))
+    pressed(engine).says, pressed(engine).most = "", 0
+    with pytest.raises(JobError, match="does not fit into the memory of its device"):
+        predict(ElasticBatches(overlapping, 4), images(40))
+
+
+def test_a_batch_that_failed_beside_another_holds_no_memory_when_the_next_begins(
+    engine: Engine, overlapping: Overlapping
+) -> None:
+    pressed(engine).most = 2
+    predict(ElasticBatches(overlapping, 8), images(32, greedy=(7,)))
+    assert pressed(engine).num_held == 0
+
+
 UNDER_PRESSURE = """
 import logging, resource, sys
 from pathlib import Path
 import numpy as np, torch
 from networks import tiny
 from onnx_models import save_onnx
+from overlapping import Overlapping
 from actors.elastic import ElasticBatches
 from actors.engines.base import load_engine
 from actors.engines.configs import Device, OnnxEngineConfig, TorchEngineConfig
@@ -289,3 +415,18 @@ def test_a_gpu_that_is_really_short_of_memory_gives_the_same_answers(tmp_path: P
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert errors == {}
     np.testing.assert_allclose(outputs["output"], plain, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("batch_size", [32, None])
+def test_a_gpu_on_which_batches_overlap_gives_the_same_answers(tmp_path: Path, batch_size: int | None) -> None:
+    torch.manual_seed(0)
+    torch.save(tiny().state_dict(), tmp_path / "tiny.pt")
+    model = Model("networks:tiny", checkpoint=str(tmp_path / "tiny.pt"), preprocess=Preprocess(resize=224, crop=224))
+    engine = load_engine(TorchEngineConfig(device=Device.cuda), model)
+    assert engine.overlaps
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 224, 224, 3), dtype=np.uint8)
+    outputs, _ = ElasticBatches(engine, batch_size)(pixels, np.arange(200))
+    engine.overlaps = False
+    wanted, _ = ElasticBatches(engine, batch_size)(pixels, np.arange(200))
+    np.testing.assert_array_equal(outputs["output"], wanted["output"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pytest
 import torch
 from networks import tiny
+from overlapping import Overlapping
 from photos import jpeg, photo
 from pressed import LOST, images, pressed, save_pressed
 
@@ -119,6 +121,19 @@ def test_any_slice_of_a_block_gives_the_same_bits(tmp_path: Path, task: Task) ->
             part = predictor.predict_block(block.slice(start, stop - start)).drop_columns([PREDICT_S])
             assert part.combine_chunks() == whole.slice(start, stop - start).combine_chunks()
     assert set(pressed(predictor.engine).batches) == {8}
+
+
+@pytest.mark.parametrize("borders", [(8,), (8, 16), (3, 3, 17)])
+def test_a_block_of_several_chunks_gives_the_same_bits(tmp_path: Path, borders: tuple[int, ...]) -> None:
+    predictor = Predictor(save_pressed(tmp_path), task=Raw(), batch_size=8)
+    block = block_of(predictor, images(20), 3, 9)
+    whole = predictor.predict_block(block).drop_columns([PREDICT_S])
+    chunks = pa.concat_tables([block.slice(start, stop - start) for start, stop in pairwise((0, *borders, 20))])
+    assert chunks[PIXELS].num_chunks > 1
+    for engine in (predictor.engine, Overlapping(predictor.engine, is_late=True)):
+        predictor._batches.engine = engine
+        predicted = predictor.predict_block(chunks).drop_columns([PREDICT_S])
+        assert predicted.combine_chunks() == whole.combine_chunks()
 
 
 def test_a_block_of_errors_alone_does_not_reach_the_engine(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from deadly import Death
 from dying import poison, save_picky
+from overlapping import Overlapping
 from photos import photo
 
 from actors.columns import ERROR, PIXELS, PREDICT_S, ROW, SHARD, STAGE
@@ -93,6 +94,23 @@ def test_deadly_images_become_errors_and_all_others_are_predicted(
     given, expected = (table.take(good).drop_columns([PREDICT_S]) for table in (predicted, sound))
     assert given["label_id"] == expected["label_id"]
     np.testing.assert_allclose(given["score"].to_numpy(), expected["score"].to_numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("deadly", "num_attempts"), [((), 1), ((5,), 4), ((2, 7), 6)])
+def test_a_block_of_several_batches_is_judged_image_by_image_as_well(
+    deadly: tuple[int, ...], num_attempts: int, checkpoint: Path
+) -> None:
+    model = Model("dying:Picky", kwargs={"strike": "die"}, checkpoint=str(checkpoint), preprocess=PREPROCESS)
+    predictor, ledger = Predictor(model, task=Raw(), batch_size=3), Ledger()
+    sound = predict(predictor, block_with(unread=3), Ledger())
+    predictor._batches.engine = Overlapping(predictor.engine, is_late=True)  # as on a GPU
+    num_workers, predicted = attempts(predictor, block_with(*deadly, unread=3), ledger)
+    assert num_workers == num_attempts
+    bad = [*deadly, 3]
+    assert [row for row in range(NUM_ROWS) if predicted[STAGE][row].is_valid] == sorted(bad)
+    good = [row for row in range(NUM_ROWS) if row not in bad]
+    assert predicted["output"].take(good) == sound["output"].take(good)
+    assert ledger.look()[:2] == (len(good), len(bad))
 
 
 @pytest.mark.parametrize("task", [Embed(), Raw()])

@@ -71,6 +71,24 @@ def test_both_engines_give_what_the_plain_network_gives(state_dict: Model, onnx_
     np.testing.assert_allclose(by_onnx["logits"], wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["torch", "onnxruntime"])
+def test_on_a_cpu_what_is_started_is_done_and_does_not_change(state_dict: Model, onnx_file: Model, kind: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, SIDE, SIDE, 3), dtype=np.uint8)
+    if kind == "torch":
+        engine = load_engine(TorchEngineConfig(device=Device.cpu), state_dict)
+    else:
+        engine = load_engine(OnnxEngineConfig(device=Device.cpu), onnx_file)
+    assert not engine.overlaps
+    wanted = [engine(batch) for batch in pixels]
+    pending = [engine.start(batch) for batch in pixels]
+    pixels[:] = 0
+    for one, outputs in zip(pending, wanted, strict=True):
+        found = one.result()
+        assert found.keys() == outputs.keys()
+        for name, output in outputs.items():
+            np.testing.assert_array_equal(found[name], output)
+
+
 def test_the_wrong_engine_is_told_with_the_right_one(onnx_file: Model) -> None:
     with pytest.raises(JobError, match=r"engine=torch: cannot run .*tiny\..*\n  cure: choose engine=onnxruntime"):
         load_engine(TorchEngineConfig(), onnx_file)

@@ -280,3 +280,38 @@ def test_a_gpu_gives_what_the_cpu_gives_when_compiled(model: Model, precision: P
     wanted = load_engine(TorchEngineConfig(device=Device.cpu), model)(images(140))["output"]
     atol = 1e-5 if precision is Precision.fp32 else 0.02
     np.testing.assert_allclose(engine(images(140))["output"], wanted, atol=atol)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
+def test_a_gpu_answers_alike_however_many_batches_are_on_their_way(
+    model: Model, precision: Precision, *, is_compiled: bool
+) -> None:
+    engine = load_engine(TorchEngineConfig(device=Device.cuda, precision=precision, compile=is_compiled), model)
+    assert engine.overlaps
+    batches = [images(size) for size in (64, 1, 64, 33, 64, 64, 7)]
+    wanted = [engine(batch)["output"] for batch in batches]
+    pending = [engine.start(batch) for batch in batches]
+    for one, output in zip(pending, wanted, strict=True):
+        found = one.result()["output"]
+        assert found.flags.writeable
+        np.testing.assert_array_equal(found, output)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_forgets_batches_that_are_dropped(model: Model) -> None:
+    engine = load_engine(TorchEngineConfig(device=Device.cuda), model)
+    wanted = engine(images(9))["output"]
+    before = allocated_bytes()
+    for _ in range(50):
+        engine.start(images(64))
+    np.testing.assert_array_equal(engine(images(9))["output"], wanted)
+    assert allocated_bytes() == before
+
+
+def allocated_bytes() -> int:
+    """Of the GPU, once all work is done."""
+    torch.cuda.synchronize()
+    torch.empty(1, device="cuda")  # PyTorch looks through what other streams have used when it is asked for memory
+    return torch.cuda.memory_allocated()
