@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -21,9 +23,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class DecodeDevice(Enum):
+    """Where images are decoded; auto measures, where there is a GPU that could."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
 @dataclass
 class Decode:
-    """Config node ``decode``: what one image may cost. A bigger one becomes a row in ``errors/``."""
+    """Config node ``decode``: what one image may cost, and where it is decoded. A bigger one becomes a row in
+    ``errors/``.
+    """
 
     max_pixels: int = 100_000_000
     """Most pixels, height times width, as the header says. Decoding takes up to about 12 bytes of memory for each."""
@@ -35,17 +47,34 @@ class Decode:
     """Whether a JPEG far larger than the model's input is decoded at 1/2, 1/4 or 1/8 of its size, for down to a third
     of the time. The model's pixels then differ a little: see `decode_scaled`."""
 
+    device: DecodeDevice = DecodeDevice.auto
+    """auto, cpu or gpu. On a GPU the plain JPEGs are decoded, by nvImageCodec, and all else on the CPU. The model's
+    pixels then differ a little: see `actors.gpu_decode.GpuDecoder`."""
+
     def check(self) -> None:
-        """Raises JobError for a limit that no image can meet."""
+        """Raises JobError for a limit that no image can meet, and for a GPU where nvImageCodec is not installed."""
         for name, value in (("max_pixels", self.max_pixels), ("max_bytes", self.max_bytes)):
             if value < 1:
                 raise JobError(f"decode.{name}={value}: not above 0", cure="give a number of at least 1")
+        if self.device is DecodeDevice.gpu and not has_nvimgcodec():
+            raise JobError(
+                "decode.device=gpu: nvImageCodec is not installed",
+                cure="pip install 'shardlens[nvimgcodec]' here and where the workers run, or choose decode.device=cpu",
+            )
 
     def refuse_pixels(self, height: int, width: int) -> None:
         """Raises ImageError where the size is above ``max_pixels``."""
         if height * width > self.max_pixels:
             seen = f"{width} x {height} is {height * width} pixels"
             raise ImageError("decode", "too_large", f"{seen}, more than decode.max_pixels={self.max_pixels}")
+
+
+def has_nvimgcodec() -> bool:
+    """Whether nvImageCodec is installed here; it may still find no GPU. Nothing of it is imported."""
+    try:
+        return find_spec("nvidia.nvimgcodec") is not None
+    except ImportError:  # not even what its package lies in
+        return False
 
 
 class Decoded(NamedTuple):

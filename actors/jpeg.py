@@ -8,8 +8,12 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from actors.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_SCANS = 100  # encoders write up to about 20; each makes the decoder go over the whole image again
 MAX_SEGMENTS = 1000  # long profiles and depth maps take some hundred; Pillow's time grows with their square
@@ -47,25 +51,44 @@ def check_markers(jpeg: bytes) -> None:
 
     Raises ImageError: ``too_many_scans``, ``corrupt`` (too many segments), ``truncated`` (no scan at all).
     """
-    num_scans = num_segments = 0
-    position = 2
-    while (match := _MARKER.search(jpeg, position)) and match[0] != _END_OF_IMAGE:
-        num_segments += 1
-        num_scans += match[0] == _START_OF_SCAN
+    num_scans = 0
+    for num_segments, (marker, _) in enumerate(_markers(jpeg), 1):
+        if marker == _END_OF_IMAGE:
+            break
+        num_scans += marker == _START_OF_SCAN
         if num_scans > MAX_SCANS:
             raise ImageError("decode", "too_many_scans", f"the JPEG has more than {MAX_SCANS} scans")
         if num_segments > MAX_SEGMENTS:
             raise ImageError("decode", "corrupt", f"the JPEG has more than {MAX_SEGMENTS} segments")
-        length = int.from_bytes(jpeg[match.end() : match.end() + 2], "big")
-        position = match.end() + max(length, 2)
     if not num_scans:
         raise ImageError("decode", "truncated", "the JPEG ends before its first scan")
+
+
+def plain_start(jpeg: bytes) -> bytes | None:
+    """What stands before the coded data of a plain JPEG, made into one of 8 by 8 pixels that are missing: it takes no
+    time to decode, and fails where the tables would let the whole fail. None for any JPEG that is not plain: one scan,
+    of 8 bits a sample, that runs to the mark which ends the image. So a plain one is not cut short.
+    """
+    frame = 0
+    markers = _markers(jpeg)
+    for marker, content in markers:
+        if marker[1] in _FRAMES:
+            frame = content
+        if marker == _START_OF_SCAN:
+            is_plain = frame and jpeg[frame] == _BITS and next(markers, (b"", 0))[0] == _END_OF_IMAGE
+            coded = content - 2 + int.from_bytes(jpeg[content - 2 : content], "big")
+            sized = jpeg[: frame + 1] + _TINY + jpeg[frame + 5 : coded]
+            return sized + _END_OF_IMAGE if is_plain else None
+    return None
 
 
 # In coded data 0xff is followed by 0 or a restart; those markers, padding, and TEM and SOI have no length.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _START_OF_SCAN = b"\xff\xda"
 _END_OF_IMAGE = b"\xff\xd9"
+
+_BITS = 8
+_TINY = b"\x00\x08\x00\x08"  # height and width in a frame
 
 _APP1, _SOS = 0xE1, 0xDA
 _FRAMES = {0xC0: False, 0xC1: False, 0xC2: True}  # baseline, extended, progressive; all others are rare
@@ -75,6 +98,16 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 _ORIENTATION_TAG = 0x0112
 _SHORT = 3  # EXIF's 16-bit number
+
+
+def _markers(jpeg: bytes) -> Iterator[tuple[bytes, int]]:
+    """Each marker, and where the content of its segment begins; past coded data, and past junk."""
+    position = 2
+    while match := _MARKER.search(jpeg, position):
+        content = match.end() + 2
+        yield match[0], content
+        length = int.from_bytes(jpeg[match.end() : content], "big")
+        position = match.end() + max(length, 2)
 
 
 def _read_header(jpeg: bytes) -> Header | None:

@@ -84,8 +84,8 @@ def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, floa
     size = preprocess.size
     height, width = extent or image_hwc.shape[:2]
     resized = _resized(height, width, preprocess.resize)
-    rows = _Axis.plan(height, resized[0], size[0])
-    columns = _Axis.plan(width, resized[1], size[1])
+    rows = Axis.plan(height, resized[0], size[0])
+    columns = Axis.plan(width, resized[1], size[1])
     # Pillow rounds to 8 bits between its passes, so their order shows; this is its rule since version 13.
     is_vertical_first = rows.source - rows.length > 2 * max(0, columns.source - columns.length)
     if not (is_vertical_first or rows.is_strip or columns.is_strip):
@@ -154,7 +154,7 @@ def _resized(height: float, width: float, resize: Any) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
+class Axis:
     """How one axis is resized and cropped: ``source`` pixels become ``length``, of which start:stop are kept.
 
     Where torch would compute far more than is kept, ``is_strip`` is set, and first:last of the source are enough. The
@@ -170,7 +170,7 @@ class _Axis:
     last: int
 
     @classmethod
-    def plan(cls, source: float, length: int, wanted: int) -> _Axis:
+    def plan(cls, source: float, length: int, wanted: int) -> Axis:
         start = max(0, round((length - wanted) / 2))  # torchvision's rule for the centre
         stop = min(length, start + wanted)
         is_strip = length != source and length > _MAX_WASTE * (stop - start)
@@ -188,7 +188,7 @@ class _Axis:
         return self.start * scale - self.first, min(self.stop * scale, self.last) - self.first
 
 
-def _resize_axis(image_hwc: np.ndarray, number: int, axis: _Axis, interpolation: Interpolation) -> np.ndarray:
+def _resize_axis(image_hwc: np.ndarray, number: int, axis: Axis, interpolation: Interpolation) -> np.ndarray:
     """The kept part of one axis: number 0 for the rows, 1 for the columns."""
     height, width, _ = image_hwc.shape
     size, box = [height, width], [0.0, 0.0, width, height]

@@ -33,16 +33,34 @@ def decode_with_turbo(
         resized: gives the size that an image of this height and width, right way up, will be resized to; it may then
             be scaled down, by the rules of `actors.decode.decode_scaled`. None for the whole image.
     """
+    size = stored_size(data)
+    if size is None:
+        return None
+    height, width = size
+    limits.refuse_pixels(height, width)
+    divisor = _divisor(height, width, orientation, resized) if resized else 1
+    try:
+        return _decode(data, height, width, divisor), (height / divisor, width / divisor)
+    except ValueError:
+        return None
+
+
+def stored_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width of a JPEG in grey or YCbCr; None for what libjpeg-turbo cannot do."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        height, width = int(height), int(width)
-        if colours not in {"Gray", "YCbCr"}:
-            return None
-        limits.refuse_pixels(height, width)
-        divisor = _divisor(height, width, orientation, resized) if resized else 1
-        return _decode(data, height, width, divisor), (height / divisor, width / divisor)
     except (ValueError, KeyError):  # KeyError: a subsampling that simplejpeg has no name for
         return None
+    return (int(height), int(width)) if colours in {"Gray", "YCbCr"} else None
+
+
+def has_sound_tables(start: bytes) -> bool:
+    """Whether libjpeg-turbo finds nothing wrong with this `actors.jpeg.plain_start` but that its pixels are missing."""
+    try:
+        simplejpeg.decode_jpeg(start, "RGB")
+    except ValueError as error:
+        return "premature end" in str(error)  # it is told of a fatal error, or else of the first thing that is odd
+    return True
 
 
 # Only these have fast code in libjpeg-turbo; 3/8 takes longer than 1/2. The margins are how many times the resized size

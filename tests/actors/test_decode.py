@@ -16,7 +16,7 @@ import pytest
 from odd_images import bad_images, encode, exif, odd_images, picture, png
 from PIL import Image, ImageFile, ImageOps
 
-from actors.decode import Decode, decode, decode_scaled
+from actors.decode import Decode, DecodeDevice, decode, decode_scaled, has_nvimgcodec
 from actors.errors import ImageError, JobError
 
 LIMITS = Decode()
@@ -97,6 +97,23 @@ def test_a_limit_that_no_image_can_meet_is_the_job_s_mistake(limits: Decode) -> 
     with pytest.raises(JobError, match=r"decode\.max_(pixels|bytes)=(0|-1)"):
         limits.check()
     LIMITS.check()
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_a_gpu_needs_nvimgcodec(is_installed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # noqa: FBT001
+    for name in [name for name in sys.modules if name.partition(".")[0] == "nvidia"]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "nvidia" / "nvimgcodec").mkdir(parents=True)
+    (tmp_path / "nvidia" / "__init__.py").touch()
+    (tmp_path / "nvidia" / "nvimgcodec" / "__init__.py").write_text("raise AssertionError('imported')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)] if is_installed else [str(tmp_path / "nowhere")])
+    assert has_nvimgcodec() == is_installed
+    if is_installed:
+        Decode(device=DecodeDevice.gpu).check()
+    else:
+        with pytest.raises(JobError, match=r"decode\.device=gpu: .* not installed\n.*shardlens\[nvimgcodec\]"):
+            Decode(device=DecodeDevice.gpu).check()
+        Decode(device=DecodeDevice.auto).check()
 
 
 def test_a_good_photograph_is_never_touched_by_pillow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,11 @@ import io
 import struct
 
 import pytest
-from odd_images import bad_images, behind_soi, encode, exif, odd_images, picture, segment, tiff
+from odd_images import bad_images, behind_soi, encode, exif, odd_images, picture, segment, tiff, with_frame
 from PIL import Image
 
 from actors.errors import ImageError
-from actors.jpeg import MAX_SCANS, MAX_SEGMENTS, Header, check_markers, read_header
+from actors.jpeg import MAX_SCANS, MAX_SEGMENTS, Header, check_markers, plain_start, read_header
 
 PLAIN = encode(picture(), "JPEG")
 JPEGS = {name: data for name, data in odd_images().items() if data.startswith(b"\xff\xd8")}
@@ -92,3 +92,22 @@ def test_the_limits_on_markers_are_met_exactly() -> None:
     check_markers(b"\xff\xd8" + comments + scan)
     with pytest.raises(ImageError, match=f"more than {MAX_SEGMENTS} segments"):
         check_markers(b"\xff\xd8" + comments + scan * 2)
+
+
+def test_only_one_scan_of_8_bits_that_runs_to_the_end_is_plain() -> None:
+    assert plain_start(PLAIN)
+    assert plain_start(PLAIN + b"whatever follows \xff\xda") == plain_start(PLAIN)
+    assert plain_start(JPEGS["restart_markers.jpg"])
+    assert plain_start(JPEGS["comment.jpg"])
+    assert plain_start(JPEGS["progressive.jpg"]) is None
+    assert plain_start(with_frame(PLAIN, precision=12)) is None
+    assert plain_start(PLAIN[:-2] + segment(0xFE, b"a comment") + PLAIN[-2:]) is None
+    assert {plain_start(PLAIN[:length]) for length in range(len(PLAIN))} == {None}
+
+
+def test_the_start_is_the_header_of_a_tiny_image() -> None:
+    start = plain_start(PLAIN)
+    assert start
+    assert len(start) == PLAIN.index(b"\xff\xda") + 14 + 2
+    assert with_frame(start, height=picture().height, width=picture().width)[:-2] == PLAIN[: len(start) - 2]
+    assert Image.open(io.BytesIO(start)).size == (8, 8)

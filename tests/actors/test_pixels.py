@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -28,6 +30,37 @@ def test_good_and_bad_images_keep_their_places() -> None:
     assert columns[ERROR].to_pylist() == [None, "unidentified", None, "not_found", "unsupported"]
     assert columns[MESSAGE][3].as_py() == "gone"
     assert all(seconds >= 0 for seconds in columns[DECODE_S].to_pylist())
+
+
+@pytest.mark.parametrize("taken", [(), (1,), (0, 1, 2)], ids=str)
+def test_a_decoder_of_batches_gets_what_is_encoded_and_the_cpu_what_it_leaves(taken: tuple[int, ...]) -> None:
+    array = np.full((50, 60, 3), 9, np.uint8)
+    images = [ImageError("read", "not_found", "gone"), jpeg(0), array, b"no image", jpeg(1)]
+    seen: list[bytes] = []
+
+    def decoder(encoded: Sequence[bytes]) -> list[np.ndarray | None]:
+        seen.extend(encoded)
+        return [np.full((32, 32, 3), 77, np.uint8) if place in taken else None for place in range(len(encoded))]
+
+    columns, alone = (pixel_columns(images, LIMITS, PREPROCESS, given) for given in (decoder, None))
+    pixels, pixels_alone = (unpack_pixels(pa.chunked_array([each[PIXELS]]), 32, 32) for each in (columns, alone))
+    assert seen == [images[1], images[3], images[4]]
+    for place, row in enumerate((1, 3, 4)):
+        np.testing.assert_array_equal(pixels[row], 77 if place in taken else pixels_alone[row])
+        assert (columns[ERROR][row].as_py() is None) == (place in taken or row != 3)
+        assert columns[DECODE_S][row].as_py() > 0
+    for row in (0, 2):
+        np.testing.assert_array_equal(pixels[row], pixels_alone[row])
+        assert columns[ERROR][row] == alone[ERROR][row]
+
+
+def test_a_decoder_is_not_asked_for_nothing() -> None:
+    columns = pixel_columns([ImageError("read", "not_found", "gone")], LIMITS, PREPROCESS, decoder=_refusing)
+    assert columns[ERROR].to_pylist() == ["not_found"]
+
+
+def _refusing(encoded: Sequence[bytes]) -> list[np.ndarray | None]:
+    pytest.fail(f"was asked for {len(encoded)} images")
 
 
 def test_no_images_at_all() -> None:

@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from odd_images import behind_soi, encode, exif, segment, with_frame
+from odd_images import behind_soi, encode, exif, odd_images, segment, with_frame
 from photos import jpeg, photo
 from PIL import Image
 
 from actors.decode import Decode, decode, decode_scaled
 from actors.errors import ImageError
+from actors.jpeg import plain_start
 from actors.preprocess import Interpolation, Preprocess, fit
+from actors.turbo import has_sound_tables, stored_size
 
 LIMITS = Decode()
 WHOLE = Decode(scaled=False)
@@ -144,3 +146,24 @@ def test_images_of_any_size_get_the_shape_and_the_content_of_the_whole() -> None
         preprocess = Preprocess(resize=resize, crop=size, interpolation=rng.choice(list(Interpolation)))
         divisors.add(assert_nearly_whole(data, preprocess, most=24, most_on_average=3))
     assert divisors == {1, 2, 4, 8}
+
+
+def test_the_size_is_that_before_the_orientation_is_undone() -> None:
+    assert stored_size(oriented(jpeg(0, height=30, width=40), 6)) == (30, 40)
+    assert stored_size(encode(photo(0).convert("L"), "JPEG")) == (375, 500)
+
+
+@pytest.mark.parametrize("name", ["cmyk.jpg", "ycck.jpg", "adobe_rgb.jpg", "subsampling_uneven.jpg", "rgba.png"])
+def test_what_libjpeg_turbo_cannot_do_has_no_size(name: str) -> None:
+    assert stored_size(odd_images()[name]) is None
+
+
+def test_sound_tables_are_told_from_others() -> None:
+    start = plain_start(encode(photo(0), "JPEG"))
+    assert start
+    assert has_sound_tables(start)
+    tables, scan = start.index(b"\xff\xc4"), start.index(b"\xff\xda")
+    assert not has_sound_tables(start.replace(b"\xff\xdb", b"\xff\xfe"))  # comments instead of tables
+    assert not has_sound_tables(start[: tables + 5] + b"\xff" * 16 + start[tables + 21 :])
+    assert not has_sound_tables(start[: scan + 6] + b"\x22" + start[scan + 7 :])  # the third of two
+    assert not has_sound_tables(start[: scan + 11] + b"\x01\x02\x03" + start[scan + 14 :])  # odd, and no error
