@@ -30,7 +30,7 @@ clean:
 
 # The stamps are the installed state, so that a second run installs nothing and demo needs no test tools.
 .venv/.installed-demo: INSTALL := .
-.venv/.installed-test: INSTALL := .[openvino,sample,test]
+.venv/.installed-test: INSTALL := .[nvimgcodec,openvino,sample,test]
 
 .venv/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(INSTALL)'

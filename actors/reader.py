@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from actors.decode import Decode
+    from actors.decoders import BatchDecoder
     from actors.fetch import Image
     from actors.receipts import Piece
     from actors.shards import Shards
@@ -41,10 +42,13 @@ class ReadPlan:
     batch_size: int
 
 
-def read_piece(plan: ReadPlan, piece: Piece, ledger: SharedLedger) -> Generator[pa.Table]:
+def read_piece(
+    plan: ReadPlan, piece: Piece, ledger: SharedLedger, decoder: BatchDecoder | None = None
+) -> Generator[pa.Table]:
     """Blocks of at most ``batch_size`` rows: the inventory's columns but for `LOCATION`, then those of
     `pixel_columns` and `READ_S`. Every row of ``piece`` is in exactly one block, with pixels or with an error, unless
-    the ledger says that nothing more is to be read. Another attempt gives the same blocks.
+    the ledger says that nothing more is to be read. Another attempt gives the same blocks. ``decoder`` is as in
+    `pixel_columns`.
     """
     with in_hand(ledger, Work(READ, (piece,))) as hand:
         if hand.orders.stop:
@@ -52,7 +56,7 @@ def read_piece(plan: ReadPlan, piece: Piece, ledger: SharedLedger) -> Generator[
         with hand.limit():
             fault("read.started")
             fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports torch, which is no time spent on decoding
-            reader = _PieceReader(plan, piece, hand)
+            reader = _PieceReader(plan, piece, hand, decoder)
         yield from reader.blocks()
 
 
@@ -89,8 +93,9 @@ class ShardSource(Datasource):
 class _PieceReader:
     """One attempt at a piece. Batches in which an earlier attempt died are read image by image, all others ahead."""
 
-    def __init__(self, plan: ReadPlan, piece: Piece, hand: Hand) -> None:
+    def __init__(self, plan: ReadPlan, piece: Piece, hand: Hand, decoder: BatchDecoder | None) -> None:
         self._plan = plan
+        self._decoder = decoder
         self._hand = hand
         table = plan.shards.load(piece.shard)
         self._table = pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
@@ -157,7 +162,8 @@ class _PieceReader:
 
     def _decode(self, batch: pa.Table, images: list[Image], fetch_s: float) -> pa.Table:
         block = batch.drop_columns(list(LOCATION))
-        for name, column in pixel_columns(images, self._plan.limits, self._plan.preprocess).items():
+        columns = pixel_columns(images, self._plan.limits, self._plan.preprocess, self._decoder)
+        for name, column in columns.items():
             block = block.append_column(name, column)
         fault("decode.done")
         return block.append_column(READ_S, pa.array([fetch_s / len(batch)] * len(batch), pa.float32()))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.columns import DECODE_S, PIXELS, STAGE, URI, unpack_pixels
+from actors.decoders import load_decoder
 from actors.fetch import Fetcher
 from actors.pixels import pixel_columns
 from actors.preprocess import fit
@@ -46,11 +47,16 @@ class Sample:
 
 
 def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
-    """The images at ``pieces``."""
+    """The images at ``pieces``, decoded where ``plan.limits`` says.
+
+    Raises:
+        JobError: there is no GPU to decode on, or it lacks what it needs.
+    """
     fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports torch, which is no time spent on decoding
     found = [np.zeros((0, *plan.preprocess.size, 3), np.uint8)]
     uris: list[str] = []
     sizes: list[int] = []
+    decoder = load_decoder(plan.limits, plan.preprocess)
     read_s = decode_s = 0.0
     fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
     for piece in pieces:
@@ -59,7 +65,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
         since = time.perf_counter()
         for batch, images in fetcher.batches(rows, plan.batch_size):
             read_s += time.perf_counter() - since
-            columns = pixel_columns(images, plan.limits, plan.preprocess)
+            columns = pixel_columns(images, plan.limits, plan.preprocess, decoder)
             is_whole = pc.is_null(columns[STAGE])
             whole = columns[PIXELS].filter(is_whole)
             uris += batch[URI].filter(is_whole).to_pylist()

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from actors.engines.device_errors import DeviceLostError
+from actors.messages import one_line
 from actors.stalls import limit
 
 if TYPE_CHECKING:
@@ -94,7 +96,8 @@ class Hand:
 
 @contextmanager
 def in_hand(ledger: SharedLedger, work: Work) -> Iterator[Hand]:
-    """Work that this process has in hand to the end of the block. An exception is no death of the worker.
+    """Work that this process has in hand to the end of the block. An exception is no death of the worker, but that of
+    its device is: it ends the process, in whose place Ray puts a new one.
 
     Raises:
         WorkerKilledError: trying again is of no use.
@@ -105,6 +108,9 @@ def in_hand(ledger: SharedLedger, work: Work) -> Iterator[Hand]:
     hand = Hand(ledger, work, orders)
     try:
         yield hand
+    except DeviceLostError as error:
+        hand.die("device_lost", f"its device is lost: {one_line(error)}")
+        os._exit(1)
     except (Exception, GeneratorExit):
         ledger.end(work)
         raise

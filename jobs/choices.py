@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from actors.decode_trials import DecodeTrial
 from actors.engines.configs import (
     Device,
     EngineConfig,
@@ -44,6 +45,8 @@ class Choice:
     """Images of the dataset that were compared."""
     calibration: Calibration | None = None
     """None where the job is too small to be worth it."""
+    decoders: DecodeTrial | None = None
+    """None where there was no choice of where to decode."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "engine": _to_json(self.engine)}
@@ -71,7 +74,9 @@ class KeptChoice:
             content = json.loads(self.storage.read(self._uri))
             trials = [Trial(**one) for one in content["trials"]]
             calibration = Calibration.from_json(content["calibration"])
-            return Choice(_to_config(content["engine"]), content["why"], trials, content["num_images"], calibration)
+            decoders = DecodeTrial(**content["decoders"]) if content["decoders"] else None
+            engine = _to_config(content["engine"])
+            return Choice(engine, content["why"], trials, content["num_images"], calibration, decoders)
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -9,6 +9,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from actors.decode import DecodeDevice, has_nvimgcodec
 from actors.engines.candidates import candidates, is_reference, reference
 from actors.engines.configs import AutoEngineConfig, EngineConfig, Gate, Precision, TorchEngineConfig
 from actors.errors import JobError
@@ -57,6 +58,8 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     if choice.calibration is None and num_images / images_per_s > _CALIBRATION_WORTH_S:
         LOG.info("measuring what an image costs with engine %s", choice.engine.label)
         choice = replace(choice, calibration=bench.calibrate(choice.engine, batch_sizes(run.job, plan)))
+        if plan.worker_gpus and run.job.decode.device is DecodeDevice.auto and has_nvimgcodec():
+            choice = replace(choice, decoders=bench.decoders(right))
     if choice != before and (choice.trials or choice.calibration):
         kept.write(choice)
     return choice

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from actors.decode import DecodeDevice
 from actors.engines.configs import Device
 from actors.errors import JobError
 
@@ -93,9 +94,9 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
         fields: the task's columns.
         load: how much of it there is.
 
-    Without GPUs, one actor a CPU does all but writing. With GPUs, CPUs are always left for read tasks: a pool of actors
-    that holds every CPU would wait for ever for its input. And always for write tasks: they would start when the last
-    image is read, and all would be lost with a driver that dies.
+    Without GPUs, and where GPUs decode, the actors do all but writing. Else CPUs are always left for read tasks: a pool
+    of actors that holds every CPU would wait for ever for its input. And always for write tasks: they would start when
+    the last image is read, and all would be lost with a driver that dies.
 
     Raises:
         JobError: the job asks for what the cluster does not have.
@@ -106,7 +107,11 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
         )
     workers, gpus = _workers(job, resources, load)
     num_images = load.num_images
-    read_cpus = min(1.0, resources.cpus / 2) if gpus else 0.0
+    is_fused = not gpus or job.decode.device is DecodeDevice.gpu
+    if job.decode.device is DecodeDevice.gpu and not gpus:
+        cure = "choose decode.device=auto, and engine.device=auto where the cluster has GPUs"
+        raise JobError("decode.device=gpu: the job has no GPU", cure=cure)
+    read_cpus = 0.0 if is_fused else min(1.0, resources.cpus / 2)
     writers = max(_MIN_WRITERS, min(workers, int(resources.cpus * _WRITERS_PER_CPU)))
     share = min(job.cluster.cpus_per_worker, (resources.cpus - read_cpus - writers * WRITE_CPUS) / workers)
     height, width = job.model.preprocess.size
@@ -115,7 +120,7 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
     measured = load.calibration.batch_size(usual) if load.calibration else usual
     batch_size = _number(job.batch_size, "batch_size", measured)
     return Plan(
-        is_fused=not gpus,
+        is_fused=is_fused,
         workers=workers,
         worker_cpus=float(math.floor(share))
         if share >= 1

@@ -4,18 +4,16 @@ batch, and go image by image where one died.
 
 from __future__ import annotations
 
-import os
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import ray
 
 from actors.columns import ROW, SHARD, STAGE
+from actors.decoders import load_decoder
 from actors.engines.base import describe
-from actors.engines.device_errors import DeviceLostError
 from actors.faults import fault
-from actors.messages import one_line
 from actors.predictor import Predictor, mark_errors
 from actors.reader import read_piece
 from actors.receipts import Piece, row_ranges
@@ -37,7 +35,7 @@ class PredictActor:
     def __init__(self, recipe: Recipe, batch_size: int, ledger: RemoteLedger) -> None:
         self._ledger = ledger
         actor_id = ray.get_runtime_context().get_actor_id()  # outlives restarts
-        with in_hand(ledger, Work(LOAD, f"actor {actor_id}")) as hand, _leaving_lost_device(hand):
+        with in_hand(ledger, Work(LOAD, f"actor {actor_id}")):
             self._predictor = Predictor(recipe.model, engine=recipe.engine, task=recipe.task, batch_size=batch_size)
             fault("predict.loaded")
         ledger.loaded(describe(self._predictor.engine))
@@ -52,9 +50,12 @@ class FusedActor(PredictActor):
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
         super().__init__(recipe, read.batch_size, ledger)
         self._read = read
+        actor_id = ray.get_runtime_context().get_actor_id()
+        with in_hand(ledger, Work(LOAD, f"decoder of actor {actor_id}")):
+            self._decoder = load_decoder(read.limits, read.preprocess)
 
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
-        with closing(read_piece(self._read, piece_of(pieces), self._ledger)) as blocks:
+        with closing(read_piece(self._read, piece_of(pieces), self._ledger, self._decoder)) as blocks:
             for block in blocks:
                 yield super().__call__(block)
 
@@ -75,7 +76,7 @@ def piece_of(block: pa.Table) -> Piece:
 def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.Table:
     """`Predictor.predict_block` of ``block``, in hand meanwhile. Images in quarantine get their error instead."""
     work = Work(PREDICT, tuple(Piece(shard, tuple(runs)) for shard, runs in row_ranges(block).items()))
-    with in_hand(ledger, work) as hand, _leaving_lost_device(hand):
+    with in_hand(ledger, work) as hand:
         marked = mark_errors(block, _quarantined(block, hand.orders.quarantined))
         if hand.orders.careful:
             ones = [_predict_alone(predictor, marked.slice(number, 1), hand) for number in range(len(marked))]
@@ -105,13 +106,3 @@ def _quarantined(block: pa.Table, errors: Mapping[Row, ImageError]) -> dict[int,
     """The ``errors`` by the place of their row in ``block``."""
     rows = zip(block[SHARD].to_pylist(), block[ROW].to_pylist(), strict=True) if errors else ()
     return {place: errors[row] for place, row in enumerate(rows) if row in errors}
-
-
-@contextmanager
-def _leaving_lost_device(hand: Hand) -> Iterator[None]:
-    """Ends the process where the device does nothing more for it: Ray puts a new one in its place."""
-    try:
-        yield
-    except DeviceLostError as error:
-        hand.die("device_lost", f"its device is lost: {one_line(error)}")
-        os._exit(1)

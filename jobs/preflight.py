@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actors.columns import ERROR_FIELDS, IMAGE_ID, TARGET, URI
+from actors.decode import Decode, DecodeDevice, has_nvimgcodec
 from actors.engines.candidates import reference
 from actors.engines.configs import (
     AutoEngineConfig,
@@ -129,11 +130,19 @@ def _fingerprint(job: Job, predictor: Predictor) -> str:
         "kwargs": job.model.kwargs,
         "preprocess": asdict(job.model.preprocess),
         "scaled": job.decode.scaled,
+        **_decoded_on(job.decode),
         "labels": predictor.labels,
         "task": asdict(job.task),
         "precision": _precision(job.engine),
     }
     return f"m{_digest(content)[:15]}"
+
+
+def _decoded_on(decode: Decode) -> dict[str, str]:
+    """What GPUs decode has pixels that differ a little. Only who has installed nvImageCodec leaves auto a choice."""
+    if decode.device is DecodeDevice.cpu or not has_nvimgcodec():
+        return {}
+    return {"decode": decode.device.value}
 
 
 def _precision(engine: EngineConfig) -> str:

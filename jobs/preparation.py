@@ -8,9 +8,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from actors.decode import DecodeDevice
 from actors.reader import ReadPlan
 from actors.retries import Retry
 from actors.sink import SinkPlan
+from jobs.decoding import decode_device
 from jobs.gate import choose_engine
 from jobs.pipeline import Recipe, Stages
 from jobs.planner import Load, make_plan
@@ -45,10 +47,16 @@ def prepare_stages(
     choice = choose_engine(run, plan, read, num_missing=num_missing)
     LOG.info("engine %s: %s", choice.engine.label, choice.why)
     if choice.calibration:
+        device = decode_device(job.decode.device, plan, choice, cpus=resources.cpus)
+        job = replace(job, decode=replace(job.decode, device=device))
         plan = make_plan(job, resources, run.checked.fields, replace(load, calibration=choice.calibration))
-        read = replace(read, batch_size=plan.batch_size)
+        read = replace(read, batch_size=plan.batch_size, limits=job.decode)
         choice = replace(choice, engine=replace(choice.engine, threads=job.engine.threads or plan.threads))
     LOG.info("%s", plan)
-    provenance = run.checked.provenance | {"engine": choice.engine.label}
+    provenance = run.checked.provenance | {"engine": choice.engine.label, "decode": _decode_device(read)}
     sink = SinkPlan(run.paths, run.storage, provenance, plan.rows_per_part, mark)
     return Stages(read, Recipe(job.model, choice.engine, job.task), sink, plan), choice
+
+
+def _decode_device(read: ReadPlan) -> str:
+    return "gpu" if read.limits.device is DecodeDevice.gpu else "cpu"

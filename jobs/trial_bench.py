@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.columns import ROW, SHARD
+from actors.decode_trials import DecodeTrial, try_decoders
 from actors.engines.hardware import Hardware, hardware
 from actors.errors import JobError
 from actors.messages import one_line
@@ -74,6 +75,15 @@ class Bench:
                 LOG.warning("the sample could not be read: %s", one_line(error))
                 self._num_sampled = 0
         return self._num_sampled
+
+    def decoders(self, reference: EngineConfig) -> DecodeTrial:
+        """Whether the GPU could decode, and how fast."""
+        pieces = spread(self._sizes, _NUM_SAMPLED)
+        [told] = self._start(try_decoders, self._read, pieces, reference, self.model, self._agree)
+        try:
+            return cast("DecodeTrial", _result(told))
+        except RayError as error:
+            return DecodeTrial(breaches=[f"its worker did not end it: {one_line(error)}"])
 
     def calibrate(self, config: EngineConfig, batch_sizes: Sequence[int]) -> Calibration | None:
         """What an image takes on a worker; None where that cannot be found."""

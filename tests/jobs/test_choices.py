@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.decode_trials import DecodeTrial
 from actors.engines.configs import (
     Device,
     EngineConfig,
@@ -44,7 +45,7 @@ def place(root: Path, **changes: object) -> KeptChoice:
 )
 def test_a_choice_comes_back_as_it_was(engine: EngineConfig, tmp_path: Path) -> None:
     calibration = Calibration(Costs(50_000.0, 0.0001, 0.001), Rates({8: 20.0, 32: 27.5}, 10**9))
-    choice = Choice(engine, "the fastest", TRIALS, 256, calibration)
+    choice = Choice(engine, "the fastest", TRIALS, 256, calibration, DecodeTrial(0.002, 0.0001, ["differs"]))
     assert place(tmp_path).read() is None
     place(tmp_path).write(choice)
     assert place(tmp_path).read() == choice

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+from actors.decode import Decode, DecodeDevice
 from actors.engines.configs import Device, EngineConfig, OnnxEngineConfig, Provider, TorchEngineConfig
 from actors.errors import JobError
 from actors.models import Model
@@ -56,6 +57,16 @@ def test_auto_takes_one_worker_a_gpu() -> None:
     assert (plan(16, 4).is_fused, plan(16, 4).read_cpus) == (False, 1)
     assert (plan(16, 0).is_fused, plan(16, 0).read_cpus) == (True, 0)
     assert plan(16, job=a_job(cluster=Cluster(cpus_per_worker=4))).workers == 4
+
+
+def test_where_gpus_decode_actors_do_all() -> None:
+    job = a_job(decode=Decode(device=DecodeDevice.gpu))
+    assert (plan(16, 4, job=job).is_fused, plan(16, 4, job=job).read_cpus) == (True, 0)
+    assert (plan(16, 4, job=job).workers, plan(16, 4, job=job).worker_gpus) == (4, 1)
+    with pytest.raises(JobError, match=r"decode\.device=gpu: the job has no GPU"):
+        plan(16, 0, job=job)
+    with pytest.raises(JobError, match=r"decode\.device=gpu: the job has no GPU"):
+        plan(16, 4, job=a_job(decode=job.decode, engine=TorchEngineConfig(device=Device.cpu)))
 
 
 @pytest.mark.parametrize(("num_images", "image_s", "workers"), [(1_797, 0.001, 1), (600, 0.05, 3), (10**6, 0.001, 16)])

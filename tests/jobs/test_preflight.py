@@ -7,6 +7,7 @@ import pytest
 import torch
 from networks import tiny
 
+from actors.decode import Decode, DecodeDevice, has_nvimgcodec
 from actors.engines.configs import Precision, TorchEngineConfig
 from actors.errors import JobError
 from actors.models import Model
@@ -67,6 +68,12 @@ def test_the_fingerprint_is_a_word_and_stays_the_same(job: Job) -> None:
 )
 def test_what_changes_a_row_changes_the_fingerprint(job: Job, change) -> None:  # noqa: ANN001  a lambda over Job
     assert preflight(change(job)).fingerprint != preflight(job).fingerprint
+
+
+@pytest.mark.skipif(not has_nvimgcodec(), reason="needs the extra nvimgcodec")
+def test_where_images_may_be_decoded_counts_for_who_has_the_choice(job: Job) -> None:
+    fingerprints = {preflight(replace(job, decode=Decode(device=device))).fingerprint for device in DecodeDevice}
+    assert len(fingerprints) == 3
 
 
 def test_other_weights_are_another_model_and_another_place_is_not(job: Job, tmp_path: Path) -> None:
