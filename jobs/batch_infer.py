@@ -109,7 +109,7 @@ def _judge(run: Run, outcome: Outcome) -> ExitStatus:
         LOG.error("  cure: allow more and run again, or mend what is wrong and run again with run.redrive=true")
         return ExitStatus.OVER_BUDGET
     if outcome.coverage.num_missing:
-        LOG.warning("stopped before the end; nothing was published; the same command goes on")
+        LOG.warning("stopped before the end; nothing was published")
         return ExitStatus.STOPPED
     return ExitStatus.DONE
 

@@ -43,10 +43,14 @@ def run_verb(main: Callable[[], object]) -> NoReturn:
     sys.exit(ExitStatus.DONE)
 
 
-def end_with(body: Callable[[], ExitStatus], *, verbose: bool) -> None:
-    """Runs the body of a verb; any status but 0 ends the process with it, a sweep of jobs included."""
+def end_with(body: Callable[[], ExitStatus], *, verbose: bool, resumes: bool = True) -> None:
+    """Runs the body of a verb; any status but 0 ends the process with it, a sweep of jobs included. ``resumes`` where
+    the same command goes on after it was stopped.
+    """
     _set_up_logging(verbose=verbose)
     status = _status_of(body, verbose=verbose)
+    if status is ExitStatus.STOPPED and resumes:
+        print("the same command goes on", file=sys.stderr)  # noqa: T201
     if status is not ExitStatus.DONE:
         sys.stdout.flush()
         raise SystemExit(int(status))
@@ -59,7 +63,7 @@ def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
         _print_error(error if isinstance(error, JobError) else explain(error))
         return ExitStatus.JOB_WRONG
     except (StoppedError, KeyboardInterrupt):
-        print("stopped before the end; nothing was published; the same command goes on", file=sys.stderr)  # noqa: T201
+        print("stopped before the end; nothing was published", file=sys.stderr)  # noqa: T201
         return ExitStatus.STOPPED
     except (HeldError, LostLeaseError) as error:
         _print_error(error)

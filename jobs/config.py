@@ -20,6 +20,7 @@ from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.tolerance import to_tolerance
 from actors.uris import absolute
+from jobs.benchmarking.config import Benchmark
 from jobs.cluster import Cluster
 from jobs.datasets.base import Dataset  # noqa: TC001  OmegaConf evaluates the annotations of a config
 from jobs.datasets.images import ImagesDataset
@@ -116,6 +117,13 @@ class Job:
     """Show what Ray logs, and the traceback of an unexpected error."""
 
 
+@dataclass
+class BenchmarkJob(Job):
+    """Everything that `python -m jobs.benchmark` is told: a job, and how it is measured."""
+
+    benchmark: Benchmark = field(default_factory=Benchmark)
+
+
 def register() -> None:
     """Tells Hydra the schemas that the files under conf/ start from, and ``${package:actors.sample/file}``, which
     is the path of a file that comes with a package.
@@ -124,6 +132,7 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store("job_schema", Job)
     store.store("verify_schema", Verification)
+    store.store("benchmark_schema", BenchmarkJob)
     for group, name, schema in _SCHEMAS:
         store.store(f"{name}_schema", schema, group=group)
 
@@ -140,6 +149,11 @@ def to_job(config: DictConfig) -> Job:
     if isinstance(job.model.labels, str):
         job.model.labels = absolute(job.model.labels)
     return job
+
+
+def to_benchmark_job(config: DictConfig) -> BenchmarkJob:
+    """What `jobs.benchmark` is told, as our own object. Raises as `to_job`."""
+    return cast("BenchmarkJob", to_job(config))
 
 
 def to_verification(config: DictConfig) -> Verification:

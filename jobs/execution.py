@@ -88,13 +88,14 @@ def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock)
     with connect(run.job.cluster, verbose=run.job.verbose) as resources:
         stop.install()  # Ray has put its own handlers in place of ours
         clock.lap("start")
-        with _workers_errors():
+        with workers_errors():
             num_missing = outcome.coverage.num_missing
             stages, choice = prepare_stages(run, resources, num_missing=num_missing, mark=lease.mark)
             clock.lap("choose")
             with stop.draining():
                 outcome, engine, pace = _run_passes(run, outcome, stages, stop)
         clock.lap("run")
+    stop.install()  # and has taken them all away at its end
     clock.lap("stop")
     return outcome, Execution(stages.plan, choice, engine, pace, resources.cpus)
 
@@ -176,7 +177,7 @@ class WorkerError(Exception):
 
 
 @contextmanager
-def _workers_errors() -> Iterator[None]:
+def workers_errors() -> Iterator[None]:
     """Raises what a worker raised, in place of Ray's many lines around it."""
     try:
         yield

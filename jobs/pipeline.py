@@ -16,9 +16,9 @@ from jobs.planner import WRITE_CPUS
 from jobs.predict_actor import FusedActor, PredictActor, piece_block
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from ray.data import Dataset
+    from ray.data import Dataset, Datasink
     from ray.data._internal.execution.streaming_executor import StreamingExecutor
 
     from actors.engines.configs import EngineConfig
@@ -50,24 +50,34 @@ class Stages:
     plan: Plan
 
 
-def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger) -> None:
+@dataclass(frozen=True)
+class Crew:
+    """Who does the work of the stages. The benchmark puts others in the place of some."""
+
+    fused: type = FusedActor
+    apart: type = PredictActor
+    source: type[ShardSource] = ShardSource
+    sink: Callable[[SinkPlan], Datasink[Any]] = PartSink
+
+
+def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, crew: Crew | None = None) -> None:
     """Predicts the rows that are missing and writes the parts. Returns when the last part is written."""
-    plan = stages.plan
+    plan, crew = stages.plan, crew or Crew()
     _configure(plan, ledger)
     pieces = [part for piece in missing for part in piece.cut(plan.piece_rows)]
-    predicted = _fused(stages, pieces, ledger) if plan.is_fused else _apart(stages, pieces, ledger)
+    predicted = _fused(stages, pieces, ledger, crew) if plan.is_fused else _apart(stages, pieces, ledger, crew)
     predicted.write_datasink(
-        PartSink(stages.sink),
+        crew.sink(stages.sink),
         ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
         concurrency=plan.writers,
     )
 
 
-def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger) -> Dataset:
+def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: Crew) -> Dataset:
     """Actors that read, decode and predict: where the model and its images share the CPUs."""
     source: Dataset = ray.data.from_blocks([piece_block(piece) for piece in pieces])
     return source.map_batches(
-        FusedActor,
+        crew.fused,
         fn_constructor_args=(stages.recipe, stages.read, ledger),
         batch_size=None,
         batch_format="pyarrow",
@@ -75,17 +85,17 @@ def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger) -> Dat
     )
 
 
-def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger) -> Dataset:
+def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: Crew) -> Dataset:
     """Tasks that read and decode beside actors that predict: a GPU is busy while CPUs fill the next batch."""
     plan = stages.plan
     source: Dataset = ray.data.read_datasource(
-        ShardSource(stages.read, pieces, ledger),
+        crew.source(stages.read, pieces, ledger),
         num_cpus=plan.read_cpus,
         override_num_blocks=len(pieces),
         ray_remote_args={"max_retries": _WITHOUT_END},
     )
     return source.map_batches(
-        PredictActor,
+        crew.apart,
         fn_constructor_args=(stages.recipe, plan.batch_size, ledger),
         batch_size=plan.batch_size,
         batch_format="pyarrow",

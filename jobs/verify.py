@@ -30,7 +30,7 @@ LOG = logging.getLogger("shardlens")
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="verify")
 def main(config: DictConfig) -> None:
-    end_with(lambda: verify(to_verification(config)), verbose=bool(config.verbose))
+    end_with(lambda: verify(to_verification(config)), verbose=bool(config.verbose), resumes=False)
 
 
 def verify(wanted: Verification) -> ExitStatus:

@@ -1,0 +1,90 @@
+"""`python -m jobs.benchmark +dataset=...`: measures each stage of a job alone, the whole of it, and the limit of the
+machine. Nothing is published.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import hydra
+
+from actors.errors import JobError
+from actors.storage import Storage
+from jobs.benchmarking.figures import read_figures, write_figures
+from jobs.benchmarking.scratch import scratch
+from jobs.benchmarking.table import lines_of, unlike
+from jobs.cluster import prepare
+from jobs.command import ExitStatus, end_with, run_verb
+from jobs.config import BenchmarkJob, ErrorBudget, to_benchmark_job
+from jobs.preflight import preflight
+from jobs.runs import open_run
+from jobs.stopping import Stop
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from jobs.benchmarking.figures import Figures
+
+LOG = logging.getLogger("shardlens")
+
+
+@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="benchmark")
+def main(config: DictConfig) -> None:
+    end_with(lambda: benchmark(to_benchmark_job(config)), verbose=bool(config.verbose), resumes=False)
+
+
+def benchmark(job: BenchmarkJob) -> ExitStatus:
+    """Prints the table, and on the last line of standard output the place of the figures.
+
+    Raises:
+        JobError: the job is wrong, or there is nothing to be measured, or to compare with.
+        StoppedError: told to stop; there are no figures.
+    """
+    stop = Stop(job.run.grace_s)
+    stop.install()
+    job.benchmark.check()
+    earlier = read_figures(job.benchmark.compare) if job.benchmark.compare else None
+    storage = Storage(job.output.storage_options)
+    with scratch(job.benchmark.scratch, storage) as root:
+        figures = _measure(measured(job, root), storage, stop)
+    for difference in unlike(figures, earlier) if earlier else ():
+        LOG.warning("not measured alike: %s", difference)
+    _say(*lines_of(figures, earlier), write_figures(figures, job.benchmark.output))
+    return ExitStatus.DONE
+
+
+def measured(job: BenchmarkJob, root: str) -> BenchmarkJob:
+    """``job`` as it is measured: over so many images, below ``root``, whatever number of them fails."""
+    limits = [job.benchmark.images, *([] if job.dataset.limit is None else [job.dataset.limit])]
+    return replace(
+        job,
+        dataset=replace(job.dataset, limit=min(limits)),
+        output=replace(job.output, path=root),
+        run=replace(job.run, id=None, redrive=False),
+        errors=ErrorBudget(max_ratio=1.0, read_attempts=job.errors.read_attempts),
+    )
+
+
+def _measure(job: BenchmarkJob, storage: Storage, stop: Stop) -> Figures:
+    checked = preflight(job)
+    since = time.monotonic()
+    run = open_run(job, checked, storage)
+    listing_s = time.monotonic() - since
+    if not run.shards.num_rows:
+        raise JobError(f"dataset.path={job.dataset.path}: there are no images", cure="name a folder that has some")
+    prepare(job.cluster, verbose=job.verbose)
+    from jobs.benchmarking.measuring import measure  # noqa: PLC0415  brings Ray in
+
+    return measure(run, stop, listing_s=listing_s)
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line)  # noqa: T201  what the command was run for
+
+
+if __name__ == "__main__":
+    run_verb(main)

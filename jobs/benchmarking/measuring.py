@@ -1,0 +1,126 @@
+"""Everything that a benchmark measures, on a run that is open. Runs on the driver; its import brings Ray in."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from actors.columns import DECODE_S
+from actors.pace import steady_images_per_s
+from jobs.benchmarking.figures import Figures
+from jobs.benchmarking.limit import measure_limit
+from jobs.benchmarking.meter import IMAGE_BYTES
+from jobs.benchmarking.rewriting import writing_images_per_s
+from jobs.benchmarking.variants import Variants
+from jobs.cluster import connect
+from jobs.commit import collect
+from jobs.coverage import Coverage
+from jobs.execution import workers_errors
+from jobs.preparation import prepare_stages
+from jobs.trial_bench import Bench
+
+if TYPE_CHECKING:
+    from jobs.benchmarking.figures import Rates
+    from jobs.benchmarking.variants import Variant
+    from jobs.cluster import Resources
+    from jobs.pipeline import Stages
+    from jobs.runs import Run
+    from jobs.stopping import Stop
+
+
+def measure(run: Run, stop: Stop, *, listing_s: float) -> Figures:
+    """The figures of the job of ``run``, which was listed in so many seconds.
+
+    The limit is measured last, when a Ray that was started here has ended; one that was joined is idle meanwhile.
+
+    Raises:
+        JobError: the job cannot be run.
+        LimitError: the plain loop died.
+    """
+    with connect(run.job.cluster, verbose=run.job.verbose) as resources:
+        stop.install()  # Ray has put its own handlers in place of ours
+        with workers_errors():
+            stages, _ = prepare_stages(run, resources, num_missing=run.shards.num_rows)
+            measured = _measure_pipeline(run, stages, resources, stop)
+            machine = _machine(run, stages, resources)
+    stop.install()  # and has taken them all away at its end
+    pieces = [part for piece in Coverage(run.shards.sizes).missing() for part in piece.cut(stages.plan.piece_rows)]
+    with tempfile.TemporaryDirectory() as folder:
+        loops, decoding = measure_limit(stages, pieces, Path(folder))
+    beside_ray = run.job.cluster.address is not None or ray.is_initialized()
+    return Figures(
+        num_images=run.shards.num_rows,
+        num_errors=measured.num_errors,
+        mean_image_bytes=measured.mean_image_bytes,
+        plan=asdict(stages.plan),
+        engine=stages.recipe.engine.label,
+        stages={"listing": run.shards.num_rows / listing_s, **measured.stages},
+        variants=measured.variants,
+        limit={**loops.to_json(), "decoding": decoding.to_json(), "beside_ray": beside_ray},
+        machine=machine,
+    )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    stages: Rates
+    variants: dict[str, dict[str, Any]]
+    num_errors: int
+    mean_image_bytes: float
+
+
+def _measure_pipeline(run: Run, stages: Stages, resources: Resources, stop: Stop) -> _Measured:
+    """Reading comes first, so that what follows finds in memory what the system keeps of files; as the limit does."""
+    variants = Variants(run, stages, resources, stop)
+    reading, without_model, model = variants.reading(), variants.without_model(), variants.model()
+    transfer, without_writing, whole = variants.transfer(), variants.without_writing(), variants.whole()
+    parts = collect(run.paths, run.storage, run.shards.sizes).rows
+    again = replace(stages.sink, paths=replace(run.paths, run_id=f"{run.paths.run_id}-again"))
+    rates = {
+        "reading": reading.steady_images_per_s,
+        "decoding": _decoding_images_per_s(without_model, variants.readers.workers),
+        "transfer": _transfer_images_per_s(transfer, stages),
+        "model": model.steady_images_per_s,
+        "writing": writing_images_per_s(again, parts, writers=stages.plan.writers),
+    }
+    shown = {"without_model": without_model, "without_writing": without_writing, "whole": whole}
+    return _Measured(
+        stages=rates,
+        variants={name: variant.to_json() for name, variant in shown.items()},
+        num_errors=whole.meter.num_errors,
+        mean_image_bytes=reading.meter.totals[IMAGE_BYTES] / max(1, reading.meter.num_images),
+    )
+
+
+def _decoding_images_per_s(without_model: Variant, workers: int) -> float | None:
+    """From the seconds that the rows carry, and not by the clock: of workers that decode all the time, all at once.
+    What a worker waited for bytes, or for somebody to take its pixels, is not in it.
+    """
+    seconds = without_model.meter.totals[DECODE_S]
+    return workers * without_model.meter.num_images / seconds if seconds else None
+
+
+def _transfer_images_per_s(transfer: Variant, stages: Stages) -> float | None:
+    """By the clock of those who receive: actors get batches, writers get what parts are made of."""
+    if stages.plan.is_fused:
+        return steady_images_per_s(transfer.meter.arrivals, fewest=_FEWEST_ARRIVALS)
+    return transfer.steady_images_per_s
+
+
+_FEWEST_ARRIVALS = 3  # after the first one
+
+
+def _machine(run: Run, stages: Stages, resources: Resources) -> dict[str, Any]:
+    """What the workers have, with lists and not tuples, as it is when it is read back."""
+    hardware = asdict(Bench(run, stages.plan, stages.read, reference_s=0.0).hardware())
+    libraries = {f"version_{name}": version for name, version in hardware.pop("libraries")}
+    known = {name: version for name, version in run.checked.provenance.items() if name.startswith("version_")}
+    nodes = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
+    size = {"cpus": resources.cpus, "gpus": resources.gpus, "nodes": nodes}
+    found: dict[str, Any] = json.loads(json.dumps({**hardware, **size, **libraries, **known}))
+    return found

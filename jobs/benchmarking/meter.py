@@ -1,0 +1,87 @@
+"""What a variant of the pipeline did: when each batch ended, and how long each stage took. Taken in write tasks from
+the rows that come to them, added up on the driver.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from ray.data import Datasink
+
+from actors.columns import DECODE_S, PREDICT_S, READ_S, STAGE
+from actors.pace import STAMP, End, ends_of
+from actors.sink import write_part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ray.data._internal.execution.interfaces import TaskContext
+    from ray.data.datasource.datasink import WriteResult
+
+    from actors.sink import SinkPlan
+
+IMAGE_BYTES = "_image_bytes"
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Totals over rows that came to the end of a pipeline."""
+
+    ends: list[End] = field(default_factory=list)
+    """Of their batches, where the last stage was done with them."""
+    arrivals: list[End] = field(default_factory=list)
+    """When they came to a writer, in the portions that it got them in."""
+    totals: Counter[str] = field(default_factory=Counter)
+    """Sums over the rows of those of `_SUMMED` that they have, by the column's name."""
+    num_images: int = 0
+    num_errors: int = 0
+
+    @classmethod
+    def of(cls, table: pa.Table, *, arrived_at_s: float) -> Meter:
+        """Of rows that were `actors.pace.stamped`."""
+        sums = {name: float(pc.sum(table[name]).as_py() or 0) for name in _SUMMED if name in table.column_names}
+        num_errors = len(table) - table[STAGE].null_count if STAGE in table.column_names else 0
+        return cls(ends_of(table), [End(arrived_at_s, len(table))], Counter(sums), len(table), num_errors)
+
+    def __add__(self, other: Meter) -> Meter:
+        return Meter(
+            self.ends + other.ends,
+            self.arrivals + other.arrivals,
+            self.totals + other.totals,
+            self.num_images + other.num_images,
+            self.num_errors + other.num_errors,
+        )
+
+
+_SUMMED = (READ_S, DECODE_S, PREDICT_S, IMAGE_BYTES)
+
+
+class MeteredSink(Datasink[Meter]):
+    """A `PartSink` whose `meter` says, once the pipeline has ended, what came; switched off, it writes nothing."""
+
+    def __init__(self, plan: SinkPlan, *, is_off: bool) -> None:
+        self.meter = Meter()
+        self._plan = plan
+        self._is_off = is_off
+
+    @property
+    def min_rows_per_write(self) -> int:
+        return self._plan.rows_per_part
+
+    def write(self, blocks: Iterable[pa.Table], ctx: TaskContext) -> Meter:
+        tables = [block for block in blocks if len(block)]
+        if not tables:
+            return Meter()
+        table = pa.concat_tables(tables)
+        meter = Meter.of(table, arrived_at_s=time.time())
+        if not self._is_off:
+            write_part(self._plan, table.drop_columns(list(STAMP)), number=ctx.task_idx)
+        return meter
+
+    def on_write_complete(self, write_result: WriteResult[Meter]) -> None:
+        self.meter = sum(write_result.write_returns, start=Meter())

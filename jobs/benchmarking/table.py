@@ -1,0 +1,80 @@
+"""The figures of a benchmark for a person, beside those of another time. Runs on the driver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobs.benchmarking.figures import Figures
+
+
+def lines_of(figures: Figures, earlier: Figures | None = None) -> list[str]:
+    """A line a rate, in columns, then what was measured and on what; with ``earlier`` its rates and the ratio."""
+    before = earlier.rates() if earlier else {}
+    rows = [["", "images/s", *(["before", "ratio"] if earlier else [])]]
+    for name, rate in figures.rates().items():
+        rows.append([name, _told(rate), *([_told(before[name]), _ratio(rate, before[name])] if earlier else [])])
+    share, share_before = figures.share_of_limit, earlier.share_of_limit if earlier else None
+    more = [_percent(share_before), _ratio(share, share_before)] if earlier else []
+    rows.append(["share of limit", _percent(share), *more])
+    return [*_columns(rows), *_notes(figures)]
+
+
+_TOO_FEW = "too few images"
+
+
+def unlike(figures: Figures, earlier: Figures) -> list[str]:
+    """What the two were not measured alike on, each as a sentence."""
+    pairs = {
+        "engine": (earlier.engine, figures.engine),
+        "num_images": (earlier.num_images, figures.num_images),
+        "mean_image_bytes": (_rounded(earlier.mean_image_bytes), _rounded(figures.mean_image_bytes)),
+    }
+    for group, one, other in (("plan", earlier.plan, figures.plan), ("machine", earlier.machine, figures.machine)):
+        pairs |= {f"{group}.{key}": (one.get(key), other.get(key)) for key in {**one, **other}}
+    return [f"{what} was {old}, and is {new}" for what, (old, new) in pairs.items() if old != new]
+
+
+def _columns(rows: list[list[str]]) -> list[str]:
+    """The first column to the left, all others to the right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    cells = [[text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)] for row in rows]
+    return ["  ".join([row[0].ljust(widths[0]), *others]).rstrip() for row, others in zip(rows, cells, strict=True)]
+
+
+def _notes(figures: Figures) -> list[str]:
+    whole = figures.variants["whole"]
+    errors = f", {figures.num_errors:,} of them errors" if figures.num_errors else ""
+    size = f" of {figures.mean_image_bytes / 1000:,.1f} kB" if figures.mean_image_bytes else ""
+    limit, decoding = figures.limit, figures.limit["decoding"]
+    notes = {
+        "images": f"{figures.num_images:,}{size}{errors}",
+        "whole": f"{whole['elapsed_s']:.1f} s with the start of its actors, {whole['images_per_s']:,.1f} images/s",
+        "limit": f"plain loop, {_way(limit)}; decoding alone, {_way(decoding)}",
+        "bound by": figures.bound_by or _TOO_FEW,
+        "engine": figures.engine,
+    }
+    return [f"{name:<10}{value}" for name, value in notes.items()]
+
+
+def _way(loop: Mapping[str, Any]) -> str:
+    processes = "1 process" if loop["processes"] == 1 else f"{loop['processes']} processes"
+    return f"{processes} of {loop['threads']} threads" if loop["threads"] > 1 else processes
+
+
+def _told(rate: float | None) -> str:
+    return _TOO_FEW if rate is None else f"{rate:,.1f}"
+
+
+def _percent(share: float | None) -> str:
+    return _TOO_FEW if share is None else f"{share:.1%}"
+
+
+def _ratio(now: float | None, before: float | None) -> str:
+    return f"{now / before:.2f}" if now and before else ""
+
+
+def _rounded(size: float | None) -> int | None:
+    return None if size is None else round(size)

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from actors.errors import JobError
+from jobs.benchmarking.config import Benchmark
+from jobs.config import BenchmarkJob, to_benchmark_job
+from jobs.mistakes import explain
+
+
+def composed(*overrides: str) -> BenchmarkJob:
+    with initialize_config_module("conf", version_base="1.3"):
+        return to_benchmark_job(compose("benchmark", list(overrides)))
+
+
+def test_the_keys_are_those_of_a_job_and_some_more() -> None:
+    job = composed("+dataset=sample", "benchmark.images=50", "benchmark.compare=old.json", "batch_size=4")
+    assert isinstance(job, BenchmarkJob)
+    assert job.benchmark == Benchmark(50, "benchmark.json", "old.json", None)
+    assert (job.dataset.kind, job.batch_size) == ("sample", 4)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem", "cure"),
+    [
+        ((), "dataset: not given", "+dataset=NAME"),
+        (("+dataset=sample", "benchmark.image=5"), "there is no such key", "did you mean benchmark.images?"),
+        (("+dataset=sample", "benchmark.images=few"), "benchmark.images=few", "a value of that type"),
+    ],
+)
+def test_mistakes_are_explained_as_those_of_a_job(overrides: tuple[str, ...], problem: str, cure: str) -> None:
+    with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
+        composed(*overrides)
+    message = str(explain(caught.value))
+    assert problem in message
+    assert cure in message
+
+
+def test_no_image_at_all_is_a_mistake() -> None:
+    Benchmark(images=1).check()
+    with pytest.raises(JobError, match=r"benchmark\.images=0: must be at least 1"):
+        Benchmark(images=0).check()

@@ -1,0 +1,94 @@
+"""Passes on a real cluster with actors beside read tasks; those that read on their own are in tests/end_to_end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from finished import add_photos, job_over, opened
+
+from actors.columns import DECODE_S, PREDICT_S
+from actors.decode import Decode
+from actors.engines.configs import TorchEngineConfig
+from actors.models import Model
+from actors.reader import ReadPlan
+from actors.sample.train import FOLDER, PREPROCESS
+from actors.sink import SinkPlan
+from actors.storage import Storage
+from actors.tasks.classify import Classify
+from jobs.benchmarking.meter import IMAGE_BYTES
+from jobs.benchmarking.variants import Variant, Variants, readers
+from jobs.cluster import Resources
+from jobs.commit import collect
+from jobs.pipeline import Recipe, Stages
+from jobs.planner import Plan
+from jobs.runs import Run
+from jobs.stopping import Stop
+
+APART = Plan(
+    is_fused=False, workers=1, worker_cpus=0.4, worker_gpus=0, read_cpus=0.5, writers=2, batch_size=4, piece_rows=8,
+    rows_per_part=10, block_bytes=4 * 32 * 32 * 3, threads=1,
+)  # fmt: skip
+NUM_IMAGES = 24
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    add_photos(tmp_path / "images", range(NUM_IMAGES - 1))
+    (tmp_path / "images" / "bad.jpg").write_bytes(b"no image")
+    model = Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS)
+    return opened(replace(job_over(tmp_path / "images", tmp_path / "out"), model=model), shard_size=12)
+
+
+@pytest.fixture
+def stop() -> Iterator[Stop]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+    stop = Stop(30)
+    stop.install()
+    yield stop
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def variants(run: Run, stop: Stop) -> Variants:
+    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, APART.batch_size)
+    recipe = Recipe(run.job.model, TorchEngineConfig(threads=1), Classify())
+    sink = SinkPlan(run.paths, run.storage, {}, APART.rows_per_part)
+    return Variants(run, Stages(read, recipe, sink, APART), Resources(2.0, 0.0), stop)
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("measured", "summed"),
+    [
+        (Variants.reading, {IMAGE_BYTES}),
+        (Variants.transfer, set()),
+        (Variants.without_model, {DECODE_S}),
+        (Variants.whole, {DECODE_S, PREDICT_S}),
+    ],
+)
+def test_every_image_goes_through_the_stages_that_are_on(
+    measured: Callable[[Variants], Variant], summed: set[str], variants: Variants, run: Run
+) -> None:
+    variant = measured(variants)
+    assert variant.meter.num_images == NUM_IMAGES
+    assert summed <= set(variant.meter.totals)
+    assert ({IMAGE_BYTES, DECODE_S, PREDICT_S} - summed).isdisjoint(variant.meter.totals)
+    assert variant.meter.num_errors == (DECODE_S in summed)
+    assert variant.to_json()["images_per_s"] == NUM_IMAGES / variant.elapsed_s
+    written = collect(run.paths, run.storage, run.shards.sizes)
+    assert written.coverage.num_rows == (NUM_IMAGES if PREDICT_S in summed else 0)
+
+
+def test_who_reads_where_predictors_stand_apart() -> None:
+    fused = replace(APART, is_fused=True)
+    assert readers(fused, Resources(2.0, 0.0)) is fused
+    apart = replace(APART, workers=2, worker_gpus=1, worker_cpus=1.0, read_cpus=1.0)
+    alone = readers(apart, Resources(16.0, 2.0))
+    assert (alone.is_fused, alone.workers, alone.worker_cpus, alone.worker_gpus) == (True, 14, 1.0, 0)
+    assert readers(apart, Resources(2.0, 2.0)).workers == 1
