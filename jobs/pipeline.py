@@ -97,10 +97,14 @@ def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: 
     return source.map_batches(
         crew.apart,
         fn_constructor_args=(stages.recipe, plan.batch_size, ledger),
-        batch_size=plan.batch_size,
+        batch_size=plan.batch_size * _BATCHES_A_CALL,
         batch_format="pyarrow",
         **_actors(plan, len(pieces)),
     )
+
+
+# The engine is sent the next batch while one runs; only at the end of a call it waits.
+_BATCHES_A_CALL = 4
 
 
 def _actors(plan: Plan, num_pieces: int) -> dict[str, Any]:
