@@ -13,11 +13,10 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from memory import peaks
 from mutations import mutations
+from processes import batch_infer, report_of, watch
 
 SUFFIXES = (".jpg", ".png", ".webp", ".tiff")
 
@@ -33,18 +32,21 @@ def main() -> None:
         for suffix in SUFFIXES:
             for number, data in enumerate(mutations(arguments.seed, arguments.images // len(SUFFIXES), suffix)):
                 (root / "images" / f"{number:06d}{suffix}").write_bytes(data)
-        started = time.monotonic()
-        highest = peaks(
-            [
-                sys.executable, "-m", "jobs.batch_infer", "+dataset=images", f"dataset.path={root}/images",
-                "model=digits", f"output.path={root}/out", "errors.max_ratio=1",
-            ]
-        )  # fmt: skip
-        seconds = time.monotonic() - started
-        report = json.loads(next((root / "out").rglob("report.json")).read_text())
+        watched = watch(
+            batch_infer(
+                "+dataset=images",
+                f"dataset.path={root}/images",
+                "model=digits",
+                f"output.path={root}/out",
+                "errors.max_ratio=1",
+            )
+        )
+        report = report_of(root / "out")
         verdict = subprocess.run([sys.executable, "-m", "jobs.verify", f"output.path={root}/out"], check=False)
     kept = ("num_listed", "num_ok", "num_errors", "error_kinds")
-    print(json.dumps({key: report[key] for key in kept} | {"seconds": round(seconds), **highest}, indent=1))
+    print(
+        json.dumps({key: report[key] for key in kept} | {"seconds": round(watched.seconds), **watched.peaks}, indent=1)
+    )
     sys.exit(verdict.returncode)
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from processes import batch_infer
 
 import actors.sample
 from actors.faults import VARIABLE
@@ -48,10 +49,14 @@ def write_digits(path: Path, count: int) -> None:
 def killed_at(share: float, root: Path, num_images: int, overrides: list[str]) -> dict[str, object]:
     output, marks = root / f"out{share}", root / f"marks{share}"
     marks.mkdir()
-    command = [
-        sys.executable, "-m", "jobs.batch_infer", "+dataset=parquet", f"dataset.path={root}/digits.parquet",
-        "model=digits", f"output.path={output}", f"batch_size={BATCH}", *overrides,
-    ]  # fmt: skip
+    command = batch_infer(
+        "+dataset=parquet",
+        f"dataset.path={root}/digits.parquet",
+        "model=digits",
+        f"output.path={output}",
+        f"batch_size={BATCH}",
+        *overrides,
+    )
     hit = max(1, int(share * num_images / BATCH))
     environment = {**os.environ, VARIABLE: f"predict.done:{hit}:mark:{marks}"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from fitted import save_fitted_resnet18
 from photos import NUM_CLASSES, write_photos
+from processes import batch_infer, environment, report_of
 
 LOOP = """
 import sys, torch, pyarrow as pa, pyarrow.parquet as pq
@@ -49,7 +49,7 @@ def main() -> None:
         save_fitted_resnet18(root / "resnet18.pt")
         loop_s = timed([sys.executable, "-c", LOOP, root / "images", root / "resnet18.pt", root / "loop.parquet"])
         job_s = timed(job_command(root, overrides))
-        report = json.loads(next((root / "out").rglob("report.json")).read_text())
+        report = report_of(root / "out")
     figures = {
         "num_images": arguments.images,
         "loop_s": round(loop_s, 1),
@@ -65,10 +65,7 @@ def main() -> None:
 
 
 def job_command(root: Path, overrides: list[str]) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "jobs.batch_infer",
+    return batch_infer(
         "+dataset=images",
         f"dataset.path={root}/images",
         "model.architecture=networks:resnet18",
@@ -77,14 +74,13 @@ def job_command(root: Path, overrides: list[str]) -> list[str]:
         f"output.path={root}/out",
         "run.shard_size=128",
         *overrides,
-    ]
+    )
 
 
 def timed(command: list[str | Path]) -> float:
     """Seconds of the whole process."""
-    fixtures = Path(__file__).parent.parent / "fixtures"
     started = time.monotonic()
-    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(fixtures)}, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL)
     return time.monotonic() - started
 
 

@@ -1,0 +1,277 @@
+"""One table of every engine and precision on the same photographs, with the fitted ResNet-18: how fast each is, and how
+far from the answers of the reference. And engines made wrong on purpose, which must be refused.
+
+    PYTHONPATH=tests/fixtures python tests/benchmarks/engines.py --data FOLDER --images 500 --job
+
+makes images and weights in FOLDER unless they are there. Each engine is tried as a job tries it, with one thread, in a
+process of its own, one after the other, and held against the reference by the default tolerance. With --job, whole jobs
+whose engine finds a wrong export in the place of the right one must end with status 2. Prints JSON, and on standard
+error a table; ends with 1 where something wrong passes, or the right job does not. --only takes the engines whose name
+has one of these words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from photos import NUM_CLASSES
+from processes import batch_infer, environment
+from speed import CACHE, prepare
+
+from actors.columns import PIXELS, STAGE, unpack_pixels
+from actors.decode import Decode
+from actors.engines.candidates import candidates, reference
+from actors.engines.configs import (
+    AutoEngineConfig,
+    EngineConfig,
+    OnnxEngineConfig,
+    OpenVinoEngineConfig,
+    Precision,
+    TorchEngineConfig,
+)
+from actors.engines.exports import exported
+from actors.engines.hardware import hardware
+from actors.errors import JobError
+from actors.models import Model
+from actors.pixels import pixel_columns
+from actors.tasks.classify import Classify
+from actors.tolerance import Tolerance
+from actors.trials import Answers, Trial, hold_against, try_engine
+
+LAYER = "layer3.1.conv1.weight"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    name: str
+    engine: EngineConfig
+    model: Model
+    is_wrong: bool = False
+
+
+@dataclass(frozen=True)
+class Held:
+    """A contestant after its trial."""
+
+    name: str
+    is_wrong: bool
+    verdict: str
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What all contestants are given."""
+
+    pixels: Path
+    names: list[str]
+    batch_size: int
+
+
+def main() -> None:
+    arguments = parse()
+    images, weights = prepare(arguments.data, arguments.images, arguments.quality)
+    outputs = arguments.data.resolve() / "outputs"
+    shutil.rmtree(outputs, ignore_errors=True)
+    outputs.mkdir()
+    os.environ |= {CACHE: str(outputs / "cache"), "OMP_NUM_THREADS": "1"}
+    right = Model("networks:resnet18", {"num_classes": NUM_CLASSES}, str(weights))
+    wrong = wrong_models(right, outputs)
+    paths = sorted(images.rglob("*.jpg"))
+    sample = Sample(outputs / "pixels.npy", [path.name for path in paths], arguments.batch)
+    np.save(sample.pixels, decoded(paths, right))
+    contestants = [one for one in (*sound(right), *broken(wrong)) if is_wanted(one, arguments.only)]
+    held = list(hold_all(contestants, right, sample))
+    jobs = whole_jobs(images, right, wrong, outputs) if arguments.job else []
+    print(
+        json.dumps({"num_images": arguments.images, "engines": [asdict(one) for one in held], "jobs": jobs}, indent=1)
+    )
+    show(held)
+    has_failed = any(one.is_wrong and one.verdict == PASSED for one in held) or any(not job["is_right"] for job in jobs)
+    sys.exit(int(has_failed))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of images, weights and outputs; is kept")
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--quality", type=int, default=88, help="of the JPEGs")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--only", nargs="*", default=[""], metavar="WORD")
+    parser.add_argument("--job", action="store_true", help="run whole jobs, too")
+    return parser.parse_args()
+
+
+def is_wanted(one: Contestant, words: list[str]) -> bool:
+    return any(word in one.name for word in words)
+
+
+def decoded(paths: list[Path], model: Model) -> np.ndarray:
+    """Pixels as a job decodes them: uint8 (n, height, width, 3)."""
+    columns = pixel_columns([path.read_bytes() for path in paths], Decode(), model.preprocess)
+    assert columns[STAGE].null_count == len(paths), "an image is damaged"
+    return unpack_pixels(pa.chunked_array([columns[PIXELS]]), *model.preprocess.size)
+
+
+def sound(model: Model) -> Iterator[Contestant]:
+    """All that a job would try here, and what else there is, however slow."""
+    found = candidates(AutoEngineConfig(), model, hardware(with_gpu=torch.cuda.is_available()))
+    precisions = (Precision.fp32, Precision.bf16, Precision.fp16)
+    found += [
+        *(TorchEngineConfig(precision=precision, compile=is_compiled) for is_compiled in (False, True)
+          for precision in precisions),
+        *(OnnxEngineConfig(precision=precision) for precision in (Precision.fp32, Precision.fp16)),
+        *(OpenVinoEngineConfig(precision=precision) for precision in (Precision.fp32, Precision.bf16)),
+    ]  # fmt: skip
+    right = reference(AutoEngineConfig(), model)
+    engines = {engine.label: engine for engine in found if engine.label != right.label}
+    return (Contestant(label, engine, model) for label, engine in engines.items())
+
+
+def broken(wrong: dict[str, Model]) -> Iterator[Contestant]:
+    for how, model in wrong.items():
+        for engine in (OnnxEngineConfig(precision=Precision.fp32), OpenVinoEngineConfig(precision=Precision.fp32)):
+            yield Contestant(f"{engine.label}, {how}", engine, model, is_wrong=True)
+
+
+def wrong_models(model: Model, folder: Path) -> dict[str, Model]:
+    """Recipes whose exports are wrong ones of ``model``, by what is wrong with them."""
+    preprocess = model.preprocess
+    return {
+        "mean and std swapped": replace(
+            model, preprocess=replace(preprocess, mean=preprocess.std, std=preprocess.mean)
+        ),
+        "BGR": changed(model, "conv1.weight", lambda weight: weight.flip(1), folder / "bgr.pt"),
+        "a layer disturbed": changed(model, LAYER, disturbed, folder / "disturbed.pt"),
+        "a layer transposed": changed(model, LAYER, lambda weight: weight.transpose(0, 1), folder / "transposed.pt"),
+    }
+
+
+def disturbed(weight: torch.Tensor) -> torch.Tensor:
+    """With noise as large as the weights themselves."""
+    generator = torch.Generator().manual_seed(0)
+    return weight + weight.std() * torch.randn(weight.shape, generator=generator)
+
+
+def changed(model: Model, name: str, change: Callable[[torch.Tensor], torch.Tensor], path: Path) -> Model:
+    weights = torch.load(model.checkpoint)
+    torch.save(weights | {name: change(weights[name]).contiguous()}, path)
+    return replace(model, checkpoint=str(path))
+
+
+def hold_all(contestants: list[Contestant], model: Model, sample: Sample) -> Iterator[Held]:
+    """The reference first."""
+    agree = partial(Classify().agreement, tolerance=Tolerance())
+    right = Contestant("", reference(AutoEngineConfig(), model), model)
+    trial, answers = alone(tried, right, sample)
+    yield Held(trial.engine, is_wrong=False, verdict="reference", trial=trial)
+    for one in contestants:
+        print(one.name, file=sys.stderr)
+        try:
+            trial, given = alone(tried, one, sample)
+        except JobError as error:
+            trial = Trial(one.engine.label, breaches=[error.problem])
+            yield Held(one.name, one.is_wrong, "cannot run", trial)
+            continue
+        trial = hold_against(answers, trial, given, agree, sample.names)
+        yield Held(one.name, one.is_wrong, REFUSED if trial.breaches else PASSED, trial)
+
+
+PASSED, REFUSED = "may be taken", "refused"
+
+
+def alone(function: Callable[..., Any], *given: Any) -> Any:
+    """What ``function`` gives in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *given).result()
+
+
+def tried(one: Contestant, sample: Sample) -> tuple[Trial, Answers]:
+    pixels_nhwc = np.load(sample.pixels, mmap_mode="r")
+    return try_engine(replace(one.engine, threads=1), one.model, pixels_nhwc, batch_size=sample.batch_size)
+
+
+def whole_jobs(images: Path, right: Model, wrong: dict[str, Model], outputs: Path) -> list[dict[str, Any]]:
+    """A job that names its engine, with the right export, and with wrong ones in the place of it."""
+    jobs = [whole_job("the right export", images, right, outputs / "right", expected=0)]
+    for how in ("mean and std swapped", "a layer disturbed"):
+        alone(put_in_place, right, wrong[how])
+        jobs.append(whole_job(how, images, right, outputs / how.replace(" ", "-"), expected=2))
+    return jobs
+
+
+def whole_job(name: str, images: Path, model: Model, output: Path, *, expected: int) -> dict[str, Any]:
+    command = batch_infer(
+        "+dataset=images",
+        f"dataset.path={images}",
+        f"model.architecture={model.architecture}",
+        f"+model.kwargs.num_classes={NUM_CLASSES}",
+        f"model.checkpoint={model.checkpoint}",
+        "engine=onnxruntime",
+        f"output.path={output}",
+    )
+    before = exports()
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    said = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "  cure: "))]
+    is_right = done.returncode == expected and (not before or exports() == before)  # it ran what was put there
+    rows = len(list(output.rglob("part-*.parquet")))
+    return {"job": name, "status": done.returncode, "is_right": is_right, "num_parts": rows, "said": said}
+
+
+def exports() -> dict[str, str]:
+    """Digests of the exported models that are kept."""
+    paths = Path(os.environ[CACHE]).rglob("model.onnx")
+    return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def put_in_place(right: Model, wrong: Model) -> None:
+    """Gives the export of ``wrong`` the place of that of ``right``, and a digest that is true."""
+    path = exported(right)
+    shutil.copyfile(exported(wrong), path)
+    note = path.with_name("digests.json")
+    digests = json.loads(note.read_bytes()) | {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    note.write_text(json.dumps(digests))
+
+
+def show(held: list[Held]) -> None:
+    """The table, on standard error."""
+    heads = ["engine", "images/s", "top-1", "flips", "margin", "largest", "mean", "output", "verdict"]
+    names = (
+        "top1_agreement",
+        "flips",
+        "largest_flip_margin",
+        "score_difference",
+        "mean_score_difference",
+        "output_error",
+    )
+    lines = [heads]
+    for one in held:
+        figures = [one.trial.figures.get(name) for name in names]
+        cells = ["" if value is None else f"{value:.4g}" for value in figures]
+        said = f"{one.verdict}: {one.trial.breaches[0]}" if one.trial.breaches else one.verdict
+        rate = f"{one.trial.images_per_s:.1f}" if one.trial.images_per_s else ""
+        lines.append([one.name, rate, *cells, said])
+    widths = [max(len(line[place]) for line in lines) for place in range(len(heads) - 1)]
+    for line in lines:
+        cells = [cell.rjust(width) for cell, width in zip(line[1:-1], widths[1:], strict=True)]
+        print("  ".join([line[0].ljust(widths[0]), *cells, line[-1]]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
