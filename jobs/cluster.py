@@ -49,12 +49,14 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Resources:
-    """What the cluster has."""
+    """What a cluster, or a node of it, has."""
 
     cpus: float
     gpus: float
     memory_bytes: int = 0
     """For workers, the object store aside; 0 where it is not known."""
+    nodes: tuple[Resources, ...] = ()
+    """The same of each node; empty where there is but one."""
 
 
 def prepare(cluster: Cluster, *, verbose: bool) -> None:
@@ -154,8 +156,10 @@ def cluster_resources() -> Resources:
     """What the cluster that `connect` has joined has now. A node counts for some seconds after its death."""
     import ray  # noqa: PLC0415  must come after `prepare`
 
-    total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return Resources(total.get("CPU", 0.0), total.get("GPU", 0.0), int(total.get("memory", 0.0)))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    each = tuple(Resources(node.get("CPU", 0.0), node.get("GPU", 0.0), int(node.get("memory", 0.0))) for node in nodes)
+    total = (sum(one.cpus for one in each), sum(one.gpus for one in each), sum(one.memory_bytes for one in each))
+    return Resources(*total, each)
 
 
 @contextmanager

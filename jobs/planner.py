@@ -111,9 +111,12 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
     if job.decode.device is DecodeDevice.gpu and not gpus:
         cure = "choose decode.device=auto, and engine.device=auto where the cluster has GPUs"
         raise JobError("decode.device=gpu: the job has no GPU", cure=cure)
-    read_cpus = 0.0 if is_fused else min(1.0, resources.cpus / 2)
     writers = max(_MIN_WRITERS, min(workers, int(resources.cpus * _WRITERS_PER_CPU)))
-    share = min(job.cluster.cpus_per_worker, (resources.cpus - read_cpus - writers * WRITE_CPUS) / workers)
+    if is_fused:
+        left_cpus = resources.cpus - writers * WRITE_CPUS
+        worker_cpus, read_cpus = _whole(min(job.cluster.cpus_per_worker, left_cpus / workers)), 0.0
+    else:
+        worker_cpus, read_cpus = _shares(job, resources, writers)
     height, width = job.model.preprocess.size
     image_bytes = height * width * 3
     usual = _auto_batch_size(image_bytes, on_gpu=bool(gpus))
@@ -122,9 +125,7 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
     return Plan(
         is_fused=is_fused,
         workers=workers,
-        worker_cpus=float(math.floor(share))
-        if share >= 1
-        else math.floor(share * 10_000) / 10_000,  # Ray counts in such steps
+        worker_cpus=worker_cpus,
         worker_gpus=gpus,
         read_cpus=read_cpus,
         writers=writers,
@@ -136,6 +137,22 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
         block_bytes=batch_size * image_bytes,
         threads=max(1, int(resources.cpus // workers)),
     )
+
+
+def _shares(job: Job, resources: Resources, writers: int) -> tuple[float, float]:
+    """CPUs of an actor with a GPU, and of a read task beside it: half of a node is left to these, and each of them must
+    find its CPUs on one node.
+    """
+    nodes = resources.nodes or (resources,)
+    halves = [node.cpus / 2 / int(node.gpus) for node in nodes if node.gpus >= 1]
+    worker_cpus = _whole(min(job.cluster.cpus_per_worker, *halves))
+    left_cpus = max(node.cpus - int(node.gpus) * worker_cpus for node in nodes)
+    return worker_cpus, _whole(min(1.0, left_cpus - writers * WRITE_CPUS))
+
+
+def _whole(cpus: float) -> float:
+    """So many or fewer, as Ray counts them: whole ones, and below one in small steps."""
+    return float(math.floor(cpus)) if cpus >= 1 else math.floor(cpus * 10_000) / 10_000
 
 
 # Workers end at different times: by about one piece.

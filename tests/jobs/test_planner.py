@@ -30,12 +30,43 @@ def a_job(**changes: object) -> Job:
 
 @pytest.mark.parametrize("cpus", [1, 2, 3, 4, 7, 16, 64])
 @pytest.mark.parametrize("workers", ["auto", 1, 2, 5, 100])
-@pytest.mark.parametrize("gpus", [0, 1, 8])
-def test_reading_and_writing_always_find_a_cpu(cpus: int, workers: int | str, gpus: int) -> None:
-    made = plan(cpus, gpus, job=a_job(cluster=Cluster(workers=workers)))
-    assert made.workers * made.worker_cpus + made.read_cpus + made.writers * WRITE_CPUS <= cpus + 1e-9
+def test_writing_always_finds_a_cpu(cpus: int, workers: int | str) -> None:
+    made = plan(cpus, job=a_job(cluster=Cluster(workers=workers)))
+    assert made.workers * made.worker_cpus + made.writers * WRITE_CPUS <= cpus + 1e-9
     assert made.worker_cpus > 0
     assert made.worker_cpus < 1 or made.worker_cpus == int(made.worker_cpus)
+
+
+@pytest.mark.parametrize("cpus_per_worker", [1, 4])
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [(1, 1)],
+        [(2, 1)],
+        [(3, 8)],
+        [(16, 4)],
+        [(64, 8)],
+        [(1, 1), (1, 1)],  # as much in all as the next, and no room for a whole CPU on either
+        [(2, 2)],
+        [(0, 0), (4, 4), (4, 4)],  # a head that does no work
+        [(8, 1), (16, 0), (2, 2)],
+    ],
+)
+def test_beside_actors_with_gpus_reading_finds_its_cpus_on_one_node(
+    nodes: list[tuple[int, int]], cpus_per_worker: int
+) -> None:
+    each = tuple(Resources(cpus, gpus) for cpus, gpus in nodes)
+    resources = Resources(sum(one.cpus for one in each), sum(one.gpus for one in each), 0, each)
+    job = a_job(cluster=Cluster(cpus_per_worker=cpus_per_worker))
+    made = make_plan(job, resources, [], Load(10**7, 1))
+    assert made.workers == resources.gpus
+    assert 0 < made.worker_cpus <= cpus_per_worker
+    assert 0 < made.read_cpus <= 1
+    left = [one.cpus - one.gpus * made.worker_cpus for one in each]
+    assert min(left) >= 0
+    assert max(left) >= made.read_cpus + made.writers * WRITE_CPUS - 1e-9
+    assert sum(left) >= resources.cpus / 2 - 1e-9, "half is for reading and decoding"
+    assert made.fits(resources)
 
 
 def test_a_cluster_that_lost_all_its_nodes() -> None:
