@@ -74,13 +74,19 @@ def execute(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) 
             return _session(run, outcome, lease, stop, clock)
         except SilenceError as error:
             outcome = collect(run.paths, run.storage, run.shards.sizes, before=outcome)
-            if outcome.coverage.num_missing == num_missing:
+            if outcome.coverage.num_missing == num_missing and not error.is_shrunk:
                 raise
             LOG.warning("%s; beginning anew with the %s images that are missing", error, outcome.coverage.num_missing)
 
 
 class SilenceError(Exception):
-    """For long no worker gave a sign of life."""
+    """For so long no worker gave a sign of life. ``is_shrunk`` where the cluster has less than the plan takes, so that
+    another plan may help.
+    """
+
+    def __init__(self, seconds: float, *, is_shrunk: bool) -> None:
+        super().__init__(_SILENCE.format(seconds))
+        self.is_shrunk = is_shrunk
 
 
 def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
@@ -143,7 +149,7 @@ class Watch:
         self._is_shrunk = is_shrunk
         self._num_signs = -1
         self._sign_at = 0.0
-        self._limit_s = 0.0
+        self._armed = (0.0, False)
 
     def __call__(self, view: View) -> bool:
         """Whether no more images are to be taken in."""
@@ -157,14 +163,15 @@ class Watch:
     def _limit_silence(self, num_signs: int, limit_s: float) -> None:
         """Puts the end off at each sign of life, and near where nothing will move by itself."""
         now = time.monotonic()
-        has_moved = num_signs != self._num_signs
+        has_moved, is_shrunk = num_signs != self._num_signs, False
         if has_moved:
             self._num_signs, self._sign_at = num_signs, now
         elif self._is_shrunk():
-            limit_s = min(limit_s, _SHRUNK_S)
-        if has_moved or limit_s != self._limit_s:
-            self._limit_s = limit_s
-            self._stop.interrupt(SilenceError(_SILENCE.format(limit_s)), max(self._sign_at + limit_s - now, 0.001))
+            limit_s, is_shrunk = min(limit_s, _SHRUNK_S), True
+        if has_moved or (limit_s, is_shrunk) != self._armed:
+            self._armed = limit_s, is_shrunk
+            error = SilenceError(limit_s, is_shrunk=is_shrunk)
+            self._stop.interrupt(error, max(self._sign_at + limit_s - now, 0.001))
 
 
 _SILENCES = 3

@@ -4,16 +4,22 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from blocks import predicted_block
+from finished import add_photos, job_over, opened
 
 from actors.errors import JobError
 from actors.ledger import View
+from actors.sink import SinkPlan, write_part
 from actors.summaries import Summary
 from jobs.batch_infer import batch_infer
 from jobs.command import ExitStatus
+from jobs.commit import Outcome, collect
 from jobs.config import ErrorBudget, Job, to_job
 from jobs.config import Run as RunConfig
-from jobs.execution import Watch, cause_in
+from jobs.execution import SilenceError, Watch, cause_in, execute
+from jobs.runs import Run
 
 ACTOR_DIED = """The actor died because of an error raised in its creation task, ray::MapWorker.__init__()
   File "models.py", line 134, in reading
@@ -62,8 +68,10 @@ class Looked:
         self.is_asked = True
 
     def interrupt(self, error: BaseException, after_s: float) -> None:
+        assert isinstance(error, SilenceError)
         assert "no worker gave a sign of life for" in str(error)
         self.armed.append(after_s)
+        self.may_help = error.is_shrunk
 
 
 def view(num_ok: int, num_errors: int, num_signs: int) -> View:
@@ -100,11 +108,60 @@ def test_on_a_cluster_that_has_shrunk_silence_is_soon_too_long() -> None:
     for num_signs in (1, 1, 1, 2):
         watch(view(0, 0, num_signs))
     assert stop.armed == [60, pytest.approx(30, abs=1), 60]
+    assert not stop.may_help, "it moved meanwhile"
     patient = Looked()
     watch = watch_over(patient, is_shrunk=True, stall_s=5, max_ratio=1)
     for num_signs in (1, 1):
         watch(view(0, 0, num_signs))
-    assert patient.armed == [15]  # what the job says is less anyway
+    assert patient.armed == [15, pytest.approx(15, abs=1)]  # what the job says is less anyway
+    assert patient.may_help
+
+
+@pytest.mark.parametrize(("is_shrunk", "num_done"), [(True, 0), (False, 5)])
+def test_a_session_that_fell_silent_begins_anew_where_that_may_help(
+    is_shrunk: bool, num_done: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sessions = silent_sessions(monkeypatch, is_shrunk=is_shrunk, num_silent=1, num_done=num_done)
+    run = opened_over(tmp_path)
+    assert execute(run, nothing_done(run), *UNUSED) == "done"
+    assert sessions == [12, 12 - num_done]
+
+
+def test_where_it_cannot_help_the_job_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sessions = silent_sessions(monkeypatch, is_shrunk=False, num_silent=3, num_done=0)
+    run = opened_over(tmp_path)
+    with pytest.raises(SilenceError):
+        execute(run, nothing_done(run), *UNUSED)
+    assert sessions == [12]
+
+
+UNUSED = (None, None, None)
+
+
+def opened_over(folder: Path) -> Run:
+    add_photos(folder / "images", range(12))
+    return opened(job_over(folder / "images", folder / "out"))
+
+
+def nothing_done(run: Run) -> Outcome:
+    return collect(run.paths, run.storage, run.shards.sizes)
+
+
+def silent_sessions(monkeypatch: pytest.MonkeyPatch, *, is_shrunk: bool, num_silent: int, num_done: int) -> list[int]:
+    """Sessions of which the first do some images and fall silent; gives what each of them found missing."""
+    missing: list[int] = []
+
+    def session(run: Run, outcome: Outcome, *_: object) -> str:
+        missing.append(outcome.coverage.num_missing)
+        if len(missing) > num_silent:
+            return "done"
+        for shard in range(-(-num_done // 2)):
+            block = predicted_block(shard, range(min(2, num_done - 2 * shard)))
+            write_part(SinkPlan(run.paths, run.storage, {}, 100), pa.table(block), number=shard)
+        raise SilenceError(30, is_shrunk=is_shrunk)
+
+    monkeypatch.setattr("jobs.execution._session", session)
+    return missing
 
 
 @pytest.fixture
