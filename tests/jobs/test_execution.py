@@ -119,7 +119,10 @@ def test_on_a_cluster_that_has_shrunk_silence_is_soon_too_long() -> None:
 
 @pytest.mark.parametrize(("is_shrunk", "num_done"), [(True, 0), (False, 5)])
 def test_a_session_that_fell_silent_begins_anew_where_that_may_help(
-    is_shrunk: bool, num_done: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    is_shrunk: bool,  # noqa: FBT001  a parameter of the test
+    num_done: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     sessions = silent_sessions(monkeypatch, is_shrunk=is_shrunk, num_silent=1, num_done=num_done)
     run = opened_over(tmp_path)
