@@ -40,12 +40,19 @@ class ReadPlan:
     limits: Decode
     preprocess: Preprocess
     batch_size: int
+    """Images that the engine gets at a time."""
+    batches_a_block: int = 1
+    """Batches that are read, decoded and handed on together."""
+
+    @property
+    def block_rows(self) -> int:
+        return self.batch_size * self.batches_a_block
 
 
 def read_piece(
     plan: ReadPlan, piece: Piece, ledger: SharedLedger, decoder: BatchDecoder | None = None
 ) -> Generator[pa.Table]:
-    """Blocks of at most ``batch_size`` rows: the inventory's columns but for `LOCATION`, then those of
+    """Blocks of at most ``plan.block_rows`` rows: the inventory's columns but for `LOCATION`, then those of
     `pixel_columns` and `READ_S`. Every row of ``piece`` is in exactly one block, with pixels or with an error, unless
     the ledger says that nothing more is to be read. Another attempt gives the same blocks. ``decoder`` is as in
     `pixel_columns`.
@@ -121,7 +128,7 @@ class _PieceReader:
         with self._hand.limit():
             since = time.perf_counter()
             if self._ahead is None:
-                self._ahead = self._fetcher.batches(self._table[start:stop], self._plan.batch_size)
+                self._ahead = self._fetcher.batches(self._table[start:stop], self._plan.block_rows)
             batch, images = next(self._ahead)
             if start + len(batch) == stop:
                 self._close_ahead()
@@ -140,7 +147,7 @@ class _PieceReader:
         """The same batch as otherwise, image by image."""
         blocks: list[pa.Table] = []
         num_bytes = 0
-        for number in range(start, min(start + self._plan.batch_size, len(self._rows))):
+        for number in range(start, min(start + self._plan.block_rows, len(self._rows))):
             row, batch = self._rows[number], self._table.slice(number, 1)
             with self._hand.limit():
                 since = time.perf_counter()

@@ -44,6 +44,8 @@ class Plan:
     """Pixels of one batch."""
     threads: int
     """Threads of an engine on the CPU."""
+    batches_a_block: int = 1
+    """Batches that are read and predicted together: workers tell the ledger of each block, which takes milliseconds."""
 
     def fits(self, resources: Resources) -> bool:
         """Whether ``resources`` are enough for all of it at once."""
@@ -130,6 +132,7 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
         read_cpus=read_cpus,
         writers=writers,
         batch_size=batch_size,
+        batches_a_block=_batches_a_block(batch_size, load) if is_fused else 1,
         piece_rows=batch_size * max(1, num_images // (workers * batch_size * _PIECES_A_WORKER)),
         rows_per_part=_number(
             job.output.rows_per_part, "output.rows_per_part", _auto_rows_per_part(fields, num_images)
@@ -215,6 +218,24 @@ def batch_sizes(job: Job, plan: Plan) -> list[int]:
     if job.batch_size != "auto":
         return [plan.batch_size]
     return [size for size in (plan.batch_size // 4, plan.batch_size, plan.batch_size * 4) if size]
+
+
+def _batches_a_block(batch_size: int, load: Load) -> int:
+    """As many as are done in half a second, up to 512 images: when a worker dies, its block goes image by image."""
+    image_s = _image_s(load)
+    return max(1, min(int(_BLOCK_S / (batch_size * image_s)), _MAX_BLOCK_ROWS // batch_size))
+
+
+def _image_s(load: Load) -> float:
+    """Seconds of a worker for one image, decoding included."""
+    calibration = load.calibration
+    if calibration is None or not calibration.rates.images_per_s:
+        return load.image_s + _DECODE_S
+    costs = calibration.costs
+    return costs.read_s + costs.decode_s + 1 / max(calibration.rates.images_per_s.values())
+
+
+_BLOCK_S, _MAX_BLOCK_ROWS = 0.5, 512
 
 
 def _auto_rows_per_part(fields: Sequence[pa.Field], num_images: int) -> int:

@@ -43,6 +43,7 @@ def prepare_stages(
         limits=job.decode,
         preprocess=job.model.preprocess,
         batch_size=plan.batch_size,
+        batches_a_block=plan.batches_a_block,
     )
     choice = choose_engine(run, plan, read, num_missing=num_missing)
     LOG.info("engine %s: %s", choice.engine.label, choice.why)
@@ -50,7 +51,7 @@ def prepare_stages(
         device = decode_device(job.decode.device, plan, choice, cpus=resources.cpus)
         job = replace(job, decode=replace(job.decode, device=device))
         plan = make_plan(job, resources, run.checked.fields, replace(load, calibration=choice.calibration))
-        read = replace(read, batch_size=plan.batch_size, limits=job.decode)
+        read = replace(read, batch_size=plan.batch_size, batches_a_block=plan.batches_a_block, limits=job.decode)
         choice = replace(choice, engine=replace(choice.engine, threads=job.engine.threads or plan.threads))
     LOG.info("%s", plan)
     provenance = run.checked.provenance | {"engine": choice.engine.label, "decode": _decode_device(read)}

@@ -66,6 +66,12 @@ def test_every_row_comes_once_in_blocks_of_a_batch(plan: ReadPlan) -> None:
     assert FILE not in table.column_names
 
 
+def test_a_block_may_be_several_batches(plan: ReadPlan) -> None:
+    wider = replace(plan, batch_size=2, batches_a_block=2)
+    for piece in WHOLE:
+        assert rows_of(list(read_piece(wider, piece, Ledger()))) == rows_of(list(read_piece(plan, piece, Ledger())))
+
+
 class Holding(Ledger):
     """Holds on to the reader that speaks to it, as a reference cycle does until the garbage collector comes."""
 
