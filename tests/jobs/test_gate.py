@@ -16,7 +16,7 @@ from actors.engines.configs import (
 from actors.errors import JobError
 from actors.trials import Trial
 from jobs.choices import Choice
-from jobs.gate import Contest
+from jobs.gate import Contest, worth_s
 
 REFERENCE = TorchEngineConfig(precision=Precision.fp32)
 FAST = OpenVinoEngineConfig(precision=Precision.bf16)
@@ -98,6 +98,11 @@ def test_a_named_engine_is_always_tried_and_stops_the_job_where_its_answers_diff
     missing = JobError("engine=openvino: OpenVINO is not installed", cure="install it")
     with pytest.raises(JobError, match="cure: install it"):
         contest(FAST, Bench({FAST.label: missing}), FAST).choose(3)
+
+
+def test_where_little_is_to_be_gained_a_job_must_be_longer_for_engines_to_be_tried() -> None:
+    fp32 = [OpenVinoEngineConfig(precision=Precision.fp32), TorchEngineConfig(precision=Precision.fp32, compile=True)]
+    assert worth_s([*fp32, FAST]) < worth_s(fp32)
 
 
 def test_a_warning_may_be_enough(caplog: pytest.LogCaptureFixture) -> None:
