@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from actors.columns import DECODE_S, ERROR, MESSAGE, PIXELS, STAGE, pack_pixels
+from actors.columns import DECODE_S, ERROR, LOCATION, MESSAGE, PIXELS, STAGE, pack_pixels
 from actors.decode import Decode, decode_scaled
 from actors.errors import ImageError
 from actors.preprocess import Preprocess, fit
@@ -53,6 +53,20 @@ def pixel_columns(
             pixels[number] = fitted
         seconds[number] += time.perf_counter() - started
     return {PIXELS: pack_pixels(pixels), DECODE_S: pa.array(seconds), **_error_columns(errors)}
+
+
+def pixel_block(
+    rows: pa.Table,
+    images: Sequence[bytes | ImageError],
+    limits: Decode,
+    preprocess: Preprocess,
+    decoder: BatchDecoder | None = None,
+) -> pa.Table:
+    """``rows`` of an inventory without where they lie, and the `pixel_columns` of their ``images``."""
+    block = rows.drop_columns(list(LOCATION))
+    for name, column in pixel_columns(images, limits, preprocess, decoder).items():
+        block = block.append_column(name, column)
+    return block
 
 
 def _decode(

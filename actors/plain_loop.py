@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.columns import LOCATION, PIXELS
+from actors.columns import PIXELS
 from actors.decoders import load_decoder
 from actors.fetch import Fetcher
 from actors.pace import stamped
-from actors.pixels import pixel_columns
+from actors.pixels import pixel_block, pixel_columns
 from actors.predictor import Predictor
-from actors.preprocess import fit
+from actors.preprocess import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -61,7 +61,7 @@ class PlainLoop:
 
     def _last_step(self) -> Callable[[pa.Table], pa.Table]:
         """What becomes of decoded images. It has run once: engines allocate or compile at their first batch."""
-        fit(np.zeros((1, 1, 3), np.uint8), self.model.preprocess)  # imports torch
+        warm_up(self.model.preprocess)
         if self.engine is None:
             return lambda block: block.drop_columns([PIXELS])
         predictor = Predictor(self.model, engine=self.engine, task=self.task, batch_size=self.batch_size)
@@ -72,13 +72,8 @@ class PlainLoop:
     def _blocks(self, pieces: Iterable[Piece], decoder: BatchDecoder | None) -> Iterator[pa.Table]:
         fetcher = Fetcher(self.shards, self.storage, max_bytes=self.limits.max_bytes)
         for piece in pieces:
-            table = self.shards.load(piece.shard)
-            rows = pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
-            for batch, images in fetcher.batches(rows, self.batch_size):
-                block = batch.drop_columns(list(LOCATION))
-                for name, column in pixel_columns(images, self.limits, self.model.preprocess, decoder).items():
-                    block = block.append_column(name, column)
-                yield block
+            for batch, images in fetcher.batches(self.shards.load_piece(piece), self.batch_size):
+                yield pixel_block(batch, images, self.limits, self.model.preprocess, decoder)
 
 
 def run_process(loop: PlainLoop, pieces: Sequence[Piece], part: Path, taken: Synchronized[int], start: Barrier) -> None:

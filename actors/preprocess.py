@@ -97,6 +97,11 @@ def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, floa
     return _padded(visible, size)
 
 
+def warm_up(preprocess: Preprocess) -> None:
+    """Makes `fit` ready: its first resize imports torch, which is no time spent on an image."""
+    fit(np.zeros((1, 1, 3), np.uint8), preprocess)
+
+
 def scale_and_bias(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
     """Two float32 arrays of shape (3,), such that ``pixel * scale + bias`` is ``(pixel / 255 - mean) / std``."""
     mean, std = np.asarray(preprocess.mean, np.float64), np.asarray(preprocess.std, np.float64)

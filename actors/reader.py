@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
-from actors.columns import LOCATION, READ_S, ROW
+from actors.columns import READ_S, ROW
 from actors.faults import fault
 from actors.fetch import BATCH_BYTES, Fetcher
-from actors.pixels import pixel_columns
-from actors.preprocess import Preprocess, fit
+from actors.pixels import pixel_block
+from actors.preprocess import Preprocess, warm_up
 from actors.work import READ, Row, Work, in_hand
 
 if TYPE_CHECKING:
@@ -52,17 +51,17 @@ class ReadPlan:
 def read_piece(
     plan: ReadPlan, piece: Piece, ledger: SharedLedger, decoder: BatchDecoder | None = None
 ) -> Generator[pa.Table]:
-    """Blocks of at most ``plan.block_rows`` rows: the inventory's columns but for `LOCATION`, then those of
-    `pixel_columns` and `READ_S`. Every row of ``piece`` is in exactly one block, with pixels or with an error, unless
+    """Blocks of at most ``plan.block_rows`` rows: those of `pixel_block`, then
+    `READ_S`. Every row of ``piece`` is in exactly one block, with pixels or with an error, unless
     the ledger says that nothing more is to be read. Another attempt gives the same blocks. ``decoder`` is as in
-    `pixel_columns`.
+    `actors.pixels.pixel_columns`.
     """
     with in_hand(ledger, Work(READ, (piece,))) as hand:
         if hand.orders.stop:
             return
         with hand.limit():
             fault("read.started")
-            fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports torch, which is no time spent on decoding
+            warm_up(plan.preprocess)
             reader = _PieceReader(plan, piece, hand, decoder)
         yield from reader.blocks()
 
@@ -104,8 +103,7 @@ class _PieceReader:
         self._plan = plan
         self._decoder = decoder
         self._hand = hand
-        table = plan.shards.load(piece.shard)
-        self._table = pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
+        self._table = plan.shards.load_piece(piece)
         self._rows: list[Row] = [(piece.shard, row) for row in self._table[ROW].to_pylist()]
         self._fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
         self._careful = [number for number, row in enumerate(self._rows) if row in hand.orders.careful]
@@ -168,9 +166,6 @@ class _PieceReader:
         return image
 
     def _decode(self, batch: pa.Table, images: list[Image], fetch_s: float) -> pa.Table:
-        block = batch.drop_columns(list(LOCATION))
-        columns = pixel_columns(images, self._plan.limits, self._plan.preprocess, self._decoder)
-        for name, column in columns.items():
-            block = block.append_column(name, column)
+        block = pixel_block(batch, images, self._plan.limits, self._plan.preprocess, self._decoder)
         fault("decode.done")
         return block.append_column(READ_S, pa.array([fetch_s / len(batch)] * len(batch), pa.float32()))

@@ -14,7 +14,7 @@ from actors.columns import DECODE_S, PIXELS, STAGE, URI, unpack_pixels
 from actors.decoders import load_decoder
 from actors.fetch import Fetcher
 from actors.pixels import pixel_columns
-from actors.preprocess import fit
+from actors.preprocess import warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
     Raises:
         JobError: there is no GPU to decode on, or it lacks what it needs.
     """
-    fit(np.zeros((1, 1, 3), np.uint8), plan.preprocess)  # imports torch, which is no time spent on decoding
+    warm_up(plan.preprocess)
     found = [np.zeros((0, *plan.preprocess.size, 3), np.uint8)]
     uris: list[str] = []
     sizes: list[int] = []
@@ -60,8 +60,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
     read_s = decode_s = 0.0
     fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
     for piece in pieces:
-        table = plan.shards.load(piece.shard)
-        rows = pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
+        rows = plan.shards.load_piece(piece)
         since = time.perf_counter()
         for batch, images in fetcher.batches(rows, plan.batch_size):
             read_s += time.perf_counter() - since

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from actors.uris import join
 
 if TYPE_CHECKING:
+    from actors.receipts import Piece
     from actors.storage import Storage
 
 SHARDS_PER_FILE = 64  # few enough to list a file's names in memory, enough to keep the files few
@@ -88,6 +89,11 @@ class Shards:
         with self.storage.open(uri) as source, pq.ParquetFile(source) as file:
             table = file.read_row_group(shard % SHARDS_PER_FILE, use_threads=False)
         return table.replace_schema_metadata(None).combine_chunks()
+
+    def load_piece(self, piece: Piece) -> pa.Table:
+        """The rows of one piece of a shard, as `load` gives them."""
+        table = self.load(piece.shard)
+        return pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
 
     def without_sizes(self) -> Shards:
         """The copy for workers: small, however many shards there are."""

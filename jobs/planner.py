@@ -47,6 +47,10 @@ class Plan:
     batches_a_block: int = 1
     """Batches that are read and predicted together: workers tell the ledger of each block, which takes milliseconds."""
 
+    def num_readers(self, cpus: float) -> int:
+        """Read tasks at a time beside the workers of a cluster of ``cpus``."""
+        return max(1, int((cpus - self.workers * self.worker_cpus) / self.read_cpus))
+
     def fits(self, resources: Resources) -> bool:
         """Whether ``resources`` are enough for all of it at once."""
         cpus = self.workers * self.worker_cpus + self.read_cpus

@@ -36,9 +36,12 @@ class PredictActor:
         self._ledger = ledger
         actor_id = ray.get_runtime_context().get_actor_id()  # outlives restarts
         with in_hand(ledger, Work(LOAD, f"actor {actor_id}")):
-            self._predictor = Predictor(recipe.model, engine=recipe.engine, task=recipe.task, batch_size=batch_size)
+            self._load(recipe, batch_size)
             fault("predict.loaded")
         ledger.loaded(describe(self._predictor.engine))
+
+    def _load(self, recipe: Recipe, batch_size: int) -> None:
+        self._predictor = Predictor(recipe.model, engine=recipe.engine, task=recipe.task, batch_size=batch_size)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         return predict(self._predictor, block, self._ledger)
@@ -48,11 +51,12 @@ class FusedActor(PredictActor):
     """Reads, decodes and predicts on its own, so that images never leave the process."""
 
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
-        super().__init__(recipe, read.batch_size, ledger)
         self._read = read
-        actor_id = ray.get_runtime_context().get_actor_id()
-        with in_hand(ledger, Work(LOAD, f"decoder of actor {actor_id}")):
-            self._decoder = load_decoder(read.limits, read.preprocess)
+        super().__init__(recipe, read.batch_size, ledger)
+
+    def _load(self, recipe: Recipe, batch_size: int) -> None:
+        super()._load(recipe, batch_size)
+        self._decoder = load_decoder(self._read.limits, self._read.preprocess)
 
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
         with closing(read_piece(self._read, piece_of(pieces), self._ledger, self._decoder)) as blocks:

@@ -106,7 +106,7 @@ class Report:
             "images_per_s": self.images_per_s,
             "elapsed_s": {**self.elapsed_s, "total": sum(self.elapsed_s.values())},
             "execution": self.execution.to_json() if self.execution else None,
-            "verdict": self.verdict.to_json() if self.verdict else None,
+            "verdict": verdict.to_json() if (verdict := self.verdict) else None,
         }
 
     def show(self) -> None:

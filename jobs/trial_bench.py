@@ -66,9 +66,7 @@ class Bench:
     def sample(self) -> int:
         """Reads images from all over the dataset, once; gives their number."""
         if self._num_sampled is None:
-            height, width = self._read.preprocess.size
-            count = min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3)))
-            told, self._sample = self._start(_sample, self._read, spread(self._sizes, count), returns=2)
+            told, self._sample = self._start(_sample, self._read, self._pieces(), returns=2)
             try:
                 self._num_sampled, self._costs = _result(told)
             except RayError as error:
@@ -78,8 +76,7 @@ class Bench:
 
     def decoders(self, reference: EngineConfig) -> DecodeTrial:
         """Whether the GPU could decode, and how fast."""
-        pieces = spread(self._sizes, _NUM_SAMPLED)
-        [told] = self._start(try_decoders, self._read, pieces, reference, self.model, self._agree)
+        [told] = self._start(try_decoders, self._read, self._pieces(), reference, self.model, self._agree)
         try:
             return cast("DecodeTrial", _result(told))
         except RayError as error:
@@ -124,6 +121,11 @@ class Bench:
             return Trial(config.label, breaches=[f"fails: {one_line(error.cause)}"])
         except RayError as error:
             return Trial(config.label, breaches=[f"its worker did not end it: {one_line(error)}"])
+
+    def _pieces(self) -> list[Piece]:
+        """Where the sample lies; its pixels are bounded."""
+        height, width = self._read.preprocess.size
+        return spread(self._sizes, min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3))))
 
     def _about(self, config: EngineConfig) -> tuple[Any, ...]:
         return config, self.model, self._sample, self._plan.batch_size

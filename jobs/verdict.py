@@ -120,8 +120,7 @@ def _limits(measured: Measured, plan: Plan) -> dict[tuple[str, ...], float]:
 
     if plan.is_fused:
         return {_ALL: rate(_ALL, plan.workers)}
-    num_readers = max(1.0, (measured.cpus - plan.workers * plan.worker_cpus) // max(plan.read_cpus, 0.01))
-    return {_FEED: rate(_FEED, num_readers), _DEVICE: rate(_DEVICE, plan.workers)}
+    return {_FEED: rate(_FEED, plan.num_readers(measured.cpus)), _DEVICE: rate(_DEVICE, plan.workers)}
 
 
 def _heaviest(measured: Measured, side: tuple[str, ...]) -> str:

@@ -64,9 +64,8 @@ class FetchAlone:
         with in_hand(self._ledger, Work(READ, (piece,))) as hand:
             if hand.orders.stop:
                 return
-            table = self._read.shards.load(piece.shard)
-            rows = pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
-            with closing(self._fetcher.batches(rows, self._read.batch_size)) as batches:
+            rows = self._read.shards.load_piece(piece)
+            with closing(self._fetcher.batches(rows, self._read.block_rows)) as batches:
                 for batch, images in batches:
                     sizes = [len(image) if isinstance(image, bytes) else 0 for image in images]
                     yield stamped(batch.select([SHARD, ROW]).append_column(IMAGE_BYTES, pa.array(sizes, pa.int64())))
@@ -97,7 +96,7 @@ class PixelsDropped:
 
 
 class ModelAlone:
-    """Predicts the first batch of its first piece again and again, as often as there are batches in what it gets."""
+    """Predicts the first block of its first piece again and again, as often as there are blocks in what it gets."""
 
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
         self._read = read
@@ -110,7 +109,7 @@ class ModelAlone:
         if self._block is None:
             with closing(read_piece(self._read, piece, self._ledger)) as blocks:
                 self._block = next(blocks, None)
-        for _ in range(num_batches(piece, self._read.batch_size) if self._block is not None else 0):
+        for _ in range(num_blocks(piece, self._read.block_rows) if self._block is not None else 0):
             yield stamped(self._predicted(self._block))
 
     def _predicted(self, block: pa.Table) -> pa.Table:
@@ -118,7 +117,7 @@ class ModelAlone:
 
 
 class RowsAlone(ModelAlone):
-    """Predicts one batch, and hands on its rows again and again."""
+    """Predicts one block, and hands on its rows again and again."""
 
     _rows: pa.Table | None = None
 
@@ -128,8 +127,8 @@ class RowsAlone(ModelAlone):
         return self._rows
 
 
-def num_batches(piece: Piece, batch_size: int) -> int:
-    return -(-sum(stop - start for start, stop in piece.ranges) // batch_size)
+def num_blocks(piece: Piece, block_rows: int) -> int:
+    return -(-sum(stop - start for start, stop in piece.ranges) // block_rows)
 
 
 class BlankSource(ShardSource):

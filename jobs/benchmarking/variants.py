@@ -134,5 +134,5 @@ def readers(plan: Plan, resources: Resources) -> Plan:
     """
     if plan.is_fused:
         return plan
-    room = (resources.cpus - plan.workers * plan.worker_cpus) / plan.read_cpus
-    return replace(plan, is_fused=True, workers=max(1, int(room)), worker_cpus=plan.read_cpus, worker_gpus=0)
+    workers = plan.num_readers(resources.cpus)
+    return replace(plan, is_fused=True, workers=workers, worker_cpus=plan.read_cpus, worker_gpus=0)

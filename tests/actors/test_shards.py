@@ -9,6 +9,7 @@ import pytest
 from places import Place
 
 from actors.columns import ROW, SHARD, URI
+from actors.receipts import Piece
 from actors.shards import SHARDS_PER_FILE, Layout, Shards, inventory_file, inventory_files
 from actors.storage import Storage
 from actors.uris import join
@@ -43,6 +44,12 @@ def test_a_shard_is_loaded_from_its_file(place: Place) -> None:
         {SHARD: SHARDS_PER_FILE + 1, ROW: 0, URI: f"images/{2 * SHARDS_PER_FILE + 2}.jpg"}
     ]
     assert shards.load(1)[URI].to_pylist() == ["images/2.jpg", "images/3.jpg"]
+
+
+def test_a_piece_is_some_rows_of_a_shard(tmp_path: Path) -> None:
+    shards = write(Storage(), str(tmp_path), 10, shard_size=10)
+    rows = shards.load_piece(Piece(0, ((1, 3), (7, 8))))
+    assert rows[ROW].to_pylist() == [1, 2, 7]
 
 
 def test_the_copy_for_workers_stays_small(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from actors.reader import ReadPlan
 from actors.receipts import Piece, row_ranges
 from actors.storage import Storage
 from jobs.benchmarking.meter import IMAGE_BYTES
-from jobs.benchmarking.stand_ins import FetchAlone, PixelsDropped, WithoutModel, blank_blocks, num_batches
+from jobs.benchmarking.stand_ins import FetchAlone, PixelsDropped, WithoutModel, blank_blocks, num_blocks
 from jobs.predict_actor import piece_block
 
 PREPROCESS = Preprocess(resize=[24, 24], crop=None)
@@ -69,4 +69,4 @@ def test_ready_pixels_are_as_large_as_decoded_ones(read: ReadPlan) -> None:
 
 
 def test_batches_of_a_piece() -> None:
-    assert [num_batches(PIECE, size) for size in (1, 4, 7, 8)] == [7, 2, 1, 1]
+    assert [num_blocks(PIECE, size) for size in (1, 4, 7, 8)] == [7, 2, 1, 1]

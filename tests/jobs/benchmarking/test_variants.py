@@ -55,7 +55,11 @@ def stop() -> Iterator[Stop]:
 
 @pytest.fixture
 def variants(run: Run, stop: Stop) -> Variants:
-    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, APART.batch_size)
+    return variants_of(run, stop)
+
+
+def variants_of(run: Run, stop: Stop, *, batches_a_block: int = 1) -> Variants:
+    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, APART.batch_size, batches_a_block)
     recipe = Recipe(run.job.model, TorchEngineConfig(threads=1), Classify())
     sink = SinkPlan(run.paths, run.storage, {}, APART.rows_per_part)
     return Variants(run, Stages(read, recipe, sink, APART), Resources(2.0, 0.0), stop)
@@ -83,6 +87,13 @@ def test_every_image_goes_through_the_stages_that_are_on(
     assert variant.to_json()["images_per_s"] == NUM_IMAGES / variant.elapsed_s
     written = collect(run.paths, run.storage, run.shards.sizes)
     assert written.coverage.num_rows == (NUM_IMAGES if PREDICT_S in summed else 0)
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_the_model_alone_gets_as_many_blocks_as_the_job_has(run: Run, stop: Stop) -> None:
+    variant = variants_of(run, stop, batches_a_block=2).model()
+    assert variant.meter.num_images == 32  # pieces of 8, 4, 8 and 4 rows; a block is always full
 
 
 def test_who_reads_where_predictors_stand_apart() -> None:
