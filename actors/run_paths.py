@@ -1,7 +1,7 @@
 """Where everything of a run lies below `output.path`. Used by the sink on workers and by the driver.
 
 rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same
-runs/<run id>/{inventory/*.parquet, config.yaml, run.json, manifest.json, report.json, _SUCCESS}
+runs/<run id>/{inventory/, config.yaml, run.json, slices/<slice>-of-<slices>.json, manifest.json, report.json, _SUCCESS}
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class RunPaths:
     @property
     def report(self) -> str:
         return join(self.run, "report.json")
+
+    def slice_report(self, index: int, count: int) -> str:
+        """That of one of several drivers."""
+        return join(self.run, "slices", f"{index}-of-{count}.json")
 
     @property
     def config(self) -> str:

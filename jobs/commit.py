@@ -52,13 +52,21 @@ class Outcome:
     summary: Summary
 
 
-def collect(paths: RunPaths, storage: Storage, shard_sizes: np.ndarray, *, before: Outcome | None = None) -> Outcome:
+def collect(
+    paths: RunPaths,
+    storage: Storage,
+    shard_sizes: np.ndarray,
+    *,
+    own: np.ndarray | None = None,
+    before: Outcome | None = None,
+) -> Outcome:
     """Reads the footers of the run's files and finds out which rows have an outcome, shard by shard.
 
     Args:
         paths: where the run lies.
         storage: holds it.
         shard_sizes: rows of each shard of its inventory.
+        own: as `Coverage` takes it; the summary is of the files that hold any of these shards.
         before: what was collected earlier; the files that stood then are not read again.
 
     Raises:
@@ -66,7 +74,7 @@ def collect(paths: RunPaths, storage: Storage, shard_sizes: np.ndarray, *, befor
     """
     known = {part.uri: part for part in (*before.rows, *before.errors)} if before else {}
     rows, errors = find_parts(paths.rows, storage, known), find_parts(paths.errors, storage, known)
-    coverage = Coverage(shard_sizes)
+    coverage = Coverage(shard_sizes, own)
     # The largest first: what they hold is the most to do again.
     ordered = sorted((*rows, *errors), key=lambda part: (-_num_rows(part), part.uri))
     kept = {part.uri for part in ordered if part.receipt and coverage.take(part.receipt.ranges)}
@@ -75,7 +83,11 @@ def collect(paths: RunPaths, storage: Storage, shard_sizes: np.ndarray, *, befor
         [part for part in errors if part.uri in kept],
         [part for part in ordered if part.uri not in kept],
         coverage,
-        total(part.receipt.summary for part in ordered if part.receipt and part.uri in kept),
+        total(
+            part.receipt.summary
+            for part in ordered
+            if part.receipt and part.uri in kept and coverage.concerns(part.receipt.ranges)
+        ),
     )
 
 
@@ -83,7 +95,7 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
     """Deletes what is left over, writes the manifest, and last of all ``_SUCCESS``.
 
     Args:
-        outcome: what `collect` gave.
+        outcome: what `collect` gave for all shards.
         paths: where the run lies.
         storage: holds it.
         about: what the manifest says of the run beside its parts.

@@ -24,21 +24,38 @@ class Coverage:
 
     Args:
         sizes: rows of each shard.
+        own: bool, which of the shards are to be done here; all of them when not given.
     """
 
-    def __init__(self, sizes: np.ndarray) -> None:
+    def __init__(self, sizes: np.ndarray, own: np.ndarray | None = None) -> None:
         self._sizes = sizes
+        self._own = np.ones(len(sizes), np.bool_) if own is None else own
         self._num_done = np.zeros(len(sizes), np.int32)
         self._begun: Ranges = {}  # of shards that are neither untouched nor whole
 
     @property
+    def num_listed(self) -> int:
+        """Rows of our own shards."""
+        return int(self._sizes[self._own].sum(dtype=np.int64))
+
+    @property
     def num_rows(self) -> int:
-        """Rows that have an outcome."""
-        return int(self._num_done.sum(dtype=np.int64))
+        """Those of them that have an outcome."""
+        return int(self._num_done[self._own].sum(dtype=np.int64))
 
     @property
     def num_missing(self) -> int:
-        return int(self._sizes.sum(dtype=np.int64)) - self.num_rows
+        """Those that have none yet."""
+        return self.num_listed - self.num_rows
+
+    @property
+    def num_missing_elsewhere(self) -> int:
+        """Rows of all other shards that have none yet."""
+        return int((self._sizes - self._num_done)[~self._own].sum(dtype=np.int64))
+
+    def concerns(self, ranges: Ranges) -> bool:
+        """Whether any of these rows is of our own shards."""
+        return any(self._own[shard] for shard in ranges)
 
     def take(self, ranges: Ranges) -> bool:
         """Adds the rows of a file, or none of them and gives False where one has an outcome already.
@@ -60,8 +77,8 @@ class Coverage:
         return True
 
     def missing(self, *, limit: int | None = None) -> list[Piece]:
-        """What is left to be done, in the order of shards, of no more than ``limit`` shards."""
-        shards = np.flatnonzero(self._num_done < self._sizes)[:limit]
+        """What is left to be done of our own, in the order of shards, of no more than ``limit`` shards."""
+        shards = np.flatnonzero(self._own & (self._num_done < self._sizes))[:limit]
         return [Piece(int(shard), tuple(self._gaps(int(shard)))) for shard in shards]
 
     def _done(self, shard: int) -> list[tuple[int, int]]:

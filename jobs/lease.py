@@ -24,9 +24,21 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("shardlens")
 
+TTL_S = 30.0
+"""Seconds without a sign of life after which a lease may be taken over."""
+
 
 class HeldError(Exception):
     """Another run holds the output, and lives. Exit status 5."""
+
+    def __init__(self, message: str, holder: Holder | None = None) -> None:
+        super().__init__(message)
+        self._holder = holder
+
+    def is_shared_with(self, other: Holder) -> bool:
+        """Whether the holder does another slice of the run of ``other``."""
+        mine = self._holder
+        return mine is not None and other.slices > 1 and (mine.run_id, mine.slices) == (other.run_id, other.slices)
 
 
 class LostLeaseError(Exception):
@@ -35,7 +47,13 @@ class LostLeaseError(Exception):
 
 @contextmanager
 def hold(
-    root: str, storage: Storage, *, run_id: str = "", ttl_s: float = 30.0, on_lost: Callable[[], None]
+    root: str,
+    storage: Storage,
+    *,
+    run_id: str = "",
+    slices: int = 1,
+    ttl_s: float = TTL_S,
+    on_lost: Callable[[], None],
 ) -> Iterator[Lease]:
     """Holds the output ``root`` until the end of the block, however that ends.
 
@@ -48,6 +66,7 @@ def hold(
         root: `output.path`, absolute.
         storage: holds it.
         run_id: for people who meet the lease; may be set later, as ``lease.run_id``.
+        slices: drivers that share the run; where there are several, the others of the same run are waited for.
         ttl_s: seconds without a sign of life after which others may take over.
         on_lost: called once, in another thread, when another has taken over, or when the file could not be renewed
             for ``ttl_s``, so that another may have.
@@ -56,8 +75,8 @@ def hold(
         HeldError: another run holds the output.
         JobError: the output cannot be written, or its store cannot keep two drivers apart.
     """
-    files = LeaseFiles(root, Storage({**storage.options, "timeout": _TIMEOUT}, _RETRY))
-    holder = this_process(run_id, ttl_s)
+    files = _lease_files(root, storage)
+    holder = this_process(run_id, slices, ttl_s)
     with _naming_the_output(root):
         number = _acquire(files, holder)
     lease = Lease(LeaseMark(files, number), holder)
@@ -66,6 +85,20 @@ def hold(
         yield lease
     finally:
         lease.release()
+
+
+def is_free(root: str, storage: Storage, *, ttl_s: float = TTL_S) -> bool:
+    """Whether nobody who lives holds ``root``. Where that shows by silence alone, it takes the holder's ``ttl_s``."""
+    files = _lease_files(root, storage)
+    number = files.highest()
+    try:
+        return not number or _falls_free(files, number, ttl_s)
+    except HeldError:
+        return False
+
+
+def _lease_files(root: str, storage: Storage) -> LeaseFiles:
+    return LeaseFiles(root, Storage({**storage.options, "timeout": _TIMEOUT}, _RETRY))
 
 
 @dataclass(frozen=True)
@@ -175,7 +208,12 @@ def _acquire(files: LeaseFiles, holder: Holder) -> int:
     """The number under which ``holder`` now holds the lease."""
     while True:
         number = files.highest()
-        if number and not _falls_free(files, number, holder.ttl_s):
+        try:
+            if number and not _falls_free(files, number, holder.ttl_s):
+                continue
+        except HeldError as error:
+            if not error.is_shared_with(holder):
+                raise
             continue
         # Since the look others may have come and gone, and their releases deleted lower numbers: look again.
         if files.create(number + 1, holder) and files.highest() == number + 1:
@@ -211,5 +249,6 @@ def _held(files: LeaseFiles, number: int, holder: Holder | None) -> HeldError:
     who = holder or f"a process whose lease cannot be read ({files.uri(number)})"
     return HeldError(
         f"output.path={files.root}: another run holds this output: {who}\n"
-        "  cure: wait for its end, or stop it, or choose another output.path"
+        "  cure: wait for its end, or stop it, or choose another output.path",
+        holder,
     )

@@ -30,6 +30,8 @@ class Holder:
     holder: str
     """Unique to one hold on one output."""
     run_id: str
+    slices: int
+    """Drivers that share that run."""
     host: str
     pid: int
     boot: str
@@ -76,11 +78,12 @@ class Holder:
         return f"{run}process {self.pid} on host {self.host}, since {self.since}"
 
 
-def this_process(run_id: str, ttl_s: float) -> Holder:
+def this_process(run_id: str, slices: int, ttl_s: float) -> Holder:
     """A new hold by this process."""
     return Holder(
         holder=uuid.uuid4().hex,
         run_id=run_id,
+        slices=slices,
         host=socket.gethostname(),
         pid=os.getpid(),
         boot=_boot(),

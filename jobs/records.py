@@ -5,10 +5,14 @@ the driver before a run opens, to find the one to go on with and those that are 
 from __future__ import annotations
 
 import json
+import re
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from actors.errors import JobError
 from actors.run_paths import RunPaths
 from actors.uris import join
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.storage import Storage
+    from jobs.config import Job
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,23 @@ class Record:
         identity = Identity(content["fingerprint"], content["dataset_digest"], content["mode"])
         own = {key: content[key] for key in _KEYS}
         return cls(identity=identity, is_published=is_published, **own)
+
+
+def run_id_of(job: Job) -> str:
+    """`run.id`, or a name made from the time, which sorts by it.
+
+    Raises:
+        JobError: `run.id` is no name for a folder.
+    """
+    run_id = job.run.id
+    if run_id is None:
+        return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
+        raise JobError(
+            f"run.id={run_id}: not a name for a folder",
+            cure="use letters, digits, dots, dashes and underscores, at most 100, a letter or digit first",
+        )
+    return run_id
 
 
 _KEYS = ("run_id", "columns_digest", "opened_at", "num_listed", "num_shards", "inventory_digest", "redrives")

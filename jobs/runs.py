@@ -5,8 +5,6 @@ driver, which holds the output, before the cluster is needed.
 from __future__ import annotations
 
 import logging
-import re
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,17 +18,20 @@ from actors.faults import fault
 from actors.run_paths import RunPaths
 from actors.shards import Shards
 from actors.uris import absolute
+from jobs.commit import collect
 from jobs.config import Mode, Resume, to_yaml
 from jobs.incremental import done_images, only_new
 from jobs.inventory import write_inventory
 from jobs.lease import cannot_be_written
-from jobs.records import Identity, Record, read_records, write_record
+from jobs.records import Identity, Record, read_records, run_id_of, write_record
 from jobs.redrive import drop_errors, error_entries, settle
+from jobs.slices import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from actors.storage import Storage
+    from jobs.commit import Outcome
     from jobs.config import Job
     from jobs.preflight import Preflight
 
@@ -49,6 +50,16 @@ class Run:
     shards: Shards
     """Its inventory."""
 
+    @property
+    def part(self) -> Slice:
+        """What this driver does of it."""
+        return Slice.of(self.job.run)
+
+    def collect(self, *, before: Outcome | None = None) -> Outcome:
+        """What stands of the run, and what is left to this driver; ``before`` was collected earlier."""
+        sizes = self.shards.sizes
+        return collect(self.paths, self.storage, sizes, own=self.part.owns(len(sizes)), before=before)
+
 
 def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
     """The unfinished run of this very job, else a new one with its inventory; or the one that `run.id` names.
@@ -64,7 +75,7 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
         settle(records, root, storage)
     record = _named(job, records, identity) if job.run.id else _unfinished(job, records, identity)
     if record is None:
-        paths = RunPaths(root, checked.fingerprint, _run_id(job))
+        paths = RunPaths(root, checked.fingerprint, run_id_of(job))
         record, shards = _begin(job, checked, paths, storage, _with_the_same_columns(records, checked), identity)
         return Run(job, checked, storage, paths, record, shards)
     paths = RunPaths(root, checked.fingerprint, record.run_id)
@@ -182,19 +193,6 @@ def _with_the_same_columns(records: Sequence[Record], checked: Preflight) -> lis
         and record.identity.fingerprint == checked.fingerprint
         and record.columns_digest == checked.provenance["columns_digest"]
     ]
-
-
-def _run_id(job: Job) -> str:
-    """`run.id`, or a name made from the time, which sorts by it."""
-    run_id = job.run.id
-    if run_id is None:
-        return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
-        raise JobError(
-            f"run.id={run_id}: not a name for a folder",
-            cure="use letters, digits, dots, dashes and underscores, at most 100, a letter or digit first",
-        )
-    return run_id
 
 
 @contextmanager

@@ -61,3 +61,12 @@ def test_it_agrees_with_a_set_of_rows(seed: int) -> None:
     }
     assert missing == {(shard, row) for shard, size in enumerate(sizes) for row in range(size)} - expected
     assert rows.num_missing == len(missing)
+
+
+def test_what_is_missing_of_our_own_shards_and_of_the_others() -> None:
+    rows = Coverage(np.array([5, 3, 4], np.int32), np.array([True, False, True]))
+    assert rows.take({0: [(1, 5)], 1: [(0, 1)]})
+    assert rows.missing() == [Piece(0, ((0, 1),)), Piece(2, ((0, 4),))]
+    assert (rows.num_listed, rows.num_rows, rows.num_missing, rows.num_missing_elsewhere) == (9, 4, 5, 2)
+    assert not rows.take({1: [(0, 2)]})  # a row of others is not taken twice either
+    assert [rows.concerns(ranges) for ranges in ({1: [(1, 2)]}, {1: [(1, 2)], 2: [(0, 1)]})] == [False, True]

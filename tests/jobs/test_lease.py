@@ -89,7 +89,7 @@ def take(place: Place, *, ttl_s: float = PATIENT_S, on_lost: Callable[[], None] 
 
 def leave_dead(place: Place, data: bytes | None = None) -> None:
     """The lease of a driver on another machine that died; or ``data`` in its place."""
-    dead = replace(this_process("r0", SHORT_S), host="elsewhere", boot="another")
+    dead = replace(this_process("r0", 1, SHORT_S), host="elsewhere", boot="another")
     place.put("_lease/00000004.json", dead.to_bytes() if data is None else data)
 
 
@@ -179,7 +179,7 @@ def test_a_replaced_driver_learns_it_when_it_asks(place: Place) -> None:
 @contextmanager
 def take_over(place: Place, lease: Lease) -> Iterator[None]:
     """Another holds the lease, as if ``lease`` had been silent."""
-    files_of(place).create(lease.mark.number + 1, this_process("r3", PATIENT_S))
+    files_of(place).create(lease.mark.number + 1, this_process("r3", 1, PATIENT_S))
     yield
 
 
@@ -202,7 +202,7 @@ def test_a_replaced_driver_is_told_once_and_touches_nothing_any_more(place: Plac
 def test_of_two_whom_a_careless_store_gave_one_number_the_last_one_stands(place: Place) -> None:
     lost = threading.Event()
     with take(place, ttl_s=SHORT_S, on_lost=lost.set):
-        files_of(place).write(1, this_process("r3", PATIENT_S))
+        files_of(place).write(1, this_process("r3", 1, PATIENT_S))
         assert lost.wait(60)
     assert b'"run_id": "r3"' in (files_of(place).read(1) or b"")
 
@@ -212,7 +212,7 @@ def test_a_lease_that_somebody_removed_is_lost(place: Place) -> None:
         files = files_of(place)
         files.delete_below(2)
         assert not lease.mark.is_held()
-        assert files.create(1, this_process("r3", PATIENT_S))
+        assert files.create(1, this_process("r3", 1, PATIENT_S))
 
 
 @pytest.mark.parametrize("error", [StoppedError, ValueError])
@@ -257,7 +257,7 @@ def test_one_who_looked_long_ago_does_not_hold_beside_the_present_one(place: Pla
 
     with ExitStack() as stack:
         with pytest.raises(HeldError):
-            _acquire(LeaseFiles(place.root, Slow(place.options)), this_process("slow", PATIENT_S))
+            _acquire(LeaseFiles(place.root, Slow(place.options)), this_process("slow", 1, PATIENT_S))
         present[0].check()
 
 

@@ -13,7 +13,7 @@ from actors.errors import JobError
 from actors.storage import Storage
 from jobs.lease_files import Holder, LeaseFiles, this_process
 
-ME = this_process("r1", 30.0)
+ME = this_process("r1", 1, 30.0)
 
 
 def files_of(place: Place) -> LeaseFiles:
@@ -44,7 +44,7 @@ def test_what_is_no_whole_lease_file(data: bytes) -> None:
 
 
 def test_each_hold_is_another() -> None:
-    assert this_process("r1", 30.0).holder != ME.holder
+    assert this_process("r1", 1, 30.0).holder != ME.holder
 
 
 def test_a_process_is_dead_only_where_that_is_sure() -> None:
@@ -77,7 +77,7 @@ def test_numbers_rise_and_other_files_do_not_count(place: Place) -> None:
 def test_only_one_creates_a_number(place: Place) -> None:
     files = files_of(place)
     assert files.create(1, ME)
-    assert not files.create(1, this_process("r2", 30.0))
+    assert not files.create(1, this_process("r2", 1, 30.0))
     assert Holder.from_bytes(files.read(1) or b"") == ME
 
 
