@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from actors import faults
 from actors.errors import JobError
 from actors.messages import one_line
+from jobs.resources import Resources, cluster_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,15 +30,26 @@ class Cluster:
     """None starts Ray on this machine and ends it with the job; auto joins the one that runs; or host:port."""
     workers: int | str = "auto"
     """Predictor actors; auto takes one a GPU, and without GPUs one a CPU."""
+    drivers: int = 1
+    """Jobs, or slices of one, that share the cluster; each of them plans for an equal part of it."""
+    nodes_wait_s: float = 600.0
+    """Seconds that a job waits for the nodes of a cluster that it joins: for any CPUs, and for a GPU for each of
+    cluster.workers where it asks for GPUs. It goes on with what there is then."""
     price_per_hour: float | None = None
     """What the whole cluster costs, in any currency; the report then gives the price of a million images."""
     cpus_per_worker: float = 1.0
     """CPUs that a predictor actor reserves, as far as there are so many; engine.threads says how many it uses."""
     object_store_bytes: int | None = None
     """Shared memory for blocks in flight on a cluster started here; Ray's own choice when not given."""
+    metrics_port: int | None = None
+    """Where a cluster started here has its metrics page, on 127.0.0.1 alone; any free port when not given."""
 
     def check(self) -> None:
-        """Raises `JobError` where nothing answers at ``address``: Ray itself would try for minutes."""
+        """Raises `JobError` where nothing answers at ``address``: Ray itself would try for minutes; or where
+        ``metrics_port`` cannot be had: Ray would time out and not say why.
+        """
+        if self.metrics_port is not None:
+            _check_metrics_port(self.metrics_port, self.address)
         if self.address in (None, "auto"):
             return
         host, _, port = str(self.address).rpartition(":")
@@ -45,18 +57,6 @@ class Cluster:
             socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
         except (OSError, ValueError, OverflowError) as error:
             raise _not_reached(str(self.address), str(error)) from None
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a cluster, or a node of it, has."""
-
-    cpus: float
-    gpus: float
-    memory_bytes: int = 0
-    """For workers, the object store aside; 0 where it is not known."""
-    nodes: tuple[Resources, ...] = ()
-    """The same of each node; empty where there is but one."""
 
 
 def prepare(cluster: Cluster, *, verbose: bool) -> None:
@@ -88,6 +88,7 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
         return
     if cluster.address is None:
         options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
+        options["_metrics_export_port"] = cluster.metrics_port
     else:
         # Ray puts in what the node has; a folder that a node lacks is harmless there.
         variables = {"PYTHONPATH": f"{_import_path()}{os.pathsep}${{PYTHONPATH}}"}
@@ -138,6 +139,24 @@ def _import_path() -> str:
     ).rstrip(os.pathsep)
 
 
+def _check_metrics_port(port: int, address: str | None) -> None:
+    given = f"cluster.metrics_port={port}"
+    if address is not None:
+        raise JobError(
+            f"{given}: cluster.address={address} has its metrics page already",
+            cure="leave it away; the port is an option of ray start: --metrics-export-port",
+        )
+    if not 0 < port <= _MAX_PORT:
+        raise JobError(f"{given}: not a port", cure=f"give one from 1 to {_MAX_PORT}, or none for any that is free")
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise JobError(f"{given}: {error}", cure="give another port, or none for any that is free") from None
+
+
+_MAX_PORT = 65_535
+
+
 def _not_reached(address: str, reason: str) -> JobError:
     return JobError(
         f"cluster.address={address}: {reason}",
@@ -150,16 +169,6 @@ def _not_started(reason: str) -> JobError:
         f"Ray did not start on this machine: {reason}",
         cure="look at cluster.object_store_bytes and the space in /dev/shm; verbose=true shows what Ray says",
     )
-
-
-def cluster_resources() -> Resources:
-    """What the cluster that `connect` has joined has now. A node counts for some seconds after its death."""
-    import ray  # noqa: PLC0415  must come after `prepare`
-
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    each = tuple(Resources(node.get("CPU", 0.0), node.get("GPU", 0.0), int(node.get("memory", 0.0))) for node in nodes)
-    total = (sum(one.cpus for one in each), sum(one.gpus for one in each), sum(one.memory_bytes for one in each))
-    return Resources(*total, each)
 
 
 @contextmanager

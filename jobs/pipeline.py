@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -12,7 +12,7 @@ from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from actors.reader import ShardSource
 from actors.sink import PartSink
-from jobs.planner import WRITE_CPUS
+from jobs.planner import BATCHES_A_CALL, WRITE_CPUS
 from jobs.predict_actor import FusedActor, PredictActor, piece_block
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger,
     pieces = [part for piece in missing for part in piece.cut(plan.piece_rows)]
     predicted = _fused(stages, pieces, ledger, crew) if plan.is_fused else _apart(stages, pieces, ledger, crew)
     predicted.write_datasink(
-        crew.sink(stages.sink),
+        crew.sink(replace(stages.sink, told=ledger)),
         ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
         concurrency=plan.writers,
     )
@@ -97,14 +97,10 @@ def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: 
     return source.map_batches(
         crew.apart,
         fn_constructor_args=(stages.recipe, plan.batch_size, ledger),
-        batch_size=plan.batch_size * _BATCHES_A_CALL,
+        batch_size=plan.batch_size * BATCHES_A_CALL,
         batch_format="pyarrow",
         **_actors(plan, len(pieces)),
     )
-
-
-# The engine is sent the next batch while one runs; only at the end of a call it waits.
-_BATCHES_A_CALL = 4
 
 
 def _actors(plan: Plan, num_pieces: int) -> dict[str, Any]:

@@ -13,13 +13,14 @@ import pyarrow as pa
 from actors.decode import DecodeDevice
 from actors.engines.configs import Device
 from actors.errors import JobError
+from jobs.numbers import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jobs.calibration import Calibration
-    from jobs.cluster import Resources
     from jobs.config import Job
+    from jobs.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -61,23 +62,6 @@ class Plan:
         device = "1 GPU each" if self.worker_gpus else f"threads {self.threads}"
         how = "reading on their own" if self.is_fused else "beside read tasks"
         return f"{workers}, {how}, {device}; batches of {self.batch_size} images, parts of {self.rows_per_part:,} rows"
-
-
-def check_numbers(job: Job) -> None:
-    """Raises `JobError` for a number of the job that no plan can hold, before the dataset is listed."""
-    for key, value in _numbers(job).items():
-        _number(value, key, 1)
-    for key, seconds in (("grace_s", job.run.grace_s), ("stall_s", job.run.stall_s)):
-        if seconds is not None and seconds <= 0:
-            raise JobError(f"run.{key}={seconds}: must be above 0", cure="leave it away")
-    if job.cluster.price_per_hour is not None and job.cluster.price_per_hour < 0:
-        raise JobError(f"cluster.price_per_hour={job.cluster.price_per_hour}: is below 0", cure="leave it away")
-    if job.errors.read_attempts < 1:
-        raise JobError(f"errors.read_attempts={job.errors.read_attempts}: must be at least 1", cure="leave it away")
-    if job.cluster.cpus_per_worker <= 0:
-        raise JobError(f"cluster.cpus_per_worker={job.cluster.cpus_per_worker}: must be above 0", cure="leave it away")
-    if not 0 <= job.errors.max_ratio <= 1:
-        raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", cure="5 percent is 0.05")
 
 
 @dataclass(frozen=True)
@@ -127,7 +111,7 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
     image_bytes = height * width * 3
     usual = _auto_batch_size(image_bytes, on_gpu=bool(gpus))
     measured = load.calibration.batch_size(usual) if load.calibration else usual
-    batch_size = _number(job.batch_size, "batch_size", measured)
+    batch_size = number_of(job.batch_size, "batch_size", measured)
     return Plan(
         is_fused=is_fused,
         workers=workers,
@@ -138,7 +122,7 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
         batch_size=batch_size,
         batches_a_block=_batches_a_block(batch_size, load) if is_fused else 1,
         piece_rows=batch_size * max(1, num_images // (workers * batch_size * _PIECES_A_WORKER)),
-        rows_per_part=_number(
+        rows_per_part=number_of(
             job.output.rows_per_part, "output.rows_per_part", _auto_rows_per_part(fields, num_images)
         ),
         block_bytes=batch_size * image_bytes,
@@ -168,6 +152,10 @@ _PIECES_A_WORKER = 8
 # Writing waits for storage and hardly computes: more CPU for it would be taken from the readers of a small machine.
 WRITE_CPUS = 0.01
 _MIN_WRITERS = 2
+
+# Beside readers: the engine is sent the next batch while one runs; only at the end of a call it waits.
+BATCHES_A_CALL = 4
+
 _WRITERS_PER_CPU = 10
 
 
@@ -184,29 +172,12 @@ def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, int]:
             cure=f"join one that has with cluster.address, or choose engine.{key}=auto",
         )
     if resources.gpus >= 1 and job.engine.wants_gpu is not False:
-        return _number(job.cluster.workers, "cluster.workers", int(resources.gpus)), 1
+        return number_of(job.cluster.workers, "cluster.workers", int(resources.gpus)), 1
     most = int(resources.cpus // max(job.cluster.cpus_per_worker, 1))
     if load.calibration and resources.memory_bytes:
         most = min(most, resources.memory_bytes // max(1, load.calibration.rates.worker_bytes))
     auto = max(1, int(min(most, load.num_images * (load.image_s + _DECODE_S) // _WORKER_S)))
-    return _number(job.cluster.workers, "cluster.workers", auto), 0
-
-
-def _numbers(job: Job) -> dict[str, int | str]:
-    return {
-        "batch_size": job.batch_size,
-        "cluster.workers": job.cluster.workers,
-        "output.rows_per_part": job.output.rows_per_part,
-        "run.shard_size": job.run.shard_size,
-    }
-
-
-def _number(value: int | str, key: str, auto: int) -> int:
-    if value == "auto":
-        return auto
-    if isinstance(value, int) and value >= 1:
-        return value
-    raise JobError(f"{key}={value}: must be auto or a number from 1", cure="leave it away, or give a number")
+    return number_of(job.cluster.workers, "cluster.workers", auto), 0
 
 
 def _auto_batch_size(image_bytes: int, *, on_gpu: bool) -> int:

@@ -31,7 +31,7 @@ from actors.errors import JobError
 from actors.models import weights_digest
 from actors.predictor import Predictor
 from jobs.config import to_yaml
-from jobs.planner import check_numbers
+from jobs.numbers import check_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa

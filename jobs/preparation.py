@@ -16,11 +16,12 @@ from jobs.decoding import decode_device
 from jobs.gate import choose_engine
 from jobs.pipeline import Recipe, Stages
 from jobs.planner import Load, make_plan
+from jobs.room import check_room
 
 if TYPE_CHECKING:
     from actors.sink import Mark
     from jobs.choices import Choice
-    from jobs.cluster import Resources
+    from jobs.resources import Resources
     from jobs.runs import Run
 
 LOG = logging.getLogger("shardlens")
@@ -49,14 +50,31 @@ def prepare_stages(
     LOG.info("engine %s: %s", choice.engine.label, choice.why)
     if choice.calibration:
         device = decode_device(job.decode.device, plan, choice, cpus=resources.cpus)
-        job = replace(job, decode=replace(job.decode, device=device))
-        plan = make_plan(job, resources, run.checked.fields, replace(load, calibration=choice.calibration))
-        read = replace(read, batch_size=plan.batch_size, batches_a_block=plan.batches_a_block, limits=job.decode)
-        choice = replace(choice, engine=replace(choice.engine, threads=job.engine.threads or plan.threads))
-    LOG.info("%s", plan)
+        read = replace(read, limits=replace(job.decode, device=device))
     provenance = run.checked.provenance | {"engine": choice.engine.label, "decode": _decode_device(read)}
     sink = SinkPlan(run.paths, run.storage, provenance, plan.rows_per_part, mark)
-    return Stages(read, Recipe(job.model, choice.engine, job.task), sink, plan), choice
+    stages = Stages(read, Recipe(job.model, choice.engine, job.task), sink, plan)
+    return plan_again(stages, run, resources, choice, num_missing=num_missing), choice
+
+
+def plan_again(stages: Stages, run: Run, resources: Resources, choice: Choice, *, num_missing: int) -> Stages:
+    """The same ``stages``, planned for the ``num_missing`` images and the ``resources`` that there are now.
+
+    Raises:
+        JobError: they are too few.
+    """
+    job = replace(run.job, decode=stages.read.limits)
+    load = Load(num_missing, run.checked.image_s, choice.calibration)
+    plan = make_plan(job, resources, run.checked.fields, load)
+    check_room(plan, resources)
+    LOG.info("%s", plan)
+    engine = replace(choice.engine, threads=job.engine.threads or plan.threads)
+    return Stages(
+        replace(stages.read, batch_size=plan.batch_size, batches_a_block=plan.batches_a_block),
+        replace(stages.recipe, engine=engine),
+        replace(stages.sink, rows_per_part=plan.rows_per_part),
+        plan,
+    )
 
 
 def _decode_device(read: ReadPlan) -> str:

@@ -20,15 +20,15 @@ from jobs.benchmarking.variants import Variants
 from jobs.cluster import connect
 from jobs.commit import collect
 from jobs.coverage import Coverage
-from jobs.execution import workers_errors
 from jobs.preparation import prepare_stages
 from jobs.trial_bench import Bench
+from jobs.worker_errors import workers_errors
 
 if TYPE_CHECKING:
     from jobs.benchmarking.figures import Rates
     from jobs.benchmarking.variants import Variant
-    from jobs.cluster import Resources
     from jobs.pipeline import Stages
+    from jobs.resources import Resources
     from jobs.runs import Run
     from jobs.stopping import Stop
 

@@ -20,20 +20,20 @@ from jobs.benchmarking.stand_ins import (
     RowsAlone,
     WithoutModel,
 )
-from jobs.cluster import cluster_resources
 from jobs.coverage import Coverage
-from jobs.execution import Watch
 from jobs.pipeline import Crew, run_pipeline
 from jobs.progress import follow
+from jobs.resources import cluster_resources
 from jobs.stopping import StoppedError
+from jobs.watching import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.benchmarking.meter import Meter
-    from jobs.cluster import Resources
     from jobs.pipeline import Stages
     from jobs.planner import Plan
+    from jobs.resources import Resources
     from jobs.runs import Run
     from jobs.stopping import Stop
 

@@ -40,13 +40,13 @@ from photos import NUM_CLASSES, jpeg
 from processes import batch_infer, environment, report_of, watch
 
 from actors.columns import URI
-from jobs.cluster import Resources
 from jobs.commit import collect
 from jobs.config import Run
 from jobs.datasets.base import Dataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.planner import Load, make_plan
+from jobs.resources import Resources
 
 SIDE = 32
 NUM_DISTINCT = 300

@@ -75,6 +75,18 @@ def test_an_object_store_that_ray_refuses() -> None:
     assert "cluster.object_store_bytes" in done.stdout
 
 
+def test_a_metrics_port_that_cannot_be_had() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(JobError, match=rf"cluster\.metrics_port={port}: .*in use"):
+            Cluster(metrics_port=port).check()
+    Cluster(metrics_port=port).check()
+    with pytest.raises(JobError, match=r"cluster\.metrics_port=99999: "):
+        Cluster(metrics_port=99999).check()
+    with pytest.raises(JobError, match="ray start: --metrics-export-port"):
+        Cluster(metrics_port=port, address="auto").check()
+
+
 JOIN = """
 import sys
 from jobs.cluster import Cluster, connect, prepare

@@ -12,9 +12,11 @@ from actors.samples import Costs
 from actors.tasks.classify import Classify
 from actors.trials import Rates
 from jobs.calibration import Calibration
-from jobs.cluster import Cluster, Resources
-from jobs.config import ErrorBudget, Job, Output, Run
-from jobs.planner import WRITE_CPUS, Load, Plan, batch_sizes, check_numbers, make_plan
+from jobs.cluster import Cluster
+from jobs.config import Job, Output
+from jobs.numbers import check_numbers
+from jobs.planner import WRITE_CPUS, Load, Plan, batch_sizes, make_plan
+from jobs.resources import Resources
 
 
 def plan(
@@ -56,7 +58,7 @@ def test_beside_actors_with_gpus_reading_finds_its_cpus_on_one_node(
     nodes: list[tuple[int, int]], cpus_per_worker: int
 ) -> None:
     each = tuple(Resources(cpus, gpus) for cpus, gpus in nodes)
-    resources = Resources(sum(one.cpus for one in each), sum(one.gpus for one in each), 0, each)
+    resources = Resources(sum(one.cpus for one in each), sum(one.gpus for one in each), nodes=each)
     job = a_job(cluster=Cluster(cpus_per_worker=cpus_per_worker))
     made = make_plan(job, resources, [], Load(10**7, 1))
     assert made.workers == resources.gpus
@@ -217,22 +219,3 @@ def test_impossible_numbers(job: Job, key: str) -> None:
         plan(2, job=job)
     with pytest.raises(JobError, match=key):
         check_numbers(job)
-
-
-@pytest.mark.parametrize(
-    ("job", "key"),
-    [
-        (a_job(run=Run(shard_size=0)), "run.shard_size=0"),
-        (a_job(run=Run(shard_size="all")), "run.shard_size=all"),
-        (a_job(cluster=Cluster(price_per_hour=-1)), "cluster.price_per_hour=-1"),
-        (a_job(cluster=Cluster(cpus_per_worker=0)), "cluster.cpus_per_worker=0"),
-        (a_job(errors=ErrorBudget(max_ratio=5)), "errors.max_ratio=5"),
-    ],
-)
-def test_numbers_that_are_told_before_the_dataset_is_listed(job: Job, key: str) -> None:
-    with pytest.raises(JobError, match=key):
-        check_numbers(job)
-
-
-def test_a_job_of_defaults_is_sound() -> None:
-    check_numbers(a_job())

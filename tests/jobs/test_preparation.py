@@ -11,8 +11,8 @@ from finished import CHECKED, STORAGE, add_photos, job_over
 from actors.engines.configs import Gate, TorchEngineConfig
 from actors.models import Model
 from actors.sample.train import FOLDER, PREPROCESS
-from jobs.cluster import Resources
 from jobs.preparation import prepare_stages
+from jobs.resources import Resources
 from jobs.runs import Run, open_run
 
 DIGITS = Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS)

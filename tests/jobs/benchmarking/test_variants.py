@@ -21,10 +21,10 @@ from actors.storage import Storage
 from actors.tasks.classify import Classify
 from jobs.benchmarking.meter import IMAGE_BYTES
 from jobs.benchmarking.variants import Variant, Variants, readers
-from jobs.cluster import Resources
 from jobs.commit import collect
 from jobs.pipeline import Recipe, Stages
 from jobs.planner import Plan
+from jobs.resources import Resources
 from jobs.runs import Run
 from jobs.stopping import Stop
 

@@ -1,0 +1,79 @@
+"""What the cluster that a job has joined has, and waiting for it. Runs on the driver."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from jobs.cluster import Cluster
+
+LOG = logging.getLogger("shardlens")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a cluster, or a node of it, has."""
+
+    cpus: float
+    gpus: float
+    memory_bytes: int = 0
+    """For workers, the object store aside; 0 where it is not known."""
+    object_store_bytes: int = 0
+    """For blocks on their way between processes; 0 where it is not known."""
+    nodes: tuple[Resources, ...] = ()
+    """The same of each node; empty where there is but one."""
+
+    def shared(self, drivers: int) -> Resources:
+        """The part of one of so many drivers. The nodes stay as they are: each driver may use any of them.
+
+        Raises:
+            JobError: there are GPUs, and not one for each.
+        """
+        if 0 < self.gpus < drivers:
+            raise JobError(
+                f"cluster.drivers={drivers}: the cluster has {self.gpus:g} GPUs, not one for each",
+                cure="let no more drivers share it than it has GPUs, or choose engine.device=cpu on a cluster without",
+            )
+        return replace(
+            self, cpus=self.cpus / drivers, gpus=self.gpus // drivers, memory_bytes=self.memory_bytes // drivers
+        )
+
+
+def cluster_resources() -> Resources:
+    """What the cluster that `connect` has joined has now. A node counts for some seconds after its death."""
+    import ray  # noqa: PLC0415  must come after `prepare`
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    names = ("CPU", "GPU", "memory", "object_store_memory")
+    each = [[node.get(name, 0.0) for name in names] for node in nodes]
+    cpus, gpus, memory, store = map(sum, zip(*each, strict=True)) if each else (0.0,) * len(names)
+    return Resources(cpus, gpus, int(memory), int(store), tuple(Resources(*one) for one in each))
+
+
+def await_nodes(cluster: Cluster, *, needs_gpu: bool) -> Resources:
+    """The part of the cluster that is this driver's, as soon as it has what the job cannot do without, or after
+    ``cluster.nodes_wait_s``. A cluster that grows by itself is asked to.
+    """
+    from ray.autoscaler.sdk import request_resources  # noqa: PLC0415  must come after `prepare`
+
+    workers = cluster.drivers * (cluster.workers if isinstance(cluster.workers, int) else 1)
+    kind, wanted = ("GPU", workers) if needs_gpu else ("CPU", 1)
+    began, is_told = time.monotonic(), False
+    while True:
+        resources = cluster_resources()
+        there = resources.gpus if needs_gpu else resources.cpus
+        if there >= wanted or cluster.address is None or time.monotonic() - began >= cluster.nodes_wait_s:
+            return resources.shared(cluster.drivers)
+        if not is_told:
+            LOG.info("waiting for nodes: the cluster has %g %ss", there, kind)
+            request_resources(bundles=[{kind: 1}] * workers)
+            is_told = True
+        time.sleep(_LOOK_S)
+
+
+_LOOK_S = 1.0
