@@ -23,11 +23,12 @@ OFFSET = "_offset"
 SIZE = "_size"
 VERSION = "_version"
 
-# What reader, decoder and predictor add. Seconds are per image.
+# What reader, decoder and predictor add. Seconds and bytes are per image.
 PIXELS = "_pixels"
 STAGE = "_stage"
 ERROR = "_error"
 MESSAGE = "_message"
+READ_BYTES = "_read_bytes"
 READ_S = "_read_s"
 DECODE_S = "_decode_s"
 PREDICT_S = "_predict_s"

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.errors import ImageError
+from actors.flow import QUARANTINED, WORKER_DEATHS, Flow, add, written
+from actors.news import News
 from actors.quarantine import Case, Quarantine
 from actors.tally import Pace, Tally
 from actors.work import LOAD, PREDICT, READ, Orders
@@ -25,12 +27,14 @@ class View(NamedTuple):
 
     num_ok: int
     num_errors: int
-    news: list[str]
+    news: list[News]
     """What happened since the last look, each a line for people."""
-    overdue: list[str]
+    overdue: list[News]
     """Work that has been in hand for too long, each told once."""
     num_signs: int
     """Signs of life so far, of any worker."""
+    flow: Flow = {}  # noqa: RUF012  nobody writes into a view
+    """What went through so far, and what died."""
 
 
 _NONE = ("killed_worker", "the process that worked on it died")
@@ -83,10 +87,11 @@ class Ledger:
         self._quarantine = Quarantine()
         self._went_through: set[str] = set()
         self._tally = Tally()
-        self._news: deque[str] = deque(maxlen=_MAX_NEWS)
+        self._news: deque[News] = deque(maxlen=_MAX_NEWS)
         self._is_draining = False
         self._num_signs = 0
         self._engine: dict[str, str] = {}
+        self._flow: Flow = {}
 
     def begin(self, work: Work, worker: str) -> Orders:
         """Takes ``work`` in hand. If it is in hand already, the worker that began it has died."""
@@ -127,15 +132,20 @@ class Ledger:
         """The worker is about to end itself."""
         if entry := self._entries.get(work):
             entry.last_words = kind, reason
-            self._news.append(f"{work}: the worker {entry.worker} ends itself at {entry.doing}: {reason}")
+            self._tell(work, entry, f"{work}: the worker {entry.worker} ends itself at {entry.doing}: {reason}")
 
-    def end(self, work: Work, num_ok: int = 0, num_errors: int = 0) -> None:
-        """The work is done, with so many images; or it was given up by a worker that lives."""
+    def end(self, work: Work, num_ok: int = 0, num_errors: int = 0, flow: Flow | None = None) -> None:
+        """The work is done, with so many images, and more counts of them; or it was given up by a worker that lives."""
         self._entries.pop(work, None)
         self._num_signs += 1
-        self._tally.add(work, num_ok, num_errors, at_s=self._clock())
+        if self._tally.add(work, num_ok, num_errors, at_s=self._clock()):
+            add(self._flow, flow or {})
         if num_ok:
             self._went_through.add(work.stage)
+
+    def wrote(self, seconds: float, num_bytes: int) -> None:
+        """A part file was written, maybe not for the first time."""
+        add(self._flow, written(seconds, num_bytes))
 
     def loaded(self, engine: dict[str, str]) -> None:
         """A model is loaded; ``engine`` says what executes it."""
@@ -156,7 +166,7 @@ class Ledger:
         news = list(self._news)
         self._news.clear()
         overdue = [] if overdue_s is None else self._overdue(overdue_s)
-        return View(self._tally.num_ok, self._tally.num_errors, news, overdue, self._num_signs)
+        return View(self._tally.num_ok, self._tally.num_errors, news, overdue, self._num_signs, dict(self._flow))
 
     def _sign(self, work: Work, image: Row | None = None) -> _Entry | None:
         """A sign of life; None from a worker that was taken for dead and whose work another has done."""
@@ -172,33 +182,38 @@ class Ledger:
     def _bury(self, work: Work, entry: _Entry) -> None:
         """Learns from the death of a worker."""
         batch, image, entry.image = entry.batch, entry.image, None
+        add(self._flow, {(WORKER_DEATHS, work.stage): 1})
         died = f"{work}: the worker {entry.worker} died at {work.stage}"
         if image is not None:
             entry.num_fruitless = 0
             kills = entry.kills.setdefault(image, [])
             kills.append(entry.last_words)
-            self._news.append(
-                f"{_name(image)}: the worker {entry.worker} died at {entry.doing} with this image alone in hand"
-            )
+            alone = f"died at {entry.doing} with this image alone in hand"
+            self._tell(work, entry, f"{_name(image)}: the worker {entry.worker} {alone}", image)
             if len(kills) == _MAX_KILLS:
                 self._give_up_on(image, work, entry)
         elif batch is not None and batch not in entry.careful:
             entry.num_fruitless = 0
             entry.careful.add(batch)
-            self._news.append(f"{died}; again, image by image from row {batch[1]} on")
+            self._tell(work, entry, f"{died}; again, image by image from row {batch[1]} on")
         elif entry.is_resting:  # a predictor that reads on its own dies of what it predicts, which is work of its own
             entry.num_resting = entry.num_resting + 1 if batch == entry.rested_before else 1
             entry.rested_before = batch
         else:
             entry.num_fruitless += 1
-            self._news.append(f"{died}; again")
+            self._tell(work, entry, f"{died}; again")
 
     def _give_up_on(self, image: Row, work: Work, entry: _Entry) -> None:
         last_words = entry.kills.pop(image)
         kind, reason = last_words[-1] if len({kind for kind, _ in last_words}) == 1 else _NONE
         message = f"{reason}, {_MAX_KILLS} times with this image alone; last on {entry.worker}"
         self._quarantine.add(work.stage, image, Case(ImageError(entry.doing, kind, message), entry.batch))
-        self._news.append(f"{_name(image)}: quarantined: {entry.doing}/{kind}: {message}")
+        add(self._flow, {(QUARANTINED, work.stage): 1})
+        self._tell(work, entry, f"{_name(image)}: quarantined: {entry.doing}/{kind}: {message}", image)
+
+    def _tell(self, work: Work, entry: _Entry, text: str, image: Row | None = None) -> None:
+        news = News.of(work, entry.worker, text) if image is None else News(text, shard=image[0], worker=entry.worker)
+        self._news.append(news)
 
     def _failure(self, work: Work, entry: _Entry | None) -> str | None:
         num_quarantined = self._quarantine.num_images(work.stage)
@@ -213,13 +228,14 @@ class Ledger:
             return f"loading the model killed its worker: it {died}; is there enough memory?"
         return f"{work}: the worker {died} at {work.stage}, and no image can be blamed"
 
-    def _overdue(self, seconds: float) -> list[str]:
+    def _overdue(self, seconds: float) -> list[News]:
         late = self._clock() - seconds
         found = []
         for work, entry in self._entries.items():
             if not (entry.is_resting or entry.is_told) and entry.since <= late:
                 entry.is_told = True
-                found.append(f"{work}: at {work.stage} on {entry.worker} for more than {seconds:g} s")
+                said = f"{work}: at {work.stage} on {entry.worker} for more than {seconds:g} s"
+                found.append(News.of(work, entry.worker, said))
         return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from actors.columns import DECODE_S, ERROR, LOCATION, MESSAGE, PIXELS, STAGE, pack_pixels
+from actors.columns import DECODE_S, ERROR, LOCATION, MESSAGE, PIXELS, READ_BYTES, STAGE, pack_pixels
 from actors.decode import Decode, decode_scaled
 from actors.errors import ImageError
 from actors.preprocess import Preprocess, fit
@@ -62,8 +62,11 @@ def pixel_block(
     preprocess: Preprocess,
     decoder: BatchDecoder | None = None,
 ) -> pa.Table:
-    """``rows`` of an inventory without where they lie, and the `pixel_columns` of their ``images``."""
-    block = rows.drop_columns(list(LOCATION))
+    """``rows`` of an inventory without where they lie, how many bytes of each were read, and the `pixel_columns` of
+    their ``images``.
+    """
+    sizes = [len(image) if isinstance(image, bytes) else 0 for image in images]
+    block = rows.drop_columns(list(LOCATION)).append_column(READ_BYTES, pa.array(sizes, pa.int64()))
     for name, column in pixel_columns(images, limits, preprocess, decoder).items():
         block = block.append_column(name, column)
     return block

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,19 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ray.data import Datasink
 
-from actors.columns import (
-    DECODE_S,
-    ERROR,
-    ERROR_FIELDS,
-    IMAGE_ID,
-    MESSAGE,
-    PREDICT_S,
-    READ_S,
-    ROW,
-    SHARD,
-    STAGE,
-    URI,
-)
+from actors.columns import ERROR, ERROR_FIELDS, IMAGE_ID, MESSAGE, ROW, SHARD, STAGE, URI
 from actors.errors import OutputError
 from actors.faults import fault
 from actors.messages import write_problem
@@ -48,6 +37,12 @@ class Mark(Protocol):
     def is_held(self) -> bool: ...
 
 
+class Told(Protocol):
+    """Counts what was written."""
+
+    def wrote(self, seconds: float, num_bytes: int) -> None: ...
+
+
 class ReplacedError(Exception):
     """Another driver has taken the output over: a part that is written now would be one too many."""
 
@@ -62,6 +57,7 @@ class SinkPlan:
         provenance: goes into every footer beside the receipt: fingerprint, versions, digest of the config.
         rows_per_part: blocks are gathered until they hold this many rows.
         mark: asked before each file is written; None where nobody else can write.
+        told: of each file that was written; None where nobody counts.
     """
 
     paths: RunPaths
@@ -69,6 +65,7 @@ class SinkPlan:
     provenance: Mapping[str, str]
     rows_per_part: int
     mark: Mark | None = None
+    told: Told | None = None
 
 
 class PartSink(Datasink[None]):
@@ -108,12 +105,13 @@ def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
     ok, errors = table.filter(is_ok), table.filter(pc.invert(is_ok))
     names = [_write(plan, plan.paths.errors, errors, _error_rows(errors), number)] if len(errors) else []
     fault("write.between")
-    names += [_write(plan, plan.paths.rows, ok, ok.drop_columns(_INTERNAL), number)] if len(ok) else []
+    names += [_write(plan, plan.paths.rows, ok, _public_rows(ok), number)] if len(ok) else []
     fault("write.done")
     return names
 
 
-_INTERNAL = [SHARD, ROW, STAGE, ERROR, MESSAGE, READ_S, DECODE_S, PREDICT_S]
+def _public_rows(ok: pa.Table) -> pa.Table:
+    return ok.select([name for name in ok.column_names if not name.startswith("_")])
 
 
 def _error_rows(errors: pa.Table) -> pa.Table:
@@ -122,6 +120,7 @@ def _error_rows(errors: pa.Table) -> pa.Table:
 
 
 def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, number: int) -> str:
+    since = time.perf_counter()
     data = _encode(columns, Receipt.of(table), plan.provenance)
     name = f"part-{number:06d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
     if plan.mark is not None and not plan.mark.is_held():
@@ -132,6 +131,8 @@ def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, numb
         if said := write_problem(error, folder):
             raise OutputError(said) from error
         raise
+    if plan.told is not None:
+        plan.told.wrote(time.perf_counter() - since, data.size)
     return name
 
 

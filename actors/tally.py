@@ -41,10 +41,10 @@ class Tally:
     def pace(self) -> Pace:
         return Pace(self.num_ok + self.num_errors - self._num_first, self._last_s - self._first_s)
 
-    def add(self, work: Work, num_ok: int, num_errors: int, *, at_s: float) -> None:
-        """A batch ended at ``at_s``, by any clock."""
+    def add(self, work: Work, num_ok: int, num_errors: int, *, at_s: float) -> bool:
+        """A batch ended at ``at_s``, by any clock; gives whether it counts."""
         if not num_ok + num_errors or work in self._counted:
-            return
+            return False
         if not self._counted:
             self._num_first, self._first_s = num_ok + num_errors, at_s
         self._last_s = at_s
@@ -53,6 +53,7 @@ class Tally:
         self._counted[work] = None
         if len(self._counted) > _MAX_COUNTED:
             del self._counted[next(iter(self._counted))]
+        return True
 
 
 _MAX_COUNTED = 4096

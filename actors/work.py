@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from actors.errors import ImageError
+    from actors.flow import Flow
     from actors.receipts import Piece
 
 Row = tuple[int, int]
@@ -69,7 +70,7 @@ class SharedLedger(Protocol):
     def note(self, work: Work, row: Row, doing: str) -> None: ...
     def rest(self, work: Work, row: Row | None) -> None: ...
     def die(self, work: Work, kind: str, reason: str) -> None: ...
-    def end(self, work: Work, num_ok: int = 0, num_errors: int = 0) -> None: ...
+    def end(self, work: Work, num_ok: int = 0, num_errors: int = 0, flow: Flow | None = None) -> None: ...
 
 
 @dataclass
@@ -81,6 +82,7 @@ class Hand:
     orders: Orders
     num_ok: int = 0
     num_errors: int = 0
+    flow: Flow | None = None
 
     def limit(self) -> AbstractContextManager[None]:
         """To be around what may hang: ends the process after `Orders.limit_s`."""
@@ -114,4 +116,4 @@ def in_hand(ledger: SharedLedger, work: Work) -> Iterator[Hand]:
     except (Exception, GeneratorExit):
         ledger.end(work)
         raise
-    ledger.end(work, hand.num_ok, hand.num_errors)
+    ledger.end(work, hand.num_ok, hand.num_errors, hand.flow)

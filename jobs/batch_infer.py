@@ -14,14 +14,19 @@ from jobs.cluster import prepare
 from jobs.command import ExitStatus, end_with, run_verb
 from jobs.commit import Outcome, collect, publish
 from jobs.config import Job, to_job
-from jobs.lease import LostLeaseError, hold
+from jobs.lease import LostLeaseError
+from jobs.logs import name_run
 from jobs.preflight import preflight
+from jobs.records import run_id_of
 from jobs.redrive import settle
 from jobs.report import Clock, Report
 from jobs.runs import Run, open_run
+from jobs.slices import Slice, Tenancy
 from jobs.stopping import Stop
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from omegaconf import DictConfig
 
     from jobs.execution import Execution
@@ -32,7 +37,7 @@ LOG = logging.getLogger("shardlens")
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="batch_infer")
 def main(config: DictConfig) -> None:
-    end_with(lambda: batch_infer(to_job(config)), verbose=bool(config.verbose))
+    end_with(lambda: batch_infer(to_job(config)), verbose=bool(config.verbose), log_format=config.log.format)
 
 
 def batch_infer(job: Job) -> ExitStatus:
@@ -46,33 +51,39 @@ def batch_infer(job: Job) -> ExitStatus:
     stop = Stop(job.run.grace_s)
     stop.install()
     clock = Clock()
+    part = Slice.of(job.run)
     checked = preflight(job)
     storage = Storage(job.output.storage_options)
     clock.lap("check")
-    root = absolute(job.output.path)
     lost = LostLeaseError(
         f"output.path={job.output.path}: another run has taken it over; nothing was published\n  cure: run again later"
     )
-    with hold(root, storage, run_id=job.run.id or "", on_lost=lambda: stop.interrupt(lost)) as lease:
-        run = open_run(job, checked, storage)
+    run_id = run_id_of(job) if job.run.id else ""
+    tenancy = Tenancy(absolute(job.output.path), storage, part, run_id, on_lost=lambda: stop.interrupt(lost))
+    with tenancy.hold() as lease:
+        with tenancy.enter():
+            run = open_run(job, checked, storage)
         lease.run_id = run.record.run_id
+        name_run(run.record.run_id)
         clock.lap("list")
         if run.record.is_published:
             LOG.info("run.id=%s ended before: nothing to do", run.record.run_id)
             status = ExitStatus.DONE
         else:
-            status = _complete(run, lease, stop, clock)
+            status = _complete(run, tenancy, lease, stop, clock)
         print(run.paths.run)  # noqa: T201  the contract: the last line on standard output
         return status
 
 
-def _complete(run: Run, lease: Lease, stop: Stop, clock: Clock) -> ExitStatus:
-    """Does what is missing of the run, and publishes it unless too many images fail or it was told to stop."""
-    before = collect(run.paths, run.storage, run.shards.sizes)
-    num_rows, num_done = run.shards.num_rows, before.coverage.num_rows
+def _complete(run: Run, tenancy: Tenancy, lease: Lease, stop: Stop, clock: Clock) -> ExitStatus:
+    """Does what is missing of the driver's part of the run. Publishes the run where that was the last part of it,
+    unless too many images fail or it was told to stop.
+    """
+    before = run.collect()
+    num_rows, num_done = before.coverage.num_listed, before.coverage.num_rows
     done_before = f", {num_done:,} of them done before" if num_done else ""
     what = f"{num_rows:,} images{done_before}" if num_rows else "no new image: nothing to do"
-    LOG.info("run %s: %s", run.record.run_id, what)
+    LOG.info("run %s%s: %s", run.record.run_id, "" if run.part.is_whole else f", {run.part}", what)
     outcome, execution = before, None
     if before.coverage.num_missing and not _is_over_budget(run, before):
         outcome, execution = _execute(run, before, lease, stop, clock)
@@ -80,14 +91,38 @@ def _complete(run: Run, lease: Lease, stop: Stop, clock: Clock) -> ExitStatus:
     clock.lap("commit")
     price = run.job.cluster.price_per_hour
     report = Report(run.paths, status, outcome, before, execution, clock.seconds, price_per_hour=price)
-    run.storage.write(run.paths.report, json.dumps(report.to_json(), indent=1).encode())
+    part, paths = run.part, run.paths
+    _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
     if status is ExitStatus.DONE:
-        lease.check()
-        about = {**run.checked.provenance, "run_id": run.record.run_id, "mode": run.record.identity.mode}
-        publish(outcome, run.paths, run.storage, about | {"inventory_digest": run.record.inventory_digest})
-        settle([run.record.published()], run.paths.root, run.storage)
+        with tenancy.enter() as door:
+            status = _publish(run, outcome, [lease, door] if door else [lease])
     report.show()
     return status
+
+
+def _publish(run: Run, outcome: Outcome, leases: Sequence[Lease]) -> ExitStatus:
+    """Publishes the run, unless other slices still have images to do, or one of them has published it."""
+    if not run.part.is_whole:
+        if run.storage.kind(run.paths.success):
+            return ExitStatus.DONE
+        outcome = collect(run.paths, run.storage, run.shards.sizes, before=outcome)
+        if num_missing := outcome.coverage.num_missing:
+            LOG.info("%s is done; %s images are left to the others, the last publishes", run.part, f"{num_missing:,}")
+            return ExitStatus.DONE
+        status = _judge(run, outcome)
+        _write(Report(run.paths, status, outcome, outcome, None, {}), run.paths.report, run)
+        if status is not ExitStatus.DONE:
+            return status
+    for lease in leases:
+        lease.check()
+    about = {**run.checked.provenance, "run_id": run.record.run_id, "mode": run.record.identity.mode}
+    publish(outcome, run.paths, run.storage, about | {"inventory_digest": run.record.inventory_digest})
+    settle([run.record.published()], run.paths.root, run.storage)
+    return ExitStatus.DONE
+
+
+def _write(report: Report, uri: str, run: Run) -> None:
+    run.storage.write(uri, json.dumps(report.to_json(), indent=1).encode())
 
 
 def _execute(run: Run, before: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:

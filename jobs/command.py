@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import traceback
 from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn
 
 from actors.errors import JobError, OutputError
 from jobs.lease import HeldError, LostLeaseError
+from jobs.logs import LogFormat, format_of, is_for_machines, say, set_up_logging
 from jobs.mistakes import CONFIG_ERRORS, explain
 from jobs.stopping import StoppedError
 
@@ -38,19 +38,26 @@ def run_verb(main: Callable[[], object]) -> NoReturn:
     try:
         main()
     except (*CONFIG_ERRORS, JobError) as error:
-        _print_error(error if isinstance(error, JobError) else explain(error))
+        set_up_logging(format_of(sys.argv), verbose=False)
+        _say_error(error if isinstance(error, JobError) else explain(error))
         sys.exit(ExitStatus.JOB_WRONG)
     sys.exit(ExitStatus.DONE)
 
 
-def end_with(body: Callable[[], ExitStatus], *, verbose: bool, resumes: bool = True) -> None:
+def end_with(
+    body: Callable[[], ExitStatus],
+    *,
+    verbose: bool,
+    resumes: bool = True,
+    log_format: LogFormat = LogFormat.text,
+) -> None:
     """Runs the body of a verb; any status but 0 ends the process with it, a sweep of jobs included. ``resumes`` where
     the same command goes on after it was stopped.
     """
-    _set_up_logging(verbose=verbose)
+    set_up_logging(log_format, verbose=verbose)
     status = _status_of(body, verbose=verbose)
     if status is ExitStatus.STOPPED and resumes:
-        print("the same command goes on", file=sys.stderr)  # noqa: T201
+        say(logging.INFO, "the same command goes on")
     if status is not ExitStatus.DONE:
         sys.stdout.flush()
         raise SystemExit(int(status))
@@ -60,33 +67,23 @@ def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
     try:
         return body()
     except (*CONFIG_ERRORS, JobError) as error:
-        _print_error(error if isinstance(error, JobError) else explain(error))
+        _say_error(error if isinstance(error, JobError) else explain(error))
         return ExitStatus.JOB_WRONG
     except (StoppedError, KeyboardInterrupt):
-        print("stopped before the end; nothing was published", file=sys.stderr)  # noqa: T201
+        say(logging.WARNING, "stopped before the end; nothing was published")
         return ExitStatus.STOPPED
     except (HeldError, LostLeaseError) as error:
-        _print_error(error)
+        _say_error(error)
         return ExitStatus.HELD
     except OutputError as error:
-        _print_error(error)
+        _say_error(error)
         return ExitStatus.FAILED
     except Exception as error:  # noqa: BLE001  the last guard: the status is the contract, the message its comment
-        if verbose:
-            traceback.print_exc()
         first_line = (str(error).strip().splitlines() or [""])[0]
         more = "" if verbose else "\n  verbose=true shows where, and what the workers logged"
-        print(f"error: {type(error).__name__}: {first_line}{more}", file=sys.stderr)  # noqa: T201
+        say(logging.ERROR, f"{type(error).__name__}: {first_line}{more}", exc_info=verbose or is_for_machines())
         return ExitStatus.FAILED
 
 
-def _print_error(error: Exception) -> None:
-    print(f"error: {error}", file=sys.stderr)  # noqa: T201
-
-
-def _set_up_logging(*, verbose: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    log = logging.getLogger("shardlens")
-    log.handlers, log.propagate = [handler], False
-    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+def _say_error(error: Exception) -> None:
+    say(logging.ERROR, str(error))

@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.resources import files
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -27,7 +28,12 @@ from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
+from jobs.logs import Log
+from jobs.submission.config import Submission
 from jobs.verification.config import Verification
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 @dataclass
@@ -71,6 +77,10 @@ class Run:
     """auto goes on with an unfinished run of the same job; never refuses to."""
     redrive: bool = False
     """Try the rows in errors/ again, and nothing else; those that succeed now move to rows/."""
+    slices: int = 1
+    """Drivers that share the run, each with an equal part of the shards and the same run.id; the last publishes it."""
+    slice: int = 0
+    """Which of them this one is, from 0 to run.slices - 1."""
     shard_size: int | str = "auto"
     """Images that a worker takes on at a time; auto makes it 64 MB of them, from 128 to 4,096."""
     grace_s: float = 30.0
@@ -115,6 +125,7 @@ class Job:
     """Images that the engine gets at a time."""
     verbose: bool = False
     """Show what Ray logs, and the traceback of an unexpected error."""
+    log: Log = field(default_factory=Log)
 
 
 @dataclass
@@ -133,6 +144,7 @@ def register() -> None:
     store.store("job_schema", Job)
     store.store("verify_schema", Verification)
     store.store("benchmark_schema", BenchmarkJob)
+    store.store("submit_schema", Submission)
     for group, name, schema in _SCHEMAS:
         store.store(f"{name}_schema", schema, group=group)
 
@@ -161,14 +173,50 @@ def to_verification(config: DictConfig) -> Verification:
     return cast("Verification", OmegaConf.to_object(config))
 
 
+def to_submission(overrides: Sequence[str]) -> Submission:
+    """What `jobs.submit` is told for itself, as our own object. Raises as `to_job`."""
+    return cast("Submission", OmegaConf.to_object(_compose("submit", overrides)))
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a verb would be told by its overrides."""
+
+    wanted: Any
+    """The verb's own object."""
+    content: dict[str, Any]
+    """The config behind it, its interpolations as they are written."""
+
+
+def tell(verb: str, overrides: Sequence[str]) -> Told:
+    """What `python -m jobs.VERB` makes of ``overrides``, for one of `VERBS`.
+
+    Raises:
+        HydraException, OmegaConfBaseException: as the verb itself does; `jobs.mistakes` explains both.
+    """
+    config = _compose(verb, overrides)
+    content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
+    return Told(VERBS[verb](config), content)
+
+
+def is_public(option: str) -> bool:
+    """Whether a storage option of this name is harmless for anyone to see, with the provider before it or not."""
+    return option.lower().removeprefix("aws_").removeprefix("google_").removeprefix("azure_") in _PUBLIC_OPTIONS
+
+
 def to_yaml(job: Job) -> str:
     """The job as YAML that composes to itself, with every value of storage options hidden but the harmless ones."""
     config = OmegaConf.structured(job)
     for node in (config.dataset, config.model, config.output):
         for key in node.storage_options:
-            if key not in _PUBLIC_OPTIONS:
+            if not is_public(key):
                 node.storage_options[key] = "***"
     return OmegaConf.to_yaml(config)
+
+
+def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
+    with initialize_config_module("conf", version_base="1.3"):
+        return compose(name, overrides=list(overrides))
 
 
 def _packaged(place: str) -> str:
@@ -192,6 +240,12 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("output", "output", Output),
     ("cluster", "cluster", Cluster),
 )
+VERBS: dict[str, Callable[[DictConfig], Any]] = {
+    "batch_infer": to_job,
+    "benchmark": to_benchmark_job,
+    "verify": to_verification,
+}
+"""Those that a cluster runs, each with what makes its own object of a config."""
 _PUBLIC_OPTIONS = frozenset({"endpoint", "region", "allow_http", "skip_signature", "virtual_hosted_style_request"})
 
 register()

@@ -12,6 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.ledger import Ledger, View
 
 if TYPE_CHECKING:
+    from actors.flow import Flow
     from actors.tally import Pace
     from actors.work import Orders, Row, Work
 
@@ -52,8 +53,11 @@ class RemoteLedger:
     def die(self, work: Work, kind: str, reason: str) -> None:
         ray.get(self.actor.die.remote(work, kind, reason))
 
-    def end(self, work: Work, num_ok: int = 0, num_errors: int = 0) -> None:
-        self.actor.end.remote(work, num_ok, num_errors)
+    def end(self, work: Work, num_ok: int = 0, num_errors: int = 0, flow: Flow | None = None) -> None:
+        self.actor.end.remote(work, num_ok, num_errors, flow)
+
+    def wrote(self, seconds: float, num_bytes: int) -> None:
+        self.actor.wrote.remote(seconds, num_bytes)
 
     def loaded(self, engine: dict[str, str]) -> None:
         self.actor.loaded.remote(engine)

@@ -14,6 +14,7 @@ from actors.columns import ROW, SHARD, STAGE
 from actors.decoders import load_decoder
 from actors.engines.base import describe
 from actors.faults import fault
+from actors.flow import flow_of
 from actors.predictor import Predictor, mark_errors
 from actors.reader import read_piece
 from actors.receipts import Piece, row_ranges
@@ -89,6 +90,7 @@ def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.T
             predicted = _predict(predictor, marked, hand)
         hand.num_ok = predicted[STAGE].null_count
         hand.num_errors = len(predicted) - hand.num_ok
+        hand.flow = flow_of(predicted)
     return predicted
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ray.exceptions import RayError
@@ -17,12 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jobs.ledger_actor import start_ledger
+from jobs.logs import is_for_machines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from actors.ledger import View
     from jobs.ledger_actor import RemoteLedger
+    from jobs.metrics import Metrics
 
 LOG = logging.getLogger("shardlens")
 
@@ -47,7 +49,12 @@ class Moment:
 
 @contextmanager
 def follow(
-    total: int, already_done: int = 0, *, stall_s: float | None = None, should_stop: Callable[[View], bool]
+    total: int,
+    already_done: int = 0,
+    *,
+    stall_s: float | None = None,
+    should_stop: Callable[[View], bool],
+    metrics: Metrics | None = None,
 ) -> Iterator[RemoteLedger]:
     """Gives a new ledger for the workers; until the end of the block shows how far the run is, and what happens.
 
@@ -58,10 +65,12 @@ def follow(
         should_stop: asked once or twice a second, from another thread, as long as the ledger answers. Once it says so,
             no more images are read, and the pipeline ends by itself. The counts are for show: images whose worker
             died may count twice. What is right is read from the parts.
+        metrics: gets the same counts.
     """
     ledger = start_ledger(stall_s)
-    watch = _Watch(ledger, total, already_done, stall_s, should_stop)
-    thread = threading.Thread(target=watch.show_live if sys.stderr.isatty() else watch.show_lines, daemon=True)
+    watch = _Watch(ledger, total, already_done, stall_s, should_stop, metrics)
+    is_live = sys.stderr.isatty() and not is_for_machines()
+    thread = threading.Thread(target=watch.show_live if is_live else watch.show_lines, daemon=True)
     thread.start()
     try:
         yield ledger
@@ -80,6 +89,7 @@ class _Watch:
         already_done: int,
         stall_s: float | None,
         should_stop: Callable[[View], bool],
+        metrics: Metrics | None,
     ) -> None:
         self.is_over = threading.Event()
         self._ledger = ledger
@@ -87,6 +97,7 @@ class _Watch:
         self._already_done = already_done
         self._overdue_s = None if stall_s is None else 2 * stall_s
         self._should_stop = should_stop
+        self._metrics = metrics
         self._is_draining = False
         self._first: tuple[float, int] | None = None
 
@@ -95,7 +106,7 @@ class _Watch:
         for moment in self._moments():
             if time.monotonic() - shown_at >= _LINE_EVERY_S:
                 shown_at = time.monotonic()
-                LOG.info("%s", moment)
+                LOG.info("%s", moment, extra=asdict(moment))
 
     def show_live(self) -> None:
         columns = (
@@ -120,8 +131,11 @@ class _Watch:
             except RayError:  # the cluster is going down, or too busy to answer
                 continue
             for line in (*view.news, *view.overdue):
-                LOG.warning("%s", line)
-            yield self._moment(view)
+                LOG.warning("%s", line, extra=line.about)
+            moment = self._moment(view)
+            if self._metrics is not None:
+                self._metrics.record(view.flow, moment)
+            yield moment
 
     def _drain_if_told(self, view: View) -> None:
         if not self._is_draining and self._should_stop(view):

@@ -30,7 +30,8 @@ LOG = logging.getLogger("shardlens")
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="verify")
 def main(config: DictConfig) -> None:
-    end_with(lambda: verify(to_verification(config)), verbose=bool(config.verbose), resumes=False)
+    verbose, log_format = bool(config.verbose), config.log.format
+    end_with(lambda: verify(to_verification(config)), verbose=verbose, resumes=False, log_format=log_format)
 
 
 def verify(wanted: Verification) -> ExitStatus:

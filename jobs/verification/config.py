@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from jobs.logs import Log
+
 
 @dataclass
 class VerifiedOutput:
@@ -33,3 +35,4 @@ class Verification:
     """Compute the digest of the rows, which tells whether two runs gave the same ones."""
     verbose: bool = False
     """Show the traceback of an unexpected error."""
+    log: Log = field(default_factory=Log)

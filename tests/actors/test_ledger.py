@@ -50,7 +50,7 @@ def quarantine(ledger: Ledger, work: Work, *rows: Row) -> None:
 
 def test_work_is_begun_without_further_ado(ledger: Ledger) -> None:
     assert ledger.begin(BATCH, "host:1") == Orders(limit_s=STALL_S)
-    assert ledger.look() == (0, 0, [], [], 1)
+    assert ledger.look() == (0, 0, [], [], 1, {})
 
 
 def test_an_image_at_which_two_careful_workers_died_is_quarantined_and_no_other(ledger: Ledger) -> None:
@@ -278,3 +278,35 @@ def test_the_pace_is_that_of_its_batches() -> None:
         now[0] += 2
         ledger.end(work, 32, 0)
     assert ledger.pace() == (64, 4.0)
+
+
+def test_what_went_through_and_what_died_is_counted_once(ledger: Ledger) -> None:
+    ledger.begin(BATCH, "host:1")
+    ledger.begin(BATCH, "host:2")
+    for _ in range(2):
+        ledger.end(BATCH, 30, 2, {("blocks",): 1, ("read_bytes",): 500})
+    ledger.end(SHARD)
+    ledger.wrote(0.5, 100)
+    assert ledger.look().flow == {
+        ("worker_deaths", "predict"): 1,
+        ("blocks",): 1,
+        ("read_bytes",): 500,
+        ("parts",): 1,
+        ("written_bytes",): 100,
+        ("stage_seconds", "write"): 0.5,
+    }
+    quarantine(ledger, BATCH, (5, 40))
+    ledger.begin(BATCH, "host:3")
+    assert ledger.look().flow["images_quarantined", "predict"] == 1
+
+
+def test_what_it_tells_names_the_shard_and_the_worker(ledger: Ledger, clock: Clock) -> None:
+    quarantine(ledger, BATCH, (5, 40))
+    ledger.begin(BATCH, "host:1")
+    clock.now += 100
+    view = ledger.look(60)
+    assert {tuple(news.about.items()) for news in view.news} == {(("shard", 5), ("worker", "host:1"))}
+    assert [late.about for late in view.overdue] == [{"shard": 5, "worker": "host:1"}]
+    ledger.begin(MODEL, "host:7")
+    ledger.begin(MODEL, "host:8")
+    assert [news.about for news in ledger.look().news] == [{"worker": "host:7"}]

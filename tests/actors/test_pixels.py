@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from photos import jpeg
 
-from actors.columns import DECODE_S, ERROR, MESSAGE, PIXELS, STAGE, unpack_pixels
+from actors.columns import DECODE_S, ERROR, LOCATION, MESSAGE, PIXELS, READ_BYTES, STAGE, unpack_pixels
 from actors.decode import Decode, decode, decode_scaled
 from actors.errors import ImageError
-from actors.pixels import pixel_columns
+from actors.pixels import pixel_block, pixel_columns
 from actors.preprocess import Preprocess, fit
 
 PREPROCESS = Preprocess(resize=40, crop=32)
@@ -76,3 +76,11 @@ def test_large_images_are_scaled_unless_that_is_switched_off(is_scaled: bool) ->
     differences = np.abs(pixels[0].astype(int) - fit(decode(data, LIMITS), PREPROCESS))
     assert bool(differences.any()) == is_scaled
     assert differences.max() <= 8
+
+
+def test_a_block_says_how_many_bytes_of_each_image_were_read_and_not_where_it_lies() -> None:
+    images = [jpeg(0), ImageError("read", "not_found", "gone"), b"no image"]
+    rows = pa.table({"image_id": ["a", "b", "c"], **{name: pa.nulls(3) for name in LOCATION}})
+    block = pixel_block(rows, images, LIMITS, PREPROCESS)
+    assert block[READ_BYTES].to_pylist() == [len(images[0]), 0, 8]
+    assert not set(LOCATION) & set(block.column_names)

@@ -95,3 +95,27 @@ def test_an_output_that_refuses_says_why_and_what_to_do(s3: S3) -> None:
         OutputError, match=r"s3://no-such-bucket/out/rows.*cannot be written.*give the same command again"
     ):
         write_part(plan, predicted_block(0, range(3)), number=0)
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.files: list[tuple[float, int]] = []
+
+    def wrote(self, seconds: float, num_bytes: int) -> None:
+        self.files.append((seconds, num_bytes))
+
+
+def test_each_file_that_was_written_is_told_with_its_size(plan: SinkPlan) -> None:
+    told = Counting()
+    names = write_part(replace(plan, told=told), predicted_block(0, range(10), bad=[4]), number=0)
+    sizes = [only_file(folder).stat().st_size for folder in (plan.paths.errors, plan.paths.rows)]
+    assert len(names) == 2
+    assert [size for _, size in told.files] == sizes
+    assert all(seconds > 0 for seconds, _ in told.files)
+
+
+def test_no_column_of_our_own_comes_into_the_rows(plan: SinkPlan) -> None:
+    block = predicted_block(0, range(2))
+    write_part(plan, block.append_column("_read_bytes", pa.array([7, 7])), number=0)
+    rows = pq.read_table(only_file(plan.paths.rows), partitioning=None)
+    assert rows.column_names == ["image_id", "uri", "score"]

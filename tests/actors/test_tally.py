@@ -13,8 +13,8 @@ def batch(shard: int) -> Work:
 
 def test_a_batch_counts_once() -> None:
     tally = Tally()
-    for work in (batch(1), batch(2), batch(1), batch(1)):
-        tally.add(work, 30, 2, at_s=1)
+    counts = [tally.add(work, 30, 2, at_s=1) for work in (batch(1), batch(2), batch(1), batch(1))]
+    assert counts == [True, True, False, False]
     assert (tally.num_ok, tally.num_errors) == (60, 4)
 
 

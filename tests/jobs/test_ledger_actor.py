@@ -28,7 +28,8 @@ def test_what_a_worker_says_comes_to_the_driver(is_draining: bool) -> None:  # n
             ledger.begin(BATCH, "host:4")
             ledger.note(BATCH, (5, 40), PREDICT)
             ledger.die(BATCH, "stalled", "nothing came")
-        ledger.end(BATCH, 30, 2)
+        ledger.end(BATCH, 30, 2, {("blocks",): 1})
+        ledger.wrote(0.5, 1000)
         return orders, stop, ledger.is_draining.is_set()
 
     ledger = start_ledger(60.0)
@@ -38,10 +39,13 @@ def test_what_a_worker_says_comes_to_the_driver(is_draining: bool) -> None:  # n
     assert orders == (Orders(stop=True) if is_draining else Orders(60.0, frozenset({(5, 0), (5, 32)})))
     assert stop is ledger.is_draining.is_set() is is_draining
     assert not worker_is_draining, "that is the driver's own; workers ask"
-    num_ok, num_errors, news, overdue, _ = ledger.look(0, timeout_s=10)
+    num_ok, num_errors, news, overdue, _, flow = ledger.look(0, timeout_s=10)
     assert (num_ok, num_errors) == (30, 2)
     assert "shard 5, row 40: the worker host:4 died at predict with this image alone in hand" in news
     assert len(overdue) == (not is_draining)
+    assert flow["blocks",] == 1
+    assert (flow["parts",], flow["written_bytes",], flow["stage_seconds", "write"]) == (1, 1000, 0.5)
+    assert flow["worker_deaths", "predict"] == 1
     assert ledger.engine() == {"engine": "torch"}
     assert ledger.pace() == (0, 0.0), "one batch has no pace"
 

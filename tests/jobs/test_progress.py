@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import io
+import json
 import logging
 import threading
 from collections.abc import Iterator
 
 import pytest
 
+from actors.flow import Flow
 from actors.ledger import View
 from actors.receipts import Piece
 from actors.work import PREDICT, READ, Work
+from jobs.logs import JsonLines
 from jobs.progress import Moment, follow
 
 BATCH = Work(PREDICT, (Piece(5, ((32, 64),)),))
@@ -77,7 +81,37 @@ def test_lines_count_from_what_was_done_before(lines: list[str], monkeypatch: py
         seen.set()
         return False
 
-    with follow(200, 100, should_stop=should_stop) as ledger:
-        ledger.end(BATCH, 30, 2)
+    metrics = Noting()
+    with follow(200, 100, should_stop=should_stop, metrics=metrics) as ledger:  # type: ignore[arg-type]
+        ledger.end(BATCH, 30, 2, {("images_done",): 30})
         assert seen.wait(30)
     assert lines[-1] == "132 of 200 images, 0.0 images/s, 2 errors, time left unknown"
+    assert metrics.last == ({("images_done",): 30}, Moment(132, 2, 200, 0.0))
+
+
+class Noting:
+    """What Ray's metrics are given."""
+
+    def record(self, counts: Flow, moment: Moment) -> None:
+        self.last = counts, moment
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_for_machines_a_line_has_its_numbers_apart_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, printed = logging.getLogger("shardlens"), io.StringIO()
+    handler = logging.StreamHandler(printed)
+    handler.setFormatter(JsonLines())
+    monkeypatch.setattr(log, "handlers", [handler])
+    monkeypatch.setattr("jobs.progress._LINE_EVERY_S", 0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    level = log.level
+    log.setLevel(logging.INFO)
+    with follow(200, 100, should_stop=lambda _: False) as ledger:
+        ledger.begin(BATCH, "host:1")
+        ledger.begin(BATCH, "host:2")
+        ledger.end(BATCH, 30, 2)
+    log.setLevel(level)
+    found = [json.loads(line) for line in printed.getvalue().splitlines()]
+    assert [(line["shard"], line["worker"]) for line in found if line["level"] == "warning"] == [(5, "host:1")]
+    assert {"num_done": 132, "num_errors": 2, "total": 200, "images_per_s": 0.0}.items() <= found[-1].items()
