@@ -1,0 +1,158 @@
+"""`python -m jobs.submit VERB KEY=VALUE ...`: runs a verb on a Ray cluster through its Jobs API, and ends as it
+does.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs.command import ExitStatus, end_with, run_verb
+from jobs.config import VERBS
+from jobs.stopping import Stop, StoppedError
+from jobs.submission.config import ClusterError
+from jobs.submission.numbering import latest, name_of
+from jobs.submission.parcel import pack
+from jobs.submission.request import read_request
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails
+
+    from jobs.submission.jobs_api import JobsApi
+    from jobs.submission.request import Request
+
+LOG = logging.getLogger("shardlens")
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        _say(_HELP)
+        return
+    request = read_request(arguments)
+    end_with(lambda: _guarded(request), verbose=bool(request.told.wanted.verbose), resumes=False)
+
+
+def _guarded(request: Request) -> ExitStatus:
+    try:
+        return submit(request)
+    except ClusterError as error:
+        _complain(f"error: {error}")
+        return ExitStatus.FAILED
+    except (StoppedError, KeyboardInterrupt):
+        _complain("stopped; what was sent before goes on, and the same command follows it")
+        return ExitStatus.STOPPED
+
+
+def submit(request: Request) -> ExitStatus:
+    """Sends the verb, unless it runs already or has ended well; gives the status that it ends with.
+
+    The last line on standard output is that of the verb, or where it is left running the name of the submission.
+
+    Raises:
+        JobError: the cluster does not answer, refuses the token, or cannot take what travels.
+        ClusterError: the cluster fails us later; the job may go on.
+    """
+    Stop(grace_s=0.0).install()
+    with tempfile.TemporaryDirectory() as folder:
+        parcel = Path(folder) / "shardlens.zip"
+        num_bytes = pack(request.submission.cluster.py_modules, parcel)
+        from jobs.submission.jobs_api import JobsApi  # noqa: PLC0415  brings Ray in
+
+        api = JobsApi(str(request.submission.cluster.address), verbose=request.told.wanted.verbose)
+        submission_id, is_done = _begin(api, request, parcel, num_bytes)
+    if is_done:
+        _say(*([request.run_folder] if request.run_folder else []))
+        return ExitStatus.DONE
+    if not request.submission.wait:
+        LOG.info("%s is left to run; the same command without wait=false follows it", submission_id)
+        _say(submission_id)
+        return ExitStatus.DONE
+    return _follow(api, submission_id)
+
+
+def _begin(api: JobsApi, request: Request, parcel: Path, num_bytes: int) -> tuple[str, bool]:
+    """The submission that is to be followed, and whether it has ended well before."""
+    name = name_of(request)
+    number, before = latest(api, name)
+    if before is not None and not before.status.is_terminal():
+        LOG.info("%s-%s runs already: following it", name, number)
+        return f"{name}-{number}", False
+    if before is not None and before.status == "SUCCEEDED" and request.run_id is not None:
+        LOG.info("%s-%s ended well before: nothing to do; another run.id makes another run", name, number)
+        return f"{name}-{number}", True
+    if before is not None and request.is_resumed and before.status != "SUCCEEDED":
+        LOG.info("%s-%s ended with status %s: going on with it", name, number, before.driver_exit_code)
+    submission_id = f"{name}-{number + 1}"
+    LOG.info("sending %s to %s: %.1f MiB of code", submission_id, api.address, num_bytes / 1024**2)
+    is_ours = api.submit(
+        submission_id,
+        f"exec python -m jobs.submission.arrival {shlex.join([request.verb, *request.arguments()])}",
+        {
+            "working_dir": str(parcel),
+            # Ray's own 3 s would cut off a job that is told to stop; its supervisor reads this.
+            "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(int(request.grace_s) + _TO_END_S)},
+        },
+        {"shardlens_verb": request.verb} | ({"shardlens_run_id": request.run_id} if request.run_id else {}),
+    )
+    if not is_ours:
+        LOG.info("%s was sent by somebody else meanwhile: following it", submission_id)
+    return submission_id, False
+
+
+_TO_END_S = 15  # beyond its grace, for what a driver has to write and Ray to shut down
+
+
+def _follow(api: JobsApi, submission_id: str) -> ExitStatus:
+    try:
+        from jobs.submission.following import JobLog, follow  # noqa: PLC0415  brings Ray in
+
+        details = follow(api, submission_id, JobLog(sys.stdout, sys.stderr))
+    except (StoppedError, KeyboardInterrupt):
+        _complain(
+            f"no longer following {submission_id}, which goes on\n"
+            "  the same command follows it again\n"
+            f"  ray job stop --address {api.address} {submission_id} stops it"
+        )
+        return ExitStatus.STOPPED
+    return _status(details, submission_id)
+
+
+def _status(details: JobDetails, submission_id: str) -> ExitStatus:
+    """The verb's own status, where the verb came so far as to have one."""
+    code = details.driver_exit_code
+    if details.status == "STOPPED":
+        _complain(f"{submission_id} was stopped; the same command goes on")
+        return ExitStatus.STOPPED
+    if code is not None and 0 <= code <= max(ExitStatus):
+        return ExitStatus(code)
+    why = f"killed by signal {-code}" if code is not None and code < 0 else f"status {code}"
+    said = (details.message or "").strip().splitlines()
+    _complain(f"error: {submission_id}: {why}: {said[0] if said else 'nothing is known'}")
+    return ExitStatus.FAILED
+
+
+_HELP = f"""python -m jobs.submit VERB cluster.address=http://host:8265 [KEY=VALUE ...]
+Runs a verb ({", ".join(VERBS)}) on a Ray cluster through its Jobs API, and ends as it does.
+
+cluster.address     of the Jobs API, on the head of the cluster
+cluster.py_modules  a list of your own code that travels: packages, folders of modules, .py files, wheels
+wait=false          leaves the job running
+All other keys are those of the verb."""
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line)  # noqa: T201  what the command was run for
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201
+
+
+if __name__ == "__main__":
+    run_verb(main)

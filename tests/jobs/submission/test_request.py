@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+from omegaconf.errors import OmegaConfBaseException
+
+from actors.errors import JobError
+from jobs.command import CONFIG_ERRORS
+from jobs.submission.request import read_request
+
+ADDRESS = "cluster.address=http://host:8265"
+SAMPLE = ["batch_infer", ADDRESS, "+dataset=sample", "output.path=/shared/out"]
+
+
+def test_what_is_for_the_submission_does_not_go_on() -> None:
+    request = read_request([*SAMPLE, "wait=false", "+cluster.py_modules=[a,b]", "cluster.workers=2"])
+    assert request.submission.cluster.py_modules == ["a", "b"]
+    assert not request.submission.wait
+    assert request.arguments() == [
+        "+dataset=sample",
+        "output.path=/shared/out",
+        "cluster.workers=2",
+        "cluster.address=auto",
+    ]
+
+
+def test_a_verb_without_a_cluster_is_not_told_of_one() -> None:
+    request = read_request(["verify", ADDRESS, "output.path=s3://bucket/out", "run.id=r"])
+    assert request.arguments() == ["output.path=s3://bucket/out", "run.id=r"]
+    assert request.run_id is None
+    assert request.grace_s == 0
+    assert not request.is_resumed
+
+
+def test_the_run_has_its_folder_once_it_has_a_name() -> None:
+    assert read_request([*SAMPLE, "run.id=r", "run.grace_s=7"]).run_folder == "/shared/out/runs/r"
+    assert read_request(SAMPLE).run_folder is None
+    assert read_request([*SAMPLE, "run.grace_s=7"]).grace_s == 7
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ([], [], True),
+        (["batch_size=4"], ["batch_size=8"], False),
+        (["run.id=r", "batch_size=4"], ["run.id=r", "batch_size=8"], True),
+        (["run.id=r"], ["run.id=s"], False),
+        (["run.id=r"], ["run.id=r", "output.path=/shared/other"], False),
+        (["run.id=r"], ["run.id=r", "run.redrive=true"], False),
+        (["batch_size=4", "verbose=true"], ["verbose=true", "batch_size=4"], True),
+    ],
+)
+def test_the_digest_tells_one_run_from_another(one: list[str], other: list[str], *, is_same: bool) -> None:
+    assert (read_request([*SAMPLE, *one]).digest == read_request([*SAMPLE, *other]).digest) is is_same
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "no verb"),
+        (["+dataset=sample"], "no verb"),
+        (["batch_infr"], "did you mean batch_infer"),
+        (["submit"], "no such verb"),
+        ([*SAMPLE, "--multirun"], "flags"),
+        ([*SAMPLE, "batch_size=0"], "batch_size=0"),
+        ([*SAMPLE, "run.id=a/b"], "not a name for a folder"),
+        ([*SAMPLE, "engine=openvino", "engine.device=cuda"], "runs on CPUs alone"),
+        ([*SAMPLE, "output.path=out"], "a relative path"),
+        ([*SAMPLE, "+output.storage_options.secret_access_key=hush"], "a secret"),
+    ],
+)
+def test_a_wrong_request_is_refused(arguments: list[str], problem: str) -> None:
+    with pytest.raises(JobError, match=problem) as caught:
+        read_request(arguments)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["no.such=key", "batch_size=[1", "wait=perhaps", "+dataset=none", "engine=none"])
+def test_what_hydra_refuses_is_refused(override: str) -> None:
+    with pytest.raises(CONFIG_ERRORS):
+        read_request([*SAMPLE, override])
+
+
+def test_a_missing_value_is_refused() -> None:
+    with pytest.raises(OmegaConfBaseException, match="checkpoint"):
+        read_request(["batch_infer", ADDRESS, "+dataset=images", "dataset.path=s3://bucket/x", "output.path=/o"])
