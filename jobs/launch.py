@@ -1,0 +1,129 @@
+"""`python -m jobs.launch TEMPLATE --job NAME`: makes the one RayJob of a tick, or finds it, and ends as its job ends.
+Runs in the container of a Kubernetes Job, which decides from the exit status whether there is another attempt.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from argparse import ArgumentParser
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+from actors.errors import JobError
+from jobs.command import ExitStatus, end_with
+from jobs.launching.api import ApiGoneError, Patience, RayJobs
+from jobs.launching.manifest import Owner, Template, read_template
+from jobs.launching.names import name_of_job, name_of_tick
+from jobs.launching.outcome import FINAL, describe, message, outcome
+from jobs.stopping import Stop, StoppedError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+
+    from jobs.launching.names import RunName
+
+LOG = logging.getLogger("shardlens")
+
+
+def main() -> None:
+    given = _parser().parse_args()
+    end_with(lambda: launch(given), verbose=given.verbose, resumes=False)
+
+
+def launch(given: Namespace) -> ExitStatus:
+    """Follows the RayJob of the run to its end, a new one where there is none, or where the last one may be gone on
+    with. The last line on standard output is the name of the RayJob.
+
+    Raises:
+        JobError: the template is wrong, or Kubernetes refuses what it is asked.
+    """
+    Stop(grace_s=0).install()
+    patience = Patience(given.poll_s, given.patience_s)
+    try:
+        rayjobs = RayJobs(given.namespace, patience)
+        template = Template(read_template(given.template, rayjobs), dict(_labels(given.label)))
+        template.check()
+        run = name_of_tick(template.name, given.tick) if given.tick else name_of_job(template.name, given.job)
+        run = replace(run, slice=given.slice, slices=given.slices)
+        owner = Owner(given.job, given.job_uid) if given.job_uid else None
+        return _follow(_latest(run, template, owner, rayjobs), rayjobs, patience.poll_s)
+    except ApiGoneError as error:
+        LOG.error("%s", error)  # noqa: TRY400  the trace says no more
+        return ExitStatus.FAILED
+    except StoppedError:
+        LOG.warning("told to end: the RayJob goes on, and the same command follows it again")
+        return ExitStatus.STOPPED
+
+
+def _latest(run: RunName, template: Template, owner: Owner | None, rayjobs: RayJobs) -> str:
+    """The name of the attempt to be followed: the first that is new, goes on, or need not be repeated."""
+    for number in count(1):
+        name = run.attempt(number)
+        found = rayjobs.get(name)
+        if found is None and rayjobs.create(template.copy(name, run, owner)):
+            LOG.info("RayJob %s made: %s", name, run.overrides)
+            return name
+        found = found or rayjobs.get(name) or {}  # somebody else made it meanwhile
+        ended = outcome(found)
+        if ended is None or ended in FINAL:
+            LOG.info("RayJob %s is there: %s", name, describe(found))
+            return name
+        LOG.info("RayJob %s ended before (%s): another attempt goes on with the run", name, describe(found))
+    raise AssertionError  # `count` has no end; a name that is too long has
+
+
+def _follow(name: str, rayjobs: RayJobs, poll_s: float) -> ExitStatus:
+    said = ""
+    while True:
+        rayjob = rayjobs.get(name)
+        if rayjob is None:
+            LOG.warning("RayJob %s was deleted before its end", name)
+            return ExitStatus.STOPPED
+        if describe(rayjob) != said:
+            said = describe(rayjob)
+            LOG.info("RayJob %s: %s", name, said)
+        status = outcome(rayjob)
+        if status is not None:
+            _tell(name, message(rayjob), status)
+            return status
+        time.sleep(poll_s)
+
+
+def _tell(name: str, said: str, status: ExitStatus) -> None:
+    if said:
+        print(said, file=sys.stderr)  # noqa: T201  the cluster's own log is gone by now
+    LOG.info("RayJob %s ended with status %d", name, status)
+    print(name)  # noqa: T201  the contract: the last line on standard output
+
+
+def _labels(given: list[str]) -> Iterator[tuple[str, str]]:
+    for label in given:
+        key, is_there, value = label.partition("=")
+        if not key or not is_there:
+            raise JobError(f"--label={label}: no label", cure="write it as --label=kueue.x-k8s.io/queue-name=nightly")
+        yield key, value
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="python -m jobs.launch", description=__doc__)
+    parser.add_argument("template", help="a RayJob of the namespace that is suspended, or a file (with a slash)")
+    parser.add_argument("--namespace", default="shardlens", help="of the template and of what is made (%(default)s)")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--job", help="the Kubernetes Job that this runs in: its name has the tick, or names the run")
+    which.add_argument("--tick", help="by hand: the moment of the tick, such as 2026-11-22T02:00Z")
+    parser.add_argument("--job-uid", help="of that Job, so that its RayJobs are deleted with it")
+    parser.add_argument("--label", action="append", default=[], help="KEY=VALUE for each RayJob that is made")
+    parser.add_argument("--slices", type=int, default=1, help="RayJobs that share the run, each started by a launcher")
+    parser.add_argument("--slice", type=int, default=0, help="which of them this launcher starts, from 0")
+    parser.add_argument("--poll-s", type=float, default=Patience.poll_s, help="seconds between two looks")
+    parser.add_argument("--patience-s", type=float, default=Patience.patience_s, help="seconds that the API may fail")
+    parser.add_argument("--verbose", action="store_true", help="show the traceback of an unexpected error")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

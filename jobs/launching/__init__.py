@@ -1,0 +1,1 @@
+"""What `python -m jobs.launch` is made of."""

@@ -1,0 +1,122 @@
+"""The RayJob of one attempt, made from the template. Runs in the launcher's container."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobs.launching.api import RayJobs
+    from jobs.launching.names import RunName
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The Kubernetes Job that runs the launcher: with it its RayJobs are deleted."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """A RayJob that never runs itself: each run is a copy of it. To be `check`ed before it is used.
+
+    Args:
+        manifest: the whole RayJob.
+        labels: put on each copy; those of the template stay on the template.
+    """
+
+    manifest: Mapping[str, Any]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the names of the copies begin with."""
+        return str(self.manifest["metadata"]["name"])
+
+    def check(self) -> None:
+        """Raises `JobError` for what would go wrong in every copy."""
+        spec = self.manifest.get("spec") or {}
+        status = self.manifest.get("status") or {}
+        if status.get("jobDeploymentStatus") == "ValidationFailed":
+            raise JobError(
+                f"template: KubeRay refuses it: {status.get('message')}", cure="mend the RayJob and apply it"
+            )
+        entrypoint = str(spec.get("entrypoint") or "").strip()
+        if "python -m jobs." not in entrypoint or re.search(r"\brun\.(id|slices?)=", entrypoint):
+            raise JobError(
+                f"template: spec.entrypoint={entrypoint!r}",
+                cure="give python -m jobs.VERB with its overrides, and leave run.id and run.slices to the launcher",
+            )
+        if spec.get("backoffLimit"):
+            raise JobError(
+                f"template: spec.backoffLimit={spec['backoffLimit']}: KubeRay would retry a job that is wrong, too",
+                cure="leave it at 0: the backoffLimit of the Kubernetes Job retries what is worth it",
+            )
+        for image in _images(spec):
+            _check_image(image)
+
+    def copy(self, name: str, run: RunName, owner: Owner | None) -> dict[str, Any]:
+        """The RayJob ``name``, whose job does ``run``."""
+        spec = {key: value for key, value in self.manifest["spec"].items() if key != "suspend"}
+        spec["entrypoint"] = f"{spec['entrypoint'].strip()} {run.overrides}"
+        labels = {"app.kubernetes.io/part-of": "shardlens", "shardlens/run": run.run_id, **self.labels}
+        metadata: dict[str, Any] = {"name": name, "labels": labels}
+        if owner is not None:
+            job = {"apiVersion": "batch/v1", "kind": "Job", "name": owner.name, "uid": owner.uid}
+            metadata["ownerReferences"] = [job]
+        return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec}
+
+
+def read_template(where: str, rayjobs: RayJobs) -> Mapping[str, Any]:
+    """The RayJob in a file (YAML or JSON, a path with a slash), or the one of that name in the namespace.
+
+    Raises:
+        JobError: there is none.
+    """
+    if "/" not in where:
+        found = rayjobs.get(where)
+        if found is None:
+            raise JobError(
+                f"template {where}: there is no such RayJob in namespace {rayjobs.namespace}",
+                cure="apply it, with suspend: true, or give a path with a slash in it for a file",
+            )
+        return found
+    import yaml  # noqa: PLC0415  comes with the client of Kubernetes
+
+    try:
+        manifest = yaml.safe_load(Path(where).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise JobError(f"template {where}: cannot be read: {error}", cure="give a file with one RayJob") from None
+    if not isinstance(manifest, dict) or manifest.get("kind") != "RayJob" or "name" not in manifest.get("metadata", {}):
+        raise JobError(f"template {where}: not one RayJob with a name", cure="give a file with one RayJob")
+    return manifest
+
+
+def _images(node: Any) -> Iterator[str]:
+    """Every value of a key ``image``, however deep."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "image" and isinstance(value, str):
+                yield value
+            else:
+                yield from _images(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _images(item)
+
+
+def _check_image(image: str) -> None:
+    digest = re.search(r"@sha256:([0-9a-f]{64})$", image)
+    if digest is None or not digest.group(1).strip("0"):
+        raise JobError(
+            f"template: image {image}: {'the digest is not set' if digest else 'not named by its digest'}",
+            cure="set newName and digest under images: in your kustomization.yaml to what was pushed",
+        )
