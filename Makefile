@@ -8,13 +8,17 @@ PYTHON ?= python3
 KILLS ?= 100
 BIN := .venv/bin
 
+# Hundreds of processes would compile the same modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test chaos check clean
 
 demo: .venv/.installed-demo
 	$(BIN)/python -m jobs.batch_infer +dataset=sample
 
+# Two processes; each takes whole files, in the order in which conftest.py puts them.
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chaos: .venv/.installed-test
 	PYTHONPATH=tests/fixtures $(BIN)/python tests/fixtures/chaos.py --kills $(KILLS)
@@ -30,7 +34,7 @@ clean:
 
 # The stamps are the installed state, so that a second run installs nothing and demo needs no test tools.
 .venv/.installed-demo: INSTALL := .
-.venv/.installed-test: INSTALL := .[nvimgcodec,openvino,sample,test]
+.venv/.installed-test: INSTALL := .[k8s,nvimgcodec,openvino,sample,test]
 
 .venv/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(INSTALL)'
