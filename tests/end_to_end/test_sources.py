@@ -51,8 +51,7 @@ def _write_containers(root: Path, paths: list[Path]) -> None:
                 tar.addfile(member, io.BytesIO(data))
 
 
-SOURCES = {
-    "images": ("+dataset=images", "dataset.path={root}/images"),
+SOURCES = {  # and images, from S3
     "manifest": (
         "+dataset=manifest",
         "dataset.path={root}/list.csv",
@@ -75,8 +74,13 @@ def model_overrides(root: Path) -> list[str]:
     ]
 
 
-def check_against_reference(output: str | Path, reference: np.ndarray, **options: object) -> None:
-    rows = ds.dataset(f"{output}/rows", partitioning="hive", **options).to_table().to_pylist()
+def check(output: Path, said: str, reference: np.ndarray) -> None:
+    """Holds the rows against the answers of the loop, and the run, of which the command ``said`` where it is."""
+    run = output / "runs" / Path(said).name
+    assert (run / "_SUCCESS").is_file()
+    report = json.loads((run / "report.json").read_text())
+    assert (report["num_listed"], report["num_ok"], report["num_errors"]) == (NUM_PHOTOS, NUM_PHOTOS, 0)
+    rows = ds.dataset(f"{output}/rows", partitioning="hive").to_table().to_pylist()
     assert len(rows) == len(reference)
     for row in rows:
         number = int(Path(row["image_id"]).stem.partition(".")[0])
@@ -92,11 +96,7 @@ def test_each_dataset_gives_the_answers_of_a_plain_loop(source: str, photos: Pat
     overrides = [text.format(root=photos) for text in SOURCES[source]]
     done = batch_infer(*overrides, *model_overrides(photos), f"output.path={tmp_path}/out")
     assert done.returncode == 0, done.stderr
-    check_against_reference(tmp_path / "out", np.load(photos / "reference.npy"))
-    run = Path(done.stdout.splitlines()[-1])
-    assert (run / "_SUCCESS").is_file()
-    report = json.loads((run / "report.json").read_text())
-    assert (report["num_listed"], report["num_ok"], report["num_errors"]) == (NUM_PHOTOS, NUM_PHOTOS, 0)
+    check(tmp_path / "out", done.stdout.splitlines()[-1], np.load(photos / "reference.npy"))
 
 
 def test_s3_in_and_out(photos: Path, batch_infer, s3, tmp_path: Path) -> None:  # noqa: ANN001
@@ -119,8 +119,9 @@ def test_s3_in_and_out(photos: Path, batch_infer, s3, tmp_path: Path) -> None:  
     )
     assert done.returncode == 0, done.stderr
     _download(s3, f"{root}/out", tmp_path / "copy")
-    check_against_reference(tmp_path / "copy", np.load(photos / "reference.npy"))
-    assert done.stdout.splitlines()[-1].startswith(f"{root}/out/runs/")
+    said = done.stdout.splitlines()[-1]
+    assert said.startswith(f"{root}/out/runs/")
+    check(tmp_path / "copy", said, np.load(photos / "reference.npy"))
     config = next((tmp_path / "copy" / "runs").rglob("config.yaml")).read_text()
     assert s3.options["secret_access_key"] not in config
 

@@ -140,7 +140,8 @@ def test_images_that_kill_or_hold_up_who_reads_them_are_quarantined_and_all_othe
 def test_told_to_stop_it_finishes_what_is_in_flight_and_drops_what_waits(plan: Plan, tmp_path: Path) -> None:
     job = opened(tmp_path, [f"{number}.jpg" for number in range(40)], shard_size=4)
     pieces = job.missing * 100  # far more than could be begun meanwhile
-    num_ok, num_errors, *_ = predict(job, pieces, plan=plan, should_stop=lambda view: view.num_ok > 0)
+    small = replace(plan, rows_per_part=8)  # a part that holds a row twice counts for nothing
+    num_ok, num_errors, *_ = predict(job, pieces, plan=small, should_stop=lambda view: view.num_ok > 0)
     assert 0 < num_ok < 1000
     assert num_errors == 0
     assert 0 < job.collect().summary.num_ok <= 40

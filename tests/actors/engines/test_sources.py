@@ -50,7 +50,8 @@ def test_folders_without_init_are_packages_too(folder: Path) -> None:
 @pytest.mark.parametrize(
     "module", ["nowhere", "nowhere.net", "actors.nowhere", "actors.errors.deeper", "__main__", "sys"]
 )
-def test_what_has_no_file_has_no_digest(module: str) -> None:
+def test_what_has_no_file_has_no_digest(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as that of a script; ``python -m`` gives it one
     assert source_digest(module) == ""
 
 
