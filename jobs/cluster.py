@@ -52,6 +52,11 @@ class Cluster:
             _check_metrics_port(self.metrics_port, self.address)
         if self.address in (None, "auto"):
             return
+        if "://" in str(self.address):
+            raise JobError(
+                f"cluster.address={self.address}: not a Ray cluster to join",
+                cure="give host:port; to send the job to a cluster's Jobs API: python -m jobs.submit VERB KEY=VALUE ...",
+            )
         host, _, port = str(self.address).rpartition(":")
         try:
             socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()

@@ -48,6 +48,11 @@ def test_a_cluster_that_does_not_answer(address: str) -> None:
         Cluster(address=address).check()
 
 
+def test_the_address_of_a_jobs_api_is_for_another_command() -> None:
+    with pytest.raises(JobError, match=r"cluster\.address=http://h:8265: .*\n  cure: .*python -m jobs\.submit"):
+        Cluster(address="http://h:8265").check()
+
+
 def test_a_cluster_that_answers_and_none_at_all() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         Cluster(address=f"127.0.0.1:{server.getsockname()[1]}").check()

@@ -1,0 +1,125 @@
+"""How many blocks a second one driver can schedule, from what each costs the processes that no further node takes work
+from: the driver, the ledger, and the head's own (GCS and raylet).
+
+    PYTHONPATH=tests/fixtures python tests/benchmarks/blocks.py --data FOLDER --images 24000
+
+runs jobs over tiny images on a Ray of its own, once as without GPUs and once as with one (a logical one: the model runs
+on the CPU), at two sizes of the dataset, so that the difference has no start in it. It prints a line of JSON each: the
+CPU seconds that a further block took of each process, and the blocks a second at which the dearest has none left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+import torch
+from networks import tiny
+from processes import batch_infer, environment, report_of
+from scale import SIDE, prepared, write_parquet
+
+BATCH_SIZE = 16
+KINDS = {"ray::Ledger": "ledger", "gcs_server": "gcs", "raylet/raylet": "raylet"}
+
+
+def main() -> None:
+    arguments = parse()
+    arguments.data.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(0)
+    torch.save(tiny().state_dict(), arguments.data / "tiny.pt")
+    sizes = (arguments.images // 4, arguments.images)
+    folders = [prepared(f"parquet-{size}", arguments.data, write_parquet, size) for size in sizes]
+    for num_gpus in arguments.gpus:
+        context = ray.init(address="local", num_cpus=2, num_gpus=num_gpus, include_dashboard=False, log_to_driver=False)
+        small, large = (measure(folder, context.address_info["address"]) for folder in folders)
+        ray.shutdown()
+        print(json.dumps({"gpus": num_gpus, **further(small, large)}))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of datasets and outputs; is kept")
+    parser.add_argument("--images", type=int, default=24_000)
+    parser.add_argument("--gpus", type=int, nargs="*", default=[0, 1])
+    return parser.parse_args()
+
+
+def measure(folder: Path, address: str) -> Counter[str]:
+    """CPU seconds of each kind of process, the blocks that there were, and the seconds of the pipeline."""
+    output = folder.with_name("output")
+    shutil.rmtree(output, ignore_errors=True)
+    command = batch_infer(
+        "+dataset=parquet",
+        "dataset.id_column=id",
+        f"dataset.path={folder}",
+        "model.architecture=networks:tiny",
+        f"model.checkpoint={folder.with_name('tiny.pt')}",
+        f"model.preprocess.resize={SIDE}",
+        f"model.preprocess.crop={SIDE}",
+        f"output.path={output}",
+        "engine=torch",
+        f"batch_size={BATCH_SIZE}",
+        f"cluster.address={address}",
+    )
+    before = cpu_seconds()
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
+    driver, latest = psutil.Process(process.pid), Counter[str]()
+    while process.poll() is None:
+        latest |= cpu_seconds()  # the highest of each: a ledger ends with its job
+        latest["driver"] = max(latest["driver"], seconds_of(driver))
+        time.sleep(0.2)
+    assert process.returncode == 0, process.returncode
+    spent = Counter({kind: latest[kind] - (0 if kind == "ledger" else before[kind]) for kind in latest})
+    report = report_of(output)
+    return spent + Counter(blocks=num_blocks(report), wall=report["elapsed_s"]["run"])
+
+
+def cpu_seconds() -> Counter[str]:
+    found: Counter[str] = Counter()
+    for process in psutil.Process().children(recursive=True):
+        try:
+            name = " ".join(process.cmdline())
+            kind = next((kind for part, kind in KINDS.items() if part in name), None)
+            if kind:
+                found[kind] = max(found[kind], seconds_of(process))
+        except psutil.Error:  # it ended between two looks
+            continue
+    return found
+
+
+def seconds_of(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return times.user + times.system
+
+
+def num_blocks(report: dict[str, Any]) -> int:
+    plan = report["execution"]["plan"]
+    return -(-report["num_listed"] // (plan["batch_size"] * plan["batches_a_block"]))
+
+
+def further(small: Counter[str], large: Counter[str]) -> dict[str, Any]:
+    """What a further block of the larger dataset took, in milliseconds."""
+    blocks = large["blocks"] - small["blocks"]
+    kinds = sorted({*KINDS.values(), "driver"})
+    each = {kind: round(1000 * (large[kind] - small[kind]) / blocks, 2) for kind in kinds}
+    return {
+        "blocks": blocks,
+        "cpu_ms_a_block": each,
+        "most_blocks_per_s": round(1000 / max(each.values()), 1),
+        "blocks_per_s_here": round(blocks / (large["wall"] - small["wall"]), 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
