@@ -55,7 +55,7 @@ class Cluster:
         if "://" in str(self.address):
             raise JobError(
                 f"cluster.address={self.address}: not a Ray cluster to join",
-                cure="give host:port; to send the job to a cluster's Jobs API: python -m jobs.submit VERB KEY=VALUE ...",
+                cure="give host:port; to send the job to a Jobs API: python -m jobs.submit VERB KEY=VALUE ...",
             )
         host, _, port = str(self.address).rpartition(":")
         try:
