@@ -18,7 +18,7 @@ demo: .venv/.installed-demo
 
 # Two processes; each takes whole files, in the order in which conftest.py puts them.
 test: check
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 chaos: .venv/.installed-test
 	PYTHONPATH=tests/fixtures $(BIN)/python tests/fixtures/chaos.py --kills $(KILLS)

@@ -32,8 +32,8 @@ class Cluster:
     """Predictor actors; auto takes one a GPU, and without GPUs one a CPU."""
     drivers: int = 1
     """Jobs, or slices of one, that share the cluster; each of them plans for an equal part of it."""
-    nodes_wait_s: float = 600.0
-    """Seconds that a job waits for the nodes of a cluster that it joins: for any CPUs, and for a GPU for each of
+    nodes_wait_s: float = 0.0
+    """Seconds that a job waits for nodes that a cluster is yet to get: for any CPUs, and for a GPU for each of
     cluster.workers where it asks for GPUs. It goes on with what there is then."""
     price_per_hour: float | None = None
     """What the whole cluster costs, in any currency; the report then gives the price of a million images."""

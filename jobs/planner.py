@@ -93,7 +93,8 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
     """
     if not resources.cpus:
         raise JobError(
-            f"cluster.address={job.cluster.address}: the cluster has no CPUs now", cure="wait for its nodes, or add one"
+            f"cluster.address={job.cluster.address}: the cluster has no CPUs now",
+            cure="add a node, or wait for those that are to come with cluster.nodes_wait_s=600",
         )
     workers, gpus = _workers(job, resources, load)
     num_images = load.num_images
@@ -169,7 +170,8 @@ def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, int]:
         key = "device" if job.engine.device is Device.cuda else "provider"
         raise JobError(
             f"engine.{key}={getattr(job.engine, key).value}: the cluster has no GPU",
-            cure=f"join one that has with cluster.address, or choose engine.{key}=auto",
+            cure=f"join one that has with cluster.address, wait for it with cluster.nodes_wait_s, or choose "
+            f"engine.{key}=auto",
         )
     if resources.gpus >= 1 and job.engine.wants_gpu is not False:
         return number_of(job.cluster.workers, "cluster.workers", int(resources.gpus)), 1
