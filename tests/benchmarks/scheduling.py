@@ -1,7 +1,7 @@
 """How many blocks a second one driver can schedule, from what each costs the processes that no further node takes work
 from: the driver, the ledger, and the head's own (GCS and raylet).
 
-    PYTHONPATH=tests/fixtures python tests/benchmarks/blocks.py --data FOLDER --images 24000
+    PYTHONPATH=tests/fixtures python tests/benchmarks/scheduling.py --data FOLDER --images 24000
 
 runs jobs over tiny images on a Ray of its own, once as without GPUs and once as with one (a logical one: the model runs
 on the CPU), at two sizes of the dataset, so that the difference has no start in it. It prints a line of JSON each: the
@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import ray
 import torch
 from networks import tiny
 from processes import batch_infer, environment, report_of
 from scale import SIDE, prepared, write_parquet
+
+from jobs.cluster import Cluster, prepare
 
 BATCH_SIZE = 16
 KINDS = {"ray::Ledger": "ledger", "gcs_server": "gcs", "raylet/raylet": "raylet"}
@@ -32,6 +33,9 @@ KINDS = {"ray::Ledger": "ledger", "gcs_server": "gcs", "raylet/raylet": "raylet"
 
 def main() -> None:
     arguments = parse()
+    prepare(Cluster(), verbose=False)
+    import ray  # noqa: PLC0415  comes after `prepare`
+
     arguments.data.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     torch.save(tiny().state_dict(), arguments.data / "tiny.pt")
