@@ -76,11 +76,11 @@ def _key(config: EngineConfig, plan: Plan) -> str:
 
 
 def worth_s(others: list[EngineConfig]) -> float:
-    """Seconds that a job must take for engines to be tried, which costs up to 30: where none of them computes in half
-    precision, the fastest saves a third.
+    """Seconds that a job must take for engines to be tried, which costs about 30: where none of them computes in half
+    precision, the fastest saves a fifth to a third.
     """
     has_half = any(one.precision in (Precision.bf16, Precision.fp16) for one in others)
-    return _WORTH_S if has_half else 2 * _WORTH_S
+    return _WORTH_S if has_half else 5 * _WORTH_S
 
 
 # Sampling and the reference alone take some.
