@@ -59,9 +59,9 @@ def read_piece(
     with in_hand(ledger, Work(READ, (piece,))) as hand:
         if hand.orders.stop:
             return
+        warm_up(plan.preprocess)
         with hand.limit():
             fault("read.started")
-            warm_up(plan.preprocess)
             reader = _PieceReader(plan, piece, hand, decoder)
         yield from reader.blocks()
 

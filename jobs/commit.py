@@ -103,8 +103,9 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
     Raises:
         IncompleteRunError: a row has no outcome.
     """
-    if num_missing := outcome.coverage.num_missing:
-        first = "; ".join(str(piece) for piece in outcome.coverage.missing(limit=3))
+    coverage = outcome.coverage
+    if num_missing := coverage.num_missing + coverage.num_missing_elsewhere:
+        first = "; ".join(str(piece) for piece in coverage.missing(limit=3)) or "of other slices"
         raise IncompleteRunError(f"{num_missing:,} images have no outcome ({first}); nothing was published")
     fault("commit.collected")
     storage.delete(part.uri for part in outcome.leftover)

@@ -49,10 +49,22 @@ def cluster_resources() -> Resources:
     import ray  # noqa: PLC0415  must come after `prepare`
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    names = ("CPU", "GPU", "memory", "object_store_memory")
-    each = [[node.get(name, 0.0) for name in names] for node in nodes]
-    cpus, gpus, memory, store = map(sum, zip(*each, strict=True)) if each else (0.0,) * len(names)
-    return Resources(cpus, gpus, int(memory), int(store), tuple(Resources(*one) for one in each))
+    each = tuple(
+        Resources(
+            cpus=node.get("CPU", 0.0),
+            gpus=node.get("GPU", 0.0),
+            memory_bytes=int(node.get("memory", 0)),
+            object_store_bytes=int(node.get("object_store_memory", 0)),
+        )
+        for node in nodes
+    )
+    return Resources(
+        cpus=sum(one.cpus for one in each),
+        gpus=sum(one.gpus for one in each),
+        memory_bytes=sum(one.memory_bytes for one in each),
+        object_store_bytes=sum(one.object_store_bytes for one in each),
+        nodes=each,
+    )
 
 
 def await_nodes(cluster: Cluster, *, needs_gpu: bool) -> Resources:

@@ -4,7 +4,6 @@ them.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import defaultdict
 from contextlib import contextmanager
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from actors.storage import Storage
     from jobs.config import Run as RunConfig
     from jobs.lease import Lease
-
-LOG = logging.getLogger("shardlens")
 
 
 @dataclass(frozen=True)

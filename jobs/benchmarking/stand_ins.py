@@ -96,21 +96,24 @@ class PixelsDropped:
 
 
 class ModelAlone:
-    """Predicts the first block of its first piece again and again, as often as there are blocks in what it gets."""
+    """Predicts one block that it read again and again, cut to the size of each block of what it gets."""
 
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
         self._read = read
         self._ledger = ledger
         self._actor = PredictActor(recipe, read.batch_size, ledger)
         self._block: pa.Table | None = None
+        self._block_size = 0
 
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
         piece = piece_of(pieces)
-        if self._block is None:
+        sizes = block_sizes(piece, self._read.block_rows)
+        if self._block_size < sizes[0]:  # so far there were smaller pieces alone
             with closing(read_piece(self._read, piece, self._ledger)) as blocks:
-                self._block = next(blocks, None)
-        for _ in range(num_blocks(piece, self._read.block_rows) if self._block is not None else 0):
-            yield stamped(self._predicted(self._block))
+                self._block, self._block_size = next(blocks, None), sizes[0]
+        if self._block is not None:
+            for size in sizes:
+                yield stamped(self._predicted(self._block.slice(0, size)))
 
     def _predicted(self, block: pa.Table) -> pa.Table:
         return self._actor(block)
@@ -122,13 +125,15 @@ class RowsAlone(ModelAlone):
     _rows: pa.Table | None = None
 
     def _predicted(self, block: pa.Table) -> pa.Table:
-        if self._rows is None:
+        if self._rows is None or len(self._rows) < len(block):
             self._rows = self._actor(block)
-        return self._rows
+        return self._rows.slice(0, len(block))
 
 
-def num_blocks(piece: Piece, block_rows: int) -> int:
-    return -(-sum(stop - start for start, stop in piece.ranges) // block_rows)
+def block_sizes(piece: Piece, block_rows: int) -> list[int]:
+    """Rows of each block of ``piece``."""
+    num_rows = sum(stop - start for start, stop in piece.ranges)
+    return [min(block_rows, num_rows - first) for first in range(0, num_rows, block_rows)]
 
 
 class BlankSource(ShardSource):

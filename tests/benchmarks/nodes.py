@@ -18,16 +18,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import psutil
 import pyarrow.parquet as pq
 import requests
 import torch
+from head import end
 from networks import tiny
 from photos import write_photos
 from processes import batch_infer, environment
@@ -181,12 +182,7 @@ class Nodes:
 
     def kill(self, node: int) -> None:
         """All of its processes at once, as when its machine goes."""
-        process = self._processes.pop(node)
-        below = psutil.Process(process.pid).children(recursive=True)
-        for one in (process, *below):
-            one.kill()
-        process.wait()
-        psutil.wait_procs(below, timeout=20)
+        end(self._processes.pop(node))
 
     def end(self) -> None:
         for node in list(self._processes):
@@ -203,10 +199,8 @@ def namespace(node: int) -> str:
 
 @contextmanager
 def cluster() -> Iterator[Nodes]:
-    folder = Path(f"/tmp/shardlens-nodes-{os.getpid()}")  # noqa: S108  Ray's sockets need a short path
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        folder.mkdir(exist_ok=True)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True)))
         stack.enter_context(network())
         nodes = Nodes(folder)
         stack.callback(nodes.end)

@@ -23,8 +23,8 @@ from typing import Any
 import psutil
 import torch
 from networks import tiny
-from processes import batch_infer, environment, report_of
-from scale import SIDE, prepared, write_parquet
+from processes import environment, report_of
+from scale import job_command, prepared, write_parquet
 
 from jobs.cluster import Cluster, prepare
 
@@ -59,19 +59,8 @@ def measure(folder: Path, address: str) -> Counter[str]:
     """CPU seconds of each kind of process, the blocks that there were, and the seconds of the pipeline."""
     output = folder.with_name("output")
     shutil.rmtree(output, ignore_errors=True)
-    command = batch_infer(
-        "+dataset=parquet",
-        "dataset.id_column=id",
-        f"dataset.path={folder}",
-        "model.architecture=networks:tiny",
-        f"model.checkpoint={folder.with_name('tiny.pt')}",
-        f"model.preprocess.resize={SIDE}",
-        f"model.preprocess.crop={SIDE}",
-        f"output.path={output}",
-        "engine=torch",
-        f"batch_size={BATCH_SIZE}",
-        f"cluster.address={address}",
-    )
+    overrides = [f"batch_size={BATCH_SIZE}", "cluster.workers=auto", f"cluster.address={address}"]
+    command = job_command("parquet", folder, output, overrides)
     before = cpu_seconds()
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
     driver, latest = psutil.Process(process.pid), Counter[str]()

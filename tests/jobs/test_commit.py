@@ -75,6 +75,15 @@ def test_a_missing_row_is_named_and_nothing_is_deleted(
     assert not Path(plan.paths.manifest).exists()
 
 
+def test_what_another_slice_misses_is_not_published_either(plan: SinkPlan) -> None:
+    write_part(plan, predicted_block(0, range(5)), number=0)
+    own = collect(plan.paths, STORAGE, SIZES, own=np.array([True, False]))
+    assert own.coverage.num_missing == 0
+    with pytest.raises(IncompleteRunError, match=r"3 images have no outcome \(of other slices\)"):
+        publish(own, plan.paths, STORAGE, {})
+    assert not Path(plan.paths.manifest).exists()
+
+
 @pytest.mark.parametrize(("shard", "rows"), [(1, range(1, 4)), (2, range(1))])
 def test_rows_that_were_never_listed(plan: SinkPlan, shard: int, rows: range) -> None:
     write_part(plan, predicted_block(0, range(5)), number=0)

@@ -17,7 +17,7 @@ from actors.reader import ReadPlan
 from actors.receipts import Piece, row_ranges
 from actors.storage import Storage
 from jobs.benchmarking.meter import IMAGE_BYTES
-from jobs.benchmarking.stand_ins import FetchAlone, PixelsDropped, WithoutModel, blank_blocks, num_blocks
+from jobs.benchmarking.stand_ins import FetchAlone, PixelsDropped, WithoutModel, blank_blocks, block_sizes
 from jobs.predict_actor import piece_block
 
 PREPROCESS = Preprocess(resize=[24, 24], crop=None)
@@ -68,5 +68,5 @@ def test_ready_pixels_are_as_large_as_decoded_ones(read: ReadPlan) -> None:
     assert dropped.column_names == [SHARD, ROW, *STAMP]
 
 
-def test_batches_of_a_piece() -> None:
-    assert [num_blocks(PIECE, size) for size in (1, 4, 7, 8)] == [7, 2, 1, 1]
+def test_blocks_of_a_piece() -> None:
+    assert [block_sizes(PIECE, size) for size in (1, 4, 7, 8)] == [[1] * 7, [4, 3], [7], [7]]
