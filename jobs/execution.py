@@ -68,6 +68,7 @@ def execute(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) 
         try:
             return _session(run, outcome, lease, stop, clock)
         except SilenceError as error:
+            clock.lap("run")
             outcome = run.collect(before=outcome)
             if outcome.coverage.num_missing == num_missing and not error.is_shrunk:
                 raise
@@ -79,7 +80,7 @@ def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock)
     with connect(run.job.cluster, verbose=run.job.verbose):
         stop.install()  # Ray has put its own handlers in place of ours
         clock.lap("start")
-        resources = await_nodes(run.job.cluster, needs_gpu=bool(run.job.engine.wants_gpu))
+        resources = await_nodes(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
         with workers_errors():
             num_missing = outcome.coverage.num_missing
             stages, choice = prepare_stages(run, resources, num_missing=num_missing, mark=lease.mark)

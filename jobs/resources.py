@@ -29,16 +29,7 @@ class Resources:
     """The same of each node; empty where there is but one."""
 
     def shared(self, drivers: int) -> Resources:
-        """The part of one of so many drivers. The nodes stay as they are: each driver may use any of them.
-
-        Raises:
-            JobError: there are GPUs, and not one for each.
-        """
-        if 0 < self.gpus < drivers:
-            raise JobError(
-                f"cluster.drivers={drivers}: the cluster has {self.gpus:g} GPUs, not one for each",
-                cure="let no more drivers share it than it has GPUs, or choose engine.device=cpu on a cluster without",
-            )
+        """The part of one of so many drivers. The nodes stay as they are: each driver may use any of them."""
         return replace(
             self, cpus=self.cpus / drivers, gpus=self.gpus // drivers, memory_bytes=self.memory_bytes // drivers
         )
@@ -67,25 +58,35 @@ def cluster_resources() -> Resources:
     )
 
 
-def await_nodes(cluster: Cluster, *, needs_gpu: bool) -> Resources:
+def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
     """The part of the cluster that is this driver's, as soon as it has what the job cannot do without, or after
-    ``cluster.nodes_wait_s``. A cluster that grows by itself is asked to.
+    ``cluster.nodes_wait_s``. A cluster that grows by itself is asked to. Without a GPU there is no job if it
+    ``wants_gpu``; None takes one where there is one.
+
+    Raises:
+        JobError: there are GPUs for it, and not one for each driver.
     """
     from ray.autoscaler.sdk import request_resources  # noqa: PLC0415  must come after `prepare`
 
     workers = cluster.drivers * (cluster.workers if isinstance(cluster.workers, int) else 1)
-    kind, wanted = ("GPU", workers) if needs_gpu else ("CPU", 1)
+    kind, wanted = ("GPU", workers) if wants_gpu else ("CPU", 1)
     began, is_told = time.monotonic(), False
     while True:
         resources = cluster_resources()
-        there = resources.gpus if needs_gpu else resources.cpus
+        there = resources.gpus if wants_gpu else resources.cpus
         if there >= wanted or cluster.address is None or time.monotonic() - began >= cluster.nodes_wait_s:
-            return resources.shared(cluster.drivers)
+            break
         if not is_told:
             LOG.info("waiting for nodes: the cluster has %g %ss", there, kind)
             request_resources(bundles=[{kind: 1}] * workers)
             is_told = True
         time.sleep(_LOOK_S)
+    if wants_gpu is not False and 0 < resources.gpus < cluster.drivers:
+        raise JobError(
+            f"cluster.drivers={cluster.drivers}: the cluster has {resources.gpus:g} GPUs, not one for each",
+            cure="let no more drivers share it than it has GPUs, or choose engine.device=cpu",
+        )
+    return resources.shared(cluster.drivers)
 
 
 _LOOK_S = 1.0

@@ -1,7 +1,7 @@
 """Jobs sent to a Ray cluster of three nodes with addresses of their own, on one machine: a head that does no work, a
 node of CPUs, and one with a GPU (a logical one: the model runs on the CPU). Needs root, for the network namespaces.
 
-    PYTHONPATH=tests/fixtures python tests/benchmarks/nodes.py --data FOLDER --images 1200
+    PYTHONPATH=tests/fixtures python tests/benchmarks/nodes.py --data FOLDER --images 2400
 
 sends a job by `jobs.submit` and follows it to its end; sends it again, which must do nothing; then others, of which a
 worker node is killed when half of the images have a row; and two slices of one at once. Each output is proven by
@@ -42,7 +42,7 @@ RESOURCES = {HEAD: ["--num-cpus=0"], CPUS: ["--num-cpus=2"], GPU: ["--num-cpus=1
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of images and outputs; is kept")
-    parser.add_argument("--images", type=int, default=1200)
+    parser.add_argument("--images", type=int, default=2400)
     arguments = parser.parse_args()
     data = arguments.data.resolve()
     images = data / f"images-{arguments.images}"
@@ -105,6 +105,7 @@ def node_killed(data: Path, images: Path, num_images: int) -> dict[str, object]:
                 assert process.poll() is None, "it ended before half of its rows were there"
                 time.sleep(0.2)
             rows_then = num_rows(data / "out" / name)
+            assert rows_then < num_images, "it was done before a node could be killed: give it more images"
             nodes.kill(node)
             assert process.wait() == 0
         found |= {f"{name}_at": rows_then, "digest": digest(data / "out" / name)}
@@ -152,7 +153,7 @@ class Nodes:
             else [f"--address={NETWORK}.{HEAD}:6379"]
         )
         command = ["ray", "start", "--block", "--disable-usage-stats", f"--node-ip-address={address}", *where]
-        command += [*RESOURCES[node], "--object-store-memory=200000000", f"--temp-dir={self._folder / 'ray'}"]
+        command += [*RESOURCES[node], "--object-store-memory=200000000", f"--temp-dir={self._folder / str(node)}"]
         log = (self._folder / f"node-{node}.log").open("w")
         self._processes[node] = subprocess.Popen(
             ["ip", "netns", "exec", namespace(node), *command], env=with_token(), stdout=log, stderr=log

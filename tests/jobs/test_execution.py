@@ -15,6 +15,7 @@ from jobs.command import ExitStatus
 from jobs.commit import Outcome, collect
 from jobs.config import to_job
 from jobs.execution import SilenceError, execute
+from jobs.report import Clock
 from jobs.runs import Run
 
 
@@ -27,19 +28,21 @@ def test_a_session_that_fell_silent_begins_anew_where_that_may_help(
 ) -> None:
     sessions = silent_sessions(monkeypatch, is_shrunk=is_shrunk, num_silent=1, num_done=num_done)
     run = opened_over(tmp_path)
-    assert execute(run, nothing_done(run), *UNUSED) == "done"
+    clock = Clock()
+    assert execute(run, nothing_done(run), *UNUSED, clock) == "done"
     assert sessions == [12, 12 - num_done]
+    assert set(clock.seconds) == {"run"}  # the silent session was no start
 
 
 def test_where_it_cannot_help_the_job_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sessions = silent_sessions(monkeypatch, is_shrunk=False, num_silent=3, num_done=0)
     run = opened_over(tmp_path)
     with pytest.raises(SilenceError):
-        execute(run, nothing_done(run), *UNUSED)
+        execute(run, nothing_done(run), *UNUSED, Clock())
     assert sessions == [12]
 
 
-UNUSED = (None, None, None)
+UNUSED = (None, None)
 
 
 def opened_over(folder: Path) -> Run:
