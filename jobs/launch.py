@@ -5,7 +5,6 @@ Runs in the container of a Kubernetes Job, which decides from the exit status wh
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from argparse import ArgumentParser
 from dataclasses import replace
@@ -18,6 +17,7 @@ from jobs.launching.api import ApiGoneError, Patience, RayJobs
 from jobs.launching.manifest import Owner, Template, read_template
 from jobs.launching.names import name_of_job, name_of_tick
 from jobs.launching.outcome import FINAL, describe, message, outcome
+from jobs.logs import LogFormat, say
 from jobs.stopping import Stop, StoppedError
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ LOG = logging.getLogger("shardlens")
 
 def main() -> None:
     given = _parser().parse_args()
-    end_with(lambda: launch(given), verbose=given.verbose, resumes=False)
+    log_format = LogFormat(given.log_format)
+    end_with(lambda: launch(given), verbose=given.verbose, resumes=False, log_format=log_format)
 
 
 def launch(given: Namespace) -> ExitStatus:
@@ -95,7 +96,7 @@ def _follow(name: str, rayjobs: RayJobs, poll_s: float) -> ExitStatus:
 
 def _tell(name: str, said: str, status: ExitStatus) -> None:
     if said:
-        print(said, file=sys.stderr)  # noqa: T201  the cluster's own log is gone by now
+        say(logging.INFO, said)  # the cluster's own log is gone by now
     LOG.info("RayJob %s ended with status %d", name, status)
     print(name)  # noqa: T201  the contract: the last line on standard output
 
@@ -121,6 +122,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--slice", type=int, default=0, help="which of them this launcher starts, from 0")
     parser.add_argument("--poll-s", type=float, default=Patience.poll_s, help="seconds between two looks")
     parser.add_argument("--patience-s", type=float, default=Patience.patience_s, help="seconds that the API may fail")
+    parser.add_argument("--log-format", choices=list(LogFormat), default=LogFormat.text, help="of each line")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of an unexpected error")
     return parser
 

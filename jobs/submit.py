@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobs.command import ExitStatus, end_with, run_verb
 from jobs.config import VERBS
+from jobs.logs import say
 from jobs.stopping import Stop, StoppedError
 from jobs.submission.config import ClusterError
 from jobs.submission.numbering import latest, name_of
@@ -31,20 +32,21 @@ LOG = logging.getLogger("shardlens")
 def main() -> None:
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
-        _say(_HELP)
+        _print(_HELP)
         return
     request = read_request(arguments)
-    end_with(lambda: _guarded(request), verbose=bool(request.told.wanted.verbose), resumes=False)
+    wanted = request.told.wanted
+    end_with(lambda: _guarded(request), verbose=wanted.verbose, resumes=False, log_format=wanted.log.format)
 
 
 def _guarded(request: Request) -> ExitStatus:
     try:
         return submit(request)
     except ClusterError as error:
-        _complain(f"error: {error}")
+        say(logging.ERROR, str(error))
         return ExitStatus.FAILED
     except (StoppedError, KeyboardInterrupt):
-        _complain("stopped; what was sent before goes on, and the same command follows it")
+        say(logging.WARNING, "stopped; what was sent before goes on, and the same command follows it")
         return ExitStatus.STOPPED
 
 
@@ -66,11 +68,11 @@ def submit(request: Request) -> ExitStatus:
         api = JobsApi(str(request.submission.cluster.address), verbose=request.told.wanted.verbose)
         submission_id, is_done = _begin(api, request, parcel, num_bytes)
     if is_done:
-        _say(*([request.run_folder] if request.run_folder else []))
+        _print(*([request.run_folder] if request.run_folder else []))
         return ExitStatus.DONE
     if not request.submission.wait:
         LOG.info("%s is left to run; the same command without wait=false follows it", submission_id)
-        _say(submission_id)
+        _print(submission_id)
         return ExitStatus.DONE
     return _follow(api, submission_id)
 
@@ -113,10 +115,11 @@ def _follow(api: JobsApi, submission_id: str) -> ExitStatus:
 
         details = follow(api, submission_id, JobLog(sys.stdout, sys.stderr))
     except (StoppedError, KeyboardInterrupt):
-        _complain(
+        say(
+            logging.WARNING,
             f"no longer following {submission_id}, which goes on\n"
             "  the same command follows it again\n"
-            f"  ray job stop --address {api.address} {submission_id} stops it"
+            f"  ray job stop --address {api.address} {submission_id} stops it",
         )
         return ExitStatus.STOPPED
     return _status(details, submission_id)
@@ -126,13 +129,13 @@ def _status(details: JobDetails, submission_id: str) -> ExitStatus:
     """The verb's own status, where the verb came so far as to have one."""
     code = details.driver_exit_code
     if details.status == "STOPPED":
-        _complain(f"{submission_id} was stopped; the same command goes on")
+        say(logging.WARNING, f"{submission_id} was stopped; the same command goes on")
         return ExitStatus.STOPPED
     if code is not None and 0 <= code <= max(ExitStatus):
         return ExitStatus(code)
     why = f"killed by signal {-code}" if code is not None and code < 0 else f"status {code}"
     said = (details.message or "").strip().splitlines()
-    _complain(f"error: {submission_id}: {why}: {said[0] if said else 'nothing is known'}")
+    say(logging.ERROR, f"{submission_id}: {why}: {said[0] if said else 'nothing is known'}")
     return ExitStatus.FAILED
 
 
@@ -145,13 +148,9 @@ wait=false          leaves the job running
 All other keys are those of the verb."""
 
 
-def _say(*lines: str) -> None:
+def _print(*lines: str) -> None:
     for line in lines:
         print(line)  # noqa: T201  what the command was run for
-
-
-def _complain(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_code_that_is_not_there_is_named_before_the_cluster_is_asked(server: Job
     ],
 )
 def test_the_status_is_that_of_the_job(
-    status: str, code: int | None, expected: ExitStatus, capsys: pytest.CaptureFixture[str]
+    status: str, code: int | None, expected: ExitStatus, caplog: pytest.LogCaptureFixture
 ) -> None:
     details = JobDetails(
         type=JobType.SUBMISSION,
@@ -133,7 +133,7 @@ def test_the_status_is_that_of_the_job(
         message="it broke\nand more",
     )
     assert submit._status(details, "x-1") is expected
-    assert ("it broke" in capsys.readouterr().err) is (expected is ExitStatus.FAILED)
+    assert ("it broke" in caplog.text) is (expected is ExitStatus.FAILED)
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), ([], 2), ([*SAMPLE, "batch_size=x"], 2)])
