@@ -32,12 +32,13 @@ clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps are the installed state, so that a second run installs nothing and demo needs no test tools.
+# The stamps are the installed state, so that a second run installs nothing and demo needs no test tools. Modules are
+# compiled when they are first imported: most never are.
 .venv/.installed-demo: INSTALL := .
 .venv/.installed-test: INSTALL := .[k8s,nvimgcodec,openvino,sample,test]
 
 .venv/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(INSTALL)'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '$(INSTALL)'
 	@touch $@
 
 $(BIN)/python:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections import defaultdict
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
-import psutil
 import pytest
 from odd_images import bad_images
 from photos import write_photos
@@ -71,33 +64,3 @@ def test_the_counts_are_those_of_the_report(cluster: str, batch_infer, tmp_path:
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert {line["run"] for line in lines if "run" in line} == {"counted"}
     assert any(line["message"].startswith("run counted: ") for line in lines)
-
-
-def test_a_cluster_of_its_own_shows_its_page_on_loopback_alone_while_it_runs(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [
-        sys.executable, "-m", "jobs.batch_infer", "+dataset=sample", "run.id=live", f"cluster.metrics_port={port}",
-        "cluster.object_store_bytes=100000000", "run.shard_size=32",
-    ]  # fmt: skip
-    process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "RAY_metrics_report_interval_ms": "1000"}, text=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    seen: Page = {}
-    listening: set[str] = set()
-    while process.poll() is None and not seen.get(("images_listed",)):
-        time.sleep(0.2)
-        try:
-            seen = read_page(port, "live")
-        except (URLError, ConnectionError):
-            continue
-        family = psutil.Process(process.pid).children(recursive=True)
-        found = [
-            one for child in family for one in child.net_connections("inet") if one.laddr and one.laddr.port == port
-        ]
-        listening |= {one.laddr.ip for one in found if one.status == "LISTEN"}
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    assert seen["images_listed",] == 1797, said
-    assert listening == {"127.0.0.1"}

@@ -63,8 +63,6 @@ def test_two_slices_of_which_one_is_killed_and_resumed_publish_one_run(
     resumed = batch_infer(*shared, "run.slice=1")
     assert resumed.returncode == 0, resumed.stderr
     assert re.search(r"run night, slice 1 of 2: 48 images, \d+ of them done before", resumed.stderr)
-    again = batch_infer(*shared, "run.slice=0")
-    assert (again.returncode, "nothing to do" in again.stderr) == (0, True)
 
     report = json.loads((tmp_path / "out/runs/night/report.json").read_text())
     assert (report["status"], report["num_listed"], report["num_ok"]) == ("done", NUM_IMAGES, NUM_IMAGES)
@@ -72,6 +70,6 @@ def test_two_slices_of_which_one_is_killed_and_resumed_publish_one_run(
     assert [one["num_listed"] for one in of_slices] == [48, 48]
     said = verify(tmp_path / "out")
     assert f"{NUM_IMAGES} listed = {NUM_IMAGES} ok + 0 errors" in said
-    clean = batch_infer(*job, "output.path=clean")
+    clean = batch_infer(*job, "run.shard_size=20", "output.path=clean")  # how images are cut into shards changes no row
     assert clean.returncode == 0, clean.stderr
     assert digest(said) == digest(verify(tmp_path / "clean"))

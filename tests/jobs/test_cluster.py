@@ -13,21 +13,26 @@ from actors.errors import JobError
 from jobs.cluster import Cluster, RayVoice
 
 OWN = """
-import json, psutil
+import json, psutil, sys
+from urllib.request import urlopen
 from jobs.cluster import Cluster, connect, prepare
-cluster = Cluster(object_store_bytes=100_000_000)
+cluster = Cluster(object_store_bytes=100_000_000, metrics_port=int(sys.argv[1]))
 prepare(cluster, verbose=False)
 with connect(cluster, verbose=False) as resources:
+    page = urlopen(f"http://127.0.0.1:{sys.argv[1]}/metrics", timeout=30).status
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     listening = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == "LISTEN"]
-print(json.dumps([listening, resources.cpus, resources.gpus]))
+print(json.dumps([page, listening, resources.cpus, resources.gpus]))
 """
 
 
 @pytest.mark.cluster
 def test_a_cluster_of_its_own_listens_on_loopback_alone_and_says_nothing() -> None:
-    done = subprocess.run([sys.executable, "-c", OWN], capture_output=True, text=True, timeout=120, check=True)
-    listening, cpus, gpus = json.loads(done.stdout)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    done = subprocess.run([sys.executable, "-c", OWN, port], capture_output=True, text=True, timeout=120, check=True)
+    page, listening, cpus, gpus = json.loads(done.stdout)
+    assert page == 200
     assert len(listening) > 5
     assert {address.removeprefix("::ffff:") for address in listening} == {"127.0.0.1"}
     assert cpus >= 1
