@@ -89,7 +89,7 @@ class RayJobs:
         try:
             return _OK, call(**place, **arguments, _request_timeout=_ANSWER_S)
         except ApiException as error:
-            return int(error.status or 0), {"message": _said(error.body) or one_line(error)}
+            return int(error.status or 0), {"message": _said(error.body) or " ".join(str(error.reason).split())}
         except (HTTPError, OSError) as error:
             return 0, {"message": one_line(error)}
 

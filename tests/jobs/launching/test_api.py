@@ -55,6 +55,24 @@ def test_without_a_cluster_to_ask_the_cure_is_named(tmp_path: Path, monkeypatch:
         RayJobs("shardlens", PATIENCE)
 
 
+def test_in_a_pod_the_service_account_is_taken_and_no_other_server_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, file in (("SERVICE_TOKEN_FILENAME", "token"), ("SERVICE_CERT_FILENAME", "ca.crt")):
+        monkeypatch.setattr(f"kubernetes.config.incluster_config.{name}", str(tmp_path / file))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    with kube_api.serve_pods(tmp_path) as server:
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.server_address[1]))
+        server.rayjobs["night"] = {"kind": "RayJob"}
+        assert RayJobs("shardlens", PATIENCE).get("night") == {"kind": "RayJob"}
+        (tmp_path / "other").mkdir()
+        with kube_api.serve_pods(tmp_path / "other") as other:
+            monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(other.server_address[1]))
+            with pytest.raises(ApiGoneError, match="CERTIFICATE_VERIFY_FAILED"):
+                RayJobs("shardlens", PATIENCE).get("night")
+        assert other.requests == []
+
+
 def test_a_pod_without_a_token_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
