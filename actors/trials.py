@@ -103,15 +103,17 @@ class Rates:
 
 
 def measure_rates(config: EngineConfig, model: Model, pixels_nhwc: np.ndarray, batch_sizes: Sequence[int]) -> Rates:
-    """Loads the engine of ``config`` and runs it at each of the ``batch_sizes``, for about a second each. One for which
-    the device has no room is left out.
+    """Loads the engine of ``config`` and runs it at each of the ``batch_sizes``, for about a second each. Left out is what
+    the device has no room for, and what would take seconds: it has nothing to gain by then.
 
     Raises:
         Exception: whatever stops the engine.
     """
     engine = load_engine(config, model)
-    images_per_s = {}
-    for batch_size in batch_sizes:
+    images_per_s: dict[int, float] = {}
+    for batch_size in sorted(batch_sizes):
+        if images_per_s and batch_size / max(images_per_s.values()) > _LONGEST_BATCH_S:
+            break
         batch = pixels_nhwc[np.arange(batch_size) % len(pixels_nhwc)]
         try:
             images_per_s[batch_size] = _rate(engine, batch)
@@ -140,6 +142,6 @@ def hold_against(right: Answers, trial: Trial, answers: Answers, agree: Agree, u
     return replace(trial, figures=agreement.figures, breaches=agreement.breaches)
 
 
-_TIMED_S = 1.0
+_TIMED_S, _LONGEST_BATCH_S = 1.0, 2.5
 _RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024
 _FEWEST = 64

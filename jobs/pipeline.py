@@ -64,7 +64,7 @@ def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger,
     """Predicts the rows that are missing and writes the parts. Returns when the last part is written."""
     plan, crew = stages.plan, crew or Crew()
     _configure(plan, ledger)
-    pieces = [part for piece in missing for part in piece.cut(plan.piece_rows)]
+    pieces = plan.cut(missing)
     predicted = _fused(stages, pieces, ledger, crew) if plan.is_fused else _apart(stages, pieces, ledger, crew)
     predicted.write_datasink(
         crew.sink(replace(stages.sink, told=ledger)),

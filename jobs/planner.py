@@ -16,8 +16,9 @@ from actors.errors import JobError
 from jobs.numbers import number_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from actors.receipts import Piece
     from jobs.calibration import Calibration
     from jobs.config import Job
     from jobs.resources import Resources
@@ -39,7 +40,7 @@ class Plan:
     """Write tasks at a time, each a process of its own; together they reserve `WRITE_CPUS` each."""
     batch_size: int
     piece_rows: int
-    """Rows of the pieces into which shards are cut, so that every worker gets its share of a small run."""
+    """The most rows of the pieces into which shards are cut, so that every worker gets its share of a small run."""
     rows_per_part: int
     block_bytes: int
     """Pixels of one batch."""
@@ -51,6 +52,15 @@ class Plan:
     def num_readers(self, cpus: float) -> int:
         """Read tasks at a time beside the workers of a cluster of ``cpus``."""
         return max(1, int((cpus - self.workers * self.worker_cpus) / self.read_cpus))
+
+    def cut(self, missing: Iterable[Piece]) -> list[Piece]:
+        """The ``missing`` rows in pieces of `piece_rows`, the last quarter in smaller ones: workers then end soon after
+        each other.
+        """
+        pieces = [part for piece in missing for part in piece.cut(self.piece_rows)]
+        first_late = len(pieces) * 3 // 4
+        late_rows = self.batch_size * max(1, self.piece_rows // self.batch_size // 4)
+        return pieces[:first_late] + [part for piece in pieces[first_late:] for part in piece.cut(late_rows)]
 
     def fits(self, resources: Resources) -> bool:
         """Whether ``resources`` are enough for all of it at once."""
@@ -147,7 +157,7 @@ def _whole(cpus: float) -> float:
     return float(math.floor(cpus)) if cpus >= 1 else math.floor(cpus * 10_000) / 10_000
 
 
-# Workers end at different times: by about one piece.
+# Workers end at different times: by about one of the smaller pieces.
 _PIECES_A_WORKER = 8
 
 # Writing waits for storage and hardly computes: more CPU for it would be taken from the readers of a small machine.

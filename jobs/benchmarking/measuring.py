@@ -49,7 +49,7 @@ def measure(run: Run, stop: Stop, *, listing_s: float) -> Figures:
             measured = _measure_pipeline(run, stages, resources, stop)
             machine = _machine(run, stages, resources)
     stop.install()  # and has taken them all away at its end
-    pieces = [part for piece in Coverage(run.shards.sizes).missing() for part in piece.cut(stages.plan.piece_rows)]
+    pieces = stages.plan.cut(Coverage(run.shards.sizes).missing())
     with tempfile.TemporaryDirectory() as folder:
         loops, decoding = measure_limit(stages, pieces, Path(folder))
     beside_ray = run.job.cluster.address is not None or ray.is_initialized()

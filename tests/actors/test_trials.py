@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from actors import trials
 from actors.agreement import Agreement
 from actors.engines.configs import TorchEngineConfig
 from actors.errors import JobError
@@ -51,6 +53,18 @@ def test_rates_are_found_by_batch_size() -> None:
     assert rates.worker_bytes > 50_000_000
     with pytest.raises(JobError, match="nothing"):
         measure_rates(ENGINE, replace(DIGITS, kwargs={"nothing": "such"}), pixels(2), [2])
+
+
+class Slow:
+    """An engine that takes 40 ms an image."""
+
+    def __call__(self, pixels_nhwc: np.ndarray) -> None:
+        time.sleep(0.04 * len(pixels_nhwc))
+
+
+def test_batches_that_would_take_seconds_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "load_engine", lambda *_: Slow())
+    assert list(measure_rates(ENGINE, DIGITS, pixels(5), [8, 128, 2]).images_per_s) == [2, 8]
 
 
 def equal(reference: dict[str, np.ndarray], candidate: dict[str, np.ndarray]) -> Agreement:

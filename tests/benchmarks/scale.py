@@ -157,7 +157,7 @@ def list_and_plan(source: str, num_images: str, folder: Path) -> dict[str, Any]:
     resources = Resources(cpus=float(NUM_GPUS * CPUS_PER_GPU), gpus=float(NUM_GPUS))
     num_missing = outcome.coverage.num_missing
     plan = make_plan(job, resources, CHECKED.fields, Load(num_missing, CHECKED.image_s))
-    pieces = [part for piece in outcome.coverage.missing() for part in piece.cut(plan.piece_rows)]
+    pieces = plan.cut(outcome.coverage.missing())
     planned_at = time.monotonic()
     figures = {
         "source": source,

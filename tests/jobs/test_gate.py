@@ -9,6 +9,7 @@ from actors.engines.configs import (
     AutoEngineConfig,
     EngineConfig,
     Gate,
+    OnnxEngineConfig,
     OpenVinoEngineConfig,
     Precision,
     TorchEngineConfig,
@@ -85,6 +86,17 @@ def test_what_costs_more_than_it_can_save_is_not_tried() -> None:
         assert contest(AutoEngineConfig(), bench, FAST, COMPILED).is_open(choice, num_images) is False
     small = contest(AutoEngineConfig(), Bench(BENCH), FAST, COMPILED).choose(100)
     assert contest(AutoEngineConfig(), Bench(BENCH), FAST, COMPILED).is_open(small, 1e6) is True
+
+
+def test_in_fp32_a_second_engine_is_tried_where_a_tenth_is_worth_it() -> None:
+    first, second = OpenVinoEngineConfig(precision=Precision.fp32), OnnxEngineConfig(precision=Precision.fp32)
+    rates = {first.label: Trial(first.label, 20.0), second.label: Trial(second.label, 22.0)}
+    refused = {**rates, first.label: Trial(first.label, 20.0, breaches=WRONG)}
+    for num_images, trials, tried in ((1_000, rates, 1), (1_000, refused, 2), (5_000, rates, 2)):
+        bench = Bench(trials)
+        choice = contest(AutoEngineConfig(), bench, first, second).choose(num_images)
+        assert len(bench.tried) == tried, (num_images, trials)
+        assert contest(AutoEngineConfig(), bench, first, second).is_open(choice, num_images) is False
 
 
 def test_a_named_engine_is_always_tried_and_stops_the_job_where_its_answers_differ() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
@@ -8,6 +10,7 @@ from actors.engines.configs import Device, EngineConfig, OnnxEngineConfig, Provi
 from actors.errors import JobError
 from actors.models import Model
 from actors.preprocess import Preprocess
+from actors.receipts import Piece, count
 from actors.samples import Costs
 from actors.tasks.classify import Classify
 from actors.trials import Rates
@@ -154,6 +157,17 @@ def test_batches_have_about_the_same_bytes_whatever_the_size() -> None:
 @pytest.mark.parametrize(("num_images", "rows"), [(8, 32), (2_000, 96), (10**6, 62_496)])
 def test_every_worker_gets_its_share_of_a_small_run(num_images: int, rows: int) -> None:
     assert plan(2, num_images=num_images).piece_rows == rows
+
+
+def test_the_last_pieces_are_smaller() -> None:
+    missing = [Piece(0, ((0, 1_000),)), Piece(1, ((5, 505),)), Piece(2, ((0, 500),))]
+    pieces = plan(2, num_images=2_000).cut(missing)
+    sizes = [count({piece.shard: list(piece.ranges)}) for piece in pieces]
+    assert sum(sizes) == 2_000
+    assert sizes[:16] == [96] * 10 + [40] + [96] * 5
+    assert max(sizes[17:]) == 32
+    one_batch = replace(plan(2, num_images=2_000), piece_rows=32)
+    assert max(count({piece.shard: list(piece.ranges)}) for piece in one_batch.cut(missing)) == 32
 
 
 @pytest.mark.parametrize("crop", [32, 96, 192, 224, 288, 299, 384, 512])
