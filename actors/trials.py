@@ -103,8 +103,8 @@ class Rates:
 
 
 def measure_rates(config: EngineConfig, model: Model, pixels_nhwc: np.ndarray, batch_sizes: Sequence[int]) -> Rates:
-    """Loads the engine of ``config`` and runs it at each of the ``batch_sizes``, for about a second each. Left out is what
-    the device has no room for, and what would take seconds: it has nothing to gain by then.
+    """Loads the engine of ``config`` and runs it at each of the ``batch_sizes``, for about a second each. Left out is
+    what the device has no room for, and what would take seconds: it has nothing to gain by then.
 
     Raises:
         Exception: whatever stops the engine.
