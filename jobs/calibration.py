@@ -34,4 +34,4 @@ class Calibration:
         return best if rates.get(best, 0.0) > _NOISE * rates.get(usual, 0.0) else usual
 
 
-_NOISE = 1.03
+_NOISE = 1.1
