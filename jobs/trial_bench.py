@@ -61,6 +61,10 @@ class Bench:
     def hardware(self) -> Hardware:
         [found] = self._start(partial(hardware, with_gpu=bool(self._plan.worker_gpus)))
         known: Hardware = _result(found)
+        if self._plan.worker_gpus and not known.gpu:
+            LOG.warning(
+                "PyTorch finds no GPU on a worker that has one: is it built for CPU alone, or the driver too old?"
+            )
         return known
 
     def sample(self) -> int:

@@ -18,6 +18,7 @@ class Hardware:
     cpu_features: tuple[str, ...]
     """Those of `_FEATURES` that it has, as Linux names them."""
     gpu: str | None
+    """None also where PyTorch cannot use it."""
     capability: tuple[int, int] | None
     """CUDA's compute capability of the GPU."""
     libraries: tuple[tuple[str, str], ...]
@@ -40,7 +41,8 @@ def hardware(*, with_gpu: bool) -> Hardware:
     if with_gpu:
         import torch  # noqa: PLC0415  takes seconds to import
 
-        gpu, capability = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
+        if torch.cuda.is_available():
+            gpu, capability = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
     name, features = _cpu(Path("/proc/cpuinfo"))
     return Hardware(name, features, gpu, capability, _installed())
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
+import torch
 from finished import add_photos, job_over, opened
 
 from actors.decode import Decode
 from actors.engines.configs import EngineConfig, OnnxEngineConfig, Precision, TorchEngineConfig
+from actors.engines.hardware import hardware
 from actors.errors import JobError
 from actors.models import Model
 from actors.reader import ReadPlan
@@ -40,13 +43,25 @@ def test_a_sample_is_spread_over_all_the_inventory(num_shards: int, size: int) -
     assert gaps.max() <= max(8, num_shards * size / 8)
 
 
-def bench_over(folder: Path, model: Model = DIGITS, engine: EngineConfig | None = None) -> Bench:
+def bench_over(folder: Path, model: Model = DIGITS, engine: EngineConfig | None = None, plan: Plan = PLAN) -> Bench:
     add_photos(folder / "images", range(12))
     (folder / "images" / "bad.jpg").write_bytes(b"no image")
     job = job_over(folder / "images", folder / "out")
     run = opened(replace(job, model=model, engine=engine or TorchEngineConfig()))
-    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, PLAN.batch_size)
-    return Bench(run, PLAN, read, reference_s=5)
+    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, plan.batch_size)
+    return Bench(run, plan, read, reference_s=5)
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_gpu_that_pytorch_cannot_use_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_gpu = bench_over(tmp_path, plan=replace(PLAN, worker_gpus=1))
+    monkeypatch.setattr(on_gpu, "_start", lambda *_: [ray.put(hardware(with_gpu=True))])  # no GPU is shared by tests
+    assert on_gpu.hardware().gpu is None
+    assert "PyTorch finds no GPU" in caplog.text
 
 
 @pytest.mark.cluster

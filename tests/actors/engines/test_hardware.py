@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from actors.engines.hardware import Hardware, _cpu, hardware
 
@@ -30,6 +31,11 @@ def test_the_first_processor_is_described(tmp_path: Path) -> None:
     (tmp_path / "arm").write_text(ARM)
     assert _cpu(tmp_path / "arm")[1] == ("bf16",)
     assert _cpu(tmp_path / "none")[1] == ()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_gpu_that_pytorch_cannot_use_is_none() -> None:
+    assert hardware(with_gpu=True) == hardware(with_gpu=False)
 
 
 @pytest.mark.parametrize(
