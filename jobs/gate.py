@@ -113,6 +113,8 @@ class Contest:
 
     def is_open(self, kept: Choice, num_images: float) -> bool:
         """Whether so many images of one worker are worth more trials than the ``kept`` choice was made from."""
+        if not kept.trials:
+            return True
         known = {trial.engine for trial in kept.trials}
         return any(
             other.label not in known and self._is_worth(other, kept.trials, num_images) for other in self._others

@@ -99,6 +99,12 @@ def test_in_fp32_a_second_engine_is_tried_where_a_tenth_is_worth_it() -> None:
         assert contest(AutoEngineConfig(), bench, first, second).is_open(choice, num_images) is False
 
 
+def test_where_the_reference_did_not_end_it_is_tried_again() -> None:
+    choice = contest(AutoEngineConfig(), Bench(BENCH, num_sampled=-1), FAST).choose(1e6)
+    assert choice.trials == []
+    assert contest(AutoEngineConfig(), Bench(BENCH), FAST).is_open(choice, 1e6) is True
+
+
 def test_a_named_engine_is_always_tried_and_stops_the_job_where_its_answers_differ() -> None:
     choice = contest(FAST, Bench(BENCH), FAST).choose(3)
     assert (choice.engine, choice.why) == (FAST, "named, and it agrees with torch fp32, on 256 images of the dataset")
