@@ -63,6 +63,8 @@ def test_two_slices_of_which_one_is_killed_and_resumed_publish_one_run(
     resumed = batch_infer(*shared, "run.slice=1")
     assert resumed.returncode == 0, resumed.stderr
     assert re.search(r"run night, slice 1 of 2: 48 images, \d+ of them done before", resumed.stderr)
+    again = batch_infer(*shared, "run.slice=0")
+    assert (again.returncode, "nothing to do" in again.stderr) == (0, True)
 
     report = json.loads((tmp_path / "out/runs/night/report.json").read_text())
     assert (report["status"], report["num_listed"], report["num_ok"]) == ("done", NUM_IMAGES, NUM_IMAGES)

@@ -121,14 +121,17 @@ DEADLY = {3: "read=kill", 20: "decode=kill", 37: "decode=hold"}
 KINDS = {"kill": "killed_worker", "hold": "stalled"}
 
 
-def test_images_that_kill_or_hold_up_who_reads_them_are_quarantined_and_all_others_predicted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("plan", "names"), [(FUSED, {20: "decode=kill"}), (APART, DEADLY)])  # a death takes seconds
+def test_images_that_kill_or_hold_up_who_reads_them_are_quarantined_and_all_others_predicted(
+    plan: Plan, names: dict[int, str], tmp_path: Path
+) -> None:
     cloudpickle.register_pickle_by_value(deadly)  # the workers do not find the folder of the fixtures
-    job = opened(tmp_path, [f"{number} {DEADLY.get(number, '')}.jpg" for number in range(48)], shard_size=16)
-    predict(job, job.missing, plan=APART, storage=deadly.DeadlyStorage(), stall_s=5)
-    assert job.collect().summary.num_ok == 48 - len(DEADLY)
+    job = opened(tmp_path, [f"{number} {names.get(number, '')}.jpg" for number in range(48)], shard_size=16)
+    predict(job, job.missing, plan=plan, storage=deadly.DeadlyStorage(), stall_s=5)
+    assert job.collect().summary.num_ok == 48 - len(names)
     assert job.errors() == {
         f"{number} {name}.jpg": (stage, KINDS[strike])
-        for number, name in DEADLY.items()
+        for number, name in names.items()
         for stage, _, strike in [name.partition("=")]
     }
 
