@@ -303,7 +303,7 @@ def test_short_memory_is_told_and_a_smaller_batch_runs(path: Path, network: nn.M
     command = [sys.executable, "-c", LOADS + RUNS_SHORT, path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     _, said, shape = done.stdout.splitlines()
-    assert "llocate" in said
+    assert "llocate" in said or "bad_alloc" in said  # whichever allocation it was that had no room
     assert "src/" not in said
     assert shape == "(30, 10)"
 
