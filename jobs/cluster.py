@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import socket
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from actors import faults
 from actors.errors import JobError
 from actors.messages import one_line
+from jobs.lean_ray import lean_ray
 from jobs.resources import Resources, cluster_resources
 
 if TYPE_CHECKING:
@@ -91,6 +92,21 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
     if ray.is_initialized():
         yield cluster_resources()
         return
+    with ExitStack() as session:
+        if cluster.address is None:
+            session.enter_context(lean_ray(with_logs=verbose))
+        _init(cluster, verbose=verbose)
+        if not verbose:
+            for name in ("ray", "ray.data"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # what they log as an error, they raise too
+            session.enter_context(redirect_stdout(cast("Any", RayVoice())))
+        session.callback(ray.shutdown)
+        yield cluster_resources()
+
+
+def _init(cluster: Cluster, *, verbose: bool) -> None:
+    import ray  # noqa: PLC0415  must come after `prepare`
+
     if cluster.address is None:
         options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
         options["_metrics_export_port"] = cluster.metrics_port
@@ -111,14 +127,6 @@ def connect(cluster: Cluster, *, verbose: bool) -> Iterator[Resources]:
         reason = one_line(error)
         wrong = _not_reached(cluster.address, reason) if cluster.address else _not_started(reason)
         raise wrong from None
-    if not verbose:
-        for name in ("ray", "ray.data"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # what they log as an error, they raise too
-    with nullcontext() if verbose else redirect_stdout(cast("Any", RayVoice())):
-        try:
-            yield cluster_resources()
-        finally:
-            ray.shutdown()
 
 
 class RayVoice:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import s3 as s3_server
 from places import Place, local_place, s3_place
 
 from jobs.cluster import Cluster, prepare
+from jobs.lean_ray import lean_ray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,11 +65,11 @@ def cluster() -> Iterator[str]:
     """One small Ray cluster for all tests that may use Ray, of two CPUs; gives its address."""
     import ray  # noqa: PLC0415  few tests need it
 
-    context = ray.init(
-        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=500_000_000
-    )
-    yield context.address_info["address"]
-    ray.shutdown()
+    options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "object_store_memory": 500_000_000}
+    with lean_ray(with_logs=False):
+        context = ray.init(address="local", num_cpus=2, **options)
+        yield context.address_info["address"]
+        ray.shutdown()
 
 
 @pytest.fixture(params=["local", "s3"])
