@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 from omegaconf.errors import MissingMandatoryValue
 
 from actors.errors import JobError
-from jobs.command import ExitStatus, end_with, run_verb
+from jobs.command import ExitStatus, end_with
 from jobs.lease import HeldError
 from jobs.stopping import StoppedError
 
@@ -51,7 +54,45 @@ def test_success_ends_nothing() -> None:
     end_with(lambda: ExitStatus.DONE, verbose=False)
 
 
-def test_a_verb_that_returns_is_done() -> None:
-    with pytest.raises(SystemExit) as caught:
-        run_verb(lambda: None)
-    assert caught.value.code == 0
+ENDS = """
+import atexit, sys
+from jobs.command import run_verb
+atexit.register(print, "at exit", end="")
+def main():
+    print("in main, ", end="")
+    {ends}
+run_verb(main)
+"""
+
+
+def run_ending(ends: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """A process whose output is buffered, as by default."""
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", ENDS.format(ends=ends)]
+    return subprocess.run(
+        command, env=variables, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "said"),
+    [
+        ("return", 0, ""),
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit('in words')", 1, "in words\n"),
+        ("raise ZeroDivisionError", 1, "ZeroDivisionError\n"),
+    ],
+)
+def test_a_process_ends_with_the_status_of_its_verb_and_nothing_is_lost(ends: str, status: int, said: str) -> None:
+    done = run_ending(ends)
+    assert (done.returncode, done.stdout) == (status, "in main, at exit")
+    assert done.stderr.endswith(said)
+
+
+def test_a_reader_who_left_is_no_traceback() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = run_ending("return", stdout=write)
+    os.close(write)
+    assert done.returncode == 120  # Python's own
+    assert "Traceback" not in done.stderr
