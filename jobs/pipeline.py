@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -64,6 +65,7 @@ def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger,
     """Predicts the rows that are missing and writes the parts. Returns when the last part is written."""
     plan, crew = stages.plan, crew or Crew()
     _configure(plan, ledger)
+    _warm_writers(plan.writers)
     pieces = plan.cut(missing)
     predicted = _fused(stages, pieces, ledger, crew) if plan.is_fused else _apart(stages, pieces, ledger, crew)
     predicted.write_datasink(
@@ -71,6 +73,12 @@ def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger,
         ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
         concurrency=plan.writers,
     )
+
+
+def _warm_writers(number: int) -> None:
+    """Processes that have imported what they write with while models are loaded: Ray gives write tasks to them."""
+    for _ in range(number):
+        ray.remote(num_cpus=0)(import_module).remote("actors.sink")
 
 
 def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: Crew) -> Dataset:

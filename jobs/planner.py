@@ -112,7 +112,7 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
     if job.decode.device is DecodeDevice.gpu and not gpus:
         cure = "choose decode.device=auto, and engine.device=auto where the cluster has GPUs"
         raise JobError("decode.device=gpu: the job has no GPU", cure=cure)
-    writers = max(_MIN_WRITERS, min(workers, int(resources.cpus * _WRITERS_PER_CPU)))
+    writers = min(workers if is_fused else max(_MIN_WRITERS, workers), max(1, int(resources.cpus * _WRITERS_PER_CPU)))
     if is_fused:
         left_cpus = resources.cpus - writers * WRITE_CPUS
         worker_cpus, read_cpus = _whole(min(job.cluster.cpus_per_worker, left_cpus / workers)), 0.0
