@@ -75,6 +75,8 @@ def prepare(cluster: Cluster, *, verbose: bool) -> None:
     if cluster.address is None:
         os.environ["PYTHONPATH"] = _import_path()  # the workers inherit it
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        # Parts come some seconds apart, and a process takes two to be able to write: by default it ends after one.
+        os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
     if not verbose:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of Ray Data's own actors
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of its own future default
