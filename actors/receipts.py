@@ -32,6 +32,10 @@ class Piece(NamedTuple):
     ranges: tuple[tuple[int, int], ...]
     """As in `Ranges`."""
 
+    @property
+    def num_rows(self) -> int:
+        return sum(stop - start for start, stop in self.ranges)
+
     def cut(self, num_rows: int) -> Iterator[Piece]:
         """The same rows, in pieces of no more than ``num_rows``."""
         part: list[tuple[int, int]] = []

@@ -16,7 +16,7 @@ from actors.errors import JobError
 from jobs.numbers import number_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from actors.receipts import Piece
     from jobs.calibration import Calibration
@@ -54,13 +54,20 @@ class Plan:
         return max(1, int((cpus - self.workers * self.worker_cpus) / self.read_cpus))
 
     def cut(self, missing: Iterable[Piece]) -> list[Piece]:
-        """The ``missing`` rows in pieces of `piece_rows`, the last quarter in smaller ones: workers then end soon after
-        each other.
+        """The ``missing`` rows in even pieces of `piece_rows` or fewer, the last quarter in smaller ones: workers then
+        end soon after each other.
         """
-        pieces = [part for piece in missing for part in piece.cut(self.piece_rows)]
+        pieces = [part for piece in missing for part in self._evenly(piece, self.piece_rows)]
         first_late = len(pieces) * 3 // 4
         late_rows = self.batch_size * max(1, self.piece_rows // self.batch_size // 4)
-        return pieces[:first_late] + [part for piece in pieces[first_late:] for part in piece.cut(late_rows)]
+        return pieces[:first_late] + [part for piece in pieces[first_late:] for part in self._evenly(piece, late_rows)]
+
+    def _evenly(self, piece: Piece, most_rows: int) -> Iterator[Piece]:
+        """As few pieces as there may be, all but the last of the same number of batches: a small rest would cost as
+        much to hand out as the others.
+        """
+        num_pieces = -(-piece.num_rows // most_rows)
+        return piece.cut(self.batch_size * -(-piece.num_rows // (num_pieces * self.batch_size)))
 
     def fits(self, resources: Resources) -> bool:
         """Whether ``resources`` are enough for all of it at once."""

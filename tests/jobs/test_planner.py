@@ -10,7 +10,7 @@ from actors.engines.configs import Device, EngineConfig, OnnxEngineConfig, Provi
 from actors.errors import JobError
 from actors.models import Model
 from actors.preprocess import Preprocess
-from actors.receipts import Piece, count
+from actors.receipts import Piece
 from actors.samples import Costs
 from actors.tasks.classify import Classify
 from actors.trials import Rates
@@ -162,12 +162,29 @@ def test_every_worker_gets_its_share_of_a_small_run(num_images: int, rows: int) 
 def test_the_last_pieces_are_smaller() -> None:
     missing = [Piece(0, ((0, 1_000),)), Piece(1, ((5, 505),)), Piece(2, ((0, 500),))]
     pieces = plan(2, num_images=2_000).cut(missing)
-    sizes = [count({piece.shard: list(piece.ranges)}) for piece in pieces]
+    sizes = [piece.num_rows for piece in pieces]
     assert sum(sizes) == 2_000
     assert sizes[:16] == [96] * 10 + [40] + [96] * 5
     assert max(sizes[17:]) == 32
     one_batch = replace(plan(2, num_images=2_000), piece_rows=32)
-    assert max(count({piece.shard: list(piece.ranges)}) for piece in one_batch.cut(missing)) == 32
+    assert max(piece.num_rows for piece in one_batch.cut(missing)) == 32
+
+
+@pytest.mark.parametrize(
+    ("piece_rows", "num_rows", "sizes"),
+    [
+        (480, 512, [256, 256]),
+        (480, 1_024, [352, 352, 320]),
+        (480, 480, [480]),
+        (480, 100, [100]),
+        (32, 100, [32, 32, 32, 4]),
+    ],
+)
+def test_shards_are_cut_evenly(piece_rows: int, num_rows: int, sizes: list[int]) -> None:
+    missing = [Piece(0, ((3, num_rows + 3),))] * 4
+    pieces = replace(plan(2, num_images=2_000), piece_rows=piece_rows).cut(missing)
+    assert [piece.num_rows for piece in pieces][: 3 * len(sizes)] == sizes * 3
+    assert sum(piece.num_rows for piece in pieces) == 4 * num_rows
 
 
 @pytest.mark.parametrize("crop", [32, 96, 192, 224, 288, 299, 384, 512])
