@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from actors.agreement import Agreement
     from actors.engines.base import Engine
     from actors.engines.configs import EngineConfig
+    from actors.errors import ImageError
     from actors.models import Model
 
     Outputs = Mapping[str, np.ndarray]
@@ -78,18 +79,33 @@ def try_engine(
     started = time.perf_counter()
     engine = ElasticBatches(load_engine(config, model), batch_size)
     rows = np.arange(len(pixels_nhwc))
-    engine(pixels_nhwc, rows[:batch_size])  # the first batch may compile, or allocate
-    loaded = time.perf_counter()
-    if max_s is not None:
-        engine(pixels_nhwc, rows[:batch_size])
-        rows = rows[: max(_FEWEST, int(max_s / (time.perf_counter() - loaded)) * batch_size)]
-    num_timed, begun = 0, time.perf_counter()
+    parts = [engine(pixels_nhwc, rows[:batch_size])]  # the first batch may compile, or allocate
+    begun = time.perf_counter()
+    if max_s is not None and len(rows) > batch_size:
+        parts.append(engine(pixels_nhwc, rows[batch_size : 2 * batch_size]))
+        num_in_time = int(max_s / (time.perf_counter() - begun)) * batch_size
+        rows = rows[: max(_FEWEST, 2 * batch_size, num_in_time)]
+    num_first = len(parts) * batch_size
+    parts.append(engine(pixels_nhwc, rows[num_first:]))
+    num_timed = _padded(len(rows) - batch_size, batch_size)
     while not num_timed or time.perf_counter() - begun < _TIMED_S:
-        outputs, errors = engine(pixels_nhwc, rows)
-        num_timed += -(-len(rows) // batch_size) * batch_size
+        engine(pixels_nhwc, rows)
+        num_timed += _padded(len(rows), batch_size)
     images_per_s = num_timed / (time.perf_counter() - begun)
-    answers = Answers(outputs, np.setdiff1d(rows, list(errors), assume_unique=True))
-    return Trial(config.label, images_per_s, loaded - started), answers
+    return Trial(config.label, images_per_s, begun - started), _answers(parts, rows)
+
+
+def _padded(num_images: int, batch_size: int) -> int:
+    """With the blank images that fill the last batch."""
+    return -(-max(0, num_images) // batch_size) * batch_size
+
+
+def _answers(parts: Sequence[tuple[dict[str, np.ndarray], dict[int, ImageError]]], rows: np.ndarray) -> Answers:
+    """What an engine gave for ``rows``, one part after the other."""
+    failed = [row for _, errors in parts for row in errors]
+    given = [outputs for outputs, _ in parts if outputs]
+    outputs = {name: np.concatenate([part[name] for part in given]) for name in given[0]} if given else {}
+    return Answers(outputs, np.setdiff1d(rows, failed, assume_unique=True))
 
 
 @dataclass(frozen=True)
