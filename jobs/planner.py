@@ -119,7 +119,7 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
     if job.decode.device is DecodeDevice.gpu and not gpus:
         cure = "choose decode.device=auto, and engine.device=auto where the cluster has GPUs"
         raise JobError("decode.device=gpu: the job has no GPU", cure=cure)
-    writers = min(workers if is_fused else max(_MIN_WRITERS, workers), max(1, int(resources.cpus * _WRITERS_PER_CPU)))
+    writers = max(1 if is_fused else _MIN_WRITERS, min(workers, int(resources.cpus * _WRITERS_PER_CPU)))
     if is_fused:
         left_cpus = resources.cpus - writers * WRITE_CPUS
         worker_cpus, read_cpus = _whole(min(job.cluster.cpus_per_worker, left_cpus / workers)), 0.0
@@ -169,7 +169,7 @@ _PIECES_A_WORKER = 8
 
 # Writing waits for storage and hardly computes: more CPU for it would be taken from the readers of a small machine.
 WRITE_CPUS = 0.01
-_MIN_WRITERS = 2
+_MIN_WRITERS = 2  # beside read tasks
 
 # Beside readers: the engine is sent the next batch while one runs; only at the end of a call it waits.
 BATCHES_A_CALL = 4

@@ -40,6 +40,8 @@ def test_writing_always_finds_a_cpu(cpus: int, workers: int | str) -> None:
     assert made.workers * made.worker_cpus + made.writers * WRITE_CPUS <= cpus + 1e-9
     assert made.worker_cpus > 0
     assert made.worker_cpus < 1 or made.worker_cpus == int(made.worker_cpus)
+    assert made.writers >= 1
+    assert plan(cpus, 1).writers == 2  # beside read tasks
 
 
 @pytest.mark.parametrize("cpus_per_worker", [1, 4])
@@ -108,7 +110,7 @@ def test_where_gpus_decode_actors_do_all() -> None:
 @pytest.mark.parametrize(("num_images", "image_s", "workers"), [(1_797, 0.001, 1), (600, 0.05, 3), (10**6, 0.001, 16)])
 def test_a_small_job_starts_few_workers(num_images: int, image_s: float, workers: int) -> None:
     made = make_plan(a_job(), Resources(16, 0), [], Load(num_images, image_s))
-    assert (made.workers, made.threads) == (workers, 16 // workers)
+    assert (made.workers, made.threads, made.writers) == (workers, 16 // workers, workers)
     named = make_plan(a_job(cluster=Cluster(workers=5)), Resources(16, 0), [], Load(num_images, image_s))
     assert named.workers == 5
 
