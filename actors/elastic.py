@@ -88,7 +88,7 @@ class ElasticBatches:
                 errors[int(piece[0])] = outcome
                 if outcome.kind == _OUT_OF_MEMORY:
                     self._halvings.number = num_halvings  # the image needs much memory; the others did fit
-        return _joined(parts), errors
+        return joined(parts), errors
 
     def _overlapped(self, images: BlockImages, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """Outputs for the images of one batch after the other, up to one that fails: then it is to be tried alone."""
@@ -175,7 +175,9 @@ def _num_images(part: dict[str, np.ndarray]) -> int:
     return len(next(iter(part.values())))
 
 
-def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The outputs of ``parts``, one behind the other; a part without images has none."""
+    parts = [part for part in parts if part]
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actors.elastic import ElasticBatches
+from actors.elastic import ElasticBatches, joined
 from actors.engines.base import load_engine
 from actors.engines.device_errors import DeviceMemoryError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from actors.agreement import Agreement
     from actors.engines.base import Engine
     from actors.engines.configs import EngineConfig
-    from actors.errors import ImageError
     from actors.models import Model
 
     Outputs = Mapping[str, np.ndarray]
@@ -70,7 +69,7 @@ def try_engine(
         model: what it is to run.
         pixels_nhwc: uint8 (n, height, width, 3), n from 1.
         batch_size: images of a batch.
-        max_s: the images that would take longer are left out, down to `_FEWEST`.
+        max_s: the images that would take longer are left out, down to `_FEWEST` and to two batches.
 
     Raises:
         JobError: it cannot run the model here.
@@ -92,20 +91,14 @@ def try_engine(
         engine(pixels_nhwc, rows)
         num_timed += _padded(len(rows), batch_size)
     images_per_s = num_timed / (time.perf_counter() - begun)
-    return Trial(config.label, images_per_s, begun - started), _answers(parts, rows)
+    failed = [row for _, errors in parts for row in errors]
+    answers = Answers(joined([outputs for outputs, _ in parts]), np.setdiff1d(rows, failed, assume_unique=True))
+    return Trial(config.label, images_per_s, begun - started), answers
 
 
 def _padded(num_images: int, batch_size: int) -> int:
     """With the blank images that fill the last batch."""
     return -(-max(0, num_images) // batch_size) * batch_size
-
-
-def _answers(parts: Sequence[tuple[dict[str, np.ndarray], dict[int, ImageError]]], rows: np.ndarray) -> Answers:
-    """What an engine gave for ``rows``, one part after the other."""
-    failed = [row for _, errors in parts for row in errors]
-    given = [outputs for outputs, _ in parts if outputs]
-    outputs = {name: np.concatenate([part[name] for part in given]) for name in given[0]} if given else {}
-    return Answers(outputs, np.setdiff1d(rows, failed, assume_unique=True))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import s3 as s3_server
@@ -65,9 +65,10 @@ def cluster() -> Iterator[str]:
     """One small Ray cluster for all tests that may use Ray, of two CPUs; gives its address."""
     import ray  # noqa: PLC0415  few tests need it
 
-    options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "object_store_memory": 500_000_000}
     with lean_ray(with_logs=False):
-        context = ray.init(address="local", num_cpus=2, **options)
+        context = ray.init(
+            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=500_000_000
+        )
         yield context.address_info["address"]
         ray.shutdown()
 

@@ -132,8 +132,7 @@ class RowsAlone(ModelAlone):
 
 def block_sizes(piece: Piece, block_rows: int) -> list[int]:
     """Rows of each block of ``piece``."""
-    num_rows = sum(stop - start for start, stop in piece.ranges)
-    return [min(block_rows, num_rows - first) for first in range(0, num_rows, block_rows)]
+    return [min(block_rows, piece.num_rows - first) for first in range(0, piece.num_rows, block_rows)]
 
 
 class BlankSource(ShardSource):
