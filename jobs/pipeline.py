@@ -65,8 +65,9 @@ def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger,
     """Predicts the rows that are missing and writes the parts. Returns when the last part is written."""
     plan, crew = stages.plan, crew or Crew()
     _configure(plan, ledger)
-    _warm_writers(plan.writers)
     pieces = plan.cut(missing)
+    num_parts = -(-sum(piece.num_rows for piece in pieces) // plan.rows_per_part)
+    _warm_writers(min(plan.writers, num_parts))
     predicted = _fused(stages, pieces, ledger, crew) if plan.is_fused else _apart(stages, pieces, ledger, crew)
     predicted.write_datasink(
         crew.sink(replace(stages.sink, told=ledger)),
