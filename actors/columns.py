@@ -13,6 +13,9 @@ IMAGE_ID = "image_id"
 URI = "uri"
 TARGET = "target"
 
+# Keys of the partitions of rows/ and errors/: readers put a column of each name in the place of one in the files.
+PARTITIONS = ("model", "run")
+
 # Identity of a row: its shard of the inventory, and its position in that shard from 0.
 SHARD = "_shard"
 ROW = "_row"

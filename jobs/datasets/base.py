@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from actors.errors import JobError
 from actors.shards import Layout  # noqa: TC001  OmegaConf evaluates the annotations of a config
 from actors.storage import Storage
+from jobs.datasets.passed_over import PassedOver
 from jobs.datasets.paths import first_batch, paths_of
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class Dataset:
         Raises:
             JobError: as `check`, and for whatever is found to be wrong while listing.
         """
+        self.passed_over.clear()
         missing = self.limit
         for table in self.tables():
             yield table.slice(0, missing)
@@ -83,6 +86,11 @@ class Dataset:
     def paths(self) -> list[str]:
         """`path` as absolute URIs."""
         return paths_of(self.path)
+
+    @cached_property
+    def passed_over(self) -> PassedOver:
+        """What `entries` has passed over so far. Whoever skips a file or a line in `tables` adds it here."""
+        return PassedOver()
 
     @property
     def storage(self) -> Storage:
