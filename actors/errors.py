@@ -10,6 +10,8 @@ When the world is wrong (a node lost, storage down) the library's own exception 
 
 from __future__ import annotations
 
+from actors.escapes import printable
+
 
 class JobError(Exception):
     """The user's job cannot be right. Shown without a traceback.
@@ -26,7 +28,7 @@ class JobError(Exception):
         self.cure = cure
 
     def __str__(self) -> str:
-        return f"{self.problem}\n  cure: {self.cure}"
+        return f"{printable(self.problem)}\n  cure: {printable(self.cure)}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild_job_error, (self.problem, self.cure))
@@ -46,6 +48,7 @@ class ImageError(Exception):
     """
 
     def __init__(self, stage: str, kind: str, message: str) -> None:
+        message = printable(message)
         message = message if len(message) <= _MAX_MESSAGE_CHARS else message[: _MAX_MESSAGE_CHARS - 1] + "…"
         super().__init__(stage, kind, message)
         self.stage = stage

@@ -9,6 +9,7 @@ import obstore.exceptions as obs
 import pyarrow as pa
 
 from actors.errors import ImageError, JobError
+from actors.escapes import printable
 from actors.retries import passing_kind
 from actors.storage import TooLargeError
 
@@ -44,7 +45,7 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
     said = _DURATION.sub("", text.splitlines()[0].split(": <?xml")[0]).rstrip(" :")
-    return redacted("".join([said, *(f" ({note})" for note in getattr(error, "__notes__", ()))]))
+    return printable(redacted("".join([said, *(f" ({note})" for note in getattr(error, "__notes__", ()))])))
 
 
 def redacted(text: str) -> str:

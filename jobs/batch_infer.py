@@ -23,6 +23,7 @@ from jobs.report import Clock, Report
 from jobs.runs import Run, open_run
 from jobs.slices import Slice, Tenancy
 from jobs.stopping import Stop
+from jobs.terminal import show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +72,7 @@ def batch_infer(job: Job) -> ExitStatus:
             status = ExitStatus.DONE
         else:
             status = _complete(run, tenancy, lease, stop, clock)
-        print(run.paths.run)  # noqa: T201  the contract: the last line on standard output
+        show(run.paths.run)  # the contract: the last line on standard output
         return status
 
 

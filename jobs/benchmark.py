@@ -22,6 +22,7 @@ from jobs.config import BenchmarkJob, ErrorBudget, to_benchmark_job
 from jobs.preflight import preflight
 from jobs.runs import open_run
 from jobs.stopping import Stop
+from jobs.terminal import show
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -53,7 +54,7 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
         figures = _measure(measured(job, root), storage, stop)
     for difference in unlike(figures, earlier) if earlier else ():
         LOG.warning("not measured alike: %s", difference)
-    _say(*lines_of(figures, earlier), write_figures(figures, job.benchmark.output))
+    show(*lines_of(figures, earlier), write_figures(figures, job.benchmark.output))
     return ExitStatus.DONE
 
 
@@ -80,11 +81,6 @@ def _measure(job: BenchmarkJob, storage: Storage, stop: Stop) -> Figures:
     from jobs.benchmarking.measuring import measure  # noqa: PLC0415  brings Ray in
 
     return measure(run, stop, listing_s=listing_s)
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(line)  # noqa: T201  what the command was run for
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import logging
 import os
 import sys
@@ -36,6 +37,8 @@ def run_verb(main: Callable[[], object]) -> NoReturn:
     What is wrong in the config ends with status 2 and a message of a few lines.
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, and we explain, instead of printing
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack the letters of a name
+        sys.stdout.reconfigure(errors="backslashreplace")
     status: int = ExitStatus.DONE
     try:
         main()

@@ -19,6 +19,7 @@ from jobs.launching.names import name_of_job, name_of_tick
 from jobs.launching.outcome import FINAL, describe, message, outcome
 from jobs.logs import LogFormat, say
 from jobs.stopping import Stop, StoppedError
+from jobs.terminal import show
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -98,7 +99,7 @@ def _tell(name: str, said: str, status: ExitStatus) -> None:
     if said:
         say(logging.INFO, said)  # the cluster's own log is gone by now
     LOG.info("RayJob %s ended with status %d", name, status)
-    print(name)  # noqa: T201  the contract: the last line on standard output
+    show(name)  # the contract: the last line on standard output
 
 
 def _labels(given: list[str]) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, get_type_hints
 from obstore.exceptions import BaseError
 
 from actors.errors import JobError
+from actors.escapes import printable
 from actors.uris import join
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Holder:
 
     def __str__(self) -> str:
         run = f"run {self.run_id}, " if self.run_id else ""
-        return f"{run}process {self.pid} on host {self.host}, since {self.since}"
+        return printable(f"{run}process {self.pid} on host {self.host}, since {self.since}")
 
 
 def this_process(run_id: str, slices: int, ttl_s: float) -> Holder:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from actors.escapes import printable, printable_lines
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -68,16 +70,24 @@ def say(level: int, text: str, *, exc_info: bool = False) -> None:
 
 
 class TextLines(logging.Formatter):
-    """Lines for people."""
+    """Lines for people: a record is one line, unless its lines are our own, whatever names it holds."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
         if not getattr(record, _BARE, False):
-            return super().format(record)
+            return printable_lines(super().format(record))
         text = f"error: {record.getMessage()}" if record.levelno >= logging.ERROR else record.getMessage()
-        return f"{self.formatException(record.exc_info)}\n{text}" if record.exc_info else text
+        return printable_lines(f"{self.formatException(record.exc_info)}\n{text}" if record.exc_info else text)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  the name is logging's
+        """Indented, so that no line of a message in it looks like one of the log."""
+        return "\n".join(f"  {line}" for line in super().formatException(ei).splitlines())
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
+        record.message = printable(record.message)
+        return super().formatMessage(record)
 
 
 class JsonLines(logging.Formatter):

@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from jobs.terminal import show
 from jobs.verdict import DECODE, MODEL, READ, Measured, judge
 
 if TYPE_CHECKING:
@@ -111,8 +112,7 @@ class Report:
 
     def show(self) -> None:
         """The table, on standard output."""
-        for name, value in self._lines():
-            print(f"{name:<11}{value}")  # noqa: T201  the figures that the command was run for
+        show(*(f"{name:<11}{value}" for name, value in self._lines()))
 
     def _lines(self) -> list[tuple[str, str]]:
         summary, elapsed = self.summary, self.elapsed_s

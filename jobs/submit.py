@@ -19,6 +19,7 @@ from jobs.submission.config import ClusterError
 from jobs.submission.numbering import latest, name_of
 from jobs.submission.parcel import pack
 from jobs.submission.request import read_request
+from jobs.terminal import show
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
@@ -32,7 +33,7 @@ LOG = logging.getLogger("shardlens")
 def main() -> None:
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
-        _print(_HELP)
+        show(*_HELP.splitlines())
         return
     request = read_request(arguments)
     wanted = request.told.wanted
@@ -68,11 +69,11 @@ def submit(request: Request) -> ExitStatus:
         api = JobsApi(str(request.submission.cluster.address), verbose=request.told.wanted.verbose)
         submission_id, is_done = _begin(api, request, parcel, num_bytes)
     if is_done:
-        _print(*([request.run_folder] if request.run_folder else []))
+        show(*([request.run_folder] if request.run_folder else []))
         return ExitStatus.DONE
     if not request.submission.wait:
         LOG.info("%s is left to run; the same command without wait=false follows it", submission_id)
-        _print(submission_id)
+        show(submission_id)
         return ExitStatus.DONE
     return _follow(api, submission_id)
 
@@ -146,11 +147,6 @@ cluster.address     of the Jobs API, on the head of the cluster
 cluster.py_modules  a list of your own code that travels: packages, folders of modules, .py files, wheels
 wait=false          leaves the job running
 All other keys are those of the verb."""
-
-
-def _print(*lines: str) -> None:
-    for line in lines:
-        print(line)  # noqa: T201  what the command was run for
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from actors.messages import one_line
 from actors.storage import Storage
 from jobs.command import ExitStatus, end_with, run_verb
 from jobs.config import to_verification
+from jobs.terminal import show
 from jobs.verification.listing import list_output
 from jobs.verification.runs import verify_run
 from jobs.verification.verdict import Status, plural
@@ -49,10 +50,10 @@ def verify(wanted: Verification) -> ExitStatus:
     for run_id in sorted(output.runs) if wanted.run.id is None else [wanted.run.id]:
         LOG.info("run %s: %s", run_id, plural(len(output.parts.get(run_id, ())), "part"))
         verdict = verify_run(output, run_id, wants_digest=wanted.digest)
-        _say(*verdict.lines())
+        show(*verdict.lines())
         statuses.append(verdict.status)
         num_findings += len(verdict.findings)
-    _say(*(f"output: stranger file: {name}" for name in strangers))
+    show(*(f"output: stranger file: {name}" for name in strangers))
     return _end(statuses, num_findings)
 
 
@@ -82,21 +83,16 @@ def _end(statuses: Sequence[Status], num_findings: int) -> ExitStatus:
     others = f"; {plural(num_open, 'run')} did not end" if num_open else ""
     if num_findings:
         num_refuted = sum(status is Status.refuted for status in statuses)
-        _say(f"refuted: {plural(num_findings, 'finding')}; {num_refuted} of {plural(num_ended, 'run')} refuted{others}")
+        show(f"refuted: {plural(num_findings, 'finding')}; {num_refuted} of {plural(num_ended, 'run')} refuted{others}")
         return ExitStatus.FAILED
     if not num_ended:
-        _say(f"nothing to prove: {plural(num_open, 'run')} did not end")
+        show(f"nothing to prove: {plural(num_open, 'run')} did not end")
         return ExitStatus.STOPPED
-    _say(f"proven: {plural(num_ended, 'run')}{others}")
+    show(f"proven: {plural(num_ended, 'run')}{others}")
     return ExitStatus.DONE
 
 
 _NUM_NAMED = 5
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(line)  # noqa: T201  what the command was run for
 
 
 if __name__ == "__main__":

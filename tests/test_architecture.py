@@ -35,7 +35,8 @@ def read_sources(*folders: str) -> dict[str, str]:
 def read_texts() -> Iterator[tuple[str, str]]:
     """Everything that is published and is text."""
     below = [file for folder in PUBLISHED for file in (ROOT / folder).rglob("*") if file.is_file()]
-    for file in [*below, *(file for file in ROOT.iterdir() if file.is_file())]:
+    beside = (file for file in ROOT.iterdir() if file.is_file() and file.name != ".git")  # a file in a worktree
+    for file in [*below, *beside]:
         data = file.read_bytes()
         if b"\0" not in data:
             yield file.relative_to(ROOT).as_posix(), data.decode("utf-8")

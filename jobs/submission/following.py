@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import aiohttp
 
+from actors.escapes import printable
 from actors.messages import one_line
 from jobs.submission.arrival import STDOUT
 from jobs.submission.config import ClusterError
@@ -62,7 +64,11 @@ class JobLog:
 
     def _show(self, line: str) -> None:
         is_output = line.startswith(STDOUT)
-        print(line.removeprefix(STDOUT), file=self._out if is_output else self._err, flush=True)
+        shown = printable(_COLOUR.sub("", line.removeprefix(STDOUT)))
+        print(shown, file=self._out if is_output else self._err, flush=True)
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Ray colours what it says of workers
 
 
 def follow(api: JobsApi, submission_id: str, log: JobLog, patience: Patience | None = None) -> JobDetails:

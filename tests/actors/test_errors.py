@@ -16,5 +16,11 @@ def test_errors_survive_pickling_between_processes() -> None:
     assert (image_error.stage, image_error.kind, image_error.message) == ("decode", "truncated", "m")
 
 
+def test_names_in_an_error_forge_nothing() -> None:
+    error = JobError("dataset.path=a\n  cure: none: no such file", cure="name \x1b[1mone")
+    assert str(error) == "dataset.path=a\\n  cure: none: no such file\n  cure: name \\x1b[1mone"
+    assert ImageError("read", "io_error", "at \x1b]0;x\x07").message == "at \\x1b]0;x\\x07"
+
+
 def test_message_of_an_image_error_is_cut() -> None:
     assert len(ImageError("read", "io_error", "x" * 10_000).message) == 500

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.errors import JobError
 from jobs.logs import LOG, LogFormat, format_of, is_for_machines, name_run, say, set_up_logging
 
 
@@ -38,6 +39,18 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert first.endswith(" INFO 7 images")
     assert rest == ["error: model.labels=x: no such file", "  cure: name another", "the same command goes on"]
     assert not is_for_machines()
+
+
+def test_a_name_forges_no_line_and_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging(LogFormat.text, verbose=False)
+    name = "x\x1b[2K.jpg\n12:00:00 INFO proven"
+    LOG.warning("%s: passed over", name)
+    LOG.warning("all of it", exc_info=OSError(name))
+    say(logging.ERROR, str(JobError(f"dataset.path={name}: no such file", cure=f"not {name}")))
+    printed = capsys.readouterr().err
+    assert "\x1b" not in printed
+    assert [line for line in printed.splitlines() if line.startswith("12:00:00 INFO proven")] == []
+    assert r"dataset.path=x\x1b[2K.jpg\n12:00:00 INFO proven: no such file" in printed
 
 
 def test_json_is_an_object_a_line_with_run_shard_and_worker(capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,12 @@ def wait_for(is_so: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def test_colours_are_left_out_and_other_escapes_are_shown(log: JobLog, out: io.StringIO, err: io.StringIO) -> None:
+    log.feed(f"{STDOUT}\x1b[36m7\x1b[0m rows of \x1b]0;x\x07.jpg\n\x1b[2Jgone\r\n")
+    assert out.getvalue() == "7 rows of \\x1b]0;x\\x07.jpg\n"
+    assert err.getvalue() == "\\x1b[2Jgone\\r\n"
+
+
 def test_the_log_is_parted_into_output_and_the_rest(log: JobLog, out: io.StringIO, err: io.StringIO) -> None:
     for piece in ("he", f"llo\n{STDOUT}ro", "ws\n", "", f"{STDOUT}\n", "la", "st"):
         log.feed(piece)
