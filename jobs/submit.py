@@ -17,7 +17,7 @@ from jobs.logs import say
 from jobs.stopping import Stop, StoppedError
 from jobs.submission.config import ClusterError
 from jobs.submission.numbering import latest, name_of
-from jobs.submission.parcel import pack
+from jobs.submission.parcel import gather
 from jobs.submission.request import read_request
 from jobs.terminal import show
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobDetails
 
     from jobs.submission.jobs_api import JobsApi
+    from jobs.submission.parcel import Parcel
     from jobs.submission.request import Request
 
 LOG = logging.getLogger("shardlens")
@@ -61,13 +62,18 @@ def submit(request: Request) -> ExitStatus:
         ClusterError: the cluster fails us later; the job may go on.
     """
     Stop(grace_s=0.0).install()
+    parcel = gather(request.submission.cluster.py_modules)
+    if request.submission.submit.list_files:
+        show(*parcel.lines())
+        return ExitStatus.DONE
     with tempfile.TemporaryDirectory() as folder:
-        parcel = Path(folder) / "shardlens.zip"
-        num_bytes = pack(request.submission.cluster.py_modules, parcel)
+        archive = Path(folder) / "shardlens.zip"
+        num_bytes = parcel.write(archive)
+        _tell_left_out(parcel)
         from jobs.submission.jobs_api import JobsApi  # noqa: PLC0415  brings Ray in
 
         api = JobsApi(str(request.submission.cluster.address), verbose=request.told.wanted.verbose)
-        submission_id, is_done = _begin(api, request, parcel, num_bytes)
+        submission_id, is_done = _begin(api, request, archive, num_bytes)
     if is_done:
         show(*([request.run_folder] if request.run_folder else []))
         return ExitStatus.DONE
@@ -78,7 +84,17 @@ def submit(request: Request) -> ExitStatus:
     return _follow(api, submission_id)
 
 
-def _begin(api: JobsApi, request: Request, parcel: Path, num_bytes: int) -> tuple[str, bool]:
+def _tell_left_out(parcel: Parcel) -> None:
+    names = sorted(parcel.left_out)
+    if names:
+        few = ", ".join(names[:_NUM_NAMED]) + (", …" if len(names) > _NUM_NAMED else "")
+        LOG.info("%d of your files and folders stay here: %s; submit.list_files=true says why", len(names), few)
+
+
+_NUM_NAMED = 3
+
+
+def _begin(api: JobsApi, request: Request, archive: Path, num_bytes: int) -> tuple[str, bool]:
     """The submission that is to be followed, and whether it has ended well before."""
     name = name_of(request)
     number, before = latest(api, name)
@@ -96,7 +112,7 @@ def _begin(api: JobsApi, request: Request, parcel: Path, num_bytes: int) -> tupl
         submission_id,
         f"exec python -m jobs.submission.arrival {shlex.join([request.verb, *request.arguments()])}",
         {
-            "working_dir": str(parcel),
+            "working_dir": str(archive),
             # Ray's own 3 s would cut off a job that is told to stop; its supervisor reads this.
             "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(int(request.grace_s) + _TO_END_S)},
         },
@@ -145,6 +161,7 @@ Runs a verb ({", ".join(VERBS)}) on a Ray cluster through its Jobs API, and ends
 
 cluster.address     of the Jobs API, on the head of the cluster
 cluster.py_modules  a list of your own code that travels: packages, folders of modules, .py files, wheels
+submit.list_files=true  shows which files would travel and which stay, and sends nothing
 wait=false          leaves the job running
 All other keys are those of the verb."""
 

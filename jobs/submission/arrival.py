@@ -32,6 +32,7 @@ NEEDED = {
     "arro3-core": ("arro3.core", (0, 6)),
     "safetensors": ("safetensors", (0, 6)),
     "rich": ("rich", (14,)),
+    "pathspec": ("pathspec", (1,)),
     "aiohttp": ("aiohttp", (3, 14)),
 }
 """Of each distribution that pyproject.toml asks for, what is imported of it, and the least version."""

@@ -23,15 +23,26 @@ class Target:
 
 
 @dataclass
+class Submit:
+    """What `python -m jobs.submit` does."""
+
+    list_files: bool = False
+    """Show every file that would travel, and what stays behind and why; nothing is sent."""
+
+
+@dataclass
 class Submission:
     """Everything that is for `python -m jobs.submit` itself."""
 
     cluster: Target = field(default_factory=Target)
+    submit: Submit = field(default_factory=Submit)
     wait: bool = True
     """Follow the job to its end, and end as it does; false leaves it running."""
 
     def check(self) -> None:
         """Raises `JobError` where the address names no Jobs API."""
+        if self.cluster.address is None and self.submit.list_files:
+            return
         if self.cluster.address is None:
             raise JobError("cluster.address: not given", cure=_CURE)
         try:
@@ -54,7 +65,7 @@ class ClusterError(Exception):
     """The cluster cannot take the job, did not answer for long, or has forgotten it. The message has the cure."""
 
 
-OWN_KEYS = ("cluster.address", "cluster.py_modules", "wait")
+OWN_KEYS = ("cluster.address", "cluster.py_modules", "submit.list_files", "wait")
 
 _CURE = (
     "give the address of the cluster's Jobs API, such as cluster.address=http://host:8265; "

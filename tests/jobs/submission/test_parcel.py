@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from actors.errors import JobError
-from jobs.submission.parcel import OUR_PACKAGES, pack
+from jobs.submission.parcel import OUR_PACKAGES, gather
 
 
 def packed(target: Path, *py_modules: Path) -> set[str]:
-    assert pack([str(path) for path in py_modules], target) == target.stat().st_size
+    assert gather([str(path) for path in py_modules]).write(target) == target.stat().st_size
     return set(zipfile.ZipFile(target).namelist())
 
 
@@ -79,7 +79,7 @@ def test_a_wheel_is_unpacked(target: Path, theirs: Path) -> None:
         ("other", "is there already"),
     ],
 )
-def test_what_cannot_travel_is_named(name: str, problem: str, target: Path, theirs: Path) -> None:
+def test_what_cannot_travel_is_named(name: str, problem: str, theirs: Path) -> None:
     (theirs / "notes.txt").write_text("x")
     (theirs / "broken.whl").write_text("x")
     (theirs / "empty").mkdir()
@@ -87,12 +87,19 @@ def test_what_cannot_travel_is_named(name: str, problem: str, target: Path, thei
         (theirs / package).mkdir()
         (theirs / package / ("__init__.py" if package == "jobs" else "single.py")).write_text(text)
     with pytest.raises(JobError, match=problem) as caught:
-        pack([str(theirs / "plain"), str(theirs / name)], target)
+        gather([str(theirs / "plain"), str(theirs / name)])
     assert f"cluster.py_modules={theirs / name}" in str(caught.value)
 
 
 def test_what_is_too_large_is_refused_with_its_largest_files(target: Path, theirs: Path) -> None:
     (theirs / "package" / "weights.bin").write_bytes(bytes(range(256)) * 4096)
     with pytest.raises(JobError, match=r"Ray takes no more than 0.1 MiB") as caught:
-        pack([str(theirs / "package")], target, max_bytes=100_000)
+        gather([str(theirs / "package")]).write(target, max_bytes=100_000)
     assert "package/weights.bin (1.0 MiB)" in str(caught.value)
+
+
+def test_the_list_has_what_travels_and_what_stays(theirs: Path) -> None:
+    (theirs / "package" / ".env").write_text("TOKEN=hush")
+    lines = list(gather([str(theirs / "package")]).lines())
+    assert "          16  package/__init__.py" in lines
+    assert [line for line in lines if ".env" in line] == [f"    left out  {theirs}/package/.env: hidden"]
