@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import socket
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, cast
 
 from actors import faults
@@ -46,9 +48,11 @@ class Cluster:
     """Where a cluster started here has its metrics page, on 127.0.0.1 alone; any free port when not given."""
 
     def check(self) -> None:
-        """Raises `JobError` where nothing answers at ``address``: Ray itself would try for minutes; or where
-        ``metrics_port`` cannot be had: Ray would time out and not say why.
+        """Raises `JobError` for what Ray itself would time out on without saying why: nothing answers at ``address``,
+        ``metrics_port`` cannot be had, or the temporary folder is full.
         """
+        if self.address is None:
+            _check_temporary_room()
         if self.metrics_port is not None:
             _check_metrics_port(self.metrics_port, self.address)
         if self.address in (None, "auto"):
@@ -170,6 +174,25 @@ def _check_metrics_port(port: int, address: str | None) -> None:
 
 
 _MAX_PORT = 65_535
+
+
+def _check_temporary_room() -> None:
+    """Ray keeps sockets and logs of its session in a folder that `tempfile` would pass over where it is full."""
+    name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
+    folder = os.environ[name] if name else gettempdir()
+    given = f"{name}={folder}" if name else folder
+    cure = "make room there, or set TMPDIR to a folder on another disk"
+    try:
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise JobError(f"{given}: {error.strerror}, and Ray keeps its sockets and logs there", cure=cure) from None
+    if free_bytes < _SESSION_BYTES:
+        raise JobError(
+            f"{given}: {free_bytes / 1024**2:.1f} MiB free, too little for the sockets and logs of Ray", cure=cure
+        )
+
+
+_SESSION_BYTES = 16 << 20
 
 
 def _not_reached(address: str, reason: str) -> JobError:

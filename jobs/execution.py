@@ -13,7 +13,7 @@ from jobs.metrics import Metrics
 from jobs.pipeline import run_pipeline
 from jobs.preparation import plan_again, prepare_stages
 from jobs.progress import follow
-from jobs.resources import await_nodes, cluster_resources
+from jobs.resources import await_nodes, cluster_resources, warn_if_taken
 from jobs.watching import SilenceError, Watch
 from jobs.worker_errors import workers_errors
 
@@ -81,6 +81,8 @@ def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock)
         stop.install()  # Ray has put its own handlers in place of ours
         clock.lap("start")
         resources = await_nodes(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
+        if run.job.cluster.address is not None:
+            warn_if_taken(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
         with workers_errors():
             num_missing = outcome.coverage.num_missing
             stages, choice = prepare_stages(run, resources, num_missing=num_missing, mark=lease.mark)

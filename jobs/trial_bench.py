@@ -147,8 +147,12 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _result(reference: Any) -> Any:
     """What a task gave, or the `JobError` that it raised; its process is ended where it takes too long."""
+    for seconds in range(_LINE_EVERY_S, int(_LIMIT_S), _LINE_EVERY_S):
+        if ray.wait([reference], timeout=_LINE_EVERY_S)[0]:
+            break
+        LOG.info("no answer from a trial's worker for %d s: it waits for CPUs, or the model is slow", seconds)
     try:
-        return ray.get(reference, timeout=_LIMIT_S)
+        return ray.get(reference, timeout=_LINE_EVERY_S)
     except GetTimeoutError:
         ray.cancel(reference, force=True)
         raise
@@ -161,6 +165,7 @@ def _result(reference: Any) -> Any:
 _NUM_SAMPLED = 256
 _SAMPLE_BYTES = 64 << 20
 _LIMIT_S = 900.0
+_LINE_EVERY_S = 30
 _RUN_LENGTH = 8  # images beside each other: a shard is opened for each run of them
 
 

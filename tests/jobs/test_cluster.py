@@ -97,6 +97,15 @@ def test_a_metrics_port_that_cannot_be_had() -> None:
         Cluster(metrics_port=port, address="auto").check()
 
 
+@pytest.mark.parametrize(("folder", "problem"), [("/proc", "0.0 MiB free"), ("/nowhere", "No such file or directory")])
+def test_a_temporary_folder_without_room(monkeypatch: pytest.MonkeyPatch, folder: str, problem: str) -> None:
+    monkeypatch.setenv("TMPDIR", folder)
+    with pytest.raises(JobError, match=rf"TMPDIR={folder}: {problem}"):
+        Cluster().check()
+    monkeypatch.setenv("RAY_TMPDIR", "/")
+    Cluster().check()
+
+
 JOIN = """
 import sys
 from jobs.cluster import Cluster, connect, prepare

@@ -8,13 +8,14 @@ import pytest
 from jobs.resources import Resources
 
 GROWING = """
-import threading, time
+import sys, threading, time
 from actors.errors import JobError
 from jobs.cluster import Cluster, connect, prepare
-from jobs.resources import await_nodes
+from jobs.resources import await_nodes, warn_if_taken
 cluster = Cluster(nodes_wait_s=60)
 prepare(cluster, verbose=False)
 from ray.cluster_utils import Cluster as Nodes
+import ray
 nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
 cluster.address = nodes.address
 with connect(cluster, verbose=False):
@@ -36,6 +37,13 @@ with connect(cluster, verbose=False):
             await_nodes(cluster, wants_gpu=wants_gpu)
         except JobError as error:
             told.append(str(error).splitlines()[0])
+    cluster.drivers = 1
+    warn_if_taken(cluster, wants_gpu=True)
+    hogs = [ray.remote(num_cpus=1)(lambda: time.sleep(60)).remote() for _ in range(4)]
+    while ray.available_resources().get("CPU"):
+        time.sleep(0.1)
+    print("taken", file=sys.stderr)
+    warn_if_taken(cluster, wants_gpu=True)
 print(*told, sep="\\n")
 nodes.shutdown()
 """
@@ -47,6 +55,9 @@ def test_a_cluster_whose_nodes_are_yet_to_come_and_are_shared() -> None:
     assert done.returncode == 0, done.stderr
     refused = "cluster.drivers=2: the cluster has 1 GPUs, not one for each"
     assert done.stdout.splitlines() == ["3.0", "0.0", "2.0", refused, refused], done.stderr
+    before, after = done.stderr.split("taken\n")
+    assert "held by others" not in before
+    assert "the cluster's CPUs (0 free, a worker takes 1) are held by others" in after
 
 
 def test_drivers_that_share_a_cluster_have_equal_parts_of_it() -> None:
