@@ -1,4 +1,4 @@
-"""A table of image URIs: CSV, TSV, JSON Lines or Parquet, plain or gzipped. Listed on the driver."""
+"""A table of image URIs: CSV, TSV, JSON, Parquet, or a plain list of paths. Listed on the driver."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from actors.messages import redacted
 from actors.shards import Layout
 from jobs.datasets.base import Dataset
 from jobs.datasets.carried import Carried, entry_table
+from jobs.datasets.csv_rows import Csv
 from jobs.datasets.paths import container_files, naming
-from jobs.datasets.tabular import SUFFIXES, read_tables
+from jobs.datasets.tabular import SUFFIXES, Columns, TableFormat, read_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass
@@ -39,17 +40,30 @@ class ManifestDataset(Dataset):
     label_column: str | None = None
     """Column of true labels, which the accuracy is computed from."""
     keep_columns: list[str] = field(default_factory=list)
-    """Columns that are carried to the output."""
+    """Columns that are carried to the output: of Parquet with their types, else as the text that stands there."""
+    format: TableFormat = TableFormat.auto
+    """How the files are written; auto goes by their names."""
+    csv: Csv = field(default_factory=Csv)
+    """Of CSV and TSV files."""
+
+    def check(self) -> None:
+        self.csv.check()
+        super().check()
 
     def tables(self) -> Iterator[pa.Table]:
         carried = Carried(self.id_column, self.label_column, self.keep_columns)
         storage, schema = self.storage, None
+        wanted = Columns(self._keys(), self.uri_column, self.format, self.csv)
+        unseen, num_rows = set(wanted.keys), 0
         for file in container_files(self.paths(), storage, SUFFIXES):
             with naming(file.uri):
-                for table in read_tables(file.uri, storage, self._keys(), self._texts()):
+                for table in read_tables(file.uri, storage, wanted, self.passed_over, unseen):
                     schema = schema or self._schema(carried, table.schema, file.uri)
                     columns: dict[str, Any] = {URI: _absolute(table[self.uri_column], file.uri)}
                     yield entry_table({**columns, **carried.columns(table, schema, file.uri)}, schema)
+                    num_rows += len(table)
+        if unseen and num_rows:
+            self._refuse_unseen(sorted(unseen), wanted.keys)
 
     def suffixes(self) -> list[str]:
         return SUFFIXES
@@ -62,8 +76,11 @@ class ManifestDataset(Dataset):
         named = {"label_column": self.label_column, "id_column": self.id_column, "uri_column": self.uri_column}
         return keys | {name: key for key, name in named.items() if name is not None}
 
-    def _texts(self) -> set[str]:
-        return {self.uri_column, self.id_column or "", self.label_column or ""} - {""}
+    def _refuse_unseen(self, names: list[str], keys: Mapping[str, str]) -> None:
+        raise JobError(
+            f"dataset.{keys[names[0]]}={names[0]}: no object of {redacted(str(self.path))} has such a key",
+            cure="check the spelling, capital letters included",
+        )
 
     def _schema(self, carried: Carried, source: pa.Schema, uri: str) -> pa.Schema:
         uris = source.field(self.uri_column).type
