@@ -13,6 +13,7 @@ from actors.errors import JobError, OutputError
 from jobs.lease import HeldError, LostLeaseError
 from jobs.logs import LogFormat, format_of, is_for_machines, say, set_up_logging
 from jobs.mistakes import CONFIG_ERRORS, explain
+from jobs.overrides import as_typed
 from jobs.stopping import StoppedError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def run_verb(main: Callable[[], object]) -> NoReturn:
     """
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, and we explain, instead of printing
     status: int = ExitStatus.DONE
+    sys.argv[1:] = as_typed(sys.argv[1:])
     try:
         main()
     except (*CONFIG_ERRORS, JobError) as error:
