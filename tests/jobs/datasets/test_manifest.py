@@ -14,6 +14,7 @@ from web import serve_folder
 from actors.columns import FILE, IMAGE_ID, OFFSET, SIZE, TARGET, URI, VERSION
 from actors.errors import JobError
 from actors.shards import Layout
+from jobs.datasets.image_versions import Versions
 from jobs.datasets.manifest import ManifestDataset
 
 CSV = """uri,id,label,year,score
@@ -176,3 +177,52 @@ def test_a_later_manifest_without_the_column(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("url\na.jpg\n")
     with pytest.raises(JobError, match=r"dataset\.uri_column=uri: .*b\.csv has no such column"):
         list(ManifestDataset(path=[f"{tmp_path}/a.csv", f"{tmp_path}/b.csv"]).entries())
+
+
+def test_an_image_that_changed_has_another_version(place: Place) -> None:
+    path = place.put("x.csv", b"uri\na.jpg\nb.jpg\ngone.jpg\n")
+    place.put("b.jpg", b"b")
+    place.put("a.jpg", b"a")
+    dataset = ManifestDataset(path=path, storage_options=place.options)
+    before = entries_of(dataset)
+    place.put("a.jpg", b"other")
+    after = entries_of(dataset)
+    assert (before[SIZE].to_pylist(), after[SIZE].to_pylist()) == ([1, 1, None], [5, 1, None])
+    assert [old != new for old, new in zip(before[VERSION].to_pylist(), after[VERSION].to_pylist(), strict=True)] == [
+        True,
+        False,
+        False,
+    ]
+    dataset.versions = Versions.none
+    assert entries_of(dataset)[VERSION].null_count == 3
+
+
+def test_no_more_images_are_asked_for_than_are_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    with serve_folder(tmp_path) as (url, requests):
+        (tmp_path / "x.csv").write_text("uri\n" + "".join(f"{url}/a.jpg\n" for _ in range(1000)))
+        assert len(entries_of(ManifestDataset(path=f"{tmp_path}/x.csv", limit=3))) == 3
+    assert len(requests) == 3
+
+
+def test_uris_that_other_tools_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home-of-mine")
+    (tmp_path / "x.csv").write_text(
+        "uri\nfile:/a%20b.jpg\nFILE:///a.jpg\nHTTPS://Host/A.jpg\n~/a.jpg\nS3://b/K\nx~/a\nC:/a\n"
+    )
+    assert column_of(ManifestDataset(path=f"{tmp_path}/x.csv", versions=Versions.none), URI) == [
+        "file:///a%20b.jpg",
+        "file:///a.jpg",
+        "https://Host/A.jpg",
+        "/home-of-mine/a.jpg",
+        "s3://b/K",
+        f"{tmp_path}/x~/a",
+        f"{tmp_path}/C:/a",
+    ]
+
+
+def test_keys_that_came_later_make_no_other_dataset_of_an_old_config() -> None:
+    dataset = ManifestDataset(path="/x.csv")
+    assert not {"format", "csv", "versions"} & set(dataset.identity())
+    dataset.csv.header = False
+    assert dataset.identity()["csv"]["header"] is False
