@@ -180,8 +180,8 @@ def _choose(quoted: _Quoted | None, plain: _Plain | None, *, accepts_unclosed: b
             raise LineError(
                 quoted.first_break,
                 "a quote opens here and is closed in a later line, and each of these lines fits alone too",
-                'add dataset.csv.quote=none where quotes are part of the values, or \'dataset.csv.quote="\\""\' '
-                "where they enclose them",
+                "add dataset.csv.quote=none where quotes are part of the values, or 'dataset.csv.quote=\"' where they "
+                "enclose them",
             )
         return quoted
     if plain and plain.error is None and (quoted is None or accepts_unclosed or not quoted.is_unclosed):
