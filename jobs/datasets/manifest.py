@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,6 +24,8 @@ from jobs.datasets.tabular import SUFFIXES, Columns, TableFormat, read_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+LOG = logging.getLogger("shardlens")
 
 
 @dataclass
@@ -58,12 +61,17 @@ class ManifestDataset(Dataset):
         wanted = Columns(self._keys(), self.uri_column, self.format, self.csv)
         carried = Carried(self.id_column, self.label_column, self.keep_columns)
         schema, num_rows, unseen = None, 0, set(wanted.keys)
-        with ImageVersions(self.storage, self.versions) as versions:
-            for file, table in self._files(wanted, unseen):
-                schema = schema or self._schema(carried, table.schema, file)
-                num_rows += len(table)
-                columns = {URI: _absolute(table[self.uri_column], file), **carried.columns(table, schema, file)}
-                yield from self._with_versions(entry_table(columns, schema), versions)
+        try:
+            with ImageVersions(self.storage, self.versions) as versions:
+                for file, table in self._files(wanted, unseen):
+                    schema = schema or self._schema(carried, table.schema, file)
+                    columns = {URI: _absolute(table[self.uri_column], file), **carried.columns(table, schema, file)}
+                    num_rows += len(table)
+                    yield from self._with_versions(entry_table(columns, schema), versions)
+        except GeneratorExit:  # the limit is reached
+            if unseen and num_rows:
+                LOG.warning("%s", _unseen(min(unseen), wanted.keys, self.path).problem)
+            raise
         if unseen and num_rows:
             raise _unseen(min(unseen), wanted.keys, self.path)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.errors import JobError
 from actors.messages import redacted
 from jobs.datasets.carried import find_field
 from jobs.datasets.csv_rows import Csv, CsvFile, PathsFile
@@ -128,9 +129,22 @@ def _parquet(uri: str, storage: Storage, keys: Mapping[str, str]) -> Iterator[pa
 def _json(
     file: TextFile, columns: Columns, table_format: TableFormat, passed_over: PassedOver, unseen: set[str]
 ) -> Iterator[pa.Table]:
-    names = list(columns.keys)
-    yield pa.schema([(name, pa.string()) for name in names]).empty_table()
+    names, own = list(columns.keys), set(columns.keys)
     with file.naming_lines(), file.open_text() as text:
         may_be_array = table_format is TableFormat.json
         rows = json_rows(text, may_be_array=may_be_array, name=redacted(file.uri), passed_over=passed_over)
-        yield from tables_of(rows, names, unseen)
+        for number, table in enumerate(tables_of(rows, names, own)):
+            if not number:
+                _check_uris(table, columns.uri_column, own, file.uri)
+                yield table.slice(0, 0)
+            unseen.intersection_update(own)
+            yield table
+
+
+def _check_uris(first: pa.Table, name: str, unseen: set[str], uri: str) -> None:
+    """Raises JobError where none of the ``first`` objects has the key: the others will not have it either."""
+    if len(first) and name in unseen:
+        raise JobError(
+            f"dataset.uri_column={name}: none of the first {len(first):,} objects of {redacted(uri)} has such a key",
+            cure="name the key of the paths or URIs",
+        )

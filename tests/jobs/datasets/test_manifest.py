@@ -156,13 +156,18 @@ def test_a_uri_column_must_be_text(tmp_path: Path) -> None:
         ManifestDataset(path=f"{tmp_path}/x.parquet").check()
 
 
-@pytest.mark.parametrize("key", ["uri_column", "id_column"])
-def test_a_key_that_no_json_object_has(key: str, tmp_path: Path) -> None:
+def test_a_key_that_no_json_object_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "x.jsonl").write_text('{"uri": "a.jpg", "id": 1}\n')
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(JobError, match=rf"dataset\.{key}=Id: no object of .* has such a key"):
-        list(ManifestDataset(path=str(tmp_path), **{key: "Id"}).entries())
+    dataset = ManifestDataset(path=str(tmp_path), id_column="Id")
+    with pytest.raises(JobError, match=r"dataset\.id_column=Id: no object of .* has such a key"):
+        list(dataset.entries())
+    dataset.limit = 1
+    assert len(entries_of(dataset)) == 1
+    assert "dataset.id_column=Id: no object of" in caplog.text
     assert column_of(ManifestDataset(path=str(tmp_path), id_column="id"), IMAGE_ID) == ["1"]
+    with pytest.raises(JobError, match=r"dataset\.uri_column=url: none of the first 1 objects of .* has such a key"):
+        ManifestDataset(path=f"{tmp_path}/x.jsonl", uri_column="url").check()
 
 
 def test_lines_that_are_passed_over_are_told(tmp_path: Path) -> None:
