@@ -14,6 +14,7 @@ from actors.errors import JobError, OutputError
 from jobs.lease import HeldError, LostLeaseError
 from jobs.logs import LogFormat, format_of, is_for_machines, say, set_up_logging
 from jobs.mistakes import CONFIG_ERRORS, explain
+from jobs.overrides import as_typed
 from jobs.stopping import StoppedError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def run_verb(main: Callable[[], object]) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack the letters of a name
         sys.stdout.reconfigure(errors="backslashreplace")
     status: int = ExitStatus.DONE
+    sys.argv[1:] = as_typed(sys.argv[1:])
     try:
         main()
     except (*CONFIG_ERRORS, JobError) as error:

@@ -4,7 +4,7 @@ to ours. Runs on the driver; no other module knows OmegaConf.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import StrEnum
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
@@ -29,6 +29,7 @@ from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
 from jobs.logs import Log
+from jobs.mistakes import unknown_key
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
 
@@ -155,6 +156,7 @@ def to_job(config: DictConfig) -> Job:
     Raises:
         OmegaConfBaseException: a mandatory value is missing; `jobs.command` tells the user.
     """
+    _refuse_unknown_keys(config)
     job = cast("Job", OmegaConf.to_object(config))
     job.model.checkpoint = absolute(job.model.checkpoint)
     job.engine.tolerance = to_tolerance(job.engine.tolerance)
@@ -170,12 +172,15 @@ def to_benchmark_job(config: DictConfig) -> BenchmarkJob:
 
 def to_verification(config: DictConfig) -> Verification:
     """What `jobs.verify` is told, as our own object. Raises as `to_job`."""
+    _refuse_unknown_keys(config)
     return cast("Verification", OmegaConf.to_object(config))
 
 
 def to_submission(overrides: Sequence[str]) -> Submission:
     """What `jobs.submit` is told for itself, as our own object. Raises as `to_job`."""
-    return cast("Submission", OmegaConf.to_object(_compose("submit", overrides)))
+    config = _compose("submit", overrides)
+    _refuse_unknown_keys(config)
+    return cast("Submission", OmegaConf.to_object(config))
 
 
 @dataclass(frozen=True)
@@ -219,6 +224,18 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
         return compose(name, overrides=list(overrides))
 
 
+def _refuse_unknown_keys(config: DictConfig, prefix: str = "") -> None:
+    """Raises JobError for a key that was added with a plus sign and that no schema knows."""
+    object_type = OmegaConf.get_type(config)
+    names = [field.name for field in fields(object_type)] if is_dataclass(object_type) else None
+    for key in map(str, config):
+        if names is not None and key not in names:
+            raise unknown_key(f"{prefix}{key}", names)
+        has_value = not OmegaConf.is_missing(config, key) and not OmegaConf.is_interpolation(config, key)
+        if has_value and isinstance(node := config[key], DictConfig):
+            _refuse_unknown_keys(node, f"{prefix}{key}.")
+
+
 def _packaged(place: str) -> str:
     package, _, name = place.partition("/")
     return str(files(package) / name)
@@ -246,6 +263,10 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "verify": to_verification,
 }
 """Those that a cluster runs, each with what makes its own object of a config."""
+ROOTS = (BenchmarkJob, Verification, Submission)
+"""What every verb is told; the job of `batch_infer` is within that of `benchmark`."""
+GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}
+"""The choices of a file under conf/, each with its schemas."""
 _PUBLIC_OPTIONS = frozenset({"endpoint", "region", "allow_http", "skip_signature", "virtual_hosted_style_request"})
 
 register()

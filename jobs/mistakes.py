@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -19,6 +21,9 @@ from omegaconf.errors import (
 )
 
 from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
 
@@ -35,6 +40,17 @@ def explain(error: Exception) -> JobError:
     if isinstance(cause, ValidationError):
         return _wrong_value(cause, _override(str(error), cause.full_key))
     return _other(str(error))
+
+
+def unknown_key(full_key: str, names: Sequence[str], *, override: str | None = None) -> JobError:
+    """What to say of a key that no schema knows, where ``names`` are those beside it."""
+    parent, _, key = full_key.rpartition(".")
+    close = get_close_matches(key, names, n=1)
+    prefix = f"{parent}." if parent else ""
+    cure = f"did you mean {prefix}{close[0]}? " if close else ""
+    return JobError(
+        f"{override or full_key}: there is no such key", cure=f"{cure}{parent or 'The job'} has {', '.join(names)}"
+    )
 
 
 _PLUS = "a dataset is chosen with a plus sign: +dataset=NAME, such as +dataset=sample"
@@ -57,12 +73,7 @@ def _unknown_choice(message: str) -> JobError:
 def _unknown_key(error: OmegaConfBaseException, override: str) -> JobError:
     if isinstance(error.object_type, type) and issubclass(error.object_type, dict):
         return JobError(f"{override}: a new entry", cure=f"put a plus sign before it: +{override}")
-    names = _field_names(error.object_type)
-    parent, _, key = (error.full_key or "").rpartition(".")
-    close = get_close_matches(key, names, n=1)
-    prefix = f"{parent}." if parent else ""
-    cure = f"did you mean {prefix}{close[0]}? " if close else ""
-    return JobError(f"{override}: there is no such key", cure=f"{cure}{parent or 'The job'} has {', '.join(names)}")
+    return unknown_key(error.full_key or "", _field_names(error.object_type), override=override)
 
 
 def _wrong_value(error: OmegaConfBaseException, override: str) -> JobError:
@@ -74,9 +85,21 @@ def _other(message: str) -> JobError:
     lines = [line.strip() for line in message.splitlines() if line.strip() and "hydra.cc" not in line]
     if "No match in the defaults list" in message or "To append to your default list" in message:
         return JobError(lines[0], cure=_PLUS if "'dataset'" in lines[0] else lines[-1])
-    return JobError(
-        "; ".join(lines[:3]), cure="write overrides as key=value; quote a value that holds , = [ ] { } or spaces"
-    )
+    return JobError("; ".join(lines[:3]), cure=_as_one_value(lines[0]) or "write overrides as key=value")
+
+
+def _as_one_value(message: str) -> str | None:
+    """How to type the override that ``message`` names, so that the shell and Hydra take its value as it is."""
+    found = re.search(r"(?:argument|parameters|override|Exception:) '?([+\w.]+)=(.*?)(?:'|$)", message)
+    if found is None:
+        return None
+    typed = shlex.quote(f"{found[1]}={quoted(found[2])}")
+    return f"type {typed} for one value; several, a job each, take --multirun"
+
+
+def quoted(value: str) -> str:
+    """``value`` in quotes, as Hydra reads it."""
+    return str(QuotedString(text=value, quote=Quote.double).with_quotes())
 
 
 def _override(message: str, full_key: str | None) -> str:

@@ -75,7 +75,7 @@ def preflight(job: Job) -> Preflight:
         image_s=_image_s(predictor),
         provenance={
             "fingerprint": fingerprint,
-            "dataset_digest": _digest(asdict(job.dataset) | {"path": job.dataset.paths(), "storage_options": None}),
+            "dataset_digest": _digest(job.dataset.identity()),
             "columns_digest": _digest({key: value for key, value in asdict(job.dataset).items() if key in _COLUMNS}),
             "config_digest": _digest(to_yaml(job)),
             **{f"version_{name}": installed for name in _LIBRARIES if (installed := version(name))},

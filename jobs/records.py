@@ -103,7 +103,7 @@ def read_records(root: str, storage: Storage) -> list[Record]:
         return sorted((record for record in found if record), key=lambda record: record.opened_at, reverse=True)
 
 
-def write_record(record: Record, paths: RunPaths, storage: Storage, about: Mapping[str, str]) -> None:
+def write_record(record: Record, paths: RunPaths, storage: Storage, about: Mapping[str, str | int]) -> None:
     """Writes ``run.json``: the record, beside what else it says ``about`` the run."""
     storage.write(paths.record, json.dumps({**about, **record.to_json()}, indent=1).encode())
 

@@ -14,7 +14,9 @@ import pyarrow as pa
 from actors.columns import ROW, SHARD, SIZE, URI, VERSION
 from actors.run_paths import RunPaths
 from actors.shards import Layout, Shards
+from jobs.datasets.image_versions import Versions
 from jobs.datasets.listing import describe
+from jobs.datasets.manifest import ManifestDataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,9 +91,10 @@ def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
     if dataset.layout is not Layout.FILES:
         return rows
     storage = dataset.storage
+    asks_all = isinstance(dataset, ManifestDataset) and dataset.versions is Versions.all  # the file was not there
 
     def describe_now(row: dict[str, Any]) -> dict[str, Any]:
-        if row[VERSION] is None:  # the listing knew none
+        if row[VERSION] is None and not asks_all:  # the listing knew none
             return row
         try:
             file = describe(row[URI], storage)

@@ -25,6 +25,7 @@ from jobs.inventory import write_inventory
 from jobs.lease import cannot_be_written
 from jobs.records import Identity, Record, read_records, run_id_of, write_record
 from jobs.redrive import drop_errors, error_entries, settle
+from jobs.repeated_ids import RepeatedIds
 from jobs.slices import Slice
 
 if TYPE_CHECKING:
@@ -150,14 +151,16 @@ def _begin(
         entries = only_new(entries, done_images(_inventories(earlier, paths, storage)))
     with _naming_the_output(job):
         storage.write(paths.config, to_yaml(job).encode())
-    shards = write_inventory(
-        entries,
-        storage=storage,
-        folder=paths.inventory,
-        shard_size=job.run.shard_size,
-        layout=job.dataset.layout,
-        image_column=getattr(job.dataset, "image_column", None),
-    )
+    with RepeatedIds() as ids:
+        shards = write_inventory(
+            ids.watch(entries),
+            storage=storage,
+            folder=paths.inventory,
+            shard_size=job.run.shard_size,
+            layout=job.dataset.layout,
+            image_column=getattr(job.dataset, "image_column", None),
+        )
+        num_repeated = ids.tell(shards)
     fault("open.listed")
     record = Record(
         run_id=paths.run_id,
@@ -169,7 +172,7 @@ def _begin(
         inventory_digest=str(shards.digest),
         redrives=redrives,
     )
-    write_record(record, paths, storage, checked.provenance)
+    write_record(record, paths, storage, {**checked.provenance, "num_repeated_ids": num_repeated})
     fault("open.recorded")
     return record, shards
 

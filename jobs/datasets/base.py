@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
+
+
+LATER = {"later": True}
+"""The metadata of a key that came when there were outputs already; see `Dataset.identity`."""
 
 
 @dataclass
@@ -91,6 +95,18 @@ class Dataset:
     def passed_over(self) -> PassedOver:
         """What `entries` has passed over so far. Whoever skips a file or a line in `tables` adds it here."""
         return PassedOver()
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two configs the same dataset: all of it, save the settings of storage.
+
+        A `LATER` key at its default is left out, so that runs from before there was such a key are gone on with.
+        """
+        content = asdict(self) | {"path": self.paths(), "storage_options": None}
+        untouched = type(self)()
+        for name in [item.name for item in fields(self) if "later" in item.metadata]:
+            if getattr(self, name) == getattr(untouched, name):
+                del content[name]
+        return content
 
     @property
     def storage(self) -> Storage:

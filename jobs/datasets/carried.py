@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from actors.columns import ERROR_FIELDS, IMAGE_ID, INVENTORY_FIELDS, ROW, SHARD, TARGET, URI
+from actors.columns import ERROR_FIELDS, IMAGE_ID, INVENTORY_FIELDS, PARTITIONS, ROW, SHARD, TARGET, URI
 from actors.errors import JobError
-from actors.messages import redacted
+from actors.messages import one_line, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +50,12 @@ class Carried:
     def check(self) -> None:
         """Raises JobError where a kept column would stand in the way of one of ours."""
         for name in self.keep_columns:
+            if name.lower() in PARTITIONS:  # DuckDB and Spark do not tell capital letters apart
+                raise JobError(
+                    f"dataset.keep_columns={name}: the output is partitioned by {' and '.join(PARTITIONS)}, and "
+                    "readers show the partition's value in place of such a column",
+                    cure="rename the column in the dataset, or do not keep it",
+                )
             if name in _RESERVED or name.startswith("_"):
                 raise JobError(
                     f"dataset.keep_columns={name}: the output has a column of that name, or keeps such names back",
@@ -71,7 +78,7 @@ class Carried:
                     cure="name a column of strings or numbers",
                 )
         kept = [find_field(source, name, key="keep_columns", uri=uri) for name in self.keep_columns]
-        fields = [pa.field(field.name, _plain(field.type)) for field in kept]
+        fields = [_carried(field, uri) for field in kept]
         return entry_schema(has_target=self.label_column is not None, kept=fields)
 
     def columns(self, table: pa.Table, schema: pa.Schema, uri: str) -> dict[str, pa.ChunkedArray]:
@@ -104,15 +111,49 @@ _RESERVED = frozenset({IMAGE_ID, URI, TARGET, *(field.name for field in ERROR_FI
 _MAX_NAMES = 20
 
 
+def _carried(field: pa.Field, uri: str) -> pa.Field:
+    """The field as the output has it. Raises JobError where Arrow cannot pick its rows, or Parquet not hold them."""
+    carried = pa.field(field.name, _plain(field.type))
+    try:
+        pa.nulls(0, field.type).cast(carried.type)
+        picked = pa.table([pa.nulls(2, carried.type)], schema=pa.schema([carried])).take([1]).filter([True])
+        pq.write_table(picked, pa.BufferOutputStream())
+    except pa.ArrowException as error:
+        raise JobError(
+            f"dataset.keep_columns={field.name}: it is {field.type} in {redacted(uri)}, which cannot be carried: "
+            f"{one_line(error)}",
+            cure="give it another type there, or do not keep it",
+        ) from error
+    return carried
+
+
 def _plain(arrow_type: pa.DataType) -> pa.DataType:
-    """Dictionaries differ from file to file, a column of nothing but nulls cannot take values later, and of views
-    Arrow cannot take rows.
+    """The type without what differs from file to file (dictionaries), takes no values later (null), or has rows that
+    Arrow cannot take (views); at any depth.
     """
     if pa.types.is_dictionary(arrow_type):
         return _plain(arrow_type.value_type)
-    if arrow_type in (pa.string_view(), pa.binary_view()):
-        return pa.string() if arrow_type == pa.string_view() else pa.binary()
-    return pa.string() if pa.types.is_null(arrow_type) else arrow_type
+    if pa.types.is_struct(arrow_type):
+        return pa.struct([_plain_field(field) for field in arrow_type])
+    if pa.types.is_map(arrow_type):
+        return pa.map_(_plain(arrow_type.key_type), _plain_field(arrow_type.item_field))
+    if pa.types.is_fixed_size_list(arrow_type):
+        return pa.list_(_plain_field(arrow_type.value_field), arrow_type.list_size)
+    make_list = next((make for is_list, make in _LISTS if is_list(arrow_type)), None)
+    return make_list(_plain_field(arrow_type.value_field)) if make_list else _PLAIN.get(arrow_type, arrow_type)
+
+
+def _plain_field(field: pa.Field) -> pa.Field:
+    return field.with_type(_plain(field.type))
+
+
+_PLAIN = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary(), pa.null(): pa.string()}
+_LISTS = (
+    (pa.types.is_list, pa.list_),
+    (pa.types.is_large_list, pa.large_list),
+    (pa.types.is_list_view, pa.list_view),
+    (pa.types.is_large_list_view, pa.large_list_view),
+)
 
 
 def _can_be_string(arrow_type: pa.DataType) -> bool:

@@ -1,25 +1,31 @@
-"""A table of image URIs: CSV, TSV, JSON Lines or Parquet, plain or gzipped. Listed on the driver."""
+"""A table of image URIs: CSV, TSV, JSON, Parquet, or a plain list of paths. Listed on the driver."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.columns import URI
+from actors.columns import SIZE, URI, VERSION
 from actors.errors import JobError
 from actors.fetch import beside
 from actors.messages import redacted
 from actors.shards import Layout
-from jobs.datasets.base import Dataset
+from actors.uris import absolute, is_remote
+from jobs.datasets.base import LATER, Dataset
 from jobs.datasets.carried import Carried, entry_table
+from jobs.datasets.csv_rows import Csv
+from jobs.datasets.image_versions import ImageVersions, Versions
 from jobs.datasets.paths import container_files, naming
-from jobs.datasets.tabular import SUFFIXES, read_tables
+from jobs.datasets.tabular import SUFFIXES, Columns, TableFormat, read_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+LOG = logging.getLogger("shardlens")
 
 
 @dataclass
@@ -39,17 +45,56 @@ class ManifestDataset(Dataset):
     label_column: str | None = None
     """Column of true labels, which the accuracy is computed from."""
     keep_columns: list[str] = field(default_factory=list)
-    """Columns that are carried to the output."""
+    """Columns that are carried to the output: of Parquet with their types, else as the text that stands there."""
+    format: TableFormat = field(default=TableFormat.auto, metadata=LATER)
+    """How the files are written; auto goes by their names."""
+    csv: Csv = field(default_factory=Csv, metadata=LATER)
+    """Of CSV and TSV files."""
+    versions: Versions = field(default=Versions.all, metadata=LATER)
+    """Of which images to ask size and version, so that the next run sees those that have changed."""
+
+    def check(self) -> None:
+        self.csv.check()
+        super().check()
 
     def tables(self) -> Iterator[pa.Table]:
+        wanted = Columns(self._keys(), self.uri_column, self.format, self.csv)
         carried = Carried(self.id_column, self.label_column, self.keep_columns)
-        storage, schema = self.storage, None
+        schema, num_rows, unseen = None, 0, set(wanted.keys)
+        try:
+            with ImageVersions(self.storage, self.versions) as versions:
+                for file, table in self._files(wanted, unseen):
+                    schema = schema or self._schema(carried, table.schema, file)
+                    columns = {URI: _absolute(table[self.uri_column], file), **carried.columns(table, schema, file)}
+                    num_rows += len(table)
+                    yield from self._with_versions(entry_table(columns, schema), versions)
+        except GeneratorExit:  # the limit is reached
+            if unseen and num_rows:
+                LOG.warning("%s", _unseen(min(unseen), wanted.keys, self.path).problem)
+            raise
+        if unseen and num_rows:
+            raise _unseen(min(unseen), wanted.keys, self.path)
+
+    def _files(self, wanted: Columns, unseen: set[str]) -> Iterator[tuple[str, pa.Table]]:
+        """The tables of every file, each with the file's URI."""
+        storage = self.storage
         for file in container_files(self.paths(), storage, SUFFIXES):
             with naming(file.uri):
-                for table in read_tables(file.uri, storage, self._keys(), self._texts()):
-                    schema = schema or self._schema(carried, table.schema, file.uri)
-                    columns: dict[str, Any] = {URI: _absolute(table[self.uri_column], file.uri)}
-                    yield entry_table({**columns, **carried.columns(table, schema, file.uri)}, schema)
+                for table in read_tables(file.uri, storage, wanted, self.passed_over, unseen):
+                    yield file.uri, table
+
+    def _with_versions(self, entries: pa.Table, versions: ImageVersions) -> Iterator[pa.Table]:
+        """``entries``, a few at a time, so that no more images are asked for than are wanted."""
+        if self.versions is Versions.none or not len(entries):
+            yield entries
+            return
+        step = min(_ROWS_ASKED, self.limit or _ROWS_ASKED)
+        for start in range(0, len(entries), step):
+            part = entries.slice(start, step)
+            for name, values in zip((SIZE, VERSION), versions.describe(part[URI].to_pylist()), strict=True):
+                field = part.schema.field(name)
+                part = part.set_column(part.schema.get_field_index(name), field, pa.array(values, field.type))
+            yield part
 
     def suffixes(self) -> list[str]:
         return SUFFIXES
@@ -62,9 +107,6 @@ class ManifestDataset(Dataset):
         named = {"label_column": self.label_column, "id_column": self.id_column, "uri_column": self.uri_column}
         return keys | {name: key for key, name in named.items() if name is not None}
 
-    def _texts(self) -> set[str]:
-        return {self.uri_column, self.id_column or "", self.label_column or ""} - {""}
-
     def _schema(self, carried: Carried, source: pa.Schema, uri: str) -> pa.Schema:
         uris = source.field(self.uri_column).type
         if not (pa.types.is_string(uris) or pa.types.is_large_string(uris) or pa.types.is_dictionary(uris)):
@@ -75,13 +117,35 @@ class ManifestDataset(Dataset):
         return carried.schema(source, uri)
 
 
+def _unseen(name: str, keys: Mapping[str, str], path: object) -> JobError:
+    return JobError(
+        f"dataset.{keys[name]}={name}: no object of {redacted(str(path))} has such a key",
+        cure="check the spelling, capital letters included",
+    )
+
+
 def _absolute(names: pa.ChunkedArray, manifest: str) -> pa.ChunkedArray:
     """The URIs that ``names`` mean in the file ``manifest``; null becomes an empty string."""
     names = pc.fill_null(names.cast(pa.string()), "")
+    is_local = not is_remote(manifest)
+    if pc.any(pc.match_substring_regex(names, _UNUSUAL)).as_py():
+        names = pa.chunked_array([[_usual(name, is_local=is_local) for name in names.to_pylist()]], pa.string())
     if manifest.startswith("file://") or pc.any(pc.match_substring_regex(names, _HAS_DOTS)).as_py():
         return pa.chunked_array([[beside(manifest, name) if name else "" for name in names.to_pylist()]], pa.string())
     stands = pc.or_(pc.match_substring_regex(names, r"^(/|[A-Za-z][A-Za-z0-9+.\-]*://)"), pc.equal(names, ""))
     return pc.if_else(stands, names, pc.binary_join_element_wise(beside(manifest, ""), names, ""))
 
 
+def _usual(name: str, *, is_local: bool) -> str:
+    """A name as the rest of the code writes it, where another tool has written it in another way."""
+    if is_local and name.startswith("~/"):
+        return absolute(name)
+    scheme, _, rest = name.partition(":")
+    if scheme.lower() == "file" and rest.startswith("/") and not rest.startswith("//"):  # RFC 8089, as Java has it
+        return f"file://{rest}"
+    return f"{scheme.lower()}:{rest}" if rest.startswith("//") else name
+
+
+_ROWS_ASKED = 4096
 _HAS_DOTS = r"(^|/)\.{1,2}/"
+_UNUSUAL = r"^(~/|[Ff][Ii][Ll][Ee]:/[^/]|[A-Za-z0-9+.\-]*[A-Z][A-Za-z0-9+.\-]*://)"

@@ -1,65 +1,124 @@
-"""CSV, JSON Lines and Parquet as one stream of tables, by the name of the file. Runs on the driver."""
+"""CSV, JSON and Parquet files as streams of tables: every record of a file is a row, or the file is refused. Runs on
+the driver.
+"""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, BinaryIO
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from actors.errors import JobError
+from actors.messages import redacted
 from jobs.datasets.carried import find_field
+from jobs.datasets.csv_rows import Csv, CsvFile, PathsFile
+from jobs.datasets.json_rows import json_rows, tables_of
 from jobs.datasets.listing import is_web
+from jobs.datasets.text_files import COMPRESSIONS, TextFile, plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from actors.storage import Storage
+    from jobs.datasets.passed_over import PassedOver
 
-SUFFIXES = [".csv", ".tsv", ".jsonl", ".ndjson", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz", ".parquet"]
+
+class TableFormat(StrEnum):
+    """How the files of a manifest are written."""
+
+    auto = "auto"
+    """As the name of each file ends; CSV where that says nothing."""
+    csv = "csv"
+    tsv = "tsv"
+    jsonl = "jsonl"
+    """One JSON object a line."""
+    json = "json"
+    """One array of objects, or one object a line."""
+    parquet = "parquet"
+    paths = "paths"
+    """One path or URI a line, and nothing else."""
 
 
-def read_tables(uri: str, storage: Storage, keys: Mapping[str, str], texts: Collection[str]) -> Iterator[pa.Table]:
+_FORMATS = {
+    ".csv": TableFormat.csv,
+    ".tsv": TableFormat.tsv,
+    ".jsonl": TableFormat.jsonl,
+    ".ndjson": TableFormat.jsonl,
+    ".json": TableFormat.json,
+}
+_ONLY_IF_NAMED = {".txt": TableFormat.paths, ".lst": TableFormat.paths, ".parquet": TableFormat.parquet}
+
+SUFFIXES = [*(f"{suffix}{packed}" for suffix in _FORMATS for packed in ("", *COMPRESSIONS)), ".parquet"]
+"""What a file's name ends in to be taken from a folder."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is wanted of each file, and how the files are written."""
+
+    keys: Mapping[str, str]
+    """The names of the columns, each with the config key that has it."""
+    uri_column: str
+    """The one of them that a plain list of paths gives."""
+    table_format: TableFormat = TableFormat.auto
+    csv: Csv = field(default_factory=Csv)
+
+
+def read_tables(
+    uri: str, storage: Storage, columns: Columns, passed_over: PassedOver, unseen: set[str]
+) -> Iterator[pa.Table]:
     """The wanted columns of a file, in tables of one schema; the first one is empty.
 
-    The types of CSV and JSON columns are those of the first `_BLOCK_BYTES`.
+    Columns of Parquet have the types that the file declares. Those of CSV and JSON are text, exactly as it is written.
 
     Args:
-        uri: its name says the format; what ends in none of `SUFFIXES` is read as CSV.
+        uri: its name says the format, unless ``columns`` does.
         storage: where it is.
-        keys: the wanted columns, each with the config key that names it.
-        texts: those that are read as the text that stands there, so that 007 stays 007.
+        columns: which ones.
+        passed_over: is told of blank lines.
+        unseen: loses the names of columns that the file has. Those of JSON may come in any object, so the caller
+            knows which are missing once all files are read.
 
     Raises:
-        JobError: a wanted column is missing, or there twice.
-        OSError, pyarrow.ArrowException: the file is broken.
+        JobError: a wanted column is missing, or there twice; or a line is not as it must be.
+        OSError, EOFError, pyarrow.ArrowException: the file is broken.
     """
-    name = _name(uri).removesuffix(".gz")
-    if name.endswith(".parquet"):
-        return _parquet(uri, storage, keys)
-    if name.endswith((".jsonl", ".ndjson")):
-        return _json(uri, storage, keys, texts)
-    return _csv(uri, storage, keys, texts)
+    table_format = columns.table_format
+    if table_format is TableFormat.auto:
+        table_format = _format_of(uri)
+    if table_format in {TableFormat.json, TableFormat.jsonl}:
+        yield from _json(TextFile(uri, storage), columns, table_format, passed_over, unseen)
+        return
+    unseen.difference_update(columns.keys)
+    if table_format is TableFormat.parquet:
+        yield from _parquet(uri, storage, columns.keys)
+    elif table_format is TableFormat.paths:
+        for name, key in columns.keys.items():
+            find_field(pa.schema([(columns.uri_column, pa.string())]), name, key=key, uri=uri)
+        yield from PathsFile(TextFile(uri, storage)).tables(columns.uri_column, passed_over)
+    else:
+        file = CsvFile(TextFile(uri, storage), columns.csv, is_tsv=table_format is TableFormat.tsv)
+        yield from file.tables(columns.keys, passed_over)
 
 
-_BLOCK_BYTES = 8 << 20
 _BATCH_ROWS = 10_000
 
 
-def _open(uri: str, storage: Storage) -> BinaryIO:
-    """Of a web server the whole file is held: many give no parts of files."""
-    return io.BytesIO(storage.read(uri)) if is_web(uri) else storage.open(uri)
-
-
-def _name(uri: str) -> str:
-    """What says the format: without the query of a URL, and in lower case."""
-    return (uri.partition("?")[0] if is_web(uri) else uri).lower()
+def _format_of(uri: str) -> TableFormat:
+    name = plain_name(uri)
+    name = next((name.removesuffix(suffix) for suffix in COMPRESSIONS if name.endswith(suffix)), name)
+    formats = _FORMATS | _ONLY_IF_NAMED
+    return next((formats[suffix] for suffix in formats if name.endswith(suffix)), TableFormat.csv)
 
 
 def _parquet(uri: str, storage: Storage, keys: Mapping[str, str]) -> Iterator[pa.Table]:
-    with _open(uri, storage) as source, pq.ParquetFile(source) as file:
+    # Of a web server the whole file is held: many give no parts of files.
+    source = io.BytesIO(storage.read(uri)) if is_web(uri) else storage.open(uri)
+    with source, pq.ParquetFile(source) as file:
         fields = [find_field(file.schema_arrow, column, key=key, uri=uri) for column, key in keys.items()]
         schema = pa.schema(fields)
         yield schema.empty_table()
@@ -67,63 +126,25 @@ def _parquet(uri: str, storage: Storage, keys: Mapping[str, str]) -> Iterator[pa
             yield pa.Table.from_batches([batch]).select(schema.names)
 
 
-def _csv(uri: str, storage: Storage, keys: Mapping[str, str], texts: Collection[str]) -> Iterator[pa.Table]:
-    with _open(uri, storage) as source:
-        header = _csv_reader(source, uri, pa_csv.ConvertOptions()).schema
-    for column, key in keys.items():
-        find_field(header, column, key=key, uri=uri)
-    unseen = [field.name for field in header if pa.types.is_null(field.type)]  # values may come later
-    options = pa_csv.ConvertOptions(
-        include_columns=list(keys),
-        column_types=dict.fromkeys([*texts, *unseen], pa.string()),
-        strings_can_be_null=True,
-        null_values=[""],  # an image may well be called NA or null
-    )
-    with _open(uri, storage) as source:
-        yield from _tables(_csv_reader(source, uri, options))
+def _json(
+    file: TextFile, columns: Columns, table_format: TableFormat, passed_over: PassedOver, unseen: set[str]
+) -> Iterator[pa.Table]:
+    names, own = list(columns.keys), set(columns.keys)
+    with file.naming_lines(), file.open_text() as text:
+        may_be_array = table_format is TableFormat.json
+        rows = json_rows(text, may_be_array=may_be_array, name=redacted(file.uri), passed_over=passed_over)
+        for number, table in enumerate(tables_of(rows, names, own)):
+            if not number:
+                _check_uris(table, columns.uri_column, own, file.uri)
+                yield table.slice(0, 0)
+            unseen.intersection_update(own)
+            yield table
 
 
-def _csv_reader(source: Any, uri: str, options: pa_csv.ConvertOptions) -> pa_csv.CSVStreamingReader:
-    delimiter = "\t" if _name(uri).removesuffix(".gz").endswith(".tsv") else ","
-    return pa_csv.open_csv(
-        _uncompressed(source, uri),
-        read_options=pa_csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-        parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        convert_options=options,
-    )
-
-
-def _json(uri: str, storage: Storage, keys: Mapping[str, str], texts: Collection[str]) -> Iterator[pa.Table]:
-    with _open(uri, storage) as source:
-        seen = _json_reader(source, uri, None).schema
-    found = [find_field(seen, column, key=key, uri=uri) for column, key in keys.items()]
-    schema = pa.schema([pa.field(f.name, _json_type(f.type, is_text=f.name in texts)) for f in found])
-    with _open(uri, storage) as source:
-        yield from _tables(_json_reader(source, uri, schema))
-
-
-def _json_reader(source: Any, uri: str, schema: pa.Schema | None) -> pa.RecordBatchReader:
-    return pa_json.open_json(
-        _uncompressed(source, uri),
-        read_options=pa_json.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-        parse_options=pa_json.ParseOptions(
-            explicit_schema=schema, unexpected_field_behavior="ignore" if schema else "infer"
-        ),
-    )
-
-
-def _json_type(seen: pa.DataType, *, is_text: bool) -> pa.DataType:
-    """Arrow takes a string that looks like a time for one; JSON has no times."""
-    is_string = pa.types.is_temporal(seen) or pa.types.is_null(seen)
-    is_number = pa.types.is_integer(seen) or pa.types.is_floating(seen) or pa.types.is_boolean(seen)
-    return pa.string() if is_string or (is_text and not is_number) else seen
-
-
-def _uncompressed(source: Any, uri: str) -> Any:
-    return pa.CompressedInputStream(source, "gzip") if _name(uri).endswith(".gz") else source
-
-
-def _tables(reader: Any) -> Iterator[pa.Table]:
-    yield reader.schema.empty_table()
-    for batch in reader:
-        yield pa.Table.from_batches([batch])
+def _check_uris(first: pa.Table, name: str, unseen: set[str], uri: str) -> None:
+    """Raises JobError where none of the ``first`` objects has the key: the others will not have it either."""
+    if len(first) and name in unseen:
+        raise JobError(
+            f"dataset.uri_column={name}: none of the first {len(first):,} objects of {redacted(uri)} has such a key",
+            cure="name the key of the paths or URIs",
+        )

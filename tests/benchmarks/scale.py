@@ -43,6 +43,7 @@ from actors.columns import URI
 from jobs.commit import collect
 from jobs.config import Run
 from jobs.datasets.base import Dataset
+from jobs.datasets.image_versions import Versions
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.planner import Load, make_plan
@@ -143,7 +144,7 @@ def job_command(source: str, folder: Path, output: Path, overrides: list[str]) -
 def list_and_plan(source: str, num_images: str, folder: Path) -> dict[str, Any]:
     """What the driver does before the first image, as `jobs.batch_infer` does it: lists, cuts, and plans the work."""
     datasets: dict[str, Callable[[], Dataset]] = {
-        "manifest": lambda: ManifestDataset(path=str(folder)),
+        "manifest": lambda: ManifestDataset(path=str(folder), versions=Versions.none),  # no such images
         "parquet": lambda: ParquetDataset(path=str(folder), id_column="id"),
     }
     output = folder.with_name("output")

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -45,3 +48,14 @@ def test_key_value_and_cure_are_named_in_a_few_lines(overrides: tuple[str, ...],
     assert problem in message
     assert cure in message
     assert len(message.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("dataset.path", "choice(a,b)"), ("dataset.path", "/data/日本 #1"), ("task.top_k", "1,2")]
+)
+def test_the_cure_for_a_value_works_when_it_is_typed(key: str, value: str) -> None:
+    said = mistake(*IMAGES, f"{key}={value}")
+    typed = said.partition("cure: type ")[2].partition(" for one value")[0]
+    shell = subprocess.run(["bash", "-c", f"printf %s {typed}"], capture_output=True, text=True, check=True)
+    parsed = OverridesParser.create().parse_override(shell.stdout)
+    assert (parsed.key_or_group, parsed.value()) == (key, value)

@@ -58,6 +58,38 @@ def test_kept_columns_have_their_own_types() -> None:
     assert kept[IMAGE_ID].to_pylist() == ["x", "y"]
 
 
+@pytest.mark.parametrize(
+    ("arrow_type", "values", "carried"),
+    [
+        (pa.list_(pa.string_view()), [["a"], None], pa.list_(pa.string())),
+        (pa.list_(pa.string_view(), 1), [["a"], None], pa.list_(pa.string(), 1)),
+        (
+            pa.struct([("s", pa.list_(pa.binary_view()))]),
+            [{"s": [b"x"]}, None],
+            pa.struct([("s", pa.list_(pa.binary()))]),
+        ),
+        (pa.map_(pa.string(), pa.string_view()), [[("k", "v")], None], pa.map_(pa.string(), pa.string())),
+        (pa.list_view(pa.int32()), [[1], None], pa.list_view(pa.int32())),
+        (pa.list_(pa.dictionary(pa.int8(), pa.string())), [["a"], None], pa.list_(pa.string())),
+        (pa.list_(pa.null()), [[None], None], pa.list_(pa.string())),
+    ],
+)
+def test_nested_types_are_made_ones_that_travel(
+    arrow_type: pa.DataType, values: list[object], carried: pa.DataType
+) -> None:
+    kept = carry(pa.table({"x": pa.array(values, arrow_type)}), keep_columns=["x"])
+    assert kept.schema.field("x").type == carried
+    assert kept.sort_by([("uri", "descending")])["x"].to_pylist() == values[::-1]
+
+
+@pytest.mark.parametrize(
+    "arrow_type", [pa.month_day_nano_interval(), pa.struct([]), pa.run_end_encoded(pa.int32(), pa.int8())]
+)
+def test_types_that_cannot_be_carried_are_refused_at_once(arrow_type: pa.DataType) -> None:
+    with pytest.raises(JobError, match=r"dataset\.keep_columns=x: it is .* in first, which cannot be carried"):
+        carry(pa.table({"x": pa.nulls(1, arrow_type)}), keep_columns=["x"])
+
+
 def test_a_later_file_is_cast_or_refused() -> None:
     first = pa.table({"n": pa.array([1], pa.int64())})
     kept = carry(pa.table({"n": pa.array([2], pa.int8())}), first=first, keep_columns=["n"])
@@ -66,7 +98,9 @@ def test_a_later_file_is_cast_or_refused() -> None:
         carry(pa.table({"n": ["x"]}), first=first, keep_columns=["n"])
 
 
-@pytest.mark.parametrize("name", ["image_id", "uri", "target", "stage", "error", "message", "_shard", "_x"])
+@pytest.mark.parametrize(
+    "name", ["image_id", "uri", "target", "stage", "error", "message", "_shard", "_x", "model", "run", "Model", "RUN"]
+)
 def test_names_that_are_taken(name: str) -> None:
     with pytest.raises(JobError, match=f"dataset.keep_columns={name}"):
         carry(pa.table({name: [1]}), keep_columns=[name])

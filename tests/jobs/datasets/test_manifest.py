@@ -14,6 +14,7 @@ from web import serve_folder
 from actors.columns import FILE, IMAGE_ID, OFFSET, SIZE, TARGET, URI, VERSION
 from actors.errors import JobError
 from actors.shards import Layout
+from jobs.datasets.image_versions import Versions
 from jobs.datasets.manifest import ManifestDataset
 
 CSV = """uri,id,label,year,score
@@ -35,15 +36,15 @@ def test_columns_of_a_csv(place: Place) -> None:
     dataset.check()
     entries = entries_of(dataset)
     assert entries.drop_columns([FILE, OFFSET, SIZE, VERSION]).to_pylist() == [
-        {IMAGE_ID: "007", URI: f"{place.root}/lists/a.jpg", TARGET: "cat", "score": 0.5, "year": 2020},
+        {IMAGE_ID: "007", URI: f"{place.root}/lists/a.jpg", TARGET: "cat", "score": "0.5", "year": "2020"},
         {
             IMAGE_ID: f"{place.root}/lists/sub/ü b.jpg",
             URI: f"{place.root}/lists/sub/ü b.jpg",
             TARGET: None,
             "score": None,
-            "year": 2021,
+            "year": "2021",
         },
-        {IMAGE_ID: "9", URI: "s3://bucket/x%20y.jpg", TARGET: "dog", "score": 1.5, "year": None},
+        {IMAGE_ID: "9", URI: "s3://bucket/x%20y.jpg", TARGET: "dog", "score": "1.5", "year": None},
     ]
     assert dataset.layout is Layout.FILES
     assert dataset.kept_columns() == ["score", "year"]
@@ -100,11 +101,11 @@ def test_a_folder_of_manifests_of_several_formats(tmp_path: Path) -> None:
         tmp_path / "d.parquet",
     )
     entries = entries_of(ManifestDataset(path=str(tmp_path), uri_column="path", keep_columns=["n"]))
-    assert sorted(zip(entries[URI].to_pylist(), entries["n"].to_pylist(), strict=True)) == [
-        ("/a.jpg", 1),
-        ("/b.jpg", 2),
-        ("/c.jpg", 3),
-        ("/d.jpg", 4),
+    assert sorted(zip(entries[URI].to_pylist(), map(str, entries["n"].to_pylist()), strict=True)) == [
+        ("/a.jpg", "1"),
+        ("/b.jpg", "2"),
+        ("/c.jpg", "3"),
+        ("/d.jpg", "4"),
     ]
 
 
@@ -139,8 +140,8 @@ def test_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
         ("uri\na.jpg\n", {"keep_columns": ["z"]}, r"dataset\.keep_columns=z: "),
         ("uri\na.jpg\n", {"keep_columns": ["uri"]}, r"dataset\.keep_columns=uri: the output has"),
         ("uri,_x\na.jpg,1\n", {"keep_columns": ["_x"]}, r"dataset\.keep_columns=_x: the output has"),
-        ("", {}, r"dataset\.path=.*x\.csv: Empty CSV file"),
-        ("uri,b\na.jpg\n", {}, r"dataset\.path=.*x\.csv: .*Expected 2 columns, got 1"),
+        ("", {}, r"dataset\.path=.*x\.csv: the file is empty"),
+        ("uri,b\na.jpg\n", {}, r"dataset\.path=.*x\.csv, line 2: 1 fields"),
     ],
 )
 def test_what_is_wrong_with_a_manifest(text: str, settings: dict[str, object], problem: str, tmp_path: Path) -> None:
@@ -155,12 +156,25 @@ def test_a_uri_column_must_be_text(tmp_path: Path) -> None:
         ManifestDataset(path=f"{tmp_path}/x.parquet").check()
 
 
-def test_a_type_that_changes_late_is_the_jobs_fault(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text("uri,n\n" + f"{'a' * 90}.jpg,1\n" * 100_000 + "b.jpg,one\n")
-    dataset = ManifestDataset(path=f"{tmp_path}/x.csv", keep_columns=["n"])
-    dataset.check()
-    with pytest.raises(JobError, match=r"dataset\.path=.*x\.csv: .*'one'"):
+def test_a_key_that_no_json_object_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "x.jsonl").write_text('{"uri": "a.jpg", "id": 1}\n')
+    (tmp_path / "empty.jsonl").write_text("")
+    dataset = ManifestDataset(path=str(tmp_path), id_column="Id")
+    with pytest.raises(JobError, match=r"dataset\.id_column=Id: no object of .* has such a key"):
         list(dataset.entries())
+    dataset.limit = 1
+    assert len(entries_of(dataset)) == 1
+    assert "dataset.id_column=Id: no object of" in caplog.text
+    assert column_of(ManifestDataset(path=str(tmp_path), id_column="id"), IMAGE_ID) == ["1"]
+    with pytest.raises(JobError, match=r"dataset\.uri_column=url: none of the first 1 objects of .* has such a key"):
+        ManifestDataset(path=f"{tmp_path}/x.jsonl", uri_column="url").check()
+
+
+def test_lines_that_are_passed_over_are_told(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("uri\n\na.jpg\n")
+    dataset = ManifestDataset(path=f"{tmp_path}/x.csv")
+    assert len(entries_of(dataset)) == 1
+    assert dataset.passed_over.to_json() == {"blank line": {"count": 1, "examples": [f"{tmp_path}/x.csv, line 2"]}}
 
 
 def test_a_later_manifest_without_the_column(tmp_path: Path) -> None:
@@ -168,3 +182,52 @@ def test_a_later_manifest_without_the_column(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("url\na.jpg\n")
     with pytest.raises(JobError, match=r"dataset\.uri_column=uri: .*b\.csv has no such column"):
         list(ManifestDataset(path=[f"{tmp_path}/a.csv", f"{tmp_path}/b.csv"]).entries())
+
+
+def test_an_image_that_changed_has_another_version(place: Place) -> None:
+    path = place.put("x.csv", b"uri\na.jpg\nb.jpg\ngone.jpg\n")
+    place.put("b.jpg", b"b")
+    place.put("a.jpg", b"a")
+    dataset = ManifestDataset(path=path, storage_options=place.options)
+    before = entries_of(dataset)
+    place.put("a.jpg", b"other")
+    after = entries_of(dataset)
+    assert (before[SIZE].to_pylist(), after[SIZE].to_pylist()) == ([1, 1, None], [5, 1, None])
+    assert [old != new for old, new in zip(before[VERSION].to_pylist(), after[VERSION].to_pylist(), strict=True)] == [
+        True,
+        False,
+        False,
+    ]
+    dataset.versions = Versions.none
+    assert entries_of(dataset)[VERSION].null_count == 3
+
+
+def test_no_more_images_are_asked_for_than_are_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    with serve_folder(tmp_path) as (url, requests):
+        (tmp_path / "x.csv").write_text("uri\n" + "".join(f"{url}/a.jpg\n" for _ in range(1000)))
+        assert len(entries_of(ManifestDataset(path=f"{tmp_path}/x.csv", limit=3))) == 3
+    assert len(requests) == 3
+
+
+def test_uris_that_other_tools_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home-of-mine")
+    (tmp_path / "x.csv").write_text(
+        "uri\nfile:/a%20b.jpg\nFILE:///a.jpg\nHTTPS://Host/A.jpg\n~/a.jpg\nS3://b/K\nx~/a\nC:/a\n"
+    )
+    assert column_of(ManifestDataset(path=f"{tmp_path}/x.csv", versions=Versions.none), URI) == [
+        "file:///a%20b.jpg",
+        "file:///a.jpg",
+        "https://Host/A.jpg",
+        "/home-of-mine/a.jpg",
+        "s3://b/K",
+        f"{tmp_path}/x~/a",
+        f"{tmp_path}/C:/a",
+    ]
+
+
+def test_keys_that_came_later_make_no_other_dataset_of_an_old_config() -> None:
+    dataset = ManifestDataset(path="/x.csv")
+    assert not {"format", "csv", "versions"} & set(dataset.identity())
+    dataset.csv.header = False
+    assert dataset.identity()["csv"]["header"] is False

@@ -1,0 +1,199 @@
+"""How a CSV or TSV file is quoted, found by holding all of its lines against both ways: quotes enclose values, or are
+part of them. Runs on the driver, before Arrow reads the file.
+
+Arrow joins lines where a quote stays open, so the records are counted here first, one strict reading a way.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from jobs.datasets.text_files import MAX_RECORD_CHARS, LineError, blocks, count_lines, lines_of
+
+if TYPE_CHECKING:
+    from jobs.datasets.text_files import Block
+
+QUOTE = '"'
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is written. ``quote`` is None where quotes are part of the values."""
+
+    delimiter: str
+    quote: str | None
+    width: int
+    """Number of fields of each record."""
+    num_records: int
+    """Records of the whole file, its header among them."""
+    blank_lines: list[int]
+    """Numbers of the first lines that hold nothing, from 1."""
+    num_blank: int
+    """How many of these there are."""
+    has_breaks: bool
+    """Whether a quoted value holds a line break."""
+
+
+def find_dialect(
+    text: TextIO, delimiter: str, quote: str = "auto", *, accepts_unclosed: bool = False, every_line: bool = False
+) -> Dialect:
+    """Reads ``text`` to its end.
+
+    A file is read in the one way that all of its lines fit. Where both fit and give the same records, quotes enclose.
+
+    Args:
+        text: decoded, with its line ends as they are.
+        delimiter: one character.
+        quote: the one that encloses values, ``none``, or ``auto`` for a double quote where the lines say so.
+        accepts_unclosed: with auto, whether a quote that is never closed shows that quotes are part of values, as in
+            TSV, which knows no quoting.
+        every_line: look at each line, even of blocks whose counts are right.
+
+    Raises:
+        LineError: a line fits neither way, or both fit and give different records.
+    """
+    quoted = None if quote == "none" else _Quoted(delimiter, QUOTE if quote == "auto" else quote)
+    plain = _Plain(delimiter) if quote in {"auto", "none"} else None
+    readings: list[_Quoted | _Plain] = [reading for reading in (quoted, plain) if reading]
+    mark = quoted.quote if quoted else None
+    for block in blocks(text):
+        fitting = [reading for reading in readings if reading.error is None]
+        if not fitting:
+            break
+        is_open = quoted is not None and bool(quoted.held)
+        lines = None if is_open or every_line else _regular_lines(block.text, mark, fitting[0])
+        for reading in fitting:
+            if lines is None:
+                reading.take(block)
+            else:
+                reading.num_records += lines
+    if quoted:
+        quoted.end()
+    reading = _choose(quoted, plain, accepts_unclosed=accepts_unclosed)
+    return Dialect(
+        delimiter,
+        reading.quote,
+        reading.width or 0,
+        reading.num_records,
+        reading.blank_lines,
+        reading.num_blank,
+        has_breaks=reading.first_break is not None,
+    )
+
+
+_NUM_BLANK = 5
+_QUOTE_CURE = "repair that line; where quotes are part of the values, add dataset.csv.quote=none"
+
+
+@dataclass
+class _Reading:
+    """One way to read the file: what it has found so far, and the first line that does not fit."""
+
+    delimiter: str
+    quote: str | None = None
+    width: int | None = None
+    num_records: int = 0
+    num_blank: int = 0
+    blank_lines: list[int] = field(default_factory=list)
+    error: LineError | None = None
+    first_break: int | None = None
+    """The first line whose record goes on in the next one."""
+
+    def _count(self, line: int, width: int) -> None:
+        self.width = self.width or width
+        self.num_records += 1
+        if width != self.width:
+            problem = f"{width} fields, where the first line has {self.width}"
+            self.error = LineError(line, problem, "repair that line; dataset.csv.delimiter says what parts the fields")
+
+    def _pass_over(self, line: int) -> None:
+        self.num_blank += 1
+        if len(self.blank_lines) < _NUM_BLANK:
+            self.blank_lines.append(line)
+
+
+class _Plain(_Reading):
+    """Quotes are characters like others: each line is a record."""
+
+    def take(self, block: Block) -> None:
+        for line, text in enumerate(lines_of(block.text), block.line):
+            if text.strip("\r\n"):
+                self._count(line, text.count(self.delimiter) + 1)
+            else:
+                self._pass_over(line)
+            if self.error:
+                return
+
+
+@dataclass
+class _Quoted(_Reading):
+    """Quotes enclose values, which may hold delimiters, line breaks and doubled quotes (RFC 4180)."""
+
+    quote: str | None = QUOTE
+    held: str = ""
+    """A record whose end is still to come, and the line it begins with."""
+    held_line: int = 1
+    is_unclosed: bool = False
+
+    def take(self, block: Block) -> None:
+        first = self.held_line if self.held else block.line
+        lines, self.held = lines_of(self.held + block.text), ""
+        csv.field_size_limit(MAX_RECORD_CHARS)
+        reader = csv.reader(iter(lines), delimiter=self.delimiter, quotechar=self.quote, strict=True)
+        begin = 0
+        try:
+            for record in reader:
+                self._take_record(record, first + begin, reader.line_num - begin)
+                begin = reader.line_num
+                if self.error:
+                    return
+        except csv.Error as error:
+            rest = "".join(lines[begin:])
+            if "unexpected end" in str(error) and len(rest) < MAX_RECORD_CHARS:
+                self.held, self.held_line = rest, first + begin
+                return
+            self.is_unclosed = "unexpected end" in str(error)
+            follows = "expected after" in str(error)
+            problem = "a value's closing quote is followed by more text" if follows else str(error)
+            self.error = LineError(first + begin, problem, _QUOTE_CURE)
+
+    def end(self) -> None:
+        """Says that there is no more."""
+        if self.held and not self.error:
+            self.is_unclosed = True
+            self.error = LineError(self.held_line, "a quote opens here and is never closed", _QUOTE_CURE)
+
+    def _take_record(self, record: list[str], line: int, num_lines: int) -> None:
+        if not record:
+            self._pass_over(line)
+            return
+        if num_lines > 1 and self.first_break is None:
+            self.first_break = line
+        self._count(line, len(record))
+
+
+def _choose(quoted: _Quoted | None, plain: _Plain | None, *, accepts_unclosed: bool) -> _Quoted | _Plain:
+    if quoted and quoted.error is None:
+        if plain and plain.error is None and quoted.first_break is not None:
+            raise LineError(
+                quoted.first_break,
+                "a quote opens here and is closed in a later line, and each of these lines fits alone too",
+                "add dataset.csv.quote=none where quotes are part of the values, or 'dataset.csv.quote=\"' where they "
+                "enclose them",
+            )
+        return quoted
+    if plain and plain.error is None and (quoted is None or accepts_unclosed or not quoted.is_unclosed):
+        return plain
+    raise next(reading.error for reading in (quoted, plain) if reading and reading.error)
+
+
+def _regular_lines(text: str, quote: str | None, reading: _Reading) -> int | None:
+    """The number of lines, where there is no quote, none is blank and the number of delimiters is right."""
+    if (quote and quote in text) or reading.width is None or text[0] in "\r\n":
+        return None
+    if any(blank in text for blank in ("\n\n", "\r\r", "\n\r")):
+        return None
+    num_lines = count_lines(text)
+    return num_lines if text.count(reading.delimiter) == num_lines * (reading.width - 1) else None

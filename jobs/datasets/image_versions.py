@@ -1,0 +1,110 @@
+"""Size and version of images that a table names, asked of storage one by one: so a later run sees that an image has
+changed. Runs on the driver, while a manifest is listed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from itertools import chain, compress
+from typing import TYPE_CHECKING, Self
+
+from actors.local_files import describe_file
+from actors.messages import one_line, redacted
+from actors.retries import Retry
+from actors.uris import is_remote, local_path, split
+from jobs.datasets.listing import is_web
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.storage import Storage
+
+LOG = logging.getLogger("shardlens")
+
+
+class Versions(StrEnum):
+    """Of which images of a manifest the version is asked."""
+
+    all = "all"
+    """Each costs a request where it is remote, 64 of which are on their way at once."""
+    local = "local"
+    """Those on file systems."""
+    none = "none"
+    """Of none: an image that was done is not seen to have changed."""
+
+
+class ImageVersions:
+    """What storage tells of images. A store that fails is not asked any more.
+
+    Args:
+        storage: of the images.
+        wanted: of which to ask.
+    """
+
+    def __init__(self, storage: Storage, wanted: Versions) -> None:
+        self._storage = storage.with_retry(Retry(attempts=3))
+        self._wanted = wanted
+        self._pool = ThreadPoolExecutor(_NUM_THREADS)
+        self._failures = Counter[str]()
+        """Requests of each store that failed one after the other."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def describe(self, uris: Sequence[str]) -> tuple[list[int | None], list[str | None]]:
+        """Sizes in bytes and versions of images, as a listing of their folders has them; None where they are unknown,
+        be it that the image is not there. Of web servers the version alone: the size may be that of a compressed body.
+        """
+        wanted = list(map(self._is_asked, uris))
+        asked = list(compress(uris, wanted))
+        step = 1 if any(map(is_remote, asked)) else _LOCAL_STEP
+        pieces = [asked[start : start + step] for start in range(0, len(asked), step)]
+        told = chain.from_iterable(self._pool.map(self._describe, pieces))
+        found = [next(told) if is_asked else _UNKNOWN for is_asked in wanted]
+        return [size for size, _ in found], [version for _, version in found]
+
+    def _is_asked(self, uri: str) -> bool:
+        """A signed URL is for reading alone."""
+        if not is_remote(uri):
+            return True
+        is_signed = is_web(uri) and "?" in uri
+        return self._wanted is Versions.all and not is_signed and self._failures[split(uri)[0]] < _MAX_FAILURES
+
+    def _describe(self, uris: Sequence[str]) -> list[tuple[int | None, str | None]]:
+        return [self._remote(uri) if is_remote(uri) else _local(uri) for uri in uris]
+
+    def _remote(self, uri: str) -> tuple[int | None, str | None]:
+        root, _ = split(uri)
+        if self._failures[root] >= _MAX_FAILURES:  # meanwhile
+            return _UNKNOWN
+        try:
+            size, version = self._storage.describe(uri)
+        except FileNotFoundError:  # reading it will say so
+            return _UNKNOWN
+        except Exception as error:  # noqa: BLE001  whatever it is, the image can be listed
+            self._failures[root] += 1
+            if self._failures[root] == _MAX_FAILURES:
+                why = f"{redacted(root)} does not tell the versions of images ({one_line(error)})"
+                LOG.warning("%s: changed ones are not seen; dataset.versions=local does not ask", why)
+            return _UNKNOWN
+        self._failures[root] = 0
+        return None if is_web(uri) else size, version
+
+
+_NUM_THREADS = 64
+_LOCAL_STEP = 256  # stat takes less time than handing it to a thread, save on network file systems
+_MAX_FAILURES = 8
+_UNKNOWN = (None, None)
+
+
+def _local(uri: str) -> tuple[int | None, str | None]:
+    try:
+        return describe_file(local_path(uri))
+    except (OSError, ValueError):  # not there, or no path; reading it will say what is wrong
+        return _UNKNOWN

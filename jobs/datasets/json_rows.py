@@ -1,0 +1,215 @@
+"""The wanted values of JSON Lines, or of one JSON array of objects, as text exactly as written. Runs on the driver."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+
+import pyarrow as pa
+
+from jobs.datasets.text_files import LineError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from jobs.datasets.passed_over import PassedOver
+
+
+class Row(NamedTuple):
+    """One object of a file."""
+
+    line: int
+    """The line that it begins in, from 1."""
+    text: str
+    values: dict[str, Any]
+    """Numbers and NaN as the text that stands there."""
+
+
+def json_rows(text: TextIO, *, may_be_array: bool, name: str, passed_over: PassedOver) -> Iterator[Row]:
+    """The objects of ``text``, one a line; or with ``may_be_array``, and a bracket first, those of one array.
+
+    Lines that hold nothing are passed over as "blank line" of the file ``name``.
+
+    Raises:
+        LineError: what stands there is no object, or the file ends within one.
+    """
+    head = text.read(_CHUNK_CHARS) if may_be_array else ""
+    if head.lstrip().startswith("["):
+        yield from _elements(text, head)
+        return
+    lines = chain(io.StringIO(head + text.readline(), newline="\n"), text) if head else iter(text)
+    for number, line in enumerate(lines, 1):
+        if line.isspace():
+            passed_over.add("blank line", f"{name}, line {number}")
+        else:
+            yield Row(number, line, _decoded(line, number))
+
+
+def tables_of(rows: Iterable[Row], names: Sequence[str], unseen: set[str]) -> Iterator[pa.Table]:
+    """The values of the keys ``names`` as columns of text: strings as they are, all else as it is written in JSON.
+
+    What is null, or not there, is null. Half a surrogate pair becomes U+FFFD.
+
+    Args:
+        rows: some at a time become a table.
+        names: the columns, in this order.
+        unseen: loses the names that are keys of any row.
+    """
+    columns: list[list[str | None]] = [[] for _ in names]
+    for row in rows:
+        for name, column in zip(names, columns, strict=True):
+            value = row.values.get(name)
+            column.append(value if value is None or type(value) is str else _written(row.text, name, value))
+        if unseen:
+            unseen.difference_update(row.values)
+        if len(columns[0]) == _TABLE_ROWS:
+            yield pa.table([_array(column) for column in columns], list(names))
+            columns = [[] for _ in names]
+    yield pa.table([_array(column) for column in columns], list(names))
+
+
+_TABLE_ROWS = 20_000
+_CHUNK_CHARS = 1 << 20
+_MAX_CHARS = 1 << 26
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {json.dumps(twice)} stands twice in one object")
+    return values
+
+
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
+
+
+def _decoded(text: str, line: int) -> dict[str, Any]:
+    try:
+        values = _DECODER.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise _broken(line, error) from error
+    return _checked(values, line)
+
+
+def _checked(values: object, line: int) -> dict[str, Any]:
+    if isinstance(values, dict):
+        return values
+    raise LineError(line, "no JSON object", 'write one object a line, such as {"uri": "a.jpg"}')
+
+
+def _broken(line: int, error: Exception) -> LineError:
+    said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    if isinstance(error, json.JSONDecodeError) and error.lineno == 1:
+        said += f" (character {error.colno})"
+    return LineError(line, f"no JSON: {said}", "repair that line; each one holds one whole object")
+
+
+def _elements(text: TextIO, head: str) -> Iterator[Row]:
+    """The objects of one array, which is never held whole."""
+    reader = _Array(text, head)
+    if not reader.opens():
+        return
+    while True:
+        start, values, end = reader.element()
+        yield Row(reader.line, reader.buffer[start:end], _checked(values, reader.line))
+        if not reader.goes_on():
+            return
+
+
+class _Array:
+    """The text of an array, from the element at hand on."""
+
+    def __init__(self, text: TextIO, head: str) -> None:
+        self.buffer, self.line = head, 1
+        self._text = text
+        self._position = 0
+
+    def opens(self) -> bool:
+        """Goes behind the opening bracket; False where the array is empty."""
+        self._position = self._at_text(0) + 1
+        is_empty = self._peek() == "]"
+        if is_empty:
+            self._end()
+        return not is_empty
+
+    def element(self) -> tuple[int, Any, int]:
+        """The value here, between two positions of the buffer, whole."""
+        start = self._at_text(self._position)
+        self.line += self.buffer.count("\n", 0, start)
+        self.buffer, self._position = self.buffer[start:], 0
+        if not self.buffer.startswith("{"):
+            raise LineError(self.line, "no JSON object", "make the file one array of objects")
+        while True:
+            try:
+                values, self._position = _DECODER.raw_decode(self.buffer)
+            except (ValueError, RecursionError) as error:
+                if len(self.buffer) > _MAX_CHARS or not self._more():
+                    raise _broken(self.line, error) from error
+            else:
+                return 0, values, self._position
+
+    def goes_on(self) -> bool:
+        """Goes behind the comma; False behind the closing bracket."""
+        mark = self._peek()
+        if mark == "]":
+            self._end()
+        elif mark != ",":
+            raise LineError(self._line_here(), "a comma or the end of the array is missing", "repair the file")
+        self._position += 1
+        return mark == ","
+
+    def _end(self) -> None:
+        self._position += 1
+        if self._peek():
+            raise LineError(self._line_here(), "text behind the end of the array", "repair the file")
+
+    def _peek(self) -> str:
+        self._position = self._at_text(self._position)
+        return self.buffer[self._position : self._position + 1]
+
+    def _at_text(self, position: int) -> int:
+        """Where from ``position`` on something stands that is no space."""
+        while True:
+            position = _behind_space(self.buffer, position)
+            if position < len(self.buffer) or not self._more():
+                return position
+
+    def _more(self) -> bool:
+        chunk = self._text.read(max(_CHUNK_CHARS, len(self.buffer)))  # doubled, for elements of many chunks
+        self.buffer += chunk
+        return bool(chunk)
+
+    def _line_here(self) -> int:
+        return self.line + self.buffer.count("\n", 0, self._position)
+
+
+def _written(text: str, name: str, value: object) -> str:
+    """A value that is no string as it is written in the object ``text``."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    key, end = "", text.index("{") + 1
+    start = end
+    while key != name:
+        key, end = _DECODER.raw_decode(text, text.index('"', end))
+        start = _behind_space(text, text.index(":", end) + 1)
+        _, end = _DECODER.raw_decode(text, start)
+    return text[start:end]
+
+
+def _behind_space(text: str, position: int) -> int:
+    found = _SPACE.match(text, position)
+    return found.end() if found else position
+
+
+def _array(values: list[str | None]) -> pa.Array:
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([value and _SURROGATE.sub("\ufffd", value) for value in values], pa.string())

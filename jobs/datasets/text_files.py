@@ -1,0 +1,159 @@
+"""Text files of a dataset, compressed or not, as characters with their lines numbered. Runs on the driver."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TextIO, cast
+
+import pyarrow as pa
+
+from actors.errors import JobError
+from actors.messages import redacted
+from jobs.datasets.listing import is_web
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.storage import Storage
+
+COMPRESSIONS = (".gz", ".bz2", ".zst", ".xz")
+
+
+class LineError(ValueError):
+    """What is wrong with one line of a text file, and how to put it right."""
+
+    def __init__(self, line: int, problem: str, cure: str) -> None:
+        super().__init__(f"line {line}: {problem}")
+        self.line = line
+        self.problem = problem
+        self.cure = cure
+
+
+class TextFile:
+    """A file that can be read from its beginning more than once.
+
+    Args:
+        uri: ends in one of `COMPRESSIONS` where it is compressed.
+        storage: where it is. Of a web server the whole file is held: many give no parts of files.
+    """
+
+    def __init__(self, uri: str, storage: Storage) -> None:
+        self.uri = uri
+        self._storage = storage
+        self._data = storage.read(uri) if is_web(uri) else None
+        name = plain_name(uri)
+        self._compression = next((suffix for suffix in COMPRESSIONS if name.endswith(suffix)), None)
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """What it holds, decompressed. Raises OSError or EOFError where it is damaged."""
+        with io.BytesIO(self._data) if self._data is not None else self._storage.open(self.uri) as raw:
+            try:
+                yield cast("BinaryIO", _decompressed(raw, self._compression))
+            except (zlib.error, lzma.LZMAError) as error:
+                raise OSError(str(error)) from error
+
+    @contextmanager
+    def open_text(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[TextIO]:
+        """Its characters, the line ends as they are, without a byte order mark."""
+        with self.open() as binary:
+            text = io.TextIOWrapper(binary, _without_mark(encoding), errors=errors, newline="")
+            try:
+                yield text
+            finally:
+                text.detach()
+
+    @contextmanager
+    def naming_lines(self, encoding: str = "utf-8") -> Iterator[None]:
+        """Turns a LineError, and bytes that are not in the encoding, into a JobError that names file and line."""
+        try:
+            yield
+        except LineError as error:
+            problem = f"dataset.path={redacted(self.uri)}, {error}"
+            raise JobError(problem, cure=error.cure) from error
+        except UnicodeError as error:
+            problem = f"dataset.path={redacted(self.uri)}, line {self._undecodable_line(encoding)}: not {encoding}"
+            cure = "save it as UTF-8; of CSV files dataset.csv.encoding says another one, such as cp1252 or utf-16"
+            raise JobError(problem, cure=cure) from error
+
+    def _undecodable_line(self, encoding: str) -> int:
+        line = 1
+        with self.open_text(encoding, errors=_MARKING) as text:
+            while chunk := text.read(_CHUNK_CHARS):
+                marks = [chunk.find(mark) for mark in _MARKS if mark in chunk]
+                if marks:
+                    return line + chunk.count("\n", 0, min(marks))
+                line += chunk.count("\n")
+        return line
+
+
+class Block(NamedTuple):
+    """Whole lines of a file."""
+
+    line: int
+    """Number of the first one, from 1."""
+    text: str
+
+
+def blocks(text: TextIO) -> Iterator[Block]:
+    """``text`` in blocks of whole lines.
+
+    Raises:
+        LineError: a line is too long to be one, or holds a NUL character.
+    """
+    line = 1
+    while part := text.read(_CHUNK_CHARS):
+        if not part.endswith("\n"):
+            rest = text.readline(MAX_RECORD_CHARS)
+            part += rest
+            if len(rest) == MAX_RECORD_CHARS:
+                raise LineError(line, "it has no end within 16 million characters", "check that this is a table")
+        if "\0" in part:
+            at = line + count_lines(part[: part.index("\0") + 1]) - 1
+            cure = "repair that line; where the file is UTF-16, add dataset.csv.encoding=utf-16"
+            raise LineError(at, "it holds a NUL character", cure)
+        yield Block(line, part)
+        line += count_lines(part)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of ``text`` with their ends, which are those of CSV: LF, CR or both."""
+    return list(io.StringIO(text, newline=""))
+
+
+def count_lines(text: str) -> int:
+    """As many as `lines_of` gives."""
+    ends = text.count("\n")
+    if "\r" in text:
+        ends += text.count("\r") - text.count("\r\n")
+    return ends + (not text.endswith(("\n", "\r")))
+
+
+def plain_name(uri: str) -> str:
+    """What says the format: without the query of a URL, and in lower case."""
+    return (uri.partition("?")[0] if is_web(uri) else uri).lower()
+
+
+MAX_RECORD_CHARS = 1 << 24
+_CHUNK_CHARS = 1 << 20
+_MARKING = "backslashreplace"
+_MARKS = tuple(f"\\x{byte:02x}" for byte in range(0x80, 0x100))
+
+
+def _decompressed(raw: Any, compression: str | None) -> Any:
+    if compression == ".gz":
+        return gzip.GzipFile(fileobj=raw)
+    if compression == ".bz2":
+        return bz2.BZ2File(raw)
+    if compression == ".xz":
+        return lzma.LZMAFile(raw)
+    return pa.CompressedInputStream(raw, "zstd") if compression else raw
+
+
+def _without_mark(encoding: str) -> str:
+    return "utf-8-sig" if encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else encoding

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from places import NAMES, Place
+from web import serve_folder
+
+from actors.storage import Storage
+from jobs.datasets.image_versions import ImageVersions, Versions
+
+
+def test_versions_are_those_of_a_listing(place: Place) -> None:
+    uris = [place.put(f"x/{name}", b"x" * size) for size, name in enumerate(NAMES[:8])]
+    storage = Storage(place.options)
+    listed = {row["uri"]: row for batch in storage.list(f"{place.root}/x") for row in batch.to_pylist()}
+    with ImageVersions(storage, Versions.all) as versions:
+        assert versions.describe(uris) == (
+            [listed[uri]["size"] for uri in uris],
+            [listed[uri]["version"] for uri in uris],
+        )
+
+
+def test_an_image_that_is_not_there_is_unknown(place: Place) -> None:
+    uris = [f"{place.root}/a.jpg", place.put("b.jpg", b"b"), f"{place.root}/c.jpg", ""]
+    with ImageVersions(Storage(place.options), Versions.all) as versions:
+        sizes, found = versions.describe(uris)
+    assert sizes[:3] == [None, 1, None]
+    assert [version is None for version in found][:3] == [True, False, True]
+
+
+def test_a_web_server_tells_when_an_image_changed(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    os.utime(tmp_path / "a.jpg", (1e9, 1e9))
+    with serve_folder(tmp_path) as (url, requests), ImageVersions(Storage(), Versions.all) as versions:
+        uris = [f"{url}/a.jpg", f"{url}/a.jpg?signature=x"]
+        sizes, before = versions.describe(uris)
+        os.utime(tmp_path / "a.jpg", (2e9, 2e9))
+        _, after = versions.describe(uris)
+    assert sizes == [None, None]
+    assert None not in {before[0], after[0]}
+    assert before[0] != after[0]
+    assert (before[1], after[1]) == (None, None)
+    assert set(requests) == {"/a.jpg"}  # what is signed is for reading alone
+
+
+def test_remote_images_are_not_asked_unless_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    with serve_folder(tmp_path) as (url, requests), ImageVersions(Storage(), Versions.local) as versions:
+        sizes, found = versions.describe([f"{url}/a.jpg", f"{tmp_path}/a.jpg"])
+    assert (sizes, found[0], requests) == ([None, 1], None, [])
+
+
+def test_a_store_that_fails_is_told_and_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with caplog.at_level(logging.WARNING, "shardlens"), ImageVersions(Storage(), Versions.all) as versions:
+        uris = [f"http://127.0.0.1:{port}/{number}.jpg" for number in range(2000)]
+        assert set(versions.describe(uris)[1]) == {None}
+    assert caplog.text.count("does not tell the versions of images") == 1
+    assert "dataset.versions=local" in caplog.text
