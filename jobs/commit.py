@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 
 from actors.faults import fault
 from actors.receipts import Receipt, count
+from actors.run_paths import PART_NAME
 from actors.summaries import total
 from jobs.coverage import Coverage
+from jobs.readable import check_readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +35,9 @@ class IncompleteRunError(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a run, as found on storage. ``receipt`` is None when the file is not whole."""
+    """One file of a run, as found on storage. ``receipt`` is None when it is not whole, or has not the name of a part,
+    whatever it holds.
+    """
 
     uri: str
     size_bytes: int
@@ -102,6 +106,7 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
 
     Raises:
         IncompleteRunError: a row has no outcome.
+        UnreadableRunError: readers of the folders would see other rows than the manifest says.
     """
     coverage = outcome.coverage
     if num_missing := coverage.num_missing + coverage.num_missing_elsewhere:
@@ -110,7 +115,9 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
     fault("commit.collected")
     storage.delete(part.uri for part in outcome.leftover)
     fault("commit.cleaned")
-    storage.write(paths.manifest, json.dumps(_manifest(outcome, about), indent=1).encode())
+    manifest = _manifest(outcome, about)
+    check_readable(manifest, coverage.num_listed_everywhere, paths, storage)
+    storage.write(paths.manifest, json.dumps(manifest, indent=1).encode())
     fault("commit.manifest")
     storage.write(paths.success, b"")
     fault("commit.success")
@@ -123,7 +130,7 @@ def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list
     """
     if storage.kind(folder) is None:
         return []
-    listed = [row for batch in storage.list(folder) for row in batch.to_pylist() if _is_ours(row["uri"])]
+    listed = [row for batch in storage.list(folder) for row in batch.to_pylist() if _is_of_a_sink(row["uri"])]
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         parts = pool.map(lambda row: known.get(row["uri"]) or _read_part(row["uri"], row["size"], storage), listed)
         return sorted(parts, key=lambda part: part.uri)
@@ -132,12 +139,15 @@ def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list
 _FOOTER_THREADS = 16
 
 
-def _is_ours(uri: str) -> bool:
-    """Whether the sink made the file: anything else in the folder is left alone."""
+def _is_of_a_sink(uri: str) -> bool:
+    """Whether the sink made the file, a part or not: anything else in the folder is left alone."""
     return uri.rpartition("/")[2].lstrip(".").startswith("part-")
 
 
 def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
+    # Versions before this one staged parts beside the others, under names with a dot, and some died before the rename.
+    if not PART_NAME.fullmatch(uri.rpartition("/")[2]):
+        return Part(uri, size_bytes, None)
     with storage.open(uri) as file:
         try:
             return Part(uri, size_bytes, Receipt.from_footer(pq.read_metadata(file).metadata))
