@@ -21,6 +21,7 @@ from actors.faults import fault
 from actors.local_files import StagingEndedError
 from actors.messages import write_problem
 from actors.receipts import FOOTER_KEY, Receipt
+from actors.stalls import limit
 from actors.uris import join
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class SinkPlan:
         rows_per_part: blocks are gathered until they hold this many rows.
         mark: asked before each file is written; None where nobody else can write.
         told: of each file that was written; None where nobody counts.
+        stall_s: seconds after which a file that is not written ends the process, as on a disk that hangs; the task is
+            then tried again elsewhere. None sets no limit.
     """
 
     paths: RunPaths
@@ -72,6 +75,7 @@ class SinkPlan:
     rows_per_part: int
     mark: Mark | None = None
     told: Told | None = None
+    stall_s: float | None = None
 
 
 class PartSink(Datasink[None]):
@@ -132,7 +136,8 @@ def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, numb
     if plan.mark is not None and not plan.mark.is_held():
         raise ReplacedError(f"{plan.paths.root} is held by another run by now; {name} was not written")
     try:
-        plan.storage.write_part(join(folder, name), data, plan.mark.staging if plan.mark else None)
+        with limit(plan.stall_s, _tell_nobody):
+            plan.storage.write_part(join(folder, name), data, plan.mark.staging if plan.mark else None)
     except StagingEndedError as error:
         raise ReplacedError(f"{plan.paths.root}: the attempt that this writer works for has ended; {error}") from error
     except Exception as error:
@@ -143,6 +148,10 @@ def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, numb
     if plan.told is not None:
         plan.told.wrote(time.perf_counter() - since, data.size)
     return name
+
+
+def _tell_nobody() -> None:
+    """Ray sees the process die, and its log has the tracebacks."""
 
 
 def _encode(rows: pa.Table, receipt: Receipt, provenance: Mapping[str, str]) -> pa.Buffer:
