@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import uuid
 from functools import partial
@@ -79,6 +80,10 @@ def open_regular(path: bytes) -> io.FileIO:
         os.close(descriptor)
         raise OSError("not a regular file")
     return io.FileIO(descriptor)
+
+
+STAGED_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+"""What `write_whole` calls a file that is not whole yet; what lies there when nobody writes is a leftover."""
 
 
 class StagingEndedError(OSError):

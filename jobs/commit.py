@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.faults import fault
+from actors.local_files import STAGED_NAME
 from actors.receipts import Receipt, count
 from actors.run_paths import PART_NAME
 from actors.summaries import total
@@ -113,7 +114,7 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
         first = "; ".join(str(piece) for piece in coverage.missing(limit=3)) or "of other slices"
         raise IncompleteRunError(f"{num_missing:,} images have no outcome ({first}); nothing was published")
     fault("commit.collected")
-    storage.delete(part.uri for part in outcome.leftover)
+    storage.delete([*(part.uri for part in outcome.leftover), *_half_written(paths, storage)])
     fault("commit.cleaned")
     manifest = _manifest(outcome, about)
     check_readable(manifest, coverage.num_listed_everywhere, paths, storage)
@@ -153,6 +154,15 @@ def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
             return Part(uri, size_bytes, Receipt.from_footer(pq.read_metadata(file).metadata))
         except pa.ArrowInvalid:
             return Part(uri, size_bytes, None)
+
+
+def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
+    """What drivers that were killed left of the run's documents. Reports of slices may be in the making."""
+    if storage.kind(paths.run) is None:
+        return []
+    uris = [uri for batch in storage.list(paths.run) for uri in batch["uri"].to_pylist()]
+    folders = (paths.run, paths.inventory)
+    return [uri for uri in uris if uri.rpartition("/")[0] in folders and STAGED_NAME.fullmatch(uri.rpartition("/")[2])]
 
 
 def _num_rows(part: Part) -> int:

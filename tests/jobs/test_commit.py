@@ -156,6 +156,19 @@ def test_a_staged_file_never_counts_however_whole_it_is(plan: SinkPlan) -> None:
     assert ds.dataset(f"{plan.paths.root}/rows").count_rows() == 8
 
 
+def test_what_dead_drivers_left_of_documents_is_removed_and_reports_of_slices_are_not(plan: SinkPlan) -> None:
+    write_part(plan, predicted_block(0, range(5)), number=0)
+    write_part(plan, predicted_block(1, range(3)), number=1)
+    name = f"x.json.{'0' * 32}.tmp"
+    half = [Path(plan.paths.run, f".{name}"), Path(plan.paths.inventory, f".{name}")]
+    kept = [Path(plan.paths.run, "slices", f".{name}"), Path(plan.paths.run, name)]
+    for path in (*half, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    publish(collected(plan), plan.paths, STORAGE, {})
+    assert [path.exists() for path in (*half, *kept)] == [False, False, True, True]
+
+
 def test_files_that_readers_would_take_for_rows_stop_the_publication(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(0, range(5)), number=0)
     (name,) = write_part(plan, predicted_block(1, range(3)), number=1)
