@@ -65,6 +65,6 @@ def _mended(record: Record, root: str, storage: Storage, *, can_resume: bool) ->
         record = record.withdrawn()
     if found.late:
         number, first = f"{len(found.late):,}", found.late[0]
-        LOG.warning("run %s: %s files that no manifest names are removed, such as %s", record.run_id, number, first)
+        LOG.warning("run %s: what came too late is removed (files: %s), such as %s", record.run_id, number, first)
         storage.delete(found.late)
     return record
