@@ -20,6 +20,9 @@ POINTS = (
     "predict.done",
     "write.started",
     "write.between",  # the file of errors is written, that of rows is not
+    "write.syncing",  # a part is written and not yet synced: what a slow or a hanging disk makes of fsync
+    "write.staged",  # a part is whole, and not yet where readers look
+    "write.stands",  # a part is where readers look, and nobody was told
     "write.done",
     "commit.collected",
     "commit.cleaned",  # what was left over is deleted
@@ -34,7 +37,8 @@ def fault(point: str) -> None:
     `SHARDLENS_FAULTS` is ``POINT:HIT:ACTION:FOLDER``, several with semicolons between, all of a point with one folder.
     The hit of that number among all processes strikes, and no other: hits are counted by the files
     ``FOLDER/POINT.<number>``, which also tell a test from outside what was reached. Actions: ``mark`` only counts,
-    ``kill`` ends the process, ``node`` its parent too, which for a worker is its Ray node, ``hang`` sleeps.
+    ``kill`` ends the process, ``node`` its parent too, which for a worker is its Ray node, ``slow`` takes a few
+    seconds, and ``hang`` goes on once there is a file ``FOLDER/go_on``, after an hour at the latest.
     """
     armed = os.environ.get(VARIABLE)
     if not armed:
@@ -46,7 +50,7 @@ def fault(point: str) -> None:
         number = _count(Path(here[0][3]), point)
         for _, hit, action, _ in here:
             if number == int(hit):
-                _ACTIONS[action]()
+                _ACTIONS[action](Path(here[0][3]))
 
 
 def _count(folder: Path, point: str) -> int:
@@ -60,17 +64,27 @@ def _count(folder: Path, point: str) -> int:
             return number
 
 
-def _kill() -> None:
+def _kill(_: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _kill_node() -> None:
+def _kill_node(folder: Path) -> None:
     os.kill(os.getppid(), signal.SIGKILL)
-    _kill()
+    _kill(folder)
 
 
-def _hang() -> None:
-    time.sleep(3600)
+def _hang(folder: Path) -> None:
+    until = time.monotonic() + 3600
+    while time.monotonic() < until and not (folder / "go_on").exists():
+        time.sleep(0.05)
 
 
-_ACTIONS = {"mark": lambda: None, "kill": _kill, "node": _kill_node, "hang": _hang}
+def _slow(_: Path) -> None:
+    time.sleep(3)
+
+
+def _mark(_: Path) -> None:
+    pass
+
+
+_ACTIONS = {"mark": _mark, "kill": _kill, "node": _kill_node, "hang": _hang, "slow": _slow}

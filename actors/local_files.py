@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import uuid
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from actors.faults import fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +82,14 @@ def open_regular(path: bytes) -> io.FileIO:
     return io.FileIO(descriptor)
 
 
+STAGED_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
+"""What `write_whole` calls a file that is not whole yet; what lies there when nobody writes is a leftover."""
+
+
+class StagingEndedError(OSError):
+    """The staging folder is gone: whoever removed it wants no more files from this writer."""
+
+
 def write_whole(path: Path, data: bytes | memoryview, *, create: bool) -> None:
     """Writes a file that is there whole or not at all, and makes its folders.
 
@@ -95,6 +106,28 @@ def write_whole(path: Path, data: bytes | memoryview, *, create: bool) -> None:
             os.link(staged, path)
         else:
             staged.replace(path)
+    finally:
+        staged.unlink(missing_ok=True)
+
+
+def write_staged(path: Path, data: bytes | memoryview, staging: Path) -> None:
+    """`write_whole`, but until the file is whole it lies in the folder ``staging``, which is not made here.
+
+    Raises:
+        StagingEndedError: ``staging`` is not there, or was removed meanwhile; nothing was written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = staging / f"{path.name}.{uuid.uuid4().hex}"
+    try:
+        with staged.open("xb") as file:
+            file.write(data)
+            file.flush()
+            fault("write.syncing")
+            os.fsync(file.fileno())
+        fault("write.staged")
+        staged.replace(path)
+    except FileNotFoundError as error:
+        raise StagingEndedError(f"{staging} is gone; {path.name} was not written") from error
     finally:
         staged.unlink(missing_ok=True)
 

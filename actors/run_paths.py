@@ -6,9 +6,13 @@ runs/<run id>/{inventory/, config.yaml, run.json, slices/<slice>-of-<slices>.jso
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from actors.uris import join
+
+PART_NAME = re.compile(r"part-\d{6,}-[0-9a-f]{32}\.parquet")
+"""The names of parts, which end in half of the SHA-256 of the file. No other file counts."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,10 @@ from ray.data import Datasink
 from actors.columns import ERROR, ERROR_FIELDS, IMAGE_ID, MESSAGE, ROW, SHARD, STAGE, URI
 from actors.errors import OutputError
 from actors.faults import fault
+from actors.local_files import StagingEndedError
 from actors.messages import write_problem
 from actors.receipts import FOOTER_KEY, Receipt
+from actors.stalls import limit
 from actors.uris import join
 
 if TYPE_CHECKING:
@@ -32,9 +34,14 @@ if TYPE_CHECKING:
 
 
 class Mark(Protocol):
-    """Tells whether the driver that a worker works for still holds the output."""
+    """The driver that a worker works for: whether it still holds the output, and where its parts are staged."""
 
     def is_held(self) -> bool: ...
+
+    @property
+    def staging(self) -> str:
+        """The folder in which this driver's parts are staged."""
+        ...
 
 
 class Told(Protocol):
@@ -58,6 +65,8 @@ class SinkPlan:
         rows_per_part: blocks are gathered until they hold this many rows.
         mark: asked before each file is written; None where nobody else can write.
         told: of each file that was written; None where nobody counts.
+        stall_s: seconds after which a file that is not written ends the process, as on a disk that hangs; the task is
+            then tried again elsewhere. None sets no limit.
     """
 
     paths: RunPaths
@@ -66,6 +75,7 @@ class SinkPlan:
     rows_per_part: int
     mark: Mark | None = None
     told: Told | None = None
+    stall_s: float | None = None
 
 
 class PartSink(Datasink[None]):
@@ -126,14 +136,22 @@ def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, numb
     if plan.mark is not None and not plan.mark.is_held():
         raise ReplacedError(f"{plan.paths.root} is held by another run by now; {name} was not written")
     try:
-        plan.storage.write(join(folder, name), data)
+        with limit(plan.stall_s, _tell_nobody):
+            plan.storage.write_part(join(folder, name), data, plan.mark.staging if plan.mark else None)
+    except StagingEndedError as error:
+        raise ReplacedError(f"{plan.paths.root}: the attempt that this writer works for has ended; {error}") from error
     except Exception as error:
         if said := write_problem(error, folder):
             raise OutputError(said) from error
         raise
+    fault("write.stands")
     if plan.told is not None:
         plan.told.wrote(time.perf_counter() - since, data.size)
     return name
+
+
+def _tell_nobody() -> None:
+    """Ray sees the process die, and its log has the tracebacks."""
 
 
 def _encode(rows: pa.Table, receipt: Receipt, provenance: Mapping[str, str]) -> pa.Buffer:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pyarrow as pa
 
-from actors.local_files import LocalFile, describe_file, open_regular, subfolders, walk, write_whole
+from actors.faults import fault
+from actors.local_files import LocalFile, describe_file, open_regular, subfolders, walk, write_staged, write_whole
 from actors.remote_file import RemoteFile
 from actors.remote_store import RemoteStore
 from actors.retries import Retry
@@ -150,6 +151,19 @@ class Storage:
             return
         store, key = self._locate(uri)
         store.put(key, data, create=create)
+
+    def write_part(self, uri: str, data: bytes | memoryview, staging: str | None) -> None:
+        """Puts one object as `write` does; on a local file system it is staged in the folder ``staging`` until then.
+
+        Raises:
+            StagingEndedError: the folder ``staging`` is gone; nothing was written.
+        """
+        if staging is None or is_remote(uri):
+            fault("write.staged")
+            self.write(uri, data)
+            return
+        path, folder = (Path(os.fsdecode(local_path(place))) for place in (uri, staging))
+        self.retry.call(partial(write_staged, path, data, folder))
 
     def delete(self, uris: Iterable[str]) -> None:
         """Removes objects; one that is gone already is no error."""

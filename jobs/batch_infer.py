@@ -88,6 +88,8 @@ def _complete(run: Run, tenancy: Tenancy, lease: Lease, stop: Stop, clock: Clock
     outcome, execution = before, None
     if before.coverage.num_missing and not _is_over_budget(run, before):
         outcome, execution = _execute(run, before, lease, stop, clock)
+    if run.part.is_whole:
+        outcome = _sealed(run, outcome, tenancy)
     status = _judge(run, outcome)
     clock.lap("commit")
     price = run.job.cluster.price_per_hour
@@ -96,12 +98,12 @@ def _complete(run: Run, tenancy: Tenancy, lease: Lease, stop: Stop, clock: Clock
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
     if status is ExitStatus.DONE:
         with tenancy.enter() as door:
-            status = _publish(run, outcome, [lease, door] if door else [lease])
+            status = _publish(run, outcome, tenancy, [lease, door] if door else [lease])
     report.show()
     return status
 
 
-def _publish(run: Run, outcome: Outcome, leases: Sequence[Lease]) -> ExitStatus:
+def _publish(run: Run, outcome: Outcome, tenancy: Tenancy, leases: Sequence[Lease]) -> ExitStatus:
     """Publishes the run, unless other slices still have images to do, or one of them has published it."""
     if not run.part.is_whole:
         if run.storage.kind(run.paths.success):
@@ -110,6 +112,7 @@ def _publish(run: Run, outcome: Outcome, leases: Sequence[Lease]) -> ExitStatus:
         if num_missing := outcome.coverage.num_missing:
             LOG.info("%s is done; %s images are left to the others, the last publishes", run.part, f"{num_missing:,}")
             return ExitStatus.DONE
+        outcome = _sealed(run, outcome, tenancy)
         status = _judge(run, outcome)
         _write(Report(run.paths, status, outcome, outcome, None, {}), run.paths.report, run)
         if status is not ExitStatus.DONE:
@@ -120,6 +123,14 @@ def _publish(run: Run, outcome: Outcome, leases: Sequence[Lease]) -> ExitStatus:
     publish(outcome, run.paths, run.storage, about | {"inventory_digest": run.record.inventory_digest})
     settle([run.record.published()], run.paths.root, run.storage)
     return ExitStatus.DONE
+
+
+def _sealed(run: Run, outcome: Outcome, tenancy: Tenancy) -> Outcome:
+    """``outcome`` of a run that lacks nothing, as it stands once no writer can add to it any more."""
+    if outcome.coverage.num_missing:
+        return outcome
+    tenancy.seal()
+    return collect(run.paths, run.storage, run.shards.sizes, before=outcome)
 
 
 def _write(report: Report, uri: str, run: Run) -> None:

@@ -13,9 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.faults import fault
+from actors.local_files import STAGED_NAME
 from actors.receipts import Receipt, count
+from actors.run_paths import PART_NAME
 from actors.summaries import total
 from jobs.coverage import Coverage
+from jobs.readable import check_readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +36,9 @@ class IncompleteRunError(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a run, as found on storage. ``receipt`` is None when the file is not whole."""
+    """One file of a run, as found on storage. ``receipt`` is None when it is not whole, or has not the name of a part,
+    whatever it holds.
+    """
 
     uri: str
     size_bytes: int
@@ -102,15 +107,18 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
 
     Raises:
         IncompleteRunError: a row has no outcome.
+        UnreadableRunError: readers of the folders would see other rows than the manifest says.
     """
     coverage = outcome.coverage
     if num_missing := coverage.num_missing + coverage.num_missing_elsewhere:
         first = "; ".join(str(piece) for piece in coverage.missing(limit=3)) or "of other slices"
         raise IncompleteRunError(f"{num_missing:,} images have no outcome ({first}); nothing was published")
     fault("commit.collected")
-    storage.delete(part.uri for part in outcome.leftover)
+    storage.delete([*(part.uri for part in outcome.leftover), *_half_written(paths, storage)])
     fault("commit.cleaned")
-    storage.write(paths.manifest, json.dumps(_manifest(outcome, about), indent=1).encode())
+    manifest = _manifest(outcome, about)
+    check_readable(manifest, coverage.num_listed_everywhere, paths, storage)
+    storage.write(paths.manifest, json.dumps(manifest, indent=1).encode())
     fault("commit.manifest")
     storage.write(paths.success, b"")
     fault("commit.success")
@@ -123,7 +131,7 @@ def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list
     """
     if storage.kind(folder) is None:
         return []
-    listed = [row for batch in storage.list(folder) for row in batch.to_pylist() if _is_ours(row["uri"])]
+    listed = [row for batch in storage.list(folder) for row in batch.to_pylist() if _is_of_a_sink(row["uri"])]
     with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
         parts = pool.map(lambda row: known.get(row["uri"]) or _read_part(row["uri"], row["size"], storage), listed)
         return sorted(parts, key=lambda part: part.uri)
@@ -132,17 +140,29 @@ def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list
 _FOOTER_THREADS = 16
 
 
-def _is_ours(uri: str) -> bool:
-    """Whether the sink made the file: anything else in the folder is left alone."""
+def _is_of_a_sink(uri: str) -> bool:
+    """Whether the sink made the file, a part or not: anything else in the folder is left alone."""
     return uri.rpartition("/")[2].lstrip(".").startswith("part-")
 
 
 def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
+    # Versions before this one staged parts beside the others, under names with a dot, and some died before the rename.
+    if not PART_NAME.fullmatch(uri.rpartition("/")[2]):
+        return Part(uri, size_bytes, None)
     with storage.open(uri) as file:
         try:
             return Part(uri, size_bytes, Receipt.from_footer(pq.read_metadata(file).metadata))
         except pa.ArrowInvalid:
             return Part(uri, size_bytes, None)
+
+
+def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
+    """What drivers that were killed left of the run's documents. Reports of slices may be in the making."""
+    if storage.kind(paths.run) is None:
+        return []
+    uris = [uri for batch in storage.list(paths.run) for uri in batch["uri"].to_pylist()]
+    folders = (paths.run, paths.inventory)
+    return [uri for uri in uris if uri.rpartition("/")[0] in folders and STAGED_NAME.fullmatch(uri.rpartition("/")[2])]
 
 
 def _num_rows(part: Part) -> int:

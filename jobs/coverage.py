@@ -39,6 +39,11 @@ class Coverage:
         return int(self._sizes[self._own].sum(dtype=np.int64))
 
     @property
+    def num_listed_everywhere(self) -> int:
+        """Rows of all shards."""
+        return int(self._sizes.sum(dtype=np.int64))
+
+    @property
     def num_rows(self) -> int:
         """Those of them that have an outcome."""
         return int(self._num_done[self._own].sum(dtype=np.int64))

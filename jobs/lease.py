@@ -16,6 +16,7 @@ from obstore.exceptions import BaseError
 from actors.errors import JobError
 from actors.messages import one_line
 from actors.retries import Retry, passing_kind
+from actors.staging import Staging
 from actors.storage import Storage
 from jobs.lease_files import Holder, LeaseFiles, this_process
 
@@ -79,7 +80,9 @@ def hold(
     holder = this_process(run_id, slices, ttl_s)
     with _naming_the_output(root):
         number = _acquire(files, holder)
-    lease = Lease(LeaseMark(files, number), holder)
+        staging = Staging(root, holder.holder)
+        staging.open()
+    lease = Lease(LeaseMark(files, number, staging.folder), holder, staging)
     lease.start_beating(on_lost)
     try:
         yield lease
@@ -107,11 +110,12 @@ class LeaseMark:
 
     files: LeaseFiles
     number: int
+    staging: str
 
     def is_held(self) -> bool:
         """Whether nobody has taken over, by one listing.
 
-        To be asked immediately before a put. A put that is already on its way cannot be called back.
+        To be asked immediately before a put. A put to an object store that is on its way cannot be called back.
         """
         highest = self.files.highest()
         # Lower: somebody emptied the folder, or a network file system hid a file that is being replaced.
@@ -121,8 +125,9 @@ class LeaseMark:
 class Lease:
     """A hold on an output; `hold` makes it and ends it."""
 
-    def __init__(self, mark: LeaseMark, holder: Holder) -> None:
+    def __init__(self, mark: LeaseMark, holder: Holder, staging: Staging) -> None:
         self.mark = mark
+        self._staging = staging
         self.run_id = holder.run_id
         self._holder = holder
         self._num_beats = 0
@@ -149,6 +154,7 @@ class Lease:
         if self._why_lost is not None:
             return
         try:
+            self._staging.close()
             self._write(released=True)
             self.mark.files.delete_below(self.mark.number)
         except (OSError, BaseError) as error:

@@ -66,6 +66,10 @@ class Record:
         """The same record, once its run is published."""
         return replace(self, is_published=True)
 
+    def withdrawn(self) -> Record:
+        """The same record, once its run is published no longer."""
+        return replace(self, is_published=False)
+
     @classmethod
     def from_json(cls, content: dict[str, Any], *, is_published: bool) -> Record:
         identity = Identity(content["fingerprint"], content["dataset_digest"], content["mode"])

@@ -25,6 +25,7 @@ from jobs.inventory import write_inventory
 from jobs.lease import cannot_be_written
 from jobs.records import Identity, Record, read_records, run_id_of, write_record
 from jobs.redrive import drop_errors, error_entries, settle
+from jobs.repair import repair
 from jobs.repeated_ids import RepeatedIds
 from jobs.slices import Slice
 
@@ -74,6 +75,8 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
     with _naming_the_output(job):
         records = read_records(root, storage)
         settle(records, root, storage)
+        resumed = [] if job.run.resume is Resume.never else _resumed_by(job, identity)
+        records = repair(records, root, storage, run_id=job.run.id, resumed=resumed)
     record = _named(job, records, identity) if job.run.id else _unfinished(job, records, identity)
     if record is None:
         paths = RunPaths(root, checked.fingerprint, run_id_of(job))
@@ -120,7 +123,7 @@ def _unfinished(job: Job, records: Sequence[Record], identity: Identity) -> Reco
     for record in unfinished:
         if record not in fitting[:1]:
             difference = record.identity.difference(identity)
-            why = f"is of another {difference}" if difference else "is older than another one"
+            why = f"is of another {difference}" if difference else "comes after another one"
             LOG.warning("run %s did not end and %s: it is left as it is", record.run_id, why)
     return _resumable(job, fitting[0]) if fitting else None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actors.errors import JobError
+from actors.staging import end_attempts
 from actors.uris import join
 from jobs.lease import HeldError, hold, is_free
 
@@ -124,6 +125,15 @@ class Tenancy:
             self._refuse_strangers()
             yield lease
 
+    def seal(self) -> None:
+        """Ends every attempt at the run, so that its folders stand still: to be called once no image is missing, alone
+        with the output. Writers that were lost track of get nothing in any more, save on object stores.
+        """
+        end_attempts(self.root)
+        if not self.part.is_whole:
+            for place in self.storage.children(join(_folder(self.root), self.run_id, str(self.part.count))):
+                end_attempts(place)
+
     def _refuse_strangers(self) -> None:
         """To be called with the output held. Raises HeldError where a slice of another run, or of another cut of this
         one, lives; what dead ones have left is removed.
@@ -139,6 +149,7 @@ class Tenancy:
                     f"output.path={self.root}: a slice of another run works here ({place})\n"
                     "  cure: wait for its end, or stop it, or choose another output.path"
                 )
+            end_attempts(place)
             self.storage.delete(uris)
 
 

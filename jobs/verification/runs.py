@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from jobs.verification.agreement import check_agreement, read_documents
 from jobs.verification.digest import MODULUS
 from jobs.verification.findings import Findings
 from jobs.verification.inventory import check_inventory
-from jobs.verification.moves import check_moved_away, check_moved_here, is_published
+from jobs.verification.moves import AGAIN, check_moved_away, check_moved_here, is_published
 from jobs.verification.parts import PartCheck, claim
 from jobs.verification.verdict import Status, Verdict
 
@@ -107,7 +108,7 @@ def _read_parts(output: Output, run_id: str, manifest: Manifest, check: PartChec
             tally.findings.add("wrong document", f"manifest.json: it names {name} {number} times")
     there = {name for name in output.parts.get(run_id, ()) if name.partition("/")[0] not in moved}
     for name in sorted(there - set(names)):
-        tally.findings.add("stranger file", name)
+        tally.findings.add("stranger file", f"{name}: a part that came late; {AGAIN}" if _is_part(name) else name)
         if _is_seen(name):
             tally.found.append(claim(output, name).spans)
 
@@ -144,6 +145,10 @@ def _unfinished(output: Output, run_id: str) -> Verdict:
         num_errors=tally.num_rows["errors"],
         num_parts=tally.num_parts,
     )
+
+
+def _is_part(name: str) -> bool:
+    return re.fullmatch(r"part-\d{6,}-[0-9a-f]{32}\.parquet", name.rpartition("/")[2]) is not None
 
 
 def _is_seen(name: str) -> bool:

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,17 @@ def test_points_are_armed_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     fault("read.started")
     fault("decode.done")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["read.started.1", "write.done.1"]
+
+
+def test_what_hangs_goes_on_when_it_is_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, f"write.syncing:1:hang:{tmp_path}")
+    thread = threading.Thread(target=fault, args=("write.syncing",))
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive()
+    (tmp_path / "go_on").touch()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_a_misspelt_point_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,9 +15,11 @@ from blocks import predicted_block
 from s3 import S3
 
 from actors.errors import OutputError
+from actors.faults import VARIABLE
 from actors.receipts import Receipt
 from actors.run_paths import RunPaths
 from actors.sink import ReplacedError, SinkPlan, write_part
+from actors.staging import Staging
 from actors.storage import Storage
 
 
@@ -72,15 +77,60 @@ def test_attempts_overwrite_each_other_only_if_they_are_equal(plan: SinkPlan) ->
     assert len(list(Path(plan.paths.rows).iterdir())) == 2
 
 
-class Replaced:
+@dataclass(frozen=True)
+class Driver:
+    staging: str
+    held: bool = True
+
     def is_held(self) -> bool:
-        return False
+        return self.held
 
 
-def test_nothing_is_written_once_another_driver_holds_the_output(plan: SinkPlan) -> None:
+def test_nothing_is_written_once_another_driver_holds_the_output(plan: SinkPlan, tmp_path: Path) -> None:
     with pytest.raises(ReplacedError, match="held by another run"):
-        write_part(replace(plan, mark=Replaced()), predicted_block(0, range(3)), number=0)
+        write_part(replace(plan, mark=Driver(str(tmp_path), held=False)), predicted_block(0, range(3)), number=0)
     assert not Path(plan.paths.rows).exists()
+
+
+def test_a_part_is_staged_where_its_driver_says_and_not_once_that_is_gone(plan: SinkPlan) -> None:
+    staging = Staging(plan.paths.root, "a1")
+    staging.open()
+    plan = replace(plan, mark=Driver(staging.folder))
+    (name,) = write_part(plan, predicted_block(0, range(3)), number=0)
+    assert [path.name for path in Path(plan.paths.rows).iterdir()] == [name]
+    staging.close()
+    with pytest.raises(ReplacedError, match="has ended"):
+        write_part(plan, predicted_block(0, range(4)), number=0)
+    assert [path.name for path in Path(plan.paths.rows).iterdir()] == [name]
+
+
+STALLS = """
+import sys
+from blocks import predicted_block
+from test_sink import Driver
+from actors.run_paths import RunPaths
+from actors.sink import SinkPlan, write_part
+from actors.storage import Storage
+
+paths = RunPaths(sys.argv[1], "mtest", "r1")
+plan = SinkPlan(paths, Storage(), {}, 100, mark=Driver(sys.argv[2]), stall_s=0.5)
+write_part(plan, predicted_block(0, range(3)), number=0)
+"""
+
+
+def test_a_disk_that_hangs_ends_the_writer_and_leaves_no_part(plan: SinkPlan, tmp_path: Path) -> None:
+    staging = Staging(plan.paths.root, "a1")
+    staging.open()
+    path = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
+    environment = {**os.environ, VARIABLE: f"write.syncing:1:hang:{tmp_path}", "PYTHONPATH": path}
+    command = [sys.executable, "-c", STALLS, plan.paths.root, staging.folder]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "write_staged" in done.stderr  # where it hung
+    assert len(list(Path(staging.folder).iterdir())) == 1
+    assert not list(Path(plan.paths.rows).iterdir())
+    staging.close()
+    assert not list(tmp_path.glob("_staging*"))
 
 
 def test_parts_are_zstd(plan: SinkPlan) -> None:

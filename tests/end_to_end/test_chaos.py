@@ -37,6 +37,10 @@ def test_kills_change_no_row(local: Place, nodes: RayNodes) -> None:
         Strike("worker", "decode.done", 2),
         Strike("node", "predict.started", 4),
         Strike("worker", "write.between", 1),
+        Strike("slow", "write.syncing", 1),
+        Strike("worker", "write.staged", 2),
+        Strike("hang", "write.syncing", 3),
+        Strike("node", "write.stands", 3),
         Strike("driver", "commit.cleaned", 1),
     ]
     check(chaos.run_trial(local, strikes, nodes))

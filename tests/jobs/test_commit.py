@@ -1,6 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +14,15 @@ import pyarrow.dataset as ds
 import pytest
 from blocks import predicted_block
 
+from actors.faults import VARIABLE
 from actors.receipts import Piece
 from actors.run_paths import RunPaths
 from actors.sink import SinkPlan, write_part
 from actors.storage import Storage
 from jobs.commit import IncompleteRunError, Outcome, collect, find_parts, publish
 from jobs.coverage import StrangeRowsError
+from jobs.lease import hold
+from jobs.readable import UnreadableRunError
 
 SIZES = np.array([5, 3], np.int32)
 STORAGE = Storage()
@@ -132,6 +141,88 @@ def test_half_files_of_a_dead_writer_are_removed_and_strangers_are_left(plan: Si
     publish(collected(plan), plan.paths, STORAGE, {})
     assert len(files(plan.paths.rows)) == 3
     assert "notes.txt" in files(plan.paths.rows)
+
+
+def test_a_staged_file_never_counts_however_whole_it_is(plan: SinkPlan) -> None:
+    write_part(plan, predicted_block(0, range(5)), number=0)
+    (name,) = write_part(plan, predicted_block(1, range(3)), number=1)
+    part = Path(plan.paths.rows, name)
+    part.rename(part.with_name(f".{name}.{'0' * 32}.tmp"))  # as versions before this one staged it
+    outcome = collected(plan)
+    assert outcome.coverage.missing() == [Piece(1, ((0, 3),))]
+    write_part(plan, predicted_block(1, range(3)), number=1)
+    publish(collected(plan), plan.paths, STORAGE, {})
+    assert len(files(plan.paths.rows)) == 2
+    assert ds.dataset(f"{plan.paths.root}/rows").count_rows() == 8
+
+
+def test_what_dead_drivers_left_of_documents_is_removed_and_reports_of_slices_are_not(plan: SinkPlan) -> None:
+    write_part(plan, predicted_block(0, range(5)), number=0)
+    write_part(plan, predicted_block(1, range(3)), number=1)
+    name = f"x.json.{'0' * 32}.tmp"
+    half = [Path(plan.paths.run, f".{name}"), Path(plan.paths.inventory, f".{name}")]
+    kept = [Path(plan.paths.run, "slices", f".{name}"), Path(plan.paths.run, name)]
+    for path in (*half, *kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    publish(collected(plan), plan.paths, STORAGE, {})
+    assert [path.exists() for path in (*half, *kept)] == [False, False, True, True]
+
+
+def test_files_that_readers_would_take_for_rows_stop_the_publication(plan: SinkPlan) -> None:
+    write_part(plan, predicted_block(0, range(5)), number=0)
+    (name,) = write_part(plan, predicted_block(1, range(3)), number=1)
+    foreign = Path(plan.paths.rows, "mine.parquet")
+    foreign.write_bytes(Path(plan.paths.rows, name).read_bytes())
+    with pytest.raises(UnreadableRunError, match=r"mine\.parquet is no part of it"):
+        publish(collected(plan), plan.paths, STORAGE, {})
+    assert not Path(plan.paths.manifest).exists()
+    foreign.unlink()
+    publish(collected(plan), plan.paths, STORAGE, {})
+    assert Path(plan.paths.success).exists()
+
+
+WRITER = """
+import sys
+from blocks import predicted_block
+from actors.run_paths import RunPaths
+from actors.sink import ReplacedError, SinkPlan, write_part
+from actors.storage import Storage
+from jobs.lease import hold
+
+paths = RunPaths(sys.argv[1], "mtest", "r1")
+with hold(paths.root, Storage(), ttl_s=0.6, on_lost=lambda: None) as lease:
+    try:
+        write_part(SinkPlan(paths, Storage(), {}, 100, lease.mark), predicted_block(0, range(5)), number=0)
+    except ReplacedError as error:
+        print(error)
+"""
+
+
+def test_a_driver_and_a_writer_that_wake_up_after_the_publication_change_nothing(
+    plan: SinkPlan, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    marks = tmp_path_factory.mktemp("marks")
+    environment = {**os.environ, VARIABLE: f"write.staged:1:hang:{marks}", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", WRITER, plan.paths.root]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as zombie:
+        while not (marks / "write.staged.1").exists():
+            assert zombie.poll() is None
+            time.sleep(0.01)
+        zombie.send_signal(signal.SIGSTOP)
+        with hold(plan.paths.root, STORAGE, ttl_s=0.6, on_lost=lambda: None) as lease:
+            held = replace(plan, mark=lease.mark)
+            assert collected(plan).coverage.num_missing == 8  # what was staged is no part
+            write_part(held, predicted_block(0, range(5), bad=[4]), number=0)
+            write_part(held, predicted_block(1, range(3)), number=1)
+            publish(collected(plan), plan.paths, STORAGE, {})
+        before = files(plan.paths.rows)
+        (marks / "go_on").touch()
+        zombie.send_signal(signal.SIGCONT)
+        assert "has ended" in zombie.communicate(timeout=60)[0]
+    assert files(plan.paths.rows) == before
+    assert ds.dataset(f"{plan.paths.root}/rows").count_rows() == 7
+    assert not Path(plan.paths.root, "_staging").exists()
 
 
 def test_what_stood_before_is_not_read_again(plan: SinkPlan) -> None:

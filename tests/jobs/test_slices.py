@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from places import Place
+from places import Place, local_place
 
 from actors.errors import JobError
 from actors.storage import Storage
@@ -134,6 +135,24 @@ def test_slices_that_were_killed_are_in_nobodys_way(place: Place) -> None:
     with tenancy(place, run_id="day").hold():
         left = [uri for batch in Storage(place.options).list(place.root) for uri in batch["uri"].to_pylist()]
         assert [uri for uri in left if "/_slices/" in uri] == []
+
+
+@pytest.mark.parametrize("by", ["the slice that publishes", "the next to hold the output"])
+def test_the_writers_of_a_slice_that_was_killed_get_nothing_in_any_more(by: str, tmp_path: Path) -> None:
+    place = local_place(tmp_path)
+    with elsewhere(place, 0, 2) as process:
+        (staging,) = Path(place.root).glob("_slices/night/2/0/_staging/*")
+        process.kill()
+        process.wait()
+    assert staging.exists()
+    if by == "the slice that publishes":
+        last = tenancy(place, 1, 2)
+        with last.hold(), last.enter():
+            last.seal()
+    else:
+        with tenancy(place, run_id="day").hold():
+            pass
+    assert list(Path(place.root).rglob("_staging*/*")) == []
 
 
 def test_a_slice_on_another_machine_counts_as_alive_until_it_was_silent_for_long(place: Place) -> None:

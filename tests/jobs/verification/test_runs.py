@@ -211,6 +211,7 @@ ROWS = "rows/model=m0123456789abcde/run=r1"
         (total(num_listed=9), ["wrong document", "wrong total"], "num_listed is 9, and by the inventory it is 8"),
         (strange(f"{ROWS}/notes.txt"), ["stranger file"], f"{ROWS}/notes.txt"),
         (strange(f"{ROWS}/.part-000000-x.parquet.1.tmp"), ["stranger file"], ".part-000000-x.parquet.1.tmp"),
+        (strange(f"{ROWS}/part-000003-{'0' * 32}.parquet"), ["stranger file"], "a part that came late; run the same"),
         (strange(f"{ROWS}/part-000003-half.parquet"), ["stranger file"], "part-000003-half.parquet"),
         (strange("rows/model=other/run=r1/part-1.parquet"), ["stranger file"], "rows/model=other/run=r1"),
         (strange("errors/model=m0123456789abcde/run=r1/x.parquet"), ["stranger file"], "run=r1/x.parquet"),
