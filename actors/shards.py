@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.uris import join
+from actors.uris import join, name_below
 
 if TYPE_CHECKING:
     from actors.receipts import Piece
@@ -110,8 +111,7 @@ def inventory_files(storage: Storage, folder: str) -> list[str]:
     if storage.kind(folder) != "folder":
         return []
     uris = [uri for batch in storage.list(folder) for uri in batch["uri"].to_pylist()]
-    prefix = join(folder, "inventory-")
-    found = [uri for uri in uris if uri.startswith(prefix) and uri.endswith(".parquet")]
+    found = [uri for uri in uris if re.fullmatch(r"inventory-\d{5,}\.parquet", name_below(folder, uri))]
     return sorted(found, key=lambda uri: (len(uri), uri))
 
 

@@ -25,6 +25,13 @@ def join(base: str, *names: str) -> str:
     return "/".join([base.rstrip("/") or "", *names])
 
 
+def name_below(base: str, uri: str) -> str:
+    """What is to be joined to ``base`` to name ``uri``, whichever way a local one is written."""
+    if is_remote(base):
+        return uri.removeprefix(join(base, ""))
+    return os.fsdecode(local_path(uri)).removeprefix(join(os.fsdecode(local_path(base)), ""))
+
+
 def absolute(uri: str) -> str:
     """``uri`` with a relative local path, or one below ``~/``, made absolute, as every worker must take it."""
     if is_remote(uri) or uri.startswith("file://"):

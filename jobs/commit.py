@@ -17,6 +17,7 @@ from actors.local_files import STAGED_NAME
 from actors.receipts import Receipt, count
 from actors.run_paths import PART_NAME
 from actors.summaries import total
+from actors.uris import name_below
 from jobs.coverage import Coverage
 from jobs.readable import check_readable
 
@@ -161,8 +162,8 @@ def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
     if storage.kind(paths.run) is None:
         return []
     uris = [uri for batch in storage.list(paths.run) for uri in batch["uri"].to_pylist()]
-    folders = (paths.run, paths.inventory)
-    return [uri for uri in uris if uri.rpartition("/")[0] in folders and STAGED_NAME.fullmatch(uri.rpartition("/")[2])]
+    names = [name_below(paths.run, uri).removeprefix("inventory/") for uri in uris]
+    return [uri for uri, name in zip(uris, names, strict=True) if "/" not in name and STAGED_NAME.fullmatch(name)]
 
 
 def _num_rows(part: Part) -> int:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.run_paths import PART_NAME
-from actors.uris import join
+from actors.uris import join, name_below
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,10 +106,11 @@ def _name(uri: str) -> str:
 
 
 def _listed(folder: str, storage: Storage) -> list[tuple[str, int | None]]:
-    """URI and size of all files below ``folder``."""
+    """URI, as `join` would write it, and size of all files below ``folder``."""
     if storage.kind(folder) is None:
         return []
-    return [(row["uri"], row["size"]) for batch in storage.list(folder) for row in batch.to_pylist()]
+    listed = [row for batch in storage.list(folder) for row in batch.to_pylist()]
+    return [(join(folder, name_below(folder, row["uri"])), row["size"]) for row in listed]
 
 
 def _num_rows(uri: str, storage: Storage) -> int:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.uris import absolute, is_remote, join, local_path, split
+from actors.uris import absolute, is_remote, join, local_path, name_below, split
 
 
 def test_paths_are_taken_as_they_are_written() -> None:
@@ -34,3 +34,17 @@ def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_serves_a_uri_and_what_it_is_called_there(uri: str, root: str, key: str) -> None:
     assert split(uri) == (root, key)
+
+
+@pytest.mark.parametrize(
+    ("base", "uri"),
+    [
+        ("s3://bucket/out", "s3://bucket/out/rows/x y%20.parquet"),
+        ("/data/out", "/data/out/rows/x y%20.parquet"),
+        ("file:///data/o%20ut", "/data/o ut/rows/x y%20.parquet"),
+        ("/data/out", "file:///data/out/rows/x%20y%2520.parquet"),
+        ("/", "/rows/x y%20.parquet"),
+    ],
+)
+def test_names_below_a_folder_however_they_are_written(base: str, uri: str) -> None:
+    assert name_below(base, uri) == "rows/x y%20.parquet"

@@ -55,6 +55,15 @@ def test_a_whole_run_is_published(plan: SinkPlan) -> None:
     assert Path(plan.paths.success).exists()
 
 
+def test_an_output_given_as_a_file_uri_is_published_as_well(tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    plan = SinkPlan(RunPaths(f"file://{tmp_path}/a%20b", "mtest", "r1"), STORAGE, {}, 100)
+    write_part(plan, predicted_block(0, range(5), bad=[1]), number=0)
+    write_part(plan, predicted_block(1, range(3)), number=1)
+    publish(collected(plan), plan.paths, STORAGE, {"run_id": "r1"})
+    assert (folder / "runs" / "r1" / "_SUCCESS").exists()
+
+
 def test_a_stranger_reads_each_row_once(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(0, range(5)), number=0)
     write_part(plan, predicted_block(0, range(5)), number=1)  # the same rows again, by another attempt

@@ -23,6 +23,13 @@ def test_the_inventory_is_fixed_when_the_run_opens(job: Job) -> None:
     assert len(record["inventory_digest"]) == 64
 
 
+def test_an_output_given_as_a_file_uri_is_found_again(job: Job, tmp_path: Path) -> None:
+    job = replace(job, output=Output(path=f"file://{tmp_path}/o%20ut"))
+    finish(opened(job))
+    assert listed(opened(job)) == []
+    assert (tmp_path / "o ut" / "runs").exists()
+
+
 def test_the_config_is_kept_without_secrets(job: Job) -> None:
     text = Path(opened(job).paths.config).read_text()
     assert "shard_size: 2" in text
