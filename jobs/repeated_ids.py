@@ -67,7 +67,7 @@ class RepeatedIds:
             return 0
         if count:
             ids = ", ".join(repr(_id_of(number, shards)) for number in numbers)
-            LOG.warning("%s images have the image_id of another one, such as %s", f"{count:,}", ids)
+            LOG.warning("images with the image_id of an earlier one: %s, such as %s", f"{count:,}", ids)
             LOG.warning("  their rows can be told apart by uri; dataset.id_column names the column of the ids")
         return count
 

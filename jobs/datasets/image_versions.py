@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from actors.local_files import describe_file
 from actors.messages import one_line, redacted
 from actors.retries import Retry
-from actors.uris import is_remote, local_path, split
+from actors.uris import is_remote, local_path
 from jobs.datasets.listing import is_web
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ImageVersions:
     """
 
     def __init__(self, storage: Storage, wanted: Versions) -> None:
-        self._storage = storage.with_retry(Retry(attempts=3))
+        self._storage = storage.with_retry(Retry(attempts=2))
         self._wanted = wanted
         self._pool = ThreadPoolExecutor(_NUM_THREADS)
         self._failures = Counter[str]()
@@ -74,26 +74,26 @@ class ImageVersions:
         if not is_remote(uri):
             return True
         is_signed = is_web(uri) and "?" in uri
-        return self._wanted is Versions.all and not is_signed and self._failures[split(uri)[0]] < _MAX_FAILURES
+        return self._wanted is Versions.all and not is_signed and self._failures[_store(uri)] < _MAX_FAILURES
 
     def _describe(self, uris: Sequence[str]) -> list[tuple[int | None, str | None]]:
         return [self._remote(uri) if is_remote(uri) else _local(uri) for uri in uris]
 
     def _remote(self, uri: str) -> tuple[int | None, str | None]:
-        root, _ = split(uri)
-        if self._failures[root] >= _MAX_FAILURES:  # meanwhile
+        store = _store(uri)
+        if self._failures[store] >= _MAX_FAILURES:  # meanwhile
             return _UNKNOWN
         try:
             size, version = self._storage.describe(uri)
         except FileNotFoundError:  # reading it will say so
             return _UNKNOWN
         except Exception as error:  # noqa: BLE001  whatever it is, the image can be listed
-            self._failures[root] += 1
-            if self._failures[root] == _MAX_FAILURES:
-                why = f"{redacted(root)} does not tell the versions of images ({one_line(error)})"
+            self._failures[store] += 1
+            if self._failures[store] == _MAX_FAILURES:
+                why = f"{redacted(store)} does not tell the versions of images ({one_line(error)})"
                 LOG.warning("%s: changed ones are not seen; dataset.versions=local does not ask", why)
             return _UNKNOWN
-        self._failures[root] = 0
+        self._failures[store] = 0
         return None if is_web(uri) else size, version
 
 
@@ -101,6 +101,12 @@ _NUM_THREADS = 64
 _LOCAL_STEP = 256  # stat takes less time than handing it to a thread, save on network file systems
 _MAX_FAILURES = 8
 _UNKNOWN = (None, None)
+
+
+def _store(uri: str) -> str:
+    """Scheme and bucket or host, whatever follows, be it no URI at all."""
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
 
 
 def _local(uri: str) -> tuple[int | None, str | None]:

@@ -26,6 +26,7 @@ from actors.shards import Shards
 from actors.spans import SPAN_BYTES
 from actors.storage import Storage
 from jobs.datasets.base import Dataset
+from jobs.datasets.image_versions import Versions
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
@@ -116,8 +117,10 @@ def test_what_is_too_large_is_not_read(place: Place, fetch: Any) -> None:
     small, large = place.put("small.jpg", b"x" * 10), place.put("large.jpg", b"x" * 11)
     expected = {small: b"x" * 10, large: "read/too_large"}
     assert fetch(ImagesDataset(path=place.root, storage_options=place.options), max_bytes=10)[0] == expected
-    manifest = place.put("all.csv", b"uri\nsmall.jpg\nlarge.jpg\n")  # which knows no sizes
-    assert fetch(ManifestDataset(path=manifest, storage_options=place.options), max_bytes=10)[0] == expected
+    manifest = place.put("all.csv", b"uri\nsmall.jpg\nlarge.jpg\n")
+    for versions in Versions:
+        dataset = ManifestDataset(path=manifest, storage_options=place.options, versions=versions)
+        assert fetch(dataset, max_bytes=10)[0] == expected
 
 
 def test_rows_of_a_manifest_that_cannot_be_read(place: Place, fetch: Any) -> None:
@@ -426,7 +429,8 @@ def test_wrong_data_is_asked_for_once(s3: S3, proxy: flaky.Flaky, tmp_path: Path
     place.put("empty.jpg", b"")
     place.put("large.jpg", bytes(1000))
     place.put("all.csv", b"uri\nempty.jpg\nlarge.jpg\nnone.jpg\ndouble//slash.jpg\n")
-    dataset = ManifestDataset(path=f"{place.root}/all.csv", storage_options=proxy.options(s3))
+    path, options = f"{place.root}/all.csv", proxy.options(s3)
+    dataset = ManifestDataset(path=path, storage_options=options, versions=Versions.none)
     shards = list_into(tmp_path / "inventory", dataset)
     before = len(proxy.requests)
     ((_, images),) = Fetcher(shards, dataset.storage, max_bytes=10).batches(shards.load(0), 100)

@@ -37,7 +37,7 @@ def test_each_image_beyond_the_first_of_an_id_counts(tmp_path: Path, caplog: pyt
         shards = listed(tmp_path, ["a", "b", "c", "b", "日本", "d", "b", "日本", "e"], watching)
         assert watching.tell(shards) == 3
     assert shards.num_rows == 9
-    assert "3 images have the image_id of another one, such as 'b', '日本'" in caplog.text
+    assert "images with the image_id of an earlier one: 3, such as 'b', '日本'" in caplog.text
 
 
 def test_different_ids_are_told_of_by_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
