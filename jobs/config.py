@@ -22,7 +22,7 @@ from actors.tasks.raw import Raw
 from actors.tolerance import to_tolerance
 from actors.uris import absolute
 from jobs.benchmarking.config import Benchmark
-from jobs.cluster import Cluster
+from jobs.cluster_config import Cluster
 from jobs.datasets.base import Dataset  # noqa: TC001  OmegaConf evaluates the annotations of a config
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset

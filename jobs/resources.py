@@ -12,7 +12,7 @@ from actors.errors import JobError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jobs.cluster import Cluster
+    from jobs.cluster_config import Cluster
 
 LOG = logging.getLogger("shardlens")
 

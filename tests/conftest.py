@@ -11,7 +11,8 @@ import pytest
 import s3 as s3_server
 from places import Place, local_place, s3_place
 
-from jobs.cluster import Cluster, prepare
+from jobs.cluster import prepare
+from jobs.cluster_config import Cluster
 from jobs.lean_ray import lean_ray
 
 if TYPE_CHECKING:

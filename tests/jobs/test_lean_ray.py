@@ -9,7 +9,8 @@ import pytest
 STARTS = """
 import json, sys
 import psutil, ray
-from jobs.cluster import Cluster, prepare
+from jobs.cluster import prepare
+from jobs.cluster_config import Cluster
 prepare(Cluster(), verbose=False)
 from ray._private.node import Node
 from ray.data._internal.execution import streaming_executor

@@ -5,7 +5,7 @@ import pytest
 from actors.engines.configs import TorchEngineConfig
 from actors.errors import JobError
 from actors.tasks.classify import Classify
-from jobs.cluster import Cluster
+from jobs.cluster_config import Cluster
 from jobs.config import ErrorBudget, Job, Run
 from jobs.numbers import check_numbers
 

@@ -15,7 +15,7 @@ from actors.samples import Costs
 from actors.tasks.classify import Classify
 from actors.trials import Rates
 from jobs.calibration import Calibration
-from jobs.cluster import Cluster
+from jobs.cluster_config import Cluster
 from jobs.config import Job, Output
 from jobs.numbers import check_numbers
 from jobs.planner import WRITE_CPUS, Load, Plan, batch_sizes, make_plan

@@ -10,7 +10,8 @@ from jobs.resources import Resources
 GROWING = """
 import sys, threading, time
 from actors.errors import JobError
-from jobs.cluster import Cluster, connect, prepare
+from jobs.cluster import connect, prepare
+from jobs.cluster_config import Cluster
 from jobs.resources import await_nodes, warn_if_taken
 cluster = Cluster(nodes_wait_s=60)
 prepare(cluster, verbose=False)
