@@ -94,5 +94,4 @@ _NUM_EXAMPLES = 5
 def _id_of(number: int, shards: Shards) -> str:
     ends = np.cumsum(shards.sizes, dtype=np.int64)
     shard = int(np.searchsorted(ends, number, side="right"))
-    row = number - (int(ends[shard - 1]) if shard else 0)
-    return str(shards.load(shard)[IMAGE_ID][row].as_py())
+    return str(shards.load(shard)[IMAGE_ID][number - int(ends[shard])].as_py())  # counted from its end

@@ -1,6 +1,4 @@
-"""Size and version of images that a table names, asked of storage one by one: so a later run sees that an image has
-changed. Runs on the driver, while a manifest is listed.
-"""
+"""Size and version of images that a table names, so that a later run sees which have changed. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -37,19 +35,14 @@ class Versions(StrEnum):
 
 
 class ImageVersions:
-    """What storage tells of images. A store that fails is not asked any more.
-
-    Args:
-        storage: of the images.
-        wanted: of which to ask.
-    """
+    """What ``storage`` tells of the images that are ``wanted``. A store that fails is not asked any more."""
 
     def __init__(self, storage: Storage, wanted: Versions) -> None:
         self._storage = storage.with_retry(Retry(attempts=2))
+        self._storage.options = {**_TIMEOUTS, **self._storage.options}
         self._wanted = wanted
         self._pool = ThreadPoolExecutor(_NUM_THREADS)
-        self._failures = Counter[str]()
-        """Requests of each store that failed one after the other."""
+        self._failures = Counter[str]()  # requests of each store that failed one after the other
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +50,7 @@ class ImageVersions:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def describe(self, uris: Sequence[str]) -> tuple[list[int | None], list[str | None]]:
+    def describe(self, uris: Sequence[str]) -> tuple[Sequence[int | None], Sequence[str | None]]:
         """Sizes in bytes and versions of images, as a listing of their folders has them; None where they are unknown,
         be it that the image is not there. Of web servers the version alone: the size may be that of a compressed body.
         """
@@ -65,9 +58,9 @@ class ImageVersions:
         asked = list(compress(uris, wanted))
         step = 1 if any(map(is_remote, asked)) else _LOCAL_STEP
         pieces = [asked[start : start + step] for start in range(0, len(asked), step)]
-        told = chain.from_iterable(self._pool.map(self._describe, pieces))
-        found = [next(told) if is_asked else _UNKNOWN for is_asked in wanted]
-        return [size for size, _ in found], [version for _, version in found]
+        told = chain.from_iterable(self._pool.map(lambda piece: list(map(self._describe, piece)), pieces))
+        sizes, versions = zip(*(next(told) if is_asked else _UNKNOWN for is_asked in wanted), strict=True)
+        return sizes, versions
 
     def _is_asked(self, uri: str) -> bool:
         """A signed URL is for reading alone."""
@@ -76,10 +69,9 @@ class ImageVersions:
         is_signed = is_web(uri) and "?" in uri
         return self._wanted is Versions.all and not is_signed and self._failures[_store(uri)] < _MAX_FAILURES
 
-    def _describe(self, uris: Sequence[str]) -> list[tuple[int | None, str | None]]:
-        return [self._remote(uri) if is_remote(uri) else _local(uri) for uri in uris]
-
-    def _remote(self, uri: str) -> tuple[int | None, str | None]:
+    def _describe(self, uri: str) -> tuple[int | None, str | None]:
+        if not is_remote(uri):
+            return _local(uri)
         store = _store(uri)
         if self._failures[store] >= _MAX_FAILURES:  # meanwhile
             return _UNKNOWN
@@ -90,8 +82,7 @@ class ImageVersions:
         except Exception as error:  # noqa: BLE001  whatever it is, the image can be listed
             self._failures[store] += 1
             if self._failures[store] == _MAX_FAILURES:
-                why = f"{redacted(store)} does not tell the versions of images ({one_line(error)})"
-                LOG.warning("%s: changed ones are not seen; dataset.versions=local does not ask", why)
+                LOG.warning(_NOT_SEEN, redacted(store), one_line(error))
             return _UNKNOWN
         self._failures[store] = 0
         return None if is_web(uri) else size, version
@@ -100,6 +91,8 @@ class ImageVersions:
 _NUM_THREADS = 64
 _LOCAL_STEP = 256  # stat takes less time than handing it to a thread, save on network file systems
 _MAX_FAILURES = 8
+_NOT_SEEN = "%s: changed images are not seen: %s\n  dataset.versions=local does not ask for them"
+_TIMEOUTS = {"timeout": "10s", "read_timeout": "5s"}  # an answer without a body: who hangs should not hold the listing
 _UNKNOWN = (None, None)
 
 
