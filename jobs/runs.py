@@ -20,6 +20,8 @@ from actors.shards import Shards
 from actors.uris import absolute
 from jobs.commit import collect
 from jobs.config import Mode, Resume, to_yaml
+from jobs.datasets.labels import warn_of_strangers
+from jobs.datasets.passed_over import PassedOver
 from jobs.incremental import done_images, only_new
 from jobs.inventory import write_inventory
 from jobs.lease import cannot_be_written
@@ -148,6 +150,7 @@ def _begin(
         redrives, entries = error_entries(earlier, paths.root, storage, job.dataset)
     elif job.run.mode is Mode.incremental:
         entries = only_new(entries, done_images(_inventories(earlier, paths, storage)))
+    entries = warn_of_strangers(entries, checked.labels)
     with _naming_the_output(job):
         storage.write(paths.config, to_yaml(job).encode())
     shards = write_inventory(
@@ -159,6 +162,8 @@ def _begin(
         image_column=getattr(job.dataset, "image_column", None),
     )
     fault("open.listed")
+    passed_over = PassedOver() if job.run.redrive else job.dataset.passed_over
+    passed_over.tell()
     record = Record(
         run_id=paths.run_id,
         identity=identity,
@@ -168,6 +173,7 @@ def _begin(
         num_shards=shards.num_shards,
         inventory_digest=str(shards.digest),
         redrives=redrives,
+        passed_over=passed_over.to_json(),
     )
     write_record(record, paths, storage, checked.provenance)
     fault("open.recorded")

@@ -44,12 +44,14 @@ class ManifestDataset(Dataset):
     def tables(self) -> Iterator[pa.Table]:
         carried = Carried(self.id_column, self.label_column, self.keep_columns)
         storage, schema = self.storage, None
-        for file in container_files(self.paths(), storage, SUFFIXES):
+        for file in container_files(self.paths(), storage, self.selection()):
             with naming(file.uri):
                 for table in read_tables(file.uri, storage, self._keys(), self._texts()):
                     schema = schema or self._schema(carried, table.schema, file.uri)
                     columns: dict[str, Any] = {URI: _absolute(table[self.uri_column], file.uri)}
                     yield entry_table({**columns, **carried.columns(table, schema, file.uri)}, schema)
+        if schema is None:
+            yield self.no_entries()
 
     def suffixes(self) -> list[str]:
         return SUFFIXES
