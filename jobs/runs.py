@@ -81,14 +81,20 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
         record, shards = _begin(job, checked, paths, storage, _with_the_same_columns(records, checked), identity)
         return Run(job, checked, storage, paths, record, shards)
     paths = RunPaths(root, checked.fingerprint, record.run_id)
+    run = Run(job, checked, storage, paths, record, Shards.open(storage, paths.inventory))
     if not record.is_published:
         LOG.info("run %s, opened at %s, did not end: going on with it", record.run_id, record.opened_at)
-        if job.run.redrive and record.identity.mode != _REDRIVE:
+        if job.run.redrive and (record.identity.mode != _REDRIVE or _has_failed(run)):
             drop_errors(paths, storage)
-    return Run(job, checked, storage, paths, record, Shards.open(storage, paths.inventory))
+    return run
 
 
 _REDRIVE = "redrive"
+
+
+def _has_failed(run: Run) -> bool:
+    """Whether every image has an outcome, and still the run was not published: its errors are to be tried once more."""
+    return run.part.is_whole and not run.collect().coverage.num_missing
 
 
 def _mode(job: Job) -> str:

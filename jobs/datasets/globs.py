@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -55,7 +56,7 @@ class _Glob:
             yield from self.match(folder, pattern)
             return
         files: list[str] = []
-        for path in _named(folder, pattern[0]):
+        for path in self._named(folder, pattern[0]):
             if not os.path.isdir(path):  # noqa: PTH112  streamed, and names that are not UTF-8
                 files += [path] if len(pattern) == 1 else []
             elif len(pattern) > 1:
@@ -77,9 +78,26 @@ class _Glob:
             is_whole = pa.array([len(names) in found for names, found in ends], pa.bool_())
             yield self._keep(batch.filter(is_match), is_whole.filter(is_match))
 
+    def _named(self, folder: str, pattern: str) -> Iterator[str]:
+        with self._passing(folder), os.scandir(folder) as entries:
+            for entry in entries:
+                if fnmatchcase(entry.name, pattern):
+                    yield entry.path
+
     def _list(self, folder: str) -> Iterator[pa.RecordBatch]:
         pass_folder = self.selection.pass_folder
-        return self.storage.list(folder, lambda unreadable, error: pass_folder(unreadable, self.base, error))
+        with self._passing(folder):
+            yield from self.storage.list(folder, lambda inner, error: pass_folder(inner, self.base, error))
+
+    @contextmanager
+    def _passing(self, folder: str) -> Iterator[None]:
+        """Leaves it to the selection what becomes of a folder that cannot be read."""
+        try:
+            yield
+        except PermissionError as error:
+            if is_remote(folder) or folder == self.base:
+                raise
+            self.selection.pass_folder(folder, self.base, error)
 
     def _described(self, files: list[str]) -> pa.RecordBatch:
         batch = batch_of([describe(file, self.storage) for file in files])
@@ -87,13 +105,6 @@ class _Glob:
 
     def _keep(self, batch: pa.RecordBatch, whole: pa.Array | None = None) -> pa.RecordBatch:
         return self.selection.keep(batch, self.base, spelled=self.pattern, whole=whole)
-
-
-def _named(folder: str, pattern: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if fnmatchcase(entry.name, pattern):
-                yield entry.path
 
 
 def _split(uris: pa.Array, folder: str) -> Iterator[list[str]]:

@@ -78,7 +78,9 @@ class Selection:
     def pass_folder(self, folder: str, base: str, error: OSError) -> None:
         """Counts a folder that cannot be read, or raises JobError where that is a mistake."""
         (name,) = below(pa.array([folder]), base).to_pylist()
-        reason = self._hides(name.split("/"), ())
+        names = name.split("/")
+        # A pattern of include may fit what the folder holds, whatever the folder's own name.
+        reason = "excluded" if self._excludes(names) else None if self.include else _hidden(names, ())
         if reason is None and self.unreadable is Unreadable.error:
             raise JobError(
                 f"dataset.path={redacted(base)}: the folder {redacted(folder)} in it cannot be read: {one_line(error)}",
@@ -96,14 +98,14 @@ class Selection:
 
     def _hides(self, names: Sequence[str], spelled: Sequence[str]) -> str | None:
         """Why a path of these names does not count; None where it does."""
-        if any(_fits(names, pattern) for pattern in self.exclude):
+        if self._excludes(names):
             return "excluded"
         if self.include:
             return None if any(_fits(names, pattern) for pattern in self.include) else "not included"
-        for name in names:
-            if name.startswith(_SIGNS) and not any(p[0] == name[0] and fnmatchcase(name, p) for p in spelled if p):
-                return "underscore" if name.startswith("_") else "hidden"
-        return None
+        return _hidden(names, spelled)
+
+    def _excludes(self, names: Sequence[str]) -> bool:
+        return any(_fits(names, pattern) for pattern in self.exclude)
 
     def _reason_of_kind(self, uri: str, *, fits: bool) -> str | None:
         if not fits:
@@ -157,6 +159,13 @@ def ends_of(names: Sequence[str], pattern: Sequence[str], start: int = 0) -> Ite
 
 _SIGNS = (".", "_", "@eaDir")  # the last one holds a Synology station's thumbnails
 _HIDDEN = r"(^|/)([._]|@eaDir)"
+
+
+def _hidden(names: Sequence[str], spelled: Sequence[str]) -> str | None:
+    for name in names:
+        if name.startswith(_SIGNS) and not any(p[0] == name[0] and fnmatchcase(name, p) for p in spelled if p):
+            return "underscore" if name.startswith("_") else "hidden"
+    return None
 
 
 def _fits(names: Sequence[str], pattern: str) -> bool:
