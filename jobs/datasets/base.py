@@ -163,7 +163,7 @@ class Dataset:
         if self.passed_over.total:
             raise JobError(
                 f"dataset.path={redacted(str(self.path))}: none of what is there is taken: {self.passed_over}",
-                cure=_CURES.get(next(iter(self.passed_over.counts)), _OTHER_CURE),
+                cure=next((cure for reason, cure in _CURES.items() if reason in self.passed_over.counts), _OTHER_CURE),
             )
         raise JobError(
             f"dataset.path={redacted(str(self.path))}: the dataset is empty",
@@ -172,14 +172,13 @@ class Dataset:
 
 
 _NUM_THREADS = 16
-_OTHER_CURE = "name another path, or mend what is there"
+_OTHER_CURE = "name another path, or mend what is there; dataset.extensions says which names are those of images"
 _HIDDEN_CURE = "take in such names with dataset.include, such as dataset.include=['**'], or rename them"
-_CURES = {
+_CURES = {  # the most telling reason first
     "unsupported": "convert the images, or install what reads them: pip install 'shardlens[heif]' or 'shardlens[jxl]'",
-    "extension": "name another path; dataset.extensions says which names are those of images",
-    "hidden": _HIDDEN_CURE,
-    "underscore": _HIDDEN_CURE,
+    "unreadable": "give this user the right to read the folders",
     "excluded": "change dataset.exclude",
     "not included": "change dataset.include",
-    "unreadable": "give this user the right to read the folders",
+    "hidden": _HIDDEN_CURE,
+    "underscore": _HIDDEN_CURE,
 }

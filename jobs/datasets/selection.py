@@ -92,8 +92,8 @@ class Selection:
     def _by_name(self, names: pa.Array, spelled: Sequence[str]) -> Iterator[tuple[int, str]]:
         has_patterns = self.include or self.exclude
         rows = range(len(names)) if has_patterns else _rows(pc.match_substring_regex(names, _HIDDEN))
-        for row in rows:
-            if reason := self._hides(names[row].as_py().split("/"), spelled):
+        for row, name in zip(rows, names.take(pa.array(rows, pa.int64())).to_pylist(), strict=True):
+            if reason := self._hides(name.split("/"), spelled):
                 yield row, reason
 
     def _hides(self, names: Sequence[str], spelled: Sequence[str]) -> str | None:
@@ -169,8 +169,9 @@ def _hidden(names: Sequence[str], spelled: Sequence[str]) -> str | None:
 
 
 def _fits(names: Sequence[str], pattern: str) -> bool:
-    segments = pattern.strip("/").split("/")
-    return any(ends_of(names, segments if "/" in pattern else ["**", *segments]))
+    if "/" not in pattern:
+        return any(fnmatchcase(name, pattern) for name in names)
+    return any(ends_of(names, pattern.strip("/").split("/")))
 
 
 def _rows(mask: pa.Array) -> list[int]:
