@@ -14,7 +14,7 @@ from urllib.parse import quote
 from actors.faults import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from _typeshed import WriteableBuffer
@@ -22,19 +22,31 @@ if TYPE_CHECKING:
     from actors.retries import Retry
 
 
-def walk(folder: bytes, above: tuple[tuple[int, int], ...] = ()) -> Iterator[tuple[str, int | None, str | None]]:
+def walk(
+    folder: bytes,
+    on_unreadable: Callable[[str, OSError], None] | None = None,
+    above: tuple[tuple[int, int], ...] = (),
+) -> Iterator[tuple[str, int | None, str | None]]:
     """URI, size in bytes and version of every file below ``folder``, links followed, a folder in itself entered once.
 
-    A name that is not UTF-8 is given as a percent-encoded ``file://`` URI. A dangling link has no size and no version.
+    A name that is not UTF-8 is given as a percent-encoded ``file://`` URI. What is no regular file, such as a link to
+    nowhere, has no size and no version. ``on_unreadable`` gets the URI of each folder below that cannot be entered.
     """
-    here = os.stat(folder)  # noqa: PTH116  bytes paths
-    identity = (here.st_dev, here.st_ino)
-    if identity in above:
+    try:
+        here = os.stat(folder)  # noqa: PTH116  bytes paths
+        entries = os.scandir(folder)
+    except OSError as error:
+        if on_unreadable is None or not above:
+            raise
+        on_unreadable(_uri(folder), error)
         return
-    with os.scandir(folder) as entries:
+    identity = (here.st_dev, here.st_ino)
+    with entries:
+        if identity in above:
+            return
         for entry in entries:
             if _is_folder(entry):
-                yield from walk(entry.path, (*above, identity))
+                yield from walk(entry.path, on_unreadable, (*above, identity))
             else:
                 yield describe(entry.path)
 
@@ -42,15 +54,28 @@ def walk(folder: bytes, above: tuple[tuple[int, int], ...] = ()) -> Iterator[tup
 def describe(path: bytes) -> tuple[str, int | None, str | None]:
     """URI, size in bytes and version of one file."""
     try:
-        return _uri(path), *describe_file(path)
-    except OSError:  # a dangling link is listed all the same: reading it then says what is wrong
+        status = os.stat(path)  # noqa: PTH116  bytes paths
+    except OSError:  # listed all the same: reading it then says what is wrong
         return _uri(path), None, None
+    if not stat.S_ISREG(status.st_mode):
+        return _uri(path), None, None
+    return _uri(path), *_size_and_version(status)
+
+
+def oddity(path: bytes) -> str | None:
+    """What there is in the place of a regular file: ``dangling link`` or ``special file``; None where there is one, or
+    where that cannot be told.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116  bytes paths
+    except OSError:
+        return "dangling link" if os.path.islink(path) else None  # noqa: PTH114  bytes paths
+    return None if stat.S_ISREG(mode) else "special file"
 
 
 def describe_file(path: bytes) -> tuple[int, str]:
     """Size in bytes and version of one file that is there."""
-    status = os.stat(path)  # noqa: PTH116  bytes paths
-    return status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
+    return _size_and_version(os.stat(path))  # noqa: PTH116  bytes paths
 
 
 def subfolders(folder: bytes) -> list[str]:
@@ -130,6 +155,10 @@ def write_staged(path: Path, data: bytes | memoryview, staging: Path) -> None:
         raise StagingEndedError(f"{staging} is gone; {path.name} was not written") from error
     finally:
         staged.unlink(missing_ok=True)
+
+
+def _size_and_version(status: os.stat_result) -> tuple[int, str]:
+    return status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:

@@ -21,7 +21,7 @@ from actors.retries import Retry
 from actors.uris import is_remote, join, local_path, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 
 # A listed object. version changes when the content does: an etag, or size and modification time.
@@ -64,14 +64,17 @@ class Storage:
         """The same storage, where requests are tried as ``retry`` says."""
         return type(self)(self.options, retry)
 
-    def list(self, folder: str) -> Iterator[pa.RecordBatch]:
+    def list(
+        self, folder: str, on_unreadable: Callable[[str, OSError], None] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Every file below ``folder``, at any depth, in batches of `LISTING_SCHEMA`; no order is promised.
 
         Local symbolic links are followed, and a folder inside itself is entered once. A name that is not UTF-8
-        is given as a percent-encoded ``file://`` URI.
+        is given as a percent-encoded ``file://`` URI. ``on_unreadable`` gets the URI of each local folder below that
+        cannot be entered; without it, what the system says of the first one is raised.
         """
         if not is_remote(folder):
-            yield from _batches(walk(local_path(folder)))
+            yield from _batches(walk(local_path(folder), on_unreadable))
             return
         root, _ = split(folder)
         store, prefix = self._locate(folder)

@@ -104,10 +104,13 @@ def _total(table: pa.Table, column: str) -> float:
 
 
 def _accuracy(table: pa.Table) -> tuple[int, int]:
-    """Rows with a target and a label, and how many agree; a target may be the label or its number."""
+    """Rows with a target and a label, and how many agree; a target may be the label, in any normal form of Unicode, or
+    its number.
+    """
     if TARGET not in table.column_names or "label_id" not in table.column_names:
         return 0, 0
     target, label, label_id = table[TARGET], table["label"], table["label_id"].cast(pa.string())
     known = pc.and_(pc.is_valid(target), pc.is_valid(label))
+    target, label = (pc.utf8_normalize(names, "NFC") for names in (target, label))
     right = pc.and_(known, pc.or_(pc.equal(target, label), pc.equal(target, label_id)))
     return int(pc.sum(known).as_py() or 0), int(pc.sum(right).as_py() or 0)

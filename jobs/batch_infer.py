@@ -92,8 +92,16 @@ def _complete(run: Run, tenancy: Tenancy, lease: Lease, stop: Stop, clock: Clock
         outcome = _sealed(run, outcome, tenancy)
     status = _judge(run, outcome)
     clock.lap("commit")
-    price = run.job.cluster.price_per_hour
-    report = Report(run.paths, status, outcome, before, execution, clock.seconds, price_per_hour=price)
+    report = Report(
+        paths=run.paths,
+        status=status,
+        outcome=outcome,
+        before=before,
+        execution=execution,
+        elapsed_s=clock.seconds,
+        price_per_hour=run.job.cluster.price_per_hour,
+        passed_over=run.record.passed_over,
+    )
     part, paths = run.part, run.paths
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
     if status is ExitStatus.DONE:
@@ -114,7 +122,8 @@ def _publish(run: Run, outcome: Outcome, tenancy: Tenancy, leases: Sequence[Leas
             return ExitStatus.DONE
         outcome = _sealed(run, outcome, tenancy)
         status = _judge(run, outcome)
-        _write(Report(run.paths, status, outcome, outcome, None, {}), run.paths.report, run)
+        report = Report(run.paths, status, outcome, outcome, None, {}, passed_over=run.record.passed_over)
+        _write(report, run.paths.report, run)
         if status is not ExitStatus.DONE:
             return status
     for lease in leases:
@@ -155,6 +164,14 @@ def _judge(run: Run, outcome: Outcome) -> ExitStatus:
         )
         LOG.error("  cure: allow more and run again, or mend what is wrong and run again with run.redrive=true")
         return ExitStatus.OVER_BUDGET
+    if _is_all_failed(run, outcome):
+        LOG.error("all %s images failed; nothing was published", f"{outcome.summary.num_errors:,}")
+        LOG.error(
+            "  cure: see %s; mend what is wrong and run again with run.redrive=true, or leave the images out of the "
+            "dataset (dataset.exclude)",
+            run.paths.errors,
+        )
+        return ExitStatus.OVER_BUDGET
     if outcome.coverage.num_missing:
         LOG.warning("stopped before the end; nothing was published")
         return ExitStatus.STOPPED
@@ -163,6 +180,12 @@ def _judge(run: Run, outcome: Outcome) -> ExitStatus:
 
 def _is_over_budget(run: Run, outcome: Outcome) -> bool:
     return run.job.errors.is_exceeded(outcome.summary.num_images, outcome.summary.num_errors)
+
+
+def _is_all_failed(run: Run, outcome: Outcome) -> bool:
+    """Whether no image of the whole run has a prediction, though there are some: no success, few as they may be."""
+    is_whole = outcome.coverage.num_rows == run.record.num_listed
+    return is_whole and outcome.summary.num_errors > 0 and not outcome.summary.num_ok
 
 
 if __name__ == "__main__":

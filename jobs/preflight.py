@@ -52,6 +52,8 @@ class Preflight:
     """Seconds that the driver's CPUs take for one image, by the reference."""
     provenance: dict[str, str]
     """What every part and the manifest say of their origin: fingerprint, digest of the config, versions."""
+    labels: list[str] | None = None
+    """Names of the classes, where the model has any."""
 
 
 def preflight(job: Job) -> Preflight:
@@ -69,14 +71,16 @@ def preflight(job: Job) -> Preflight:
     predictor = Predictor(job.model, engine=_on_driver(job.engine, job.model), task=job.task, limits=job.decode)
     _check_columns(job, predictor.fields)
     fingerprint = _fingerprint(job, predictor)
+    dataset = job.dataset.identity()
     return Preflight(
         fingerprint=fingerprint,
         fields=predictor.fields,
         image_s=_image_s(predictor),
+        labels=predictor.labels,
         provenance={
             "fingerprint": fingerprint,
-            "dataset_digest": _digest(job.dataset.identity()),
-            "columns_digest": _digest({key: value for key, value in asdict(job.dataset).items() if key in _COLUMNS}),
+            "dataset_digest": _digest(dataset),
+            "columns_digest": _digest({key: value for key, value in dataset.items() if key in _COLUMNS}),
             "config_digest": _digest(to_yaml(job)),
             **{f"version_{name}": installed for name in _LIBRARIES if (installed := version(name))},
             "version_python": platform.python_version(),

@@ -56,6 +56,8 @@ class Record:
     """SHA-256 over the SHA-256 digests of the inventory's files, in their order."""
     redrives: list[str] = field(default_factory=list)
     """The runs whose error rows this one tries again."""
+    passed_over: dict[str, Any] = field(default_factory=dict)
+    """What the listing passed over, as `PassedOver.to_json` gives it."""
     is_published: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -74,7 +76,8 @@ class Record:
     def from_json(cls, content: dict[str, Any], *, is_published: bool) -> Record:
         identity = Identity(content["fingerprint"], content["dataset_digest"], content["mode"])
         own = {key: content[key] for key in _KEYS}
-        return cls(identity=identity, is_published=is_published, **own)
+        passed_over = content.get("passed_over", {})  # not in runs from before it was counted
+        return cls(identity=identity, passed_over=passed_over, is_published=is_published, **own)
 
 
 def run_id_of(job: Job) -> str:

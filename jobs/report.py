@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobs.datasets.passed_over import PassedOver
 from jobs.terminal import show
 from jobs.verdict import DECODE, MODEL, READ, Measured, judge
 
@@ -46,6 +47,7 @@ class Report:
         execution: what was run; None when there was nothing to run.
         elapsed_s: seconds of each phase by the clock: check, list, start, run, stop, commit.
         price_per_hour: of the cluster, where it is known.
+        passed_over: what the listing of the run left out, by reason, as `PassedOver.to_json` gives it.
     """
 
     paths: RunPaths
@@ -55,6 +57,7 @@ class Report:
     execution: Execution | None
     elapsed_s: Mapping[str, float]
     price_per_hour: float | None = None
+    passed_over: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> Summary:
@@ -101,6 +104,7 @@ class Report:
             "rows": self.paths.rows,
             "errors": self.paths.errors,
             "num_listed": self.summary.num_images + self.outcome.coverage.num_missing,
+            "passed_over": dict(self.passed_over),
             "num_done_before": self.before.summary.num_images,
             **asdict(self.summary),
             "accuracy_ratio": self.accuracy_ratio,
@@ -119,6 +123,7 @@ class Report:
         lines = [
             ("status", self.status.name.lower()),
             ("images", self._images()),
+            *self._not_listed(),
             ("speed", self._speed()),
             ("phases", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in elapsed.items())),
             (
@@ -137,6 +142,10 @@ class Report:
             lines.append(("", self.paths.errors))
         lines.append(("rows", self.paths.rows))
         return lines + self._verdict()
+
+    def _not_listed(self) -> list[tuple[str, str]]:
+        passed_over = PassedOver.from_json(dict(self.passed_over))
+        return [] if passed_over.is_expected else [("not listed", str(passed_over))]
 
     def _verdict(self) -> list[tuple[str, str]]:
         verdict = self.verdict

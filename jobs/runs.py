@@ -20,6 +20,8 @@ from actors.shards import Shards
 from actors.uris import absolute
 from jobs.commit import collect
 from jobs.config import Mode, Resume, to_yaml
+from jobs.datasets.labels import warn_of_strangers
+from jobs.datasets.passed_over import PassedOver
 from jobs.incremental import done_images, only_new
 from jobs.inventory import write_inventory
 from jobs.lease import cannot_be_written
@@ -83,14 +85,20 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
         record, shards = _begin(job, checked, paths, storage, _with_the_same_columns(records, checked), identity)
         return Run(job, checked, storage, paths, record, shards)
     paths = RunPaths(root, checked.fingerprint, record.run_id)
+    run = Run(job, checked, storage, paths, record, Shards.open(storage, paths.inventory))
     if not record.is_published:
         LOG.info("run %s, opened at %s, did not end: going on with it", record.run_id, record.opened_at)
-        if job.run.redrive and record.identity.mode != _REDRIVE:
+        if job.run.redrive and (record.identity.mode != _REDRIVE or _has_failed(run)):
             drop_errors(paths, storage)
-    return Run(job, checked, storage, paths, record, Shards.open(storage, paths.inventory))
+    return run
 
 
 _REDRIVE = "redrive"
+
+
+def _has_failed(run: Run) -> bool:
+    """Whether every image has an outcome, and still the run was not published: its errors are to be tried once more."""
+    return run.part.is_whole and not run.collect().coverage.num_missing
 
 
 def _mode(job: Job) -> str:
@@ -152,6 +160,7 @@ def _begin(
         redrives, entries = error_entries(earlier, paths.root, storage, job.dataset)
     elif job.run.mode is Mode.incremental:
         entries = only_new(entries, done_images(_inventories(earlier, paths, storage)))
+    entries = warn_of_strangers(entries, checked.labels)
     with _naming_the_output(job):
         storage.write(paths.config, to_yaml(job).encode())
     with RepeatedIds() as ids:
@@ -165,6 +174,8 @@ def _begin(
         )
         num_repeated = ids.tell(shards)
     fault("open.listed")
+    passed_over = PassedOver() if job.run.redrive else job.dataset.passed_over
+    passed_over.tell()
     record = Record(
         run_id=paths.run_id,
         identity=identity,
@@ -174,6 +185,7 @@ def _begin(
         num_shards=shards.num_shards,
         inventory_digest=str(shards.digest),
         redrives=redrives,
+        passed_over=passed_over.to_json(),
     )
     write_record(record, paths, storage, {**checked.provenance, "num_repeated_ids": num_repeated})
     fault("open.recorded")

@@ -7,16 +7,24 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import pyarrow as pa
+
 from actors.errors import JobError
+from actors.messages import redacted
 from actors.shards import Layout  # noqa: TC001  OmegaConf evaluates the annotations of a config
 from actors.storage import Storage
+from jobs.datasets.braces import expand
+from jobs.datasets.carried import entry_schema
 from jobs.datasets.passed_over import PassedOver
-from jobs.datasets.paths import first_batch, paths_of
+from jobs.datasets.paths import first_batch, naming, paths_of
+from jobs.datasets.selection import Selection, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pyarrow as pa
+
+LATER = {"later": True}
+"""The metadata of a key that came when there were outputs already; see `Dataset.identity`."""
 
 
 LATER = {"later": True}
@@ -35,9 +43,17 @@ class Dataset:
     kind: str = "???"
     """What the dataset is called on the command line."""
     path: Any = "???"
-    """A path, glob or URI, or a list of these."""
+    """A path, glob or URI, or a list of these; ``{0000..0099}`` and ``{a,b}`` stand for several, as in a shell."""
     limit: int | None = None
     """Only so many images, the first that are listed."""
+    include: list[str] = field(default_factory=list, metadata=LATER)
+    """Globs on the path below `path`: of folders only what fits one of them is taken, hidden names too."""
+    exclude: list[str] = field(default_factory=list, metadata=LATER)
+    """Globs on the path below `path`: what fits one of them is left out, as is all below a folder that does."""
+    unreadable: Unreadable = field(default=Unreadable.error, metadata=LATER)
+    """What becomes of a folder below `path` that cannot be read: it ends the job, or is passed over."""
+    allow_empty: bool = field(default=False, metadata=LATER)
+    """Whether a dataset without any file or line is done at once (exit status 0), or a mistake (2)."""
     storage_options: dict[str, str] = field(default_factory=dict)
     """obstore's settings for where the images are, such as endpoint or region."""
 
@@ -50,7 +66,7 @@ class Dataset:
         if self.limit is not None and self.limit < 0:
             raise JobError(f"dataset.limit={self.limit}: below zero", cure="leave it away to take every image")
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
-            for _ in pool.map(lambda path: first_batch(path, self.storage, self.suffixes()), self.paths()):
+            for _ in pool.map(lambda path: first_batch(path, self.storage, self.selection()), self.paths()):
                 pass
         next(self.tables())
 
@@ -64,16 +80,19 @@ class Dataset:
         TARGET is null where an image has no label.
 
         Raises:
-            JobError: as `check`, and for whatever is found to be wrong while listing.
+            JobError: as `check`, for whatever is found to be wrong while listing, and where it comes to nothing.
         """
         self.passed_over.clear()
-        missing = self.limit
+        missing, is_empty = self.limit, True
         for table in self.tables():
+            is_empty = is_empty and not len(table)
             yield table.slice(0, missing)
             if missing is not None:
                 missing -= min(missing, len(table))
                 if not missing:
                     return
+        if is_empty:
+            self._refuse_nothing()
 
     def kept_columns(self) -> list[str]:
         """The names of the columns that are carried to the output."""
@@ -83,13 +102,34 @@ class Dataset:
         """`entries` without the limit."""
         raise NotImplementedError
 
+    def no_entries(self) -> pa.Table:
+        """The table of a dataset without any file, whose columns have no known types."""
+        kept = [pa.field(name, pa.string()) for name in self.kept_columns()]
+        return entry_schema(has_target=getattr(self, "label_column", None) is not None, kept=kept).empty_table()
+
     def suffixes(self) -> list[str]:
         """What a file's name must end in to be taken from a folder, with the dot."""
         raise NotImplementedError
 
+    def unsupported(self) -> list[str]:
+        """What the names of images end in that cannot be read here."""
+        return []
+
+    def selection(self) -> Selection:
+        """What counts of the files below `path`; counts the others in `passed_over`."""
+        return Selection(
+            suffixes=self.suffixes(),
+            include=self.include,
+            exclude=self.exclude,
+            unreadable=Unreadable(self.unreadable),
+            allow_empty=self.allow_empty,
+            unsupported=self.unsupported(),
+            passed_over=self.passed_over,
+        )
+
     def paths(self) -> list[str]:
-        """`path` as absolute URIs."""
-        return paths_of(self.path)
+        """`path` as absolute URIs, braces expanded but where they stand in a name that exists."""
+        return [found for path in paths_of(self.path) for found in self._expand(path)]
 
     @cached_property
     def passed_over(self) -> PassedOver:
@@ -113,5 +153,36 @@ class Dataset:
         """The storage that has the images."""
         return Storage(self.storage_options)
 
+    def _expand(self, path: str) -> list[str]:
+        expanded = expand(path)
+        if len(expanded) == 1:
+            return [path]
+        with naming(path):
+            return expanded if self.storage.kind(path) is None else [path]
+
+    def _refuse_nothing(self) -> None:
+        """Raises JobError: a dataset without images is a mistake, unless it may be empty and is."""
+        if self.allow_empty and not self.passed_over.num_visible:
+            return
+        if self.passed_over.total:
+            raise JobError(
+                f"dataset.path={redacted(str(self.path))}: none of what is there is taken: {self.passed_over}",
+                cure=next((cure for reason, cure in _CURES.items() if reason in self.passed_over.counts), _OTHER_CURE),
+            )
+        raise JobError(
+            f"dataset.path={redacted(str(self.path))}: the dataset is empty",
+            cure="name another path; for a job that may find nothing yet, dataset.allow_empty=true",
+        )
+
 
 _NUM_THREADS = 16
+_OTHER_CURE = "name another path, or mend what is there; dataset.extensions says which names are those of images"
+_HIDDEN_CURE = "take in such names with dataset.include, such as dataset.include=['**'], or rename them"
+_CURES = {  # the most telling reason first
+    "unsupported": "convert the images, or install what reads them: pip install 'shardlens[heif]' or 'shardlens[jxl]'",
+    "unreadable": "give this user the right to read the folders",
+    "excluded": "change dataset.exclude",
+    "not included": "change dataset.include",
+    "hidden": _HIDDEN_CURE,
+    "underscore": _HIDDEN_CURE,
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
@@ -12,13 +12,11 @@ from actors.shards import Layout
 from actors.uris import local_path
 from jobs.datasets.base import Dataset
 from jobs.datasets.carried import entry_schema, entry_table
+from jobs.datasets.image_kinds import EXTENSIONS, FIRST_EXTENSIONS, extra_extensions, unsupported_suffixes
 from jobs.datasets.paths import list_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-EXTENSIONS = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff", "jp2", "avif", "ppm", "pgm"]
 
 
 @dataclass
@@ -29,20 +27,29 @@ class ImagesDataset(Dataset):
 
     kind: str = "images"
     extensions: list[str] = field(default_factory=lambda: list(EXTENSIONS))
-    """Endings of the names that count in a folder, whatever their case. A glob takes all that it matches."""
+    """Endings of the names that count in a folder, whatever their case; by default also those of installed plug-ins.
+    A glob takes all that it matches."""
     folder_labels: bool = False
     """Whether the name of the folder that an image lies in is its label."""
 
     def tables(self) -> Iterator[pa.Table]:
         schema = entry_schema(has_target=self.folder_labels)
-        storage, suffixes = self.storage, self.suffixes()
+        storage, selection = self.storage, self.selection()
         yield schema.empty_table()
         for path in self.paths():
-            for batch in list_files(path, storage, suffixes):
+            for batch in list_files(path, storage, selection):
                 yield self._table(batch, schema)
 
     def suffixes(self) -> list[str]:
-        return [f".{extension.lower().removeprefix('.')}" for extension in self.extensions]
+        extras = extra_extensions() if self.extensions == EXTENSIONS else []
+        return [f".{extension.lower().removeprefix('.')}" for extension in (*self.extensions, *extras)]
+
+    def unsupported(self) -> list[str]:
+        return unsupported_suffixes()
+
+    def identity(self) -> dict[str, Any]:
+        default = {"extensions": FIRST_EXTENSIONS} if self.extensions == EXTENSIONS else {}
+        return super().identity() | default
 
     def _table(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
         columns = {URI: batch["uri"], SIZE: batch["size"], VERSION: batch["version"]}

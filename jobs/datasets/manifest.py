@@ -72,13 +72,15 @@ class ManifestDataset(Dataset):
             if unseen and num_rows:
                 LOG.warning("%s", _unseen(min(unseen), wanted.keys, self.path).problem)
             raise
+        if schema is None:
+            yield self.no_entries()
         if unseen and num_rows:
             raise _unseen(min(unseen), wanted.keys, self.path)
 
     def _files(self, wanted: Columns, unseen: set[str]) -> Iterator[tuple[str, pa.Table]]:
         """The tables of every file, each with the file's URI."""
         storage = self.storage
-        for file in container_files(self.paths(), storage, SUFFIXES):
+        for file in container_files(self.paths(), storage, self.selection()):
             with naming(file.uri):
                 for table in read_tables(file.uri, storage, wanted, self.passed_over, unseen):
                     yield file.uri, table

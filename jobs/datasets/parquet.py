@@ -53,13 +53,15 @@ class ParquetDataset(Dataset):
                 cure="take that name out of keep_columns, id_column and label_column",
             )
         storage, schema = self.storage, None
-        for file in container_files(self.paths(), storage, self.suffixes()):
+        for file in container_files(self.paths(), storage, self.selection()):
             with naming(file.uri), storage.open(file.uri) as source, pq.ParquetFile(source) as parquet:
                 _check_images(parquet.schema_arrow, self.image_column, file.uri)
                 own_schema = carried.schema(parquet.schema_arrow, file.uri)
                 schema = schema or own_schema
                 yield schema.empty_table()
                 yield from _row_groups(parquet, file, carried, schema)
+        if schema is None:
+            yield self.no_entries()
 
     def suffixes(self) -> list[str]:
         return [".parquet"]

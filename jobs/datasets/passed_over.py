@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+from actors.messages import redacted
+
+LOG = logging.getLogger("shardlens")
 NUM_EXAMPLES = 5
+COMPANION = "companion"
+"""The reason of a member of a tar that belongs to an image that is listed, such as its text."""
 
 
 @dataclass
@@ -30,13 +36,37 @@ class PassedOver:
         self.examples.clear()
 
     @property
+    def is_expected(self) -> bool:
+        """Whether nothing that could be an image is among it."""
+        return not self.counts.keys() - {COMPANION}
+
+    @property
+    def num_visible(self) -> int:
+        """Number of those whose names are not hidden: a place with none of these is as good as empty."""
+        return self.total - sum(self.counts.get(reason, 0) for reason in ("hidden", "underscore"))
+
+    @property
     def total(self) -> int:
         """Number of files and lines, whatever the reason."""
         return sum(self.counts.values())
 
+    def tell(self) -> None:
+        """Logs one line, where there is anything to tell."""
+        if self.total:
+            level = logging.INFO if self.is_expected else logging.WARNING
+            LOG.log(level, "the listing passed over %s: %s", f"{self.total:,}", self)
+
     def to_json(self) -> dict[str, Any]:
         """``{reason: {"count": int, "examples": [str, ...]}}``."""
         return {reason: {"count": number, "examples": self.examples[reason]} for reason, number in self.counts.items()}
+
+    def __str__(self) -> str:
+        """Counts by reason with some names, such as ``7 hidden (/in/.a.jpg, ...), 1 extension (/in/b.txt)``."""
+        return ", ".join(f"{number:,} {reason} ({self._names(reason)})" for reason, number in self.counts.items())
+
+    def _names(self, reason: str) -> str:
+        names = [redacted(name) for name in self.examples[reason]]
+        return ", ".join(names if len(names) == self.counts[reason] else [*names, "..."])
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> PassedOver:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,14 +12,16 @@ from obstore.exceptions import BaseError, NotSupportedError
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
-from actors.uris import absolute
-from jobs.datasets.globs import glob, has_suffix, is_glob
+from actors.uris import absolute, is_remote
+from jobs.datasets.globs import glob, is_glob
 from jobs.datasets.listing import File, batch_of, describe, is_web, representable
+from jobs.datasets.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from actors.storage import Storage
+    from jobs.datasets.selection import Selection
 
 
 def paths_of(value: object) -> list[str]:
@@ -31,16 +34,15 @@ def paths_of(value: object) -> list[str]:
     return [representable(absolute(str(path))) for path in paths]
 
 
-def list_files(path: str, storage: Storage, suffixes: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def list_files(path: str, storage: Storage, selection: Selection) -> Iterator[pa.RecordBatch]:
     """What ``path`` means, in batches of `LISTING_SCHEMA`.
 
-    A file is itself. A folder or prefix gives every file below it, at any depth, whose name ends in one of
-    ``suffixes`` whatever their case. Otherwise ``*``, ``?``, ``[..]`` and ``**`` make a glob: a file that it
-    matches counts whatever its suffix; a folder that it matches counts as a folder. A leading dot in a name is
-    nothing special. No order is promised, and what two paths have in common is given twice.
+    A file is itself. A folder or prefix gives every file below it, at any depth, that ``selection`` keeps. Otherwise
+    ``*``, ``?``, ``[..]`` and ``**`` make a glob: a file that it matches counts whatever its suffix; a folder that it
+    matches counts as a folder. No order is promised, and what two paths have in common is given twice.
 
     Raises:
-        JobError: there is nothing at ``path``, or it cannot be listed. An empty folder is no error.
+        JobError: there is nothing at ``path``, or it cannot be listed. An empty folder is no error here.
     """
     with naming(path):
         kind = "signed" if is_web(path) and "?" in path else storage.kind(path)
@@ -49,34 +51,39 @@ def list_files(path: str, storage: Storage, suffixes: Sequence[str]) -> Iterator
         elif kind == "file":
             yield batch_of([describe(path, storage)])
         elif kind == "folder":
-            for batch in storage.list(path):
-                yield batch.filter(has_suffix(batch["uri"], suffixes))
+            for batch in storage.list(path, lambda folder, error: selection.pass_folder(folder, path, error)):
+                yield selection.keep(batch, path)
         elif is_glob(path):
-            yield from _at_least_one(path, glob(path, storage, suffixes))
-        else:
+            yield from _at_least_one(path, glob(path, storage, selection), selection)
+        elif not (selection.allow_empty and is_remote(path) and not is_web(path)):  # a prefix is there with its objects
             raise JobError(
                 f"dataset.path={redacted(path)}: no such file or folder",
                 cure="check the spelling; a URI prefix must have objects below it",
             )
 
 
-def first_batch(path: str, storage: Storage, suffixes: Sequence[str]) -> pa.RecordBatch | None:
+def first_batch(path: str, storage: Storage, selection: Selection) -> pa.RecordBatch | None:
     """The first of `list_files`: enough to know that there is something to list."""
-    return next(list_files(path, storage, suffixes), None)
+    return next(list_files(path, storage, replace(selection, passed_over=PassedOver())), None)
 
 
-def container_files(paths: Sequence[str], storage: Storage, suffixes: Sequence[str]) -> Iterator[File]:
-    """The files of every path, one by one. Raises JobError where a path has none with these suffixes."""
+def container_files(paths: Sequence[str], storage: Storage, selection: Selection) -> Iterator[File]:
+    """The files of every path, one by one. Raises JobError where a path has none, unless it may be empty and is."""
     for path in paths:
+        num_before = selection.passed_over.num_visible
         found = False
-        for batch in list_files(path, storage, suffixes):
+        for batch in list_files(path, storage, selection):
             for row in zip(*batch.to_pydict().values(), strict=True):
                 found = True
                 yield File(*row)
-        if not found:
+        is_empty = selection.passed_over.num_visible == num_before
+        if not found and not (is_empty and selection.allow_empty):
+            empty = "it is empty: " if is_empty and not selection.passed_over.total else ""
+            suffixes = " or ".join(selection.suffixes)
             raise JobError(
-                f"dataset.path={redacted(path)}: nothing in it ends in {' or '.join(suffixes)}",
-                cure="name the files themselves, or another folder",
+                f"dataset.path={redacted(path)}: {empty}nothing in it ends in {suffixes}{_passed(selection)}",
+                cure="name the files themselves, or another folder; dataset.include takes in hidden names, and "
+                "dataset.allow_empty=true an empty folder",
             )
 
 
@@ -102,11 +109,16 @@ def naming(uri: str) -> Iterator[None]:
         raise JobError(f"{problem}: {one_line(error)}", cure="check the spelling") from error
 
 
-def _at_least_one(path: str, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _at_least_one(path: str, batches: Iterator[pa.RecordBatch], selection: Selection) -> Iterator[pa.RecordBatch]:
+    num_before = selection.passed_over.total
     found = False
     for batch in batches:
         if len(batch):
             found = True
             yield batch
-    if not found:
+    if not found and not selection.allow_empty and selection.passed_over.total == num_before:
         raise JobError(f"dataset.path={path}: the glob matches nothing", cure="quote it, and try it with ls")
+
+
+def _passed(selection: Selection) -> str:
+    return f"; passed over: {selection.passed_over}" if selection.passed_over.total else ""

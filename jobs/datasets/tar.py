@@ -14,6 +14,7 @@ from urllib.parse import quote_from_bytes
 
 from actors.errors import JobError
 from actors.messages import redacted
+from jobs.datasets.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -40,19 +41,24 @@ class Sample:
     """By column: the text of the member with that ending, or the value in the ``json`` member."""
 
 
-def read_samples(source: BinaryIO, uri: str, columns: Collection[str]) -> Iterator[Sample]:
+def read_samples(
+    source: BinaryIO, uri: str, columns: Collection[str], passed_over: PassedOver | None = None
+) -> Iterator[Sample]:
     """The samples of a tar in order, with those of ``columns`` that they have.
 
-    A name that is not UTF-8 is percent-encoded. Folders, links, and names without an ending or that start with a
-    dot are passed over.
+    A name that is not UTF-8 is percent-encoded. A hard link is the file that it names. All else that is no file, and
+    names without an ending or with a part that starts with a dot, are passed over and counted by reason. Half a
+    character in a JSON string, which no text can hold, becomes U+FFFD.
 
     Raises:
         JobError: the tar is compressed, damaged, cut short, or followed by another one; or a text is not readable.
     """
+    passed_over = passed_over if passed_over is not None else PassedOver()
     sample: Sample | None = None
-    for member in _members(source, uri):
+    for member in _members(source, uri, passed_over):
         key, ending = _split(member.name)
-        if not ending:
+        if not ending or _is_hidden(member.name):
+            passed_over.add("hidden" if _is_hidden(member.name) else "extension", f"{uri}#{member.name}")
             continue
         if sample is None or sample.key != key or ending in sample.members:
             if sample is not None:
@@ -72,15 +78,42 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2
 _TAIL_BYTES = 64 << 10  # more than the padding that tar writes behind the end mark
 
 
-def _members(source: BinaryIO, uri: str) -> Iterator[Member]:
+def _members(source: BinaryIO, uri: str, passed_over: PassedOver) -> Iterator[Member]:
     end = source.seek(0, os.SEEK_END)
     with _opened(source, uri) as tar:
+        targets = _Targets(source)
         while (header := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
             _check(header, end, uri)
-            if header.isreg():
-                yield Member(_name(header), header.offset_data, header.size)
+            target = targets.of(header) if header.islnk() else header
+            if target is not None and target.isreg():
+                yield Member(_name(header), target.offset_data, target.size)
+            elif not header.isdir():
+                reason = "link" if header.islnk() or header.issym() else "special file"
+                passed_over.add(reason, f"{uri}#{_name(header)}")
         _check_end(source, tar.offset, uri)
+
+
+class _Targets:
+    """The files that hard links name. Only a tar that has any is read a second time, and its headers kept."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._headers: dict[str, tarfile.TarInfo] = {}
+        self._tar: tarfile.TarFile | None = None
+
+    def of(self, link: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        """The file before ``link`` that it names; None where there is none."""
+        if self._tar is None:
+            self._source.seek(0)
+            self._tar = tarfile.open(fileobj=self._source, mode="r:")  # noqa: SIM115  it closes with the source
+        while self._tar.offset <= link.offset and (header := self._tar.next()) is not None:
+            self._tar.members.clear()  # type: ignore[attr-defined]
+            if header.isreg():
+                self._headers[header.name] = header
+            elif header.islnk() and header.linkname in self._headers:
+                self._headers[header.name] = self._headers[header.linkname]
+        return self._headers.get(link.linkname)
 
 
 @contextmanager
@@ -139,6 +172,10 @@ def _split(name: str) -> tuple[str, str]:
     return f"{folder}{slash}{stem}", ending.lower() if stem else ""
 
 
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part not in {".", ".."} for part in name.split("/"))
+
+
 def _text(source: BinaryIO, member: Member, uri: str) -> str:
     if member.size > _MAX_TEXT_BYTES:
         raise _unreadable(member, uri, f"{member.size} bytes are too many for a text")
@@ -157,10 +194,16 @@ def _values(text: str, columns: Collection[str], member: Member, uri: str) -> di
     if not isinstance(fields, dict):
         raise _unreadable(member, uri, "it is not a JSON object")
     found = {name: fields[name] for name in columns if fields.get(name) is not None}
-    return {
+    texts = {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         for name, value in found.items()
     }
+    return {name: _well_formed(text) for name, text in texts.items()}
+
+
+def _well_formed(text: str) -> str:
+    """Halves of characters joined where they belong together, and U+FFFD for those that stand alone."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _unreadable(member: Member, uri: str, problem: str) -> JobError:

@@ -15,7 +15,8 @@ from actors.messages import redacted
 from actors.shards import Layout
 from jobs.datasets.base import Dataset
 from jobs.datasets.carried import Carried, entry_table
-from jobs.datasets.images import EXTENSIONS
+from jobs.datasets.image_kinds import EXTENSIONS, FIRST_EXTENSIONS, extra_extensions, unsupported_suffixes
+from jobs.datasets.passed_over import COMPANION
 from jobs.datasets.paths import container_files, naming
 from jobs.datasets.tar import Member, Sample, read_samples
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from jobs.datasets.listing import File
 
 LOG = logging.getLogger("shardlens")
+_IMAGES = ";".join(EXTENSIONS)
 
 
 @dataclass
@@ -43,7 +45,7 @@ class WebDataset(Dataset):
     layout: ClassVar[Layout] = Layout.RANGES
 
     kind: str = "webdataset"
-    image_column: str = ";".join(EXTENSIONS)
+    image_column: str = _IMAGES
     """Endings of images, the best first, with semicolons between them."""
     id_column: str | None = None
     """Column of image ids; the URI when not given."""
@@ -73,16 +75,33 @@ class WebDataset(Dataset):
     def kept_columns(self) -> list[str]:
         return self.keep_columns
 
+    def identity(self) -> dict[str, Any]:
+        default = {"image_column": ";".join(FIRST_EXTENSIONS)} if self.image_column == _IMAGES else {}
+        return super().identity() | default
+
     def _chunks(self, names: Collection[str], tally: _Tally) -> Iterator[tuple[File, list[_Image]]]:
-        storage, endings = self.storage, self._endings()
-        for file in container_files(self.paths(), storage, self.suffixes()):
+        storage = self.storage
+        for file in container_files(self.paths(), storage, self.selection()):
             with naming(file.uri), storage.open(file.uri) as source:
-                images = _images(read_samples(source, file.uri, names), endings, tally)
+                images = self._images(read_samples(source, file.uri, names, self.passed_over), file.uri, tally)
                 while chunk := list(islice(images, _TABLE_ROWS)):
                     yield file, chunk
 
+    def _images(self, samples: Iterable[Sample], uri: str, tally: _Tally) -> Iterator[_Image]:
+        endings = self._endings()
+        for sample in samples:
+            found = _find(sample, endings)
+            tally.num_samples += 1
+            tally.num_without += not found
+            for ending, member in sample.members.items():
+                if member not in found:
+                    self.passed_over.add(COMPANION if found else _reason(ending), f"{uri}#{member.name}")
+            yield from ((member, sample) for member in found)
+
     def _endings(self) -> list[str]:
-        return [ending.strip().lower().removeprefix(".") for ending in self.image_column.split(";") if ending.strip()]
+        extras = extra_extensions() if self.image_column == _IMAGES else []
+        endings = [ending.strip().lower().removeprefix(".") for ending in self.image_column.split(";")]
+        return [ending for ending in (*endings, *extras) if ending]
 
 
 _TABLE_ROWS = 256  # few, since a check of the dataset reads so many
@@ -98,19 +117,16 @@ class _Tally:
     def tell(self, dataset: WebDataset) -> None:
         if self.num_without and self.num_without == self.num_samples:
             raise JobError(
-                f"dataset.image_column={dataset.image_column}: no member of the tars has such an ending",
+                f"dataset.image_column={dataset.image_column}: no member of the tars has such an ending; "
+                f"passed over: {dataset.passed_over}",
                 cure="name the endings that images have, with semicolons between them",
             )
         if self.num_without:
             LOG.warning("%s of %s samples have no image and are not listed", self.num_without, self.num_samples)
 
 
-def _images(samples: Iterable[Sample], endings: Sequence[str], tally: _Tally) -> Iterator[_Image]:
-    for sample in samples:
-        found = _find(sample, endings)
-        tally.num_samples += 1
-        tally.num_without += not found
-        yield from ((member, sample) for member in found)
+def _reason(ending: str) -> str:
+    return "unsupported" if f".{ending}".endswith(tuple(unsupported_suffixes())) else "extension"
 
 
 def _find(sample: Sample, endings: Sequence[str]) -> list[Member]:

@@ -13,6 +13,7 @@ from actors.local_files import (
     LocalFile,
     describe,
     describe_file,
+    oddity,
     open_regular,
     subfolders,
     walk,
@@ -49,6 +50,33 @@ def test_links_to_files_and_folders_are_followed_and_a_loop_ends(tmp_path: Path)
 def test_a_name_that_is_no_text_becomes_a_file_uri(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(b"1")
     assert names(tmp_path) == [f"file://{tmp_path}/caf%E9.jpg"]
+
+
+def test_what_stands_in_the_place_of_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("file")
+    found = {name: oddity(os.fsencode(tmp_path / name)) for name in ("pipe", "gone", "file", "link", "never")}
+    assert found == {"pipe": "special file", "gone": "dangling link", "file": None, "link": None, "never": None}
+    sizes = {uri.rpartition("/")[2]: size for uri, size, _ in walk(os.fsencode(tmp_path))}
+    assert sizes == {"pipe": None, "gone": None, "file": 0, "link": 0}
+
+
+def test_a_folder_that_goes_away_while_it_is_listed_is_told(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.jpg").touch()
+    told: list[str] = []
+    listing = walk(os.fsencode(tmp_path), lambda uri, error: told.append(f"{uri} {type(error).__name__}"))
+    first = next(listing)[0]
+    gone = tmp_path / ("b" if first.endswith("a/x.jpg") else "a")
+    (gone / "x.jpg").unlink()
+    gone.rmdir()
+    assert list(listing) == []
+    assert told == [f"{gone} FileNotFoundError"]
+    with pytest.raises(FileNotFoundError):
+        next(walk(os.fsencode(gone), lambda *_: None))  # the folder itself
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

@@ -35,6 +35,14 @@ def test_counts_of_a_block() -> None:
     )
 
 
+def test_labels_are_compared_in_one_normal_form() -> None:
+    nfc, nfd = "z\u00e9ro", "ze\u0301ro"
+    block = BLOCK.slice(0, 2).drop_columns([TARGET, "label"])
+    for target, label in ((nfc, nfd), (nfd, nfc)):
+        labelled = block.append_column(TARGET, [[target, None]]).append_column("label", [[label, label]])
+        assert (Summary.of(labelled).num_labelled, Summary.of(labelled).num_correct) == (1, 1)
+
+
 def test_the_sum_of_the_parts_is_the_whole() -> None:
     assert total([Summary.of(BLOCK.slice(0, 2)), Summary.of(BLOCK.slice(2))]) == Summary.of(BLOCK)
     assert total([]) == Summary()

@@ -87,13 +87,41 @@ def test_a_model_that_kills_its_worker_while_it_is_loaded_fails_the_job(batch_in
     assert not list((tmp_path / "outputs").rglob("_SUCCESS"))
 
 
-def test_an_empty_folder_is_nothing_to_do(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+def test_an_empty_folder_is_a_mistake_or_nothing_to_do(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
     (tmp_path / "empty").mkdir()
-    done = batch_infer("+dataset=images", "dataset.path=empty", "model=digits")
+    told = ("+dataset=images", "dataset.path=empty", "model=digits")
+    done = batch_infer(*told)
+    assert (done.returncode, "the dataset is empty" in done.stderr) == (2, True), done.stderr
+    done = batch_infer(*told, "dataset.allow_empty=true")
     assert done.returncode == 0, done.stderr
     run = Path(done.stdout.splitlines()[-1])
     assert (run / "_SUCCESS").is_file()
     assert json.loads((run / "manifest.json").read_text())["num_listed"] == 0
+
+
+def test_what_was_passed_over_is_told_and_all_that_fails_is_no_success(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.jpg", "b.jpg", "._a.jpg", "c.psd"):
+        (images / name).write_bytes(b"no image")
+    told = ("+dataset=images", "dataset.path=images", "model=digits")
+    done = batch_infer(*told)
+    assert done.returncode == 3, done.stderr
+    assert "all 2 images failed" in done.stderr
+    assert "the listing passed over 2: " in done.stderr
+    run = Path(done.stdout.splitlines()[-1])
+    passed_over = {
+        "hidden": {"count": 1, "examples": [f"{images}/._a.jpg"]},
+        "unsupported": {"count": 1, "examples": [f"{images}/c.psd"]},
+    }
+    for name in ("run.json", "report.json"):
+        assert json.loads((run / name).read_text())["passed_over"] == passed_over
+    assert not (run / "_SUCCESS").exists()
+    write_photos(tmp_path / "good", 1, width=32, height=32)
+    (images / "a.jpg").write_bytes(next((tmp_path / "good").rglob("*.jpg")).read_bytes())
+    done = batch_infer(*told, "run.redrive=true", "errors.max_ratio=0.5")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((run / "report.json").read_text())["passed_over"] == passed_over  # it was not listed again
 
 
 def test_a_sweep_runs_one_job_after_the_other_here_of_the_other_tasks(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001

@@ -19,6 +19,7 @@ RECORD = Record(
     num_shards=3,
     inventory_digest="ab" * 32,
     redrives=["r0"],
+    passed_over={"hidden": {"count": 1, "examples": ["/in/.a.jpg"]}},
 )
 
 
@@ -30,6 +31,12 @@ def test_records_come_back_the_latest_first_and_say_what_is_published(place: Pla
     place.put("runs/r1/_SUCCESS", b"x")
     place.put("runs/listing-was-broken-off/inventory/inventory-00000.parquet", b"x")
     assert read_records(place.root, storage) == [later, RECORD.published()]
+
+
+def test_a_record_from_before_passed_over_was_counted() -> None:
+    content = RECORD.to_json()
+    del content["passed_over"]
+    assert Record.from_json(content, is_published=False) == replace(RECORD, passed_over={})
 
 
 def test_an_output_without_runs(place: Place) -> None:

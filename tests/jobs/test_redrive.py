@@ -50,6 +50,17 @@ def test_what_failed_again_is_tried_again_and_nothing_else(job: Job) -> None:
     assert names(third, "errors") == []
 
 
+def test_a_redrive_in_which_all_failed_again_is_gone_on_with(job: Job) -> None:
+    """Such a run is not published, so its error rows must not count as outcomes the next time."""
+    finish(opened(job), bad=["1.jpg"])
+    failed = opened(job, redrive=True)
+    write_shard(failed, 0, bad=["1.jpg"])
+    assert failed.collect().coverage.num_missing == 0
+    again = opened(job, redrive=True)
+    assert again.paths == failed.paths
+    assert again.collect().coverage.num_missing == 1
+
+
 def test_an_image_that_was_mended_is_not_new_as_well(job: Job, images: Path) -> None:
     finish(opened(job), bad=["1.jpg"])
     (images / "1.jpg").write_bytes((images / "2.jpg").read_bytes())

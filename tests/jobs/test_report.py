@@ -69,6 +69,16 @@ def test_json_has_the_figures() -> None:
     assert content["status"] == "done"
 
 
+def test_what_the_listing_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    passed_over = {"hidden": {"count": 7, "examples": ["/in/.a"]}}
+    report = replace(REPORT, passed_over=passed_over)
+    assert report.to_json()["passed_over"] == passed_over
+    report.show()
+    assert "not listed 7 hidden (/in/.a, ...)" in capsys.readouterr().out
+    replace(REPORT, passed_over={"companion": {"count": 1, "examples": ["x.tar#a.json"]}}).show()
+    assert "not listed" not in capsys.readouterr().out
+
+
 def test_a_run_of_nothing() -> None:
     report = Report(PATHS, ExitStatus.DONE, outcome(0, Summary()), outcome(0, Summary()), None, {})
     assert report.images_per_s == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from listings import column_of, entries_of
 from omegaconf import MISSING, OmegaConf
+from places import Place
 
 from actors.columns import URI
 from actors.errors import JobError
@@ -53,3 +54,46 @@ def test_the_config_is_the_object(kind: type[Dataset]) -> None:
 def test_images_have_no_columns(key: str) -> None:
     assert key not in OmegaConf.structured(ImagesDataset)
     assert ImagesDataset().kept_columns() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_empty_dataset_is_a_mistake_unless_it_is_expected(kind: type[Dataset], place: Place) -> None:
+    if place.server is None:
+        Path(f"{place.root}/none").mkdir(parents=True)
+    path, options = f"{place.root}/none", place.options
+    with pytest.raises(JobError, match=r"empty|no such file") as caught:
+        list(kind(path=path, storage_options=options).entries())
+    if place.server is None:
+        assert "dataset.allow_empty=true" in caught.value.cure
+    dataset = kind(path=path, storage_options=options, allow_empty=True)
+    dataset.check()
+    assert len(entries_of(dataset)) == 0
+    place.put("none/_SUCCESS", b"")
+    assert len(entries_of(dataset)) == 0
+    assert dataset.passed_over.counts == {"underscore": 1}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_dataset_of_nothing_but_other_files_is_never_a_success(kind: type[Dataset], tmp_path: Path) -> None:
+    (tmp_path / "notes.doc").touch()
+    (tmp_path / ".hidden").touch()
+    with pytest.raises(JobError, match=r"1 hidden \(.*1 extension \(.*notes\.doc|1 extension.*1 hidden"):
+        list(kind(path=str(tmp_path), allow_empty=True).entries())
+
+
+def test_keys_that_came_later_leave_the_identity_as_it_was() -> None:
+    plain = ParquetDataset(path="/x")
+    assert set(plain.identity()) == {
+        *("kind", "path", "limit", "storage_options", "image_column", "id_column", "label_column", "keep_columns")
+    }
+    assert ParquetDataset(path="/x", exclude=["a"]).identity() != plain.identity()
+
+
+def test_braces_stand_for_several_paths_unless_a_name_has_them(place: Place) -> None:
+    expected = [place.put(f"{number:02}/x.jpg", b"") for number in (8, 9, 10)]
+    dataset = ImagesDataset(path=f"{place.root}/{{08..10}}", storage_options=place.options)
+    assert column_of(dataset, URI) == expected
+    literal = place.put("{08..10}/y.jpg", b"")
+    assert column_of(dataset, URI) == [literal]
+    with pytest.raises(JobError, match=r"/11: no such file or folder"):
+        ImagesDataset(path=f"{place.root}/{{10,11}}", storage_options=place.options).check()

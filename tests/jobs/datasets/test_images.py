@@ -10,6 +10,7 @@ from places import NAMES, Place
 from actors.columns import FILE, IMAGE_ID, OFFSET, SIZE, TARGET, URI, VERSION
 from actors.errors import JobError
 from actors.shards import Layout
+from jobs.datasets.image_kinds import FIRST_EXTENSIONS
 from jobs.datasets.images import ImagesDataset
 
 
@@ -57,12 +58,6 @@ def test_a_label_from_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
     assert column_of(ImagesDataset(path=str(tmp_path), folder_labels=True), TARGET) == ["a b\ufffd"]
 
 
-def test_an_empty_folder_lists_nothing(tmp_path: Path) -> None:
-    dataset = ImagesDataset(path=str(tmp_path))
-    dataset.check()
-    assert len(entries_of(dataset)) == 0
-
-
 def test_thousands_of_files_are_never_held_together(tmp_path: Path) -> None:
     for number in range(5000):
         (tmp_path / f"{number}.jpg").touch()
@@ -71,12 +66,37 @@ def test_thousands_of_files_are_never_held_together(tmp_path: Path) -> None:
     assert max(sizes) == 1000
 
 
-def test_a_pipe_and_dangling_links_are_listed(tmp_path: Path) -> None:
+def test_what_is_no_file_is_passed_over_unless_it_is_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "self.jpg").symlink_to("self.jpg")
     (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
-    assert len(column_of(ImagesDataset(path=str(tmp_path)), URI)) == 3
+    (tmp_path / "real.jpg").touch()
+    (tmp_path / "link.jpg").symlink_to("real.jpg")
+    dataset = ImagesDataset(path=str(tmp_path))
+    assert sorted(Path(uri).name for uri in column_of(dataset, URI)) == ["link.jpg", "real.jpg"]
+    assert dataset.passed_over.counts == {"dangling link": 2, "special file": 1}
     assert column_of(ImagesDataset(path=f"{tmp_path}/gone.jpg"), SIZE) == [None]
+
+
+def test_images_that_cannot_be_read_here_are_told_from_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.HEIC", "b.jxl", "c.txt"):
+        (tmp_path / name).touch()
+    dataset = ImagesDataset(path=str(tmp_path))
+    with monkeypatch.context() as without:
+        without.setattr("jobs.datasets.image_kinds.find_spec", lambda _: None)
+        with pytest.raises(JobError, match=r"2 unsupported \(.*1 extension \(.*/c.txt\)|1 extension.*2 unsupported"):
+            list(dataset.entries())
+    monkeypatch.setattr("jobs.datasets.image_kinds.find_spec", lambda name: name)
+    assert len(column_of(dataset, URI)) == 2
+    assert dataset.passed_over.counts == {"extension": 1}
+
+
+def test_more_kinds_by_default_are_the_same_dataset() -> None:
+    first = ImagesDataset(path="/x", extensions=list(FIRST_EXTENSIONS))
+    assert ImagesDataset(path="/x").identity() == first.identity()
+    assert ImagesDataset(path="/x", extensions=["jpg"]).identity() != first.identity()
 
 
 def test_every_path_is_checked(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ from actors.errors import JobError
 from actors.storage import Storage
 from actors.uris import join
 from jobs.datasets.paths import container_files, first_batch, list_files, naming, paths_of
+from jobs.datasets.selection import Selection
+
+JPG = Selection([".jpg"])
 
 
 def listed(path: str, storage: Storage) -> list[str]:
-    return sorted(uri for batch in list_files(path, storage, [".jpg"]) for uri in batch["uri"].to_pylist())
+    return sorted(uri for batch in list_files(path, storage, JPG) for uri in batch["uri"].to_pylist())
 
 
 def test_one_path_or_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +61,7 @@ def test_nothing_there(place: Place) -> None:
     storage = Storage(place.options)
     for name, problem in (("nope", "no such file or folder"), ("*.png", "the glob matches nothing")):
         with pytest.raises(JobError, match=problem) as caught:
-            first_batch(join(place.root, name), storage, [".jpg"])
+            first_batch(join(place.root, name), storage, JPG)
         assert f"dataset.path={place.root}/{name}" in caught.value.problem
 
 
@@ -69,14 +72,14 @@ def test_an_empty_folder_is_no_error(tmp_path: Path) -> None:
 def test_a_bucket_that_is_not_there(s3: S3) -> None:
     for path in ("s3://nobucket", "s3://nobucket/images", "s3://nobucket/*.jpg"):
         with pytest.raises(JobError, match=f"dataset.path={path}".replace("*", r"\*")) as caught:
-            first_batch(path, Storage(s3.options), [".jpg"])
+            first_batch(path, Storage(s3.options), JPG)
         assert len(str(caught.value).splitlines()) == 2
 
 
 def test_a_server_that_does_not_answer(s3: S3) -> None:
     storage = Storage({**s3.options, "endpoint": "http://127.0.0.1:1"})
     with pytest.raises(JobError, match=r"dataset\.storage_options") as caught:
-        first_batch("s3://bucket/images", storage, [".jpg"])
+        first_batch("s3://bucket/images", storage, JPG)
     assert len(str(caught.value).splitlines()) == 2
 
 
@@ -85,7 +88,7 @@ def test_a_url_is_a_file(tmp_path: Path) -> None:
     with serve_folder(tmp_path) as (url, requests):
         assert listed(f"{url}/a%20b.jpg", Storage()) == [f"{url}/a%20b.jpg"]
         with pytest.raises(JobError, match="no such file"):
-            first_batch(f"{url}/none.jpg", Storage(), [".jpg"])
+            first_batch(f"{url}/none.jpg", Storage(), JPG)
         requests.clear()
         signed = f"{url}/a%20b.jpg?signature=SECRET"
         assert listed(signed, Storage()) == [signed]
@@ -102,10 +105,25 @@ def test_containers_must_be_there(place: Place) -> None:
     storage = Storage(place.options)
     uri = place.put("a/x.tar", b"xyz")
     place.put("b/x.txt", b"x")
-    assert [file.uri for file in container_files([join(place.root, "a"), uri], storage, [".tar"])] == [uri, uri]
-    assert next(container_files([join(place.root, "a")], storage, [".tar"])).size == 3
-    with pytest.raises(JobError, match=r"nothing in it ends in \.tar"):
-        list(container_files([join(place.root, "b")], storage, [".tar"]))
+    assert [file.uri for file in container_files([join(place.root, "a"), uri], storage, Selection([".tar"]))] == [
+        uri,
+        uri,
+    ]
+    assert next(container_files([join(place.root, "a")], storage, Selection([".tar"]))).size == 3
+    with pytest.raises(JobError, match=r"nothing in it ends in \.tar; passed over: 1 extension \(.*/b/x\.txt\)"):
+        list(container_files([join(place.root, "b")], storage, Selection([".tar"])))
+
+
+def test_a_path_without_anything_may_be_allowed(place: Place) -> None:
+    place.put("a/x.txt", b"x")
+    storage, missing = Storage(place.options), join(place.root, "b")
+    if place.server is None:
+        Path(missing).mkdir()
+    assert list(container_files([missing, f"{missing}/*.tar"], storage, Selection([".tar"], allow_empty=True))) == []
+    with pytest.raises(JobError):
+        list(container_files([missing], storage, Selection([".tar"])))
+    with pytest.raises(JobError, match="nothing in it ends in"):  # it is not empty
+        list(container_files([join(place.root, "a")], storage, Selection([".tar"], allow_empty=True)))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from tars import tar_of
 
 from actors.errors import JobError
+from jobs.datasets.passed_over import PassedOver
 from jobs.datasets.tar import KEY, Sample, read_samples
 
 IMAGES = {f"images/{number:03}.jpg": b"image %d " % number * 300 for number in range(50)}
@@ -42,21 +43,59 @@ def test_a_name_that_is_not_utf8_is_encoded() -> None:
     assert names(data) == ["a%20%FF.jpg"]
 
 
-def test_what_is_no_file_is_passed_over() -> None:
+def tar_with(*members: tuple[str, bytes, str]) -> bytes:
+    """A tar of empty members: name, type, and the name that a link gives."""
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as tar:
-        for name, kind in (
-            ("d.jpg", tarfile.DIRTYPE),
-            ("l.jpg", tarfile.SYMTYPE),
-            ("h.jpg", tarfile.LNKTYPE),
-            ("p.jpg", tarfile.FIFOTYPE),
-        ):
+        for name, kind, target in members:
             header = tarfile.TarInfo(name)
-            header.type, header.linkname = kind, "a.jpg"
-            tar.addfile(header)
-        for name in ("a.jpg", "._a.jpg", "dir/.hidden.jpg", "noending"):
-            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
-    assert names(sink.getvalue()) == ["a.jpg"]
+            header.type, header.linkname = kind, target
+            tar.addfile(header, io.BytesIO())
+    return sink.getvalue()
+
+
+def test_what_is_no_file_is_counted_by_reason() -> None:
+    data = tar_with(
+        ("d.jpg", tarfile.DIRTYPE, ""),
+        ("l.jpg", tarfile.SYMTYPE, "a.jpg"),
+        ("h.jpg", tarfile.LNKTYPE, "nowhere.jpg"),
+        ("p.jpg", tarfile.FIFOTYPE, ""),
+        *((name, tarfile.REGTYPE, "") for name in ("a.jpg", "./b.jpg", "._a.jpg", ".cache/c.jpg", "noending")),
+    )
+    passed_over = PassedOver()
+    found = [name for sample in read_samples(io.BytesIO(data), "x.tar", (), passed_over) for name in sample.members]
+    assert len(found) == 2
+    assert passed_over.counts == {"link": 2, "special file": 1, "hidden": 2, "extension": 1}
+    assert passed_over.examples["link"] == ["x.tar#l.jpg", "x.tar#h.jpg"]
+
+
+def test_a_hard_link_is_the_file_that_it_names() -> None:
+    sink = io.BytesIO()
+    with tarfile.open(fileobj=sink, mode="w") as tar:
+        for name, content in (("a.jpg", b"first"), ("b.jpg", None), ("a.jpg", b"second"), ("c.jpg", None)):
+            header = tarfile.TarInfo(name)
+            header.size = len(content or b"")
+            if content is None:
+                header.type, header.linkname = tarfile.LNKTYPE, "a.jpg"
+            tar.addfile(header, io.BytesIO(content or b""))
+        header = tarfile.TarInfo("d.jpg")
+        header.type, header.linkname = tarfile.LNKTYPE, "c.jpg"  # which is a link itself
+        tar.addfile(header)
+    data = sink.getvalue()
+    members = [sample.members["jpg"] for sample in samples(data)]
+    read = [(member.name, data[member.offset :][: member.size]) for member in members]
+    expected = [b"first", b"first", b"second", b"second", b"second"]
+    assert read == list(zip(["a.jpg", "b.jpg", "a.jpg", "c.jpg", "d.jpg"], expected, strict=True))
+
+
+def test_half_a_character_is_replaced() -> None:
+    tar = tar_of({"1.jpg": b"", "1.json": b'{"a": "nice \\ud83d", "b": ["\\ud83d\\ude00"], "c": ["\\ude00"]}'})
+    (sample,) = samples(tar, ("a", "b", "c"))
+    assert {name: sample.texts[name] for name in "abc"} == {
+        "a": "nice \ufffd",
+        "b": '["\U0001f600"]',
+        "c": '["\ufffd"]',
+    }
 
 
 def test_members_with_one_key_are_one_sample() -> None:

@@ -1,0 +1,41 @@
+"""What names of images end in, and which of these kinds can be read here. Used on the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+FIRST_EXTENSIONS = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff", "jp2", "avif", "ppm", "pgm"]
+"""`EXTENSIONS` as they were in the first outputs, whose digests hold them."""
+
+_SINCE = ["jfif", "jif", "apng", "dib", "j2k", "j2c", "jpc", "jpx", "jpf", "pbm", "pnm", "ico"]
+EXTENSIONS = [*FIRST_EXTENSIONS, *_SINCE]
+"""What the decoder reads; where a sample of a tar has several, the first of them is taken."""
+
+
+@dataclass(frozen=True)
+class _Plugin:
+    """Formats that Pillow reads once ``module`` is installed."""
+
+    module: str
+    extensions: tuple[str, ...]
+
+    @property
+    def is_installed(self) -> bool:
+        return find_spec(self.module) is not None
+
+
+_PLUGINS = (_Plugin("pillow_heif", ("heic", "heif", "hif")), _Plugin("pillow_jxl", ("jxl",)))
+_FOREIGN = ("tga", "dds", "qoi", "pcx", "sgi", "psd", "xcf", "svg", "eps", "exr", "hdr")
+_RAW = ("dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "pef")
+
+
+def extra_extensions() -> list[str]:
+    """Those of the plug-ins that are installed."""
+    return [extension for plugin in _PLUGINS if plugin.is_installed for extension in plugin.extensions]
+
+
+def unsupported_suffixes() -> list[str]:
+    """What names of images end in that nothing here reads, with the dot."""
+    missing = [extension for plugin in _PLUGINS if not plugin.is_installed for extension in plugin.extensions]
+    return [f".{extension}" for extension in (*missing, *_FOREIGN, *_RAW)]

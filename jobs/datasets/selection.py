@@ -1,0 +1,178 @@
+"""Which files below a path count, by their names and kinds; the others are counted by reason. Runs on the driver."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.errors import JobError
+from actors.local_files import oddity
+from actors.messages import one_line, redacted
+from actors.uris import is_remote, local_path
+from jobs.datasets.passed_over import PassedOver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+class Unreadable(StrEnum):
+    """What becomes of a folder below the dataset that cannot be read."""
+
+    error = "error"
+    """The job ends, and names it."""
+    skip = "skip"
+    """It is passed over, and named."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What counts of the files below a folder or a prefix.
+
+    Names that start with a dot or an underscore do not, of files and folders alike, as in pyarrow, Spark and DuckDB;
+    the path that was given may hold such names. Patterns are globs on the path below the one that was given; one
+    without a slash fits a name at any depth, and one that fits a folder stands for everything in it.
+    """
+
+    suffixes: Sequence[str]
+    """What a name must end in, with the dot, whatever its case."""
+    include: Sequence[str] = ()
+    """When given, only what fits one of these counts, hidden names among it."""
+    exclude: Sequence[str] = ()
+    """What fits one of these does not count."""
+    unreadable: Unreadable = Unreadable.error
+    allow_empty: bool = False
+    """Whether a path without any file is no mistake."""
+    unsupported: Sequence[str] = ()
+    """Suffixes of images that cannot be read here, told apart from those of other files."""
+    passed_over: PassedOver = field(default_factory=PassedOver)
+
+    def keep(
+        self, batch: pa.RecordBatch, base: str, *, spelled: Sequence[str] = (), whole: pa.Array | None = None
+    ) -> pa.RecordBatch:
+        """The files of a listing that count. The others are counted in `passed_over`.
+
+        Args:
+            batch: of `LISTING_SCHEMA`.
+            base: the folder or prefix that was given, or the part of a glob before its first sign.
+            spelled: patterns for single names, which show what is hidden where they start with the same sign.
+            whole: mask of the files that count whatever their suffix.
+        """
+        names = below(batch["uri"], base)
+        has_suffix = ends_with(names, self.suffixes)
+        fits = has_suffix if whole is None else pc.or_(has_suffix, whole)
+        reasons: list[str | None] = [None] * len(batch)
+        for row in _rows(pc.or_(pc.invert(fits), pc.is_null(batch["version"]))):
+            reasons[row] = self._reason_of_kind(batch["uri"][row].as_py(), fits=fits[row].as_py())
+        for row, reason in self._by_name(names, spelled):
+            reasons[row] = reason
+        self._count(batch["uri"], reasons)
+        return batch.filter(pa.array([reason is None for reason in reasons], pa.bool_()))
+
+    def pass_folder(self, folder: str, base: str, error: OSError) -> None:
+        """Counts a folder that cannot be read, or raises JobError where that is a mistake."""
+        (name,) = below(pa.array([folder]), base).to_pylist()
+        names = name.split("/")
+        # A pattern of include may fit what the folder holds, whatever the folder's own name.
+        reason = "excluded" if self._excludes(names) else None if self.include else _hidden(names, ())
+        if reason is None and self.unreadable is Unreadable.error:
+            raise JobError(
+                f"dataset.path={redacted(base)}: the folder {redacted(folder)} in it cannot be read: {one_line(error)}",
+                cure="give this user the right to read it, leave it out with dataset.exclude, or pass over all such "
+                "folders with dataset.unreadable=skip",
+            ) from error
+        self.passed_over.add(reason or "unreadable", folder)
+
+    def _by_name(self, names: pa.Array, spelled: Sequence[str]) -> Iterator[tuple[int, str]]:
+        has_patterns = self.include or self.exclude
+        rows = range(len(names)) if has_patterns else _rows(pc.match_substring_regex(names, _HIDDEN))
+        for row, name in zip(rows, names.take(pa.array(rows, pa.int64())).to_pylist(), strict=True):
+            if reason := self._hides(name.split("/"), spelled):
+                yield row, reason
+
+    def _hides(self, names: Sequence[str], spelled: Sequence[str]) -> str | None:
+        """Why a path of these names does not count; None where it does."""
+        if self._excludes(names):
+            return "excluded"
+        if self.include:
+            return None if any(_fits(names, pattern) for pattern in self.include) else "not included"
+        return _hidden(names, spelled)
+
+    def _excludes(self, names: Sequence[str]) -> bool:
+        return any(_fits(names, pattern) for pattern in self.exclude)
+
+    def _reason_of_kind(self, uri: str, *, fits: bool) -> str | None:
+        if not fits:
+            return "unsupported" if uri.lower().endswith(tuple(self.unsupported)) else "extension"
+        return None if is_remote(uri) else oddity(local_path(uri))
+
+    def _count(self, uris: pa.Array, reasons: Sequence[str | None]) -> None:
+        """Once for each suffix, so that the examples show what kinds of files these are."""
+        kinds: Counter[tuple[str, str]] = Counter()
+        first: dict[tuple[str, str], str] = {}
+        for row, reason in enumerate(reasons):
+            if reason is not None:
+                uri = uris[row].as_py()
+                kind = (reason, os.path.splitext(uri)[1].lower())  # noqa: PTH122  a URI
+                kinds[kind] += 1
+                first.setdefault(kind, uri)
+        for (reason, suffix), number in kinds.items():
+            self.passed_over.add(reason, first[reason, suffix], number=number)
+
+
+def below(uris: pa.Array, base: str) -> pa.Array:
+    """The paths of ``uris`` below the folder or prefix ``base``."""
+    if not is_remote(base):
+        base = os.fsdecode(local_path(base))
+        if pc.any(pc.starts_with(uris, "file://")).as_py():
+            decoded = [os.fsdecode(local_path(uri)) for uri in uris.to_pylist()]
+            start = len(base.rstrip("/")) + 1
+            return pa.array([path[start:].encode(errors="replace").decode() for path in decoded], pa.string())
+    return pc.utf8_slice_codeunits(uris, len(base.rstrip("/")) + 1)
+
+
+def ends_with(names: pa.Array, suffixes: Sequence[str]) -> pa.Array:
+    """Mask of the strings that end in one of ``suffixes``, whatever their case."""
+    lowered = pc.utf8_lower(names)
+    found = pa.array([False] * len(names), pa.bool_())
+    for suffix in suffixes:
+        found = pc.or_(found, pc.ends_with(lowered, suffix.lower()))
+    return found
+
+
+def ends_of(names: Sequence[str], pattern: Sequence[str], start: int = 0) -> Iterator[int]:
+    """Every place in ``names`` where the glob ``pattern`` can end that begins at ``start``."""
+    if not pattern:
+        yield start
+    elif pattern[0] == "**":
+        for place in range(start, len(names) + 1):
+            yield from ends_of(names, pattern[1:], place)
+    elif start < len(names) and fnmatchcase(names[start], pattern[0]):
+        yield from ends_of(names, pattern[1:], start + 1)
+
+
+_SIGNS = (".", "_", "@eaDir")  # the last one holds a Synology station's thumbnails
+_HIDDEN = r"(^|/)([._]|@eaDir)"
+
+
+def _hidden(names: Sequence[str], spelled: Sequence[str]) -> str | None:
+    for name in names:
+        if name.startswith(_SIGNS) and not any(p[0] == name[0] and fnmatchcase(name, p) for p in spelled if p):
+            return "underscore" if name.startswith("_") else "hidden"
+    return None
+
+
+def _fits(names: Sequence[str], pattern: str) -> bool:
+    if "/" not in pattern:
+        return any(fnmatchcase(name, pattern) for name in names)
+    return any(ends_of(names, pattern.strip("/").split("/")))
+
+
+def _rows(mask: pa.Array) -> list[int]:
+    return list(pc.indices_nonzero(mask).to_pylist())
