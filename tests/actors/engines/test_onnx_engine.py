@@ -145,11 +145,29 @@ def test_an_output_without_an_entry_an_image_is_told(
         load_engine(CPU, model)
 
 
-def test_a_model_that_gives_no_tensors_is_told(model: Model, path: Path) -> None:
+@pytest.mark.parametrize(
+    ("node", "output", "seen"),
+    [
+        (
+            helper.make_node("SplitToSequence", ["image"], ["pieces"]),
+            helper.make_tensor_sequence_value_info("pieces", TensorProto.FLOAT, None),
+            r"pieces is seq\(tensor\(float\)\)",
+        ),
+        (
+            helper.make_node("Cast", ["image"], ["text"], to=TensorProto.STRING),
+            helper.make_tensor_value_info("text", TensorProto.STRING, ["n", 3, SIDE, SIDE]),
+            r"text is tensor\(string\)",
+        ),
+    ],
+)
+def test_an_output_that_is_no_tensor_of_numbers_is_named(
+    model: Model, path: Path, node: Any, output: Any, seen: str
+) -> None:
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])
-    pieces = helper.make_tensor_sequence_value_info("pieces", TensorProto.FLOAT, None)
-    onnx.save(make_model([helper.make_node("SplitToSequence", ["image"], ["pieces"])], [image], [pieces]), path)
-    with pytest.raises(JobError, match=r"gives no tensors \(pieces seq"):
+    number = helper.make_tensor_value_info("number", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])
+    nodes = [helper.make_node("Relu", ["image"], ["number"]), node]
+    onnx.save(make_model(nodes, [image], [number, output]), path)
+    with pytest.raises(JobError, match=seen):
         load_engine(CPU, model)
 
 
