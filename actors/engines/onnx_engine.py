@@ -13,7 +13,7 @@ import onnxruntime
 from actors.engines.base import InTurn, check_outputs, default_threads
 from actors.engines.configs import Precision, Provider
 from actors.engines.device_errors import device_errors
-from actors.engines.onnx_files import OnnxFile, local_file, wrong_precision, wrong_size
+from actors.engines.onnx_files import OnnxFile, local_file, not_numbers, wrong_precision, wrong_size
 from actors.engines.onnx_input import ONE_BY_ONE, PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
 from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, choose_runtime
 from actors.errors import JobError
@@ -142,10 +142,7 @@ def _output_names(session: Any, model: Model) -> list[str]:
     if outputs and not others:
         return [node.name for node in outputs]
     seen = ", ".join(f"{node.name} is {node.type}" for node in others) or "it has none"
-    raise JobError(
-        f"{model.where}: not all of its outputs are tensors of numbers: {seen}",
-        cure="cut the file to those that are, with onnx.utils.extract_model, or export it again",
-    )
+    raise not_numbers(model, seen)
 
 
 _KINDS = ("float", "float16", "double", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))

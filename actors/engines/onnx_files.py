@@ -93,6 +93,14 @@ def wrong_size(model: Model, error: Exception) -> JobError:
     )
 
 
+def not_numbers(model: Model, seen: str) -> JobError:
+    """The job's error where outputs of a file, ``seen`` as name and type, are no tensors of numbers."""
+    return JobError(
+        f"{model.where}: not all of its outputs are tensors of numbers: {seen}",
+        cure="cut the file to those that are, with onnx.utils.extract_model, or export it again",
+    )
+
+
 def digest(model: Model) -> str:
     """SHA-256, in hexadecimal, over the file of ``model`` and those of its external data, in the order of their names.
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.engines.device_errors import device_errors
+from actors.engines.onnx_files import not_numbers
 from actors.engines.onnx_input import ImageInput, image_input
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.errors import JobError
@@ -43,6 +44,9 @@ def read_graph(core: Any, file: OnnxFile, model: Model) -> PixelGraph:
     except OPENVINO_ERRORS as error:
         cure = "choose engine=onnxruntime, or export it again" if model.is_onnx else "choose engine=torch"
         raise JobError(f"{model.where}: openvino cannot load it: {one_line(error)}", cure=cure) from error
+    texts = [output.any_name for output in graph.outputs if output.get_element_type().get_type_name() == "string"]
+    if texts:
+        raise not_numbers(model, f"{', '.join(texts)} is text")
     taken = image_input(inputs, model, one_by_one=file.mixes_images)
     return PixelGraph(_from_pixels(graph, taken, model.preprocess), taken, outputs)
 

@@ -254,3 +254,25 @@ def test_memory_that_is_released_goes_back_with_the_next_batch(model: Model, pat
     engine.release()
     np.testing.assert_allclose(engine(images(3))["logits"], plainly(network, images(3)), atol=1e-5)
     assert process_bytes() < before - (80 << 20)
+
+
+def test_what_quantises_by_one_scale_a_batch_runs_one_by_one(model: Model, path: Path) -> None:
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["image"], ["whole", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["whole", "scale", "zero"], ["out"]),
+    ]
+    save_graph(path, *nodes, outputs={"out": ["n", 3, SIDE, SIDE]})
+    engine = load_engine(CPU, model)
+    pixels = np.stack([np.full((SIDE, SIDE, 3), level, np.uint8) for level in (0, 100, 101, 255)])
+    alone = [engine(pixels[place : place + 1])["out"][0] for place in range(len(pixels))]
+    assert np.array_equal(engine(pixels)["out"], np.stack(alone))
+    assert "one_by_one" in engine.details
+
+
+def test_what_quantises_batches_of_a_fixed_size_is_refused(model: Model, path: Path) -> None:
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [4, 3, SIDE, SIDE])
+    out = helper.make_tensor_value_info("out", TensorProto.UINT8, [4, 3, SIDE, SIDE])
+    node = helper.make_node("DynamicQuantizeLinear", ["image"], ["out", "scale", "zero"])
+    onnx.save(make_model([node], [image], [out]), path)
+    with pytest.raises(JobError, match="quantises batches of 4 by one scale each"):
+        load_engine(CPU, model)
