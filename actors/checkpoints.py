@@ -1,33 +1,26 @@
 """Weights out of the files that training wrote, into a network, strictly. Runs on the driver and once in each
-worker. Nothing but tensors is ever unpickled.
+worker.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import os
-import pickle
-import re
-import stat
-import struct
-import warnings
-import zipfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
 import torch
+from torch.nn.parameter import is_lazy
 
 from actors.errors import JobError
-from actors.messages import one_line, redacted
-from actors.models import file_name, reading
+from actors.messages import redacted
+from actors.models import file_name
 from actors.storage import Storage
-from actors.uris import is_remote, local_path
-from actors.wrappings import RESAVE_CURE, StateDict, rename, unwrap
+from actors.weight_files import read_weights
+from actors.weight_index import SHARD_CURE, is_shard
+from actors.wrappings import StateDict, prefixes_to, rename, select, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from actors.models import Model
 
@@ -43,22 +36,25 @@ def load(network: object, model: Model) -> None:
             f"model.architecture={model.architecture}: gives a {type(network).__name__}, no torch.nn.Module",
             cure="name a class or a function that returns the network",
         )
-    state_dict = read_state_dict(
-        model.checkpoint,
-        storage=Storage(model.storage_options),
-        ema=model.ema,
-        expected=_tensors_of(network).keys(),
-    )
-    load_strictly(network, state_dict, where=model.where)
+    is_unfinished = any(map(is_lazy, _entries_of(network).values()))
+    content = read_weights(model.checkpoint, Storage(model.storage_options))
+    whole = select(unwrap(content, ema=model.ema, where=model.where), model)
+    state_dict = rename(whole, _entries_of(network).keys())
+    try:
+        _load_at_its_version(network, state_dict, model)
+    except JobError as error:
+        raise JobError(error.problem, cure=_fit_cure(network, whole, state_dict, model) or error.cure) from error
+    if is_unfinished:
+        _finish(network, model)
 
 
 def read_state_dict(
     uri: str, *, storage: Storage, ema: bool = False, expected: Collection[str] | None = None
 ) -> StateDict:
-    """The tensors of a checkpoint by name, on the CPU; those of a local file may share its memory map.
+    """The entries of a checkpoint by name, on the CPU; those of a local file may share its memory map.
 
     Args:
-        uri: a file of torch.save or of safetensors (``.safetensors``), local or remote.
+        uri: a file of torch.save or of safetensors (``.safetensors``), local or remote, or the index of shards.
         storage: reads remote files.
         ema: take the averaged weights beside the last ones.
         expected: the network's own names. Prefixes of wrappers are undone towards them; without, names stay.
@@ -66,32 +62,29 @@ def read_state_dict(
     Raises:
         JobError: the file is not there, broken, holds more than tensors, or no weights.
     """
-    where = redacted(f"model.checkpoint={uri}")
-    with reading(where):
-        source = io.BytesIO(storage.read(uri)) if is_remote(uri) else _regular_file(uri)
-        start = _start(source)
-    try:
-        content = _parse(uri, source, start)
-    except _UNREADABLE as error:
-        raise _unreadable(error, start, where) from error
-    state_dict = unwrap(content, ema=ema, where=where)
+    state_dict = unwrap(read_weights(uri, storage), ema=ema, where=redacted(f"model.checkpoint={uri}"))
     return state_dict if expected is None else rename(state_dict, expected)
 
 
-def load_strictly(network: torch.nn.Module, state_dict: StateDict, *, where: str) -> None:
+def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, where: str) -> None:
     """Copies ``state_dict`` into ``network``, every entry of the one into its entry of the other.
+
+    Modules convert what older versions of them saved, by the versions in ``state_dict._metadata``, as in torch.
 
     Raises:
         JobError: entries are missing, unexpected, or of the wrong shape or kind of number; all are reported at once.
     """
-    own = _tensors_of(network)
-    misfits = {name: tensor for name, tensor in state_dict.items() if name in own and not _fits(tensor, own[name])}
-    fitting = {name: tensor for name, tensor in state_dict.items() if name not in misfits}
+    own = _entries_of(network)
+    misfits = {name: value for name, value in state_dict.items() if name in own and not _fits(name, value, own[name])}
+    kept = {name: value for name, value in state_dict.items() if name not in misfits}
+    fitting = StateDict(kept, versions=getattr(state_dict, "_metadata", None))
     try:
         # Loading lets modules map old names to new ones, so its word counts, not a comparison of names.
         missing, unexpected = network.load_state_dict(fitting, strict=False)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise JobError(f"{where}: does not load: {' '.join(str(error).split())[:500]}", cure=_FIT_CURE) from error
+    except Exception as error:  # set_extra_state and the hooks of modules are the user's own code
+        raise JobError(
+            f"{where}: does not load: {type(error).__name__}: {' '.join(str(error).split())[:500]}", cure=_FIT_CURE
+        ) from error
     problems = {
         "missing": [name for name in missing if name not in misfits],
         "unexpected": unexpected,
@@ -103,117 +96,110 @@ def load_strictly(network: torch.nn.Module, state_dict: StateDict, *, where: str
 
 
 def digest(network: torch.nn.Module) -> str:
-    """SHA-256, in hexadecimal, over names, dtypes, shapes and bytes of all tensors, in the order of the names."""
+    """SHA-256, in hexadecimal, over names, dtypes, shapes and bytes of all tensors, in the order of the names, and over
+    the plain values of extra state.
+    """
     total = hashlib.sha256()
-    for name, tensor in sorted(_tensors_of(network).items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    for name, value in sorted(network.state_dict().items()):
+        for path, leaf in _leaves(name, value):
+            if not isinstance(leaf, torch.Tensor):
+                total.update(f"{path} {leaf!r}\n".encode())
+                continue
+            total.update(f"{path} {leaf.dtype} {tuple(leaf.shape)}\n".encode())
+            total.update(leaf.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 
-_START_BYTES = 64
-_READ_BYTES = 1 << 20
 _FIT_CURE = "give the model.architecture and model.kwargs (such as num_classes) that the checkpoint was saved from"
+_EXTRA_STATE = "_extra_state"  # how torch ends the names of what get_extra_state gives
 _MAX_LISTED = 5
-_UNREADABLE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-    zipfile.BadZipFile,
-    safetensors.SafetensorError,
-)
+_PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None))
 
 
-def _regular_file(uri: str) -> Path:
-    path = Path(os.fsdecode(local_path(uri)))
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("not a regular file")
-    return path
+def _load_at_its_version(network: torch.nn.Module, state_dict: StateDict, model: Model) -> None:
+    """Loads by the versions that the file names.
+
+    A safetensors file names none. Torch takes what names none as older than all versions, and modules then convert
+    what a present one saved; so it is taken as saved by the present ones first, and as old only where it does not fit.
+    """
+    is_silent = state_dict.versions is None and ".safetensors" in file_name(model.checkpoint)
+    if is_silent:
+        present = StateDict(state_dict, versions=getattr(network.state_dict(), "_metadata", None))
+        try:
+            load_strictly(network, present, where=model.where)
+        except JobError as error:
+            try:
+                load_strictly(network, state_dict, where=model.where)
+            except JobError:
+                raise error from None
+        return
+    load_strictly(network, state_dict, where=model.where)
 
 
-def _start(source: Path | io.BytesIO) -> bytes:
-    if isinstance(source, io.BytesIO):
-        return source.getvalue()[:_START_BYTES]
-    with source.open("rb") as file:
-        return file.read(_START_BYTES)
+def _finish(network: torch.nn.Module, model: Model) -> None:
+    """Runs one blank image, after which lazy layers are ordinary ones, which can be exported and compiled."""
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, *model.preprocess.size))
+    except Exception as error:
+        raise JobError(
+            f"model.architecture={model.architecture}: its lazy layers do not run on a blank image with the weights of "
+            f"{model.where}: {' '.join(str(error).split())[:300]}",
+            cure="give model.preprocess.crop the size that the model takes, or the architecture that was saved",
+        ) from error
 
 
-def _parse(uri: str, source: Path | io.BytesIO, start: bytes) -> object:
-    """Whatever the file holds, whose first bytes are ``start``."""
-    if file_name(uri).endswith(".safetensors"):
-        if isinstance(source, Path):
-            return safetensors.torch.load_file(source)
-        return safetensors.torch.load(source.getvalue())
-    if not start.startswith(b"PK"):  # what PyTorch wrote before 1.6 is no zip archive, and cannot be mapped
-        return _parse_torch(source, mmap=False)
-    _check_archive(source, redacted(f"model.checkpoint={uri}"))
-    return _parse_torch(source, mmap=isinstance(source, Path))
+def _fit_cure(network: torch.nn.Module, whole: StateDict, state_dict: StateDict, model: Model) -> str | None:
+    """What helps where another key than the architecture is to blame."""
+    own = _entries_of(network).keys()
+    if is_shard(model.checkpoint):
+        return SHARD_CURE
+    prefixes = [] if own <= state_dict.keys() else prefixes_to(own, whole)
+    if prefixes:
+        return f"say which part is meant: {' or '.join(f'model.prefix={prefix}' for prefix in prefixes[:_MAX_LISTED])}"
+    strangers = sorted(state_dict.keys() - own)
+    if own <= state_dict.keys() and strangers:
+        first = sorted({name.partition(".")[0] for name in own})
+        groups = {name.partition(".")[0] for name in strangers}
+        patterns = sorted(f"{group}.*" if group not in strangers else group for group in groups - set(first))
+        if patterns and all(any(fnmatchcase(name, pattern) for pattern in patterns) for name in strangers):
+            listed = ",".join(patterns[:_MAX_LISTED]) + (",…" if len(patterns) > _MAX_LISTED else "")
+            return f"where the network runs without them, leave them out: model.ignore=[{listed}]"
+    return None
 
 
-def _parse_torch(source: Path | io.BytesIO, *, mmap: bool) -> object:
-    if isinstance(source, io.BytesIO):
-        source.seek(0)
-    with warnings.catch_warnings(action="ignore"):  # that other protocols of pickle may not be readable
-        return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
+def _entries_of(network: torch.nn.Module) -> dict[str, Any]:
+    return dict(network.state_dict())
 
 
-def _check_archive(source: Path | io.BytesIO, where: str) -> None:
-    """Refuses what torch would take for something else, and damage that it would not see."""
-    with zipfile.ZipFile(source) as archive:
-        names = {info.filename.rpartition("/")[2] for info in archive.infolist()}
-        for kind, mark in (("a TorchScript archive", "constants.pkl"), ("an exported program", "archive_format")):
-            if mark in names:
-                raise JobError(f"{where}: is {kind}, which holds code", cure=RESAVE_CURE)
-        for info in archive.infolist():
-            if info.compress_type != zipfile.ZIP_STORED:  # torch never does, and a little file could fill the memory
-                raise zipfile.BadZipFile(f"{info.filename} is compressed")
-            if info.CRC:  # 0 where torch was told to save without checksums
-                _verify(archive, info)
+def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
+    """The tensors and plain values inside ``value``; objects have no stable text, and are left out."""
+    if isinstance(value, _PLAIN):
+        yield path, value
+    elif isinstance(value, dict):
+        for key in sorted(value, key=repr):
+            yield from _leaves(f"{path}.{key}", value[key])
+    elif isinstance(value, list | tuple):
+        for place, item in enumerate(value):
+            yield from _leaves(f"{path}.{place}", item)
 
 
-def _verify(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-    with archive.open(info) as file:
-        while file.read(_READ_BYTES):
-            pass
-
-
-def _unreadable(error: Exception, start: bytes, where: str) -> JobError:
-    """What to tell of a file that starts with ``start`` and gave ``error``."""
-    if not start:
-        return JobError(f"{where}: is empty", cure="copy it again")
-    if start.startswith(b"version https://git-lfs"):
-        return JobError(f"{where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
-    if code := re.search(r"[Uu]nsupported (?:global: GLOBAL|class|GLOBAL):? ([\w.]+)", str(error)):
-        return JobError(f"{where}: holds more than tensors ({code[1]}); reading it could run code", cure=RESAVE_CURE)
-    pickled = re.search(r"WeightsUnpickler error:\s*(\S.*)", str(error))
-    seen = pickled[1] if pickled else f"{type(error).__name__}: {one_line(error)}"
-    if seen.startswith("Unsupported operand"):
-        seen = "its pickle is damaged, or of a protocol that cannot be read safely, such as 4"
-    return JobError(f"{where}: is broken, or of another format: {seen}", cure=f"copy it again, or {RESAVE_CURE}")
-
-
-def _tensors_of(network: torch.nn.Module) -> StateDict:
-    return {name: value for name, value in network.state_dict().items() if isinstance(value, torch.Tensor)}
-
-
-def _fits(tensor: torch.Tensor, own: torch.Tensor) -> bool:
+def _fits(name: str, value: Any, own: Any) -> bool:
     """Integers in place of real numbers are quantised weights: they would load, and mean nothing."""
-    return tensor.shape == own.shape and tensor.is_floating_point() == own.is_floating_point()
+    if name.endswith(_EXTRA_STATE):
+        return True  # what it may be, the module alone knows
+    if not isinstance(value, torch.Tensor) or not isinstance(own, torch.Tensor):
+        return False
+    is_same_kind = value.is_floating_point() == own.is_floating_point()
+    return is_same_kind and (is_lazy(own) or value.shape == own.shape)
 
 
-def _compared(tensor: torch.Tensor, own: torch.Tensor) -> str:
-    seen: tuple[object, object] = (tuple(tensor.shape), tuple(own.shape))
-    if tensor.shape == own.shape:
-        seen = (tensor.dtype, own.dtype)
+def _compared(value: Any, own: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"a {type(value).__name__} in the checkpoint, a tensor in the network"
+    seen: tuple[object, object] = (value.dtype, own.dtype)
+    if not is_lazy(own) and value.shape != own.shape:
+        seen = (tuple(value.shape), tuple(own.shape))
     return f"{seen[0]} in the checkpoint, {seen[1]} in the network"
 
 

@@ -18,6 +18,7 @@ from actors import jpeg
 from actors.errors import ImageError, JobError
 from actors.pillow import decode_with_pillow, find_format
 from actors.turbo import decode_with_turbo
+from actors.typed import coerce_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,9 @@ class Decode:
     device: DecodeDevice = DecodeDevice.auto
     """auto, cpu or gpu. On a GPU the plain JPEGs are decoded, by nvImageCodec, and all else on the CPU. The model's
     pixels then differ a little: see `actors.gpu_decode.GpuDecoder`."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "decode")
 
     def check(self) -> None:
         """Raises JobError for a limit that no image can meet, and for a GPU where nvImageCodec is not installed."""

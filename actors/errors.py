@@ -2,6 +2,7 @@
 
 Exception
 ├── JobError      the job is wrong: raised before any actor starts, exit status 2
+├── UnreachableError  a file that the config names cannot be had from its server: another try may succeed
 ├── OutputError   nothing can be written any more: the run stops, and is gone on with once that is mended
 └── ImageError    one image is wrong: caught by the per-image guard, becomes a row in errors/
 
@@ -36,6 +37,10 @@ class JobError(Exception):
 
 class OutputError(Exception):
     """The output refuses what is written: a full disk, a right that was withdrawn. The message has the cure."""
+
+
+class UnreachableError(Exception):
+    """A file that the job needs cannot be had from its server. The message names the key and has the cure."""
 
 
 class ImageError(Exception):

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from actors.architectures import ARCHITECTURE_CURE, check_architecture, construct
-from actors.errors import JobError
+from actors.errors import JobError, UnreachableError
 from actors.messages import one_line, redacted
 from actors.preprocess import Preprocess
 from actors.storage import Storage
+from actors.typed import coerce_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
 STATE_DICT_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pt.tar", ".pth.tar")
+INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")
+"""Of the file that save_pretrained writes beside the shards of a large state_dict."""
 ONNX_SUFFIX = ".onnx"
 MAX_LABELS_BYTES = 64 << 20
 
@@ -39,12 +42,19 @@ class Model:
     """Path or URI of the weights: a state_dict (.pt, .pth, .bin, .ckpt, .safetensors), or a whole .onnx model."""
     ema: bool = False
     """Whether to take the averaged weights that a training checkpoint holds beside the last ones."""
+    prefix: str | None = None
+    """What the names of the wanted weights begin with in the checkpoint, such as ``encoder.``; all others are left."""
+    ignore: list[str] = field(default_factory=list)
+    """Patterns of names in the checkpoint that are no part of the network, such as ``criterion.*``."""
     labels: Any = None
     """Names of the classes, in order: path or URI of a UTF-8 file with one a line, or a list; none for numbers."""
     preprocess: Preprocess = field(default_factory=Preprocess)
     """What happens to an image before the network sees it."""
     storage_options: dict[str, str] = field(default_factory=dict)
     """Settings for the store of ``checkpoint`` and ``labels``, such as ``endpoint`` or ``region``."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "model")
 
     @property
     def is_onnx(self) -> bool:
@@ -127,7 +137,9 @@ def file_name(uri: str) -> str:
 
 @contextmanager
 def reading(where: str) -> Iterator[None]:
-    """Turns what goes wrong with a file that the config names into a `JobError` that starts with ``where``."""
+    """Makes what goes wrong with a file that the config names a `JobError` that starts with ``where``, or an
+    `UnreachableError` where its server is at fault.
+    """
     try:
         yield
     except FileNotFoundError:
@@ -139,11 +151,16 @@ def reading(where: str) -> Iterator[None]:
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
         raise JobError(f"{where}: cannot be read: {one_line(error)}", cure="give a regular file") from None
+    except BaseError as error:
+        raise UnreachableError(
+            f"{where}: the server does not answer as it should: {one_line(error)}\n"
+            "  cure: correct the address, or start the job again once the server is reachable from here"
+        ) from error
 
 
 def _check_format(model: Model) -> None:
     name = file_name(model.checkpoint)
-    known = (*STATE_DICT_SUFFIXES, ONNX_SUFFIX)
+    known = (*STATE_DICT_SUFFIXES, *INDEX_SUFFIXES, ONNX_SUFFIX)
     if model.checkpoint == "???":
         raise JobError("model.checkpoint is not given", cure="set model.checkpoint to the path or URI of the weights")
     if name.endswith(".pt2"):
@@ -163,12 +180,13 @@ def _check_fit(model: Model) -> None:
                 f"model.architecture is not given, and {model.where} holds weights alone", cure=ARCHITECTURE_CURE
             )
         check_architecture(model.architecture)
-    elif model.architecture or model.kwargs or model.ema:
-        raise JobError(
-            f"{model.where}: holds its own network, yet model.architecture={model.architecture}, "
-            f"model.kwargs={model.kwargs}, model.ema={model.ema}",
-            cure="set model.architecture=null, model.kwargs={} and model.ema=false, or give a state_dict",
-        )
+        return
+    none = {"architecture": "null", "kwargs": "{}", "ema": "false", "prefix": "null", "ignore": "[]"}
+    given = [name for name in none if getattr(model, name)]
+    if given:
+        seen = ", ".join(f"model.{name}={getattr(model, name)}" for name in given)
+        cure = " ".join(f"model.{name}={none[name]}" for name in given)
+        raise JobError(f"{model.where}: holds its own network, yet {seen}", cure=f"set {cure}, or give a state_dict")
 
 
 def _label_lines(model: Model, where: str) -> list[str]:

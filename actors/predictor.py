@@ -15,11 +15,12 @@ from actors.columns import DECODE_S, ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, U
 from actors.decode import Decode
 from actors.elastic import ElasticBatches
 from actors.engines.base import load_engine
-from actors.engines.configs import EngineConfig, TorchEngineConfig
-from actors.errors import ImageError
+from actors.engines.configs import EngineConfig, OnnxEngineConfig, TorchEngineConfig
+from actors.errors import ImageError, JobError
 from actors.fetch import read_image
 from actors.models import Model, read_labels
 from actors.pixels import pixel_columns
+from actors.reference_check import ReferenceCheck
 from actors.storage import Storage
 from actors.tasks.base import Outputs, Task
 from actors.tasks.classify import Classify
@@ -35,7 +36,8 @@ class Predictor:
 
     Args:
         model: architecture, weights, pre-processing and labels.
-        engine: what executes it; torch in fp32 when not given.
+        engine: what executes it; when not given, torch in fp32, or onnxruntime for an .onnx file. One that is not the
+            reference is held against it on the first images that `predict` gets, as its ``gate`` says.
         task: what is wanted; the five best classes when not given.
         limits: what is refused before it is decoded.
         batch_size: images of each batch that the engine gets, missing ones blank: an image's answer is then the same
@@ -54,14 +56,21 @@ class Predictor:
         limits: Decode | None = None,
         batch_size: int | None = None,
     ) -> None:
+        config = engine or (OnnxEngineConfig() if model.is_onnx else TorchEngineConfig())
         self.model = model
         self.task = task or Classify()
         self.limits = limits or Decode()
+        model.preprocess.check()
+        self.limits.check()
+        if batch_size is not None:
+            _check_batch_size(batch_size)
         self.labels = read_labels(model)
-        self.engine = load_engine(engine or TorchEngineConfig(), model)
+        self.engine = load_engine(config, model)
         self.outputs = Outputs.of(self.engine(np.zeros((2, *model.preprocess.size, 3), np.uint8)))
         self.fields = self.task.fields(self.outputs, self.labels)
         self._batches = ElasticBatches(self.engine, batch_size)
+        self._config = config
+        self._check: ReferenceCheck | None = None
 
     def predict(self, images: Sequence[Image], *, batch_size: int = 32) -> pa.Table:
         """One row an image, in order: ``uri`` (null unless a path was given), the task's columns, and ``stage``,
@@ -70,7 +79,11 @@ class Predictor:
         Args:
             images: paths or URIs, encoded bytes, or uint8 RGB arrays of shape (height, width, 3).
             batch_size: how many images the engine gets at a time.
+
+        Raises:
+            JobError: the first images show that the engine does not give the answers of the reference.
         """
+        _check_batch_size(batch_size)
         starts = range(0, max(1, len(images)), batch_size)
         return pa.concat_tables([self._predict(images[start : start + batch_size]) for start in starts])
 
@@ -118,10 +131,23 @@ class Predictor:
             for image in images
         ]
         columns = pixel_columns(loaded, self.limits, self.model.preprocess)
+        self._hold_to_reference(columns)
         block = self.predict_block(pa.table({URI: pa.array(paths, pa.string()), **columns}))
         errors = {STAGE: "stage", ERROR: "error", MESSAGE: "message"}
         named = block.drop_columns([DECODE_S, PREDICT_S]).rename_columns(errors)
         return named.select([URI, *(field.name for field in self.fields), *errors.values()])
+
+    def _hold_to_reference(self, columns: Mapping[str, pa.Array]) -> None:
+        """In `predict` alone: a job has compared engines before its workers start, and gives them blocks."""
+        if self._check is None:
+            self._check = ReferenceCheck(self._config, self.model, self.task)
+        pixels_nhwc = unpack_pixels(pa.chunked_array([columns[PIXELS]]), *self.model.preprocess.size)
+        self._check(self.engine, pixels_nhwc[columns[STAGE].is_null().to_numpy(zero_copy_only=False)])
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise JobError(f"batch_size={batch_size!r}: not a whole number above 0", cure="the usual value is 32")
 
 
 _NOT_FINITE = ImageError("predict", "not_finite", "the model gave a value that is not a finite number")

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from actors.errors import JobError
+from actors.typed import coerce_fields
 
 
 class Interpolation(Enum):
@@ -41,6 +42,9 @@ class Preprocess:
 
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
     """Standard deviation of red, green and blue, for pixels scaled to 0..1."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "model.preprocess")
 
     @property
     def size(self) -> tuple[int, int]:

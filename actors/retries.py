@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from obstore.exceptions import GenericError
 
+from actors.errors import JobError
+from actors.typed import coerce_fields
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -37,6 +40,12 @@ class Retry:
     attempts: int = 5
     first_wait_s: float = 0.5
     max_wait_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "retry")
+        for name in ("first_wait_s", "max_wait_s"):
+            if getattr(self, name) < 0:
+                raise JobError(f"retry.{name}={getattr(self, name)}: below 0", cure="give seconds from 0 up")
 
     def call(self, function: Callable[[], Result]) -> Result:
         """What ``function`` gives. It is called again only after errors of a `passing_kind`.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from actors.errors import JobError
+from actors.typed import coerce_fields
 
 
 @dataclass
@@ -32,6 +33,9 @@ class Tolerance:
     output_error: float = 0.15
     """Every task: length of the difference of two outputs, before they become scores, over how far those of different
     images lie apart; for any image, and with task=classify for any class too."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "engine.tolerance")
 
 
 EXACT = Tolerance(

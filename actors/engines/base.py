@@ -93,6 +93,11 @@ def load_engine(config: EngineConfig, model: Model) -> Engine:
         DeviceLostError: the device does not work.
     """
     config.check(model)
+    if type(config) not in _ENGINES:
+        raise JobError(
+            f"engine={config.name}: is chosen by a job, on images of its dataset",
+            cure="name one of the engines torch, onnxruntime and openvino",
+        )
     module, name = _ENGINES[type(config)]
     engine = getattr(importlib.import_module(module), name)
     try:

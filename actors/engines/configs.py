@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
 from actors.tolerance import Tolerance, to_tolerance
+from actors.typed import coerce_fields
 
 if TYPE_CHECKING:
     from actors.models import Model
@@ -68,6 +69,9 @@ class EngineConfig:
     """How far answers may be from those of the reference; ``exact`` stands for what equals fp32 within 1e-3."""
     gate: Gate = Gate.stop
     """What becomes of an engine that the job names and that does not hold the tolerance."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "engine")
 
     @property
     def wants_gpu(self) -> bool | None:

@@ -14,6 +14,7 @@ from actors.engines.sources import architecture_source, loaded_sources, source_d
 from actors.models import reading
 from actors.storage import Storage
 from actors.uris import is_remote
+from actors.weight_index import weight_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,8 @@ def _key(model: Model, *, half: bool) -> str:
         model.architecture,
         model.kwargs,
         model.ema,
+        model.prefix,
+        model.ignore,
         model.preprocess,
         half,
         architecture_source(str(model.architecture)),
@@ -64,12 +67,16 @@ def _content(model: Model) -> str:
     """What stands for the content of the checkpoint: a digest, or of a remote one what its server says of it."""
     storage = Storage(model.storage_options)
     with reading(model.where):
-        if is_remote(model.checkpoint):
-            size, known_as = storage.describe(model.checkpoint)
-            if known_as is not None:
-                return f"{model.checkpoint} {size} {known_as}"
-        with storage.open(model.checkpoint) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a BufferedReader
+        return " ".join(_file_content(uri, storage) for uri in weight_files(model.checkpoint, storage))
+
+
+def _file_content(uri: str, storage: Storage) -> str:
+    if is_remote(uri):
+        size, known_as = storage.describe(uri)
+        if known_as is not None:
+            return f"{uri} {size} {known_as}"
+    with storage.open(uri) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a BufferedReader
 
 
 def _make(model: Model, folder: Path, *, half: bool) -> None:

@@ -13,8 +13,8 @@ import onnxruntime
 from actors.engines.base import InTurn, check_outputs, default_threads
 from actors.engines.configs import Precision, Provider
 from actors.engines.device_errors import device_errors
-from actors.engines.onnx_files import OnnxFile, local_file, wrong_precision, wrong_size
-from actors.engines.onnx_input import PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
+from actors.engines.onnx_files import OnnxFile, local_file, not_numbers, wrong_precision, wrong_size
+from actors.engines.onnx_input import ONE_BY_ONE, PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
 from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, choose_runtime
 from actors.errors import JobError
 from actors.messages import one_line
@@ -42,7 +42,8 @@ class OnnxEngine(InTurn):
             self.precision = file.precision
             _check_precision(config, model, file.precision)
             self._session = _open(_keeping(runtime, model, file), model, str(file.path))
-        self._input = image_input(self._session.get_inputs(), model)
+            one_by_one = file.mixes_images
+        self._input = image_input(self._session.get_inputs(), model, one_by_one=one_by_one)
         prelude = self._input.prelude(model.preprocess)
         self._prelude = None if prelude is None else _prelude_runtime(runtime).open(prelude)
         self._outputs = _output_names(self._session, model)
@@ -52,6 +53,7 @@ class OnnxEngine(InTurn):
             "provider": self._session.get_providers()[0],
             "threads": str(runtime.threads),
             **({"provider_reason": runtime.reason} if runtime.reason else {}),
+            **({"one_by_one": ONE_BY_ONE} if one_by_one else {}),
         }
         self._try(model)
 
@@ -132,14 +134,19 @@ def _prelude_runtime(runtime: Runtime) -> Runtime:
 
 
 def _output_names(session: Any, model: Model) -> list[str]:
-    """The outputs that are tensors which numpy knows."""
-    names = [
-        node.name for node in session.get_outputs() if node.type.startswith("tensor(") and "bfloat16" not in node.type
-    ]
-    if names:
-        return names
-    seen = ", ".join(f"{node.name} {node.type}" for node in session.get_outputs())
-    raise JobError(f"{model.where}: gives no tensors ({seen})", cure="export it with tensors for outputs")
+    """The outputs, all of which must be tensors of numbers that numpy knows: onnxruntime ends the process where text or
+    a sequence is bound to memory.
+    """
+    outputs = session.get_outputs()
+    others = [node for node in outputs if node.type not in _NUMBERS]
+    if outputs and not others:
+        return [node.name for node in outputs]
+    seen = ", ".join(f"{node.name} is {node.type}" for node in others) or "it has none"
+    raise not_numbers(model, seen)
+
+
+_KINDS = ("float", "float16", "double", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_NUMBERS = {f"tensor({kind})" for kind in _KINDS}
 
 
 def _run_options(*, release: bool) -> Any:

@@ -37,6 +37,8 @@ class OnnxFile:
     path: Path
     precision: str
     """What most of its weights are: fp32, fp16, bf16 or int8."""
+    mixes_images: bool = False
+    """Whether an image's answer depends on those beside it, unless each runs alone."""
 
 
 @contextmanager
@@ -56,12 +58,13 @@ def local_file(model: Model, *, half: bool = False) -> Iterator[OnnxFile]:
         return
     graph, data = _read_graph(model)
     names = _external_names(graph, model.where)
+    mixes_images = any(node.op_type in _ONE_SCALE for node in _nodes(graph))
     if not is_remote(model.checkpoint):
         path = Path(os.fsdecode(local_path(model.checkpoint)))
         for name in names:
             if not (path.parent / name).is_file():
                 raise _missing(model, name)
-        yield OnnxFile(path, _precision(graph))
+        yield OnnxFile(path, _precision(graph), mixes_images)
         return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "model.onnx"
@@ -70,7 +73,7 @@ def local_file(model: Model, *, half: bool = False) -> Iterator[OnnxFile]:
             fetched = Path(folder) / name
             fetched.parent.mkdir(parents=True, exist_ok=True)
             fetched.write_bytes(_read_beside(model, name))
-        yield OnnxFile(path, _precision(graph))
+        yield OnnxFile(path, _precision(graph), mixes_images)
 
 
 def wrong_precision(config: EngineConfig, model: Model, held: str) -> JobError:
@@ -87,6 +90,14 @@ def wrong_size(model: Model, error: Exception) -> JobError:
     return JobError(
         f"{model.where}: fails on two images of {height} by {width} pixels: {one_line(error)}",
         cure="give model.preprocess.crop the size that the model takes",
+    )
+
+
+def not_numbers(model: Model, seen: str) -> JobError:
+    """The job's error where outputs of a file, ``seen`` as name and type, are no tensors of numbers."""
+    return JobError(
+        f"{model.where}: not all of its outputs are tensors of numbers: {seen}",
+        cure="cut the file to those that are, with onnx.utils.extract_model, or export it again",
     )
 
 
@@ -148,13 +159,30 @@ def _is_inside(name: object) -> bool:
 
 def _tensors(graph: Any) -> Iterator[Any]:
     """Every tensor that a graph stores, in the graphs inside its nodes too."""
-    yield from graph.initializer
+    for inner in _graphs(graph):
+        yield from inner.initializer
+        for node in inner.node:
+            for attribute in node.attribute:
+                yield attribute.t
+                yield from attribute.tensors
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for inner in _graphs(graph):
+        yield from inner.node
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """``graph``, and those inside its nodes."""
+    yield graph
     for node in graph.node:
         for attribute in node.attribute:
-            yield attribute.t
-            yield from attribute.tensors
             for inner in (attribute.g, *attribute.graphs):
-                yield from _tensors(inner)
+                yield from _graphs(inner)
+
+
+# Operators that quantise by one scale for all that they are given: for a whole batch.
+_ONE_SCALE = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
 
 
 def _precision(graph: Any) -> str:

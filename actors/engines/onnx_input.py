@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PRELUDE_INPUT = "pixels_nhwc"
 PRELUDE_OUTPUT = "image"
+ONE_BY_ONE = "it quantises a batch by one scale, which would make an image's answer depend on those beside it"
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,13 @@ class ImageInput:
         return _model(nodes, constants, _TYPES[self.dtype])
 
 
-def image_input(inputs: Sequence[Any], model: Model) -> ImageInput:
-    """How images go into a model with these ``inputs``, onnxruntime's node arguments.
+def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False) -> ImageInput:
+    """How images go into a model with these ``inputs``, onnxruntime's node arguments; ``one_by_one`` where an image's
+    answer depends on those beside it.
 
     Raises:
-        JobError: they are not one image input, or want another size than the pre-processing gives.
+        JobError: they are not one image input, want another size than the pre-processing gives, or want several images
+            at a time where each has to run alone.
     """
     seen = ", ".join(f"{node.name} {_dtype(node)} {_shape(node)}" for node in inputs)
     if len(inputs) != 1:
@@ -101,8 +104,14 @@ def image_input(inputs: Sequence[Any], model: Model) -> ImageInput:
             f"{model.where} takes {height} by {width}",
             cure=f"set model.preprocess.crop=[{height},{width}]",
         )
-    batch_size = node.shape[0]
-    return ImageInput(node.name, dtype, layout, batch_size if isinstance(batch_size, int) else None)
+    batch_size = node.shape[0] if isinstance(node.shape[0], int) else None
+    if one_by_one and batch_size not in (None, 1):
+        raise JobError(
+            f"{model.where}: quantises batches of {batch_size} by one scale each, so that an image's answer depends on "
+            "those beside it",
+            cure="export it with a batch size that is free, or quantise it statically",
+        )
+    return ImageInput(node.name, dtype, layout, 1 if one_by_one else batch_size)
 
 
 _NUM_AXES = 4

@@ -41,7 +41,7 @@ class OpenVinoEngine(InTurn):
         with local_file(model) as file:
             self.precision = _precision(config, model, file.precision)
             self._runtime = OpenVinoRuntime(config.threads or default_threads(), self.precision)
-            self._graph, self._input, self._outputs = read_graph(self._runtime.core, file.path, model)
+            self._graph, self._input, self._outputs = read_graph(self._runtime.core, file, model)
         self._size = model.preprocess.size
         self._requests: dict[int, Any] = {}
         self._try(model)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.engines.device_errors import device_errors
+from actors.engines.onnx_files import not_numbers
 from actors.engines.onnx_input import ImageInput, image_input
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.errors import JobError
@@ -15,8 +16,7 @@ from actors.messages import one_line
 from actors.preprocess import scale_and_bias
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from actors.engines.onnx_files import OnnxFile
     from actors.models import Model
     from actors.preprocess import Preprocess
 
@@ -30,21 +30,24 @@ class PixelGraph(NamedTuple):
     outputs: list[str]
 
 
-def read_graph(core: Any, path: Path, model: Model) -> PixelGraph:
-    """The graph in the file ``path`` of ``model``, with the normalisation inside.
+def read_graph(core: Any, file: OnnxFile, model: Model) -> PixelGraph:
+    """The graph in the ``file`` of ``model``, with the normalisation inside.
 
     Raises:
         JobError: OpenVINO cannot load it, or it takes no images of that size.
     """
     try:
         with device_errors(), plain_errors():
-            graph = core.read_model(str(path))
+            graph = core.read_model(str(file.path))
             inputs = [_node(node) for node in graph.inputs]
             outputs = [output.any_name for output in graph.outputs]
     except OPENVINO_ERRORS as error:
         cure = "choose engine=onnxruntime, or export it again" if model.is_onnx else "choose engine=torch"
         raise JobError(f"{model.where}: openvino cannot load it: {one_line(error)}", cure=cure) from error
-    taken = image_input(inputs, model)
+    texts = [output.any_name for output in graph.outputs if output.get_element_type().get_type_name() == "string"]
+    if texts:
+        raise not_numbers(model, f"{', '.join(texts)} is text")
+    taken = image_input(inputs, model, one_by_one=file.mixes_images)
     return PixelGraph(_from_pixels(graph, taken, model.preprocess), taken, outputs)
 
 

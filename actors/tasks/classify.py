@@ -12,6 +12,7 @@ import pyarrow as pa
 from actors.agreement import Comparison, differences, ratios, spread
 from actors.errors import JobError
 from actors.tasks.base import Outputs, pick_output
+from actors.typed import coerce_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +43,9 @@ class Classify:
     """Turns the output into scores; none when the model gives probabilities."""
     output: str | None = None
     """Which output holds one number a class; needed only where several could."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "task")
 
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
         if self.top_k < 1:

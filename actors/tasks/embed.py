@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from actors.agreement import Comparison, differences, ratios, spread
 from actors.tasks.base import Outputs, pick_output
+from actors.typed import coerce_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,9 @@ class Embed:
     """Divide each vector by its Euclidean length; a vector of zeros stays as it is."""
     output: str | None = None
     """Which output holds the vector; needed only where several could."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "task")
 
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:  # noqa: ARG002
         output = pick_output(outputs, self.output, rank=1, task="embed")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.agreement import Comparison, differences, lengths, ratios, spread
+from actors.typed import coerce_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +27,9 @@ class Raw:
     """
 
     name: str = "raw"
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "task")
 
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:  # noqa: ARG002
         return [pa.field(name, _type(outputs.dtypes[name], shape)) for name, shape in outputs.shapes.items()]

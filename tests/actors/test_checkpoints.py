@@ -16,7 +16,8 @@ import torch
 from networks import tiny
 
 from actors.checkpoints import digest, load_strictly, read_state_dict
-from actors.errors import JobError
+from actors.errors import JobError, UnreachableError
+from actors.models import Model, build_network
 from actors.storage import Storage
 
 if TYPE_CHECKING:
@@ -276,3 +277,136 @@ def test_the_digest_leaves_out_what_is_no_tensor() -> None:
     plain, noted = torch.nn.Linear(2, 2), Noted(2, 2)
     noted.weight, noted.bias = plain.weight, plain.bias
     assert digest(noted) == digest(plain)
+
+
+class Upgrading(torch.nn.Module):
+    """Saved scale at version 1 doubled; raises for what names no version, as torchvision's MNASNet does."""
+
+    _version = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, *rest: Any) -> None:
+        version = local_metadata.get("version")
+        if version is None:
+            raise ValueError("version should be 1 or 2 instead of None")
+        if version == 1:
+            state_dict[f"{prefix}scale"] = state_dict[f"{prefix}scale"] * 2
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+
+class Holder(torch.nn.Module):
+    """Its upgrade hook lies in a module inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Upgrading()
+
+
+class Extra(torch.nn.Module):
+    """Keeps plain values beside its weights."""
+
+    def __init__(self, step: int = 0) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(2))
+        self.step = step
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"step": self.step, "names": ["a"]}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+
+
+class Lazy(torch.nn.Module):
+    """Learns the shapes of its weights from what it loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.LazyConv2d(8, 3)
+        self.fc = torch.nn.LazyLinear(10)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(self.conv(pixels)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def built(architecture: str, path: Path, content: object, **keys: Any) -> torch.nn.Module:
+    torch.save(content, path)
+    return build_network(Model(f"{__name__}:{architecture}", checkpoint=str(path), **keys))
+
+
+def doubled(wrap: torch.nn.Module) -> Any:
+    """What ``wrap`` saves where the module that upgrades is of version 1."""
+    content = wrap.state_dict()
+    for path, known in content._metadata.items():
+        if path.endswith("inner"):
+            known["version"] = 1
+    return content
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_modules_see_the_versions_in_the_file(tmp_path: Path, *, wrapped: bool) -> None:
+    wrap = torch.nn.DataParallel(Holder()) if wrapped else Holder()
+    assert built("Holder", tmp_path / "a.pt", wrap.state_dict()).get_parameter("inner.scale").item() == 1
+    assert built("Holder", tmp_path / "a.pt", {"state_dict": doubled(wrap)}).get_parameter("inner.scale").item() == 2
+    prefixed = torch.nn.ModuleDict({"student": Holder(), "teacher": Holder()})
+    assert (
+        built("Holder", tmp_path / "a.pt", doubled(prefixed), prefix="student").get_parameter("inner.scale").item() == 2
+    )
+
+
+def test_safetensors_name_no_version_and_are_taken_as_of_the_present_one(tmp_path: Path) -> None:
+    safetensors.torch.save_file(Holder().state_dict(), tmp_path / "a.safetensors")
+    network = build_network(Model(f"{__name__}:Holder", checkpoint=str(tmp_path / "a.safetensors")))
+    assert network.get_parameter("inner.scale").item() == 1
+
+
+def test_safetensors_of_before_versions_are_converted(tmp_path: Path) -> None:
+    weights = {name: tensor for name, tensor in tiny(10).state_dict().items() if "num_batches" not in name}
+    safetensors.torch.save_file(weights, tmp_path / "a.safetensors")
+    build_network(Model("networks:tiny", checkpoint=str(tmp_path / "a.safetensors")))
+
+
+def test_extra_state_is_loaded_and_digested(tmp_path: Path) -> None:
+    networks = [built("Extra", tmp_path / "a.pt", {"model": Extra(step).state_dict()}) for step in (3, 3, 4)]
+    assert [network.step for network in networks] == [3, 3, 4]
+    assert digest(networks[0]) == digest(networks[1]) != digest(networks[2])
+
+
+def test_lazy_layers_take_their_shapes_from_the_file(tmp_path: Path) -> None:
+    network = Lazy()
+    network(torch.zeros(1, 3, 8, 8))
+    found = built("Lazy", tmp_path / "a.pt", network.state_dict())
+    assert torch.equal(found.fc.weight, network.fc.weight)
+    assert type(found.fc) is torch.nn.Linear
+    with pytest.raises(JobError, match=r"missing: .*fc.bias"):
+        built("Lazy", tmp_path / "a.pt", {"conv.weight": torch.ones(8, 3, 3, 3)})
+    with pytest.raises(JobError, match="lazy layers do not run"):
+        built("Lazy", tmp_path / "a.pt", {**network.state_dict(), "conv.weight": torch.ones(8, 5, 3, 3)})
+
+
+def test_a_cure_names_the_part_or_the_pattern(tmp_path: Path) -> None:
+    own = tiny(10).state_dict()
+    path = tmp_path / "a.ckpt"
+    two = {f"module.{part}.{name}": tensor for part in ("encoder_q", "encoder_k") for name, tensor in own.items()}
+    torch.save({"state_dict": two}, path)
+    with pytest.raises(JobError, match=r"model\.prefix=module\.encoder_k\. or model\.prefix=module\.encoder_q\."):
+        build_network(Model("networks:tiny", checkpoint=str(path)))
+    build_network(Model("networks:tiny", checkpoint=str(path), prefix="module.encoder_q."))
+    torch.save({**{f"model.{name}": tensor for name, tensor in own.items()}, "criterion.weight": torch.ones(2)}, path)
+    with pytest.raises(JobError, match=r"model\.ignore=\[criterion\.\*\]"):
+        build_network(Model("networks:tiny", checkpoint=str(path)))
+    build_network(Model("networks:tiny", checkpoint=str(path), ignore=["criterion.*"]))
+    for keys in ({"prefix": "enc"}, {"ignore": ["loss.*"]}):
+        with pytest.raises(JobError, match=r"fits no name .* begin with criterion, model"):
+            build_network(Model("networks:tiny", checkpoint=str(path), **keys))
+
+
+def test_a_server_that_does_not_answer_is_told_with_key_and_address() -> None:
+    model = Model("networks:tiny", checkpoint="http://user:secret@127.0.0.1:9/x.pt", labels=None)
+    with pytest.raises(UnreachableError, match=r"model\.checkpoint=http://.*127\.0\.0\.1:9/x\.pt.*") as raised:
+        model.check()
+    assert "secret" not in str(raised.value)
+    assert "cure: " in str(raised.value)

@@ -199,7 +199,11 @@ def test_without_one_size_for_all_the_job_is_wrong(resize: int | None) -> None:
     [
         *[(side, value) for side in ("resize", "crop") for value in ("256", 0, -1, 224.0, True, [224], [1, 2, 3])],
         *[(side, value) for side in ("resize", "crop") for value in ([0, 5], ["a", 5], {"h": 3}, 10**6)],
-        *[(name, value) for name in ("mean", "std") for value in ([0.5], [1, 2, 3, 4], 0.5, ["a", 1, 2], [1, 2, True])],
+        *[
+            (name, value)
+            for name in ("mean", "std")
+            for value in ([0.5], [1.0, 2.0, 3.0, 4.0], 0.5, ["a", 1, 2], [1, 2, True])
+        ],
         ("mean", [0.1, float("nan"), 0.2]),
         ("std", [0.1, 0.0, 0.2]),
         ("std", [0.1, -0.2, 0.2]),

@@ -123,3 +123,16 @@ def test_names_with_many_prefixes_end() -> None:
     names = [f"{first}{'module.model.net.' * 30}{index}" for index, first in enumerate(("", "net.", "backbone."))]
     found = rename(dict.fromkeys(names, torch.ones(1)), {"0", "1", "2"})
     assert len(found) == 3
+
+
+@pytest.mark.parametrize("key", [None, "ema"])
+@pytest.mark.parametrize("has_online", [True, False])
+def test_the_averages_of_ema_pytorch(key: str | None, *, has_online: bool) -> None:
+    averages = {name: tensor + 1 for name, tensor in WEIGHTS.items()}
+    saved = {**prefixed("ema_model.", averages), "initted": torch.tensor(data=True), "step": torch.tensor(9)}
+    if has_online:
+        saved |= prefixed("online_model.", WEIGHTS)
+    content = saved if key is None else {"model": WEIGHTS, key: saved}
+    assert_equal(loaded(content, ema=True), averages)
+    if has_online:
+        assert_equal(loaded(content), WEIGHTS)

@@ -49,7 +49,7 @@ def test_no_threads_are_refused(config: type[EngineConfig], threads: int) -> Non
 def test_a_limit_that_cannot_be_is_refused(config: type[EngineConfig]) -> None:
     with pytest.raises(JobError, match=r"engine.tolerance=none: neither"):
         config(tolerance="none").check(STATE_DICT)
-    with pytest.raises(JobError, match=r"engine.tolerance.cosine=2: not from 0 to 1"):
+    with pytest.raises(JobError, match=r"engine.tolerance.cosine=2.0: not from 0 to 1"):
         config(tolerance=Tolerance(cosine=2)).check(STATE_DICT)
 
 

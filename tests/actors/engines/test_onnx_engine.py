@@ -145,11 +145,29 @@ def test_an_output_without_an_entry_an_image_is_told(
         load_engine(CPU, model)
 
 
-def test_a_model_that_gives_no_tensors_is_told(model: Model, path: Path) -> None:
+@pytest.mark.parametrize(
+    ("node", "output", "seen"),
+    [
+        (
+            helper.make_node("SplitToSequence", ["image"], ["pieces"]),
+            helper.make_tensor_sequence_value_info("pieces", TensorProto.FLOAT, None),
+            r"pieces is seq\(tensor\(float\)\)",
+        ),
+        (
+            helper.make_node("Cast", ["image"], ["text"], to=TensorProto.STRING),
+            helper.make_tensor_value_info("text", TensorProto.STRING, ["n", 3, SIDE, SIDE]),
+            r"text is tensor\(string\)",
+        ),
+    ],
+)
+def test_an_output_that_is_no_tensor_of_numbers_is_named(
+    model: Model, path: Path, node: Any, output: Any, seen: str
+) -> None:
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])
-    pieces = helper.make_tensor_sequence_value_info("pieces", TensorProto.FLOAT, None)
-    onnx.save(make_model([helper.make_node("SplitToSequence", ["image"], ["pieces"])], [image], [pieces]), path)
-    with pytest.raises(JobError, match=r"gives no tensors \(pieces seq"):
+    number = helper.make_tensor_value_info("number", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])
+    nodes = [helper.make_node("Relu", ["image"], ["number"]), node]
+    onnx.save(make_model(nodes, [image], [number, output]), path)
+    with pytest.raises(JobError, match=seen):
         load_engine(CPU, model)
 
 
@@ -236,3 +254,25 @@ def test_memory_that_is_released_goes_back_with_the_next_batch(model: Model, pat
     engine.release()
     np.testing.assert_allclose(engine(images(3))["logits"], plainly(network, images(3)), atol=1e-5)
     assert process_bytes() < before - (80 << 20)
+
+
+def test_what_quantises_by_one_scale_a_batch_runs_one_by_one(model: Model, path: Path) -> None:
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["image"], ["whole", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["whole", "scale", "zero"], ["out"]),
+    ]
+    save_graph(path, *nodes, outputs={"out": ["n", 3, SIDE, SIDE]})
+    engine = load_engine(CPU, model)
+    pixels = np.stack([np.full((SIDE, SIDE, 3), level, np.uint8) for level in (0, 100, 101, 255)])
+    alone = [engine(pixels[place : place + 1])["out"][0] for place in range(len(pixels))]
+    assert np.array_equal(engine(pixels)["out"], np.stack(alone))
+    assert "one_by_one" in engine.details
+
+
+def test_what_quantises_batches_of_a_fixed_size_is_refused(model: Model, path: Path) -> None:
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [4, 3, SIDE, SIDE])
+    out = helper.make_tensor_value_info("out", TensorProto.UINT8, [4, 3, SIDE, SIDE])
+    node = helper.make_node("DynamicQuantizeLinear", ["image"], ["out", "scale", "zero"])
+    onnx.save(make_model([node], [image], [out]), path)
+    with pytest.raises(JobError, match="quantises batches of 4 by one scale each"):
+        load_engine(CPU, model)
