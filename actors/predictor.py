@@ -20,12 +20,14 @@ from actors.errors import ImageError
 from actors.fetch import read_image
 from actors.models import Model, read_labels
 from actors.pixels import pixel_columns
+from actors.probes import probe
 from actors.storage import Storage
-from actors.tasks.base import Outputs, Task
 from actors.tasks.classify import Classify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from actors.tasks.base import Task
 
     Image = str | Path | bytes | np.ndarray
 
@@ -59,9 +61,11 @@ class Predictor:
         self.limits = limits or Decode()
         self.labels = read_labels(model)
         self.engine = load_engine(engine or TorchEngineConfig(), model)
-        self.outputs = Outputs.of(self.engine(np.zeros((2, *model.preprocess.size, 3), np.uint8)))
+        self.outputs = probe(self.engine, model, self.task, self.labels)
         self.fields = self.task.fields(self.outputs, self.labels)
-        self._batches = ElasticBatches(self.engine, batch_size)
+        self._batches = ElasticBatches(
+            self.engine, batch_size, expected=self.outputs.only(self.task.wanted(self.outputs))
+        )
 
     def predict(self, images: Sequence[Image], *, batch_size: int = 32) -> pa.Table:
         """One row an image, in order: ``uri`` (null unless a path was given), the task's columns, and ``stage``,
