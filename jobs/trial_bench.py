@@ -83,7 +83,7 @@ class Bench:
     def make_up(self) -> None:
         """Puts noise in the place of the sample, where the dataset gives nothing to compare."""
         pixels_nhwc = noise(self._read.preprocess.size)
-        uris = [f"{number} (made up)" for number in range(len(pixels_nhwc))]
+        uris = [f"made-up image {number}" for number in range(len(pixels_nhwc))]
         self._sample, self.is_made_up = ray.put(Sample(pixels_nhwc, uris, None)), True
 
     @property
