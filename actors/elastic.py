@@ -13,6 +13,7 @@ import numpy as np
 from actors.block_images import BlockImages
 from actors.engines.device_errors import DeviceLostError, DeviceMemoryError, too_large
 from actors.errors import ImageError, JobError
+from actors.expected import SHAPE_CURE, Expected, OutputShapeError
 from actors.halvings import Halvings
 from actors.messages import one_line
 from actors.overlap import overlapped
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from actors.engines.base import Engine, Pending
+    from actors.tasks.base import Outputs
 
 LOG = logging.getLogger("shardlens")
 
@@ -40,10 +42,13 @@ class ElasticBatches:
         batch_size: images of each batch; missing ones are blank. What an engine computes for an image depends on the
             number of images beside it, in the last bits, but on nothing else of them: so answers are equal bit for
             bit, however images are batched. When not given, batches are what comes, and none is padded.
+        expected: the outputs that are wanted; a batch for which one of them has another shape fails. All, and of any
+            shape, when not given.
     """
 
-    def __init__(self, engine: Engine, batch_size: int | None = None) -> None:
+    def __init__(self, engine: Engine, batch_size: int | None = None, *, expected: Outputs | None = None) -> None:
         self.engine = engine
+        self._expected = expected
         self._batch_size = batch_size
         self._halvings = Halvings()
         self._has_predicted = False
@@ -110,7 +115,8 @@ class ElasticBatches:
         return max(1, (self._batch_size or len(rows)) >> self._halvings.number)
 
     def _start(self, images: BlockImages, piece: np.ndarray, size: int) -> Pending:
-        return self.engine.start(images.batch(piece, size if self._batch_size else len(piece)))
+        pending = self.engine.start(images.batch(piece, size if self._batch_size else len(piece)))
+        return pending if self._expected is None else Expected(pending, self._expected)
 
     def _try(self, images: BlockImages, piece: np.ndarray, size: int) -> dict[str, np.ndarray] | ImageError:
         """Outputs for the images of ``piece``, or why they have none.
@@ -141,6 +147,8 @@ class ElasticBatches:
             return
         if kind == _OUT_OF_MEMORY:
             raise too_large(error) from error
+        if isinstance(error, OutputShapeError):
+            raise JobError(one_line(error), cure=SHAPE_CURE) from error
         raise error
 
     def _smaller(self, piece: np.ndarray, size: int, error: ImageError) -> list[np.ndarray]:

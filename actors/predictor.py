@@ -20,13 +20,15 @@ from actors.errors import ImageError, JobError
 from actors.fetch import read_image
 from actors.models import Model, read_labels
 from actors.pixels import pixel_columns
+from actors.probes import probe
 from actors.reference_check import ReferenceCheck
 from actors.storage import Storage
-from actors.tasks.base import Outputs, Task
 from actors.tasks.classify import Classify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from actors.tasks.base import Task
 
     Image = str | Path | bytes | np.ndarray
 
@@ -66,9 +68,11 @@ class Predictor:
             _check_batch_size(batch_size)
         self.labels = read_labels(model)
         self.engine = load_engine(config, model)
-        self.outputs = Outputs.of(self.engine(np.zeros((2, *model.preprocess.size, 3), np.uint8)))
+        self.outputs = probe(self.engine, model, self.task, self.labels)
         self.fields = self.task.fields(self.outputs, self.labels)
-        self._batches = ElasticBatches(self.engine, batch_size)
+        self._batches = ElasticBatches(
+            self.engine, batch_size, expected=self.outputs.only(self.task.wanted(self.outputs))
+        )
         self._config = config
         self._check: ReferenceCheck | None = None
 

@@ -70,6 +70,7 @@ class Preprocess:
             _check_channels(f"model.preprocess.{name}", getattr(self, name))
         if min(self.std) <= 0:
             raise JobError(f"model.preprocess.std={self.std}: not above 0", cure="give three numbers above 0")
+        _check_range(self)
 
 
 def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, float] | None = None) -> np.ndarray:
@@ -116,6 +117,7 @@ _MAX_SIDE = 16384  # such an image is 800 MB as float32; a longer side is a slip
 _MAX_WASTE = 8  # resized pixels for each one kept; beyond, the kept ones alone are faster, and need no gigabytes
 _ROUND_UP = 1 + 1e-9  # given a scale, torch takes the whole part of it times the shape; this can be just below
 _NUM_CHANNELS = 3
+_MAX_MEAN, _MAX_STD = 1.0, 2.0  # of pixels from 0 to 1; a std of 1 divides by nothing
 
 
 def _is_number(value: object) -> bool:
@@ -149,6 +151,23 @@ def _check_channels(key: str, values: Any) -> None:
             f"{key}={values!r}: not three numbers, of red, green and blue",
             cure=f"write for instance {key}=[0.5,0.5,0.5], for pixels scaled to 0..1",
         )
+
+
+def _check_range(preprocess: Preprocess) -> None:
+    """Raises JobError for what belongs to pixels of 0..255, as Caffe, OpenCV and mmpretrain write it."""
+    mean, std = preprocess.mean, preprocess.std
+    is_mean_large, is_std_large = max(map(abs, mean)) > _MAX_MEAN, max(std) > _MAX_STD
+    if not (is_mean_large or is_std_large):
+        return
+    is_std_large = is_std_large or max(std) >= 1  # a std of 1 is none: the model takes pixels of 0..255
+    proper_mean, proper_std = (
+        "[" + ",".join(f"{value / 255 if is_large else value:.6g}" for value in values) + "]"
+        for values, is_large in ((mean, is_mean_large), (std, is_std_large))
+    )
+    raise JobError(
+        f"model.preprocess.mean={mean}, model.preprocess.std={std}: for pixels of 0..255, not of 0..1",
+        cure=f"divide by 255: write model.preprocess.mean={proper_mean} and model.preprocess.std={proper_std}",
+    )
 
 
 def _resized(height: float, width: float, resize: Any) -> tuple[int, int]:

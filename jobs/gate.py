@@ -70,8 +70,8 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
 
 def _key(config: EngineConfig, plan: Plan) -> str:
     """What the config says of the engine, as far as the choice depends on it."""
-    is_compared = config.gate is not Gate.off
-    about = [config.label, config.device.value, str(config.tolerance), is_compared, plan.batch_size, config.threads]
+    is_strict = config.gate is Gate.stop  # which an engine that only gave cause for a warning has not passed
+    about = [config.label, config.device.value, str(config.tolerance), is_strict, plan.batch_size, config.threads]
     return json.dumps(about)
 
 
@@ -123,6 +123,10 @@ class Contest:
     def choose(self, num_images: float) -> Choice:
         """The engine for ``num_images`` of one worker."""
         right = self._bench.reference(self._right) if self._bench.sample() else None
+        if right is None and _is_named(self._config):
+            LOG.warning("no image of the dataset could be compared: %s is tried on made-up ones", self._config.label)
+            self._bench.make_up()
+            right = self._bench.reference(self._right)
         if right is None:
             LOG.warning("there are no answers to compare engines by: none was tried")
             named = [] if _may_run_reference(self._config) else self._others
@@ -160,10 +164,11 @@ class Contest:
         if passed:
             best = max(passed, key=lambda place: trials[place].images_per_s)
             agrees, fastest = f"named, and it agrees with {self._right.label}", f"the fastest of {len(trials)}"
-            why = f"{agrees if _is_named(self._config) else fastest}, on {num_images} images of the dataset"
-            return Choice(engines[best], why, trials, num_images)
+            why = f"{agrees if _is_named(self._config) else fastest}, on {self._bench.tried_on}"
+            is_kept = not self._bench.is_made_up  # real images have the last word, in the next job
+            return Choice(engines[best], why, trials if is_kept else [], num_images if is_kept else 0)
         said = "; ".join(f"{one.engine}: {one.breaches[0]}" for one in trials[first:]) or "there is none here"
-        problem = f"{_asked(self._config)}: not the answers of {self._right.label}, on {num_images} images: {said}"
+        problem = f"{_asked(self._config)}: not the answers of {self._right.label}, on {self._bench.tried_on}: {said}"
         if self._config.gate is Gate.warn and len(engines) > 1:
             LOG.warning("%s; engine.gate=warn: going on", problem)
             return Choice(engines[1], "named, although its answers differ", trials, num_images)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.columns import ERROR_FIELDS, IMAGE_ID, TARGET, URI
+from actors.columns import ERROR_FIELDS, IMAGE_ID, PARTITIONS, TARGET, URI
 from actors.decode import Decode, DecodeDevice, has_nvimgcodec
 from actors.engines.candidates import reference
 from actors.engines.configs import (
@@ -110,11 +110,13 @@ def _image_s(predictor: Predictor) -> float:
 
 def _check_columns(job: Job, fields: list[pa.Field]) -> None:
     names = [field.name for field in fields]
-    taken = {IMAGE_ID, URI, TARGET, *(field.name for field in ERROR_FIELDS)}
+    taken = {IMAGE_ID, URI, TARGET, *PARTITIONS, *(field.name for field in ERROR_FIELDS)}
     for name in names:
-        if name in taken or name.startswith("_"):
+        if name.lower() in taken or name.startswith("_"):  # SQL engines take no account of the case
             raise JobError(
-                f"task={job.task.name}: the model's output {name} has a reserved name", cure="rename that output"
+                f"task={job.task.name}: the model's output {name} has a reserved name",
+                cure="rename that output in the model, or choose task=classify or task=embed with task.output, which "
+                "name the columns themselves",
             )
     for name in job.dataset.kept_columns():
         if name in names:

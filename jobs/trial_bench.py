@@ -16,6 +16,7 @@ from actors.decode_trials import DecodeTrial, try_decoders
 from actors.engines.hardware import Hardware, hardware
 from actors.errors import JobError
 from actors.messages import one_line
+from actors.probes import noise
 from actors.receipts import Piece, row_ranges
 from actors.samples import Costs, Sample, take_sample
 from actors.tolerance import to_tolerance
@@ -48,6 +49,7 @@ class Bench:
     def __init__(self, run: Run, plan: Plan, read: ReadPlan, *, reference_s: float) -> None:
         self.model = run.job.model
         self.num_images = 0
+        self.is_made_up = False
         self._agree = partial(run.job.task.agreement, tolerance=to_tolerance(run.job.engine.tolerance))
         self._sizes = run.shards.sizes
         self._plan = plan
@@ -77,6 +79,17 @@ class Bench:
                 LOG.warning("the sample could not be read: %s", one_line(error))
                 self._num_sampled = 0
         return self._num_sampled
+
+    def make_up(self) -> None:
+        """Puts noise in the place of the sample, where the dataset gives nothing to compare."""
+        pixels_nhwc = noise(self._read.preprocess.size)
+        uris = [f"made-up image {number}" for number in range(len(pixels_nhwc))]
+        self._sample, self.is_made_up = ray.put(Sample(pixels_nhwc, uris, None)), True
+
+    @property
+    def tried_on(self) -> str:
+        """The images, for a message."""
+        return f"{self.num_images} {'made-up images' if self.is_made_up else 'images of the dataset'}"
 
     def decoders(self, reference: EngineConfig) -> DecodeTrial:
         """Whether the GPU could decode, and how fast."""

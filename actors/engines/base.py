@@ -34,6 +34,8 @@ class Engine(Protocol):
     """Whether `start` returns before the outputs are there, so that the next batch is better started meanwhile."""
     details: dict[str, str]
     """Versions and choices that a report should name."""
+    uncounted: dict[str, tuple[int, ...]]
+    """Outputs that do not hold one entry an image, such as a loss, and are left out: their shapes in the last call."""
 
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
         """Every output of the model by name, first axis n, what is floating as float32; the arrays are the caller's.
@@ -111,16 +113,23 @@ def describe(engine: Engine) -> dict[str, str]:
     return {"engine": engine.name, "device": engine.device, "precision": engine.precision, **engine.details}
 
 
-def check_outputs(outputs: Mapping[str, np.ndarray | torch.Tensor], num_images: int) -> None:
-    """Raises `JobError` for outputs whose first axis does not count the images."""
-    for name, output in outputs.items():
-        shape = tuple(output.shape)
-        if shape[:1] != (num_images,):
-            raise JobError(
-                f"the model's output {name} has shape {shape} for {num_images} images",
-                cure="take a model that allows any batch size, and gives one entry an image along the first axis of "
-                "each output",
-            )
+def uncounted(outputs: Mapping[str, np.ndarray | torch.Tensor], num_images: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of those outputs whose first axis does not count the images. Raises `JobError` where none does."""
+    shapes = {name: tuple(output.shape) for name, output in outputs.items()}
+    odd = {name: shape for name, shape in shapes.items() if shape[:1] != (num_images,)}
+    if len(odd) == len(shapes):
+        raise not_counted(odd, num_images)
+    return odd
+
+
+def not_counted(shapes: Mapping[str, tuple[int, ...]], num_images: int) -> JobError:
+    """What to raise for outputs of these ``shapes`` where the task needs them."""
+    name, shape = next(iter(shapes.items()))
+    return JobError(
+        f"the model's output {name} has shape {shape} for {num_images} images",
+        cure="take a model that allows any batch size, and gives one entry an image along the first axis of each "
+        "output; task=classify and task=embed need only the one that task.output names",
+    )
 
 
 def default_threads() -> int:

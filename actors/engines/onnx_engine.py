@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from actors.engines.base import InTurn, check_outputs, default_threads
+from actors.engines.base import InTurn, default_threads, uncounted
 from actors.engines.configs import Precision, Provider
 from actors.engines.device_errors import device_errors
 from actors.engines.onnx_files import OnnxFile, local_file, not_numbers, wrong_precision, wrong_size
@@ -59,7 +59,8 @@ class OnnxEngine(InTurn):
 
     @device_errors()
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
-        return dict(zip(self._outputs, map(_as_float32, self._input.run(self._run, pixels_nhwc)), strict=True))
+        outputs = map(_as_float32, self._input.run(self._run, pixels_nhwc))
+        return dict(zip((name for name in self._outputs if name not in self.uncounted), outputs, strict=True))
 
     def release(self) -> None:
         # onnxruntime gives memory back at the end of a run. Tried on CPU alone; on a GPU, what it keeps serves
@@ -82,8 +83,9 @@ class OnnxEngine(InTurn):
             binding.bind_output(name, self.device)
         self._session.run_with_iobinding(binding, options)
         outputs = binding.copy_outputs_to_cpu()
-        check_outputs(dict(zip(self._outputs, outputs, strict=True)), len(pixels_nhwc))
-        return [output[:num_images] for output in outputs]
+        by_name = dict(zip(self._outputs, outputs, strict=True))
+        self.uncounted = uncounted(by_name, len(pixels_nhwc))
+        return [output[:num_images] for name, output in by_name.items() if name not in self.uncounted]
 
     def _try(self, model: Model) -> None:
         """Runs two blank images: a graph can load and still not run on images of this size."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.engines.base import InTurn, check_outputs, default_threads
+from actors.engines.base import InTurn, default_threads, uncounted
 from actors.engines.configs import Precision
 from actors.engines.device_errors import device_errors
 from actors.engines.onnx_files import local_file, wrong_precision, wrong_size
@@ -54,7 +54,8 @@ class OpenVinoEngine(InTurn):
     @device_errors()
     @plain_errors()
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
-        return dict(zip(self._outputs, self._input.run(self._run, pixels_nhwc), strict=True))
+        outputs = self._input.run(self._run, pixels_nhwc)
+        return dict(zip((name for name in self._outputs if name not in self.uncounted), outputs, strict=True))
 
     def release(self) -> None:
         self._requests.clear()
@@ -63,8 +64,9 @@ class OpenVinoEngine(InTurn):
         """Outputs for the first ``num_images``, as copies: OpenVINO writes the next ones where these stand."""
         found = self._request(len(pixels_nhwc)).infer({0: pixels_nhwc}, share_inputs=False, share_outputs=False)
         outputs = [found[place] for place in range(len(self._outputs))]
-        check_outputs(dict(zip(self._outputs, outputs, strict=True)), len(pixels_nhwc))
-        return [output[:num_images] for output in outputs]
+        by_name = dict(zip(self._outputs, outputs, strict=True))
+        self.uncounted = uncounted(by_name, len(pixels_nhwc))
+        return [output[:num_images] for name, output in by_name.items() if name not in self.uncounted]
 
     def _request(self, batch_size: int) -> Any:
         """What runs batches of this size, and now counts as used last."""

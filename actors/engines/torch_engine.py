@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from actors.engines.base import check_outputs, default_threads
+from actors.engines.base import default_threads, uncounted
 from actors.engines.configs import Device, Precision
 from actors.engines.device_errors import DeviceError, device_errors
 from actors.engines.outputs import named
@@ -57,6 +57,7 @@ class TorchEngine:
         self._network = build_network(model).to(self.device, self._dtype)
         self._whole = _Normalised(self._network, model.preprocess, self.device, self._dtype)
         self._run: Callable[[torch.Tensor], Any] = self._whole
+        self.uncounted: dict[str, tuple[int, ...]] = {}
         self._piece_size: int | None = None
         self._choose_memory_format(model)
         self.details = {
@@ -89,8 +90,8 @@ class TorchEngine:
 
     def _predict(self, pixels_nhwc: np.ndarray, size: int) -> dict[str, torch.Tensor]:
         outputs = named(self._run(self._transfers.send(pixels_nhwc, size)))
-        check_outputs(outputs, size)
-        return outputs
+        self.uncounted = uncounted(outputs, size)
+        return {name: output for name, output in outputs.items() if name not in self.uncounted}
 
     def _compile(self, model: Model) -> None:
         shape = (*model.preprocess.size, 3)

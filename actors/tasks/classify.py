@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -11,7 +13,7 @@ import pyarrow as pa
 
 from actors.agreement import Comparison, differences, ratios, spread
 from actors.errors import JobError
-from actors.tasks.base import Outputs, pick_output
+from actors.tasks.base import Outputs, pick_output, vectors
 from actors.typed import coerce_fields
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
     from actors.agreement import Agreement
     from actors.tolerance import Tolerance
+
+
+LOG = logging.getLogger("shardlens")
 
 
 class Activation(Enum):
@@ -40,7 +45,10 @@ class Classify:
     top_k: int = 5
     """How many classes the lists hold; fewer when the model has fewer."""
     activation: Activation = Activation.softmax
-    """Turns the output into scores; none when the model gives probabilities."""
+    """Turns the output into scores: softmax where one of several classes is right; sigmoid where each class is on its
+    own, or there is only one logit, whose score is then the probability of label 0; none where the model gives
+    probabilities.
+    """
     output: str | None = None
     """Which output holds one number a class; needed only where several could."""
 
@@ -50,8 +58,15 @@ class Classify:
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
         if self.top_k < 1:
             raise JobError(f"task.top_k={self.top_k}: must be at least 1", cure="the usual value is 5")
-        output = pick_output(outputs, self.output, rank=1, task="classify")
-        num_classes = outputs.shapes[output][0]
+        output = pick_output(outputs, self.output, task="classify")
+        num_classes = math.prod(outputs.shapes[output])
+        if num_classes == 1 and self.activation is Activation.softmax:
+            raise JobError(
+                f"task.activation=softmax: the model's output {output} has one value an image, and the softmax of one "
+                "value is always 1",
+                cure="set task.activation=sigmoid where it is a logit, or task.activation=none where it is a "
+                "probability",
+            )
         if labels is not None and len(labels) != num_classes:
             raise JobError(
                 f"model.labels: {len(labels)} labels, and the model's output {output} has {num_classes} classes",
@@ -59,11 +74,37 @@ class Classify:
             )
         return list(_FIELDS)
 
+    def wanted(self, outputs: Outputs) -> list[str]:
+        return [pick_output(outputs, self.output, task="classify")]
+
+    def check(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Raises `JobError` where the output is the outcome of a softmax already: noise does not sum to 1 by chance.
+        Values between 0 and 1, as a sigmoid's are, can be logits; that is a warning.
+        """
+        output = pick_output(Outputs.of(tensors), self.output, task="classify")
+        values = vectors(tensors[output])
+        values = values[np.isfinite(values).all(axis=1)]
+        is_share = len(values) and values.min() >= -_ROUNDING and 0 < values.max() <= 1 + _ROUNDING
+        if self.activation is Activation.none or not is_share:
+            return
+        if values.shape[1] > 1 and np.abs(values.sum(axis=1) - 1).max() <= _ROUNDING:
+            raise JobError(
+                f"task.activation={self.activation.value}: the model's output {output} holds probabilities, which sum "
+                "to 1 for every image; a second activation would flatten them",
+                cure="set task.activation=none",
+            )
+        LOG.warning(
+            "task.activation=%s: all values of the model's output %s lie between 0 and 1 on trial images; if they are "
+            "probabilities already, as behind a sigmoid, set task.activation=none",
+            self.activation.value,
+            output,
+        )
+
     def columns(
         self, tensors: Mapping[str, np.ndarray], labels: Sequence[str] | None
     ) -> tuple[list[pa.Array], np.ndarray]:
-        output = pick_output(Outputs.of(tensors), self.output, rank=1, task="classify")
-        scores = _activate(tensors[output].astype(np.float32, copy=False), self.activation)
+        output = pick_output(Outputs.of(tensors), self.output, task="classify")
+        scores = _activate(vectors(tensors[output]), self.activation)
         valid = np.isfinite(scores).all(axis=1)
         top_ids = _best(scores, min(self.top_k, scores.shape[1]))
         top_scores = np.take_along_axis(scores, top_ids, axis=1)
@@ -87,10 +128,10 @@ class Classify:
         scores are all small, or all but one nearly 0, a broken network changes none by much.
         """
         comparison = Comparison(tolerance)
-        output = pick_output(Outputs.of(reference), self.output, rank=1, task="classify")
+        output = pick_output(Outputs.of(reference), self.output, task="classify")
         if not comparison.has_outputs(reference, candidate, [output]):
             return comparison.result
-        both = [tensors[output].astype(np.float32, copy=False) for tensors in (reference, candidate)]
+        both = [vectors(tensors[output]) for tensors in (reference, candidate)]
         scores = [_activate(logits, self.activation) for logits in both]
         places = comparison.finite(output, *(np.isfinite(one).all(axis=1) for one in scores))
         if len(places):
@@ -98,6 +139,8 @@ class Classify:
             _compare_logits(comparison, places, *_told_apart(both[0][places], both[1][places], self.activation))
         return comparison.result
 
+
+_ROUNDING = 5e-3  # of probabilities that were computed in bf16
 
 _FIELDS = (
     pa.field("label_id", pa.int32()),

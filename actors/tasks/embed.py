@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.agreement import Comparison, differences, ratios, spread
-from actors.tasks.base import Outputs, pick_output
+from actors.tasks.base import Outputs, pick_output, vectors
 from actors.typed import coerce_fields
 
 if TYPE_CHECKING:
@@ -43,19 +44,25 @@ class Embed:
         coerce_fields(self, "task")
 
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:  # noqa: ARG002
-        output = pick_output(outputs, self.output, rank=1, task="embed")
-        return [pa.field("embedding", pa.list_(self._arrow_type(), outputs.shapes[output][0]))]
+        output = pick_output(outputs, self.output, task="embed")
+        return [pa.field("embedding", pa.list_(self._arrow_type(), math.prod(outputs.shapes[output])))]
+
+    def wanted(self, outputs: Outputs) -> list[str]:
+        return [pick_output(outputs, self.output, task="embed")]
+
+    def check(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Any vector may be an embedding."""
 
     def columns(
         self,
         tensors: Mapping[str, np.ndarray],
         labels: Sequence[str] | None,  # noqa: ARG002
     ) -> tuple[list[pa.Array], np.ndarray]:
-        output = pick_output(Outputs.of(tensors), self.output, rank=1, task="embed")
-        vectors, stored = self._vectors(tensors[output])
+        output = pick_output(Outputs.of(tensors), self.output, task="embed")
+        _, stored = self._vectors(tensors[output])
         values = pa.array(stored.ravel(), self._arrow_type())
         valid = np.isfinite(stored).all(axis=1)
-        return [pa.FixedSizeListArray.from_arrays(values, vectors.shape[1])], valid
+        return [pa.FixedSizeListArray.from_arrays(values, stored.shape[1])], valid
 
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
@@ -64,7 +71,7 @@ class Embed:
         all of them nearly the same vector, the difference of two vectors counts against what tells images apart.
         """
         comparison = Comparison(tolerance)
-        output = pick_output(Outputs.of(reference), self.output, rank=1, task="embed")
+        output = pick_output(Outputs.of(reference), self.output, task="embed")
         if not comparison.has_outputs(reference, candidate, [output]):
             return comparison.result
         (wanted, kept), (given, given_kept) = (self._vectors(tensors[output]) for tensors in (reference, candidate))
@@ -75,12 +82,12 @@ class Embed:
 
     def _vectors(self, tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is wanted of an output, in float32 and as it is stored."""
-        vectors = tensor.astype(np.float32, copy=False)
+        whole = vectors(tensor)
         if self.normalize:
-            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+            lengths = np.linalg.norm(whole, axis=1, keepdims=True)
+            whole = (whole / np.where(lengths > 0, lengths, 1)).astype(np.float32)
         with np.errstate(over="ignore"):  # what float16 cannot hold is told by those that call
-            return vectors, vectors.astype(self.dtype.value)
+            return whole, whole.astype(self.dtype.value)
 
     def _arrow_type(self) -> pa.DataType:
         return {"float32": pa.float32(), "float16": pa.float16()}[self.dtype.value]

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from actors.agreement import Comparison, differences, lengths, ratios, spread
+from actors.engines.base import not_counted
+from actors.tasks.base import PROBE_SIZE, check_values
 from actors.typed import coerce_fields
 
 if TYPE_CHECKING:
@@ -32,7 +34,17 @@ class Raw:
         coerce_fields(self, "task")
 
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:  # noqa: ARG002
+        if outputs.uncounted:
+            raise not_counted(outputs.uncounted, PROBE_SIZE)
+        for name in outputs.shapes:
+            check_values(outputs, name)
         return [pa.field(name, _type(outputs.dtypes[name], shape)) for name, shape in outputs.shapes.items()]
+
+    def wanted(self, outputs: Outputs) -> list[str]:
+        return list(outputs.shapes)
+
+    def check(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Whatever a model gives is wanted."""
 
     def columns(
         self,

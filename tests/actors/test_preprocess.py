@@ -229,3 +229,27 @@ def test_scale_and_bias_normalise_as_mean_and_std_do() -> None:
 def test_the_driver_reads_the_config_without_torch() -> None:
     code = "import sys, actors.preprocess, actors.decode; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "cure"),
+    [
+        (
+            [123.675, 116.28, 103.53],
+            [58.395, 57.12, 57.375],
+            "mean=[0.485,0.456,0.406] and model.preprocess.std=[0.229",
+        ),
+        ([103.53, 116.28, 123.675], [1.0, 1.0, 1.0], "std=[0.00392157,0.00392157,0.00392157]"),
+        ([123.675, 116.28, 103.53], [0.229, 0.224, 0.225], "std=[0.229,0.224,0.225]"),
+        ([0.0, 0.0, 0.0], [255.0, 255.0, 255.0], "mean=[0,0,0] and model.preprocess.std=[1,1,1]"),
+    ],
+)
+def test_numbers_for_pixels_of_0_to_255_are_refused(mean: list[float], std: list[float], cure: str) -> None:
+    with pytest.raises(JobError, match=r"for pixels of 0\.\.255") as raised:
+        Preprocess(mean=mean, std=std).check()
+    assert cure in raised.value.cure
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.5), (0.4, 1 / 255), (0.0, 1 / 255), (1.0, 1.0)])
+def test_numbers_for_pixels_of_0_to_1_are_taken(mean: float, std: float) -> None:
+    Preprocess(mean=[mean] * 3, std=[std] * 3).check()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +19,7 @@ from actors.engines.configs import (
 from actors.errors import JobError
 from actors.trials import Trial
 from jobs.choices import Choice
-from jobs.gate import Contest, worth_s
+from jobs.gate import Contest, _key, worth_s
 
 REFERENCE = TorchEngineConfig(precision=Precision.fp32)
 FAST = OpenVinoEngineConfig(precision=Precision.bf16)
@@ -30,14 +32,23 @@ class Bench:
     """Gives the trials that it was told to give, by the label of the engine."""
 
     num_images = 256
+    is_made_up = False
 
     def __init__(self, trials: Mapping[str, Trial | JobError], num_sampled: int = 256) -> None:
         self._trials = trials
         self._num_sampled = num_sampled  # below 0: the reference dies of them
+        self.num_images = max(0, num_sampled)
         self.tried: list[str] = []
 
     def sample(self) -> int:
         return self._num_sampled
+
+    @property
+    def tried_on(self) -> str:
+        return f"{self.num_images} {'made-up images' if self.is_made_up else 'images of the dataset'}"
+
+    def make_up(self) -> None:
+        self.is_made_up, self._num_sampled, self.num_images = True, 2, 2
 
     def reference(self, config: EngineConfig) -> Trial | None:
         return None if self._num_sampled < 0 else Trial(config.label, 10.0)
@@ -110,7 +121,8 @@ def test_a_named_engine_is_always_tried_and_stops_the_job_where_its_answers_diff
     assert (choice.engine, choice.why) == (FAST, "named, and it agrees with torch fp32, on 256 images of the dataset")
     wrong = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
     with pytest.raises(
-        JobError, match=r"engine=openvino, engine.precision=bf16: .*256 images: openvino bf16: the best class"
+        JobError,
+        match=r"engine=openvino, engine.precision=bf16: .*256 images of the dataset: openvino bf16: the best class",
     ):
         contest(FAST, wrong, FAST).choose(3)
     missing = JobError("engine=openvino: OpenVINO is not installed", cure="install it")
@@ -146,7 +158,6 @@ def test_a_named_precision_excludes_the_reference() -> None:
     ("config", "others", "engine"),
     [
         (AutoEngineConfig(), [FAST], REFERENCE),
-        (FAST, [FAST], FAST),
         (AutoEngineConfig(precision=Precision.bf16), [FAST, FASTER], FAST),
     ],
 )
@@ -156,3 +167,18 @@ def test_without_a_sample_there_is_nothing_to_compare(
     for num_sampled in (0, -1):
         choice = contest(config, Bench(BENCH, num_sampled=num_sampled), *others).choose(1e6)
         assert choice == Choice(engine, "there was nothing to compare")
+
+
+@pytest.mark.parametrize("num_sampled", [0, -1])
+def test_without_a_sample_a_named_engine_is_held_against_the_reference_on_made_up_images(num_sampled: int) -> None:
+    choice = contest(FAST, Bench(BENCH, num_sampled=num_sampled), FAST).choose(3)
+    assert choice == Choice(FAST, "named, and it agrees with torch fp32, on 2 made-up images")
+    wrong = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG)}, num_sampled=num_sampled)
+    with pytest.raises(JobError, match="not the answers of torch fp32, on 2 made-up images"):
+        contest(FAST, wrong, FAST).choose(3)
+
+
+def test_what_passed_with_a_warning_has_not_passed_the_gate() -> None:
+    plan = SimpleNamespace(batch_size=32)
+    keys = {gate: _key(replace(FAST, gate=gate, threads=1), plan) for gate in Gate}
+    assert keys[Gate.stop] not in (keys[Gate.warn], keys[Gate.off])

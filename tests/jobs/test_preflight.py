@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 from networks import tiny
@@ -17,7 +18,7 @@ from actors.tasks.embed import Embed
 from jobs.config import Job
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
-from jobs.preflight import preflight
+from jobs.preflight import _check_columns, preflight
 
 
 @pytest.fixture
@@ -100,6 +101,12 @@ def test_other_weights_are_another_model_and_another_place_is_not(job: Job, tmp_
 def test_a_wrong_job_ends_here(job: Job, change, problem: str) -> None:  # noqa: ANN001
     with pytest.raises(JobError, match=problem):
         preflight(change(job))
+
+
+@pytest.mark.parametrize("name", ["run", "Model", "uri", "_row"])
+def test_an_output_must_not_have_a_reserved_name(job: Job, name: str) -> None:
+    with pytest.raises(JobError, match=f"output {name} has a reserved name"):
+        _check_columns(job, [pa.field(name, pa.float32())])
 
 
 def test_a_kept_column_must_not_be_one_of_the_task(job: Job, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -244,3 +245,34 @@ def test_only_the_output_that_is_used_is_compared() -> None:
     assert not Classify(output="features").agreement(reference, candidate, EXACT).holds
     missing = Classify(output="logits").agreement(reference, {"features": LOGITS}, Tolerance())
     assert missing.breaches == ["there is no output logits"]
+
+
+def test_the_softmax_of_one_logit_is_refused_and_its_sigmoid_is_a_probability() -> None:
+    logits = np.array([[-2.0], [3.0]], np.float32)
+    with pytest.raises(JobError, match=r"always 1\n  cure: set task.activation=sigmoid"):
+        predict(Classify(), logits)
+    table, _ = predict(Classify(activation=Activation.sigmoid), logits)
+    np.testing.assert_allclose(table["score"].to_numpy(), 1 / (1 + np.exp(-logits[:, 0])), rtol=1e-6)
+
+
+PROBABILITIES = torch.softmax(torch.from_numpy(LOGITS), 1).numpy()
+
+
+@pytest.mark.parametrize("activation", [Activation.softmax, Activation.sigmoid])
+def test_probabilities_get_no_second_activation(activation: Activation) -> None:
+    for tensor in (PROBABILITIES, PROBABILITIES[:, :, None, None], np.eye(6, dtype=np.float32)):
+        with pytest.raises(JobError, match=r"task.activation=none"):
+            Classify(activation=activation).check({"y": tensor})
+        Classify(activation=Activation.none).check({"y": tensor})
+
+
+@pytest.mark.parametrize(
+    ("values", "is_told"),
+    [(1 / (1 + np.exp(-LOGITS)), True), (LOGITS, False), (np.log(PROBABILITIES), False), (np.zeros((2, 3)), False)],
+)
+def test_what_may_be_the_outcome_of_a_sigmoid_is_a_warning(
+    values: np.ndarray, *, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "shardlens"):
+        Classify().check({"y": values})
+    assert ("set task.activation=none" in caplog.text) is is_told
