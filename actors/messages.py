@@ -11,6 +11,7 @@ import pyarrow as pa
 from actors.errors import ImageError, JobError
 from actors.retries import passing_kind
 from actors.storage import TooLargeError
+from actors.uris import redacted as redacted  # noqa: PLC0414  told beside what it is used for
 
 
 def read_error(error: Exception) -> ImageError:
@@ -47,11 +48,6 @@ def one_line(error: BaseException) -> str:
     return redacted("".join([said, *(f" ({note})" for note in getattr(error, "__notes__", ()))]))
 
 
-def redacted(text: str) -> str:
-    """``text`` with user names, passwords and queries of http URLs left out: a signed URL opens what it names."""
-    return _QUERY.sub(r"\1?…", _USER.sub(r"\1…@", text))
-
-
 # The first that fits.
 _KINDS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
     ("not_found", (FileNotFoundError, NotADirectoryError, obs.NotFoundError)),
@@ -82,5 +78,3 @@ _REFUSAL_OF_ERRNO = {
 }
 
 _DURATION = re.compile(r" in [0-9.]+(ns|µs|ms|s)(?= |$)")
-_USER = re.compile(r"(https?://)[^\s/?#]+@")
-_QUERY = re.compile(r"(https?://[^\s?]+)\?[^\s]+")

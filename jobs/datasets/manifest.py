@@ -13,6 +13,7 @@ from actors.errors import JobError
 from actors.fetch import beside
 from actors.messages import redacted
 from actors.shards import Layout
+from actors.uris import is_file
 from jobs.datasets.base import Dataset
 from jobs.datasets.carried import Carried, entry_table
 from jobs.datasets.paths import container_files, naming
@@ -78,10 +79,12 @@ class ManifestDataset(Dataset):
 def _absolute(names: pa.ChunkedArray, manifest: str) -> pa.ChunkedArray:
     """The URIs that ``names`` mean in the file ``manifest``; null becomes an empty string."""
     names = pc.fill_null(names.cast(pa.string()), "")
-    if manifest.startswith("file://") or pc.any(pc.match_substring_regex(names, _HAS_DOTS)).as_py():
+    if is_file(manifest) or pc.any(pc.match_substring_regex(names, _TO_RESOLVE)).as_py():
         return pa.chunked_array([[beside(manifest, name) if name else "" for name in names.to_pylist()]], pa.string())
-    stands = pc.or_(pc.match_substring_regex(names, r"^(/|[A-Za-z][A-Za-z0-9+.\-]*://)"), pc.equal(names, ""))
+    stands = pc.or_(
+        pc.match_substring_regex(names, r"^(/|(?i:file):/|[A-Za-z][A-Za-z0-9+.\-]*://)"), pc.equal(names, "")
+    )
     return pc.if_else(stands, names, pc.binary_join_element_wise(beside(manifest, ""), names, ""))
 
 
-_HAS_DOTS = r"(^|/)\.{1,2}/"
+_TO_RESOLVE = r"(^|/)\.{1,2}/|^~/"
