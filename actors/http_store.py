@@ -8,6 +8,7 @@ import asyncio
 import os
 import threading
 import weakref
+from concurrent.futures import wait
 from contextlib import asynccontextmanager
 from functools import cache
 from http import HTTPStatus
@@ -45,7 +46,7 @@ class HttpStore:
         self._retry = retry
         self._total_s = min((s for s in (self._options.timeout_s, retry.timeout_s) if s is not None), default=None)
         self._session = _run(self._connect())
-        weakref.finalize(self, _close, self._session).atexit = False
+        weakref.finalize(self, _close, self._session)
 
     def describe(self, url: str) -> tuple[int, str | None]:
         """Size in bytes and version of one object. Servers that refuse HEAD, or do not tell, are asked with GET."""
@@ -159,13 +160,14 @@ class HttpStore:
 
 
 _MAX_REDIRECTS = 10
+_THREAD = "http"
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="http", daemon=True).start()
+    threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
     return loop
 
 
@@ -182,4 +184,6 @@ def _run(work: Coroutine[object, object, Result]) -> Result:
 
 
 def _close(session: aiohttp.ClientSession) -> None:
-    asyncio.run_coroutine_threadsafe(session.close(), _loop())
+    closed = asyncio.run_coroutine_threadsafe(session.close(), _loop())
+    if threading.current_thread().name != _THREAD:  # the collector may run on the loop's own
+        wait([closed], timeout=1)
