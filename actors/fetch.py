@@ -20,7 +20,7 @@ from actors.retries import passing_kind
 from actors.shards import Layout
 from actors.spans import SPAN_BYTES, Span, runs, spans
 from actors.storage import TooLargeError
-from actors.uris import is_remote
+from actors.uris import absolute, is_file, is_http, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -185,11 +185,13 @@ def read_image(
 
 def beside(file: str, name: str) -> str:
     """The URI that ``name`` means where it stands in ``file``: a relative one starts at the file's folder."""
-    if name.startswith("/") or _SCHEME.match(name):
+    if name.startswith("/") or is_file(name) or _SCHEME.match(name):
         return name
-    if file.startswith("file://"):  # percent-encoded
+    if name.startswith("~/") and not is_remote(file):  # as dataset.path takes it
+        return absolute(name)
+    if is_file(file):  # percent-encoded
         name = quote(name)
-    folder = (file.partition("?")[0] if file.startswith(("http://", "https://")) else file).rpartition("/")[0]
+    folder = (file.partition("?")[0] if is_http(file) else file).rpartition("/")[0]
     path = f"{folder}/{name}"
     if is_remote(file) and _DOTS.search(name):  # of a local path the system resolves dots, and links before them
         scheme, _, rest = path.partition("://")

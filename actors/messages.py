@@ -12,6 +12,7 @@ from actors.errors import ImageError, JobError
 from actors.escapes import printable
 from actors.retries import passing_kind
 from actors.storage import TooLargeError
+from actors.uris import redacted as redacted  # noqa: PLC0414  told beside what it is used for
 
 
 def read_error(error: Exception) -> ImageError:
@@ -48,11 +49,6 @@ def one_line(error: BaseException) -> str:
     return printable(redacted("".join([said, *(f" ({note})" for note in getattr(error, "__notes__", ()))])))
 
 
-def redacted(text: str) -> str:
-    """``text`` with user names, passwords and queries of http URLs left out: a signed URL opens what it names."""
-    return _QUERY.sub(r"\1?…", _USER.sub(r"\1…@", text))
-
-
 # The first that fits.
 _KINDS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
     ("not_found", (FileNotFoundError, NotADirectoryError, obs.NotFoundError)),
@@ -83,5 +79,3 @@ _REFUSAL_OF_ERRNO = {
 }
 
 _DURATION = re.compile(r" in [0-9.]+(ns|µs|ms|s)(?= |$)")
-_USER = re.compile(r"(https?://)[^\s/?#]+@")
-_QUERY = re.compile(r"(https?://[^\s?]+)\?[^\s]+")

@@ -17,6 +17,7 @@ from actors.messages import one_line, redacted
 from actors.preprocess import Preprocess
 from actors.storage import Storage
 from actors.typed import coerce_fields
+from actors.uris import is_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -131,8 +132,7 @@ def weights_digest(model: Model, network: torch.nn.Module | None = None) -> str:
 
 def file_name(uri: str) -> str:
     """What stands behind the last slash, in lower case, without the query of a signed URL."""
-    is_http = uri.startswith(("http://", "https://"))
-    return (urlsplit(uri).path if is_http else uri).rpartition("/")[2].lower()
+    return (urlsplit(uri).path if is_http(uri) else uri).rpartition("/")[2].lower()
 
 
 @contextmanager

@@ -87,7 +87,6 @@ _UNSUPPORTED = (
 _SIGNATURES = [(re.compile(pattern, re.DOTALL), image_format) for pattern, image_format in _FORMATS]
 _REFUSED = [(re.compile(pattern, re.DOTALL), name) for pattern, name in _UNSUPPORTED]
 _START_BYTES = 1024
-_SHOWN_BYTES = 16
 
 
 def _refuse_unknown(data: bytes) -> NoReturn:
@@ -95,8 +94,7 @@ def _refuse_unknown(data: bytes) -> NoReturn:
     for signature, name in _REFUSED:
         if signature.match(start):
             raise ImageError("decode", "unsupported", f"{name} is no format that is read")
-    seen = f"no image format that is known; it starts with {start[:_SHOWN_BYTES]!r}"
-    raise ImageError("decode", "unidentified", seen)
+    raise ImageError("decode", "unidentified", "no image format that is known")  # what it holds may be a secret
 
 
 def _refuse_large_icon(data: bytes, limits: Decode) -> None:

@@ -32,7 +32,7 @@ class RemoteStore:
     """A client for one root, such as a bucket; keys are those below it.
 
     Args:
-        root: scheme and bucket or host, or one signed URL.
+        root: scheme and bucket.
         options: as `Storage` takes them.
         retry: for every request.
 
@@ -174,13 +174,10 @@ def _connect(root: str, options: Mapping[str, str]) -> Any:
     given = {key: _parse(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
     config = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
     client = {**_CLIENT_DEFAULTS, **given}
-    is_http = root.startswith(("http://", "https://"))
-    if root.startswith("http://"):
-        client["allow_http"] = True
     try:
         return from_url(
             root,
-            config=None if is_http else cast("Any", config),
+            config=cast("Any", config),
             client_options=cast("Any", client),
             retry_config=_NO_RETRIES,
         )

@@ -24,6 +24,21 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
+class PassingError(OSError):
+    """A server refuses for now.
+
+    Args:
+        said: what it answers.
+        kind: of `passing_kind`.
+        wait_s: how long the server asks to be left alone.
+    """
+
+    def __init__(self, said: str, kind: str, wait_s: float = 0.0) -> None:
+        super().__init__(said)
+        self.kind = kind
+        self.wait_s = wait_s
+
+
 @dataclass(frozen=True)
 class Retry:
     """Attempts at one request, and the waits between them: they grow exponentially, with full jitter.
@@ -34,12 +49,14 @@ class Retry:
     Args:
         attempts: at most, with the first; below 2 nothing is tried again.
         first_wait_s: the bound of the wait after the first attempt; each later bound is twice the one before.
-        max_wait_s: no bound is above this.
+        max_wait_s: no wait is longer, whatever a server asks for.
+        timeout_s: no attempt starts later than this after the first; a web server has as long for one answer.
     """
 
     attempts: int = 5
     first_wait_s: float = 0.5
     max_wait_s: float = 30.0
+    timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         coerce_fields(self, "retry")
@@ -52,17 +69,19 @@ class Retry:
 
         The error of the last attempt is raised with a note that says how many there were.
         """
-        attempt = 1
+        attempt, end = 1, float("inf") if self.timeout_s is None else time.monotonic() + self.timeout_s
         while True:
             try:
                 return function()
             except Exception as error:
                 if passing_kind(error) is None:
                     raise
-                if attempt >= self.attempts:
+                if attempt >= self.attempts or time.monotonic() >= end:
                     error.add_note("1 attempt" if attempt == 1 else f"{attempt} attempts")
                     raise
-            time.sleep(random.uniform(0, self.max_wait_after(attempt)))  # noqa: S311  jitter is no secret
+                asked_s = min(error.wait_s, self.max_wait_s) if isinstance(error, PassingError) else 0.0
+            wait_s = random.uniform(0, self.max_wait_after(attempt))  # noqa: S311  jitter is no secret
+            time.sleep(max(asked_s, wait_s))
             attempt += 1
 
     def max_wait_after(self, attempt: int) -> float:
@@ -76,6 +95,8 @@ def passing_kind(error: BaseException) -> str | None:
 
     ``throttled``, ``server_error``, ``timeout`` and ``unreachable`` come from servers, ``io_error`` from disks.
     """
+    if isinstance(error, PassingError):
+        return error.kind
     if isinstance(error, GenericError):
         return _kind_of_answer(str(error))
     if isinstance(error, TimeoutError):

@@ -1,6 +1,7 @@
 """Whole objects by URI: local paths, S3, GCS, Azure and HTTP behind one interface. Used on driver and workers.
 
-Local files go through `os` (it reads every name that the file system allows), all else through obstore.
+Local files go through `os` (it reads every name that the file system allows), URLs through `actors.http_store`, which
+sends none of the job's credentials, and all else through obstore.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pyarrow as pa
 
+from actors.errors import JobError
 from actors.faults import fault
+from actors.http_store import HttpStore
 from actors.local_files import LocalFile, describe_file, open_regular, subfolders, walk, write_staged, write_whole
 from actors.remote_file import RemoteFile
 from actors.remote_store import RemoteStore
 from actors.retries import Retry
-from actors.uris import is_remote, join, local_path, split
+from actors.uris import is_http, is_remote, join, local_path, redacted, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -56,6 +59,7 @@ class Storage:
         self.options = dict(options or {})
         self.retry = retry or Retry()
         self._stores: dict[str, RemoteStore] = {}
+        self._http: HttpStore | None = None
 
     def __reduce__(self) -> tuple[type[Storage], tuple[dict[str, str], Retry]]:
         return (Storage, (self.options, self.retry))
@@ -77,7 +81,7 @@ class Storage:
             yield from _batches(walk(local_path(folder), on_unreadable))
             return
         root, _ = split(folder)
-        store, prefix = self._locate(folder)
+        store, prefix = self._below(folder)
         for page in store.pages(prefix, LISTING_ROWS):
             yield _batch([(f"{root}/{key}", size, version) for key, size, version in page])
 
@@ -86,7 +90,7 @@ class Storage:
         if not is_remote(folder):
             return sorted(self.retry.call(partial(subfolders, local_path(folder))))
         root, _ = split(folder)
-        store, prefix = self._locate(folder)
+        store, prefix = self._below(folder)
         return sorted(join(root, child) for child in store.children(prefix))
 
     def kind(self, uri: str) -> str | None:
@@ -96,15 +100,14 @@ class Storage:
             if os.path.isdir(path):  # noqa: PTH112  bytes paths
                 return "folder"
             return "file" if os.path.lexists(path) else None
-        if split(uri)[1] or "?" in uri:  # the root of a bucket is no object
+        if is_http(uri) or split(uri)[1]:  # the root of a bucket is no object
             try:
                 self.describe(uri)
             except FileNotFoundError:
                 pass
             else:
                 return "file"
-        is_http = uri.startswith(("http://", "https://"))
-        return None if is_http or next(self.list(uri), None) is None else "folder"
+        return None if is_http(uri) or next(self.list(uri), None) is None else "folder"
 
     def describe(self, uri: str) -> tuple[int, str | None]:
         """Size in bytes and version of one object, as its folder lists it; the version is None where it is unknown."""
@@ -152,7 +155,7 @@ class Storage:
             path = Path(os.fsdecode(local_path(uri)))
             self.retry.call(partial(write_whole, path, data, create=create))
             return
-        store, key = self._locate(uri)
+        store, key = self._below(uri)
         store.put(key, data, create=create)
 
     def write_part(self, uri: str, data: bytes | memoryview, staging: str | None) -> None:
@@ -172,16 +175,27 @@ class Storage:
         """Removes objects; one that is gone already is no error."""
         for uri in uris:
             if is_remote(uri):
-                store, key = self._locate(uri)
+                store, key = self._below(uri)
                 store.delete(key)
             else:
                 Path(os.fsdecode(local_path(uri))).unlink(missing_ok=True)
 
-    def _locate(self, uri: str) -> tuple[RemoteStore, str]:
-        """The client for the root of ``uri``, and the path below that root."""
+    def _locate(self, uri: str) -> tuple[RemoteStore | HttpStore, str]:
+        """The client that reads ``uri``, and what the client calls it."""
+        if not is_http(uri):
+            return self._below(uri)
+        if self._http is None:
+            self._http = HttpStore(self.options, self.retry)
+        return self._http, uri
+
+    def _below(self, uri: str) -> tuple[RemoteStore, str]:
+        """The client for the root of ``uri`` in an object store, and the path below that root."""
+        if is_http(uri):
+            raise JobError(
+                f"{redacted(uri)}: a web server has no folders, and nothing can be written to it",
+                cure="name single files by http(s)://, or use s3://, gs:// or az:// with dataset.storage_options",
+            )
         root, key = split(uri)
-        if "?" in root:  # one signed URL of perhaps millions
-            return RemoteStore(root, self.options, self.retry), key
         if root not in self._stores:
             self._stores[root] = RemoteStore(root, self.options, self.retry)
         return self._stores[root], key

@@ -5,17 +5,28 @@ standards say so. Used wherever something is named.
 from __future__ import annotations
 
 import os
+import re
 from urllib.parse import unquote_to_bytes, urlsplit
 
 
 def is_remote(uri: str) -> bool:
     """Whether ``uri`` names something outside the local file system."""
-    return "://" in uri and not uri.startswith("file://")
+    return "://" in uri and not is_file(uri)
+
+
+def is_http(uri: str) -> bool:
+    """Whether ``uri`` is the address of something on a web server."""
+    return _HTTP.match(uri) is not None
+
+
+def is_file(uri: str) -> bool:
+    """Whether ``uri`` is a local path by URI: ``file:///x``, or ``file:/x`` as Java writes it."""
+    return _FILE.match(uri) is not None
 
 
 def local_path(uri: str) -> bytes:
     """The path of a local URI, as the bytes that the system knows it by."""
-    if uri.startswith("file://"):
+    if is_file(uri):
         return unquote_to_bytes(urlsplit(uri.replace("#", "%23").replace("?", "%3F")).path)
     return os.fsencode(uri)
 
@@ -34,17 +45,24 @@ def name_below(base: str, uri: str) -> str:
 
 def absolute(uri: str) -> str:
     """``uri`` with a relative local path, or one below ``~/``, made absolute, as every worker must take it."""
-    if is_remote(uri) or uri.startswith("file://"):
+    if is_remote(uri) or is_file(uri):
         return uri
     return os.path.abspath(os.path.expanduser(uri) if uri.startswith("~/") else uri)  # noqa: PTH100, PTH111
 
 
 def split(uri: str) -> tuple[str, str]:
-    """The root of a remote URI, which one client serves, and the key below it."""
+    """The root of a URI in an object store, which one client serves, and the key below it."""
     scheme, _, rest = uri.partition("://")
     host, _, key = rest.partition("/")
-    if scheme in {"http", "https"}:
-        if "?" in key:  # a signed URL: its query belongs to the request, so it is a root of its own
-            return uri, ""
-        return f"{scheme}://{host}", unquote_to_bytes(key).decode()
-    return f"{scheme}://{host}", key
+    return f"{scheme.lower()}://{host}", key
+
+
+def redacted(text: str) -> str:
+    """``text`` with user names, passwords and queries of http URLs left out: a signed URL opens what it names."""
+    return _QUERY.sub(r"\1?…", _USER.sub(r"\1…@", text))
+
+
+_HTTP = re.compile(r"https?://", re.IGNORECASE)
+_FILE = re.compile(r"file:/", re.IGNORECASE)
+_USER = re.compile(r"(https?://)[^\s/?#]+@", re.IGNORECASE)
+_QUERY = re.compile(r"(https?://[^\s?]+)\?[^\s]+", re.IGNORECASE)

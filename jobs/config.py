@@ -102,6 +102,8 @@ class ErrorBudget:
     """Number of images; no limit when not given."""
     read_attempts: int = 5
     """Times that an image is asked for when storage does not answer, before that counts as its error."""
+    read_timeout_s: float = 300.0
+    """Seconds after which an image is not asked for again; a web server must have sent all of it by then."""
 
     def is_exceeded(self, num_images: int, num_errors: int) -> bool:
         """Whether ``num_errors`` of the ``num_images`` that have an outcome are too many."""

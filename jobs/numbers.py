@@ -21,6 +21,8 @@ def check_numbers(job: Job) -> None:
         raise JobError(f"cluster.price_per_hour={job.cluster.price_per_hour}: is below 0", cure="leave it away")
     if job.errors.read_attempts < 1:
         raise JobError(f"errors.read_attempts={job.errors.read_attempts}: must be at least 1", cure="leave it away")
+    if job.errors.read_timeout_s <= 0:
+        raise JobError(f"errors.read_timeout_s={job.errors.read_timeout_s}: must be above 0", cure="leave it away")
     if job.cluster.cpus_per_worker <= 0:
         raise JobError(f"cluster.cpus_per_worker={job.cluster.cpus_per_worker}: must be above 0", cure="leave it away")
     if not 0 <= job.errors.max_ratio <= 1:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from actors import local_files
 from actors.storage import LISTING_SCHEMA, Storage
-from actors.uris import is_remote, local_path
+from actors.uris import is_http, is_remote, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,4 +48,4 @@ def representable(path: str) -> str:
 
 def is_web(uri: str) -> bool:
     """Whether ``uri`` is a URL of the web: percent-encoded, perhaps with a query, and with nothing to list."""
-    return uri.startswith(("http://", "https://"))
+    return is_http(uri)

@@ -14,7 +14,7 @@ from actors.errors import JobError
 from actors.fetch import beside
 from actors.messages import redacted
 from actors.shards import Layout
-from actors.uris import absolute, is_remote
+from actors.uris import is_file
 from jobs.datasets.base import LATER, Dataset
 from jobs.datasets.carried import Carried, entry_table
 from jobs.datasets.csv_rows import Csv
@@ -129,25 +129,13 @@ def _unseen(name: str, keys: Mapping[str, str], path: object) -> JobError:
 def _absolute(names: pa.ChunkedArray, manifest: str) -> pa.ChunkedArray:
     """The URIs that ``names`` mean in the file ``manifest``; null becomes an empty string."""
     names = pc.fill_null(names.cast(pa.string()), "")
-    is_local = not is_remote(manifest)
-    if pc.any(pc.match_substring_regex(names, _UNUSUAL)).as_py():
-        names = pa.chunked_array([[_usual(name, is_local=is_local) for name in names.to_pylist()]], pa.string())
-    if manifest.startswith("file://") or pc.any(pc.match_substring_regex(names, _HAS_DOTS)).as_py():
+    if is_file(manifest) or pc.any(pc.match_substring_regex(names, _TO_RESOLVE)).as_py():
         return pa.chunked_array([[beside(manifest, name) if name else "" for name in names.to_pylist()]], pa.string())
-    stands = pc.or_(pc.match_substring_regex(names, r"^(/|[A-Za-z][A-Za-z0-9+.\-]*://)"), pc.equal(names, ""))
+    stands = pc.or_(
+        pc.match_substring_regex(names, r"^(/|(?i:file):/|[A-Za-z][A-Za-z0-9+.\-]*://)"), pc.equal(names, "")
+    )
     return pc.if_else(stands, names, pc.binary_join_element_wise(beside(manifest, ""), names, ""))
 
 
-def _usual(name: str, *, is_local: bool) -> str:
-    """A name as the rest of the code writes it, where another tool has written it in another way."""
-    if is_local and name.startswith("~/"):
-        return absolute(name)
-    scheme, _, rest = name.partition(":")
-    if scheme.lower() == "file" and rest.startswith("/") and not rest.startswith("//"):  # RFC 8089, as Java has it
-        return f"file://{rest}"
-    return f"{scheme.lower()}:{rest}" if rest.startswith("//") else name
-
-
 _ROWS_ASKED = 4096
-_HAS_DOTS = r"(^|/)\.{1,2}/"
-_UNUSUAL = r"^(~/|[Ff][Ii][Ll][Ee]:/[^/]|[A-Za-z0-9+.\-]*[A-Z][A-Za-z0-9+.\-]*://)"
+_TO_RESOLVE = r"(^|/)\.{1,2}/|^~/"

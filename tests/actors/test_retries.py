@@ -113,9 +113,13 @@ def test_kinds_of_what_servers_do(damage: str, kind: str, s3: S3, proxy: flaky.F
     assert Storage(options, QUICK).read_ranges(uri, [10], [400_000]) == [bytes(400_000)]
 
 
-def test_a_server_that_refuses_connections() -> None:
-    with pytest.raises(obs.GenericError) as caught:
-        Storage(retry=Retry(attempts=1)).read("http://127.0.0.1:1/x.jpg")
+@pytest.mark.parametrize(
+    ("uri", "error"), [("http://127.0.0.1:1/x.jpg", ConnectionError), ("s3://bucket/x.jpg", obs.GenericError)]
+)
+def test_a_server_that_refuses_connections(uri: str, error: type[Exception]) -> None:
+    options = {"endpoint": "http://127.0.0.1:1", "allow_http": "true", "access_key_id": "x", "secret_access_key": "x"}
+    with pytest.raises(error) as caught:
+        Storage(options, Retry(attempts=1)).read(uri)
     assert passing_kind(caught.value) == "unreachable"
 
 

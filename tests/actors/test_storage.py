@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import flaky
 import pytest
@@ -15,6 +16,9 @@ from actors.errors import JobError
 from actors.retries import Retry
 from actors.storage import LISTING_ROWS, Storage, TooLargeError
 from actors.uris import join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def listed(storage: Storage, folder: str) -> dict[str, int | None]:
@@ -219,6 +223,25 @@ def test_http_urls_are_decoded_and_keep_their_query(tmp_path: Path) -> None:
     assert requests[:2] == ["/two%20words%23.jpg", "/two%20words%23.jpg?size=1&key=a%2Fb"]
 
 
+@pytest.mark.parametrize(
+    "act", [lambda s, u: next(s.list(u)), lambda s, u: s.write(u, b"x"), lambda s, u: s.delete([u])]
+)
+def test_a_web_server_is_only_read(act: Callable[[Storage, str], object]) -> None:
+    with pytest.raises(JobError, match=r"http://…@host/x\?…: a web server has no folders") as caught:
+        act(Storage(), "http://user:SECRET@host/x?sig=SECRET")
+    assert "SECRET" not in str(caught.value)
+
+
+def test_schemes_are_read_in_any_letter_case(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"data")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with serve_folder(tmp_path) as (url, _):
+        for uri in (f"HTTP{url[4:]}/a.jpg", f"FILE://{tmp_path}/a.jpg", f"file:{tmp_path}/a.jpg"):
+            assert Storage().read(uri) == b"data"
+    with pytest.raises(OSError, match="not a regular file"):
+        Storage().read(f"FILE://{tmp_path}/pipe.jpg")
+
+
 def test_one_signed_url_leaves_no_client_behind(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"x")
     storage = Storage()
@@ -228,7 +251,7 @@ def test_one_signed_url_leaves_no_client_behind(tmp_path: Path) -> None:
     assert not storage._stores
 
 
-@pytest.mark.parametrize("uri", ["nope://host/x", "s3://", "https://"])
+@pytest.mark.parametrize("uri", ["nope://host/x", "s3://"])
 def test_an_address_of_no_known_kind(uri: str) -> None:
     with pytest.raises(JobError, match="cure: use s3://"):
         Storage().read(uri)
