@@ -4,6 +4,7 @@ tasks ask its `LeaseMark`.
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from obstore.exceptions import BaseError
 
-from actors.errors import JobError
-from actors.messages import one_line
+from actors.errors import JobError, OutputError
+from actors.messages import one_line, write_problem
 from actors.retries import Retry, passing_kind
 from actors.staging import Staging
 from actors.storage import Storage
@@ -202,12 +203,17 @@ def _naming_the_output(root: str) -> Iterator[None]:
         raise cannot_be_written(root, error) from error
 
 
-def cannot_be_written(path: str, error: Exception) -> JobError:
-    """The job's error where `output.path` is not there, or not ours."""
+def cannot_be_written(path: str, error: Exception) -> JobError | OutputError:
+    """The job's error where `output.path` is not there, or not ours; the output's where there is no room."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and (said := write_problem(error, path)):
+        return OutputError(said)
     return JobError(
         f"output.path={path}: cannot be written: {one_line(error)}",
         cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
     )
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def _acquire(files: LeaseFiles, holder: Holder) -> int:
@@ -224,7 +230,8 @@ def _acquire(files: LeaseFiles, holder: Holder) -> int:
         # Since the look others may have come and gone, and their releases deleted lower numbers: look again.
         if files.create(number + 1, holder) and files.highest() == number + 1:
             files.check_store(number + 1, holder)
-            if files.is_of(number + 1, holder):  # some stores look, then write: of two at once the last one stands
+            # Some stores look, then write: of two at once the last one stands.
+            if files.highest() == number + 1 and files.is_of(number + 1, holder):
                 return number + 1
 
 

@@ -18,6 +18,7 @@ from obstore.exceptions import BaseError
 
 from actors.errors import JobError
 from actors.escapes import printable
+from actors.json_documents import parse_object
 from actors.uris import join
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ class Holder:
     def from_bytes(cls, data: bytes) -> Holder | None:
         """None where ``data`` is no whole lease file."""
         try:
-            said = json.loads(data)
+            said = parse_object(data)
         except ValueError:
             return None
         kinds = get_type_hints(cls)
-        is_whole = isinstance(said, dict) and all(isinstance(said.get(name), kind) for name, kind in kinds.items())
+        is_whole = all(isinstance(said.get(name), kind) for name, kind in kinds.items())
         return cls(**{name: said[name] for name in kinds}) if is_whole and said["ttl_s"] > 0 else None
 
     def to_bytes(self) -> bytes:
@@ -138,11 +139,17 @@ class LeaseFiles:
         return True
 
     def check_store(self, number: int, holder: Holder) -> None:
-        """Raises `JobError` where the store writes over a file that the holder has, though told to create one."""
-        try:
-            self.storage.write(self.uri(number), holder.to_bytes(), create=True)
-        except FileExistsError:
-            return
+        """Raises `JobError` where the store writes over a file that the holder has, though told to create one.
+
+        Once proves nothing: another holder may just have deleted the file as one of an earlier number.
+        """
+        for _ in range(_CHECKS):
+            try:
+                self.storage.write(self.uri(number), holder.to_bytes(), create=True)
+            except FileExistsError:
+                return
+            if self.highest() > number:
+                return
         raise JobError(
             f"output.path={self.root}: this store ignores conditional writes, so two runs could hold one output",
             cure="write to a store that honours conditional writes (If-None-Match on PUT)",
@@ -157,6 +164,9 @@ class LeaseFiles:
         except FileNotFoundError:
             return []
         return [int(name[1]) for uri in uris if (name := re.search(r"/_lease/(\d{8,})\.json$", uri))]
+
+
+_CHECKS = 3
 
 
 def _boot() -> str:

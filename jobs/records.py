@@ -5,6 +5,7 @@ the driver before a run opens, to find the one to go on with and those that are 
 from __future__ import annotations
 
 import json
+import logging
 import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
+from actors.json_documents import parse_object
 from actors.run_paths import RunPaths
 from actors.uris import join
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from actors.storage import Storage
     from jobs.config import Job
+
+LOG = logging.getLogger("shardlens")
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,14 @@ class Record:
 
     @classmethod
     def from_json(cls, content: dict[str, Any], *, is_published: bool) -> Record:
+        """Raises ValueError, which names the key, where ``content`` is no record."""
+        for key, kind in _KINDS.items():
+            if not isinstance(content.get(key), kind) or isinstance(content[key], bool):
+                raise ValueError(f"{key} is missing or no {kind.__name__}")  # noqa: TRY004
+        # They become parts of paths, below which files are read, written and deleted.
+        for name in (content["run_id"], content["fingerprint"], *content["redrives"]):
+            if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r:.100} is no name of a folder")
         identity = Identity(content["fingerprint"], content["dataset_digest"], content["mode"])
         own = {key: content[key] for key in _KEYS}
         passed_over = content.get("passed_over", {})  # not in runs from before it was counted
@@ -89,7 +101,7 @@ def run_id_of(job: Job) -> str:
     run_id = job.run.id
     if run_id is None:
         return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", run_id):
+    if not _FOLDER_NAME.fullmatch(run_id):
         raise JobError(
             f"run.id={run_id}: not a name for a folder",
             cure="use letters, digits, dots, dashes and underscores, at most 100, a letter or digit first",
@@ -97,12 +109,20 @@ def run_id_of(job: Job) -> str:
     return run_id
 
 
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _KEYS = ("run_id", "columns_digest", "opened_at", "num_listed", "num_shards", "inventory_digest", "redrives")
+_KINDS = dict.fromkeys(("run_id", "fingerprint", "dataset_digest", "mode", *_KEYS), str) | {
+    "num_listed": int,
+    "num_shards": int,
+    "redrives": list,
+}
 _THREADS = 16
 
 
 def read_records(root: str, storage: Storage) -> list[Record]:
-    """The runs of the output ``root`` that have opened, the latest first."""
+    """The runs of the output ``root`` that have opened, the latest first. One whose record is damaged is told of, and
+    left out.
+    """
     folder = join(root, "runs")
     run_ids = [uri.rstrip("/").rpartition("/")[2] for uri in storage.children(folder)]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -120,4 +140,12 @@ def _read(paths: RunPaths, storage: Storage) -> Record | None:
         content = storage.read(paths.record)
     except FileNotFoundError:  # its listing was broken off: nothing of it has begun
         return None
-    return Record.from_json(json.loads(content), is_published=storage.kind(paths.success) == "file")
+    try:
+        record = Record.from_json(parse_object(content), is_published=storage.kind(paths.success) == "file")
+    except ValueError as error:
+        LOG.warning("%s: damaged (%s): run %s counts for nothing here", paths.record, error, paths.run_id)
+        return None
+    if record.run_id != paths.run_id:
+        LOG.warning("%s: of run %s: run %s counts for nothing here", paths.record, record.run_id, paths.run_id)
+        return None
+    return record

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from actors.columns import ROW, SHARD, SIZE, URI, VERSION
+from actors.json_documents import MAX_BYTES, parse_object
 from actors.run_paths import RunPaths
 from actors.shards import Layout, Shards
 from jobs.datasets.image_versions import Versions
@@ -36,15 +37,19 @@ def error_entries(
     """
     manifests = {record.run_id: _read_manifest(RunPaths(root, "", record.run_id), storage) for record in records}
     failed = {
-        run_id: found for run_id, found in manifests.items() if found["num_errors"] and "redriven_by" not in found
+        run_id: found
+        for run_id, found in manifests.items()
+        if found and found["num_errors"] and "redriven_by" not in found
     }
+    inventories = {run_id: open_inventory(RunPaths(root, "", run_id), storage) for run_id in failed}
+    failed = {run_id: found for run_id, found in failed.items() if inventories[run_id] is not None}
     LOG.info("%s error rows of %s runs are tried again", sum(m["num_errors"] for m in failed.values()), len(failed))
 
     def entries() -> Iterator[pa.Table]:
         yield next(dataset.entries()).slice(0, 0)
         for run_id, manifest in failed.items():
-            shards = Shards.open(storage, RunPaths(root, "", run_id).inventory)
-            yield from _error_rows(shards, manifest, dataset)
+            if (shards := inventories[run_id]) is not None:
+                yield from _error_rows(shards, manifest, dataset)
 
     return list(failed), entries()
 
@@ -52,12 +57,15 @@ def error_entries(
 def settle(records: Sequence[Record], root: str, storage: Storage) -> None:
     """Ends the move of error rows: a published run that tried them again has them now, so they leave their old place.
 
-    A move that was broken off is ended at the next start of any job on this output.
+    A move that was broken off is ended at the next start of any job on this output. Runs that their owner has removed
+    since are passed over.
     """
     for record in records:
         for run_id in record.redrives if record.is_published else ():
             paths = RunPaths(root, record.identity.fingerprint, run_id)
             manifest = _read_manifest(paths, storage)
+            if manifest is None:
+                continue
             if "redriven_by" not in manifest:
                 content = json.dumps(manifest | {"redriven_by": record.run_id}, indent=1)
                 storage.write(paths.manifest, content.encode())
@@ -73,9 +81,44 @@ def drop_errors(paths: RunPaths, storage: Storage) -> None:
 _THREADS = 16
 
 
-def _read_manifest(paths: RunPaths, storage: Storage) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads(storage.read(paths.manifest))
+def open_inventory(paths: RunPaths, storage: Storage) -> Shards | None:
+    """The inventory of an earlier run. None where it is gone or damaged, which is told."""
+    try:
+        return Shards.open(storage, paths.inventory)
+    except (FileNotFoundError, pa.ArrowException, LookupError, TypeError, ValueError) as error:
+        LOG.warning("run %s: its inventory is missing or damaged (%s): its images count as new", paths.run_id, error)
+        return None
+
+
+def _read_manifest(paths: RunPaths, storage: Storage) -> dict[str, Any] | None:
+    """None where the manifest is gone, as where the run was removed, or damaged; either is told."""
+    try:
+        manifest = parse_object(storage.read(paths.manifest), max_bytes=MAX_BYTES)
+        _check_errors(manifest)
+    except FileNotFoundError:
+        LOG.warning(
+            "run %s was removed, or has no manifest any more: its error rows are left as they are", paths.run_id
+        )
+        return None
+    except ValueError as error:
+        LOG.warning("%s: damaged (%s): the error rows of its run are left as they are", paths.manifest, error)
+        return None
     return manifest
+
+
+def _check_errors(manifest: dict[str, Any]) -> None:
+    """Raises ValueError where what is read of a manifest is not of its format."""
+    try:
+        shown = manifest["num_errors"] + sum(
+            int(shard) + start + stop
+            for part in manifest["errors"]
+            for shard, runs in part["ranges"].items()
+            for start, stop in runs
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"its error rows are not told as they should be: {error!r}") from error
+    if not isinstance(shown, int):
+        raise ValueError("its error rows are not counted in whole numbers")  # noqa: TRY004
 
 
 def _error_rows(shards: Shards, manifest: dict[str, Any], dataset: Dataset) -> Iterator[pa.Table]:

@@ -26,7 +26,7 @@ from jobs.incremental import done_images, only_new
 from jobs.inventory import write_inventory
 from jobs.lease import cannot_be_written
 from jobs.records import Identity, Record, read_records, run_id_of, write_record
-from jobs.redrive import drop_errors, error_entries, settle
+from jobs.redrive import drop_errors, error_entries, open_inventory, settle
 from jobs.repair import repair
 from jobs.repeated_ids import RepeatedIds
 from jobs.slices import Slice
@@ -82,6 +82,7 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
     record = _named(job, records, identity) if job.run.id else _unfinished(job, records, identity)
     if record is None:
         paths = RunPaths(root, checked.fingerprint, run_id_of(job))
+        _refuse_damaged(job, paths, [found.run_id for found in records], storage)
         record, shards = _begin(job, checked, paths, storage, _with_the_same_columns(records, checked), identity)
         return Run(job, checked, storage, paths, record, shards)
     paths = RunPaths(root, checked.fingerprint, record.run_id)
@@ -91,6 +92,15 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
         if job.run.redrive and (record.identity.mode != _REDRIVE or _has_failed(run)):
             drop_errors(paths, storage)
     return run
+
+
+def _refuse_damaged(job: Job, paths: RunPaths, known: Sequence[str], storage: Storage) -> None:
+    """Raises JobError where a new run would write over one whose record cannot be read."""
+    if job.run.id and paths.run_id not in known and storage.kind(paths.record) is not None:
+        raise JobError(
+            f"run.id={paths.run_id}: its run.json is damaged, so that nobody can say what that run was",
+            cure="put back what was there, or choose another run.id",
+        )
 
 
 _REDRIVE = "redrive"
@@ -193,10 +203,10 @@ def _begin(
 
 
 def _inventories(records: Sequence[Record], paths: RunPaths, storage: Storage) -> Iterator[Shards]:
-    """Those of runs that have any images, opened ahead."""
-    folders = [replace(paths, run_id=record.run_id).inventory for record in records if record.num_listed]
+    """Those of runs that have any images, opened ahead; without those that are gone or damaged, which is told."""
+    listed = [replace(paths, run_id=record.run_id) for record in records if record.num_listed]
     with ThreadPoolExecutor(_THREADS) as pool:
-        yield from pool.map(lambda folder: Shards.open(storage, folder), folders)
+        yield from filter(None, pool.map(lambda earlier: open_inventory(earlier, storage), listed))
 
 
 _THREADS = 16

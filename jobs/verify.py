@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import hydra
@@ -14,6 +15,7 @@ from actors.storage import Storage
 from jobs.command import ExitStatus, end_with, run_verb
 from jobs.config import to_verification
 from jobs.terminal import show
+from jobs.verification.agreement import manifest_sha256
 from jobs.verification.listing import list_output
 from jobs.verification.runs import verify_run
 from jobs.verification.verdict import Status, plural
@@ -48,8 +50,9 @@ def verify(wanted: Verification) -> ExitStatus:
     strangers = () if wanted.run.id else output.strangers
     statuses, num_findings = [], len(strangers)
     for run_id in sorted(output.runs) if wanted.run.id is None else [wanted.run.id]:
-        LOG.info("run %s: %s", run_id, plural(len(output.parts.get(run_id, ())), "part"))
-        verdict = verify_run(output, run_id, wants_digest=wanted.digest)
+        num_parts = plural(len(output.parts.get(run_id, ())), "part")
+        LOG.info("run %s: %s; manifest.json has SHA-256 %s", run_id, num_parts, manifest_sha256(output, run_id))
+        verdict = verify_run(output, run_id, wants_digest=wanted.digest, manifest_sha256=wanted.verify.manifest_sha256)
         show(*verdict.lines())
         statuses.append(verdict.status)
         num_findings += len(verdict.findings)
@@ -59,6 +62,7 @@ def verify(wanted: Verification) -> ExitStatus:
 
 def _open(wanted: Verification) -> Output:
     """The files of the output, with the run that is asked for among them."""
+    _check_sha256(wanted)
     given = f"output.path={wanted.output.path}"
     try:
         output = list_output(wanted.output.path, Storage(wanted.output.storage_options))
@@ -75,6 +79,21 @@ def _open(wanted: Verification) -> Output:
             f"run.id={wanted.run.id}: there is no such run in {output.root}", cure=f"the latest are {latest}"
         )
     return output
+
+
+def _check_sha256(wanted: Verification) -> None:
+    sha256 = wanted.verify.manifest_sha256
+    if sha256 is None:
+        return
+    if wanted.run.id is None:
+        raise JobError(
+            "verify.manifest_sha256: it is of one run, and run.id is not given", cure="name the run: run.id=…"
+        )
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise JobError(
+            f"verify.manifest_sha256={sha256}: not 64 hexadecimal digits",
+            cure="give what sha256sum says of manifest.json",
+        )
 
 
 def _end(statuses: Sequence[Status], num_findings: int) -> ExitStatus:

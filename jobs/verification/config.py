@@ -26,6 +26,14 @@ class VerifiedRun:
 
 
 @dataclass
+class Expected:
+    """What was kept elsewhere, since whoever can write to the output can also forge it consistently."""
+
+    manifest_sha256: str | None = None
+    """SHA-256 of the ``manifest.json`` of `run.id`, in hexadecimal digits."""
+
+
+@dataclass
 class Verification:
     """Everything that `python -m jobs.verify` is told."""
 
@@ -36,3 +44,4 @@ class Verification:
     verbose: bool = False
     """Show the traceback of an unexpected error."""
     log: Log = field(default_factory=Log)
+    verify: Expected = field(default_factory=Expected)

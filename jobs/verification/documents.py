@@ -1,11 +1,14 @@
-"""`run.json` and `manifest.json` as their format says, read without the code that writes them."""
+"""`run.json`, `manifest.json` and `report.json` as their format says, read without the code that writes them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from actors.json_documents import MAX_BYTES, parse_object
 from jobs.verification import spans
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ class Record:
     num_listed: int
     num_shards: int
     inventory_digest: str
+    dataset_digest: str
+    columns_digest: str
+    config_digest: str
     redrives: Sequence[str]
 
 
@@ -51,15 +57,39 @@ class Manifest:
     num_ok: int
     num_errors: int
     inventory_digest: str
+    dataset_digest: str
+    columns_digest: str
     entries: Sequence[Entry]
     redriven_by: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """``report.json``: what people were told of a run."""
+
+    run_id: str
+    fingerprint: str
+    num_listed: int
+    num_ok: int
+    num_errors: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """``config.yaml``: what the job was told."""
+
+    digest: str
+    """As `run.json` should have it: SHA-256 of the text as JSON."""
+    gives_ratios: bool
+    """Its scores lie between 0 and 1."""
 
 
 def read_record(data: bytes) -> Record:
     """Raises ValueError, which names the key, where the text is not of the format."""
     content = _load(data)
     redrives = _take(content, "redrives", list) if "redrives" in content else []
-    return Record(**_take_all(content, _OF_BOTH, num_shards=int), redrives=[str(run_id) for run_id in redrives])
+    own = _take_all(content, _OF_BOTH, num_shards=int, config_digest=str)
+    return Record(**own, redrives=[_folder_name("redrives", run_id) for run_id in redrives])
 
 
 def read_manifest(data: bytes) -> Manifest:
@@ -71,16 +101,36 @@ def read_manifest(data: bytes) -> Manifest:
     return Manifest(**own, entries=entries, redriven_by=redriven_by)
 
 
-_OF_BOTH = {"run_id": str, "mode": str, "fingerprint": str, "num_listed": int, "inventory_digest": str}
+def read_report(data: bytes) -> Report:
+    """Raises ValueError, which names the key, where the text is not of the format."""
+    return Report(**_take_all(parse_object(data), _OF_REPORT))
+
+
+def read_config(data: bytes) -> Config:
+    """Raises ValueError where ``config.yaml`` is no text."""
+    text = data.decode()
+    task = re.search(r"^task:\n((?:  .*\n)*)", text, re.MULTILINE)
+    activation = re.search(r"^  activation: (\w+)$", task[1], re.MULTILINE) if task else None
+    digest = hashlib.sha256(json.dumps(text).encode()).hexdigest()
+    return Config(digest, activation is not None and activation[1] in {"softmax", "sigmoid"})
+
+
+_OF_BOTH = {
+    "run_id": str,
+    "mode": str,
+    "fingerprint": str,
+    "num_listed": int,
+    "inventory_digest": str,
+    "dataset_digest": str,
+    "columns_digest": str,
+}
+_OF_REPORT = {"run_id": str, "fingerprint": str, "num_listed": int, "num_ok": int, "num_errors": int}
 _OF_ENTRY = {"file": str, "num_rows": int, "size_bytes": int, "digest": str}
 
 
 def _load(data: bytes) -> dict[str, Any]:
     # Ranges become arrays as soon as their part is parsed: as lists they take ten times the memory.
-    content = json.loads(data, object_hook=_with_spans)
-    if not isinstance(content, dict):
-        raise ValueError("not an object")  # noqa: TRY004  ValueError is all that is not of the format
-    return content
+    return parse_object(data, max_bytes=MAX_BYTES, convert=_with_spans)
 
 
 def _with_spans(content: dict[str, Any]) -> dict[str, Any]:
@@ -102,5 +152,18 @@ def _take(content: dict[str, Any], key: str, kind: type) -> Any:
         raise ValueError(f"it has no {key}")
     value = content[key]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{key}={value!r} is no {kind.__name__}")  # noqa: TRY004
+        raise ValueError(f"{key}={value!r:.100} is no {kind.__name__}")  # noqa: TRY004
+    if isinstance(value, int) and not 0 <= value < _MAX_COUNT:
+        raise ValueError(f"{key}: not a count")
+    return _folder_name(key, value) if key in _FOLDER_NAMES else value
+
+
+_MAX_COUNT = 1 << 63
+_FOLDER_NAMES = {"run_id", "fingerprint", "redriven_by"}
+
+
+def _folder_name(key: str, value: Any) -> str:
+    """``value``, which becomes a part of paths, and must not lead elsewhere."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise ValueError(f"{key}={value!r:.100} is no name of a folder")
     return value

@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+UNREADABLE = (
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+    RecursionError,
+)
+"""What comes of reading the bytes of a damaged or hostile file."""
 NUM_NAMED = 20  # of each kind; the rest is counted
 
 
@@ -43,3 +56,7 @@ class Findings:
             yield from (f"{kind}: {what}" for what in named)
             if (rest := self._counts[kind] - len(named)) > 0:
                 yield f"{kind}: {rest:,} more, {self._counts[kind]:,} in all"
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.columns import IMAGE_ID, INVENTORY_FIELDS, ROW, SHARD, URI
+from actors.storage import TooLargeError
 from jobs.verification import spans
-from jobs.verification.findings import Findings
+from jobs.verification.findings import UNREADABLE, Findings, first_line
+from jobs.verification.listing import LinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,8 +77,7 @@ class Inventory:
             yield self.rows(spans.of_sizes(sizes, first_shard=first)).select([IMAGE_ID, URI])
 
     def _groups(self, number: int, groups: np.ndarray) -> pa.Table:
-        uri = self.output.uri(_name(self.run_id, number))
-        with self.output.storage.open(uri) as source, pq.ParquetFile(source) as file:
+        with self.output.open(_name(self.run_id, number)) as source, pq.ParquetFile(source) as file:
             table = file.read_row_groups(groups.tolist(), [IMAGE_ID, URI, *self.carried], use_threads=False)
         return table.replace_schema_metadata(None)
 
@@ -129,7 +130,11 @@ def _numbered(output: Output, run_id: str, findings: Findings) -> list[str]:
 
 def _read(output: Output, name: str, number: int) -> _File:
     findings = Findings()
-    data = output.read(name)
+    try:
+        data = output.read(name)
+    except (FileNotFoundError, TooLargeError, LinkError) as error:
+        findings.add("wrong inventory", f"{name}: {error}")
+        return _File(findings)
     try:
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             schema = file.schema_arrow
@@ -137,8 +142,8 @@ def _read(output: Output, name: str, number: int) -> _File:
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             if wrong := _wrong_columns(schema) or _wrong_numbers(file, number):
                 findings.add("wrong inventory", f"{name}: {wrong}")
-    except (pa.ArrowException, OSError) as error:
-        findings.add("wrong inventory", f"{name}: cannot be read: {str(error).splitlines()[0]}")
+    except UNREADABLE as error:
+        findings.add("wrong inventory", f"{name}: cannot be read: {first_line(error)}")
         return _File(findings)
     digest = hashlib.sha256(data).digest()
     return _File(findings, digest, sizes, schema.remove_metadata(), key_values.get(NUM_SHARDS_KEY))

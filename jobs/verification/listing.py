@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from actors.json_documents import MAX_BYTES
 from actors.uris import absolute, is_remote, join, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from typing import BinaryIO
 
     from actors.storage import Storage
 
@@ -33,8 +35,25 @@ class Output:
         return name if name.startswith("file://") else join(self.root, name)
 
     def read(self, name: str) -> bytes:
-        """One whole file. Raises FileNotFoundError."""
-        return self.storage.read(self.uri(name))
+        """One whole file. Raises FileNotFoundError, or `LinkError`."""
+        self._refuse_links(name)
+        return self.storage.read(self.uri(name), max_bytes=MAX_BYTES)
+
+    def open(self, name: str) -> BinaryIO:
+        """The same, for reading only what is needed."""
+        self._refuse_links(name)
+        return self.storage.open(self.uri(name))
+
+    def _refuse_links(self, name: str) -> None:
+        if is_remote(self.root):
+            return
+        path = os.fsdecode(local_path(self.uri(name)))
+        if os.path.realpath(path) != os.path.join(os.path.realpath(self.root), os.path.relpath(path, self.root)):  # noqa: PTH118  no follower of links
+            raise LinkError("a symbolic link, or below one: nobody can say what it held when the run was published")
+
+
+class LinkError(ValueError):
+    """A file of the output is a symbolic link, or lies in a folder that is one."""
 
 
 def list_output(path: str, storage: Storage) -> Output:

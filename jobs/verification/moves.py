@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from actors.storage import TooLargeError
 from jobs.verification import spans
 from jobs.verification.digest import row_hashes
 from jobs.verification.documents import read_manifest
@@ -46,7 +47,7 @@ def check_moved_here(output: Output, record: Record, findings: Findings) -> None
             continue
         try:
             redriven_by = read_manifest(output.read(f"runs/{run_id}/manifest.json")).redriven_by
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, TooLargeError, ValueError):
             redriven_by = None  # what is wrong with that manifest stands under its own run
         if redriven_by is None:
             findings.add("unfinished move", f"run {run_id} still has the error rows that this one tried again; {AGAIN}")

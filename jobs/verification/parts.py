@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.json_documents import MAX_BYTES, parse_object
+from actors.storage import TooLargeError
 from jobs.verification import spans
 from jobs.verification.digest import MODULUS, rows_digest
-from jobs.verification.findings import Findings
+from jobs.verification.findings import UNREADABLE, Findings, first_line
+from jobs.verification.listing import LinkError
 from jobs.verification.rows import ERRORS_IN_DIGEST, wrong_columns, wrong_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from jobs.verification.documents import Entry
     from jobs.verification.inventory import Inventory
     from jobs.verification.listing import Output
 
 RECEIPT_KEY = b"shardlens.receipt"
+PROVENANCE_KEY = b"shardlens.provenance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,17 +50,28 @@ class PartCheck:
     output: Output
     inventory: Inventory | None
     wants_digest: bool
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """What every footer says of the job."""
+    are_ratios: bool = False
+    """As `wrong_values` takes it."""
 
     def __call__(self, entry: Entry, name: str) -> Part:
         """The check of the file ``name``, which a manifest describes in ``entry``."""
         findings = Findings()
         named = re.fullmatch(r"part-\d{6,}-([0-9a-f]{32})\.parquet", entry.file)
-        if not named or named[1] != entry.digest:
+        if named is None:  # its path may lead anywhere
+            shown = name.encode(errors="backslashreplace").decode()
+            findings.add("wrong name", f"{shown}: not what a part is called")
+            return Part(findings)
+        if named[1] != entry.digest:
             findings.add("wrong name", f"{name}: the manifest's digest is {entry.digest}")
         try:
             data = self.output.read(name)
         except FileNotFoundError:
             findings.add("missing part", name)
+            return Part(findings)
+        except (LinkError, TooLargeError) as error:
+            findings.add("unreadable part", f"{name}: {error}")
             return Part(findings)
         if len(data) != entry.size_bytes:
             findings.add("wrong size", f"{name}: {len(data):,} bytes, and {entry.size_bytes:,} in the manifest")
@@ -71,9 +85,14 @@ class PartCheck:
         try:
             metadata = pq.read_metadata(pa.BufferReader(data))
             found, schema = _receipt(metadata), metadata.schema.to_arrow_schema().remove_metadata()
-        except _UNREADABLE as error:
-            findings.add("unreadable part", f"{name}: {_first_line(error)}")
+            said = _footer(metadata, PROVENANCE_KEY)
+        except UNREADABLE as error:
+            findings.add("unreadable part", f"{name}: {first_line(error)}")
             return Part(findings)
+        for key, value in self.provenance.items():
+            if said.get(key) != value:
+                what = f"its footer says {key} {said.get(key)!r:.100}, and the manifest {value}"
+                findings.add("wrong provenance", f"{name}: {what}")
         self._check_receipt(entry, name, found, metadata.num_rows, findings)
         part = Part(findings, found, metadata.num_rows, schema)
         wrong = wrong_columns(schema, entry.folder, self.inventory.carried if self.inventory else ())
@@ -83,8 +102,8 @@ class PartCheck:
         listed = self._listed(found, metadata.num_rows)
         try:
             return replace(part, digest=self._read_rows(entry, name, data, listed, findings))
-        except _UNREADABLE as error:
-            findings.add("unreadable part", f"{name}: {_first_line(error)}")
+        except UNREADABLE as error:
+            findings.add("unreadable part", f"{name}: {first_line(error)}")
             return part
 
     def _check_receipt(self, entry: Entry, name: str, found: np.ndarray, num_rows: int, findings: Findings) -> None:
@@ -105,17 +124,22 @@ class PartCheck:
     def _read_rows(self, entry: Entry, name: str, data: bytes, listed: _Listed | None, findings: Findings) -> int:
         """The digest of the rows, after they were compared."""
         digest, num_read = 0, 0
-        masks: dict[str, list[np.ndarray]] = {}
+        masks: dict[str, list[tuple[int, np.ndarray]]] = {}
         for table in _batches(data):
             if listed is not None:
                 same = listed.table.slice(num_read, len(table))
-                for what, mask in wrong_rows(table, same, entry.folder):
-                    masks.setdefault(what, []).append(mask)
+                for what, mask in wrong_rows(table, same, entry.folder, are_ratios=self.are_ratios):
+                    masks.setdefault(what, []).append((num_read, mask))
             if self.wants_digest:
                 digest += rows_digest(table.select(ERRORS_IN_DIGEST) if entry.folder == "errors" else table)
             num_read += len(table)
+        if listed is not None and num_read != len(listed.table):
+            raise ValueError(f"{num_read:,} rows can be read, and its footer has {len(listed.table):,}")
         for what, parts in masks.items():
-            wrong = spans.chosen(listed.spans if listed else spans.NOTHING, np.concatenate(parts))
+            whole = np.zeros(num_read, bool)
+            for start, mask in parts:
+                whole[start : start + len(mask)] = mask
+            wrong = spans.chosen(listed.spans if listed else spans.NOTHING, whole)
             texts = (f"{name}: {text}: {what}" for text in spans.describe(wrong))
             findings.add_many("wrong rows", texts, spans.num_shards(wrong))
         return digest % MODULUS
@@ -123,17 +147,20 @@ class PartCheck:
 
 def claim(output: Output, name: str) -> Part:
     """What a file says that nobody asked for: nothing where it is no part."""
-    with output.storage.open(output.uri(name)) as source:
+    try:
+        source = output.open(name)
+    except (FileNotFoundError, LinkError):
+        return Part(Findings())
+    with source:
         try:
             metadata = pq.read_metadata(source)
             return Part(Findings(), _receipt(metadata), metadata.num_rows)
-        except _UNREADABLE:
+        except UNREADABLE:
             return Part(Findings())
 
 
 _DIGEST_CHARS = 32
 _BATCH_ROWS = 4096  # of a part that may have 60 MB, so that what is decoded is not a multiple of that
-_UNREADABLE = (pa.ArrowException, OSError, ValueError)
 
 
 class _Listed(NamedTuple):
@@ -156,16 +183,17 @@ def _claimed(data: bytes, findings: Findings) -> Part:
     try:
         metadata = pq.read_metadata(pa.BufferReader(data))
         return Part(findings, _receipt(metadata), metadata.num_rows)
-    except _UNREADABLE:
+    except UNREADABLE:
         return Part(findings)
 
 
 def _receipt(metadata: pq.FileMetaData) -> np.ndarray:
-    content = json.loads((metadata.metadata or {}).get(RECEIPT_KEY, b"null"))
-    if not isinstance(content, dict) or "ranges" not in content:
+    content = _footer(metadata, RECEIPT_KEY)
+    if "ranges" not in content:
         raise ValueError("its footer has no receipt")
     return spans.parse(content["ranges"])
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _footer(metadata: pq.FileMetaData, key: bytes) -> dict[str, Any]:
+    """The JSON of one entry of the footer; empty where there is none."""
+    return parse_object((metadata.metadata or {}).get(key, b"{}"), max_bytes=MAX_BYTES)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.columns import ERROR_FIELDS, IMAGE_ID, URI
+from jobs.verification.values import wrong_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,13 +36,16 @@ def task_columns(schema: pa.Schema, carried: Sequence[str]) -> list[str]:
     return [name for name in schema.names if name not in {IMAGE_ID, URI, *carried}]
 
 
-def wrong_rows(table: pa.Table, listed: pa.Table, folder: str) -> Iterator[tuple[str, np.ndarray]]:
+def wrong_rows(
+    table: pa.Table, listed: pa.Table, folder: str, *, are_ratios: bool = False
+) -> Iterator[tuple[str, np.ndarray]]:
     """Everything that can be wrong with a row, in words, and the mask of the rows of which it is true.
 
     Args:
         table: rows of a part, whose columns are right.
         listed: the rows of the inventory that they are of.
         folder: ``rows`` or ``errors``.
+        are_ratios: as `wrong_values` takes it.
     """
     for name in [IMAGE_ID, URI] if folder == "errors" else listed.column_names:
         yield f"{name} is not that of the inventory", _differences(table[name], listed[name])
@@ -49,8 +53,9 @@ def wrong_rows(table: pa.Table, listed: pa.Table, folder: str) -> Iterator[tuple
         for name in ("stage", "error", "message"):
             yield f"{name} is empty", pc.equal(pc.fill_null(table[name], ""), "").to_numpy()
         return
-    results = table.select(task_columns(table.schema, listed.column_names[2:])).columns
-    yield "no result of the task", ~np.logical_or.reduce([column.is_valid().to_numpy() for column in results])
+    results = table.select(task_columns(table.schema, listed.column_names[2:]))
+    yield "no result of the task", ~np.logical_or.reduce([column.is_valid().to_numpy() for column in results.columns])
+    yield from wrong_values(results, are_ratios=are_ratios)
 
 
 def _differences(column: pa.ChunkedArray, listed: pa.ChunkedArray) -> np.ndarray:

@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jobs.verification import spans
-from jobs.verification.agreement import check_agreement, read_documents
+from jobs.verification.agreement import (
+    check_agreement,
+    check_config,
+    check_manifest_sha256,
+    check_report,
+    read_documents,
+)
 from jobs.verification.digest import MODULUS
 from jobs.verification.findings import Findings
+from jobs.verification.folder import check_folder
 from jobs.verification.inventory import check_inventory
 from jobs.verification.moves import AGAIN, check_moved_away, check_moved_here, is_published
 from jobs.verification.parts import PartCheck, claim
@@ -29,9 +36,9 @@ if TYPE_CHECKING:
     from jobs.verification.parts import Part
 
 
-def verify_run(output: Output, run_id: str, *, wants_digest: bool) -> Verdict:
+def verify_run(output: Output, run_id: str, *, wants_digest: bool, manifest_sha256: str | None = None) -> Verdict:
     """The verdict on one run. What it holds at a time grows with shards and parts, and with error rows that leave
-    gaps between the others, never with images.
+    gaps between the others, never with images. ``manifest_sha256`` was kept elsewhere, if it is given.
     """
     if not is_published(output, run_id):
         return _unfinished(output, run_id)
@@ -39,9 +46,16 @@ def verify_run(output: Output, run_id: str, *, wants_digest: bool) -> Verdict:
     record, manifest = read_documents(output, run_id, findings)
     inventory = check_inventory(output, run_id, findings)
     check_agreement(record, manifest, inventory, findings)
+    config = check_config(output, run_id, record, findings)
+    check_report(output, run_id, manifest, findings)
+    check_folder(output, run_id, findings)
+    if manifest_sha256 is not None:
+        check_manifest_sha256(output, run_id, manifest_sha256, findings)
     tally = _Tally(findings)
     if manifest is not None:
-        _read_parts(output, run_id, manifest, PartCheck(output, inventory, wants_digest), tally)
+        provenance = {key: getattr(manifest, key) for key in ("fingerprint", "dataset_digest")}
+        are_ratios = config is not None and config.gives_ratios
+        _read_parts(output, run_id, manifest, PartCheck(output, inventory, wants_digest, provenance, are_ratios), tally)
         _check_totals(manifest, tally)
         check_moved_away(output, run_id, manifest, inventory, findings)
     if inventory is not None and manifest is not None:

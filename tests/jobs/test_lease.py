@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import pickle
@@ -19,11 +20,11 @@ import s3 as s3_server
 from obstore.exceptions import GenericError
 from places import Place
 
-from actors.errors import JobError
+from actors.errors import JobError, OutputError
 from actors.retries import Retry
 from actors.storage import Storage
 from jobs.command import StoppedError
-from jobs.lease import HeldError, Lease, LostLeaseError, _acquire, hold
+from jobs.lease import HeldError, Lease, LostLeaseError, _acquire, cannot_be_written, hold
 from jobs.lease_files import Holder, LeaseFiles, this_process
 
 PATIENT_S = 6.0  # the ttl of holders that must not be late on a busy machine; they beat every second
@@ -267,6 +268,12 @@ def test_an_output_that_cannot_be_written_is_the_jobs_fault(root: str, s3: s3_se
     place = Place(root.format(tmp_path), s3.options)
     with pytest.raises(JobError, match=f"output.path={place.root}: cannot be written: "), take(place):
         pass
+
+
+def test_a_full_disk_is_told_as_it_is_later() -> None:
+    said = cannot_be_written("/out", OSError(errno.ENOSPC, "No space left on device"))
+    assert isinstance(said, OutputError)
+    assert str(said).startswith("/out: cannot be written: the disk is full (No space left on device); make room, ")
 
 
 def test_a_store_that_is_away_is_not(tmp_path: Path) -> None:

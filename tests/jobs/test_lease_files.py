@@ -108,3 +108,10 @@ def test_a_store_without_conditional_writes_is_refused(place: Place) -> None:
     files.check_store(1, ME)
     with pytest.raises(JobError, match="ignores conditional writes"):
         LeaseFiles(place.root, Careless(place.options)).check_store(1, ME)
+
+
+def test_a_file_that_another_holder_deleted_does_not_speak_against_the_store(place: Place) -> None:
+    files = files_of(place)
+    files.check_store(3, ME)
+    files.check_store(3, ME)
+    assert files.is_of(3, ME)

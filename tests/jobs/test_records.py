@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from places import Place
+from places import Place, local_place
 
 from actors.run_paths import RunPaths
 from actors.storage import Storage
@@ -37,6 +39,29 @@ def test_a_record_from_before_passed_over_was_counted() -> None:
     content = RECORD.to_json()
     del content["passed_over"]
     assert Record.from_json(content, is_published=False) == replace(RECORD, passed_over={})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[" * 200_000,
+        b"\xff",
+        b"{}",
+        json.dumps(RECORD.to_json() | {"redrives": ["../../elsewhere"]}).encode(),
+        json.dumps(RECORD.to_json() | {"fingerprint": "../mabc"}).encode(),
+        json.dumps(RECORD.to_json() | {"num_listed": "5"}).encode(),
+        json.dumps(RECORD.to_json() | {"run_id": "r2"}).encode(),
+    ],
+)
+def test_a_damaged_record_is_told_of_and_stops_nobody(
+    data: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = local_place(tmp_path)
+    write_record(RECORD, RunPaths(place.root, "mabc", "r1"), Storage(), {})
+    place.put("runs/r9/run.json", data)
+    assert read_records(place.root, Storage()) == [RECORD]
+    assert "run r9 counts for nothing here" in caplog.text
 
 
 def test_an_output_without_runs(place: Place) -> None:

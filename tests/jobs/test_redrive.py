@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -59,6 +60,28 @@ def test_a_redrive_in_which_all_failed_again_is_gone_on_with(job: Job) -> None:
     again = opened(job, redrive=True)
     assert again.paths == failed.paths
     assert again.collect().coverage.num_missing == 1
+
+
+@pytest.mark.parametrize("lost", ["the run", "its manifest", "its inventory"])
+def test_a_run_that_was_removed_or_damaged_stops_no_later_job(
+    lost: str, job: Job, images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = opened(job)
+    finish(first, bad=["1.jpg"])
+    finish(opened(job, redrive=True))
+    if lost == "the run":
+        shutil.rmtree(first.paths.run)
+    elif lost == "its manifest":
+        Path(first.paths.manifest).write_bytes(b"[" * 200_000)
+    else:
+        for file in Path(first.paths.inventory).iterdir():
+            file.write_bytes(b"PAR1")
+    add_photos(images, [7])
+    again = opened(job)
+    assert "7" in listed(again)
+    assert first.paths.run_id in caplog.text
+    finish(again)
+    opened(job, redrive=True)
 
 
 def test_an_image_that_was_mended_is_not_new_as_well(job: Job, images: Path) -> None:

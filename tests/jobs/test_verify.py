@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +11,11 @@ from places import Place, local_place
 from published import PublishedRun, break_byte
 from s3 import S3
 from syntax import find_imports
+from tampering import TAMPERINGS, Tampering
 
 from actors.errors import JobError
 from jobs.command import ExitStatus
-from jobs.verification.config import Verification, VerifiedOutput, VerifiedRun
+from jobs.verification.config import Expected, Verification, VerifiedOutput, VerifiedRun
 from jobs.verify import verify
 
 ROOT = Path(__file__).parents[2]
@@ -121,6 +124,62 @@ def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said:
     assert said in (done.stderr if status == 2 else done.stdout)
     assert "Traceback" not in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["damaged", "whole"]
+
+
+@pytest.mark.parametrize("tamper", TAMPERINGS.values(), ids=TAMPERINGS)
+def test_what_storage_can_show_is_refuted(
+    tamper: Tampering, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = PublishedRun("r1")
+    tamper(run)
+    run.put(local_place(tmp_path))
+    PublishedRun("r2").put(local_place(tmp_path))
+    assert verify(wanted(local_place(tmp_path))) is ExitStatus.FAILED
+    said = capsys.readouterr().out
+    assert "run r2: proven: " in said
+    assert "0 findings" not in said
+
+
+@pytest.mark.parametrize("name", ["rows", "runs/r1/manifest.json", "runs/r1/inventory", "rows/model=m0123456789abcde"])
+def test_a_link_is_refuted_though_it_leads_to_the_same_bytes(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = PublishedRun("r1")
+    run.put(local_place(tmp_path / "out"))
+    linked = tmp_path / "out" / (run.of("rows")[0] if name == "rows" else name)
+    linked.rename(tmp_path / "elsewhere")
+    linked.symlink_to(tmp_path / "elsewhere")
+    assert verify(wanted(local_place(tmp_path / "out"))) is ExitStatus.FAILED
+    assert "a symbolic link" in capsys.readouterr().out
+
+
+def test_an_output_behind_a_link_is_proven(tmp_path: Path) -> None:
+    PublishedRun("r1").put(local_place(tmp_path / "out"))
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    assert verify(wanted(local_place(tmp_path / "link"))) is ExitStatus.DONE
+
+
+def test_a_manifest_is_held_against_a_digest_that_was_kept_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, run = local_place(tmp_path), PublishedRun("a")
+    run.put(place)
+    kept = hashlib.sha256(run.files["runs/a/manifest.json"]).hexdigest()
+    asked = replace(wanted(place, "a"), verify=Expected(kept.upper()))
+    assert verify(asked) is ExitStatus.DONE
+    PublishedRun("a", bad=()).put(local_place(tmp_path / "forged"))
+    asked = replace(wanted(local_place(tmp_path / "forged"), "a"), verify=Expected(kept))
+    assert verify(asked) is ExitStatus.FAILED
+    assert "run a: other manifest: runs/a/manifest.json: its SHA-256 is " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("run_id", "sha256", "said"),
+    [(None, "0" * 64, "it is of one run, and run.id is not given"), ("a", "0" * 63, "not 64 hexadecimal digits")],
+)
+def test_a_digest_that_says_nothing(run_id: str | None, sha256: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=said):
+        verify(replace(wanted(local_place(tmp_path), run_id), verify=Expected(sha256)))
 
 
 def test_nothing_of_the_code_that_writes_runs_is_used() -> None:

@@ -1,0 +1,25 @@
+"""The files in the folder of a published run: whether each is one that a run has."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jobs.verification.findings import Findings
+    from jobs.verification.listing import Output
+
+
+def check_folder(output: Output, run_id: str, findings: Findings) -> None:
+    """What does not belong there, and a ``_SUCCESS`` that says something. Of ``inventory/`` `check_inventory` tells."""
+    folder = f"runs/{run_id}/"
+    files = output.runs[run_id]
+    strangers = sorted(name for name in files if not _OWN.fullmatch(name.removeprefix(folder)))
+    findings.add_many("stranger file", strangers, len(strangers))
+    if files.get(f"{folder}_SUCCESS"):
+        findings.add("wrong document", f"{folder}_SUCCESS: it is not empty")
+
+
+_OWN = re.compile(
+    r"(?:run|manifest|report)\.json|config\.yaml|_SUCCESS|slices/\d+-of-\d+\.json|inventory/.*", re.DOTALL
+)

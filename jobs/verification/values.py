@@ -1,0 +1,79 @@
+"""Whether the values of a task's columns are such as the task gives, whoever wrote them. Runs in several threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Wrong = tuple[str, np.ndarray]
+"""What is wrong, in words, and the mask of the rows of which it is true."""
+
+
+def wrong_values(results: pa.Table, *, are_ratios: bool) -> Iterator[Wrong]:
+    """Looks at the columns that `task=classify` and `task=embed` give; what others give is free.
+
+    Args:
+        results: rows with the columns of the task alone.
+        are_ratios: scores lie between 0 and 1, as softmax and sigmoid give them.
+    """
+    if {"label_id", "label", "score", "top_scores"} <= set(results.column_names):
+        yield from _wrong_scores(results, are_ratios=are_ratios)
+        yield from _wrong_tops(results)
+    if "embedding" in results.column_names and pt.is_fixed_size_list(results.schema.field("embedding").type):
+        yield "embedding is not finite", ~_finite(results["embedding"])
+
+
+def _wrong_scores(results: pa.Table, *, are_ratios: bool) -> Iterator[Wrong]:
+    scores = _floats(results["score"])
+    yield "score is not finite", ~np.isfinite(scores)
+    if are_ratios:
+        yield "score is not between 0 and 1", np.logical_or(scores < 0, scores > 1 + _ROUNDING)
+    yield "label is null", results["label"].is_null().to_numpy()
+    yield "label_id is no class", pc.fill_null(pc.less(results["label_id"], 0), fill_value=True).to_numpy()
+
+
+_ROUNDING = 1e-6
+
+
+def _wrong_tops(results: pa.Table) -> Iterator[Wrong]:
+    """The lists of the best classes: of one length, best first, and headed by the best."""
+    tops = {name: results[name] for name in _HEADS if name in results.column_names}
+    if not len(results):
+        return
+    lengths = np.array([pc.fill_null(pc.list_value_length(top), 0).to_numpy() for top in tops.values()])
+    is_cut = np.logical_or((lengths != lengths.max()).any(axis=0), (lengths < 1).any(axis=0))
+    yield "the lists of the best classes differ in length", np.asarray(is_cut)
+    if np.any(is_cut):
+        return
+    k = int(lengths.max())
+    scores = _floats(pc.list_flatten(tops["top_scores"])).reshape(-1, k)
+    yield "top_scores is not finite", ~np.isfinite(scores).all(axis=1)
+    yield "top_scores is not sorted", np.any(np.diff(scores, axis=1) > 0, axis=1)
+    for name, top in tops.items():
+        same = pc.equal(pc.list_element(top, 0), results[_HEADS[name]])
+        yield f"{name} does not begin with {_HEADS[name]}", ~pc.fill_null(same, fill_value=False).to_numpy()
+
+
+_HEADS = {"top_label_ids": "label_id", "top_labels": "label", "top_scores": "score"}
+
+
+def _floats(column: pa.ChunkedArray) -> np.ndarray:
+    """NaN where the value is null."""
+    return np.asarray(pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy())
+
+
+def _finite(vectors: pa.ChunkedArray) -> np.ndarray:
+    """Of each row whether it is null, or all its values are finite."""
+    size = vectors.type.list_size
+    is_there = vectors.is_valid().to_numpy()
+    values = _floats(pc.list_flatten(vectors)).reshape(-1, size)  # without those of null rows
+    found = np.ones(len(vectors), bool)
+    found[is_there] = np.isfinite(values).all(axis=1)
+    return found

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from actors.json_documents import parse_object
+
+
+def test_an_object_is_parsed_and_converted_from_the_inside() -> None:
+    assert parse_object('{"a": {"b": "é"}}'.encode()) == {"a": {"b": "é"}}
+    assert parse_object(b'{"a": {"b": 1}}', convert=lambda content: {**content, "n": len(content)}) == {
+        "a": {"b": 1, "n": 1},
+        "n": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "Expecting value"),
+        (b"[1]", "not an object"),
+        (b'{"a": 1} {}', "Extra data"),
+        (b"\xff\xfe{", "invalid start byte"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"a":' * 200_000, "nested too deeply"),
+        (b'{"a": 1, "b": {"c": 1, "c": 1}}', "the key 'c' stands twice"),
+        (b'{"a": NaN}', "NaN is no number"),
+        (b'{"a": -Infinity}', "-Infinity is no number"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "integer string conversion"),
+        (b'{"a": "' + b"x" * 100 + b'"}', "which is more than 99"),
+    ],
+)
+def test_anything_else_is_a_value_error(data: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_object(data, max_bytes=99 if b"xxx" in data else 1 << 24)
