@@ -17,6 +17,7 @@ from PIL.Image import DecompressionBombError
 from actors import jpeg
 from actors.errors import ImageError, JobError
 from actors.pillow import decode_with_pillow, find_format
+from actors.pillow_plugins import plugin_format_name
 from actors.turbo import decode_with_turbo
 from actors.typed import coerce_fields
 
@@ -30,6 +31,13 @@ class DecodeDevice(Enum):
     auto = "auto"
     cpu = "cpu"
     gpu = "gpu"
+
+
+class Truncated(Enum):
+    """What becomes of JPEGs that end early."""
+
+    error = "error"
+    accept = "accept"
 
 
 @dataclass
@@ -47,6 +55,10 @@ class Decode:
     scaled: bool = True
     """Whether a JPEG far larger than the model's input is decoded at 1/2, 1/4 or 1/8 of its size, for down to a third
     of the time. The model's pixels then differ a little: see `decode_scaled`."""
+
+    truncated: Truncated = Truncated.error
+    """What becomes of a JPEG that ends before its last pixel: error, or accept what there is, the rest being grey. One
+    that lacks nothing but the mark of its end is whole either way."""
 
     device: DecodeDevice = DecodeDevice.auto
     """auto, cpu or gpu. On a GPU the plain JPEGs are decoded, by nvImageCodec, and all else on the CPU. The model's
@@ -103,8 +115,10 @@ def decode(data: bytes, limits: Decode) -> np.ndarray:
     Pillow's conversion; colour profiles are not applied. Floating point, and integers outside 0 to 65535, are
     refused. Of animations and multi-picture files the first frame is taken.
 
-    Formats: JPEG, PNG, WebP, GIF, TIFF, BMP, PPM, JPEG 2000, AVIF and ICO, told by content and never by name.
-    A JPEG that is damaged inside, yet complete, gives the pixels that Pillow gives.
+    Formats: JPEG, PNG, WebP, GIF, TIFF, BMP, PPM, JPEG 2000, AVIF and ICO, and with a plug-in HEIC and JPEG XL, told by
+    content and never by name. A JPEG that is damaged inside, yet complete, gives the pixels that Pillow gives. One that
+    lacks only the mark of its end is complete. Of PNG, texts and profiles that cannot be read are passed over. Of TIFF,
+    layouts that would come out wrong are refused: see `actors.tiff`.
 
     Raises ImageError of stage ``decode`` and kind ``empty``, ``too_large``, ``unidentified``, ``unsupported``,
     ``truncated``, ``too_many_scans``, ``corrupt`` or ``out_of_memory``; nothing else.
@@ -115,11 +129,12 @@ def decode(data: bytes, limits: Decode) -> np.ndarray:
 def decode_scaled(data: bytes, limits: Decode, resized: Callable[[int, int], tuple[int, int]]) -> Decoded:
     """As `decode`, but scaled down where the image will be made far smaller and ``limits.scaled`` allows it.
 
-    A JPEG is decoded at 1/8 of its size where that leaves at least 1.4 times what it will be resized to, else at 1/4 or
-    1/2 where that leaves twice it, and else whole, as all other formats are. `actors.preprocess.fit` then gives the
+    A JPEG is decoded at 1/8, 1/4 or 1/2 of its size where that leaves at least three times what it will be resized
+    to, and else whole, as all other formats are. `actors.preprocess.fit` then gives the
     same geometry, and nearly the same pixels. Of photographs of 1 to 12 megapixels they differ by 0.4 grey levels on
     average, by 1.3 at most on average of one image, and single ones by up to 8; where a small image is full of grain
-    or sharp lines, by up to 4 and 30.
+    or sharp lines, by up to 4 and 30; where all of it is black and white stripes a few pixels wide, by up to 8 on
+    average.
 
     Args:
         data: the encoded image.
@@ -148,11 +163,22 @@ def _decode(data: bytes, limits: Decode, resized: Callable[[int, int], tuple[int
     header = jpeg.read_header(data) if is_jpeg else None
     if is_jpeg and (header is None or header.is_multi_scan):
         jpeg.check_markers(data)
-    stored = decode_with_turbo(data, limits, header.orientation, resized) if header else None
+    stored = _by_turbo(data, header, limits, resized) if header else None
     if header is None or stored is None:
         image_hwc, orientation = decode_with_pillow(data, limits)
         return _upright(image_hwc, image_hwc.shape[:2], orientation)
     return _upright(*stored, header.orientation)
+
+
+def _by_turbo(
+    data: bytes, header: jpeg.Header, limits: Decode, resized: Callable[[int, int], tuple[int, int]] | None
+) -> tuple[np.ndarray, tuple[float, float]] | None:
+    stored = decode_with_turbo(data, limits, header.orientation, resized)
+    if stored is None and not header.is_multi_scan and (ended := jpeg.with_end(data)):
+        stored = decode_with_turbo(ended, limits, header.orientation, resized)
+    if stored is None and limits.truncated is Truncated.accept:
+        stored = decode_with_turbo(data, limits, header.orientation, resized, accept_truncated=True)
+    return stored
 
 
 def _upright(image_hwc: np.ndarray, extent: tuple[float, float], orientation: int) -> Decoded:
@@ -205,5 +231,5 @@ def _points_past_end(data: bytes) -> bool:
 
 def _message(error: Exception, data: bytes) -> str:
     image_format = find_format(data)
-    name = f"{image_format.format}: " if image_format else ""
-    return f"{name}{error} ({type(error).__name__})"
+    name = image_format.format if image_format else plugin_format_name(data)
+    return f"{name}: {error} ({type(error).__name__})"

@@ -82,6 +82,19 @@ def plain_start(jpeg: bytes) -> bytes | None:
     return None
 
 
+def with_end(jpeg: bytes) -> bytes | None:
+    """A JPEG of one scan that runs to anything but the mark which ends an image, with that mark in the place of what
+    follows the coded data; None where there is no scan, or where it stands already.
+
+    Cameras write trailers without it, and transfers lose the last bytes. Whether pixels are missing too, decoding says.
+    """
+    markers = _markers(jpeg)
+    if not any(marker == _START_OF_SCAN for marker, _ in markers):
+        return None
+    marker, content = next(markers, (b"", len(jpeg) + 4))
+    return None if marker == _END_OF_IMAGE else jpeg[: content - 4] + _END_OF_IMAGE
+
+
 # In coded data 0xff is followed by 0 or a restart; those markers, padding, and TEM and SOI have no length.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _START_OF_SCAN = b"\xff\xda"

@@ -28,7 +28,9 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from actors import png, tiff
 from actors.errors import ImageError
+from actors.pillow_plugins import is_avif, plugin_format, read_jxl_header
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,24 +44,46 @@ def decode_with_pillow(data: bytes, limits: Decode) -> tuple[np.ndarray, int]:
 
     Raises ImageError, and everything that Pillow raises.
     """
-    image_format = find_format(data)
+    image_format = find_format(data) or plugin_format(data, limits)
     if image_format is None:
         _refuse_unknown(data)
     if image_format is IcoImageFile:
         _refuse_large_icon(data, limits)
     _quieten_pillow()
-    with image_format(io.BytesIO(data)) as image:
+    try:
+        return _decode(data, image_format, limits)
+    except (ValueError, SyntaxError, OSError):
+        if image_format is not PngImageFile:
+            raise
+        return _decode(png.without_texts(data), image_format, limits)
+
+
+def _decode(data: bytes, image_format: type[ImageFile], limits: Decode) -> tuple[np.ndarray, int]:
+    with _opened(data, image_format) as image:
         limits.refuse_pixels(image.height, image.width)
         if isinstance(image, TiffImageFile):
             _refuse_large_tiles(image, limits)
+            tiff.refuse_layout(image)
+            tiff.mend_palette(image)
         image.load()
-        return _rgb(image), _orientation(image)
+        return _rgb(image), _orientation(image, data)
+
+
+def _opened(data: bytes, image_format: type[ImageFile]) -> ImageFile:
+    try:
+        return image_format(io.BytesIO(data))
+    except SyntaxError as error:
+        cause = error.__cause__
+        if image_format is TiffImageFile and isinstance(cause, KeyError) and isinstance(cause.args[0], int):
+            raise tiff.unknown_compression(cause.args[0]) from error
+        raise
 
 
 def find_format(data: bytes) -> type[ImageFile] | None:
     """Pillow's reader for bytes that start so; None where there is none that we use."""
     start = data[:_START_BYTES]
-    return next((image_format for signature, image_format in _SIGNATURES if signature.match(start)), None)
+    found = next((image_format for signature, image_format in _SIGNATURES if signature.match(start)), None)
+    return AvifImageFile if found is None and is_avif(start) else found
 
 
 # Called directly, not through Image.open: that tries formats which run other programs, and hides why one fails.
@@ -72,7 +96,6 @@ _FORMATS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (rb"BM", BmpImageFile),
     (rb"P[1-6f]\s", PpmImageFile),
     (rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", Jpeg2KImageFile),
-    (rb"....ftyp(?:avi[fs]|mif1|msf1)", AvifImageFile),
     (rb"\x00\x00\x01\x00", IcoImageFile),
     (rb"[\x28\x6c\x7c]\x00\x00\x00", DibImageFile),
 )
@@ -80,8 +103,6 @@ _UNSUPPORTED = (
     (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),
     (rb"%PDF", "PDF"),
     (rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?(?:<!DOCTYPE svg[^>]*>\s*)?<svg", "SVG"),
-    (rb"....ftyp(?:hei|hev)", "HEIC"),
-    (rb"\xff\x0a|\x00\x00\x00\x0cJXL ", "JPEG XL"),
     (rb"8BPS", "Photoshop"),
 )
 _SIGNATURES = [(re.compile(pattern, re.DOTALL), image_format) for pattern, image_format in _FORMATS]
@@ -146,12 +167,16 @@ def _rgb(image: Image) -> np.ndarray:
     if not image.mode.startswith("I"):
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     grey = np.asarray(image)
+    if isinstance(image, TiffImageFile):
+        grey = tiff.corrected(grey, image)
     if image.mode == "I" and (grey.min() < 0 or grey.max() > _MAX_UINT16):
         raise ImageError("decode", "unsupported", f"pixels from {grey.min()} to {grey.max()}, outside 0 to 65535")
     return np.repeat((grey >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def _orientation(image: Image) -> int:
+def _orientation(image: Image, data: bytes) -> int:
+    if image.format == "JXL" and read_jxl_header(data).orientation != 1:
+        return 1  # undone by the decoder
     try:
         orientation = image.getexif().get(Base.Orientation, 1)
     except Exception:  # noqa: BLE001  Pillow raises of every kind on damaged EXIF, which leaves the pixels as they are

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def decode_with_turbo(
-    data: bytes, limits: Decode, orientation: int, resized: Callable[[int, int], tuple[int, int]] | None
+    data: bytes,
+    limits: Decode,
+    orientation: int,
+    resized: Callable[[int, int], tuple[int, int]] | None,
+    *,
+    accept_truncated: bool = False,
 ) -> tuple[np.ndarray, tuple[float, float]] | None:
     """The pixels as stored, uint8 (height, width, 3), and the height and width of the image in such pixels; None for
     what libjpeg-turbo cannot do, or only with a warning. Whole pixels equal Pillow's.
@@ -32,6 +37,7 @@ def decode_with_turbo(
         orientation: the image's, as EXIF counts them. Nothing is turned yet.
         resized: gives the size that an image of this height and width, right way up, will be resized to; it may then
             be scaled down, by the rules of `actors.decode.decode_scaled`. None for the whole image.
+        accept_truncated: whether libjpeg-turbo may warn, as of pixels that are missing, which it makes grey.
     """
     size = stored_size(data)
     if size is None:
@@ -40,7 +46,7 @@ def decode_with_turbo(
     limits.refuse_pixels(height, width)
     divisor = _divisor(height, width, orientation, resized) if resized else 1
     try:
-        return _decode(data, height, width, divisor), (height / divisor, width / divisor)
+        return _decode(data, height, width, divisor, strict=not accept_truncated), (height / divisor, width / divisor)
     except ValueError:
         return None
 
@@ -63,10 +69,10 @@ def has_sound_tables(start: bytes) -> bool:
     return True
 
 
-# Only these have fast code in libjpeg-turbo; 3/8 takes longer than 1/2. The margins are how many times the resized size
-# must be left, chosen on photographs so that single pixels differ about equally: at 1/8 a pixel is the plain mean of
-# 64, and the others alias a little more.
-_DIVISORS_AND_MARGINS = ((8, 1.4), (4, 2.0), (2, 2.0))
+# Only these have fast code in libjpeg-turbo; 3/8 takes longer than 1/2.
+_DIVISORS = (8, 4, 2)
+# How many times the resized size must be left: at 1.4 fine stripes came out with three times their contrast.
+_MARGIN = 3.0
 _LEAST_SIDE = 8  # of a smaller one, two scales can give the same size, and simplejpeg tells them apart by size
 
 
@@ -75,9 +81,9 @@ def _divisor(height: int, width: int, orientation: int, resized: Callable[[int, 
     if orientation in jpeg.TRANSPOSED:
         height, width = width, height
     needed_height, needed_width = resized(height, width)
-    for divisor, margin in _DIVISORS_AND_MARGINS:
-        least_height = max(margin * divisor * needed_height, _LEAST_SIDE)
-        least_width = max(margin * divisor * needed_width, _LEAST_SIDE)
+    for divisor in _DIVISORS:
+        least_height = max(_MARGIN * divisor * needed_height, _LEAST_SIDE)
+        least_width = max(_MARGIN * divisor * needed_width, _LEAST_SIDE)
         is_enough = height >= least_height and width >= least_width
         # Turned, a pixel that the image ends within would come first; `fit` takes the first ones for whole.
         rows_divide = orientation not in jpeg.UPSIDE_DOWN or height % divisor == 0
@@ -87,9 +93,10 @@ def _divisor(height: int, width: int, orientation: int, resized: Callable[[int, 
     return 1
 
 
-def _decode(data: bytes, height: int, width: int, divisor: int) -> np.ndarray:
+def _decode(data: bytes, height: int, width: int, divisor: int, *, strict: bool) -> np.ndarray:
     if divisor == 1:
-        return cast("np.ndarray", simplejpeg.decode_jpeg(data, "RGB"))
+        return cast("np.ndarray", simplejpeg.decode_jpeg(data, "RGB", strict=strict))
     # Of all the sizes that libjpeg-turbo offers, simplejpeg takes the smallest that is at least so large.
     least_height, least_width = math.ceil(height / divisor), math.ceil(width / divisor)
-    return cast("np.ndarray", simplejpeg.decode_jpeg(data, "RGB", min_height=least_height, min_width=least_width))
+    size = {"min_height": least_height, "min_width": least_width}
+    return cast("np.ndarray", simplejpeg.decode_jpeg(data, "RGB", strict=strict, **size))

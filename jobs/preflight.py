@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actors.columns import ERROR_FIELDS, IMAGE_ID, PARTITIONS, TARGET, URI
-from actors.decode import Decode, DecodeDevice, has_nvimgcodec
+from actors.decode import Decode, DecodeDevice, Truncated, has_nvimgcodec
 from actors.engines.candidates import reference
 from actors.engines.configs import (
     AutoEngineConfig,
@@ -136,6 +136,7 @@ def _fingerprint(job: Job, predictor: Predictor) -> str:
         "kwargs": job.model.kwargs,
         "preprocess": asdict(job.model.preprocess),
         "scaled": job.decode.scaled,
+        **({"truncated": "accept"} if job.decode.truncated is Truncated.accept else {}),
         **_decoded_on(job.decode),
         "labels": predictor.labels,
         "task": asdict(job.task),

@@ -46,7 +46,7 @@ def test_an_image_of_odd_size_keeps_its_geometry_whichever_way_up(
     orientation: int, interpolation: Interpolation
 ) -> None:
     data = oriented(jpeg(3, height=ODD_SIZE[0], width=ODD_SIZE[1]), orientation)
-    preprocess = Preprocess(resize=52, crop=[48, 60], interpolation=interpolation)
+    preprocess = Preprocess(resize=25, crop=[24, 30], interpolation=interpolation)
     divisor = assert_nearly_whole(data, preprocess)
     assert divisor == (1 if orientation in {2, 3, 4, 6, 7, 8} else 8)
 
@@ -54,20 +54,20 @@ def test_an_image_of_odd_size_keeps_its_geometry_whichever_way_up(
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_an_image_that_divides_well_is_scaled_whichever_way_up(orientation: int) -> None:
     data = oriented(jpeg(3, height=EVEN_SIZE[0], width=EVEN_SIZE[1]), orientation)
-    assert assert_nearly_whole(data, Preprocess(resize=52, crop=[48, 60])) == 8
+    assert assert_nearly_whole(data, Preprocess(resize=25, crop=[24, 30])) == 8
 
 
 @pytest.mark.parametrize(
     ("geometry", "divisor"),
     [
-        ({"resize": 53, "crop": 50}, 8),  # 600 / 8 is 1.4 times 53 and a little
-        ({"resize": 54, "crop": 50}, 4),
-        ({"resize": 75, "crop": 64}, 4),
-        ({"resize": 76, "crop": 64}, 2),
-        ({"resize": 150, "crop": 160}, 2),
-        ({"resize": 151, "crop": 160}, 1),
-        ({"resize": [30, 100], "crop": None}, 4),  # of both sides, the one that is reduced less decides
-        ({"resize": [107, 30], "crop": None}, 2),
+        ({"resize": 25, "crop": 24}, 8),  # 600 / 8 is 3 times 25
+        ({"resize": 26, "crop": 24}, 4),
+        ({"resize": 50, "crop": 48}, 4),
+        ({"resize": 51, "crop": 48}, 2),
+        ({"resize": 100, "crop": 110}, 2),
+        ({"resize": 101, "crop": 110}, 1),
+        ({"resize": [30, 67], "crop": None}, 2),  # of both sides, the one that is reduced less decides
+        ({"resize": [101, 30], "crop": None}, 1),
         ({"resize": None, "crop": 40}, 1),
     ],
 )
@@ -79,8 +79,8 @@ def test_an_image_is_scaled_by_as_much_as_leaves_enough(geometry: dict[str, Any]
 @pytest.mark.parametrize("orientation", range(5, 9))
 def test_what_is_enough_is_counted_right_way_up(orientation: int) -> None:
     data = oriented(jpeg(3, height=EVEN_SIZE[0], width=EVEN_SIZE[1]), orientation)
-    assert assert_nearly_whole(data, Preprocess(resize=[100, 30], crop=None)) == 4
-    assert assert_nearly_whole(data, Preprocess(resize=[30, 100], crop=None)) == 2
+    assert assert_nearly_whole(data, Preprocess(resize=[60, 30], crop=None)) == 4
+    assert assert_nearly_whole(data, Preprocess(resize=[30, 60], crop=None)) == 2
 
 
 def test_a_tiny_image_stays_whole() -> None:
@@ -92,13 +92,13 @@ def test_a_tiny_image_stays_whole() -> None:
 @pytest.mark.parametrize("size", [(403, 3000), (3001, 405)])
 def test_a_strip_is_scaled_too(size: tuple[int, int]) -> None:
     data = jpeg(3, height=size[0], width=size[1])
-    for geometry in ({"resize": 30, "crop": 28}, {"resize": [200, 35][:: 1 if size[0] > size[1] else -1], "crop": 24}):
+    for geometry in ({"resize": 16, "crop": 14}, {"resize": [110, 16][:: 1 if size[0] > size[1] else -1], "crop": 14}):
         assert assert_nearly_whole(data, Preprocess(**geometry)) == 8
 
 
 def test_grey_and_progressive_images_are_scaled() -> None:
     image = photo(3, height=ODD_SIZE[0], width=ODD_SIZE[1])
-    preprocess = Preprocess(resize=52, crop=48)
+    preprocess = Preprocess(resize=25, crop=24)
     grey = encode(image.convert("L"), "JPEG")
     assert assert_nearly_whole(grey, preprocess) == 8
     decoded_hwc = decode_scaled(grey, LIMITS, preprocess.resized).image_hwc
@@ -124,11 +124,11 @@ def test_switched_off_every_pixel_is_that_of_the_whole_decode() -> None:
 
 def test_the_limit_on_pixels_is_that_of_the_whole_image() -> None:
     data = jpeg(3, height=200, width=300)
-    assert decode_scaled(data, Decode(max_pixels=60_000), Preprocess(resize=9, crop=9).resized).extent == (25, 37.5)
+    assert decode_scaled(data, Decode(max_pixels=60_000), Preprocess(resize=8, crop=8).resized).extent == (25, 37.5)
     with pytest.raises(ImageError, match=r"300 x 200 is 60000 pixels, more than decode\.max_pixels=59999"):
-        decode_scaled(data, Decode(max_pixels=59_999), Preprocess(resize=9, crop=9).resized)
+        decode_scaled(data, Decode(max_pixels=59_999), Preprocess(resize=8, crop=8).resized)
     with pytest.raises(ImageError, match="65500 x 65500"):
-        decode_scaled(with_frame(data, height=65500, width=65500), LIMITS, Preprocess(resize=9, crop=9).resized)
+        decode_scaled(with_frame(data, height=65500, width=65500), LIMITS, Preprocess(resize=8, crop=8).resized)
 
 
 def test_images_of_any_size_get_the_shape_and_the_content_of_the_whole() -> None:
@@ -167,3 +167,37 @@ def test_sound_tables_are_told_from_others() -> None:
     assert not has_sound_tables(start[: tables + 5] + b"\xff" * 16 + start[tables + 21 :])
     assert not has_sound_tables(start[: scan + 6] + b"\x22" + start[scan + 7 :])  # the third of two
     assert not has_sound_tables(start[: scan + 11] + b"\x01\x02\x03" + start[scan + 14 :])  # odd, and no error
+
+
+def test_fine_stripes_keep_their_contrast_nearly() -> None:
+    """The worst that there is for scaling: see `decode_scaled` for the bound."""
+    for gap, width in ((9, 4), (13, 6), (5, 2), (31, 15)):
+        x = np.arange(2048)
+        stripes_hw = np.broadcast_to(np.where(x % gap < width, 0, 255).astype(np.uint8), (1536, 2048))
+        data = encode(Image.fromarray(stripes_hw), "JPEG", quality=92)
+        assert assert_nearly_whole(data, Preprocess(), most=16, most_on_average=8) == 2
+
+
+@pytest.mark.parametrize("tail", [b"", b"\0\0\xff\xcf\0\x11" + bytes(4000) + b"SEFT"], ids=["cut off", "trailer"])
+def test_a_jpeg_that_lacks_its_end_mark_alone_is_whole(tail: bytes) -> None:
+    data = jpeg(3)
+    np.testing.assert_array_equal(decode(data[:-2] + tail, LIMITS), decode(data, LIMITS))
+    turned = oriented(data, 6)
+    np.testing.assert_array_equal(decode(turned[:-2] + tail, LIMITS), decode(turned, LIMITS))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_pixels_is_an_error_unless_what_there_is_will_do(progressive: bool) -> None:  # noqa: FBT001
+    image = photo(3, height=200, width=300)
+    data = encode(image, "JPEG", progressive=progressive)
+    cut = data[: len(data) // 2]
+    with pytest.raises(ImageError) as caught:
+        decode(cut, LIMITS)
+    assert caught.value.kind == "truncated"
+    accepted_hwc = decode(cut, Decode(truncated="accept"))  # type: ignore[arg-type]
+    assert accepted_hwc.shape == (200, 300, 3)
+    if not progressive:
+        np.testing.assert_array_equal(accepted_hwc[:64], decode(data, LIMITS)[:64])
+        assert (accepted_hwc[-8:] == 128).all()
+    with pytest.raises(ImageError):
+        decode(data[:100], Decode(truncated="accept"))  # type: ignore[arg-type]
