@@ -208,7 +208,10 @@ _KINDS_BY_WORDS = (
         re.compile(r"truncated|premature|requires a buffer|only got|not large enough|not enough|no more images"),
     ),
     ("too_large", re.compile(r"too large|exceeds limit")),
-    ("unsupported", re.compile(r"unsupported|not (?:yet )?supported|cannot handle|not installed|unknown pixel mode")),
+    (
+        "unsupported",
+        re.compile(r"unsupported|not (?:yet )?supported|cannot handle|not installed|unknown (?:pixel|raw) mode"),
+    ),
 )
 
 

@@ -78,6 +78,13 @@ def test_a_palette_is_looked_up(bits: int) -> None:
     assert np.abs(pixels.astype(int) - (table.T[values[:, :, 0]] >> 8)).max() <= 1
 
 
+def test_a_palette_of_8_bit_values_is_taken_as_such() -> None:
+    table = np.random.default_rng(0).integers(0, 256, (3, 16))
+    tiff = Tiff(PALETTE, 4, extra={320: ("H", table.ravel().tolist())})
+    values = samples(tiff)
+    assert (decode(tiff.encode(values), Decode()) == table.T[values[:, :, 0]]).all()
+
+
 def test_cmyk_of_16_bits_keeps_the_high_byte() -> None:
     wide = Tiff(CMYK, 16, 4)
     narrow = Tiff(CMYK, 8, 4)
