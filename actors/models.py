@@ -15,6 +15,7 @@ from actors.architectures import ARCHITECTURE_CURE, check_architecture, construc
 from actors.errors import JobError, UnreachableError
 from actors.messages import one_line, redacted
 from actors.preprocess import Preprocess
+from actors.retries import passing_kind
 from actors.storage import Storage
 from actors.typed import coerce_fields
 from actors.uris import is_http
@@ -149,9 +150,9 @@ def reading(where: str) -> Iterator[None]:
             f"{where}: may not be read: {one_line(error)}",
             cure="grant this user the right to read it, or give the keys in model.storage_options",
         ) from None
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        raise JobError(f"{where}: cannot be read: {one_line(error)}", cure="give a regular file") from None
-    except BaseError as error:
+    except (BaseError, OSError, ValueError) as error:  # ValueError: a path with a null byte
+        if not isinstance(error, BaseError) and passing_kind(error) is None:
+            raise JobError(f"{where}: cannot be read: {one_line(error)}", cure="give a regular file") from None
         raise UnreachableError(
             f"{where}: the server does not answer as it should: {one_line(error)}\n"
             "  cure: correct the address, or start the job again once the server is reachable from here"
