@@ -170,14 +170,27 @@ _THREAD = "http"
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
-@cache
+_STARTING = threading.Lock()  # without it, threads that come together start a loop each, and a session fits only one
+
+
 def _loop() -> asyncio.AbstractEventLoop:
+    with _STARTING:
+        return _started_loop()
+
+
+@cache
+def _started_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
     return loop
 
 
-os.register_at_fork(after_in_child=_loop.cache_clear)
+def _after_fork() -> None:
+    _started_loop.cache_clear()  # its thread is the parent's
+    _STARTING.release()
+
+
+os.register_at_fork(before=_STARTING.acquire, after_in_parent=_STARTING.release, after_in_child=_after_fork)
 
 
 def _run(work: Coroutine[object, object, Result]) -> Result:

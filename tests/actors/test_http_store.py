@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -195,6 +196,35 @@ def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_option_that_is_no_time() -> None:
     with pytest.raises(JobError, match="timeout=soon: not a time"):
         HttpStore({"timeout": "soon"}, ONCE)
+
+
+TOGETHER = """
+import sys, threading
+from actors.retries import Retry
+from actors.storage import Storage
+
+sys.setswitchinterval(1e-6)
+storage, together, read = Storage(retry=Retry(attempts=1)), threading.Barrier(16), []
+
+def take():
+    together.wait()
+    read.append(storage.read(sys.argv[1]))
+
+threads = [threading.Thread(target=take) for _ in range(16)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(read) == 16
+"""
+
+
+def test_the_first_requests_of_a_process_may_come_together() -> None:
+    with recording.serve(lambda _: reply(BODY)) as server:
+        for _ in range(3):
+            command = [sys.executable, "-c", TOGETHER, f"{server.url}/a.jpg"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            assert done.returncode == 0, done.stderr
 
 
 def moved_to(url: str) -> bytes:
