@@ -80,7 +80,7 @@ class Allowlist:
         return prefix.scheme == root.scheme and (_is_global(root.host) or self._is_named(root.host))
 
     def _is_named(self, host: str) -> bool:
-        return any(_name(prefix.host) == _name(host) for prefix in self.roots)
+        return any(_name(prefix.host) == _name(host) for prefix in self.roots if prefix.port)
 
 
 class Root(NamedTuple):
@@ -90,6 +90,7 @@ class Root(NamedTuple):
     host: str
     """Or a bucket. An empty one is any host of the scheme."""
     port: str
+    """Only web servers have one."""
     path: str
     """Starts with a slash."""
 

@@ -11,7 +11,7 @@ from actors.messages import read_error
 from actors.storage import Storage
 
 WEB = Allowlist.parse(["https://good.example/photos", "http://127.0.0.1:8080/", "s3://bucket/a/"])
-PUBLIC = Allowlist.parse(["https://", "https://10.0.0.1/"])
+PUBLIC = Allowlist.parse(["https://", "https://10.0.0.1/", "s3://localhost/bucket"])
 
 
 def allows(allowlist: Allowlist, uri: str) -> bool:
