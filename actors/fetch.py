@@ -42,7 +42,8 @@ class Fetcher:
 
     Args:
         shards: the inventory that the rows come from.
-        storage: where the images are; the inventory may lie elsewhere.
+        storage: where the images are; the inventory may lie elsewhere. Its allowlist is for single images: files that
+            hold many are named by the job itself.
         max_bytes: what is larger becomes an error, and is not read where its size is known.
         num_threads: requests to remote storage that are under way at a time.
     """
@@ -58,7 +59,8 @@ class Fetcher:
         self._layout = shards.layout
         self._image_column = shards.image_column or ""
         self._storage = storage
-        self._containers = Containers(storage)
+        self._unrestricted = storage.unrestricted()
+        self._containers = Containers(self._unrestricted)
         self._max_bytes = max_bytes
         self._num_threads = num_threads
 
@@ -119,7 +121,7 @@ class Fetcher:
         if problem := self._containers.problem(span.uri):
             return [problem] * len(span.members)
         try:
-            data = self._storage.read_ranges(span.uri, [span.start], [span.size])[0]
+            data = self._unrestricted.read_ranges(span.uri, [span.start], [span.size])[0]
         except Exception as error:  # noqa: BLE001  the per-image guard
             if len(span.members) == 1 or _is_of_the_file(error):
                 return [read_error(error)] * len(span.members)
@@ -135,7 +137,7 @@ class Fetcher:
 
     def _read_parquet(self, uri: str, numbers: list[int], versions: list[str | None]) -> Iterator[Image]:
         given = 0
-        with ParquetRows(uri, self._image_column, self._storage) as file:
+        with ParquetRows(uri, self._image_column, self._unrestricted) as file:
             for group, positions in file.by_group(numbers):
                 # A version tells where its row group starts too, so that all rows of a group have the same one.
                 if versions[given] in {None, file.version(group)}:

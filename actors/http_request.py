@@ -9,7 +9,8 @@ import ssl
 from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from actors.errors import JobError
 
@@ -24,6 +25,10 @@ class Target(NamedTuple):
     origin: tuple[str, str, str]
     """Scheme, host and port: whom credentials in a URL are meant for."""
     headers: Mapping[str, str]
+
+    @property
+    def is_secure(self) -> bool:
+        return self.origin[0] == "https"
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -76,6 +81,20 @@ class ClientOptions:
         if self.root_certificate:
             context.load_verify_locations(cadata=self.root_certificate)
         return context
+
+    def proxy(self, target: Target) -> str | None:
+        """The proxy that ``target`` is asked through: the one of the options, else as the environment says."""
+        if self.proxy_url:
+            return self.proxy_url
+        scheme, host, _ = target.origin
+        proxies = getproxies()
+        proxy = proxies.get(scheme) or proxies.get("all")
+        return None if proxy is None or proxy_bypass(host) else proxy
+
+    def proxy_hosts(self) -> set[str]:
+        """The hosts of all proxies that `proxy` may give."""
+        proxies = [self.proxy_url] if self.proxy_url else getproxies().values()
+        return {urlsplit(proxy).hostname or "" for proxy in proxies}
 
 
 _URL = re.compile(

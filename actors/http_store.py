@@ -14,17 +14,19 @@ from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urljoin
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
+from actors.allowlist import NotAllowedError
+from actors.guarded_resolver import GuardedResolver
 from actors.http_answer import Span, check_status, length, said_by, span_of, version
 from actors.http_request import ClientOptions, Target
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
+    from actors.allowlist import Allowlist
     from actors.retries import Retry
 
 Result = TypeVar("Result")
@@ -36,14 +38,16 @@ class HttpStore:
     Args:
         options: as `Storage` takes them. Those of clients count here; endpoints and keys are not looked at.
         retry: for every request; its ``timeout_s`` bounds a whole answer.
+        allow: what may be asked for, also after a redirect; None allows everything.
 
     Raises:
         JobError: an option cannot be understood.
     """
 
-    def __init__(self, options: Mapping[str, str], retry: Retry) -> None:
+    def __init__(self, options: Mapping[str, str], retry: Retry, allow: Allowlist | None = None) -> None:
         self._options = ClientOptions.parse(options)
         self._retry = retry
+        self._allow = allow
         self._total_s = min((s for s in (self._options.timeout_s, retry.timeout_s) if s is not None), default=None)
         self._session = _run(self._connect())
         weakref.finalize(self, _close, self._session)
@@ -62,12 +66,13 @@ class HttpStore:
 
     async def _connect(self) -> aiohttp.ClientSession:
         options = self._options
+        resolver = None if self._allow is None else GuardedResolver(self._allow, options.proxy_hosts())
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=options.tls()),
+            connector=aiohttp.TCPConnector(ssl=options.tls(), resolver=resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": options.user_agent},
             timeout=aiohttp.ClientTimeout(self._total_s, sock_connect=options.connect_s, sock_read=options.read_s),
-            trust_env=False,  # it would send what ~/.netrc holds; proxies are looked up in `_proxy`
+            trust_env=False,  # it would send what ~/.netrc holds; `ClientOptions` knows proxies
         )
 
     async def _describe(self, url: str) -> tuple[int, str | None]:
@@ -124,6 +129,10 @@ class HttpStore:
                     yield answer
         except TimeoutError:
             raise TimeoutError("no whole answer in the time allowed") from None
+        except aiohttp.ClientConnectorDNSError as error:
+            if isinstance(error.os_error, NotAllowedError):
+                raise error.os_error from None
+            raise ConnectionError(said_by(error)) from error
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise OSError(f"no secure connection: {error.os_error}") from None
         except aiohttp.InvalidURL as error:
@@ -132,13 +141,18 @@ class HttpStore:
             raise ConnectionError(said_by(error)) from error
 
     async def _follow(self, method: str, target: Target, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        is_secure = target.is_secure
         for _ in range(_MAX_REDIRECTS):
+            if self._allow is not None:
+                self._allow.check(target.url)
+            elif is_secure and not target.is_secure:
+                raise NotAllowedError("it is redirected from https to http")
             answer = await self._session.request(
                 method,
                 URL(target.url, encoded=True),
                 headers={**headers, **target.headers},
                 allow_redirects=False,
-                proxy=self._proxy(target),
+                proxy=self._options.proxy(target),
             )
             location = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or location is None:
@@ -150,28 +164,33 @@ class HttpStore:
             target = following
         raise OSError(f"more than {_MAX_REDIRECTS} redirects")
 
-    def _proxy(self, target: Target) -> str | None:
-        if self._options.proxy_url:
-            return self._options.proxy_url
-        scheme, host, _ = target.origin
-        proxies = getproxies()
-        proxy = proxies.get(scheme) or proxies.get("all")
-        return None if proxy is None or proxy_bypass(host) else proxy
-
 
 _MAX_REDIRECTS = 10
 _THREAD = "http"
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
-@cache
+_STARTING = threading.Lock()  # without it, threads that come together start a loop each, and a session fits only one
+
+
 def _loop() -> asyncio.AbstractEventLoop:
+    with _STARTING:
+        return _started_loop()
+
+
+@cache
+def _started_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name=_THREAD, daemon=True).start()
     return loop
 
 
-os.register_at_fork(after_in_child=_loop.cache_clear)
+def _after_fork() -> None:
+    _started_loop.cache_clear()  # its thread is the parent's
+    _STARTING.release()
+
+
+os.register_at_fork(before=_STARTING.acquire, after_in_parent=_STARTING.release, after_in_child=_after_fork)
 
 
 def _run(work: Coroutine[object, object, Result]) -> Result:

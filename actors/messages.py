@@ -8,6 +8,7 @@ import re
 import obstore.exceptions as obs
 import pyarrow as pa
 
+from actors.allowlist import NotAllowedError
 from actors.errors import ImageError, JobError
 from actors.escapes import printable
 from actors.retries import passing_kind
@@ -51,6 +52,7 @@ def one_line(error: BaseException) -> str:
 
 # The first that fits.
 _KINDS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
+    ("not_allowed", (NotAllowedError,)),
     ("not_found", (FileNotFoundError, NotADirectoryError, obs.NotFoundError)),
     ("permission_denied", (PermissionError, obs.PermissionDeniedError, obs.UnauthenticatedError)),
     ("too_large", (TooLargeError,)),

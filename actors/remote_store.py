@@ -21,6 +21,7 @@ from obstore.store import from_url
 
 from actors.errors import JobError
 from actors.retries import Retry, passing_kind
+from actors.uris import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -183,7 +184,7 @@ def _connect(root: str, options: Mapping[str, str]) -> Any:
         )
     except (UnknownConfigurationKeyError, GenericError, ValueError, TypeError) as error:
         raise JobError(
-            f"{root}: {str(error).splitlines()[0]}",
+            redacted(f"{root}: {str(error).splitlines()[0]}"),
             cure="use s3://, gs://, az:// or https:// with the storage_options that obstore documents",
         ) from None
 

@@ -22,7 +22,7 @@ from actors.local_files import StagingEndedError
 from actors.messages import write_problem
 from actors.receipts import FOOTER_KEY, Receipt
 from actors.stalls import limit
-from actors.uris import join
+from actors.uris import join, without_users
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -110,7 +110,7 @@ def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
         OutputError: the output refuses the file.
     """
     fault("write.started")
-    table = table.sort_by([(SHARD, "ascending"), (ROW, "ascending")])
+    table = _without_users(table).sort_by([(SHARD, "ascending"), (ROW, "ascending")])
     is_ok = table[STAGE].is_null()
     ok, errors = table.filter(is_ok), table.filter(pc.invert(is_ok))
     names = [_write(plan, plan.paths.errors, errors, _error_rows(errors), number)] if len(errors) else []
@@ -118,6 +118,12 @@ def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
     names += [_write(plan, plan.paths.rows, ok, _public_rows(ok), number)] if len(ok) else []
     fault("write.done")
     return names
+
+
+def _without_users(table: pa.Table) -> pa.Table:
+    for name in (IMAGE_ID, URI):
+        table = table.set_column(table.schema.get_field_index(name), table.field(name), without_users(table[name]))
+    return table
 
 
 def _public_rows(ok: pa.Table) -> pa.Table:

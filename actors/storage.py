@@ -26,6 +26,8 @@ from actors.uris import is_http, is_remote, join, local_path, redacted, split
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from actors.allowlist import Allowlist
+
 
 # A listed object. version changes when the content does: an etag, or size and modification time.
 LISTING_SCHEMA = pa.schema(
@@ -53,20 +55,29 @@ class Storage:
         options: obstore's settings for stores and clients, such as ``endpoint``, ``region``, ``access_key_id``
             or ``allow_http``. What is not given is taken from the environment, as the cloud's own tools do.
         retry: how often each request is tried, and when.
+        allow: what single objects may be read and described; all else raises `NotAllowedError`. None allows
+            everything.
     """
 
-    def __init__(self, options: Mapping[str, str] | None = None, retry: Retry | None = None) -> None:
+    def __init__(
+        self, options: Mapping[str, str] | None = None, retry: Retry | None = None, allow: Allowlist | None = None
+    ) -> None:
         self.options = dict(options or {})
         self.retry = retry or Retry()
+        self.allow = allow
         self._stores: dict[str, RemoteStore] = {}
         self._http: HttpStore | None = None
 
-    def __reduce__(self) -> tuple[type[Storage], tuple[dict[str, str], Retry]]:
-        return (Storage, (self.options, self.retry))
+    def __reduce__(self) -> tuple[type[Storage], tuple[dict[str, str], Retry, Allowlist | None]]:
+        return (Storage, (self.options, self.retry, self.allow))
 
     def with_retry(self, retry: Retry) -> Storage:
         """The same storage, where requests are tried as ``retry`` says."""
-        return type(self)(self.options, retry)
+        return type(self)(self.options, retry, self.allow)
+
+    def unrestricted(self) -> Storage:
+        """The same storage without the allowlist: for what the job itself names."""
+        return self if self.allow is None else type(self)(self.options, self.retry)
 
     def list(
         self, folder: str, on_unreadable: Callable[[str, OSError], None] | None = None
@@ -96,7 +107,7 @@ class Storage:
     def kind(self, uri: str) -> str | None:
         """``file``, ``folder``, or None where there is nothing (in object stores: no object below it)."""
         if not is_remote(uri):
-            path = local_path(uri)
+            path = self.local_path(uri)
             if os.path.isdir(path):  # noqa: PTH112  bytes paths
                 return "folder"
             return "file" if os.path.lexists(path) else None
@@ -112,9 +123,13 @@ class Storage:
     def describe(self, uri: str) -> tuple[int, str | None]:
         """Size in bytes and version of one object, as its folder lists it; the version is None where it is unknown."""
         if not is_remote(uri):
-            return self.retry.call(partial(describe_file, local_path(uri)))
+            return self.retry.call(partial(describe_file, self.local_path(uri)))
         store, key = self._locate(uri)
         return store.describe(key)
+
+    def local_path(self, uri: str) -> bytes:
+        """The path of a local URI. Raises `NotAllowedError` where the allowlist does not name what it leads to."""
+        return local_path(uri) if self.allow is None else self.allow.real_path(uri)
 
     def size(self, uri: str) -> int:
         """Size of one object in bytes."""
@@ -123,14 +138,14 @@ class Storage:
     def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
         """One whole object. Raises `TooLargeError` before it reads more than ``max_bytes``."""
         if not is_remote(uri):
-            return self.retry.call(partial(_read_local, local_path(uri), max_bytes))
+            return self.retry.call(partial(_read_local, self.local_path(uri), max_bytes))
         store, key = self._locate(uri)
         return store.read(key, partial(_check_size, max_bytes=max_bytes))
 
     def read_ranges(self, uri: str, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
         """Byte ranges of one object, in the order asked; fewer bytes, or none, where the object ends early."""
         if not is_remote(uri):
-            return self.retry.call(partial(_read_local_ranges, local_path(uri), starts, sizes))
+            return self.retry.call(partial(_read_local_ranges, self.local_path(uri), starts, sizes))
         store, key = self._locate(uri)
         # One at a time: obstore.get_ranges panics where a range lies behind the end of the object.
         return [store.read_range(key, start, size) for start, size in zip(starts, sizes, strict=True)]
@@ -139,7 +154,7 @@ class Storage:
         """A seekable binary file for reading; of a remote object only what is read is fetched."""
         raw: io.RawIOBase
         if not is_remote(uri):
-            raw = self.retry.call(partial(LocalFile, local_path(uri), self.retry))
+            raw = self.retry.call(partial(LocalFile, self.local_path(uri), self.retry))
         else:
             store, key = self._locate(uri)
             raw = RemoteFile(partial(store.read_range, key), store.describe(key)[0])
@@ -183,9 +198,11 @@ class Storage:
     def _locate(self, uri: str) -> tuple[RemoteStore | HttpStore, str]:
         """The client that reads ``uri``, and what the client calls it."""
         if not is_http(uri):
+            if self.allow is not None:
+                self.allow.check(uri)
             return self._below(uri)
         if self._http is None:
-            self._http = HttpStore(self.options, self.retry)
+            self._http = HttpStore(self.options, self.retry, self.allow)
         return self._http, uri
 
     def _below(self, uri: str) -> tuple[RemoteStore, str]:

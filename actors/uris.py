@@ -8,6 +8,9 @@ import os
 import re
 from urllib.parse import unquote_to_bytes, urlsplit
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 
 def is_remote(uri: str) -> bool:
     """Whether ``uri`` names something outside the local file system."""
@@ -58,11 +61,28 @@ def split(uri: str) -> tuple[str, str]:
 
 
 def redacted(text: str) -> str:
-    """``text`` with user names, passwords and queries of http URLs left out: a signed URL opens what it names."""
-    return _QUERY.sub(r"\1?…", _USER.sub(r"\1…@", text))
+    """``text`` with user names, passwords and queries of URLs left out: a signed URL opens what it names."""
+    return _QUERY.sub(r"\1?…", _USER.sub(r"\1\2…@", text))
+
+
+def text_without_users(text: str) -> str:
+    """``text`` without the users and passwords of the URLs in it."""
+    return _USER.sub(r"\1\2", text)
+
+
+def without_users(uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of URIs without the users and passwords in them, as anybody may see it. Queries stay: they are part of
+    what tells images apart.
+    """
+    if not pc.any(pc.match_substring(uris, "@")).as_py():
+        return uris
+    return pc.replace_substring_regex(uris, _USER_OF_URI, r"\1\2")
 
 
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _FILE = re.compile(r"file:/", re.IGNORECASE)
-_USER = re.compile(r"(https?://)[^\s/?#]+@", re.IGNORECASE)
+# Schemes other than http keep what has no colon: az://container@account names no user. A password may hold what a URL
+# must not, such as a slash: then what looks like a port is none.
+_USER_OF_URI = r"(?i)(https?://)(?:[^/?#]*|[^/?#@:\[]*:[0-9]*[^0-9/?#@][^@]{0,200})@|([a-z][a-z0-9+.\-]{0,15}://)[^/?#@:]*:[^/?#]*@"
+_USER = re.compile(_USER_OF_URI.replace("[^", r"[^\s"))
 _QUERY = re.compile(r"(https?://[^\s?]+)\?[^\s]+", re.IGNORECASE)

@@ -20,7 +20,7 @@ from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.tolerance import to_tolerance
-from actors.uris import absolute
+from actors.uris import absolute, text_without_users
 from jobs.benchmarking.config import Benchmark
 from jobs.cluster_config import Cluster
 from jobs.datasets.base import Dataset  # noqa: TC001  OmegaConf evaluates the annotations of a config
@@ -212,13 +212,15 @@ def is_public(option: str) -> bool:
 
 
 def to_yaml(job: Job) -> str:
-    """The job as YAML that composes to itself, with every value of storage options hidden but the harmless ones."""
+    """The job as YAML that composes to itself, with every value of storage options hidden but the harmless ones, and
+    without users and passwords of URLs.
+    """
     config = OmegaConf.structured(job)
     for node in (config.dataset, config.model, config.output):
         for key in node.storage_options:
             if not is_public(key):
                 node.storage_options[key] = "***"
-    return OmegaConf.to_yaml(config)
+    return text_without_users(OmegaConf.to_yaml(config))
 
 
 def _compose(name: str, overrides: Sequence[str]) -> DictConfig:

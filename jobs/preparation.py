@@ -40,7 +40,9 @@ def prepare_stages(
     plan = make_plan(job, resources, run.checked.fields, load)
     read = ReadPlan(
         shards=run.shards.without_sizes(),
-        storage=job.dataset.storage.with_retry(Retry(job.errors.read_attempts, timeout_s=job.errors.read_timeout_s)),
+        storage=job.dataset.image_storage.with_retry(
+            Retry(job.errors.read_attempts, timeout_s=job.errors.read_timeout_s)
+        ),
         limits=job.decode,
         preprocess=job.model.preprocess,
         batch_size=plan.batch_size,

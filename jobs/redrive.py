@@ -133,7 +133,7 @@ def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
     """``rows`` with the size and version that each file has now, so that a file that was mended is not new as well."""
     if dataset.layout is not Layout.FILES:
         return rows
-    storage = dataset.storage
+    storage = dataset.image_storage
     asks_all = isinstance(dataset, ManifestDataset) and dataset.versions is Versions.all  # the file was not there
 
     def describe_now(row: dict[str, Any]) -> dict[str, Any]:

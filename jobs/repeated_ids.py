@@ -14,7 +14,8 @@ import numpy as np
 
 from actors.columns import IMAGE_ID
 from actors.errors import JobError
-from actors.messages import one_line
+from actors.messages import one_line, redacted
+from actors.uris import without_users
 from jobs.image_keys import ImageIds
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class RepeatedIds:
             self._give_up(error.problem)
             return 0
         if count:
-            ids = ", ".join(repr(_id_of(number, shards)) for number in numbers)
+            ids = redacted(", ".join(repr(_id_of(number, shards)) for number in numbers))
             LOG.warning("images with the image_id of an earlier one: %s, such as %s", f"{count:,}", ids)
             LOG.warning("  their rows can be told apart by uri; dataset.id_column names the column of the ids")
         return count
@@ -79,7 +80,7 @@ class RepeatedIds:
             self._give_up(f"more than {self._max_rows:,} images")
             return
         try:
-            self._ids.add(images[IMAGE_ID])
+            self._ids.add(without_users(images[IMAGE_ID]))  # as the rows will show them
         except JobError as error:
             self._give_up(error.problem)
 

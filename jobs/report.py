@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from actors.messages import redacted
 from jobs.datasets.passed_over import PassedOver
 from jobs.terminal import show
 from jobs.verdict import DECODE, MODEL, READ, Measured, judge
@@ -137,7 +138,7 @@ class Report:
             lines.append(("accuracy", f"{self.accuracy_ratio:.2%} ({right})"))
         for kind, number in summary.error_kinds.items():
             uri, message = summary.error_examples[kind][0]
-            lines.append(("errors", f"{number:,} {kind}, such as {uri}: {message}"))
+            lines.append(("errors", f"{number:,} {kind}, such as {redacted(uri)}: {message}"))
         if summary.error_kinds:
             lines.append(("", self.paths.errors))
         lines.append(("rows", self.paths.rows))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
+from actors.allowlist import Allowlist
 from actors.errors import JobError
 from actors.messages import redacted
 from actors.shards import Layout  # noqa: TC001  OmegaConf evaluates the annotations of a config
@@ -21,10 +22,6 @@ from jobs.datasets.selection import Selection, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-LATER = {"later": True}
-"""The metadata of a key that came when there were outputs already; see `Dataset.identity`."""
 
 
 LATER = {"later": True}
@@ -54,6 +51,9 @@ class Dataset:
     """What becomes of a folder below `path` that cannot be read: it ends the job, or is passed over."""
     allow_empty: bool = field(default=False, metadata=LATER)
     """Whether a dataset without any file or line is done at once (exit status 0), or a mistake (2)."""
+    allow: list[str] = field(default_factory=list, metadata=LATER)
+    """Prefixes of URIs and local folders: an image of another place is not read, and is an error; without any, all are
+    allowed. Files that hold images are what `path` says."""
     storage_options: dict[str, str] = field(default_factory=dict)
     """obstore's settings for where the images are, such as endpoint or region."""
 
@@ -65,6 +65,7 @@ class Dataset:
         """
         if self.limit is not None and self.limit < 0:
             raise JobError(f"dataset.limit={self.limit}: below zero", cure="leave it away to take every image")
+        Allowlist.parse(self.allow)
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
             for _ in pool.map(lambda path: first_batch(path, self.storage, self.selection()), self.paths()):
                 pass
@@ -150,8 +151,13 @@ class Dataset:
 
     @property
     def storage(self) -> Storage:
-        """The storage that has the images."""
+        """The storage of what `path` names."""
         return Storage(self.storage_options)
+
+    @property
+    def image_storage(self) -> Storage:
+        """The storage that has the images, which gives no others than `allow` says."""
+        return Storage(self.storage_options, allow=Allowlist.parse(self.allow) if self.allow else None)
 
     def _expand(self, path: str) -> list[str]:
         expanded = expand(path)

@@ -9,10 +9,11 @@ from enum import StrEnum
 from itertools import chain, compress
 from typing import TYPE_CHECKING, Self
 
+from actors.allowlist import NotAllowedError
 from actors.local_files import describe_file
 from actors.messages import one_line, redacted
 from actors.retries import Retry
-from actors.uris import is_remote, local_path
+from actors.uris import is_remote
 from jobs.datasets.listing import is_web
 
 if TYPE_CHECKING:
@@ -71,13 +72,13 @@ class ImageVersions:
 
     def _describe(self, uri: str) -> tuple[int | None, str | None]:
         if not is_remote(uri):
-            return _local(uri)
+            return self._describe_local(uri)
         store = _store(uri)
         if self._failures[store] >= _MAX_FAILURES:  # meanwhile
             return _UNKNOWN
         try:
             size, version = self._storage.describe(uri)
-        except FileNotFoundError:  # reading it will say so
+        except (FileNotFoundError, NotAllowedError):  # reading it will say so
             return _UNKNOWN
         except Exception as error:  # noqa: BLE001  whatever it is, the image can be listed
             self._failures[store] += 1
@@ -86,6 +87,12 @@ class ImageVersions:
             return _UNKNOWN
         self._failures[store] = 0
         return None if is_web(uri) else size, version
+
+    def _describe_local(self, uri: str) -> tuple[int | None, str | None]:
+        try:
+            return describe_file(self._storage.local_path(uri))
+        except (OSError, ValueError):  # not there, not allowed, or no path; reading it will say what is wrong
+            return _UNKNOWN
 
 
 _NUM_THREADS = 64
@@ -100,10 +107,3 @@ def _store(uri: str) -> str:
     """Scheme and bucket or host, whatever follows, be it no URI at all."""
     scheme, _, rest = uri.partition("://")
     return f"{scheme}://{rest.partition('/')[0]}"
-
-
-def _local(uri: str) -> tuple[int | None, str | None]:
-    try:
-        return describe_file(local_path(uri))
-    except (OSError, ValueError):  # not there, or no path; reading it will say what is wrong
-        return _UNKNOWN

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from actors import local_files
 from actors.storage import LISTING_SCHEMA, Storage
-from actors.uris import is_http, is_remote, local_path
+from actors.uris import is_http, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def describe(uri: str, storage: Storage) -> File:
     """The file as a listing of its folder would give it."""
     if is_remote(uri):
         return File(uri, *storage.describe(uri))
-    _, size, version = local_files.describe(local_path(uri))
+    _, size, version = local_files.describe(storage.local_path(uri))
     return File(representable(uri), size, version)
 
 

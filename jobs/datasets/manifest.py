@@ -62,7 +62,7 @@ class ManifestDataset(Dataset):
         carried = Carried(self.id_column, self.label_column, self.keep_columns)
         schema, num_rows, unseen = None, 0, set(wanted.keys)
         try:
-            with ImageVersions(self.storage, self.versions) as versions:
+            with ImageVersions(self.image_storage, self.versions) as versions:
                 for file, table in self._files(wanted, unseen):
                     schema = schema or self._schema(carried, table.schema, file)
                     columns = {URI: _absolute(table[self.uri_column], file), **carried.columns(table, schema, file)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.messages import redacted
+from actors.uris import text_without_users
 
 LOG = logging.getLogger("shardlens")
 NUM_EXAMPLES = 5
@@ -28,7 +29,7 @@ class PassedOver:
         self.counts[reason] = self.counts.get(reason, 0) + number
         names = self.examples.setdefault(reason, [])
         if len(names) < NUM_EXAMPLES:
-            names.append(name)
+            names.append(text_without_users(name))
 
     def clear(self) -> None:
         """Forgets everything, before the same files are listed anew."""

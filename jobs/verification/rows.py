@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.columns import ERROR_FIELDS, IMAGE_ID, URI
+from actors.uris import without_users
 from jobs.verification.values import wrong_values
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def wrong_rows(
         are_ratios: as `wrong_values` takes it.
     """
     for name in [IMAGE_ID, URI] if folder == "errors" else listed.column_names:
-        yield f"{name} is not that of the inventory", _differences(table[name], listed[name])
+        yield f"{name} is not that of the inventory", _differences(table[name], listed[name], name)
     if folder == "errors":
         for name in ("stage", "error", "message"):
             yield f"{name} is empty", pc.equal(pc.fill_null(table[name], ""), "").to_numpy()
@@ -58,10 +59,15 @@ def wrong_rows(
     yield from wrong_values(results, are_ratios=are_ratios)
 
 
-def _differences(column: pa.ChunkedArray, listed: pa.ChunkedArray) -> np.ndarray:
-    """Mask of the rows whose values differ; a NaN is equal to itself."""
+def _differences(column: pa.ChunkedArray, listed: pa.ChunkedArray, name: str) -> np.ndarray:
+    """Mask of the rows whose values differ; a NaN is equal to itself. Rows show URIs without users and passwords,
+    earlier ones show them as they are listed.
+    """
     if column.equals(listed):
         return np.zeros(len(column), bool)
+    if name in {IMAGE_ID, URI} and not (shown := without_users(listed)).equals(listed):
+        differs_from_both: np.ndarray = _differences(column, shown, "") & _differences(column, listed, "")
+        return differs_from_both
     pairs = zip(column.to_pylist(), listed.to_pylist(), strict=True)
     return np.array([not _is_same(value, other) for value, other in pairs], bool)
 

@@ -42,7 +42,7 @@ def fetch(tmp_path: Path) -> Iterator[Any]:
 
     def run(dataset: Dataset, *, batch_size: int = 7, **limits: Any) -> tuple[dict[str, Any], list[int]]:
         shards = list_into(tmp_path / "inventory", dataset)
-        fetcher = Fetcher(shards.without_sizes(), dataset.storage.with_retry(QUICK), **limits)
+        fetcher = Fetcher(shards.without_sizes(), dataset.image_storage.with_retry(QUICK), **limits)
         found: dict[str, Any] = {}
         sizes = []
         for shard in range(shards.num_shards):
@@ -529,3 +529,38 @@ def test_one_image_alone(place: Place) -> None:
     assert plain(read_image(uri, storage=storage, max_bytes=3)) == "read/too_large"
     assert plain(read_image(uri, storage=storage, max_bytes=3, size=2)) == "read/too_large"
     assert plain(read_image("", storage=storage)) == "read/missing_uri"
+
+
+def test_what_the_allowlist_does_not_name_is_neither_read_nor_asked_for(fetch: Any, tmp_path: Path) -> None:
+    for name in ("good/a.jpg", "good2/b.jpg", "c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"image")
+    (tmp_path / "good/link.jpg").symlink_to(tmp_path / "c.jpg")
+    with serve_folder(tmp_path) as (url, asked), serve_folder(tmp_path) as (other, asked_of_other):
+        images = ["good/a.jpg", "good/none.jpg", "good2/b.jpg", "good2/none.jpg", "good/../c.jpg", "good/link.jpg"]
+        uris = [*(f"{tmp_path}/{name}" for name in images), "FILE:///etc/shadow"]
+        uris += [f"{url}/good/a.jpg", f"{url}/good2/b.jpg", f"{url}/good/../c.jpg", f"{other}/good/a.jpg"]
+        (tmp_path / "list.txt").write_text("\n".join(uris))
+        dataset = ManifestDataset(path=f"{tmp_path}/list.txt", allow=[f"{tmp_path}/good", f"{url}/good/"])
+        entries = list(dataset.entries())
+        found, _ = fetch(dataset)
+    allowed = {uris[0]: b"image", uris[1]: "read/not_found", uris[7]: b"image"}
+    assert found == dict.fromkeys(uris, "read/not_allowed") | allowed
+    versions = zip(uris, pa.concat_tables(entries)[VERSION].to_pylist(), strict=True)
+    assert [uri for uri, version in versions if version is not None] == [uris[0], uris[7]]
+    assert set(asked) == {"/good/a.jpg"}
+    assert asked_of_other == []
+
+
+def test_the_paths_in_a_parquet_file_are_held_to_the_allowlist_and_the_file_itself_is_not(
+    fetch: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "good").mkdir()
+    for name in ("good/a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"image")
+    paths = ["good/a.jpg", "b.jpg", "good/../b.jpg", None]
+    images = [{"bytes": None if path else b"inside", "path": path} for path in paths]
+    pq.write_table(pa.table({"image": images}), tmp_path / "x.parquet")
+    dataset = ParquetDataset(path=f"{tmp_path}/x.parquet", allow=[f"{tmp_path}/good"])
+    found, _ = fetch(dataset)
+    assert list(found.values()) == [b"image", "read/not_allowed", "read/not_allowed", b"inside"]

@@ -26,3 +26,12 @@ def test_options_by_the_names_that_obstore_gives_them() -> None:
     assert ClientOptions.parse({"allow_invalid_certificates": "true"}).tls() is False
     with pytest.raises(JobError, match="connect_timeout=1 week"):
         ClientOptions.parse({"connect_timeout": "1 week"})
+
+
+def test_hosts_of_proxies_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert ClientOptions.parse({}).proxy_hosts() == set()
+    monkeypatch.setenv("https_proxy", "http://me:password@Proxy.example:3128")
+    assert ClientOptions.parse({}).proxy_hosts() == {"proxy.example"}
+    assert ClientOptions.parse({"proxy_url": "http://10.0.0.1:8080"}).proxy_hosts() == {"10.0.0.1"}

@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 import gzip
+import ssl
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import recording
 from recording import Request, reply
 
+from actors.allowlist import Allowlist, NotAllowedError
 from actors.errors import JobError
 from actors.http_store import HttpStore
-from actors.messages import one_line
+from actors.messages import one_line, read_error
 from actors.retries import Retry, passing_kind
 from actors.storage import Storage, TooLargeError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BODY = bytes(range(256)) * 8
 ONCE = Retry(attempts=1)
@@ -194,3 +196,89 @@ def test_a_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_option_that_is_no_time() -> None:
     with pytest.raises(JobError, match="timeout=soon: not a time"):
         HttpStore({"timeout": "soon"}, ONCE)
+
+
+TOGETHER = """
+import sys, threading
+from actors.retries import Retry
+from actors.storage import Storage
+
+sys.setswitchinterval(1e-6)
+storage, together, read = Storage(retry=Retry(attempts=1)), threading.Barrier(16), []
+
+def take():
+    together.wait()
+    read.append(storage.read(sys.argv[1]))
+
+threads = [threading.Thread(target=take) for _ in range(16)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(read) == 16
+"""
+
+
+def test_the_first_requests_of_a_process_may_come_together() -> None:
+    with recording.serve(lambda _: reply(BODY)) as server:
+        for _ in range(3):
+            command = [sys.executable, "-c", TOGETHER, f"{server.url}/a.jpg"]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            assert done.returncode == 0, done.stderr
+
+
+def moved_to(url: str) -> bytes:
+    return reply(b"", b"Location: " + url.encode(), status=302)
+
+
+def test_each_hop_of_a_redirect_must_be_allowed() -> None:
+    with recording.serve(lambda _: reply(BODY)) as other:
+
+        def answer(request: Request) -> bytes:
+            return moved_to(other.url + "/x") if request.target == "/a/away" else moved_to("/a/away")
+
+        with recording.serve(answer) as server:
+            storage = Storage(retry=QUICK, allow=Allowlist.parse([f"{server.url}/a"]))
+            for target in ("/a/away", "/a/twice"):
+                with pytest.raises(NotAllowedError, match="does not name it"):
+                    storage.read(server.url + target)
+            with pytest.raises(NotAllowedError):
+                storage.describe(server.url + "/b")
+            wider = Storage(retry=ONCE, allow=Allowlist.parse([f"{server.url}/a", other.url]))
+            assert wider.read(server.url + "/a/twice") == BODY
+    assert other.asked == ["GET /x"]
+    assert server.asked == ["GET /a/away", "GET /a/twice", "GET /a/away", "GET /a/twice", "GET /a/away"]
+
+
+def test_nobody_is_asked_at_a_private_address_behind_a_name() -> None:
+    with recording.serve(lambda _: reply(BODY)) as server:
+        for url in (server.url, server.url.replace("127.0.0.1", "localhost")):
+            with pytest.raises(NotAllowedError) as caught:
+                Storage(retry=QUICK, allow=Allowlist.parse(["http://"])).read(f"{url}/a.jpg")
+            assert read_error(caught.value).kind == "not_allowed"
+    assert server.requests == []
+
+
+@pytest.fixture
+def https(tmp_path: Path) -> Iterator[tuple[str, dict[str, str], list[str]]]:
+    """A server by https, the options that trust it, and where it redirects to."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    location = [""]
+    with recording.serve(lambda _: moved_to(location[0]), context) as server:
+        yield server.url, {"root_certificate": certificate.read_text()}, location
+
+
+def test_no_redirect_from_https_to_http_that_nobody_named(https: tuple[str, dict[str, str], list[str]]) -> None:
+    url, options, location = https
+    with recording.serve(lambda request: reply(BODY) if request.target == "/a" else moved_to(url)) as plain:
+        location[0] = f"{plain.url}/a"
+        with pytest.raises(NotAllowedError, match="from https to http"):
+            Storage(options, ONCE).read(f"{url}/a.jpg")
+        assert plain.requests == []
+        assert Storage(options, ONCE, Allowlist.parse([url, plain.url])).read(f"{url}/a.jpg") == BODY
+        assert Storage(options, ONCE).read(f"{plain.url}/by-http") == BODY

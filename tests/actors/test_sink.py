@@ -169,3 +169,16 @@ def test_no_column_of_our_own_comes_into_the_rows(plan: SinkPlan) -> None:
     write_part(plan, block.append_column("_read_bytes", pa.array([7, 7])), number=0)
     rows = pq.read_table(only_file(plan.paths.rows), partitioning=None)
     assert rows.column_names == ["image_id", "uri", "score"]
+
+
+def test_no_user_or_password_of_a_url_comes_into_a_part(plan: SinkPlan) -> None:
+    block = predicted_block(0, range(3), bad=[1])
+    for name in ("image_id", "uri"):
+        urls = pa.array([f"https://me:SECRET@host/{row}.jpg?page=1" for row in range(3)])
+        block = block.set_column(block.schema.get_field_index(name), name, urls)
+    write_part(plan, block, number=0)
+    for folder, rows in ((plan.paths.rows, [0, 2]), (plan.paths.errors, [1])):
+        table = pq.read_table(only_file(folder), partitioning=None)
+        assert table["image_id"].to_pylist() == table["uri"].to_pylist()
+        assert table["uri"].to_pylist() == [f"https://host/{row}.jpg?page=1" for row in rows]
+        assert "SECRET" not in str(pq.read_metadata(only_file(folder)).metadata)  # examples of errors

@@ -11,7 +11,10 @@ from jobs.config import Job, to_job, to_yaml
 from jobs.datasets.images import ImagesDataset
 
 JOB = Job(
-    dataset=ImagesDataset(path="x", storage_options={"secret_access_key": "hush", "endpoint": "http://127.0.0.1:9"}),
+    dataset=ImagesDataset(
+        path=["x", "https://me:hush@host/x.jpg"],
+        storage_options={"secret_access_key": "hush", "endpoint": "http://127.0.0.1:9"},
+    ),
     model=Model("a.b:c", checkpoint="w.pt", storage_options={"token": "hush"}),
     engine=TorchEngineConfig(precision=Precision.bf16),
     task=Classify(top_k=3),
@@ -22,6 +25,7 @@ def test_secrets_are_hidden_and_places_are_not() -> None:
     text = to_yaml(JOB)
     assert "hush" not in text
     assert "http://127.0.0.1:9" in text
+    assert "https://host/x.jpg" in text
     assert "hush" in JOB.dataset.storage_options.values()
 
 

@@ -32,6 +32,16 @@ def listed(folder: Path, ids: list[str], watching: RepeatedIds) -> Shards:
     )
 
 
+def test_ids_that_differ_by_the_user_of_a_url_are_one_in_the_rows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "shardlens"), RepeatedIds() as watching:
+        ids = ["https://a:SECRET@host/x?key=SECRET", "https://b:SECRET@host/x?key=SECRET", "https://host/y"]
+        assert watching.tell(listed(tmp_path, ids, watching)) == 1
+    assert "such as 'https://…@host/x?…" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
 def test_each_image_beyond_the_first_of_an_id_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "shardlens"), RepeatedIds() as watching:
         shards = listed(tmp_path, ["a", "b", "c", "b", "日本", "d", "b", "日本", "e"], watching)

@@ -7,6 +7,7 @@ from listings import column_of, entries_of
 from omegaconf import MISSING, OmegaConf
 from places import Place
 
+from actors.allowlist import Allowlist
 from actors.columns import URI
 from actors.errors import JobError
 from jobs.datasets.base import Dataset
@@ -54,6 +55,17 @@ def test_the_config_is_the_object(kind: type[Dataset]) -> None:
 def test_images_have_no_columns(key: str) -> None:
     assert key not in OmegaConf.structured(ImagesDataset)
     assert ImagesDataset().kept_columns() == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_allowlist_belongs_to_the_storage_of_images(kind: type[Dataset]) -> None:
+    assert kind(path="/x").image_storage.allow is None
+    dataset = kind(path="/x", allow=["here", "s3://bucket"])
+    assert dataset.storage.allow is None
+    assert dataset.image_storage.allow == Allowlist.parse([str(Path("here").absolute()), "s3://bucket"])
+    assert dataset.identity() == kind(path="/x").identity() | {"allow": ["here", "s3://bucket"]}
+    with pytest.raises(JobError, match=r"dataset\.allow=s3://: not a prefix"):
+        kind(path="/x", allow=["s3://"]).check()
 
 
 @pytest.mark.parametrize("kind", KINDS)

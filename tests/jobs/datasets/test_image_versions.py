@@ -9,6 +9,7 @@ import pytest
 from places import NAMES, Place
 from web import serve_folder
 
+from actors.allowlist import Allowlist
 from actors.storage import Storage
 from jobs.datasets.image_versions import ImageVersions, Versions
 
@@ -70,3 +71,17 @@ def test_a_store_that_fails_is_told_and_left_alone(caplog: pytest.LogCaptureFixt
         assert set(versions.describe(uris)[1]) == {None}
     assert caplog.text.count("changed images are not seen") == 1
     assert "dataset.versions=local" in caplog.text
+
+
+def test_images_that_are_not_allowed_are_not_asked_for_and_no_failures(tmp_path: Path) -> None:
+    for folder in ("good", "bad"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").write_bytes(b"a")
+    with serve_folder(tmp_path) as (url, requests):
+        storage = Storage(allow=Allowlist.parse([f"{url}/good/", str(tmp_path / "good")]))
+        uris = [*[f"{url}/bad/a.jpg"] * 20, f"{tmp_path}/bad/a.jpg", f"{url}/good/a.jpg", f"{tmp_path}/good/a.jpg"]
+        with ImageVersions(storage, Versions.all) as versions:
+            sizes, found = versions.describe(uris)
+    assert [version is not None for version in found] == [False] * 21 + [True] * 2
+    assert set(sizes[:-1]) == {None}
+    assert requests == ["/good/a.jpg"]

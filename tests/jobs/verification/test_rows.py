@@ -83,3 +83,14 @@ def test_an_error_row_says_what_is_wrong(column: str) -> None:
 )
 def test_columns(schema: pa.Schema, folder: str, said: str) -> None:
     assert wrong_columns(schema, folder, CARRIED) == said
+
+
+@pytest.mark.parametrize("column", ["image_id", "uri"])
+def test_rows_show_no_users_of_urls_as_earlier_ones_did(column: str) -> None:
+    said = f"{column} is not that of the inventory"
+    listed = changed(LISTED, column, 2, "https://me:password@host/x.jpg")
+    assert wrong(changed(ROWS, column, 2, "https://host/x.jpg"), listed) == {}
+    assert wrong(changed(ROWS, column, 2, "https://me:password@host/x.jpg"), listed) == {}
+    assert wrong(changed(ROWS, column, 2, "https://me:other@host/x.jpg"), listed) == {said: [2]}
+    assert wrong(changed(ROWS, column, 2, "https://host/y.jpg"), listed) == {said: [2]}
+    assert wrong(changed(ROWS, column, 1, "https://me:password@host/x.jpg"), LISTED) == {said: [1]}
