@@ -4,21 +4,24 @@ before and after the pipeline; it trusts storage alone, so it can be run again a
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.damage import is_damage
 from actors.faults import fault
 from actors.local_files import STAGED_NAME
+from actors.messages import one_line, writing_to
 from actors.receipts import Receipt, count
 from actors.run_paths import PART_NAME
 from actors.summaries import total
 from actors.uris import name_below
-from jobs.coverage import Coverage
+from jobs.coverage import Coverage, StrangeRowsError
 from jobs.readable import check_readable
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from actors.run_paths import RunPaths
     from actors.storage import Storage
     from actors.summaries import Summary
+
+
+LOG = logging.getLogger("shardlens")
 
 
 class IncompleteRunError(Exception):
@@ -76,14 +82,14 @@ def collect(
         before: what was collected earlier; the files that stood then are not read again.
 
     Raises:
-        StrangeRowsError: a file claims rows that were never listed.
+        StrangeRowsError: a file that is whole claims rows that were never listed.
     """
     known = {part.uri: part for part in (*before.rows, *before.errors)} if before else {}
     rows, errors = find_parts(paths.rows, storage, known), find_parts(paths.errors, storage, known)
     coverage = Coverage(shard_sizes, own)
     # The largest first: what they hold is the most to do again.
     ordered = sorted((*rows, *errors), key=lambda part: (-_num_rows(part), part.uri))
-    kept = {part.uri for part in ordered if part.receipt and coverage.take(part.receipt.ranges)}
+    kept = {part.uri for part in ordered if _is_taken(part, coverage, storage)}
     return Outcome(
         [part for part in rows if part.uri in kept],
         [part for part in errors if part.uri in kept],
@@ -115,13 +121,16 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
         first = "; ".join(str(piece) for piece in coverage.missing(limit=3)) or "of other slices"
         raise IncompleteRunError(f"{num_missing:,} images have no outcome ({first}); nothing was published")
     fault("commit.collected")
-    storage.delete([*(part.uri for part in outcome.leftover), *_half_written(paths, storage)])
+    leftover = [*(part.uri for part in outcome.leftover), *_half_written(paths, storage)]
+    with writing_to(paths.run):
+        storage.delete(leftover)
     fault("commit.cleaned")
     manifest = _manifest(outcome, about)
     check_readable(manifest, coverage.num_listed_everywhere, paths, storage)
-    storage.write(paths.manifest, json.dumps(manifest, indent=1).encode())
-    fault("commit.manifest")
-    storage.write(paths.success, b"")
+    with writing_to(paths.run):
+        storage.write(paths.manifest, json.dumps(manifest, indent=1).encode())
+        fault("commit.manifest")
+        storage.write(paths.success, b"")
     fault("commit.success")
 
 
@@ -146,15 +155,35 @@ def _is_of_a_sink(uri: str) -> bool:
     return uri.rpartition("/")[2].lstrip(".").startswith("part-")
 
 
+def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
+    try:
+        return part.receipt is not None and coverage.take(part.receipt.ranges)
+    except StrangeRowsError:
+        if hashlib.sha256(storage.read(part.uri)).hexdigest().startswith(digest_of(part.uri)):
+            raise
+        LOG.warning("%s: damaged (its receipt is of rows that were never listed): it counts for nothing", part.uri)
+        return False
+
+
 def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
     # Versions before this one staged parts beside the others, under names with a dot, and some died before the rename.
     if not PART_NAME.fullmatch(uri.rpartition("/")[2]):
         return Part(uri, size_bytes, None)
     with storage.open(uri) as file:
         try:
-            return Part(uri, size_bytes, Receipt.from_footer(pq.read_metadata(file).metadata))
-        except pa.ArrowInvalid:
+            return Part(uri, size_bytes, _receipt(pq.read_metadata(file)))
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            LOG.warning("%s: damaged (%s): it counts for nothing, and its rows are done again", uri, one_line(error))
             return Part(uri, size_bytes, None)
+
+
+def _receipt(footer: pq.FileMetaData) -> Receipt | None:
+    receipt = Receipt.from_footer(footer.metadata)
+    if receipt and (num_rows := count(receipt.ranges)) != footer.num_rows:
+        raise ValueError(f"{footer.num_rows:,} rows, and a receipt of {num_rows:,}")
+    return receipt
 
 
 def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
@@ -164,6 +193,11 @@ def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
     uris = [uri for batch in storage.list(paths.run) for uri in batch["uri"].to_pylist()]
     names = [name_below(paths.run, uri).removeprefix("inventory/") for uri in uris]
     return [uri for uri, name in zip(uris, names, strict=True) if "/" not in name and STAGED_NAME.fullmatch(name)]
+
+
+def digest_of(name: str) -> str:
+    """The half of the SHA-256 of a part that its name ends in."""
+    return name.removesuffix(".parquet").rpartition("-")[2]
 
 
 def _num_rows(part: Part) -> int:
@@ -188,6 +222,6 @@ def _describe(part: Part, receipt: Receipt) -> dict[str, Any]:
         "file": name,
         "num_rows": count(receipt.ranges),
         "size_bytes": part.size_bytes,
-        "digest": name.removesuffix(".parquet").rpartition("-")[2],
+        "digest": digest_of(name),
         "ranges": {str(shard): runs for shard, runs in receipt.ranges.items()},
     }
