@@ -7,21 +7,17 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
-from actors.damage import is_damage
 from actors.faults import fault
 from actors.local_files import STAGED_NAME
-from actors.messages import one_line, writing_to
+from actors.messages import writing_to
 from actors.receipts import Receipt, count
-from actors.run_paths import PART_NAME
 from actors.summaries import total
 from actors.uris import name_below
 from jobs.coverage import Coverage, StrangeRowsError
+from jobs.parts import Part, digest_of, find_parts
 from jobs.readable import check_readable
 
 if TYPE_CHECKING:
@@ -39,17 +35,6 @@ LOG = logging.getLogger("shardlens")
 
 class IncompleteRunError(Exception):
     """Rows of the inventory have no outcome; the run must not be published."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One file of a run, as found on storage. ``receipt`` is None when it is not whole, or has not the name of a part,
-    whatever it holds.
-    """
-
-    uri: str
-    size_bytes: int
-    receipt: Receipt | None
 
 
 @dataclass(frozen=True)
@@ -134,27 +119,6 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
     fault("commit.success")
 
 
-def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list[Part]:
-    """Every file that a sink left in ``folder``, with the receipt of its footer, sorted by URI.
-
-    Those in ``known`` are taken from there: a part never changes.
-    """
-    if storage.kind(folder) is None:
-        return []
-    listed = [row for batch in storage.list(folder) for row in batch.to_pylist() if _is_of_a_sink(row["uri"])]
-    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
-        parts = pool.map(lambda row: known.get(row["uri"]) or _read_part(row["uri"], row["size"], storage), listed)
-        return sorted(parts, key=lambda part: part.uri)
-
-
-_FOOTER_THREADS = 16
-
-
-def _is_of_a_sink(uri: str) -> bool:
-    """Whether the sink made the file, a part or not: anything else in the folder is left alone."""
-    return uri.rpartition("/")[2].lstrip(".").startswith("part-")
-
-
 def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
     try:
         return part.receipt is not None and coverage.take(part.receipt.ranges)
@@ -165,27 +129,6 @@ def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
         return False
 
 
-def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
-    # Versions before this one staged parts beside the others, under names with a dot, and some died before the rename.
-    if not PART_NAME.fullmatch(uri.rpartition("/")[2]):
-        return Part(uri, size_bytes, None)
-    with storage.open(uri) as file:
-        try:
-            return Part(uri, size_bytes, _receipt(pq.read_metadata(file)))
-        except Exception as error:
-            if not is_damage(error):
-                raise
-            LOG.warning("%s: damaged (%s): it counts for nothing, and its rows are done again", uri, one_line(error))
-            return Part(uri, size_bytes, None)
-
-
-def _receipt(footer: pq.FileMetaData) -> Receipt | None:
-    receipt = Receipt.from_footer(footer.metadata)
-    if receipt and (num_rows := count(receipt.ranges)) != footer.num_rows:
-        raise ValueError(f"{footer.num_rows:,} rows, and a receipt of {num_rows:,}")
-    return receipt
-
-
 def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
     """What drivers that were killed left of the run's documents. Reports of slices may be in the making."""
     if storage.kind(paths.run) is None:
@@ -193,11 +136,6 @@ def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
     uris = [uri for batch in storage.list(paths.run) for uri in batch["uri"].to_pylist()]
     names = [name_below(paths.run, uri).removeprefix("inventory/") for uri in uris]
     return [uri for uri, name in zip(uris, names, strict=True) if "/" not in name and STAGED_NAME.fullmatch(name)]
-
-
-def digest_of(name: str) -> str:
-    """The half of the SHA-256 of a part that its name ends in."""
-    return name.removesuffix(".parquet").rpartition("-")[2]
 
 
 def _num_rows(part: Part) -> int:

@@ -69,9 +69,7 @@ def settle(records: Sequence[Record], root: str, storage: Storage) -> None:
             if manifest is None:
                 continue
             if "redriven_by" not in manifest:
-                content = json.dumps(manifest | {"redriven_by": record.run_id}, indent=1)
-                with writing_to(paths.run):
-                    storage.write(paths.manifest, content.encode())
+                _write_manifest(manifest | {"redriven_by": record.run_id}, paths, storage)
             drop_errors(paths, storage)
 
 
@@ -93,6 +91,11 @@ def open_inventory(paths: RunPaths, storage: Storage) -> Shards | None:
             raise
         LOG.warning("run %s: its inventory is missing or damaged (%s): its images count as new", paths.run_id, error)
         return None
+
+
+def _write_manifest(manifest: dict[str, Any], paths: RunPaths, storage: Storage) -> None:
+    with writing_to(paths.run):
+        storage.write(paths.manifest, json.dumps(manifest, indent=1).encode())
 
 
 def _read_manifest(paths: RunPaths, storage: Storage) -> dict[str, Any] | None:
