@@ -123,6 +123,7 @@ def test_what_was_passed_over_is_told_and_all_that_fails_is_no_success(batch_inf
     assert done.returncode == 0, done.stderr
     assert json.loads((run / "report.json").read_text())["passed_over"] == passed_over  # it was not listed again
     (images / "new.jpg").write_bytes(b"no image")
+    told = (*told, "dataset.include=[new.jpg]")
     done = batch_infer(*told)
     assert done.returncode == 3, done.stderr
     assert "all 1 images failed; published as error rows beside those of earlier runs" in done.stderr
