@@ -92,7 +92,7 @@ class Receipt:
         try:
             ranges = {int(shard): _checked(runs) for shard, runs in content["ranges"].items()}
             summary = Summary.from_json(content["summary"])
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"not a receipt: {error!r}") from error
         if count(ranges) != summary.num_images:
             raise ValueError(f"{count(ranges):,} rows in its ranges, and {summary.num_images:,} images in its summary")

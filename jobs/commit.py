@@ -74,6 +74,7 @@ def collect(
     coverage = Coverage(shard_sizes, own)
     # The largest first: what they hold is the most to do again.
     ordered = sorted((*rows, *errors), key=lambda part: (-_num_rows(part), part.uri))
+    _tell_damaged(ordered, before)
     kept = {part.uri for part in ordered if _is_taken(part, coverage, storage)}
     return Outcome(
         [part for part in rows if part.uri in kept],
@@ -119,13 +120,21 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
     fault("commit.success")
 
 
+def _tell_damaged(parts: Sequence[Part], before: Outcome | None) -> None:
+    """Names those that are not whole, once a command."""
+    told = {part.uri for part in before.leftover} if before else set()
+    for part in parts:
+        if part.damage and part.uri not in told:
+            LOG.warning("%s: damaged (%s): it counts for nothing, and its rows are done again", part.uri, part.damage)
+
+
 def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
     try:
         return part.receipt is not None and coverage.take(part.receipt.ranges)
     except StrangeRowsError:
         if hashlib.sha256(storage.read(part.uri)).hexdigest().startswith(digest_of(part.uri)):
             raise
-        LOG.warning("%s: damaged (its receipt is of rows that were never listed): it counts for nothing", part.uri)
+        LOG.warning("%s: damaged (rows that were never listed): it counts for nothing", part.uri)
         return False
 
 

@@ -4,7 +4,6 @@ pipeline.
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from actors.storage import Storage
 
-LOG = logging.getLogger("shardlens")
-
 
 @dataclass(frozen=True)
 class Part:
@@ -33,6 +30,8 @@ class Part:
     uri: str
     size_bytes: int
     receipt: Receipt | None
+    damage: str = ""
+    """What is wrong with the bytes of one that is not whole."""
 
 
 def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list[Part]:
@@ -66,8 +65,7 @@ def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
         except Exception as error:
             if not is_damage(error):
                 raise
-            LOG.warning("%s: damaged (%s): it counts for nothing, and its rows are done again", uri, one_line(error))
-            return Part(uri, size_bytes, None)
+            return Part(uri, size_bytes, None, one_line(error))
 
 
 def _receipt(footer: pq.FileMetaData) -> Receipt | None:
