@@ -7,8 +7,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from actors.damage import is_damage
+from actors.storage import TooLargeError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from actors.storage import Storage
 
 MAX_SMALL_BYTES = 16 << 20
 """For documents whose size does not grow with the number of parts."""
@@ -16,8 +21,32 @@ MAX_BYTES = 1 << 30
 """For manifests, which name every part."""
 
 
+def read_object(
+    uri: str, storage: Storage, *, max_bytes: int = MAX_SMALL_BYTES, allow_nan: bool = False
+) -> dict[str, Any]:
+    """`parse_object` of the file ``uri``, of which no more than ``max_bytes`` are read.
+
+    Raises:
+        ValueError: it is damaged.
+        OSError, obstore.exceptions.BaseError: it is not there, or cannot be read.
+    """
+    try:
+        data = storage.read(uri, max_bytes=max_bytes)
+    except TooLargeError as error:
+        raise ValueError(str(error)) from error
+    except OSError as error:
+        if is_damage(error):  # a folder or a named pipe in its place
+            raise ValueError(str(error)) from error
+        raise
+    return parse_object(data, max_bytes=max_bytes, allow_nan=allow_nan)
+
+
 def parse_object(
-    data: bytes, *, max_bytes: int = MAX_SMALL_BYTES, convert: Callable[[dict[str, Any]], Any] | None = None
+    data: bytes,
+    *,
+    max_bytes: int = MAX_SMALL_BYTES,
+    convert: Callable[[dict[str, Any]], Any] | None = None,
+    allow_nan: bool = False,
 ) -> dict[str, Any]:
     """The JSON object that ``data`` holds as UTF-8.
 
@@ -25,6 +54,7 @@ def parse_object(
         data: the whole document.
         max_bytes: what is longer is not parsed.
         convert: replaces each object, the innermost first.
+        allow_nan: takes NaN and infinities, as Python writes them.
 
     Raises:
         ValueError: it is too long, nested too deeply, no JSON, or no object; or a key stands twice in one object, or
@@ -40,7 +70,8 @@ def parse_object(
         return convert(content) if convert is not None else content
 
     try:
-        content = json.loads(data.decode(), object_pairs_hook=as_object, parse_constant=_refuse)
+        refuse = None if allow_nan else _refuse
+        content = json.loads(data.decode(), object_pairs_hook=as_object, parse_constant=refuse)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(content, dict):

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import errno
 import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import obstore.exceptions as obs
 import pyarrow as pa
 
 from actors.allowlist import NotAllowedError
-from actors.errors import ImageError, JobError
+from actors.errors import ImageError, JobError, OutputError
 from actors.escapes import printable
 from actors.retries import passing_kind
 from actors.storage import TooLargeError
 from actors.uris import redacted as redacted  # noqa: PLC0414  told beside what it is used for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def read_error(error: Exception) -> ImageError:
@@ -35,6 +40,17 @@ def write_problem(error: BaseException, uri: str) -> str | None:
     reason, cure = found
     said = f"{redacted(uri)}: cannot be written: {reason} ({one_line(error)})"
     return f"{said}; {cure}, and give the same command again: it goes on where it stood"
+
+
+@contextmanager
+def writing_to(uri: str) -> Iterator[None]:
+    """Raises `OutputError` with what `write_problem` says where nothing can be written to ``uri``."""
+    try:
+        yield
+    except Exception as error:
+        if said := write_problem(error, uri):
+            raise OutputError(said) from error
+        raise
 
 
 def one_line(error: BaseException) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from actors.columns import ROW, SHARD
+from actors.json_documents import MAX_BYTES, parse_object
 from actors.summaries import Summary
 
 if TYPE_CHECKING:
@@ -79,12 +81,22 @@ class Receipt:
 
     @classmethod
     def from_footer(cls, metadata: Mapping[bytes, bytes] | None) -> Receipt | None:
-        """The receipt of a Parquet file's key-value metadata; None when it carries none."""
+        """The receipt of a Parquet file's key-value metadata; None when it carries none.
+
+        Raises:
+            ValueError: it is damaged.
+        """
         if not metadata or FOOTER_KEY not in metadata:
             return None
-        content = json.loads(metadata[FOOTER_KEY])
-        ranges = {int(shard): [(start, stop) for start, stop in runs] for shard, runs in content["ranges"].items()}
-        return cls(ranges, Summary(**content["summary"]))
+        content = parse_object(metadata[FOOTER_KEY], max_bytes=MAX_BYTES)
+        try:
+            ranges = {int(shard): _checked(runs) for shard, runs in content["ranges"].items()}
+            summary = Summary.from_json(content["summary"])
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a receipt: {error!r}") from error
+        if count(ranges) != summary.num_images:
+            raise ValueError(f"{count(ranges):,} rows in its ranges, and {summary.num_images:,} images in its summary")
+        return cls(ranges, summary)
 
 
 def row_ranges(table: pa.Table) -> Ranges:
@@ -96,6 +108,15 @@ def row_ranges(table: pa.Table) -> Ranges:
 def count(ranges: Ranges) -> int:
     """Number of rows in ``ranges``."""
     return sum(stop - start for runs in ranges.values() for start, stop in runs)
+
+
+def _checked(runs: Any) -> list[tuple[int, int]]:
+    pairs = [(start, stop) for start, stop in runs]
+    bounds = list(chain.from_iterable(pairs))
+    is_whole = all(type(bound) is int for bound in bounds)
+    if not bounds or not is_whole or bounds[0] < 0 or any(not low < high for low, high in pairwise(bounds)):
+        raise ValueError("ranges that are no ascending numbers of rows")
+    return pairs
 
 
 def _runs(rows: np.ndarray) -> list[tuple[int, int]]:

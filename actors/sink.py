@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 from ray.data import Datasink
 
 from actors.columns import ERROR, ERROR_FIELDS, IMAGE_ID, MESSAGE, ROW, SHARD, STAGE, URI
-from actors.errors import OutputError
 from actors.faults import fault
 from actors.local_files import StagingEndedError
-from actors.messages import write_problem
+from actors.messages import writing_to
 from actors.receipts import FOOTER_KEY, Receipt
 from actors.stalls import limit
 from actors.uris import join, without_users
@@ -142,14 +141,10 @@ def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, numb
     if plan.mark is not None and not plan.mark.is_held():
         raise ReplacedError(f"{plan.paths.root} is held by another run by now; {name} was not written")
     try:
-        with limit(plan.stall_s, _tell_nobody):
+        with writing_to(folder), limit(plan.stall_s, _tell_nobody):
             plan.storage.write_part(join(folder, name), data, plan.mark.staging if plan.mark else None)
     except StagingEndedError as error:
         raise ReplacedError(f"{plan.paths.root}: the attempt that this writer works for has ended; {error}") from error
-    except Exception as error:
-        if said := write_problem(error, folder):
-            raise OutputError(said) from error
-        raise
     fault("write.stands")
     if plan.told is not None:
         plan.told.wrote(time.perf_counter() - since, data.size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from actors.columns import DECODE_S, ERROR, MESSAGE, PREDICT_S, READ_S, STAGE, TARGET, URI
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,18 @@ class Summary:
             error_kinds=dict(sorted(error_kinds.items())),
             error_examples=_examples(errors),
         )
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Summary:
+        """The summary whose fields are ``content``, which somebody else may have written.
+
+        Raises:
+            ValueError: that is none.
+        """
+        strange = [key for key, value in content.items() if key not in _CHECKS or not _CHECKS[key](value)]
+        if strange:
+            raise ValueError(f"not a summary: {strange[0]}={content[strange[0]]!r:.100}")
+        return cls(**content)
 
     def __add__(self, other: Summary) -> Summary:
         return Summary(
@@ -114,3 +126,33 @@ def _accuracy(table: pa.Table) -> tuple[int, int]:
     target, label = (pc.utf8_normalize(names, "NFC") for names in (target, label))
     right = pc.and_(known, pc.or_(pc.equal(target, label), pc.equal(target, label_id)))
     return int(pc.sum(known).as_py() or 0), int(pc.sum(right).as_py() or 0)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_seconds(value: Any) -> bool:
+    return type(value) in (int, float) and value >= 0
+
+
+def _are_kinds(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_count, value.values()))
+
+
+def _are_examples(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(some, list) and some and all(_is_example(one) for one in some) for some in value.values()
+    )
+
+
+def _is_example(value: Any) -> bool:
+    return isinstance(value, list) and [type(text) for text in value] == [str, str]  # URI and message
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("num_ok", "num_errors", "num_labelled", "num_correct"), _is_count),
+    **dict.fromkeys(("read_s", "decode_s", "predict_s"), _is_seconds),
+    "error_kinds": _are_kinds,
+    "error_examples": _are_examples,
+}

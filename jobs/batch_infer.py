@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import hydra
 
+from actors.messages import writing_to
 from actors.storage import Storage
 from actors.uris import absolute
 from jobs.cluster import prepare
@@ -104,15 +105,17 @@ def _complete(run: Run, tenancy: Tenancy, lease: Lease, stop: Stop, clock: Clock
     )
     part, paths = run.part, run.paths
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
-    if status is ExitStatus.DONE:
+    if _may_publish(run, outcome):
         with tenancy.enter() as door:
-            status = _publish(run, outcome, tenancy, [lease, door] if door else [lease])
+            status = _publish(run, outcome, status, tenancy, [lease, door] if door else [lease])
     report.show()
     return status
 
 
-def _publish(run: Run, outcome: Outcome, tenancy: Tenancy, leases: Sequence[Lease]) -> ExitStatus:
-    """Publishes the run, unless other slices still have images to do, or one of them has published it."""
+def _publish(run: Run, outcome: Outcome, status: ExitStatus, tenancy: Tenancy, leases: Sequence[Lease]) -> ExitStatus:
+    """Publishes the run, unless other slices still have images to do, or one of them has published it. Gives the status
+    of the whole.
+    """
     if not run.part.is_whole:
         if run.storage.kind(run.paths.success):
             return ExitStatus.DONE
@@ -124,14 +127,14 @@ def _publish(run: Run, outcome: Outcome, tenancy: Tenancy, leases: Sequence[Leas
         status = _judge(run, outcome)
         report = Report(run.paths, status, outcome, outcome, None, {}, passed_over=run.record.passed_over)
         _write(report, run.paths.report, run)
-        if status is not ExitStatus.DONE:
+        if not _may_publish(run, outcome):
             return status
     for lease in leases:
         lease.check()
     about = {**run.checked.provenance, "run_id": run.record.run_id, "mode": run.record.identity.mode}
     publish(outcome, run.paths, run.storage, about | {"inventory_digest": run.record.inventory_digest})
     settle([run.record.published()], run.paths.root, run.storage)
-    return ExitStatus.DONE
+    return status
 
 
 def _sealed(run: Run, outcome: Outcome, tenancy: Tenancy) -> Outcome:
@@ -143,7 +146,8 @@ def _sealed(run: Run, outcome: Outcome, tenancy: Tenancy) -> Outcome:
 
 
 def _write(report: Report, uri: str, run: Run) -> None:
-    run.storage.write(uri, json.dumps(report.to_json(), indent=1).encode())
+    with writing_to(run.paths.run):
+        run.storage.write(uri, json.dumps(report.to_json(), indent=1).encode())
 
 
 def _execute(run: Run, before: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
@@ -165,7 +169,11 @@ def _judge(run: Run, outcome: Outcome) -> ExitStatus:
         LOG.error("  cure: allow more and run again, or mend what is wrong and run again with run.redrive=true")
         return ExitStatus.OVER_BUDGET
     if _is_all_failed(run, outcome):
-        LOG.error("all %s images failed; nothing was published", f"{outcome.summary.num_errors:,}")
+        LOG.error(
+            "all %s images failed; %s",
+            f"{outcome.summary.num_errors:,}",
+            "published as error rows beside those of earlier runs" if run.is_addition else "nothing was published",
+        )
         LOG.error(
             "  cure: see %s; mend what is wrong and run again with run.redrive=true, or leave the images out of the "
             "dataset (dataset.exclude)",
@@ -176,6 +184,15 @@ def _judge(run: Run, outcome: Outcome) -> ExitStatus:
         LOG.warning("stopped before the end; nothing was published")
         return ExitStatus.STOPPED
     return ExitStatus.DONE
+
+
+def _may_publish(run: Run, outcome: Outcome) -> bool:
+    """Whether nothing is missing, and not too much failed. Where all failed, which is no success, the run is published
+    only beside earlier ones: it would be gone on with for ever, and the images of all later commands would wait for it.
+    """
+    if outcome.coverage.num_missing or _is_over_budget(run, outcome):
+        return False
+    return run.is_addition or not _is_all_failed(run, outcome)
 
 
 def _is_over_budget(run: Run, outcome: Outcome) -> bool:

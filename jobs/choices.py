@@ -21,6 +21,8 @@ from actors.engines.configs import (
     Provider,
     TorchEngineConfig,
 )
+from actors.json_documents import read_object
+from actors.messages import writing_to
 from actors.trials import Trial
 from actors.uris import join
 from jobs.calibration import Calibration
@@ -71,7 +73,7 @@ class KeptChoice:
     def read(self) -> Choice | None:
         """None where there is none yet, or one that this version does not understand."""
         try:
-            content = json.loads(self.storage.read(self._uri))
+            content = read_object(self._uri, self.storage, allow_nan=True)
             trials = [Trial(**one) for one in content["trials"]]
             calibration = Calibration.from_json(content["calibration"])
             decoders = DecodeTrial(**content["decoders"]) if content["decoders"] else None
@@ -85,7 +87,8 @@ class KeptChoice:
 
     def write(self, choice: Choice) -> None:
         about = {"asked": self.asked, "hardware": asdict(self.hardware)}
-        self.storage.write(self._uri, json.dumps(choice.to_json() | about, indent=1).encode())
+        with writing_to(self._uri):
+            self.storage.write(self._uri, json.dumps(choice.to_json() | about, indent=1).encode())
 
     @property
     def _uri(self) -> str:

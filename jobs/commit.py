@@ -4,21 +4,20 @@ before and after the pipeline; it trusts storage alone, so it can be run again a
 
 from __future__ import annotations
 
+import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from actors.faults import fault
 from actors.local_files import STAGED_NAME
+from actors.messages import writing_to
 from actors.receipts import Receipt, count
-from actors.run_paths import PART_NAME
 from actors.summaries import total
 from actors.uris import name_below
-from jobs.coverage import Coverage
+from jobs.coverage import Coverage, StrangeRowsError
+from jobs.parts import Part, digest_of, find_parts
 from jobs.readable import check_readable
 
 if TYPE_CHECKING:
@@ -31,19 +30,11 @@ if TYPE_CHECKING:
     from actors.summaries import Summary
 
 
+LOG = logging.getLogger("shardlens")
+
+
 class IncompleteRunError(Exception):
     """Rows of the inventory have no outcome; the run must not be published."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One file of a run, as found on storage. ``receipt`` is None when it is not whole, or has not the name of a part,
-    whatever it holds.
-    """
-
-    uri: str
-    size_bytes: int
-    receipt: Receipt | None
 
 
 @dataclass(frozen=True)
@@ -76,14 +67,15 @@ def collect(
         before: what was collected earlier; the files that stood then are not read again.
 
     Raises:
-        StrangeRowsError: a file claims rows that were never listed.
+        StrangeRowsError: a file that is whole claims rows that were never listed.
     """
     known = {part.uri: part for part in (*before.rows, *before.errors)} if before else {}
     rows, errors = find_parts(paths.rows, storage, known), find_parts(paths.errors, storage, known)
     coverage = Coverage(shard_sizes, own)
     # The largest first: what they hold is the most to do again.
     ordered = sorted((*rows, *errors), key=lambda part: (-_num_rows(part), part.uri))
-    kept = {part.uri for part in ordered if part.receipt and coverage.take(part.receipt.ranges)}
+    _tell_damaged(ordered, before)
+    kept = {part.uri for part in ordered if _is_taken(part, coverage, storage)}
     return Outcome(
         [part for part in rows if part.uri in kept],
         [part for part in errors if part.uri in kept],
@@ -115,46 +107,35 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
         first = "; ".join(str(piece) for piece in coverage.missing(limit=3)) or "of other slices"
         raise IncompleteRunError(f"{num_missing:,} images have no outcome ({first}); nothing was published")
     fault("commit.collected")
-    storage.delete([*(part.uri for part in outcome.leftover), *_half_written(paths, storage)])
+    leftover = [*(part.uri for part in outcome.leftover), *_half_written(paths, storage)]
+    with writing_to(paths.run):
+        storage.delete(leftover)
     fault("commit.cleaned")
     manifest = _manifest(outcome, about)
     check_readable(manifest, coverage.num_listed_everywhere, paths, storage)
-    storage.write(paths.manifest, json.dumps(manifest, indent=1).encode())
-    fault("commit.manifest")
-    storage.write(paths.success, b"")
+    with writing_to(paths.run):
+        storage.write(paths.manifest, json.dumps(manifest, indent=1).encode())
+        fault("commit.manifest")
+        storage.write(paths.success, b"")
     fault("commit.success")
 
 
-def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list[Part]:
-    """Every file that a sink left in ``folder``, with the receipt of its footer, sorted by URI.
-
-    Those in ``known`` are taken from there: a part never changes.
-    """
-    if storage.kind(folder) is None:
-        return []
-    listed = [row for batch in storage.list(folder) for row in batch.to_pylist() if _is_of_a_sink(row["uri"])]
-    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
-        parts = pool.map(lambda row: known.get(row["uri"]) or _read_part(row["uri"], row["size"], storage), listed)
-        return sorted(parts, key=lambda part: part.uri)
+def _tell_damaged(parts: Sequence[Part], before: Outcome | None) -> None:
+    """Names those that are not whole, once a command."""
+    told = {part.uri for part in before.leftover} if before else set()
+    for part in parts:
+        if part.damage and part.uri not in told:
+            LOG.warning("%s: damaged (%s): it counts for nothing, and its rows are done again", part.uri, part.damage)
 
 
-_FOOTER_THREADS = 16
-
-
-def _is_of_a_sink(uri: str) -> bool:
-    """Whether the sink made the file, a part or not: anything else in the folder is left alone."""
-    return uri.rpartition("/")[2].lstrip(".").startswith("part-")
-
-
-def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
-    # Versions before this one staged parts beside the others, under names with a dot, and some died before the rename.
-    if not PART_NAME.fullmatch(uri.rpartition("/")[2]):
-        return Part(uri, size_bytes, None)
-    with storage.open(uri) as file:
-        try:
-            return Part(uri, size_bytes, Receipt.from_footer(pq.read_metadata(file).metadata))
-        except pa.ArrowInvalid:
-            return Part(uri, size_bytes, None)
+def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
+    try:
+        return part.receipt is not None and coverage.take(part.receipt.ranges)
+    except StrangeRowsError:
+        if hashlib.sha256(storage.read(part.uri)).hexdigest().startswith(digest_of(part.uri)):
+            raise
+        LOG.warning("%s: damaged (rows that were never listed): it counts for nothing", part.uri)
+        return False
 
 
 def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
@@ -188,6 +169,6 @@ def _describe(part: Part, receipt: Receipt) -> dict[str, Any]:
         "file": name,
         "num_rows": count(receipt.ranges),
         "size_bytes": part.size_bytes,
-        "digest": name.removesuffix(".parquet").rpartition("-")[2],
+        "digest": digest_of(name),
         "ranges": {str(shard): runs for shard, runs in receipt.ranges.items()},
     }

@@ -5,6 +5,7 @@ What grows with the number of images lies on disk.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
@@ -17,6 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.columns import URI, VERSION
+from actors.damage import is_damage
+from actors.messages import one_line
 from actors.shards import SHARDS_PER_FILE, inventory_file
 from jobs.image_keys import ImageKeys, temporary_room
 
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from actors.shards import Shards
+
+
+LOG = logging.getLogger("shardlens")
 
 
 def only_new(
@@ -62,7 +68,10 @@ def only_new(
 
 
 def done_images(inventories: Iterable[Shards]) -> Iterator[pa.RecordBatch]:
-    """URI and VERSION of every row of ``inventories``, a few files of which are read ahead."""
+    """URI and VERSION of every row of ``inventories``, a few files of which are read ahead.
+
+    Row groups that are damaged are told of, and left out.
+    """
     pieces = (piece for shards in inventories for piece in _pieces(shards))
     with ThreadPoolExecutor(_NUM_READERS) as pool:
         reading = deque(pool.submit(_read, *piece) for piece in islice(pieces, _NUM_READERS))
@@ -87,8 +96,16 @@ def _pieces(shards: Shards) -> Iterator[tuple[Shards, int, Sequence[int]]]:
 
 def _read(shards: Shards, file_number: int, groups: Sequence[int]) -> pa.Table:
     uri = inventory_file(shards.folder, file_number)
-    with shards.storage.open(uri) as source, pq.ParquetFile(source) as file:
-        return file.read_row_groups(groups, columns=[URI, VERSION], use_threads=False)
+    try:
+        with shards.storage.open(uri) as source, pq.ParquetFile(source) as file:
+            return file.read_row_groups(groups, columns=[URI, VERSION], use_threads=False)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        if len(groups) > 1:  # one that is damaged must not cost the others
+            return pa.concat_tables(_read(shards, file_number, [group]) for group in groups)
+        LOG.warning("%s, row group %s: damaged (%s): its images count as new", uri, groups[0], one_line(error))
+        return shards.schema.empty_table().select([URI, VERSION])
 
 
 def _spooled(entries: Iterable[pa.Table], schema: pa.Schema, spool: Path) -> Iterator[pa.Table]:

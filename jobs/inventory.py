@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from actors.columns import INVENTORY_FIELDS, ROW, SHARD, SIZE
+from actors.messages import writing_to
 from actors.shards import (
     IMAGE_COLUMN_KEY,
     LAYOUT_KEY,
@@ -58,7 +59,8 @@ def write_inventory(
     digest = hashlib.sha256()
     for number, (shards, is_last) in enumerate(_files(cut)):
         data = _file(shards, first_shard=num_shards, schema=schema, is_last=is_last)
-        storage.write(inventory_file(folder, number), data)
+        with writing_to(folder):
+            storage.write(inventory_file(folder, number), data)
         digest.update(hashlib.sha256(data).digest())
         sizes.append(np.array([len(shard) for shard in shards], np.int32))
         num_shards += len(shards)

@@ -204,7 +204,7 @@ def _naming_the_output(root: str) -> Iterator[None]:
 
 
 def cannot_be_written(path: str, error: Exception) -> JobError | OutputError:
-    """The job's error where `output.path` is not there, or not ours; the output's where there is no room."""
+    """The job's error where `output.path` is not there, or not ours; the output's where the disk takes no more."""
     if isinstance(error, OSError) and error.errno in _NO_ROOM and (said := write_problem(error, path)):
         return OutputError(said)
     return JobError(
@@ -213,7 +213,7 @@ def cannot_be_written(path: str, error: Exception) -> JobError | OutputError:
     )
 
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
 def _acquire(files: LeaseFiles, holder: Holder) -> int:

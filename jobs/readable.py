@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from actors.damage import is_damage
 from actors.run_paths import PART_NAME
 from actors.uris import join, name_below
 
@@ -118,5 +118,7 @@ def _num_rows(uri: str, storage: Storage) -> int:
     with storage.open(uri) as file:
         try:
             return int(pq.read_metadata(file).num_rows)
-        except pa.ArrowInvalid:
-            return 0
+        except Exception as error:
+            if is_damage(error):
+                return 0
+            raise

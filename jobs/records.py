@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
-from actors.json_documents import parse_object
+from actors.json_documents import read_object
+from actors.messages import writing_to
 from actors.run_paths import RunPaths
 from actors.uris import join
 
@@ -132,16 +133,16 @@ def read_records(root: str, storage: Storage) -> list[Record]:
 
 def write_record(record: Record, paths: RunPaths, storage: Storage, about: Mapping[str, str | int]) -> None:
     """Writes ``run.json``: the record, beside what else it says ``about`` the run."""
-    storage.write(paths.record, json.dumps({**about, **record.to_json()}, indent=1).encode())
+    with writing_to(paths.run):
+        storage.write(paths.record, json.dumps({**about, **record.to_json()}, indent=1).encode())
 
 
 def _read(paths: RunPaths, storage: Storage) -> Record | None:
     try:
-        content = storage.read(paths.record)
+        content = read_object(paths.record, storage)
+        record = Record.from_json(content, is_published=storage.kind(paths.success) == "file")
     except FileNotFoundError:  # its listing was broken off: nothing of it has begun
         return None
-    try:
-        record = Record.from_json(parse_object(content), is_published=storage.kind(paths.success) == "file")
     except ValueError as error:
         LOG.warning("%s: damaged (%s): run %s counts for nothing here", paths.record, error, paths.run_id)
         return None

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from actors.columns import ROW, SHARD, SIZE, URI, VERSION
-from actors.json_documents import MAX_BYTES, parse_object
+from actors.damage import is_damage
+from actors.json_documents import MAX_BYTES, read_object
+from actors.messages import one_line, writing_to
 from actors.run_paths import RunPaths
 from actors.shards import Layout, Shards
 from jobs.datasets.image_versions import Versions
@@ -42,7 +44,7 @@ def error_entries(
         if found and found["num_errors"] and "redriven_by" not in found
     }
     inventories = {run_id: open_inventory(RunPaths(root, "", run_id), storage) for run_id in failed}
-    failed = {run_id: found for run_id, found in failed.items() if inventories[run_id] is not None}
+    failed = {run_id: found for run_id, found in failed.items() if _can_be_loaded(inventories[run_id], found, run_id)}
     LOG.info("%s error rows of %s runs are tried again", sum(m["num_errors"] for m in failed.values()), len(failed))
 
     def entries() -> Iterator[pa.Table]:
@@ -67,8 +69,7 @@ def settle(records: Sequence[Record], root: str, storage: Storage) -> None:
             if manifest is None:
                 continue
             if "redriven_by" not in manifest:
-                content = json.dumps(manifest | {"redriven_by": record.run_id}, indent=1)
-                storage.write(paths.manifest, content.encode())
+                _write_manifest(manifest | {"redriven_by": record.run_id}, paths, storage)
             drop_errors(paths, storage)
 
 
@@ -85,15 +86,22 @@ def open_inventory(paths: RunPaths, storage: Storage) -> Shards | None:
     """The inventory of an earlier run. None where it is gone or damaged, which is told."""
     try:
         return Shards.open(storage, paths.inventory)
-    except (FileNotFoundError, pa.ArrowException, LookupError, TypeError, ValueError) as error:
+    except Exception as error:
+        if not (isinstance(error, FileNotFoundError) or is_damage(error)):
+            raise
         LOG.warning("run %s: its inventory is missing or damaged (%s): its images count as new", paths.run_id, error)
         return None
+
+
+def _write_manifest(manifest: dict[str, Any], paths: RunPaths, storage: Storage) -> None:
+    with writing_to(paths.run):
+        storage.write(paths.manifest, json.dumps(manifest, indent=1).encode())
 
 
 def _read_manifest(paths: RunPaths, storage: Storage) -> dict[str, Any] | None:
     """None where the manifest is gone, as where the run was removed, or damaged; either is told."""
     try:
-        manifest = parse_object(storage.read(paths.manifest), max_bytes=MAX_BYTES)
+        manifest = read_object(paths.manifest, storage, max_bytes=MAX_BYTES)
         _check_errors(manifest)
     except FileNotFoundError:
         LOG.warning(
@@ -119,6 +127,27 @@ def _check_errors(manifest: dict[str, Any]) -> None:
         raise ValueError(f"its error rows are not told as they should be: {error!r}") from error
     if not isinstance(shown, int):
         raise ValueError("its error rows are not counted in whole numbers")  # noqa: TRY004
+
+
+def _can_be_loaded(shards: Shards | None, manifest: dict[str, Any], run_id: str) -> bool:
+    """Whether the inventory still has every error row; otherwise none of the run is tried again, which is told.
+
+    Rows are looked at before any is taken, as those of a run that is tried again leave it.
+    """
+    if shards is None:
+        return False
+    listed = {int(shard) for part in manifest["errors"] for shard in part["ranges"]}
+    try:
+        for shard in sorted(listed):
+            shards.load(shard)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        LOG.warning(
+            "run %s: its inventory is damaged (%s): its error rows are left as they are", run_id, one_line(error)
+        )
+        return False
+    return True
 
 
 def _error_rows(shards: Shards, manifest: dict[str, Any], dataset: Dataset) -> Iterator[pa.Table]:

@@ -4,10 +4,10 @@ are removed, and a run that lacks parts is withdrawn, to be gone on with. Runs o
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING
 
+from actors.json_documents import MAX_BYTES, read_object
 from actors.run_paths import RunPaths
 from jobs.readable import Discrepancy, compare
 
@@ -48,10 +48,10 @@ def repair(
 def _mended(record: Record, root: str, storage: Storage, *, can_resume: bool) -> Record:
     paths = RunPaths(root, record.identity.fingerprint, record.run_id)
     try:
-        manifest = json.loads(storage.read(paths.manifest))
+        manifest = read_object(paths.manifest, storage, max_bytes=MAX_BYTES)
         found, has_moved = compare(manifest, paths, storage), "redriven_by" in manifest
         lost = f"{len(found.missing):,} of its parts are gone or damaged" if found.missing else ""
-    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
         found, has_moved, lost = Discrepancy([], [], []), False, f"{paths.manifest} is gone or damaged"
     for uri in found.foreign:
         LOG.warning("%s is no part of run %s, and readers take it for rows: move it away", uri, record.run_id)

@@ -16,7 +16,6 @@ from obstore.exceptions import BaseError
 from actors.errors import JobError
 from actors.faults import fault
 from actors.run_paths import RunPaths
-from actors.shards import Shards
 from actors.uris import absolute
 from jobs.commit import collect
 from jobs.config import Mode, Resume, to_yaml
@@ -34,6 +33,7 @@ from jobs.slices import Slice
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from actors.shards import Shards
     from actors.storage import Storage
     from jobs.commit import Outcome
     from jobs.config import Job
@@ -53,6 +53,8 @@ class Run:
     record: Record
     shards: Shards
     """Its inventory."""
+    is_addition: bool = False
+    """Whether it adds new images to those that published runs of the same model and columns have."""
 
     @property
     def part(self) -> Slice:
@@ -79,14 +81,16 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
         settle(records, root, storage)
         resumed = [] if job.run.resume is Resume.never else _resumed_by(job, identity)
         records = repair(records, root, storage, run_id=job.run.id, resumed=resumed)
+    earlier = _with_the_same_columns(records, checked)
     record = _named(job, records, identity) if job.run.id else _unfinished(job, records, identity)
-    if record is None:
+    shards = _inventory_of(job, record, root, storage) if record else None
+    if record is None or shards is None:
         paths = RunPaths(root, checked.fingerprint, run_id_of(job))
         _refuse_damaged(job, paths, [found.run_id for found in records], storage)
-        record, shards = _begin(job, checked, paths, storage, _with_the_same_columns(records, checked), identity)
-        return Run(job, checked, storage, paths, record, shards)
+        record, shards = _begin(job, checked, paths, storage, earlier, identity)
+        return Run(job, checked, storage, paths, record, shards, _is_addition(record, earlier))
     paths = RunPaths(root, checked.fingerprint, record.run_id)
-    run = Run(job, checked, storage, paths, record, Shards.open(storage, paths.inventory))
+    run = Run(job, checked, storage, paths, record, shards, _is_addition(record, earlier))
     if not record.is_published:
         LOG.info("run %s, opened at %s, did not end: going on with it", record.run_id, record.opened_at)
         if job.run.redrive and (record.identity.mode != _REDRIVE or _has_failed(run)):
@@ -101,6 +105,22 @@ def _refuse_damaged(job: Job, paths: RunPaths, known: Sequence[str], storage: St
             f"run.id={paths.run_id}: its run.json is damaged, so that nobody can say what that run was",
             cure="put back what was there, or choose another run.id",
         )
+
+
+def _is_addition(record: Record, earlier: Sequence[Record]) -> bool:
+    others = [one for one in earlier if one.num_listed and one.run_id != record.run_id]
+    return bool(others) and record.identity.mode == Mode.incremental.value
+
+
+def _inventory_of(job: Job, record: Record, root: str, storage: Storage) -> Shards | None:
+    """The inventory of a run to go on with. None where it is gone or damaged, so that another run takes its images."""
+    shards = open_inventory(RunPaths(root, record.identity.fingerprint, record.run_id), storage)
+    if shards is None and job.run.id:
+        raise JobError(
+            f"run.id={record.run_id}: its inventory is gone or damaged, so that nobody can say which images it has",
+            cure="put back what was there, or choose another run.id",
+        )
+    return shards
 
 
 _REDRIVE = "redrive"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from obstore.exceptions import BaseError
 
 from actors.errors import JobError
+from actors.json_documents import read_object
 from actors.messages import one_line
 from actors.storage import Storage
 from actors.uris import absolute
@@ -89,7 +90,7 @@ def read_figures(path: str) -> Figures:
         JobError: there are none.
     """
     try:
-        return Figures.from_json(json.loads(Storage().read(absolute(path))))
+        return Figures.from_json(read_object(absolute(path), Storage()))
     except (OSError, BaseError) as error:
         raise JobError(
             f"benchmark.compare={path}: cannot be read: {one_line(error)}",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.sink import SinkPlan
-    from jobs.commit import Part
+    from jobs.parts import Part
 
 
 def writing_images_per_s(plan: SinkPlan, parts: Sequence[Part], *, writers: int) -> float | None:

@@ -34,6 +34,7 @@ NEEDED = {
     "rich": ("rich", (14,)),
     "pathspec": ("pathspec", (1,)),
     "aiohttp": ("aiohttp", (3, 14)),
+    "yarl": ("yarl", (1, 20)),
 }
 """Of each distribution that pyproject.toml asks for, what is imported of it, and the least version."""
 

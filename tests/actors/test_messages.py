@@ -6,8 +6,8 @@ import obstore.exceptions as obs
 import pyarrow as pa
 import pytest
 
-from actors.errors import JobError
-from actors.messages import one_line, read_error, redacted, write_problem
+from actors.errors import JobError, OutputError
+from actors.messages import one_line, read_error, redacted, write_problem, writing_to
 from actors.storage import TooLargeError
 
 
@@ -85,6 +85,16 @@ def test_what_forbids_writing_is_said_in_one_line_with_a_cure(error: Exception, 
 @pytest.mark.parametrize("error", [obs.GenericError("503"), OSError(errno.EIO, "Input/output error"), ValueError("x")])
 def test_what_does_not_forbid_writing_is_no_such_problem(error: Exception) -> None:
     assert write_problem(error, "/x") is None
+
+
+def test_what_cannot_be_written_is_an_error_of_the_output_and_all_else_comes_through() -> None:
+    with (
+        pytest.raises(OutputError, match="/out: cannot be written: the quota of this user is spent"),
+        writing_to("/out"),
+    ):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+    with pytest.raises(obs.GenericError), writing_to("/out"):
+        raise obs.GenericError("503")
 
 
 def test_secrets_of_urls_are_left_out() -> None:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import pyarrow as pa
+import pytest
 
 from actors.columns import DECODE_S, ERROR, MESSAGE, PREDICT_S, READ_S, STAGE, TARGET, URI
 from actors.summaries import Summary, total
@@ -46,6 +50,13 @@ def test_labels_are_compared_in_one_normal_form() -> None:
 def test_the_sum_of_the_parts_is_the_whole() -> None:
     assert total([Summary.of(BLOCK.slice(0, 2)), Summary.of(BLOCK.slice(2))]) == Summary.of(BLOCK)
     assert total([]) == Summary()
+
+
+def test_a_summary_comes_back_from_json_and_what_is_none_does_not() -> None:
+    summary = Summary.of(BLOCK)
+    assert Summary.from_json(json.loads(json.dumps(asdict(summary)))) == summary
+    with pytest.raises(ValueError, match="num_ok=-1"):
+        Summary.from_json({"num_ok": -1})
 
 
 def test_of_each_kind_of_error_some_examples_are_kept() -> None:

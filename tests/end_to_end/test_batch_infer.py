@@ -122,6 +122,14 @@ def test_what_was_passed_over_is_told_and_all_that_fails_is_no_success(batch_inf
     done = batch_infer(*told, "run.redrive=true", "errors.max_ratio=0.5")
     assert done.returncode == 0, done.stderr
     assert json.loads((run / "report.json").read_text())["passed_over"] == passed_over  # it was not listed again
+    (images / "new.jpg").write_bytes(b"no image")
+    told = (*told, "dataset.include=[new.jpg]")
+    done = batch_infer(*told)
+    assert done.returncode == 3, done.stderr
+    assert "all 1 images failed; published as error rows beside those of earlier runs" in done.stderr
+    assert (Path(done.stdout.splitlines()[-1]) / "_SUCCESS").exists()
+    done = batch_infer(*told)
+    assert (done.returncode, "no new image" in done.stderr) == (0, True), done.stderr
 
 
 def test_a_sweep_runs_one_job_after_the_other_here_of_the_other_tasks(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001

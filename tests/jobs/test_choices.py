@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from disks import fill, small_disk
 
 from actors.decode_trials import DecodeTrial
 from actors.engines.configs import (
@@ -17,6 +18,7 @@ from actors.engines.configs import (
     TorchEngineConfig,
 )
 from actors.engines.hardware import Hardware
+from actors.errors import OutputError
 from actors.run_paths import RunPaths
 from actors.samples import Costs
 from actors.storage import Storage
@@ -59,7 +61,17 @@ def test_another_run_has_the_same_choice_and_all_else_another(tmp_path: Path) ->
     assert not place(tmp_path, hardware=replace(HARDWARE, cpu="Xeon")).read()
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"engine": {"name": "magic"}, "why": "", "trials": []}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[1]",
+        "[" * 200_000,
+        '{"why": "", "why": ""}',
+        '{"engine": {"name": "magic"}, "why": "", "trials": []}',
+    ],
+)
 def test_what_is_not_understood_is_told_and_left(
     content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -68,6 +80,20 @@ def test_what_is_not_understood_is_told_and_left(
     file.write_text(content)
     assert place(tmp_path).read() is None
     assert "engines are compared anew" in caplog.text
+
+
+def test_what_no_number_can_say_is_kept_too(tmp_path: Path) -> None:
+    broken = Trial("torch bf16", 3.0, 1.0, {"score_difference": float("inf")}, ["no score is finite"])
+    choice = Choice(TorchEngineConfig(), "the fastest", [broken], 256)
+    place(tmp_path).write(choice)
+    assert place(tmp_path).read() == choice
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        fill(disk)
+        with pytest.raises(OutputError, match="cannot be written: the disk is full"):
+            place(disk).write(Choice(TorchEngineConfig(), "the fastest", TRIALS, 256))
 
 
 def test_a_person_can_read_it(tmp_path: Path) -> None:

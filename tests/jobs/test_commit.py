@@ -13,15 +13,18 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 from blocks import predicted_block
+from disks import FillingStorage, make_room, small_disk
 
+from actors.errors import OutputError
 from actors.faults import VARIABLE
 from actors.receipts import Piece
 from actors.run_paths import RunPaths
 from actors.sink import SinkPlan, write_part
 from actors.storage import Storage
-from jobs.commit import IncompleteRunError, Outcome, collect, find_parts, publish
+from jobs.commit import IncompleteRunError, Outcome, collect, publish
 from jobs.coverage import StrangeRowsError
 from jobs.lease import hold
+from jobs.parts import find_parts
 from jobs.readable import UnreadableRunError
 
 SIZES = np.array([5, 3], np.int32)
@@ -137,6 +140,19 @@ def test_of_attempts_that_overlap_the_larger_stands_and_goes_on_standing(plan: S
     assert second.coverage.num_missing == 0
     publish(second, plan.paths, STORAGE, {})
     assert len(files(plan.paths.rows)) == 3
+
+
+def test_a_disk_that_is_full_when_a_run_is_published_is_told_and_the_run_is_published_later(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        plan = SinkPlan(RunPaths(str(disk / "out"), "mtest", "r1"), STORAGE, {}, 100)
+        write_part(plan, predicted_block(0, range(5)), number=0)
+        write_part(plan, predicted_block(1, range(3)), number=1)
+        with pytest.raises(OutputError, match=r"cannot be written: the disk is full .*give the same command again"):
+            publish(collected(plan), plan.paths, FillingStorage(disk, "manifest.json"), {})
+        assert not Path(plan.paths.success).exists()
+        make_room(disk)
+        publish(collected(plan), plan.paths, STORAGE, {})
+        assert Path(plan.paths.success).exists()
 
 
 def test_half_files_of_a_dead_writer_are_removed_and_strangers_are_left(plan: SinkPlan) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from places import Place
 
@@ -132,6 +133,23 @@ def test_what_is_wrong_with_the_inventories_comes_through() -> None:
     with pytest.raises(PermissionError) as caught:
         list(only_new(iter(tables_of(numbered(5))), done))
     assert caught.value is error
+
+
+def test_images_of_a_damaged_row_group_count_as_new_and_those_of_others_do_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shards = write(tmp_path / "inventory", tables_of(numbered(12)))
+    (file,) = (tmp_path / "inventory").iterdir()
+    column = pq.read_metadata(file).row_group(1).column(shards.schema.get_field_index(URI))
+    data = bytearray(file.read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    data[start : start + column.total_compressed_size] = bytes(column.total_compressed_size)
+    file.write_bytes(data)
+    new = images_of(list(only_new(iter(tables_of(numbered(12))), done_images([shards]))))
+    num_lost = int(shards.sizes[1])
+    assert num_lost
+    assert [image for images in new for image in images] == numbered(12)[shards.sizes[0] :][:num_lost]
+    assert "row group 1: damaged (" in caplog.text
 
 
 def test_nothing_is_left_by_a_consumer_that_stops(temporary: Path) -> None:

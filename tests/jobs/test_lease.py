@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 import s3 as s3_server
+from disks import fill, make_read_only, make_room, small_disk
+from entering import enter_together
 from obstore.exceptions import GenericError
-from places import Place
+from places import Place, local_place
 
 from actors.errors import JobError, OutputError
 from actors.retries import Retry
@@ -65,8 +67,8 @@ class Driver:
 
 
 @contextmanager
-def drive(place: Place, ttl_s: float = PATIENT_S) -> Iterator[Driver]:
-    command = [sys.executable, "-c", HOLD, json.dumps([place.root, place.options, ttl_s])]
+def drive(place: Place, ttl_s: float = PATIENT_S, *, before: str = "") -> Iterator[Driver]:
+    command = [sys.executable, "-c", before + HOLD, json.dumps([place.root, place.options, ttl_s])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield Driver(process)
@@ -102,6 +104,39 @@ def test_of_two_drivers_at_once_one_holds_and_the_other_is_told_who(place: Place
         assert refusal.startswith(f"output.path={place.root}: another run holds this output: run r1, process ")
         assert f"process {holder.process.pid} on host " in refusal
         assert holder.ask() == "True"
+
+
+def test_of_each_pair_that_comes_in_one_instant_one_holds_and_the_other_is_told(tmp_path: Path) -> None:
+    roots = [str(tmp_path / str(number)) for number in range(10)]
+    assert enter_together(roots, num_rounds=3, ttl_s=PATIENT_S) == [{"holds", "held"}] * 30
+
+
+LATE = """
+import sys
+from jobs.lease_files import LeaseFiles
+
+check = LeaseFiles.check_store
+
+def check_late(files, number, holder):
+    if number == 1:
+        print("created", flush=True)
+        sys.stdin.readline()
+    check(files, number, holder)
+
+LeaseFiles.check_store = check_late
+"""
+
+
+def test_one_whose_file_was_taken_over_and_deleted_before_it_could_look_blames_no_store(tmp_path: Path) -> None:
+    """It is given up as dead between its create and its second one, which then succeeds."""
+    place = local_place(tmp_path / "place")
+    with drive(place, ttl_s=SHORT_S, before=LATE) as late:
+        assert late.says() == "created"
+        with take(place) as lease:
+            assert lease.mark.number == 2
+            files_of(place).delete_below(2)
+            assert late.ask().startswith(f"output.path={place.root}: another run holds this output")
+            lease.check()
 
 
 def test_a_driver_that_was_killed_here_is_replaced_at_once(place: Place) -> None:
@@ -274,6 +309,22 @@ def test_a_full_disk_is_told_as_it_is_later() -> None:
     said = cannot_be_written("/out", OSError(errno.ENOSPC, "No space left on device"))
     assert isinstance(said, OutputError)
     assert str(said).startswith("/out: cannot be written: the disk is full (No space left on device); make room, ")
+
+
+def test_an_output_on_a_full_or_a_read_only_disk_can_be_held_once_that_is_mended(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        place = local_place(disk / "out")
+        with take(place):
+            pass
+        fill(disk)
+        with pytest.raises(OutputError, match="cannot be written: the disk is full"), take(place):
+            pass
+        make_room(disk)
+        with take(place):
+            pass
+        make_read_only(disk)
+        with pytest.raises(OutputError, match="cannot be written: the file system is read-only"), take(place):
+            pass
 
 
 def test_a_store_that_is_away_is_not(tmp_path: Path) -> None:

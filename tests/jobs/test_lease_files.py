@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from places import Place
@@ -108,6 +109,15 @@ def test_a_store_without_conditional_writes_is_refused(place: Place) -> None:
     files.check_store(1, ME)
     with pytest.raises(JobError, match="ignores conditional writes"):
         LeaseFiles(place.root, Careless(place.options)).check_store(1, ME)
+
+
+def test_a_file_that_is_far_too_long_is_not_read(tmp_path: Path) -> None:
+    files = LeaseFiles(str(tmp_path), Storage())
+    files.write(1, ME)
+    with (tmp_path / "_lease" / "00000001.json").open("ab") as file:
+        file.truncate(1 << 40)
+    assert files.read(1) == b""
+    assert not files.is_of(1, ME)
 
 
 def test_a_file_that_another_holder_deleted_does_not_speak_against_the_store(place: Place) -> None:

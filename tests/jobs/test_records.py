@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def test_a_damaged_record_is_told_of_and_stops_nobody(
     place.put("runs/r9/run.json", data)
     assert read_records(place.root, Storage()) == [RECORD]
     assert "run r9 counts for nothing here" in caplog.text
+
+
+def test_a_record_of_any_size_or_kind_stops_nobody(tmp_path: Path) -> None:
+    write_record(RECORD, RunPaths(str(tmp_path), "mabc", "r1"), Storage(), {})
+    for run_id in ("r7", "r8", "r9"):
+        (tmp_path / "runs" / run_id).mkdir()
+    with (tmp_path / "runs/r7/run.json").open("wb") as file:
+        file.truncate(1 << 40)
+    os.mkfifo(tmp_path / "runs/r8/run.json")
+    (tmp_path / "runs/r9/run.json").mkdir()
+    assert read_records(str(tmp_path), Storage()) == [RECORD]
 
 
 def test_an_output_without_runs(place: Place) -> None:

@@ -139,3 +139,21 @@ def test_a_run_that_ended_cannot_be_the_one_that_tries_again(job: Job) -> None:
     finish(first, bad=["1.jpg"])
     with pytest.raises(JobError, match=f"run.id={first.paths.run_id}: that run has ended"):
         opened(job, redrive=True, id=first.paths.run_id)
+
+
+def test_error_rows_that_a_damaged_inventory_cannot_name_are_left_and_others_tried_again(
+    job: Job, images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = opened(job)
+    finish(first, bad=["1.jpg"])
+    add_photos(images, [7])
+    second = opened(job)
+    finish(second, bad=["7.jpg"])
+    (file,) = Path(first.paths.inventory).iterdir()
+    data = file.read_bytes()
+    file.write_bytes(data[:4] + bytes(200) + data[204:])
+    again = opened(job, redrive=True)
+    assert (listed(again), again.record.redrives) == (["7"], [second.paths.run_id])
+    assert f"run {first.paths.run_id}: its inventory is damaged" in caplog.text
+    finish(again)
+    assert names(first, "errors") == ["1"]

@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from disks import FillingStorage, make_room, small_disk
 from finished import CHECKED, PROVENANCE, add_photos, another, finish, listed, opened, write_shard
 from s3 import S3
 
-from actors.errors import JobError
+from actors.errors import JobError, OutputError
 from actors.storage import Storage
 from jobs.config import Job, Mode, Output, Resume
 from jobs.runs import open_run
@@ -135,3 +136,43 @@ def test_an_output_that_cannot_be_written(job: Job, path: str, tmp_path: Path, s
     place = path.format(tmp=tmp_path)
     with pytest.raises(JobError, match=f"output.path={place}: cannot be written"):
         open_run(replace(job, output=Output(path=place)), CHECKED, Storage(s3.options))
+
+
+@pytest.mark.parametrize("ending", ["config.yaml", "inventory-00000.parquet", "run.json"])
+def test_a_disk_that_is_full_while_a_run_opens_is_told_and_the_run_opens_later(
+    ending: str, job: Job, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        job = replace(job, output=Output(path=str(disk / "out")))
+        with pytest.raises(OutputError, match=r"cannot be written: the disk is full .*; make room, and give the same"):
+            open_run(job, CHECKED, FillingStorage(disk, ending))
+        make_room(disk)
+        run = opened(job)
+        assert listed(run) == list("01234")
+        finish(run)
+
+
+def test_a_run_whose_inventory_is_damaged_is_left_and_its_images_are_taken_again(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = opened(job, id="r1")
+    next(Path(first.paths.inventory).iterdir()).write_bytes(b"PAR1" + bytes(99))
+    with pytest.raises(JobError, match=r"run\.id=r1: its inventory is gone or damaged"):
+        opened(job, id="r1")
+    again = opened(job)
+    assert again.paths.run_id != "r1"
+    assert listed(again) == list("01234")
+    assert "run r1: its inventory is missing or damaged" in caplog.text
+
+
+def test_a_run_is_an_addition_where_others_of_the_same_columns_have_images(job: Job, images: Path) -> None:
+    first = opened(job)
+    assert not first.is_addition
+    finish(first)
+    add_photos(images, [7])
+    added = opened(job)
+    assert added.is_addition
+    assert opened(job).paths == added.paths
+    assert opened(job).is_addition  # gone on with
+    assert not open_run(job, another(columns_digest="x"), Storage()).is_addition
+    assert not opened(job, mode=Mode.full).is_addition

@@ -50,6 +50,7 @@ def test_every_rate_has_a_name_of_its_own() -> None:
     [
         ("no json", "not the figures of a benchmark"),
         ("[1]", "not the figures of a benchmark"),
+        ("[" * 200_000, "nested too deeply"),
         ('{"run_id": "r", "status": "done"}', "not the figures of a benchmark"),
         (json.dumps({**FIGURES.to_json(), "version": 99}), "version 99, not 1"),
         (json.dumps({**FIGURES.to_json(), "stages": {}}), "not those of a benchmark"),

@@ -13,7 +13,7 @@ from actors.run_paths import RunPaths
 from actors.sink import SinkPlan, write_part
 from actors.storage import Storage
 from jobs.benchmarking.rewriting import as_predicted, rewrite, writing_images_per_s
-from jobs.commit import Part, find_parts
+from jobs.parts import Part, find_parts
 
 
 def plan_below(folder: Path) -> SinkPlan:
