@@ -58,7 +58,7 @@ def test_a_dataset_without_images(tmp_path: Path) -> None:
         overrides = ["+dataset=images", f"dataset.path={tmp_path}/images", "model=digits"]
         job = to_benchmark_job(compose("benchmark", overrides))
     scratch = tmp_path / "scratch"
-    with pytest.raises(JobError, match=r"dataset\.path=.*images: there are no images"):
+    with pytest.raises(JobError, match=r"dataset\.path=.*images: the dataset is empty"):
         benchmark(replace(job, benchmark=replace(job.benchmark, scratch=str(scratch))))
     assert not list(scratch.iterdir())
 
