@@ -5,19 +5,17 @@ Runs in the worker, once an image. It is the per-image guard: whatever a decoder
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL.Image import DecompressionBombError
 
 from actors import jpeg
+from actors.decode_errors import image_error
 from actors.errors import ImageError, JobError
-from actors.pillow import decode_with_pillow, find_format
-from actors.pillow_plugins import plugin_format_name
+from actors.pillow import decode_with_pillow
 from actors.turbo import decode_with_turbo
 from actors.typed import coerce_fields
 
@@ -150,7 +148,7 @@ def _guarded(data: bytes, limits: Decode, resized: Callable[[int, int], tuple[in
     except ImageError:
         raise
     except Exception as error:
-        raise ImageError("decode", _kind(error, data), _message(error, data)) from error
+        raise image_error(error, data) from error
 
 
 def _decode(data: bytes, limits: Decode, resized: Callable[[int, int], tuple[int, int]] | None) -> Decoded:
@@ -193,46 +191,3 @@ def _upright(image_hwc: np.ndarray, extent: tuple[float, float], orientation: in
     # Not ascontiguousarray: it keeps the negative stride of a single row, which torch refuses.
     upright_hw = pixels_hw.copy() if orientation in jpeg.TURNED else pixels_hw
     return Decoded(upright_hw[:, :, None].view(np.uint8), extent)
-
-
-_KINDS_BY_TYPE: tuple[tuple[type[Exception], str], ...] = (
-    (MemoryError, "out_of_memory"),
-    (DecompressionBombError, "too_large"),
-    (EOFError, "truncated"),
-    (NotImplementedError, "unsupported"),
-)
-# Pillow raises OSError, ValueError and SyntaxError for every cause; only their words tell.
-_KINDS_BY_WORDS = (
-    (
-        "truncated",
-        re.compile(r"truncated|premature|requires a buffer|only got|not large enough|not enough|no more images"),
-    ),
-    ("too_large", re.compile(r"too large|exceeds limit")),
-    (
-        "unsupported",
-        re.compile(r"unsupported|not (?:yet )?supported|cannot handle|not installed|unknown (?:pixel|raw) mode"),
-    ),
-)
-
-
-def _kind(error: Exception, data: bytes) -> str:
-    for error_type, kind in _KINDS_BY_TYPE:
-        if isinstance(error, error_type):
-            return kind
-    words = str(error).lower()
-    kind = next((kind for kind, pattern in _KINDS_BY_WORDS if pattern.search(words)), "corrupt")
-    return "truncated" if kind == "corrupt" and _points_past_end(data) else kind
-
-
-def _points_past_end(data: bytes) -> bool:
-    """Whether the file is shorter than its first bytes tell: WebP's length, or where a TIFF's directory lies."""
-    if data.startswith(b"RIFF"):
-        return int.from_bytes(data[4:8], "little") + 8 > len(data)
-    order: dict[bytes, Literal["little", "big"]] = {b"II*\x00": "little", b"MM\x00*": "big"}
-    return data[:4] in order and int.from_bytes(data[4:8], order[data[:4]]) >= len(data)
-
-
-def _message(error: Exception, data: bytes) -> str:
-    image_format = find_format(data)
-    name = image_format.format if image_format else plugin_format_name(data)
-    return f"{name}: {error} ({type(error).__name__})"

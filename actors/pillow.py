@@ -30,7 +30,8 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from actors import png, tiff
 from actors.errors import ImageError
-from actors.pillow_plugins import is_avif, plugin_format, read_jxl_header
+from actors.jxl import read_jxl_header
+from actors.pillow_plugins import is_avif, plugin_format
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,7 +13,8 @@ from jobs.metrics import Metrics
 from jobs.pipeline import run_pipeline
 from jobs.preparation import plan_again, prepare_stages
 from jobs.progress import follow
-from jobs.resources import await_nodes, cluster_resources, warn_if_taken
+from jobs.resources import await_nodes, cluster_resources
+from jobs.taken_resources import warn_if_taken
 from jobs.watching import SilenceError, Watch
 from jobs.worker_errors import workers_errors
 

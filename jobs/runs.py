@@ -28,6 +28,7 @@ from jobs.records import Identity, Record, read_records, run_id_of, write_record
 from jobs.redrive import drop_errors, error_entries, open_inventory, settle
 from jobs.repair import repair
 from jobs.repeated_ids import RepeatedIds
+from jobs.run_choice import REDRIVE, mode_of, named_run, resumed_by, unfinished_run
 from jobs.slices import Slice
 
 if TYPE_CHECKING:
@@ -75,14 +76,14 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
             or the output not be written.
     """
     root = absolute(job.output.path)
-    identity = Identity(checked.fingerprint, checked.provenance["dataset_digest"], _mode(job))
+    identity = Identity(checked.fingerprint, checked.provenance["dataset_digest"], mode_of(job))
     with _naming_the_output(job):
         records = read_records(root, storage)
         settle(records, root, storage)
-        resumed = [] if job.run.resume is Resume.never else _resumed_by(job, identity)
+        resumed = [] if job.run.resume is Resume.never else resumed_by(job, identity)
         records = repair(records, root, storage, run_id=job.run.id, resumed=resumed)
     earlier = _with_the_same_columns(records, checked)
-    record = _named(job, records, identity) if job.run.id else _unfinished(job, records, identity)
+    record = named_run(job, records, identity) if job.run.id else unfinished_run(job, records, identity)
     shards = _inventory_of(job, record, root, storage) if record else None
     if record is None or shards is None:
         paths = RunPaths(root, checked.fingerprint, run_id_of(job))
@@ -93,7 +94,7 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
     run = Run(job, checked, storage, paths, record, shards, _is_addition(record, earlier))
     if not record.is_published:
         LOG.info("run %s, opened at %s, did not end: going on with it", record.run_id, record.opened_at)
-        if job.run.redrive and (record.identity.mode != _REDRIVE or _has_failed(run)):
+        if job.run.redrive and (record.identity.mode != REDRIVE or _has_failed(run)):
             drop_errors(paths, storage)
     return run
 
@@ -123,61 +124,9 @@ def _inventory_of(job: Job, record: Record, root: str, storage: Storage) -> Shar
     return shards
 
 
-_REDRIVE = "redrive"
-
-
 def _has_failed(run: Run) -> bool:
     """Whether every image has an outcome, and still the run was not published: its errors are to be tried once more."""
     return run.part.is_whole and not run.collect().coverage.num_missing
-
-
-def _mode(job: Job) -> str:
-    return _REDRIVE if job.run.redrive else job.run.mode.value
-
-
-def _named(job: Job, records: Sequence[Record], identity: Identity) -> Record | None:
-    """The run that `run.id` names; None where there is none yet."""
-    record = next((record for record in records if record.run_id == job.run.id), None)
-    if record is None:
-        return None
-    if job.run.redrive and record.is_published:
-        raise JobError(
-            f"run.id={record.run_id}: that run has ended",
-            cure="leave run.id away, or name a new one: the error rows of all runs are tried again in a run of its own",
-        )
-    differences = [record.identity.difference(wanted) for wanted in _resumed_by(job, identity)]
-    if all(differences):
-        raise JobError(
-            f"run.id={record.run_id}: a job with another {differences[-1]} ran under that name in {job.output.path}",
-            cure="choose another run.id",
-        )
-    return record if record.is_published else _resumable(job, record)
-
-
-def _unfinished(job: Job, records: Sequence[Record], identity: Identity) -> Record | None:
-    """The latest run of the same job that did not end. The others are told of, and left as they are."""
-    unfinished = [record for record in records if not record.is_published]
-    fitting = [record for wanted in _resumed_by(job, identity) for record in unfinished if record.identity == wanted]
-    for record in unfinished:
-        if record not in fitting[:1]:
-            difference = record.identity.difference(identity)
-            why = f"is of another {difference}" if difference else "comes after another one"
-            LOG.warning("run %s did not end and %s: it is left as it is", record.run_id, why)
-    return _resumable(job, fitting[0]) if fitting else None
-
-
-def _resumed_by(job: Job, identity: Identity) -> list[Identity]:
-    """The runs that ``job`` may go on with: its own, and where it tries errors again, also the plain ones."""
-    return [identity, replace(identity, mode=job.run.mode.value)] if job.run.redrive else [identity]
-
-
-def _resumable(job: Job, record: Record) -> Record:
-    if job.run.resume is Resume.never:
-        raise JobError(
-            f"run.resume=never: run {record.run_id} of this job, opened at {record.opened_at}, did not end",
-            cure="leave run.resume away to go on with it, or remove its folders to begin anew",
-        )
-    return record
 
 
 def _begin(

@@ -5,12 +5,13 @@ lead out, and what an ignore file names. Runs on the client.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathspec import GitIgnoreSpec
+
+from jobs.submission.key_files import is_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,12 +50,6 @@ def source_files(folder: Path) -> SourceFiles:
 _Specs = list[tuple[Path, GitIgnoreSpec]]
 
 _CACHE = "cache"
-_KEY_NAMES = re.compile(
-    r"id_(rsa|dsa|ecdsa|ed25519)|credentials(\.\w+)?|kubeconfig|.+\.(env|pem|key|p12|pfx|jks|keystore|kdbx|ppk)",
-    re.IGNORECASE,
-)
-_KEY_CONTENT = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|aws_secret_access_key\s*=", re.IGNORECASE)
-_HEAD_BYTES = 1 << 16
 
 
 def _judged(folder: Path, root: Path, above: _Specs) -> Iterator[tuple[str, Path, str | None]]:
@@ -103,19 +98,8 @@ def _reason_of_parts(name: Path, folder: Path) -> str | None:
             return "hidden"
         if folder.is_dir() and ((folder / "pyvenv.cfg").exists() or (folder / "conda-meta").exists()):
             return "virtual environment"
-        if folder.is_file() and _is_key(folder):
+        if folder.is_file() and is_key(folder):
             return "key or password"
         if not folder.is_dir() and not folder.is_file():
             return "not a regular file"
     return None
-
-
-def _is_key(file: Path) -> bool:
-    if file.suffix == ".py":
-        return False
-    if _KEY_NAMES.fullmatch(file.name):
-        return True
-    if not os.access(file, os.R_OK):
-        return False  # packing it then says so
-    with file.open("rb") as content:
-        return bool(_KEY_CONTENT.search(content.read(_HEAD_BYTES)))

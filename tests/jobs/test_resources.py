@@ -12,7 +12,8 @@ import sys, threading, time
 from actors.errors import JobError
 from jobs.cluster import connect, prepare
 from jobs.cluster_config import Cluster
-from jobs.resources import await_nodes, warn_if_taken
+from jobs.resources import await_nodes
+from jobs.taken_resources import warn_if_taken
 cluster = Cluster(nodes_wait_s=60)
 prepare(cluster, verbose=False)
 from ray.cluster_utils import Cluster as Nodes
