@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, get_type_hints
 
 from obstore.exceptions import BaseError
 
+from actors.damage import is_damage
 from actors.errors import JobError
 from actors.escapes import printable
 from actors.json_documents import parse_object
@@ -56,7 +57,9 @@ class Holder:
             return None
         kinds = get_type_hints(cls)
         is_whole = all(isinstance(said.get(name), kind) for name, kind in kinds.items())
-        return cls(**{name: said[name] for name in kinds}) if is_whole and said["ttl_s"] > 0 else None
+        if not is_whole or not 0 < said["ttl_s"] <= _MAX_TTL_S or not 0 < said["pid"] < 1 << 31:
+            return None
+        return cls(**{name: said[name] for name in kinds})
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self), indent=1).encode()
@@ -113,13 +116,15 @@ class LeaseFiles:
         return max(self._numbers(), default=0)
 
     def read(self, number: int) -> bytes | None:
-        """None where it is gone; empty where it is far too long for what it should be."""
+        """None where it is gone; empty where it is no file, or far too long for one of these."""
         try:
             return self.storage.read(self.uri(number), max_bytes=_MAX_BYTES)
         except FileNotFoundError:
             return None
-        except TooLargeError:
-            return b""
+        except OSError as error:
+            if isinstance(error, TooLargeError) or is_damage(error):
+                return b""
+            raise
 
     def is_of(self, number: int, holder: Holder) -> bool:
         """Whether the file of that number is the holder's."""
@@ -172,6 +177,7 @@ class LeaseFiles:
 
 _CHECKS = 3
 _MAX_BYTES = 1 << 16
+_MAX_TTL_S = 3600.0  # nobody waits any longer for a sign of life, whatever a file says
 
 
 def _boot() -> str:

@@ -38,6 +38,9 @@ def test_a_holder_is_written_as_json_and_read_back() -> None:
         ME.to_bytes().replace(b"30.0", b'"30"'),
         replace(ME, ttl_s=float("nan")).to_bytes(),
         replace(ME, ttl_s=-1.0).to_bytes(),
+        replace(ME, ttl_s=1e300).to_bytes(),
+        replace(ME, pid=1 << 40).to_bytes(),
+        replace(ME, pid=-1).to_bytes(),
     ],
 )
 def test_what_is_no_whole_lease_file(data: bytes) -> None:
@@ -111,12 +114,14 @@ def test_a_store_without_conditional_writes_is_refused(place: Place) -> None:
         LeaseFiles(place.root, Careless(place.options)).check_store(1, ME)
 
 
-def test_a_file_that_is_far_too_long_is_not_read(tmp_path: Path) -> None:
+def test_what_is_far_too_long_or_no_file_is_not_read(tmp_path: Path) -> None:
     files = LeaseFiles(str(tmp_path), Storage())
     files.write(1, ME)
     with (tmp_path / "_lease" / "00000001.json").open("ab") as file:
         file.truncate(1 << 40)
-    assert files.read(1) == b""
+    os.mkfifo(tmp_path / "_lease" / "00000002.json")
+    (tmp_path / "_lease" / "00000003.json").mkdir()
+    assert [files.read(number) for number in range(1, 5)] == [b"", b"", b"", None]
     assert not files.is_of(1, ME)
 
 
