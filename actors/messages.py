@@ -8,7 +8,7 @@ import re
 import obstore.exceptions as obs
 import pyarrow as pa
 
-from actors.errors import ImageError, JobError
+from actors.errors import CredentialsError, ImageError, JobError
 from actors.escapes import printable
 from actors.retries import passing_kind
 from actors.storage import TooLargeError
@@ -16,7 +16,13 @@ from actors.uris import redacted as redacted  # noqa: PLC0414  told beside what 
 
 
 def read_error(error: Exception) -> ImageError:
-    """The error of an image that could not be read, whatever went wrong."""
+    """The error of an image that could not be read, whatever went wrong with it.
+
+    Raises:
+        CredentialsError: where ``error`` is one, since no image is to blame for it.
+    """
+    if isinstance(error, CredentialsError):
+        raise error
     kind = passing_kind(error) or next((kind for kind, types in _KINDS if isinstance(error, types)), "io_error")
     return ImageError("read", kind, one_line(error))
 

@@ -1,10 +1,13 @@
 """The objects below one root of an object store, through obstore, each request with retries. Used by `actors.storage`.
 
-A put is whole or absent, a body that came short is asked for again, and a listing goes on where it broke off.
+A put is whole or absent, a body that came short is asked for again, and a listing goes on where it broke off. Where
+the credentials are refused, they are read anew.
 """
 
 from __future__ import annotations
 
+import re
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -13,14 +16,17 @@ import obstore
 import pyarrow as pa
 from obstore.exceptions import (
     AlreadyExistsError,
+    BaseError,
     GenericError,
     InvalidPathError,
     UnknownConfigurationKeyError,
 )
-from obstore.store import from_url
+from obstore.store import AzureStore, from_url
 
-from actors.errors import JobError
-from actors.retries import Retry, passing_kind
+from actors.credentials import refusal
+from actors.errors import CredentialsError, JobError
+from actors.retries import PassingError, Retry, passing_kind
+from actors.uris import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,27 +44,30 @@ class RemoteStore:
 
     Raises:
         JobError: the root is of no known kind, or an option is.
+
+    Every request raises `CredentialsError` where the credentials are refused and renewing them did not help.
     """
 
     def __init__(self, root: str, options: Mapping[str, str], retry: Retry) -> None:
         self._root = root
+        self._options = options
         self._store = _connect(root, options)
         self._retry = retry
 
     def describe(self, key: str) -> tuple[int, str | None]:
         """Size in bytes and version of one object, with one request; the version as a listing gives it."""
-        meta = self._retry.call(lambda: obstore.head(self._store, key))
+        meta = self._ask(partial(_head, key=key))
         return int(meta["size"]), _version(meta["e_tag"], meta["last_modified"])
 
     def read(self, key: str, check_size: Callable[[int], None]) -> bytes:
         """One whole object, unless ``check_size`` raises for its size in bytes."""
 
-        def read() -> bytes:
-            result = obstore.get(self._store, key)
+        def read(store: Any) -> bytes:
+            result = obstore.get(store, key)
             check_size(int(result.meta["size"]))
             return _body(result)
 
-        return self._retry.call(read)
+        return self._ask(read)
 
     def read_range(self, key: str, start: int, size: int) -> bytes:
         """A byte range of one object; fewer bytes, or none, where the object ends early."""
@@ -66,7 +75,7 @@ class RemoteStore:
             return b""
         span: Any = {"range": (start, start + size)}
         try:
-            return self._retry.call(lambda: _body(obstore.get(self._store, key, options=span)))
+            return self._ask(lambda store: _body(obstore.get(store, key, options=span)))
         except GenericError as error:  # such as a range that lies behind the end
             if passing_kind(error) or start < self.describe(key)[0]:
                 raise
@@ -74,17 +83,17 @@ class RemoteStore:
 
     def pages(self, prefix: str, num_rows: int) -> Iterator[list[tuple[str, int, str | None]]]:
         """Key, size in bytes and version of every object below ``prefix``, at most ``num_rows`` at a time."""
-        list_from = partial(obstore.list, self._store, prefix or None, chunk_size=num_rows, return_arrow=True)
-        pages = _Pages(list_from, self._retry)
-        while (page := self._named(pages.turn, prefix)) is not None:
+        list_from = partial(obstore.list, prefix=prefix or None, chunk_size=num_rows, return_arrow=True)
+        pages = _Pages(list_from)
+        while (page := self._named(lambda: self._ask(pages.turn), prefix)) is not None:
             keys, sizes, etags, times = (page[name].to_pylist() for name in _LISTED)
             versions = map(_version, etags, times)
             yield list(zip(keys, sizes, versions, strict=True))
 
     def children(self, prefix: str) -> list[str]:
         """The prefixes one level below ``prefix``, without what lies in them."""
-        ask = partial(obstore.list_with_delimiter, self._store, prefix or None)
-        return list(self._named(lambda: self._retry.call(ask), prefix)["common_prefixes"])
+        ask = partial(_children, prefix=prefix)
+        return self._named(lambda: self._ask(ask), prefix)
 
     def put(self, key: str, data: bytes | memoryview, *, create: bool) -> None:
         """Puts one object. With ``create``, raises FileExistsError where one stands.
@@ -94,13 +103,30 @@ class RemoteStore:
         mode: Any = "create" if create else "overwrite"
         view = memoryview(data).cast("B")  # Arrow's buffers are signed bytes, which obstore does not take
         try:
-            self._retry.call(lambda: obstore.put(self._store, key, view, mode=mode, **_CHUNKS))
+            self._ask(lambda store: obstore.put(store, key, view, mode=mode, **_CHUNKS))
         except AlreadyExistsError as error:
             raise FileExistsError(f"{self._root}/{key}") from error
 
     def delete(self, key: str) -> None:
         """Removes one object; one that is gone already is no error."""
-        self._retry.call(lambda: obstore.delete(self._store, key))
+        self._ask(lambda store: obstore.delete(store, key))
+
+    def _ask(self, request: Callable[[Any], Result]) -> Result:
+        """What ``request`` gives of the client, which is opened anew where its credentials are refused."""
+        for attempt in range(1, _CREDENTIALS_ATTEMPTS + 1):
+            store = self._store
+            try:
+                return self._retry.call(partial(request, store))
+            except BaseError as error:
+                said = refusal(error)
+                if said is None:
+                    raise
+                if attempt == _CREDENTIALS_ATTEMPTS:
+                    raise CredentialsError(_REFUSED.format(root=redacted(self._root), said=said)) from error
+            time.sleep(self._retry.max_wait_after(attempt))
+            if self._store is store:  # else another thread has been here
+                self._store = _connect(self._root, self._options)  # reads environment, files and instance anew
+        raise AssertionError
 
     def _named(self, ask: Callable[[], Result], prefix: str) -> Result:
         try:
@@ -117,30 +143,45 @@ class _Pages:
     would say that it has come to its end.
     """
 
-    def __init__(self, list_from: Callable[..., Any], retry: Retry) -> None:
+    def __init__(self, list_from: Callable[..., Any]) -> None:
         self._list_from = list_from
-        self._retry = retry
+        self._num_keys = 0
+        self._is_checked = False
         self._last_key: str | None = None
         self._stream: Iterator[Any] | None = None
 
-    def turn(self) -> pa.RecordBatch | None:
-        """The next page; None behind the last one."""
-        chunk = self._retry.call(self._next)
+    def turn(self, store: Any) -> pa.RecordBatch | None:
+        """The next page; None behind the last one. After an error the same page is asked for."""
+        chunk = self._next(store)
+        if chunk is None and self._num_keys % _SERVER_PAGE == 0 and not self._is_checked:
+            _check_lists(store)  # obstore takes an HTML page for a listing's empty end
+            self._is_checked, self._stream = True, None
+            chunk = self._next(store)
         if chunk is None:
             return None
         page = pa.record_batch(chunk)
         self._last_key = page["path"][-1].as_py()
+        self._num_keys += len(page)
+        self._is_checked = False
         return page
 
-    def _next(self) -> Any:
+    def _next(self, store: Any) -> Any:
         if self._stream is None:
-            self._stream = iter(self._list_from(offset=self._last_key))
+            self._stream = iter(self._list_from(store, offset=self._last_key))
         try:
             return next(self._stream, None)
         except Exception:
             self._stream = None
             raise
 
+
+_CREDENTIALS_ATTEMPTS = 3
+_REFUSED = (
+    "{root}: the credentials are refused: {said}; renew them (or set this machine's clock, where the time is at "
+    "fault), and give the same command again: it goes on where it stood"
+)
+
+_SERVER_PAGE = 1000  # keys in a page of S3 and GCS; a listing cut short between pages has a multiple of it
 
 _LISTED = ("path", "size", "e_tag", "last_modified")
 
@@ -190,6 +231,53 @@ def _connect(root: str, options: Mapping[str, str]) -> Any:
 
 def _parse(option: str) -> object:
     return {"true": True, "false": False}.get(str(option).lower(), option)
+
+
+def _head(store: Any, key: str) -> Any:
+    """The metadata of an object."""
+    try:
+        result = obstore.get(store, key, options={"head": True})
+    except BaseError as error:
+        if not _UNEXPLAINED.search(str(error)):
+            raise
+        return _explained(store, key, error)
+    kind = str(result.attributes.get("Content-Type", ""))
+    if kind.startswith("text/html") and not result.meta["e_tag"]:
+        raise PassingError("a web page came in place of the object", "server_error")
+    return result.meta
+
+
+_UNEXPLAINED = re.compile(r"status code: (400|403)\b")
+
+
+def _explained(store: Any, key: str, error: BaseError) -> Any:
+    """The metadata by GET, where HEAD was refused: only an answer to GET has a body that tells why."""
+    try:
+        return obstore.get(store, key, options={"range": (0, 1)}).meta
+    except BaseError as told:
+        raise told if refusal(told) else error from None
+
+
+def _children(store: Any, prefix: str) -> list[str]:
+    found = obstore.list_with_delimiter(store, prefix or None)
+    if not found["common_prefixes"] and not found["objects"]:
+        _check_lists(store)
+        found = obstore.list_with_delimiter(store, prefix or None)
+    return list(found["common_prefixes"])
+
+
+def _check_lists(store: Any) -> None:
+    """Raises an error that may pass where the answer to a listing of the root is none, such as an HTML page."""
+    if isinstance(store, AzureStore):  # whose answers obstore checks
+        return
+    try:
+        answer = bytes(obstore.get(store, "").bytes())
+    except BaseError as error:
+        if passing_kind(error) or refusal(error):
+            raise
+        return  # only the prefix may be listed
+    if b"<ListBucketResult" not in answer:
+        raise PassingError("the answer to a listing is no listing", "server_error")
 
 
 def _body(result: obstore.GetResult) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from actors.columns import ROW, SHARD, SIZE, URI, VERSION
+from actors.errors import CredentialsError
 from actors.json_documents import MAX_BYTES, parse_object
 from actors.run_paths import RunPaths
 from actors.shards import Layout, Shards
@@ -141,6 +142,8 @@ def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
             return row
         try:
             file = describe(row[URI], storage)
+        except CredentialsError:
+            raise
         except Exception:  # noqa: BLE001  reading it will say what is wrong
             return row
         return row | {SIZE: file.size, VERSION: file.version}

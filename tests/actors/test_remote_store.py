@@ -12,12 +12,12 @@ import pytest
 from flaky import Flaky
 from s3 import S3
 
-from actors.errors import JobError
+from actors.errors import CredentialsError, JobError
 from actors.remote_store import RemoteStore
-from actors.retries import Retry
+from actors.retries import PassingError, Retry, passing_kind
 
 QUICK = Retry(first_wait_s=0.001)
-DAMAGE = [*flaky.KINDS, flaky.SILENT, flaky.DENIED_LATE]
+DAMAGE = [*flaky.KINDS, flaky.SILENT, flaky.DENIED_LATE, flaky.EXPIRED]
 
 
 @pytest.fixture
@@ -195,7 +195,62 @@ def test_children_are_asked_for_without_what_is_in_them(s3: S3, proxy: Flaky, st
         s3.put(f"{prefix}/{key}", b"x")
     assert store.children(prefix) == [f"{prefix}/a", f"{prefix}/b c"]
     assert store.children(f"{prefix}/none") == []
-    assert len(proxy.requests) == 2
+    assert len(proxy.requests) == 1 + 3  # that there is none is asked twice, and once whether the server lists at all
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_credentials_that_stay_refused_stop_each_operation(
+    name: str, s3: S3, proxy: Flaky, store: RemoteStore, prefix: str
+) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+    proxy.damage("", *[flaky.EXPIRED] * 100)
+    with pytest.raises(CredentialsError, match=rf"s3://{s3.bucket}: .*refused: ExpiredToken: damaged; renew them"):
+        OPERATIONS[name](store, prefix)
+    assert 3 <= len(proxy.requests) <= 6
+
+
+def test_renewed_credentials_are_read_anew(s3: S3, proxy: Flaky, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+    options = {name: value for name, value in proxy.options(s3).items() if "key" not in name}
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-real-secret")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "old")
+    store = RemoteStore(f"s3://{s3.bucket}", options, QUICK)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "renewed")
+    proxy.damage("GET", flaky.EXPIRED)
+    assert store.read(f"{prefix}/x", any_size) == b"0123456789"
+    assert [request.user for request in proxy.requests] == ["old", "renewed"]
+
+
+@pytest.mark.parametrize("name", ["describe", "read", "put"])
+def test_one_object_that_is_denied_is_no_matter_of_credentials(
+    name: str, s3: S3, proxy: Flaky, store: RemoteStore, prefix: str
+) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+    proxy.damage("", *[flaky.DENIED] * 100)
+    with pytest.raises(obs.PermissionDeniedError):
+        OPERATIONS[name](store, prefix)
+
+
+@pytest.mark.parametrize("name", ["describe", "pages", "children"])
+@pytest.mark.parametrize("damage", [flaky.HTML, flaky.EMPTY])
+def test_what_is_no_answer_of_a_store_is_asked_for_again(
+    name: str, damage: str, s3: S3, proxy: Flaky, store: RemoteStore, prefix: str
+) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+    s3.put(f"{prefix}/sub/y", b"y")
+    proxy.damage("", damage, damage)
+    assert OPERATIONS[name](store, prefix) == OPERATIONS[name](RemoteStore(store._root, s3.options, QUICK), prefix)
+    proxy.damage("", *[damage] * 100)
+    with pytest.raises((obs.GenericError, PassingError)) as raised:
+        OPERATIONS[name](store, prefix)
+    assert passing_kind(raised.value) == "server_error"
+
+
+def test_a_listing_that_a_web_page_ends_goes_on(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: s3.put(f"{prefix}/{number:04d}", b"x"), range(1100)))  # more than a page of S3
+    proxy.damage("continuation-token", flaky.HTML)
+    assert len(keys(store, prefix, 300)) == 1100
 
 
 @pytest.mark.parametrize("root", ["nope://host", "s3://"])
