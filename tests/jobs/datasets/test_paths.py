@@ -95,7 +95,7 @@ def test_a_listing_that_is_none_is_the_servers_fault(damage: str, s3: S3) -> Non
         proxy.damage("", damage, damage)
         assert listed(path, storage) == [f"{path}/x.jpg"]
         proxy.damage("", *[damage] * 50)
-        with pytest.raises(UnreachableError, match=f"dataset.path={path}: .*same command again"):
+        with pytest.raises(UnreachableError, match=f"(?s)dataset.path={path}: .*same command again"):
             first_batch(path, storage, JPG)
         with pytest.raises(UnreachableError, match="3 attempts"):
             next(storage_listing(path, storage))
