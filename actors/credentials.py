@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from obstore.exceptions import BaseError, UnauthenticatedError
+from obstore.exceptions import UnauthenticatedError
 
 from actors.escapes import printable
 from actors.uris import redacted
 
 
-def refusal(error: BaseError) -> str | None:
+def refusal(error: Exception) -> str | None:
     """What the store says against the credentials themselves; None for every other error, a plain 403 included."""
     answer = str(error).partition("\n\nDebug source")[0]
     code = _CODE.search(answer)

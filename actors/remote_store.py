@@ -10,22 +10,21 @@ import re
 import time
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
-import pyarrow as pa
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
     GenericError,
     InvalidPathError,
-    UnknownConfigurationKeyError,
 )
-from obstore.store import AzureStore, from_url
 
 from actors.credentials import refusal
 from actors.errors import CredentialsError, JobError
 from actors.retries import PassingError, Retry, passing_kind
+from actors.store_clients import connect
+from actors.store_listings import Pages, children
 from actors.uris import redacted
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class RemoteStore:
     def __init__(self, root: str, options: Mapping[str, str], retry: Retry) -> None:
         self._root = root
         self._options = options
-        self._store = _connect(root, options)
+        self._store = connect(root, options)
         self._retry = retry
 
     def describe(self, key: str) -> tuple[int, str | None]:
@@ -84,7 +83,7 @@ class RemoteStore:
     def pages(self, prefix: str, num_rows: int) -> Iterator[list[tuple[str, int, str | None]]]:
         """Key, size in bytes and version of every object below ``prefix``, at most ``num_rows`` at a time."""
         list_from = partial(obstore.list, prefix=prefix or None, chunk_size=num_rows, return_arrow=True)
-        pages = _Pages(list_from)
+        pages = Pages(list_from)
         while (page := self._named(lambda: self._ask(pages.turn), prefix)) is not None:
             keys, sizes, etags, times = (page[name].to_pylist() for name in _LISTED)
             versions = map(_version, etags, times)
@@ -92,7 +91,7 @@ class RemoteStore:
 
     def children(self, prefix: str) -> list[str]:
         """The prefixes one level below ``prefix``, without what lies in them."""
-        ask = partial(_children, prefix=prefix)
+        ask = partial(children, prefix=prefix)
         return self._named(lambda: self._ask(ask), prefix)
 
     def put(self, key: str, data: bytes | memoryview, *, create: bool) -> None:
@@ -125,7 +124,7 @@ class RemoteStore:
                     raise CredentialsError(_REFUSED.format(root=redacted(self._root), said=said)) from error
             time.sleep(self._retry.max_wait_after(attempt))
             if self._store is store:  # else another thread has been here
-                self._store = _connect(self._root, self._options)  # reads environment, files and instance anew
+                self._store = connect(self._root, self._options)  # reads environment, files and instance anew
         raise AssertionError
 
     def _named(self, ask: Callable[[], Result], prefix: str) -> Result:
@@ -138,99 +137,18 @@ class RemoteStore:
             ) from None
 
 
-class _Pages:
-    """The pages of one listing. After an error it is asked for anew from the last key on: obstore's own stream
-    would say that it has come to its end.
-    """
-
-    def __init__(self, list_from: Callable[..., Any]) -> None:
-        self._list_from = list_from
-        self._num_keys = 0
-        self._is_checked = False
-        self._last_key: str | None = None
-        self._stream: Iterator[Any] | None = None
-
-    def turn(self, store: Any) -> pa.RecordBatch | None:
-        """The next page; None behind the last one. After an error the same page is asked for."""
-        chunk = self._next(store)
-        if chunk is None and self._num_keys % _SERVER_PAGE == 0 and not self._is_checked:
-            _check_lists(store)  # obstore takes an HTML page for a listing's empty end
-            self._is_checked, self._stream = True, None
-            chunk = self._next(store)
-        if chunk is None:
-            return None
-        page = pa.record_batch(chunk)
-        self._last_key = page["path"][-1].as_py()
-        self._num_keys += len(page)
-        self._is_checked = False
-        return page
-
-    def _next(self, store: Any) -> Any:
-        if self._stream is None:
-            self._stream = iter(self._list_from(store, offset=self._last_key))
-        try:
-            return next(self._stream, None)
-        except Exception:
-            self._stream = None
-            raise
-
-
 _CREDENTIALS_ATTEMPTS = 3
 _REFUSED = (
     "{root}: the credentials are refused: {said}; renew them (or set this machine's clock, where the time is at "
     "fault), and give the same command again: it goes on where it stood"
 )
 
-_SERVER_PAGE = 1000  # keys in a page of S3 and GCS; a listing cut short between pages has a multiple of it
-
 _LISTED = ("path", "size", "e_tag", "last_modified")
 
 # What is larger is put in several requests, few enough to come through together, and small enough for the time limit.
 _CHUNKS: Any = {"chunk_size": 32 << 20, "max_concurrency": 2}
 
-# A body may take long, as checkpoints do, but not stand still. An answer must begin, and a put end, in the latter.
-_CLIENT_DEFAULTS: Mapping[str, object] = {"timeout": "300s", "read_timeout": "30s"}
-_CLIENT_OPTIONS = frozenset(
-    [
-        "allow_http",
-        "allow_invalid_certificates",
-        "connect_timeout",
-        "pool_idle_timeout",
-        "pool_max_idle_per_host",
-        "proxy_url",
-        "proxy_ca_certificate",
-        "proxy_excludes",
-        "root_certificate",
-        "timeout",
-        "read_timeout",
-        "user_agent",
-    ]
-)
-_NO_RETRIES: Any = {"max_retries": 0}  # see `actors.retries`
-
 _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's, where a server does not tell
-
-
-def _connect(root: str, options: Mapping[str, str]) -> Any:
-    given = {key: _parse(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
-    config = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
-    client = {**_CLIENT_DEFAULTS, **given}
-    try:
-        return from_url(
-            root,
-            config=cast("Any", config),
-            client_options=cast("Any", client),
-            retry_config=_NO_RETRIES,
-        )
-    except (UnknownConfigurationKeyError, GenericError, ValueError, TypeError) as error:
-        raise JobError(
-            f"{root}: {str(error).splitlines()[0]}",
-            cure="use s3://, gs://, az:// or https:// with the storage_options that obstore documents",
-        ) from None
-
-
-def _parse(option: str) -> object:
-    return {"true": True, "false": False}.get(str(option).lower(), option)
 
 
 def _head(store: Any, key: str) -> Any:
@@ -256,28 +174,6 @@ def _explained(store: Any, key: str, error: BaseError) -> Any:
         return obstore.get(store, key, options={"range": (0, 1)}).meta
     except BaseError as told:
         raise told if refusal(told) else error from None
-
-
-def _children(store: Any, prefix: str) -> list[str]:
-    found = obstore.list_with_delimiter(store, prefix or None)
-    if not found["common_prefixes"] and not found["objects"]:
-        _check_lists(store)
-        found = obstore.list_with_delimiter(store, prefix or None)
-    return list(found["common_prefixes"])
-
-
-def _check_lists(store: Any) -> None:
-    """Raises an error that may pass where the answer to a listing of the root is none, such as an HTML page."""
-    if isinstance(store, AzureStore):  # whose answers obstore checks
-        return
-    try:
-        answer = bytes(obstore.get(store, "").bytes())
-    except BaseError as error:
-        if passing_kind(error) or refusal(error):
-            raise
-        return  # only the prefix may be listed
-    if b"<ListBucketResult" not in answer:
-        raise PassingError("the answer to a listing is no listing", "server_error")
 
 
 def _body(result: obstore.GetResult) -> bytes:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import flaky
@@ -12,7 +11,7 @@ import pytest
 from flaky import Flaky
 from s3 import S3
 
-from actors.errors import CredentialsError, JobError
+from actors.errors import CredentialsError
 from actors.remote_store import RemoteStore
 from actors.retries import PassingError, Retry, passing_kind
 
@@ -79,23 +78,6 @@ def test_each_operation_survives_each_kind_of_damage(
         assert keys(undamaged, prefix) == [f"{prefix}/sub/y"]
     else:
         assert undamaged.read(f"{prefix}/new", any_size) == b"new"
-
-
-def test_a_listing_goes_on_where_it_broke_off(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: s3.put(f"{prefix}/{number:04d}", b"x"), range(1100)))  # more than a page of S3
-    for damage in ("half", "reset"):
-        proxy.damage("continuation-token", damage)
-        assert keys(store, prefix, 300) == [f"{prefix}/{number:04d}" for number in range(1100)]
-    assert proxy.count("start-after") == 2
-
-
-def test_a_listing_that_stays_broken_is_no_short_one(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
-    s3.put(f"{prefix}/x", b"x")
-    proxy.damage("list-type", *["half"] * 5)
-    with pytest.raises(obs.GenericError):
-        keys(store, prefix)
-    assert proxy.count("list-type") == 5
 
 
 @pytest.mark.parametrize("damage", ["half", flaky.STALLED])
@@ -190,14 +172,6 @@ def test_versions_are_those_of_the_listing(s3: S3, store: RemoteStore, prefix: s
     assert store.describe(f"{prefix}/x") == (size, version) == (3, "f97c5d29941bfb1b2fdab0874906ab82")
 
 
-def test_children_are_asked_for_without_what_is_in_them(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
-    for key in ("a/1", "a/2", "b c/deep/1", "file"):
-        s3.put(f"{prefix}/{key}", b"x")
-    assert store.children(prefix) == [f"{prefix}/a", f"{prefix}/b c"]
-    assert store.children(f"{prefix}/none") == []
-    assert len(proxy.requests) == 1 + 3  # that there is none is asked twice, and once whether the server lists at all
-
-
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_credentials_that_stay_refused_stop_each_operation(
     name: str, s3: S3, proxy: Flaky, store: RemoteStore, prefix: str
@@ -244,16 +218,3 @@ def test_what_is_no_answer_of_a_store_is_asked_for_again(
     with pytest.raises((obs.GenericError, PassingError)) as raised:
         OPERATIONS[name](store, prefix)
     assert passing_kind(raised.value) == "server_error"
-
-
-def test_a_listing_that_a_web_page_ends_goes_on(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: s3.put(f"{prefix}/{number:04d}", b"x"), range(1100)))  # more than a page of S3
-    proxy.damage("continuation-token", flaky.HTML)
-    assert len(keys(store, prefix, 300)) == 1100
-
-
-@pytest.mark.parametrize("root", ["nope://host", "s3://"])
-def test_a_root_of_no_known_kind(root: str) -> None:
-    with pytest.raises(JobError, match="cure: use s3://"):
-        RemoteStore(root, {}, QUICK)
