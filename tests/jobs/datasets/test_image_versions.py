@@ -5,10 +5,14 @@ import os
 import socket
 from pathlib import Path
 
+import flaky
 import pytest
 from places import NAMES, Place
+from s3 import S3
 from web import serve_folder
 
+from actors.errors import CredentialsError
+from actors.retries import Retry
 from actors.storage import Storage
 from jobs.datasets.image_versions import ImageVersions, Versions
 
@@ -70,3 +74,12 @@ def test_a_store_that_fails_is_told_and_left_alone(caplog: pytest.LogCaptureFixt
         assert set(versions.describe(uris)[1]) == {None}
     assert caplog.text.count("changed images are not seen") == 1
     assert "dataset.versions=local" in caplog.text
+
+
+def test_refused_credentials_are_no_unknown_version(s3: S3) -> None:
+    uri = s3.put("versions-refused/x.jpg", b"x")
+    with flaky.serve(s3.url) as proxy:
+        storage = Storage(proxy.options(s3), Retry(first_wait_s=0.001))
+        proxy.damage("", *[flaky.EXPIRED] * 100)
+        with pytest.raises(CredentialsError), ImageVersions(storage, Versions.all) as versions:
+            versions.describe([uri])
