@@ -3,6 +3,7 @@
 Exception
 ├── JobError      the job is wrong: raised before any actor starts, exit status 2
 ├── UnreachableError  a file that the config names cannot be had from its server: another try may succeed
+├── CredentialsError  an object store refuses the credentials: the run stops, and goes on once they are renewed
 ├── OutputError   nothing can be written any more: the run stops, and is gone on with once that is mended
 └── ImageError    one image is wrong: caught by the per-image guard, becomes a row in errors/
 
@@ -37,6 +38,10 @@ class JobError(Exception):
 
 class OutputError(Exception):
     """The output refuses what is written: a full disk, a right that was withdrawn. The message has the cure."""
+
+
+class CredentialsError(Exception):
+    """An object store refuses the job's credentials, not one object. The message has the cure."""
 
 
 class UnreachableError(Exception):

@@ -11,7 +11,7 @@ import obstore.exceptions as obs
 import pyarrow as pa
 
 from actors.allowlist import NotAllowedError
-from actors.errors import ImageError, JobError, OutputError
+from actors.errors import CredentialsError, ImageError, JobError, OutputError
 from actors.escapes import printable
 from actors.retries import passing_kind
 from actors.storage import TooLargeError
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def read_error(error: Exception) -> ImageError:
-    """The error of an image that could not be read, whatever went wrong."""
+    """The error of an image that could not be read, whatever went wrong with it.
+
+    Raises:
+        CredentialsError: where ``error`` is one, since no image is to blame for it.
+    """
+    if isinstance(error, CredentialsError):
+        raise error
     kind = passing_kind(error) or next((kind for kind, types in _KINDS if isinstance(error, types)), "io_error")
     return ImageError("read", kind, one_line(error))
 

@@ -1,26 +1,30 @@
 """The objects below one root of an object store, through obstore, each request with retries. Used by `actors.storage`.
 
-A put is whole or absent, a body that came short is asked for again, and a listing goes on where it broke off.
+A put is whole or absent, a body that came short is asked for again, and a listing goes on where it broke off. Where
+the credentials are refused, they are read anew.
 """
 
 from __future__ import annotations
 
+import re
+import time
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
-import pyarrow as pa
 from obstore.exceptions import (
     AlreadyExistsError,
+    BaseError,
     GenericError,
     InvalidPathError,
-    UnknownConfigurationKeyError,
 )
-from obstore.store import from_url
 
-from actors.errors import JobError
-from actors.retries import Retry, passing_kind
+from actors.credentials import refusal
+from actors.errors import CredentialsError, JobError
+from actors.retries import PassingError, Retry, passing_kind
+from actors.store_clients import connect
+from actors.store_listings import Pages, children
 from actors.uris import redacted
 
 if TYPE_CHECKING:
@@ -39,27 +43,30 @@ class RemoteStore:
 
     Raises:
         JobError: the root is of no known kind, or an option is.
+
+    Every request raises `CredentialsError` where the credentials are refused and renewing them did not help.
     """
 
     def __init__(self, root: str, options: Mapping[str, str], retry: Retry) -> None:
         self._root = root
-        self._store = _connect(root, options)
+        self._options = options
+        self._store = connect(root, options)
         self._retry = retry
 
     def describe(self, key: str) -> tuple[int, str | None]:
         """Size in bytes and version of one object, with one request; the version as a listing gives it."""
-        meta = self._retry.call(lambda: obstore.head(self._store, key))
+        meta = self._ask(partial(_head, key=key))
         return int(meta["size"]), _version(meta["e_tag"], meta["last_modified"])
 
     def read(self, key: str, check_size: Callable[[int], None]) -> bytes:
         """One whole object, unless ``check_size`` raises for its size in bytes."""
 
-        def read() -> bytes:
-            result = obstore.get(self._store, key)
+        def read(store: Any) -> bytes:
+            result = obstore.get(store, key)
             check_size(int(result.meta["size"]))
             return _body(result)
 
-        return self._retry.call(read)
+        return self._ask(read)
 
     def read_range(self, key: str, start: int, size: int) -> bytes:
         """A byte range of one object; fewer bytes, or none, where the object ends early."""
@@ -67,7 +74,7 @@ class RemoteStore:
             return b""
         span: Any = {"range": (start, start + size)}
         try:
-            return self._retry.call(lambda: _body(obstore.get(self._store, key, options=span)))
+            return self._ask(lambda store: _body(obstore.get(store, key, options=span)))
         except GenericError as error:  # such as a range that lies behind the end
             if passing_kind(error) or start < self.describe(key)[0]:
                 raise
@@ -75,17 +82,17 @@ class RemoteStore:
 
     def pages(self, prefix: str, num_rows: int) -> Iterator[list[tuple[str, int, str | None]]]:
         """Key, size in bytes and version of every object below ``prefix``, at most ``num_rows`` at a time."""
-        list_from = partial(obstore.list, self._store, prefix or None, chunk_size=num_rows, return_arrow=True)
-        pages = _Pages(list_from, self._retry)
-        while (page := self._named(pages.turn, prefix)) is not None:
+        list_from = partial(obstore.list, prefix=prefix or None, chunk_size=num_rows, return_arrow=True)
+        pages = Pages(list_from)
+        while (page := self._named(lambda: self._ask(pages.turn), prefix)) is not None:
             keys, sizes, etags, times = (page[name].to_pylist() for name in _LISTED)
             versions = map(_version, etags, times)
             yield list(zip(keys, sizes, versions, strict=True))
 
     def children(self, prefix: str) -> list[str]:
         """The prefixes one level below ``prefix``, without what lies in them."""
-        ask = partial(obstore.list_with_delimiter, self._store, prefix or None)
-        return list(self._named(lambda: self._retry.call(ask), prefix)["common_prefixes"])
+        ask = partial(children, prefix=prefix)
+        return self._named(lambda: self._ask(ask), prefix)
 
     def put(self, key: str, data: bytes | memoryview, *, create: bool) -> None:
         """Puts one object. With ``create``, raises FileExistsError where one stands.
@@ -95,13 +102,30 @@ class RemoteStore:
         mode: Any = "create" if create else "overwrite"
         view = memoryview(data).cast("B")  # Arrow's buffers are signed bytes, which obstore does not take
         try:
-            self._retry.call(lambda: obstore.put(self._store, key, view, mode=mode, **_CHUNKS))
+            self._ask(lambda store: obstore.put(store, key, view, mode=mode, **_CHUNKS))
         except AlreadyExistsError as error:
             raise FileExistsError(f"{self._root}/{key}") from error
 
     def delete(self, key: str) -> None:
         """Removes one object; one that is gone already is no error."""
-        self._retry.call(lambda: obstore.delete(self._store, key))
+        self._ask(lambda store: obstore.delete(store, key))
+
+    def _ask(self, request: Callable[[Any], Result]) -> Result:
+        """What ``request`` gives of the client, which is opened anew where its credentials are refused."""
+        for attempt in range(1, _CREDENTIALS_ATTEMPTS + 1):
+            store = self._store
+            try:
+                return self._retry.call(partial(request, store))
+            except BaseError as error:
+                said = refusal(error)
+                if said is None:
+                    raise
+                if attempt == _CREDENTIALS_ATTEMPTS:
+                    raise CredentialsError(_REFUSED.format(root=redacted(self._root), said=said)) from error
+            time.sleep(self._retry.max_wait_after(attempt))
+            if self._store is store:  # else another thread has been here
+                self._store = connect(self._root, self._options)  # reads environment, files and instance anew
+        raise AssertionError
 
     def _named(self, ask: Callable[[], Result], prefix: str) -> Result:
         try:
@@ -113,84 +137,43 @@ class RemoteStore:
             ) from None
 
 
-class _Pages:
-    """The pages of one listing. After an error it is asked for anew from the last key on: obstore's own stream
-    would say that it has come to its end.
-    """
-
-    def __init__(self, list_from: Callable[..., Any], retry: Retry) -> None:
-        self._list_from = list_from
-        self._retry = retry
-        self._last_key: str | None = None
-        self._stream: Iterator[Any] | None = None
-
-    def turn(self) -> pa.RecordBatch | None:
-        """The next page; None behind the last one."""
-        chunk = self._retry.call(self._next)
-        if chunk is None:
-            return None
-        page = pa.record_batch(chunk)
-        self._last_key = page["path"][-1].as_py()
-        return page
-
-    def _next(self) -> Any:
-        if self._stream is None:
-            self._stream = iter(self._list_from(offset=self._last_key))
-        try:
-            return next(self._stream, None)
-        except Exception:
-            self._stream = None
-            raise
-
+_CREDENTIALS_ATTEMPTS = 3
+_REFUSED = (
+    "{root}: the credentials are refused: {said}; renew them (or set this machine's clock, where the time is at "
+    "fault), and give the same command again: it goes on where it stood"
+)
 
 _LISTED = ("path", "size", "e_tag", "last_modified")
 
 # What is larger is put in several requests, few enough to come through together, and small enough for the time limit.
 _CHUNKS: Any = {"chunk_size": 32 << 20, "max_concurrency": 2}
 
-# A body may take long, as checkpoints do, but not stand still. An answer must begin, and a put end, in the latter.
-_CLIENT_DEFAULTS: Mapping[str, object] = {"timeout": "300s", "read_timeout": "30s"}
-_CLIENT_OPTIONS = frozenset(
-    [
-        "allow_http",
-        "allow_invalid_certificates",
-        "connect_timeout",
-        "pool_idle_timeout",
-        "pool_max_idle_per_host",
-        "proxy_url",
-        "proxy_ca_certificate",
-        "proxy_excludes",
-        "root_certificate",
-        "timeout",
-        "read_timeout",
-        "user_agent",
-    ]
-)
-_NO_RETRIES: Any = {"max_retries": 0}  # see `actors.retries`
-
 _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's, where a server does not tell
 
 
-def _connect(root: str, options: Mapping[str, str]) -> Any:
-    given = {key: _parse(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
-    config = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
-    client = {**_CLIENT_DEFAULTS, **given}
+def _head(store: Any, key: str) -> Any:
+    """The metadata of an object."""
     try:
-        return from_url(
-            root,
-            config=cast("Any", config),
-            client_options=cast("Any", client),
-            retry_config=_NO_RETRIES,
-        )
-    except (UnknownConfigurationKeyError, GenericError, ValueError, TypeError) as error:
-        raise JobError(
-            redacted(f"{root}: {str(error).splitlines()[0]}"),
-            cure="use s3://, gs://, az:// or https:// with the storage_options that obstore documents",
-        ) from None
+        result = obstore.get(store, key, options={"head": True})
+    except BaseError as error:
+        if not _UNEXPLAINED.search(str(error)):
+            raise
+        return _explained(store, key, error)
+    kind = str(result.attributes.get("Content-Type", ""))
+    if kind.startswith("text/html") and not result.meta["e_tag"]:
+        raise PassingError("a web page came in place of the object", "server_error")
+    return result.meta
 
 
-def _parse(option: str) -> object:
-    return {"true": True, "false": False}.get(str(option).lower(), option)
+_UNEXPLAINED = re.compile(r"status code: (400|403)\b")
+
+
+def _explained(store: Any, key: str, error: BaseError) -> Any:
+    """The metadata by GET, where HEAD was refused: only an answer to GET has a body that tells why."""
+    try:
+        return obstore.get(store, key, options={"range": (0, 1)}).meta
+    except BaseError as told:
+        raise told if refusal(told) else error from None
 
 
 def _body(result: obstore.GetResult) -> bytes:

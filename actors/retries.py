@@ -115,6 +115,7 @@ _PASSING_ERRNOS = {errno.EIO, errno.EAGAIN, errno.ESTALE}
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _TRANSPORT = re.compile(r"HTTP error: |Requested \d+\.\.\d+, got \d+\.\.\d+")
+_DAMAGED = re.compile(r"Got invalid [\w ]+ response|Header missing from response")
 _TIMEOUT = re.compile(r"HttpError \{\s*kind: Timeout")
 
 # Also in answers of status 200, where one object of many was refused, or 400, where an upload stood still.
@@ -133,6 +134,8 @@ def _kind_of_answer(text: str) -> str | None:
     code = _CODE.search(text)
     if code and code[1] in _KIND_OF_CODE:
         return _KIND_OF_CODE[code[1]]
+    if _DAMAGED.search(text):
+        return "server_error"
     status = _STATUS.search(text)
     if status:
         return _KIND_OF_STATUS.get(int(status[1]), "server_error" if int(status[1]) in _SERVER_ERRORS else None)

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import hydra
 
-from actors.messages import writing_to
 from actors.storage import Storage
 from actors.uris import absolute
 from jobs.cluster import prepare
 from jobs.command import ExitStatus, end_with, run_verb
-from jobs.commit import Outcome, collect, publish
+from jobs.commit import Outcome, collect, publish, write_document
 from jobs.config import Job, to_job
 from jobs.lease import LostLeaseError
 from jobs.logs import name_run
@@ -146,8 +145,7 @@ def _sealed(run: Run, outcome: Outcome, tenancy: Tenancy) -> Outcome:
 
 
 def _write(report: Report, uri: str, run: Run) -> None:
-    with writing_to(run.paths.run):
-        run.storage.write(uri, json.dumps(report.to_json(), indent=1).encode())
+    write_document(uri, json.dumps(report.to_json(), indent=1).encode(), run.storage)
 
 
 def _execute(run: Run, before: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:

@@ -10,7 +10,7 @@ import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, NoReturn
 
-from actors.errors import JobError, OutputError, UnreachableError
+from actors.errors import CredentialsError, JobError, OutputError, UnreachableError
 from jobs.lease import HeldError, LostLeaseError
 from jobs.logs import LogFormat, format_of, is_for_machines, say, set_up_logging
 from jobs.mistakes import CONFIG_ERRORS, explain
@@ -99,7 +99,7 @@ def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
     except (HeldError, LostLeaseError) as error:
         _say_error(error)
         return ExitStatus.HELD
-    except (OutputError, UnreachableError) as error:
+    except (CredentialsError, OutputError, UnreachableError) as error:
         _say_error(error)
         return ExitStatus.FAILED
     except Exception as error:  # noqa: BLE001  the last guard: the status is the contract, the message its comment

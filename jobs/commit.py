@@ -10,9 +10,12 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from obstore.exceptions import BaseError
+
+from actors.errors import OutputError
 from actors.faults import fault
 from actors.local_files import STAGED_NAME
-from actors.messages import writing_to
+from actors.messages import one_line, redacted, write_problem, writing_to
 from actors.receipts import Receipt, count
 from actors.summaries import total
 from actors.uris import name_below
@@ -113,11 +116,19 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
     fault("commit.cleaned")
     manifest = _manifest(outcome, about)
     check_readable(manifest, coverage.num_listed_everywhere, paths, storage)
-    with writing_to(paths.run):
-        storage.write(paths.manifest, json.dumps(manifest, indent=1).encode())
-        fault("commit.manifest")
-        storage.write(paths.success, b"")
+    write_document(paths.manifest, json.dumps(manifest, indent=1).encode(), storage)
+    fault("commit.manifest")
+    write_document(paths.success, b"", storage)
     fault("commit.success")
+
+
+def write_document(uri: str, data: bytes, storage: Storage) -> None:
+    """Puts one of the run's documents. Raises `OutputError`, which names it, where storage does not take it."""
+    try:
+        storage.write(uri, data)
+    except (OSError, BaseError) as error:
+        said = f"{redacted(uri)}: cannot be written: {one_line(error)}; give the same command again once the storage "
+        raise OutputError(write_problem(error, uri) or f"{said}takes it: no image is done twice") from error
 
 
 def _tell_damaged(parts: Sequence[Part], before: Outcome | None) -> None:

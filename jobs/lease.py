@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from obstore.exceptions import BaseError
 
-from actors.errors import JobError, OutputError
+from actors.errors import CredentialsError, JobError, OutputError
 from actors.messages import one_line, write_problem
 from actors.retries import Retry, passing_kind
 from actors.staging import Staging
@@ -158,7 +158,7 @@ class Lease:
             self._staging.close()
             self._write(released=True)
             self.mark.files.delete_below(self.mark.number)
-        except (OSError, BaseError) as error:
+        except (CredentialsError, OSError, BaseError) as error:
             LOG.warning("output.path=%s: its lease was not released: %s", self.mark.files.root, one_line(error))
 
     def _beat_until_lost(self, on_lost: Callable[[], None]) -> None:
@@ -171,7 +171,7 @@ class Lease:
                     good_at = tried_at
                 else:
                     self._why_lost = _TAKEN
-            except (OSError, BaseError) as error:
+            except (CredentialsError, OSError, BaseError) as error:
                 LOG.warning("output.path=%s: its lease was not renewed: %s", self.mark.files.root, one_line(error))
                 if time.monotonic() - good_at >= ttl_s:
                     self._why_lost = f"its lease could not be renewed for {ttl_s:g} s: {one_line(error)}"

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from actors.columns import ROW, SHARD, SIZE, URI, VERSION
 from actors.damage import is_damage
+from actors.errors import CredentialsError
 from actors.json_documents import MAX_BYTES, read_object
 from actors.messages import one_line, writing_to
 from actors.run_paths import RunPaths
@@ -170,6 +171,8 @@ def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
             return row
         try:
             file = describe(row[URI], storage)
+        except CredentialsError:
+            raise
         except Exception:  # noqa: BLE001  reading it will say what is wrong
             return row
         return row | {SIZE: file.size, VERSION: file.version}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ray.exceptions import RayError, RayTaskError, UserCodeException
 
-from actors.errors import JobError, OutputError
+from actors.errors import CredentialsError, JobError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,8 @@ def workers_errors() -> Iterator[None]:
     try:
         yield
     except RayTaskError as error:
-        if isinstance(error.cause, OutputError):
-            raise OutputError(str(error.cause).splitlines()[0]) from error  # Ray Data adds lines of its own
+        if isinstance(error.cause, CredentialsError | OutputError):
+            raise type(error.cause)(str(error.cause).splitlines()[0]) from error  # Ray Data adds lines of its own
         if isinstance(error.cause, UserCodeException):
             raise cause_in(str(error)) from error
         raise WorkerError(f"{type(error.cause).__name__}: {error.cause}") from error
@@ -34,7 +34,7 @@ def workers_errors() -> Iterator[None]:
 
 
 def cause_in(text: str) -> Exception:
-    """The last exception that the traceback ``text`` tells of: a `JobError`, else a `WorkerError`."""
+    """The last exception that the traceback ``text`` tells of, as a `WorkerError` unless the driver knows its kind."""
     text = _WRAPPING.split(text)[0]
     found = list(re.finditer(r"^(?:\w+\.)*(\w+): ", text, re.MULTILINE))
     if not found:
@@ -43,6 +43,8 @@ def cause_in(text: str) -> Exception:
     if found[-1].group(1) == JobError.__name__ and "\n  cure: " in said:
         problem, _, cure = said.partition("\n  cure: ")
         return JobError(problem, cure=cure.splitlines()[0])
+    if found[-1].group(1) == CredentialsError.__name__:
+        return CredentialsError(said.splitlines()[0])
     return WorkerError(f"{found[-1].group(1)}: {said}")
 
 

@@ -10,6 +10,7 @@ from itertools import chain, compress
 from typing import TYPE_CHECKING, Self
 
 from actors.allowlist import NotAllowedError
+from actors.errors import CredentialsError
 from actors.local_files import describe_file
 from actors.messages import one_line, redacted
 from actors.retries import Retry
@@ -80,6 +81,8 @@ class ImageVersions:
             size, version = self._storage.describe(uri)
         except (FileNotFoundError, NotAllowedError):  # reading it will say so
             return _UNKNOWN
+        except CredentialsError:
+            raise
         except Exception as error:  # noqa: BLE001  whatever it is, the image can be listed
             self._failures[store] += 1
             if self._failures[store] == _MAX_FAILURES:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from obstore.exceptions import BaseError, NotSupportedError
 
-from actors.errors import JobError
+from actors.errors import JobError, UnreachableError
 from actors.messages import one_line, redacted
+from actors.retries import passing_kind
 from actors.uris import absolute, is_remote
 from jobs.datasets.globs import glob, is_glob
 from jobs.datasets.listing import File, batch_of, describe, is_web, representable
@@ -89,24 +90,31 @@ def container_files(paths: Sequence[str], storage: Storage, selection: Selection
 
 @contextmanager
 def naming(uri: str) -> Iterator[None]:
-    """Turns what storage and file formats raise into a JobError that names ``uri``."""
-    problem = f"dataset.path={redacted(uri)}"
+    """Turns what storage and file formats raise into a JobError that names ``uri``, or into an UnreachableError where
+    another try may succeed.
+    """
     try:
         yield
-    except FileNotFoundError as error:
-        raise JobError(f"{problem}: {one_line(error)}", cure="check the spelling, or list again") from error
-    except PermissionError as error:
-        raise JobError(f"{problem}: {one_line(error)}", cure="give this user the right to read it") from error
-    except NotSupportedError as error:
-        cure = "copy it to a disk or an object store: this server gives no parts of files"
-        raise JobError(f"{problem}: {one_line(error)}", cure=cure) from error
-    except BaseError as error:
-        cure = "check the address, the network, and endpoint, region and keys in dataset.storage_options"
-        raise JobError(f"{problem}: {one_line(error)}", cure=cure) from error
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise JobError(f"{problem}: {one_line(error)}", cure="repair the file, or leave it out") from error
-    except ValueError as error:
-        raise JobError(f"{problem}: {one_line(error)}", cure="check the spelling") from error
+    except (BaseError, OSError, EOFError, pa.ArrowException, ValueError) as error:
+        problem = f"dataset.path={redacted(uri)}: {one_line(error)}"
+        if passing_kind(error):
+            raise UnreachableError(f"{problem}\n  cure: {_PASSING_CURE}") from error
+        cure = next(cure for types, cure in _CURES if isinstance(error, types))
+        raise JobError(problem, cure=cure) from error
+
+
+_ADDRESS = "check the address, the network, and endpoint, region and keys in dataset.storage_options"
+_PASSING_CURE = f"{_ADDRESS}, and give the same command again once the storage answers"
+
+# The first that fits.
+_CURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    ((FileNotFoundError,), "check the spelling, or list again"),
+    ((PermissionError,), "give this user the right to read it"),
+    ((NotSupportedError,), "copy it to a disk or an object store: this server gives no parts of files"),
+    ((BaseError,), _ADDRESS),
+    ((pa.ArrowException, OSError, EOFError), "repair the file, or leave it out"),
+    ((ValueError,), "check the spelling"),
+)
 
 
 def _at_least_one(path: str, batches: Iterator[pa.RecordBatch], selection: Selection) -> Iterator[pa.RecordBatch]:

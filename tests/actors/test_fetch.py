@@ -19,7 +19,7 @@ from web import serve_folder
 
 import actors.fetch
 from actors.columns import URI, VERSION
-from actors.errors import ImageError
+from actors.errors import CredentialsError, ImageError
 from actors.fetch import Fetcher, beside, read_image
 from actors.retries import Retry
 from actors.shards import Shards
@@ -408,6 +408,26 @@ def test_after_the_last_attempt_there_are_error_rows(
         assert all(image.message.endswith(note) for image in images if isinstance(image, ImageError))
         num_objects = {"images": 40, "webdataset": 2, "parquet": 1}[dataset.kind]
         assert proxy.count("GET") - before == num_objects * attempts
+
+
+def test_refused_credentials_are_no_images_error(dataset: Dataset, proxy: flaky.Flaky, tmp_path: Path) -> None:
+    shards = list_into(tmp_path / "inventory", dataset)
+    fetcher = Fetcher(shards, dataset.storage.with_retry(QUICK))
+    proxy.damage("GET", flaky.EXPIRED, flaky.EXPIRED)
+    assert [image for _, batch in fetcher.batches(shards.load(0), 7) for image in batch] == [
+        image(number) for number in range(40)
+    ]
+    proxy.damage("", *[flaky.EXPIRED] * 1000)
+    with pytest.raises(CredentialsError, match="ExpiredToken"):
+        list(Fetcher(shards, dataset.storage.with_retry(QUICK)).batches(shards.load(0), 7))
+
+
+def test_one_image_that_is_denied_is_told_apart(s3: S3, proxy: flaky.Flaky, tmp_path: Path) -> None:
+    dataset = put_dataset("files", s3_place(s3))
+    dataset.storage_options = proxy.options(s3)
+    proxy.damage("/07.jpg", *[flaky.DENIED] * 10)
+    found = [plain(image) for image in read_all(dataset, tmp_path, QUICK) if isinstance(image, ImageError)]
+    assert found == ["read/permission_denied"]
 
 
 def test_a_parquet_file_that_breaks_off_in_the_middle_is_read_on(s3: S3, proxy: flaky.Flaky, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import flaky
@@ -12,12 +11,12 @@ import pytest
 from flaky import Flaky
 from s3 import S3
 
-from actors.errors import JobError
+from actors.errors import CredentialsError
 from actors.remote_store import RemoteStore
-from actors.retries import Retry
+from actors.retries import PassingError, Retry, passing_kind
 
 QUICK = Retry(first_wait_s=0.001)
-DAMAGE = [*flaky.KINDS, flaky.SILENT, flaky.DENIED_LATE]
+DAMAGE = [*flaky.KINDS, flaky.SILENT, flaky.DENIED_LATE, flaky.EXPIRED]
 
 
 @pytest.fixture
@@ -79,23 +78,6 @@ def test_each_operation_survives_each_kind_of_damage(
         assert keys(undamaged, prefix) == [f"{prefix}/sub/y"]
     else:
         assert undamaged.read(f"{prefix}/new", any_size) == b"new"
-
-
-def test_a_listing_goes_on_where_it_broke_off(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: s3.put(f"{prefix}/{number:04d}", b"x"), range(1100)))  # more than a page of S3
-    for damage in ("half", "reset"):
-        proxy.damage("continuation-token", damage)
-        assert keys(store, prefix, 300) == [f"{prefix}/{number:04d}" for number in range(1100)]
-    assert proxy.count("start-after") == 2
-
-
-def test_a_listing_that_stays_broken_is_no_short_one(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
-    s3.put(f"{prefix}/x", b"x")
-    proxy.damage("list-type", *["half"] * 5)
-    with pytest.raises(obs.GenericError):
-        keys(store, prefix)
-    assert proxy.count("list-type") == 5
 
 
 @pytest.mark.parametrize("damage", ["half", flaky.STALLED])
@@ -190,15 +172,49 @@ def test_versions_are_those_of_the_listing(s3: S3, store: RemoteStore, prefix: s
     assert store.describe(f"{prefix}/x") == (size, version) == (3, "f97c5d29941bfb1b2fdab0874906ab82")
 
 
-def test_children_are_asked_for_without_what_is_in_them(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
-    for key in ("a/1", "a/2", "b c/deep/1", "file"):
-        s3.put(f"{prefix}/{key}", b"x")
-    assert store.children(prefix) == [f"{prefix}/a", f"{prefix}/b c"]
-    assert store.children(f"{prefix}/none") == []
-    assert len(proxy.requests) == 2
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_credentials_that_stay_refused_stop_each_operation(
+    name: str, s3: S3, proxy: Flaky, store: RemoteStore, prefix: str
+) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+    proxy.damage("", *[flaky.EXPIRED] * 100)
+    with pytest.raises(CredentialsError, match=rf"s3://{s3.bucket}: .*refused: ExpiredToken: damaged; renew them"):
+        OPERATIONS[name](store, prefix)
+    assert 3 <= len(proxy.requests) <= 6
 
 
-@pytest.mark.parametrize("root", ["nope://host", "s3://"])
-def test_a_root_of_no_known_kind(root: str) -> None:
-    with pytest.raises(JobError, match="cure: use s3://"):
-        RemoteStore(root, {}, QUICK)
+def test_renewed_credentials_are_read_anew(s3: S3, proxy: Flaky, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+    options = {name: value for name, value in proxy.options(s3).items() if "key" not in name}
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-real-secret")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "old")
+    store = RemoteStore(f"s3://{s3.bucket}", options, QUICK)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "renewed")
+    proxy.damage("GET", flaky.EXPIRED)
+    assert store.read(f"{prefix}/x", any_size) == b"0123456789"
+    assert [request.user for request in proxy.requests] == ["old", "renewed"]
+
+
+@pytest.mark.parametrize("name", ["describe", "read", "put"])
+def test_one_object_that_is_denied_is_no_matter_of_credentials(
+    name: str, s3: S3, proxy: Flaky, store: RemoteStore, prefix: str
+) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+    proxy.damage("", *[flaky.DENIED] * 100)
+    with pytest.raises(obs.PermissionDeniedError):
+        OPERATIONS[name](store, prefix)
+
+
+@pytest.mark.parametrize("name", ["describe", "pages", "children"])
+@pytest.mark.parametrize("damage", [flaky.HTML, flaky.EMPTY])
+def test_what_is_no_answer_of_a_store_is_asked_for_again(
+    name: str, damage: str, s3: S3, proxy: Flaky, store: RemoteStore, prefix: str
+) -> None:
+    s3.put(f"{prefix}/x", b"0123456789")
+    s3.put(f"{prefix}/sub/y", b"y")
+    proxy.damage("", damage, damage)
+    assert OPERATIONS[name](store, prefix) == OPERATIONS[name](RemoteStore(store._root, s3.options, QUICK), prefix)
+    proxy.damage("", *[damage] * 100)
+    with pytest.raises((obs.GenericError, PassingError)) as raised:
+        OPERATIONS[name](store, prefix)
+    assert passing_kind(raised.value) == "server_error"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from omegaconf.errors import MissingMandatoryValue
 
-from actors.errors import JobError
+from actors.errors import CredentialsError, JobError
 from jobs.command import ExitStatus, end_with
 from jobs.lease import HeldError
 from jobs.stopping import StoppedError
@@ -29,6 +29,7 @@ def raising(error: BaseException) -> Callable[[], ExitStatus]:
         (raising(StoppedError()), 4, "stopped"),
         (raising(KeyboardInterrupt()), 4, "stopped"),
         (raising(HeldError("held by pid 7 of host-3")), 5, "held by pid 7"),
+        (raising(CredentialsError("s3://b: refused")), 1, "error: s3://b: refused\n"),
         (raising(OSError("disk full\nmore")), 1, "OSError: disk full\n  verbose=true"),
         (lambda: ExitStatus.OVER_BUDGET, 3, ""),
     ],

@@ -9,15 +9,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import flaky
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
 from blocks import predicted_block
 from disks import FillingStorage, make_room, small_disk
+from s3 import S3
 
 from actors.errors import OutputError
 from actors.faults import VARIABLE
 from actors.receipts import Piece
+from actors.retries import Retry
 from actors.run_paths import RunPaths
 from actors.sink import SinkPlan, write_part
 from actors.storage import Storage
@@ -56,6 +59,23 @@ def test_a_whole_run_is_published(plan: SinkPlan) -> None:
     assert manifest["errors"][0]["ranges"] == {"0": [[1, 2]]}
     assert all(part["digest"] in part["file"] and len(part["digest"]) == 32 for part in manifest["rows"])
     assert Path(plan.paths.success).exists()
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "_SUCCESS"])
+def test_a_store_that_takes_no_document_is_named_with_the_cure(name: str, s3: S3, tmp_path: Path) -> None:
+    with flaky.serve(s3.url) as proxy:
+        storage = Storage(proxy.options(s3), Retry(first_wait_s=0.001))
+        root = f"s3://{s3.bucket}{tmp_path}"
+        plan = SinkPlan(RunPaths(root, "mtest", "r1"), storage, {}, 100)
+        for shard, size in enumerate(SIZES):
+            write_part(plan, predicted_block(shard, range(size)), number=shard)
+        proxy.damage(f"/{name}", *["slow_down"] * 5)
+        outcome = collect(plan.paths, storage, SIZES)
+        with pytest.raises(OutputError, match=rf"/{name}: cannot be written: .*503.*5 attempts.*same command again"):
+            publish(outcome, plan.paths, storage, {})
+        assert storage.kind(plan.paths.success) is None
+        publish(outcome, plan.paths, storage, {})
+        assert storage.kind(plan.paths.success) == "file"
 
 
 def test_an_output_given_as_a_file_uri_is_published_as_well(tmp_path: Path) -> None:

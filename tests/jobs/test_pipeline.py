@@ -8,17 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import deadly
+import flaky
 import pyarrow.parquet as pq
 import pytest
 from photos import jpeg
 from ray import cloudpickle
+from s3 import S3
 
 from actors.decode import Decode
 from actors.engines.configs import TorchEngineConfig
+from actors.errors import CredentialsError
 from actors.ledger import View
 from actors.models import Model
 from actors.reader import ReadPlan
 from actors.receipts import Piece, count
+from actors.retries import Retry
 from actors.run_paths import RunPaths
 from actors.sample.train import FOLDER, PREPROCESS
 from actors.shards import Shards
@@ -26,11 +30,13 @@ from actors.sink import SinkPlan
 from actors.storage import Storage
 from actors.tasks.classify import Classify
 from jobs.commit import Outcome, collect
+from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.inventory import write_inventory
 from jobs.pipeline import Recipe, Stages, run_pipeline
 from jobs.planner import Plan
 from jobs.progress import follow
+from jobs.worker_errors import workers_errors
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
 
@@ -108,6 +114,24 @@ def test_every_row_comes_out_once(plan: Plan, tmp_path: Path) -> None:
     assert (outcome.summary.num_ok, outcome.summary.num_errors) == (100, 1)
     sizes = [count(part.receipt.ranges) for part in outcome.rows]
     assert len(sizes) <= 3, json.dumps(sizes)  # whatever the blocks were, parts hold 40 rows or more
+
+
+@pytest.mark.parametrize("plan", [FUSED, APART])
+def test_refused_credentials_end_the_run_without_an_error_row(plan: Plan, s3: S3, tmp_path: Path) -> None:
+    root = s3.put(f"{tmp_path.name}/0.jpg", jpeg(0, width=40, height=30)).removesuffix("/0.jpg")
+    paths = RunPaths(str(tmp_path / "out"), "mtest", "r1")
+    dataset = ImagesDataset(path=root, storage_options=s3.options)
+    shards = write_inventory(
+        dataset.entries(), storage=STORAGE, folder=paths.inventory, shard_size=8, layout=dataset.layout,
+        image_column=None,
+    )  # fmt: skip
+    job = Opened(shards, paths)
+    with flaky.serve(s3.url) as proxy:
+        proxy.damage("GET", *[flaky.EXPIRED] * 1000)
+        storage = Storage(proxy.options(s3), Retry(first_wait_s=0.001))
+        with pytest.raises(CredentialsError, match="ExpiredToken"), workers_errors():
+            predict(job, job.missing, plan=plan, storage=storage)
+    assert job.collect().coverage.num_missing == 1
 
 
 def test_only_what_is_missing_is_done(tmp_path: Path) -> None:

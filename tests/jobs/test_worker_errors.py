@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from actors.errors import JobError
+from actors.errors import CredentialsError, JobError
 from jobs.worker_errors import cause_in
 
 ACTOR_DIED = """The actor died because of an error raised in its creation task, ray::MapWorker.__init__()
@@ -20,6 +20,12 @@ def test_what_an_actor_raised_is_found_in_the_text() -> None:
         == "OutOfMemoryError: CUDA out of memory"
     )
     assert str(cause_in("the node went away")) == "the node went away"
+
+
+def test_refused_credentials_stay_what_they_are() -> None:
+    error = cause_in("ray::MapWorker()\nactors.errors.CredentialsError: s3://b: refused; renew them\nmore")
+    assert isinstance(error, CredentialsError)
+    assert str(error) == "s3://b: refused; renew them"
 
 
 PREDICTOR_RAISED = """ray::MapWorker(MapBatches(PredictActor)).submit() (pid=7, ip=127.0.0.1)

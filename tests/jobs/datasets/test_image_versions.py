@@ -5,11 +5,15 @@ import os
 import socket
 from pathlib import Path
 
+import flaky
 import pytest
 from places import NAMES, Place
+from s3 import S3
 from web import serve_folder
 
 from actors.allowlist import Allowlist
+from actors.errors import CredentialsError
+from actors.retries import Retry
 from actors.storage import Storage
 from jobs.datasets.image_versions import ImageVersions, Versions
 
@@ -85,3 +89,12 @@ def test_images_that_are_not_allowed_are_not_asked_for_and_no_failures(tmp_path:
     assert [version is not None for version in found] == [False] * 21 + [True] * 2
     assert set(sizes[:-1]) == {None}
     assert requests == ["/good/a.jpg"]
+
+
+def test_refused_credentials_are_no_unknown_version(s3: S3) -> None:
+    uri = s3.put("versions-refused/x.jpg", b"x")
+    with flaky.serve(s3.url) as proxy:
+        storage = Storage(proxy.options(s3), Retry(first_wait_s=0.001))
+        proxy.damage("", *[flaky.EXPIRED] * 100)
+        with pytest.raises(CredentialsError), ImageVersions(storage, Versions.all) as versions:
+            versions.describe([uri])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import flaky
 import pyarrow as pa
 import pytest
 from obstore.exceptions import GenericError
@@ -9,7 +11,8 @@ from places import Place
 from s3 import S3
 from web import serve_folder
 
-from actors.errors import JobError
+from actors.errors import JobError, UnreachableError
+from actors.retries import Retry
 from actors.storage import Storage
 from actors.uris import join
 from jobs.datasets.paths import container_files, first_batch, list_files, naming, paths_of
@@ -78,9 +81,29 @@ def test_a_bucket_that_is_not_there(s3: S3) -> None:
 
 def test_a_server_that_does_not_answer(s3: S3) -> None:
     storage = Storage({**s3.options, "endpoint": "http://127.0.0.1:1"})
-    with pytest.raises(JobError, match=r"dataset\.storage_options") as caught:
+    with pytest.raises(UnreachableError, match=r"dataset\.storage_options.*same command again") as caught:
         first_batch("s3://bucket/images", storage, JPG)
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("damage", [flaky.HTML, flaky.EMPTY, "server_error", "half"])
+def test_a_listing_that_is_none_is_the_servers_fault(damage: str, s3: S3) -> None:
+    s3.put(f"damaged/{damage}/x.jpg", b"x")
+    path = f"s3://{s3.bucket}/damaged/{damage}"
+    with flaky.serve(s3.url) as proxy:
+        storage = Storage(proxy.options(s3), Retry(attempts=3, first_wait_s=0.001))
+        proxy.damage("", damage, damage)
+        assert listed(path, storage) == [f"{path}/x.jpg"]
+        proxy.damage("", *[damage] * 50)
+        with pytest.raises(UnreachableError, match=f"(?s)dataset.path={path}: .*same command again"):
+            first_batch(path, storage, JPG)
+        with pytest.raises(UnreachableError, match="3 attempts"):
+            next(storage_listing(path, storage))
+
+
+def storage_listing(path: str, storage: Storage) -> Iterator[object]:
+    with naming(path):
+        yield from storage.list(path)
 
 
 def test_a_url_is_a_file(tmp_path: Path) -> None:
