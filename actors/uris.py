@@ -85,4 +85,5 @@ _FILE = re.compile(r"file:/", re.IGNORECASE)
 # must not, such as a slash: then what looks like a port is none.
 _USER_OF_URI = r"(?i)(https?://)(?:[^/?#]*|[^/?#@:\[]*:[0-9]*[^0-9/?#@][^@]{0,200})@|([a-z][a-z0-9+.\-]{0,15}://)[^/?#@:]*:[^/?#]*@"
 _USER = re.compile(_USER_OF_URI.replace("[^", r"[^\s"))
-_QUERY = re.compile(r"(https?://[^\s?]+)\?[^\s]+", re.IGNORECASE)
+# Bounded, so that a text which begins many URLs and ends none takes no time that grows with its square.
+_QUERY = re.compile(r"(https?://[^\s?]{1,4096})\?[^\s]+", re.IGNORECASE)
