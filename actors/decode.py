@@ -51,8 +51,8 @@ class Decode:
     """Most bytes of the encoded image; checked before they are read."""
 
     scaled: bool = True
-    """Whether a JPEG far larger than the model's input is decoded at 1/2, 1/4 or 1/8 of its size, for down to a third
-    of the time. The model's pixels then differ a little: see `decode_scaled`."""
+    """Whether a JPEG far larger than the model's input is decoded at 1/2, 1/4 or 1/8 of its size, for down to two
+    thirds of the time. The model's pixels then differ a little: see `decode_scaled`."""
 
     truncated: Truncated = Truncated.error
     """What becomes of a JPEG that ends before its last pixel: error, or accept what there is, the rest being grey. One
