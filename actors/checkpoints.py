@@ -12,7 +12,6 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from actors.errors import JobError
-from actors.messages import redacted
 from actors.models import file_name
 from actors.storage import Storage
 from actors.weight_files import read_weights
@@ -20,7 +19,7 @@ from actors.weight_index import SHARD_CURE, is_shard
 from actors.wrappings import StateDict, prefixes_to, rename, select, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from actors.models import Model
 
@@ -46,24 +45,6 @@ def load(network: object, model: Model) -> None:
         raise JobError(error.problem, cure=_fit_cure(network, whole, state_dict, model) or error.cure) from error
     if is_unfinished:
         _finish(network, model)
-
-
-def read_state_dict(
-    uri: str, *, storage: Storage, ema: bool = False, expected: Collection[str] | None = None
-) -> StateDict:
-    """The entries of a checkpoint by name, on the CPU; those of a local file may share its memory map.
-
-    Args:
-        uri: a file of torch.save or of safetensors (``.safetensors``), local or remote, or the index of shards.
-        storage: reads remote files.
-        ema: take the averaged weights beside the last ones.
-        expected: the network's own names. Prefixes of wrappers are undone towards them; without, names stay.
-
-    Raises:
-        JobError: the file is not there, broken, holds more than tensors, or no weights.
-    """
-    state_dict = unwrap(read_weights(uri, storage), ema=ema, where=redacted(f"model.checkpoint={uri}"))
-    return state_dict if expected is None else rename(state_dict, expected)
 
 
 def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, where: str) -> None:

@@ -54,9 +54,10 @@ def decode_with_pillow(data: bytes, limits: Decode) -> tuple[np.ndarray, int]:
     try:
         return _decode(data, image_format, limits)
     except (ValueError, SyntaxError, OSError):
-        if image_format is not PngImageFile:
+        bare = png.without_texts(data) if image_format is PngImageFile else data
+        if bare == data:  # there is nothing else that could be decoded
             raise
-        return _decode(png.without_texts(data), image_format, limits)
+        return _decode(bare, image_format, limits)
 
 
 def _decode(data: bytes, image_format: type[ImageFile], limits: Decode) -> tuple[np.ndarray, int]:

@@ -28,7 +28,7 @@ def warn_if_taken(cluster: Cluster, *, wants_gpu: bool | None) -> None:
     until = time.monotonic() + _TAKEN_S
     while taken := _taken(needed, ray.available_resources()):  # type: ignore[no-untyped-call]
         if time.monotonic() >= until:
-            LOG.warning("the cluster's %s held by others: the job waits until a worker can start", taken)
+            LOG.warning("the cluster's %s are held by others: the job waits until a worker can start", taken)
             return
         time.sleep(_LOOK_S)
 
@@ -40,6 +40,4 @@ _TAKEN_S = 3.0  # what has ended a moment ago still counts
 def _taken(needed: Mapping[str, float], free: Mapping[str, float]) -> str:
     """What is lacking, in words; empty where nothing is."""
     lacking = [kind for kind, number in needed.items() if free.get(kind, 0.0) < number]
-    return " and ".join(
-        f"{kind}s ({free.get(kind, 0.0):g} free, a worker takes {needed[kind]:g}) are" for kind in lacking
-    )
+    return " and ".join(f"{kind}s ({free.get(kind, 0.0):g} free, a worker takes {needed[kind]:g})" for kind in lacking)

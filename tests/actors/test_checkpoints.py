@@ -15,12 +15,16 @@ import safetensors.torch
 import torch
 from networks import tiny
 
-from actors.checkpoints import digest, load_strictly, read_state_dict
+from actors.checkpoints import digest, load_strictly
 from actors.errors import JobError, UnreachableError
+from actors.messages import redacted
 from actors.models import Model, build_network
 from actors.storage import Storage
+from actors.weight_files import read_weights
+from actors.wrappings import rename, unwrap
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from places import Place
@@ -37,6 +41,14 @@ def saved(content: object, **options: Any) -> bytes:
     file = BytesIO()
     torch.save(content, file, **options)
     return file.getvalue()
+
+
+def read_state_dict(
+    uri: str, *, storage: Storage, ema: bool = False, expected: Collection[str] | None = None
+) -> StateDict:
+    """The steps of `actors.checkpoints.load` before anything goes into a network."""
+    state_dict = unwrap(read_weights(uri, storage), ema=ema, where=redacted(f"model.checkpoint={uri}"))
+    return state_dict if expected is None else rename(state_dict, expected)
 
 
 def read(path: Path, data: bytes, **options: Any) -> StateDict:
