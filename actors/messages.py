@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import obstore.exceptions as obs
 import pyarrow as pa
 
-from actors.allowlist import NotAllowedError
 from actors.errors import CredentialsError, ImageError, JobError, OutputError
 from actors.escapes import printable
-from actors.retries import passing_kind
-from actors.storage import TooLargeError
-from actors.uris import redacted as redacted  # noqa: PLC0414  told beside what it is used for
+from actors.storage.allowlist import NotAllowedError
+from actors.storage.retries import passing_kind
+from actors.storage.store import TooLargeError
+from actors.storage.uris import redacted as redacted  # noqa: PLC0414  told beside what it is used for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

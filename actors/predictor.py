@@ -12,22 +12,23 @@ import numpy as np
 import pyarrow as pa
 
 from actors.columns import DECODE_S, ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, URI, unpack_pixels
-from actors.decode import Decode
-from actors.elastic import ElasticBatches
+from actors.decoding.config import Decode
+from actors.decoding.pixel_blocks import pixel_columns
 from actors.engines.base import load_engine
 from actors.engines.configs import EngineConfig, OnnxEngineConfig, TorchEngineConfig
 from actors.errors import ImageError, JobError
-from actors.fetch import read_image
-from actors.models import Model, read_labels
-from actors.pixels import pixel_columns
-from actors.probes import probe
-from actors.reference_check import ReferenceCheck
-from actors.storage import Storage
+from actors.models.labels import read_labels
+from actors.predicting.adaptive_batches import ElasticBatches
+from actors.predicting.probes import probe
+from actors.predicting.reference_check import ReferenceCheck
+from actors.reading.fetcher import read_image
+from actors.storage.store import Storage
 from actors.tasks.classify import Classify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from actors.models.spec import Model
     from actors.tasks.base import Task
 
     Image = str | Path | bytes | np.ndarray

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from actors.errors import JobError
-from actors.typed import coerce_fields
+from actors.field_types import coerce_fields
 
 
 class Interpolation(Enum):

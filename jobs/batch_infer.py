@@ -8,30 +8,32 @@ from typing import TYPE_CHECKING
 
 import hydra
 
-from actors.storage import Storage
-from actors.uris import absolute
-from jobs.cluster import prepare
-from jobs.command import ExitStatus, end_with, run_verb
-from jobs.commit import Outcome, collect, publish, write_document
-from jobs.config import Job, to_job
-from jobs.lease import LostLeaseError
-from jobs.logs import name_run
-from jobs.preflight import preflight
-from jobs.records import run_id_of
-from jobs.redrive import settle
-from jobs.report import Clock, Report
-from jobs.runs import Run, open_run
-from jobs.slices import Slice, Tenancy
-from jobs.stopping import Stop
-from jobs.terminal import show
+from actors.storage.store import Storage
+from actors.storage.uris import absolute
+from jobs.cli.entry import ExitStatus, end_with, run_verb
+from jobs.cli.logs import name_run
+from jobs.cli.shutdown import Stop
+from jobs.cli.terminal import show
+from jobs.cluster.connection import prepare
+from jobs.config import to_job
+from jobs.leases.lease import LostLeaseError
+from jobs.leases.slices import Slice, Tenancy
+from jobs.reporting.clock import Clock
+from jobs.reporting.report import Report
+from jobs.runs.commit import Outcome, collect, publish, write_document
+from jobs.runs.opening import Run, open_run
+from jobs.runs.preflight import preflight
+from jobs.runs.records import run_id_of
+from jobs.runs.redrive import settle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from omegaconf import DictConfig
 
-    from jobs.execution import Execution
-    from jobs.lease import Lease
+    from jobs.job import Job
+    from jobs.leases.lease import Lease
+    from jobs.reporting.execution import Execution
 
 LOG = logging.getLogger("shardlens")
 
@@ -150,7 +152,7 @@ def _write(report: Report, uri: str, run: Run) -> None:
 
 def _execute(run: Run, before: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
     prepare(run.job.cluster, verbose=run.job.verbose)
-    from jobs.execution import execute  # noqa: PLC0415  brings Ray in, which a wrong job should not wait for
+    from jobs.dataflow.session import execute  # noqa: PLC0415  brings Ray in, which a wrong job should not wait for
 
     return execute(run, before, lease, stop, clock)
 

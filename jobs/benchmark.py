@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING
 import hydra
 
 from actors.errors import JobError
-from actors.storage import Storage
+from actors.storage.store import Storage
 from jobs.benchmarking.figures import read_figures, write_figures
-from jobs.benchmarking.scratch import scratch
+from jobs.benchmarking.scratch_folder import scratch
 from jobs.benchmarking.table import lines_of, unlike
-from jobs.cluster import prepare
-from jobs.command import ExitStatus, end_with, run_verb
-from jobs.config import BenchmarkJob, ErrorBudget, to_benchmark_job
-from jobs.preflight import preflight
-from jobs.runs import open_run
-from jobs.stopping import Stop
-from jobs.terminal import show
+from jobs.cli.entry import ExitStatus, end_with, run_verb
+from jobs.cli.shutdown import Stop
+from jobs.cli.terminal import show
+from jobs.cluster.connection import prepare
+from jobs.config import to_benchmark_job
+from jobs.job import ErrorBudget
+from jobs.runs.opening import open_run
+from jobs.runs.preflight import preflight
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from jobs.benchmarking.config import BenchmarkJob
     from jobs.benchmarking.figures import Figures
 
 LOG = logging.getLogger("shardlens")

@@ -4,138 +4,34 @@ to ours. Runs on the driver; no other module knows OmegaConf.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, is_dataclass
-from enum import StrEnum
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from actors.decode import Decode
 from actors.engines.configs import AutoEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
-from actors.models import Model
+from actors.engines.tolerance import to_tolerance
+from actors.models.spec import Model
+from actors.storage.uris import absolute, text_without_users
 from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
-from actors.tolerance import to_tolerance
-from actors.uris import absolute, text_without_users
-from jobs.benchmarking.config import Benchmark
-from jobs.cluster_config import Cluster
-from jobs.datasets.base import Dataset  # noqa: TC001  OmegaConf evaluates the annotations of a config
+from jobs.benchmarking.config import BenchmarkJob
+from jobs.cli.config_errors import unknown_key
+from jobs.cluster.config import Cluster
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
-from jobs.logs import Log
-from jobs.mistakes import unknown_key
+from jobs.job import Job, Output
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-
-@dataclass
-class Output:
-    """Where rows go."""
-
-    path: str = "outputs/${dataset.kind}"
-    """Folder or URI prefix; runs of any number of models and datasets may share it."""
-    rows_per_part: int | str = "auto"
-    """Rows that are gathered into one Parquet file; auto aims at 64 MB, at most 16,384 rows or a 64th of the run."""
-    storage_options: dict[str, str] = field(default_factory=dict)
-    """obstore's settings for this place, such as endpoint or region."""
-
-
-class Mode(StrEnum):
-    """Which of the listed images a new run takes."""
-
-    incremental = "incremental"
-    """Those that no published run of the same model has, with the version that they have now."""
-    full = "full"
-
-
-class Resume(StrEnum):
-    """What becomes of an unfinished run of the same job."""
-
-    auto = "auto"
-    """It is gone on with."""
-    never = "never"
-    """It is a mistake."""
-
-
-@dataclass
-class Run:
-    """One execution."""
-
-    id: str | None = None
-    """Names the run's folder; made from the time when not given."""
-    mode: Mode = Mode.incremental
-    """incremental takes new and changed images alone; full takes every one."""
-    resume: Resume = Resume.auto
-    """auto goes on with an unfinished run of the same job; never refuses to."""
-    redrive: bool = False
-    """Try the rows in errors/ again, and nothing else; those that succeed now move to rows/."""
-    slices: int = 1
-    """Drivers that share the run, each with an equal part of the shards and the same run.id; the last publishes it."""
-    slice: int = 0
-    """Which of them this one is, from 0 to run.slices - 1."""
-    shard_size: int | str = "auto"
-    """Images that a worker takes on at a time; auto makes it 64 MB of them, from 128 to 4,096."""
-    grace_s: float = 30.0
-    """Seconds that images in flight have to be finished when the job is told to stop."""
-    stall_s: float | None = 600.0
-    """Seconds without progress on a batch after which its worker is replaced; null waits for ever."""
-
-
-@dataclass
-class ErrorBudget:
-    """What becomes of images that fail, and how many may before the run ends early (exit status 3)."""
-
-    max_ratio: float = 0.05
-    """Share of the images, from 0 to 1."""
-    min_sample: int = 100
-    """Images that must have an outcome before the share is judged."""
-    max_count: int | None = None
-    """Number of images; no limit when not given."""
-    read_attempts: int = 5
-    """Times that an image is asked for when storage does not answer, before that counts as its error."""
-    read_timeout_s: float = 300.0
-    """Seconds after which an image is not asked for again; a web server must have sent all of it by then."""
-
-    def is_exceeded(self, num_images: int, num_errors: int) -> bool:
-        """Whether ``num_errors`` of the ``num_images`` that have an outcome are too many."""
-        over_count = self.max_count is not None and num_errors > self.max_count
-        return over_count or (num_images >= self.min_sample and num_errors > self.max_ratio * num_images)
-
-
-@dataclass
-class Job:
-    """Everything that `python -m jobs.batch_infer` is told."""
-
-    dataset: Dataset = MISSING
-    model: Model = field(default_factory=Model)
-    engine: Any = MISSING
-    task: Any = MISSING
-    output: Output = field(default_factory=Output)
-    cluster: Cluster = field(default_factory=Cluster)
-    run: Run = field(default_factory=Run)
-    errors: ErrorBudget = field(default_factory=ErrorBudget)
-    decode: Decode = field(default_factory=Decode)
-    batch_size: int | str = "auto"
-    """Images that the engine gets at a time."""
-    verbose: bool = False
-    """Show what Ray logs, and the traceback of an unexpected error."""
-    log: Log = field(default_factory=Log)
-
-
-@dataclass
-class BenchmarkJob(Job):
-    """Everything that `python -m jobs.benchmark` is told: a job, and how it is measured."""
-
-    benchmark: Benchmark = field(default_factory=Benchmark)
 
 
 def register() -> None:
@@ -156,7 +52,7 @@ def to_job(config: DictConfig) -> Job:
     """Our own objects from a composed config, with the paths of the model made absolute: workers have other folders.
 
     Raises:
-        OmegaConfBaseException: a mandatory value is missing; `jobs.command` tells the user.
+        OmegaConfBaseException: a mandatory value is missing; `jobs.cli.entry` tells the user.
     """
     _refuse_unknown_keys(config)
     job = cast("Job", OmegaConf.to_object(config))
@@ -199,7 +95,7 @@ def tell(verb: str, overrides: Sequence[str]) -> Told:
     """What `python -m jobs.VERB` makes of ``overrides``, for one of `VERBS`.
 
     Raises:
-        HydraException, OmegaConfBaseException: as the verb itself does; `jobs.mistakes` explains both.
+        HydraException, OmegaConfBaseException: as the verb itself does; `jobs.cli.config_errors` explains both.
     """
     config = _compose(verb, overrides)
     content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))

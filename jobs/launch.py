@@ -12,14 +12,15 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
-from jobs.command import ExitStatus, end_with
+from jobs.cli.entry import ExitStatus, end_with
+from jobs.cli.logs import say
+from jobs.cli.shutdown import Stop, StoppedError
+from jobs.cli.terminal import show
+from jobs.job import LogFormat
 from jobs.launching.api import ApiGoneError, Patience, RayJobs
-from jobs.launching.manifest import Owner, Template, read_template
 from jobs.launching.names import name_of_job, name_of_tick
 from jobs.launching.outcome import FINAL, describe, message, outcome
-from jobs.logs import LogFormat, say
-from jobs.stopping import Stop, StoppedError
-from jobs.terminal import show
+from jobs.launching.rayjob_template import Owner, Template, read_template
 
 if TYPE_CHECKING:
     from argparse import Namespace

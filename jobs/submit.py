@@ -11,22 +11,22 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.command import ExitStatus, end_with, run_verb
+from jobs.cli.entry import ExitStatus, end_with, run_verb
+from jobs.cli.logs import say
+from jobs.cli.shutdown import Stop, StoppedError
+from jobs.cli.terminal import show
 from jobs.config import VERBS
-from jobs.logs import say
-from jobs.stopping import Stop, StoppedError
 from jobs.submission.config import ClusterError
 from jobs.submission.numbering import latest, name_of
-from jobs.submission.parcel import gather
 from jobs.submission.request import read_request
-from jobs.terminal import show
+from jobs.submission.working_dir import gather
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
 
     from jobs.submission.jobs_api import JobsApi
-    from jobs.submission.parcel import Parcel
     from jobs.submission.request import Request
+    from jobs.submission.working_dir import Parcel
 
 LOG = logging.getLogger("shardlens")
 
@@ -110,7 +110,7 @@ def _begin(api: JobsApi, request: Request, archive: Path, num_bytes: int) -> tup
     LOG.info("sending %s to %s: %.1f MiB of code", submission_id, api.address, num_bytes / 1024**2)
     is_ours = api.submit(
         submission_id,
-        f"exec python -m jobs.submission.arrival {shlex.join([request.verb, *request.arguments()])}",
+        f"exec python -m jobs.submission.entrypoint {shlex.join([request.verb, *request.arguments()])}",
         {
             "working_dir": str(archive),
             # Ray's own 3 s would cut off a job that is told to stop; its supervisor reads this.

@@ -11,13 +11,13 @@ from obstore.exceptions import BaseError
 
 from actors.errors import JobError
 from actors.messages import one_line
-from actors.storage import Storage
-from jobs.command import ExitStatus, end_with, run_verb
+from actors.storage.store import Storage
+from jobs.cli.entry import ExitStatus, end_with, run_verb
+from jobs.cli.terminal import show
 from jobs.config import to_verification
-from jobs.terminal import show
-from jobs.verification.agreement import manifest_sha256
-from jobs.verification.listing import list_output
-from jobs.verification.runs import verify_run
+from jobs.verification.consistency import manifest_sha256
+from jobs.verification.output_files import list_output
+from jobs.verification.run_check import verify_run
 from jobs.verification.verdict import Status, plural
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from jobs.verification.config import Verification
-    from jobs.verification.listing import Output
+    from jobs.verification.output_files import Output
 
 LOG = logging.getLogger("shardlens")
 

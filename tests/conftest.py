@@ -11,9 +11,9 @@ import pytest
 import s3 as s3_server
 from places import Place, local_place, s3_place
 
-from jobs.cluster import prepare
-from jobs.cluster_config import Cluster
-from jobs.lean_ray import lean_ray
+from jobs.cluster.config import Cluster
+from jobs.cluster.connection import prepare
+from jobs.cluster.ray_patches import lean_ray
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,6 +13,7 @@ from rules import (
     mirror_breaches,
     name_breaches,
     pin_breaches,
+    room_breaches,
     size_breaches,
     text_breaches,
 )
@@ -55,6 +56,10 @@ def test_every_module_keeps_the_rule(find_breaches: Callable[[str, str], list[st
     hold([breach for path, source in MODULES.items() for breach in find_breaches(path, source)])
 
 
+def test_rooms_import_downwards_only_and_no_circle_is_among_the_modules() -> None:
+    hold(room_breaches(MODULES))
+
+
 def test_the_project_is_made_of_short_files_and_functions() -> None:
     hold(median_breaches(MODULES.values()))
 
@@ -81,27 +86,28 @@ def test_constraints_pin_every_requirement() -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("actors/decode.py", "import jobs"),
-        ("actors/decode.py", "from jobs.config import Job"),
+        ("actors/decoding/decode.py", "import jobs"),
+        ("actors/decoding/decode.py", "from jobs.config import Job"),
         ("actors/engines/base.py", "from ...jobs import config"),
-        ("actors/decode.py", "def f():\n    import jobs.config"),
-        ("actors/decode.py", "if TYPE_CHECKING:\n    from jobs.config import Job"),
-        ("jobs/planner.py", "from omegaconf import DictConfig"),
-        ("jobs/planner.py", "if TYPE_CHECKING:\n    from omegaconf import DictConfig"),
+        ("actors/decoding/decode.py", "def f():\n    import jobs.config"),
+        ("actors/decoding/decode.py", "if TYPE_CHECKING:\n    from jobs.config import Job"),
+        ("jobs/planning/planner.py", "from omegaconf import DictConfig"),
+        ("jobs/planning/planner.py", "if TYPE_CHECKING:\n    from omegaconf import DictConfig"),
         ("jobs/batch_infer.py", "from omegaconf import DictConfig"),
-        ("actors/decode.py", "import hydra.core.config_store"),
+        ("actors/decoding/decode.py", "import hydra.core.config_store"),
         ("actors/predictor.py", "import ray"),
+        ("actors/reading/reader.py", "import ray.data"),
         ("actors/predictor.py", "if TYPE_CHECKING:\n    from ray.data import Dataset"),
         ("jobs/config.py", "import torch.nn as nn"),
-        ("actors/decode.py", "try:\n    import torch\nexcept ImportError:\n    torch = None"),
-        ("actors/decode.py", "import importlib\ntorch = importlib.import_module('torch.nn')"),
-        ("actors/decode.py", "torch = __import__('torch')"),
-        ("actors/decode.py", "if typing.TYPE_CHECKING:\n    import numpy\nelse:\n    import torch"),
+        ("actors/decoding/decode.py", "try:\n    import torch\nexcept ImportError:\n    torch = None"),
+        ("actors/decoding/decode.py", "import importlib\ntorch = importlib.import_module('torch.nn')"),
+        ("actors/decoding/decode.py", "torch = __import__('torch')"),
+        ("actors/decoding/decode.py", "if typing.TYPE_CHECKING:\n    import numpy\nelse:\n    import torch"),
         ("actors/preprocess.py", "import onnxruntime"),
         ("actors/preprocess.py", "from safetensors import torch"),
-        ("actors/models.py", "import timm"),
-        ("actors/models.py", "import pandas as pd"),
-        ("jobs/report.py", "from pandas import DataFrame"),
+        ("actors/models/spec.py", "import timm"),
+        ("actors/models/spec.py", "import pandas as pd"),
+        ("jobs/reporting/report.py", "from pandas import DataFrame"),
     ],
 )
 def test_a_forbidden_import_is_a_breach(path: str, source: str) -> None:
@@ -111,21 +117,56 @@ def test_a_forbidden_import_is_a_breach(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("actors/decode.py", "import jobsite, raylib, torchless, onnxish\nfrom actors import ray, torch"),
-        ("actors/decode.py", "if TYPE_CHECKING:\n    import torch\n    from onnx import ModelProto"),
+        ("actors/decoding/decode.py", "import jobsite, raylib, torchless, onnxish\nfrom actors import ray, torch"),
+        ("actors/decoding/decode.py", "if TYPE_CHECKING:\n    import torch\n    from onnx import ModelProto"),
         ("actors/tasks/base.py", "from . import torch\nfrom ..columns import URI"),
         ("actors/preprocess.py", "import torch"),
         ("actors/engines/onnx_engine.py", "import onnx, onnxruntime, torch"),
-        ("actors/checkpoints.py", "from safetensors.torch import load_file"),
-        ("actors/checkpoints.py", "from safetensors import safe_open"),
-        ("actors/reader.py", "import ray.data"),
-        ("jobs/pipeline.py", "import ray\nfrom actors.reader import Reader\nfrom jobs import planner"),
+        ("actors/models/checkpoints.py", "from safetensors.torch import load_file"),
+        ("actors/models/checkpoints.py", "from safetensors import safe_open"),
+        ("jobs/dataflow/pipeline.py", "import ray\nfrom actors.reading.reader import Reader\nfrom jobs import planner"),
         ("jobs/config.py", "from hydra.core.config_store import ConfigStore\nfrom omegaconf import OmegaConf"),
         ("jobs/batch_infer.py", "import hydra\nif TYPE_CHECKING:\n    from omegaconf import DictConfig"),
     ],
 )
 def test_an_allowed_import_is_none(path: str, source: str) -> None:
     assert import_breaches(path, source) == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "breach"),
+    [
+        ({"actors/storage/store.py": "from actors.errors import JobError", "actors/errors.py": ""}, None),
+        (
+            {"actors/storage/store.py": "from actors.models import Model", "actors/models/__init__.py": ""},
+            "actors/storage/store.py:1 imports actors.models, which is not below actors.storage",
+        ),
+        (
+            {
+                "jobs/runs/commit.py": "if TYPE_CHECKING:\n from jobs.reporting.report import Report",
+                "jobs/reporting/report.py": "",
+            },
+            "jobs/runs/commit.py:2 imports jobs.reporting.report, which is not below jobs.runs",
+        ),
+        ({"jobs/config.py": "import jobs.submission.config", "jobs/submission/config.py": ""}, None),
+        (
+            {"jobs/config.py": "import jobs.submission.request", "jobs/submission/request.py": ""},
+            "jobs/config.py:1 imports jobs.submission.request, which is not below jobs.config",
+        ),
+        (
+            {
+                "actors/tasks/raw.py": "def f():\n from actors.tasks.base import Task",
+                "actors/tasks/base.py": "from actors.tasks import raw",
+            },
+            "a circle of imports: ",
+        ),
+        ({"actors/drawer/base.py": ""}, "actors/drawer/base.py: TIERS has no room actors.drawer"),
+    ],
+)
+def test_an_import_that_leads_up_or_round_is_a_breach(sources: dict[str, str], breach: str | None) -> None:
+    breaches = room_breaches(sources)
+    assert len(breaches) == (breach is not None)
+    assert breach is None or breaches[0].startswith(breach)
 
 
 @pytest.mark.parametrize(
@@ -167,15 +208,15 @@ LINES = "\n".join(["    x = 1"] * 59)
     ],
 )
 def test_what_is_too_large_is_a_breach(source: str, breach: str | None) -> None:
-    breaches = size_breaches("actors/decode.py", f'"""A role card."""\n{source}')
+    breaches = size_breaches("actors/decoding/decode.py", f'"""A role card."""\n{source}')
     assert len(breaches) == (breach is not None)
     assert breach is None or breach in breaches[0]
 
 
 @pytest.mark.parametrize("card", ["", '"""1\n2\n3\n4\n5"""'])
 def test_a_role_card_is_one_to_four_lines(card: str) -> None:
-    assert len(size_breaches("actors/decode.py", f"{card}\nx = 1")) == 1
-    assert size_breaches("actors/decode.py", "") == []  # an empty __init__.py
+    assert len(size_breaches("actors/decoding/decode.py", f"{card}\nx = 1")) == 1
+    assert size_breaches("actors/decoding/decode.py", "") == []  # an empty __init__.py
 
 
 def test_medians_count_modules_and_functions() -> None:

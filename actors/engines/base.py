@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
+from actors.device_errors import DeviceMemoryError, too_large
 from actors.engines.configs import EngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
-from actors.engines.device_errors import DeviceMemoryError, too_large
 from actors.errors import JobError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
-    import torch
 
-    from actors.models import Model
+    from actors.models.spec import Model
 
 
 class Engine(Protocol):
@@ -111,25 +108,6 @@ def load_engine(config: EngineConfig, model: Model) -> Engine:
 def describe(engine: Engine) -> dict[str, str]:
     """What ran the model, for a report: name, device, precision and the details."""
     return {"engine": engine.name, "device": engine.device, "precision": engine.precision, **engine.details}
-
-
-def uncounted(outputs: Mapping[str, np.ndarray | torch.Tensor], num_images: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of those outputs whose first axis does not count the images. Raises `JobError` where none does."""
-    shapes = {name: tuple(output.shape) for name, output in outputs.items()}
-    odd = {name: shape for name, shape in shapes.items() if shape[:1] != (num_images,)}
-    if len(odd) == len(shapes):
-        raise not_counted(odd, num_images)
-    return odd
-
-
-def not_counted(shapes: Mapping[str, tuple[int, ...]], num_images: int) -> JobError:
-    """What to raise for outputs of these ``shapes`` where the task needs them."""
-    name, shape = next(iter(shapes.items()))
-    return JobError(
-        f"the model's output {name} has shape {shape} for {num_images} images",
-        cure="take a model that allows any batch size, and gives one entry an image along the first axis of each "
-        "output; task=classify and task=embed need only the one that task.output names",
-    )
 
 
 def default_threads() -> int:

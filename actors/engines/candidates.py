@@ -17,7 +17,7 @@ from actors.engines.configs import (
 
 if TYPE_CHECKING:
     from actors.engines.hardware import Hardware
-    from actors.models import Model
+    from actors.models.spec import Model
 
 
 def reference(config: EngineConfig, model: Model) -> EngineConfig:

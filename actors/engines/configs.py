@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from actors.engines.tolerance import Tolerance, to_tolerance
 from actors.errors import JobError
-from actors.tolerance import Tolerance, to_tolerance
-from actors.typed import coerce_fields
+from actors.field_types import coerce_fields
 
 if TYPE_CHECKING:
-    from actors.models import Model
+    from actors.models.spec import Model
 
 
 class Precision(Enum):

@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.engines.sources import version
+from actors.exporting.source_digest import version
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from actors.engines.base import InTurn, default_threads, uncounted
+from actors.device_errors import device_errors
+from actors.engines.base import InTurn, default_threads
 from actors.engines.configs import Precision, Provider
-from actors.engines.device_errors import device_errors
-from actors.engines.onnx_files import OnnxFile, local_file, not_numbers, wrong_precision, wrong_size
 from actors.engines.onnx_input import ONE_BY_ONE, PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
 from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, choose_runtime
+from actors.engines.onnx_source import local_file, wrong_precision, wrong_size
 from actors.errors import JobError
 from actors.messages import one_line
+from actors.models.onnx_files import OnnxFile, not_numbers
+from actors.models.output_shapes import uncounted
 
 if TYPE_CHECKING:
     from actors.engines.configs import OnnxEngineConfig
-    from actors.models import Model
+    from actors.models.spec import Model
 
 
 class OnnxEngine(InTurn):
     """See `actors.engines.base.Engine`. Outputs keep the names that they have in the file; those of a state_dict are
-    named as by `actors.engines.outputs.named`.
+    named as by `actors.models.outputs.named`.
 
     Raises:
         JobError: the provider is missing, the files are broken, or the model does not take images of that size.

@@ -16,7 +16,7 @@ from actors.preprocess import scale_and_bias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from actors.models import Model
+    from actors.models.spec import Model
     from actors.preprocess import Preprocess
 
 PRELUDE_INPUT = "pixels_nhwc"

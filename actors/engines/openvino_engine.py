@@ -6,22 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from actors.engines.base import InTurn, default_threads, uncounted
+from actors.device_errors import device_errors
+from actors.engines.base import InTurn, default_threads
 from actors.engines.configs import Precision
-from actors.engines.device_errors import device_errors
-from actors.engines.onnx_files import local_file, wrong_precision, wrong_size
+from actors.engines.onnx_source import local_file, wrong_precision, wrong_size
 from actors.engines.openvino_graph import read_graph
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.engines.openvino_runtime import OpenVinoRuntime
+from actors.models.output_shapes import uncounted
 
 if TYPE_CHECKING:
     from actors.engines.configs import OpenVinoEngineConfig
-    from actors.models import Model
+    from actors.models.spec import Model
 
 
 class OpenVinoEngine(InTurn):
     """See `actors.engines.base.Engine`. Outputs keep the names that they have in the file; those of a state_dict are
-    named as by `actors.engines.outputs.named`.
+    named as by `actors.models.outputs.named`.
 
     The graph is compiled for each batch size, in tenths of a second, and the last ones are kept: one graph for all
     sizes runs networks of small layers a tenth slower.

@@ -7,17 +7,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.engines.device_errors import device_errors
-from actors.engines.onnx_files import not_numbers
+from actors.device_errors import device_errors
 from actors.engines.onnx_input import ImageInput, image_input
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.errors import JobError
 from actors.messages import one_line
+from actors.models.onnx_files import not_numbers
 from actors.preprocess import scale_and_bias
 
 if TYPE_CHECKING:
-    from actors.engines.onnx_files import OnnxFile
-    from actors.models import Model
+    from actors.models.onnx_files import OnnxFile
+    from actors.models.spec import Model
     from actors.preprocess import Preprocess
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from actors.engines.device_errors import DeviceError, device_errors
+from actors.device_errors import DeviceError, device_errors
 from actors.errors import JobError
 from actors.messages import one_line
 

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from actors.engines.base import default_threads, uncounted
+from actors.device_errors import DeviceError, device_errors
+from actors.engines.base import default_threads
 from actors.engines.configs import Device, Precision
-from actors.engines.device_errors import DeviceError, device_errors
-from actors.engines.outputs import named
 from actors.engines.torch_compiler import compiled, piece_size
 from actors.engines.torch_transfers import Transfers
 from actors.errors import JobError
 from actors.messages import one_line
-from actors.models import build_network
+from actors.models.network import build_network
+from actors.models.output_shapes import uncounted
+from actors.models.outputs import named
 from actors.preprocess import scale_and_bias
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 
     from actors.engines.base import Pending
     from actors.engines.configs import TorchEngineConfig
-    from actors.models import Model
+    from actors.models.spec import Model
     from actors.preprocess import Preprocess
 
 
 class TorchEngine:
     """See `actors.engines.base.Engine`.
 
-    What the network returns is named as by `actors.engines.outputs.named`. PyTorch's number of threads, which the whole
+    What the network returns is named as by `actors.models.outputs.named`. PyTorch's number of threads, which the whole
     process shares, is set.
 
     A compiled network takes images in pieces of one size, the last filled with blank ones. So what is compiled at the

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from actors.device_errors import device_errors
 from actors.engines.base import Finished
-from actors.engines.device_errors import device_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

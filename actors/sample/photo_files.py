@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from actors.errors import JobError
 from actors.messages import one_line
-from actors.sample.photos import CONTRAST, HEIGHT, NUM_CLASSES, QUALITY, WIDTH, jpeg
+from actors.sample.photo import CONTRAST, HEIGHT, NUM_CLASSES, QUALITY, WIDTH, jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -20,7 +20,8 @@ from PIL import Image
 from safetensors.torch import save as to_safetensors
 from torch.nn import functional
 
-from actors.decode import Decode, decode
+from actors.decoding.config import Decode
+from actors.decoding.decode import decode
 from actors.preprocess import Preprocess, fit, scale_and_bias
 from actors.sample.network import Net
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from actors.engines.base import not_counted
 from actors.errors import JobError
+from actors.models.output_shapes import not_counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from actors.agreement import Agreement
-    from actors.tolerance import Tolerance
+    from actors.engines.tolerance import Tolerance
+    from actors.tasks.parity import Agreement
 
 
 @dataclass(frozen=True)

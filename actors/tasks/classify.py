@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from actors.agreement import Comparison, differences, ratios, spread
 from actors.errors import JobError
+from actors.field_types import coerce_fields
 from actors.tasks.base import Outputs, pick_output, vectors
-from actors.typed import coerce_fields
+from actors.tasks.parity import Comparison, differences, ratios, spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from actors.agreement import Agreement
-    from actors.tolerance import Tolerance
+    from actors.engines.tolerance import Tolerance
+    from actors.tasks.parity import Agreement
 
 
 LOG = logging.getLogger("shardlens")

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from actors.agreement import Comparison, differences, lengths, ratios, spread
-from actors.engines.base import not_counted
+from actors.field_types import coerce_fields
+from actors.models.output_shapes import not_counted
 from actors.tasks.base import PROBE_SIZE, check_values
-from actors.typed import coerce_fields
+from actors.tasks.parity import Comparison, differences, lengths, ratios, spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from actors.agreement import Agreement
+    from actors.engines.tolerance import Tolerance
     from actors.tasks.base import Outputs
-    from actors.tolerance import Tolerance
+    from actors.tasks.parity import Agreement
 
 
 @dataclass

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actors.errors import JobError
+from jobs.job import Job
 
 
 @dataclass
@@ -25,3 +26,10 @@ class Benchmark:
         """Raises `JobError` for what cannot be."""
         if self.images < 1:
             raise JobError(f"benchmark.images={self.images}: must be at least 1", cure="leave it away, or try 2000")
+
+
+@dataclass
+class BenchmarkJob(Job):
+    """Everything that `python -m jobs.benchmark` is told: a job, and how it is measured."""
+
+    benchmark: Benchmark = field(default_factory=Benchmark)

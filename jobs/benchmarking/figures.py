@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from obstore.exceptions import BaseError
 
 from actors.errors import JobError
-from actors.json_documents import read_object
 from actors.messages import one_line
-from actors.storage import Storage
-from actors.uris import absolute
+from actors.storage.json_documents import read_object
+from actors.storage.store import Storage
+from actors.storage.uris import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from actors.columns import DECODE_S
-from actors.pace import steady_images_per_s
+from actors.trials.throughput import steady_images_per_s
+from jobs.benchmarking.baseline import measure_limit
 from jobs.benchmarking.figures import Figures
-from jobs.benchmarking.limit import measure_limit
 from jobs.benchmarking.meter import IMAGE_BYTES
-from jobs.benchmarking.rewriting import writing_images_per_s
 from jobs.benchmarking.variants import Variants
-from jobs.cluster import connect
-from jobs.commit import collect
-from jobs.coverage import Coverage
-from jobs.preparation import prepare_stages
-from jobs.trial_bench import Bench
-from jobs.worker_errors import workers_errors
+from jobs.benchmarking.write_speed import writing_images_per_s
+from jobs.cluster.connection import connect
+from jobs.dataflow.stages import prepare_stages
+from jobs.dataflow.worker_errors import workers_errors
+from jobs.planning.trial_runner import Bench
+from jobs.runs.commit import collect
+from jobs.runs.coverage import Coverage
 
 if TYPE_CHECKING:
     from jobs.benchmarking.figures import Rates
     from jobs.benchmarking.variants import Variant
-    from jobs.pipeline import Stages
-    from jobs.resources import Resources
-    from jobs.runs import Run
-    from jobs.stopping import Stop
+    from jobs.cli.shutdown import Stop
+    from jobs.cluster.resources import Resources
+    from jobs.dataflow.stages import Stages
+    from jobs.runs.opening import Run
 
 
 def measure(run: Run, stop: Stop, *, listing_s: float) -> Figures:

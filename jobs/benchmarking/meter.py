@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from ray.data import Datasink
 
 from actors.columns import DECODE_S, PREDICT_S, READ_S, STAGE
-from actors.pace import STAMP, End, ends_of
-from actors.sink import write_part
+from actors.trials.throughput import STAMP, End, ends_of
+from actors.writing.part_writer import write_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ray.data._internal.execution.interfaces import TaskContext
     from ray.data.datasource.datasink import WriteResult
 
-    from actors.sink import SinkPlan
+    from actors.writing.part_writer import SinkPlan
 
 IMAGE_BYTES = "_image_bytes"
 
@@ -43,7 +43,7 @@ class Meter:
 
     @classmethod
     def of(cls, table: pa.Table, *, arrived_at_s: float) -> Meter:
-        """Of rows that were `actors.pace.stamped`."""
+        """Of rows that were `actors.trials.throughput.stamped`."""
         sums = {name: float(pc.sum(table[name]).as_py() or 0) for name in _SUMMED if name in table.column_names}
         num_errors = len(table) - table[STAGE].null_count if STAGE in table.column_names else 0
         return cls(ends_of(table), [End(arrived_at_s, len(table))], Counter(sums), len(table), num_errors)

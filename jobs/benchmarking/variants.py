@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from actors.pace import steady_images_per_s
-from actors.summaries import Summary
+from actors.trials.throughput import steady_images_per_s
+from actors.writing.summaries import Summary
 from jobs.benchmarking.meter import MeteredSink
-from jobs.benchmarking.stand_ins import (
+from jobs.benchmarking.partial_stages import (
     AllApart,
     AllFused,
     BlankSource,
@@ -20,22 +20,22 @@ from jobs.benchmarking.stand_ins import (
     RowsAlone,
     WithoutModel,
 )
-from jobs.coverage import Coverage
-from jobs.pipeline import Crew, run_pipeline
-from jobs.progress import follow
-from jobs.resources import cluster_resources
-from jobs.stopping import StoppedError
-from jobs.watching import Watch
+from jobs.cli.shutdown import StoppedError
+from jobs.cluster.resources import cluster_resources
+from jobs.dataflow.pipeline import Crew, run_pipeline
+from jobs.dataflow.progress import follow
+from jobs.dataflow.stop_conditions import Watch
+from jobs.runs.coverage import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.benchmarking.meter import Meter
-    from jobs.pipeline import Stages
-    from jobs.planner import Plan
-    from jobs.resources import Resources
-    from jobs.runs import Run
-    from jobs.stopping import Stop
+    from jobs.cli.shutdown import Stop
+    from jobs.cluster.resources import Resources
+    from jobs.dataflow.stages import Stages
+    from jobs.planning.planner import Plan
+    from jobs.runs.opening import Run
 
 LOG = logging.getLogger("shardlens")
 

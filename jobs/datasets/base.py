@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
-from actors.allowlist import Allowlist
 from actors.errors import JobError
 from actors.messages import redacted
-from actors.shards import Layout  # noqa: TC001  OmegaConf evaluates the annotations of a config
-from actors.storage import Storage
+from actors.reading.shards import Layout  # noqa: TC001  OmegaConf evaluates the annotations of a config
+from actors.storage.allowlist import Allowlist
+from actors.storage.store import Storage
 from jobs.datasets.braces import expand
-from jobs.datasets.carried import entry_schema
+from jobs.datasets.kept_columns import entry_schema
 from jobs.datasets.passed_over import PassedOver
 from jobs.datasets.paths import first_batch, naming, paths_of
 from jobs.datasets.selection import Selection, Unreadable
@@ -74,7 +74,7 @@ class Dataset:
     def entries(self) -> Iterator[pa.Table]:
         """The images in tables of one schema, of which there is at least one; never all names at once.
 
-        The columns are those of `jobs.datasets.carried.entry_table`, the kept ones with types of their own.
+        The columns are those of `jobs.datasets.kept_columns.entry_table`, the kept ones with types of their own.
         IMAGE_ID is URI where the dataset names no other column, or where that one is null. FILE, OFFSET and SIZE
         are as `layout` says. VERSION changes when the file does, or of a Parquet
         dataset its row group; it is null where storage does not tell.

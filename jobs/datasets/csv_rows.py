@@ -12,8 +12,8 @@ import pyarrow.csv as pa_csv
 
 from actors.errors import JobError
 from actors.messages import redacted
-from jobs.datasets.carried import find_field
 from jobs.datasets.csv_dialect import Dialect, find_dialect
+from jobs.datasets.kept_columns import find_field
 from jobs.datasets.text_files import LineError, blocks, lines_of
 
 if TYPE_CHECKING:

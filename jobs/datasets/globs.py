@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from actors.storage import LISTING_ROWS
-from actors.uris import is_remote
-from jobs.datasets.listing import batch_of, describe, is_web
+from actors.storage.store import LISTING_ROWS
+from actors.storage.uris import is_remote
+from jobs.datasets.listed_files import batch_of, describe, is_web
 from jobs.datasets.selection import below, ends_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.storage import Storage
+    from actors.storage.store import Storage
     from jobs.datasets.selection import Selection
 
 

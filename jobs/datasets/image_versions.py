@@ -9,18 +9,18 @@ from enum import StrEnum
 from itertools import chain, compress
 from typing import TYPE_CHECKING, Self
 
-from actors.allowlist import NotAllowedError
 from actors.errors import CredentialsError
-from actors.local_files import describe_file
 from actors.messages import one_line, redacted
-from actors.retries import Retry
-from actors.uris import is_remote
-from jobs.datasets.listing import is_web
+from actors.storage.allowlist import NotAllowedError
+from actors.storage.local_files import describe_file
+from actors.storage.retries import Retry
+from actors.storage.uris import is_remote
+from jobs.datasets.listed_files import is_web
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actors.storage import Storage
+    from actors.storage.store import Storage
 
 LOG = logging.getLogger("shardlens")
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from actors.columns import SIZE, TARGET, URI, VERSION
-from actors.shards import Layout
-from actors.uris import local_path
+from actors.reading.shards import Layout
+from actors.storage.uris import local_path
 from jobs.datasets.base import Dataset
-from jobs.datasets.carried import entry_schema, entry_table
 from jobs.datasets.image_kinds import EXTENSIONS, FIRST_EXTENSIONS, extra_extensions, unsupported_suffixes
+from jobs.datasets.kept_columns import entry_schema, entry_table
 from jobs.datasets.paths import list_files
 
 if TYPE_CHECKING:

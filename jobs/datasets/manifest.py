@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 
 from actors.columns import SIZE, URI, VERSION
 from actors.errors import JobError
-from actors.fetch import beside
 from actors.messages import redacted
-from actors.shards import Layout
-from actors.uris import is_file
+from actors.reading.fetcher import beside
+from actors.reading.shards import Layout
+from actors.storage.uris import is_file
 from jobs.datasets.base import LATER, Dataset
-from jobs.datasets.carried import Carried, entry_table
 from jobs.datasets.csv_rows import Csv
 from jobs.datasets.image_versions import ImageVersions, Versions
+from jobs.datasets.kept_columns import Carried, entry_table
 from jobs.datasets.paths import container_files, naming
 from jobs.datasets.tabular import SUFFIXES, Columns, TableFormat, read_tables
 

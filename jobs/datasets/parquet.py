@@ -13,16 +13,16 @@ import pyarrow.parquet as pq
 from actors.columns import FILE, OFFSET, URI, VERSION
 from actors.errors import JobError
 from actors.messages import redacted
-from actors.row_groups import row_group_versions
-from actors.shards import Layout
+from actors.reading.row_group_versions import row_group_versions
+from actors.reading.shards import Layout
 from jobs.datasets.base import Dataset
-from jobs.datasets.carried import Carried, entry_table, find_field
+from jobs.datasets.kept_columns import Carried, entry_table, find_field
 from jobs.datasets.paths import container_files, naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobs.datasets.listing import File
+    from jobs.datasets.listed_files import File
 
 
 @dataclass

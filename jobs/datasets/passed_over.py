@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.messages import redacted
-from actors.uris import text_without_users
+from actors.storage.uris import text_without_users
 
 LOG = logging.getLogger("shardlens")
 NUM_EXAMPLES = 5

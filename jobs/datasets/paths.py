@@ -12,16 +12,16 @@ from obstore.exceptions import BaseError, NotSupportedError
 
 from actors.errors import JobError, UnreachableError
 from actors.messages import one_line, redacted
-from actors.retries import passing_kind
-from actors.uris import absolute, is_remote
+from actors.storage.retries import passing_kind
+from actors.storage.uris import absolute, is_remote
 from jobs.datasets.globs import glob, is_glob
-from jobs.datasets.listing import File, batch_of, describe, is_web, representable
+from jobs.datasets.listed_files import File, batch_of, describe, is_web, representable
 from jobs.datasets.passed_over import PassedOver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from actors.storage import Storage
+    from actors.storage.store import Storage
     from jobs.datasets.selection import Selection
 
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.errors import JobError
-from actors.local_files import oddity
 from actors.messages import one_line, redacted
-from actors.uris import is_remote, local_path
+from actors.storage.local_files import oddity
+from actors.storage.uris import is_remote, local_path
 from jobs.datasets.passed_over import PassedOver
 
 if TYPE_CHECKING:

@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 
 from actors.errors import JobError
 from actors.messages import redacted
-from jobs.datasets.carried import find_field
 from jobs.datasets.csv_rows import Csv, CsvFile, PathsFile
 from jobs.datasets.json_rows import json_rows, tables_of
-from jobs.datasets.listing import is_web
+from jobs.datasets.kept_columns import find_field
+from jobs.datasets.listed_files import is_web
 from jobs.datasets.text_files import COMPRESSIONS, TextFile, plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from actors.storage import Storage
+    from actors.storage.store import Storage
     from jobs.datasets.passed_over import PassedOver
 
 

@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from actors.errors import JobError
 from actors.messages import redacted
-from jobs.datasets.listing import is_web
+from jobs.datasets.listed_files import is_web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.storage import Storage
+    from actors.storage.store import Storage
 
 COMPRESSIONS = (".gz", ".bz2", ".zst", ".xz")
 

@@ -12,10 +12,10 @@ import pyarrow as pa
 from actors.columns import FILE, OFFSET, SIZE, URI, VERSION
 from actors.errors import JobError
 from actors.messages import redacted
-from actors.shards import Layout
+from actors.reading.shards import Layout
 from jobs.datasets.base import Dataset
-from jobs.datasets.carried import Carried, entry_table
 from jobs.datasets.image_kinds import EXTENSIONS, FIRST_EXTENSIONS, extra_extensions, unsupported_suffixes
+from jobs.datasets.kept_columns import Carried, entry_table
 from jobs.datasets.passed_over import COMPANION
 from jobs.datasets.paths import container_files, naming
 from jobs.datasets.tar import Member, Sample, read_samples
@@ -23,7 +23,7 @@ from jobs.datasets.tar import Member, Sample, read_samples
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from jobs.datasets.listing import File
+    from jobs.datasets.listed_files import File
 
 LOG = logging.getLogger("shardlens")
 _IMAGES = ";".join(EXTENSIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from jobs.command import ExitStatus
+from jobs.cli.entry import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,8 +14,8 @@ import aiohttp
 
 from actors.escapes import printable
 from actors.messages import one_line
-from jobs.submission.arrival import STDOUT
 from jobs.submission.config import ClusterError
+from jobs.submission.entrypoint import STDOUT
 from jobs.submission.jobs_api import UnknownJobError
 
 if TYPE_CHECKING:

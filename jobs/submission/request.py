@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from actors.decode import DecodeDevice
+from actors.decoding.config import DecodeDevice
 from actors.errors import JobError
-from actors.run_paths import RunPaths
-from jobs.config import VERBS, Job, tell, to_submission
-from jobs.numbers import check_numbers
-from jobs.records import run_id_of
+from actors.writing.run_paths import RunPaths
+from jobs.config import VERBS, tell, to_submission
+from jobs.job import Job
+from jobs.runs.number_checks import check_numbers
+from jobs.runs.records import run_id_of
 from jobs.submission.config import OWN_KEYS
-from jobs.submission.refusals import named_variables, refuse_relative_paths, refuse_secrets
+from jobs.submission.portability import named_variables, refuse_relative_paths, refuse_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +114,7 @@ def _key(override: str) -> str:
 
 
 def _check_job(job: Job) -> None:
-    """What `jobs.preflight` checks first there, but for what this machine need not have."""
+    """What `jobs.runs.preflight` checks first there, but for what this machine need not have."""
     check_numbers(job)
     replace(job.decode, device=DecodeDevice.cpu).check()
     job.model.preprocess.check()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jobs.logs import Log
+from jobs.job import Log
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobs.verification.cells import cells, side_by_side
+from jobs.verification.row_bytes import cells, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

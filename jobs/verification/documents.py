@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.json_documents import MAX_BYTES, parse_object
-from jobs.verification import spans
+from actors.storage.json_documents import MAX_BYTES, parse_object
+from jobs.verification import row_sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,7 @@ def _load(data: bytes) -> dict[str, Any]:
 
 
 def _with_spans(content: dict[str, Any]) -> dict[str, Any]:
-    return content | {"ranges": spans.parse(content["ranges"])} if "ranges" in content else content
+    return content | {"ranges": row_sets.parse(content["ranges"])} if "ranges" in content else content
 
 
 def _entry(folder: str, part: Any) -> Entry:

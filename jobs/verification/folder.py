@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jobs.verification.findings import Findings
-    from jobs.verification.listing import Output
+    from jobs.verification.output_files import Output
 
 
 def check_folder(output: Output, run_id: str, findings: Findings) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.columns import ERROR_FIELDS, IMAGE_ID, URI
-from actors.uris import without_users
+from actors.storage.uris import without_users
 from jobs.verification.values import wrong_values
 
 if TYPE_CHECKING:

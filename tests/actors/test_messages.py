@@ -8,7 +8,7 @@ import pytest
 
 from actors.errors import JobError, OutputError
 from actors.messages import one_line, read_error, redacted, write_problem, writing_to
-from actors.storage import TooLargeError
+from actors.storage.store import TooLargeError
 
 
 @pytest.mark.parametrize(

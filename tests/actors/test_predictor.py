@@ -13,10 +13,10 @@ from photos import jpeg, photo
 from pressed import LOST, images, pressed, save_pressed
 
 from actors.columns import ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, URI
-from actors.engines.device_errors import DeviceLostError
+from actors.decoding.pixel_blocks import pixel_columns
+from actors.device_errors import DeviceLostError
 from actors.errors import ImageError
-from actors.models import Model
-from actors.pixels import pixel_columns
+from actors.models.spec import Model
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
 from actors.tasks.base import Task

@@ -227,7 +227,7 @@ def test_scale_and_bias_normalise_as_mean_and_std_do() -> None:
 
 
 def test_the_driver_reads_the_config_without_torch() -> None:
-    code = "import sys, actors.preprocess, actors.decode; sys.exit('torch' in sys.modules)"
+    code = "import sys, actors.preprocess, actors.decoding.decode; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

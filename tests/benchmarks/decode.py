@@ -22,10 +22,10 @@ import torch
 from photos import jpeg
 
 from actors.columns import PIXELS, STAGE, unpack_pixels
-from actors.decode import Decode, DecodeDevice
-from actors.decoders import decode_rate, load_decoder
+from actors.decoding.batch_decoder import decode_rate, load_decoder
+from actors.decoding.config import Decode, DecodeDevice
+from actors.decoding.pixel_blocks import pixel_columns
 from actors.errors import JobError
-from actors.pixels import pixel_columns
 from actors.preprocess import Preprocess
 
 SIZES = ((500, 375), (4000, 3000))

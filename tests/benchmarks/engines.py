@@ -35,7 +35,8 @@ from processes import batch_infer, environment
 from speed import CACHE, prepare
 
 from actors.columns import PIXELS, STAGE, unpack_pixels
-from actors.decode import Decode
+from actors.decoding.config import Decode
+from actors.decoding.pixel_blocks import pixel_columns
 from actors.engines.candidates import candidates, reference
 from actors.engines.configs import (
     AutoEngineConfig,
@@ -45,14 +46,14 @@ from actors.engines.configs import (
     Precision,
     TorchEngineConfig,
 )
-from actors.engines.exports import exported
 from actors.engines.hardware import hardware
+from actors.engines.tolerance import Tolerance
 from actors.errors import JobError
-from actors.models import Model
-from actors.pixels import pixel_columns
+from actors.exporting.export_cache import exported
+from actors.models.spec import Model
 from actors.tasks.classify import Classify
-from actors.tolerance import Tolerance
-from actors.trials import Answers, Trial, hold_against, try_engine
+from actors.trials.comparison import Answers, Trial, hold_against
+from actors.trials.engine_trial import try_engine
 
 LAYER = "layer3.1.conv1.weight"
 

@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 from tiffs import BLACK_IS_ZERO, CIELAB, CMYK, FLOAT, PALETTE, RGB, SIGNED, WHITE_IS_ZERO, Tiff, ramp
 
-from actors.decode import Decode, decode
+from actors.decoding.config import Decode
+from actors.decoding.decode import decode
 from actors.errors import ImageError
 
 KINDS = {

@@ -27,11 +27,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.columns import SIZE, URI, VERSION
-from actors.shards import Layout, Shards
-from actors.storage import LISTING_ROWS, Storage
-from jobs.datasets.carried import entry_schema, entry_table
-from jobs.incremental import done_images, only_new
-from jobs.inventory import write_inventory
+from actors.reading.shards import Layout, Shards
+from actors.storage.store import LISTING_ROWS, Storage
+from jobs.datasets.kept_columns import entry_schema, entry_table
+from jobs.runs.incremental import done_images, only_new
+from jobs.runs.inventory import write_inventory
 
 SCHEMA = entry_schema(has_target=False)
 MADE_ROWS = 100 * LISTING_ROWS

@@ -24,11 +24,11 @@ import networks
 import numpy as np
 import torch
 
-from actors.elastic import ElasticBatches
 from actors.engines.base import describe, load_engine
 from actors.engines.configs import Device, Precision, TorchEngineConfig
 from actors.engines.torch_engine import TorchEngine, _exact_convolutions
-from actors.models import Model
+from actors.models.spec import Model
+from actors.predicting.adaptive_batches import ElasticBatches
 from actors.preprocess import Preprocess
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from processes import batch_infer
 
 import actors.sample
-from actors.faults import VARIABLE
+from actors.fault_injection import VARIABLE
 
 SHARES = (0.1, 0.5, 0.9, 0.99)
 BATCH = 256

@@ -40,14 +40,14 @@ from photos import NUM_CLASSES, jpeg
 from processes import batch_infer, environment, report_of, watch
 
 from actors.columns import URI
-from jobs.commit import collect
-from jobs.config import Run
+from jobs.cluster.resources import Resources
 from jobs.datasets.base import Dataset
 from jobs.datasets.image_versions import Versions
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
-from jobs.planner import Load, make_plan
-from jobs.resources import Resources
+from jobs.job import Run
+from jobs.planning.planner import Load, make_plan
+from jobs.runs.commit import collect
 
 SIDE = 32
 NUM_DISTINCT = 300

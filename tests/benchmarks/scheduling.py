@@ -26,8 +26,8 @@ from networks import tiny
 from processes import environment, report_of
 from scale import job_command, prepared, write_parquet
 
-from jobs.cluster import prepare
-from jobs.cluster_config import Cluster
+from jobs.cluster.config import Cluster
+from jobs.cluster.connection import prepare
 
 BATCH_SIZE = 16
 KINDS = {"ray::Ledger": "ledger", "gcs_server": "gcs", "raylet/raylet": "raylet"}

@@ -9,7 +9,8 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import conf
-from jobs.config import Job, to_job
+from jobs.config import to_job
+from jobs.job import Job
 
 ROOT = Path(conf.__file__).parent
 CHOICES = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.rglob("*.yaml"))

@@ -10,11 +10,11 @@ from listings import entries_of
 
 from actors.columns import TARGET
 from actors.errors import JobError
-from actors.fetch import Fetcher
-from actors.shards import Layout
+from actors.reading.fetcher import Fetcher
+from actors.reading.shards import Layout
 from jobs.config import to_job
 from jobs.datasets.parquet import ParquetDataset
-from jobs.inventory import write_inventory
+from jobs.runs.inventory import write_inventory
 
 
 @pytest.fixture

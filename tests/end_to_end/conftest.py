@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.faults import VARIABLE
+from actors.fault_injection import VARIABLE
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 Command = Callable[..., subprocess.CompletedProcess[str]]

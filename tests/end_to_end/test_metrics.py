@@ -12,7 +12,7 @@ from odd_images import bad_images
 from photos import write_photos
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs.metrics import names
+from jobs.reporting.metrics import names
 
 NUM_GOOD = 60
 

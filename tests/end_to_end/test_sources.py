@@ -127,7 +127,7 @@ def test_s3_in_and_out(photos: Path, batch_infer, s3, tmp_path: Path) -> None:  
 
 
 def _download(s3, prefix: str, folder: Path) -> None:  # noqa: ANN001
-    from actors.storage import Storage  # noqa: PLC0415
+    from actors.storage.store import Storage  # noqa: PLC0415
 
     storage = Storage(s3.options)
     for batch in storage.list(prefix):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from finished import add_photos, job_over
 
-from jobs.config import Job
+from jobs.job import Job
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import pytest
 from finished import STORAGE, add_photos, finish, listed, opened, write_shard
 
 from jobs.batch_infer import _complete
-from jobs.command import ExitStatus
-from jobs.config import ErrorBudget, Job
-from jobs.report import Clock
-from jobs.runs import Run
-from jobs.slices import Slice, Tenancy
-from jobs.stopping import Stop
+from jobs.cli.entry import ExitStatus
+from jobs.cli.shutdown import Stop
+from jobs.job import ErrorBudget, Job
+from jobs.leases.slices import Slice, Tenancy
+from jobs.reporting.clock import Clock
+from jobs.runs.opening import Run
 
 
 def complete(run: Run) -> ExitStatus:

@@ -13,7 +13,8 @@ from hydra import compose, initialize_config_module
 
 from actors.errors import JobError
 from jobs.benchmark import benchmark, measured
-from jobs.config import BenchmarkJob, to_benchmark_job
+from jobs.benchmarking.config import BenchmarkJob
+from jobs.config import to_benchmark_job
 
 
 @pytest.fixture(autouse=True)

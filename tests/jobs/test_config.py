@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from actors.engines.configs import Precision, TorchEngineConfig
-from actors.models import Model
+from actors.models.spec import Model
 from actors.tasks.classify import Classify
 from jobs.config import Job, to_job, to_yaml
 from jobs.datasets.images import ImagesDataset

@@ -14,7 +14,7 @@ from kube_api import KubeApi
 from manifests import K8S, find, render
 
 from actors.errors import JobError
-from jobs.command import ExitStatus
+from jobs.cli.entry import ExitStatus
 from jobs.launch import _parser, launch
 
 RUNNING = {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"}

@@ -13,8 +13,8 @@ from ray.job_submission import JobDetails, JobStatus, JobType
 
 from actors.errors import JobError
 from jobs import submit
-from jobs.command import ExitStatus
-from jobs.stopping import Stop
+from jobs.cli.entry import ExitStatus
+from jobs.cli.shutdown import Stop
 from jobs.submission.request import read_request
 
 SAMPLE = ["batch_infer", "+dataset=sample", "output.path=/shared/out"]
@@ -98,7 +98,7 @@ def _ended() -> ServedJob:
 def test_the_job_is_one_command_with_its_overrides_quoted(server: JobsServer) -> None:
     sent(server, "run.id=r", "run.grace_s=5", "wait=false", "dataset.limit=3", "++dataset.path='/shared/so $1.parquet'")
     (told,) = server.submitted
-    assert told["entrypoint"].startswith("exec python -m jobs.submission.arrival batch_infer +dataset=sample ")
+    assert told["entrypoint"].startswith("exec python -m jobs.submission.entrypoint batch_infer +dataset=sample ")
     assert "++dataset.path='/shared/so $1.parquet'" in shlex.split(told["entrypoint"])
     assert told["entrypoint"].endswith(" cluster.address=auto")
     assert "wait" not in told["entrypoint"]

@@ -14,7 +14,7 @@ from syntax import find_imports
 from tampering import TAMPERINGS, Tampering
 
 from actors.errors import JobError
-from jobs.command import ExitStatus
+from jobs.cli.entry import ExitStatus
 from jobs.verification.config import Expected, Verification, VerifiedOutput, VerifiedRun
 from jobs.verify import verify
 

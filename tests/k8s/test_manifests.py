@@ -17,7 +17,8 @@ from manifests import K8S, KUBERAY_SCHEMAS, combine, find, kuberay_schema, pods,
 from operator_rules import operator_breaches
 from pod_security import container_breaches, pod_breaches
 
-from jobs.config import Run, to_job
+from jobs.config import to_job
+from jobs.job import Run
 from jobs.launching.names import name_of_job
 
 OVERLAYS = sorted(folder.name for folder in (K8S / "overlays").iterdir())

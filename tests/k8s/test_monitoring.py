@@ -11,7 +11,7 @@ import promql_parser
 import pytest
 import yaml
 
-from jobs.metrics import COUNTERS, GAUGES, LABELS, names
+from jobs.reporting.metrics import COUNTERS, GAUGES, LABELS, names
 
 FOLDER = Path(__file__).parents[2] / "k8s" / "monitoring"
 DASHBOARD = json.loads((FOLDER / "grafana-dashboard.json").read_text())

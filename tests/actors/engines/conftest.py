@@ -10,7 +10,7 @@ from networks import tiny
 from onnx_models import SIDE
 from torch import nn
 
-from actors.models import Model
+from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
 

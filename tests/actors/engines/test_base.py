@@ -11,10 +11,10 @@ import torch
 from networks import tiny
 from onnx_models import SIDE, save_onnx
 
-from actors.engines.base import _cpu_quota, default_threads, describe, load_engine, uncounted
+from actors.engines.base import _cpu_quota, default_threads, describe, load_engine
 from actors.engines.configs import Device, OnnxEngineConfig, Precision, TorchEngineConfig
 from actors.errors import JobError
-from actors.models import Model
+from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def test_an_engine_brings_no_library_of_another(onnx_file: Model) -> None:
     code = """
 from actors.engines.base import load_engine
 from actors.engines.configs import OnnxEngineConfig
-from actors.models import Model
+from actors.models.spec import Model
 from actors.preprocess import Preprocess
 load_engine(OnnxEngineConfig(), Model(checkpoint=sys.argv[1], preprocess=Preprocess(resize=32, crop=32)))
 """
@@ -109,15 +109,6 @@ def test_a_report_learns_what_ran(state_dict: Model) -> None:
     assert {"engine": "torch", "device": "cpu", "precision": "fp32", "threads": "1"}.items() <= said.items()
     assert said["torch"] == torch.__version__
     assert {type(value) for value in said.values()} == {str}  # who is told must not need the library
-
-
-@pytest.mark.parametrize("shape", [(), (1,), (3, 2), (0, 4)])
-def test_an_output_must_count_the_images(shape: tuple[int, ...]) -> None:
-    assert uncounted({"first": np.zeros((2, 5)), "second": torch.zeros(2)}, 2) == {}
-    for output in (np.zeros(shape), torch.zeros(shape)):
-        assert uncounted({"first": np.zeros((2, 5)), "second": output}, 2) == {"second": shape}
-        with pytest.raises(JobError, match=r"the model's output second has shape \(.*\) for 2 images"):
-            uncounted({"second": output}, 2)
 
 
 @pytest.mark.parametrize(("given", "threads"), [("3", 3), ("1", 1)])

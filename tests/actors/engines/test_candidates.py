@@ -14,7 +14,7 @@ from actors.engines.configs import (
     TorchEngineConfig,
 )
 from actors.engines.hardware import Hardware
-from actors.models import Model
+from actors.models.spec import Model
 
 STATE_DICT = Model("networks:tiny", checkpoint="tiny.pt")
 ONNX_FILE = Model(checkpoint="tiny.onnx")

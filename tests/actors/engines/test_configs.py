@@ -15,9 +15,9 @@ from actors.engines.configs import (
     Provider,
     TorchEngineConfig,
 )
+from actors.engines.tolerance import Tolerance
 from actors.errors import JobError
-from actors.models import Model
-from actors.tolerance import Tolerance
+from actors.models.spec import Model
 
 STATE_DICT = Model("networks:tiny", checkpoint="tiny.pt")
 ONNX_FILE = Model(checkpoint="tiny.onnx")

@@ -18,7 +18,7 @@ from onnx_models import SIDE, images, make_model, plainly, save_onnx
 from actors.engines.base import load_engine
 from actors.engines.configs import Device, OnnxEngineConfig, Precision, Provider
 from actors.errors import JobError
-from actors.models import Model
+from actors.models.spec import Model
 from actors.preprocess import Preprocess, scale_and_bias
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from actors.engines.onnx_input import PRELUDE_INPUT, ImageInput, image_input
 from actors.errors import JobError
-from actors.models import Model
+from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
 MODEL = Model(checkpoint="a.onnx", preprocess=Preprocess(resize=None, crop=[24, 40]))

@@ -20,7 +20,7 @@ from actors.engines.base import default_threads, load_engine
 from actors.engines.configs import OpenVinoEngineConfig, Precision, TorchEngineConfig
 from actors.engines.openvino_library import load_openvino
 from actors.errors import JobError
-from actors.models import Model
+from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ LOADS = """
 import sys
 from actors.engines.base import load_engine
 from actors.engines.configs import OpenVinoEngineConfig
-from actors.models import Model
+from actors.models.spec import Model
 from actors.preprocess import Preprocess
 model = Model(checkpoint=sys.argv[1], preprocess=Preprocess(resize=32, crop=32))
 engine = load_engine(OpenVinoEngineConfig(threads=1), model)
@@ -285,7 +285,7 @@ RUNS_SHORT = """
 import resource
 from pathlib import Path
 import numpy as np
-from actors.engines.device_errors import DeviceMemoryError
+from actors.device_errors import DeviceMemoryError
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + (120 << 20), resource.RLIM_INFINITY))
 try:

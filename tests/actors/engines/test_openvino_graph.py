@@ -11,12 +11,12 @@ from networks import tiny
 from onnx import TensorProto, helper
 from onnx_models import INPUTS, SIDE, make_model, save_onnx
 
-from actors.engines.onnx_files import OnnxFile
 from actors.engines.onnx_input import image_input
 from actors.engines.openvino_graph import read_graph
 from actors.engines.openvino_library import load_openvino
 from actors.errors import JobError
-from actors.models import Model
+from actors.models.onnx_files import OnnxFile
+from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
 CORE = load_openvino().Core()

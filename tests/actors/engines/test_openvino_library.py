@@ -21,7 +21,7 @@ sys.modules["openvino"] = None
 from actors.engines.base import load_engine
 from actors.engines.configs import OpenVinoEngineConfig
 from actors.errors import JobError
-from actors.models import Model
+from actors.models.spec import Model
 try:
     load_engine(OpenVinoEngineConfig(), Model(checkpoint="a.onnx"))
 except JobError as error:

@@ -15,7 +15,7 @@ from actors.engines.base import Engine, load_engine
 from actors.engines.configs import Device, Precision, TorchEngineConfig
 from actors.engines.torch_engine import _exact_convolutions
 from actors.errors import JobError
-from actors.models import Model
+from actors.models.spec import Model
 from actors.preprocess import Preprocess, scale_and_bias
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from finished import job_over, opened
 
 from actors.columns import TARGET
 from actors.errors import JobError
-from actors.fetch import Fetcher
+from actors.reading.fetcher import Fetcher
+from actors.sample.photo import NUM_CLASSES, jpeg
 from actors.sample.photo_files import Form, PhotoFiles, make
-from actors.sample.photos import NUM_CLASSES, jpeg
-from actors.storage import Storage
+from actors.storage.store import Storage
 from jobs.datasets.base import Dataset
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.parquet import ParquetDataset

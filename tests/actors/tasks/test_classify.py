@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from actors.agreement import Agreement
+from actors.engines.tolerance import EXACT, Tolerance
 from actors.errors import JobError
 from actors.tasks.base import Outputs
 from actors.tasks.classify import Activation, Classify
-from actors.tolerance import EXACT, Tolerance
+from actors.tasks.parity import Agreement
 
 LOGITS = np.random.default_rng(1).normal(size=(6, 20)).astype(np.float32) * 5
 

@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from actors.agreement import Agreement
+from actors.engines.tolerance import EXACT, Tolerance
 from actors.errors import JobError
 from actors.tasks.base import Outputs
 from actors.tasks.embed import Embed, EmbeddingType
-from actors.tolerance import EXACT, Tolerance
+from actors.tasks.parity import Agreement
 
 VECTORS = np.random.default_rng(2).normal(size=(4, 8)).astype(np.float32)
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from actors.engines.tolerance import EXACT, Tolerance
 from actors.tasks.base import Outputs
 from actors.tasks.raw import Raw
-from actors.tolerance import EXACT, Tolerance
 
 RNG = np.random.default_rng(3)
 TENSORS = {

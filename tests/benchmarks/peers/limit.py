@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from photos import NUM_CLASSES
 
 from actors.columns import PIXELS, STAGE, unpack_pixels
-from actors.decode import Decode
+from actors.decoding.config import Decode
+from actors.decoding.pixel_blocks import pixel_columns
 from actors.engines.base import default_threads, load_engine
 from actors.engines.configs import (
     EngineConfig,
@@ -32,8 +33,7 @@ from actors.engines.configs import (
     Precision,
     TorchEngineConfig,
 )
-from actors.models import Model
-from actors.pixels import pixel_columns
+from actors.models.spec import Model
 from actors.tasks.classify import Classify
 
 ENGINES = {"torch": TorchEngineConfig, "onnxruntime": OnnxEngineConfig, "openvino": OpenVinoEngineConfig}

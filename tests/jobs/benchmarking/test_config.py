@@ -6,9 +6,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from actors.errors import JobError
-from jobs.benchmarking.config import Benchmark
-from jobs.config import BenchmarkJob, to_benchmark_job
-from jobs.mistakes import explain
+from jobs.benchmarking.config import Benchmark, BenchmarkJob
+from jobs.cli.config_errors import explain
+from jobs.config import to_benchmark_job
 
 
 def composed(*overrides: str) -> BenchmarkJob:

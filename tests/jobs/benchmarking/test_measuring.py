@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from actors.columns import DECODE_S
-from actors.pace import End
+from actors.trials.throughput import End
 from jobs.benchmarking.measuring import _decoding_images_per_s, _transfer_images_per_s
 from jobs.benchmarking.meter import Meter
 from jobs.benchmarking.variants import Variant

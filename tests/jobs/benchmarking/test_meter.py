@@ -9,10 +9,10 @@ from blocks import predicted_block
 from ray.data.datasource.datasink import WriteResult
 
 from actors.columns import DECODE_S, PREDICT_S, ROW
-from actors.pace import stamped
-from actors.run_paths import RunPaths
-from actors.sink import SinkPlan
-from actors.storage import Storage
+from actors.storage.store import Storage
+from actors.trials.throughput import stamped
+from actors.writing.part_writer import SinkPlan
+from actors.writing.run_paths import RunPaths
 from jobs.benchmarking.meter import Meter, MeteredSink
 
 CONTEXT = SimpleNamespace(task_idx=0)

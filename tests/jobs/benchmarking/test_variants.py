@@ -11,22 +11,23 @@ import pytest
 from finished import add_photos, job_over, opened
 
 from actors.columns import DECODE_S, PREDICT_S
-from actors.decode import Decode
+from actors.decoding.config import Decode
 from actors.engines.configs import TorchEngineConfig
-from actors.models import Model
-from actors.reader import ReadPlan
+from actors.models.spec import Model
+from actors.reading.reader import ReadPlan
+from actors.recipe import Recipe
 from actors.sample.train import FOLDER, PREPROCESS
-from actors.sink import SinkPlan
-from actors.storage import Storage
+from actors.storage.store import Storage
 from actors.tasks.classify import Classify
+from actors.writing.part_writer import SinkPlan
 from jobs.benchmarking.meter import IMAGE_BYTES
 from jobs.benchmarking.variants import Variant, Variants, readers
-from jobs.commit import collect
-from jobs.pipeline import Recipe, Stages
-from jobs.planner import Plan
-from jobs.resources import Resources
-from jobs.runs import Run
-from jobs.stopping import Stop
+from jobs.cli.shutdown import Stop
+from jobs.cluster.resources import Resources
+from jobs.dataflow.stages import Stages
+from jobs.planning.planner import Plan
+from jobs.runs.commit import collect
+from jobs.runs.opening import Run
 
 APART = Plan(
     is_fused=False, workers=1, worker_cpus=0.4, worker_gpus=0, read_cpus=0.5, writers=2, batch_size=4, piece_rows=8,

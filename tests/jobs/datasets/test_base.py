@@ -7,9 +7,9 @@ from listings import column_of, entries_of
 from omegaconf import MISSING, OmegaConf
 from places import Place
 
-from actors.allowlist import Allowlist
 from actors.columns import URI
 from actors.errors import JobError
+from actors.storage.allowlist import Allowlist
 from jobs.datasets.base import Dataset
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset

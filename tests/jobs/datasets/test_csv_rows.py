@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from actors.errors import JobError
-from actors.storage import Storage
+from actors.storage.store import Storage
 from jobs.datasets.csv_rows import Csv, CsvFile, PathsFile
 from jobs.datasets.passed_over import PassedOver
 from jobs.datasets.text_files import TextFile

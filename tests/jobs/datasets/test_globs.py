@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from places import Place
 
-from actors.storage import LISTING_ROWS, Storage
-from actors.uris import join
+from actors.storage.store import LISTING_ROWS, Storage
+from actors.storage.uris import join
 from jobs.datasets.globs import glob, is_glob
 from jobs.datasets.selection import Selection
 

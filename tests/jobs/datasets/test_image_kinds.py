@@ -6,7 +6,8 @@ from importlib.util import find_spec
 import pytest
 from PIL import Image
 
-from actors.decode import Decode, decode
+from actors.decoding.config import Decode
+from actors.decoding.decode import decode
 from jobs.datasets.image_kinds import EXTENSIONS, extra_extensions, unsupported_suffixes
 
 

@@ -11,10 +11,10 @@ from places import NAMES, Place
 from s3 import S3
 from web import serve_folder
 
-from actors.allowlist import Allowlist
 from actors.errors import CredentialsError
-from actors.retries import Retry
-from actors.storage import Storage
+from actors.storage.allowlist import Allowlist
+from actors.storage.retries import Retry
+from actors.storage.store import Storage
 from jobs.datasets.image_versions import ImageVersions, Versions
 
 

@@ -9,7 +9,7 @@ from places import NAMES, Place
 
 from actors.columns import FILE, IMAGE_ID, OFFSET, SIZE, TARGET, URI, VERSION
 from actors.errors import JobError
-from actors.shards import Layout
+from actors.reading.shards import Layout
 from jobs.datasets.image_kinds import FIRST_EXTENSIONS
 from jobs.datasets.images import ImagesDataset
 

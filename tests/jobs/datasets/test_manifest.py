@@ -13,7 +13,7 @@ from web import serve_folder
 
 from actors.columns import FILE, IMAGE_ID, OFFSET, SIZE, TARGET, URI, VERSION
 from actors.errors import JobError
-from actors.shards import Layout
+from actors.reading.shards import Layout
 from jobs.datasets.image_versions import Versions
 from jobs.datasets.manifest import ManifestDataset
 

@@ -11,12 +11,12 @@ from places import Place
 
 from actors.columns import FILE, IMAGE_ID, OFFSET, SIZE, TARGET, URI, VERSION
 from actors.errors import JobError
-from actors.row_groups import row_group_versions
-from actors.shards import Layout, Shards
-from actors.storage import Storage
+from actors.reading.row_group_versions import row_group_versions
+from actors.reading.shards import Layout, Shards
+from actors.storage.store import Storage
 from jobs.datasets.parquet import ParquetDataset
-from jobs.incremental import done_images, only_new
-from jobs.inventory import write_inventory
+from jobs.runs.incremental import done_images, only_new
+from jobs.runs.inventory import write_inventory
 
 
 def table_of(num_rows: int, start: int = 0) -> pa.Table:

@@ -12,9 +12,9 @@ from s3 import S3
 from web import serve_folder
 
 from actors.errors import JobError, UnreachableError
-from actors.retries import Retry
-from actors.storage import Storage
-from actors.uris import join
+from actors.storage.retries import Retry
+from actors.storage.store import Storage
+from actors.storage.uris import join
 from jobs.datasets.paths import container_files, first_batch, list_files, naming, paths_of
 from jobs.datasets.selection import Selection
 

@@ -14,7 +14,7 @@ import pytest
 from places import Place
 
 from actors.errors import JobError
-from actors.storage import Storage
+from actors.storage.store import Storage
 from jobs.datasets.csv_rows import Csv
 from jobs.datasets.passed_over import PassedOver
 from jobs.datasets.tabular import Columns, TableFormat, read_tables

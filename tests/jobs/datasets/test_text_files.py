@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from actors.errors import JobError
-from actors.storage import Storage
+from actors.storage.store import Storage
 from jobs.datasets.text_files import LineError, TextFile, blocks, count_lines, lines_of
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {

@@ -12,8 +12,8 @@ from tars import tar_of
 
 from actors.columns import FILE, IMAGE_ID, OFFSET, SIZE, TARGET, URI, VERSION
 from actors.errors import JobError
-from actors.shards import Layout
-from actors.storage import Storage
+from actors.reading.shards import Layout
+from actors.storage.store import Storage
 from jobs.datasets.webdataset import WebDataset
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobs.command import ExitStatus
+from jobs.cli.entry import ExitStatus
 from jobs.launching.outcome import describe, message, outcome
 
 FAILED = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED"}

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from jobs_server import JobsServer, ServedJob
 
-from jobs.submission.arrival import STDOUT
 from jobs.submission.config import ClusterError
+from jobs.submission.entrypoint import STDOUT
 from jobs.submission.following import JobLog, Patience, follow
 from jobs.submission.jobs_api import JobsApi
 

@@ -4,7 +4,7 @@ import pytest
 from omegaconf.errors import OmegaConfBaseException
 
 from actors.errors import JobError
-from jobs.command import CONFIG_ERRORS
+from jobs.cli.entry import CONFIG_ERRORS
 from jobs.submission.request import read_request
 
 ADDRESS = "cluster.address=http://host:8265"

@@ -5,8 +5,8 @@ from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from jobs.cli.config_errors import explain
 from jobs.config import to_verification
-from jobs.mistakes import explain
 from jobs.verification.config import Verification
 
 

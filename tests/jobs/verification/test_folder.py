@@ -5,10 +5,10 @@ from pathlib import Path
 from places import local_place
 from published import PublishedRun
 
-from actors.storage import Storage
+from actors.storage.store import Storage
 from jobs.verification.findings import Findings
 from jobs.verification.folder import check_folder
-from jobs.verification.listing import list_output
+from jobs.verification.output_files import list_output
 
 
 def said(run: PublishedRun, folder: Path) -> list[str]:

@@ -1,0 +1,96 @@
+"""Config node ``decode``: limits on one image, and the device that decodes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol
+
+from actors.errors import ImageError, JobError
+from actors.field_types import coerce_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+
+class DecodeDevice(Enum):
+    """Where images are decoded; auto measures, where there is a GPU that could."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+class Truncated(Enum):
+    """What becomes of JPEGs that end early."""
+
+    error = "error"
+    accept = "accept"
+
+
+@dataclass
+class Decode:
+    """Config node ``decode``: what one image may cost, and where it is decoded. A bigger one becomes a row in
+    ``errors/``.
+    """
+
+    max_pixels: int = 100_000_000
+    """Most pixels, height times width, as the header says. Decoding takes up to about 12 bytes of memory for each."""
+
+    max_bytes: int = 256 * 2**20
+    """Most bytes of the encoded image; checked before they are read."""
+
+    scaled: bool = True
+    """Whether a JPEG far larger than the model's input is decoded at 1/2, 1/4 or 1/8 of its size, for down to two
+    thirds of the time. The model's pixels then differ a little: see `decode_scaled`."""
+
+    truncated: Truncated = Truncated.error
+    """What becomes of a JPEG that ends before its last pixel: error, or accept what there is, the rest being grey. One
+    that lacks nothing but the mark of its end is whole either way."""
+
+    device: DecodeDevice = DecodeDevice.auto
+    """auto, cpu or gpu. On a GPU the plain JPEGs are decoded, by nvImageCodec, and all else on the CPU. The model's
+    pixels then differ a little: see `actors.decoding.gpu_decoder.GpuDecoder`."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "decode")
+
+    def check(self) -> None:
+        """Raises JobError for a limit that no image can meet, and for a GPU where nvImageCodec is not installed."""
+        for name, value in (("max_pixels", self.max_pixels), ("max_bytes", self.max_bytes)):
+            if value < 1:
+                raise JobError(f"decode.{name}={value}: not above 0", cure="give a number of at least 1")
+        if self.device is DecodeDevice.gpu and not has_nvimgcodec():
+            raise JobError(
+                "decode.device=gpu: nvImageCodec is not installed",
+                cure="pip install 'shardlens[nvimgcodec]' here and where the workers run, or choose decode.device=cpu",
+            )
+
+    def refuse_pixels(self, height: int, width: int) -> None:
+        """Raises ImageError where the size is above ``max_pixels``."""
+        if height * width > self.max_pixels:
+            seen = f"{width} x {height} is {height * width} pixels"
+            raise ImageError("decode", "too_large", f"{seen}, more than decode.max_pixels={self.max_pixels}")
+
+
+def has_nvimgcodec() -> bool:
+    """Whether nvImageCodec is installed here; it may still find no GPU. Nothing of it is imported."""
+    try:
+        return find_spec("nvidia.nvimgcodec") is not None
+    except ImportError:  # not even what its package lies in
+        return False
+
+
+class BatchDecoder(Protocol):
+    """Decodes what it can of a batch."""
+
+    def __call__(self, encoded: Sequence[bytes]) -> list[np.ndarray | None]:
+        """For each image its pixels at the model's input size, uint8 (height, width, 3), or None where the CPU is to
+        decode it. No image has an error here: whatever is odd is the CPU's, which says what is wrong.
+
+        Raises:
+            DeviceLostError: this process can use the device no more.
+        """

@@ -1,0 +1,184 @@
+"""JPEGs decoded, resized and cropped on a GPU, by nvImageCodec and PyTorch. Loaded once in a worker that reads and
+predicts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import simplejpeg
+import torch
+
+from actors.decoding import jpeg_header
+from actors.decoding.gpu_eligibility import PlainJpeg, chunks, find_plain
+from actors.device_errors import DeviceMemoryError, device_errors
+from actors.engines.base import default_threads
+from actors.errors import JobError
+from actors.messages import one_line
+from actors.preprocess import Axis
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.decoding.config import Decode
+    from actors.preprocess import Preprocess
+
+LOG = logging.getLogger("shardlens")
+
+
+class GpuDecoder:
+    """See `actors.decoding.config.BatchDecoder`.
+
+    Takes what `gpu_eligibility.find_plain` does; nvImageCodec sees no other bytes. Orientation, sizes and crop are
+    those of `decode` and `actors.preprocess.fit`. Each image is decoded whole, whatever ``limits.scaled`` says,
+    and resized in float32: pixels are within 2 grey levels of those of the CPU's full decode, but for what the GPU's
+    decoder rounds otherwise than libjpeg-turbo. A file that is damaged inside, yet complete, may show other damage.
+
+    Args:
+        limits: ``max_bytes`` and ``max_pixels`` hold here, too.
+        preprocess: a checked config.
+        device: ``cuda``, or ``cpu`` for the decoders that nvImageCodec has for the CPU.
+
+    Raises:
+        JobError: the device, nvImageCodec, or what it needs to decode JPEGs there, is missing.
+        DeviceError: the device is lost, or has no memory left.
+    """
+
+    def __init__(self, limits: Decode, preprocess: Preprocess, *, device: str = "cuda") -> None:
+        self._limits = limits
+        self._preprocess = preprocess
+        self._device = device
+        self._codec = _load_nvimgcodec()
+        # Nothing is turned by it: how it reads a damaged EXIF block is its own affair.
+        self._params = self._codec.DecodeParams(apply_exif_orientation=False, color_spec=self._codec.ColorSpec.SRGB)
+        with device_errors(torch.OutOfMemoryError):
+            self._decoder = _decoder(self._codec, device)
+            self._try()
+
+    def __call__(self, encoded: Sequence[bytes]) -> list[np.ndarray | None]:
+        fitted: list[np.ndarray | None] = [None] * len(encoded)
+        for chunk in chunks(find_plain(encoded, self._limits, self._preprocess)):
+            for plain, pixels in zip(chunk, self._fit_chunk(chunk), strict=True):
+                fitted[plain.place] = pixels
+        return fitted
+
+    def _fit_chunk(self, chunk: Sequence[PlainJpeg]) -> list[np.ndarray | None]:
+        """The pixels of each image, or None for all of them where the device has no room."""
+        try:
+            with device_errors(torch.OutOfMemoryError), torch.inference_mode():
+                return self._fit(chunk)
+        except DeviceMemoryError as error:
+            LOG.warning("the CPU decodes %d images that the GPU has no memory for: %s", len(chunk), one_line(error))
+        if self._device == "cuda":
+            torch.cuda.empty_cache()  # only now: the exception held the tensors
+        return [None] * len(chunk)
+
+    def _fit(self, chunk: Sequence[PlainJpeg]) -> list[np.ndarray | None]:
+        fitted_nhwc = torch.zeros((len(chunk), *self._preprocess.size, 3), dtype=torch.uint8, device=self._device)
+        images = self._decode(chunk)
+        for plain, image, fitted_hwc in zip(chunk, images, fitted_nhwc, strict=True):
+            if image is not None:
+                _place(_resize(_upright(image, plain.orientation), plain, self._preprocess), fitted_hwc)
+        pixels_nhwc = fitted_nhwc.cpu().numpy()
+        return [None if image is None else pixels_nhwc[number] for number, image in enumerate(images)]
+
+    def _decode(self, chunk: Sequence[PlainJpeg]) -> list[torch.Tensor | None]:
+        """The images as stored, uint8 (height, width, 3); None for what nvImageCodec fails on."""
+        streams = [self._codec.CodeStream(plain.data) for plain in chunk]
+        stream = torch.cuda.current_stream().cuda_stream if self._device == "cuda" else 0
+        try:
+            found = self._decoder.decode(streams, params=self._params, cuda_stream=stream)
+        except RuntimeError as error:  # for a single image it gives None
+            LOG.warning("the CPU decodes %d images that nvImageCodec fails on: %s", len(chunk), one_line(error))
+            found = [None] * len(chunk)
+        if self._device == "cuda" and any(image is None for image in found):
+            torch.cuda.synchronize()  # raises where the reason is that the device is lost
+        images = [None if image is None else self._tensor(image) for image in found]
+        return [
+            image if image is not None and image.shape == (*plain.stored, 3) else None
+            for plain, image in zip(chunk, images, strict=True)
+        ]
+
+    def _tensor(self, image: Any) -> torch.Tensor:
+        """Shares the memory of ``image``; only that of a GPU is shared by DLPack without a driver being asked."""
+        if self._device == "cuda":
+            return torch.utils.dlpack.from_dlpack(image)
+        return torch.from_numpy(np.asarray(image))
+
+    def _try(self) -> None:
+        """Decodes a small JPEG: without nvJPEG all looks well, and every image comes back undone."""
+        data = simplejpeg.encode_jpeg(np.full((16, 16, 3), 128, np.uint8))
+        plain = PlainJpeg(0, data, (16, 16), 1, (16, 16), (Axis.plan(16, 16, 16), Axis.plan(16, 16, 16)))
+        [image] = self._decode([plain])
+        if image is None:
+            raise JobError(
+                "decode.device=gpu: nvImageCodec decodes no JPEG on this GPU",
+                cure="pip install 'shardlens[nvimgcodec]', which brings nvJPEG, or choose decode.device=cpu",
+            )
+
+
+def _upright(image_hwc: torch.Tensor, orientation: int) -> torch.Tensor:
+    """Undoes an EXIF orientation, as `actors.decoding.decode` does."""
+    if orientation in jpeg_header.TRANSPOSED:
+        image_hwc = image_hwc.transpose(0, 1)
+    dims = [0] * (orientation in jpeg_header.UPSIDE_DOWN) + [1] * (orientation in jpeg_header.MIRRORED)
+    return image_hwc.flip(dims) if dims else image_hwc
+
+
+def _resize(image_hwc: torch.Tensor, plain: PlainJpeg, preprocess: Preprocess) -> torch.Tensor:
+    """The part of the resized image that the crop keeps; PyTorch resizes no whole numbers on a GPU."""
+    rows, columns = (slice(axis.start, axis.stop) for axis in plain.axes)
+    if image_hwc.shape[:2] == plain.resized:
+        return image_hwc[rows, columns]
+    pixels_nchw = image_hwc.permute(2, 0, 1)[None].to(torch.float32)
+    mode = preprocess.interpolation.value
+    resized_nchw = torch.nn.functional.interpolate(pixels_nchw, size=plain.resized, mode=mode, antialias=True)
+    kept_hwc = resized_nchw[0, :, rows, columns].permute(1, 2, 0)
+    return kept_hwc.add(0.5).clamp_(0, 255).to(torch.uint8)  # a half rounds up, as on the CPU
+
+
+def _place(visible_hwc: torch.Tensor, fitted_hwc: torch.Tensor) -> None:
+    """Puts what is visible into the middle of black, as `actors.preprocess.fit` does."""
+    (height, width), size = visible_hwc.shape[:2], fitted_hwc.shape[:2]
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    fitted_hwc[top : top + height, left : left + width] = visible_hwc
+
+
+def _load_nvimgcodec() -> Any:
+    """The module ``nvidia.nvimgcodec``. Raises JobError where it cannot be imported."""
+    os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # else each image that it fails on is a line of its log
+    try:
+        from nvidia import nvimgcodec  # noqa: PLC0415  it is optional
+    except ImportError as error:
+        raise JobError(
+            f"decode.device=gpu: nvImageCodec cannot be imported: {one_line(error)}",
+            cure="pip install 'shardlens[nvimgcodec]' where the workers run, or choose decode.device=cpu",
+        ) from error
+    return nvimgcodec
+
+
+def _decoder(codec: Any, device: str) -> Any:
+    """What decodes there and nowhere else: what a GPU cannot do, libjpeg-turbo does better here than in there."""
+    kinds, device_id = [codec.BackendKind.CPU_ONLY], codec.NVIMGCODEC_DEVICE_CPU_ONLY
+    if device == "cuda":
+        kinds = [codec.BackendKind.HW_GPU_ONLY, codec.BackendKind.GPU_ONLY, codec.BackendKind.HYBRID_CPU_GPU]
+        device_id = codec.NVIMGCODEC_DEVICE_CURRENT
+        if not torch.cuda.is_available():
+            raise JobError(
+                f"decode.device=gpu: PyTorch {torch.__version__} finds no GPU here", cure="choose decode.device=cpu"
+            )
+    try:
+        return codec.Decoder(
+            device_id=device_id,
+            max_num_cpu_threads=default_threads(),
+            backends=[codec.Backend(kind) for kind in kinds],
+            options=":fancy_upsampling=1",  # colours are interpolated, as libjpeg-turbo does
+        )
+    except RuntimeError as error:
+        raise JobError(
+            f"decode.device=gpu: nvImageCodec cannot use the GPU: {one_line(error)}",
+            cure="install a driver for the CUDA of shardlens[nvimgcodec], or choose decode.device=cpu",
+        ) from error

@@ -1,0 +1,93 @@
+"""Which images a GPU is given to decode, told by their headers alone, and what is to become of each. Runs in a worker
+that decodes on a GPU, before its decoder sees a byte.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from actors.decoding import jpeg_header
+from actors.decoding.turbo_decoder import has_sound_tables, stored_size
+from actors.preprocess import Axis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from actors.decoding.config import Decode
+    from actors.preprocess import Preprocess
+
+
+@dataclass(frozen=True, slots=True)
+class PlainJpeg:
+    """A complete JPEG of one scan, 8 bits, in grey or YCbCr, with sound tables, within the limits."""
+
+    place: int
+    """Where it is in its batch."""
+    data: bytes
+    stored: tuple[int, int]
+    """Height and width before its orientation is undone."""
+    orientation: int
+    """As EXIF counts them; a number outside 1 to 8 means nothing."""
+    resized: tuple[int, int]
+    """Height and width upright, after the resize."""
+    axes: tuple[Axis, Axis]
+    """What the crop keeps of rows and columns."""
+
+    @property
+    def num_pixels(self) -> int:
+        return math.prod(self.stored)
+
+
+def find_plain(encoded: Sequence[bytes], limits: Decode, preprocess: Preprocess) -> list[PlainJpeg]:
+    """Those of a batch that a GPU can decode with the outcome that they have on the CPU, and resize well; in order.
+
+    Left out, because decoders differ in what they make of them, are images that are cut short, oddly laid out, or of
+    other colours; progressive ones, whose slow half nvImageCodec does on the CPU; and what would need much memory.
+    """
+    found = (_plain(place, data, limits, preprocess) for place, data in enumerate(encoded))
+    return [plain for plain in found if plain]
+
+
+def chunks(images: Sequence[PlainJpeg]) -> Iterator[list[PlainJpeg]]:
+    """Parts that can be decoded at a time, however large the batch: of at most `_CHUNK_PIXELS`, or of one image."""
+    chunk: list[PlainJpeg] = []
+    num_pixels = 0
+    for plain in images:
+        if chunk and num_pixels + plain.num_pixels > _CHUNK_PIXELS:
+            yield chunk
+            chunk, num_pixels = [], 0
+        chunk.append(plain)
+        num_pixels += plain.num_pixels
+    if chunk:
+        yield chunk
+
+
+_MOST_PIXELS = 1 << 25  # 400 MB as float32; a larger image is cheaper scaled down, by libjpeg-turbo
+_CHUNK_PIXELS = 1 << 26  # 200 MB as uint8
+_MOST_SHRUNK = 40  # times smaller; the weights of PyTorch's bicubic kernel then still fit into 48 kB of shared memory
+
+
+def _plain(place: int, data: bytes, limits: Decode, preprocess: Preprocess) -> PlainJpeg | None:
+    is_jpeg = data.startswith(b"\xff\xd8\xff") and len(data) <= limits.max_bytes
+    header = jpeg_header.read_header(data) if is_jpeg else None
+    if header is None or header.is_multi_scan:
+        return None
+    stored = stored_size(data)
+    if stored is None or math.prod(stored) > min(limits.max_pixels, _MOST_PIXELS):
+        return None
+    start = jpeg_header.plain_start(data)
+    if start is None or not has_sound_tables(start):
+        return None
+    height, width = stored[::-1] if header.orientation in jpeg_header.TRANSPOSED else stored
+    resized = preprocess.resized(height, width)
+    rows, columns = (Axis.plan(*lengths) for lengths in zip((height, width), resized, preprocess.size, strict=True))
+    if math.prod(resized) > _MOST_PIXELS or not (_is_easy(rows) and _is_easy(columns)):
+        return None
+    return PlainJpeg(place, data, stored, header.orientation, resized, (rows, columns))
+
+
+def _is_easy(axis: Axis) -> bool:
+    """Whether PyTorch can resize it whole on a GPU."""
+    return not axis.is_strip and axis.source <= _MOST_SHRUNK * axis.length

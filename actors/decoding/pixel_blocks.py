@@ -1,0 +1,115 @@
+"""Encoded images to a batch at the model's input size, each image alone under a guard. Runs in read tasks, and in
+the predictor for Python callers.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from actors.columns import DECODE_S, ERROR, LOCATION, MESSAGE, PIXELS, READ_BYTES, STAGE, pack_pixels
+from actors.decoding.decode import decode_scaled
+from actors.errors import ImageError
+from actors.preprocess import Preprocess, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.decoding.config import BatchDecoder, Decode
+
+
+def pixel_columns(
+    images: Sequence[bytes | np.ndarray | ImageError],
+    limits: Decode,
+    preprocess: Preprocess,
+    decoder: BatchDecoder | None = None,
+) -> dict[str, pa.Array]:
+    """The columns `PIXELS`, `DECODE_S`, `STAGE`, `ERROR` and `MESSAGE` for ``images``, in order.
+
+    Args:
+        images: encoded bytes, uint8 RGB arrays (height, width, 3), or the error that reading one gave.
+        limits: what is refused before it is decoded.
+        preprocess: gives the size. The pixels of a row with an error are zeros.
+        decoder: decodes what it can of the encoded ones, with these limits to this size; the CPU does the others. The
+            time of its batch is shared out evenly.
+
+    Raises:
+        DeviceLostError: the decoder's device does nothing more for this process.
+    """
+    pixels = np.zeros((len(images), *preprocess.size, 3), np.uint8)
+    seconds = np.zeros(len(images), np.float32)
+    errors: list[ImageError | None] = []
+    decoded = _decode(images, decoder, seconds) if decoder else {}
+    for number, image in enumerate(images):
+        started = time.perf_counter()
+        fitted = decoded[number] if number in decoded else _fit(image, limits, preprocess)
+        if isinstance(fitted, ImageError):
+            errors.append(fitted)
+        else:
+            errors.append(None)
+            pixels[number] = fitted
+        seconds[number] += time.perf_counter() - started
+    return {PIXELS: pack_pixels(pixels), DECODE_S: pa.array(seconds), **_error_columns(errors)}
+
+
+def pixel_block(
+    rows: pa.Table,
+    images: Sequence[bytes | ImageError],
+    limits: Decode,
+    preprocess: Preprocess,
+    decoder: BatchDecoder | None = None,
+) -> pa.Table:
+    """``rows`` of an inventory without where they lie, how many bytes of each were read, and the `pixel_columns` of
+    their ``images``.
+    """
+    sizes = [len(image) if isinstance(image, bytes) else 0 for image in images]
+    block = rows.drop_columns(list(LOCATION)).append_column(READ_BYTES, pa.array(sizes, pa.int64()))
+    for name, column in pixel_columns(images, limits, preprocess, decoder).items():
+        block = block.append_column(name, column)
+    return block
+
+
+def _decode(
+    images: Sequence[bytes | np.ndarray | ImageError], decoder: BatchDecoder, seconds: np.ndarray
+) -> dict[int, np.ndarray]:
+    """What ``decoder`` makes of the images, by their places. Counts its ``seconds``."""
+    encoded = {number: image for number, image in enumerate(images) if isinstance(image, bytes)}
+    if not encoded:
+        return {}
+    started = time.perf_counter()
+    fitted = decoder(list(encoded.values()))
+    seconds[list(encoded)] = (time.perf_counter() - started) / len(encoded)
+    return {number: pixels for number, pixels in zip(encoded, fitted, strict=True) if pixels is not None}
+
+
+def _fit(image: bytes | np.ndarray | ImageError, limits: Decode, preprocess: Preprocess) -> np.ndarray | ImageError:
+    if isinstance(image, ImageError):
+        return image
+    try:
+        if isinstance(image, np.ndarray):
+            return fit(_checked(image), preprocess)
+        decoded = decode_scaled(image, limits, preprocess.resized)
+        return fit(decoded.image_hwc, preprocess, decoded.extent)
+    except ImageError as error:
+        return error
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    if image.dtype != np.uint8 or image.ndim != _HWC or image.shape[2] != _RGB or 0 in image.shape:
+        raise ImageError("decode", "unsupported", f"needs uint8 (height, width, 3), got {image.dtype} {image.shape}")
+    return image
+
+
+_HWC = 3
+_RGB = 3
+
+
+def _error_columns(errors: Sequence[ImageError | None]) -> dict[str, pa.Array]:
+    return {
+        STAGE: pa.array([error and error.stage for error in errors], pa.string()),
+        ERROR: pa.array([error and error.kind for error in errors], pa.string()),
+        MESSAGE: pa.array([error and error.message for error in errors], pa.string()),
+    }

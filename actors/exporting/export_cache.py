@@ -1,0 +1,91 @@
+"""The .onnx file of a network that is given as architecture and weights: made once a node, and found again without
+PyTorch, whose import costs seconds. Runs in each worker whose engine reads such files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+from actors.exporting.disk_cache import keep
+from actors.exporting.source_digest import architecture_source, loaded_sources, source_digest, version
+from actors.models.model_files import reading
+from actors.models.weight_index import weight_files
+from actors.storage.store import Storage
+from actors.storage.uris import is_remote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from actors.models.spec import Model
+
+
+def exported(model: Model, *, half: bool = False) -> Path:
+    """The .onnx file that `actors.exporting.onnx_export.export` makes of ``model``, a recipe with a state_dict.
+
+    It is kept as long as nothing changes that goes into it: the weights, the recipe, the versions of the libraries,
+    and the code of the network. The code is known by the module that the architecture names and those that it
+    imported, save what is installed under another package's name; what these read besides, such as files, is not seen.
+
+    Args:
+        model: what to run.
+        half: whether the network computes in fp16.
+
+    Raises:
+        JobError: the checkpoint cannot be read, the network cannot be built or exported, or the file not be kept.
+    """
+    folder = keep(_key(model, half=half), partial(_make, model, half=half), _is_current)
+    return folder / _FILE
+
+
+_FILE, _SOURCES = "model.onnx", "sources.json"
+_LIBRARIES = ("torch", "onnx", "onnxscript", "onnx-ir", "shardlens")
+_CODE = ("actors.exporting.onnx_export", "actors.models.outputs", "actors.preprocess")
+
+
+def _key(model: Model, *, half: bool) -> str:
+    """SHA-256, in hexadecimal, of all that goes into the file and can be known without building the network."""
+    parts = (
+        _content(model),
+        model.architecture,
+        model.kwargs,
+        model.ema,
+        model.prefix,
+        model.ignore,
+        model.preprocess,
+        half,
+        architecture_source(str(model.architecture)),
+        [source_digest(module) for module in _CODE],
+        [(library, version(library)) for library in _LIBRARIES],
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _content(model: Model) -> str:
+    """What stands for the content of the checkpoint: a digest, or of a remote one what its server says of it."""
+    storage = Storage(model.storage_options)
+    with reading(model.where):
+        return " ".join(_file_content(uri, storage) for uri in weight_files(model.checkpoint, storage))
+
+
+def _file_content(uri: str, storage: Storage) -> str:
+    if is_remote(uri):
+        size, known_as = storage.describe(uri)
+        if known_as is not None:
+            return f"{uri} {size} {known_as}"
+    with storage.open(uri) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a BufferedReader
+
+
+def _make(model: Model, folder: Path, *, half: bool) -> None:
+    from actors.exporting.onnx_export import export  # noqa: PLC0415  brings PyTorch
+
+    export(model, folder / _FILE, half=half)
+    (folder / _SOURCES).write_text(json.dumps(loaded_sources(str(model.architecture))))
+
+
+def _is_current(folder: Path) -> bool:
+    sources = json.loads((folder / _SOURCES).read_bytes())
+    return all(source_digest(name) == digest for name, digest in sources.items())

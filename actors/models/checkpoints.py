@@ -1,0 +1,189 @@
+"""Weights out of the files that training wrote, into a network, strictly. Runs on the driver and once in each
+worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.parameter import is_lazy
+
+from actors.errors import JobError
+from actors.models.model_files import file_name
+from actors.models.state_dicts import StateDict, prefixes_to, rename, select, unwrap
+from actors.models.weight_files import read_weights
+from actors.models.weight_index import SHARD_CURE, is_shard
+from actors.storage.store import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from actors.models.spec import Model
+
+
+def load(network: object, model: Model) -> None:
+    """Loads the weights of ``model`` into what its architecture gave.
+
+    Raises:
+        JobError: ``network`` is none, the checkpoint cannot be read, or the two do not fit.
+    """
+    if not isinstance(network, torch.nn.Module):
+        raise JobError(
+            f"model.architecture={model.architecture}: gives a {type(network).__name__}, no torch.nn.Module",
+            cure="name a class or a function that returns the network",
+        )
+    is_unfinished = any(map(is_lazy, _entries_of(network).values()))
+    content = read_weights(model.checkpoint, Storage(model.storage_options))
+    whole = select(unwrap(content, ema=model.ema, where=model.where), model)
+    state_dict = rename(whole, _entries_of(network).keys())
+    try:
+        _load_at_its_version(network, state_dict, model)
+    except JobError as error:
+        raise JobError(error.problem, cure=_fit_cure(network, whole, state_dict, model) or error.cure) from error
+    if is_unfinished:
+        _finish(network, model)
+
+
+def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, where: str) -> None:
+    """Copies ``state_dict`` into ``network``, every entry of the one into its entry of the other.
+
+    Modules convert what older versions of them saved, by the versions in ``state_dict._metadata``, as in torch.
+
+    Raises:
+        JobError: entries are missing, unexpected, or of the wrong shape or kind of number; all are reported at once.
+    """
+    own = _entries_of(network)
+    misfits = {name: value for name, value in state_dict.items() if name in own and not _fits(name, value, own[name])}
+    kept = {name: value for name, value in state_dict.items() if name not in misfits}
+    fitting = StateDict(kept, versions=getattr(state_dict, "_metadata", None))
+    try:
+        # Loading lets modules map old names to new ones, so its word counts, not a comparison of names.
+        missing, unexpected = network.load_state_dict(fitting, strict=False)
+    except Exception as error:  # set_extra_state and the hooks of modules are the user's own code
+        raise JobError(
+            f"{where}: does not load: {type(error).__name__}: {' '.join(str(error).split())[:500]}", cure=_FIT_CURE
+        ) from error
+    problems = {
+        "missing": [name for name in missing if name not in misfits],
+        "unexpected": unexpected,
+        "wrong shape": [f"{name} is {_compared(misfit, own[name])}" for name, misfit in misfits.items()],
+    }
+    if any(problems.values()):
+        listed = "; ".join(f"{problem}: {_some(names)}" for problem, names in problems.items() if names)
+        raise JobError(f"{where}: does not fit the network. {listed}", cure=_FIT_CURE)
+
+
+def digest(network: torch.nn.Module) -> str:
+    """SHA-256, in hexadecimal, over names, dtypes, shapes and bytes of all tensors, in the order of the names, and over
+    the plain values of extra state.
+    """
+    total = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        for path, leaf in _leaves(name, value):
+            if not isinstance(leaf, torch.Tensor):
+                total.update(f"{path} {leaf!r}\n".encode())
+                continue
+            total.update(f"{path} {leaf.dtype} {tuple(leaf.shape)}\n".encode())
+            total.update(leaf.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+_FIT_CURE = "give the model.architecture and model.kwargs (such as num_classes) that the checkpoint was saved from"
+_EXTRA_STATE = "_extra_state"  # how torch ends the names of what get_extra_state gives
+_MAX_LISTED = 5
+_PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None))
+
+
+def _load_at_its_version(network: torch.nn.Module, state_dict: StateDict, model: Model) -> None:
+    """Loads by the versions that the file names.
+
+    A safetensors file names none. Torch takes what names none as older than all versions, and modules then convert
+    what a present one saved; so it is taken as saved by the present ones first, and as old only where it does not fit.
+    """
+    is_silent = state_dict.versions is None and ".safetensors" in file_name(model.checkpoint)
+    if is_silent:
+        present = StateDict(state_dict, versions=getattr(network.state_dict(), "_metadata", None))
+        try:
+            load_strictly(network, present, where=model.where)
+        except JobError as error:
+            try:
+                load_strictly(network, state_dict, where=model.where)
+            except JobError:
+                raise error from None
+        return
+    load_strictly(network, state_dict, where=model.where)
+
+
+def _finish(network: torch.nn.Module, model: Model) -> None:
+    """Runs one blank image, after which lazy layers are ordinary ones, which can be exported and compiled."""
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, *model.preprocess.size))
+    except Exception as error:
+        raise JobError(
+            f"model.architecture={model.architecture}: its lazy layers do not run on a blank image with the weights of "
+            f"{model.where}: {' '.join(str(error).split())[:300]}",
+            cure="give model.preprocess.crop the size that the model takes, or the architecture that was saved",
+        ) from error
+
+
+def _fit_cure(network: torch.nn.Module, whole: StateDict, state_dict: StateDict, model: Model) -> str | None:
+    """What helps where another key than the architecture is to blame."""
+    own = _entries_of(network).keys()
+    if is_shard(model.checkpoint):
+        return SHARD_CURE
+    prefixes = [] if own <= state_dict.keys() else prefixes_to(own, whole)
+    if prefixes:
+        return f"say which part is meant: {' or '.join(f'model.prefix={prefix}' for prefix in prefixes[:_MAX_LISTED])}"
+    strangers = sorted(state_dict.keys() - own)
+    if own <= state_dict.keys() and strangers:
+        first = sorted({name.partition(".")[0] for name in own})
+        groups = {name.partition(".")[0] for name in strangers}
+        patterns = sorted(f"{group}.*" if group not in strangers else group for group in groups - set(first))
+        if patterns and all(any(fnmatchcase(name, pattern) for pattern in patterns) for name in strangers):
+            listed = ",".join(patterns[:_MAX_LISTED]) + (",…" if len(patterns) > _MAX_LISTED else "")
+            return f"where the network runs without them, leave them out: model.ignore=[{listed}]"
+    return None
+
+
+def _entries_of(network: torch.nn.Module) -> dict[str, Any]:
+    return dict(network.state_dict())
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
+    """The tensors and plain values inside ``value``; objects have no stable text, and are left out."""
+    if isinstance(value, _PLAIN):
+        yield path, value
+    elif isinstance(value, dict):
+        for key in sorted(value, key=repr):
+            yield from _leaves(f"{path}.{key}", value[key])
+    elif isinstance(value, list | tuple):
+        for place, item in enumerate(value):
+            yield from _leaves(f"{path}.{place}", item)
+
+
+def _fits(name: str, value: Any, own: Any) -> bool:
+    """Integers in place of real numbers are quantised weights: they would load, and mean nothing."""
+    if name.endswith(_EXTRA_STATE):
+        return True  # what it may be, the module alone knows
+    if not isinstance(value, torch.Tensor) or not isinstance(own, torch.Tensor):
+        return False
+    is_same_kind = value.is_floating_point() == own.is_floating_point()
+    return is_same_kind and (is_lazy(own) or value.shape == own.shape)
+
+
+def _compared(value: Any, own: Any) -> str:
+    if not isinstance(value, torch.Tensor):
+        return f"a {type(value).__name__} in the checkpoint, a tensor in the network"
+    seen: tuple[object, object] = (value.dtype, own.dtype)
+    if not is_lazy(own) and value.shape != own.shape:
+        seen = (tuple(value.shape), tuple(own.shape))
+    return f"{seen[0]} in the checkpoint, {seen[1]} in the network"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more

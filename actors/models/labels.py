@@ -1,0 +1,62 @@
+"""Class names of a model, from a file or the config. Runs on the driver and once in each worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.errors import JobError
+from actors.messages import redacted
+from actors.models.model_files import reading
+from actors.storage.store import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.models.spec import Model
+
+
+MAX_LABELS_BYTES = 64 << 20
+
+
+def read_labels(model: Model) -> list[str] | None:
+    """The names of the classes in order, or None where the recipe gives none. Two classes may share a name.
+
+    Raises:
+        JobError: the file cannot be read, or what stands there are not names.
+    """
+    if model.labels is None:
+        return None
+    if isinstance(model.labels, str):
+        where = redacted(f"model.labels={model.labels}")
+        return _checked_labels(where, _label_lines(model, where))
+    if isinstance(model.labels, list):
+        return _checked_labels("model.labels", model.labels)
+    raise JobError(
+        f"model.labels={model.labels}: neither a path nor a list",
+        cure="give a file with one name a line, or a list of names",
+    )
+
+
+def _label_lines(model: Model, where: str) -> list[str]:
+    with reading(where):
+        data = Storage(model.storage_options).read(model.labels, max_bytes=MAX_LABELS_BYTES)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise JobError(f"{where}: no UTF-8 text: {error}", cure="give a text file with one name a line") from None
+    return text.rstrip("\r\n").split("\n") if text.strip() else []
+
+
+def _checked_labels(where: str, labels: Iterable[object]) -> list[str]:
+    names = []
+    for number, label in enumerate(labels, start=1):
+        # YAML makes numbers of digits, which is harmless, and booleans of yes and no, which is not.
+        if not isinstance(label, str | int) or isinstance(label, bool) or not str(label).strip():
+            raise JobError(
+                f"{where}: entry {number} is {label!r}, not a name",
+                cure="give each class a name, in the order of the model's outputs; quote yes, no, on and off",
+            )
+        names.append(str(label).strip())
+    if not names:
+        raise JobError(f"{where}: is empty", cure="give one name for each class, or model.labels=null")
+    return names

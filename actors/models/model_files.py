@@ -1,0 +1,45 @@
+"""Names of model files, and errors of reading them in terms of the config key."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+from actors.errors import JobError, UnreachableError
+from actors.messages import one_line
+from actors.storage.retries import passing_kind
+from actors.storage.uris import is_http
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def file_name(uri: str) -> str:
+    """What stands behind the last slash, in lower case, without the query of a signed URL."""
+    return (urlsplit(uri).path if is_http(uri) else uri).rpartition("/")[2].lower()
+
+
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Makes what goes wrong with a file that the config names a `JobError` that starts with ``where``, or an
+    `UnreachableError` where its server is at fault.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise JobError(f"{where}: no such file", cure="correct the path; every worker must see it") from None
+    except (PermissionError, PermissionDeniedError, UnauthenticatedError) as error:
+        raise JobError(
+            f"{where}: may not be read: {one_line(error)}",
+            cure="grant this user the right to read it, or give the keys in model.storage_options",
+        ) from None
+    except (BaseError, OSError, ValueError) as error:  # ValueError: a path with a null byte
+        if not isinstance(error, BaseError) and passing_kind(error) is None:
+            raise JobError(f"{where}: cannot be read: {one_line(error)}", cure="give a regular file") from None
+        raise UnreachableError(
+            f"{where}: the server does not answer as it should: {one_line(error)}\n"
+            "  cure: correct the address, or start the job again once the server is reachable from here"
+        ) from error

@@ -1,0 +1,163 @@
+"""A model as .onnx files: the graph, and the external data that may lie beside it. Runs on the driver and once in
+each worker, before onnxruntime sees anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # onnx brings it, without types
+
+from actors.errors import JobError
+from actors.models.model_files import reading
+from actors.storage.store import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.models.spec import Model
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """A model that can be opened by path, with its external data beside it."""
+
+    path: Path
+    precision: str
+    """What most of its weights are: fp32, fp16, bf16 or int8."""
+    mixes_images: bool = False
+    """Whether an image's answer depends on those beside it, unless each runs alone."""
+
+
+def not_numbers(model: Model, seen: str) -> JobError:
+    """The job's error where outputs of a file, ``seen`` as name and type, are no tensors of numbers."""
+    return JobError(
+        f"{model.where}: not all of its outputs are tensors of numbers: {seen}",
+        cure="cut the file to those that are, with onnx.utils.extract_model, or export it again",
+    )
+
+
+def digest(model: Model) -> str:
+    """SHA-256, in hexadecimal, over the file of ``model`` and those of its external data, in the order of their names.
+
+    Raises:
+        JobError: a file is missing or no ONNX model.
+    """
+    graph, data = _read_graph(model)
+    total = hashlib.sha256(data)
+    for name in _external_names(graph, model.where):
+        content = _read_beside(model, name)
+        total.update(f"\n{name} {len(content)}\n".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def _read_graph(model: Model) -> tuple[Any, bytes]:
+    with reading(model.where):
+        data = Storage(model.storage_options).read(model.checkpoint)
+    try:
+        proto = onnx.load_model_from_string(data)
+    except DecodeError:
+        proto = onnx.ModelProto()
+    if proto.graph.node:
+        return proto.graph, data
+    if data.startswith(b"version https://git-lfs"):
+        raise JobError(f"{model.where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
+    seen = "no whole ONNX model" if data else "an empty file"
+    raise JobError(f"{model.where}: is {seen}", cure="copy it again, or export it again")
+
+
+def _external_names(graph: Any, where: str) -> list[str]:
+    """Paths of the external data, relative to the model's folder, which they may not leave."""
+    names = {
+        entry.value
+        for tensor in _tensors(graph)
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    for name in names:
+        if not _is_inside(name):
+            raise JobError(
+                f"{where}: its external data lies outside its folder, at {name!r}",
+                cure="save the model again with the data beside it",
+            )
+    return sorted(names)
+
+
+def _is_inside(name: object) -> bool:
+    """Whether ``name`` is the relative path of a file below the folder that it is relative to."""
+    if not isinstance(name, str) or set(name) & set("\\:\0"):  # protobuf gives bytes where text is not UTF-8
+        return False
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Every tensor that a graph stores, in the graphs inside its nodes too."""
+    for inner in _graphs(graph):
+        yield from inner.initializer
+        for node in inner.node:
+            for attribute in node.attribute:
+                yield attribute.t
+                yield from attribute.tensors
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for inner in _graphs(graph):
+        yield from inner.node
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """``graph``, and those inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _graphs(inner)
+
+
+# Operators that quantise by one scale for all that they are given: for a whole batch.
+_ONE_SCALE = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
+
+
+def _precision(graph: Any) -> str:
+    elements: Counter[str] = Counter()
+    for tensor in _tensors(graph):
+        if name := _PRECISIONS.get(tensor.data_type):
+            elements[name] += _num_elements(tensor)
+    return max(elements, key=elements.__getitem__, default="fp32")
+
+
+def _num_elements(tensor: Any) -> int:
+    count = 1
+    for length in tensor.dims:
+        count *= length
+    return count
+
+
+_PRECISIONS = {
+    onnx.TensorProto.FLOAT: "fp32",
+    onnx.TensorProto.FLOAT16: "fp16",
+    onnx.TensorProto.BFLOAT16: "bf16",
+    onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.UINT8: "int8",
+}
+
+
+def _read_beside(model: Model, name: str) -> bytes:
+    """A file of external data, from the folder that holds the model."""
+    folder, slash, _ = model.checkpoint.rpartition("/")
+    try:
+        return Storage(model.storage_options).read(f"{folder}{slash}{name}")
+    except FileNotFoundError:
+        raise _missing(model, name) from None
+
+
+def _missing(model: Model, name: str) -> JobError:
+    return JobError(f"{model.where}: its external data {name} is missing", cure="put that file beside it")

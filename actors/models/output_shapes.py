@@ -1,0 +1,32 @@
+"""Checks of output shapes against the number of images. Used by all engines and the exporter; imports no library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    import torch
+
+
+def uncounted(outputs: Mapping[str, np.ndarray | torch.Tensor], num_images: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of those outputs whose first axis does not count the images. Raises `JobError` where none does."""
+    shapes = {name: tuple(output.shape) for name, output in outputs.items()}
+    odd = {name: shape for name, shape in shapes.items() if shape[:1] != (num_images,)}
+    if len(odd) == len(shapes):
+        raise not_counted(odd, num_images)
+    return odd
+
+
+def not_counted(shapes: Mapping[str, tuple[int, ...]], num_images: int) -> JobError:
+    """What to raise for outputs of these ``shapes`` where the task needs them."""
+    name, shape = next(iter(shapes.items()))
+    return JobError(
+        f"the model's output {name} has shape {shape} for {num_images} images",
+        cure="take a model that allows any batch size, and gives one entry an image along the first axis of each "
+        "output; task=classify and task=embed need only the one that task.output names",
+    )

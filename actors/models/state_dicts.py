@@ -1,0 +1,209 @@
+"""What training scripts wrap weights in, undone: dictionaries around them, prefixes before their names, averaged
+copies beside them. Used where a checkpoint is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from fnmatch import fnmatchcase
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from actors.models.spec import Model
+
+
+class StateDict(dict[str, Any]):
+    """Entries by name: tensors, and what modules keep beside them as extra state.
+
+    Args:
+        entries: what it starts with.
+        versions: of the module at each path, as torch keeps them; None where a file has none.
+    """
+
+    def __init__(self, entries: Mapping[str, Any] | None = None, *, versions: Any = None) -> None:
+        super().__init__(entries or {})
+        self._metadata = versions  # where `torch.nn.Module.load_state_dict` looks for them
+
+    @property
+    def versions(self) -> Mapping[str, Any] | None:
+        return self._metadata if isinstance(self._metadata, Mapping) else None
+
+    def renamed(self, shorten: Callable[[str], str]) -> StateDict:
+        """The same entries under shorter names, the versions of their modules with them."""
+        versions = self.versions and {
+            # Of a wrapper and the module in it, which come to one path, the inner one stands last, and counts.
+            shorten(f"{path}.").removesuffix(".") if path else path: version
+            for path, version in sorted(self.versions.items(), key=lambda item: len(str(item[0])))
+        }
+        return StateDict({shorten(name): value for name, value in self.items()}, versions=versions)
+
+
+def unwrap(content: object, *, ema: bool, where: str) -> StateDict:
+    """The entries by name that stand in what a training script saved: its tensors and the extra state of modules.
+
+    Args:
+        content: tensors by name, or dictionaries that hold such.
+        ema: take the averaged weights beside the last ones.
+        where: the key and value that messages start with.
+
+    Raises:
+        JobError: nothing of the kind stands there; the message lists the keys that do.
+    """
+    if not isinstance(content, Mapping):
+        raise JobError(f"{where}: holds a {type(content).__name__}, no state_dict", cure=RESAVE_CURE)
+    tensors = _tensors(_innermost(_averaged(content) if ema else content))
+    if ema and not tensors:
+        tensors = _flat_averages(_innermost(content))
+    elif ema and _is_ema_pytorch(tensors):
+        tensors = _flat_averages(tensors)
+    if tensors:
+        return tensors
+    keys = ", ".join(map(str, list(content)[:20])) or "none"
+    if ema:
+        raise JobError(
+            f"model.ema=true: {where} holds no averaged weights; its top-level keys: {keys}", cure="set model.ema=false"
+        )
+    cure = "set model.ema=true" if _averaged(content) else RESAVE_CURE
+    raise JobError(f"{where}: no weights are found in it; its top-level keys: {keys}", cure=cure)
+
+
+def select(state_dict: StateDict, model: Model) -> StateDict:
+    """What ``model.prefix`` and ``model.ignore`` leave of the entries of a checkpoint.
+
+    Raises:
+        JobError: the one or a pattern of the other fits no entry.
+    """
+    prefix = model.prefix and f"{model.prefix.removesuffix('.')}."
+    if prefix:
+        chosen = {name: value for name, value in state_dict.items() if name.startswith(prefix)}
+        if not chosen:
+            raise _matches_nothing(f"model.prefix={model.prefix}", state_dict, model)
+        # The versions of other parts stay among the rest, under paths that no module has.
+        state_dict = StateDict(chosen, versions=state_dict.versions).renamed(methodcaller("removeprefix", prefix))
+    for pattern in model.ignore:
+        kept = {name: value for name, value in state_dict.items() if not fnmatchcase(name, pattern)}
+        if len(kept) == len(state_dict):
+            raise _matches_nothing(f"model.ignore={pattern}", state_dict, model)
+        state_dict = StateDict(kept, versions=state_dict.versions)
+    return state_dict
+
+
+def prefixes_to(expected: Collection[str], state_dict: StateDict) -> list[str]:
+    """The prefixes, with their dots, under which ``state_dict`` has every name that is ``expected``."""
+    first = min(expected, default="")
+    heads = sorted(name.removesuffix(first) for name in state_dict if first and name.endswith(f".{first}"))
+    return [head for head in heads if all(f"{head}{name}" in state_dict for name in expected)]
+
+
+def rename(state_dict: Mapping[str, Any], expected: Collection[str]) -> StateDict:
+    """The same entries under the names that fit ``expected`` best: as they are, or without what wrappers put before.
+
+    Averaged copies beside the weights, and the counters that averaging adds, go unless expected.
+    """
+    dropped = {*_EMA_KEYS, "n_averaged", *_EMA_PYTORCH_COUNTERS}
+    kept = {name: v for name, v in state_dict.items() if name in expected or name.partition(".")[0] not in dropped}
+    own = StateDict(kept, versions=getattr(state_dict, "_metadata", None))
+    return max(_views(own), key=lambda view: len(view.keys() & set(expected)))  # the first of equals
+
+
+RESAVE_CURE = "save the weights alone: torch.save(model.state_dict(), path), or safetensors.torch.save_file"
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "params", "module")
+_EMA_KEYS = (
+    "ema",
+    "ema_state_dict",
+    "ema_model",
+    "ema_model_state_dict",
+    "ema_weights",
+    "model_ema",
+    "model_ema_state_dict",
+    "state_dict_ema",
+    "params_ema",
+    "averaged_model",
+    "teacher",
+)
+_EMA_PYTORCH_COUNTERS = ("initted", "step")
+_PREFIXES = ("module.", "model.", "network.", "net.", "backbone.", "online_model.")
+# Parts that torch.compile, FSDP and activation checkpointing put anywhere into a name.
+_INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+_MAX_DEPTH = 5  # a dictionary may hold itself
+
+
+def _averaged(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    return next((content[key] for key in _EMA_KEYS if _has_tensors(content.get(key))), {})
+
+
+def _innermost(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    for _ in range(_MAX_DEPTH):
+        inner = next((content[key] for key in (*_WRAPPERS, "shadow") if _has_tensors(content.get(key))), None)
+        if inner is None:
+            break
+        content = inner
+    return content
+
+
+def _has_tensors(value: object, depth: int = 0) -> bool:
+    """Whether ``value`` is a dictionary that leads to tensors."""
+    if not isinstance(value, Mapping) or depth > _MAX_DEPTH:
+        return False
+    return any(isinstance(item, torch.Tensor) or _has_tensors(item, depth + 1) for item in value.values())
+
+
+def _tensors(content: Mapping[Any, Any]) -> StateDict:
+    """The tensors of ``content``, and the extra state of modules beside them; nothing where there is no tensor."""
+    found = {str(name): value.detach() for name, value in content.items() if isinstance(value, torch.Tensor)}
+    extra = {name: value for name, value in content.items() if str(name).endswith("_extra_state")}
+    return StateDict({**extra, **found} if found else {}, versions=getattr(content, "_metadata", None))
+
+
+def _flat_averages(content: Mapping[Any, Any]) -> StateDict:
+    """Averaged weights that stand among the others, told by how their names start; without that start."""
+    tensors = _tensors(content)
+    averages = {name: value for name, value in tensors.items() if _without_average(name) not in (name, "")}
+    return StateDict(averages, versions=tensors.versions).renamed(_without_average)
+
+
+def _without_average(name: str) -> str:
+    first, _, rest = name.partition(".")
+    return rest if first in _EMA_KEYS else name
+
+
+def _is_ema_pytorch(tensors: StateDict) -> bool:
+    """Whether this is what the EMA of the package ema_pytorch saves: both models and its counters, and nothing else."""
+    parts = {name.partition(".")[0] for name in tensors}
+    return "ema_model" in parts and parts <= {"ema_model", "online_model", *_EMA_PYTORCH_COUNTERS}
+
+
+def _matches_nothing(key: str, state_dict: StateDict, model: Model) -> JobError:
+    starts = ", ".join(sorted({name.rpartition(".")[0] or name for name in state_dict})[:10])
+    return JobError(
+        f"{key}: fits no name in {model.where}; its names begin with {starts}", cure="correct it, or leave it away"
+    )
+
+
+def _views(state_dict: StateDict, depth: int = 0) -> Iterator[StateDict]:
+    """``state_dict`` under its own names, then with ever more taken off them, as long as they stay distinct."""
+    yield state_dict
+    if depth == _MAX_DEPTH:
+        return
+    for shorten in _SHORTENINGS:
+        view = state_dict.renamed(shorten)
+        if len(view) == len(state_dict) and view.keys() != state_dict.keys():
+            yield from _views(view, depth + 1)
+
+
+def _without_inserted(name: str) -> str:
+    for part in _INSERTED:
+        name = name.replace(part, "")
+    return name
+
+
+_SHORTENINGS: tuple[Callable[[str], str], ...] = (
+    _without_inserted,
+    *(methodcaller("removeprefix", prefix) for prefix in _PREFIXES),
+)

@@ -1,0 +1,157 @@
+"""What the files of training hold: one of torch.save or of safetensors, or the shards of a large one. Used where a
+checkpoint is read. Nothing but tensors and plain values is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import stat
+import struct
+import warnings
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+
+from actors.errors import JobError
+from actors.messages import one_line, redacted
+from actors.models.model_files import file_name, reading
+from actors.models.state_dicts import RESAVE_CURE, StateDict
+from actors.models.weight_index import INDEX_CURE, beside, is_index, read_index
+from actors.storage.uris import is_remote, local_path
+
+if TYPE_CHECKING:
+    from actors.storage.store import Storage
+
+
+def read_weights(uri: str, storage: Storage) -> object:
+    """Whatever a checkpoint holds, on the CPU; tensors of a local file may share its memory map.
+
+    Args:
+        uri: a file of torch.save or of safetensors (``.safetensors``), or the index of several such.
+        storage: reads remote files.
+
+    Raises:
+        JobError: a file is not there, broken, or holds more than tensors and plain values.
+    """
+    if not is_index(uri):
+        return _read_file(uri, storage)
+    where = redacted(f"model.checkpoint={uri}")
+    gathered = StateDict()
+    index = read_index(uri, storage)
+    for shard in sorted(set(index.values())):
+        content = _read_file(beside(uri, shard), storage)
+        if not isinstance(content, dict):
+            raise JobError(f"{where}: its shard {shard} holds no state_dict", cure=INDEX_CURE)
+        gathered.update(content)
+    missing = sorted(index.keys() - gathered.keys())
+    if missing:
+        raise JobError(
+            f"{where}: its shard {index[missing[0]]} lacks {missing[0]}, one of {len(missing)} such entries",
+            cure=INDEX_CURE,
+        )
+    return gathered
+
+
+_START_BYTES = 64
+_READ_BYTES = 1 << 20
+_UNREADABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    struct.error,
+    zipfile.BadZipFile,
+    safetensors.SafetensorError,
+)
+
+
+def _read_file(uri: str, storage: Storage) -> Any:
+    where = redacted(f"model.checkpoint={uri}")
+    with reading(where):
+        source = io.BytesIO(storage.read(uri)) if is_remote(uri) else _regular_file(uri)
+        start = _start(source)
+    try:
+        return _parse(uri, source, start)
+    except _UNREADABLE as error:
+        raise _unreadable(error, start, where) from error
+
+
+def _regular_file(uri: str) -> Path:
+    path = Path(os.fsdecode(local_path(uri)))
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("not a regular file")
+    return path
+
+
+def _start(source: Path | io.BytesIO) -> bytes:
+    if isinstance(source, io.BytesIO):
+        return source.getvalue()[:_START_BYTES]
+    with source.open("rb") as file:
+        return file.read(_START_BYTES)
+
+
+def _parse(uri: str, source: Path | io.BytesIO, start: bytes) -> object:
+    """Whatever the file holds, whose first bytes are ``start``."""
+    if file_name(uri).endswith(".safetensors"):
+        if isinstance(source, Path):
+            return safetensors.torch.load_file(source)
+        return safetensors.torch.load(source.getvalue())
+    if not start.startswith(b"PK"):  # what PyTorch wrote before 1.6 is no zip archive, and cannot be mapped
+        return _parse_torch(source, mmap=False)
+    _check_archive(source, redacted(f"model.checkpoint={uri}"))
+    return _parse_torch(source, mmap=isinstance(source, Path))
+
+
+def _parse_torch(source: Path | io.BytesIO, *, mmap: bool) -> object:
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    with warnings.catch_warnings(action="ignore"):  # that other protocols of pickle may not be readable
+        return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
+
+
+def _check_archive(source: Path | io.BytesIO, where: str) -> None:
+    """Refuses what torch would take for something else, and damage that it would not see."""
+    with zipfile.ZipFile(source) as archive:
+        names = {info.filename.rpartition("/")[2] for info in archive.infolist()}
+        for kind, mark in (("a TorchScript archive", "constants.pkl"), ("an exported program", "archive_format")):
+            if mark in names:
+                raise JobError(f"{where}: is {kind}, which holds code", cure=RESAVE_CURE)
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED:  # torch never does, and a little file could fill the memory
+                raise zipfile.BadZipFile(f"{info.filename} is compressed")
+            if info.CRC:  # 0 where torch was told to save without checksums
+                _verify(archive, info)
+
+
+def _verify(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    with archive.open(info) as file:
+        while file.read(_READ_BYTES):
+            pass
+
+
+def _unreadable(error: Exception, start: bytes, where: str) -> JobError:
+    """What to tell of a file that starts with ``start`` and gave ``error``."""
+    if not start:
+        return JobError(f"{where}: is empty", cure="copy it again")
+    if start.startswith(b"version https://git-lfs"):
+        return JobError(f"{where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
+    if code := re.search(r"[Uu]nsupported (?:global: GLOBAL|class|GLOBAL):? ([\w.]+)", str(error)):
+        return JobError(f"{where}: holds more than tensors ({code[1]}); reading it could run code", cure=RESAVE_CURE)
+    pickled = re.search(r"WeightsUnpickler error:\s*(\S.*)", str(error))
+    seen = pickled[1] if pickled else f"{type(error).__name__}: {one_line(error)}"
+    if seen.startswith("Unsupported operand"):
+        seen = "its pickle is damaged, or of a protocol that cannot be read safely, such as 4"
+    return JobError(f"{where}: is broken, or of another format: {seen}", cure=f"copy it again, or {RESAVE_CURE}")

@@ -1,0 +1,63 @@
+"""Made-up images that show before the first real one whether a model can be right. Run where a predictor is built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actors.errors import JobError
+from actors.models.network import build_network
+from actors.predicting.output_checks import check_alike
+from actors.tasks.base import PROBE_SIZE, Outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from actors.engines.base import Engine
+    from actors.models.spec import Model
+    from actors.tasks.base import Task
+
+
+def probe(engine: Engine, model: Model, task: Task, labels: Sequence[str] | None) -> Outputs:
+    """What ``engine`` gives, by a batch of blank images; another one, of noise, must give the same kind of answers.
+
+    Raises:
+        JobError: model, labels and task do not fit, outputs vary in shape, or no answer is finite.
+    """
+    blank = engine(np.zeros((PROBE_SIZE, *model.preprocess.size, 3), np.uint8))
+    outputs = Outputs.of(blank, engine.uncounted)
+    task.fields(outputs, labels)
+    wanted = outputs.only(task.wanted(outputs))
+    answers = [check_alike(tensors, wanted) for tensors in (blank, engine(noise(model.preprocess.size)))]
+    both = {name: np.concatenate([answer[name] for answer in answers]) for name in wanted.shapes}
+    _check_finite(both, model, task, labels)
+    task.check(both)
+    return outputs
+
+
+def noise(size: tuple[int, int]) -> np.ndarray:
+    """Images uint8 (2, height, width, 3), the same each time: one dim, one over all values."""
+    random = np.random.default_rng(0)
+    return np.stack([random.integers(0, 256 >> shift, (*size, 3), np.uint8) for shift in (2, 0)])
+
+
+def _check_finite(tensors: Mapping[str, np.ndarray], model: Model, task: Task, labels: Sequence[str] | None) -> None:
+    """Raises `JobError` where no image has a valid answer, or an output holds nothing but NaN."""
+    _, valid = task.columns(tensors, labels)
+    floating = [name for name, values in tensors.items() if values.dtype.kind == "f"]
+    lost = [name for name in floating if not valid.any() or np.isnan(tensors[name]).all()]
+    if lost:
+        raise JobError(
+            f"{model.where}: the model's output {lost[0]} is not finite for any trial image{_blame(model)}",
+            cure="give a checkpoint from before the training diverged; or an engine.precision with a larger range",
+        )
+
+
+def _blame(model: Model) -> str:
+    """The weights that are not a number, for a message."""
+    if model.is_onnx:
+        return ""
+    weights = build_network(model).state_dict()
+    odd = [name for name, value in weights.items() if hasattr(value, "isnan") and value.isnan().any()]
+    return f": {len(odd)} of {len(weights)} tensors hold NaN, first {odd[0]}" if odd else ""

@@ -1,0 +1,65 @@
+"""Rows of a shard as half-open [start, stop) ranges, and the pieces of work made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from actors.columns import ROW, SHARD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+
+# Half-open [start, stop) ranges of rows, ascending and apart from each other, by shard.
+Ranges = dict[int, list[tuple[int, int]]]
+
+
+class Piece(NamedTuple):
+    """Rows of one shard that are to be done: the work of one read task."""
+
+    shard: int
+    ranges: tuple[tuple[int, int], ...]
+    """As in `Ranges`."""
+
+    @property
+    def num_rows(self) -> int:
+        return sum(stop - start for start, stop in self.ranges)
+
+    def cut(self, num_rows: int) -> Iterator[Piece]:
+        """The same rows, in pieces of no more than ``num_rows``."""
+        part: list[tuple[int, int]] = []
+        room = num_rows
+        for first, stop in self.ranges:
+            start = first
+            while stop - start >= room:
+                yield Piece(self.shard, (*part, (start, start + room)))
+                start, room, part = start + room, num_rows, []
+            if start < stop:
+                part.append((start, stop))
+                room -= stop - start
+        if part:
+            yield Piece(self.shard, tuple(part))
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"{start} to {stop - 1}" for start, stop in self.ranges)
+        return f"shard {self.shard}, rows {rows}"
+
+
+def row_ranges(table: pa.Table) -> Ranges:
+    """The ranges of the rows of ``table`` (columns `SHARD` and `ROW`), which are in any order, none twice."""
+    shards, rows = table[SHARD].to_numpy(), table[ROW].to_numpy()
+    return {int(shard): _runs(np.sort(rows[shards == shard])) for shard in np.unique(shards)}
+
+
+def count(ranges: Ranges) -> int:
+    """Number of rows in ``ranges``."""
+    return sum(stop - start for runs in ranges.values() for start, stop in runs)
+
+
+def _runs(rows: np.ndarray) -> list[tuple[int, int]]:
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(rows, breaks)]

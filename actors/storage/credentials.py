@@ -1,0 +1,43 @@
+"""Tells an object store that refuses the credentials from one that refuses an object. Used by `remote_store`."""
+
+from __future__ import annotations
+
+import re
+
+from obstore.exceptions import UnauthenticatedError
+
+from actors.escapes import printable
+from actors.storage.uris import redacted
+
+
+def refusal(error: Exception) -> str | None:
+    """What the store says against the credentials themselves; None for every other error, a plain 403 included."""
+    answer = str(error).partition("\n\nDebug source")[0]
+    code = _CODE.search(answer)
+    if code is None and not isinstance(error, UnauthenticatedError) and not _UNAUTHORIZED.search(answer):
+        return None
+    message = _MESSAGE.search(answer)
+    said = [code[1] or code[2] if code else "401 Unauthorized", *([message[1].strip()] if message else [])]
+    return printable(redacted(": ".join(said)))[:_MAX_CHARS]
+
+
+_CODES = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidToken",
+    "InvalidIdentityToken",
+    "TokenRefreshRequired",
+    "RequestTimeTooSkewed",
+    "RequestExpired",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "AuthenticationFailed",
+    "InvalidAuthenticationInfo",
+    "NoAuthenticationInformation",
+)
+_CODE = re.compile(rf'<Code>\s*({"|".join(_CODES)})\s*</Code>|"error":\s*"(invalid_grant|invalid_client)"')
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+_UNAUTHORIZED = re.compile(r"status code: 401\b")
+_MAX_CHARS = 300

@@ -1,0 +1,44 @@
+"""Resolves host names for `http_store`, and drops the addresses that the allowlist forbids."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from aiohttp.abc import AbstractResolver
+from aiohttp.resolver import ThreadedResolver
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aiohttp.abc import ResolveResult
+
+    from actors.storage.allowlist import Allowlist
+
+
+class GuardedResolver(AbstractResolver):
+    """The resolver of the system, whose every answer is checked before a connection is made: a public name may lead to
+    a private address, and to another one each time that it is asked for.
+
+    Args:
+        allow: knows which hosts may have any address.
+        proxies: hosts that the job connects through, wherever they are.
+    """
+
+    def __init__(self, allow: Allowlist, proxies: Collection[str]) -> None:
+        self._allow = allow
+        self._proxies = proxies
+        self._system = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Raises NotAllowedError where any of the addresses may not be connected to."""
+        found = await self._system.resolve(host, port, family)
+        if host not in self._proxies:
+            for address in found:
+                self._allow.check_address(host, address["host"])
+        return found
+
+    async def close(self) -> None:
+        await self._system.close()

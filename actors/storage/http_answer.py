@@ -1,0 +1,76 @@
+"""What the answer of a web server means, whatever it holds: status, size, range and version. Used by
+`actors.storage.http_store`.
+"""
+
+from __future__ import annotations
+
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import NamedTuple
+
+import aiohttp
+
+from actors.storage.retries import PassingError
+
+
+class Span(NamedTuple):
+    """Where the bytes of a partial answer start, and how many the whole object has."""
+
+    start: int
+    total: int | None
+
+
+def check_status(answer: aiohttp.ClientResponse) -> None:
+    """Raises what a status other than success means."""
+    status = answer.status
+    if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+        return
+    said = f"the server answers {status}"
+    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+        raise FileNotFoundError(said)
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise PermissionError(said)
+    if kind := _KINDS.get(status, "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None):
+        raise PassingError(said, kind, _retry_after(answer))
+    raise OSError(said)
+
+
+def length(answer: aiohttp.ClientResponse) -> int | None:
+    """The size of the object, where the header tells it: not that of its compressed form."""
+    return None if answer.headers.get("Content-Encoding", "identity") != "identity" else answer.content_length
+
+
+def span_of(answer: aiohttp.ClientResponse) -> Span:
+    """What ``Content-Range: bytes 0-9/100`` says."""
+    bounds, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes").strip().partition("/")
+    start = bounds.partition("-")[0]
+    if not (start.isascii() and start.isdigit()) or (length(answer) is None and "Content-Encoding" in answer.headers):
+        raise ConnectionError("the server answers with a range that it does not name, or a compressed one")
+    return Span(int(start), int(total) if total.isascii() and total.isdigit() else None)
+
+
+def version(answer: aiohttp.ClientResponse) -> str | None:
+    """The ETag without its quotes, else the time of the last change; None where neither can be read."""
+    if etag := answer.headers.get("ETag"):
+        return etag.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").strip('"')
+    try:
+        return str(parsedate_to_datetime(answer.headers["Last-Modified"]))
+    except (LookupError, ValueError, TypeError):
+        return None
+
+
+def said_by(error: aiohttp.ClientError) -> str:
+    """What went wrong on the way, in one line."""
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "the answer ends early"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"no valid answer: {error.message.splitlines()[0] if error.message else error.status}"
+    return str(error) or type(error).__name__
+
+
+_KINDS = {408: "timeout", 425: "throttled", 429: "throttled"}
+
+
+def _retry_after(answer: aiohttp.ClientResponse) -> float:
+    value = answer.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else 0.0

@@ -1,0 +1,144 @@
+"""What may pass when it is tried again, how often to try, and how long to wait. Used throughout `actors.storage`.
+
+This is the only layer of retries: obstore's own neither cover connections that break under deletes, conditional puts
+and listings, nor bodies without an ETag, nor local disks, and would multiply the waits of a second layer.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from obstore.exceptions import GenericError
+
+from actors.errors import JobError
+from actors.field_types import coerce_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
+
+
+class PassingError(OSError):
+    """A server refuses for now.
+
+    Args:
+        said: what it answers.
+        kind: of `passing_kind`.
+        wait_s: how long the server asks to be left alone.
+    """
+
+    def __init__(self, said: str, kind: str, wait_s: float = 0.0) -> None:
+        super().__init__(said)
+        self.kind = kind
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Attempts at one request, and the waits between them: they grow exponentially, with full jitter.
+
+    Full jitter draws each wait anew from zero to its bound, so that workers that were refused together do not come
+    back together (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+
+    Args:
+        attempts: at most, with the first; below 2 nothing is tried again.
+        first_wait_s: the bound of the wait after the first attempt; each later bound is twice the one before.
+        max_wait_s: no wait is longer, whatever a server asks for.
+        timeout_s: no attempt starts later than this after the first; a web server has as long for one answer.
+    """
+
+    attempts: int = 5
+    first_wait_s: float = 0.5
+    max_wait_s: float = 30.0
+    timeout_s: float | None = None
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "retry")
+        for name in ("first_wait_s", "max_wait_s"):
+            if getattr(self, name) < 0:
+                raise JobError(f"retry.{name}={getattr(self, name)}: below 0", cure="give seconds from 0 up")
+
+    def call(self, function: Callable[[], Result]) -> Result:
+        """What ``function`` gives. It is called again only after errors of a `passing_kind`.
+
+        The error of the last attempt is raised with a note that says how many there were.
+        """
+        attempt, end = 1, float("inf") if self.timeout_s is None else time.monotonic() + self.timeout_s
+        while True:
+            try:
+                return function()
+            except Exception as error:
+                if passing_kind(error) is None:
+                    raise
+                if attempt >= self.attempts or time.monotonic() >= end:
+                    error.add_note("1 attempt" if attempt == 1 else f"{attempt} attempts")
+                    raise
+                asked_s = min(error.wait_s, self.max_wait_s) if isinstance(error, PassingError) else 0.0
+            wait_s = random.uniform(0, self.max_wait_after(attempt))  # noqa: S311  jitter is no secret
+            time.sleep(max(asked_s, wait_s))
+            attempt += 1
+
+    def max_wait_after(self, attempt: int) -> float:
+        """The bound in seconds of the wait after an attempt, counted from 1."""
+        doublings = min(attempt - 1, _MAX_DOUBLINGS)
+        return min(self.max_wait_s, self.first_wait_s * 2.0**doublings)
+
+
+def passing_kind(error: BaseException) -> str | None:
+    """The kind of an error that may pass: None for all that another attempt cannot change.
+
+    ``throttled``, ``server_error``, ``timeout`` and ``unreachable`` come from servers, ``io_error`` from disks.
+    """
+    if isinstance(error, PassingError):
+        return error.kind
+    if isinstance(error, GenericError):
+        return _kind_of_answer(str(error))
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, ConnectionError):
+        return "unreachable"
+    return "io_error" if isinstance(error, OSError) and error.errno in _PASSING_ERRNOS else None
+
+
+_MAX_DOUBLINGS = 30
+
+# Of network file systems and of disks that recover; what the kernel itself calls a timeout is a TimeoutError.
+_PASSING_ERRNOS = {errno.EIO, errno.EAGAIN, errno.ESTALE}
+
+# How obstore 0.12 words what happened: it has one class of errors for all of it.
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_TRANSPORT = re.compile(r"HTTP error: |Requested \d+\.\.\d+, got \d+\.\.\d+")
+_DAMAGED = re.compile(r"Got invalid [\w ]+ response|Header missing from response")
+_TIMEOUT = re.compile(r"HttpError \{\s*kind: Timeout")
+
+# Also in answers of status 200, where one object of many was refused, or 400, where an upload stood still.
+_KIND_OF_CODE = {
+    "SlowDown": "throttled",
+    "ServerBusy": "throttled",
+    "InternalError": "server_error",
+    "ServiceUnavailable": "server_error",
+    "RequestTimeout": "timeout",
+}
+_KIND_OF_STATUS = {408: "timeout", 429: "throttled"}
+_SERVER_ERRORS = range(500, 600)
+
+
+def _kind_of_answer(text: str) -> str | None:
+    code = _CODE.search(text)
+    if code and code[1] in _KIND_OF_CODE:
+        return _KIND_OF_CODE[code[1]]
+    if _DAMAGED.search(text):
+        return "server_error"
+    status = _STATUS.search(text)
+    if status:
+        return _KIND_OF_STATUS.get(int(status[1]), "server_error" if int(status[1]) in _SERVER_ERRORS else None)
+    if not _TRANSPORT.search(text):
+        return None
+    return "timeout" if _TIMEOUT.search(text) else "unreachable"

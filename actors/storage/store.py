@@ -1,0 +1,266 @@
+"""Whole objects by URI: local paths, S3, GCS, Azure and HTTP behind one interface. Used on driver and workers.
+
+Local files go through `os` (it reads every name that the file system allows), URLs through `http_store`, which sends
+none of the job's credentials, and all else through obstore.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import pyarrow as pa
+
+from actors.errors import JobError
+from actors.fault_injection import fault
+from actors.storage.http_store import HttpStore
+from actors.storage.local_files import (
+    LocalFile,
+    describe_file,
+    open_regular,
+    subfolders,
+    walk,
+    write_staged,
+    write_whole,
+)
+from actors.storage.remote_file import RemoteFile
+from actors.storage.remote_store import RemoteStore
+from actors.storage.retries import Retry
+from actors.storage.uris import is_http, is_remote, join, local_path, redacted, split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from actors.storage.allowlist import Allowlist
+
+
+# A listed object. version changes when the content does: an etag, or size and modification time.
+LISTING_SCHEMA = pa.schema(
+    [
+        pa.field("uri", pa.string(), nullable=False),
+        pa.field("size", pa.int64()),
+        pa.field("version", pa.string()),
+    ]
+)
+
+LISTING_ROWS = 1000  # an S3 page; what a listing holds at a time
+
+
+class TooLargeError(OSError):
+    """The object has more bytes than the caller allows."""
+
+
+class Storage:
+    """Reads, lists and writes objects. Cheap to pickle: clients open on first use in each process.
+
+    Errors are Python's own: FileNotFoundError, PermissionError, FileExistsError, `TooLargeError`; else OSError,
+    or obstore's GenericError when a server cannot be reached. What may pass is tried again first.
+
+    Args:
+        options: obstore's settings for stores and clients, such as ``endpoint``, ``region``, ``access_key_id``
+            or ``allow_http``. What is not given is taken from the environment, as the cloud's own tools do.
+        retry: how often each request is tried, and when.
+        allow: what single objects may be read and described; all else raises `NotAllowedError`. None allows
+            everything.
+    """
+
+    def __init__(
+        self, options: Mapping[str, str] | None = None, retry: Retry | None = None, allow: Allowlist | None = None
+    ) -> None:
+        self.options = dict(options or {})
+        self.retry = retry or Retry()
+        self.allow = allow
+        self._stores: dict[str, RemoteStore] = {}
+        self._http: HttpStore | None = None
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[dict[str, str], Retry, Allowlist | None]]:
+        return (Storage, (self.options, self.retry, self.allow))
+
+    def with_retry(self, retry: Retry) -> Storage:
+        """The same storage, where requests are tried as ``retry`` says."""
+        return type(self)(self.options, retry, self.allow)
+
+    def unrestricted(self) -> Storage:
+        """The same storage without the allowlist: for what the job itself names."""
+        return self if self.allow is None else type(self)(self.options, self.retry)
+
+    def list(
+        self, folder: str, on_unreadable: Callable[[str, OSError], None] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Every file below ``folder``, at any depth, in batches of `LISTING_SCHEMA`; no order is promised.
+
+        Local symbolic links are followed, and a folder inside itself is entered once. A name that is not UTF-8
+        is given as a percent-encoded ``file://`` URI. ``on_unreadable`` gets the URI of each local folder below that
+        cannot be entered; without it, what the system says of the first one is raised.
+        """
+        if not is_remote(folder):
+            yield from _batches(walk(local_path(folder), on_unreadable))
+            return
+        root, _ = split(folder)
+        store, prefix = self._below(folder)
+        for page in store.pages(prefix, LISTING_ROWS):
+            yield _batch([(f"{root}/{key}", size, version) for key, size, version in page])
+
+    def children(self, folder: str) -> Sequence[str]:
+        """URIs of the folders in ``folder``, sorted, without a look into them; none where there is no such folder."""
+        if not is_remote(folder):
+            return sorted(self.retry.call(partial(subfolders, local_path(folder))))
+        root, _ = split(folder)
+        store, prefix = self._below(folder)
+        return sorted(join(root, child) for child in store.children(prefix))
+
+    def kind(self, uri: str) -> str | None:
+        """``file``, ``folder``, or None where there is nothing (in object stores: no object below it)."""
+        if not is_remote(uri):
+            path = self.local_path(uri)
+            if os.path.isdir(path):  # noqa: PTH112  bytes paths
+                return "folder"
+            return "file" if os.path.lexists(path) else None
+        if is_http(uri) or split(uri)[1]:  # the root of a bucket is no object
+            try:
+                self.describe(uri)
+            except FileNotFoundError:
+                pass
+            else:
+                return "file"
+        return None if is_http(uri) or next(self.list(uri), None) is None else "folder"
+
+    def describe(self, uri: str) -> tuple[int, str | None]:
+        """Size in bytes and version of one object, as its folder lists it; the version is None where it is unknown."""
+        if not is_remote(uri):
+            return self.retry.call(partial(describe_file, self.local_path(uri)))
+        store, key = self._locate(uri)
+        return store.describe(key)
+
+    def local_path(self, uri: str) -> bytes:
+        """The path of a local URI. Raises `NotAllowedError` where the allowlist does not name what it leads to."""
+        return local_path(uri) if self.allow is None else self.allow.real_path(uri)
+
+    def size(self, uri: str) -> int:
+        """Size of one object in bytes."""
+        return self.describe(uri)[0]
+
+    def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
+        """One whole object. Raises `TooLargeError` before it reads more than ``max_bytes``."""
+        if not is_remote(uri):
+            return self.retry.call(partial(_read_local, self.local_path(uri), max_bytes))
+        store, key = self._locate(uri)
+        return store.read(key, partial(_check_size, max_bytes=max_bytes))
+
+    def read_ranges(self, uri: str, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
+        """Byte ranges of one object, in the order asked; fewer bytes, or none, where the object ends early."""
+        if not is_remote(uri):
+            return self.retry.call(partial(_read_local_ranges, self.local_path(uri), starts, sizes))
+        store, key = self._locate(uri)
+        # One at a time: obstore.get_ranges panics where a range lies behind the end of the object.
+        return [store.read_range(key, start, size) for start, size in zip(starts, sizes, strict=True)]
+
+    def open(self, uri: str) -> BinaryIO:
+        """A seekable binary file for reading; of a remote object only what is read is fetched."""
+        raw: io.RawIOBase
+        if not is_remote(uri):
+            raw = self.retry.call(partial(LocalFile, self.local_path(uri), self.retry))
+        else:
+            store, key = self._locate(uri)
+            raw = RemoteFile(partial(store.read_range, key), store.describe(key)[0])
+        return cast("BinaryIO", io.BufferedReader(raw, buffer_size=_READ_AHEAD_BYTES))
+
+    def write(self, uri: str, data: bytes | memoryview, *, create: bool = False) -> None:
+        """Puts one object, whole or not at all. With ``create``, raises FileExistsError where one stands.
+
+        Where an answer was lost, the one that stands may be the caller's own: who must know reads it back, and has
+        put in what names the writer.
+        """
+        if not is_remote(uri):
+            path = Path(os.fsdecode(local_path(uri)))
+            self.retry.call(partial(write_whole, path, data, create=create))
+            return
+        store, key = self._below(uri)
+        store.put(key, data, create=create)
+
+    def write_part(self, uri: str, data: bytes | memoryview, staging: str | None) -> None:
+        """Puts one object as `write` does; on a local file system it is staged in the folder ``staging`` until then.
+
+        Raises:
+            StagingEndedError: the folder ``staging`` is gone; nothing was written.
+        """
+        if staging is None or is_remote(uri):
+            fault("write.staged")
+            self.write(uri, data)
+            return
+        path, folder = (Path(os.fsdecode(local_path(place))) for place in (uri, staging))
+        self.retry.call(partial(write_staged, path, data, folder))
+
+    def delete(self, uris: Iterable[str]) -> None:
+        """Removes objects; one that is gone already is no error."""
+        for uri in uris:
+            if is_remote(uri):
+                store, key = self._below(uri)
+                store.delete(key)
+            else:
+                Path(os.fsdecode(local_path(uri))).unlink(missing_ok=True)
+
+    def _locate(self, uri: str) -> tuple[RemoteStore | HttpStore, str]:
+        """The client that reads ``uri``, and what the client calls it."""
+        if not is_http(uri):
+            if self.allow is not None:
+                self.allow.check(uri)
+            return self._below(uri)
+        if self._http is None:
+            self._http = HttpStore(self.options, self.retry, self.allow)
+        return self._http, uri
+
+    def _below(self, uri: str) -> tuple[RemoteStore, str]:
+        """The client for the root of ``uri`` in an object store, and the path below that root."""
+        if is_http(uri):
+            raise JobError(
+                f"{redacted(uri)}: a web server has no folders, and nothing can be written to it",
+                cure="name single files by http(s)://, or use s3://, gs:// or az:// with dataset.storage_options",
+            )
+        root, key = split(uri)
+        if root not in self._stores:
+            self._stores[root] = RemoteStore(root, self.options, self.retry)
+        return self._stores[root], key
+
+
+_READ_AHEAD_BYTES = 1 << 20
+
+
+def _check_size(size: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and size > max_bytes:
+        raise TooLargeError(f"{size} bytes, more than the limit of {max_bytes}")
+
+
+def _read_local(path: bytes, max_bytes: int | None) -> bytes:
+    with open_regular(path) as file:
+        _check_size(os.fstat(file.fileno()).st_size, max_bytes)
+        return file.read()
+
+
+def _read_local_ranges(path: bytes, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
+    with open_regular(path) as raw, io.BufferedReader(raw) as file:  # a raw file may give fewer bytes than it has
+        parts = []
+        for start, size in zip(starts, sizes, strict=True):
+            file.seek(start)
+            parts.append(file.read(size))
+        return parts
+
+
+def _batches(rows: Iterator[tuple[str, int | None, str | None]]) -> Iterator[pa.RecordBatch]:
+    held: list[tuple[str, int | None, str | None]] = []
+    for row in rows:
+        held.append(row)
+        if len(held) == LISTING_ROWS:
+            yield _batch(held)
+            held = []
+    if held:
+        yield _batch(held)
+
+
+def _batch(rows: Sequence[tuple[str, int | None, str | None]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(list(values), field.type) for values, field in zip(columns, LISTING_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=LISTING_SCHEMA)

@@ -1,0 +1,62 @@
+"""obstore's clients of object stores, as `Storage` wants them. Used by `actors.storage.remote_store`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from obstore.exceptions import GenericError, UnknownConfigurationKeyError
+from obstore.store import from_url
+
+from actors.errors import JobError
+from actors.storage.uris import redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def connect(root: str, options: Mapping[str, str]) -> Any:
+    """A client of one root, with the credentials that options, environment, files or the instance give now.
+
+    Raises:
+        JobError: the root is of no known kind, or an option is.
+    """
+    given = {key: _parse(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
+    config = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
+    client = {**_CLIENT_DEFAULTS, **given}
+    try:
+        return from_url(
+            root,
+            config=cast("Any", config),
+            client_options=cast("Any", client),
+            retry_config=_NO_RETRIES,
+        )
+    except (UnknownConfigurationKeyError, GenericError, ValueError, TypeError) as error:
+        raise JobError(
+            redacted(f"{root}: {str(error).splitlines()[0]}"),
+            cure="use s3://, gs://, az:// or https:// with the storage_options that obstore documents",
+        ) from None
+
+
+def _parse(option: str) -> object:
+    return {"true": True, "false": False}.get(str(option).lower(), option)
+
+
+# A body may take long, as checkpoints do, but not stand still. An answer must begin, and a put end, in the latter.
+_CLIENT_DEFAULTS: Mapping[str, object] = {"timeout": "300s", "read_timeout": "30s"}
+_CLIENT_OPTIONS = frozenset(
+    [
+        "allow_http",
+        "allow_invalid_certificates",
+        "connect_timeout",
+        "pool_idle_timeout",
+        "pool_max_idle_per_host",
+        "proxy_url",
+        "proxy_ca_certificate",
+        "proxy_excludes",
+        "root_certificate",
+        "timeout",
+        "read_timeout",
+        "user_agent",
+    ]
+)
+_NO_RETRIES: Any = {"max_retries": 0}  # see `actors.storage.retries`

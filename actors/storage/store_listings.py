@@ -1,0 +1,82 @@
+"""Listings of object stores that are whole: obstore takes an HTML page of status 200 for an empty one, or for the end.
+Used by `actors.storage.remote_store`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import obstore
+import pyarrow as pa
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from actors.storage.credentials import refusal
+from actors.storage.retries import PassingError, passing_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Pages:
+    """The pages of one listing. After an error it is asked for anew from the last key on: obstore's own stream
+    would say that it has come to its end.
+    """
+
+    def __init__(self, list_from: Callable[..., Any]) -> None:
+        self._list_from = list_from
+        self._num_keys = 0
+        self._is_checked = False
+        self._last_key: str | None = None
+        self._stream: Iterator[Any] | None = None
+
+    def turn(self, store: Any) -> pa.RecordBatch | None:
+        """The next page; None behind the last one. After an error the same page is asked for."""
+        chunk = self._next(store)
+        if chunk is None and self._num_keys % _SERVER_PAGE == 0 and not self._is_checked:
+            _check_lists(store)  # obstore takes an HTML page for a listing's empty end
+            self._is_checked, self._stream = True, None
+            chunk = self._next(store)
+        if chunk is None:
+            return None
+        page = pa.record_batch(chunk)
+        self._last_key = page["path"][-1].as_py()
+        self._num_keys += len(page)
+        self._is_checked = False
+        return page
+
+    def _next(self, store: Any) -> Any:
+        if self._stream is None:
+            self._stream = iter(self._list_from(store, offset=self._last_key))
+        try:
+            return next(self._stream, None)
+        except Exception:
+            self._stream = None
+            raise
+
+
+def children(store: Any, prefix: str) -> list[str]:
+    """The prefixes one level below ``prefix``."""
+    found = obstore.list_with_delimiter(store, prefix or None)
+    if not found["common_prefixes"] and not found["objects"]:
+        _check_lists(store)
+        found = obstore.list_with_delimiter(store, prefix or None)
+    return list(found["common_prefixes"])
+
+
+_SERVER_PAGE = 1000  # keys in a page of S3 and GCS; a listing cut short between pages has a multiple of it
+_HAS_NO_LENGTH = "Header missing from response"
+
+
+def _check_lists(store: Any) -> None:
+    """Raises an error that may pass where the answer to a listing of the root is none, such as an HTML page."""
+    if not isinstance(store, S3Store):  # the object without a name is the listing of the bucket in S3 alone
+        return
+    try:
+        answer = bytes(obstore.get(store, "").bytes())
+    except (BaseError, FileNotFoundError) as error:
+        if _HAS_NO_LENGTH in str(error) or not (passing_kind(error) or refusal(error)):
+            return  # it cannot be read so, or only the prefix may be listed
+        raise
+    if b"<ListBucketResult" not in answer:
+        raise PassingError("the answer to a listing is no listing", "server_error")

@@ -1,0 +1,45 @@
+"""Images that must not be touched again, each because it killed its workers. A part of the ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from actors.errors import ImageError
+    from actors.tracking.attempts import Row, Work
+
+
+class Case(NamedTuple):
+    """Why an image is here."""
+
+    error: ImageError
+    batch: Row | None
+    """First row of the batch that it was found in."""
+
+
+class Quarantine:
+    """Images by the stage of work that they stopped."""
+
+    def __init__(self) -> None:
+        self._cases: dict[tuple[str, int], dict[int, Case]] = {}  # by stage and shard
+        self._num_images: Counter[str] = Counter()
+
+    def add(self, stage: str, image: Row, case: Case) -> None:
+        shard, row = image
+        self._cases.setdefault((stage, shard), {})[row] = case
+        self._num_images[stage] += 1
+
+    def num_images(self, stage: str) -> int:
+        return self._num_images[stage]
+
+    def within(self, work: Work) -> dict[Row, Case]:
+        """The images that ``work`` holds."""
+        if isinstance(work.what, str):
+            return {}
+        return {
+            (piece.shard, row): case
+            for piece in work.what
+            for row, case in self._cases.get((work.stage, piece.shard), {}).items()
+            if any(start <= row < stop for start, stop in piece.ranges)
+        }

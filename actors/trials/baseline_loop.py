@@ -1,0 +1,100 @@
+"""The limit that a job is measured by: read, decode, predict, one batch after the other, in plain processes with no
+framework around them. Runs in processes that `jobs.benchmark` spawns.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.columns import PIXELS
+from actors.decoding.batch_decoder import load_decoder
+from actors.decoding.pixel_blocks import pixel_block, pixel_columns
+from actors.predictor import Predictor
+from actors.preprocess import warm_up
+from actors.reading.fetcher import Fetcher
+from actors.trials.throughput import stamped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from multiprocessing.sharedctypes import Synchronized
+    from multiprocessing.synchronize import Barrier
+    from pathlib import Path
+
+    from actors.decoding.config import BatchDecoder, Decode
+    from actors.engines.configs import EngineConfig
+    from actors.models.spec import Model
+    from actors.reading.shards import Shards
+    from actors.row_ranges import Piece
+    from actors.storage.store import Storage
+    from actors.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class PlainLoop:
+    """What the workers of a job would be told."""
+
+    shards: Shards
+    storage: Storage
+    limits: Decode
+    model: Model
+    engine: EngineConfig | None
+    """None stops after the decoder: the limit of a job that is bound by it."""
+    task: Task
+    batch_size: int
+
+    def run(self, pieces: Iterable[Piece], *, is_ready: Callable[[], object]) -> pa.Table:
+        """The rows of ``pieces`` as `Predictor.predict_block` gives them, each batch `throughput.stamped`.
+
+        ``is_ready`` is called when all is loaded, before the first image is read.
+        """
+        decoder = load_decoder(self.limits, self.model.preprocess)
+        finish = self._last_step()
+        is_ready()
+        return pa.concat_tables([stamped(finish(block)) for block in self._blocks(pieces, decoder)] or [pa.table({})])
+
+    def _last_step(self) -> Callable[[pa.Table], pa.Table]:
+        """What becomes of decoded images. It has run once: engines allocate or compile at their first batch."""
+        warm_up(self.model.preprocess)
+        if self.engine is None:
+            return lambda block: block.drop_columns([PIXELS])
+        predictor = Predictor(self.model, engine=self.engine, task=self.task, batch_size=self.batch_size)
+        blank = np.zeros((1, 1, 3), np.uint8)
+        predictor.predict_block(pa.table(pixel_columns([blank] * self.batch_size, self.limits, self.model.preprocess)))
+        return predictor.predict_block
+
+    def _blocks(self, pieces: Iterable[Piece], decoder: BatchDecoder | None) -> Iterator[pa.Table]:
+        fetcher = Fetcher(self.shards, self.storage, max_bytes=self.limits.max_bytes)
+        for piece in pieces:
+            for batch, images in fetcher.batches(self.shards.load_piece(piece), self.batch_size):
+                yield pixel_block(batch, images, self.limits, self.model.preprocess, decoder)
+
+
+def run_process(loop: PlainLoop, pieces: Sequence[Piece], part: Path, taken: Synchronized[int], start: Barrier) -> None:
+    """Runs ``loop`` in a process beside others and writes its rows to ``part``.
+
+    Args:
+        loop: what to do.
+        pieces: the images of all processes.
+        part: one Parquet file.
+        taken: how many of ``pieces`` have been taken, by whichever process was free.
+        start: lets nobody begin before all have loaded.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C on a terminal reaches all: the parent sees to this one
+    rows = loop.run(_free_ones(pieces, taken), is_ready=start.wait)
+    pq.write_table(rows, part)
+
+
+def _free_ones(pieces: Sequence[Piece], taken: Synchronized[int]) -> Iterator[Piece]:
+    while True:
+        with taken.get_lock():
+            number = taken.value
+            taken.value += 1
+        if number >= len(pieces):
+            return
+        yield pieces[number]

@@ -1,0 +1,56 @@
+"""The CPU and the GPU tried as decoders on images of the dataset: how fast each is, and whether the model then answers
+alike. Runs on a worker that has a GPU, before the first image of the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from actors.decoding.config import DecodeDevice
+from actors.errors import JobError
+from actors.trials.comparison import Trial, hold_against
+from actors.trials.engine_trial import try_engine
+from actors.trials.sampling import Sample, take_sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.engines.configs import EngineConfig
+    from actors.models.spec import Model
+    from actors.reading.reader import ReadPlan
+    from actors.row_ranges import Piece
+    from actors.trials.engine_trial import Agree
+
+
+@dataclass(frozen=True)
+class DecodeTrial:
+    """What came of it, for the report."""
+
+    cpu_s: float = 0.0
+    """Seconds of one CPU for an image."""
+    gpu_s: float = 0.0
+    """Seconds of the GPU, with nothing else to do."""
+    breaches: list[str] = field(default_factory=list)
+    """Why the GPU may not decode; empty where it may."""
+
+
+def try_decoders(
+    read: ReadPlan, pieces: Sequence[Piece], reference: EngineConfig, model: Model, agree: Agree
+) -> DecodeTrial:
+    """Decodes the images at ``pieces`` both ways, and holds the answers of ``reference`` to both against each other."""
+    try:
+        cpu, gpu = (_sample(read, pieces, device) for device in (DecodeDevice.cpu, DecodeDevice.gpu))
+    except JobError as error:
+        return DecodeTrial(breaches=[error.problem])
+    if cpu.costs is None or gpu.costs is None or cpu.uris != gpu.uris:
+        return DecodeTrial(breaches=["the GPU does not decode the images that the CPU does"])
+    (_, right), (trial, answers) = (
+        try_engine(reference, model, one.pixels_nhwc, batch_size=read.batch_size) for one in (cpu, gpu)
+    )
+    held: Trial = hold_against(right, trial, answers, agree, cpu.uris)
+    return DecodeTrial(cpu.costs.decode_s, gpu.costs.decode_s, held.breaches)
+
+
+def _sample(read: ReadPlan, pieces: Sequence[Piece], device: DecodeDevice) -> Sample:
+    return take_sample(replace(read, limits=replace(read.limits, device=device)), pieces)

@@ -1,0 +1,115 @@
+"""An engine tried on images of the dataset: what it answers, and how fast. Runs on a worker, before the first image of
+the run.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from resource import RUSAGE_SELF, getrusage
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actors.device_errors import DeviceMemoryError
+from actors.engines.base import load_engine
+from actors.predicting.adaptive_batches import ElasticBatches, joined
+from actors.trials.comparison import Answers, Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from actors.engines.base import Engine
+    from actors.engines.configs import EngineConfig
+    from actors.models.spec import Model
+    from actors.tasks.parity import Agreement
+
+    Outputs = Mapping[str, np.ndarray]
+    Agree = Callable[[Outputs, Outputs], Agreement]
+
+
+def try_engine(
+    config: EngineConfig, model: Model, pixels_nhwc: np.ndarray, *, batch_size: int, max_s: float | None = None
+) -> tuple[Trial, Answers]:
+    """Loads the engine of ``config`` and runs it over ``pixels_nhwc`` as a run would: in batches of one size.
+
+    Args:
+        config: the engine.
+        model: what it is to run.
+        pixels_nhwc: uint8 (n, height, width, 3), n from 1.
+        batch_size: images of a batch.
+        max_s: the images that would take longer are left out, down to `_FEWEST` and to two batches.
+
+    Raises:
+        JobError: it cannot run the model here.
+        Exception: whatever else stops it.
+    """
+    started = time.perf_counter()
+    engine = ElasticBatches(load_engine(config, model), batch_size)
+    rows = np.arange(len(pixels_nhwc))
+    parts = [engine(pixels_nhwc, rows[:batch_size])]  # the first batch may compile, or allocate
+    begun = time.perf_counter()
+    if max_s is not None and len(rows) > batch_size:
+        parts.append(engine(pixels_nhwc, rows[batch_size : 2 * batch_size]))
+        num_in_time = int(max_s / (time.perf_counter() - begun)) * batch_size
+        rows = rows[: max(_FEWEST, 2 * batch_size, num_in_time)]
+    num_first = len(parts) * batch_size
+    parts.append(engine(pixels_nhwc, rows[num_first:]))
+    num_timed = _padded(len(rows) - batch_size, batch_size)
+    while not num_timed or time.perf_counter() - begun < _TIMED_S:
+        engine(pixels_nhwc, rows)
+        num_timed += _padded(len(rows), batch_size)
+    images_per_s = num_timed / (time.perf_counter() - begun)
+    failed = [row for _, errors in parts for row in errors]
+    answers = Answers(joined([outputs for outputs, _ in parts]), np.setdiff1d(rows, failed, assume_unique=True))
+    return Trial(config.label, images_per_s, begun - started), answers
+
+
+def _padded(num_images: int, batch_size: int) -> int:
+    """With the blank images that fill the last batch."""
+    return -(-max(0, num_images) // batch_size) * batch_size
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast an engine is, by the number of images that it gets at a time, and what it takes."""
+
+    images_per_s: dict[int, float]
+    """Of one worker, pixels in memory to outputs in memory, by batch size."""
+    worker_bytes: int
+    """The most memory that its process has held."""
+
+
+def measure_rates(config: EngineConfig, model: Model, pixels_nhwc: np.ndarray, batch_sizes: Sequence[int]) -> Rates:
+    """Loads the engine of ``config`` and runs it at each of the ``batch_sizes``, for about a second each. Left out is
+    what the device has no room for, and what would take seconds: it has nothing to gain by then.
+
+    Raises:
+        Exception: whatever stops the engine.
+    """
+    engine = load_engine(config, model)
+    images_per_s: dict[int, float] = {}
+    for batch_size in sorted(batch_sizes):
+        if images_per_s and batch_size / max(images_per_s.values()) > _LONGEST_BATCH_S:
+            break
+        batch = pixels_nhwc[np.arange(batch_size) % len(pixels_nhwc)]
+        try:
+            images_per_s[batch_size] = _rate(engine, batch)
+        except DeviceMemoryError:
+            engine.release()
+    return Rates(images_per_s, getrusage(RUSAGE_SELF).ru_maxrss * _RUSAGE_UNIT)
+
+
+def _rate(engine: Engine, batch_nhwc: np.ndarray) -> float:
+    engine(batch_nhwc)  # the first one may compile, or allocate
+    num_batches, begun = 0, time.perf_counter()
+    while not num_batches or time.perf_counter() - begun < _TIMED_S:
+        engine(batch_nhwc)
+        num_batches += 1
+    return num_batches * len(batch_nhwc) / (time.perf_counter() - begun)
+
+
+_TIMED_S, _LONGEST_BATCH_S = 1.0, 2.5
+_RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024
+_FEWEST = 64

@@ -1,0 +1,77 @@
+"""Images from all over a dataset, read before the first one of the run, and what they take. Runs on a worker."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actors.columns import DECODE_S, PIXELS, STAGE, URI, unpack_pixels
+from actors.decoding.batch_decoder import load_decoder
+from actors.decoding.pixel_blocks import pixel_columns
+from actors.preprocess import warm_up
+from actors.reading.fetcher import Fetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.reading.reader import ReadPlan
+    from actors.row_ranges import Piece
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What an image takes of a worker before it reaches the model, on average."""
+
+    image_bytes: float
+    """As it is stored."""
+    read_s: float
+    """Waiting for its bytes, of which others are under way at the same time."""
+    decode_s: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images that can be decoded, shuffled."""
+
+    pixels_nhwc: np.ndarray
+    """uint8 (n, height, width, 3); n may be 0."""
+    uris: list[str]
+    """Of these images."""
+    costs: Costs | None
+    """None where no image could be read."""
+
+
+def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
+    """The images at ``pieces``, decoded where ``plan.limits`` says.
+
+    Raises:
+        JobError: there is no GPU to decode on, or it lacks what it needs.
+    """
+    warm_up(plan.preprocess)
+    found = [np.zeros((0, *plan.preprocess.size, 3), np.uint8)]
+    uris: list[str] = []
+    sizes: list[int] = []
+    decoder = load_decoder(plan.limits, plan.preprocess)
+    read_s = decode_s = 0.0
+    fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
+    for piece in pieces:
+        rows = plan.shards.load_piece(piece)
+        since = time.perf_counter()
+        for batch, images in fetcher.batches(rows, plan.batch_size):
+            read_s += time.perf_counter() - since
+            columns = pixel_columns(images, plan.limits, plan.preprocess, decoder)
+            is_whole = pc.is_null(columns[STAGE])
+            whole = columns[PIXELS].filter(is_whole)
+            uris += batch[URI].filter(is_whole).to_pylist()
+            found.append(unpack_pixels(pa.chunked_array([whole]), *plan.preprocess.size))
+            sizes += [len(image) for image in images if isinstance(image, bytes)]
+            decode_s += pc.sum(columns[DECODE_S]).as_py()
+            since = time.perf_counter()
+    order = np.random.default_rng(0).permutation(len(uris))
+    costs = Costs(sum(sizes) / len(sizes), read_s / len(sizes), decode_s / len(sizes)) if sizes else None
+    return Sample(np.concatenate(found)[order], [uris[place] for place in order], costs)

@@ -1,0 +1,73 @@
+"""What a finished part proves: the rows of the inventory that it holds. Written by the sink, read by the commit.
+
+Each file stands alone: one under ``rows/`` holds predicted rows, one under ``errors/`` rows with an error.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, Any
+
+from actors.row_ranges import Ranges, count, row_ranges
+from actors.storage.json_documents import MAX_BYTES, parse_object
+from actors.writing.summaries import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pyarrow as pa
+
+
+FOOTER_KEY = b"shardlens.receipt"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The content of one file.
+
+    Args:
+        ranges: its rows, which lie in it in the order of (shard, row).
+        summary: counts and seconds over them.
+    """
+
+    ranges: Ranges
+    summary: Summary
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Receipt:
+        """The receipt of rows as the predictor gives them."""
+        return cls(row_ranges(table), Summary.of(table))
+
+    def to_footer(self) -> bytes:
+        """JSON, for anyone to read: ``{"ranges": {shard: [[start, stop], ...]}, "summary": {...}}``."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_footer(cls, metadata: Mapping[bytes, bytes] | None) -> Receipt | None:
+        """The receipt of a Parquet file's key-value metadata; None when it carries none.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        if not metadata or FOOTER_KEY not in metadata:
+            return None
+        content = parse_object(metadata[FOOTER_KEY], max_bytes=MAX_BYTES)
+        try:
+            ranges = {int(shard): _checked(runs) for shard, runs in content["ranges"].items()}
+            summary = Summary.from_json(content["summary"])
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a receipt: {error!r}") from error
+        if count(ranges) != summary.num_images:
+            raise ValueError(f"{count(ranges):,} rows in its ranges, and {summary.num_images:,} images in its summary")
+        return cls(ranges, summary)
+
+
+def _checked(runs: Any) -> list[tuple[int, int]]:
+    pairs = [(start, stop) for start, stop in runs]
+    bounds = list(chain.from_iterable(pairs))
+    is_whole = all(type(bound) is int for bound in bounds)
+    if not bounds or not is_whole or bounds[0] < 0 or any(not low < high for low, high in pairwise(bounds)):
+        raise ValueError("ranges that are no ascending numbers of rows")
+    return pairs

@@ -1,0 +1,171 @@
+"""The limit of this machine: plain loops in processes of their own, with no Ray. Driven on the driver, while nothing
+else of the job runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from actors.decoding.config import DecodeDevice
+from actors.engines.base import default_threads
+from actors.trials.baseline_loop import PlainLoop, run_process
+from actors.trials.throughput import ENDED_AT, ends_of, steady_images_per_s
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from multiprocessing.process import BaseProcess
+    from pathlib import Path
+
+    from actors.row_ranges import Piece
+    from actors.trials.throughput import End
+    from jobs.dataflow.stages import Stages
+
+LOG = logging.getLogger("shardlens")
+
+
+class LimitError(Exception):
+    """A process of the plain loop died."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a loop uses the machine."""
+
+    processes: int
+    threads: int
+    """Of each process."""
+    with_gpu: bool = False
+    """Each process has one of its own."""
+
+
+@dataclass(frozen=True)
+class Loops:
+    """What the loops of one kind did."""
+
+    images_per_s: float | None
+    """Of the best way; None where there are too few images."""
+    way: Way
+    tried: list[tuple[Way, float | None]]
+
+    def to_json(self) -> dict[str, Any]:
+        tried = [{**asdict(way), "images_per_s": images_per_s} for way, images_per_s in self.tried]
+        return {**asdict(self.way), "images_per_s": self.images_per_s, "tried": tried}
+
+
+def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tuple[Loops, Loops]:
+    """The whole loop, and the loop that stops after decoding, each the best of `ways`.
+
+    Args:
+        stages: of the job whose limit it is.
+        pieces: its images.
+        folder: where to write.
+
+    Raises:
+        LimitError: a process died.
+    """
+    whole = PlainLoop(
+        shards=stages.read.shards,
+        storage=stages.read.storage,
+        limits=stages.read.limits,
+        model=stages.recipe.model,
+        engine=stages.recipe.engine,
+        task=stages.recipe.task,
+        batch_size=stages.read.batch_size,
+    )
+    possible = decoding = ways(stages, default_threads())
+    if stages.read.limits.device is not DecodeDevice.gpu:
+        decoding = [replace(way, with_gpu=False) for way in [*possible, Way(default_threads(), 1)]]
+    decoding = list(dict.fromkeys(decoding))
+    return best(whole, possible, pieces, folder), best(replace(whole, engine=None), decoding, pieces, folder)
+
+
+def ways(stages: Stages, cpus: int) -> list[Way]:
+    """As many processes as the plan has workers, and one with all threads; with GPUs, one process for each alone."""
+    plan = stages.plan
+    if plan.worker_gpus:
+        return [Way(plan.workers, max(1, cpus // plan.workers), with_gpu=True)]
+    processes = min(plan.workers, cpus)
+    return list(dict.fromkeys([Way(processes, max(1, cpus // processes)), Way(1, cpus)]))
+
+
+def best(loop: PlainLoop, possible: Iterable[Way], pieces: Sequence[Piece], folder: Path) -> Loops:
+    """What ``loop`` does in the fastest of the ``possible`` ways; the first one where none is known to be."""
+    what = loop.engine.label if loop.engine else "decoding alone"
+    tried: list[tuple[Way, float | None]] = []
+    for way in possible:
+        rate = steady_images_per_s(run_loops(loop, way, pieces, folder))
+        LOG.info("plain loop, %s, %s x %s threads: %s images/s", what, way.processes, way.threads, rate and round(rate))
+        tried.append((way, rate))
+    way, rate = max(tried, key=lambda one: one[1] or 0.0)
+    return Loops(rate, way, tried)
+
+
+def run_loops(loop: PlainLoop, way: Way, pieces: Sequence[Piece], folder: Path) -> list[End]:
+    """The ends of the batches of all processes.
+
+    Raises:
+        LimitError: one of them died.
+    """
+    spawning = multiprocessing.get_context("spawn")
+    taken, start = spawning.Value("q", 0), spawning.Barrier(way.processes)
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [folder / f"part-{number}.parquet" for number in range(way.processes)]
+    engine = loop.engine and replace(loop.engine, threads=way.threads)
+    workers = [
+        spawning.Process(target=run_process, args=(replace(loop, engine=engine), pieces, part, taken, start))
+        for part in parts
+    ]
+    try:
+        for number, worker in enumerate(workers):
+            with _environment(_variables(way, number)):
+                worker.start()
+        _join(workers)
+    finally:
+        for worker in workers:
+            if worker.pid is not None:
+                worker.kill()
+                worker.join()
+    tables = [pq.read_table(part) for part in parts]
+    return [end for table in tables if ENDED_AT in table.column_names for end in ends_of(table)]
+
+
+def _join(workers: Sequence[BaseProcess]) -> None:
+    waiting = list(workers)
+    while waiting:
+        wait([worker.sentinel for worker in waiting])
+        failed = [worker for worker in waiting if worker.exitcode]
+        if failed:
+            raise LimitError(f"a process of the plain loop ended with {failed[0].exitcode}")
+        waiting = [worker for worker in waiting if worker.exitcode is None]
+
+
+def _variables(way: Way, number: int) -> dict[str, str]:
+    """What a worker of a job would find in its environment. The decoder's resize runs in torch, whatever the engine."""
+    variables = {"OMP_NUM_THREADS": str(way.threads)}
+    if way.with_gpu:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        variables["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number] if visible else str(number)
+    return variables
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """What a process that is started in the block finds in its environment."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,64 @@
+"""The place of all that a benchmark writes, which is gone when it ends, however it ends. Used on the driver."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import BaseError
+
+from actors.errors import JobError
+from actors.messages import one_line
+from actors.storage.uris import absolute, is_remote, join, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.storage.store import Storage
+
+LOG = logging.getLogger("shardlens")
+
+
+@contextmanager
+def scratch(folder: str | None, storage: Storage) -> Iterator[str]:
+    """The URI of a new and empty folder or prefix, until the end of the block.
+
+    Args:
+        folder: what it lies in; the system's folder for what is temporary when None.
+        storage: reaches it.
+
+    Raises:
+        JobError: it cannot be written.
+    """
+    root = join(absolute(folder or tempfile.gettempdir()), f"{_PREFIX}{uuid.uuid4().hex[:8]}")
+    try:
+        storage.write(join(root, "empty"), b"")
+    except (OSError, BaseError) as error:
+        raise JobError(
+            f"benchmark.scratch={folder}: cannot be written: {one_line(error)}",
+            cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
+        ) from error
+    try:
+        yield root
+    finally:
+        _remove(root, storage)
+
+
+_PREFIX = "shardlens-benchmark-"
+
+
+def _remove(root: str, storage: Storage) -> None:
+    """What cannot be removed is told: the figures are worth more."""
+    try:
+        if is_remote(root):
+            for batch in storage.list(root):
+                storage.delete(batch["uri"].to_pylist())
+        else:
+            shutil.rmtree(os.fsdecode(local_path(root)))
+    except (OSError, BaseError) as error:
+        LOG.warning("%s could not be removed: %s", root, one_line(error))

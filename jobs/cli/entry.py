@@ -1,0 +1,114 @@
+"""What every verb shares: exit statuses, messages instead of tracebacks, and logging. Runs on the driver."""
+
+from __future__ import annotations
+
+import atexit
+import io
+import logging
+import os
+import sys
+from enum import IntEnum
+from typing import TYPE_CHECKING, NoReturn
+
+from actors.errors import CredentialsError, JobError, OutputError, UnreachableError
+from jobs.cli.config_errors import CONFIG_ERRORS, explain
+from jobs.cli.logs import format_of, is_for_machines, say, set_up_logging
+from jobs.cli.overrides import as_typed
+from jobs.cli.shutdown import StoppedError
+from jobs.job import LogFormat
+from jobs.leases.lease import HeldError, LostLeaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class ExitStatus(IntEnum):
+    """How a verb ends."""
+
+    DONE = 0
+    FAILED = 1
+    JOB_WRONG = 2
+    OVER_BUDGET = 3
+    STOPPED = 4
+    HELD = 5
+
+
+def run_verb(main: Callable[[], object]) -> NoReturn:
+    """Runs a function that `@hydra.main` made, and ends the process with its status.
+
+    What is wrong in the config ends with status 2 and a message of a few lines.
+    """
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, and we explain, instead of printing
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack the letters of a name
+        sys.stdout.reconfigure(errors="backslashreplace")
+    status: int = ExitStatus.DONE
+    sys.argv[1:] = as_typed(sys.argv[1:])
+    try:
+        main()
+    except (*CONFIG_ERRORS, JobError) as error:
+        set_up_logging(format_of(sys.argv), verbose=False)
+        _say_error(error if isinstance(error, JobError) else explain(error))
+        status = ExitStatus.JOB_WRONG
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        status = end.code
+    _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    """`sys.exit`, but the memory is left to the operating system: Python would take a second to take 300,000 objects
+    apart. What is written at exit is written; a profiler is to be put around the verb's ``main``.
+    """
+    atexit._run_exitfuncs()  # noqa: SLF001  what libraries want done at exit
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads any more, which Python knows how to say
+        sys.exit(status)
+    os._exit(status)
+
+
+def end_with(
+    body: Callable[[], ExitStatus],
+    *,
+    verbose: bool,
+    resumes: bool = True,
+    log_format: LogFormat = LogFormat.text,
+) -> None:
+    """Runs the body of a verb; any status but 0 ends the process with it, a sweep of jobs included. ``resumes`` where
+    the same command goes on after it was stopped.
+    """
+    set_up_logging(log_format, verbose=verbose)
+    status = _status_of(body, verbose=verbose)
+    if status is ExitStatus.STOPPED and resumes:
+        say(logging.INFO, "the same command goes on")
+    if status is not ExitStatus.DONE:
+        sys.stdout.flush()
+        raise SystemExit(int(status))
+
+
+def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
+    try:
+        return body()
+    except (*CONFIG_ERRORS, JobError) as error:
+        _say_error(error if isinstance(error, JobError) else explain(error))
+        return ExitStatus.JOB_WRONG
+    except (StoppedError, KeyboardInterrupt):
+        say(logging.WARNING, "stopped before the end; nothing was published")
+        return ExitStatus.STOPPED
+    except (HeldError, LostLeaseError) as error:
+        _say_error(error)
+        return ExitStatus.HELD
+    except (CredentialsError, OutputError, UnreachableError) as error:
+        _say_error(error)
+        return ExitStatus.FAILED
+    except Exception as error:  # noqa: BLE001  the last guard: the status is the contract, the message its comment
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        more = "" if verbose else "\n  verbose=true shows where, and what the workers logged"
+        say(logging.ERROR, f"{type(error).__name__}: {first_line}{more}", exc_info=verbose or is_for_machines())
+        return ExitStatus.FAILED
+
+
+def _say_error(error: Exception) -> None:
+    say(logging.ERROR, str(error))

@@ -1,0 +1,64 @@
+"""What a line of the log looks like: text for people, or a JSON object. Used on the driver by `jobs.cli.logs`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from actors.escapes import printable, printable_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME = "shardlens"
+"""Of our logger."""
+
+BARE = "_is_bare"
+"""The attribute of a record that text shows without time and level."""
+
+
+class TextLines(logging.Formatter):
+    """Lines for people: a record is one line, unless its lines are our own, whatever names it holds."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not getattr(record, BARE, False):
+            return printable_lines(super().format(record))
+        text = f"error: {record.getMessage()}" if record.levelno >= logging.ERROR else record.getMessage()
+        return printable_lines(f"{self.formatException(record.exc_info)}\n{text}" if record.exc_info else text)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  the name is logging's
+        """Indented, so that no line of a message in it looks like one of the log."""
+        return "\n".join(f"  {line}" for line in super().formatException(ei).splitlines())
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+class JsonLines(logging.Formatter):
+    """Objects with ``time`` (ISO 8601, UTC), ``level`` and ``message``; ``run`` once it is known; what the record was
+    given beside its message; ``logger`` where it is not ours; and ``exception``, the traceback.
+    """
+
+    run: str | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"time": time, "level": record.levelname.lower(), "message": record.getMessage(), "run": self.run}
+        line |= {"logger": None if record.name == NAME else record.name} | _extras(vars(record))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps({key: value for key, value in line.items() if value is not None}, default=str)
+
+
+_USUAL = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+
+
+def _extras(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record was given; Ray adds names of its own with an underscore."""
+    return {key: value for key, value in attributes.items() if key not in _USUAL and not key.startswith("_")}

@@ -1,0 +1,55 @@
+"""Log lines on standard error: text for people, or JSON objects, one a line, for machines. Runs on the driver."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from jobs.cli.log_lines import BARE, NAME, JsonLines, TextLines
+from jobs.job import LogFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOG = logging.getLogger(NAME)
+
+
+def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
+    """Sends what is logged to standard error; as JSON also warnings, what libraries log, and what ends a thread."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form is LogFormat.json else TextLines())
+    LOG.handlers, LOG.propagate = [handler], False
+    LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
+    if form is LogFormat.json:
+        logging.getLogger().handlers = [handler]
+        logging.captureWarnings(capture=True)
+        threading.excepthook = _log_thread_end
+
+
+def format_of(overrides: Sequence[str]) -> LogFormat:
+    """The format that a command asks for, where its config cannot be made."""
+    return LogFormat.json if "log.format=json" in overrides else LogFormat.text
+
+
+def is_for_machines() -> bool:
+    return any(isinstance(handler.formatter, JsonLines) for handler in LOG.handlers)
+
+
+def name_run(run_id: str) -> None:
+    """From now on each JSON line has this ``run``."""
+    for handler in LOG.handlers:
+        if isinstance(handler.formatter, JsonLines):
+            handler.formatter.run = run_id
+
+
+def say(level: int, text: str, *, exc_info: bool = False) -> None:
+    """A line that text shows as it is, without the time: what a person is told of the end of a command."""
+    LOG.log(level, "%s", text, exc_info=exc_info, extra={BARE: True})
+
+
+def _log_thread_end(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
+        thread = ended.thread.name if ended.thread else "?"
+        LOG.error("thread %s ended", thread, exc_info=(ended.exc_type, ended.exc_value, ended.exc_traceback))

@@ -1,0 +1,43 @@
+"""What of a cluster others hold when a job begins, so that it waits and says why. Runs on the driver."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from jobs.cluster.resources import cluster_resources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobs.cluster.config import Cluster
+
+LOG = logging.getLogger("shardlens")
+
+
+def warn_if_taken(cluster: Cluster, *, wants_gpu: bool | None) -> None:
+    """Says so where others hold what the first worker needs. To be called before the job starts any task of its own.
+
+    The job goes on all the same: a cluster that grows by itself grows by what waits.
+    """
+    import ray  # noqa: PLC0415  must come after `prepare`
+
+    all_there = cluster_resources()
+    needed = {"CPU": min(cluster.cpus_per_worker, all_there.cpus), "GPU": min(1.0, all_there.gpus) if wants_gpu else 0}
+    until = time.monotonic() + _TAKEN_S
+    while taken := _taken(needed, ray.available_resources()):  # type: ignore[no-untyped-call]
+        if time.monotonic() >= until:
+            LOG.warning("the cluster's %s are held by others: the job waits until a worker can start", taken)
+            return
+        time.sleep(_LOOK_S)
+
+
+_LOOK_S = 0.25
+_TAKEN_S = 3.0  # what has ended a moment ago still counts
+
+
+def _taken(needed: Mapping[str, float], free: Mapping[str, float]) -> str:
+    """What is lacking, in words; empty where nothing is."""
+    lacking = [kind for kind, number in needed.items() if free.get(kind, 0.0) < number]
+    return " and ".join(f"{kind}s ({free.get(kind, 0.0):g} free, a worker takes {needed[kind]:g})" for kind in lacking)

@@ -1,0 +1,78 @@
+"""The ledger of a run as an actor beside the driver, and the handle by which driver and workers speak to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING, Any, cast
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors.tracking.ledger import Ledger, View
+
+if TYPE_CHECKING:
+    from actors.tracking.attempts import Orders, Row, Work
+    from actors.tracking.metric_counts import Flow
+    from actors.tracking.progress_counts import Pace
+
+
+def start_ledger(stall_s: float | None) -> RemoteLedger:
+    """A new ledger on the driver's own node: it must not go away with a worker's."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor: Any = ray.remote(num_cpus=0)(Ledger)
+    return RemoteLedger(actor.options(scheduling_strategy=here).remote(stall_s))
+
+
+@dataclass(frozen=True)
+class RemoteLedger:
+    """A `SharedLedger`. What must be known before danger begins waits for the answer, about a millisecond.
+
+    Every method raises RayError where the ledger is gone: the run is over then.
+    """
+
+    actor: Any
+    is_draining: Event = field(default_factory=Event, compare=False)
+    """Set on the driver alone."""
+
+    def __reduce__(self) -> tuple[type[RemoteLedger], tuple[Any]]:
+        return (RemoteLedger, (self.actor,))
+
+    def begin(self, work: Work, worker: str) -> Orders:
+        return cast("Orders", ray.get(self.actor.begin.remote(work, worker)))
+
+    def reach(self, work: Work, row: Row) -> bool:
+        return cast("bool", ray.get(self.actor.reach.remote(work, row)))
+
+    def note(self, work: Work, row: Row, doing: str) -> None:
+        ray.get(self.actor.note.remote(work, row, doing))
+
+    def rest(self, work: Work, row: Row | None) -> None:
+        self.actor.rest.remote(work, row)
+
+    def die(self, work: Work, kind: str, reason: str) -> None:
+        ray.get(self.actor.die.remote(work, kind, reason))
+
+    def end(self, work: Work, num_ok: int = 0, num_errors: int = 0, flow: Flow | None = None) -> None:
+        self.actor.end.remote(work, num_ok, num_errors, flow)
+
+    def wrote(self, seconds: float, num_bytes: int) -> None:
+        self.actor.wrote.remote(seconds, num_bytes)
+
+    def loaded(self, engine: dict[str, str]) -> None:
+        self.actor.loaded.remote(engine)
+
+    def engine(self) -> dict[str, str]:
+        """What executes the model, as the actors said."""
+        return cast("dict[str, str]", ray.get(self.actor.engine.remote()))
+
+    def pace(self) -> Pace:
+        """How fast images came, once they did."""
+        return cast("Pace", ray.get(self.actor.pace.remote()))
+
+    def drain(self) -> None:
+        ray.get(self.actor.drain.remote())
+        self.is_draining.set()
+
+    def look(self, overdue_s: float | None, *, timeout_s: float) -> View:
+        return cast("View", ray.get(self.actor.look.remote(overdue_s), timeout=timeout_s))

@@ -1,0 +1,137 @@
+"""The chain that Ray Data runs: shards, read and decode, predict, write. Built and driven on the driver."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.data import ActorPoolStrategy, DataContext
+from ray.data._internal.execution.execution_callback import ExecutionCallback
+
+from jobs.dataflow.predict_actor import FusedActor, PredictActor, piece_block
+from jobs.dataflow.sink import PartSink
+from jobs.dataflow.source import ShardSource
+from jobs.planning.planner import BATCHES_A_CALL, WRITE_CPUS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ray.data import Dataset, Datasink
+    from ray.data._internal.execution.streaming_executor import StreamingExecutor
+
+    from actors.row_ranges import Piece
+    from actors.writing.part_writer import SinkPlan
+    from jobs.dataflow.ledger_actor import RemoteLedger
+    from jobs.dataflow.stages import Stages
+    from jobs.planning.planner import Plan
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who does the work of the stages. The benchmark puts others in the place of some."""
+
+    fused: type = FusedActor
+    apart: type = PredictActor
+    source: type[ShardSource] = ShardSource
+    sink: Callable[[SinkPlan], Datasink[Any]] = PartSink
+
+
+def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, crew: Crew | None = None) -> None:
+    """Predicts the rows that are missing and writes the parts. Returns when the last part is written."""
+    plan, crew = stages.plan, crew or Crew()
+    _configure(plan, ledger)
+    pieces = plan.cut(missing)
+    num_parts = -(-sum(piece.num_rows for piece in pieces) // plan.rows_per_part)
+    _warm_writers(min(plan.writers, num_parts))
+    predicted = _fused(stages, pieces, ledger, crew) if plan.is_fused else _apart(stages, pieces, ledger, crew)
+    predicted.write_datasink(
+        crew.sink(replace(stages.sink, told=ledger)),
+        ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
+        concurrency=plan.writers,
+    )
+
+
+def _warm_writers(number: int) -> None:
+    """Processes that have imported what they write with while models are loaded: Ray gives write tasks to them."""
+    for _ in range(number):
+        ray.remote(num_cpus=0)(import_module).remote("actors.writing.part_writer")
+
+
+def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: Crew) -> Dataset:
+    """Actors that read, decode and predict: where the model and its images share the CPUs."""
+    source: Dataset = ray.data.from_blocks([piece_block(piece) for piece in pieces])
+    return source.map_batches(
+        crew.fused,
+        fn_constructor_args=(stages.recipe, stages.read, ledger),
+        batch_size=None,
+        batch_format="pyarrow",
+        **_actors(stages.plan, len(pieces)),
+    )
+
+
+def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: Crew) -> Dataset:
+    """Tasks that read and decode beside actors that predict: a GPU is busy while CPUs fill the next batch."""
+    plan = stages.plan
+    source: Dataset = ray.data.read_datasource(
+        crew.source(stages.read, pieces, ledger),
+        num_cpus=plan.read_cpus,
+        override_num_blocks=len(pieces),
+        ray_remote_args={"max_retries": _WITHOUT_END},
+    )
+    return source.map_batches(
+        crew.apart,
+        fn_constructor_args=(stages.recipe, plan.batch_size, ledger),
+        batch_size=plan.batch_size * BATCHES_A_CALL,
+        batch_format="pyarrow",
+        **_actors(plan, len(pieces)),
+    )
+
+
+def _actors(plan: Plan, num_pieces: int) -> dict[str, Any]:
+    return {
+        "compute": ActorPoolStrategy(size=min(plan.workers, num_pieces)),
+        "num_cpus": plan.worker_cpus,
+        "num_gpus": plan.worker_gpus,
+        "max_restarts": _WITHOUT_END,
+        "max_task_retries": _WITHOUT_END,
+    }
+
+
+# Deaths while reading and predicting are the ledger's to judge: what a lost node took with it is no cause to give up.
+_WITHOUT_END = -1
+
+# Nobody judges those of write tasks.
+_WRITE_RETRIES = 5
+
+
+def _configure(plan: Plan, ledger: RemoteLedger) -> None:
+    # Only through ray_remote_args can the retries be bounded: Ray 2.60 has no named parameter for them.
+    warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated", category=DeprecationWarning)
+    # A small run has fewer parts than writers, which Ray Data takes for a mistake.
+    warnings.filterwarnings(
+        "ignore", message="The maximum number of concurrent tasks for 'Write'", category=UserWarning
+    )
+    context: Any = DataContext.get_current()
+    context.enable_progress_bars = False
+    # A read task gives its blocks as they stand, one batch each: Ray Data cuts where a block is half as large again
+    # as this target, and gathers what is smaller.
+    if not plan.is_fused:
+        context.target_max_block_size = max(1, int(plan.block_bytes * 0.8))
+    context.custom_execution_callback_classes = [_feed_of(ledger)]
+
+
+def _feed_of(ledger: RemoteLedger) -> type[ExecutionCallback]:
+    """Drops the read tasks that wait once the ledger drains. They would give nothing, yet take 10 ms and more each."""
+
+    class Feed(ExecutionCallback):
+        def on_execution_step(self, executor: StreamingExecutor) -> None:
+            if ledger.is_draining.is_set():
+                topology: Any = executor._topology  # noqa: SLF001  there is no other way in
+                for operator, state in topology.items():
+                    if not operator.input_dependencies:
+                        state.output_queue.clear()
+
+    return Feed

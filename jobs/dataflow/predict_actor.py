@@ -1,0 +1,114 @@
+"""Predictors in actors of Ray Data: one that gets pixels, and one that reads them itself. They tell the ledger of each
+batch, and go image by image where one died.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import ray
+
+from actors.columns import ROW, SHARD, STAGE
+from actors.decoding.batch_decoder import load_decoder
+from actors.engines.base import describe
+from actors.fault_injection import fault
+from actors.predictor import Predictor, mark_errors
+from actors.reading.reader import read_piece
+from actors.row_ranges import Piece, row_ranges
+from actors.tracking.attempts import LOAD, PREDICT, Work, in_hand
+from actors.tracking.metric_counts import flow_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from actors.errors import ImageError
+    from actors.reading.reader import ReadPlan
+    from actors.recipe import Recipe
+    from actors.tracking.attempts import Hand, Row, SharedLedger
+    from jobs.dataflow.ledger_actor import RemoteLedger
+
+
+class PredictActor:
+    """Holds one predictor for the life of an actor."""
+
+    def __init__(self, recipe: Recipe, batch_size: int, ledger: RemoteLedger) -> None:
+        self._ledger = ledger
+        actor_id = ray.get_runtime_context().get_actor_id()  # outlives restarts
+        with in_hand(ledger, Work(LOAD, f"actor {actor_id}")):
+            self._load(recipe, batch_size)
+            fault("predict.loaded")
+        ledger.loaded(describe(self._predictor.engine))
+
+    def _load(self, recipe: Recipe, batch_size: int) -> None:
+        self._predictor = Predictor(recipe.model, engine=recipe.engine, task=recipe.task, batch_size=batch_size)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        return predict(self._predictor, block, self._ledger)
+
+
+class FusedActor(PredictActor):
+    """Reads, decodes and predicts on its own, so that images never leave the process."""
+
+    def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
+        self._read = read
+        super().__init__(recipe, read.batch_size, ledger)
+
+    def _load(self, recipe: Recipe, batch_size: int) -> None:
+        super()._load(recipe, batch_size)
+        self._decoder = load_decoder(self._read.limits, self._read.preprocess)
+
+    def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
+        with closing(read_piece(self._read, piece_of(pieces), self._ledger, self._decoder)) as blocks:
+            for block in blocks:
+                yield super().__call__(block)
+
+
+def piece_block(piece: Piece) -> pa.Table:
+    """A piece as Ray Data carries it to a `FusedActor`: a row for each of its ranges."""
+    starts, stops = zip(*piece.ranges, strict=True)
+    return pa.table({SHARD: [piece.shard] * len(starts), "start": starts, "stop": stops})
+
+
+def piece_of(block: pa.Table) -> Piece:
+    """The piece of a `piece_block`."""
+    return Piece(
+        block[SHARD][0].as_py(), tuple(zip(block["start"].to_pylist(), block["stop"].to_pylist(), strict=True))
+    )
+
+
+def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.Table:
+    """`Predictor.predict_block` of ``block``, in hand meanwhile. Images in quarantine get their error instead."""
+    work = Work(PREDICT, tuple(Piece(shard, tuple(runs)) for shard, runs in row_ranges(block).items()))
+    with in_hand(ledger, work) as hand:
+        marked = mark_errors(block, _quarantined(block, hand.orders.quarantined))
+        if hand.orders.careful:
+            ones = [_predict_alone(predictor, marked.slice(number, 1), hand) for number in range(len(marked))]
+            predicted = pa.concat_tables(ones).combine_chunks()
+        else:
+            predicted = _predict(predictor, marked, hand)
+        hand.num_ok = predicted[STAGE].null_count
+        hand.num_errors = len(predicted) - hand.num_ok
+        hand.flow = flow_of(predicted)
+    return predicted
+
+
+def _predict_alone(predictor: Predictor, one: pa.Table, hand: Hand) -> pa.Table:
+    if one[STAGE].null_count:  # the engine will not see the others
+        hand.note((one[SHARD][0].as_py(), one[ROW][0].as_py()), PREDICT)
+    return _predict(predictor, one, hand)
+
+
+def _predict(predictor: Predictor, block: pa.Table, hand: Hand) -> pa.Table:
+    with hand.limit():
+        fault("predict.started")
+        predicted = predictor.predict_block(block)
+        fault("predict.done")
+    return predicted
+
+
+def _quarantined(block: pa.Table, errors: Mapping[Row, ImageError]) -> dict[int, ImageError]:
+    """The ``errors`` by the place of their row in ``block``."""
+    rows = zip(block[SHARD].to_pylist(), block[ROW].to_pylist(), strict=True) if errors else ()
+    return {place: errors[row] for place, row in enumerate(rows) if row in errors}

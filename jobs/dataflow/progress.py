@@ -1,0 +1,139 @@
+"""What a person sees while a job runs: a live line on a terminal, or a log line every few seconds; and what the ledger
+has to tell. Runs on the driver, in a thread of its own, which also asks whether to stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from ray.exceptions import RayError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jobs.cli.logs import is_for_machines
+from jobs.dataflow.ledger_actor import start_ledger
+from jobs.reporting.moment import Moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from actors.tracking.ledger import View
+    from jobs.dataflow.ledger_actor import RemoteLedger
+    from jobs.reporting.metrics import Metrics
+
+LOG = logging.getLogger("shardlens")
+
+
+@contextmanager
+def follow(
+    total: int,
+    already_done: int = 0,
+    *,
+    stall_s: float | None = None,
+    should_stop: Callable[[View], bool],
+    metrics: Metrics | None = None,
+) -> Iterator[RemoteLedger]:
+    """Gives a new ledger for the workers; until the end of the block shows how far the run is, and what happens.
+
+    Args:
+        total: images of the run.
+        already_done: those that earlier attempts have done. All other counts are of this attempt alone.
+        stall_s: the ledger's limit; work in hand for twice as long is told.
+        should_stop: asked once or twice a second, from another thread, as long as the ledger answers. Once it says so,
+            no more images are read, and the pipeline ends by itself. The counts are for show: images whose worker
+            died may count twice. What is right is read from the parts.
+        metrics: gets the same counts.
+    """
+    ledger = start_ledger(stall_s)
+    watch = _Watch(ledger, total, already_done, stall_s, should_stop, metrics)
+    is_live = sys.stderr.isatty() and not is_for_machines()
+    thread = threading.Thread(target=watch.show_live if is_live else watch.show_lines, daemon=True)
+    thread.start()
+    try:
+        yield ledger
+    finally:
+        watch.is_over.set()
+        thread.join(timeout=2 * _LOOK_TIMEOUT_S)
+
+
+class _Watch:
+    """Looks at the ledger from time to time."""
+
+    def __init__(
+        self,
+        ledger: RemoteLedger,
+        total: int,
+        already_done: int,
+        stall_s: float | None,
+        should_stop: Callable[[View], bool],
+        metrics: Metrics | None,
+    ) -> None:
+        self.is_over = threading.Event()
+        self._ledger = ledger
+        self._total = total
+        self._already_done = already_done
+        self._overdue_s = None if stall_s is None else 2 * stall_s
+        self._should_stop = should_stop
+        self._metrics = metrics
+        self._is_draining = False
+        self._first: tuple[float, int] | None = None
+
+    def show_lines(self) -> None:
+        shown_at = time.monotonic()
+        for moment in self._moments():
+            if time.monotonic() - shown_at >= _LINE_EVERY_S:
+                shown_at = time.monotonic()
+                LOG.info("%s", moment, extra=asdict(moment))
+
+    def show_live(self) -> None:
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:,.1f} images/s, {task.fields[errors]:,} errors"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+            task = progress.add_task("", total=self._total, rate=0.0, errors=0)
+            for moment in self._moments():
+                progress.update(task, completed=moment.num_done, rate=moment.images_per_s, errors=moment.num_errors)
+
+    def _moments(self) -> Iterator[Moment]:
+        """The state every half second until the end, and once at the end."""
+        is_over = False
+        while not is_over:
+            is_over = self.is_over.wait(_LOOK_EVERY_S)
+            try:
+                view = self._ledger.look(self._overdue_s, timeout_s=_LOOK_TIMEOUT_S)
+                self._drain_if_told(view)
+            except RayError:  # the cluster is going down, or too busy to answer
+                continue
+            for line in (*view.news, *view.overdue):
+                LOG.warning("%s", line, extra=line.about)
+            moment = self._moment(view)
+            if self._metrics is not None:
+                self._metrics.record(view.flow, moment)
+            yield moment
+
+    def _drain_if_told(self, view: View) -> None:
+        if not self._is_draining and self._should_stop(view):
+            self._ledger.drain()
+            self._is_draining = True
+
+    def _moment(self, view: View) -> Moment:
+        now, num_new = time.monotonic(), view.num_ok + view.num_errors
+        if self._first is None and num_new:
+            self._first = now, num_new
+        first_at, num_first = self._first or (now, num_new)
+        rate = (num_new - num_first) / (now - first_at) if now > first_at else 0.0
+        return Moment(self._already_done + num_new, view.num_errors, self._total, rate)
+
+
+_LOOK_EVERY_S = 0.5
+_LINE_EVERY_S = 5.0
+_LOOK_TIMEOUT_S = 5.0

@@ -1,0 +1,109 @@
+"""An opened run on a cluster, from the start of Ray to the last part. Runs on the driver; its import brings Ray in."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from actors.tracking.progress_counts import Pace
+from jobs.cluster.connection import connect
+from jobs.cluster.resources import await_nodes, cluster_resources
+from jobs.cluster.taken_resources import warn_if_taken
+from jobs.dataflow.pipeline import run_pipeline
+from jobs.dataflow.progress import follow
+from jobs.dataflow.stages import plan_again, prepare_stages
+from jobs.dataflow.stop_conditions import SilenceError, Watch
+from jobs.dataflow.worker_errors import workers_errors
+from jobs.reporting.execution import Execution
+from jobs.reporting.metrics import Metrics
+from jobs.runs.commit import IncompleteRunError
+
+if TYPE_CHECKING:
+    from jobs.cli.shutdown import Stop
+    from jobs.dataflow.stages import Stages
+    from jobs.leases.lease import Lease
+    from jobs.reporting.clock import Clock
+    from jobs.runs.commit import Outcome
+    from jobs.runs.opening import Run
+
+LOG = logging.getLogger("shardlens")
+
+
+def execute(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
+    """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is told to
+    stop, or its errors are too many; laps ``start``, ``choose``, ``run`` and ``stop``.
+
+    Where nothing moves any more, as when a node is lost that nothing replaces, all begins anew on what there is.
+
+    Raises:
+        WorkerError: a worker failed for good. What was written stays.
+        IncompleteRunError: workers left as many images without an outcome as before.
+        SilenceError: nothing moved, and beginning anew did not help.
+    """
+    while True:
+        num_missing = outcome.coverage.num_missing
+        try:
+            return _session(run, outcome, lease, stop, clock)
+        except SilenceError as error:
+            clock.lap("run")
+            outcome = run.collect(before=outcome)
+            if outcome.coverage.num_missing == num_missing and not error.is_shrunk:
+                raise
+            LOG.warning("%s; beginning anew with the %s images that are missing", error, outcome.coverage.num_missing)
+
+
+def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
+    """`execute`, on one connection to Ray."""
+    with connect(run.job.cluster, verbose=run.job.verbose):
+        stop.install()  # Ray has put its own handlers in place of ours
+        clock.lap("start")
+        resources = await_nodes(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
+        if run.job.cluster.address is not None:
+            warn_if_taken(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
+        with workers_errors():
+            num_missing = outcome.coverage.num_missing
+            stages, choice = prepare_stages(run, resources, num_missing=num_missing, mark=lease.mark)
+            clock.lap("choose")
+            with stop.draining():
+                begun = Execution(stages.plan, choice, {}, Pace(0, 0.0), resources.cpus)
+                outcome, execution = _run_passes(run, outcome, stages, begun, stop)
+        clock.lap("run")
+    stop.install()  # and has taken them all away at its end
+    clock.lap("stop")
+    return outcome, execution
+
+
+def _run_passes(
+    run: Run, outcome: Outcome, stages: Stages, execution: Execution, stop: Stop
+) -> tuple[Outcome, Execution]:
+    """Runs the pipeline over what is missing until nothing is. Each pass is planned for what the cluster has then."""
+    first = outcome.summary
+    while (num_missing := outcome.coverage.num_missing) and not stop.is_asked:
+        metrics = Metrics.of(run, stages.plan, outcome, done_before=first)
+        engine, pace = _run_pass(run, outcome, stages, stop, metrics)
+        outcome, whole = run.collect(before=outcome), execution.pace
+        whole = Pace(whole.num_images + pace.num_images, whole.seconds + pace.seconds)
+        execution = replace(execution, plan=stages.plan, engine=engine, pace=whole)
+        if outcome.coverage.num_missing == num_missing and not stop.is_asked:
+            raise IncompleteRunError(f"{num_missing:,} images got no outcome from any worker")
+        if outcome.coverage.num_missing and not stop.is_asked:
+            resources = cluster_resources().shared(run.job.cluster.drivers)
+            stages = plan_again(stages, run, resources, execution.choice, num_missing=outcome.coverage.num_missing)
+            execution = replace(execution, cpus=resources.cpus)
+    return outcome, execution
+
+
+# Shards that one pass of the pipeline takes: Ray Data keeps some state for each on the driver.
+_MAX_PIECES = 20_000
+
+
+def _run_pass(run: Run, outcome: Outcome, stages: Stages, stop: Stop, metrics: Metrics) -> tuple[dict[str, str], Pace]:
+    job, before, stall_s = run.job, outcome.summary, run.job.run.stall_s
+    watch = Watch(job, before, stop, lambda: not stages.plan.fits(cluster_resources()))
+    following = follow(
+        outcome.coverage.num_listed, before.num_images, stall_s=stall_s, should_stop=watch, metrics=metrics
+    )
+    with following as ledger:
+        run_pipeline(stages, outcome.coverage.missing(limit=_MAX_PIECES), ledger)
+        return ledger.engine(), ledger.pace()

@@ -1,0 +1,95 @@
+"""What each stage of the pipeline needs: the plan for the cluster, and the engine that suits it best. Made on
+the driver, with Ray started, and sent to workers.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from actors.decoding.config import DecodeDevice
+from actors.reading.reader import ReadPlan
+from actors.recipe import Recipe
+from actors.storage.retries import Retry
+from actors.writing.part_writer import SinkPlan
+from jobs.planning.capacity import check_room
+from jobs.planning.decode_placement import decode_device
+from jobs.planning.engine_selection import choose_engine
+from jobs.planning.planner import Load, make_plan
+
+if TYPE_CHECKING:
+    from actors.writing.part_writer import Mark
+    from jobs.cluster.resources import Resources
+    from jobs.planning.engine_cache import Choice
+    from jobs.planning.planner import Plan
+    from jobs.runs.opening import Run
+
+
+LOG = logging.getLogger("shardlens")
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What each stage needs to know, whatever rows it gets."""
+
+    read: ReadPlan
+    recipe: Recipe
+    sink: SinkPlan
+    plan: Plan
+
+
+def prepare_stages(
+    run: Run, resources: Resources, *, num_missing: int, mark: Mark | None = None
+) -> tuple[Stages, Choice]:
+    """The stages of ``run`` for the ``num_missing`` images that are to be done on ``resources``.
+
+    Raises:
+        JobError: the job asks for what the cluster does not have, or its engine does not give the right answers.
+    """
+    job = run.job
+    load = Load(num_missing, run.checked.image_s)
+    plan = make_plan(job, resources, run.checked.fields, load)
+    read = ReadPlan(
+        shards=run.shards.without_sizes(),
+        storage=job.dataset.image_storage.with_retry(
+            Retry(job.errors.read_attempts, timeout_s=job.errors.read_timeout_s)
+        ),
+        limits=job.decode,
+        preprocess=job.model.preprocess,
+        batch_size=plan.batch_size,
+        batches_a_block=plan.batches_a_block,
+    )
+    choice = choose_engine(run, plan, read, num_missing=num_missing)
+    LOG.info("engine %s: %s", choice.engine.label, choice.why)
+    if choice.calibration:
+        device = decode_device(job.decode.device, plan, choice, cpus=resources.cpus)
+        read = replace(read, limits=replace(job.decode, device=device))
+    provenance = run.checked.provenance | {"engine": choice.engine.label, "decode": _decode_device(read)}
+    sink = SinkPlan(run.paths, run.storage, provenance, plan.rows_per_part, mark, stall_s=job.run.stall_s)
+    stages = Stages(read, Recipe(job.model, choice.engine, job.task), sink, plan)
+    return plan_again(stages, run, resources, choice, num_missing=num_missing), choice
+
+
+def plan_again(stages: Stages, run: Run, resources: Resources, choice: Choice, *, num_missing: int) -> Stages:
+    """The same ``stages``, planned for the ``num_missing`` images and the ``resources`` that there are now.
+
+    Raises:
+        JobError: they are too few.
+    """
+    job = replace(run.job, decode=stages.read.limits)
+    load = Load(num_missing, run.checked.image_s, choice.calibration)
+    plan = make_plan(job, resources, run.checked.fields, load)
+    check_room(plan, resources)
+    LOG.info("%s", plan)
+    engine = replace(choice.engine, threads=job.engine.threads or plan.threads)
+    return Stages(
+        replace(stages.read, batch_size=plan.batch_size, batches_a_block=plan.batches_a_block),
+        replace(stages.recipe, engine=engine),
+        replace(stages.sink, rows_per_part=plan.rows_per_part),
+        plan,
+    )
+
+
+def _decode_device(read: ReadPlan) -> str:
+    return "gpu" if read.limits.device is DecodeDevice.gpu else "cpu"

@@ -1,0 +1,51 @@
+"""Single files in the form of a listing. Used on the driver where paths are resolved."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from actors.storage import local_files
+from actors.storage.store import LISTING_SCHEMA, Storage
+from actors.storage.uris import is_http, is_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class File(NamedTuple):
+    """A listed file, with the columns of `LISTING_SCHEMA`."""
+
+    uri: str
+    size: int | None
+    version: str | None
+
+
+def describe(uri: str, storage: Storage) -> File:
+    """The file as a listing of its folder would give it."""
+    if is_remote(uri):
+        return File(uri, *storage.describe(uri))
+    _, size, version = local_files.describe(storage.local_path(uri))
+    return File(representable(uri), size, version)
+
+
+def batch_of(files: Sequence[File]) -> pa.RecordBatch:
+    """The files as one batch of `LISTING_SCHEMA`."""
+    return pa.RecordBatch.from_pylist([file._asdict() for file in files], schema=LISTING_SCHEMA)
+
+
+def representable(path: str) -> str:
+    """``path`` as Arrow can hold it: one that is not UTF-8 becomes a percent-encoded URI."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return "file://" + quote(os.fsencode(path))
+    return path
+
+
+def is_web(uri: str) -> bool:
+    """Whether ``uri`` is a URL of the web: percent-encoded, perhaps with a query, and with nothing to list."""
+    return is_http(uri)

@@ -1,0 +1,198 @@
+"""The numbered files of the lease on an output, and what they say. Used by `lease` alone: on the driver, and in
+write tasks through its `LeaseMark`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, get_type_hints
+
+from obstore.exceptions import BaseError
+
+from actors.errors import JobError
+from actors.escapes import printable
+from actors.storage.damage import is_damage
+from actors.storage.json_documents import parse_object
+from actors.storage.store import TooLargeError
+from actors.storage.uris import join
+
+if TYPE_CHECKING:
+    from actors.storage.store import Storage
+
+
+@dataclass(frozen=True)
+class Holder:
+    """What a lease file says, as JSON. Other machines go by its changing alone, and by ``ttl_s`` and ``released``."""
+
+    holder: str
+    """Unique to one hold on one output."""
+    run_id: str
+    slices: int
+    """Drivers that share that run."""
+    host: str
+    pid: int
+    boot: str
+    """Names this boot of the machine and the space in which ``pid`` counts; empty where the system names none."""
+    started: str
+    """When the process started, in ticks since the boot: tells it from a later one of the same ``pid``."""
+    since: str
+    """By the clock of ``host``, for people: never compared."""
+    beat: int
+    ttl_s: float
+    released: bool
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Holder | None:
+        """None where ``data`` is no whole lease file."""
+        try:
+            said = parse_object(data)
+        except ValueError:
+            return None
+        kinds = get_type_hints(cls)
+        is_whole = all(isinstance(said.get(name), kind) for name, kind in kinds.items())
+        if not is_whole or not 0 < said["ttl_s"] <= _MAX_TTL_S or not 0 < said["pid"] < 1 << 31:
+            return None
+        return cls(**{name: said[name] for name in kinds})
+
+    def to_bytes(self) -> bytes:
+        return json.dumps(asdict(self), indent=1).encode()
+
+    def is_dead(self) -> bool:
+        """Whether its process is gone for sure. False where that cannot be told from here.
+
+        A host name proves nothing, since machines share names; the same boot and the same space of pids do.
+        """
+        if not (self.boot and self.started) or (self.host, self.boot) != (socket.gethostname(), _boot()):
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass  # alive, and another user's
+        return _started(self.pid) not in (self.started, None)
+
+    def __str__(self) -> str:
+        run = f"run {self.run_id}, " if self.run_id else ""
+        return printable(f"{run}process {self.pid} on host {self.host}, since {self.since}")
+
+
+def this_process(run_id: str, slices: int, ttl_s: float) -> Holder:
+    """A new hold by this process."""
+    return Holder(
+        holder=uuid.uuid4().hex,
+        run_id=run_id,
+        slices=slices,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        boot=_boot(),
+        started=_started(os.getpid()) or "",
+        since=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        beat=0,
+        ttl_s=float(ttl_s),
+        released=False,
+    )
+
+
+@dataclass(frozen=True)
+class LeaseFiles:
+    """``<root>/_lease/<number>.json``; the highest number holds the lease, and is never deleted."""
+
+    root: str
+    storage: Storage
+
+    def uri(self, number: int) -> str:
+        return join(self.root, "_lease", f"{number:08}.json")
+
+    def highest(self) -> int:
+        """0 where there is none."""
+        return max(self._numbers(), default=0)
+
+    def read(self, number: int) -> bytes | None:
+        """None where it is gone; empty where it is no file, or far too long for one of these."""
+        try:
+            return self.storage.read(self.uri(number), max_bytes=_MAX_BYTES)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if isinstance(error, TooLargeError) or is_damage(error):
+                return b""
+            raise
+
+    def is_of(self, number: int, holder: Holder) -> bool:
+        """Whether the file of that number is the holder's."""
+        stands = Holder.from_bytes(self.read(number) or b"")
+        return stands is not None and stands.holder == holder.holder
+
+    def write(self, number: int, holder: Holder) -> None:
+        self.storage.write(self.uri(number), holder.to_bytes())
+
+    def create(self, number: int, holder: Holder) -> bool:
+        """Whether the file of that number is now the holder's; False where another was first."""
+        try:
+            self.storage.write(self.uri(number), holder.to_bytes(), create=True)
+        except (OSError, BaseError) as error:
+            # A try whose answer was lost may have made the file. And S3 may say 409 where nobody made it.
+            if self.is_of(number, holder):
+                return True
+            if isinstance(error, FileExistsError):
+                return False
+            raise
+        return True
+
+    def check_store(self, number: int, holder: Holder) -> None:
+        """Raises `JobError` where the store writes over a file that the holder has, though told to create one.
+
+        Once proves nothing: another holder may just have deleted the file as one of an earlier number.
+        """
+        for _ in range(_CHECKS):
+            try:
+                self.storage.write(self.uri(number), holder.to_bytes(), create=True)
+            except FileExistsError:
+                return
+            if self.highest() > number:
+                return
+        raise JobError(
+            f"output.path={self.root}: this store ignores conditional writes, so two runs could hold one output",
+            cure="write to a store that honours conditional writes (If-None-Match on PUT)",
+        )
+
+    def delete_below(self, number: int) -> None:
+        self.storage.delete(self.uri(older) for older in self._numbers() if older < number)
+
+    def _numbers(self) -> list[int]:
+        try:
+            uris = [uri for batch in self.storage.list(join(self.root, "_lease")) for uri in batch["uri"].to_pylist()]
+        except FileNotFoundError:
+            return []
+        return [int(name[1]) for uri in uris if (name := re.search(r"/_lease/(\d{8,})\.json$", uri))]
+
+
+_CHECKS = 3
+_MAX_BYTES = 1 << 16
+_MAX_TTL_S = 3600.0  # nobody waits any longer for a sign of life, whatever a file says
+
+
+def _boot() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str | None:
+    """When the process started; empty if it has ended and waits for its parent, None where it cannot be read."""
+    try:
+        # The name of the program stands in brackets before these, and may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()

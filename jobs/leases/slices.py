@@ -1,0 +1,164 @@
+"""One run shared by several drivers: which shards are whose, and how they hold the output together. Runs on each of
+them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actors.errors import JobError
+from actors.storage.uris import join
+from actors.writing.staging import end_attempts
+from jobs.leases.lease import HeldError, hold, is_free
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from actors.storage.store import Storage
+    from jobs.job import Run as RunConfig
+    from jobs.leases.lease import Lease
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The shards of a run that one driver does: every ``count``-th, from ``index`` on."""
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def of(cls, run: RunConfig) -> Slice:
+        """What the config says.
+
+        Raises:
+            JobError: there is no such slice, or the slices could not find each other.
+        """
+        if not 0 <= run.slice < run.slices:
+            raise JobError(
+                f"run.slice={run.slice}, run.slices={run.slices}: there is no such slice",
+                cure="give run.slices from 1, and to each driver its own run.slice from 0 to run.slices - 1",
+            )
+        if run.slices > 1 and not run.id:
+            raise JobError(
+                f"run.slices={run.slices}: without run.id each slice would open a run of its own",
+                cure="give all slices the same run.id",
+            )
+        if run.slices > 1 and run.redrive:
+            raise JobError(
+                f"run.redrive=true, run.slices={run.slices}: error rows are tried again by one driver",
+                cure="leave run.slices and run.slice away",
+            )
+        return cls(run.slice, run.slices)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether one driver does the whole run."""
+        return self.count == 1
+
+    def owns(self, num_shards: int) -> np.ndarray:
+        """For each shard whether it is this slice's: bool (num_shards)."""
+        own = np.zeros(num_shards, np.bool_)
+        own[self.index :: self.count] = True
+        return own
+
+    def __str__(self) -> str:
+        return f"slice {self.index} of {self.count}"
+
+
+@dataclass(frozen=True)
+class Tenancy:
+    """What one driver holds of an output for the time of its work.
+
+    A slice holds a lease of its own, below ``<output>/_slices/<run id>/<slices>/<slice>``. The lease on the output is
+    the door: a slice holds it to open the run, and once more to publish. Who finds the output free may not open a run
+    there as long as slices of another one live.
+
+    Args:
+        root: `output.path`, absolute.
+        storage: holds it.
+        part: the slice that the driver does.
+        run_id: of the run that it does; the slices of one run know each other by it.
+        on_lost: called once, in another thread, when a lease was lost.
+    """
+
+    root: str
+    storage: Storage
+    part: Slice
+    run_id: str
+    on_lost: Callable[[], None]
+
+    @contextmanager
+    def hold(self) -> Iterator[Lease]:
+        """Holds the output, or the slice, to the end of the block.
+
+        Raises:
+            HeldError: another driver has it.
+        """
+        if self.part.is_whole:
+            with hold(self.root, self.storage, run_id=self.run_id, on_lost=self.on_lost) as lease:
+                self._refuse_strangers()
+                yield lease
+            return
+        place = join(_folder(self.root), self.run_id, str(self.part.count), str(self.part.index))
+        with hold(place, self.storage, run_id=self.run_id, on_lost=self.on_lost) as lease:
+            yield lease
+
+    @contextmanager
+    def enter(self) -> Iterator[Lease | None]:
+        """Alone with the output to the end of the block: waits for other slices of the run to leave. Gives the lease
+        that this takes, None where the driver holds the whole output anyway.
+
+        Raises:
+            HeldError: another driver has the output, or slices of another run.
+        """
+        if self.part.is_whole:
+            yield None
+            return
+        slices = self.part.count
+        with hold(self.root, self.storage, run_id=self.run_id, slices=slices, on_lost=self.on_lost) as lease:
+            self._refuse_strangers()
+            yield lease
+
+    def seal(self) -> None:
+        """Ends every attempt at the run, so that its folders stand still: to be called once no image is missing, alone
+        with the output. Writers that were lost track of get nothing in any more, save on object stores.
+        """
+        end_attempts(self.root)
+        if not self.part.is_whole:
+            for place in self.storage.children(join(_folder(self.root), self.run_id, str(self.part.count))):
+                end_attempts(place)
+
+    def _refuse_strangers(self) -> None:
+        """To be called with the output held. Raises HeldError where a slice of another run, or of another cut of this
+        one, lives; what dead ones have left is removed.
+        """
+        held: dict[str, list[str]] = defaultdict(list)
+        for uri in _files(_folder(self.root), self.storage):
+            found = re.fullmatch(r"(.*/_slices/([^/]+)/(\d+)/\d+)/_lease/[^/]+", uri)
+            if found and (found[2], int(found[3])) != (self.run_id, self.part.count):
+                held[found[1]].append(uri)
+        for place, uris in held.items():
+            if not is_free(place, self.storage):
+                raise HeldError(
+                    f"output.path={self.root}: a slice of another run works here ({place})\n"
+                    "  cure: wait for its end, or stop it, or choose another output.path"
+                )
+            end_attempts(place)
+            self.storage.delete(uris)
+
+
+def _folder(root: str) -> str:
+    return join(root, "_slices")
+
+
+def _files(folder: str, storage: Storage) -> list[str]:
+    try:
+        return [uri for batch in storage.list(folder) for uri in batch["uri"].to_pylist()]
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,63 @@
+"""Whether the batches of a plan find room on the nodes, in memory and in the object store. Pure arithmetic on the
+driver, before the first actor: a store that is too small lets a run crawl, and says nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.errors import JobError
+from jobs.planning.planner import BATCHES_A_CALL
+
+if TYPE_CHECKING:
+    from jobs.cluster.resources import Resources
+    from jobs.planning.planner import Plan
+
+
+def check_room(plan: Plan, resources: Resources) -> None:
+    """Checks each node that would have workers; what is not known of one is taken to be enough.
+
+    Raises:
+        JobError: a node has too little, with what would fit.
+    """
+    for node in resources.nodes or (resources,):
+        workers = min(plan.workers, _most_workers(plan, node))
+        if not workers:
+            continue
+        _check("memory for workers", node.memory_bytes, workers * _memory_bytes(plan), plan, _MEMORY_CURE)
+        if not plan.is_fused:
+            _check("object store", node.object_store_bytes, workers * _store_bytes(plan), plan, _STORE_CURE)
+
+
+def _most_workers(plan: Plan, node: Resources) -> int:
+    by_cpus = int(node.cpus / plan.worker_cpus) if plan.worker_cpus else plan.workers
+    return min(by_cpus, int(node.gpus) // plan.worker_gpus) if plan.worker_gpus else by_cpus
+
+
+def _memory_bytes(plan: Plan) -> int:
+    """Of a worker: the pixels of a block, and one batch of them as float32, next to which the model's own is more."""
+    return plan.block_bytes * (plan.batches_a_block + _FLOAT32)
+
+
+_FLOAT32 = 4
+
+
+def _store_bytes(plan: Plan) -> int:
+    """Of a worker: the batches that it has, as many that wait for it, and one that is being read."""
+    return plan.block_bytes * (2 * BATCHES_A_CALL + 1)
+
+
+_MEMORY_CURE = "choose a smaller batch_size, fewer cluster.workers, or nodes with more memory"
+_STORE_CURE = (
+    "choose a smaller batch_size; or give the node a larger object store: `ray start --object-store-memory=BYTES`, "
+    "the shared memory of its pod, or cluster.object_store_bytes where the job starts Ray itself"
+)
+
+
+def _check(what: str, there_bytes: int, needed_bytes: int, plan: Plan, cure: str) -> None:
+    if 0 < there_bytes < needed_bytes:
+        raise JobError(
+            f"batch_size={plan.batch_size}: a batch has {plan.block_bytes / 1e6:,.0f} MB of pixels, so the workers "
+            f"of a node need {needed_bytes / 1e9:,.1f} GB; its {what} has {there_bytes / 1e9:,.1f} GB",
+            cure=cure,
+        )

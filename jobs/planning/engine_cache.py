@@ -1,0 +1,113 @@
+"""What was found of each engine before a run, and the one that was chosen; kept with the output, so that the next run
+of the same model on the same hardware need not find it out again. Runs on the driver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from actors.engines.configs import (
+    Device,
+    EngineConfig,
+    OnnxEngineConfig,
+    OpenVinoEngineConfig,
+    Precision,
+    Provider,
+    TorchEngineConfig,
+)
+from actors.messages import writing_to
+from actors.storage.json_documents import read_object
+from actors.storage.uris import join
+from actors.trials.comparison import Trial
+from actors.trials.decode_trial import DecodeTrial
+from jobs.planning.calibration import Calibration
+
+if TYPE_CHECKING:
+    from actors.engines.hardware import Hardware
+    from actors.storage.store import Storage
+    from actors.writing.run_paths import RunPaths
+
+LOG = logging.getLogger("shardlens")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The engine of a run."""
+
+    engine: EngineConfig
+    why: str
+    trials: list[Trial] = field(default_factory=list)
+    """The reference first. Empty where nothing was measured."""
+    num_images: int = 0
+    """Images of the dataset that were compared."""
+    calibration: Calibration | None = None
+    """None where the job is too small to be worth it."""
+    decoders: DecodeTrial | None = None
+    """None where there was no choice of where to decode."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "engine": _to_json(self.engine)}
+
+
+@dataclass(frozen=True)
+class KeptChoice:
+    """The place of the choice for one model and whatever else decides it.
+
+    Args:
+        paths: of the run; another run of the same output and model has the same choice.
+        storage: holds the output.
+        asked: what the config says of the engine, with the batch size and the threads.
+        hardware: of the workers.
+    """
+
+    paths: RunPaths
+    storage: Storage
+    asked: str
+    hardware: Hardware
+
+    def read(self) -> Choice | None:
+        """None where there is none yet, or one that this version does not understand."""
+        try:
+            content = read_object(self._uri, self.storage, allow_nan=True)
+            trials = [Trial(**one) for one in content["trials"]]
+            calibration = Calibration.from_json(content["calibration"])
+            decoders = DecodeTrial(**content["decoders"]) if content["decoders"] else None
+            engine = _to_config(content["engine"])
+            return Choice(engine, content["why"], trials, content["num_images"], calibration, decoders)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            LOG.warning("%s: not understood (%s): engines are compared anew", self._uri, error)
+            return None
+
+    def write(self, choice: Choice) -> None:
+        about = {"asked": self.asked, "hardware": asdict(self.hardware)}
+        with writing_to(self._uri):
+            self.storage.write(self._uri, json.dumps(choice.to_json() | about, indent=1).encode())
+
+    @property
+    def _uri(self) -> str:
+        key = hashlib.sha256(json.dumps([self.asked, asdict(self.hardware)]).encode()).hexdigest()[:12]
+        return join(self.paths.root, "_engines", f"{self.paths.fingerprint}-{key}.json")
+
+
+_CONFIGS: dict[str, type[EngineConfig]] = {
+    config.name: config for config in (TorchEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig)
+}
+_ENUMS: dict[str, type[Enum]] = {"precision": Precision, "device": Device, "provider": Provider}
+_NOT_KEPT = {"tolerance", "gate"}  # what the choice was made by; of no use to what executes it
+
+
+def _to_json(config: EngineConfig) -> dict[str, Any]:
+    plain = {name: value.value if isinstance(value, Enum) else value for name, value in vars(config).items()}
+    return {name: value for name, value in plain.items() if name not in _NOT_KEPT}
+
+
+def _to_config(content: dict[str, Any]) -> EngineConfig:
+    values: dict[str, Any] = {name: _ENUMS[name](value) if name in _ENUMS else value for name, value in content.items()}
+    return _CONFIGS[values.pop("name")](**values)

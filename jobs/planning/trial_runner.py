@@ -1,0 +1,220 @@
+"""Trials of engines on the workers of a plan, each in a process that it may kill. Used by the driver."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pyarrow as pa
+import ray
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+
+from actors.columns import ROW, SHARD
+from actors.engines.hardware import Hardware, hardware
+from actors.engines.tolerance import to_tolerance
+from actors.errors import JobError
+from actors.messages import one_line
+from actors.predicting.probes import noise
+from actors.row_ranges import Piece, row_ranges
+from actors.trials.comparison import Answers, Trial, hold_against
+from actors.trials.decode_trial import DecodeTrial, try_decoders
+from actors.trials.engine_trial import Rates, measure_rates, try_engine
+from actors.trials.sampling import Costs, Sample, take_sample
+from jobs.planning.calibration import Calibration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from actors.engines.configs import EngineConfig
+    from actors.models.spec import Model
+    from actors.reading.reader import ReadPlan
+    from actors.trials.engine_trial import Agree
+    from jobs.planning.planner import Plan
+    from jobs.runs.opening import Run
+
+LOG = logging.getLogger("shardlens")
+
+
+class Bench:
+    """Runs trials in tasks that have what a worker of ``plan`` has.
+
+    Args:
+        run: what is to be run.
+        plan: how.
+        read: reads the sample.
+        reference_s: what the reference may take about; it answers fewer images where it is slow.
+    """
+
+    def __init__(self, run: Run, plan: Plan, read: ReadPlan, *, reference_s: float) -> None:
+        self.model = run.job.model
+        self.num_images = 0
+        self.is_made_up = False
+        self._agree = partial(run.job.task.agreement, tolerance=to_tolerance(run.job.engine.tolerance))
+        self._sizes = run.shards.sizes
+        self._plan = plan
+        self._read = read
+        self._reference_s = reference_s
+        self._num_sampled: int | None = None
+        self._costs: Costs | None = None
+        self._sample: Any = None
+        self._right: Any = None
+
+    def hardware(self) -> Hardware:
+        [found] = self._start(partial(hardware, with_gpu=bool(self._plan.worker_gpus)))
+        known: Hardware = _result(found)
+        if self._plan.worker_gpus and not known.gpu:
+            LOG.warning(
+                "PyTorch finds no GPU on a worker that has one: is it built for CPU alone, or the driver too old?"
+            )
+        return known
+
+    def sample(self) -> int:
+        """Reads images from all over the dataset, once; gives their number."""
+        if self._num_sampled is None:
+            told, self._sample = self._start(_sample, self._read, self._pieces(), returns=2)
+            try:
+                self._num_sampled, self._costs = _result(told)
+            except RayError as error:
+                LOG.warning("the sample could not be read: %s", one_line(error))
+                self._num_sampled = 0
+        return self._num_sampled
+
+    def make_up(self) -> None:
+        """Puts noise in the place of the sample, where the dataset gives nothing to compare."""
+        pixels_nhwc = noise(self._read.preprocess.size)
+        uris = [f"made-up image {number}" for number in range(len(pixels_nhwc))]
+        self._sample, self.is_made_up = ray.put(Sample(pixels_nhwc, uris, None)), True
+
+    @property
+    def tried_on(self) -> str:
+        """The images, for a message."""
+        return f"{self.num_images} {'made-up images' if self.is_made_up else 'images of the dataset'}"
+
+    def decoders(self, reference: EngineConfig) -> DecodeTrial:
+        """Whether the GPU could decode, and how fast."""
+        [told] = self._start(try_decoders, self._read, self._pieces(), reference, self.model, self._agree)
+        try:
+            return cast("DecodeTrial", _result(told))
+        except RayError as error:
+            return DecodeTrial(breaches=[f"its worker did not end it: {one_line(error)}"])
+
+    def calibrate(self, config: EngineConfig, batch_sizes: Sequence[int]) -> Calibration | None:
+        """What an image takes on a worker; None where that cannot be found."""
+        if not self.sample() or self._costs is None:
+            return None
+        [told] = self._start(_measure, config, self.model, self._sample, batch_sizes)
+        try:
+            return Calibration(self._costs, _result(told))
+        except RayError as error:
+            LOG.warning("engine %s could not be measured: %s", config.label, one_line(error))
+            return None
+
+    def reference(self, config: EngineConfig) -> Trial | None:
+        """Tries what the others are to agree with; None where that did not come to its end, as with an image that
+        kills its worker.
+
+        Raises:
+            JobError: it cannot run the model.
+        """
+        told, self._right = self._start(_try_reference, *self._about(config), self._reference_s, returns=2)
+        try:
+            trial, self.num_images = _result(told)
+        except RayError as error:
+            LOG.warning("the reference did not run over the sample: %s", one_line(error))
+            return None
+        return cast("Trial", trial)
+
+    def candidate(self, config: EngineConfig) -> Trial:
+        """Tries ``config``. Whatever happens to it is a reason not to take it.
+
+        Raises:
+            JobError: it cannot run the model.
+        """
+        [told] = self._start(_try_candidate, *self._about(config), self._right, self._agree)
+        try:
+            return cast("Trial", _result(told))
+        except RayTaskError as error:
+            return Trial(config.label, breaches=[f"fails: {one_line(error.cause)}"])
+        except RayError as error:
+            return Trial(config.label, breaches=[f"its worker did not end it: {one_line(error)}"])
+
+    def _pieces(self) -> list[Piece]:
+        """Where the sample lies; its pixels are bounded."""
+        height, width = self._read.preprocess.size
+        return spread(self._sizes, min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3))))
+
+    def _about(self, config: EngineConfig) -> tuple[Any, ...]:
+        return config, self.model, self._sample, self._plan.batch_size
+
+    def _start(self, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> list[Any]:
+        task: Any = ray.remote(_call)
+        resources = {"num_cpus": self._plan.worker_cpus, "num_gpus": self._plan.worker_gpus}
+        references = task.options(**resources, max_retries=0, num_returns=returns).remote(function, *arguments)
+        return [references] if returns == 1 else list(references)
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
+def _result(reference: Any) -> Any:
+    """What a task gave, or the `JobError` that it raised; its process is ended where it takes too long."""
+    for seconds in range(_LINE_EVERY_S, int(_LIMIT_S), _LINE_EVERY_S):
+        if ray.wait([reference], timeout=_LINE_EVERY_S)[0]:
+            break
+        LOG.info("no answer from a trial's worker for %d s: it waits for CPUs, or the model is slow", seconds)
+    try:
+        return ray.get(reference, timeout=_LINE_EVERY_S)
+    except GetTimeoutError:
+        ray.cancel(reference, force=True)
+        raise
+    except RayTaskError as error:
+        if isinstance(error.cause, JobError):
+            raise error.cause from None
+        raise
+
+
+_NUM_SAMPLED = 256
+_SAMPLE_BYTES = 64 << 20
+_LIMIT_S = 900.0
+_LINE_EVERY_S = 30
+_RUN_LENGTH = 8  # images beside each other: a shard is opened for each run of them
+
+
+def spread(sizes: np.ndarray, count: int) -> list[Piece]:
+    """About ``count`` rows from all over an inventory with shards of ``sizes``, in runs of some beside each other."""
+    starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    num_rows = int(starts[-1])
+    num_runs = -(-min(count, num_rows) // _RUN_LENGTH)
+    firsts = (np.arange(num_runs) * num_rows) // max(1, num_runs)
+    places = np.unique((firsts[:, None] + np.arange(_RUN_LENGTH)).ravel())
+    places = places[places < num_rows]
+    shards = np.searchsorted(starts, places, side="right") - 1
+    ranges = row_ranges(pa.table({SHARD: shards, ROW: places - starts[shards]}))
+    return [Piece(shard, tuple(runs)) for shard, runs in ranges.items()]
+
+
+def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | None], Sample]:
+    sample = take_sample(read, pieces)
+    return (len(sample.uris), sample.costs), sample
+
+
+def _try_reference(
+    config: EngineConfig, model: Model, sample: Sample, batch_size: int, max_s: float
+) -> tuple[tuple[Trial, int], Answers]:
+    trial, answers = try_engine(config, model, sample.pixels_nhwc, batch_size=batch_size, max_s=max_s)
+    return (trial, len(answers.rows)), answers
+
+
+def _try_candidate(
+    config: EngineConfig, model: Model, sample: Sample, batch_size: int, right: Answers, agree: Agree
+) -> Trial:
+    num_images = int(right.rows[-1]) + 1
+    trial, answers = try_engine(config, model, sample.pixels_nhwc[:num_images], batch_size=batch_size)
+    return hold_against(right, trial, answers, agree, sample.uris)
+
+
+def _measure(config: EngineConfig, model: Model, sample: Sample, batch_sizes: list[int]) -> Rates:
+    return measure_rates(config, model, sample.pixels_nhwc, batch_sizes)

@@ -1,0 +1,176 @@
+"""What bound a run, how far it was from that bound, and what would help most. Pure arithmetic on what was measured
+while it ran.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.tracking.progress_counts import Pace
+    from jobs.planning.engine_cache import Choice
+    from jobs.planning.planner import Plan
+
+READ, DECODE, MODEL, START = "reading", "decoding", "the model", "start-up"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a run that has ended.
+
+    Args:
+        num_images: done by this command.
+        stage_s: seconds of `READ`, `DECODE` and `MODEL` for one image, of the worker that had it.
+        total_s: of the whole command.
+        pace: of the steady part.
+        cpus: of the cluster.
+    """
+
+    num_images: int
+    stage_s: Mapping[str, float]
+    total_s: float
+    pace: Pace
+    cpus: float
+
+    @property
+    def start_s(self) -> float:
+        """All but the steady part."""
+        return max(0.0, self.total_s - self.pace.seconds)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to change."""
+
+    what: str
+    speedup: float | None = None
+    """How many times as fast an image would be done; None where nothing was measured that tells."""
+
+    def __str__(self) -> str:
+        return self.what if self.speedup is None else f"{self.what}: {self.speedup:.1f} times as fast"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The end of a report."""
+
+    bound_by: str
+    limit_images_per_s: float
+    """What the stages alone take, with nothing between them."""
+    share_of_limit: float | None
+    """Of the steady part; None where the run was too short to have one."""
+    shares: dict[str, float]
+    """Of the seconds for one image, by stage."""
+    advice: list[Advice] = field(default_factory=list)
+    """The most helpful first."""
+    price_per_million: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in self.shares.items())
+        limit = f"the stages alone would do {self.limit_images_per_s:,.1f} images/s"
+        reached = "" if self.share_of_limit is None else f", of which the steady part reached {self.share_of_limit:.0%}"
+        return f"bound by {self.bound_by} ({shares}); {limit}{reached}"
+
+
+def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: float | None = None) -> Verdict | None:
+    """The verdict on a run; None where it did no image.
+
+    Where workers do all, an image takes the sum of its stages; where read tasks stand beside them, the slower side
+    decides.
+    """
+    if not measured.num_images or not sum(measured.stage_s.values()):
+        return None
+    limits = _limits(measured, plan)
+    slowest = min(limits, key=limits.__getitem__)
+    limit = limits[slowest]
+    rate = measured.pace.images_per_s
+    seconds = sum(measured.stage_s.values())
+    is_start = measured.start_s > measured.total_s / 2
+    price = None if price_per_hour is None else price_per_hour / 3600 * measured.total_s / measured.num_images * 1e6
+    advice = _advice(measured, plan, choice, limits)
+    return Verdict(
+        bound_by=START if is_start else _heaviest(measured, slowest),
+        limit_images_per_s=limit,
+        share_of_limit=min(1.0, rate / limit) if rate else None,
+        shares={stage: value / seconds for stage, value in measured.stage_s.items()},
+        advice=sorted(advice, key=lambda one: -(one.speedup or 1.0))[:_MOST_ADVICE],
+        price_per_million=price,
+    )
+
+
+_MOST_ADVICE = 3
+_WORTH = 1.05  # what gains less is not worth a word
+
+# The sides of a pipeline: which stages take turns on the same worker.
+_ALL, _FEED, _DEVICE = (READ, DECODE, MODEL), (READ, DECODE), (MODEL,)
+
+
+def _limits(measured: Measured, plan: Plan) -> dict[tuple[str, ...], float]:
+    """Images per second that each side of the pipeline can do."""
+
+    def rate(stages: tuple[str, ...], slots: float) -> float:
+        seconds = sum(measured.stage_s[stage] for stage in stages)
+        return slots / seconds if seconds else float("inf")
+
+    if plan.is_fused:
+        return {_ALL: rate(_ALL, plan.workers)}
+    return {_FEED: rate(_FEED, plan.num_readers(measured.cpus)), _DEVICE: rate(_DEVICE, plan.workers)}
+
+
+def _heaviest(measured: Measured, side: tuple[str, ...]) -> str:
+    return max(side, key=lambda stage: measured.stage_s[stage])
+
+
+def _advice(measured: Measured, plan: Plan, choice: Choice, limits: Mapping[tuple[str, ...], float]) -> list[Advice]:
+    found = [*_faster_engines(measured, plan, choice), *_more_cpus(measured, plan, limits)]
+    if measured.start_s > measured.total_s / 2:
+        share, rate = measured.start_s / measured.total_s, measured.pace.images_per_s
+        speedup = measured.total_s / measured.num_images * rate if rate else None
+        found.append(Advice(f"many more images in one job (start-up took {share:.0%} of this one)", speedup))
+    without_waiting = _faster(measured, {**measured.stage_s, READ: 0.0})
+    if plan.is_fused and without_waiting > _WORTH:
+        found.append(Advice("fewer and larger files (Parquet or tar), nearer to the workers", without_waiting))
+    return [one for one in found if one.speedup is None or one.speedup > _WORTH]
+
+
+def _faster_engines(measured: Measured, plan: Plan, choice: Choice) -> list[Advice]:
+    """What was measured before the run and not taken."""
+    rates = choice.calibration.rates.images_per_s if choice.calibration else {}
+    found = []
+    if choice.trials and not plan.worker_gpus and not any("openvino" in trial.engine for trial in choice.trials):
+        found.append(Advice("one more engine to choose from: pip install 'shardlens[openvino]'"))
+    if plan.is_fused and (used := rates.get(plan.batch_size)):
+        best = max(rates, key=rates.__getitem__)
+        stages = {**measured.stage_s, MODEL: measured.stage_s[MODEL] * used / rates[best]}
+        found.append(Advice(f"batch_size={best}", _faster(measured, stages)))
+    taken = next((trial for trial in choice.trials if trial.engine == choice.engine.label), None)
+    for trial in choice.trials:
+        if taken and plan.is_fused and trial.breaches and trial.images_per_s > taken.images_per_s:
+            model_s = measured.stage_s[MODEL] * taken.images_per_s / trial.images_per_s
+            what = f"{trial.engine}, if you can do with its answers (engine.tolerance refused it)"
+            found.append(Advice(what, _faster(measured, {**measured.stage_s, MODEL: model_s})))
+    return found
+
+
+def _more_cpus(measured: Measured, plan: Plan, limits: Mapping[tuple[str, ...], float]) -> list[Advice]:
+    if plan.is_fused:
+        half = {stage: seconds / 2 for stage, seconds in measured.stage_s.items()}
+        return [Advice(f"twice the CPUs ({2 * measured.cpus:g})", _faster(measured, half))]
+    factor = limits[_DEVICE] / limits[_FEED]
+    if factor <= 1:
+        speedup = measured.total_s / (measured.start_s + measured.pace.seconds / 2)
+        return [Advice(f"twice the GPUs ({2 * plan.workers}) with as many CPUs for each", speedup)]
+    speedup = measured.total_s / (measured.start_s + measured.pace.seconds / factor)
+    return [Advice(f"{factor:.1f} times the CPUs for each GPU, which then never waits", speedup)]
+
+
+def _faster(measured: Measured, stage_s: Mapping[str, float]) -> float:
+    """How many times as fast the command would be with these seconds for an image, its start staying what it is."""
+    ratio = sum(stage_s.values()) / sum(measured.stage_s.values())
+    return measured.total_s / (measured.start_s + measured.pace.seconds * ratio)

@@ -1,0 +1,29 @@
+"""Progress of a pass at one moment. Made on the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The state of a run at one time."""
+
+    num_done: int
+    num_errors: int
+    total: int
+    images_per_s: float
+    """Since the first images were done, so that the start of the actors does not count; 0 until it is known."""
+
+    def __str__(self) -> str:
+        left = (self.total - self.num_done) / self.images_per_s if self.images_per_s else None
+        return (
+            f"{self.num_done:,} of {self.total:,} images, {self.images_per_s:,.1f} images/s, "
+            f"{self.num_errors:,} errors, {'time left unknown' if left is None else f'{_duration(left)} left'}"
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"

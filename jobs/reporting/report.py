@@ -1,0 +1,167 @@
+"""What a person, and a machine, is told at the end of a run: the table and report.json. Runs on the driver."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from actors.messages import redacted
+from jobs.cli.terminal import show
+from jobs.datasets.passed_over import PassedOver
+from jobs.reporting.bottleneck import DECODE, MODEL, READ, Measured, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.writing.run_paths import RunPaths
+    from actors.writing.summaries import Summary
+    from jobs.cli.entry import ExitStatus
+    from jobs.reporting.bottleneck import Verdict
+    from jobs.reporting.execution import Execution
+    from jobs.runs.commit import Outcome
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a run.
+
+    Args:
+        paths: where it lies.
+        status: how it ended.
+        outcome: what stands: counts, and seconds of stages summed over workers.
+        before: what stood when this command began.
+        execution: what was run; None when there was nothing to run.
+        elapsed_s: seconds of each phase by the clock: check, list, start, run, stop, commit.
+        price_per_hour: of the cluster, where it is known.
+        passed_over: what the listing of the run left out, by reason, as `PassedOver.to_json` gives it.
+    """
+
+    paths: RunPaths
+    status: ExitStatus
+    outcome: Outcome
+    before: Outcome
+    execution: Execution | None
+    elapsed_s: Mapping[str, float]
+    price_per_hour: float | None = None
+    passed_over: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> Summary:
+        return self.outcome.summary
+
+    @property
+    def images_per_s(self) -> float:
+        """Images of this command over the seconds of the pipeline, start of its actors included."""
+        seconds = self.elapsed_s.get("run", 0.0)
+        return (self.summary.num_images - self.before.summary.num_images) / seconds if seconds else 0.0
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What bound this command; None where it did nothing."""
+        done, before = self.summary, self.before.summary
+        num_images = done.num_images - before.num_images
+        if self.execution is None or not num_images:
+            return None
+        seconds = {
+            READ: done.read_s - before.read_s,
+            DECODE: done.decode_s - before.decode_s,
+            MODEL: done.predict_s - before.predict_s,
+        }
+        measured = Measured(
+            num_images=num_images,
+            stage_s={stage: value / num_images for stage, value in seconds.items()},
+            total_s=sum(self.elapsed_s.values()),
+            pace=self.execution.pace,
+            cpus=self.execution.cpus,
+        )
+        return judge(measured, self.execution.plan, self.execution.choice, price_per_hour=self.price_per_hour)
+
+    @property
+    def accuracy_ratio(self) -> float | None:
+        """Right predictions over images with a known label; None when there are none."""
+        return self.summary.num_correct / self.summary.num_labelled if self.summary.num_labelled else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of report.json."""
+        return {
+            "run_id": self.paths.run_id,
+            "fingerprint": self.paths.fingerprint,
+            "status": self.status.name.lower(),
+            "rows": self.paths.rows,
+            "errors": self.paths.errors,
+            "num_listed": self.summary.num_images + self.outcome.coverage.num_missing,
+            "passed_over": dict(self.passed_over),
+            "num_done_before": self.before.summary.num_images,
+            **asdict(self.summary),
+            "accuracy_ratio": self.accuracy_ratio,
+            "images_per_s": self.images_per_s,
+            "elapsed_s": {**self.elapsed_s, "total": sum(self.elapsed_s.values())},
+            "execution": self.execution.to_json() if self.execution else None,
+            "verdict": verdict.to_json() if (verdict := self.verdict) else None,
+        }
+
+    def show(self) -> None:
+        """The table, on standard output."""
+        show(*(f"{name:<11}{value}" for name, value in self._lines()))
+
+    def _lines(self) -> list[tuple[str, str]]:
+        summary, elapsed = self.summary, self.elapsed_s
+        lines = [
+            ("status", self.status.name.lower()),
+            ("images", self._images()),
+            *self._not_listed(),
+            ("speed", self._speed()),
+            ("phases", ", ".join(f"{name} {seconds:.1f} s" for name, seconds in elapsed.items())),
+            (
+                "in workers",
+                f"read {summary.read_s:.1f} s, decode {summary.decode_s:.1f} s, predict {summary.predict_s:.1f} s",
+            ),
+        ]
+        lines += self._engine()
+        if self.accuracy_ratio is not None:
+            right = f"{summary.num_correct:,} of {summary.num_labelled:,} labelled images"
+            lines.append(("accuracy", f"{self.accuracy_ratio:.2%} ({right})"))
+        for kind, number in summary.error_kinds.items():
+            uri, message = summary.error_examples[kind][0]
+            lines.append(("errors", f"{number:,} {kind}, such as {redacted(uri)}: {message}"))
+        if summary.error_kinds:
+            lines.append(("", self.paths.errors))
+        lines.append(("rows", self.paths.rows))
+        return lines + self._verdict()
+
+    def _not_listed(self) -> list[tuple[str, str]]:
+        passed_over = PassedOver.from_json(dict(self.passed_over))
+        return [] if passed_over.is_expected else [("not listed", str(passed_over))]
+
+    def _verdict(self) -> list[tuple[str, str]]:
+        verdict = self.verdict
+        if verdict is None:
+            return []
+        lines = [("verdict", str(verdict))]
+        lines += [("" if number else "to gain", str(one)) for number, one in enumerate(verdict.advice)]
+        if verdict.price_per_million is not None:
+            lines.append(("price", f"{verdict.price_per_million:,.2f} for a million images like these"))
+        return lines
+
+    def _speed(self) -> str:
+        steady = self.execution.pace.images_per_s if self.execution else 0.0
+        whole = f"{self.images_per_s:,.1f} images/s over {self.elapsed_s.get('run', 0):.1f} s"
+        return f"{whole}, {steady:,.1f} from the first batch to the last" if steady else whole
+
+    def _engine(self) -> list[tuple[str, str]]:
+        """What ran the model and why, then what each engine that was tried was found to do."""
+        if self.execution is None:
+            return []
+        choice = self.execution.choice
+        tried = [("", str(trial)) for trial in choice.trials]
+        return [("engine", f"{choice.engine.label}: {choice.why}"), *tried]
+
+    def _images(self) -> str:
+        summary, num_missing = self.summary, self.outcome.coverage.num_missing
+        parts = [f"{summary.num_ok:,} ok", f"{summary.num_errors:,} errors"]
+        if num_missing:
+            parts.append(f"{num_missing:,} still to do")
+        done_before = self.before.summary.num_images
+        return f"{summary.num_images + num_missing:,} listed = {' + '.join(parts)}" + (
+            f" ({done_before:,} of them done before)" if done_before else ""
+        )

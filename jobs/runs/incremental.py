@@ -1,0 +1,144 @@
+"""Takes the images that earlier runs have done out of a listing. Runs on the driver, before the inventory is written.
+
+What grows with the number of images lies on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.columns import URI, VERSION
+from actors.messages import one_line
+from actors.reading.shards import SHARDS_PER_FILE, inventory_file
+from actors.storage.damage import is_damage
+from jobs.runs.image_keys import ImageKeys, temporary_room
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from actors.reading.shards import Shards
+
+
+LOG = logging.getLogger("shardlens")
+
+
+def only_new(
+    entries: Iterator[pa.Table], done: Iterable[pa.RecordBatch], *, memory_bytes: int = 1 << 30
+) -> Iterator[pa.Table]:
+    """The tables of ``entries`` without the images that ``done`` has with the same version.
+
+    The tables keep their order and their cuts, and those of which nothing is left are left out; before them stands
+    one without rows, so that there is a schema when nothing is new. A version that is null is the same as null. A new
+    image that is listed twice is given twice.
+
+    Until ``entries`` end they are kept in a temporary folder (`tempfile` says where), beside 16 bytes for each image
+    done. The folder is gone when the iterator has ended, has failed or was closed. Where nothing is done there is
+    nothing to compare: the tables are passed on as they come.
+
+    Args:
+        entries: tables of one schema, with URI and VERSION, as `Dataset.entries` gives them.
+        done: batches with URI and VERSION, as `done_images` gives them; an image may be in them more than once.
+        memory_bytes: what the comparison may hold before it goes to disk. A few hundred MB stand beside it.
+
+    Raises:
+        JobError: the temporary folder is full. What ``entries`` and ``done`` raise comes through as it is.
+    """
+    batches = (batch for batch in done if len(batch))
+    head = next(batches, None)
+    if head is None:
+        yield from entries
+        return
+    with TemporaryDirectory(prefix="shardlens-") as folder, ImageKeys(folder, memory_bytes) as keys:
+        keys.add("done", chain([head], batches))
+        first = next(entries)
+        spool = Path(folder, "entries.arrow")
+        keys.add("listed", _spooled(chain([first], entries), first.schema, spool))
+        yield first.schema.empty_table()
+        yield from _picked(_unspooled(spool), keys.new_numbers())
+
+
+def done_images(inventories: Iterable[Shards]) -> Iterator[pa.RecordBatch]:
+    """URI and VERSION of every row of ``inventories``, a few files of which are read ahead.
+
+    Row groups that are damaged are told of, and left out.
+    """
+    pieces = (piece for shards in inventories for piece in _pieces(shards))
+    with ThreadPoolExecutor(_NUM_READERS) as pool:
+        reading = deque(pool.submit(_read, *piece) for piece in islice(pieces, _NUM_READERS))
+        while reading:
+            table = reading.popleft().result()
+            reading.extend(pool.submit(_read, *piece) for piece in islice(pieces, 1))
+            yield from table.to_batches()
+
+
+_NUM_READERS = 8
+_PIECE_ROWS = 1 << 17
+
+
+def _pieces(shards: Shards) -> Iterator[tuple[Shards, int, Sequence[int]]]:
+    """Row groups of an inventory to be read at once: the number of a file, and theirs in it."""
+    for first in range(0, shards.num_shards, SHARDS_PER_FILE):
+        sizes = shards.sizes[first : first + SHARDS_PER_FILE]
+        step = max(1, _PIECE_ROWS // max(1, int(sizes.max())))
+        for start in range(0, len(sizes), step):
+            yield shards, first // SHARDS_PER_FILE, range(start, min(start + step, len(sizes)))
+
+
+def _read(shards: Shards, file_number: int, groups: Sequence[int]) -> pa.Table:
+    uri = inventory_file(shards.folder, file_number)
+    try:
+        with shards.storage.open(uri) as source, pq.ParquetFile(source) as file:
+            return file.read_row_groups(groups, columns=[URI, VERSION], use_threads=False)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        if len(groups) > 1:  # one that is damaged must not cost the others
+            return pa.concat_tables(_read(shards, file_number, [group]) for group in groups)
+        LOG.warning("%s, row group %s: damaged (%s): its images count as new", uri, groups[0], one_line(error))
+        return shards.schema.empty_table().select([URI, VERSION])
+
+
+def _spooled(entries: Iterable[pa.Table], schema: pa.Schema, spool: Path) -> Iterator[pa.Table]:
+    """Passes ``entries`` on once they are written to the file ``spool``."""
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with pa.OSFile(str(spool), "wb") as sink:
+        # Not a context: it would write its end to a full disk too, and hide the first error.
+        writer = pa.ipc.new_stream(sink, schema, options=options)
+        for table in entries:
+            with temporary_room():
+                writer.write_table(table.combine_chunks())  # one batch a table, which keeps its cut
+            yield table
+        with temporary_room():
+            writer.close()
+
+
+def _unspooled(spool: Path) -> Iterator[pa.Table]:
+    with pa.OSFile(str(spool), "rb") as source, pa.ipc.open_stream(source) as reader:
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
+
+
+def _picked(tables: Iterable[pa.Table], numbers: Iterator[np.ndarray]) -> Iterator[pa.Table]:
+    """The rows of ``tables`` that ``numbers`` name, which count from the first table on and ascend."""
+    start, waiting = 0, np.empty(0, np.int64)
+    for table in tables:
+        stop = start + len(table)
+        while not len(waiting) or waiting[-1] < stop:
+            more = next(numbers, None)
+            if more is None:
+                break
+            waiting = np.concatenate([waiting, more])
+        count = int(np.searchsorted(waiting, stop))
+        if count:
+            yield table if count == len(table) else table.take(waiting[:count] - start)
+        start, waiting = stop, waiting[count:]

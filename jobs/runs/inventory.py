@@ -1,0 +1,154 @@
+"""Writes the list of a run's images, cut into shards, to Parquet. Runs once, on the driver, before anything else."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actors.columns import INVENTORY_FIELDS, ROW, SHARD, SIZE
+from actors.messages import writing_to
+from actors.reading.shards import (
+    IMAGE_COLUMN_KEY,
+    LAYOUT_KEY,
+    NUM_SHARDS_KEY,
+    SHARDS_PER_FILE,
+    Layout,
+    Shards,
+    inventory_file,
+    inventory_files,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from actors.storage.store import Storage
+
+
+def write_inventory(
+    entries: Iterator[pa.Table],
+    *,
+    storage: Storage,
+    folder: str,
+    shard_size: int | str,
+    layout: Layout,
+    image_column: str | None,
+) -> Shards:
+    """Streams ``entries`` to ``folder/inventory-*.parquet``, and holds the rows of no more than two files.
+
+    A shard is one row group. Shards have ``shard_size`` rows, but for the last, and with ``auto`` as many as fit the
+    size of the first images; those of `Layout.ROWS` end where
+    a table of ``entries`` ends, so that no two tasks read the same row group of the user's file. Without entries
+    there is one file with no rows, whose schema can be read. Files of a listing that was broken off are removed.
+    """
+    storage.delete(inventory_files(storage, folder))
+    first = next(entries)
+    schema = _inventory_schema(first.schema, layout, image_column)
+    if not isinstance(shard_size, int):
+        shard_size = auto_shard_size(first)
+    tables = (table.cast(pa.schema(list(schema)[2:])) for table in chain([first], entries))
+    cut = _cut_between(tables, shard_size) if layout is Layout.ROWS else _cut_exactly(tables, shard_size)
+    sizes: list[np.ndarray] = []
+    num_shards = 0
+    digest = hashlib.sha256()
+    for number, (shards, is_last) in enumerate(_files(cut)):
+        data = _file(shards, first_shard=num_shards, schema=schema, is_last=is_last)
+        with writing_to(folder):
+            storage.write(inventory_file(folder, number), data)
+        digest.update(hashlib.sha256(data).digest())
+        sizes.append(np.array([len(shard) for shard in shards], np.int32))
+        num_shards += len(shards)
+    all_sizes = np.concatenate(sizes)
+    return Shards(
+        storage=storage,
+        folder=folder,
+        layout=layout,
+        image_column=image_column,
+        schema=schema.remove_metadata(),
+        num_shards=num_shards,
+        num_rows=int(all_sizes.sum(dtype=np.int64)),
+        sizes=all_sizes,
+        digest=digest.hexdigest(),
+    )
+
+
+def auto_shard_size(entries: pa.Table) -> int:
+    """About 64 MB of images as large as those of ``entries``: a power of two, so that batches fill it."""
+    mean_bytes = pc.mean(entries[SIZE]).as_py()
+    if not mean_bytes:
+        return _USUAL_SHARD
+    return int(2 ** math.floor(math.log2(min(_MAX_SHARD, max(_MIN_SHARD, _SHARD_BYTES / mean_bytes)))))
+
+
+# Few enough that one is done in seconds, and many enough that its share of the driver's time is small.
+_SHARD_BYTES = 64_000_000
+_MIN_SHARD, _USUAL_SHARD, _MAX_SHARD = 128, 512, 4096
+
+# A row group this many times larger than a shard is cut after all: one task would hold too much, for too long.
+_MAX_TABLE_SHARDS = 8
+
+
+def _inventory_schema(entries: pa.Schema, layout: Layout, image_column: str | None) -> pa.Schema:
+    notes = {LAYOUT_KEY: layout.value, IMAGE_COLUMN_KEY: image_column or ""}
+    return pa.schema([*INVENTORY_FIELDS[:2], *entries], metadata=notes)
+
+
+def _cut_exactly(tables: Iterable[pa.Table], shard_size: int) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    missing = shard_size
+    for table in tables:
+        start = 0
+        while len(table) - start >= missing:
+            yield pa.concat_tables([*held, table.slice(start, missing)])
+            start += missing
+            held, missing = [], shard_size
+        if start < len(table):
+            held.append(table.slice(start))
+            missing -= len(table) - start
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _cut_between(tables: Iterable[pa.Table], shard_size: int) -> Iterator[pa.Table]:
+    held: list[pa.Table] = []
+    for table in tables:
+        step = shard_size if len(table) > _MAX_TABLE_SHARDS * shard_size else max(1, len(table))
+        for start in range(0, len(table), step):
+            held.append(table.slice(start, step))
+            if sum(map(len, held)) >= shard_size:
+                yield pa.concat_tables(held)
+                held = []
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _files(shards: Iterable[pa.Table]) -> Iterator[tuple[list[pa.Table], bool]]:
+    held: list[pa.Table] = []
+    for shard in shards:
+        if len(held) == SHARDS_PER_FILE:
+            yield held, False
+            held = []
+        held.append(shard)
+    yield held, True
+
+
+def _file(shards: list[pa.Table], *, first_shard: int, schema: pa.Schema, is_last: bool) -> memoryview:
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for shard, table in enumerate(shards, first_shard):
+            writer.write_table(_numbered(table, shard, schema), row_group_size=len(table))
+        if is_last:
+            writer.add_key_value_metadata({NUM_SHARDS_KEY: str(first_shard + len(shards))})
+    return memoryview(sink.getvalue())
+
+
+def _numbered(table: pa.Table, shard: int, schema: pa.Schema) -> pa.Table:
+    rows = np.arange(len(table), dtype=np.int32)
+    numbers = {SHARD: pa.array(np.full_like(rows, shard)), ROW: pa.array(rows)}
+    return pa.table([*numbers.values(), *table.columns], schema=schema)

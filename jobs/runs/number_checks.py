@@ -1,0 +1,48 @@
+"""Which numbers of a job can be, whatever the cluster. Runs on the driver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from jobs.job import Job
+
+
+def check_numbers(job: Job) -> None:
+    """Raises `JobError` for a number of the job that no plan can hold, before the dataset is listed."""
+    for key, value in _numbers(job).items():
+        number_of(value, key, 1)
+    for key, seconds in (("grace_s", job.run.grace_s), ("stall_s", job.run.stall_s)):
+        if seconds is not None and seconds <= 0:
+            raise JobError(f"run.{key}={seconds}: must be above 0", cure="leave it away")
+    if job.cluster.price_per_hour is not None and job.cluster.price_per_hour < 0:
+        raise JobError(f"cluster.price_per_hour={job.cluster.price_per_hour}: is below 0", cure="leave it away")
+    if job.errors.read_attempts < 1:
+        raise JobError(f"errors.read_attempts={job.errors.read_attempts}: must be at least 1", cure="leave it away")
+    if job.errors.read_timeout_s <= 0:
+        raise JobError(f"errors.read_timeout_s={job.errors.read_timeout_s}: must be above 0", cure="leave it away")
+    if job.cluster.cpus_per_worker <= 0:
+        raise JobError(f"cluster.cpus_per_worker={job.cluster.cpus_per_worker}: must be above 0", cure="leave it away")
+    if not 0 <= job.errors.max_ratio <= 1:
+        raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", cure="5 percent is 0.05")
+
+
+def number_of(value: int | str, key: str, auto: int) -> int:
+    """``value`` of the config, and where that is ``auto``, the other. Raises `JobError` where it is neither."""
+    if value == "auto":
+        return auto
+    if isinstance(value, int) and value >= 1:
+        return value
+    raise JobError(f"{key}={value}: must be auto or a number from 1", cure="leave it away, or give a number")
+
+
+def _numbers(job: Job) -> dict[str, int | str]:
+    return {
+        "batch_size": job.batch_size,
+        "cluster.workers": job.cluster.workers,
+        "cluster.drivers": job.cluster.drivers,
+        "output.rows_per_part": job.output.rows_per_part,
+        "run.shard_size": job.run.shard_size,
+    }

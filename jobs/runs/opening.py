@@ -1,0 +1,202 @@
+"""Opening a run: which one to go on with, or a new one with its name, its folder and its fixed inventory. Runs on the
+driver, which holds the output, before the cluster is needed.
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import BaseError
+
+from actors.errors import JobError
+from actors.fault_injection import fault
+from actors.storage.uris import absolute
+from actors.writing.run_paths import RunPaths
+from jobs.config import to_yaml
+from jobs.datasets.labels import warn_of_strangers
+from jobs.datasets.passed_over import PassedOver
+from jobs.job import Mode, Resume
+from jobs.leases.lease import cannot_be_written
+from jobs.leases.slices import Slice
+from jobs.runs.commit import collect
+from jobs.runs.incremental import done_images, only_new
+from jobs.runs.inventory import write_inventory
+from jobs.runs.records import Identity, Record, read_records, run_id_of, write_record
+from jobs.runs.redrive import drop_errors, error_entries, open_inventory, settle
+from jobs.runs.repair import repair
+from jobs.runs.repeated_ids import RepeatedIds
+from jobs.runs.run_choice import REDRIVE, mode_of, named_run, resumed_by, unfinished_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from actors.reading.shards import Shards
+    from actors.storage.store import Storage
+    from jobs.job import Job
+    from jobs.runs.commit import Outcome
+    from jobs.runs.preflight import Preflight
+
+LOG = logging.getLogger("shardlens")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is open, or has ended before."""
+
+    job: Job
+    checked: Preflight
+    storage: Storage
+    paths: RunPaths
+    record: Record
+    shards: Shards
+    """Its inventory."""
+    is_addition: bool = False
+    """Whether it adds new images to those that published runs of the same model and columns have."""
+
+    @property
+    def part(self) -> Slice:
+        """What this driver does of it."""
+        return Slice.of(self.job.run)
+
+    def collect(self, *, before: Outcome | None = None) -> Outcome:
+        """What stands of the run, and what is left to this driver; ``before`` was collected earlier."""
+        sizes = self.shards.sizes
+        return collect(self.paths, self.storage, sizes, own=self.part.owns(len(sizes)), before=before)
+
+
+def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
+    """The unfinished run of this very job, else a new one with its inventory; or the one that `run.id` names.
+
+    Raises:
+        JobError: the run that `run.id` names is of another job, or may not be resumed; the dataset cannot be listed,
+            or the output not be written.
+    """
+    root = absolute(job.output.path)
+    identity = Identity(checked.fingerprint, checked.provenance["dataset_digest"], mode_of(job))
+    with _naming_the_output(job):
+        records = read_records(root, storage)
+        settle(records, root, storage)
+        resumed = [] if job.run.resume is Resume.never else resumed_by(job, identity)
+        records = repair(records, root, storage, run_id=job.run.id, resumed=resumed)
+    earlier = _with_the_same_columns(records, checked)
+    record = named_run(job, records, identity) if job.run.id else unfinished_run(job, records, identity)
+    shards = _inventory_of(job, record, root, storage) if record else None
+    if record is None or shards is None:
+        paths = RunPaths(root, checked.fingerprint, run_id_of(job))
+        _refuse_damaged(job, paths, [found.run_id for found in records], storage)
+        record, shards = _begin(job, checked, paths, storage, earlier, identity)
+        return Run(job, checked, storage, paths, record, shards, _is_addition(record, earlier))
+    paths = RunPaths(root, checked.fingerprint, record.run_id)
+    run = Run(job, checked, storage, paths, record, shards, _is_addition(record, earlier))
+    if not record.is_published:
+        LOG.info("run %s, opened at %s, did not end: going on with it", record.run_id, record.opened_at)
+        if job.run.redrive and (record.identity.mode != REDRIVE or _has_failed(run)):
+            drop_errors(paths, storage)
+    return run
+
+
+def _refuse_damaged(job: Job, paths: RunPaths, known: Sequence[str], storage: Storage) -> None:
+    """Raises JobError where a new run would write over one whose record cannot be read."""
+    if job.run.id and paths.run_id not in known and storage.kind(paths.record) is not None:
+        raise JobError(
+            f"run.id={paths.run_id}: its run.json is damaged, so that nobody can say what that run was",
+            cure="put back what was there, or choose another run.id",
+        )
+
+
+def _is_addition(record: Record, earlier: Sequence[Record]) -> bool:
+    others = [one for one in earlier if one.num_listed and one.run_id != record.run_id]
+    return bool(others) and record.identity.mode == Mode.incremental.value
+
+
+def _inventory_of(job: Job, record: Record, root: str, storage: Storage) -> Shards | None:
+    """The inventory of a run to go on with. None where it is gone or damaged, so that another run takes its images."""
+    shards = open_inventory(RunPaths(root, record.identity.fingerprint, record.run_id), storage)
+    if shards is None and job.run.id:
+        raise JobError(
+            f"run.id={record.run_id}: its inventory is gone or damaged, so that nobody can say which images it has",
+            cure="put back what was there, or choose another run.id",
+        )
+    return shards
+
+
+def _has_failed(run: Run) -> bool:
+    """Whether every image has an outcome, and still the run was not published: its errors are to be tried once more."""
+    return run.part.is_whole and not run.collect().coverage.num_missing
+
+
+def _begin(
+    job: Job, checked: Preflight, paths: RunPaths, storage: Storage, earlier: Sequence[Record], identity: Identity
+) -> tuple[Record, Shards]:
+    """Lists what a new run takes, and writes down that the run is open."""
+    redrives: list[str] = []
+    entries = job.dataset.entries()
+    if job.run.redrive:
+        redrives, entries = error_entries(earlier, paths.root, storage, job.dataset)
+    elif job.run.mode is Mode.incremental:
+        entries = only_new(entries, done_images(_inventories(earlier, paths, storage)))
+    entries = warn_of_strangers(entries, checked.labels)
+    with _naming_the_output(job):
+        storage.write(paths.config, to_yaml(job).encode())
+    with RepeatedIds() as ids:
+        shards = write_inventory(
+            ids.watch(entries),
+            storage=storage,
+            folder=paths.inventory,
+            shard_size=job.run.shard_size,
+            layout=job.dataset.layout,
+            image_column=getattr(job.dataset, "image_column", None),
+        )
+        num_repeated = ids.tell(shards)
+    fault("open.listed")
+    passed_over = PassedOver() if job.run.redrive else job.dataset.passed_over
+    passed_over.tell()
+    record = Record(
+        run_id=paths.run_id,
+        identity=identity,
+        columns_digest=checked.provenance["columns_digest"],
+        opened_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        num_listed=shards.num_rows,
+        num_shards=shards.num_shards,
+        inventory_digest=str(shards.digest),
+        redrives=redrives,
+        passed_over=passed_over.to_json(),
+    )
+    write_record(record, paths, storage, {**checked.provenance, "num_repeated_ids": num_repeated})
+    fault("open.recorded")
+    return record, shards
+
+
+def _inventories(records: Sequence[Record], paths: RunPaths, storage: Storage) -> Iterator[Shards]:
+    """Those of runs that have any images, opened ahead; without those that are gone or damaged, which is told."""
+    listed = [replace(paths, run_id=record.run_id) for record in records if record.num_listed]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from filter(None, pool.map(lambda earlier: open_inventory(earlier, storage), listed))
+
+
+_THREADS = 16
+
+
+def _with_the_same_columns(records: Sequence[Record], checked: Preflight) -> list[Record]:
+    """The published runs of the same model whose rows have the columns that those of this job would have."""
+    return [
+        record
+        for record in records
+        if record.is_published
+        and record.identity.fingerprint == checked.fingerprint
+        and record.columns_digest == checked.provenance["columns_digest"]
+    ]
+
+
+@contextmanager
+def _naming_the_output(job: Job) -> Iterator[None]:
+    """What goes wrong at the first touch of `output.path` is the job's fault: it is not there, or not ours."""
+    try:
+        yield
+    except (OSError, BaseError) as error:
+        raise cannot_be_written(job.output.path, error) from error

@@ -1,0 +1,81 @@
+"""The parts of a run as they lie on storage, and what their footers prove. Read on the driver, before and after the
+pipeline.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from actors.messages import one_line
+from actors.row_ranges import count
+from actors.storage.damage import is_damage
+from actors.writing.receipts import Receipt
+from actors.writing.run_paths import PART_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.storage.store import Storage
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a run, as found on storage. ``receipt`` is None when it is not whole, or has not the name of a part,
+    whatever it holds.
+    """
+
+    uri: str
+    size_bytes: int
+    receipt: Receipt | None
+    damage: str = ""
+    """What is wrong with the bytes of one that is not whole."""
+
+
+def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list[Part]:
+    """Every file that a sink left in ``folder``, with the receipt of its footer, sorted by URI.
+
+    Those in ``known`` are taken from there: a part never changes.
+    """
+    if storage.kind(folder) is None:
+        return []
+    listed = [row for batch in storage.list(folder) for row in batch.to_pylist() if _is_of_a_sink(row["uri"])]
+    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+        parts = pool.map(lambda row: known.get(row["uri"]) or _read_part(row["uri"], row["size"], storage), listed)
+        return sorted(parts, key=lambda part: part.uri)
+
+
+_FOOTER_THREADS = 16
+
+
+def _is_of_a_sink(uri: str) -> bool:
+    """Whether the sink made the file, a part or not: anything else in the folder is left alone."""
+    return uri.rpartition("/")[2].lstrip(".").startswith("part-")
+
+
+def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
+    # Versions before this one staged parts beside the others, under names with a dot, and some died before the rename.
+    if not PART_NAME.fullmatch(uri.rpartition("/")[2]):
+        return Part(uri, size_bytes, None)
+    with storage.open(uri) as file:
+        try:
+            return Part(uri, size_bytes, _receipt(pq.read_metadata(file)))
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            return Part(uri, size_bytes, None, one_line(error))
+
+
+def _receipt(footer: pq.FileMetaData) -> Receipt | None:
+    receipt = Receipt.from_footer(footer.metadata)
+    if receipt and (num_rows := count(receipt.ranges)) != footer.num_rows:
+        raise ValueError(f"{footer.num_rows:,} rows, and a receipt of {num_rows:,}")
+    return receipt
+
+
+def digest_of(name: str) -> str:
+    """The half of the SHA-256 of a part that its name ends in."""
+    return name.removesuffix(".parquet").rpartition("-")[2]

@@ -1,0 +1,124 @@
+"""What any reader of a run's folders sees, from a fresh listing: held against the manifest before the run is published,
+and again before later commands rely on it. Runs on the driver, which holds the output.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from actors.storage.damage import is_damage
+from actors.storage.uris import join, name_below
+from actors.writing.run_paths import PART_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from actors.storage.store import Storage
+    from actors.writing.run_paths import RunPaths
+
+
+class UnreadableRunError(Exception):
+    """Readers would see other rows than the run has, so it is not published. Exit status 1."""
+
+
+@dataclass(frozen=True)
+class Discrepancy:
+    """How the folders of a run differ from its manifest."""
+
+    missing: Sequence[str]
+    """URIs that the manifest names and no reader finds: not there, of another size, or not named as parts are."""
+    late: Sequence[str]
+    """Parts that the manifest does not name, and staged ones beside them: their writers came too late, or died."""
+    foreign: Sequence[str]
+    """Parquet files that no writer of ours made, and that readers take for rows all the same."""
+
+
+def compare(manifest: Mapping[str, Any], paths: RunPaths, storage: Storage) -> Discrepancy:
+    """Holds names and sizes against the manifest, by one listing of each folder."""
+    # Error rows that another run has taken over leave their folder.
+    kinds = ("rows",) if "redriven_by" in manifest else ("rows", "errors")
+    named = {uri: entry["size_bytes"] for kind in kinds for uri, entry in _named(manifest, kind, paths)}
+    there = {uri: size for kind in kinds for uri, size in _listed(_folder(kind, paths), storage)}
+    missing = [uri for uri, size in named.items() if there.get(uri) != size or not PART_NAME.fullmatch(_name(uri))]
+    unnamed = sorted(there.keys() - (named.keys() - set(missing)))
+    late = [uri for uri in unnamed if PART_NAME.fullmatch(_name(uri)) or _name(uri).startswith(".part-")]
+    # DuckDB's globs find hidden files, too. What has another suffix, a reader leaves out or refuses aloud.
+    foreign = [uri for uri in unnamed if uri not in late and uri.lower().endswith(".parquet")]
+    return Discrepancy(missing, late, foreign)
+
+
+def check_readable(manifest: Mapping[str, Any], num_listed: int, paths: RunPaths, storage: Storage) -> None:
+    """Counts rows as any reader of the folders would: by listing them and opening each footer.
+
+    Args:
+        manifest: of a run that is about to be published.
+        num_listed: images in its inventory.
+        paths: where the run lies.
+        storage: holds it.
+
+    Raises:
+        UnreadableRunError: the rows are not as many as the inventory lists, or a file is not as the manifest says.
+    """
+    found = compare(manifest, paths, storage)
+    problems = [f"{uri} is missing" for uri in found.missing]
+    problems += [f"{uri} is no part of it, and readers would take it for rows" for uri in (*found.late, *found.foreign)]
+    if not problems:
+        problems = _wrong_counts(manifest, num_listed, paths, storage)
+    if problems:
+        more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
+        raise UnreadableRunError(
+            f"run {paths.run_id} was not published, since {problems[0]}{more}; "
+            "move away what is not of this run, and give the same command again"
+        )
+
+
+def _wrong_counts(manifest: Mapping[str, Any], num_listed: int, paths: RunPaths, storage: Storage) -> list[str]:
+    named = [(uri, entry["num_rows"]) for kind in ("rows", "errors") for uri, entry in _named(manifest, kind, paths)]
+    with ThreadPoolExecutor(_FOOTER_THREADS) as pool:
+        counted = list(pool.map(lambda part: _num_rows(part[0], storage), named))
+    wrong = [
+        f"{uri} has {found:,} rows instead of {number:,}"
+        for (uri, number), found in zip(named, counted, strict=True)
+        if found != number
+    ]
+    if not wrong and sum(counted) != num_listed:
+        wrong = [f"its parts have {sum(counted):,} rows, and {num_listed:,} images are listed"]
+    return wrong
+
+
+_FOOTER_THREADS = 16
+
+
+def _named(manifest: Mapping[str, Any], kind: str, paths: RunPaths) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(join(_folder(kind, paths), entry["file"]), entry) for entry in manifest[kind]]
+
+
+def _folder(kind: str, paths: RunPaths) -> str:
+    return paths.rows if kind == "rows" else paths.errors
+
+
+def _name(uri: str) -> str:
+    return uri.rpartition("/")[2]
+
+
+def _listed(folder: str, storage: Storage) -> list[tuple[str, int | None]]:
+    """URI, as `join` would write it, and size of all files below ``folder``."""
+    if storage.kind(folder) is None:
+        return []
+    listed = [row for batch in storage.list(folder) for row in batch.to_pylist()]
+    return [(join(folder, name_below(folder, row["uri"])), row["size"]) for row in listed]
+
+
+def _num_rows(uri: str, storage: Storage) -> int:
+    """Zero where it is no Parquet file any more."""
+    with storage.open(uri) as file:
+        try:
+            return int(pq.read_metadata(file).num_rows)
+        except Exception as error:
+            if is_damage(error):
+                return 0
+            raise

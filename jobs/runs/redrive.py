@@ -1,0 +1,181 @@
+"""Trying again what failed: the error rows of published runs become a run of their own, and leave ``errors/`` of the
+runs that they come from once that one is published. Runs on the driver.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from actors.columns import ROW, SHARD, SIZE, URI, VERSION
+from actors.errors import CredentialsError
+from actors.messages import one_line, writing_to
+from actors.reading.shards import Layout, Shards
+from actors.storage.damage import is_damage
+from actors.storage.json_documents import MAX_BYTES, read_object
+from actors.writing.run_paths import RunPaths
+from jobs.datasets.image_versions import Versions
+from jobs.datasets.listed_files import describe
+from jobs.datasets.manifest import ManifestDataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from actors.storage.store import Storage
+    from jobs.datasets.base import Dataset
+    from jobs.runs.records import Record
+
+LOG = logging.getLogger("shardlens")
+
+
+def error_entries(
+    records: Sequence[Record], root: str, storage: Storage, dataset: Dataset
+) -> tuple[list[str], Iterator[pa.Table]]:
+    """The runs of ``records`` that have error rows which no other run has taken over, and those rows as entries of a
+    new inventory. Of files that stand alone the size and the version are those of today.
+    """
+    manifests = {record.run_id: _read_manifest(RunPaths(root, "", record.run_id), storage) for record in records}
+    failed = {
+        run_id: found
+        for run_id, found in manifests.items()
+        if found and found["num_errors"] and "redriven_by" not in found
+    }
+    inventories = {run_id: open_inventory(RunPaths(root, "", run_id), storage) for run_id in failed}
+    failed = {run_id: found for run_id, found in failed.items() if _can_be_loaded(inventories[run_id], found, run_id)}
+    LOG.info("%s error rows of %s runs are tried again", sum(m["num_errors"] for m in failed.values()), len(failed))
+
+    def entries() -> Iterator[pa.Table]:
+        yield next(dataset.entries()).slice(0, 0)
+        for run_id, manifest in failed.items():
+            if (shards := inventories[run_id]) is not None:
+                yield from _error_rows(shards, manifest, dataset)
+
+    return list(failed), entries()
+
+
+def settle(records: Sequence[Record], root: str, storage: Storage) -> None:
+    """Ends the move of error rows: a published run that tried them again has them now, so they leave their old place.
+
+    A move that was broken off is ended at the next start of any job on this output. Runs that their owner has removed
+    since are passed over.
+    """
+    for record in records:
+        for run_id in record.redrives if record.is_published else ():
+            paths = RunPaths(root, record.identity.fingerprint, run_id)
+            manifest = _read_manifest(paths, storage)
+            if manifest is None:
+                continue
+            if "redriven_by" not in manifest:
+                _write_manifest(manifest | {"redriven_by": record.run_id}, paths, storage)
+            drop_errors(paths, storage)
+
+
+def drop_errors(paths: RunPaths, storage: Storage) -> None:
+    """Removes the files of error rows: of a run that is not published, so that these rows are missing again."""
+    if storage.kind(paths.errors):
+        storage.delete(uri for batch in storage.list(paths.errors) for uri in batch["uri"].to_pylist())
+
+
+_THREADS = 16
+
+
+def open_inventory(paths: RunPaths, storage: Storage) -> Shards | None:
+    """The inventory of an earlier run. None where it is gone or damaged, which is told."""
+    try:
+        return Shards.open(storage, paths.inventory)
+    except Exception as error:
+        if not (isinstance(error, FileNotFoundError) or is_damage(error)):
+            raise
+        LOG.warning("run %s: its inventory is missing or damaged (%s): its images count as new", paths.run_id, error)
+        return None
+
+
+def _write_manifest(manifest: dict[str, Any], paths: RunPaths, storage: Storage) -> None:
+    with writing_to(paths.run):
+        storage.write(paths.manifest, json.dumps(manifest, indent=1).encode())
+
+
+def _read_manifest(paths: RunPaths, storage: Storage) -> dict[str, Any] | None:
+    """None where the manifest is gone, as where the run was removed, or damaged; either is told."""
+    try:
+        manifest = read_object(paths.manifest, storage, max_bytes=MAX_BYTES)
+        _check_errors(manifest)
+    except FileNotFoundError:
+        LOG.warning(
+            "run %s was removed, or has no manifest any more: its error rows are left as they are", paths.run_id
+        )
+        return None
+    except ValueError as error:
+        LOG.warning("%s: damaged (%s): the error rows of its run are left as they are", paths.manifest, error)
+        return None
+    return manifest
+
+
+def _check_errors(manifest: dict[str, Any]) -> None:
+    """Raises ValueError where what is read of a manifest is not of its format."""
+    try:
+        shown = manifest["num_errors"] + sum(
+            int(shard) + start + stop
+            for part in manifest["errors"]
+            for shard, runs in part["ranges"].items()
+            for start, stop in runs
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"its error rows are not told as they should be: {error!r}") from error
+    if not isinstance(shown, int):
+        raise ValueError("its error rows are not counted in whole numbers")  # noqa: TRY004
+
+
+def _can_be_loaded(shards: Shards | None, manifest: dict[str, Any], run_id: str) -> bool:
+    """Whether the inventory still has every error row; otherwise none of the run is tried again, which is told.
+
+    Rows are looked at before any is taken, as those of a run that is tried again leave it.
+    """
+    if shards is None:
+        return False
+    listed = {int(shard) for part in manifest["errors"] for shard in part["ranges"]}
+    try:
+        for shard in sorted(listed):
+            shards.load(shard)
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        LOG.warning(
+            "run %s: its inventory is damaged (%s): its error rows are left as they are", run_id, one_line(error)
+        )
+        return False
+    return True
+
+
+def _error_rows(shards: Shards, manifest: dict[str, Any], dataset: Dataset) -> Iterator[pa.Table]:
+    for part in manifest["errors"]:
+        for shard, runs in part["ranges"].items():
+            table = shards.load(int(shard))
+            rows = pa.concat_tables([table.slice(start, stop - start) for start, stop in runs])
+            yield _described(rows, dataset).drop_columns([SHARD, ROW])
+
+
+def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
+    """``rows`` with the size and version that each file has now, so that a file that was mended is not new as well."""
+    if dataset.layout is not Layout.FILES:
+        return rows
+    storage = dataset.image_storage
+    asks_all = isinstance(dataset, ManifestDataset) and dataset.versions is Versions.all  # the file was not there
+
+    def describe_now(row: dict[str, Any]) -> dict[str, Any]:
+        if row[VERSION] is None and not asks_all:  # the listing knew none
+            return row
+        try:
+            file = describe(row[URI], storage)
+        except CredentialsError:
+            raise
+        except Exception:  # noqa: BLE001  reading it will say what is wrong
+            return row
+        return row | {SIZE: file.size, VERSION: file.version}
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return pa.Table.from_pylist(list(pool.map(describe_now, rows.to_pylist())), schema=rows.schema)

@@ -1,0 +1,98 @@
+"""Counts the images of a listing that have the id of another one, while it is written. Runs on the driver.
+
+What grows with the number of images lies on disk.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from actors.columns import IMAGE_ID
+from actors.errors import JobError
+from actors.messages import one_line, redacted
+from actors.storage.uris import without_users
+from jobs.runs.image_keys import ImageIds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pyarrow as pa
+
+    from actors.reading.shards import Shards
+
+LOG = logging.getLogger("shardlens")
+
+
+class RepeatedIds:
+    """What has been listed so far. Takes 24 bytes an image in the temporary folder.
+
+    Where that folder is full, or there are more than ``max_rows`` images, it gives up and says so: nothing depends on
+    it.
+    """
+
+    def __init__(self, *, memory_bytes: int = 128 << 20, max_rows: int = 100_000_000) -> None:
+        self._memory_bytes = memory_bytes
+        self._max_rows = max_rows
+        self._stack = ExitStack()
+        self._ids: ImageIds | None = None
+        self._num_rows = 0
+
+    def __enter__(self) -> Self:
+        try:
+            folder = self._stack.enter_context(TemporaryDirectory(prefix="shardlens-"))
+            self._ids = self._stack.enter_context(ImageIds(folder, self._memory_bytes))
+        except (OSError, JobError) as error:
+            self._give_up(one_line(error))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def watch(self, entries: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Passes ``entries`` on, and takes in their ids."""
+        for table in entries:
+            self._add(table)
+            yield table
+
+    def tell(self, shards: Shards) -> int:
+        """How many images of the inventory have the id of an earlier one; the log names the first such ids."""
+        try:
+            count, numbers = self._ids.repeated(_NUM_EXAMPLES) if self._ids else (0, [])
+        except JobError as error:
+            self._give_up(error.problem)
+            return 0
+        if count:
+            ids = redacted(", ".join(repr(_id_of(number, shards)) for number in numbers))
+            LOG.warning("images with the image_id of an earlier one: %s, such as %s", f"{count:,}", ids)
+            LOG.warning("  their rows can be told apart by uri; dataset.id_column names the column of the ids")
+        return count
+
+    def _add(self, images: pa.Table) -> None:
+        self._num_rows += len(images)
+        if self._ids is None:
+            return
+        if self._num_rows > self._max_rows:
+            self._give_up(f"more than {self._max_rows:,} images")
+            return
+        try:
+            self._ids.add(without_users(images[IMAGE_ID]))  # as the rows will show them
+        except JobError as error:
+            self._give_up(error.problem)
+
+    def _give_up(self, why: str) -> None:
+        LOG.warning("%s: not checked whether an image_id stands twice", why)
+        self._ids = None
+
+
+_NUM_EXAMPLES = 5
+
+
+def _id_of(number: int, shards: Shards) -> str:
+    ends = np.cumsum(shards.sizes, dtype=np.int64)
+    shard = int(np.searchsorted(ends, number, side="right"))
+    return str(shards.load(shard)[IMAGE_ID][number - int(ends[shard])].as_py())  # counted from its end

@@ -1,0 +1,84 @@
+"""What cannot be sent, though the verb would take it: paths that mean another place on the cluster, and secrets. Runs
+on the client.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import JobError
+from actors.messages import redacted
+from actors.storage.uris import is_remote
+from jobs.config import is_public
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def refuse_relative_paths(verb: str, content: dict[str, Any]) -> None:
+    """Raises `JobError` for a relative path: there, it would be below a folder that goes with the job. An absolute
+    one may be on a volume that the nodes share.
+    """
+    for key, path in _paths(verb, content):
+        if not path.startswith(("/", "file://", "${")) and not is_remote(path):
+            raise JobError(
+                f"{key}={path}: a relative path, which on the cluster is below a folder that goes with the job",
+                cure=f"give {key} as a URI, or as an absolute path on a volume that all nodes share",
+            )
+
+
+def refuse_secrets(overrides: Sequence[str], content: dict[str, Any]) -> None:
+    """Raises `JobError` for what must not stand in the cluster's list of jobs, where all who reach it can read it."""
+    for key in _secret_options(content):
+        raise JobError(
+            f"{key}: a secret, which everybody could read in the cluster's list of jobs",
+            cure="leave it to the environment of the cluster's pods, such as AWS_SECRET_ACCESS_KEY, or to their "
+            f"identity; '{key}=${{oc.env:NAME}}' names a variable of theirs",
+        )
+    for override in overrides:
+        if redacted(override) != override:
+            raise JobError(
+                f"{redacted(override)}: what stands in a URL as user, password or query, everybody could read in the "
+                "cluster's list of jobs",
+                cure="give a URL without them, or put signed URLs into a file that +dataset=manifest reads",
+            )
+
+
+@contextmanager
+def named_variables(overrides: Sequence[str]) -> Iterator[None]:
+    """Until the end of the block, variables of the pods that storage options name are there on this machine too."""
+    names = {name for override in overrides if _OPTIONS.search(override) for name in _VARIABLE.findall(override)}
+    missing = names - os.environ.keys()
+    os.environ.update(dict.fromkeys(missing, "of the pods"))
+    try:
+        yield
+    finally:
+        for name in missing:
+            del os.environ[name]
+
+
+_PATHS = ("dataset.path", "model.checkpoint", "model.labels", "output.path")
+# What is measured is written below a folder for the time being, and not to output.path.
+_BENCHMARK_PATHS = (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch")
+_OPTIONS = re.compile(r"\bstorage_options\b")
+_VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")
+
+
+def _paths(verb: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key in _BENCHMARK_PATHS if verb == "benchmark" else _PATHS:
+        group, _, name = key.partition(".")
+        value = (content.get(group) or {}).get(name)
+        if isinstance(value, str):
+            yield key, value
+        elif key == "dataset.path":
+            yield from ((key, path) for path in value or [])
+
+
+def _secret_options(content: dict[str, Any]) -> Iterator[str]:
+    for group in ("dataset", "model", "output"):
+        for name, value in ((content.get(group) or {}).get("storage_options") or {}).items():
+            if not is_public(name) and not _VARIABLE.fullmatch(str(value)):
+                yield f"{group}.storage_options.{name}"

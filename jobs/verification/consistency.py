@@ -1,0 +1,111 @@
+"""Whether the documents of a run, its config and its inventory say the same."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, TypeVar
+
+from actors.storage.store import TooLargeError
+from jobs.verification import row_sets
+from jobs.verification.documents import read_config, read_manifest, read_record, read_report
+from jobs.verification.output_files import LinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.verification.documents import Config, Manifest, Record, Report
+    from jobs.verification.findings import Findings
+    from jobs.verification.inventory_check import Inventory
+    from jobs.verification.output_files import Output
+
+    Document = TypeVar("Document", Record, Manifest, Report, Config)
+
+
+def read_documents(output: Output, run_id: str, findings: Findings) -> tuple[Record | None, Manifest | None]:
+    """The record and the manifest of a run, None where one is missing or not of its format."""
+    record = _read(output, f"runs/{run_id}/run.json", read_record, findings)
+    manifest = _read(output, f"runs/{run_id}/manifest.json", read_manifest, findings)
+    for name, document in (("run.json", record), ("manifest.json", manifest)):
+        if document is not None and document.run_id != run_id:
+            findings.add("wrong document", f"runs/{run_id}/{name}: it is of run {document.run_id}")
+    return record, manifest
+
+
+def check_manifest_sha256(output: Output, run_id: str, wanted: str, findings: Findings) -> None:
+    """Whether ``manifest.json`` is the one whose SHA-256 was kept elsewhere."""
+    found = manifest_sha256(output, run_id)
+    if found is not None and found != wanted.lower():
+        name = f"runs/{run_id}/manifest.json"
+        findings.add("other manifest", f"{name}: its SHA-256 is {found}, and by verify.manifest_sha256 {wanted}")
+
+
+def manifest_sha256(output: Output, run_id: str) -> str | None:
+    """None where there is no manifest that can be read."""
+    try:
+        return hashlib.sha256(output.read(f"runs/{run_id}/manifest.json")).hexdigest()
+    except (FileNotFoundError, TooLargeError, LinkError):
+        return None
+
+
+def check_agreement(
+    record: Record | None, manifest: Manifest | None, inventory: Inventory | None, findings: Findings
+) -> None:
+    """What the documents say of the inventory, and whether they are of one run."""
+    if inventory is not None:
+        facts = {
+            "num_listed": row_sets.count(inventory.spans),
+            "num_shards": len(inventory.sizes),
+            "inventory_digest": inventory.digest,
+        }
+        for name, document in (("run.json", record), ("manifest.json", manifest)):
+            _compare(name, document, facts, "the inventory", findings)
+    if record is not None:
+        facts = {key: getattr(record, key) for key in _OF_THE_JOB}
+        _compare("manifest.json", manifest, facts, "run.json", findings)
+
+
+def check_config(output: Output, run_id: str, record: Record | None, findings: Findings) -> Config | None:
+    """``config.yaml``, which ought to be the config that the run was opened with; None where it cannot be read."""
+    name = f"runs/{run_id}/config.yaml"
+    config = _read(output, name, read_config, findings)
+    if config is not None and record is not None and config.digest != record.config_digest:
+        findings.add("wrong document", f"{name}: its digest is {config.digest}, and in run.json {record.config_digest}")
+    return config
+
+
+def check_report(output: Output, run_id: str, manifest: Manifest | None, findings: Findings) -> None:
+    """Whether ``report.json`` says what the manifest says."""
+    report = _read(output, f"runs/{run_id}/report.json", read_report, findings)
+    if manifest is not None:
+        names, totals = ({key: getattr(manifest, key) for key in keys} for keys in (_NAMES, _TOTALS))
+        _compare("report.json", report, names, "manifest.json", findings)
+        _compare("report.json", report, totals, "manifest.json", findings, kind="wrong total")
+
+
+_OF_THE_JOB = ("mode", "fingerprint", "dataset_digest", "columns_digest")
+_NAMES = ("run_id", "fingerprint")
+_TOTALS = ("num_listed", "num_ok", "num_errors")
+
+
+def _read(output: Output, name: str, parse: Callable[[bytes], Document], findings: Findings) -> Document | None:
+    try:
+        return parse(output.read(name))
+    except FileNotFoundError:
+        findings.add("missing document", name)
+    except (ValueError, TooLargeError, TypeError, OverflowError) as error:
+        findings.add("wrong document", f"{name}: {error}")
+    return None
+
+
+def _compare(
+    name: str,
+    document: Record | Manifest | Report | None,
+    facts: dict[str, object],
+    source: str,
+    findings: Findings,
+    kind: str = "wrong document",
+) -> None:
+    for key, fact in facts.items():
+        said = getattr(document, key, fact)
+        if said != fact:
+            findings.add(kind, f"{name}: {key} is {said}, and by {source} it is {fact}")

@@ -1,0 +1,201 @@
+"""One part file: whether it is there, true to its digest, its receipt and the inventory. Runs in several threads."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from actors.storage.json_documents import MAX_BYTES, parse_object
+from actors.storage.store import TooLargeError
+from jobs.verification import row_sets
+from jobs.verification.digest import MODULUS, rows_digest
+from jobs.verification.findings import UNREADABLE, Findings, first_line
+from jobs.verification.output_files import LinkError
+from jobs.verification.rows import ERRORS_IN_DIGEST, wrong_columns, wrong_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jobs.verification.documents import Entry
+    from jobs.verification.inventory_check import Inventory
+    from jobs.verification.output_files import Output
+
+RECEIPT_KEY = b"shardlens.receipt"
+PROVENANCE_KEY = b"shardlens.provenance"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a file proved to be, and what is wrong with it."""
+
+    findings: Findings
+    spans: np.ndarray = field(default_factory=lambda: row_sets.NOTHING)
+    """The rows that it holds by its receipt, which a reader of the folder meets."""
+    num_rows: int = 0
+    schema: pa.Schema | None = None
+    digest: int = 0
+    """Of its rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class PartCheck:
+    """What is the same for all parts of a run. Without an ``inventory`` rows are counted and not compared."""
+
+    output: Output
+    inventory: Inventory | None
+    wants_digest: bool
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """What every footer says of the job."""
+    are_ratios: bool = False
+    """As `wrong_values` takes it."""
+
+    def __call__(self, entry: Entry, name: str) -> Part:
+        """The check of the file ``name``, which a manifest describes in ``entry``."""
+        findings = Findings()
+        named = re.fullmatch(r"part-\d{6,}-([0-9a-f]{32})\.parquet", entry.file)
+        if named is None:  # its path may lead anywhere
+            shown = name.encode(errors="backslashreplace").decode()
+            findings.add("wrong name", f"{shown}: not what a part is called")
+            return Part(findings)
+        if named[1] != entry.digest:
+            findings.add("wrong name", f"{name}: the manifest's digest is {entry.digest}")
+        try:
+            data = self.output.read(name)
+        except FileNotFoundError:
+            findings.add("missing part", name)
+            return Part(findings)
+        except (LinkError, TooLargeError) as error:
+            findings.add("unreadable part", f"{name}: {error}")
+            return Part(findings)
+        if len(data) != entry.size_bytes:
+            findings.add("wrong size", f"{name}: {len(data):,} bytes, and {entry.size_bytes:,} in the manifest")
+        digest = hashlib.sha256(data).hexdigest()
+        if not digest.startswith(entry.digest) or len(entry.digest) != _DIGEST_CHARS:
+            findings.add("wrong digest", f"{name}: its bytes have {digest[:_DIGEST_CHARS]}")
+            return _claimed(data, findings)  # the rows of a damaged file are not worth a look
+        return self._opened(entry, name, data, findings)
+
+    def _opened(self, entry: Entry, name: str, data: bytes, findings: Findings) -> Part:
+        try:
+            metadata = pq.read_metadata(pa.BufferReader(data))
+            found, schema = _receipt(metadata), metadata.schema.to_arrow_schema().remove_metadata()
+            said = _footer(metadata, PROVENANCE_KEY)
+        except UNREADABLE as error:
+            findings.add("unreadable part", f"{name}: {first_line(error)}")
+            return Part(findings)
+        for key, value in self.provenance.items():
+            if said.get(key) != value:
+                what = f"its footer says {key} {said.get(key)!r:.100}, and the manifest {value}"
+                findings.add("wrong provenance", f"{name}: {what}")
+        self._check_receipt(entry, name, found, metadata.num_rows, findings)
+        part = Part(findings, found, metadata.num_rows, schema)
+        wrong = wrong_columns(schema, entry.folder, self.inventory.carried if self.inventory else ())
+        if wrong:
+            findings.add("wrong columns", f"{name}: {wrong}")
+            return part
+        listed = self._listed(found, metadata.num_rows)
+        try:
+            return replace(part, digest=self._read_rows(entry, name, data, listed, findings))
+        except UNREADABLE as error:
+            findings.add("unreadable part", f"{name}: {first_line(error)}")
+            return part
+
+    def _check_receipt(self, entry: Entry, name: str, found: np.ndarray, num_rows: int, findings: Findings) -> None:
+        if not np.array_equal(row_sets.merged(found), row_sets.merged(entry.spans)):
+            findings.add("wrong receipt", f"{name}: it names other rows than the manifest")
+        if num_rows != row_sets.count(found):
+            findings.add(
+                "wrong receipt", f"{name}: it names {row_sets.count(found):,} rows, and {num_rows:,} are there"
+            )
+        if num_rows != entry.num_rows:
+            findings.add("wrong total", f"{name}: {num_rows:,} rows, and {entry.num_rows:,} in the manifest")
+
+    def _listed(self, found: np.ndarray, num_rows: int) -> _Listed | None:
+        """The rows that the part should have; None where that is not clear, which other findings then say."""
+        in_order = row_sets.merged(found)
+        if self.inventory is None or not row_sets.count(found) == row_sets.count(in_order) == num_rows:
+            return None
+        return _Listed(in_order, self.inventory.rows(in_order)) if self.inventory.holds(in_order) else None
+
+    def _read_rows(self, entry: Entry, name: str, data: bytes, listed: _Listed | None, findings: Findings) -> int:
+        """The digest of the rows, after they were compared."""
+        digest, num_read = 0, 0
+        masks: dict[str, list[tuple[int, np.ndarray]]] = {}
+        for table in _batches(data):
+            if listed is not None:
+                same = listed.table.slice(num_read, len(table))
+                for what, mask in wrong_rows(table, same, entry.folder, are_ratios=self.are_ratios):
+                    masks.setdefault(what, []).append((num_read, mask))
+            if self.wants_digest:
+                digest += rows_digest(table.select(ERRORS_IN_DIGEST) if entry.folder == "errors" else table)
+            num_read += len(table)
+        if listed is not None and num_read != len(listed.table):
+            raise ValueError(f"{num_read:,} rows can be read, and its footer has {len(listed.table):,}")
+        for what, parts in masks.items():
+            whole = np.zeros(num_read, bool)
+            for start, mask in parts:
+                whole[start : start + len(mask)] = mask
+            wrong = row_sets.chosen(listed.spans if listed else row_sets.NOTHING, whole)
+            texts = (f"{name}: {text}: {what}" for text in row_sets.describe(wrong))
+            findings.add_many("wrong rows", texts, row_sets.num_shards(wrong))
+        return digest % MODULUS
+
+
+def claim(output: Output, name: str) -> Part:
+    """What a file says that nobody asked for: nothing where it is no part."""
+    try:
+        source = output.open(name)
+    except (FileNotFoundError, LinkError):
+        return Part(Findings())
+    with source:
+        try:
+            metadata = pq.read_metadata(source)
+            return Part(Findings(), _receipt(metadata), metadata.num_rows)
+        except UNREADABLE:
+            return Part(Findings())
+
+
+_DIGEST_CHARS = 32
+_BATCH_ROWS = 4096  # of a part that may have 60 MB, so that what is decoded is not a multiple of that
+
+
+class _Listed(NamedTuple):
+    """Rows of the inventory, and where they stand."""
+
+    spans: np.ndarray
+    table: pa.Table
+
+
+def _batches(data: bytes) -> Iterator[pa.Table]:
+    with pq.ParquetFile(pa.BufferReader(data)) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
+            table = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            table.validate(full=True)
+            yield table
+
+
+def _claimed(data: bytes, findings: Findings) -> Part:
+    """The receipt of a file whose rows were not read, as far as it can be read itself."""
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(data))
+        return Part(findings, _receipt(metadata), metadata.num_rows)
+    except UNREADABLE:
+        return Part(findings)
+
+
+def _receipt(metadata: pq.FileMetaData) -> np.ndarray:
+    content = _footer(metadata, RECEIPT_KEY)
+    if "ranges" not in content:
+        raise ValueError("its footer has no receipt")
+    return row_sets.parse(content["ranges"])
+
+
+def _footer(metadata: pq.FileMetaData, key: bytes) -> dict[str, Any]:
+    """The JSON of one entry of the footer; empty where there is none."""
+    return parse_object((metadata.metadata or {}).get(key, b"{}"), max_bytes=MAX_BYTES)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from photos import jpeg
+
+from actors.columns import DECODE_S, ERROR, LOCATION, MESSAGE, PIXELS, READ_BYTES, STAGE, unpack_pixels
+from actors.decoding.config import Decode
+from actors.decoding.decode import decode, decode_scaled
+from actors.decoding.pixel_blocks import pixel_block, pixel_columns
+from actors.errors import ImageError
+from actors.preprocess import Preprocess, fit
+
+PREPROCESS = Preprocess(resize=40, crop=32)
+LIMITS = Decode()
+
+
+def test_good_and_bad_images_keep_their_places() -> None:
+    array = np.full((50, 60, 3), 9, np.uint8)
+    images = [jpeg(0), b"no image", array, ImageError("read", "not_found", "gone"), np.zeros((4, 4), np.uint8)]
+    columns = pixel_columns(images, LIMITS, PREPROCESS)
+    pixels = unpack_pixels(pa.chunked_array([columns[PIXELS]]), 32, 32)
+    decoded = decode_scaled(images[0], LIMITS, PREPROCESS.resized)
+    np.testing.assert_array_equal(pixels[0], fit(decoded.image_hwc, PREPROCESS, decoded.extent))
+    np.testing.assert_array_equal(pixels[2], 9)
+    assert not pixels[[1, 3, 4]].any()
+    assert columns[STAGE].to_pylist() == [None, "decode", None, "read", "decode"]
+    assert columns[ERROR].to_pylist() == [None, "unidentified", None, "not_found", "unsupported"]
+    assert columns[MESSAGE][3].as_py() == "gone"
+    assert all(seconds >= 0 for seconds in columns[DECODE_S].to_pylist())
+
+
+@pytest.mark.parametrize("taken", [(), (1,), (0, 1, 2)], ids=str)
+def test_a_decoder_of_batches_gets_what_is_encoded_and_the_cpu_what_it_leaves(taken: tuple[int, ...]) -> None:
+    array = np.full((50, 60, 3), 9, np.uint8)
+    images = [ImageError("read", "not_found", "gone"), jpeg(0), array, b"no image", jpeg(1)]
+    seen: list[bytes] = []
+
+    def decoder(encoded: Sequence[bytes]) -> list[np.ndarray | None]:
+        seen.extend(encoded)
+        return [np.full((32, 32, 3), 77, np.uint8) if place in taken else None for place in range(len(encoded))]
+
+    columns, alone = (pixel_columns(images, LIMITS, PREPROCESS, given) for given in (decoder, None))
+    pixels, pixels_alone = (unpack_pixels(pa.chunked_array([each[PIXELS]]), 32, 32) for each in (columns, alone))
+    assert seen == [images[1], images[3], images[4]]
+    for place, row in enumerate((1, 3, 4)):
+        np.testing.assert_array_equal(pixels[row], 77 if place in taken else pixels_alone[row])
+        assert (columns[ERROR][row].as_py() is None) == (place in taken or row != 3)
+        assert columns[DECODE_S][row].as_py() > 0
+    for row in (0, 2):
+        np.testing.assert_array_equal(pixels[row], pixels_alone[row])
+        assert columns[ERROR][row] == alone[ERROR][row]
+
+
+def test_a_decoder_is_not_asked_for_nothing() -> None:
+    columns = pixel_columns([ImageError("read", "not_found", "gone")], LIMITS, PREPROCESS, decoder=_refusing)
+    assert columns[ERROR].to_pylist() == ["not_found"]
+
+
+def _refusing(encoded: Sequence[bytes]) -> list[np.ndarray | None]:
+    pytest.fail(f"was asked for {len(encoded)} images")
+
+
+def test_no_images_at_all() -> None:
+    columns = pixel_columns([], LIMITS, PREPROCESS)
+    assert {len(column) for column in columns.values()} == {0}
+
+
+@pytest.mark.parametrize("is_scaled", [True, False])
+def test_large_images_are_scaled_unless_that_is_switched_off(is_scaled: bool) -> None:  # noqa: FBT001
+    data = jpeg(0)
+    columns = pixel_columns([data], Decode(scaled=is_scaled), PREPROCESS)
+    pixels = unpack_pixels(pa.chunked_array([columns[PIXELS]]), 32, 32)
+    differences = np.abs(pixels[0].astype(int) - fit(decode(data, LIMITS), PREPROCESS))
+    assert bool(differences.any()) == is_scaled
+    assert differences.max() <= 8
+
+
+def test_a_block_says_how_many_bytes_of_each_image_were_read_and_not_where_it_lies() -> None:
+    images = [jpeg(0), ImageError("read", "not_found", "gone"), b"no image"]
+    rows = pa.table({"image_id": ["a", "b", "c"], **{name: pa.nulls(3) for name in LOCATION}})
+    block = pixel_block(rows, images, LIMITS, PREPROCESS)
+    assert block[READ_BYTES].to_pylist() == [len(images[0]), 0, 8]
+    assert not set(LOCATION) & set(block.column_names)

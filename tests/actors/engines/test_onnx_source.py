@@ -1,0 +1,75 @@
+"""Files of an ONNX model as an engine opens them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from networks import tiny
+from onnx import TensorProto, helper, numpy_helper
+from onnx_models import make_model, save_onnx
+
+from actors.engines.onnx_source import local_file
+from actors.errors import JobError
+from actors.models.onnx_files import digest
+from actors.models.spec import Model
+
+if TYPE_CHECKING:
+    from places import Place
+
+
+def save_with_constant(path: Path, values: np.ndarray, location: str | bytes | None = None) -> None:
+    """A model of one constant, said to lie at ``location`` where that is given."""
+    tensor = numpy_helper.from_array(values, "constant")
+    model = make_model(
+        [helper.make_node("Identity", ["constant"], ["out"])],
+        [],
+        [helper.make_tensor_value_info("out", tensor.data_type, values.shape)],
+        [tensor],
+    )
+    if location is not None:
+        stored = model.graph.initializer[0]
+        stored.ClearField("raw_data")
+        stored.data_location = TensorProto.EXTERNAL
+        stored.external_data.add(key="location", value=location)
+    path.write_bytes(model.SerializeToString())
+
+
+def test_a_local_model_stays_where_it_is(tmp_path: Path) -> None:
+    save_onnx(tiny(), tmp_path / "a.onnx")
+    with local_file(Model(checkpoint=str(tmp_path / "a.onnx"))) as file:
+        assert file.path == tmp_path / "a.onnx"
+
+
+def test_a_remote_model_is_fetched_with_its_data_and_then_removed(place: Place, tmp_path: Path) -> None:
+    save_onnx(tiny(), tmp_path / "a.onnx", external=True)
+    uri = place.put("deep/er/a.onnx", (tmp_path / "a.onnx").read_bytes())
+    place.put("deep/er/data/weights.bin", (tmp_path / "data" / "weights.bin").read_bytes())
+    with local_file(Model(checkpoint=uri, storage_options=place.options)) as file:
+        assert file.path.read_bytes() == (tmp_path / "a.onnx").read_bytes()
+        beside = file.path.parent / "data" / "weights.bin"
+        assert beside.read_bytes() == (tmp_path / "data" / "weights.bin").read_bytes()
+    assert file.path.exists() == (place.server is None)
+
+
+def test_external_data_that_is_missing_is_told(place: Place, tmp_path: Path) -> None:
+    save_onnx(tiny(), tmp_path / "a.onnx", external=True)
+    uri = place.put("a.onnx", (tmp_path / "a.onnx").read_bytes())
+    model = Model(checkpoint=uri, storage_options=place.options)
+    message = rf"model\.checkpoint={uri}: its external data data/weights\.bin is missing"
+    with pytest.raises(JobError, match=message), local_file(model):
+        pass
+    with pytest.raises(JobError, match=message):
+        digest(model)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision"),
+    [(np.float32, "fp32"), (np.float16, "fp16"), (np.int8, "int8"), (np.uint8, "int8"), (np.int64, "fp32")],
+)
+def test_the_precision_is_that_of_most_weights(tmp_path: Path, dtype: type, precision: str) -> None:
+    save_with_constant(tmp_path / "a.onnx", np.ones((3, 4), dtype))
+    with local_file(Model(checkpoint=str(tmp_path / "a.onnx"))) as file:
+        assert file.precision == precision

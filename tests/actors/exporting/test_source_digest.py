@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import PIL.Image
+import pytest
+
+from actors.exporting.source_digest import architecture_source, loaded_sources, source_digest, version
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of modules, which are forgotten afterwards."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("module", "file"),
+    [("shapes", "shapes.py"), ("pack", "pack/__init__.py"), ("pack.deep.net", "pack/deep/net.py")],
+)
+def test_a_change_shows_and_nothing_is_imported(folder: Path, module: str, file: str) -> None:
+    for name in ("pack/__init__.py", "pack/deep/__init__.py", file):
+        write(folder / name, "raise RuntimeError('imported')")
+    before = architecture_source(f"{module}:Net")
+    assert len(before) == 64
+    assert architecture_source(f"{module}:Other") == before
+    write(folder / file, "x = 1")
+    assert architecture_source(f"{module}:Net") not in {"", before}
+
+
+def test_folders_without_init_are_packages_too(folder: Path) -> None:
+    write(folder / "space" / "inner" / "net.py", "x = 1")
+    assert source_digest("space.inner.net")
+    assert source_digest("space.inner") == ""
+
+
+@pytest.mark.parametrize(
+    "module", ["nowhere", "nowhere.net", "actors.nowhere", "actors.errors.deeper", "__main__", "sys"]
+)
+def test_what_has_no_file_has_no_digest(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as that of a script; ``python -m`` gives it one
+    assert source_digest(module) == ""
+
+
+def test_a_library_of_networks_is_known_by_its_version() -> None:
+    assert version("numpy") == metadata.version("numpy")
+    assert version("no-such-distribution") == ""
+    assert architecture_source("timm:resnet18") == version("timm")
+
+
+def test_what_a_module_imports_counts_as_long_as_it_may_change(folder: Path) -> None:
+    write(folder / "pack" / "__init__.py", "")
+    write(folder / "pack" / "layers.py", "x = 1")
+    write(folder / "beside.py", "import json, pack.layers, PIL.Image")
+    write(folder / "shapes.py", "import beside")
+    importlib.import_module("shapes")
+    sources = loaded_sources("shapes:Net")
+    assert {"shapes", "beside", "pack", "pack.layers"} <= sources.keys()
+    assert not sources.keys() & {"json", PIL.Image.__name__, "actors.exporting.source_digest", "__main__"}
+    assert sources["pack.layers"] == source_digest("pack.layers")
+    write(folder / "pack" / "layers.py", "x = 2")
+    assert sources["pack.layers"] != source_digest("pack.layers")
+
+
+def test_the_package_of_the_architecture_counts_where_it_is_installed() -> None:
+    assert PIL.Image.__name__ in loaded_sources("PIL.nets:Net")

@@ -1,0 +1,35 @@
+"""Errors of reading model files, in terms of the config key."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.errors import JobError, UnreachableError
+from actors.models.model_files import file_name, reading
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("weights/Net.PT", "net.pt"),
+        ("https://host/a/net.onnx?signature=x/y.pt", "net.onnx"),
+        ("s3://bucket/what?.pt", "what?.pt"),
+    ],
+)
+def test_a_name_is_lower_case_without_the_query_of_a_web_address(uri: str, name: str) -> None:
+    assert file_name(uri) == name
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "text"),
+    [
+        (FileNotFoundError("x"), JobError, "no such file"),
+        (PermissionError("x"), JobError, "may not be read"),
+        (IsADirectoryError("x"), JobError, "give a regular file"),
+        (ConnectionResetError("x"), UnreachableError, "the server does not answer as it should"),
+    ],
+)
+def test_an_error_names_the_key_and_whose_fault_it_is(error: Exception, raised: type, text: str) -> None:
+    with pytest.raises(raised, match=text) as told, reading("model.checkpoint=net.pt"):
+        raise error
+    assert str(told.value).startswith("model.checkpoint=net.pt: ")

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from actors.predicting.batch_size_backoff import Halvings
+
+
+def well(halvings: Halvings, number: int) -> list[int]:
+    """How often batches are halved after each of so many that go well."""
+    numbers = []
+    for _ in range(number):
+        halvings.went_well()
+        numbers.append(halvings.number)
+    return numbers
+
+
+def test_full_batches_stay_full() -> None:
+    assert set(well(Halvings(), 100)) == {0}
+
+
+def test_each_failure_halves_and_eight_batches_that_go_well_double() -> None:
+    halvings = Halvings()
+    for number in (1, 2):
+        halvings.went_wrong()
+        assert halvings.number == number
+    assert well(halvings, 16) == [2] * 7 + [1] * 8 + [0]
+
+
+def test_a_failure_after_growth_doubles_the_wait_up_to_a_limit() -> None:
+    halvings, waits = Halvings(), []
+    for _ in range(10):
+        halvings.went_wrong()
+        waits.append(1)
+        while well(halvings, 1) == [1]:
+            waits[-1] += 1
+    assert waits == [8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024]
+
+
+def test_calm_at_full_size_forgets_the_long_wait() -> None:
+    halvings = Halvings()
+    for _ in range(2):
+        halvings.went_wrong()
+        well(halvings, halvings.wait)
+    assert halvings.wait == 16
+    well(halvings, 16)
+    assert halvings.wait == 8

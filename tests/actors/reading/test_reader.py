@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deadly import DeadlyStorage, Death
+from photos import jpeg
+
+from actors.columns import ERROR, FILE, IMAGE_ID, PIXELS, READ_S, ROW, SHARD, STAGE
+from actors.decoding.config import Decode
+from actors.preprocess import Preprocess
+from actors.reading.reader import ReadPlan, read_piece
+from actors.row_ranges import Piece
+from actors.storage.store import Storage
+from actors.tracking.attempts import Row, Work, WorkerKilledError
+from actors.tracking.ledger import Ledger
+from jobs.datasets.manifest import ManifestDataset
+from jobs.runs.inventory import write_inventory
+
+WHOLE = [Piece(0, ((0, 7),)), Piece(1, ((0, 3),))]
+
+
+def plan_over(folder: Path, images: dict[str, bytes], storage: Storage, *, shard_size: int = 7) -> ReadPlan:
+    (folder / "images").mkdir()
+    for name, data in images.items():
+        (folder / "images" / name).write_bytes(data)
+    (folder / "list.csv").write_text("\n".join(["uri", *(f"images/{name}" for name in images)]))
+    dataset = ManifestDataset(path=str(folder / "list.csv"))  # rows come in the order of its lines
+    shards = write_inventory(
+        dataset.entries(),
+        storage=Storage(),
+        folder=str(folder / "inventory"),
+        shard_size=shard_size,
+        layout=dataset.layout,
+        image_column=None,
+    )
+    return ReadPlan(shards.without_sizes(), storage, Decode(), Preprocess(resize=16, crop=16), 4)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> ReadPlan:
+    images = {f"{number}.jpg": jpeg(number, width=40, height=30) if number != 4 else b"" for number in range(10)}
+    return plan_over(tmp_path, images, Storage())
+
+
+def rows_of(blocks: list[pa.Table]) -> list[list[tuple[int, int]]]:
+    return [list(zip(block[SHARD].to_pylist(), block[ROW].to_pylist(), strict=True)) for block in blocks]
+
+
+def test_every_row_comes_once_in_blocks_of_a_batch(plan: ReadPlan) -> None:
+    blocks = [list(read_piece(plan, piece, Ledger())) for piece in WHOLE]
+    assert [[len(block) for block in shard] for shard in blocks] == [[4, 3], [3]]
+    table = pa.concat_tables(block for shard in blocks for block in shard)
+    assert sorted(zip(table[SHARD].to_pylist(), table[ROW].to_pylist(), strict=True)) == [
+        (row // 7, row % 7) for row in range(10)
+    ]
+    by_name = dict(zip(table[IMAGE_ID].to_pylist(), table[ERROR].to_pylist(), strict=True))
+    assert {Path(name).name: error for name, error in by_name.items() if error} == {"4.jpg": "empty"}
+    assert table[PIXELS].type == pa.binary(16 * 16 * 3)
+    assert FILE not in table.column_names
+
+
+def test_a_block_may_be_several_batches(plan: ReadPlan) -> None:
+    wider = replace(plan, batch_size=2, batches_a_block=2)
+    for piece in WHOLE:
+        assert rows_of(list(read_piece(wider, piece, Ledger()))) == rows_of(list(read_piece(plan, piece, Ledger())))
+
+
+class Holding(Ledger):
+    """Holds on to the reader that speaks to it, as a reference cycle does until the garbage collector comes."""
+
+    def reach(self, work: Work, row: Row) -> bool:
+        self.reader = sys._getframe(1).f_locals["self"]
+        return super().reach(work, row)
+
+
+def test_no_thread_is_left_to_the_garbage_collector(plan: ReadPlan) -> None:
+    before = threading.active_count()
+    ledger = Holding()
+    for _ in read_piece(plan, WHOLE[0], ledger):
+        assert threading.active_count() > before
+    assert ledger.reader
+    assert threading.active_count() == before
+
+
+def test_only_the_rows_of_the_piece_are_read(plan: ReadPlan) -> None:
+    blocks = list(read_piece(plan, Piece(0, ((1, 3), (5, 7))), Ledger()))
+    assert rows_of(blocks) == [[(0, 1), (0, 2), (0, 5), (0, 6)]]
+
+
+def test_while_draining_nothing_more_is_read(plan: ReadPlan) -> None:
+    ledger = Ledger()
+    blocks = read_piece(plan, WHOLE[0], ledger)
+    assert len(next(blocks)) == 4
+    ledger.drain()
+    assert list(blocks) == []
+    assert list(read_piece(plan, WHOLE[1], ledger)) == []
+    assert not ledger.look().news
+
+
+def attempts(plan: ReadPlan, piece: Piece, ledger: Ledger) -> tuple[int, list[pa.Table]]:
+    """How many workers it took, and the blocks of the last one."""
+    for number in count(1):
+        try:
+            return number, list(read_piece(plan, piece, ledger))
+        except Death:
+            assert number < 20
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("stage", "deadly", "num_attempts"),
+    [
+        ("decode", [5], 4),  # in its batch, twice alone, and without it
+        ("decode", [0], 4),
+        ("decode", [5, 6], 6),
+        ("decode", [1, 17], 7),
+        ("decode", [4, 5, 6, 7], 10),
+        ("read", [1], 4),
+        ("read", [5], 4),
+    ],
+)
+def test_deadly_images_are_quarantined_and_all_others_come_in_the_same_blocks(
+    stage: str, deadly: list[int], num_attempts: int, tmp_path: Path
+) -> None:
+    images = {
+        f"{number:02} {f'{stage}=die' if number in deadly else ''}.jpg": jpeg(number, width=40, height=30)
+        for number in range(18)
+    }
+    plan = plan_over(tmp_path, images, DeadlyStorage(), shard_size=18)
+    ledger, piece = Ledger(), Piece(0, ((0, 18),))
+    num_workers, blocks = attempts(plan, piece, ledger)
+    assert num_workers == num_attempts, ledger.look().news
+    clean = list(read_piece(replace(plan, storage=Storage()), piece, Ledger()))
+    assert [len(block) for block in blocks] == [4, 4, 4, 4, 2]
+    assert rows_of(blocks) == rows_of(clean)
+    table, expected = pa.concat_tables(blocks), pa.concat_tables(clean)
+    assert table.schema == expected.schema
+    assert table[STAGE].to_pylist() == [stage if number in deadly else None for number in range(18)]
+    assert set(table[ERROR].to_pylist()) == {"killed_worker", None}
+    good = [number for number in range(18) if number not in deadly]
+    assert table.take(good).drop_columns([READ_S]).column(PIXELS) == expected.take(good)[PIXELS]
+    again = list(read_piece(plan, piece, ledger))  # as after the loss of a node
+    assert pa.concat_tables(again)[ERROR] == table[ERROR]
+    assert rows_of(again) == rows_of(clean)
+
+
+def test_a_decoder_that_kills_at_every_image_ends_the_job(tmp_path: Path) -> None:
+    images = {f"{number} decode=die.jpg": jpeg(number) for number in range(7)}
+    plan = plan_over(tmp_path, images, DeadlyStorage())
+    with pytest.raises(WorkerKilledError, match="reading and decoding killed its worker at 3 images in turn"):
+        attempts(plan, WHOLE[0], Ledger())
+
+
+def test_a_careful_batch_ends_where_large_images_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("actors.reading.reader", "actors.reading.fetcher"):
+        monkeypatch.setattr(f"{module}.BATCH_BYTES", len(jpeg(1)) * 2)
+    plan = plan_over(tmp_path, {f"{number}.jpg": jpeg(1) for number in range(7)}, Storage())
+    ledger = NotingLedger()
+    first = read_piece(plan, WHOLE[0], ledger)
+    next(first)  # and it comes no further
+    blocks = list(read_piece(plan, WHOLE[0], ledger))
+    assert [len(block) for block in blocks] == [2, 2, 2, 1]
+    assert {row for row, _ in ledger.notes} == {(0, 2), (0, 3)}
+
+
+class NotingLedger(Ledger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[tuple[Row, str]] = []
+
+    def note(self, work: Work, row: Row, doing: str) -> None:
+        self.notes.append((row, doing))
+        super().note(work, row, doing)
+
+
+def test_only_the_batch_of_a_death_is_read_image_by_image(plan: ReadPlan) -> None:
+    ledger = NotingLedger()
+    first = read_piece(plan, WHOLE[0], ledger)
+    next(first)  # and it comes no further
+    assert [len(block) for block in read_piece(plan, WHOLE[0], ledger)] == [4, 3]
+    assert ledger.notes == [
+        ((0, 4), "read"),  # this one has no bytes that could be decoded
+        *[((0, row), doing) for row in (5, 6) for doing in ("read", "decode")],
+    ]

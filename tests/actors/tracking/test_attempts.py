@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+
+import pytest
+
+from actors.errors import ImageError
+from actors.row_ranges import Piece
+from actors.tracking.attempts import LOAD, PREDICT, READ, Orders, Work, WorkerKilledError, in_hand
+from actors.tracking.ledger import Ledger
+
+BATCH = Work(PREDICT, (Piece(5, ((32, 40),)), Piece(6, ((0, 2), (7, 8)))))
+
+
+def died(ledger: Ledger, work: Work) -> bool:
+    """Whether the ledger takes the next attempt for the second one."""
+    ledger.begin(work, "")
+    return bool(ledger.look().news)
+
+
+def test_work_says_which_rows_and_where_it_begins() -> None:
+    assert str(BATCH) == "shard 5, rows 32 to 39; shard 6, rows 0 to 1, 7 to 7"
+    assert BATCH.first == (5, 32)
+    assert (str(Work(LOAD, "actor 1f")), Work(LOAD, "actor 1f").first) == ("actor 1f", None)
+
+
+def test_work_that_ends_is_counted() -> None:
+    ledger = Ledger()
+    with in_hand(ledger, BATCH) as hand:
+        hand.num_ok, hand.num_errors = 9, 2
+    assert ledger.look()[:2] == (9, 2)
+    assert not died(ledger, BATCH)
+
+
+def test_an_exception_is_no_death() -> None:
+    ledger = Ledger()
+    with pytest.raises(ValueError, match="no"), in_hand(ledger, BATCH):
+        raise ValueError("no")
+    assert not died(ledger, BATCH)
+
+
+def test_a_generator_that_is_closed_early_is_no_death() -> None:
+    ledger = Ledger()
+
+    def rows() -> object:
+        with in_hand(ledger, Work(READ, BATCH.what)):
+            yield 1
+            yield 2
+
+    generator = rows()
+    next(generator)
+    generator.close()
+    assert not died(ledger, Work(READ, BATCH.what))
+
+
+def test_the_worker_is_named_by_host_and_process() -> None:
+    ledger = Ledger()
+    with in_hand(ledger, BATCH):
+        ledger.begin(BATCH, "")
+        assert f"the worker {socket.gethostname()}:{os.getpid()} died" in ledger.look().news[0]
+
+
+def test_where_trying_again_is_of_no_use_it_is_not_tried() -> None:
+    ledger = Ledger()
+    for _ in range(5):
+        ledger.begin(BATCH, "host:1")
+    with pytest.raises(WorkerKilledError, match="no image can be blamed"), in_hand(ledger, BATCH):
+        pytest.fail("it was tried")
+
+
+def test_orders_can_be_sent() -> None:
+    orders = Orders(3.0, frozenset({(5, 32)}), {(5, 40): ImageError("predict", "stalled", "long")})
+    sent = pickle.loads(pickle.dumps(orders))  # noqa: S301
+    assert (sent.careful, sent.quarantined[5, 40].kind) == (orders.careful, "stalled")

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from finished import add_photos, job_over, opened
+
+from actors.decoding.config import Decode
+from actors.engines.configs import TorchEngineConfig
+from actors.models.spec import Model
+from actors.reading.reader import ReadPlan
+from actors.row_ranges import Piece
+from actors.sample.train import FOLDER, PREPROCESS
+from actors.storage.store import Storage
+from actors.tasks.parity import Agreement
+from actors.trials.decode_trial import DecodeTrial, try_decoders
+
+DIGITS = Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS)
+
+
+def tried(folder: Path) -> DecodeTrial:
+    add_photos(folder / "images", range(4))
+    run = opened(job_over(folder / "images", folder / "out"))
+    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, 2)
+    every = [Piece(shard, ((0, int(size)),)) for shard, size in enumerate(run.shards.sizes)]
+    return try_decoders(read, every, TorchEngineConfig(threads=1), DIGITS, alike)
+
+
+def alike(reference: dict[str, np.ndarray], candidate: dict[str, np.ndarray]) -> Agreement:
+    assert len(reference["output"]) == len(candidate["output"]) == 4
+    return Agreement()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
+    [breach] = tried(tmp_path).breaches
+    assert breach.startswith("decode.device=gpu: ")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_both_are_timed_and_agree(tmp_path: Path) -> None:
+    trial = tried(tmp_path)
+    assert trial.breaches == []
+    assert trial.cpu_s > 0
+    assert trial.gpu_s > 0

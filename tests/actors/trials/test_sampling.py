@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from finished import add_photos, job_over, opened
+
+from actors.columns import URI
+from actors.decoding.config import Decode
+from actors.reading.reader import ReadPlan
+from actors.reading.shards import Shards
+from actors.row_ranges import Piece
+from actors.sample.train import PREPROCESS
+from actors.storage.store import Storage
+from actors.trials.sampling import take_sample
+
+
+def test_a_sample_holds_the_images_that_can_be_decoded_and_what_they_take(tmp_path: Path) -> None:
+    add_photos(tmp_path / "images", range(6))
+    (tmp_path / "images" / "3b.jpg").write_bytes(b"no image")
+    stored = [path.stat().st_size for path in (tmp_path / "images").iterdir()]
+    run = opened(job_over(tmp_path / "images", tmp_path / "out"))
+    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, 2)
+    every = [Piece(shard, ((0, int(size)),)) for shard, size in enumerate(run.shards.sizes)]
+    sample = take_sample(read, every)
+    assert sample.pixels_nhwc.shape == (6, *PREPROCESS.size, 3)
+    assert sample.pixels_nhwc.dtype == np.uint8
+    assert len({image.tobytes() for image in sample.pixels_nhwc}) == 6
+    for uri, image in zip(sample.uris, sample.pixels_nhwc, strict=True):
+        [alone] = take_sample(read, [_piece_of(run.shards, uri)]).pixels_nhwc
+        assert np.array_equal(image, alone)
+    assert np.array_equal(sample.pixels_nhwc, take_sample(read, every).pixels_nhwc)
+    assert sample.costs
+    assert sample.costs.image_bytes == sum(stored) / 7
+    assert sample.costs.read_s > 0
+    assert sample.costs.decode_s > 0
+    assert len(take_sample(read, [Piece(0, ((1, 2),))]).pixels_nhwc) == 1
+
+
+def _piece_of(shards: Shards, uri: str) -> Piece:
+    """The piece that holds the image ``uri`` alone."""
+    listed = [(shard, shards.load(shard)[URI].to_pylist()) for shard in range(shards.num_shards)]
+    [(shard, row)] = [(shard, uris.index(uri)) for shard, uris in listed if uri in uris]
+    return Piece(shard, ((row, row + 1),))
+
+
+def test_a_sample_of_nothing(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "gone.jpg").write_bytes(b"x")
+    run = opened(job_over(tmp_path / "images", tmp_path / "out"))
+    (tmp_path / "images" / "gone.jpg").unlink()
+    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, 2)
+    for pieces in ([], [Piece(0, ((0, 1),))]):
+        sample = take_sample(read, pieces)
+        assert sample.pixels_nhwc.shape == (0, *PREPROCESS.size, 3)
+        assert sample.costs is None

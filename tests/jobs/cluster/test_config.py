@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from actors.errors import JobError
+from jobs.cluster.config import Cluster
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "host:port", "127.0.0.1:99999999999"])
+def test_a_cluster_that_does_not_answer(address: str) -> None:
+    with pytest.raises(JobError, match=f"cluster.address={address}: "):
+        Cluster(address=address).check()
+
+
+def test_the_address_of_a_jobs_api_is_for_another_command() -> None:
+    with pytest.raises(JobError, match=r"cluster\.address=http://h:8265: .*\n  cure: .*python -m jobs\.submit"):
+        Cluster(address="http://h:8265").check()
+
+
+def test_a_cluster_that_answers_and_none_at_all() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Cluster(address=f"127.0.0.1:{server.getsockname()[1]}").check()
+    Cluster().check()
+    Cluster(address="auto").check()
+
+
+def test_a_metrics_port_that_cannot_be_had() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(JobError, match=rf"cluster\.metrics_port={port}: .*in use"):
+            Cluster(metrics_port=port).check()
+    Cluster(metrics_port=port).check()
+    with pytest.raises(JobError, match=r"cluster\.metrics_port=99999: "):
+        Cluster(metrics_port=99999).check()
+    with pytest.raises(JobError, match="ray start: --metrics-export-port"):
+        Cluster(metrics_port=port, address="auto").check()
+
+
+@pytest.mark.parametrize(("folder", "problem"), [("/proc", "0.0 MiB free"), ("/nowhere", "No such file or directory")])
+def test_a_temporary_folder_without_room(monkeypatch: pytest.MonkeyPatch, folder: str, problem: str) -> None:
+    monkeypatch.setenv("TMPDIR", folder)
+    with pytest.raises(JobError, match=rf"TMPDIR={folder}: {problem}"):
+        Cluster().check()
+    monkeypatch.setenv("RAY_TMPDIR", "/")
+    Cluster().check()

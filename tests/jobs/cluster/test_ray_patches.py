@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+STARTS = """
+import json, sys
+import psutil, ray
+from jobs.cluster.connection import prepare
+from jobs.cluster.config import Cluster
+prepare(Cluster(), verbose=False)
+from ray._private.node import Node
+from ray.data._internal.execution import streaming_executor
+from ray.data._internal.stats import _StatsManager
+from jobs.cluster.ray_patches import lean_ray
+REPLACED = [
+    (Node, "start_api_server"),
+    (Node, "start_log_monitor"),
+    (Node, "start_monitor"),
+    (_StatsManager, "register_dataset_to_stats_actor"),
+    (_StatsManager, "update_execution_metrics"),
+    (_StatsManager, "update_iteration_metrics"),
+    (streaming_executor, "create_cluster_autoscaler"),
+]
+before = [vars(owner)[name] for owner, name in REPLACED]
+
+class Doubling:
+    def __call__(self, batch):
+        return {"id": batch["id"] * 2}
+
+with lean_ray(with_logs=sys.argv[1] == "True"):
+    ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    rows = ray.data.range(6, override_num_blocks=3).map_batches(Doubling, concurrency=1).take_all()
+    programs = {word.rpartition("/")[2] for child in psutil.Process().children() for word in child.cmdline()}
+    actors = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
+    ray.shutdown()
+assert [vars(owner)[name] for owner, name in REPLACED] == before
+services = sorted(programs & {"dashboard.py", "monitor.py", "log_monitor.py", "gcs_server", "raylet"})
+print(json.dumps([sorted(row["id"] for row in rows), services, actors]))
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("of_logs", [[], ["log_monitor.py"]])
+def test_data_is_worked_on_with_no_process_that_nobody_asks(of_logs: list[str]) -> None:
+    command = [sys.executable, "-c", STARTS, str(bool(of_logs))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    rows, services, actors = json.loads(done.stdout)
+    assert rows == [0, 2, 4, 6, 8, 10]
+    assert services == ["gcs_server", *of_logs, "raylet"]
+    assert actors == ["ActorLocationTracker"]

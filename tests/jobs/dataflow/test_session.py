@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from blocks import predicted_block
+from finished import add_photos, job_over, opened
+
+from actors.writing.part_writer import SinkPlan, write_part
+from jobs.batch_infer import batch_infer
+from jobs.cli.entry import ExitStatus
+from jobs.config import to_job
+from jobs.dataflow.session import SilenceError, execute
+from jobs.reporting.clock import Clock
+from jobs.runs.commit import Outcome, collect
+from jobs.runs.opening import Run
+
+
+@pytest.mark.parametrize(("is_shrunk", "num_done"), [(True, 0), (False, 5)])
+def test_a_session_that_fell_silent_begins_anew_where_that_may_help(
+    is_shrunk: bool,  # noqa: FBT001  a parameter of the test
+    num_done: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    sessions = silent_sessions(monkeypatch, is_shrunk=is_shrunk, num_silent=1, num_done=num_done)
+    run = opened_over(tmp_path)
+    clock = Clock()
+    assert execute(run, nothing_done(run), *UNUSED, clock) == "done"
+    assert sessions == [12, 12 - num_done]
+    assert set(clock.seconds) == {"run"}  # the silent session was no start
+
+
+def test_where_it_cannot_help_the_job_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    sessions = silent_sessions(monkeypatch, is_shrunk=False, num_silent=3, num_done=0)
+    run = opened_over(tmp_path)
+    with pytest.raises(SilenceError):
+        execute(run, nothing_done(run), *UNUSED, Clock())
+    assert sessions == [12]
+
+
+UNUSED = (None, None)
+
+
+def opened_over(folder: Path) -> Run:
+    add_photos(folder / "images", range(12))
+    return opened(job_over(folder / "images", folder / "out"))
+
+
+def nothing_done(run: Run) -> Outcome:
+    return collect(run.paths, run.storage, run.shards.sizes)
+
+
+def silent_sessions(monkeypatch: pytest.MonkeyPatch, *, is_shrunk: bool, num_silent: int, num_done: int) -> list[int]:
+    """Sessions of which the first do some images and fall silent; gives what each of them found missing."""
+    missing: list[int] = []
+
+    def session(run: Run, outcome: Outcome, *_: object) -> str:
+        missing.append(outcome.coverage.num_missing)
+        if len(missing) > num_silent:
+            return "done"
+        for shard in range(-(-num_done // 2)):
+            block = predicted_block(shard, range(min(2, num_done - 2 * shard)))
+            write_part(SinkPlan(run.paths, run.storage, {}, 100), pa.table(block), number=shard)
+        raise SilenceError(30, is_shrunk=is_shrunk)
+
+    monkeypatch.setattr("jobs.dataflow.session._session", session)
+    return missing
+
+
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("signals_as_before")
+def test_from_python_on_a_cluster_that_is_connected_already(
+    cluster: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import ray  # noqa: PLC0415  the guard of the unit tests
+    from hydra import compose, initialize_config_module  # noqa: PLC0415
+
+    assert cluster
+    with initialize_config_module("conf", version_base="1.3"):
+        job = to_job(compose("batch_infer", ["+dataset=sample", "dataset.limit=50", f"output.path={tmp_path}"]))
+    assert batch_infer(job) is ExitStatus.DONE
+    assert ray.is_initialized()
+    printed = capsys.readouterr().out
+    assert "50 listed = 50 ok + 0 errors" in printed
+    assert printed.splitlines()[-1].startswith(f"{tmp_path}/runs/")

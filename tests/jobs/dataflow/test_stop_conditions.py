@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from actors.tracking.ledger import View
+from actors.writing.summaries import Summary
+from jobs.dataflow.stop_conditions import SilenceError, Watch
+from jobs.job import ErrorBudget, Job
+from jobs.job import Run as RunConfig
+
+
+class Looked:
+    """Arms nothing: notes what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self.armed: list[float] = []
+
+    def ask(self) -> None:
+        self.is_asked = True
+
+    def interrupt(self, error: BaseException, after_s: float) -> None:
+        assert isinstance(error, SilenceError)
+        assert "no worker gave a sign of life for" in str(error)
+        self.armed.append(after_s)
+        self.may_help = error.is_shrunk
+
+
+def view(num_ok: int, num_errors: int, num_signs: int) -> View:
+    return View(num_ok, num_errors, [], [], num_signs)
+
+
+def watch_over(stop: Looked, *, is_shrunk: bool = False, stall_s: float = 20, **budget: float) -> Watch:
+    before = Summary(num_ok=90, num_errors=10)
+    job = Job(run=RunConfig(stall_s=stall_s), errors=ErrorBudget(**budget))
+    return Watch(job, before, stop, lambda: is_shrunk)
+
+
+def test_what_was_done_before_counts_for_the_budget() -> None:
+    stop = Looked()
+    watch = watch_over(stop, max_ratio=0.1)
+    assert not watch(view(10, 1, 1))
+    assert watch(view(10, 3, 2))
+    assert stop.is_asked
+    assert watch_over(Looked(), max_ratio=1, max_count=10)(view(0, 1, 1))
+    assert not watch_over(Looked(), max_ratio=1, max_count=10)(view(5, 0, 1))
+
+
+def test_each_sign_of_life_puts_the_end_off() -> None:
+    stop = Looked()
+    watch = watch_over(stop, max_ratio=1)
+    for num_signs in (0, 0, 1, 1, 1, 5):
+        watch(view(0, 0, num_signs))
+    assert stop.armed == [60, 60, 60]
+
+
+def test_on_a_cluster_that_has_shrunk_silence_is_soon_too_long() -> None:
+    stop = Looked()
+    watch = watch_over(stop, is_shrunk=True, max_ratio=1)
+    for num_signs in (1, 1, 1, 2):
+        watch(view(0, 0, num_signs))
+    assert stop.armed == [60, pytest.approx(30, abs=1), 60]
+    assert not stop.may_help, "it moved meanwhile"
+    patient = Looked()
+    watch = watch_over(patient, is_shrunk=True, stall_s=5, max_ratio=1)
+    for num_signs in (1, 1):
+        watch(view(0, 0, num_signs))
+    assert patient.armed == [15, pytest.approx(15, abs=1)]  # what the job says is less anyway
+    assert patient.may_help

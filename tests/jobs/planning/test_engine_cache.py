@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from disks import fill, small_disk
+
+from actors.engines.configs import (
+    Device,
+    EngineConfig,
+    OnnxEngineConfig,
+    OpenVinoEngineConfig,
+    Precision,
+    Provider,
+    TorchEngineConfig,
+)
+from actors.engines.hardware import Hardware
+from actors.errors import OutputError
+from actors.storage.store import Storage
+from actors.trials.comparison import Trial
+from actors.trials.decode_trial import DecodeTrial
+from actors.trials.engine_trial import Rates
+from actors.trials.sampling import Costs
+from actors.writing.run_paths import RunPaths
+from jobs.planning.calibration import Calibration
+from jobs.planning.engine_cache import Choice, KeptChoice
+
+HARDWARE = Hardware("EPYC", ("avx2",), None, None, (("torch", "2.13.0"),))
+TRIALS = [
+    Trial("torch fp32", 27.5, 1.25),
+    Trial("torch bf16", 3.0, 1.0, {"score_difference": 0.25}, ["the best class of image 17 differs"]),
+]
+
+
+def place(root: Path, **changes: object) -> KeptChoice:
+    return replace(KeptChoice(RunPaths(str(root), "mabc", "r1"), Storage(), "auto", HARDWARE), **changes)
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        TorchEngineConfig(precision=Precision.bf16, compile=True, threads=3),
+        OnnxEngineConfig(precision=Precision.fp16, provider=Provider.tensorrt, device=Device.cuda),
+        OpenVinoEngineConfig(precision=Precision.fp32),
+    ],
+)
+def test_a_choice_comes_back_as_it_was(engine: EngineConfig, tmp_path: Path) -> None:
+    calibration = Calibration(Costs(50_000.0, 0.0001, 0.001), Rates({8: 20.0, 32: 27.5}, 10**9))
+    choice = Choice(engine, "the fastest", TRIALS, 256, calibration, DecodeTrial(0.002, 0.0001, ["differs"]))
+    assert place(tmp_path).read() is None
+    place(tmp_path).write(choice)
+    assert place(tmp_path).read() == choice
+
+
+def test_another_run_has_the_same_choice_and_all_else_another(tmp_path: Path) -> None:
+    place(tmp_path).write(Choice(TorchEngineConfig(), "the fastest", TRIALS, 256))
+    assert place(tmp_path, paths=RunPaths(str(tmp_path), "mabc", "r2")).read()
+    assert not place(tmp_path, paths=RunPaths(str(tmp_path), "mxyz", "r1")).read()
+    assert not place(tmp_path, asked="auto bf16").read()
+    assert not place(tmp_path, hardware=replace(HARDWARE, cpu="Xeon")).read()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[1]",
+        "[" * 200_000,
+        '{"why": "", "why": ""}',
+        '{"engine": {"name": "magic"}, "why": "", "trials": []}',
+    ],
+)
+def test_what_is_not_understood_is_told_and_left(
+    content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place(tmp_path).write(Choice(TorchEngineConfig(), "the fastest"))
+    [file] = (tmp_path / "_engines").iterdir()
+    file.write_text(content)
+    assert place(tmp_path).read() is None
+    assert "engines are compared anew" in caplog.text
+
+
+def test_what_no_number_can_say_is_kept_too(tmp_path: Path) -> None:
+    broken = Trial("torch bf16", 3.0, 1.0, {"score_difference": float("inf")}, ["no score is finite"])
+    choice = Choice(TorchEngineConfig(), "the fastest", [broken], 256)
+    place(tmp_path).write(choice)
+    assert place(tmp_path).read() == choice
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        fill(disk)
+        with pytest.raises(OutputError, match="cannot be written: the disk is full"):
+            place(disk).write(Choice(TorchEngineConfig(), "the fastest", TRIALS, 256))
+
+
+def test_a_person_can_read_it(tmp_path: Path) -> None:
+    place(tmp_path).write(Choice(TorchEngineConfig(compile=True), "the fastest", TRIALS, 256))
+    [file] = (tmp_path / "_engines").iterdir()
+    content = json.loads(file.read_text())
+    assert content["engine"] == {
+        "name": "torch", "precision": "auto", "device": "auto", "threads": None, "compile": True
+    }  # fmt: skip
+    assert content["trials"][1]["breaches"] == ["the best class of image 17 differs"]
+    assert content["hardware"]["cpu"] == "EPYC"

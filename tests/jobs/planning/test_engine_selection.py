@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from actors.engines.configs import (
+    AutoEngineConfig,
+    EngineConfig,
+    Gate,
+    OnnxEngineConfig,
+    OpenVinoEngineConfig,
+    Precision,
+    TorchEngineConfig,
+)
+from actors.errors import JobError
+from actors.trials.comparison import Trial
+from jobs.planning.engine_cache import Choice
+from jobs.planning.engine_selection import Contest, _key, worth_s
+
+REFERENCE = TorchEngineConfig(precision=Precision.fp32)
+FAST = OpenVinoEngineConfig(precision=Precision.bf16)
+FASTER = TorchEngineConfig(precision=Precision.bf16)
+COMPILED = TorchEngineConfig(precision=Precision.bf16, compile=True)
+WRONG = ["the best class of image 17 differs, where the reference leads by 0.41"]
+
+
+class Bench:
+    """Gives the trials that it was told to give, by the label of the engine."""
+
+    num_images = 256
+    is_made_up = False
+
+    def __init__(self, trials: Mapping[str, Trial | JobError], num_sampled: int = 256) -> None:
+        self._trials = trials
+        self._num_sampled = num_sampled  # below 0: the reference dies of them
+        self.num_images = max(0, num_sampled)
+        self.tried: list[str] = []
+
+    def sample(self) -> int:
+        return self._num_sampled
+
+    @property
+    def tried_on(self) -> str:
+        return f"{self.num_images} {'made-up images' if self.is_made_up else 'images of the dataset'}"
+
+    def make_up(self) -> None:
+        self.is_made_up, self._num_sampled, self.num_images = True, 2, 2
+
+    def reference(self, config: EngineConfig) -> Trial | None:
+        return None if self._num_sampled < 0 else Trial(config.label, 10.0)
+
+    def candidate(self, config: EngineConfig) -> Trial:
+        self.tried.append(config.label)
+        trial = self._trials[config.label]
+        if isinstance(trial, JobError):
+            raise trial
+        return trial
+
+
+BENCH = {
+    FAST.label: Trial(FAST.label, 40.0),
+    FASTER.label: Trial(FASTER.label, 80.0),
+    COMPILED.label: Trial(COMPILED.label, 160.0),
+}
+
+
+def contest(config: EngineConfig, bench: Bench, *others: EngineConfig) -> Contest:
+    return Contest(bench, config, REFERENCE, list(others))
+
+
+def test_the_fastest_that_agrees_is_taken() -> None:
+    bench = Bench(BENCH)
+    choice = contest(AutoEngineConfig(), bench, FAST, FASTER).choose(1e6)
+    assert choice.engine == FASTER
+    assert [trial.images_per_s for trial in choice.trials] == [10, 40, 80]
+    assert choice.num_images == 256
+    wrong = Bench(BENCH | {FASTER.label: Trial(FASTER.label, 80, breaches=WRONG)})
+    assert contest(AutoEngineConfig(), wrong, FAST, FASTER).choose(1e6).engine == FAST
+
+
+def test_where_nothing_else_agrees_the_reference_runs() -> None:
+    bench = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG), FASTER.label: JobError("no", cure="none")})
+    choice = contest(AutoEngineConfig(), bench, FAST, FASTER).choose(1e6)
+    assert choice.engine == REFERENCE
+    assert [trial.breaches for trial in choice.trials] == [[], WRONG, ["no"]]
+
+
+def test_what_costs_more_than_it_can_save_is_not_tried() -> None:
+    for num_images, tried in ((100, []), (1_000, [FAST.label]), (10_000, [FAST.label, COMPILED.label])):
+        bench = Bench(BENCH)
+        choice = contest(AutoEngineConfig(), bench, FAST, COMPILED).choose(num_images)
+        assert bench.tried == tried, num_images
+        assert contest(AutoEngineConfig(), bench, FAST, COMPILED).is_open(choice, num_images) is False
+    small = contest(AutoEngineConfig(), Bench(BENCH), FAST, COMPILED).choose(100)
+    assert contest(AutoEngineConfig(), Bench(BENCH), FAST, COMPILED).is_open(small, 1e6) is True
+
+
+def test_in_fp32_a_second_engine_is_tried_where_a_tenth_is_worth_it() -> None:
+    first, second = OpenVinoEngineConfig(precision=Precision.fp32), OnnxEngineConfig(precision=Precision.fp32)
+    rates = {first.label: Trial(first.label, 20.0), second.label: Trial(second.label, 22.0)}
+    refused = {**rates, first.label: Trial(first.label, 20.0, breaches=WRONG)}
+    for num_images, trials, tried in ((1_000, rates, 1), (1_000, refused, 2), (5_000, rates, 2)):
+        bench = Bench(trials)
+        choice = contest(AutoEngineConfig(), bench, first, second).choose(num_images)
+        assert len(bench.tried) == tried, (num_images, trials)
+        assert contest(AutoEngineConfig(), bench, first, second).is_open(choice, num_images) is False
+
+
+def test_where_the_reference_did_not_end_it_is_tried_again() -> None:
+    choice = contest(AutoEngineConfig(), Bench(BENCH, num_sampled=-1), FAST).choose(1e6)
+    assert choice.trials == []
+    assert contest(AutoEngineConfig(), Bench(BENCH), FAST).is_open(choice, 1e6) is True
+
+
+def test_a_named_engine_is_always_tried_and_stops_the_job_where_its_answers_differ() -> None:
+    choice = contest(FAST, Bench(BENCH), FAST).choose(3)
+    assert (choice.engine, choice.why) == (FAST, "named, and it agrees with torch fp32, on 256 images of the dataset")
+    wrong = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
+    with pytest.raises(
+        JobError,
+        match=r"engine=openvino, engine.precision=bf16: .*256 images of the dataset: openvino bf16: the best class",
+    ):
+        contest(FAST, wrong, FAST).choose(3)
+    missing = JobError("engine=openvino: OpenVINO is not installed", cure="install it")
+    with pytest.raises(JobError, match="cure: install it"):
+        contest(FAST, Bench({FAST.label: missing}), FAST).choose(3)
+
+
+def test_where_little_is_to_be_gained_a_job_must_be_longer_for_engines_to_be_tried() -> None:
+    fp32 = [OpenVinoEngineConfig(precision=Precision.fp32), TorchEngineConfig(precision=Precision.fp32, compile=True)]
+    assert worth_s([*fp32, FAST]) < worth_s(fp32)
+
+
+def test_a_warning_may_be_enough(caplog: pytest.LogCaptureFixture) -> None:
+    named = OpenVinoEngineConfig(precision=Precision.bf16, gate=Gate.warn)
+    wrong = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
+    with caplog.at_level(logging.WARNING, "shardlens"):
+        assert contest(named, wrong, named).choose(3).engine == named
+    assert "the reference leads by 0.41" in caplog.text
+
+
+def test_a_named_precision_excludes_the_reference() -> None:
+    auto = AutoEngineConfig(precision=Precision.bf16)
+    slow = Bench({FAST.label: Trial(FAST.label, 4)})
+    assert contest(auto, slow, FAST).choose(3).engine == FAST
+    wrong = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
+    with pytest.raises(JobError, match=r"engine=auto, engine.precision=bf16: (?s:.*)engine.tolerance"):
+        contest(auto, wrong, FAST).choose(3)
+    with pytest.raises(JobError, match="there is none here"):
+        contest(auto, wrong).choose(3)
+
+
+@pytest.mark.parametrize(
+    ("config", "others", "engine"),
+    [
+        (AutoEngineConfig(), [FAST], REFERENCE),
+        (AutoEngineConfig(precision=Precision.bf16), [FAST, FASTER], FAST),
+    ],
+)
+def test_without_a_sample_there_is_nothing_to_compare(
+    config: EngineConfig, others: list[EngineConfig], engine: EngineConfig
+) -> None:
+    for num_sampled in (0, -1):
+        choice = contest(config, Bench(BENCH, num_sampled=num_sampled), *others).choose(1e6)
+        assert choice == Choice(engine, "there was nothing to compare")
+
+
+@pytest.mark.parametrize("num_sampled", [0, -1])
+def test_without_a_sample_a_named_engine_is_held_against_the_reference_on_made_up_images(num_sampled: int) -> None:
+    choice = contest(FAST, Bench(BENCH, num_sampled=num_sampled), FAST).choose(3)
+    assert choice == Choice(FAST, "named, and it agrees with torch fp32, on 2 made-up images")
+    wrong = Bench({FAST.label: Trial(FAST.label, 40, breaches=WRONG)}, num_sampled=num_sampled)
+    with pytest.raises(JobError, match="not the answers of torch fp32, on 2 made-up images"):
+        contest(FAST, wrong, FAST).choose(3)
+
+
+def test_what_passed_with_a_warning_has_not_passed_the_gate() -> None:
+    plan = SimpleNamespace(batch_size=32)
+    keys = {gate: _key(replace(FAST, gate=gate, threads=1), plan) for gate in Gate}
+    assert keys[Gate.stop] not in (keys[Gate.warn], keys[Gate.off])

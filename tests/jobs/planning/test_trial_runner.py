@@ -1,0 +1,104 @@
+"""Trials in workers of a real cluster, over an inventory as a job opens it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+import torch
+from finished import add_photos, job_over, opened
+
+from actors.decoding.config import Decode
+from actors.engines.configs import EngineConfig, OnnxEngineConfig, Precision, TorchEngineConfig
+from actors.engines.hardware import hardware
+from actors.errors import JobError
+from actors.models.spec import Model
+from actors.reading.reader import ReadPlan
+from actors.row_ranges import count
+from actors.sample.train import FOLDER, PREPROCESS
+from actors.storage.store import Storage
+from jobs.planning.planner import Plan
+from jobs.planning.trial_runner import Bench, spread
+
+PLAN = Plan(
+    is_fused=True, workers=1, worker_cpus=0.5, worker_gpus=0, read_cpus=0, writers=2, batch_size=4, piece_rows=8,
+    rows_per_part=40, block_bytes=4 * 32 * 32 * 3, threads=1,
+)  # fmt: skip
+DIGITS = Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS)
+REFERENCE = TorchEngineConfig(precision=Precision.fp32, threads=1)
+
+
+@pytest.mark.parametrize(("num_shards", "size"), [(1, 5), (1, 1000), (40, 16), (1000, 512), (3, 1), (7, 2), (0, 1)])
+def test_a_sample_is_spread_over_all_the_inventory(num_shards: int, size: int) -> None:
+    sizes = np.full(num_shards, size, np.int32)
+    ranges = {piece.shard: list(piece.ranges) for piece in spread(sizes, 64)}
+    assert min(num_shards * size, 64) == count(ranges)
+    assert all(0 <= start < stop <= size for runs in ranges.values() for start, stop in runs)
+    rows = [shard * size + row for shard, runs in ranges.items() for start, stop in runs for row in range(start, stop)]
+    assert rows == sorted(set(rows))
+    gaps = np.diff([0, *rows, num_shards * size])
+    assert gaps.max() <= max(8, num_shards * size / 8)
+
+
+def bench_over(folder: Path, model: Model = DIGITS, engine: EngineConfig | None = None, plan: Plan = PLAN) -> Bench:
+    add_photos(folder / "images", range(12))
+    (folder / "images" / "bad.jpg").write_bytes(b"no image")
+    job = job_over(folder / "images", folder / "out")
+    run = opened(replace(job, model=model, engine=engine or TorchEngineConfig()))
+    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, plan.batch_size)
+    return Bench(run, plan, read, reference_s=5)
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_gpu_that_pytorch_cannot_use_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_gpu = bench_over(tmp_path, plan=replace(PLAN, worker_gpus=1))
+    monkeypatch.setattr(on_gpu, "_start", lambda *_: [ray.put(hardware(with_gpu=True))])  # no GPU is shared by tests
+    assert on_gpu.hardware().gpu is None
+    assert "PyTorch finds no GPU" in caplog.text
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_an_engine_is_held_against_the_reference(tmp_path: Path) -> None:
+    bench = bench_over(tmp_path)
+    assert bench.sample() == 12  # one of thirteen is no image
+    right = bench.reference(REFERENCE)
+    assert right
+    assert right.engine == "torch fp32"
+    assert right.images_per_s > 0
+    assert bench.num_images == 12
+    same = bench.candidate(REFERENCE)
+    assert same.breaches == []
+    assert same.figures["score_difference"] == 0
+    half = bench.candidate(TorchEngineConfig(precision=Precision.bf16, threads=1))
+    assert 0 < half.figures["score_difference"] < 1
+    assert bench.hardware().gpu is None
+    calibration = bench.calibrate(REFERENCE, [2, 8])
+    assert calibration
+    assert list(calibration.rates.images_per_s) == [2, 8]
+    assert 100 < calibration.costs.image_bytes < 10_000
+    assert calibration.costs.decode_s > 0
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_a_candidate_may_fail_in_any_way(tmp_path: Path) -> None:
+    bench = bench_over(tmp_path, replace(DIGITS, kwargs={"nothing": "such"}))
+    assert bench.sample() == 12
+    with pytest.raises(JobError, match="nothing"):
+        bench.reference(REFERENCE)
+    bench.model = DIGITS
+    bench.reference(REFERENCE)
+    with pytest.raises(JobError, match=r"engine.precision=bf16"):
+        bench.candidate(OnnxEngineConfig(precision=Precision.bf16))
+    bench.model = replace(DIGITS, architecture="os:abort")
+    assert "its worker did not end it" in bench.candidate(REFERENCE).breaches[0]
+    assert bench.reference(REFERENCE) is None
+    assert bench.calibrate(REFERENCE, [2]) is None
