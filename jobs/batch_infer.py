@@ -12,12 +12,12 @@ from actors.storage.store import Storage
 from actors.storage.uris import absolute
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.logs import name_run
-from jobs.cli.shutdown import Stop
+from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
 from jobs.cluster.connection import prepare
 from jobs.config import to_job
 from jobs.leases.lease import LostLeaseError
-from jobs.leases.slices import Slice, Tenancy
+from jobs.leases.slices import OutputLock, Slice
 from jobs.reporting.clock import Clock
 from jobs.reporting.report import Report
 from jobs.runs.commit import Outcome, collect, publish, write_document
@@ -51,7 +51,7 @@ def batch_infer(job: Job) -> ExitStatus:
         HeldError: another driver works on this output.
         StoppedError: told to stop at once; the same command goes on.
     """
-    stop = Stop(job.run.grace_s)
+    stop = Shutdown(job.run.grace_s)
     stop.install()
     clock = Clock()
     part = Slice.of(job.run)
@@ -62,7 +62,7 @@ def batch_infer(job: Job) -> ExitStatus:
         f"output.path={job.output.path}: another run has taken it over; nothing was published\n  cure: run again later"
     )
     run_id = run_id_of(job) if job.run.id else ""
-    tenancy = Tenancy(absolute(job.output.path), storage, part, run_id, on_lost=lambda: stop.interrupt(lost))
+    tenancy = OutputLock(absolute(job.output.path), storage, part, run_id, on_lost=lambda: stop.interrupt(lost))
     with tenancy.hold() as lease:
         with tenancy.enter():
             run = open_run(job, checked, storage)
@@ -78,7 +78,7 @@ def batch_infer(job: Job) -> ExitStatus:
         return status
 
 
-def _complete(run: Run, tenancy: Tenancy, lease: Lease, stop: Stop, clock: Clock) -> ExitStatus:
+def _complete(run: Run, tenancy: OutputLock, lease: Lease, stop: Shutdown, clock: Clock) -> ExitStatus:
     """Does what is missing of the driver's part of the run. Publishes the run where that was the last part of it,
     unless too many images fail or it was told to stop.
     """
@@ -113,7 +113,9 @@ def _complete(run: Run, tenancy: Tenancy, lease: Lease, stop: Stop, clock: Clock
     return status
 
 
-def _publish(run: Run, outcome: Outcome, status: ExitStatus, tenancy: Tenancy, leases: Sequence[Lease]) -> ExitStatus:
+def _publish(
+    run: Run, outcome: Outcome, status: ExitStatus, tenancy: OutputLock, leases: Sequence[Lease]
+) -> ExitStatus:
     """Publishes the run, unless other slices still have images to do, or one of them has published it. Gives the status
     of the whole.
     """
@@ -138,7 +140,7 @@ def _publish(run: Run, outcome: Outcome, status: ExitStatus, tenancy: Tenancy, l
     return status
 
 
-def _sealed(run: Run, outcome: Outcome, tenancy: Tenancy) -> Outcome:
+def _sealed(run: Run, outcome: Outcome, tenancy: OutputLock) -> Outcome:
     """``outcome`` of a run that lacks nothing, as it stands once no writer can add to it any more."""
     if outcome.coverage.num_missing:
         return outcome
@@ -150,7 +152,7 @@ def _write(report: Report, uri: str, run: Run) -> None:
     write_document(uri, json.dumps(report.to_json(), indent=1).encode(), run.storage)
 
 
-def _execute(run: Run, before: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
+def _execute(run: Run, before: Outcome, lease: Lease, stop: Shutdown, clock: Clock) -> tuple[Outcome, Execution]:
     prepare(run.job.cluster, verbose=run.job.verbose)
     from jobs.dataflow.session import execute  # noqa: PLC0415  brings Ray in, which a wrong job should not wait for
 

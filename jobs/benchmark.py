@@ -17,7 +17,7 @@ from jobs.benchmarking.figures import read_figures, write_figures
 from jobs.benchmarking.scratch_folder import scratch
 from jobs.benchmarking.table import lines_of, unlike
 from jobs.cli.entry import ExitStatus, end_with, run_verb
-from jobs.cli.shutdown import Stop
+from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
 from jobs.cluster.connection import prepare
 from jobs.config import to_benchmark_job
@@ -47,7 +47,7 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
         JobError: the job is wrong, or there is nothing to be measured, or to compare with.
         StoppedError: told to stop; there are no figures.
     """
-    stop = Stop(job.run.grace_s)
+    stop = Shutdown(job.run.grace_s)
     stop.install()
     job.benchmark.check()
     earlier = read_figures(job.benchmark.compare) if job.benchmark.compare else None
@@ -72,7 +72,7 @@ def measured(job: BenchmarkJob, root: str) -> BenchmarkJob:
     )
 
 
-def _measure(job: BenchmarkJob, storage: Storage, stop: Stop) -> Figures:
+def _measure(job: BenchmarkJob, storage: Storage, stop: Shutdown) -> Figures:
     checked = preflight(job)
     since = time.monotonic()
     run = open_run(job, checked, storage)

@@ -82,7 +82,7 @@ def to_submission(overrides: Sequence[str]) -> Submission:
 
 
 @dataclass(frozen=True)
-class Told:
+class ComposedConfig:
     """What a verb would be told by its overrides."""
 
     wanted: Any
@@ -91,7 +91,7 @@ class Told:
     """The config behind it, its interpolations as they are written."""
 
 
-def tell(verb: str, overrides: Sequence[str]) -> Told:
+def compose_config(verb: str, overrides: Sequence[str]) -> ComposedConfig:
     """What `python -m jobs.VERB` makes of ``overrides``, for one of `VERBS`.
 
     Raises:
@@ -99,7 +99,7 @@ def tell(verb: str, overrides: Sequence[str]) -> Told:
     """
     config = _compose(verb, overrides)
     content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
-    return Told(VERBS[verb](config), content)
+    return ComposedConfig(VERBS[verb](config), content)
 
 
 def is_public(option: str) -> bool:

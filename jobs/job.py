@@ -44,7 +44,7 @@ class Resume(StrEnum):
 
 
 @dataclass
-class Run:
+class RunConfig:
     """One execution."""
 
     id: str | None = None
@@ -115,7 +115,7 @@ class Job:
     task: Any = MISSING
     output: Output = field(default_factory=Output)
     cluster: Cluster = field(default_factory=Cluster)
-    run: Run = field(default_factory=Run)
+    run: RunConfig = field(default_factory=RunConfig)
     errors: ErrorBudget = field(default_factory=ErrorBudget)
     decode: Decode = field(default_factory=Decode)
     batch_size: int | str = "auto"

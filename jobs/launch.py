@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from actors.errors import JobError
 from jobs.cli.entry import ExitStatus, end_with
 from jobs.cli.logs import say
-from jobs.cli.shutdown import Stop, StoppedError
+from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cli.terminal import show
 from jobs.job import LogFormat
 from jobs.launching.api import ApiGoneError, Patience, RayJobs
@@ -44,7 +44,7 @@ def launch(given: Namespace) -> ExitStatus:
     Raises:
         JobError: the template is wrong, or Kubernetes refuses what it is asked.
     """
-    Stop(grace_s=0).install()
+    Shutdown(grace_s=0).install()
     patience = Patience(given.poll_s, given.patience_s)
     try:
         rayjobs = RayJobs(given.namespace, patience)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.logs import say
-from jobs.cli.shutdown import Stop, StoppedError
+from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cli.terminal import show
 from jobs.config import VERBS
 from jobs.submission.config import ClusterError
@@ -61,7 +61,7 @@ def submit(request: Request) -> ExitStatus:
         JobError: the cluster does not answer, refuses the token, or cannot take what travels.
         ClusterError: the cluster fails us later; the job may go on.
     """
-    Stop(grace_s=0.0).install()
+    Shutdown(grace_s=0.0).install()
     parcel = gather(request.submission.cluster.py_modules)
     if request.submission.submit.list_files:
         show(*parcel.lines())

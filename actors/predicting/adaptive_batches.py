@@ -13,7 +13,7 @@ import numpy as np
 from actors.device_errors import DeviceLostError, DeviceMemoryError, too_large
 from actors.errors import ImageError, JobError
 from actors.messages import one_line
-from actors.predicting.batch_size_backoff import Halvings
+from actors.predicting.batch_size_backoff import BatchSizeBackoff
 from actors.predicting.block_images import BlockImages
 from actors.predicting.double_buffering import overlapped
 from actors.predicting.output_checks import SHAPE_CURE, Expected, OutputShapeError
@@ -50,7 +50,7 @@ class ElasticBatches:
         self.engine = engine
         self._expected = expected
         self._batch_size = batch_size
-        self._halvings = Halvings()
+        self._halvings = BatchSizeBackoff()
         self._has_predicted = False
         self._num_failed: Counter[str] = Counter()
 

@@ -8,7 +8,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 8, 1024  # batches
 
 
 @dataclass
-class Halvings:
+class BatchSizeBackoff:
     """How often the full batch is halved. After a failure it takes some batches until the next larger one is tried,
     and twice as many if that one fails, too.
     """

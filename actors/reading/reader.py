@@ -13,7 +13,7 @@ from actors.decoding.pixel_blocks import pixel_block
 from actors.fault_injection import fault
 from actors.preprocess import Preprocess, warm_up
 from actors.reading.fetcher import BATCH_BYTES, Fetcher
-from actors.tracking.attempts import READ, Row, Work, in_hand
+from actors.tracking.attempts import READ, Row, Work, attempt
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from actors.reading.shards import Shards
     from actors.row_ranges import Piece
     from actors.storage.store import Storage
-    from actors.tracking.attempts import Hand, SharedLedger
+    from actors.tracking.attempts import Attempt, SharedLedger
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def read_piece(
     the ledger says that nothing more is to be read. Another attempt gives the same blocks. ``decoder`` is as in
     `actors.decoding.pixel_blocks.pixel_columns`.
     """
-    with in_hand(ledger, Work(READ, (piece,))) as hand:
+    with attempt(ledger, Work(READ, (piece,))) as hand:
         if hand.orders.stop:
             return
         warm_up(plan.preprocess)
@@ -65,7 +65,7 @@ def read_piece(
 class _PieceReader:
     """One attempt at a piece. Batches in which an earlier attempt died are read image by image, all others ahead."""
 
-    def __init__(self, plan: ReadPlan, piece: Piece, hand: Hand, decoder: BatchDecoder | None) -> None:
+    def __init__(self, plan: ReadPlan, piece: Piece, hand: Attempt, decoder: BatchDecoder | None) -> None:
         self._plan = plan
         self._decoder = decoder
         self._hand = hand

@@ -43,7 +43,7 @@ class Work(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Orders:
+class Instructions:
     """How work is to be done."""
 
     limit_s: float | None = None
@@ -65,7 +65,7 @@ class WorkerKilledError(Exception):
 class SharedLedger(Protocol):
     """What a worker says to the ledger, wherever that lies; see `Ledger` for what it means."""
 
-    def begin(self, work: Work, worker: str) -> Orders: ...
+    def begin(self, work: Work, worker: str) -> Instructions: ...
     def reach(self, work: Work, row: Row) -> bool: ...
     def note(self, work: Work, row: Row, doing: str) -> None: ...
     def rest(self, work: Work, row: Row | None) -> None: ...
@@ -74,18 +74,18 @@ class SharedLedger(Protocol):
 
 
 @dataclass
-class Hand:
+class Attempt:
     """Work in hand: what the ledger said of it, what it is to know, and what came of it."""
 
     ledger: SharedLedger
     work: Work
-    orders: Orders
+    orders: Instructions
     num_ok: int = 0
     num_errors: int = 0
     flow: Flow | None = None
 
     def limit(self) -> AbstractContextManager[None]:
-        """To be around what may hang: ends the process after `Orders.limit_s`."""
+        """To be around what may hang: ends the process after `Instructions.limit_s`."""
         seconds = self.orders.limit_s
         return limit(seconds, lambda: self.die("stalled", f"nothing came of it for {seconds:g} s"))
 
@@ -97,7 +97,7 @@ class Hand:
 
 
 @contextmanager
-def in_hand(ledger: SharedLedger, work: Work) -> Iterator[Hand]:
+def attempt(ledger: SharedLedger, work: Work) -> Iterator[Attempt]:
     """Work that this process has in hand to the end of the block. An exception is no death of the worker, but that of
     its device is: it ends the process, in whose place Ray puts a new one.
 
@@ -107,7 +107,7 @@ def in_hand(ledger: SharedLedger, work: Work) -> Iterator[Hand]:
     orders = ledger.begin(work, f"{socket.gethostname()}:{os.getpid()}")
     if orders.failure:
         raise WorkerKilledError(orders.failure)
-    hand = Hand(ledger, work, orders)
+    hand = Attempt(ledger, work, orders)
     try:
         yield hand
     except DeviceLostError as error:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.errors import ImageError
-from actors.tracking.attempts import LOAD, PREDICT, READ, Orders
-from actors.tracking.ledger_events import News
+from actors.tracking.attempts import LOAD, PREDICT, READ, Instructions
+from actors.tracking.ledger_events import LedgerEvent
 from actors.tracking.metric_counts import QUARANTINED, WORKER_DEATHS, Flow, add, written
 from actors.tracking.progress_counts import Pace, Tally
 from actors.tracking.quarantine import Case, Quarantine
@@ -27,9 +27,9 @@ class View(NamedTuple):
 
     num_ok: int
     num_errors: int
-    news: list[News]
+    news: list[LedgerEvent]
     """What happened since the last look, each a line for people."""
-    overdue: list[News]
+    overdue: list[LedgerEvent]
     """Work that has been in hand for too long, each told once."""
     num_signs: int
     """Signs of life so far, of any worker."""
@@ -87,28 +87,28 @@ class Ledger:
         self._quarantine = Quarantine()
         self._went_through: set[str] = set()
         self._tally = Tally()
-        self._news: deque[News] = deque(maxlen=_MAX_NEWS)
+        self._news: deque[LedgerEvent] = deque(maxlen=_MAX_NEWS)
         self._is_draining = False
         self._num_signs = 0
         self._engine: dict[str, str] = {}
         self._flow: Flow = {}
 
-    def begin(self, work: Work, worker: str) -> Orders:
+    def begin(self, work: Work, worker: str) -> Instructions:
         """Takes ``work`` in hand. If it is in hand already, the worker that began it has died."""
         entry = self._entries.pop(work, None)
         if entry is not None:
             self._bury(work, entry)
         if self._is_draining and work.stage == READ:
-            return Orders(stop=True)
+            return Instructions(stop=True)
         if failure := self._failure(work, entry):
-            return Orders(failure=failure)
+            return Instructions(failure=failure)
         entry = entry or _Entry(worker, 0, None)
         entry.worker, entry.batch, entry.is_told = worker, work.first, False
         self._entries[work] = entry
         self._sign(work)
         cases = self._quarantine.within(work)
         careful = entry.careful | {case.batch for case in cases.values() if case.batch is not None}
-        return Orders(self._stall_s, frozenset(careful), {row: case.error for row, case in cases.items()})
+        return Instructions(self._stall_s, frozenset(careful), {row: case.error for row, case in cases.items()})
 
     def reach(self, work: Work, row: Row) -> bool:
         """The batch that begins with ``row`` is next; gives whether to stop instead."""
@@ -212,7 +212,11 @@ class Ledger:
         self._tell(work, entry, f"{_name(image)}: quarantined: {entry.doing}/{kind}: {message}", image)
 
     def _tell(self, work: Work, entry: _Entry, text: str, image: Row | None = None) -> None:
-        news = News.of(work, entry.worker, text) if image is None else News(text, shard=image[0], worker=entry.worker)
+        news = (
+            LedgerEvent.of(work, entry.worker, text)
+            if image is None
+            else LedgerEvent(text, shard=image[0], worker=entry.worker)
+        )
         self._news.append(news)
 
     def _failure(self, work: Work, entry: _Entry | None) -> str | None:
@@ -228,14 +232,14 @@ class Ledger:
             return f"loading the model killed its worker: it {died}; is there enough memory?"
         return f"{work}: the worker {died} at {work.stage}, and no image can be blamed"
 
-    def _overdue(self, seconds: float) -> list[News]:
+    def _overdue(self, seconds: float) -> list[LedgerEvent]:
         late = self._clock() - seconds
         found = []
         for work, entry in self._entries.items():
             if not (entry.is_resting or entry.is_told) and entry.since <= late:
                 entry.is_told = True
                 said = f"{work}: at {work.stage} on {entry.worker} for more than {seconds:g} s"
-                found.append(News.of(work, entry.worker, said))
+                found.append(LedgerEvent.of(work, entry.worker, said))
         return found
 
 

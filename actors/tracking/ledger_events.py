@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from actors.tracking.attempts import Work
 
 
-class News(str):
+class LedgerEvent(str):
     """A line for people, with the shard and the worker that it is about, for machines; None where there is none."""
 
     __slots__ = ("shard", "worker")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from actors.writing.run_paths import RunPaths
 
 
-class Mark(Protocol):
+class WriteGuard(Protocol):
     """The driver that a worker works for: whether it still holds the output, and where its parts are staged."""
 
     def is_held(self) -> bool: ...
@@ -40,7 +40,7 @@ class Mark(Protocol):
         ...
 
 
-class Told(Protocol):
+class WriteObserver(Protocol):
     """Counts what was written."""
 
     def wrote(self, seconds: float, num_bytes: int) -> None: ...
@@ -69,8 +69,8 @@ class SinkPlan:
     storage: Storage
     provenance: Mapping[str, str]
     rows_per_part: int
-    mark: Mark | None = None
-    told: Told | None = None
+    mark: WriteGuard | None = None
+    told: WriteObserver | None = None
     stall_s: float | None = None
 
 

@@ -36,7 +36,7 @@ class LimitError(Exception):
 
 
 @dataclass(frozen=True)
-class Way:
+class ProcessLayout:
     """How a loop uses the machine."""
 
     processes: int
@@ -47,20 +47,20 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Loops:
+class BaselineResult:
     """What the loops of one kind did."""
 
     images_per_s: float | None
     """Of the best way; None where there are too few images."""
-    way: Way
-    tried: list[tuple[Way, float | None]]
+    way: ProcessLayout
+    tried: list[tuple[ProcessLayout, float | None]]
 
     def to_json(self) -> dict[str, Any]:
         tried = [{**asdict(way), "images_per_s": images_per_s} for way, images_per_s in self.tried]
         return {**asdict(self.way), "images_per_s": self.images_per_s, "tried": tried}
 
 
-def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tuple[Loops, Loops]:
+def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tuple[BaselineResult, BaselineResult]:
     """The whole loop, and the loop that stops after decoding, each the best of `ways`.
 
     Args:
@@ -82,33 +82,33 @@ def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tupl
     )
     possible = decoding = ways(stages, default_threads())
     if stages.read.limits.device is not DecodeDevice.gpu:
-        decoding = [replace(way, with_gpu=False) for way in [*possible, Way(default_threads(), 1)]]
+        decoding = [replace(way, with_gpu=False) for way in [*possible, ProcessLayout(default_threads(), 1)]]
     decoding = list(dict.fromkeys(decoding))
     return best(whole, possible, pieces, folder), best(replace(whole, engine=None), decoding, pieces, folder)
 
 
-def ways(stages: Stages, cpus: int) -> list[Way]:
+def ways(stages: Stages, cpus: int) -> list[ProcessLayout]:
     """As many processes as the plan has workers, and one with all threads; with GPUs, one process for each alone."""
     plan = stages.plan
     if plan.worker_gpus:
-        return [Way(plan.workers, max(1, cpus // plan.workers), with_gpu=True)]
+        return [ProcessLayout(plan.workers, max(1, cpus // plan.workers), with_gpu=True)]
     processes = min(plan.workers, cpus)
-    return list(dict.fromkeys([Way(processes, max(1, cpus // processes)), Way(1, cpus)]))
+    return list(dict.fromkeys([ProcessLayout(processes, max(1, cpus // processes)), ProcessLayout(1, cpus)]))
 
 
-def best(loop: PlainLoop, possible: Iterable[Way], pieces: Sequence[Piece], folder: Path) -> Loops:
+def best(loop: PlainLoop, possible: Iterable[ProcessLayout], pieces: Sequence[Piece], folder: Path) -> BaselineResult:
     """What ``loop`` does in the fastest of the ``possible`` ways; the first one where none is known to be."""
     what = loop.engine.label if loop.engine else "decoding alone"
-    tried: list[tuple[Way, float | None]] = []
+    tried: list[tuple[ProcessLayout, float | None]] = []
     for way in possible:
         rate = steady_images_per_s(run_loops(loop, way, pieces, folder))
         LOG.info("plain loop, %s, %s x %s threads: %s images/s", what, way.processes, way.threads, rate and round(rate))
         tried.append((way, rate))
     way, rate = max(tried, key=lambda one: one[1] or 0.0)
-    return Loops(rate, way, tried)
+    return BaselineResult(rate, way, tried)
 
 
-def run_loops(loop: PlainLoop, way: Way, pieces: Sequence[Piece], folder: Path) -> list[End]:
+def run_loops(loop: PlainLoop, way: ProcessLayout, pieces: Sequence[Piece], folder: Path) -> list[End]:
     """The ends of the batches of all processes.
 
     Raises:
@@ -147,7 +147,7 @@ def _join(workers: Sequence[BaseProcess]) -> None:
         waiting = [worker for worker in waiting if worker.exitcode is None]
 
 
-def _variables(way: Way, number: int) -> dict[str, str]:
+def _variables(way: ProcessLayout, number: int) -> dict[str, str]:
     """What a worker of a job would find in its environment. The decoder's resize runs in torch, whatever the engine."""
     variables = {"OMP_NUM_THREADS": str(way.threads)}
     if way.with_gpu:

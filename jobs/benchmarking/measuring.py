@@ -20,20 +20,20 @@ from jobs.benchmarking.write_speed import writing_images_per_s
 from jobs.cluster.connection import connect
 from jobs.dataflow.stages import prepare_stages
 from jobs.dataflow.worker_errors import workers_errors
-from jobs.planning.trial_runner import Bench
+from jobs.planning.trial_runner import TrialRunner
 from jobs.runs.commit import collect
 from jobs.runs.coverage import Coverage
 
 if TYPE_CHECKING:
     from jobs.benchmarking.figures import Rates
     from jobs.benchmarking.variants import Variant
-    from jobs.cli.shutdown import Stop
+    from jobs.cli.shutdown import Shutdown
     from jobs.cluster.resources import Resources
     from jobs.dataflow.stages import Stages
     from jobs.runs.opening import Run
 
 
-def measure(run: Run, stop: Stop, *, listing_s: float) -> Figures:
+def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
     """The figures of the job of ``run``, which was listed in so many seconds.
 
     The limit is measured last, when a Ray that was started here has ended; one that was joined is idle meanwhile.
@@ -74,7 +74,7 @@ class _Measured:
     mean_image_bytes: float
 
 
-def _measure_pipeline(run: Run, stages: Stages, resources: Resources, stop: Stop) -> _Measured:
+def _measure_pipeline(run: Run, stages: Stages, resources: Resources, stop: Shutdown) -> _Measured:
     """Reading comes first, so that what follows finds in memory what the system keeps of files; as the limit does."""
     variants = Variants(run, stages, resources, stop)
     reading, without_model, model = variants.reading(), variants.without_model(), variants.model()
@@ -117,7 +117,7 @@ _FEWEST_ARRIVALS = 3  # after the first one
 
 def _machine(run: Run, stages: Stages, resources: Resources) -> dict[str, Any]:
     """What the workers have, with lists and not tuples, as it is when it is read back."""
-    hardware = asdict(Bench(run, stages.plan, stages.read, reference_s=0.0).hardware())
+    hardware = asdict(TrialRunner(run, stages.plan, stages.read, reference_s=0.0).hardware())
     libraries = {f"version_{name}": version for name, version in hardware.pop("libraries")}
     known = {name: version for name, version in run.checked.provenance.items() if name.startswith("version_")}
     nodes = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ from actors.columns import PIXELS, ROW, SHARD, pack_pixels
 from actors.decoding.batch_decoder import load_decoder
 from actors.reading.fetcher import Fetcher
 from actors.reading.reader import read_piece
-from actors.tracking.attempts import READ, Work, in_hand
+from actors.tracking.attempts import READ, Work, attempt
 from actors.trials.throughput import stamped
 from jobs.benchmarking.meter import IMAGE_BYTES
 from jobs.dataflow.predict_actor import FusedActor, PredictActor, piece_of
@@ -62,7 +62,7 @@ class FetchAlone:
 
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
         piece = piece_of(pieces)
-        with in_hand(self._ledger, Work(READ, (piece,))) as hand:
+        with attempt(self._ledger, Work(READ, (piece,))) as hand:
             if hand.orders.stop:
                 return
             rows = self._read.shards.load_piece(piece)

@@ -22,16 +22,16 @@ from jobs.benchmarking.partial_stages import (
 )
 from jobs.cli.shutdown import StoppedError
 from jobs.cluster.resources import cluster_resources
-from jobs.dataflow.pipeline import Crew, run_pipeline
+from jobs.dataflow.pipeline import StageClasses, run_pipeline
 from jobs.dataflow.progress import follow
-from jobs.dataflow.stop_conditions import Watch
+from jobs.dataflow.stop_conditions import StopConditions
 from jobs.runs.coverage import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobs.benchmarking.meter import Meter
-    from jobs.cli.shutdown import Stop
+    from jobs.cli.shutdown import Shutdown
     from jobs.cluster.resources import Resources
     from jobs.dataflow.stages import Stages
     from jobs.planning.planner import Plan
@@ -71,7 +71,7 @@ class Variants:
         stop: of the command.
     """
 
-    def __init__(self, run: Run, stages: Stages, resources: Resources, stop: Stop) -> None:
+    def __init__(self, run: Run, stages: Stages, resources: Resources, stop: Shutdown) -> None:
         self._run = run
         self._stages = stages
         self._stop = stop
@@ -79,31 +79,31 @@ class Variants:
 
     def reading(self) -> Variant:
         """Bytes fetched and dropped, by as many processes as read in the job."""
-        return self._pass("reading", Crew(fused=FetchAlone), plan=self.readers)
+        return self._pass("reading", StageClasses(fused=FetchAlone), plan=self.readers)
 
     def without_model(self) -> Variant:
         """Images read, decoded and dropped: in the actors, which pixels have to come to where the plan is so."""
-        return self._pass("without model", Crew(fused=WithoutModel, apart=PixelsDropped))
+        return self._pass("without model", StageClasses(fused=WithoutModel, apart=PixelsDropped))
 
     def model(self) -> Variant:
         """The predictors alone, all at once, on pixels that they have."""
-        return self._pass("model", Crew(fused=ModelAlone), plan=replace(self._stages.plan, is_fused=True))
+        return self._pass("model", StageClasses(fused=ModelAlone), plan=replace(self._stages.plan, is_fused=True))
 
     def transfer(self) -> Variant:
         """What goes through the object store, ready before: pixels to actors that drop them, or, where actors read on
         their own, predicted rows to writers that drop them.
         """
-        return self._pass("transfer", Crew(fused=RowsAlone, apart=PixelsDropped, source=BlankSource))
+        return self._pass("transfer", StageClasses(fused=RowsAlone, apart=PixelsDropped, source=BlankSource))
 
     def without_writing(self) -> Variant:
         """All but the writing."""
-        return self._pass("without writing", Crew(fused=AllFused, apart=AllApart))
+        return self._pass("without writing", StageClasses(fused=AllFused, apart=AllApart))
 
     def whole(self) -> Variant:
         """The job itself."""
-        return self._pass("whole", Crew(fused=AllFused, apart=AllApart), writes=True)
+        return self._pass("whole", StageClasses(fused=AllFused, apart=AllApart), writes=True)
 
-    def _pass(self, name: str, crew: Crew, *, plan: Plan | None = None, writes: bool = False) -> Variant:
+    def _pass(self, name: str, crew: StageClasses, *, plan: Plan | None = None, writes: bool = False) -> Variant:
         stages = replace(self._stages, plan=plan or self._stages.plan)
         sink = MeteredSink(stages.sink, is_off=not writes)
         LOG.info("measuring: %s", name)
@@ -114,9 +114,9 @@ class Variants:
             raise StoppedError
         return variant
 
-    def _run_pipeline(self, stages: Stages, crew: Crew) -> None:
+    def _run_pipeline(self, stages: Stages, crew: StageClasses) -> None:
         run = self._run
-        watch = Watch(run.job, Summary(), self._stop, _is_shrunk(stages.plan))
+        watch = StopConditions(run.job, Summary(), self._stop, _is_shrunk(stages.plan))
         with (
             self._stop.draining(),
             follow(run.shards.num_rows, stall_s=run.job.run.stall_s, should_stop=watch) as ledger,

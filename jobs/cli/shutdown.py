@@ -22,7 +22,7 @@ class StoppedError(BaseException):
 _AT_ONCE_S = 0.001
 
 
-class Stop:
+class Shutdown:
     """Tells the job to end: at once, or while it is `draining`, when what is in flight is done.
 
     Args:

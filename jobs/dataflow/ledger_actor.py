@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.tracking.ledger import Ledger, View
 
 if TYPE_CHECKING:
-    from actors.tracking.attempts import Orders, Row, Work
+    from actors.tracking.attempts import Instructions, Row, Work
     from actors.tracking.metric_counts import Flow
     from actors.tracking.progress_counts import Pace
 
@@ -38,8 +38,8 @@ class RemoteLedger:
     def __reduce__(self) -> tuple[type[RemoteLedger], tuple[Any]]:
         return (RemoteLedger, (self.actor,))
 
-    def begin(self, work: Work, worker: str) -> Orders:
-        return cast("Orders", ray.get(self.actor.begin.remote(work, worker)))
+    def begin(self, work: Work, worker: str) -> Instructions:
+        return cast("Instructions", ray.get(self.actor.begin.remote(work, worker)))
 
     def reach(self, work: Work, row: Row) -> bool:
         return cast("bool", ray.get(self.actor.reach.remote(work, row)))

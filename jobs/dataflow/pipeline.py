@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Crew:
+class StageClasses:
     """Who does the work of the stages. The benchmark puts others in the place of some."""
 
     fused: type = FusedActor
@@ -39,9 +39,11 @@ class Crew:
     sink: Callable[[SinkPlan], Datasink[Any]] = PartSink
 
 
-def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, crew: Crew | None = None) -> None:
+def run_pipeline(
+    stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, crew: StageClasses | None = None
+) -> None:
     """Predicts the rows that are missing and writes the parts. Returns when the last part is written."""
-    plan, crew = stages.plan, crew or Crew()
+    plan, crew = stages.plan, crew or StageClasses()
     _configure(plan, ledger)
     pieces = plan.cut(missing)
     num_parts = -(-sum(piece.num_rows for piece in pieces) // plan.rows_per_part)
@@ -60,7 +62,7 @@ def _warm_writers(number: int) -> None:
         ray.remote(num_cpus=0)(import_module).remote("actors.writing.part_writer")
 
 
-def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: Crew) -> Dataset:
+def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: StageClasses) -> Dataset:
     """Actors that read, decode and predict: where the model and its images share the CPUs."""
     source: Dataset = ray.data.from_blocks([piece_block(piece) for piece in pieces])
     return source.map_batches(
@@ -72,7 +74,7 @@ def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: 
     )
 
 
-def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: Crew) -> Dataset:
+def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: StageClasses) -> Dataset:
     """Tasks that read and decode beside actors that predict: a GPU is busy while CPUs fill the next batch."""
     plan = stages.plan
     source: Dataset = ray.data.read_datasource(

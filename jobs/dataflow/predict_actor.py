@@ -17,7 +17,7 @@ from actors.fault_injection import fault
 from actors.predictor import Predictor, mark_errors
 from actors.reading.reader import read_piece
 from actors.row_ranges import Piece, row_ranges
-from actors.tracking.attempts import LOAD, PREDICT, Work, in_hand
+from actors.tracking.attempts import LOAD, PREDICT, Work, attempt
 from actors.tracking.metric_counts import flow_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from actors.errors import ImageError
     from actors.reading.reader import ReadPlan
     from actors.recipe import Recipe
-    from actors.tracking.attempts import Hand, Row, SharedLedger
+    from actors.tracking.attempts import Attempt, Row, SharedLedger
     from jobs.dataflow.ledger_actor import RemoteLedger
 
 
@@ -36,7 +36,7 @@ class PredictActor:
     def __init__(self, recipe: Recipe, batch_size: int, ledger: RemoteLedger) -> None:
         self._ledger = ledger
         actor_id = ray.get_runtime_context().get_actor_id()  # outlives restarts
-        with in_hand(ledger, Work(LOAD, f"actor {actor_id}")):
+        with attempt(ledger, Work(LOAD, f"actor {actor_id}")):
             self._load(recipe, batch_size)
             fault("predict.loaded")
         ledger.loaded(describe(self._predictor.engine))
@@ -81,7 +81,7 @@ def piece_of(block: pa.Table) -> Piece:
 def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.Table:
     """`Predictor.predict_block` of ``block``, in hand meanwhile. Images in quarantine get their error instead."""
     work = Work(PREDICT, tuple(Piece(shard, tuple(runs)) for shard, runs in row_ranges(block).items()))
-    with in_hand(ledger, work) as hand:
+    with attempt(ledger, work) as hand:
         marked = mark_errors(block, _quarantined(block, hand.orders.quarantined))
         if hand.orders.careful:
             ones = [_predict_alone(predictor, marked.slice(number, 1), hand) for number in range(len(marked))]
@@ -94,13 +94,13 @@ def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.T
     return predicted
 
 
-def _predict_alone(predictor: Predictor, one: pa.Table, hand: Hand) -> pa.Table:
+def _predict_alone(predictor: Predictor, one: pa.Table, hand: Attempt) -> pa.Table:
     if one[STAGE].null_count:  # the engine will not see the others
         hand.note((one[SHARD][0].as_py(), one[ROW][0].as_py()), PREDICT)
     return _predict(predictor, one, hand)
 
 
-def _predict(predictor: Predictor, block: pa.Table, hand: Hand) -> pa.Table:
+def _predict(predictor: Predictor, block: pa.Table, hand: Attempt) -> pa.Table:
     with hand.limit():
         fault("predict.started")
         predicted = predictor.predict_block(block)

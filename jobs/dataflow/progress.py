@@ -51,7 +51,7 @@ def follow(
         metrics: gets the same counts.
     """
     ledger = start_ledger(stall_s)
-    watch = _Watch(ledger, total, already_done, stall_s, should_stop, metrics)
+    watch = ProgressLoop(ledger, total, already_done, stall_s, should_stop, metrics)
     is_live = sys.stderr.isatty() and not is_for_machines()
     thread = threading.Thread(target=watch.show_live if is_live else watch.show_lines, daemon=True)
     thread.start()
@@ -62,7 +62,7 @@ def follow(
         thread.join(timeout=2 * _LOOK_TIMEOUT_S)
 
 
-class _Watch:
+class ProgressLoop:
     """Looks at the ledger from time to time."""
 
     def __init__(

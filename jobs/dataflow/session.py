@@ -13,14 +13,14 @@ from jobs.cluster.taken_resources import warn_if_taken
 from jobs.dataflow.pipeline import run_pipeline
 from jobs.dataflow.progress import follow
 from jobs.dataflow.stages import plan_again, prepare_stages
-from jobs.dataflow.stop_conditions import SilenceError, Watch
+from jobs.dataflow.stop_conditions import SilenceError, StopConditions
 from jobs.dataflow.worker_errors import workers_errors
 from jobs.reporting.execution import Execution
 from jobs.reporting.metrics import Metrics
 from jobs.runs.commit import IncompleteRunError
 
 if TYPE_CHECKING:
-    from jobs.cli.shutdown import Stop
+    from jobs.cli.shutdown import Shutdown
     from jobs.dataflow.stages import Stages
     from jobs.leases.lease import Lease
     from jobs.reporting.clock import Clock
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-def execute(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
+def execute(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock) -> tuple[Outcome, Execution]:
     """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is told to
     stop, or its errors are too many; laps ``start``, ``choose``, ``run`` and ``stop``.
 
@@ -53,7 +53,7 @@ def execute(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) 
             LOG.warning("%s; beginning anew with the %s images that are missing", error, outcome.coverage.num_missing)
 
 
-def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) -> tuple[Outcome, Execution]:
+def _session(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock) -> tuple[Outcome, Execution]:
     """`execute`, on one connection to Ray."""
     with connect(run.job.cluster, verbose=run.job.verbose):
         stop.install()  # Ray has put its own handlers in place of ours
@@ -75,7 +75,7 @@ def _session(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock)
 
 
 def _run_passes(
-    run: Run, outcome: Outcome, stages: Stages, execution: Execution, stop: Stop
+    run: Run, outcome: Outcome, stages: Stages, execution: Execution, stop: Shutdown
 ) -> tuple[Outcome, Execution]:
     """Runs the pipeline over what is missing until nothing is. Each pass is planned for what the cluster has then."""
     first = outcome.summary
@@ -98,9 +98,11 @@ def _run_passes(
 _MAX_PIECES = 20_000
 
 
-def _run_pass(run: Run, outcome: Outcome, stages: Stages, stop: Stop, metrics: Metrics) -> tuple[dict[str, str], Pace]:
+def _run_pass(
+    run: Run, outcome: Outcome, stages: Stages, stop: Shutdown, metrics: Metrics
+) -> tuple[dict[str, str], Pace]:
     job, before, stall_s = run.job, outcome.summary, run.job.run.stall_s
-    watch = Watch(job, before, stop, lambda: not stages.plan.fits(cluster_resources()))
+    watch = StopConditions(job, before, stop, lambda: not stages.plan.fits(cluster_resources()))
     following = follow(
         outcome.coverage.num_listed, before.num_images, stall_s=stall_s, should_stop=watch, metrics=metrics
     )

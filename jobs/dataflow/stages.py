@@ -19,7 +19,7 @@ from jobs.planning.engine_selection import choose_engine
 from jobs.planning.planner import Load, make_plan
 
 if TYPE_CHECKING:
-    from actors.writing.part_writer import Mark
+    from actors.writing.part_writer import WriteGuard
     from jobs.cluster.resources import Resources
     from jobs.planning.engine_cache import Choice
     from jobs.planning.planner import Plan
@@ -40,7 +40,7 @@ class Stages:
 
 
 def prepare_stages(
-    run: Run, resources: Resources, *, num_missing: int, mark: Mark | None = None
+    run: Run, resources: Resources, *, num_missing: int, mark: WriteGuard | None = None
 ) -> tuple[Stages, Choice]:
     """The stages of ``run`` for the ``num_missing`` images that are to be done on ``resources``.
 

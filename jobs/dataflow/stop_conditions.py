@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from actors.tracking.ledger import View
     from actors.writing.summaries import Summary
-    from jobs.cli.shutdown import Stop
+    from jobs.cli.shutdown import Shutdown
     from jobs.job import Job
 
 
@@ -26,7 +26,7 @@ class SilenceError(Exception):
         self.is_shrunk = is_shrunk
 
 
-class Watch:
+class StopConditions:
     """Looks at the ledger now and then: whether too many images fail, and whether anything moves at all.
 
     Args:
@@ -37,7 +37,7 @@ class Watch:
             wait themselves; a node that is lost can still be counted for a while when the plan is made.
     """
 
-    def __init__(self, job: Job, before: Summary, stop: Stop, is_shrunk: Callable[[], bool]) -> None:
+    def __init__(self, job: Job, before: Summary, stop: Shutdown, is_shrunk: Callable[[], bool]) -> None:
         self._job = job
         self._before = before
         self._stop = stop

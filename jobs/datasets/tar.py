@@ -31,7 +31,7 @@ class Member(NamedTuple):
 
 
 @dataclass
-class Sample:
+class TarSample:
     """Members that follow one another and share their path up to the first dot of the name, which is the key."""
 
     key: str
@@ -43,7 +43,7 @@ class Sample:
 
 def read_samples(
     source: BinaryIO, uri: str, columns: Collection[str], passed_over: PassedOver | None = None
-) -> Iterator[Sample]:
+) -> Iterator[TarSample]:
     """The samples of a tar in order, with those of ``columns`` that they have.
 
     A name that is not UTF-8 is percent-encoded. A hard link is the file that it names. All else that is no file, and
@@ -54,7 +54,7 @@ def read_samples(
         JobError: the tar is compressed, damaged, cut short, or followed by another one; or a text is not readable.
     """
     passed_over = passed_over if passed_over is not None else PassedOver()
-    sample: Sample | None = None
+    sample: TarSample | None = None
     for member in _members(source, uri, passed_over):
         key, ending = _split(member.name)
         if not ending or _is_hidden(member.name):
@@ -63,7 +63,7 @@ def read_samples(
         if sample is None or sample.key != key or ending in sample.members:
             if sample is not None:
                 yield sample
-            sample = Sample(key, texts={KEY: key})
+            sample = TarSample(key, texts={KEY: key})
         sample.members[ending] = member
         if ending in columns:
             sample.texts[ending] = _text(source, member, uri)

@@ -18,7 +18,7 @@ from jobs.datasets.image_kinds import EXTENSIONS, FIRST_EXTENSIONS, extra_extens
 from jobs.datasets.kept_columns import Carried, entry_table
 from jobs.datasets.passed_over import COMPANION
 from jobs.datasets.paths import container_files, naming
-from jobs.datasets.tar import Member, Sample, read_samples
+from jobs.datasets.tar import Member, TarSample, read_samples
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -87,7 +87,7 @@ class WebDataset(Dataset):
                 while chunk := list(islice(images, _TABLE_ROWS)):
                     yield file, chunk
 
-    def _images(self, samples: Iterable[Sample], uri: str, tally: _Tally) -> Iterator[_Image]:
+    def _images(self, samples: Iterable[TarSample], uri: str, tally: _Tally) -> Iterator[_Image]:
         endings = self._endings()
         for sample in samples:
             found = _find(sample, endings)
@@ -105,7 +105,7 @@ class WebDataset(Dataset):
 
 
 _TABLE_ROWS = 256  # few, since a check of the dataset reads so many
-_Image = tuple[Member, Sample]
+_Image = tuple[Member, TarSample]
 
 
 @dataclass
@@ -129,7 +129,7 @@ def _reason(ending: str) -> str:
     return "unsupported" if f".{ending}".endswith(tuple(unsupported_suffixes())) else "extension"
 
 
-def _find(sample: Sample, endings: Sequence[str]) -> list[Member]:
+def _find(sample: TarSample, endings: Sequence[str]) -> list[Member]:
     for ending in endings:
         if ending in sample.members:
             return [sample.members[ending]]

@@ -1,5 +1,5 @@
 """One driver an output: a lease in the output's own storage, by conditional create alone. Held on the driver; write
-tasks ask its `LeaseMark`.
+tasks ask its `FencingToken`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def hold(
         number = _acquire(files, holder)
         staging = Staging(root, holder.holder)
         staging.open()
-    lease = Lease(LeaseMark(files, number, staging.folder), holder, staging)
+    lease = Lease(FencingToken(files, number, staging.folder), holder, staging)
     lease.start_beating(on_lost)
     try:
         yield lease
@@ -106,7 +106,7 @@ def _lease_files(root: str, storage: Storage) -> LeaseFiles:
 
 
 @dataclass(frozen=True)
-class LeaseMark:
+class FencingToken:
     """What a worker needs to ask whether its driver still holds the output; cheap to pickle."""
 
     files: LeaseFiles
@@ -126,7 +126,7 @@ class LeaseMark:
 class Lease:
     """A hold on an output; `hold` makes it and ends it."""
 
-    def __init__(self, mark: LeaseMark, holder: Holder, staging: Staging) -> None:
+    def __init__(self, mark: FencingToken, holder: Holder, staging: Staging) -> None:
         self.mark = mark
         self._staging = staging
         self.run_id = holder.run_id

@@ -1,5 +1,5 @@
 """The numbered files of the lease on an output, and what they say. Used by `lease` alone: on the driver, and in
-write tasks through its `LeaseMark`.
+write tasks through its `FencingToken`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from actors.storage.store import Storage
-    from jobs.job import Run as RunConfig
+    from jobs.job import RunConfig
     from jobs.leases.lease import Lease
 
 
@@ -72,7 +72,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Tenancy:
+class OutputLock:
     """What one driver holds of an output for the time of its work.
 
     A slice holds a lease of its own, below ``<output>/_slices/<run id>/<slices>/<slice>``. The lease on the output is

@@ -16,7 +16,7 @@ from actors.errors import JobError
 from actors.trials.comparison import Trial
 from jobs.planning.engine_cache import Choice, KeptChoice
 from jobs.planning.planner import batch_sizes
-from jobs.planning.trial_runner import Bench
+from jobs.planning.trial_runner import TrialRunner
 
 if TYPE_CHECKING:
     from actors.reading.reader import ReadPlan
@@ -44,7 +44,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
         return Choice(config, "named")
     if work_s < _WORTH_S and _may_run_reference(config):
         return Choice(right, "the job is too small for others to be tried")
-    bench = Bench(run, plan, read, reference_s=min(_REFERENCE_S, work_s / plan.workers * _REFERENCE_SHARE))
+    bench = TrialRunner(run, plan, read, reference_s=min(_REFERENCE_S, work_s / plan.workers * _REFERENCE_SHARE))
     kept = KeptChoice(run.paths, run.storage, _key(config, plan), bench.hardware())
     num_images = num_missing / plan.workers
     before = kept.read()
@@ -54,7 +54,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     elif before is None and work_s < worth_s(others) and _may_run_reference(config):
         choice = Choice(right, "the job is too small for others to be tried, which would gain little here")
     else:
-        contest = Contest(bench, config, right, others)
+        contest = EngineSelection(bench, config, right, others)
         is_open = before is None or contest.is_open(before, num_images)
         choice = contest.choose(num_images) if before is None or is_open else before
     images_per_s = _best_rate(choice.trials) if choice.trials else 1 / run.checked.image_s
@@ -102,10 +102,12 @@ def _may_run_reference(config: EngineConfig) -> bool:
     return not _is_named(config) and config.precision in (Precision.auto, Precision.fp32)
 
 
-class Contest:
+class EngineSelection:
     """The reference and, one after the other, what is held against it."""
 
-    def __init__(self, bench: Bench, config: EngineConfig, right: EngineConfig, others: list[EngineConfig]) -> None:
+    def __init__(
+        self, bench: TrialRunner, config: EngineConfig, right: EngineConfig, others: list[EngineConfig]
+    ) -> None:
         self._bench = bench
         self._config = config
         self._right = right

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-class Bench:
+class TrialRunner:
     """Runs trials in tasks that have what a worker of ``plan`` has.
 
     Args:

@@ -54,7 +54,7 @@ class Advice:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Bottleneck:
     """The end of a report."""
 
     bound_by: str
@@ -78,7 +78,7 @@ class Verdict:
         return f"bound by {self.bound_by} ({shares}); {limit}{reached}"
 
 
-def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: float | None = None) -> Verdict | None:
+def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: float | None = None) -> Bottleneck | None:
     """The verdict on a run; None where it did no image.
 
     Where workers do all, an image takes the sum of its stages; where read tasks stand beside them, the slower side
@@ -94,7 +94,7 @@ def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: flo
     is_start = measured.start_s > measured.total_s / 2
     price = None if price_per_hour is None else price_per_hour / 3600 * measured.total_s / measured.num_images * 1e6
     advice = _advice(measured, plan, choice, limits)
-    return Verdict(
+    return Bottleneck(
         bound_by=START if is_start else _heaviest(measured, slowest),
         limit_images_per_s=limit,
         share_of_limit=min(1.0, rate / limit) if rate else None,

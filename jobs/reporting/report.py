@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from actors.writing.run_paths import RunPaths
     from actors.writing.summaries import Summary
     from jobs.cli.entry import ExitStatus
-    from jobs.reporting.bottleneck import Verdict
+    from jobs.reporting.bottleneck import Bottleneck
     from jobs.reporting.execution import Execution
     from jobs.runs.commit import Outcome
 
@@ -56,7 +56,7 @@ class Report:
         return (self.summary.num_images - self.before.summary.num_images) / seconds if seconds else 0.0
 
     @property
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> Bottleneck | None:
         """What bound this command; None where it did nothing."""
         done, before = self.summary, self.before.summary
         num_images = done.num_images - before.num_images

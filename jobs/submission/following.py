@@ -29,7 +29,7 @@ LOG = logging.getLogger("shardlens")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryWindow:
     """How long a follower waits, in seconds."""
 
     lost_s: float = 300.0
@@ -71,21 +71,21 @@ class JobLog:
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Ray colours what it says of workers
 
 
-def follow(api: JobsApi, submission_id: str, log: JobLog, patience: Patience | None = None) -> JobDetails:
+def follow(api: JobsApi, submission_id: str, log: JobLog, patience: RetryWindow | None = None) -> JobDetails:
     """Shows the log of the job as it grows, and gives how it ended.
 
     Raises:
         ClusterError: the cluster did not answer for long; the job may go on without us.
         JobError: the token is refused.
     """
-    follower = _Follower(api, submission_id, log, patience or Patience())
+    follower = _Follower(api, submission_id, log, patience or RetryWindow())
     details = asyncio.run(follower.follow())
     log.end()
     return details
 
 
 class _Follower:
-    def __init__(self, api: JobsApi, submission_id: str, log: JobLog, patience: Patience) -> None:
+    def __init__(self, api: JobsApi, submission_id: str, log: JobLog, patience: RetryWindow) -> None:
         self._api, self._id, self._log, self._patience = api, submission_id, log, patience
         self._heard_at = time.monotonic()
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from actors.decoding.config import DecodeDevice
 from actors.errors import JobError
 from actors.writing.run_paths import RunPaths
-from jobs.config import VERBS, tell, to_submission
+from jobs.config import VERBS, compose_config, to_submission
 from jobs.job import Job
 from jobs.runs.number_checks import check_numbers
 from jobs.runs.records import run_id_of
@@ -23,7 +23,7 @@ from jobs.submission.portability import named_variables, refuse_relative_paths, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobs.config import Told
+    from jobs.config import ComposedConfig
     from jobs.submission.config import Submission
 
 
@@ -35,7 +35,7 @@ class Request:
     overrides: list[str]
     """Those of the verb, as they were typed."""
     submission: Submission
-    told: Told
+    told: ComposedConfig
 
     @property
     def run_id(self) -> str | None:
@@ -83,7 +83,7 @@ def read_request(arguments: Sequence[str]) -> Request:
     submission.check()
     rest = [override for override in overrides if _key(override) not in OWN_KEYS]
     with named_variables(rest):
-        request = Request(verb, rest, submission, tell(verb, rest))
+        request = Request(verb, rest, submission, compose_config(verb, rest))
     if isinstance(request.told.wanted, Job):
         _check_job(request.told.wanted)
     refuse_relative_paths(verb, request.told.content)

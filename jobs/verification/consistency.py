@@ -13,15 +13,15 @@ from jobs.verification.output_files import LinkError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobs.verification.documents import Config, Manifest, Record, Report
+    from jobs.verification.documents import Config, Manifest, RecordDocument, Report
     from jobs.verification.findings import Findings
     from jobs.verification.inventory_check import Inventory
     from jobs.verification.output_files import Output
 
-    Document = TypeVar("Document", Record, Manifest, Report, Config)
+    Document = TypeVar("Document", RecordDocument, Manifest, Report, Config)
 
 
-def read_documents(output: Output, run_id: str, findings: Findings) -> tuple[Record | None, Manifest | None]:
+def read_documents(output: Output, run_id: str, findings: Findings) -> tuple[RecordDocument | None, Manifest | None]:
     """The record and the manifest of a run, None where one is missing or not of its format."""
     record = _read(output, f"runs/{run_id}/run.json", read_record, findings)
     manifest = _read(output, f"runs/{run_id}/manifest.json", read_manifest, findings)
@@ -48,7 +48,7 @@ def manifest_sha256(output: Output, run_id: str) -> str | None:
 
 
 def check_agreement(
-    record: Record | None, manifest: Manifest | None, inventory: Inventory | None, findings: Findings
+    record: RecordDocument | None, manifest: Manifest | None, inventory: Inventory | None, findings: Findings
 ) -> None:
     """What the documents say of the inventory, and whether they are of one run."""
     if inventory is not None:
@@ -64,7 +64,7 @@ def check_agreement(
         _compare("manifest.json", manifest, facts, "run.json", findings)
 
 
-def check_config(output: Output, run_id: str, record: Record | None, findings: Findings) -> Config | None:
+def check_config(output: Output, run_id: str, record: RecordDocument | None, findings: Findings) -> Config | None:
     """``config.yaml``, which ought to be the config that the run was opened with; None where it cannot be read."""
     name = f"runs/{run_id}/config.yaml"
     config = _read(output, name, read_config, findings)
@@ -99,7 +99,7 @@ def _read(output: Output, name: str, parse: Callable[[bytes], Document], finding
 
 def _compare(
     name: str,
-    document: Record | Manifest | Report | None,
+    document: RecordDocument | Manifest | Report | None,
     facts: dict[str, object],
     source: str,
     findings: Findings,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Record:
+class RecordDocument:
     """``run.json``: what a run was when it opened."""
 
     run_id: str
@@ -84,12 +84,12 @@ class Config:
     """Its scores lie between 0 and 1."""
 
 
-def read_record(data: bytes) -> Record:
+def read_record(data: bytes) -> RecordDocument:
     """Raises ValueError, which names the key, where the text is not of the format."""
     content = _load(data)
     redrives = _take(content, "redrives", list) if "redrives" in content else []
     own = _take_all(content, _OF_BOTH, num_shards=int, config_digest=str)
-    return Record(**own, redrives=[_folder_name("redrives", run_id) for run_id in redrives])
+    return RecordDocument(**own, redrives=[_folder_name("redrives", run_id) for run_id in redrives])
 
 
 def read_manifest(data: bytes) -> Manifest:

@@ -31,7 +31,7 @@ PROVENANCE_KEY = b"shardlens.provenance"
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class CheckedPart:
     """What a file proved to be, and what is wrong with it."""
 
     findings: Findings
@@ -55,24 +55,24 @@ class PartCheck:
     are_ratios: bool = False
     """As `wrong_values` takes it."""
 
-    def __call__(self, entry: Entry, name: str) -> Part:
+    def __call__(self, entry: Entry, name: str) -> CheckedPart:
         """The check of the file ``name``, which a manifest describes in ``entry``."""
         findings = Findings()
         named = re.fullmatch(r"part-\d{6,}-([0-9a-f]{32})\.parquet", entry.file)
         if named is None:  # its path may lead anywhere
             shown = name.encode(errors="backslashreplace").decode()
             findings.add("wrong name", f"{shown}: not what a part is called")
-            return Part(findings)
+            return CheckedPart(findings)
         if named[1] != entry.digest:
             findings.add("wrong name", f"{name}: the manifest's digest is {entry.digest}")
         try:
             data = self.output.read(name)
         except FileNotFoundError:
             findings.add("missing part", name)
-            return Part(findings)
+            return CheckedPart(findings)
         except (LinkError, TooLargeError) as error:
             findings.add("unreadable part", f"{name}: {error}")
-            return Part(findings)
+            return CheckedPart(findings)
         if len(data) != entry.size_bytes:
             findings.add("wrong size", f"{name}: {len(data):,} bytes, and {entry.size_bytes:,} in the manifest")
         digest = hashlib.sha256(data).hexdigest()
@@ -81,20 +81,20 @@ class PartCheck:
             return _claimed(data, findings)  # the rows of a damaged file are not worth a look
         return self._opened(entry, name, data, findings)
 
-    def _opened(self, entry: Entry, name: str, data: bytes, findings: Findings) -> Part:
+    def _opened(self, entry: Entry, name: str, data: bytes, findings: Findings) -> CheckedPart:
         try:
             metadata = pq.read_metadata(pa.BufferReader(data))
             found, schema = _receipt(metadata), metadata.schema.to_arrow_schema().remove_metadata()
             said = _footer(metadata, PROVENANCE_KEY)
         except UNREADABLE as error:
             findings.add("unreadable part", f"{name}: {first_line(error)}")
-            return Part(findings)
+            return CheckedPart(findings)
         for key, value in self.provenance.items():
             if said.get(key) != value:
                 what = f"its footer says {key} {said.get(key)!r:.100}, and the manifest {value}"
                 findings.add("wrong provenance", f"{name}: {what}")
         self._check_receipt(entry, name, found, metadata.num_rows, findings)
-        part = Part(findings, found, metadata.num_rows, schema)
+        part = CheckedPart(findings, found, metadata.num_rows, schema)
         wrong = wrong_columns(schema, entry.folder, self.inventory.carried if self.inventory else ())
         if wrong:
             findings.add("wrong columns", f"{name}: {wrong}")
@@ -147,18 +147,18 @@ class PartCheck:
         return digest % MODULUS
 
 
-def claim(output: Output, name: str) -> Part:
+def claim(output: Output, name: str) -> CheckedPart:
     """What a file says that nobody asked for: nothing where it is no part."""
     try:
         source = output.open(name)
     except (FileNotFoundError, LinkError):
-        return Part(Findings())
+        return CheckedPart(Findings())
     with source:
         try:
             metadata = pq.read_metadata(source)
-            return Part(Findings(), _receipt(metadata), metadata.num_rows)
+            return CheckedPart(Findings(), _receipt(metadata), metadata.num_rows)
         except UNREADABLE:
-            return Part(Findings())
+            return CheckedPart(Findings())
 
 
 _DIGEST_CHARS = 32
@@ -180,13 +180,13 @@ def _batches(data: bytes) -> Iterator[pa.Table]:
             yield table
 
 
-def _claimed(data: bytes, findings: Findings) -> Part:
+def _claimed(data: bytes, findings: Findings) -> CheckedPart:
     """The receipt of a file whose rows were not read, as far as it can be read itself."""
     try:
         metadata = pq.read_metadata(pa.BufferReader(data))
-        return Part(findings, _receipt(metadata), metadata.num_rows)
+        return CheckedPart(findings, _receipt(metadata), metadata.num_rows)
     except UNREADABLE:
-        return Part(findings)
+        return CheckedPart(findings)
 
 
 def _receipt(metadata: pq.FileMetaData) -> np.ndarray:

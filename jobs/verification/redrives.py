@@ -16,7 +16,7 @@ from jobs.verification.inventory_check import check_inventory
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jobs.verification.documents import Manifest, Record
+    from jobs.verification.documents import Manifest, RecordDocument
     from jobs.verification.inventory_check import Inventory
     from jobs.verification.output_files import Output
 
@@ -40,7 +40,7 @@ def check_moved_away(
         _check_listed(output, other, manifest, inventory, findings)
 
 
-def check_moved_here(output: Output, record: Record, findings: Findings) -> None:
+def check_moved_here(output: Output, record: RecordDocument, findings: Findings) -> None:
     """Whether the runs whose error rows this one tried again know that they are here now."""
     for run_id in record.redrives:
         if not is_published(output, run_id):  # removed by its owner since

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from jobs.verification.documents import Manifest
     from jobs.verification.inventory_check import Inventory
     from jobs.verification.output_files import Output
-    from jobs.verification.part_check import Part
+    from jobs.verification.part_check import CheckedPart
 
 
 def verify_run(output: Output, run_id: str, *, wants_digest: bool, manifest_sha256: str | None = None) -> Verdict:
@@ -93,7 +93,7 @@ class _Tally:
     schemas: dict[str, tuple[str, pa.Schema]] = field(default_factory=dict)
     """By folder: the first file, and its schema."""
 
-    def take(self, folder: str, name: str, part: Part) -> None:
+    def take(self, folder: str, name: str, part: CheckedPart) -> None:
         self.findings.merge(part.findings)
         self.found.append(part.spans)
         self.num_rows[folder] += part.num_rows

@@ -45,7 +45,7 @@ from jobs.datasets.base import Dataset
 from jobs.datasets.image_versions import Versions
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
-from jobs.job import Run
+from jobs.job import RunConfig
 from jobs.planning.planner import Load, make_plan
 from jobs.runs.commit import collect
 
@@ -149,7 +149,7 @@ def list_and_plan(source: str, num_images: str, folder: Path) -> dict[str, Any]:
     }
     output = folder.with_name("output")
     shutil.rmtree(output, ignore_errors=True)
-    job = replace(job_over(folder, output), dataset=datasets[source](), run=Run())
+    job = replace(job_over(folder, output), dataset=datasets[source](), run=RunConfig())
     before_mib, started = peak_rss_mib(), time.monotonic()
     job.dataset.check()
     opened_run = opened(job)

@@ -8,18 +8,18 @@ from finished import STORAGE, add_photos, finish, listed, opened, write_shard
 
 from jobs.batch_infer import _complete
 from jobs.cli.entry import ExitStatus
-from jobs.cli.shutdown import Stop
+from jobs.cli.shutdown import Shutdown
 from jobs.job import ErrorBudget, Job
-from jobs.leases.slices import Slice, Tenancy
+from jobs.leases.slices import OutputLock, Slice
 from jobs.reporting.clock import Clock
 from jobs.runs.opening import Run
 
 
 def complete(run: Run) -> ExitStatus:
     """What becomes of a run all images of which have an outcome; `tests/end_to_end` has the whole command."""
-    tenancy = Tenancy(run.paths.root, STORAGE, Slice(), run.record.run_id, on_lost=lambda: None)
+    tenancy = OutputLock(run.paths.root, STORAGE, Slice(), run.record.run_id, on_lost=lambda: None)
     with tenancy.hold() as lease:
-        return _complete(run, tenancy, lease, Stop(1.0), Clock())
+        return _complete(run, tenancy, lease, Shutdown(1.0), Clock())
 
 
 def night(job: Job, images: Path, number: int) -> Run:

@@ -14,7 +14,7 @@ from ray.job_submission import JobDetails, JobStatus, JobType
 from actors.errors import JobError
 from jobs import submit
 from jobs.cli.entry import ExitStatus
-from jobs.cli.shutdown import Stop
+from jobs.cli.shutdown import Shutdown
 from jobs.submission.request import read_request
 
 SAMPLE = ["batch_infer", "+dataset=sample", "output.path=/shared/out"]
@@ -23,7 +23,7 @@ SAMPLE = ["batch_infer", "+dataset=sample", "output.path=/shared/out"]
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobsServer]:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setattr(Stop, "install", lambda _: None)  # the signals are pytest's
+    monkeypatch.setattr(Shutdown, "install", lambda _: None)  # the signals are pytest's
     with serve(JobsServer()) as served:
         yield served
 

@@ -18,7 +18,7 @@ from operator_rules import operator_breaches
 from pod_security import container_breaches, pod_breaches
 
 from jobs.config import to_job
-from jobs.job import Run
+from jobs.job import RunConfig
 from jobs.launching.names import name_of_job
 
 OVERLAYS = sorted(folder.name for folder in (K8S / "overlays").iterdir())
@@ -148,9 +148,9 @@ def test_who_is_told_to_stop_has_the_time_for_it(objects: tuple[dict[str, Any], 
         job = job_of(obj)
         head = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
         wait = {env["name"]: env.get("value") for env in head["containers"][0]["env"]}["RAY_JOB_STOP_WAIT_TIME_S"]
-        assert Run().grace_s < int(wait or 0) < head["terminationGracePeriodSeconds"]
+        assert RunConfig().grace_s < int(wait or 0) < head["terminationGracePeriodSeconds"]
         for group in job["rayClusterSpec"]["workerGroupSpecs"]:
-            assert group["template"]["spec"]["terminationGracePeriodSeconds"] > Run().grace_s
+            assert group["template"]["spec"]["terminationGracePeriodSeconds"] > RunConfig().grace_s
         assert job["shutdownAfterJobFinishes"]
         assert job["activeDeadlineSeconds"] > job["preRunningDeadlineSeconds"]
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from actors.predicting.batch_size_backoff import Halvings
+from actors.predicting.batch_size_backoff import BatchSizeBackoff
 
 
-def well(halvings: Halvings, number: int) -> list[int]:
+def well(halvings: BatchSizeBackoff, number: int) -> list[int]:
     """How often batches are halved after each of so many that go well."""
     numbers = []
     for _ in range(number):
@@ -13,11 +13,11 @@ def well(halvings: Halvings, number: int) -> list[int]:
 
 
 def test_full_batches_stay_full() -> None:
-    assert set(well(Halvings(), 100)) == {0}
+    assert set(well(BatchSizeBackoff(), 100)) == {0}
 
 
 def test_each_failure_halves_and_eight_batches_that_go_well_double() -> None:
-    halvings = Halvings()
+    halvings = BatchSizeBackoff()
     for number in (1, 2):
         halvings.went_wrong()
         assert halvings.number == number
@@ -25,7 +25,7 @@ def test_each_failure_halves_and_eight_batches_that_go_well_double() -> None:
 
 
 def test_a_failure_after_growth_doubles_the_wait_up_to_a_limit() -> None:
-    halvings, waits = Halvings(), []
+    halvings, waits = BatchSizeBackoff(), []
     for _ in range(10):
         halvings.went_wrong()
         waits.append(1)
@@ -35,7 +35,7 @@ def test_a_failure_after_growth_doubles_the_wait_up_to_a_limit() -> None:
 
 
 def test_calm_at_full_size_forgets_the_long_wait() -> None:
-    halvings = Halvings()
+    halvings = BatchSizeBackoff()
     for _ in range(2):
         halvings.went_wrong()
         well(halvings, halvings.wait)

@@ -8,7 +8,7 @@ import pytest
 
 from actors.errors import ImageError
 from actors.row_ranges import Piece
-from actors.tracking.attempts import LOAD, PREDICT, READ, Orders, Work, WorkerKilledError, in_hand
+from actors.tracking.attempts import LOAD, PREDICT, READ, Instructions, Work, WorkerKilledError, attempt
 from actors.tracking.ledger import Ledger
 
 BATCH = Work(PREDICT, (Piece(5, ((32, 40),)), Piece(6, ((0, 2), (7, 8)))))
@@ -28,7 +28,7 @@ def test_work_says_which_rows_and_where_it_begins() -> None:
 
 def test_work_that_ends_is_counted() -> None:
     ledger = Ledger()
-    with in_hand(ledger, BATCH) as hand:
+    with attempt(ledger, BATCH) as hand:
         hand.num_ok, hand.num_errors = 9, 2
     assert ledger.look()[:2] == (9, 2)
     assert not died(ledger, BATCH)
@@ -36,7 +36,7 @@ def test_work_that_ends_is_counted() -> None:
 
 def test_an_exception_is_no_death() -> None:
     ledger = Ledger()
-    with pytest.raises(ValueError, match="no"), in_hand(ledger, BATCH):
+    with pytest.raises(ValueError, match="no"), attempt(ledger, BATCH):
         raise ValueError("no")
     assert not died(ledger, BATCH)
 
@@ -45,7 +45,7 @@ def test_a_generator_that_is_closed_early_is_no_death() -> None:
     ledger = Ledger()
 
     def rows() -> object:
-        with in_hand(ledger, Work(READ, BATCH.what)):
+        with attempt(ledger, Work(READ, BATCH.what)):
             yield 1
             yield 2
 
@@ -57,7 +57,7 @@ def test_a_generator_that_is_closed_early_is_no_death() -> None:
 
 def test_the_worker_is_named_by_host_and_process() -> None:
     ledger = Ledger()
-    with in_hand(ledger, BATCH):
+    with attempt(ledger, BATCH):
         ledger.begin(BATCH, "")
         assert f"the worker {socket.gethostname()}:{os.getpid()} died" in ledger.look().news[0]
 
@@ -66,11 +66,11 @@ def test_where_trying_again_is_of_no_use_it_is_not_tried() -> None:
     ledger = Ledger()
     for _ in range(5):
         ledger.begin(BATCH, "host:1")
-    with pytest.raises(WorkerKilledError, match="no image can be blamed"), in_hand(ledger, BATCH):
+    with pytest.raises(WorkerKilledError, match="no image can be blamed"), attempt(ledger, BATCH):
         pytest.fail("it was tried")
 
 
 def test_orders_can_be_sent() -> None:
-    orders = Orders(3.0, frozenset({(5, 32)}), {(5, 40): ImageError("predict", "stalled", "long")})
+    orders = Instructions(3.0, frozenset({(5, 32)}), {(5, 40): ImageError("predict", "stalled", "long")})
     sent = pickle.loads(pickle.dumps(orders))  # noqa: S301
     assert (sent.careful, sent.quarantined[5, 40].kind) == (orders.careful, "stalled")

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from actors.row_ranges import Piece
-from actors.tracking.attempts import LOAD, PREDICT, READ, Orders, Row, Work
+from actors.tracking.attempts import LOAD, PREDICT, READ, Instructions, Row, Work
 from actors.tracking.ledger import Ledger
 
 SHARD = Work(READ, (Piece(5, ((0, 64),)),))
@@ -32,7 +32,7 @@ def ledger(clock: Clock) -> Ledger:
     return Ledger(STALL_S, clock)
 
 
-def die_at(ledger: Ledger, work: Work, row: Row | None = None, doing: str = PREDICT) -> Orders:
+def die_at(ledger: Ledger, work: Work, row: Row | None = None, doing: str = PREDICT) -> Instructions:
     """A worker that begins ``work``, and ends when it has ``row`` alone in hand, or before; gives what it was told."""
     orders = ledger.begin(work, "host:1")
     if row is not None:
@@ -49,7 +49,7 @@ def quarantine(ledger: Ledger, work: Work, *rows: Row) -> None:
 
 
 def test_work_is_begun_without_further_ado(ledger: Ledger) -> None:
-    assert ledger.begin(BATCH, "host:1") == Orders(limit_s=STALL_S)
+    assert ledger.begin(BATCH, "host:1") == Instructions(limit_s=STALL_S)
     assert ledger.look() == (0, 0, [], [], 1, {})
 
 
@@ -80,7 +80,7 @@ def test_kills_from_outside_quarantine_nothing(ledger: Ledger) -> None:
 
 def test_work_that_ended_and_comes_again_is_no_death(ledger: Ledger) -> None:
     for _ in range(10):
-        assert ledger.begin(BATCH, "host:1") == Orders(limit_s=STALL_S)
+        assert ledger.begin(BATCH, "host:1") == Instructions(limit_s=STALL_S)
         ledger.end(BATCH, 32, 0)
     assert not ledger.look().news
 
@@ -228,7 +228,7 @@ def test_draining_stops_readers_and_lets_predictors_go_on(ledger: Ledger) -> Non
     assert not ledger.reach(SHARD, (5, 0))
     ledger.drain()
     assert ledger.reach(SHARD, (5, 16))
-    assert ledger.begin(SHARD, "host:1") == Orders(stop=True)
+    assert ledger.begin(SHARD, "host:1") == Instructions(stop=True)
     assert not ledger.begin(BATCH, "host:1").stop
 
 

@@ -25,7 +25,7 @@ from actors.storage.store import Storage
 from actors.tasks.classify import Classify
 from actors.trials.baseline_loop import PlainLoop
 from actors.trials.throughput import WORKER
-from jobs.benchmarking.baseline import LimitError, Way, best, run_loops, ways
+from jobs.benchmarking.baseline import LimitError, ProcessLayout, best, run_loops, ways
 from jobs.cli.shutdown import StoppedError
 
 PREPROCESS = Preprocess(resize=[24, 24], crop=None)
@@ -46,7 +46,7 @@ PIECES = [Piece(shard, ((0, 2),)) for shard in range(6)]
 def test_two_processes_share_the_images(loop: PlainLoop, tmp_path: Path) -> None:
     before = dict(os.environ)
     folder = tmp_path / "loops"
-    ends = run_loops(replace(loop, engine=None), Way(2, 1), PIECES * 20, folder)
+    ends = run_loops(replace(loop, engine=None), ProcessLayout(2, 1), PIECES * 20, folder)
     assert dict(os.environ) == before
     assert sum(end.num_images for end in ends) == 240
     assert len(ends) == 120
@@ -56,7 +56,7 @@ def test_two_processes_share_the_images(loop: PlainLoop, tmp_path: Path) -> None
 
 
 def test_the_best_way_counts(loop: PlainLoop, tmp_path: Path) -> None:
-    loops = best(replace(loop, engine=None), [Way(1, 1), Way(1, 2)], PIECES * 5, tmp_path)
+    loops = best(replace(loop, engine=None), [ProcessLayout(1, 1), ProcessLayout(1, 2)], PIECES * 5, tmp_path)
     rates = {way: rate for way, rate in loops.tried if rate}
     assert loops.images_per_s == max(rates.values()) == rates[loops.way]
     told = loops.to_json()
@@ -65,15 +65,15 @@ def test_the_best_way_counts(loop: PlainLoop, tmp_path: Path) -> None:
 
 
 def test_too_few_images_give_no_limit(loop: PlainLoop, tmp_path: Path) -> None:
-    loops = best(replace(loop, engine=None), [Way(1, 1)], PIECES[:2], tmp_path)
+    loops = best(replace(loop, engine=None), [ProcessLayout(1, 1)], PIECES[:2], tmp_path)
     assert loops.images_per_s is None
-    assert loops.way == Way(1, 1)
+    assert loops.way == ProcessLayout(1, 1)
 
 
 def test_a_process_that_dies_ends_all(loop: PlainLoop, tmp_path: Path) -> None:
     wrong = replace(loop, model=replace(loop.model, architecture="os:abort"))
     with pytest.raises(LimitError, match="a process of the plain loop ended with -6"):
-        run_loops(wrong, Way(2, 1), PIECES, tmp_path / "loops")
+        run_loops(wrong, ProcessLayout(2, 1), PIECES, tmp_path / "loops")
 
 
 def test_no_process_is_left_when_the_command_is_stopped(loop: PlainLoop, tmp_path: Path) -> None:
@@ -86,18 +86,21 @@ def test_no_process_is_left_when_the_command_is_stopped(loop: PlainLoop, tmp_pat
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 1.5)
     with pytest.raises(StoppedError):
-        run_loops(replace(loop, engine=None), Way(2, 1), PIECES * 100_000, tmp_path / "loops")
+        run_loops(replace(loop, engine=None), ProcessLayout(2, 1), PIECES * 100_000, tmp_path / "loops")
     signal.signal(signal.SIGALRM, before)
     assert started
     assert not multiprocessing.active_children()
 
 
 def test_ways_to_use_a_machine() -> None:
-    def found(cpus: int, workers: int, gpus: int = 0) -> list[Way]:
+    def found(cpus: int, workers: int, gpus: int = 0) -> list[ProcessLayout]:
         return ways(SimpleNamespace(plan=SimpleNamespace(workers=workers, worker_gpus=gpus)), cpus)
 
-    assert found(2, 2) == [Way(2, 1), Way(1, 2)]
-    assert found(8, 4) == [Way(4, 2), Way(1, 8)]
-    assert found(4, 16) == [Way(4, 1), Way(1, 4)]  # a cluster of more nodes: this machine has but four
-    assert found(1, 1) == [Way(1, 1)]
-    assert found(16, 2, gpus=1) == [Way(2, 8, with_gpu=True)]
+    assert found(2, 2) == [ProcessLayout(2, 1), ProcessLayout(1, 2)]
+    assert found(8, 4) == [ProcessLayout(4, 2), ProcessLayout(1, 8)]
+    assert found(4, 16) == [
+        ProcessLayout(4, 1),
+        ProcessLayout(1, 4),
+    ]  # a cluster of more nodes: this machine has but four
+    assert found(1, 1) == [ProcessLayout(1, 1)]
+    assert found(16, 2, gpus=1) == [ProcessLayout(2, 8, with_gpu=True)]

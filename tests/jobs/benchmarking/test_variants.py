@@ -22,7 +22,7 @@ from actors.tasks.classify import Classify
 from actors.writing.part_writer import SinkPlan
 from jobs.benchmarking.meter import IMAGE_BYTES
 from jobs.benchmarking.variants import Variant, Variants, readers
-from jobs.cli.shutdown import Stop
+from jobs.cli.shutdown import Shutdown
 from jobs.cluster.resources import Resources
 from jobs.dataflow.stages import Stages
 from jobs.planning.planner import Plan
@@ -45,9 +45,9 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def stop() -> Iterator[Stop]:
+def stop() -> Iterator[Shutdown]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
-    stop = Stop(30)
+    stop = Shutdown(30)
     stop.install()
     yield stop
     for number, handler in before.items():
@@ -55,11 +55,11 @@ def stop() -> Iterator[Stop]:
 
 
 @pytest.fixture
-def variants(run: Run, stop: Stop) -> Variants:
+def variants(run: Run, stop: Shutdown) -> Variants:
     return variants_of(run, stop)
 
 
-def variants_of(run: Run, stop: Stop, *, batches_a_block: int = 1) -> Variants:
+def variants_of(run: Run, stop: Shutdown, *, batches_a_block: int = 1) -> Variants:
     read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, APART.batch_size, batches_a_block)
     recipe = Recipe(run.job.model, TorchEngineConfig(threads=1), Classify())
     sink = SinkPlan(run.paths, run.storage, {}, APART.rows_per_part)
@@ -92,7 +92,7 @@ def test_every_image_goes_through_the_stages_that_are_on(
 
 @pytest.mark.cluster
 @pytest.mark.usefixtures("cluster")
-def test_the_model_alone_gets_as_many_images_as_the_job_in_blocks_as_large(run: Run, stop: Stop) -> None:
+def test_the_model_alone_gets_as_many_images_as_the_job_in_blocks_as_large(run: Run, stop: Shutdown) -> None:
     variant = variants_of(run, stop, batches_a_block=2).model()
     assert sorted(end.num_images for end in variant.meter.ends) == [4, 4, 8, 8]  # in whichever order the pieces come
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from actors.row_ranges import Piece
-from actors.tracking.attempts import PREDICT, READ, Orders, Work
+from actors.tracking.attempts import PREDICT, READ, Instructions, Work
 from jobs.dataflow.ledger_actor import RemoteLedger, start_ledger
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("cluster")]
@@ -16,7 +16,7 @@ SHARD = Work(READ, (Piece(5, ((0, 64),)),))
 def test_what_a_worker_says_comes_to_the_driver(is_draining: bool) -> None:  # noqa: FBT001
     import ray  # noqa: PLC0415  the guard of the unit tests
 
-    def work(ledger: RemoteLedger) -> tuple[Orders, bool, bool]:
+    def work(ledger: RemoteLedger) -> tuple[Instructions, bool, bool]:
         """Runs in a worker."""
         ledger.loaded({"engine": "torch"})
         ledger.begin(SHARD, "host:1")
@@ -36,7 +36,7 @@ def test_what_a_worker_says_comes_to_the_driver(is_draining: bool) -> None:  # n
     if is_draining:
         ledger.drain()
     orders, stop, worker_is_draining = ray.get(ray.remote(num_cpus=0)(work).remote(ledger))
-    assert orders == (Orders(stop=True) if is_draining else Orders(60.0, frozenset({(5, 0), (5, 32)})))
+    assert orders == (Instructions(stop=True) if is_draining else Instructions(60.0, frozenset({(5, 0), (5, 32)})))
     assert stop is ledger.is_draining.is_set() is is_draining
     assert not worker_is_draining, "that is the driver's own; workers ask"
     num_ok, num_errors, news, overdue, _, flow = ledger.look(0, timeout_s=10)

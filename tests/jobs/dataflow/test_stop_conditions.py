@@ -4,9 +4,8 @@ import pytest
 
 from actors.tracking.ledger import View
 from actors.writing.summaries import Summary
-from jobs.dataflow.stop_conditions import SilenceError, Watch
-from jobs.job import ErrorBudget, Job
-from jobs.job import Run as RunConfig
+from jobs.dataflow.stop_conditions import SilenceError, StopConditions
+from jobs.job import ErrorBudget, Job, RunConfig
 
 
 class Looked:
@@ -30,10 +29,10 @@ def view(num_ok: int, num_errors: int, num_signs: int) -> View:
     return View(num_ok, num_errors, [], [], num_signs)
 
 
-def watch_over(stop: Looked, *, is_shrunk: bool = False, stall_s: float = 20, **budget: float) -> Watch:
+def watch_over(stop: Looked, *, is_shrunk: bool = False, stall_s: float = 20, **budget: float) -> StopConditions:
     before = Summary(num_ok=90, num_errors=10)
     job = Job(run=RunConfig(stall_s=stall_s), errors=ErrorBudget(**budget))
-    return Watch(job, before, stop, lambda: is_shrunk)
+    return StopConditions(job, before, stop, lambda: is_shrunk)
 
 
 def test_what_was_done_before_counts_for_the_budget() -> None:

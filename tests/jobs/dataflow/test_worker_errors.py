@@ -29,7 +29,7 @@ def test_refused_credentials_stay_what_they_are() -> None:
 
 
 PREDICTOR_RAISED = """ray::MapWorker(MapBatches(PredictActor)).submit() (pid=7, ip=127.0.0.1)
-  File "work.py", line 87, in in_hand
+  File "work.py", line 87, in attempt
     raise WorkerKilledError(orders.failure)
 actors.tracking.attempts.WorkerKilledError: the model killed its worker at 3 images in turn
 

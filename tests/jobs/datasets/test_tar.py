@@ -11,12 +11,12 @@ from tars import tar_of
 
 from actors.errors import JobError
 from jobs.datasets.passed_over import PassedOver
-from jobs.datasets.tar import KEY, Sample, read_samples
+from jobs.datasets.tar import KEY, TarSample, read_samples
 
 IMAGES = {f"images/{number:03}.jpg": b"image %d " % number * 300 for number in range(50)}
 
 
-def samples(data: bytes, columns: tuple[str, ...] = ()) -> list[Sample]:
+def samples(data: bytes, columns: tuple[str, ...] = ()) -> list[TarSample]:
     return list(read_samples(io.BytesIO(data), "x.tar", columns))
 
 

@@ -16,26 +16,26 @@ from places import Place, local_place
 
 from actors.errors import JobError
 from actors.storage.store import Storage
-from jobs.job import Run
+from jobs.job import RunConfig
 from jobs.leases.lease import HeldError
 from jobs.leases.lease_files import this_process
-from jobs.leases.slices import Slice, Tenancy
+from jobs.leases.slices import OutputLock, Slice
 
 HOLD = """
 import json, sys
 from actors.storage.store import Storage
-from jobs.leases.slices import Slice, Tenancy
+from jobs.leases.slices import Slice, OutputLock
 
 root, options, index, count = json.loads(sys.argv[1])
-tenancy = Tenancy(root, Storage(options), Slice(index, count), "night", on_lost=lambda: None)
+tenancy = OutputLock(root, Storage(options), Slice(index, count), "night", on_lost=lambda: None)
 with tenancy.hold():
     print("holds", flush=True)
     sys.stdin.read()
 """
 
 
-def tenancy(place: Place, index: int = 0, count: int = 1, *, run_id: str = "night") -> Tenancy:
-    return Tenancy(place.root, Storage(place.options), Slice(index, count), run_id, on_lost=lambda: None)
+def tenancy(place: Place, index: int = 0, count: int = 1, *, run_id: str = "night") -> OutputLock:
+    return OutputLock(place.root, Storage(place.options), Slice(index, count), run_id, on_lost=lambda: None)
 
 
 @contextmanager
@@ -62,21 +62,21 @@ def test_each_shard_is_of_one_slice(num_shards: int) -> None:
 @pytest.mark.parametrize(
     ("run", "said"),
     [
-        (Run(id="a", slices=2, slice=2), "run.slice=2, run.slices=2: there is no such slice"),
-        (Run(id="a", slices=0), "run.slice=0, run.slices=0"),
-        (Run(id="a", slice=-1), "run.slice=-1"),
-        (Run(slices=2), "without run.id"),
-        (Run(id="a", slices=2, redrive=True), "error rows are tried again by one driver"),
+        (RunConfig(id="a", slices=2, slice=2), "run.slice=2, run.slices=2: there is no such slice"),
+        (RunConfig(id="a", slices=0), "run.slice=0, run.slices=0"),
+        (RunConfig(id="a", slice=-1), "run.slice=-1"),
+        (RunConfig(slices=2), "without run.id"),
+        (RunConfig(id="a", slices=2, redrive=True), "error rows are tried again by one driver"),
     ],
 )
-def test_slices_that_cannot_be(run: Run, said: str) -> None:
+def test_slices_that_cannot_be(run: RunConfig, said: str) -> None:
     with pytest.raises(JobError, match=said):
         Slice.of(run)
 
 
 def test_what_the_config_says() -> None:
-    assert Slice.of(Run()) == Slice(0, 1)
-    assert Slice.of(Run(id="a", slices=3, slice=2)) == Slice(2, 3)
+    assert Slice.of(RunConfig()) == Slice(0, 1)
+    assert Slice.of(RunConfig(id="a", slices=3, slice=2)) == Slice(2, 3)
 
 
 def test_slices_of_a_run_work_side_by_side_and_each_has_one_driver(place: Place) -> None:

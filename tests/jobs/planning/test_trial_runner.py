@@ -21,7 +21,7 @@ from actors.row_ranges import count
 from actors.sample.train import FOLDER, PREPROCESS
 from actors.storage.store import Storage
 from jobs.planning.planner import Plan
-from jobs.planning.trial_runner import Bench, spread
+from jobs.planning.trial_runner import TrialRunner, spread
 
 PLAN = Plan(
     is_fused=True, workers=1, worker_cpus=0.5, worker_gpus=0, read_cpus=0, writers=2, batch_size=4, piece_rows=8,
@@ -43,13 +43,15 @@ def test_a_sample_is_spread_over_all_the_inventory(num_shards: int, size: int) -
     assert gaps.max() <= max(8, num_shards * size / 8)
 
 
-def bench_over(folder: Path, model: Model = DIGITS, engine: EngineConfig | None = None, plan: Plan = PLAN) -> Bench:
+def bench_over(
+    folder: Path, model: Model = DIGITS, engine: EngineConfig | None = None, plan: Plan = PLAN
+) -> TrialRunner:
     add_photos(folder / "images", range(12))
     (folder / "images" / "bad.jpg").write_bytes(b"no image")
     job = job_over(folder / "images", folder / "out")
     run = opened(replace(job, model=model, engine=engine or TorchEngineConfig()))
     read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, plan.batch_size)
-    return Bench(run, plan, read, reference_s=5)
+    return TrialRunner(run, plan, read, reference_s=5)
 
 
 @pytest.mark.cluster

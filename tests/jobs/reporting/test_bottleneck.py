@@ -12,7 +12,7 @@ from actors.trials.sampling import Costs
 from jobs.planning.calibration import Calibration
 from jobs.planning.engine_cache import Choice
 from jobs.planning.planner import Plan
-from jobs.reporting.bottleneck import DECODE, MODEL, READ, START, Measured, Verdict, judge
+from jobs.reporting.bottleneck import DECODE, MODEL, READ, START, Bottleneck, Measured, judge
 
 FUSED = Plan(
     is_fused=True, workers=2, worker_cpus=0.99, worker_gpus=0, read_cpus=0, writers=2, batch_size=32, piece_rows=96,
@@ -34,7 +34,7 @@ def measured(
     return Measured(1000, stages, pace.seconds + start_s, pace, cpus)
 
 
-def verdict(run: Measured, plan: Plan = FUSED, choice: Choice = NAMED, price: float | None = None) -> Verdict:
+def verdict(run: Measured, plan: Plan = FUSED, choice: Choice = NAMED, price: float | None = None) -> Bottleneck:
     found = judge(run, plan, choice, price_per_hour=price)
     assert found
     return found

@@ -6,7 +6,7 @@ from actors.engines.configs import TorchEngineConfig
 from actors.errors import JobError
 from actors.tasks.classify import Classify
 from jobs.cluster.config import Cluster
-from jobs.job import ErrorBudget, Job, Run
+from jobs.job import ErrorBudget, Job, RunConfig
 from jobs.runs.number_checks import check_numbers
 
 
@@ -17,8 +17,8 @@ def a_job(**changes: object) -> Job:
 @pytest.mark.parametrize(
     ("job", "key"),
     [
-        (a_job(run=Run(shard_size=0)), "run.shard_size=0"),
-        (a_job(run=Run(shard_size="all")), "run.shard_size=all"),
+        (a_job(run=RunConfig(shard_size=0)), "run.shard_size=0"),
+        (a_job(run=RunConfig(shard_size="all")), "run.shard_size=all"),
         (a_job(cluster=Cluster(price_per_hour=-1)), "cluster.price_per_hour=-1"),
         (a_job(cluster=Cluster(drivers=0)), "cluster.drivers=0"),
         (a_job(cluster=Cluster(cpus_per_worker=0)), "cluster.cpus_per_worker=0"),

@@ -12,11 +12,11 @@ from jobs_server import JobsServer, ServedJob
 
 from jobs.submission.config import ClusterError
 from jobs.submission.entrypoint import STDOUT
-from jobs.submission.following import JobLog, Patience, follow
+from jobs.submission.following import JobLog, RetryWindow, follow
 from jobs.submission.jobs_api import JobsApi
 
-BRISK = Patience(lost_s=0.5, again_s=0.05, silent_s=0.1)
-LONG = Patience(lost_s=60, again_s=0.05, silent_s=0.1)
+BRISK = RetryWindow(lost_s=0.5, again_s=0.05, silent_s=0.1)
+LONG = RetryWindow(lost_s=60, again_s=0.05, silent_s=0.1)
 
 
 # Ray's client leaves a broken connection to the collector of garbage.
@@ -113,7 +113,7 @@ def test_a_cluster_that_stays_away_is_given_up(server: JobsServer, job: ServedJo
     job.log = "begun\n"
     threading.Timer(0.2, lambda: setattr(server, "is_cut", True)).start()
     with pytest.raises(ClusterError, match=r"does not answer for 0 s(.|\n)*x-1 goes on without us"):
-        follow(api, "x-1", log, Patience(lost_s=0.4, again_s=0.05, silent_s=0.1))
+        follow(api, "x-1", log, RetryWindow(lost_s=0.4, again_s=0.05, silent_s=0.1))
 
 
 def test_a_connection_that_says_nothing_more_is_no_proof_of_life(

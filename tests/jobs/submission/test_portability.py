@@ -5,14 +5,14 @@ import os
 import pytest
 
 from actors.errors import JobError
-from jobs.config import tell
+from jobs.config import compose_config
 from jobs.submission.portability import named_variables, refuse_relative_paths, refuse_secrets
 
 JOB = ["+dataset=images", "dataset.path=/volume/images", "model.checkpoint=s3://bucket/x.pt", "output.path=/volume/o"]
 
 
 def refuse(verb: str, *overrides: str) -> None:
-    told = tell(verb, overrides)
+    told = compose_config(verb, overrides)
     refuse_relative_paths(verb, told.content)
     refuse_secrets(overrides, told.content)
 

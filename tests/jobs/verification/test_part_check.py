@@ -16,14 +16,16 @@ from jobs.verification.documents import Entry, read_manifest
 from jobs.verification.findings import Findings
 from jobs.verification.inventory_check import check_inventory
 from jobs.verification.output_files import list_output
-from jobs.verification.part_check import Part, PartCheck, claim
+from jobs.verification.part_check import CheckedPart, PartCheck, claim
 
 RUN = PublishedRun()
 ROWS_1, ROWS_2 = RUN.of("rows")
 ENTRY_1, ENTRY_2, ERRORS = read_manifest(RUN.files["runs/r1/manifest.json"]).entries
 
 
-def checked(place: Place, entry: Entry, name: str, data: bytes | None = None, *, wants_digest: bool = True) -> Part:
+def checked(
+    place: Place, entry: Entry, name: str, data: bytes | None = None, *, wants_digest: bool = True
+) -> CheckedPart:
     RUN.put(place)
     if data is not None:
         place.put(name, data)
@@ -31,7 +33,7 @@ def checked(place: Place, entry: Entry, name: str, data: bytes | None = None, *,
     return PartCheck(output, check_inventory(output, "r1", Findings()), wants_digest)(entry, name)
 
 
-def said(part: Part) -> list[str]:
+def said(part: CheckedPart) -> list[str]:
     return list(part.findings.lines())
 
 
