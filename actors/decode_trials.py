@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from actors.decode import DecodeDevice
-from actors.errors import JobError
+from actors.errors import DecoderMismatchError, JobError
 from actors.samples import Sample, take_sample
 from actors.trials import Trial, hold_against, try_engine
 
@@ -42,6 +42,8 @@ def try_decoders(
         cpu, gpu = (_sample(read, pieces, device) for device in (DecodeDevice.cpu, DecodeDevice.gpu))
     except JobError as error:
         return DecodeTrial(breaches=[error.problem])
+    except DecoderMismatchError as error:
+        return DecodeTrial(breaches=[error.seen])
     if cpu.costs is None or gpu.costs is None or cpu.uris != gpu.uris:
         return DecodeTrial(breaches=["the GPU does not decode the images that the CPU does"])
     (_, right), (trial, answers) = (

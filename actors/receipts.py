@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Ranges = dict[int, list[tuple[int, int]]]
 
 FOOTER_KEY = b"shardlens.receipt"
+PROVENANCE_KEY = b"shardlens.provenance"
 
 
 class Piece(NamedTuple):

@@ -19,7 +19,7 @@ from actors.columns import ERROR, ERROR_FIELDS, IMAGE_ID, MESSAGE, ROW, SHARD, S
 from actors.faults import fault
 from actors.local_files import StagingEndedError
 from actors.messages import writing_to
-from actors.receipts import FOOTER_KEY, Receipt
+from actors.receipts import FOOTER_KEY, PROVENANCE_KEY, Receipt
 from actors.stalls import limit
 from actors.uris import join, without_users
 
@@ -156,7 +156,7 @@ def _tell_nobody() -> None:
 
 
 def _encode(rows: pa.Table, receipt: Receipt, provenance: Mapping[str, str]) -> pa.Buffer:
-    footer = {FOOTER_KEY: receipt.to_footer(), b"shardlens.provenance": json.dumps(dict(provenance)).encode()}
+    footer = {FOOTER_KEY: receipt.to_footer(), PROVENANCE_KEY: json.dumps(dict(provenance)).encode()}
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata(footer), sink, compression="zstd")
     return sink.getvalue()

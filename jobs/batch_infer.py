@@ -14,6 +14,7 @@ from jobs.cluster import prepare
 from jobs.command import ExitStatus, end_with, run_verb
 from jobs.commit import Outcome, collect, publish, write_document
 from jobs.config import Job, to_job
+from jobs.decode_switch import read_switches
 from jobs.lease import LostLeaseError
 from jobs.logs import name_run
 from jobs.preflight import preflight
@@ -96,11 +97,12 @@ def _complete(run: Run, tenancy: Tenancy, lease: Lease, stop: Stop, clock: Clock
         paths=run.paths,
         status=status,
         outcome=outcome,
-        before=before,
+        before=before.standing_in(outcome),
         execution=execution,
         elapsed_s=clock.seconds,
         price_per_hour=run.job.cluster.price_per_hour,
         passed_over=run.record.passed_over,
+        switches=read_switches(run.paths, run.storage),
     )
     part, paths = run.part, run.paths
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
@@ -124,7 +126,8 @@ def _publish(run: Run, outcome: Outcome, status: ExitStatus, tenancy: Tenancy, l
             return ExitStatus.DONE
         outcome = _sealed(run, outcome, tenancy)
         status = _judge(run, outcome)
-        report = Report(run.paths, status, outcome, outcome, None, {}, passed_over=run.record.passed_over)
+        passed_over, switches = run.record.passed_over, read_switches(run.paths, run.storage)
+        report = Report(run.paths, status, outcome, outcome, None, {}, passed_over=passed_over, switches=switches)
         _write(report, run.paths.report, run)
         if not _may_publish(run, outcome):
             return status

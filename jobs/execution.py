@@ -6,9 +6,11 @@ import logging
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from actors.errors import DecoderMismatchError
 from actors.tally import Pace
 from jobs.cluster import connect
 from jobs.commit import IncompleteRunError
+from jobs.decode_switch import as_switched, switch_to_cpu
 from jobs.metrics import Metrics
 from jobs.pipeline import run_pipeline
 from jobs.preparation import plan_again, prepare_stages
@@ -57,17 +59,23 @@ def execute(run: Run, outcome: Outcome, lease: Lease, stop: Stop, clock: Clock) 
     """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is told to
     stop, or its errors are too many; laps ``start``, ``choose``, ``run`` and ``stop``.
 
-    Where nothing moves any more, as when a node is lost that nothing replaces, all begins anew on what there is.
+    Where nothing moves any more, as when a node is lost that nothing replaces, all begins anew on what there is. Where
+    a GPU decodes an image wrongly, the CPU decodes from then on, and what the GPU decoded is done again.
 
     Raises:
         WorkerError: a worker failed for good. What was written stays.
         IncompleteRunError: workers left as many images without an outcome as before.
         SilenceError: nothing moved, and beginning anew did not help.
     """
+    run = as_switched(run)
     while True:
         num_missing = outcome.coverage.num_missing
         try:
             return _session(run, outcome, lease, stop, clock)
+        except DecoderMismatchError as error:
+            clock.lap("run")
+            run = switch_to_cpu(run, run.collect(before=outcome), error)
+            outcome = run.collect(before=outcome)
         except SilenceError as error:
             clock.lap("run")
             outcome = run.collect(before=outcome)
