@@ -23,15 +23,23 @@ from actors.models import Model
 from actors.pixels import pixel_columns
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
+from actors.receipts import Piece
 from actors.tasks.base import Task
 from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.work import Row, Work, WorkerKilledError
-from jobs.predict_actor import predict
+from jobs.predict_actor import piece_block, piece_of, predict
 
 NUM_ROWS = 8
 PREPROCESS = Preprocess(resize=[16, 16], crop=None)
+
+
+@pytest.mark.parametrize("ranges", [((0, 9),), ((0, 2), (5, 6), (8, 9))])
+def test_a_piece_travels_as_one_row(ranges: tuple[tuple[int, int], ...]) -> None:
+    block = piece_block(Piece(7, ranges))
+    assert len(block) == 1
+    assert piece_of(block) == Piece(7, ranges)
 
 
 @pytest.fixture(scope="module")
