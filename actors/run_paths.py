@@ -1,8 +1,7 @@
 """Where everything of a run lies below `output.path`. Used by the sink on workers and by the driver.
 
 rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same
-runs/<run id>/{inventory/, config.yaml, run.json, {slices,decode_switches}/<slice>-of-<slices>.json, manifest.json,
-report.json, _SUCCESS}
+runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, {run,manifest,report}.json, _SUCCESS}
 """
 
 from __future__ import annotations

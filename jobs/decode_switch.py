@@ -47,7 +47,8 @@ class DecodeSwitch:
     """Where they lie, such as ``0 to 3, 7``."""
 
     def __str__(self) -> str:
-        again = f"; {self.num_images:,} images of shards {self.shards} are done again" if self.num_images else ""
+        where = f"{'shard' if self.shards.isdigit() else 'shards'} {self.shards}"
+        again = f"; {self.num_images:,} images of {where} are done again" if self.num_images else ""
         return f"switched from GPU to CPU: {self.seen}{again}"
 
 

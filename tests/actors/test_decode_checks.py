@@ -28,7 +28,7 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def drawn() -> bytes:
-    """A photograph that is drawn, of what may be the two thousandth."""
+    """A photograph that is drawn; what stands behind its end decides that."""
     base = small(0)
     return next(data for number in range(20_000) if _is_drawn(data := base + number.to_bytes(4, "big")))
 

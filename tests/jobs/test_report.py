@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import replace
 
@@ -16,9 +17,11 @@ from jobs.choices import Choice
 from jobs.command import ExitStatus
 from jobs.commit import Outcome
 from jobs.coverage import Coverage
+from jobs.decode_switch import DecodeSwitch
 from jobs.execution import Execution
 from jobs.planner import Plan
 from jobs.report import Clock, Report
+from jobs.slices import Slice
 
 PATHS = RunPaths("/out", "mabc", "r1")
 SUMMARY = Summary(
@@ -77,6 +80,24 @@ def test_what_the_listing_passed_over(capsys: pytest.CaptureFixture[str]) -> Non
     assert "not listed 7 hidden (/in/.a, ...)" in capsys.readouterr().out
     replace(REPORT, passed_over={"companion": {"count": 1, "examples": ["x.tar#a.json"]}}).show()
     assert "not listed" not in capsys.readouterr().out
+
+
+def test_what_came_of_checking_the_gpu_is_told_where_it_decoded(capsys: pytest.CaptureFixture[str]) -> None:
+    REPORT.show()
+    assert not re.search("^(checked|decoding)", capsys.readouterr().out, re.MULTILINE)
+    switch = DecodeSwitch(Slice(1, 2), "shard 3: /in/6.jpg: black", 1200, "1, 3")
+    checked = replace(SUMMARY, num_gpu_flat=1, num_gpu_drawn=7)
+    report = replace(REPORT, outcome=outcome(10, checked), switches=[switch])
+    report.show()
+    printed = capsys.readouterr().out
+    assert (
+        "checked    images from the GPU that the CPU decoded too, and agreed: 1 of one colour, 7 of 1 in 1,000\n"
+        in printed
+    )
+    assert "decoding   switched from GPU to CPU: shard 3: /in/6.jpg: black; 1,200 images of shards 1, 3 are" in printed
+    content = json.loads(json.dumps(report.to_json()))
+    assert (content["num_gpu_flat"], content["num_gpu_drawn"]) == (1, 7)
+    assert content["decode_switches"][0]["part"] == {"index": 1, "count": 2}
 
 
 def test_a_run_of_nothing() -> None:
