@@ -36,6 +36,10 @@ READ_S = "_read_s"
 DECODE_S = "_decode_s"
 PREDICT_S = "_predict_s"
 
+# Why the CPU decoded what a GPU had: it was of one colour, or was drawn to compare. Only where GPUs decode.
+DECODE_CHECK = "_decode_check"
+FLAT, DRAWN = "flat", "drawn"
+
 INVENTORY_FIELDS = (
     pa.field(SHARD, pa.int32(), nullable=False),
     pa.field(ROW, pa.int32(), nullable=False),

@@ -4,6 +4,7 @@ Exception
 ├── JobError      the job is wrong: raised before any actor starts, exit status 2
 ├── UnreachableError  a file that the config names cannot be had from its server: another try may succeed
 ├── CredentialsError  an object store refuses the credentials: the run stops, and goes on once they are renewed
+├── DecoderMismatchError  a GPU decodes images wrongly: the run goes on with the CPU
 ├── OutputError   nothing can be written any more: the run stops, and is gone on with once that is mended
 └── ImageError    one image is wrong: caught by the per-image guard, becomes a row in errors/
 
@@ -42,6 +43,23 @@ class OutputError(Exception):
 
 class CredentialsError(Exception):
     """An object store refuses the job's credentials, not one object. The message has the cure."""
+
+
+class DecoderMismatchError(Exception):
+    """A GPU gave other pixels than the CPU; nothing that it decoded can be trusted.
+
+    Args:
+        seen: the difference, and once they are known the image and its shard; one line.
+        place: of the image in its batch.
+    """
+
+    def __init__(self, seen: str, place: int = 0) -> None:
+        super().__init__(seen, place)
+        self.seen = printable(seen)
+        self.place = place
+
+    def __str__(self) -> str:
+        return self.seen
 
 
 class UnreachableError(Exception):

@@ -16,11 +16,13 @@ from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
 from jobs.cluster.connection import prepare
 from jobs.config import to_job
+from jobs.job import Job
 from jobs.leases.lease import LostLeaseError
 from jobs.leases.slices import OutputLock, Slice
 from jobs.reporting.clock import Clock
 from jobs.reporting.report import Report
 from jobs.runs.commit import Outcome, collect, publish, write_document
+from jobs.runs.decode_switch import read_switches
 from jobs.runs.opening import Run, open_run
 from jobs.runs.preflight import preflight
 from jobs.runs.records import run_id_of
@@ -98,11 +100,12 @@ def _complete(run: Run, tenancy: OutputLock, lease: Lease, stop: Shutdown, clock
         paths=run.paths,
         status=status,
         outcome=outcome,
-        before=before,
+        before=before.standing_in(outcome),
         execution=execution,
         elapsed_s=clock.seconds,
         price_per_hour=run.job.cluster.price_per_hour,
         passed_over=run.record.passed_over,
+        switches=read_switches(run.paths, run.storage),
     )
     part, paths = run.part, run.paths
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
@@ -128,7 +131,8 @@ def _publish(
             return ExitStatus.DONE
         outcome = _sealed(run, outcome, tenancy)
         status = _judge(run, outcome)
-        report = Report(run.paths, status, outcome, outcome, None, {}, passed_over=run.record.passed_over)
+        passed_over, switches = run.record.passed_over, read_switches(run.paths, run.storage)
+        report = Report(run.paths, status, outcome, outcome, None, {}, passed_over=passed_over, switches=switches)
         _write(report, run.paths.report, run)
         if not _may_publish(run, outcome):
             return status

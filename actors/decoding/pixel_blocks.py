@@ -5,18 +5,34 @@ the predictor for Python callers.
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
-from actors.columns import DECODE_S, ERROR, LOCATION, MESSAGE, PIXELS, READ_BYTES, STAGE, pack_pixels
+from actors.columns import (
+    DECODE_CHECK,
+    DECODE_S,
+    ERROR,
+    LOCATION,
+    MESSAGE,
+    PIXELS,
+    READ_BYTES,
+    SHARD,
+    STAGE,
+    URI,
+    pack_pixels,
+)
+from actors.decoding.config import Decode
 from actors.decoding.decode import decode_scaled
-from actors.errors import ImageError
+from actors.decoding.gpu_check import Checked, DecodeCheck
+from actors.errors import DecoderMismatchError, ImageError
+from actors.messages import redacted
 from actors.preprocess import Preprocess, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from actors.decoding.config import BatchDecoder, Decode
 
@@ -27,32 +43,38 @@ def pixel_columns(
     preprocess: Preprocess,
     decoder: BatchDecoder | None = None,
 ) -> dict[str, pa.Array]:
-    """The columns `PIXELS`, `DECODE_S`, `STAGE`, `ERROR` and `MESSAGE` for ``images``, in order.
+    """The columns `PIXELS`, `DECODE_S`, `STAGE`, `ERROR` and `MESSAGE` for ``images``, in order. With a ``decoder``
+    also `DECODE_CHECK`.
 
     Args:
         images: encoded bytes, uint8 RGB arrays (height, width, 3), or the error that reading one gave.
         limits: what is refused before it is decoded.
         preprocess: gives the size. The pixels of a row with an error are zeros.
-        decoder: decodes what it can of the encoded ones, with these limits to this size; the CPU does the others. The
-            time of its batch is shared out evenly.
+        decoder: decodes what it can of the encoded ones, with these limits to this size, and is checked; the CPU does
+            the others. The time of its batch is shared out evenly.
 
     Raises:
         DeviceLostError: the decoder's device does nothing more for this process.
+        DecoderMismatchError: the decoder gives wrong pixels.
     """
     pixels = np.zeros((len(images), *preprocess.size, 3), np.uint8)
     seconds = np.zeros(len(images), np.float32)
     errors: list[ImageError | None] = []
-    decoded = _decode(images, decoder, seconds) if decoder else {}
+    decoded = _decode(images, decoder, DecodeCheck(limits, preprocess), seconds) if decoder else {}
     for number, image in enumerate(images):
         started = time.perf_counter()
-        fitted = decoded[number] if number in decoded else _fit(image, limits, preprocess)
+        fitted = decoded[number].fitted if number in decoded else _fit(image, limits, preprocess)
         if isinstance(fitted, ImageError):
             errors.append(fitted)
         else:
             errors.append(None)
             pixels[number] = fitted
         seconds[number] += time.perf_counter() - started
-    return {PIXELS: pack_pixels(pixels), DECODE_S: pa.array(seconds), **_error_columns(errors)}
+    columns = {PIXELS: pack_pixels(pixels), DECODE_S: pa.array(seconds), **_error_columns(errors)}
+    if decoder:
+        whys = [decoded[number].why if number in decoded else None for number in range(len(images))]
+        columns[DECODE_CHECK] = pa.array(whys, pa.string())
+    return columns
 
 
 def pixel_block(
@@ -64,25 +86,46 @@ def pixel_block(
 ) -> pa.Table:
     """``rows`` of an inventory without where they lie, how many bytes of each were read, and the `pixel_columns` of
     their ``images``.
+
+    Raises:
+        DecoderMismatchError: as `pixel_columns`; it names the image and its shard.
     """
     sizes = [len(image) if isinstance(image, bytes) else 0 for image in images]
     block = rows.drop_columns(list(LOCATION)).append_column(READ_BYTES, pa.array(sizes, pa.int64()))
-    for name, column in pixel_columns(images, limits, preprocess, decoder).items():
+    with naming_mismatches(rows):
+        columns = pixel_columns(images, limits, preprocess, decoder)
+    for name, column in columns.items():
         block = block.append_column(name, column)
     return block
 
 
+@contextmanager
+def naming_mismatches(rows: pa.Table) -> Iterator[None]:
+    """Puts the image and its shard into what `pixel_columns` raises of the images of ``rows``, of an inventory."""
+    try:
+        yield
+    except DecoderMismatchError as error:
+        shard, uri = (rows[name][error.place].as_py() for name in (SHARD, URI))
+        raise DecoderMismatchError(f"shard {shard}: {redacted(uri)}: {error.seen}", error.place) from None
+
+
 def _decode(
-    images: Sequence[bytes | np.ndarray | ImageError], decoder: BatchDecoder, seconds: np.ndarray
-) -> dict[int, np.ndarray]:
-    """What ``decoder`` makes of the images, by their places. Counts its ``seconds``."""
+    images: Sequence[bytes | np.ndarray | ImageError], decoder: BatchDecoder, check: DecodeCheck, seconds: np.ndarray
+) -> dict[int, Checked]:
+    """What ``decoder`` makes of the images, by their places, checked. Counts the ``seconds``."""
     encoded = {number: image for number, image in enumerate(images) if isinstance(image, bytes)}
     if not encoded:
         return {}
     started = time.perf_counter()
-    fitted = decoder(list(encoded.values()))
+    checked: dict[int, Checked] = {}
+    for number, pixels in zip(encoded, decoder(list(encoded.values())), strict=True):
+        if pixels is not None:
+            try:
+                checked[number] = check(encoded[number], pixels)
+            except DecoderMismatchError as error:
+                raise DecoderMismatchError(error.seen, number) from None
     seconds[list(encoded)] = (time.perf_counter() - started) / len(encoded)
-    return {number: pixels for number, pixels in zip(encoded, fitted, strict=True) if pixels is not None}
+    return checked
 
 
 def _fit(image: bytes | np.ndarray | ImageError, limits: Decode, preprocess: Preprocess) -> np.ndarray | ImageError:

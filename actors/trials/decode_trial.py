@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from actors.decoding.config import DecodeDevice
-from actors.errors import JobError
+from actors.errors import DecoderMismatchError, JobError
 from actors.trials.comparison import Trial, hold_against
 from actors.trials.engine_trial import try_engine
 from actors.trials.sampling import Sample, take_sample
@@ -43,6 +43,8 @@ def try_decoders(
         cpu, gpu = (_sample(read, pieces, device) for device in (DecodeDevice.cpu, DecodeDevice.gpu))
     except JobError as error:
         return DecodeTrial(breaches=[error.problem])
+    except DecoderMismatchError as error:
+        return DecodeTrial(breaches=[error.seen])
     if cpu.costs is None or gpu.costs is None or cpu.uris != gpu.uris:
         return DecodeTrial(breaches=["the GPU does not decode the images that the CPU does"])
     (_, right), (trial, answers) = (

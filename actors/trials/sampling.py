@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from actors.columns import DECODE_S, PIXELS, STAGE, URI, unpack_pixels
 from actors.decoding.batch_decoder import load_decoder
-from actors.decoding.pixel_blocks import pixel_columns
+from actors.decoding.pixel_blocks import naming_mismatches, pixel_columns
 from actors.preprocess import warm_up
 from actors.reading.fetcher import Fetcher
 
@@ -51,6 +51,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
 
     Raises:
         JobError: there is no GPU to decode on, or it lacks what it needs.
+        DecoderMismatchError: the GPU gives wrong pixels.
     """
     warm_up(plan.preprocess)
     found = [np.zeros((0, *plan.preprocess.size, 3), np.uint8)]
@@ -64,7 +65,8 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
         since = time.perf_counter()
         for batch, images in fetcher.batches(rows, plan.batch_size):
             read_s += time.perf_counter() - since
-            columns = pixel_columns(images, plan.limits, plan.preprocess, decoder)
+            with naming_mismatches(batch):
+                columns = pixel_columns(images, plan.limits, plan.preprocess, decoder)
             is_whole = pc.is_null(columns[STAGE])
             whole = columns[PIXELS].filter(is_whole)
             uris += batch[URI].filter(is_whole).to_pylist()

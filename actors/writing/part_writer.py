@@ -20,7 +20,7 @@ from actors.messages import writing_to
 from actors.storage.local_files import StagingEndedError
 from actors.storage.uris import join, without_users
 from actors.tracking.watchdog import limit
-from actors.writing.receipts import FOOTER_KEY, Receipt
+from actors.writing.receipts import FOOTER_KEY, PROVENANCE_KEY, Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,7 +137,7 @@ def _tell_nobody() -> None:
 
 
 def _encode(rows: pa.Table, receipt: Receipt, provenance: Mapping[str, str]) -> pa.Buffer:
-    footer = {FOOTER_KEY: receipt.to_footer(), b"shardlens.provenance": json.dumps(dict(provenance)).encode()}
+    footer = {FOOTER_KEY: receipt.to_footer(), PROVENANCE_KEY: json.dumps(dict(provenance)).encode()}
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata(footer), sink, compression="zstd")
     return sink.getvalue()

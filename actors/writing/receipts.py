@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 FOOTER_KEY = b"shardlens.receipt"
+PROVENANCE_KEY = b"shardlens.provenance"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Where everything of a run lies below `output.path`. Used by the sink on workers and by the driver.
 
 rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same
-runs/<run id>/{inventory/, config.yaml, run.json, slices/<slice>-of-<slices>.json, manifest.json, report.json, _SUCCESS}
+runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, {run,manifest,report}.json, _SUCCESS}
 """
 
 from __future__ import annotations
@@ -60,6 +60,11 @@ class RunPaths:
     def slice_report(self, index: int, count: int) -> str:
         """That of one of several drivers."""
         return join(self.run, "slices", f"{index}-of-{count}.json")
+
+    @property
+    def decode_switches(self) -> str:
+        """The folder in which drivers say that GPUs decode no more; see `jobs.runs.decode_switch`."""
+        return join(self.run, "decode_switches")
 
     @property
     def config(self) -> str:

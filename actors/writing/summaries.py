@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.columns import DECODE_S, ERROR, MESSAGE, PREDICT_S, READ_S, STAGE, TARGET, URI
+from actors.columns import (
+    DECODE_CHECK,
+    DECODE_S,
+    DRAWN,
+    ERROR,
+    FLAT,
+    MESSAGE,
+    PREDICT_S,
+    READ_S,
+    STAGE,
+    TARGET,
+    URI,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +33,8 @@ class Summary:
 
     ``num_ok`` and ``num_errors`` count images, ``num_labelled`` those with a known label and a prediction, of which
     ``num_correct`` were predicted right. Seconds are summed over all workers. ``error_kinds`` counts by
-    ``stage/kind``, and ``error_examples`` has the URI and the message of some of each kind.
+    ``stage/kind``, and ``error_examples`` has the URI and the message of some of each kind. Of the images that a GPU
+    decoded, the CPU decoded ``num_gpu_flat`` again, which were of one colour, and ``num_gpu_drawn``, to compare.
     """
 
     num_ok: int = 0
@@ -33,6 +46,8 @@ class Summary:
     predict_s: float = 0.0
     error_kinds: dict[str, int] = field(default_factory=dict)
     error_examples: dict[str, list[list[str]]] = field(default_factory=dict)
+    num_gpu_flat: int = 0
+    num_gpu_drawn: int = 0
 
     @classmethod
     def of(cls, table: pa.Table) -> Summary:
@@ -50,6 +65,8 @@ class Summary:
             predict_s=_total(table, PREDICT_S),
             error_kinds=dict(sorted(error_kinds.items())),
             error_examples=_examples(errors),
+            num_gpu_flat=_num_checked(table, FLAT),
+            num_gpu_drawn=_num_checked(table, DRAWN),
         )
 
     @classmethod
@@ -80,6 +97,8 @@ class Summary:
                 for kind, some in examples.items()
                 for example in some
             ),
+            num_gpu_flat=self.num_gpu_flat + other.num_gpu_flat,
+            num_gpu_drawn=self.num_gpu_drawn + other.num_gpu_drawn,
         )
 
     @property
@@ -113,6 +132,12 @@ def _examples(errors: Iterable[tuple[str, list[str]]]) -> dict[str, list[list[st
 
 def _total(table: pa.Table, column: str) -> float:
     return float(pc.sum(table[column].cast(pa.float64())).as_py() or 0.0)
+
+
+def _num_checked(table: pa.Table, why: str) -> int:
+    if DECODE_CHECK not in table.column_names:
+        return 0
+    return int(pc.sum(pc.equal(table[DECODE_CHECK], why)).as_py() or 0)
 
 
 def _accuracy(table: pa.Table) -> tuple[int, int]:
@@ -152,6 +177,7 @@ def _is_example(value: Any) -> bool:
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("num_ok", "num_errors", "num_labelled", "num_correct"), _is_count),
+    **dict.fromkeys(("num_gpu_flat", "num_gpu_drawn"), _is_count),
     **dict.fromkeys(("read_s", "decode_s", "predict_s"), _is_seconds),
     "error_kinds": _are_kinds,
     "error_examples": _are_examples,

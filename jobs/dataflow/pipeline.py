@@ -68,7 +68,7 @@ def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: 
     return source.map_batches(
         crew.fused,
         fn_constructor_args=(stages.recipe, stages.read, ledger),
-        batch_size=None,
+        batch_size=1,  # a piece; actors with a GPU need a number
         batch_format="pyarrow",
         **_actors(stages.plan, len(pieces)),
     )

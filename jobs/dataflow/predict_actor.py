@@ -66,16 +66,15 @@ class FusedActor(PredictActor):
 
 
 def piece_block(piece: Piece) -> pa.Table:
-    """A piece as Ray Data carries it to a `FusedActor`: a row for each of its ranges."""
+    """A piece as Ray Data carries it to a `FusedActor`: one row, which is a batch of its own."""
     starts, stops = zip(*piece.ranges, strict=True)
-    return pa.table({SHARD: [piece.shard] * len(starts), "start": starts, "stop": stops})
+    return pa.table({SHARD: [piece.shard], "starts": [starts], "stops": [stops]})
 
 
 def piece_of(block: pa.Table) -> Piece:
     """The piece of a `piece_block`."""
-    return Piece(
-        block[SHARD][0].as_py(), tuple(zip(block["start"].to_pylist(), block["stop"].to_pylist(), strict=True))
-    )
+    shard, starts, stops = (block[name][0].as_py() for name in (SHARD, "starts", "stops"))
+    return Piece(shard, tuple(zip(starts, stops, strict=True)))
 
 
 def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.Table:

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from actors.errors import DecoderMismatchError
 from actors.tracking.progress_counts import Pace
 from jobs.cluster.connection import connect
 from jobs.cluster.resources import await_nodes, cluster_resources
@@ -18,6 +19,7 @@ from jobs.dataflow.worker_errors import workers_errors
 from jobs.reporting.execution import Execution
 from jobs.reporting.metrics import Metrics
 from jobs.runs.commit import IncompleteRunError
+from jobs.runs.decode_switch import as_switched, switch_to_cpu
 
 if TYPE_CHECKING:
     from jobs.cli.shutdown import Shutdown
@@ -34,17 +36,23 @@ def execute(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clo
     """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is told to
     stop, or its errors are too many; laps ``start``, ``choose``, ``run`` and ``stop``.
 
-    Where nothing moves any more, as when a node is lost that nothing replaces, all begins anew on what there is.
+    Where nothing moves any more, as when a node is lost that nothing replaces, all begins anew on what there is. Where
+    a GPU decodes an image wrongly, the CPU decodes from then on, and what the GPU decoded is done again.
 
     Raises:
         WorkerError: a worker failed for good. What was written stays.
         IncompleteRunError: workers left as many images without an outcome as before.
         SilenceError: nothing moved, and beginning anew did not help.
     """
+    run = as_switched(run)
     while True:
         num_missing = outcome.coverage.num_missing
         try:
             return _session(run, outcome, lease, stop, clock)
+        except DecoderMismatchError as error:
+            clock.lap("run")
+            run = switch_to_cpu(run, run.collect(before=outcome), error)
+            outcome = run.collect(before=outcome)
         except SilenceError as error:
             clock.lap("run")
             outcome = run.collect(before=outcome)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ray.exceptions import RayError, RayTaskError, UserCodeException
 
-from actors.errors import CredentialsError, JobError, OutputError
+from actors.errors import CredentialsError, DecoderMismatchError, JobError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ def workers_errors() -> Iterator[None]:
     try:
         yield
     except RayTaskError as error:
-        if isinstance(error.cause, CredentialsError | OutputError):
+        if isinstance(error.cause, CredentialsError | DecoderMismatchError | OutputError):
             raise type(error.cause)(str(error.cause).splitlines()[0]) from error  # Ray Data adds lines of its own
         if isinstance(error.cause, UserCodeException):
             raise cause_in(str(error)) from error
@@ -43,8 +43,9 @@ def cause_in(text: str) -> Exception:
     if found[-1].group(1) == JobError.__name__ and "\n  cure: " in said:
         problem, _, cure = said.partition("\n  cure: ")
         return JobError(problem, cure=cure.splitlines()[0])
-    if found[-1].group(1) == CredentialsError.__name__:
-        return CredentialsError(said.splitlines()[0])
+    for known in (CredentialsError, DecoderMismatchError):
+        if found[-1].group(1) == known.__name__:
+            return known(said.splitlines()[0])
     return WorkerError(f"{found[-1].group(1)}: {said}")
 
 

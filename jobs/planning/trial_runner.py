@@ -14,7 +14,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from actors.columns import ROW, SHARD
 from actors.engines.hardware import Hardware, hardware
 from actors.engines.tolerance import to_tolerance
-from actors.errors import JobError
+from actors.errors import DecoderMismatchError, JobError
 from actors.messages import one_line
 from actors.predicting.probes import noise
 from actors.row_ranges import Piece, row_ranges
@@ -160,7 +160,7 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _result(reference: Any) -> Any:
-    """What a task gave, or the `JobError` that it raised; its process is ended where it takes too long."""
+    """What a task gave, or the error of ours that it raised; its process is ended where it takes too long."""
     for seconds in range(_LINE_EVERY_S, int(_LIMIT_S), _LINE_EVERY_S):
         if ray.wait([reference], timeout=_LINE_EVERY_S)[0]:
             break
@@ -171,7 +171,7 @@ def _result(reference: Any) -> Any:
         ray.cancel(reference, force=True)
         raise
     except RayTaskError as error:
-        if isinstance(error.cause, JobError):
+        if isinstance(error.cause, JobError | DecoderMismatchError):
             raise error.cause from None
         raise
 

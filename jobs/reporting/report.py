@@ -11,7 +11,7 @@ from jobs.datasets.passed_over import PassedOver
 from jobs.reporting.bottleneck import DECODE, MODEL, READ, Measured, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from actors.writing.run_paths import RunPaths
     from actors.writing.summaries import Summary
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jobs.reporting.bottleneck import Bottleneck
     from jobs.reporting.execution import Execution
     from jobs.runs.commit import Outcome
+    from jobs.runs.decode_switch import DecodeSwitch
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Report:
         execution: what was run; None when there was nothing to run.
         elapsed_s: seconds of each phase by the clock: check, list, start, run, stop, commit.
         price_per_hour: of the cluster, where it is known.
+        switches: drivers of the run whose GPUs decode no more.
         passed_over: what the listing of the run left out, by reason, as `PassedOver.to_json` gives it.
     """
 
@@ -44,6 +46,7 @@ class Report:
     elapsed_s: Mapping[str, float]
     price_per_hour: float | None = None
     passed_over: Mapping[str, Any] = field(default_factory=dict)
+    switches: Sequence[DecodeSwitch] = ()
 
     @property
     def summary(self) -> Summary:
@@ -93,6 +96,7 @@ class Report:
             "passed_over": dict(self.passed_over),
             "num_done_before": self.before.summary.num_images,
             **asdict(self.summary),
+            "decode_switches": [asdict(switch) for switch in self.switches],
             "accuracy_ratio": self.accuracy_ratio,
             "images_per_s": self.images_per_s,
             "elapsed_s": {**self.elapsed_s, "total": sum(self.elapsed_s.values())},
@@ -117,7 +121,7 @@ class Report:
                 f"read {summary.read_s:.1f} s, decode {summary.decode_s:.1f} s, predict {summary.predict_s:.1f} s",
             ),
         ]
-        lines += self._engine()
+        lines += self._engine() + self._gpu_decoding()
         if self.accuracy_ratio is not None:
             right = f"{summary.num_correct:,} of {summary.num_labelled:,} labelled images"
             lines.append(("accuracy", f"{self.accuracy_ratio:.2%} ({right})"))
@@ -155,6 +159,14 @@ class Report:
         choice = self.execution.choice
         tried = [("", str(trial)) for trial in choice.trials]
         return [("engine", f"{choice.engine.label}: {choice.why}"), *tried]
+
+    def _gpu_decoding(self) -> list[tuple[str, str]]:
+        """What came of holding the GPU's pixels against the CPU's."""
+        summary, lines = self.summary, []
+        if summary.num_gpu_flat or summary.num_gpu_drawn:
+            again = f"{summary.num_gpu_flat:,} of one colour, {summary.num_gpu_drawn:,} of 1 in 1,000"
+            lines.append(("checked", f"images from the GPU that the CPU decoded too, and agreed: {again}"))
+        return lines + [("decoding", str(switch)) for switch in self.switches]
 
     def _images(self) -> str:
         summary, num_missing = self.summary, self.outcome.coverage.num_missing

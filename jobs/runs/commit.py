@@ -7,7 +7,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import BaseError
@@ -20,11 +21,12 @@ from actors.storage.local_files import STAGED_NAME
 from actors.storage.uris import name_below
 from actors.writing.summaries import total
 from jobs.runs.coverage import Coverage, StrangeRowsError
+from jobs.runs.decode_switch import is_withdrawn, read_switches, switched_shards
 from jobs.runs.parts import Part, digest_of, find_parts
 from jobs.runs.readable import check_readable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import numpy as np
 
@@ -48,9 +50,15 @@ class Outcome:
     rows: Sequence[Part]
     errors: Sequence[Part]
     leftover: Sequence[Part]
-    """Files that are not whole, or hold a row that another one holds; `publish` deletes them."""
+    """Files that are not whole, that hold a row which another one holds, or that a GPU decoded which decodes wrongly;
+    `publish` deletes them."""
     coverage: Coverage
     summary: Summary
+
+    def standing_in(self, later: Outcome) -> Outcome:
+        """The same, with the totals of those files alone that still count ``later``."""
+        still = {part.uri for part in (*later.rows, *later.errors)}
+        return replace(self, summary=_total(self.rows, self.errors, uris=still, coverage=self.coverage))
 
 
 def collect(
@@ -79,18 +87,22 @@ def collect(
     # The largest first: what they hold is the most to do again.
     ordered = sorted((*rows, *errors), key=lambda part: (-_num_rows(part), part.uri))
     _tell_damaged(ordered, before)
-    kept = {part.uri for part in ordered if _is_taken(part, coverage, storage)}
+    switched = switched_shards(read_switches(paths, storage), len(shard_sizes))
+    standing = [part for part in ordered if not is_withdrawn(part, switched)]
+    kept = {part.uri for part in standing if _is_taken(part, coverage, storage)}
     return Outcome(
         [part for part in rows if part.uri in kept],
         [part for part in errors if part.uri in kept],
         [part for part in ordered if part.uri not in kept],
         coverage,
-        total(
-            part.receipt.summary
-            for part in ordered
-            if part.receipt and part.uri in kept and coverage.concerns(part.receipt.ranges)
-        ),
+        _total(rows, errors, uris=kept, coverage=coverage),
     )
+
+
+def _total(rows: Sequence[Part], errors: Sequence[Part], *, uris: Collection[str], coverage: Coverage) -> Summary:
+    """Over the parts at ``uris`` that hold any of our own shards."""
+    receipts = (part.receipt for part in (*rows, *errors) if part.receipt and part.uri in uris)
+    return total(receipt.summary for receipt in receipts if coverage.concerns(receipt.ranges))
 
 
 def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[str, Any]) -> None:
@@ -155,8 +167,11 @@ def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
     if storage.kind(paths.run) is None:
         return []
     uris = [uri for batch in storage.list(paths.run) for uri in batch["uri"].to_pylist()]
-    names = [name_below(paths.run, uri).removeprefix("inventory/") for uri in uris]
+    names = [_BELOW.sub("", name_below(paths.run, uri)) for uri in uris]
     return [uri for uri, name in zip(uris, names, strict=True) if "/" not in name and STAGED_NAME.fullmatch(name)]
+
+
+_BELOW = re.compile(r"(?:inventory|decode_switches)/")
 
 
 def _num_rows(part: Part) -> int:

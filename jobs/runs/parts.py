@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from actors.messages import one_line
 from actors.row_ranges import count
 from actors.storage.damage import is_damage
-from actors.writing.receipts import Receipt
+from actors.storage.json_documents import MAX_BYTES, parse_object
+from actors.writing.receipts import PROVENANCE_KEY, Receipt
 from actors.writing.run_paths import PART_NAME
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Part:
     receipt: Receipt | None
     damage: str = ""
     """What is wrong with the bytes of one that is not whole."""
+    is_by_gpu: bool = False
+    """Whether a GPU decoded its images."""
 
 
 def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list[Part]:
@@ -62,7 +65,8 @@ def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
         return Part(uri, size_bytes, None)
     with storage.open(uri) as file:
         try:
-            return Part(uri, size_bytes, _receipt(pq.read_metadata(file)))
+            footer = pq.read_metadata(file)
+            return Part(uri, size_bytes, _receipt(footer), is_by_gpu=_is_by_gpu(footer.metadata))
         except Exception as error:
             if not is_damage(error):
                 raise
@@ -74,6 +78,11 @@ def _receipt(footer: pq.FileMetaData) -> Receipt | None:
     if receipt and (num_rows := count(receipt.ranges)) != footer.num_rows:
         raise ValueError(f"{footer.num_rows:,} rows, and a receipt of {num_rows:,}")
     return receipt
+
+
+def _is_by_gpu(metadata: Mapping[bytes, bytes] | None) -> bool:
+    provenance = (metadata or {}).get(PROVENANCE_KEY, b"{}")
+    return parse_object(provenance, max_bytes=MAX_BYTES).get("decode") == "gpu"
 
 
 def digest_of(name: str) -> str:

@@ -21,5 +21,6 @@ def check_folder(output: Output, run_id: str, findings: Findings) -> None:
 
 
 _OWN = re.compile(
-    r"(?:run|manifest|report)\.json|config\.yaml|_SUCCESS|slices/\d+-of-\d+\.json|inventory/.*", re.DOTALL
+    r"(?:run|manifest|report)\.json|config\.yaml|_SUCCESS|(?:slices|decode_switches)/\d+-of-\d+\.json|inventory/.*",
+    re.DOTALL,
 )

@@ -7,8 +7,9 @@ from omegaconf import OmegaConf
 from actors.engines.configs import Precision, TorchEngineConfig
 from actors.models.spec import Model
 from actors.tasks.classify import Classify
-from jobs.config import Job, to_job, to_yaml
+from jobs.config import to_job, to_yaml
 from jobs.datasets.images import ImagesDataset
+from jobs.job import Job
 
 JOB = Job(
     dataset=ImagesDataset(

@@ -6,16 +6,32 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from photos import jpeg
+from simplejpeg import encode_jpeg
+from wrong_decoders import WrongDecoder
 
-from actors.columns import DECODE_S, ERROR, LOCATION, MESSAGE, PIXELS, READ_BYTES, STAGE, unpack_pixels
+from actors.columns import (
+    DECODE_CHECK,
+    DECODE_S,
+    ERROR,
+    FLAT,
+    LOCATION,
+    MESSAGE,
+    PIXELS,
+    READ_BYTES,
+    SHARD,
+    STAGE,
+    URI,
+    unpack_pixels,
+)
 from actors.decoding.config import Decode
 from actors.decoding.decode import decode, decode_scaled
 from actors.decoding.pixel_blocks import pixel_block, pixel_columns
-from actors.errors import ImageError
+from actors.errors import DecoderMismatchError, ImageError
 from actors.preprocess import Preprocess, fit
 
 PREPROCESS = Preprocess(resize=40, crop=32)
 LIMITS = Decode()
+GRADIENT = np.arange(32 * 32 * 3).astype(np.uint8).reshape(32, 32, 3)
 
 
 def test_good_and_bad_images_keep_their_places() -> None:
@@ -41,13 +57,13 @@ def test_a_decoder_of_batches_gets_what_is_encoded_and_the_cpu_what_it_leaves(ta
 
     def decoder(encoded: Sequence[bytes]) -> list[np.ndarray | None]:
         seen.extend(encoded)
-        return [np.full((32, 32, 3), 77, np.uint8) if place in taken else None for place in range(len(encoded))]
+        return [GRADIENT if place in taken else None for place in range(len(encoded))]
 
     columns, alone = (pixel_columns(images, LIMITS, PREPROCESS, given) for given in (decoder, None))
     pixels, pixels_alone = (unpack_pixels(pa.chunked_array([each[PIXELS]]), 32, 32) for each in (columns, alone))
     assert seen == [images[1], images[3], images[4]]
     for place, row in enumerate((1, 3, 4)):
-        np.testing.assert_array_equal(pixels[row], 77 if place in taken else pixels_alone[row])
+        np.testing.assert_array_equal(pixels[row], GRADIENT if place in taken else pixels_alone[row])
         assert (columns[ERROR][row].as_py() is None) == (place in taken or row != 3)
         assert columns[DECODE_S][row].as_py() > 0
     for row in (0, 2):
@@ -58,6 +74,23 @@ def test_a_decoder_of_batches_gets_what_is_encoded_and_the_cpu_what_it_leaves(ta
 def test_a_decoder_is_not_asked_for_nothing() -> None:
     columns = pixel_columns([ImageError("read", "not_found", "gone")], LIMITS, PREPROCESS, decoder=_refusing)
     assert columns[ERROR].to_pylist() == ["not_found"]
+
+
+def test_a_decoder_is_checked_and_what_it_spoils_is_named() -> None:
+    flat = encode_jpeg(np.full((48, 60, 3), 9, np.uint8))
+    images = [b"no image", flat, ImageError("read", "not_found", "gone"), jpeg(0), jpeg(1)]
+    rows = pa.table(
+        {SHARD: [7] * 5, URI: [f"https://user:secret@host/{n}.jpg" for n in range(5)]}
+        | {name: pa.nulls(5) for name in LOCATION}
+    )
+    block = pixel_block(rows, images, LIMITS, PREPROCESS, WrongDecoder(LIMITS, PREPROCESS))
+    assert block[DECODE_CHECK].to_pylist() == [None, FLAT, None, None, None]
+    assert block[STAGE].to_pylist() == ["decode", None, "read", None, None]
+    assert DECODE_CHECK not in pixel_columns(images, LIMITS, PREPROCESS)
+    spoiling = WrongDecoder(LIMITS, PREPROCESS, wrong=3)  # of the four that are encoded
+    with pytest.raises(DecoderMismatchError, match=r"^shard 7: https://[^/]*host/4\.jpg: the GPU gives") as raised:
+        pixel_block(rows, images, LIMITS, PREPROCESS, spoiling)
+    assert "secret" not in str(raised.value)
 
 
 def _refusing(encoded: Sequence[bytes]) -> list[np.ndarray | None]:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from finished import add_photos, job_over, opened
+from wrong_decoders import WrongDecoder
 
-from actors.decoding.config import Decode
+from actors.decoding.config import Decode, DecodeDevice
 from actors.engines.configs import TorchEngineConfig
 from actors.models.spec import Model
+from actors.preprocess import Preprocess
 from actors.reading.reader import ReadPlan
 from actors.row_ranges import Piece
 from actors.sample.train import FOLDER, PREPROCESS
@@ -37,6 +40,15 @@ def alike(reference: dict[str, np.ndarray], candidate: dict[str, np.ndarray]) ->
 def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     [breach] = tried(tmp_path).breaches
     assert breach.startswith("decode.device=gpu: ")
+
+
+def test_a_gpu_that_decodes_an_image_wrongly_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(limits: Decode, preprocess: Preprocess) -> WrongDecoder | None:
+        return WrongDecoder(limits, preprocess, wrong=2) if limits.device is DecodeDevice.gpu else None
+
+    monkeypatch.setattr("actors.trials.sampling.load_decoder", load)
+    [breach] = tried(tmp_path).breaches
+    assert re.fullmatch("shard 1: .*/images/2.jpg: the GPU gives a single colour, .*", breach)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pyarrow as pa
 import pytest
 
-from actors.columns import DECODE_S, ERROR, MESSAGE, PREDICT_S, READ_S, STAGE, TARGET, URI
+from actors.columns import DECODE_CHECK, DECODE_S, DRAWN, ERROR, FLAT, MESSAGE, PREDICT_S, READ_S, STAGE, TARGET, URI
 from actors.writing.summaries import Summary, total
 
 BLOCK = pa.table(
@@ -37,6 +37,17 @@ def test_counts_of_a_block() -> None:
         error_kinds={"decode/truncated": 1},
         error_examples={"decode/truncated": [["e", "cut off"]]},
     )
+
+
+def test_what_the_cpu_decoded_beside_a_gpu_is_counted_and_older_summaries_lack_it() -> None:
+    checks = pa.array([FLAT, None, DRAWN, DRAWN, FLAT])
+    blocks = [BLOCK.append_column(DECODE_CHECK, checks).slice(*cut) for cut in ((0, 3), (3, 2))]
+    both = total(map(Summary.of, blocks))
+    assert (both.num_gpu_flat, both.num_gpu_drawn) == (2, 2)
+    content = asdict(both)
+    assert Summary.from_json(json.loads(json.dumps(content))) == both
+    older = Summary.from_json({key: value for key, value in content.items() if not key.startswith("num_gpu")})
+    assert older == Summary.of(BLOCK)
 
 
 def test_labels_are_compared_in_one_normal_form() -> None:

@@ -22,16 +22,24 @@ from actors.errors import ImageError
 from actors.models.spec import Model
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
+from actors.row_ranges import Piece
 from actors.tasks.base import Task
 from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.tracking.attempts import Row, Work, WorkerKilledError
 from actors.tracking.ledger import Ledger
-from jobs.dataflow.predict_actor import predict
+from jobs.dataflow.predict_actor import piece_block, piece_of, predict
 
 NUM_ROWS = 8
 PREPROCESS = Preprocess(resize=[16, 16], crop=None)
+
+
+@pytest.mark.parametrize("ranges", [((0, 9),), ((0, 2), (5, 6), (8, 9))])
+def test_a_piece_travels_as_one_row(ranges: tuple[tuple[int, int], ...]) -> None:
+    block = piece_block(Piece(7, ranges))
+    assert len(block) == 1
+    assert piece_of(block) == Piece(7, ranges)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ import pytest
 from blocks import predicted_block
 from finished import add_photos, job_over, opened
 
+from actors.decoding.config import DecodeDevice
+from actors.errors import DecoderMismatchError
 from actors.writing.part_writer import SinkPlan, write_part
 from jobs.batch_infer import batch_infer
 from jobs.cli.entry import ExitStatus
@@ -40,6 +42,27 @@ def test_where_it_cannot_help_the_job_ends(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(SilenceError):
         execute(run, nothing_done(run), *UNUSED, Clock())
     assert sessions == [12]
+
+
+def test_a_gpu_that_decodes_wrongly_gives_way_to_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found: list[tuple[DecodeDevice, int]] = []
+
+    def session(run: Run, outcome: Outcome, *_: object) -> str:
+        found.append((run.job.decode.device, outcome.coverage.num_missing))
+        if run.job.decode.device is DecodeDevice.cpu:
+            return "done"
+        for shard, device in enumerate(("cpu", "gpu", "gpu")):
+            block = predicted_block(shard, range(2))
+            write_part(SinkPlan(run.paths, run.storage, {"decode": device}, 100), block, number=shard)
+        raise DecoderMismatchError("shard 3: /in/6.jpg: the GPU gives a single colour")
+
+    monkeypatch.setattr("jobs.dataflow.session._session", session)
+    run, clock = opened_over(tmp_path), Clock()
+    assert execute(run, nothing_done(run), *UNUSED, clock) == "done"
+    assert found == [(DecodeDevice.auto, 12), (DecodeDevice.cpu, 10)]
+    assert set(clock.seconds) == {"run"}
+    assert execute(run, run.collect(), *UNUSED, Clock()) == "done"  # of another driver
+    assert found[2:] == [(DecodeDevice.cpu, 10)]
 
 
 UNUSED = (None, None)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from actors.errors import CredentialsError, JobError
+import pytest
+
+from actors.errors import CredentialsError, DecoderMismatchError, JobError
 from jobs.dataflow.worker_errors import cause_in
 
 ACTOR_DIED = """The actor died because of an error raised in its creation task, ray::MapWorker.__init__()
@@ -22,10 +24,11 @@ def test_what_an_actor_raised_is_found_in_the_text() -> None:
     assert str(cause_in("the node went away")) == "the node went away"
 
 
-def test_refused_credentials_stay_what_they_are() -> None:
-    error = cause_in("ray::MapWorker()\nactors.errors.CredentialsError: s3://b: refused; renew them\nmore")
-    assert isinstance(error, CredentialsError)
-    assert str(error) == "s3://b: refused; renew them"
+@pytest.mark.parametrize("kind", [CredentialsError, DecoderMismatchError])
+def test_what_the_driver_acts_upon_stays_what_it_is(kind: type[Exception]) -> None:
+    error = cause_in(f"ray::MapWorker()\nactors.errors.{kind.__name__}: s3://b: seen; do this\nmore")
+    assert isinstance(error, kind)
+    assert str(error) == "s3://b: seen; do this"
 
 
 PREDICTOR_RAISED = """ray::MapWorker(MapBatches(PredictActor)).submit() (pid=7, ip=127.0.0.1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +13,14 @@ from actors.trials.comparison import Trial
 from actors.writing.run_paths import RunPaths
 from actors.writing.summaries import Summary
 from jobs.cli.entry import ExitStatus
+from jobs.leases.slices import Slice
 from jobs.planning.engine_cache import Choice
 from jobs.planning.planner import Plan
 from jobs.reporting.execution import Execution
 from jobs.reporting.report import Report
 from jobs.runs.commit import Outcome
 from jobs.runs.coverage import Coverage
+from jobs.runs.decode_switch import DecodeSwitch
 
 PATHS = RunPaths("/out", "mabc", "r1")
 SUMMARY = Summary(
@@ -76,6 +79,24 @@ def test_what_the_listing_passed_over(capsys: pytest.CaptureFixture[str]) -> Non
     assert "not listed 7 hidden (/in/.a, ...)" in capsys.readouterr().out
     replace(REPORT, passed_over={"companion": {"count": 1, "examples": ["x.tar#a.json"]}}).show()
     assert "not listed" not in capsys.readouterr().out
+
+
+def test_what_came_of_checking_the_gpu_is_told_where_it_decoded(capsys: pytest.CaptureFixture[str]) -> None:
+    REPORT.show()
+    assert not re.search("^(checked|decoding)", capsys.readouterr().out, re.MULTILINE)
+    switch = DecodeSwitch(Slice(1, 2), "shard 3: /in/6.jpg: black", 1200, "1, 3")
+    checked = replace(SUMMARY, num_gpu_flat=1, num_gpu_drawn=7)
+    report = replace(REPORT, outcome=outcome(10, checked), switches=[switch])
+    report.show()
+    printed = capsys.readouterr().out
+    assert (
+        "checked    images from the GPU that the CPU decoded too, and agreed: 1 of one colour, 7 of 1 in 1,000\n"
+        in printed
+    )
+    assert "decoding   switched from GPU to CPU: shard 3: /in/6.jpg: black; 1,200 images of shards 1, 3 are" in printed
+    content = json.loads(json.dumps(report.to_json()))
+    assert (content["num_gpu_flat"], content["num_gpu_drawn"]) == (1, 7)
+    assert content["decode_switches"][0]["part"] == {"index": 1, "count": 2}
 
 
 def test_a_run_of_nothing() -> None:

@@ -1,0 +1,140 @@
+"""From GPU to CPU in the middle of a run, once a GPU has decoded an image wrongly: what it decoded counts no more.
+Written down in the run's folder, where every later driver finds it. Runs on the driver.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actors.decoding.config import DecodeDevice
+from actors.messages import writing_to
+from actors.storage.json_documents import read_object
+from actors.storage.uris import join
+from jobs.leases.slices import Slice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.errors import DecoderMismatchError
+    from actors.storage.store import Storage
+    from actors.writing.run_paths import RunPaths
+    from jobs.runs.commit import Outcome
+    from jobs.runs.opening import Run
+    from jobs.runs.parts import Part
+
+LOG = logging.getLogger("shardlens")
+
+
+@dataclass(frozen=True)
+class DecodeSwitch:
+    """One driver's switch to the CPU. Of its shards, no part that a GPU decoded counts, however late it is written."""
+
+    part: Slice
+    """The driver's."""
+    seen: str
+    """The difference that was the ground for it, with the image and its shard."""
+    num_images: int
+    """Images that had a part by then, and were done again."""
+    shards: str
+    """Where they lie, such as ``0 to 3, 7``."""
+
+    def __str__(self) -> str:
+        where = f"{'shard' if self.shards.isdigit() else 'shards'} {self.shards}"
+        again = f"; {self.num_images:,} images of {where} are done again" if self.num_images else ""
+        return f"switched from GPU to CPU: {self.seen}{again}"
+
+
+def switch_to_cpu(run: Run, outcome: Outcome, error: DecoderMismatchError) -> Run:
+    """Writes the switch down and tells of it. Gives ``run`` with decoding on the CPU; `Run.collect` then says what is
+    to be done again.
+
+    Args:
+        run: goes on after it.
+        outcome: what stands of it.
+        error: what was seen.
+    """
+    distrusted = [
+        part.receipt
+        for part in (*outcome.rows, *outcome.errors)
+        if part.receipt and part.is_by_gpu and outcome.coverage.concerns(part.receipt.ranges)
+    ]
+    shards = sorted({shard for receipt in distrusted for shard in receipt.ranges})
+    num_images = sum(receipt.summary.num_images for receipt in distrusted)
+    switch = DecodeSwitch(run.part, error.seen, num_images, _in_words(shards))
+    LOG.error("decoding %s", switch)
+    content = {**asdict(switch), "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    with writing_to(run.paths.run):
+        run.storage.write(_uri(run.paths, run.part), json.dumps(content, indent=1).encode())
+    return _on_cpu(run)
+
+
+def as_switched(run: Run) -> Run:
+    """``run``, with decoding on the CPU where an earlier driver has switched that of any of its shards."""
+    num_shards = len(run.shards.sizes)
+    switched = switched_shards(read_switches(run.paths, run.storage), num_shards)
+    if not (switched & run.part.owns(num_shards)).any():
+        return run
+    LOG.warning("run %s: a GPU decoded images wrongly, so the CPU goes on with them", run.record.run_id)
+    return _on_cpu(run)
+
+
+def read_switches(paths: RunPaths, storage: Storage) -> list[DecodeSwitch]:
+    """Those of all drivers of a run. One that is damaged holds all the same."""
+    folder = paths.decode_switches
+    if storage.kind(folder) is None:
+        return []
+    uris = sorted(uri for batch in storage.list(folder) for uri in batch["uri"].to_pylist())
+    found = [(uri, _NAME.fullmatch(uri.rpartition("/")[2])) for uri in uris]
+    return [_read(uri, Slice(int(name[1]), int(name[2])), storage) for uri, name in found if name]
+
+
+def switched_shards(switches: Sequence[DecodeSwitch], num_shards: int) -> np.ndarray:
+    """For each shard whether a driver has switched its decoding: bool (num_shards)."""
+    switched = np.zeros(num_shards, np.bool_)
+    for switch in switches:
+        switched |= switch.part.owns(num_shards)
+    return switched
+
+
+def is_withdrawn(part: Part, switched: np.ndarray) -> bool:
+    """Whether a GPU decoded images of a shard that is ``switched``."""
+    if not part.is_by_gpu or part.receipt is None:
+        return False
+    return any(switched[shard] for shard in part.receipt.ranges if 0 <= shard < len(switched))
+
+
+_NAME = re.compile(r"(\d{1,6})-of-([1-9]\d{0,5})\.json")
+
+
+def _uri(paths: RunPaths, part: Slice) -> str:
+    return join(paths.decode_switches, f"{part.index}-of-{part.count}.json")
+
+
+def _read(uri: str, part: Slice, storage: Storage) -> DecodeSwitch:
+    try:
+        content: dict[str, Any] = read_object(uri, storage)
+        return DecodeSwitch(part, str(content["seen"]), int(content["num_images"]), str(content["shards"]))
+    except (LookupError, TypeError, ValueError) as error:
+        LOG.warning("%s: damaged (%s): why decoding was switched to the CPU is no longer known", uri, error)
+        return DecodeSwitch(part, "nobody knows why any more", 0, "")
+
+
+def _on_cpu(run: Run) -> Run:
+    return replace(run, job=replace(run.job, decode=replace(run.job.decode, device=DecodeDevice.cpu)))
+
+
+def _in_words(shards: Sequence[int]) -> str:
+    """Ascending numbers, such as ``0 to 3, 7``."""
+    starts = [shard for before, shard in pairwise([-2, *shards]) if shard != before + 1]
+    stops = [shard for shard, after in pairwise([*shards, -2]) if after != shard + 1]
+    return ", ".join(
+        str(start) if start == stop else f"{start} to {stop}" for start, stop in zip(starts, stops, strict=True)
+    )

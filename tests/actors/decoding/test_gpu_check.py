@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from odd_images import odd_images
+from photos import jpeg
+from simplejpeg import encode_jpeg
+
+from actors.columns import DRAWN, FLAT
+from actors.decoding.config import Decode
+from actors.decoding.decode import decode
+from actors.decoding.gpu_check import DecodeCheck, _is_drawn
+from actors.errors import DecoderMismatchError, ImageError
+from actors.preprocess import Preprocess, fit
+
+PREPROCESS = Preprocess(resize=40, crop=32)
+LIMITS = Decode()
+CHECK = DecodeCheck(LIMITS, PREPROCESS)
+
+
+def small(number: int) -> bytes:
+    return jpeg(number, width=60, height=48)
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return fit(decode(data, LIMITS), PREPROCESS)
+
+
+def drawn() -> bytes:
+    """A photograph that is drawn; what stands behind its end decides that."""
+    base = small(0)
+    return next(data for number in range(20_000) if _is_drawn(data := base + number.to_bytes(4, "big")))
+
+
+def green(right_hwc: np.ndarray) -> np.ndarray:
+    """What zeros in YCbCr look like."""
+    return np.full_like(right_hwc, (0, 135, 0))
+
+
+@pytest.mark.parametrize("spoil", [np.zeros_like, green, lambda right: np.full_like(right, 255)])
+def test_an_image_of_one_colour_that_the_cpu_gives_another_picture_for(
+    spoil: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    right_hwc = pixels(small(0))
+    with pytest.raises(
+        DecoderMismatchError, match=r"^the GPU gives a single colour, up to \d+ grey levels off the CPU$"
+    ):
+        CHECK(small(0), spoil(right_hwc))
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 60)])
+def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_sees_it(colour: tuple[int, ...]) -> None:
+    data = encode_jpeg(np.full((48, 60, 3), colour, np.uint8))
+    right_hwc = pixels(data)
+    rounded_hwc = np.full_like(right_hwc, np.clip(right_hwc[0, 0].astype(int) + 2, 0, 255))  # as a GPU may round
+    checked = CHECK(data, rounded_hwc)
+    assert checked.why == FLAT
+    np.testing.assert_array_equal(checked.fitted, right_hwc)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda right: np.where(np.arange(32)[:, None, None] < 16, right, 0),  # the lower half was not written
+        lambda right: right[:, :, ::-1].copy(),  # BGR
+        lambda right: np.roll(right, 1000),
+        lambda _: pixels(small(1)),  # of another image of the batch
+    ],
+    ids=["half", "bgr", "rolled", "neighbour"],
+)
+def test_one_in_a_thousand_is_compared(spoil: Callable[[np.ndarray], np.ndarray]) -> None:
+    data = drawn()
+    right_hwc = pixels(data)
+    near_hwc = np.clip(right_hwc.astype(int) + np.random.default_rng(0).integers(-4, 5, right_hwc.shape), 0, 255)
+    checked = CHECK(data, near_hwc.astype(np.uint8))
+    assert checked.why == DRAWN
+    np.testing.assert_array_equal(checked.fitted, near_hwc)  # the GPU's stay, so that all are alike
+    with pytest.raises(
+        DecoderMismatchError, match=r"^the GPU's pixels are \d+\.\d grey levels off the CPU's on average$"
+    ):
+        CHECK(data, spoil(right_hwc))
+    assert CHECK(small(0), spoil(right_hwc)).why is None  # this one is not drawn
+
+
+def test_the_draw_is_by_the_bytes_and_takes_one_in_a_thousand() -> None:
+    rng = np.random.default_rng(5)
+    images = [rng.bytes(int(length)) for length in rng.integers(1, 9000, 20_000)]
+    draws = [_is_drawn(data) for data in images]
+    assert 10 < sum(draws) < 34  # 20, and three deviations on either side
+    assert draws == [_is_drawn(data) for data in images]
+
+
+def test_damage_is_no_ground_to_distrust_the_gpu() -> None:
+    black_hwc = np.zeros((32, 32, 3), np.uint8)
+    damaged = odd_images()["damaged_inside.jpg"]
+    outcome = CHECK(damaged, black_hwc)
+    assert outcome.why == FLAT
+    np.testing.assert_array_equal(outcome.fitted, pixels(damaged))
+    assert np.ptp(pixels(damaged)) > 100
+    assert isinstance(CHECK(small(0)[:500], black_hwc).fitted, ImageError)
