@@ -126,7 +126,7 @@ def test_a_header_alone(name: str, tmp_path: Path) -> None:
         ("cut.jsonl", b'{"uri": "a.jpg", "id": "1"}\n{"uri": "b.j'),
         ("array.jsonl", b'[{"uri": "a.jpg"}]'),
         ("cut.csv.xz", lzma.compress(b"uri,id\n" + b"a.jpg,1\n" * 9999)[:-20]),
-        ("cut.csv.gz", gzip.compress(b"uri,id\n" + b"a.jpg,1\n" * 9999)[:-20]),
+        ("cut.csv.gz", gzip.compress(b"uri,id\n" + b"a.jpg,1\n" * 9999, mtime=0)[:-20]),
         ("plain.csv.gz", b"uri,id\na.jpg,1\n"),
         ("cut.parquet", encode("x.parquet", ROWS)[:-9]),
         ("text.parquet", b"uri,id\na.jpg,1\n"),
@@ -164,7 +164,7 @@ def test_what_comes_late_ends_nothing(name: str, tmp_path: Path) -> None:
     ("name", "data", "settings"),
     [
         ("x.txt", b"a.jpg\n", {}),
-        ("x.txt.gz", gzip.compress(b"a.jpg\n"), {}),
+        ("x.txt.gz", gzip.compress(b"a.jpg\n", mtime=0), {}),
         ("x.txt", b"uri\na.jpg\n", {"table_format": TableFormat.csv}),
         ("x.data", b"uri,n\na.jpg,1\n", {}),
         ("x.data", b"uri\tn\na.jpg\t1\n", {"table_format": TableFormat.tsv}),
