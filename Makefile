@@ -1,7 +1,9 @@
 # make demo   sets up .venv and runs the sample job
+# make quick  runs the unit tests: no Ray, nothing that waits for seconds
 # make test   sets up .venv and runs every check: format, lint, types, tests
+# make test-all  runs the tests that take minutes too
 # make chaos  kills everything that can be killed, and compares what comes out; KILLS=100 by default
-# make check  the same without the tests
+# make check  runs the checks without the tests
 # make clean  removes .venv and what the tools leave behind; outputs/ stays
 
 PYTHON ?= python3
@@ -11,14 +13,22 @@ BIN := .venv/bin
 # Hundreds of processes would compile the same modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test chaos check clean
+# Two processes; each takes whole files, in the order in which conftest.py puts them.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
+
+.PHONY: demo quick test test-all chaos check clean
 
 demo: .venv/.installed-demo
 	$(BIN)/python -m jobs.batch_infer +dataset=sample
 
-# Two processes; each takes whole files, in the order in which conftest.py puts them.
+quick: .venv/.installed-test
+	$(PYTEST) -m "not cluster and not slow and not long"
+
 test: check
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
+	$(PYTEST) -m "not long"
+
+test-all: check
+	$(PYTEST)
 
 chaos: .venv/.installed-test
 	PYTHONPATH=tests/fixtures $(BIN)/python tests/fixtures/chaos.py --kills $(KILLS)

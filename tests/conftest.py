@@ -31,8 +31,15 @@ def pytest_configure() -> None:
 _CACHE = tempfile.TemporaryDirectory()  # gone at exit
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the files that start Ray first: they take longest, and processes that share the tests then end together."""
+    """Marks the end-to-end tests, and puts the files that start Ray first.
+
+    They take longest, so the processes that share the tests then end together.
+    """
+    for item in items:
+        if "end_to_end" in item.path.parts:
+            item.add_marker("cluster")
     dear = {item.path for item in items if _may_start_ray(item)}
     items.sort(key=lambda item: item.path not in dear)
 
@@ -83,7 +90,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 def _may_start_ray(item: pytest.Item) -> bool:
-    return item.get_closest_marker("cluster") is not None or "end_to_end" in item.path.parts
+    return item.get_closest_marker("cluster") is not None
 
 
 def _refuse(*_: object, **__: object) -> None:
