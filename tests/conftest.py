@@ -1,4 +1,4 @@
-"""What every test gets: a guard against starting Ray, and an S3 server for those that ask."""
+"""Fixtures of all tests: a guard against starting Ray, and an S3 server on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every file under conf/ composes to a job of our own types."""
+"""Every file under conf/ composes to a typed job."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from jobs.runs.inventory import write_inventory
 
 @pytest.fixture
 def dataset() -> ParquetDataset:
-    """What ``+dataset=sample`` chooses."""
+    """The choices that ``+dataset=sample`` makes."""
     with initialize_config_module("conf", version_base="1.3"):
         chosen = to_job(compose("batch_infer", ["+dataset=sample"])).dataset
     assert isinstance(chosen, ParquetDataset)

@@ -1,4 +1,4 @@
-"""The command as a user would run it, on the cluster that all tests share."""
+"""The command as a user runs it, on the cluster that all tests share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def batch_infer(cluster: str, tmp_path: Path) -> Command:
-    """Runs `python -m jobs.batch_infer` in a folder of its own, on the shared cluster."""
+    """Runs `python -m jobs.batch_infer` in its own folder, on the shared cluster."""
 
     def run(*overrides: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -32,7 +32,7 @@ def batch_infer(cluster: str, tmp_path: Path) -> Command:
 
 @pytest.fixture
 def start_batch_infer(cluster: str, tmp_path: Path) -> Iterator[Start]:
-    """Starts the command with faults armed, and kills what is left of it in the end."""
+    """Starts the command with faults armed, and finally kills what is left of it."""
     processes = []
 
     def start(*overrides: str, faults: str = "") -> subprocess.Popen[str]:

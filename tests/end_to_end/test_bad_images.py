@@ -1,4 +1,4 @@
-"""Some forty bad or odd images beside good ones: each has its outcome, and the status is as the budget says."""
+"""Forty bad or odd images among good ones: each has its outcome, and the exit status follows the error budget."""
 
 from __future__ import annotations
 

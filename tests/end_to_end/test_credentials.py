@@ -1,4 +1,4 @@
-"""Credentials that expire while a job runs: it stops without error rows, and the same command ends it."""
+"""Credentials that expire while a job runs: it stops without error rows, and the same command finishes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job whose GPU gives a black image. Ray is told of a GPU that is not there, and nvImageCodec decodes on the CPU."""
+"""A job whose GPU returns a black image. Ray is given a GPU that does not exist; nvImageCodec decodes on the CPU."""
 
 from __future__ import annotations
 

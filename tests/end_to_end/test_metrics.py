@@ -1,4 +1,4 @@
-"""The metrics page of a job, read over HTTP: its counts are those of the report. And the log as JSON."""
+"""The metrics page of a job over HTTP, whose counts equal the report's, and the log as JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Page = dict[tuple[str, ...], float]
 
 
 def read_page(port: int, run: str) -> Page:
-    """What the page says of a run, by name and by the labels that are not everywhere."""
+    """Values on the page for a run, by name and by the labels that not all metrics have."""
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))
     page: Page = defaultdict(float)

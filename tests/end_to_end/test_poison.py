@@ -1,6 +1,4 @@
-"""Images that are the death of their worker, or hold it for ever, among good ones: they are isolated, and the others
-finish.
-"""
+"""Images that kill or hang their worker, among good ones: they are isolated, and the others finish."""
 
 from __future__ import annotations
 

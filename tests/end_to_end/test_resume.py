@@ -1,4 +1,4 @@
-"""The same command again: after a crash, beside itself, over a dataset that grew, and for what failed."""
+"""The same command again: after a crash, next to itself, over a dataset that grew, and for failed images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One set of photographs through every dataset, and through S3: the answers are those of a plain PyTorch loop."""
+"""One set of photographs through every dataset and through S3: the answers equal those of a plain PyTorch loop."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def model_overrides(root: Path) -> list[str]:
 
 
 def check(output: Path, said: str, reference: np.ndarray) -> None:
-    """Holds the rows against the answers of the loop, and the run, of which the command ``said`` where it is."""
+    """Compares the rows with the answers of the loop, and checks the run, whose folder the command printed."""
     run = output / "runs" / Path(said).name
     assert (run / "_SUCCESS").is_file()
     report = json.loads((run / "report.json").read_text())

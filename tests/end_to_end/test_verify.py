@@ -1,4 +1,4 @@
-"""What a job publishes is proven by code that knows nothing of the job's, and refuted once a bit of it is another."""
+"""Published runs are proven by independent code, and refuted after one flipped bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Dockerfile, as far as it can be checked without building it."""
+"""The Dockerfile, checked without building it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every base, overlay and combination of components, rendered; each check is shown to fail at the end."""
+"""Every base, overlay and combination of components, rendered; the end shows that each check can fail."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_a_namespace_of_another_name_reaches_everything(tmp_path: Path) -> None:
 
 
 def mutated(kind: str, path: str, value: Any) -> dict[str, Any]:
-    """The object of that kind with one value changed, or removed where it is `...`."""
+    """The object of that kind with one value changed, or removed if it is `...`."""
     overlay = {"RayCronJob": "raycronjob", "CronJob": "nightly-cpu"}.get(kind, "nightly-gpu")
     obj = find(render(K8S / "overlays" / overlay), kind)
     *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]

@@ -1,4 +1,4 @@
-"""The dashboard and the alerts ask for metrics and labels that the job has, in expressions that Prometheus takes."""
+"""The dashboard and the alerts use metrics and labels of the job, in expressions that Prometheus accepts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OF_TARGETS = {"pod", "namespace"}  # Prometheus adds them
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Each with the name of the panel or alert that it is of."""
+    """Expressions, each with the name of its panel or alert."""
     for panel in DASHBOARD["panels"]:
         for target in panel["targets"]:
             yield panel["title"], target["expr"].replace("$__rate_interval", "1m").replace("$run", ".*")
@@ -30,7 +30,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def breaches(expression: str) -> list[str]:
-    """What an expression asks for that no job has; or that it cannot be read."""
+    """Metrics and labels of an expression that no job has, or its syntax error."""
     try:
         promql_parser.parse(expression)
     except ValueError as error:
