@@ -17,7 +17,6 @@ from jobs.cli.terminal import show
 from jobs.cluster.connection import prepare
 from jobs.config import to_job
 from jobs.job import Job
-from jobs.leases.lease import LostLeaseError
 from jobs.leases.slices import OutputLock, Slice
 from jobs.reporting.clock import Clock
 from jobs.reporting.report import Report
@@ -60,11 +59,8 @@ def batch_infer(job: Job) -> ExitStatus:
     checked = preflight(job)
     storage = Storage(job.output.storage_options)
     clock.lap("check")
-    lost = LostLeaseError(
-        f"output.path={job.output.path}: another run has taken it over; nothing was published\n  cure: run again later"
-    )
     run_id = run_id_of(job) if job.run.id else ""
-    tenancy = OutputLock(absolute(job.output.path), storage, part, run_id, on_lost=lambda: stop.interrupt(lost))
+    tenancy = OutputLock(absolute(job.output.path), storage, part, run_id, on_lost=stop.interrupt)
     with tenancy.hold() as lease:
         with tenancy.enter():
             run = open_run(job, checked, storage)

@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.storage.uris import join, name_below
+from actors.errors import JobError
+from actors.storage.damage import is_damage
+from actors.storage.uris import join, name_below, redacted
 
 if TYPE_CHECKING:
     from actors.row_ranges import Piece
@@ -85,10 +87,22 @@ class Shards:
         )
 
     def load(self, shard: int) -> pa.Table:
-        """The rows of one shard in the order of ROW, with the columns of `schema`."""
+        """The rows of one shard in the order of ROW, with the columns of `schema`.
+
+        Raises:
+            JobError: the file of the shard is damaged.
+        """
         uri = inventory_file(self.folder, shard // SHARDS_PER_FILE)
-        with self.storage.open(uri) as source, pq.ParquetFile(source) as file:
-            table = file.read_row_group(shard % SHARDS_PER_FILE, use_threads=False)
+        try:
+            with self.storage.open(uri) as source, pq.ParquetFile(source) as file:
+                table = file.read_row_group(shard % SHARDS_PER_FILE, use_threads=False)
+        except Exception as error:
+            if not is_damage(error):
+                raise
+            raise JobError(
+                redacted(f"{uri}: the inventory of this run is damaged: {str(error).partition(chr(10))[0]}"),
+                cure="begin a new run, by another run.id or by run.mode=full",
+            ) from error
         return table.replace_schema_metadata(None).combine_chunks()
 
     def load_piece(self, piece: Piece) -> pa.Table:

@@ -62,7 +62,7 @@ class RemoteStore:
         """One whole object, unless ``check_size`` raises for its size in bytes."""
 
         def read(store: Any) -> bytes:
-            result = obstore.get(store, key)
+            result = _no_web_page(obstore.get(store, key))
             check_size(int(result.meta["size"]))
             return _body(result)
 
@@ -159,10 +159,15 @@ def _head(store: Any, key: str) -> Any:
         if not _UNEXPLAINED.search(str(error)):
             raise
         return _explained(store, key, error)
+    return _no_web_page(result).meta
+
+
+def _no_web_page(result: obstore.GetResult) -> obstore.GetResult:
+    """``result``, unless it is the page of a portal or a proxy: HTML without the ETag that every store sends."""
     kind = str(result.attributes.get("Content-Type", ""))
     if kind.startswith("text/html") and not result.meta["e_tag"]:
         raise PassingError("a web page came in place of the object", "server_error")
-    return result.meta
+    return result
 
 
 _UNEXPLAINED = re.compile(r"status code: (400|403)\b")

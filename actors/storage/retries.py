@@ -115,7 +115,7 @@ _PASSING_ERRNOS = {errno.EIO, errno.EAGAIN, errno.ESTALE}
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _TRANSPORT = re.compile(r"HTTP error: |Requested \d+\.\.\d+, got \d+\.\.\d+")
-_DAMAGED = re.compile(r"Got invalid [\w ]+ response|Header missing from response")
+_DAMAGED = re.compile(r"Got invalid [\w ]+ response|Header missing from response|Received non-partial response")
 _TIMEOUT = re.compile(r"HttpError \{\s*kind: Timeout")
 
 # Also in answers of status 200, where one object of many was refused, or 400, where an upload stood still.

@@ -26,6 +26,8 @@ def workers_errors() -> Iterator[None]:
     except RayTaskError as error:
         if isinstance(error.cause, CredentialsError | DecoderMismatchError | OutputError):
             raise type(error.cause)(str(error.cause).splitlines()[0]) from error  # Ray Data adds lines of its own
+        if isinstance(error.cause, JobError):
+            raise error.cause from error
         if isinstance(error.cause, UserCodeException):
             raise cause_in(str(error)) from error
         raise WorkerError(f"{type(error.cause).__name__}: {error.cause}") from error

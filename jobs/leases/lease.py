@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 
 from actors.errors import CredentialsError, JobError, OutputError
-from actors.messages import one_line, write_problem
+from actors.messages import one_line, redacted, write_problem
 from actors.storage.retries import Retry, passing_kind
 from actors.storage.store import Storage
 from actors.writing.staging import Staging
@@ -55,7 +55,7 @@ def hold(
     run_id: str = "",
     slices: int = 1,
     ttl_s: float = TTL_S,
-    on_lost: Callable[[], None],
+    on_lost: Callable[[Exception], None],
 ) -> Iterator[Lease]:
     """Holds the output ``root`` until the end of the block, however that ends.
 
@@ -70,8 +70,8 @@ def hold(
         run_id: for people who meet the lease; may be set later, as ``lease.run_id``.
         slices: drivers that share the run; where there are several, the others of the same run are waited for.
         ttl_s: seconds without a sign of life after which others may take over.
-        on_lost: called once, in another thread, when another has taken over, or when the file could not be renewed
-            for ``ttl_s``, so that another may have.
+        on_lost: called once, in another thread, with what `Lease.check` raises from then on: when another has taken
+            over, or when the file could not be renewed for ``ttl_s``, so that another may have.
 
     Raises:
         HeldError: another run holds the output.
@@ -134,17 +134,21 @@ class Lease:
         self._num_beats = 0
         self._stop = threading.Event()
         self._beating: threading.Thread | None = None
-        self._why_lost: str | None = None
+        self._lost: Exception | None = None
 
     def check(self) -> None:
-        """To be called before anything is published. Raises `LostLeaseError` unless the output is still held."""
-        if self._why_lost is not None or not self.mark.is_held():
-            raise LostLeaseError(
-                f"output.path={self.mark.files.root}: {self._why_lost or _TAKEN}; nothing was published\n"
-                "  cure: start the job again once no other run holds the output; it goes on where this one stood"
-            )
+        """To be called before anything is published.
 
-    def start_beating(self, on_lost: Callable[[], None]) -> None:
+        Raises:
+            LostLeaseError: the output is no longer held.
+            CredentialsError, OutputError: nor could it be, for that cause.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if not self.mark.is_held():
+            raise _lost(self.mark.files.root, _TAKEN)
+
+    def start_beating(self, on_lost: Callable[[Exception], None]) -> None:
         self._beating = threading.Thread(target=self._beat_until_lost, args=(on_lost,), name="lease", daemon=True)
         self._beating.start()
 
@@ -152,7 +156,7 @@ class Lease:
         self._stop.set()
         if self._beating is not None:
             self._beating.join(_LAST_BEAT_S)
-        if self._why_lost is not None:
+        if self._lost is not None:
             return
         try:
             self._staging.close()
@@ -161,22 +165,22 @@ class Lease:
         except (CredentialsError, OSError, BaseError) as error:
             LOG.warning("output.path=%s: its lease was not released: %s", self.mark.files.root, one_line(error))
 
-    def _beat_until_lost(self, on_lost: Callable[[], None]) -> None:
+    def _beat_until_lost(self, on_lost: Callable[[Exception], None]) -> None:
         ttl_s, good_at = self._holder.ttl_s, time.monotonic()
-        while self._why_lost is None and not self._stop.wait(ttl_s / _BEATS_A_TTL):
+        while self._lost is None and not self._stop.wait(ttl_s / _BEATS_A_TTL):
             tried_at = time.monotonic()
             try:
                 if self.mark.is_held() and self.mark.files.is_of(self.mark.number, self._holder):
                     self._write(released=False)
                     good_at = tried_at
                 else:
-                    self._why_lost = _TAKEN
+                    self._lost = _lost(self.mark.files.root, _TAKEN)
             except (CredentialsError, OSError, BaseError) as error:
                 LOG.warning("output.path=%s: its lease was not renewed: %s", self.mark.files.root, one_line(error))
                 if time.monotonic() - good_at >= ttl_s:
-                    self._why_lost = f"its lease could not be renewed for {ttl_s:g} s: {one_line(error)}"
-        if self._why_lost is not None and not self._stop.is_set():
-            on_lost()
+                    self._lost = _not_renewed(self.mark.files.root, ttl_s, error)
+        if self._lost is not None and not self._stop.is_set():
+            on_lost(self._lost)
 
     def _write(self, *, released: bool) -> None:
         self._num_beats += 1
@@ -190,6 +194,22 @@ _TIMEOUT = "10s"  # obstore's 30 s are a whole ttl: one connection that hangs wo
 _RETRY = Retry(attempts=2, first_wait_s=0.2, max_wait_s=2.0)  # what fails twice fails the next beat too
 _LAST_BEAT_S = 15.0
 _TAKEN = "another run took over, having seen no sign of life of this one, or somebody removed its lease"
+
+
+def _lost(root: str, why: str) -> LostLeaseError:
+    return LostLeaseError(
+        f"output.path={root}: {why}; nothing was published\n"
+        "  cure: start the job again once no other run holds the output; it goes on where this one stood"
+    )
+
+
+def _not_renewed(root: str, ttl_s: float, error: Exception) -> Exception:
+    """The error of a run that is silenced: by its cause where that is known, since no other run is to blame."""
+    if isinstance(error, CredentialsError):
+        return CredentialsError(f"output.path={redacted(root)}: {error}")
+    if said := write_problem(error, root):
+        return OutputError(said)
+    return _lost(root, f"its lease could not be renewed for {ttl_s:g} s: {one_line(error)}")
 
 
 @contextmanager

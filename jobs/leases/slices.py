@@ -84,14 +84,14 @@ class OutputLock:
         storage: holds it.
         part: the slice that the driver does.
         run_id: of the run that it does; the slices of one run know each other by it.
-        on_lost: called once, in another thread, when a lease was lost.
+        on_lost: called once, in another thread, with the error, when a lease was lost.
     """
 
     root: str
     storage: Storage
     part: Slice
     run_id: str
-    on_lost: Callable[[], None]
+    on_lost: Callable[[Exception], None]
 
     @contextmanager
     def hold(self) -> Iterator[Lease]:

@@ -9,6 +9,7 @@ import pytest
 from places import Place
 
 from actors.columns import ROW, SHARD, URI
+from actors.errors import JobError
 from actors.reading.shards import SHARDS_PER_FILE, Layout, Shards, inventory_file, inventory_files
 from actors.row_ranges import Piece
 from actors.storage.store import Storage
@@ -50,6 +51,18 @@ def test_a_piece_is_some_rows_of_a_shard(tmp_path: Path) -> None:
     shards = write(Storage(), str(tmp_path), 10, shard_size=10)
     rows = shards.load_piece(Piece(0, ((1, 3), (7, 8))))
     assert rows[ROW].to_pylist() == [1, 2, 7]
+
+
+def test_damage_between_the_footers_is_told_with_the_file_and_the_cure(tmp_path: Path) -> None:
+    write(Storage(), str(tmp_path), 10, shard_size=10)
+    file = Path(inventory_file(str(tmp_path), 0))
+    data = bytearray(file.read_bytes())
+    data[4:200] = bytes(196)
+    file.write_bytes(data)
+    shards = Shards.open(Storage(), str(tmp_path))
+    with pytest.raises(JobError, match=r"inventory-00000\.parquet: the inventory of this run is damaged: ") as raised:
+        shards.load(0)
+    assert "another run.id" in raised.value.cure
 
 
 def test_the_copy_for_workers_stays_small(tmp_path: Path) -> None:

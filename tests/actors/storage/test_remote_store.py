@@ -205,6 +205,19 @@ def test_one_object_that_is_denied_is_no_matter_of_credentials(
         OPERATIONS[name](store, prefix)
 
 
+def test_the_page_of_a_portal_is_no_object_and_no_answer_to_a_put(
+    proxy: Flaky, store: RemoteStore, prefix: str
+) -> None:
+    key = f"{prefix}/x"
+    proxy.damage("PUT /", flaky.HTML)
+    store.put(key, b"abcdef", create=False)
+    proxy.damage("GET /", flaky.HTML)
+    assert store.read(key, lambda _: None) == b"abcdef"
+    proxy.damage("GET /", flaky.HTML)
+    assert store.read_range(key, 2, 3) == b"cde"
+    assert (proxy.count("PUT /"), proxy.count("GET /")) == (2, 4)
+
+
 @pytest.mark.parametrize("name", ["describe", "pages", "children"])
 @pytest.mark.parametrize("damage", [flaky.HTML, flaky.EMPTY])
 def test_what_is_no_answer_of_a_store_is_asked_for_again(

@@ -14,7 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import Queue
 
+import flaky
 import pytest
 import s3 as s3_server
 from disks import fill, make_read_only, make_room, small_disk
@@ -22,7 +24,7 @@ from entering import enter_together
 from obstore.exceptions import GenericError
 from places import Place, local_place
 
-from actors.errors import JobError, OutputError
+from actors.errors import CredentialsError, JobError, OutputError
 from actors.storage.retries import Retry
 from actors.storage.store import Storage
 from jobs.cli.entry import StoppedError
@@ -39,7 +41,7 @@ from jobs.leases.lease import HeldError, hold
 
 root, options, ttl_s = json.loads(sys.argv[1])
 try:
-    with hold(root, Storage(options), run_id="r1", ttl_s=ttl_s, on_lost=lambda: print("lost", flush=True)) as lease:
+    with hold(root, Storage(options), run_id="r1", ttl_s=ttl_s, on_lost=lambda _: print("lost", flush=True)) as lease:
         print("holds", flush=True)
         for _ in sys.stdin:
             print(lease.mark.is_held(), flush=True)
@@ -86,7 +88,7 @@ def listed(place: Place) -> list[str]:
     return [row["uri"].rpartition("/")[2] for batch in batches for row in batch.to_pylist()]
 
 
-def take(place: Place, *, ttl_s: float = PATIENT_S, on_lost: Callable[[], None] = lambda: None):  # noqa: ANN201
+def take(place: Place, *, ttl_s: float = PATIENT_S, on_lost: Callable[[Exception], None] = lambda _: None):  # noqa: ANN201
     return hold(place.root, Storage(place.options), run_id="r2", ttl_s=ttl_s, on_lost=on_lost)
 
 
@@ -220,24 +222,24 @@ def take_over(place: Place, lease: Lease) -> Iterator[None]:
 
 
 def test_a_replaced_driver_is_told_once_and_touches_nothing_any_more(place: Place) -> None:
-    lost: list[str] = []
+    lost: list[Exception] = []
     told = threading.Event()
 
-    def on_lost() -> None:
-        lost.append("lost")
+    def on_lost(error: Exception) -> None:
+        lost.append(error)
         told.set()
 
     with take(place, ttl_s=SHORT_S, on_lost=on_lost) as lease, take_over(place, lease):
         assert told.wait(60)
         left = files_of(place).read(1)
-    assert lost == ["lost"]
+    assert [type(error) for error in lost] == [LostLeaseError]
     assert files_of(place).read(1) == left
     assert sorted(listed(place)) == ["00000001.json", "00000002.json"]
 
 
 def test_of_two_whom_a_careless_store_gave_one_number_the_last_one_stands(place: Place) -> None:
     lost = threading.Event()
-    with take(place, ttl_s=SHORT_S, on_lost=lost.set):
+    with take(place, ttl_s=SHORT_S, on_lost=lambda _: lost.set()):
         files_of(place).write(1, this_process("r3", 1, PATIENT_S))
         assert lost.wait(60)
     assert b'"run_id": "r3"' in (files_of(place).read(1) or b"")
@@ -355,10 +357,37 @@ def test_a_store_that_stays_away_costs_the_lease(tmp_path: Path) -> None:
     with ExitStack() as running:
         server = running.enter_context(s3_server.serve(tmp_path))
         place = Place(f"s3://{server.bucket}/out", server.options)
-        with take(place, ttl_s=SHORT_S, on_lost=lost.set) as lease:
+        with take(place, ttl_s=SHORT_S, on_lost=lambda _: lost.set()) as lease:
             running.close()
             assert lost.wait(60)
             with pytest.raises(LostLeaseError, match=r"could not be renewed for 0.6 s"):
+                lease.check()
+
+
+def test_credentials_that_expire_are_told_as_such_and_blame_no_other_run(s3: s3_server.S3) -> None:
+    told: Queue[Exception] = Queue()
+    with flaky.serve(s3.url) as proxy:
+        place = Place(f"s3://{s3.bucket}/lease-expired", proxy.options(s3))
+        with take(place, ttl_s=SHORT_S, on_lost=told.put) as lease:
+            proxy.damage("", *[flaky.EXPIRED] * 1000)
+            error = told.get(timeout=60)
+            assert isinstance(error, CredentialsError)
+            assert str(error).startswith(
+                f"output.path={place.root}: s3://{s3.bucket}: the credentials are refused: Exp"
+            )
+            assert "renew them" in str(error)
+            with pytest.raises(CredentialsError):
+                lease.check()
+
+
+def test_a_lease_that_a_full_disk_keeps_from_being_renewed_says_so(tmp_path: Path) -> None:
+    told: Queue[Exception] = Queue()
+    with small_disk(tmp_path / "disk") as disk:
+        place = local_place(disk / "out")
+        with take(place, ttl_s=SHORT_S, on_lost=told.put) as lease:
+            fill(disk)
+            assert str(told.get(timeout=60)).startswith(f"{place.root}: cannot be written: the disk is full (No space")
+            with pytest.raises(OutputError, match="make room, and give the same command again"):
                 lease.check()
 
 

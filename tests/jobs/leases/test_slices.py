@@ -27,7 +27,7 @@ from actors.storage.store import Storage
 from jobs.leases.slices import Slice, OutputLock
 
 root, options, index, count = json.loads(sys.argv[1])
-tenancy = OutputLock(root, Storage(options), Slice(index, count), "night", on_lost=lambda: None)
+tenancy = OutputLock(root, Storage(options), Slice(index, count), "night", on_lost=lambda _: None)
 with tenancy.hold():
     print("holds", flush=True)
     sys.stdin.read()
@@ -35,7 +35,7 @@ with tenancy.hold():
 
 
 def tenancy(place: Place, index: int = 0, count: int = 1, *, run_id: str = "night") -> OutputLock:
-    return OutputLock(place.root, Storage(place.options), Slice(index, count), run_id, on_lost=lambda: None)
+    return OutputLock(place.root, Storage(place.options), Slice(index, count), run_id, on_lost=lambda _: None)
 
 
 @contextmanager

@@ -236,7 +236,7 @@ from actors.storage.store import Storage
 from jobs.leases.lease import hold
 
 paths = RunPaths(sys.argv[1], "mtest", "r1")
-with hold(paths.root, Storage(), ttl_s=0.6, on_lost=lambda: None) as lease:
+with hold(paths.root, Storage(), ttl_s=0.6, on_lost=lambda _: None) as lease:
     try:
         write_part(SinkPlan(paths, Storage(), {}, 100, lease.mark), predicted_block(0, range(5)), number=0)
     except ReplacedError as error:
@@ -255,7 +255,7 @@ def test_a_driver_and_a_writer_that_wake_up_after_the_publication_change_nothing
             assert zombie.poll() is None
             time.sleep(0.01)
         zombie.send_signal(signal.SIGSTOP)
-        with hold(plan.paths.root, STORAGE, ttl_s=0.6, on_lost=lambda: None) as lease:
+        with hold(plan.paths.root, STORAGE, ttl_s=0.6, on_lost=lambda _: None) as lease:
             held = replace(plan, mark=lease.mark)
             assert collected(plan).coverage.num_missing == 8  # what was staged is no part
             write_part(held, predicted_block(0, range(5), bad=[4]), number=0)
