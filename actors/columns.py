@@ -28,6 +28,8 @@ VERSION = "_version"
 
 # What reader, decoder and predictor add. Seconds and bytes are per image.
 PIXELS = "_pixels"
+HEIGHT = "_height"
+WIDTH = "_width"
 STAGE = "_stage"
 ERROR = "_error"
 MESSAGE = "_message"

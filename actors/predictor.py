@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from actors.columns import DECODE_S, ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, URI, unpack_pixels
+from actors.columns import DECODE_S, ERROR, HEIGHT, MESSAGE, PIXELS, PREDICT_S, STAGE, URI, WIDTH, unpack_pixels
 from actors.decoding.config import Decode
 from actors.decoding.pixel_blocks import pixel_columns
 from actors.engines.base import load_engine
@@ -24,6 +24,7 @@ from actors.predicting.reference_check import ReferenceCheck
 from actors.reading.fetcher import read_image
 from actors.storage.store import Storage
 from actors.tasks.classify import Classify
+from actors.tasks.context import BatchContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,24 +106,26 @@ class Predictor:
         """
         started = time.perf_counter()
         has_pixels = block[STAGE].is_null().to_numpy(zero_copy_only=False)
-        columns, errors = self._predict_rows(block[PIXELS], np.flatnonzero(has_pixels))
-        predicted = mark_errors(block.drop_columns([PIXELS]), errors)
+        columns, errors = self._predict_rows(block, np.flatnonzero(has_pixels))
+        predicted = mark_errors(block.drop_columns([PIXELS, HEIGHT, WIDTH]), errors)
         for field, column in zip(self.fields, columns, strict=True):
             predicted = predicted.append_column(field, column)
         seconds = has_pixels * ((time.perf_counter() - started) / max(1, int(has_pixels.sum())))
         return predicted.append_column(PREDICT_S, pa.array(seconds, pa.float32()))
 
-    def _predict_rows(self, pixels: pa.ChunkedArray, rows: np.ndarray) -> tuple[list[pa.Array], dict[int, ImageError]]:
+    def _predict_rows(self, block: pa.Table, rows: np.ndarray) -> tuple[list[pa.Array], dict[int, ImageError]]:
         """The task's columns for every row, null but where ``rows`` have a valid result, and the errors of the rest."""
         # Chunk by chunk: nothing is on its way to the device while chunks are copied into one.
-        chunks = [pa.chunked_array([chunk]) for chunk in pixels.chunks]
+        chunks = [pa.chunked_array([chunk]) for chunk in block[PIXELS].chunks]
         tensors, errors = self._batches([unpack_pixels(chunk, *self.model.preprocess.size) for chunk in chunks], rows)
         if not tensors:
-            return [pa.nulls(len(pixels), field.type) for field in self.fields], errors
+            return [pa.nulls(len(block), field.type) for field in self.fields], errors
         predicted = np.setdiff1d(rows, list(errors), assume_unique=True)
-        columns, is_finite = self.task.columns(tensors, self.labels)
+        sizes_hw = np.stack([block[name].to_numpy()[predicted] for name in (HEIGHT, WIDTH)], axis=1)
+        context = BatchContext(self.labels, self.model.preprocess, sizes_hw)
+        columns, is_finite = self.task.columns(tensors, context)
         errors |= dict.fromkeys(predicted[~is_finite].tolist(), _NOT_FINITE)
-        places = np.full(len(pixels), -1)
+        places = np.full(len(block), -1)
         places[predicted[is_finite]] = np.flatnonzero(is_finite)
         return [_spread(column, places) for column in columns], errors
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from actors.errors import ImageError, JobError
 from actors.field_types import coerce_fields
@@ -84,13 +84,23 @@ def has_nvimgcodec() -> bool:
         return False
 
 
-class BatchDecoder(Protocol):
-    """Decodes what it can of a batch."""
+class FittedImage(NamedTuple):
+    """An image decoded, resized and cropped for the model."""
 
-    def __call__(self, encoded: Sequence[bytes]) -> list[np.ndarray | None]:
-        """For each image its pixels at the model's input size, uint8 (height, width, 3), or None where the CPU is to
-        decode it. No image has an error here: whatever is odd is the CPU's, which says what is wrong.
+    image_hwc: np.ndarray
+    """RGB pixels at the model's input size, uint8 (height, width, 3)."""
+    source_hw: tuple[int, int]
+    """Height and width of the image as a viewer shows it: upright, at full size."""
+
+
+class BatchDecoder(Protocol):
+    """Decodes the images of a batch that it supports."""
+
+    def __call__(self, encoded: Sequence[bytes]) -> list[FittedImage | None]:
+        """Decodes a batch: each image in order, or None for an image that the CPU must decode.
+
+        Never reports an error for an image. It leaves anything unusual to the CPU, which says what is wrong.
 
         Raises:
-            DeviceLostError: this process can use the device no more.
+            DeviceLostError: this process can no longer use the device.
         """

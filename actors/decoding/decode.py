@@ -21,16 +21,25 @@ if TYPE_CHECKING:
 
 
 class Decoded(NamedTuple):
-    """The pixels of an image, and where it ends in them.
+    """The pixels of an upright image, perhaps scaled down.
 
     Attributes:
         image_hwc: RGB pixels: uint8 of shape (height, width, 3), C order, writable.
-        extent: height and width of the image in these pixels. It is the shape, unless the image was scaled down and
-            ends within a pixel: 375 rows at 1/8 are 46.875 in an array of 47.
+        source_hw: height and width of the whole image.
+        divisor: how many times smaller than the whole image it was decoded: 1, 2, 4 or 8.
     """
 
     image_hwc: np.ndarray
-    extent: tuple[float, float]
+    source_hw: tuple[int, int]
+    divisor: int
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Height and width of the image in pixels of ``image_hwc``.
+
+        A scaled image may end within the last pixel: 375 rows at 1/8 are 46.875 rows in an array of 47.
+        """
+        return self.source_hw[0] / self.divisor, self.source_hw[1] / self.divisor
 
 
 def decode(data: bytes, limits: Decode) -> np.ndarray:
@@ -93,13 +102,13 @@ def _decode(data: bytes, limits: Decode, resized: Callable[[int, int], tuple[int
     stored = _by_turbo(data, header, limits, resized) if header else None
     if header is None or stored is None:
         image_hwc, orientation = decode_with_pillow(data, limits)
-        return _upright(image_hwc, image_hwc.shape[:2], orientation)
-    return _upright(*stored, header.orientation)
+        return _upright(Decoded(image_hwc, (image_hwc.shape[0], image_hwc.shape[1]), 1), orientation)
+    return _upright(Decoded(*stored), header.orientation)
 
 
 def _by_turbo(
     data: bytes, header: jpeg_header.Header, limits: Decode, resized: Callable[[int, int], tuple[int, int]] | None
-) -> tuple[np.ndarray, tuple[float, float]] | None:
+) -> tuple[np.ndarray, tuple[int, int], int] | None:
     stored = decode_with_turbo(data, limits, header.orientation, resized)
     if stored is None and not header.is_multi_scan and (ended := jpeg_header.with_end(data)):
         stored = decode_with_turbo(ended, limits, header.orientation, resized)
@@ -108,15 +117,16 @@ def _by_turbo(
     return stored
 
 
-def _upright(image_hwc: np.ndarray, extent: tuple[float, float], orientation: int) -> Decoded:
-    """Undoes an EXIF orientation; a number outside 1 to 8 means nothing."""
-    pixels_hw = image_hwc.view("V3")[:, :, 0]  # a pixel moves as one item: half the time of three
+def _upright(stored: Decoded, orientation: int) -> Decoded:
+    """Undoes an EXIF orientation; a number outside 1 to 8 has no meaning and changes nothing."""
+    image_hwc, source_hw, divisor = stored
+    pixels_hw = image_hwc.view("V3")[:, :, 0]  # a pixel moves as one item, in half the time of three
     if orientation in jpeg_header.TRANSPOSED:
-        pixels_hw, extent = pixels_hw.T, extent[::-1]
+        pixels_hw, source_hw = pixels_hw.T, source_hw[::-1]
     if orientation in jpeg_header.UPSIDE_DOWN:
         pixels_hw = pixels_hw[::-1]
     if orientation in jpeg_header.MIRRORED:
         pixels_hw = pixels_hw[:, ::-1]
     # Not ascontiguousarray: it keeps the negative stride of a single row, which torch refuses.
     upright_hw = pixels_hw.copy() if orientation in jpeg_header.TURNED else pixels_hw
-    return Decoded(upright_hw[:, :, None].view(np.uint8), extent)
+    return Decoded(upright_hw[:, :, None].view(np.uint8), source_hw, divisor)

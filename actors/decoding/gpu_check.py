@@ -17,14 +17,14 @@ from actors.errors import DecoderMismatchError, ImageError
 from actors.preprocess import fit
 
 if TYPE_CHECKING:
-    from actors.decoding.config import Decode
+    from actors.decoding.config import Decode, FittedImage
     from actors.preprocess import Preprocess
 
 
 class Checked(NamedTuple):
     """The outcome of an image that a GPU decoded."""
 
-    fitted: np.ndarray | ImageError
+    fitted: FittedImage | ImageError
     """The CPU's outcome where the image is `FLAT`, else the GPU's pixels."""
     why: str | None
     """`FLAT`, `DRAWN`, or None where the CPU was not asked."""
@@ -37,29 +37,29 @@ class DecodeCheck:
     limits: Decode
     preprocess: Preprocess
 
-    def __call__(self, data: bytes, gpu_hwc: np.ndarray) -> Checked:
+    def __call__(self, data: bytes, by_gpu: FittedImage) -> Checked:
         """Checks one image; the same image is always treated alike.
 
         Args:
             data: the encoded image.
-            gpu_hwc: what the GPU made of it, uint8.
+            by_gpu: what the GPU made of it.
 
         Raises:
             DecoderMismatchError: the two differ by far more than rounding. A file in which libjpeg-turbo finds damage
                 is no ground for that: decoders may show damage in different ways.
         """
-        why = FLAT if _is_flat(gpu_hwc) else DRAWN if _is_drawn(data) else None
+        why = FLAT if _is_flat(by_gpu.image_hwc) else DRAWN if _is_drawn(data) else None
         if why is None:
-            return Checked(gpu_hwc, None)
+            return Checked(by_gpu, None)
         try:
             cpu_hwc = fit(decode(data, self.limits), self.preprocess)
         except ImageError as error:
-            return Checked(error if why == FLAT else gpu_hwc, why)
-        difference = np.abs(cpu_hwc.astype(np.int16) - gpu_hwc)
+            return Checked(error if why == FLAT else by_gpu, why)
+        difference = np.abs(cpu_hwc.astype(np.int16) - by_gpu.image_hwc)
         seen = _flat_mismatch(difference) if why == FLAT else _mismatch(difference)
         if seen and decode_with_turbo(data, self.limits, 1, None) is not None:
             raise DecoderMismatchError(seen)
-        return Checked(cpu_hwc if why == FLAT else gpu_hwc, why)
+        return Checked(by_gpu._replace(image_hwc=cpu_hwc) if why == FLAT else by_gpu, why)
 
 
 _DRAWN_OF = 1000

@@ -13,6 +13,7 @@ import simplejpeg
 import torch
 
 from actors.decoding import jpeg_header
+from actors.decoding.config import FittedImage
 from actors.decoding.gpu_eligibility import PlainJpeg, chunks, find_plain
 from actors.device_errors import DeviceMemoryError, device_errors
 from actors.engines.base import default_threads
@@ -58,11 +59,12 @@ class GpuDecoder:
             self._decoder = _decoder(self._codec, device)
             self._try()
 
-    def __call__(self, encoded: Sequence[bytes]) -> list[np.ndarray | None]:
-        fitted: list[np.ndarray | None] = [None] * len(encoded)
+    def __call__(self, encoded: Sequence[bytes]) -> list[FittedImage | None]:
+        fitted: list[FittedImage | None] = [None] * len(encoded)
         for chunk in chunks(find_plain(encoded, self._limits, self._preprocess)):
             for plain, pixels in zip(chunk, self._fit_chunk(chunk), strict=True):
-                fitted[plain.place] = pixels
+                if pixels is not None:
+                    fitted[plain.place] = FittedImage(pixels, plain.source_hw)
         return fitted
 
     def _fit_chunk(self, chunk: Sequence[PlainJpeg]) -> list[np.ndarray | None]:

@@ -36,6 +36,12 @@ class PlainJpeg:
     """What the crop keeps of rows and columns."""
 
     @property
+    def source_hw(self) -> tuple[int, int]:
+        """Height and width upright."""
+        height, width = self.stored
+        return (width, height) if self.orientation in jpeg_header.TRANSPOSED else (height, width)
+
+    @property
     def num_pixels(self) -> int:
         return math.prod(self.stored)
 

@@ -15,6 +15,7 @@ from actors.columns import (
     DECODE_CHECK,
     DECODE_S,
     ERROR,
+    HEIGHT,
     LOCATION,
     MESSAGE,
     PIXELS,
@@ -22,9 +23,10 @@ from actors.columns import (
     SHARD,
     STAGE,
     URI,
+    WIDTH,
     pack_pixels,
 )
-from actors.decoding.config import Decode
+from actors.decoding.config import Decode, FittedImage
 from actors.decoding.decode import decode_scaled
 from actors.decoding.gpu_check import Checked, DecodeCheck
 from actors.errors import DecoderMismatchError, ImageError
@@ -43,8 +45,8 @@ def pixel_columns(
     preprocess: Preprocess,
     decoder: BatchDecoder | None = None,
 ) -> dict[str, pa.Array]:
-    """The columns `PIXELS`, `DECODE_S`, `STAGE`, `ERROR` and `MESSAGE` for ``images``, in order. With a ``decoder``
-    also `DECODE_CHECK`.
+    """Decodes ``images`` into the columns `PIXELS`, `HEIGHT`, `WIDTH`, `DECODE_S`, `STAGE`, `ERROR` and `MESSAGE`, in
+    order; with a ``decoder`` also `DECODE_CHECK`.
 
     Args:
         images: encoded bytes, uint8 RGB arrays (height, width, 3), or the error that reading one gave.
@@ -58,6 +60,7 @@ def pixel_columns(
         DecoderMismatchError: the decoder gives wrong pixels.
     """
     pixels = np.zeros((len(images), *preprocess.size, 3), np.uint8)
+    sources_hw = np.zeros((len(images), 2), np.int32)
     seconds = np.zeros(len(images), np.float32)
     errors: list[ImageError | None] = []
     decoded = _decode(images, decoder, DecodeCheck(limits, preprocess), seconds) if decoder else {}
@@ -68,9 +71,15 @@ def pixel_columns(
             errors.append(fitted)
         else:
             errors.append(None)
-            pixels[number] = fitted
+            pixels[number], sources_hw[number] = fitted
         seconds[number] += time.perf_counter() - started
-    columns = {PIXELS: pack_pixels(pixels), DECODE_S: pa.array(seconds), **_error_columns(errors)}
+    columns = {
+        PIXELS: pack_pixels(pixels),
+        HEIGHT: pa.array(sources_hw[:, 0]),
+        WIDTH: pa.array(sources_hw[:, 1]),
+        DECODE_S: pa.array(seconds),
+        **_error_columns(errors),
+    }
     if decoder:
         whys = [decoded[number].why if number in decoded else None for number in range(len(images))]
         columns[DECODE_CHECK] = pa.array(whys, pa.string())
@@ -118,24 +127,24 @@ def _decode(
         return {}
     started = time.perf_counter()
     checked: dict[int, Checked] = {}
-    for number, pixels in zip(encoded, decoder(list(encoded.values())), strict=True):
-        if pixels is not None:
+    for number, fitted in zip(encoded, decoder(list(encoded.values())), strict=True):
+        if fitted is not None:
             try:
-                checked[number] = check(encoded[number], pixels)
+                checked[number] = check(encoded[number], fitted)
             except DecoderMismatchError as error:
                 raise DecoderMismatchError(error.seen, number) from None
     seconds[list(encoded)] = (time.perf_counter() - started) / len(encoded)
     return checked
 
 
-def _fit(image: bytes | np.ndarray | ImageError, limits: Decode, preprocess: Preprocess) -> np.ndarray | ImageError:
+def _fit(image: bytes | np.ndarray | ImageError, limits: Decode, preprocess: Preprocess) -> FittedImage | ImageError:
     if isinstance(image, ImageError):
         return image
     try:
         if isinstance(image, np.ndarray):
-            return fit(_checked(image), preprocess)
+            return FittedImage(fit(_checked(image), preprocess), (image.shape[0], image.shape[1]))
         decoded = decode_scaled(image, limits, preprocess.resized)
-        return fit(decoded.image_hwc, preprocess, decoded.extent)
+        return FittedImage(fit(decoded.image_hwc, preprocess, decoded.extent), decoded.source_hw)
     except ImageError as error:
         return error
 

@@ -27,9 +27,10 @@ def decode_with_turbo(
     resized: Callable[[int, int], tuple[int, int]] | None,
     *,
     accept_truncated: bool = False,
-) -> tuple[np.ndarray, tuple[float, float]] | None:
-    """The pixels as stored, uint8 (height, width, 3), and the height and width of the image in such pixels; None for
-    what libjpeg-turbo cannot do, or only with a warning. Whole pixels equal Pillow's.
+) -> tuple[np.ndarray, tuple[int, int], int] | None:
+    """Decodes a JPEG as stored; None for one that libjpeg-turbo cannot decode, or only with a warning.
+
+    Pixels of an image that is not scaled down equal Pillow's.
 
     Args:
         data: a JPEG.
@@ -37,7 +38,11 @@ def decode_with_turbo(
         orientation: the image's, as EXIF counts them. Nothing is turned yet.
         resized: gives the size that an image of this height and width, right way up, will be resized to; it may then
             be scaled down, by the rules of `actors.decoding.decode.decode_scaled`. None for the whole image.
-        accept_truncated: whether libjpeg-turbo may warn, as of pixels that are missing, which it makes grey.
+        accept_truncated: accept warnings of libjpeg-turbo, such as for missing pixels, which it makes grey.
+
+    Returns:
+        The pixels, uint8 (height, width, 3); the height and width of the whole image; and how many times smaller it was
+        decoded.
     """
     size = stored_size(data)
     if size is None:
@@ -46,7 +51,7 @@ def decode_with_turbo(
     limits.refuse_pixels(height, width)
     divisor = _divisor(height, width, orientation, resized) if resized else 1
     try:
-        return _decode(data, height, width, divisor, strict=not accept_truncated), (height / divisor, width / divisor)
+        return _decode(data, height, width, divisor, strict=not accept_truncated), size, divisor
     except ValueError:
         return None
 

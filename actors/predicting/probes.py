@@ -10,6 +10,7 @@ from actors.errors import JobError
 from actors.models.network import build_network
 from actors.predicting.output_checks import check_alike
 from actors.tasks.base import PROBE_SIZE, Outputs
+from actors.tasks.context import BatchContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,8 @@ def probe(engine: Engine, model: Model, task: Task, labels: Sequence[str] | None
     wanted = outputs.only(task.wanted(outputs))
     answers = [check_alike(tensors, wanted) for tensors in (blank, engine(noise(model.preprocess.size)))]
     both = {name: np.concatenate([answer[name] for answer in answers]) for name in wanted.shapes}
-    _check_finite(both, model, task, labels)
+    num_images = 2 * PROBE_SIZE
+    _check_finite(both, model, task, BatchContext.of_inputs(labels, model.preprocess, num_images))
     task.check(both)
     return outputs
 
@@ -42,9 +44,9 @@ def noise(size: tuple[int, int]) -> np.ndarray:
     return np.stack([random.integers(0, 256 >> shift, (*size, 3), np.uint8) for shift in (2, 0)])
 
 
-def _check_finite(tensors: Mapping[str, np.ndarray], model: Model, task: Task, labels: Sequence[str] | None) -> None:
+def _check_finite(tensors: Mapping[str, np.ndarray], model: Model, task: Task, context: BatchContext) -> None:
     """Raises `JobError` where no image has a valid answer, or an output holds nothing but NaN."""
-    _, valid = task.columns(tensors, labels)
+    _, valid = task.columns(tensors, context)
     floating = [name for name, values in tensors.items() if values.dtype.kind == "f"]
     lost = [name for name in floating if not valid.any() or np.isnan(tensors[name]).all()]
     if lost:

@@ -1,4 +1,8 @@
-"""The seam between engines and tasks. A task is its own typed config; it turns output tensors into columns."""
+"""The seam between engines and tasks.
+
+A task is its own typed config. It owns its columns, how far two engines agree on them, and its part of the summary;
+pictures of its rows, for reports, belong here too.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from actors.engines.tolerance import Tolerance
+    from actors.tasks.context import BatchContext
     from actors.tasks.parity import Agreement
 
 
@@ -58,9 +63,7 @@ class Task(Protocol):
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Raises `JobError` for answers to made-up images which show that model and task do not belong together."""
 
-    def columns(
-        self, tensors: Mapping[str, np.ndarray], labels: Sequence[str] | None
-    ) -> tuple[list[pa.Array], np.ndarray]:
+    def columns(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> tuple[list[pa.Array], np.ndarray]:
         """Columns for n rows, in the order of `fields`, and a bool array (n,) of the rows that are valid.
 
         What stands in the columns for an invalid row is of no meaning.
@@ -76,6 +79,16 @@ class Task(Protocol):
             candidate: those of another engine for the same images.
             tolerance: what the task holds them against. An output that is missing or has another shape is a breach,
                 and so is an image without a finite answer that has one in the reference, or when there is no image.
+        """
+
+    def counts(self, table: pa.Table) -> Mapping[str, int]:
+        """The task's part of the summary: counters over the rows of a part file, which its receipt commits.
+
+        Counters add up over parts, so they are whole numbers from 0, never averages. Names start with what they belong
+        to, as in ``accuracy/num_correct``.
+
+        Args:
+            table: rows that `Predictor.predict_block` gave, with known labels in `TARGET` if the dataset has any.
         """
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from actors.errors import JobError
 from actors.field_types import coerce_fields
+from actors.tasks.accuracy import count_correct
 from actors.tasks.base import Outputs, pick_output, vectors
 from actors.tasks.parity import Comparison, differences, ratios, spread
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from actors.engines.tolerance import Tolerance
+    from actors.tasks.context import BatchContext
     from actors.tasks.parity import Agreement
 
 
@@ -100,15 +102,13 @@ class Classify:
             output,
         )
 
-    def columns(
-        self, tensors: Mapping[str, np.ndarray], labels: Sequence[str] | None
-    ) -> tuple[list[pa.Array], np.ndarray]:
+    def columns(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> tuple[list[pa.Array], np.ndarray]:
         output = pick_output(Outputs.of(tensors), self.output, task="classify")
         scores = _activate(vectors(tensors[output]), self.activation)
         valid = np.isfinite(scores).all(axis=1)
         top_ids = _best(scores, min(self.top_k, scores.shape[1]))
         top_scores = np.take_along_axis(scores, top_ids, axis=1)
-        names = pa.array(labels or [str(number) for number in range(scores.shape[1])], pa.string())
+        names = pa.array(context.labels or [str(number) for number in range(scores.shape[1])], pa.string())
         top_labels = names.take(pa.array(top_ids.ravel()))
         k = top_ids.shape[1]
         columns = [
@@ -138,6 +138,9 @@ class Classify:
             _compare_scores(comparison, places, *(one[places].astype(np.float64) for one in scores))
             _compare_logits(comparison, places, *_told_apart(both[0][places], both[1][places], self.activation))
         return comparison.result
+
+    def counts(self, table: pa.Table) -> dict[str, int]:
+        return count_correct(table)
 
 
 _ROUNDING = 5e-3  # of probabilities that were computed in bf16

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from actors.engines.tolerance import Tolerance
+    from actors.tasks.context import BatchContext
     from actors.tasks.parity import Agreement
 
 
@@ -56,7 +57,7 @@ class Embed:
     def columns(
         self,
         tensors: Mapping[str, np.ndarray],
-        labels: Sequence[str] | None,  # noqa: ARG002
+        context: BatchContext,  # noqa: ARG002
     ) -> tuple[list[pa.Array], np.ndarray]:
         output = pick_output(Outputs.of(tensors), self.output, task="embed")
         _, stored = self._vectors(tensors[output])
@@ -79,6 +80,9 @@ class Embed:
         if len(places):
             _compare(comparison, places, wanted[places], given[places])
         return comparison.result
+
+    def counts(self, table: pa.Table) -> dict[str, int]:  # noqa: ARG002
+        return {}
 
     def _vectors(self, tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is wanted of an output, in float32 and as it is stored."""

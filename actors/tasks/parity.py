@@ -28,10 +28,6 @@ class Agreement:
     limit.
     """
 
-    @property
-    def holds(self) -> bool:
-        return not self.breaches
-
     def naming(self, images: Sequence[str]) -> Agreement:
         """The same with the names of the ``images`` that were compared instead of their places."""
         breaches = [_PLACE.sub(lambda place: images[int(place[1])], said) for said in self.breaches]

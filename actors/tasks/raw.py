@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from actors.engines.tolerance import Tolerance
     from actors.tasks.base import Outputs
+    from actors.tasks.context import BatchContext
     from actors.tasks.parity import Agreement
 
 
@@ -49,7 +50,7 @@ class Raw:
     def columns(
         self,
         tensors: Mapping[str, np.ndarray],
-        labels: Sequence[str] | None,  # noqa: ARG002
+        context: BatchContext,  # noqa: ARG002
     ) -> tuple[list[pa.Array], np.ndarray]:
         num_rows = len(next(iter(tensors.values())))
         return [_column(tensor) for tensor in tensors.values()], np.ones(num_rows, bool)
@@ -69,6 +70,9 @@ class Raw:
                     compare = _compare_real if wanted.dtype.kind == "f" else _compare_whole
                     compare(comparison, name, wanted, candidate[name], places)
         return comparison.result
+
+    def counts(self, table: pa.Table) -> dict[str, int]:  # noqa: ARG002
+        return {}
 
 
 def _type(dtype: np.dtype, shape: tuple[int, ...]) -> pa.DataType:

@@ -34,8 +34,6 @@ class Trial:
     """Its `EngineConfig.label`."""
     images_per_s: float = 0.0
     """Of one worker, in full batches, pixels in memory to outputs in memory."""
-    load_s: float = 0.0
-    """Seconds until it was ready."""
     figures: dict[str, float] = field(default_factory=dict)
     """How far its answers are from those of the reference; see `actors.tasks.parity.Agreement`."""
     breaches: list[str] = field(default_factory=list)

@@ -45,7 +45,6 @@ def try_engine(
         JobError: it cannot run the model here.
         Exception: whatever else stops it.
     """
-    started = time.perf_counter()
     engine = ElasticBatches(load_engine(config, model), batch_size)
     rows = np.arange(len(pixels_nhwc))
     parts = [engine(pixels_nhwc, rows[:batch_size])]  # the first batch may compile, or allocate
@@ -63,7 +62,7 @@ def try_engine(
     images_per_s = num_timed / (time.perf_counter() - begun)
     failed = [row for _, errors in parts for row in errors]
     answers = Answers(joined([outputs for outputs, _ in parts]), np.setdiff1d(rows, failed, assume_unique=True))
-    return Trial(config.label, images_per_s, begun - started), answers
+    return Trial(config.label, images_per_s), answers
 
 
 def _padded(num_images: int, batch_size: int) -> int:

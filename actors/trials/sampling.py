@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 class Costs:
     """What an image takes of a worker before it reaches the model, on average."""
 
-    image_bytes: float
-    """As it is stored."""
     read_s: float
     """Waiting for its bytes, of which others are under way at the same time."""
     decode_s: float
@@ -56,7 +54,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
     warm_up(plan.preprocess)
     found = [np.zeros((0, *plan.preprocess.size, 3), np.uint8)]
     uris: list[str] = []
-    sizes: list[int] = []
+    num_read = 0
     decoder = load_decoder(plan.limits, plan.preprocess)
     read_s = decode_s = 0.0
     fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
@@ -71,9 +69,9 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
             whole = columns[PIXELS].filter(is_whole)
             uris += batch[URI].filter(is_whole).to_pylist()
             found.append(unpack_pixels(pa.chunked_array([whole]), *plan.preprocess.size))
-            sizes += [len(image) for image in images if isinstance(image, bytes)]
+            num_read += sum(isinstance(image, bytes) for image in images)
             decode_s += pc.sum(columns[DECODE_S]).as_py()
             since = time.perf_counter()
     order = np.random.default_rng(0).permutation(len(uris))
-    costs = Costs(sum(sizes) / len(sizes), read_s / len(sizes), decode_s / len(sizes)) if sizes else None
+    costs = Costs(read_s / num_read, decode_s / num_read) if num_read else None
     return Sample(np.concatenate(found)[order], [uris[place] for place in order], costs)

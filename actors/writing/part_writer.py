@@ -23,7 +23,7 @@ from actors.tracking.watchdog import limit
 from actors.writing.receipts import FOOTER_KEY, PROVENANCE_KEY, Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from actors.storage.store import Storage
     from actors.writing.run_paths import RunPaths
@@ -61,6 +61,8 @@ class SinkPlan:
         rows_per_part: blocks are gathered until they hold this many rows.
         mark: asked before each file is written; None where nobody else can write.
         told: of each file that was written; None where nobody counts.
+        counts: gives the task's counters over a file's rows, as `actors.tasks.base.Task.counts` does; None counts
+            nothing.
         stall_s: seconds after which a file that is not written ends the process, as on a disk that hangs; the task is
             then tried again elsewhere. None sets no limit.
     """
@@ -71,6 +73,7 @@ class SinkPlan:
     rows_per_part: int
     mark: WriteGuard | None = None
     told: WriteObserver | None = None
+    counts: Callable[[pa.Table], Mapping[str, int]] | None = None
     stall_s: float | None = None
 
 
@@ -117,7 +120,7 @@ def _error_rows(errors: pa.Table) -> pa.Table:
 
 def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, number: int) -> str:
     since = time.perf_counter()
-    data = _encode(columns, Receipt.of(table), plan.provenance)
+    data = _encode(columns, Receipt.of(table, plan.counts and plan.counts(table)), plan.provenance)
     name = f"part-{number:06d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
     if plan.mark is not None and not plan.mark.is_held():
         raise ReplacedError(f"{plan.paths.root} is held by another run by now; {name} was not written")

@@ -37,9 +37,9 @@ class Receipt:
     summary: Summary
 
     @classmethod
-    def of(cls, table: pa.Table) -> Receipt:
-        """The receipt of rows as the predictor gives them."""
-        return cls(row_ranges(table), Summary.of(table))
+    def of(cls, table: pa.Table, counters: Mapping[str, int] | None = None) -> Receipt:
+        """The receipt of rows as the predictor gives them, with the task's ``counters`` over them."""
+        return cls(row_ranges(table), Summary.of(table, counters))
 
     def to_footer(self) -> bytes:
         """JSON, for anyone to read: ``{"ranges": {shard: [[start, stop], ...]}, "summary": {...}}``."""

@@ -19,7 +19,6 @@ from actors.columns import (
     PREDICT_S,
     READ_S,
     STAGE,
-    TARGET,
     URI,
 )
 
@@ -31,16 +30,14 @@ if TYPE_CHECKING:
 class Summary:
     """Totals over a set of rows.
 
-    ``num_ok`` and ``num_errors`` count images, ``num_labelled`` those with a known label and a prediction, of which
-    ``num_correct`` were predicted right. Seconds are summed over all workers. ``error_kinds`` counts by
-    ``stage/kind``, and ``error_examples`` has the URI and the message of some of each kind. Of the images that a GPU
-    decoded, the CPU decoded ``num_gpu_flat`` again, which were of one colour, and ``num_gpu_drawn``, to compare.
+    ``num_ok`` and ``num_errors`` count images. Seconds are summed over all workers. ``error_kinds`` counts errors by
+    ``stage/kind``, and ``error_examples`` holds the URI and the message of a few of each kind. Of the images that a
+    GPU decoded, the CPU decoded ``num_gpu_flat`` again because they were of one colour, and ``num_gpu_drawn`` to
+    compare. ``counters`` holds what the task counts, by name: see `actors.tasks.base.Task.counts`.
     """
 
     num_ok: int = 0
     num_errors: int = 0
-    num_labelled: int = 0
-    num_correct: int = 0
     read_s: float = 0.0
     decode_s: float = 0.0
     predict_s: float = 0.0
@@ -48,34 +45,34 @@ class Summary:
     error_examples: dict[str, list[list[str]]] = field(default_factory=dict)
     num_gpu_flat: int = 0
     num_gpu_drawn: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, table: pa.Table) -> Summary:
-        """Totals of a block as the predictor gives it."""
+    def of(cls, table: pa.Table, counters: Mapping[str, int] | None = None) -> Summary:
+        """Totals over a block as the predictor gives it, with the task's ``counters`` over the same rows."""
         errors = _errors(table)
         error_kinds = Counter(kind for kind, _ in errors)
-        num_labelled, num_correct = _accuracy(table)
         return cls(
             num_ok=len(table) - error_kinds.total(),
             num_errors=error_kinds.total(),
-            num_labelled=num_labelled,
-            num_correct=num_correct,
             read_s=_total(table, READ_S),
             decode_s=_total(table, DECODE_S),
             predict_s=_total(table, PREDICT_S),
-            error_kinds=dict(sorted(error_kinds.items())),
+            error_kinds=_sum(error_kinds),
             error_examples=_examples(errors),
             num_gpu_flat=_num_checked(table, FLAT),
             num_gpu_drawn=_num_checked(table, DRAWN),
+            counters=_sum(counters or {}),
         )
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Summary:
-        """The summary whose fields are ``content``, which somebody else may have written.
+        """Reads a summary from a footer, which another version or program may have written.
 
         Raises:
-            ValueError: that is none.
+            ValueError: it is not a summary.
         """
+        content = _with_counters(content)
         strange = [key for key, value in content.items() if key not in _CHECKS or not _CHECKS[key](value)]
         if strange:
             raise ValueError(f"not a summary: {strange[0]}={content[strange[0]]!r:.100}")
@@ -85,12 +82,10 @@ class Summary:
         return Summary(
             num_ok=self.num_ok + other.num_ok,
             num_errors=self.num_errors + other.num_errors,
-            num_labelled=self.num_labelled + other.num_labelled,
-            num_correct=self.num_correct + other.num_correct,
             read_s=self.read_s + other.read_s,
             decode_s=self.decode_s + other.decode_s,
             predict_s=self.predict_s + other.predict_s,
-            error_kinds=dict(sorted((Counter(self.error_kinds) + Counter(other.error_kinds)).items())),
+            error_kinds=_sum(self.error_kinds, other.error_kinds),
             error_examples=_examples(
                 (kind, example)
                 for examples in (self.error_examples, other.error_examples)
@@ -99,6 +94,7 @@ class Summary:
             ),
             num_gpu_flat=self.num_gpu_flat + other.num_gpu_flat,
             num_gpu_drawn=self.num_gpu_drawn + other.num_gpu_drawn,
+            counters=_sum(self.counters, other.counters),
         )
 
     @property
@@ -112,6 +108,24 @@ def total(summaries: Iterable[Summary]) -> Summary:
 
 
 _MAX_EXAMPLES = 3  # of a kind
+
+# Fields of summaries written before tasks had counters of their own, and what they are called now.
+_FORMER_FIELDS = {"num_labelled": "accuracy/num_labelled", "num_correct": "accuracy/num_correct"}
+
+
+def _with_counters(content: Mapping[str, Any]) -> dict[str, Any]:
+    former = {counter: content[name] for name, counter in _FORMER_FIELDS.items() if name in content}
+    if not former:
+        return dict(content)
+    return {name: value for name, value in content.items() if name not in _FORMER_FIELDS} | {"counters": former}
+
+
+def _sum(*counts: Mapping[str, int]) -> dict[str, int]:
+    """The sums by name, sorted; a count of 0 is as good as none."""
+    totals: Counter[str] = Counter()
+    for each in counts:
+        totals.update(each)
+    return {name: number for name, number in sorted(totals.items()) if number}
 
 
 def _errors(table: pa.Table) -> list[tuple[str, list[str]]]:
@@ -140,19 +154,6 @@ def _num_checked(table: pa.Table, why: str) -> int:
     return int(pc.sum(pc.equal(table[DECODE_CHECK], why)).as_py() or 0)
 
 
-def _accuracy(table: pa.Table) -> tuple[int, int]:
-    """Rows with a target and a label, and how many agree; a target may be the label, in any normal form of Unicode, or
-    its number.
-    """
-    if TARGET not in table.column_names or "label_id" not in table.column_names:
-        return 0, 0
-    target, label, label_id = table[TARGET], table["label"], table["label_id"].cast(pa.string())
-    known = pc.and_(pc.is_valid(target), pc.is_valid(label))
-    target, label = (pc.utf8_normalize(names, "NFC") for names in (target, label))
-    right = pc.and_(known, pc.or_(pc.equal(target, label), pc.equal(target, label_id)))
-    return int(pc.sum(known).as_py() or 0), int(pc.sum(right).as_py() or 0)
-
-
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
@@ -161,7 +162,7 @@ def _is_seconds(value: Any) -> bool:
     return type(value) in (int, float) and value >= 0
 
 
-def _are_kinds(value: Any) -> bool:
+def _are_counts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_count, value.values()))
 
 
@@ -176,9 +177,10 @@ def _is_example(value: Any) -> bool:
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("num_ok", "num_errors", "num_labelled", "num_correct"), _is_count),
+    **dict.fromkeys(("num_ok", "num_errors"), _is_count),
     **dict.fromkeys(("num_gpu_flat", "num_gpu_drawn"), _is_count),
     **dict.fromkeys(("read_s", "decode_s", "predict_s"), _is_seconds),
-    "error_kinds": _are_kinds,
+    "error_kinds": _are_counts,
+    "counters": _are_counts,
     "error_examples": _are_examples,
 }

@@ -66,7 +66,9 @@ def prepare_stages(
         device = decode_device(job.decode.device, plan, choice, cpus=resources.cpus)
         read = replace(read, limits=replace(job.decode, device=device))
     provenance = run.checked.provenance | {"engine": choice.engine.label, "decode": _decode_device(read)}
-    sink = SinkPlan(run.paths, run.storage, provenance, plan.rows_per_part, mark, stall_s=job.run.stall_s)
+    sink = SinkPlan(
+        run.paths, run.storage, provenance, plan.rows_per_part, mark, counts=job.task.counts, stall_s=job.run.stall_s
+    )
     stages = Stages(read, Recipe(job.model, choice.engine, job.task), sink, plan)
     return plan_again(stages, run, resources, choice, num_missing=num_missing), choice
 

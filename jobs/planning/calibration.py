@@ -23,9 +23,9 @@ class Calibration:
         """From what `dataclasses.asdict` made of one, through JSON."""
         if content is None:
             return None
-        rates = content["rates"]
+        costs, rates = content["costs"], content["rates"]
         images_per_s = {int(size): rate for size, rate in rates["images_per_s"].items()}
-        return cls(Costs(**content["costs"]), Rates(images_per_s, rates["worker_bytes"]))
+        return cls(Costs(costs["read_s"], costs["decode_s"]), Rates(images_per_s, rates["worker_bytes"]))
 
     def batch_size(self, usual: int) -> int:
         """The fastest one; ``usual`` unless that one is faster by more than the noise."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +74,7 @@ class KeptChoice:
         """None where there is none yet, or one that this version does not understand."""
         try:
             content = read_object(self._uri, self.storage, allow_nan=True)
-            trials = [Trial(**one) for one in content["trials"]]
+            trials = [Trial(**{name: one[name] for name in _TRIAL_FIELDS}) for one in content["trials"]]
             calibration = Calibration.from_json(content["calibration"])
             decoders = DecodeTrial(**content["decoders"]) if content["decoders"] else None
             engine = _to_config(content["engine"])
@@ -99,6 +99,7 @@ class KeptChoice:
 _CONFIGS: dict[str, type[EngineConfig]] = {
     config.name: config for config in (TorchEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig)
 }
+_TRIAL_FIELDS = [field.name for field in fields(Trial)]  # earlier versions kept more
 _ENUMS: dict[str, type[Enum]] = {"precision": Precision, "device": Device, "provider": Provider}
 _NOT_KEPT = {"tolerance", "gate"}  # what the choice was made by; of no use to what executes it
 

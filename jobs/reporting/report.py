@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.messages import redacted
+from actors.tasks.accuracy import NUM_CORRECT, NUM_LABELLED
 from jobs.cli.terminal import show
 from jobs.datasets.passed_over import PassedOver
 from jobs.reporting.bottleneck import DECODE, MODEL, READ, Measured, judge
@@ -82,7 +83,15 @@ class Report:
     @property
     def accuracy_ratio(self) -> float | None:
         """Right predictions over images with a known label; None when there are none."""
-        return self.summary.num_correct / self.summary.num_labelled if self.summary.num_labelled else None
+        return self._num_correct / self._num_labelled if self._num_labelled else None
+
+    @property
+    def _num_labelled(self) -> int:
+        return self.summary.counters.get(NUM_LABELLED, 0)
+
+    @property
+    def _num_correct(self) -> int:
+        return self.summary.counters.get(NUM_CORRECT, 0)
 
     def to_json(self) -> dict[str, Any]:
         """The content of report.json."""
@@ -96,6 +105,8 @@ class Report:
             "passed_over": dict(self.passed_over),
             "num_done_before": self.before.summary.num_images,
             **asdict(self.summary),
+            "num_labelled": self._num_labelled,
+            "num_correct": self._num_correct,
             "decode_switches": [asdict(switch) for switch in self.switches],
             "accuracy_ratio": self.accuracy_ratio,
             "images_per_s": self.images_per_s,
@@ -123,7 +134,7 @@ class Report:
         ]
         lines += self._engine() + self._gpu_decoding()
         if self.accuracy_ratio is not None:
-            right = f"{summary.num_correct:,} of {summary.num_labelled:,} labelled images"
+            right = f"{self._num_correct:,} of {self._num_labelled:,} labelled images"
             lines.append(("accuracy", f"{self.accuracy_ratio:.2%} ({right})"))
         for kind, number in summary.error_kinds.items():
             uri, message = summary.error_examples[kind][0]

@@ -4,9 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from photos import jpeg
 
-from actors.decoding.batch_decoder import decode_rate, load_decoder
+from actors.decoding.batch_decoder import load_decoder
 from actors.decoding.config import Decode, DecodeDevice, has_nvimgcodec
 from actors.errors import JobError
 from actors.preprocess import Preprocess
@@ -27,14 +26,6 @@ def test_a_gpu_that_is_not_there_is_no_reason_to_be_slow() -> None:
         return
     with pytest.raises(JobError, match=r"decode\.device=gpu: .*\n  cure: .*decode\.device=cpu"):
         load_decoder(Decode(device=DecodeDevice.gpu), PREPROCESS)
-
-
-def test_the_rate_counts_what_was_decoded_on_the_device_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.decoding.batch_decoder._TIMED_S", 0.05)
-    small, large = ([jpeg(0, width=width, height=width)] * 2 for width in (32, 640))
-    limits = Decode(device=DecodeDevice.gpu, scaled=False)
-    rates = [decode_rate(batch, limits, PREPROCESS, DecodeDevice.cpu) for batch in (small, large)]
-    assert rates[0] > rates[1] > 0
 
 
 def test_a_reader_on_the_cpu_loads_nothing_of_a_gpu() -> None:

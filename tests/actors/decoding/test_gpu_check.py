@@ -9,15 +9,21 @@ from photos import jpeg
 from simplejpeg import encode_jpeg
 
 from actors.columns import DRAWN, FLAT
-from actors.decoding.config import Decode
+from actors.decoding.config import Decode, FittedImage
 from actors.decoding.decode import decode
-from actors.decoding.gpu_check import DecodeCheck, _is_drawn
+from actors.decoding.gpu_check import Checked, DecodeCheck, _is_drawn
 from actors.errors import DecoderMismatchError, ImageError
 from actors.preprocess import Preprocess, fit
 
 PREPROCESS = Preprocess(resize=40, crop=32)
 LIMITS = Decode()
-CHECK = DecodeCheck(LIMITS, PREPROCESS)
+SIZE = (48, 60)
+
+
+def check(data: bytes, gpu_hwc: np.ndarray) -> Checked:
+    checked = DecodeCheck(LIMITS, PREPROCESS)(data, FittedImage(gpu_hwc, SIZE))
+    assert isinstance(checked.fitted, ImageError) or checked.fitted.source_hw == SIZE
+    return checked
 
 
 def small(number: int) -> bytes:
@@ -47,7 +53,7 @@ def test_an_image_of_one_colour_that_the_cpu_gives_another_picture_for(
     with pytest.raises(
         DecoderMismatchError, match=r"^the GPU gives a single colour, up to \d+ grey levels off the CPU$"
     ):
-        CHECK(small(0), spoil(right_hwc))
+        check(small(0), spoil(right_hwc))
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 60)])
@@ -55,9 +61,9 @@ def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_se
     data = encode_jpeg(np.full((48, 60, 3), colour, np.uint8))
     right_hwc = pixels(data)
     rounded_hwc = np.full_like(right_hwc, np.clip(right_hwc[0, 0].astype(int) + 2, 0, 255))  # as a GPU may round
-    checked = CHECK(data, rounded_hwc)
+    checked = check(data, rounded_hwc)
     assert checked.why == FLAT
-    np.testing.assert_array_equal(checked.fitted, right_hwc)
+    np.testing.assert_array_equal(checked.fitted.image_hwc, right_hwc)
 
 
 @pytest.mark.parametrize(
@@ -74,14 +80,14 @@ def test_one_in_a_thousand_is_compared(spoil: Callable[[np.ndarray], np.ndarray]
     data = drawn()
     right_hwc = pixels(data)
     near_hwc = np.clip(right_hwc.astype(int) + np.random.default_rng(0).integers(-4, 5, right_hwc.shape), 0, 255)
-    checked = CHECK(data, near_hwc.astype(np.uint8))
+    checked = check(data, near_hwc.astype(np.uint8))
     assert checked.why == DRAWN
-    np.testing.assert_array_equal(checked.fitted, near_hwc)  # the GPU's stay, so that all are alike
+    np.testing.assert_array_equal(checked.fitted.image_hwc, near_hwc)  # the GPU's stay, so that all are alike
     with pytest.raises(
         DecoderMismatchError, match=r"^the GPU's pixels are \d+\.\d grey levels off the CPU's on average$"
     ):
-        CHECK(data, spoil(right_hwc))
-    assert CHECK(small(0), spoil(right_hwc)).why is None  # this one is not drawn
+        check(data, spoil(right_hwc))
+    assert check(small(0), spoil(right_hwc)).why is None  # this one is not drawn
 
 
 def test_the_draw_is_by_the_bytes_and_takes_one_in_a_thousand() -> None:
@@ -95,8 +101,8 @@ def test_the_draw_is_by_the_bytes_and_takes_one_in_a_thousand() -> None:
 def test_damage_is_no_ground_to_distrust_the_gpu() -> None:
     black_hwc = np.zeros((32, 32, 3), np.uint8)
     damaged = odd_images()["damaged_inside.jpg"]
-    outcome = CHECK(damaged, black_hwc)
+    outcome = check(damaged, black_hwc)
     assert outcome.why == FLAT
-    np.testing.assert_array_equal(outcome.fitted, pixels(damaged))
+    np.testing.assert_array_equal(outcome.fitted.image_hwc, pixels(damaged))
     assert np.ptp(pixels(damaged)) > 100
-    assert isinstance(CHECK(small(0)[:500], black_hwc).fitted, ImageError)
+    assert isinstance(check(small(0)[:500], black_hwc).fitted, ImageError)

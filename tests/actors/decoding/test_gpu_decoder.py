@@ -13,7 +13,7 @@ import torch
 from odd_images import bad_images, odd_images
 from photos import jpeg
 
-from actors.columns import ERROR, MESSAGE, PIXELS, STAGE, unpack_pixels
+from actors.columns import ERROR, HEIGHT, MESSAGE, PIXELS, STAGE, WIDTH, unpack_pixels
 from actors.decoding.config import Decode, has_nvimgcodec
 from actors.decoding.gpu_decoder import GpuDecoder
 from actors.decoding.gpu_eligibility import find_plain
@@ -44,6 +44,10 @@ def pixels_of(columns: dict[str, pa.Array], preprocess: Preprocess) -> np.ndarra
     return unpack_pixels(pa.chunked_array([columns[PIXELS]]), *preprocess.size).astype(int)
 
 
+def pixels_by(decoder: GpuDecoder, encoded: list[bytes]) -> list[np.ndarray]:
+    return [image.image_hwc for image in decoder(encoded)]
+
+
 @needs_nvimgcodec
 @pytest.mark.parametrize(
     "preprocess",
@@ -61,12 +65,14 @@ def test_every_plain_jpeg_gets_the_pixels_of_the_cpu(device: str, preprocess: Pr
     places = [plain.place for plain in find_plain(encoded, LIMITS, preprocess)]
     decoder = GpuDecoder(LIMITS, preprocess, device=device)
     fitted = decoder(encoded)
-    expected = pixels_of(pixel_columns(encoded, LIMITS, preprocess), preprocess)
-    done = [place for place, pixels in enumerate(fitted) if pixels is not None]
+    by_cpu = pixel_columns(encoded, LIMITS, preprocess)
+    expected = pixels_of(by_cpu, preprocess)
+    done = [place for place, image in enumerate(fitted) if image is not None]
     assert set(done) <= set(places)
     assert len(done) >= len(places) - 2  # inside damaged_inside.jpg and junk_before_end.jpg decoders may differ
     for place in done:
-        difference = np.abs(fitted[place] - expected[place])
+        difference = np.abs(fitted[place].image_hwc - expected[place])
+        assert fitted[place].source_hw == (by_cpu[HEIGHT][place].as_py(), by_cpu[WIDTH][place].as_py())
         assert difference.max() <= MOST[device], place
         assert difference.mean() <= MOST_ON_AVERAGE[device], place
         assert preprocess.resize or device == "cuda" or not difference.any()
@@ -88,10 +94,10 @@ def test_every_image_has_the_outcome_of_the_cpu(device: str) -> None:
 def test_an_image_gets_the_same_pixels_however_it_is_batched(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = [jpeg(number, width=80 + number, height=60) for number in range(5)]
     decoder = GpuDecoder(LIMITS, PREPROCESS, device=device)
-    together = decoder(encoded)
+    together = pixels_by(decoder, encoded)
     monkeypatch.setattr("actors.decoding.gpu_eligibility._CHUNK_PIXELS", 10_000)
-    np.testing.assert_array_equal(decoder(encoded), together)
-    np.testing.assert_array_equal([decoder([data])[0] for data in encoded], together)
+    np.testing.assert_array_equal(pixels_by(decoder, encoded), together)
+    np.testing.assert_array_equal([pixels_by(decoder, [data])[0] for data in encoded], together)
     assert decoder([]) == []
 
 

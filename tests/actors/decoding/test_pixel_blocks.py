@@ -14,6 +14,7 @@ from actors.columns import (
     DECODE_S,
     ERROR,
     FLAT,
+    HEIGHT,
     LOCATION,
     MESSAGE,
     PIXELS,
@@ -21,9 +22,10 @@ from actors.columns import (
     SHARD,
     STAGE,
     URI,
+    WIDTH,
     unpack_pixels,
 )
-from actors.decoding.config import Decode
+from actors.decoding.config import Decode, FittedImage
 from actors.decoding.decode import decode, decode_scaled
 from actors.decoding.pixel_blocks import pixel_block, pixel_columns
 from actors.errors import DecoderMismatchError, ImageError
@@ -46,6 +48,8 @@ def test_good_and_bad_images_keep_their_places() -> None:
     assert columns[STAGE].to_pylist() == [None, "decode", None, "read", "decode"]
     assert columns[ERROR].to_pylist() == [None, "unidentified", None, "not_found", "unsupported"]
     assert columns[MESSAGE][3].as_py() == "gone"
+    assert columns[HEIGHT].to_pylist() == [375, 0, 50, 0, 0]
+    assert columns[WIDTH].to_pylist() == [500, 0, 60, 0, 0]
     assert all(seconds >= 0 for seconds in columns[DECODE_S].to_pylist())
 
 
@@ -55,9 +59,9 @@ def test_a_decoder_of_batches_gets_what_is_encoded_and_the_cpu_what_it_leaves(ta
     images = [ImageError("read", "not_found", "gone"), jpeg(0), array, b"no image", jpeg(1)]
     seen: list[bytes] = []
 
-    def decoder(encoded: Sequence[bytes]) -> list[np.ndarray | None]:
+    def decoder(encoded: Sequence[bytes]) -> list[FittedImage | None]:
         seen.extend(encoded)
-        return [GRADIENT if place in taken else None for place in range(len(encoded))]
+        return [FittedImage(GRADIENT, (77, 99)) if place in taken else None for place in range(len(encoded))]
 
     columns, alone = (pixel_columns(images, LIMITS, PREPROCESS, given) for given in (decoder, None))
     pixels, pixels_alone = (unpack_pixels(pa.chunked_array([each[PIXELS]]), 32, 32) for each in (columns, alone))
@@ -66,6 +70,7 @@ def test_a_decoder_of_batches_gets_what_is_encoded_and_the_cpu_what_it_leaves(ta
         np.testing.assert_array_equal(pixels[row], GRADIENT if place in taken else pixels_alone[row])
         assert (columns[ERROR][row].as_py() is None) == (place in taken or row != 3)
         assert columns[DECODE_S][row].as_py() > 0
+        assert columns[WIDTH][row].as_py() == (99 if place in taken else alone[WIDTH][row].as_py())
     for row in (0, 2):
         np.testing.assert_array_equal(pixels[row], pixels_alone[row])
         assert columns[ERROR][row] == alone[ERROR][row]
@@ -93,7 +98,7 @@ def test_a_decoder_is_checked_and_what_it_spoils_is_named() -> None:
     assert "secret" not in str(raised.value)
 
 
-def _refusing(encoded: Sequence[bytes]) -> list[np.ndarray | None]:
+def _refusing(encoded: Sequence[bytes]) -> list[FittedImage | None]:
     pytest.fail(f"was asked for {len(encoded)} images")
 
 

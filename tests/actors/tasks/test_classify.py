@@ -11,8 +11,10 @@ import torch
 
 from actors.engines.tolerance import EXACT, Tolerance
 from actors.errors import JobError
+from actors.preprocess import Preprocess
 from actors.tasks.base import Outputs
 from actors.tasks.classify import Activation, Classify
+from actors.tasks.context import BatchContext
 from actors.tasks.parity import Agreement
 
 LOGITS = np.random.default_rng(1).normal(size=(6, 20)).astype(np.float32) * 5
@@ -30,7 +32,7 @@ def compare(
 
 def predict(task: Classify, logits: np.ndarray, labels: list[str] | None = None) -> tuple[pa.Table, np.ndarray]:
     fields = task.fields(Outputs.of({"output": logits}), labels)
-    columns, valid = task.columns({"output": logits}, labels)
+    columns, valid = task.columns({"output": logits}, BatchContext.of_inputs(labels, Preprocess(), len(logits)))
     return pa.Table.from_arrays(columns, schema=pa.schema(fields)), valid
 
 
@@ -198,8 +200,8 @@ def test_one_wrong_image_of_many_is_seen() -> None:
 
 def test_what_is_added_to_all_classes_changes_no_softmax() -> None:
     shift = np.linspace(-50, 50, len(LOGITS))[:, None]
-    assert compare(LOGITS, LOGITS + shift, task=Classify(), tolerance=EXACT).holds
-    assert not compare(LOGITS, LOGITS + shift, task=Classify(activation=Activation.sigmoid)).holds
+    assert not compare(LOGITS, LOGITS + shift, task=Classify(), tolerance=EXACT).breaches
+    assert compare(LOGITS, LOGITS + shift, task=Classify(activation=Activation.sigmoid)).breaches
 
 
 def test_classes_that_the_network_masks_are_no_error() -> None:
@@ -207,7 +209,7 @@ def test_classes_that_the_network_masks_are_no_error() -> None:
     masked[:, 4] = -np.inf
     assert compare(masked, masked, task=Classify(), tolerance=EXACT).figures["images"] == 6
     assert compare(masked, masked, task=Classify(), tolerance=EXACT).breaches == []
-    assert not compare(LOGITS, masked, task=Classify(), tolerance=Tolerance(score_difference=1)).holds
+    assert compare(LOGITS, masked, task=Classify(), tolerance=Tolerance(score_difference=1)).breaches
     every = np.where(np.eye(6, 20) > 0, -np.inf, LOGITS)  # in each image another one
     assert compare(every, every, task=Classify(), tolerance=EXACT).breaches == []
 
@@ -219,30 +221,32 @@ def test_a_row_that_only_one_can_do_is_a_breach(bad: float) -> None:
     agreement = compare(LOGITS, broken, task=Classify())
     assert agreement.figures["images"] == 5
     assert agreement.breaches == ["output output has values that are not finite for image 2, unlike the reference's"]
-    assert not compare(broken, LOGITS, task=Classify()).holds
-    assert compare(broken, broken, task=Classify()).holds
-    assert not compare(np.full((3, 4), bad), np.full((3, 4), bad)).holds
+    assert compare(broken, LOGITS, task=Classify()).breaches
+    assert not compare(broken, broken, task=Classify()).breaches
+    assert compare(np.full((3, 4), bad), np.full((3, 4), bad)).breaches
 
 
 def test_no_images_and_one_image_and_one_class() -> None:
-    assert not compare(np.zeros((0, 4)), np.zeros((0, 4))).holds
-    assert compare(LOGITS[:1], LOGITS[:1] * (1 + 1e-6), task=Classify(), tolerance=EXACT).holds
-    assert not compare(LOGITS[:1], LOGITS[1:2], task=Classify()).holds
+    assert compare(np.zeros((0, 4)), np.zeros((0, 4))).breaches
+    assert not compare(LOGITS[:1], LOGITS[:1] * (1 + 1e-6), task=Classify(), tolerance=EXACT).breaches
+    assert compare(LOGITS[:1], LOGITS[1:2], task=Classify()).breaches
     for activation in Activation:
-        assert compare([[3.0], [5.0]], [[3.0], [5.0]], task=Classify(activation=activation), tolerance=EXACT).holds
+        assert not compare(
+            [[3.0], [5.0]], [[3.0], [5.0]], task=Classify(activation=activation), tolerance=EXACT
+        ).breaches
 
 
 def test_figures_are_finite_however_large_the_scores() -> None:
     agreement = compare([[3e38, -3e38], [1, 2]], [[-3e38, 3e38], [1, 2]])
-    assert not agreement.holds
+    assert agreement.breaches
     assert np.isfinite(list(agreement.figures.values())).all()
 
 
 def test_only_the_output_that_is_used_is_compared() -> None:
     reference = {"logits": LOGITS, "features": LOGITS[:, :7]}
     candidate = {"logits": LOGITS, "features": -LOGITS[:, :7]}
-    assert Classify(output="logits").agreement(reference, candidate, EXACT).holds
-    assert not Classify(output="features").agreement(reference, candidate, EXACT).holds
+    assert not Classify(output="logits").agreement(reference, candidate, EXACT).breaches
+    assert Classify(output="features").agreement(reference, candidate, EXACT).breaches
     missing = Classify(output="logits").agreement(reference, {"features": LOGITS}, Tolerance())
     assert missing.breaches == ["there is no output logits"]
 

@@ -6,7 +6,9 @@ import pytest
 
 from actors.engines.tolerance import EXACT, Tolerance
 from actors.errors import JobError
+from actors.preprocess import Preprocess
 from actors.tasks.base import Outputs
+from actors.tasks.context import BatchContext
 from actors.tasks.embed import Embed, EmbeddingType
 from actors.tasks.parity import Agreement
 
@@ -22,7 +24,7 @@ def compare(
 
 def embed(task: Embed, vectors: np.ndarray) -> tuple[pa.Array, np.ndarray]:
     (field,) = task.fields(Outputs.of({"output": vectors}), None)
-    (column,), valid = task.columns({"output": vectors}, None)
+    (column,), valid = task.columns({"output": vectors}, BatchContext.of_inputs(None, Preprocess(), len(vectors)))
     assert column.type == field.type
     return column, valid
 
@@ -83,13 +85,13 @@ def test_vectors_that_are_all_alike_do_not_hide_an_error() -> None:
 
 def test_length_counts_unless_the_task_divides_by_it() -> None:
     assert compare(VECTORS, 1.5 * VECTORS, tolerance=Tolerance()).figures["output_error"] > 0.3
-    assert not compare(VECTORS, 1.5 * VECTORS, tolerance=Tolerance()).holds
+    assert compare(VECTORS, 1.5 * VECTORS, tolerance=Tolerance()).breaches
     assert compare(VECTORS, 1.5 * VECTORS, task=Embed(normalize=True), tolerance=EXACT).breaches == []
 
 
 def test_zeros_are_like_zeros_alone() -> None:
     vectors = np.stack([np.zeros(8), *VECTORS[1:]])
-    assert compare(vectors, vectors, tolerance=EXACT).holds
+    assert not compare(vectors, vectors, tolerance=EXACT).breaches
     for reference, candidate in ((vectors, VECTORS), (VECTORS, vectors)):
         assert compare(reference, candidate).figures["cosine"] == 0
 
@@ -103,7 +105,7 @@ def test_what_one_alone_can_store_is_a_breach() -> None:
     assert agreement.figures["images"] == 3
     assert agreement.breaches == ["output output has values that are not finite for image 3, unlike the reference's"]
     assert compare(large, large, task=half, tolerance=EXACT).figures["images"] == 3
-    assert not compare(VECTORS[:0], VECTORS[:0]).holds
+    assert compare(VECTORS[:0], VECTORS[:0]).breaches
 
 
 def test_a_vector_of_another_length_is_told() -> None:

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from actors.engines.tolerance import EXACT, Tolerance
+from actors.preprocess import Preprocess
 from actors.tasks.base import Outputs
+from actors.tasks.context import BatchContext
 from actors.tasks.raw import Raw
 
 RNG = np.random.default_rng(3)
@@ -18,10 +20,11 @@ TENSORS = {
     "map": RNG.normal(size=(5, 2, 3, 4)).astype(np.float32),
     "count": RNG.integers(0, 9, (5, 2)),
 }
+CONTEXT = BatchContext.of_inputs(None, Preprocess(), 1)
 
 
 def test_every_output_comes_back_from_parquet_as_it_is(tmp_path: Path) -> None:
-    columns, valid = Raw().columns(TENSORS, None)
+    columns, valid = Raw().columns(TENSORS, CONTEXT)
     table = pa.Table.from_arrays(columns, schema=pa.schema(Raw().fields(Outputs.of(TENSORS), None)))
     pq.write_table(table, tmp_path / "raw.parquet")
     back = pq.read_table(tmp_path / "raw.parquet")
@@ -34,7 +37,7 @@ def test_every_output_comes_back_from_parquet_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite_are_kept(value: float) -> None:
-    (column,), valid = Raw().columns({"x": np.array([value], np.float32)}, None)
+    (column,), valid = Raw().columns({"x": np.array([value], np.float32)}, CONTEXT)
     np.testing.assert_array_equal(column.to_numpy(), [value])
     assert valid.all()
 
@@ -97,7 +100,7 @@ def test_what_is_not_finite_must_be_the_same(hole: float) -> None:
     assert agreement.breaches == ["output x has values that are not finite for image 1, unlike the reference's"]
     assert agreement.figures["images"] == 4
     another_kind = np.where(np.isnan(masked), np.inf, -masked)
-    assert not Raw().agreement({"x": masked}, {"x": another_kind}, Tolerance()).holds
+    assert Raw().agreement({"x": masked}, {"x": another_kind}, Tolerance()).breaches
 
 
 def test_without_a_finite_value_there_is_nothing_to_compare() -> None:
@@ -111,5 +114,5 @@ def test_without_a_finite_value_there_is_nothing_to_compare() -> None:
 
 def test_every_output_is_compared() -> None:
     for name, tensor in TENSORS.items():
-        assert not Raw().agreement(TENSORS, TENSORS | {name: tensor + tensor.dtype.type(9)}, Tolerance()).holds
-        assert not Raw().agreement(TENSORS, {k: v for k, v in TENSORS.items() if k != name}, Tolerance()).holds
+        assert Raw().agreement(TENSORS, TENSORS | {name: tensor + tensor.dtype.type(9)}, Tolerance()).breaches
+        assert Raw().agreement(TENSORS, {k: v for k, v in TENSORS.items() if k != name}, Tolerance()).breaches

@@ -23,7 +23,7 @@ URIS = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
 
 
 def test_answers_are_compared_image_by_image() -> None:
-    trial = Trial("some", 5.0, 1.0)
+    trial = Trial("some", 5.0)
     held = hold_against(answers(0, 2, 3), trial, answers(0, 1, 2, 3), equal, URIS)
     assert held == replace(trial, figures={"difference": 0.0})
     wrong = hold_against(answers(0, 3), trial, answers(0, 3, wrong=0.5), equal, URIS)

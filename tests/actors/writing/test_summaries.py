@@ -6,12 +6,12 @@ from dataclasses import asdict
 import pyarrow as pa
 import pytest
 
-from actors.columns import DECODE_CHECK, DECODE_S, DRAWN, ERROR, FLAT, MESSAGE, PREDICT_S, READ_S, STAGE, TARGET, URI
+from actors.columns import DECODE_CHECK, DECODE_S, DRAWN, ERROR, FLAT, MESSAGE, PREDICT_S, READ_S, STAGE, URI
+from actors.tasks.accuracy import NUM_CORRECT, NUM_LABELLED
 from actors.writing.summaries import Summary, total
 
 BLOCK = pa.table(
     {
-        TARGET: ["cat", "1", None, "dog", "cat"],
         STAGE: [None, None, None, None, "decode"],
         ERROR: [None, None, None, None, "truncated"],
         MESSAGE: [None, None, None, None, "cut off"],
@@ -19,23 +19,20 @@ BLOCK = pa.table(
         READ_S: [0.5, 0.5, 0.0, 0.0, 0.0],
         DECODE_S: [1.0, 0.0, 0.0, 0.0, 0.0],
         PREDICT_S: [0.0, 2.0, 0.0, 0.0, 0.0],
-        "label_id": pa.array([0, 1, 1, 0, None], pa.int32()),
-        "label": ["cat", "dog", "dog", "cat", None],
     }
 )
 
 
 def test_counts_of_a_block() -> None:
-    assert Summary.of(BLOCK) == Summary(
+    assert Summary.of(BLOCK, {"task/b": 2, "task/a": 1, "task/none": 0}) == Summary(
         num_ok=4,
         num_errors=1,
-        num_labelled=3,
-        num_correct=2,  # by label, and by number; "dog" was taken for a cat
         read_s=1.0,
         decode_s=1.0,
         predict_s=2.0,
         error_kinds={"decode/truncated": 1},
         error_examples={"decode/truncated": [["e", "cut off"]]},
+        counters={"task/a": 1, "task/b": 2},
     )
 
 
@@ -50,12 +47,21 @@ def test_what_the_cpu_decoded_beside_a_gpu_is_counted_and_older_summaries_lack_i
     assert older == Summary.of(BLOCK)
 
 
-def test_labels_are_compared_in_one_normal_form() -> None:
-    nfc, nfd = "z\u00e9ro", "ze\u0301ro"
-    block = BLOCK.slice(0, 2).drop_columns([TARGET, "label"])
-    for target, label in ((nfc, nfd), (nfd, nfc)):
-        labelled = block.append_column(TARGET, [[target, None]]).append_column("label", [[label, label]])
-        assert (Summary.of(labelled).num_labelled, Summary.of(labelled).num_correct) == (1, 1)
+def test_counters_add_up_by_name() -> None:
+    parts = [Summary.of(BLOCK, {"objects/cat": 2}), Summary.of(BLOCK, {"objects/dog": 1}), Summary.of(BLOCK)]
+    parts.append(Summary.of(BLOCK, {"objects/cat": 5}))
+    assert total(parts).counters == {"objects/cat": 7, "objects/dog": 1}
+    assert total(reversed(parts)).counters == total(parts).counters
+
+
+def test_a_summary_from_before_tasks_had_counters_is_read_and_merged() -> None:
+    content = asdict(Summary.of(BLOCK)) | {"num_labelled": 3, "num_correct": 2}
+    del content["counters"]
+    former = Summary.from_json(json.loads(json.dumps(content)))
+    assert former.counters == {NUM_LABELLED: 3, NUM_CORRECT: 2}
+    assert total([former, Summary.of(BLOCK, {NUM_LABELLED: 4})]).counters == {NUM_LABELLED: 7, NUM_CORRECT: 2}
+    with pytest.raises(ValueError, match="counters"):
+        Summary.from_json(content | {"num_correct": -1})
 
 
 def test_the_sum_of_the_parts_is_the_whole() -> None:
@@ -64,10 +70,13 @@ def test_the_sum_of_the_parts_is_the_whole() -> None:
 
 
 def test_a_summary_comes_back_from_json_and_what_is_none_does_not() -> None:
-    summary = Summary.of(BLOCK)
+    summary = Summary.of(BLOCK, {"task/a": 1})
     assert Summary.from_json(json.loads(json.dumps(asdict(summary)))) == summary
     with pytest.raises(ValueError, match="num_ok=-1"):
         Summary.from_json({"num_ok": -1})
+    for counters in ({"task/a": 0.5}, {"task/a": -1}, ["task/a"]):
+        with pytest.raises(ValueError, match="counters"):
+            Summary.from_json({"counters": counters})
 
 
 def test_of_each_kind_of_error_some_examples_are_kept() -> None:
@@ -75,8 +84,3 @@ def test_of_each_kind_of_error_some_examples_are_kept() -> None:
     both = total([Summary.of(failed.slice(0, 2)), Summary.of(failed.slice(2))])
     assert both.error_kinds == {"decode/truncated": 5}
     assert both.error_examples == {"decode/truncated": [["e", "cut off"]] * 3}
-
-
-def test_without_targets_or_labels_nothing_is_judged() -> None:
-    assert Summary.of(BLOCK.drop_columns([TARGET])).num_labelled == 0
-    assert Summary.of(BLOCK.drop_columns(["label", "label_id"])).num_labelled == 0

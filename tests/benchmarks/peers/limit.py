@@ -35,6 +35,7 @@ from actors.engines.configs import (
 )
 from actors.models.spec import Model
 from actors.tasks.classify import Classify
+from actors.tasks.context import BatchContext
 
 ENGINES = {"torch": TorchEngineConfig, "onnxruntime": OnnxEngineConfig, "openvino": OpenVinoEngineConfig}
 FIELDS = ("label_id", "label", "score", "top_label_ids", "top_labels", "top_scores")
@@ -121,7 +122,8 @@ def loop(
         columns = {"uri": [str(path) for path in batch]}
         if engine:
             pixels_nhwc = unpack_pixels(pa.chunked_array([decoded[PIXELS]]), *model.preprocess.size)
-            columns |= dict(zip(FIELDS, task.columns(engine(pixels_nhwc), None)[0], strict=True))
+            context = BatchContext.of_inputs(None, model.preprocess, len(batch))
+            columns |= dict(zip(FIELDS, task.columns(engine(pixels_nhwc), context)[0], strict=True))
         tables.append(pa.table(columns))
         ends.append(time.monotonic())
     pq.write_table(pa.concat_tables(tables), part)

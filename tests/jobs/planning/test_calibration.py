@@ -9,7 +9,7 @@ from actors.trials.engine_trial import Rates
 from actors.trials.sampling import Costs
 from jobs.planning.calibration import Calibration
 
-COSTS = Costs(50_000.0, 0.0001, 0.001)
+COSTS = Costs(0.0001, 0.001)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ PLAN = Plan(
     is_fused=False, workers=1, worker_cpus=1, worker_gpus=1, read_cpus=1, writers=2, batch_size=128, piece_rows=512,
     rows_per_part=100, block_bytes=4, threads=1,
 )  # fmt: skip
-CALIBRATION = Calibration(Costs(50_000, 0.0, 0.002), Rates({128: 4000.0}, 1))
+CALIBRATION = Calibration(Costs(0.0, 0.002), Rates({128: 4000.0}, 1))
 TRIAL = DecodeTrial(cpu_s=0.002, gpu_s=0.0001)
 
 

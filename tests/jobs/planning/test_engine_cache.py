@@ -29,8 +29,8 @@ from jobs.planning.engine_cache import Choice, KeptChoice
 
 HARDWARE = Hardware("EPYC", ("avx2",), None, None, (("torch", "2.13.0"),))
 TRIALS = [
-    Trial("torch fp32", 27.5, 1.25),
-    Trial("torch bf16", 3.0, 1.0, {"score_difference": 0.25}, ["the best class of image 17 differs"]),
+    Trial("torch fp32", 27.5),
+    Trial("torch bf16", 3.0, {"score_difference": 0.25}, ["the best class of image 17 differs"]),
 ]
 
 
@@ -47,7 +47,7 @@ def place(root: Path, **changes: object) -> KeptChoice:
     ],
 )
 def test_a_choice_comes_back_as_it_was(engine: EngineConfig, tmp_path: Path) -> None:
-    calibration = Calibration(Costs(50_000.0, 0.0001, 0.001), Rates({8: 20.0, 32: 27.5}, 10**9))
+    calibration = Calibration(Costs(0.0001, 0.001), Rates({8: 20.0, 32: 27.5}, 10**9))
     choice = Choice(engine, "the fastest", TRIALS, 256, calibration, DecodeTrial(0.002, 0.0001, ["differs"]))
     assert place(tmp_path).read() is None
     place(tmp_path).write(choice)
@@ -84,7 +84,7 @@ def test_what_is_not_understood_is_told_and_left(
 
 
 def test_what_no_number_can_say_is_kept_too(tmp_path: Path) -> None:
-    broken = Trial("torch bf16", 3.0, 1.0, {"score_difference": float("inf")}, ["no score is finite"])
+    broken = Trial("torch bf16", 3.0, {"score_difference": float("inf")}, ["no score is finite"])
     choice = Choice(TorchEngineConfig(), "the fastest", [broken], 256)
     place(tmp_path).write(choice)
     assert place(tmp_path).read() == choice

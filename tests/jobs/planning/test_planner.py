@@ -196,7 +196,7 @@ def test_batches_fill_shards(crop: int) -> None:
 
 
 def calibrated(rates: dict[int, float], *, worker_bytes: int = 1, memory_bytes: int = 0, **changes: object) -> Plan:
-    calibration = Calibration(Costs(50_000, 0.0001, 0.001), Rates(rates, worker_bytes))
+    calibration = Calibration(Costs(0.0001, 0.001), Rates(rates, worker_bytes))
     return make_plan(a_job(**changes), Resources(16, 0, memory_bytes), [], Load(10**7, 1, calibration))
 
 
@@ -213,7 +213,7 @@ def test_cheap_images_are_done_in_blocks_of_half_a_second() -> None:
         assert make_plan(a_job(), Resources(2, 0), [], Load(10**7, image_s)).batches_a_block == batches, image_s
     assert make_plan(a_job(batch_size=8), Resources(2, 0), [], Load(10**7, 1e-5)).batches_a_block == 31
     assert plan(16, 4).batches_a_block == 1
-    calibration = Calibration(Costs(50_000, 0.0001, 0.001), Rates({32: 10_000}, 1))
+    calibration = Calibration(Costs(0.0001, 0.001), Rates({32: 10_000}, 1))
     measured = make_plan(a_job(), Resources(2, 0), [], Load(10**7, 1.0, calibration))
     assert measured.batches_a_block == 13
 

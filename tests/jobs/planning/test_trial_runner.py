@@ -85,7 +85,6 @@ def test_an_engine_is_held_against_the_reference(tmp_path: Path) -> None:
     calibration = bench.calibrate(REFERENCE, [2, 8])
     assert calibration
     assert list(calibration.rates.images_per_s) == [2, 8]
-    assert 100 < calibration.costs.image_bytes < 10_000
     assert calibration.costs.decode_s > 0
 
 

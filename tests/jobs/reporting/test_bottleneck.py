@@ -83,7 +83,7 @@ def test_advice_is_sorted_by_gain_and_knows_what_was_measured() -> None:
         Trial("openvino bf16", 500.0, breaches=["differs"]),
         Trial("torch bf16", 10.0, breaches=["differs"]),
     ]
-    calibration = Calibration(Costs(1, 0, 0), Rates({8: 40.0, 32: 50.0, 128: 100.0}, 1))
+    calibration = Calibration(Costs(0, 0), Rates({8: 40.0, 32: 50.0, 128: 100.0}, 1))
     choice = Choice(TorchEngineConfig(precision=Precision.fp32), "the only one", trials, 256, calibration)
     found = verdict(measured(0, 0, 0.02, steady=90, start_s=0), FUSED, choice)
     assert [advice.what.split(",")[0] for advice in found.advice] == [

@@ -1,0 +1,74 @@
+"""Where the pixels of a model's input lie in the source images: maps boxes and masks back. Runs in the predictor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actors.preprocess import Axis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.preprocess import Preprocess
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The resize and crop of n images, as `actors.preprocess.fit` does them.
+
+    Coordinates are continuous and x comes before y: pixel i covers i to i + 1, and the top left corner of an image is
+    (0, 0). Source images are upright, with their EXIF orientation applied, and at full size, however they were decoded.
+    """
+
+    sizes: np.ndarray
+    """Width and height of each source image, int64 (n, 2)."""
+    scale: np.ndarray
+    """Source pixels per pixel of the model's input, in x and y, float64 (n, 2)."""
+    offset: np.ndarray
+    """Where the top left corner of the model's input lies in the source, in x and y, float64 (n, 2)."""
+    visible_xyxy: np.ndarray
+    """The part of the model's input that shows the image, int64 (n, 4); the rest is black padding."""
+
+    @classmethod
+    def of(cls, preprocess: Preprocess, sizes_hw: Iterable[tuple[int, int]]) -> Geometry:
+        """The geometry of images whose upright height and width are ``sizes_hw``."""
+        rows = [_image(preprocess, height, width) for height, width in sizes_hw]
+        table = np.array(rows, np.float64).reshape(len(rows), 10)
+        return cls(table[:, :2].astype(np.int64), table[:, 2:4], table[:, 4:6], table[:, 6:].astype(np.int64))
+
+    def to_source(self, boxes_xyxy: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
+        """Boxes in pixels of the source images, clipped to them.
+
+        Args:
+            boxes_xyxy: corners in pixels of the model's input: (n, ..., 4), or (m, 4) together with ``images``.
+            images: the image that each of the m boxes belongs to, integers (m,) below n.
+
+        Returns:
+            Corners in the shape of ``boxes_xyxy``, float64. NaN stays NaN.
+        """
+        boxes = np.asarray(boxes_xyxy, np.float64)
+        rows = np.arange(len(self.sizes)) if images is None else np.asarray(images)
+        shape = (len(rows), *[1] * (boxes.ndim - 2), 4)
+        scale, offset, limit = (
+            np.tile(pairs[rows], 2).reshape(shape) for pairs in (self.scale, self.offset, self.sizes)
+        )
+        return np.asarray(np.clip(boxes * scale + offset, 0, limit))
+
+
+def _image(preprocess: Preprocess, height: int, width: int) -> list[float]:
+    """Size, scale, offset and visible part of one image, each as x and y."""
+    resized, wanted = preprocess.resized(height, width), preprocess.size
+    y, x = (_axis(*lengths) for lengths in zip((height, width), resized, wanted, strict=True))
+    return [number for pair in zip(x, y, strict=True) for number in pair]
+
+
+def _axis(source: int, length: int, wanted: int) -> tuple[float, float, float, float, float]:
+    """Size, scale, offset, and start and stop of the visible part along one axis."""
+    axis = Axis.plan(source, length, wanted)
+    num_visible = axis.stop - axis.start
+    padding = (wanted - num_visible) // 2  # the odd pixel goes after the image, as in `fit`
+    scale = source / length
+    return source, scale, (axis.start - padding) * scale, padding, padding + num_visible
