@@ -1,4 +1,4 @@
-"""Pieces of the inventory to blocks of decoded pixels. Runs in Ray Data's read tasks; `read_piece` needs no Ray."""
+"""Reads pieces of the inventory into blocks of decoded pixels. Runs in the read tasks of workers."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadPlan:
-    """What a read task needs to know beside its piece."""
+    """Parameters of a read task, apart from its piece."""
 
     shards: Shards
     storage: Storage
     limits: Decode
     preprocess: Preprocess
     batch_size: int
-    """Images that the engine gets at a time."""
+    """Images per call of the engine."""
     batches_a_block: int = 1
-    """Batches that are read, decoded and handed on together."""
+    """Batches that are read, decoded and handed on as one block."""
 
     @property
     def block_rows(self) -> int:
@@ -47,49 +47,49 @@ class ReadPlan:
 def read_piece(
     plan: ReadPlan, piece: Piece, ledger: SharedLedger, decoder: BatchDecoder | None = None
 ) -> Generator[pa.Table]:
-    """Blocks of at most ``plan.block_rows`` rows: those of `pixel_block`, then
-    `READ_S`. Every row of ``piece`` is in exactly one block, with pixels or with an error, unless
-    the ledger says that nothing more is to be read. Another attempt gives the same blocks. ``decoder`` is as in
-    `actors.decoding.pixel_blocks.pixel_columns`.
+    """Yields blocks of at most ``plan.block_rows`` rows, with the columns of `pixel_block` and `READ_S`.
+
+    Every row of ``piece`` is in exactly one block, with pixels or with an error, unless the ledger stops the reading
+    before. Retries yield the same blocks. ``decoder`` is as in `actors.decoding.pixel_blocks.pixel_columns`.
     """
-    with attempt(ledger, Work(READ, (piece,))) as hand:
-        if hand.orders.stop:
+    with attempt(ledger, Work(READ, (piece,))) as current:
+        if current.instructions.stop:
             return
         warm_up(plan.preprocess)
-        with hand.limit():
+        with current.limit():
             fault("read.started")
-            reader = _PieceReader(plan, piece, hand, decoder)
+            reader = _PieceReader(plan, piece, current, decoder)
         yield from reader.blocks()
 
 
 class _PieceReader:
-    """One attempt at a piece. Batches in which an earlier attempt died are read image by image, all others ahead."""
+    """One attempt at a piece. Reads batches in which an earlier attempt died image by image, and all others ahead."""
 
-    def __init__(self, plan: ReadPlan, piece: Piece, hand: Attempt, decoder: BatchDecoder | None) -> None:
+    def __init__(self, plan: ReadPlan, piece: Piece, current: Attempt, decoder: BatchDecoder | None) -> None:
         self._plan = plan
         self._decoder = decoder
-        self._hand = hand
+        self._attempt = current
         self._table = plan.shards.load_piece(piece)
         self._rows: list[Row] = [(piece.shard, row) for row in self._table[ROW].to_pylist()]
         self._fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
-        self._careful = [number for number, row in enumerate(self._rows) if row in hand.orders.careful]
+        self._careful = [number for number, row in enumerate(self._rows) if row in current.instructions.careful]
         self._ahead: Generator[tuple[pa.Table, list[Image]]] | None = None
 
     def blocks(self) -> Iterator[pa.Table]:
-        start, ledger, work = 0, self._hand.ledger, self._hand.work
+        start, ledger, work = 0, self._attempt.ledger, self._attempt.work
         try:
-            while start < len(self._rows) and not ledger.reach(work, self._rows[start]):
+            while start < len(self._rows) and not ledger.start_batch(work, self._rows[start]):
                 block = self._read_carefully(start) if start in self._careful else self._read_ahead(start)
                 start += len(block)
-                ledger.rest(work, self._rows[start] if start < len(self._rows) else None)
+                ledger.finish_batch(work, self._rows[start] if start < len(self._rows) else None)
                 yield block
         finally:
             self._close_ahead()
 
     def _read_ahead(self, start: int) -> pa.Table:
-        """The next batch; the one after it is being fetched meanwhile, unless that is to be read carefully."""
+        """Returns the next batch, while the one after it is fetched, unless that is to be read image by image."""
         stop = next((number for number in self._careful if number > start), None)
-        with self._hand.limit():
+        with self._attempt.limit():
             since = time.perf_counter()
             if self._ahead is None:
                 self._ahead = self._fetcher.batches(self._table[start:stop], self._plan.block_rows)
@@ -100,25 +100,25 @@ class _PieceReader:
             return self._decode(batch, images, time.perf_counter() - since)
 
     def _close_ahead(self) -> None:
-        """Ends the threads here and now. Left to the garbage collector, they would be joined wherever it happens to
-        run, and where that is a thread in the middle of its start, both wait for ever.
+        """Joins the threads of the fetcher. If the garbage collector did so, it could deadlock with a thread that is
+        just starting.
         """
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
 
     def _read_carefully(self, start: int) -> pa.Table:
-        """The same batch as otherwise, image by image."""
+        """Returns the same batch as `_read_ahead` would, read image by image."""
         blocks: list[pa.Table] = []
         num_bytes = 0
         for number in range(start, min(start + self._plan.block_rows, len(self._rows))):
             row, batch = self._rows[number], self._table.slice(number, 1)
-            with self._hand.limit():
+            with self._attempt.limit():
                 since = time.perf_counter()
-                image = self._hand.orders.quarantined.get(row) or self._fetch_alone(row, batch)
+                image = self._attempt.instructions.quarantined.get(row) or self._fetch_alone(row, batch)
                 seconds = time.perf_counter() - since
                 if isinstance(image, bytes):
-                    self._hand.note(row, "decode")
+                    self._attempt.start_image(row, "decode")
                     num_bytes += len(image)
                 blocks.append(self._decode(batch, [image], seconds))
             if num_bytes >= BATCH_BYTES:
@@ -126,7 +126,7 @@ class _PieceReader:
         return pa.concat_tables(blocks).combine_chunks()
 
     def _fetch_alone(self, row: Row, batch: pa.Table) -> Image:
-        self._hand.note(row, "read")
+        self._attempt.start_image(row, "read")
         [(_, [image])] = self._fetcher.batches(batch, 1)
         fault("read.fetched")
         return image

@@ -87,27 +87,28 @@ class Shards:
         )
 
     def load(self, shard: int) -> pa.Table:
-        """The rows of one shard in the order of ROW, with the columns of `schema`.
+        """Rows of one shard in the order of ROW, with the columns of `schema`."""
+        uri = inventory_file(self.folder, shard // SHARDS_PER_FILE)
+        with self.storage.open(uri) as source, pq.ParquetFile(source) as file:
+            table = file.read_row_group(shard % SHARDS_PER_FILE, use_threads=False)
+        return table.replace_schema_metadata(None).combine_chunks()
+
+    def load_piece(self, piece: Piece) -> pa.Table:
+        """Rows of one piece of a shard, as `load` returns them.
 
         Raises:
             JobError: the file of the shard is damaged.
         """
-        uri = inventory_file(self.folder, shard // SHARDS_PER_FILE)
         try:
-            with self.storage.open(uri) as source, pq.ParquetFile(source) as file:
-                table = file.read_row_group(shard % SHARDS_PER_FILE, use_threads=False)
+            table = self.load(piece.shard)
         except Exception as error:
             if not is_damage(error):
                 raise
+            uri = inventory_file(self.folder, piece.shard // SHARDS_PER_FILE)
             raise JobError(
                 redacted(f"{uri}: the inventory of this run is damaged: {str(error).partition(chr(10))[0]}"),
-                cure="begin a new run, by another run.id or by run.mode=full",
+                cure="start a new run with another run.id, or with run.mode=full",
             ) from error
-        return table.replace_schema_metadata(None).combine_chunks()
-
-    def load_piece(self, piece: Piece) -> pa.Table:
-        """The rows of one piece of a shard, as `load` gives them."""
-        table = self.load(piece.shard)
         return pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
 
     def without_sizes(self) -> Shards:

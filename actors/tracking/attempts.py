@@ -1,4 +1,4 @@
-"""What a worker has in hand, and what it says of that to the ledger, so that its death can be understood."""
+"""Attempts at work, which workers report to the ledger, so that it can tell why a worker died. Used in workers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from actors.tracking.metric_counts import Flow
 
 Row = tuple[int, int]
-"""Shard, and row in it."""
+"""Shard, and row of the shard."""
 
 LOAD, READ, PREDICT = "load", "read", "predict"
 
 
 class Work(NamedTuple):
-    """What a worker has in hand at a time. When it dies, its next attempt must give an equal one."""
+    """Work that a worker does in one attempt. A retry after its death must begin an equal one."""
 
     stage: str
     """`LOAD`, `READ` or `PREDICT`."""
     what: tuple[Piece, ...] | str
-    """The rows; or a name, for the loading of a model, which has none."""
+    """The rows; or a name where there are none, as for the loading of a model."""
 
     def __str__(self) -> str:
         return self.what if isinstance(self.what, str) else "; ".join(map(str, self.what))
@@ -44,76 +44,78 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True)
 class Instructions:
-    """How work is to be done."""
+    """The ledger's answer to a worker that begins work."""
 
     limit_s: float | None = None
-    """Seconds that a batch, or an image alone, may take; see `actors.tracking.watchdog`."""
+    """Seconds that a batch, or an image alone, may take before the watchdog ends the worker; None for no limit."""
     careful: frozenset[Row] = frozenset()
-    """First rows of the batches to be done image by image, each noted before it is touched."""
+    """First rows of the batches to process image by image, each reported before it is touched."""
     quarantined: Mapping[Row, ImageError] = field(default_factory=dict)
-    """Images that must not be touched again, and the error that each gets."""
+    """Images that must not be touched again, each with its error."""
     stop: bool = False
-    """Nothing more is to be read."""
+    """True if no more images are to be read."""
     failure: str | None = None
-    """Why trying again is of no use."""
+    """The reason not to try again; ends the job."""
 
 
 class WorkerKilledError(Exception):
-    """Work kills its workers again and again, and no image can be blamed. Ends the job."""
+    """Work that killed too many workers without an image to blame. Ends the job."""
 
 
 class SharedLedger(Protocol):
-    """What a worker says to the ledger, wherever that lies; see `Ledger` for what it means."""
+    """The methods of `Ledger` that workers call, wherever the ledger runs."""
 
     def begin(self, work: Work, worker: str) -> Instructions: ...
-    def reach(self, work: Work, row: Row) -> bool: ...
-    def note(self, work: Work, row: Row, doing: str) -> None: ...
-    def rest(self, work: Work, row: Row | None) -> None: ...
-    def die(self, work: Work, kind: str, reason: str) -> None: ...
+    def start_batch(self, work: Work, row: Row) -> bool: ...
+    def start_image(self, work: Work, row: Row, stage: str) -> None: ...
+    def finish_batch(self, work: Work, next_row: Row | None) -> None: ...
+    def report_exit(self, work: Work, kind: str, reason: str) -> None: ...
     def end(self, work: Work, num_ok: int = 0, num_errors: int = 0, flow: Flow | None = None) -> None: ...
 
 
 @dataclass
 class Attempt:
-    """Work in hand: what the ledger said of it, what it is to know, and what came of it."""
+    """One attempt at some work, and its counts, which the worker sets."""
 
     ledger: SharedLedger
     work: Work
-    orders: Instructions
+    instructions: Instructions
     num_ok: int = 0
     num_errors: int = 0
     flow: Flow | None = None
 
     def limit(self) -> AbstractContextManager[None]:
-        """To be around what may hang: ends the process after `Instructions.limit_s`."""
-        seconds = self.orders.limit_s
-        return limit(seconds, lambda: self.die("stalled", f"nothing came of it for {seconds:g} s"))
+        """Ends the process if the block takes longer than `Instructions.limit_s`."""
+        seconds = self.instructions.limit_s
+        return limit(seconds, lambda: self.report_exit("stalled", f"no progress for {seconds:g} s"))
 
-    def note(self, row: Row, doing: str) -> None:
-        self.ledger.note(self.work, row, doing)
+    def start_image(self, row: Row, stage: str) -> None:
+        self.ledger.start_image(self.work, row, stage)
 
-    def die(self, kind: str, reason: str) -> None:
-        self.ledger.die(self.work, kind, reason)
+    def report_exit(self, kind: str, reason: str) -> None:
+        self.ledger.report_exit(self.work, kind, reason)
 
 
 @contextmanager
 def attempt(ledger: SharedLedger, work: Work) -> Iterator[Attempt]:
-    """Work that this process has in hand to the end of the block. An exception is no death of the worker, but that of
-    its device is: it ends the process, in whose place Ray puts a new one.
+    """Reports the begin and the end of an attempt by this process.
+
+    An exception in the block ends the attempt, and leaves the worker alive. A lost device ends the process: only
+    another one can use the device again, and Ray starts it.
 
     Raises:
-        WorkerKilledError: trying again is of no use.
+        WorkerKilledError: the ledger gives a reason not to try again.
     """
-    orders = ledger.begin(work, f"{socket.gethostname()}:{os.getpid()}")
-    if orders.failure:
-        raise WorkerKilledError(orders.failure)
-    hand = Attempt(ledger, work, orders)
+    instructions = ledger.begin(work, f"{socket.gethostname()}:{os.getpid()}")
+    if instructions.failure:
+        raise WorkerKilledError(instructions.failure)
+    current = Attempt(ledger, work, instructions)
     try:
-        yield hand
+        yield current
     except DeviceLostError as error:
-        hand.die("device_lost", f"its device is lost: {one_line(error)}")
+        current.report_exit("device_lost", f"its device is lost: {one_line(error)}")
         os._exit(1)
     except (Exception, GeneratorExit):
         ledger.end(work)
         raise
-    ledger.end(work, hand.num_ok, hand.num_errors, hand.flow)
+    ledger.end(work, current.num_ok, current.num_errors, current.flow)

@@ -1,6 +1,4 @@
-"""Predicted blocks to part files, whole or absent, each with its receipt. Runs in Ray Data's write tasks;
-`write_part` needs no Ray.
-"""
+"""Writes predicted blocks as part files, whole or not at all, with receipts. Runs in the write tasks of workers."""
 
 from __future__ import annotations
 
@@ -30,67 +28,66 @@ if TYPE_CHECKING:
 
 
 class WriteGuard(Protocol):
-    """The driver that a worker works for: whether it still holds the output, and where its parts are staged."""
+    """Fencing: parts are written only while the driver of this worker holds the output."""
 
     def is_held(self) -> bool: ...
 
     @property
     def staging(self) -> str:
-        """The folder in which this driver's parts are staged."""
+        """Folder in which the parts of this driver are staged."""
         ...
 
 
 class WriteObserver(Protocol):
-    """Counts what was written."""
+    """Receives the duration and size of each part that was written."""
 
-    def wrote(self, seconds: float, num_bytes: int) -> None: ...
+    def count_part(self, seconds: float, num_bytes: int) -> None: ...
 
 
 class ReplacedError(Exception):
-    """Another driver has taken the output over: a part that is written now would be one too many."""
+    """Another driver has taken over the output, so that this worker must write no more parts."""
 
 
 @dataclass(frozen=True)
 class SinkPlan:
-    """What a write task needs to know.
+    """Parameters of a write task.
 
     Args:
-        paths: where parts go.
-        storage: writes them.
-        provenance: goes into every footer beside the receipt: fingerprint, versions, digest of the config.
-        rows_per_part: blocks are gathered until they hold this many rows.
-        mark: asked before each file is written; None where nobody else can write.
-        told: of each file that was written; None where nobody counts.
-        counts: gives the task's counters over a file's rows, as `actors.tasks.base.Task.counts` does; None counts
-            nothing.
-        stall_s: seconds after which a file that is not written ends the process, as on a disk that hangs; the task is
-            then tried again elsewhere. None sets no limit.
+        paths: destination of the parts.
+        storage: storage of the output.
+        provenance: fingerprint, versions and digest of the config; stored in every footer, next to the receipt.
+        rows_per_part: rows that a part gathers from blocks.
+        guard: consulted before each write; None if nobody else can write.
+        observer: notified of each part that was written.
+        counts: task's counters over a file's rows, see `actors.tasks.base.Task.counts`; None for no counters.
+        stall_s: time limit of a write in seconds. After it, as on a disk that hangs, the process ends, and the task is
+            retried elsewhere. None for no limit.
     """
 
     paths: RunPaths
     storage: Storage
     provenance: Mapping[str, str]
     rows_per_part: int
-    mark: WriteGuard | None = None
-    told: WriteObserver | None = None
+    guard: WriteGuard | None = None
+    observer: WriteObserver | None = None
     counts: Callable[[pa.Table], Mapping[str, int]] | None = None
     stall_s: float | None = None
 
 
 def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
-    """Writes the predicted rows under ``rows/`` and the others under ``errors/``; gives the names of the files.
+    """Writes predicted rows below ``rows/`` and failed ones below ``errors/``; returns the names of the files.
 
-    A name ends in half of the SHA-256 of the file, so that attempts never write over one another unless they are
-    equal, and anybody can check a file by its name.
+    A name ends in half of the SHA-256 of the file, so that attempts overwrite each other only with equal bytes, and a
+    file can be checked by its name.
 
     Args:
-        plan: where to, and what else the footers say.
-        table: rows as `Predictor.predict_block` gives them.
-        number: tells parts apart for people.
+        plan: destination, and content of the footers.
+        table: rows as `Predictor.predict_block` returns them.
+        number: number in the names, for people.
 
     Raises:
         ReplacedError: another driver holds the output.
-        OutputError: the output refuses the file.
+        OutputError: the output cannot be written.
     """
     fault("write.started")
     table = _without_users(table).sort_by([(SHARD, "ascending"), (ROW, "ascending")])
@@ -122,21 +119,21 @@ def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, numb
     since = time.perf_counter()
     data = _encode(columns, Receipt.of(table, plan.counts and plan.counts(table)), plan.provenance)
     name = f"part-{number:06d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
-    if plan.mark is not None and not plan.mark.is_held():
-        raise ReplacedError(f"{plan.paths.root} is held by another run by now; {name} was not written")
+    if plan.guard is not None and not plan.guard.is_held():
+        raise ReplacedError(f"{plan.paths.root} is now held by another run; {name} was not written")
     try:
-        with writing_to(folder), limit(plan.stall_s, _tell_nobody):
-            plan.storage.write_part(join(folder, name), data, plan.mark.staging if plan.mark else None)
+        with writing_to(folder), limit(plan.stall_s, _do_nothing):
+            plan.storage.write_part(join(folder, name), data, plan.guard.staging if plan.guard else None)
     except StagingEndedError as error:
-        raise ReplacedError(f"{plan.paths.root}: the attempt that this writer works for has ended; {error}") from error
+        raise ReplacedError(f"{plan.paths.root}: the driver's attempt has ended; {error}") from error
     fault("write.stands")
-    if plan.told is not None:
-        plan.told.wrote(time.perf_counter() - since, data.size)
+    if plan.observer is not None:
+        plan.observer.count_part(time.perf_counter() - since, data.size)
     return name
 
 
-def _tell_nobody() -> None:
-    """Ray sees the process die, and its log has the tracebacks."""
+def _do_nothing() -> None:
+    """Nothing to report: Ray notices the death of the process, and its log has the tracebacks."""
 
 
 def _encode(rows: pa.Table, receipt: Receipt, provenance: Mapping[str, str]) -> pa.Buffer:

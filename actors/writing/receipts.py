@@ -1,6 +1,7 @@
-"""What a finished part proves: the rows of the inventory that it holds. Written by the sink, read by the commit.
+"""Receipts: proof, in the footer of a part, of the inventory rows that it holds. Written by workers,
+read by the commit.
 
-Each file stands alone: one under ``rows/`` holds predicted rows, one under ``errors/`` rows with an error.
+Each file stands alone: one below ``rows/`` holds predicted rows, one below ``errors/`` failed rows.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ PROVENANCE_KEY = b"shardlens.provenance"
 
 @dataclass(frozen=True)
 class Receipt:
-    """The content of one file.
+    """Content of one part.
 
     Args:
-        ranges: its rows, which lie in it in the order of (shard, row).
-        summary: counts and seconds over them.
+        ranges: rows of the part, which are sorted by (shard, row).
+        summary: counts and seconds over these rows.
     """
 
     ranges: Ranges
@@ -38,19 +39,19 @@ class Receipt:
 
     @classmethod
     def of(cls, table: pa.Table, counters: Mapping[str, int] | None = None) -> Receipt:
-        """The receipt of rows as the predictor gives them, with the task's ``counters`` over them."""
+        """The receipt of rows as the predictor returns them, with the task's ``counters`` over them."""
         return cls(row_ranges(table), Summary.of(table, counters))
 
     def to_footer(self) -> bytes:
-        """JSON, for anyone to read: ``{"ranges": {shard: [[start, stop], ...]}, "summary": {...}}``."""
+        """Encodes the receipt as JSON: ``{"ranges": {shard: [[start, stop], ...]}, "summary": {...}}``."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_footer(cls, metadata: Mapping[bytes, bytes] | None) -> Receipt | None:
-        """The receipt of a Parquet file's key-value metadata; None when it carries none.
+        """Decodes the receipt from the key-value metadata of a Parquet file; returns None if it has no receipt.
 
         Raises:
-            ValueError: it is damaged.
+            ValueError: the receipt is damaged.
         """
         if not metadata or FOOTER_KEY not in metadata:
             return None
@@ -61,7 +62,9 @@ class Receipt:
         except (LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"not a receipt: {error!r}") from error
         if count(ranges) != summary.num_images:
-            raise ValueError(f"{count(ranges):,} rows in its ranges, and {summary.num_images:,} images in its summary")
+            raise ValueError(
+                f"the receipt has ranges of {count(ranges):,} rows, but a summary of {summary.num_images:,} images"
+            )
         return cls(ranges, summary)
 
 
@@ -70,5 +73,5 @@ def _checked(runs: Any) -> list[tuple[int, int]]:
     bounds = list(chain.from_iterable(pairs))
     is_whole = all(type(bound) is int for bound in bounds)
     if not bounds or not is_whole or bounds[0] < 0 or any(not low < high for low, high in pairwise(bounds)):
-        raise ValueError("ranges that are no ascending numbers of rows")
+        raise ValueError("the ranges of the receipt are not ascending row numbers")
     return pairs

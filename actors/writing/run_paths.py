@@ -1,4 +1,4 @@
-"""Where everything of a run lies below `output.path`. Used by the sink on workers and by the driver.
+"""Paths of a run below `output.path`. Used on driver and workers.
 
 rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same
 runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, {run,manifest,report}.json, _SUCCESS}
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from actors.storage.uris import join
 
 PART_NAME = re.compile(r"part-\d{6,}-[0-9a-f]{32}\.parquet")
-"""The names of parts, which end in half of the SHA-256 of the file. No other file counts."""
+"""Names of parts, which end in half of the SHA-256 of the file. Other files are ignored."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class RunPaths:
 
     Args:
         root: `output.path`, absolute.
-        fingerprint: what names the model's partition.
-        run_id: what names the run's partition and folder.
+        fingerprint: name of the model's partition.
+        run_id: name of the run's partition and folder.
     """
 
     root: str
@@ -58,12 +58,12 @@ class RunPaths:
         return join(self.run, "report.json")
 
     def slice_report(self, index: int, count: int) -> str:
-        """That of one of several drivers."""
+        """Report of driver ``index`` of ``count``, which share the run."""
         return join(self.run, "slices", f"{index}-of-{count}.json")
 
     @property
     def decode_switches(self) -> str:
-        """The folder in which drivers say that GPUs decode no more; see `jobs.runs.decode_switch`."""
+        """Folder of the drivers' records that GPU decoding is off; see `jobs.runs.decode_switch`."""
         return join(self.run, "decode_switches")
 
     @property

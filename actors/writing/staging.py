@@ -1,5 +1,5 @@
-"""Where the parts of one attempt are staged on a local file system: written whole there, then renamed to where readers
-look. Made and removed on the driver; workers write into it and never make it.
+"""Staging folders, in which parts are written on a local file system before they are renamed into place. Created and
+removed by the driver; workers write into them, and never create them.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from actors.storage.uris import is_remote, join, local_path
 
 @dataclass(frozen=True)
 class Staging:
-    """The staging folder of an attempt: what one driver does while it holds a lease.
+    """The staging folder of an attempt, which lasts while a driver holds its lease.
 
-    Removing the folder ends the attempt for good. A writer that was suspended, or hangs in fsync, finds that what it
-    would rename is gone, however late it wakes. Object stores know neither renames nor half-written objects, so there
-    all of this does nothing.
+    Removing the folder ends the attempt for good: a writer that was suspended, or hangs in fsync, can no longer rename
+    its file, however late it wakes. On object stores, which have neither renames nor half-written objects, all methods
+    do nothing.
 
     Args:
-        place: what the lease is on, a URI: the output, or a slice of a run.
-        attempt: unique to the attempt.
+        place: URI that the lease is on: the output, or a slice of a run.
+        attempt: unique name of the attempt.
     """
 
     place: str
@@ -35,20 +35,20 @@ class Staging:
         return join(_above(self.place), self.attempt)
 
     def open(self) -> None:
-        """Ends every earlier attempt at this place, and makes the folder."""
+        """Ends all earlier attempts at this place, and creates the folder."""
         if not is_remote(self.place):
             end_attempts(self.place)
             _path(self.folder).mkdir(parents=True)
 
     def close(self) -> None:
-        """Ends this attempt; harmless where another driver has done so."""
+        """Ends this attempt, unless another driver has done so."""
         if not is_remote(self.place):
             _remove(_path(self.folder))
             _remove_empty(_path(_above(self.place)))
 
 
 def end_attempts(place: str) -> None:
-    """Removes every staging folder at ``place``: nothing that was begun there can become a part any more."""
+    """Removes all staging folders at ``place``, so that no unfinished write can become a part."""
     above = _above(place)
     if is_remote(place) or not _path(above).is_dir():
         return
@@ -66,13 +66,13 @@ def _path(uri: str) -> Path:
 
 
 def _remove(folder: Path) -> None:
-    """Renamed first: in one step no writer finds the folder, whatever is written into it meanwhile."""
+    """Removes a folder. The rename takes it away from all writers in one step."""
     doomed = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
     try:
         folder.rename(doomed)
     except FileNotFoundError:
         return
-    shutil.rmtree(doomed, ignore_errors=True)  # a network file system may keep open files; the next driver removes them
+    shutil.rmtree(doomed, ignore_errors=True)  # NFS may keep open files; the next driver removes them
 
 
 def _remove_empty(folder: Path) -> None:

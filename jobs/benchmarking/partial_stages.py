@@ -63,7 +63,7 @@ class FetchAlone:
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
         piece = piece_of(pieces)
         with attempt(self._ledger, Work(READ, (piece,))) as hand:
-            if hand.orders.stop:
+            if hand.instructions.stop:
                 return
             rows = self._read.shards.load_piece(piece)
             with closing(self._fetcher.batches(rows, self._read.block_rows)) as batches:

@@ -41,26 +41,26 @@ class RemoteLedger:
     def begin(self, work: Work, worker: str) -> Instructions:
         return cast("Instructions", ray.get(self.actor.begin.remote(work, worker)))
 
-    def reach(self, work: Work, row: Row) -> bool:
-        return cast("bool", ray.get(self.actor.reach.remote(work, row)))
+    def start_batch(self, work: Work, row: Row) -> bool:
+        return cast("bool", ray.get(self.actor.start_batch.remote(work, row)))
 
-    def note(self, work: Work, row: Row, doing: str) -> None:
-        ray.get(self.actor.note.remote(work, row, doing))
+    def start_image(self, work: Work, row: Row, stage: str) -> None:
+        ray.get(self.actor.start_image.remote(work, row, stage))
 
-    def rest(self, work: Work, row: Row | None) -> None:
-        self.actor.rest.remote(work, row)
+    def finish_batch(self, work: Work, next_row: Row | None) -> None:
+        self.actor.finish_batch.remote(work, next_row)
 
-    def die(self, work: Work, kind: str, reason: str) -> None:
-        ray.get(self.actor.die.remote(work, kind, reason))
+    def report_exit(self, work: Work, kind: str, reason: str) -> None:
+        ray.get(self.actor.report_exit.remote(work, kind, reason))
 
     def end(self, work: Work, num_ok: int = 0, num_errors: int = 0, flow: Flow | None = None) -> None:
         self.actor.end.remote(work, num_ok, num_errors, flow)
 
-    def wrote(self, seconds: float, num_bytes: int) -> None:
-        self.actor.wrote.remote(seconds, num_bytes)
+    def count_part(self, seconds: float, num_bytes: int) -> None:
+        self.actor.count_part.remote(seconds, num_bytes)
 
-    def loaded(self, engine: dict[str, str]) -> None:
-        self.actor.loaded.remote(engine)
+    def set_engine(self, engine: dict[str, str]) -> None:
+        self.actor.set_engine.remote(engine)
 
     def engine(self) -> dict[str, str]:
         """What executes the model, as the actors said."""
@@ -74,5 +74,5 @@ class RemoteLedger:
         ray.get(self.actor.drain.remote())
         self.is_draining.set()
 
-    def look(self, overdue_s: float | None, *, timeout_s: float) -> View:
-        return cast("View", ray.get(self.actor.look.remote(overdue_s), timeout=timeout_s))
+    def snapshot(self, overdue_s: float | None, *, timeout_s: float) -> View:
+        return cast("View", ray.get(self.actor.snapshot.remote(overdue_s), timeout=timeout_s))

@@ -50,7 +50,7 @@ def run_pipeline(
     _warm_writers(min(plan.writers, num_parts))
     predicted = _fused(stages, pieces, ledger, crew) if plan.is_fused else _apart(stages, pieces, ledger, crew)
     predicted.write_datasink(
-        crew.sink(replace(stages.sink, told=ledger)),
+        crew.sink(replace(stages.sink, observer=ledger)),
         ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
         concurrency=plan.writers,
     )

@@ -39,7 +39,7 @@ class PredictActor:
         with attempt(ledger, Work(LOAD, f"actor {actor_id}")):
             self._load(recipe, batch_size)
             fault("predict.loaded")
-        ledger.loaded(describe(self._predictor.engine))
+        ledger.set_engine(describe(self._predictor.engine))
 
     def _load(self, recipe: Recipe, batch_size: int) -> None:
         self._predictor = Predictor(recipe.model, engine=recipe.engine, task=recipe.task, batch_size=batch_size)
@@ -81,8 +81,8 @@ def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.T
     """`Predictor.predict_block` of ``block``, in hand meanwhile. Images in quarantine get their error instead."""
     work = Work(PREDICT, tuple(Piece(shard, tuple(runs)) for shard, runs in row_ranges(block).items()))
     with attempt(ledger, work) as hand:
-        marked = mark_errors(block, _quarantined(block, hand.orders.quarantined))
-        if hand.orders.careful:
+        marked = mark_errors(block, _quarantined(block, hand.instructions.quarantined))
+        if hand.instructions.careful:
             ones = [_predict_alone(predictor, marked.slice(number, 1), hand) for number in range(len(marked))]
             predicted = pa.concat_tables(ones).combine_chunks()
         else:
@@ -95,7 +95,7 @@ def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.T
 
 def _predict_alone(predictor: Predictor, one: pa.Table, hand: Attempt) -> pa.Table:
     if one[STAGE].null_count:  # the engine will not see the others
-        hand.note((one[SHARD][0].as_py(), one[ROW][0].as_py()), PREDICT)
+        hand.start_image((one[SHARD][0].as_py(), one[ROW][0].as_py()), PREDICT)
     return _predict(predictor, one, hand)
 
 

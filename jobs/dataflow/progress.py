@@ -109,12 +109,12 @@ class ProgressLoop:
         while not is_over:
             is_over = self.is_over.wait(_LOOK_EVERY_S)
             try:
-                view = self._ledger.look(self._overdue_s, timeout_s=_LOOK_TIMEOUT_S)
+                view = self._ledger.snapshot(self._overdue_s, timeout_s=_LOOK_TIMEOUT_S)
                 self._drain_if_told(view)
             except RayError:  # the cluster is going down, or too busy to answer
                 continue
-            for line in (*view.news, *view.overdue):
-                LOG.warning("%s", line, extra=line.about)
+            for event in (*view.events, *view.overdue):
+                LOG.warning("%s", event.text, extra=event.log_fields)
             moment = self._moment(view)
             if self._metrics is not None:
                 self._metrics.record(view.flow, moment)

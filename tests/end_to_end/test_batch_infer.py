@@ -80,7 +80,7 @@ def test_a_model_that_kills_its_worker_while_it_is_loaded_fails_the_job(batch_in
         "+dataset=images", "dataset.path=images", "model.architecture=dying:Dying", "model.checkpoint=dying.pt"
     )
     assert done.returncode == 1
-    said = "WorkerKilledError: loading the model killed its worker: it died 4 times in turn"
+    said = "WorkerKilledError: loading the model killed its worker: it died 4 times in a row"
     assert said in done.stderr.strip().splitlines()[-2]
     assert done.stdout == ""
     assert "Traceback" not in done.stderr

@@ -74,9 +74,9 @@ def test_a_block_may_be_several_batches(plan: ReadPlan) -> None:
 class Holding(Ledger):
     """Holds on to the reader that speaks to it, as a reference cycle does until the garbage collector comes."""
 
-    def reach(self, work: Work, row: Row) -> bool:
+    def start_batch(self, work: Work, row: Row) -> bool:
         self.reader = sys._getframe(1).f_locals["self"]
-        return super().reach(work, row)
+        return super().start_batch(work, row)
 
 
 def test_no_thread_is_left_to_the_garbage_collector(plan: ReadPlan) -> None:
@@ -100,7 +100,7 @@ def test_while_draining_nothing_more_is_read(plan: ReadPlan) -> None:
     ledger.drain()
     assert list(blocks) == []
     assert list(read_piece(plan, WHOLE[1], ledger)) == []
-    assert not ledger.look().news
+    assert not ledger.snapshot().events
 
 
 def attempts(plan: ReadPlan, piece: Piece, ledger: Ledger) -> tuple[int, list[pa.Table]]:
@@ -135,7 +135,7 @@ def test_deadly_images_are_quarantined_and_all_others_come_in_the_same_blocks(
     plan = plan_over(tmp_path, images, DeadlyStorage(), shard_size=18)
     ledger, piece = Ledger(), Piece(0, ((0, 18),))
     num_workers, blocks = attempts(plan, piece, ledger)
-    assert num_workers == num_attempts, ledger.look().news
+    assert num_workers == num_attempts, ledger.snapshot().events
     clean = list(read_piece(replace(plan, storage=Storage()), piece, Ledger()))
     assert [len(block) for block in blocks] == [4, 4, 4, 4, 2]
     assert rows_of(blocks) == rows_of(clean)
@@ -153,7 +153,7 @@ def test_deadly_images_are_quarantined_and_all_others_come_in_the_same_blocks(
 def test_a_decoder_that_kills_at_every_image_ends_the_job(tmp_path: Path) -> None:
     images = {f"{number} decode=die.jpg": jpeg(number) for number in range(7)}
     plan = plan_over(tmp_path, images, DeadlyStorage())
-    with pytest.raises(WorkerKilledError, match="reading and decoding killed its worker at 3 images in turn"):
+    with pytest.raises(WorkerKilledError, match="reading and decoding killed its worker at 3 images in a row"):
         attempts(plan, WHOLE[0], Ledger())
 
 
@@ -174,9 +174,9 @@ class NotingLedger(Ledger):
         super().__init__()
         self.notes: list[tuple[Row, str]] = []
 
-    def note(self, work: Work, row: Row, doing: str) -> None:
-        self.notes.append((row, doing))
-        super().note(work, row, doing)
+    def start_image(self, work: Work, row: Row, stage: str) -> None:
+        self.notes.append((row, stage))
+        super().start_image(work, row, stage)
 
 
 def test_only_the_batch_of_a_death_is_read_image_by_image(plan: ReadPlan) -> None:
@@ -186,5 +186,5 @@ def test_only_the_batch_of_a_death_is_read_image_by_image(plan: ReadPlan) -> Non
     assert [len(block) for block in read_piece(plan, WHOLE[0], ledger)] == [4, 3]
     assert ledger.notes == [
         ((0, 4), "read"),  # this one has no bytes that could be decoded
-        *[((0, row), doing) for row in (5, 6) for doing in ("read", "decode")],
+        *[((0, row), stage) for row in (5, 6) for stage in ("read", "decode")],
     ]

@@ -61,7 +61,7 @@ def test_damage_between_the_footers_is_told_with_the_file_and_the_cure(tmp_path:
     file.write_bytes(data)
     shards = Shards.open(Storage(), str(tmp_path))
     with pytest.raises(JobError, match=r"inventory-00000\.parquet: the inventory of this run is damaged: ") as raised:
-        shards.load(0)
+        shards.load_piece(Piece(0, ((0, 1),)))
     assert "another run.id" in raised.value.cure
 
 

@@ -15,9 +15,9 @@ BATCH = Work(PREDICT, (Piece(5, ((32, 40),)), Piece(6, ((0, 2), (7, 8)))))
 
 
 def died(ledger: Ledger, work: Work) -> bool:
-    """Whether the ledger takes the next attempt for the second one."""
+    """True if the ledger takes the next attempt for a retry after a death."""
     ledger.begin(work, "")
-    return bool(ledger.look().news)
+    return bool(ledger.snapshot().events)
 
 
 def test_work_says_which_rows_and_where_it_begins() -> None:
@@ -28,9 +28,9 @@ def test_work_says_which_rows_and_where_it_begins() -> None:
 
 def test_work_that_ends_is_counted() -> None:
     ledger = Ledger()
-    with attempt(ledger, BATCH) as hand:
-        hand.num_ok, hand.num_errors = 9, 2
-    assert ledger.look()[:2] == (9, 2)
+    with attempt(ledger, BATCH) as current:
+        current.num_ok, current.num_errors = 9, 2
+    assert ledger.snapshot()[:2] == (9, 2)
     assert not died(ledger, BATCH)
 
 
@@ -59,7 +59,7 @@ def test_the_worker_is_named_by_host_and_process() -> None:
     ledger = Ledger()
     with attempt(ledger, BATCH):
         ledger.begin(BATCH, "")
-        assert f"the worker {socket.gethostname()}:{os.getpid()} died" in ledger.look().news[0]
+        assert f"the worker {socket.gethostname()}:{os.getpid()} died" in ledger.snapshot().events[0].text
 
 
 def test_where_trying_again_is_of_no_use_it_is_not_tried() -> None:
@@ -70,7 +70,7 @@ def test_where_trying_again_is_of_no_use_it_is_not_tried() -> None:
         pytest.fail("it was tried")
 
 
-def test_orders_can_be_sent() -> None:
-    orders = Instructions(3.0, frozenset({(5, 32)}), {(5, 40): ImageError("predict", "stalled", "long")})
-    sent = pickle.loads(pickle.dumps(orders))  # noqa: S301
-    assert (sent.careful, sent.quarantined[5, 40].kind) == (orders.careful, "stalled")
+def test_instructions_survive_pickling() -> None:
+    instructions = Instructions(3.0, frozenset({(5, 32)}), {(5, 40): ImageError("predict", "stalled", "long")})
+    sent = pickle.loads(pickle.dumps(instructions))  # noqa: S301
+    assert (sent.careful, sent.quarantined[5, 40].kind) == (instructions.careful, "stalled")

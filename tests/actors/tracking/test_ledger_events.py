@@ -7,13 +7,13 @@ from actors.tracking.attempts import LOAD, PREDICT, Work
 from actors.tracking.ledger_events import LedgerEvent
 
 
-def test_a_line_knows_its_shard_and_worker_on_the_other_side_too() -> None:
+def test_an_event_keeps_its_shard_and_worker_when_pickled() -> None:
     work = Work(PREDICT, (Piece(5, ((32, 40),)), Piece(6, ((0, 2),))))
-    news = pickle.loads(pickle.dumps(LedgerEvent.of(work, "host:1", "it died")))  # noqa: S301  as Ray does
-    assert news == "it died"
-    assert news.about == {"shard": 5, "worker": "host:1"}
+    event = pickle.loads(pickle.dumps(LedgerEvent.of(work, "host:1", "it died")))  # noqa: S301  as Ray does
+    assert event.text == "it died"
+    assert event.log_fields == {"shard": 5, "worker": "host:1"}
 
 
-def test_what_is_not_known_is_left_out() -> None:
-    assert LedgerEvent.of(Work(LOAD, "actor 1f"), "host:1", "it died").about == {"worker": "host:1"}
-    assert LedgerEvent("so it is", shard=0).about == {"shard": 0}
+def test_unknown_fields_are_omitted() -> None:
+    assert LedgerEvent.of(Work(LOAD, "actor 1f"), "host:1", "it died").log_fields == {"worker": "host:1"}
+    assert LedgerEvent("so it is", shard=0).log_fields == {"shard": 0}

@@ -88,14 +88,14 @@ class Driver:
 
 def test_nothing_is_written_once_another_driver_holds_the_output(plan: SinkPlan, tmp_path: Path) -> None:
     with pytest.raises(ReplacedError, match="held by another run"):
-        write_part(replace(plan, mark=Driver(str(tmp_path), held=False)), predicted_block(0, range(3)), number=0)
+        write_part(replace(plan, guard=Driver(str(tmp_path), held=False)), predicted_block(0, range(3)), number=0)
     assert not Path(plan.paths.rows).exists()
 
 
 def test_a_part_is_staged_where_its_driver_says_and_not_once_that_is_gone(plan: SinkPlan) -> None:
     staging = Staging(plan.paths.root, "a1")
     staging.open()
-    plan = replace(plan, mark=Driver(staging.folder))
+    plan = replace(plan, guard=Driver(staging.folder))
     (name,) = write_part(plan, predicted_block(0, range(3)), number=0)
     assert [path.name for path in Path(plan.paths.rows).iterdir()] == [name]
     staging.close()
@@ -113,7 +113,7 @@ from actors.writing.part_writer import SinkPlan, write_part
 from actors.storage.store import Storage
 
 paths = RunPaths(sys.argv[1], "mtest", "r1")
-plan = SinkPlan(paths, Storage(), {}, 100, mark=Driver(sys.argv[2]), stall_s=0.5)
+plan = SinkPlan(paths, Storage(), {}, 100, guard=Driver(sys.argv[2]), stall_s=0.5)
 write_part(plan, predicted_block(0, range(3)), number=0)
 """
 
@@ -151,13 +151,13 @@ class Counting:
     def __init__(self) -> None:
         self.files: list[tuple[float, int]] = []
 
-    def wrote(self, seconds: float, num_bytes: int) -> None:
+    def count_part(self, seconds: float, num_bytes: int) -> None:
         self.files.append((seconds, num_bytes))
 
 
 def test_each_file_that_was_written_is_told_with_its_size(plan: SinkPlan) -> None:
     told = Counting()
-    names = write_part(replace(plan, told=told), predicted_block(0, range(10), bad=[4]), number=0)
+    names = write_part(replace(plan, observer=told), predicted_block(0, range(10), bad=[4]), number=0)
     sizes = [only_file(folder).stat().st_size for folder in (plan.paths.errors, plan.paths.rows)]
     assert len(names) == 2
     assert [size for _, size in told.files] == sizes

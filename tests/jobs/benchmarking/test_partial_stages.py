@@ -44,7 +44,7 @@ def test_each_row_comes_once_and_without_pixels(stand_in: type, read: ReadPlan) 
     for block in blocks:
         assert set(STAMP) <= set(block.column_names)
         assert PIXELS not in block.column_names
-    assert ledger.look().num_signs > 0  # the watchdog sees that it lives
+    assert ledger.snapshot().num_signs > 0  # the watchdog sees that it lives
     ledger.drain()
     assert blocks_of(stand_in, read, ledger) == []
 

@@ -18,30 +18,34 @@ def test_what_a_worker_says_comes_to_the_driver(is_draining: bool) -> None:  # n
 
     def work(ledger: RemoteLedger) -> tuple[Instructions, bool, bool]:
         """Runs in a worker."""
-        ledger.loaded({"engine": "torch"})
+        ledger.set_engine({"engine": "torch"})
         ledger.begin(SHARD, "host:1")
         ledger.begin(SHARD, "host:2")
-        stop = ledger.reach(SHARD, (5, 16))
-        ledger.rest(SHARD, (5, 32))
-        orders = ledger.begin(SHARD, "host:3")
+        stop = ledger.start_batch(SHARD, (5, 16))
+        ledger.finish_batch(SHARD, (5, 32))
+        instructions = ledger.begin(SHARD, "host:3")
         for _ in range(2):
             ledger.begin(BATCH, "host:4")
-            ledger.note(BATCH, (5, 40), PREDICT)
-            ledger.die(BATCH, "stalled", "nothing came")
+            ledger.start_image(BATCH, (5, 40), PREDICT)
+            ledger.report_exit(BATCH, "stalled", "nothing came")
         ledger.end(BATCH, 30, 2, {("blocks",): 1})
-        ledger.wrote(0.5, 1000)
-        return orders, stop, ledger.is_draining.is_set()
+        ledger.count_part(0.5, 1000)
+        return instructions, stop, ledger.is_draining.is_set()
 
     ledger = start_ledger(60.0)
     if is_draining:
         ledger.drain()
-    orders, stop, worker_is_draining = ray.get(ray.remote(num_cpus=0)(work).remote(ledger))
-    assert orders == (Instructions(stop=True) if is_draining else Instructions(60.0, frozenset({(5, 0), (5, 32)})))
+    instructions, stop, worker_is_draining = ray.get(ray.remote(num_cpus=0)(work).remote(ledger))
+    assert instructions == (
+        Instructions(stop=True) if is_draining else Instructions(60.0, frozenset({(5, 0), (5, 32)}))
+    )
     assert stop is ledger.is_draining.is_set() is is_draining
     assert not worker_is_draining, "that is the driver's own; workers ask"
-    num_ok, num_errors, news, overdue, _, flow = ledger.look(0, timeout_s=10)
+    num_ok, num_errors, events, overdue, _, flow = ledger.snapshot(0, timeout_s=10)
     assert (num_ok, num_errors) == (30, 2)
-    assert "shard 5, row 40: the worker host:4 died at predict with this image alone in hand" in news
+    assert "shard 5, row 40: the worker host:4 died at predict with this image alone in hand" in [
+        event.text for event in events
+    ]
     assert len(overdue) == (not is_draining)
     assert flow["blocks",] == 1
     assert (flow["parts",], flow["written_bytes",], flow["stage_seconds", "write"]) == (1, 1000, 0.5)

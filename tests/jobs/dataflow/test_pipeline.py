@@ -105,7 +105,7 @@ def predict(
         sink = SinkPlan(job.paths, STORAGE, {}, plan.rows_per_part)
         run_pipeline(Stages(read, recipe, sink, plan), missing, ledger)
         assert ledger.engine()["engine"] == "torch"
-        return ledger.look(None, timeout_s=10)
+        return ledger.snapshot(None, timeout_s=10)
 
 
 @pytest.mark.parametrize("plan", [replace(FUSED, workers=2), APART])

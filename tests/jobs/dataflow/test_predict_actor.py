@@ -79,7 +79,7 @@ def test_a_sound_block_is_predicted_at_once_and_counted(checkpoint: Path) -> Non
     num_workers, predicted = attempts(predictor, block, ledger)
     assert num_workers == 1
     assert predicted.drop_columns([PREDICT_S]) == predictor.predict_block(block).drop_columns([PREDICT_S])
-    assert ledger.look()[:3] == (NUM_ROWS - 1, 1, [])
+    assert ledger.snapshot()[:3] == (NUM_ROWS - 1, 1, [])
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_deadly_images_become_errors_and_all_others_are_predicted(
     is_bad = dict.fromkeys(deadly, ("predict", "killed_worker")) | {3: ("read", "not_found")}
     said = list(zip(predicted[STAGE].to_pylist(), predicted[ERROR].to_pylist(), strict=True))
     assert said == [is_bad.get(number, (None, None)) for number in range(NUM_ROWS)]
-    assert ledger.look()[:2] == (NUM_ROWS - len(is_bad), len(is_bad))
+    assert ledger.snapshot()[:2] == (NUM_ROWS - len(is_bad), len(is_bad))
     sound = predict(predictor, block_with(unread=3, shards=shards), Ledger())
     assert predicted.schema == sound.schema
     good = [number for number in range(NUM_ROWS) if number not in is_bad]
@@ -118,7 +118,7 @@ def test_a_block_of_several_batches_is_judged_image_by_image_as_well(
     assert [row for row in range(NUM_ROWS) if predicted[STAGE][row].is_valid] == sorted(bad)
     good = [row for row in range(NUM_ROWS) if row not in bad]
     assert predicted["output"].take(good) == sound["output"].take(good)
-    assert ledger.look()[:2] == (len(good), len(bad))
+    assert ledger.snapshot()[:2] == (len(good), len(bad))
 
 
 @pytest.mark.parametrize("task", [Embed(), Raw()])
@@ -141,7 +141,7 @@ def test_a_quarantined_image_is_left_out_from_the_first_attempt_on(checkpoint: P
 
 
 def test_a_model_that_kills_at_every_image_ends_the_job(checkpoint: Path) -> None:
-    said = "the model killed its worker at 3 images in turn, and none went through"
+    said = "the model killed its worker at 3 images in a row, and no image got through"
     with pytest.raises(WorkerKilledError, match=said):
         attempts(predictor_of(checkpoint), block_with(*range(NUM_ROWS)), Ledger())
 
@@ -151,9 +151,9 @@ class NotingLedger(Ledger):
         super().__init__()
         self.notes: list[Row] = []
 
-    def note(self, work: Work, row: Row, doing: str) -> None:
+    def start_image(self, work: Work, row: Row, stage: str) -> None:
         self.notes.append(row)
-        super().note(work, row, doing)
+        super().start_image(work, row, stage)
 
 
 def test_each_image_is_noted_before_it_is_predicted_but_those_without_pixels(checkpoint: Path) -> None:
@@ -166,9 +166,9 @@ def test_each_image_is_noted_before_it_is_predicted_but_those_without_pixels(che
 
 
 class TellingLedger(Ledger):
-    def die(self, work: Work, kind: str, reason: str) -> None:
+    def report_exit(self, work: Work, kind: str, reason: str) -> None:
         print(work, kind, reason, sep=": ", flush=True)
-        super().die(work, kind, reason)
+        super().report_exit(work, kind, reason)
 
 
 def predict_on_a_device_that_gets_lost(checkpoint: str) -> None:

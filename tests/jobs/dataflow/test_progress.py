@@ -47,15 +47,15 @@ def test_the_driver_asks_whether_to_stop_and_then_drains(lines: list[str]) -> No
 
     with follow(200, 100, stall_s=0.001, should_stop=should_stop) as ledger:
         ledger.begin(BATCH, "host:1")
-        orders = ledger.begin(BATCH, "host:2")
-        assert (orders.limit_s, orders.careful) == (0.001, {(5, 32)})
+        instructions = ledger.begin(BATCH, "host:2")
+        assert (instructions.limit_s, instructions.careful) == (0.001, {(5, 32)})
         assert not ledger.begin(Work(READ, BATCH.what), "host:3").stop
         ledger.end(BATCH, 30, 2)
         assert stopping.wait(30)
         assert ledger.is_draining.wait(30)
         assert ledger.begin(Work(READ, (Piece(6, ((0, 1),)),)), "host:3").stop
     assert asked.count((30, 2)) == 1, "once told, it is not asked again"
-    assert "shard 5, rows 32 to 63: the worker host:1 died at predict; again, image by image from row 32 on" in lines
+    assert "shard 5, rows 32 to 63: the worker host:1 died at predict; retrying image by image from row 32 on" in lines
     assert "shard 5, rows 32 to 63: at read on host:3 for more than 0.002 s" in lines
     assert not any("images/s" in line for line in lines[:-1])
 

@@ -30,7 +30,7 @@ def test_a_small_job_is_planned_by_rules_alone(tmp_path: Path) -> None:
     stages, choice = prepare_stages(run_over(tmp_path, image_s=0.001), Resources(2, 0), num_missing=12)
     assert choice.calibration is None
     assert stages.plan.batch_size == stages.read.batch_size == 512
-    assert stages.sink.mark is None
+    assert stages.sink.guard is None
     assert stages.sink.provenance["engine"] == "torch auto"
 
 

@@ -33,8 +33,8 @@ def test_what_the_driver_acts_upon_stays_what_it_is(kind: type[Exception]) -> No
 
 PREDICTOR_RAISED = """ray::MapWorker(MapBatches(PredictActor)).submit() (pid=7, ip=127.0.0.1)
   File "work.py", line 87, in attempt
-    raise WorkerKilledError(orders.failure)
-actors.tracking.attempts.WorkerKilledError: the model killed its worker at 3 images in turn
+    raise WorkerKilledError(instructions.failure)
+actors.tracking.attempts.WorkerKilledError: the model killed its worker at 3 images in a row
 
 The above exception was the direct cause of the following exception:
 
@@ -45,4 +45,4 @@ To change retry attempts: do this.
 
 
 def test_what_a_predictor_raised_is_found_before_what_ray_data_says_of_it() -> None:
-    assert str(cause_in(PREDICTOR_RAISED)) == "WorkerKilledError: the model killed its worker at 3 images in turn"
+    assert str(cause_in(PREDICTOR_RAISED)) == "WorkerKilledError: the model killed its worker at 3 images in a row"

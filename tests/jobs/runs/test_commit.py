@@ -256,7 +256,7 @@ def test_a_driver_and_a_writer_that_wake_up_after_the_publication_change_nothing
             time.sleep(0.01)
         zombie.send_signal(signal.SIGSTOP)
         with hold(plan.paths.root, STORAGE, ttl_s=0.6, on_lost=lambda _: None) as lease:
-            held = replace(plan, mark=lease.mark)
+            held = replace(plan, guard=lease.mark)
             assert collected(plan).coverage.num_missing == 8  # what was staged is no part
             write_part(held, predicted_block(0, range(5), bad=[4]), number=0)
             write_part(held, predicted_block(1, range(3)), number=1)

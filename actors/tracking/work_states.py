@@ -1,0 +1,82 @@
+"""States of a piece of work and the signals that move it between them, as tables. Used by the ledger."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class State(Enum):
+    """What a worker is doing with its work, as far as its signals tell."""
+
+    IDLE = auto()
+    """No worker has the work in hand."""
+    LOADING = auto()
+    """A model is being loaded; there are no rows."""
+    WHOLE_BATCH = auto()
+    """A batch is being processed as a whole."""
+    CAREFUL_BATCH = auto()
+    """A batch in which a worker died is being processed image by image, and no image is in hand."""
+    ONE_IMAGE = auto()
+    """One image is being processed alone."""
+    READING_AHEAD = auto()
+    """The worker waits to hand a batch on, while its threads fetch the next one as a whole."""
+    WAITING = auto()
+    """The worker waits to hand a batch on, or works on something else."""
+
+
+class Signal(Enum):
+    """What a worker reports about its work, or its successor proves."""
+
+    LOAD = auto()
+    START_BATCH = auto()
+    START_CAREFUL_BATCH = auto()
+    START_IMAGE = auto()
+    READ_AHEAD = auto()
+    """A batch is done; the next one is being fetched."""
+    WAIT = auto()
+    """A batch is done; nothing is being fetched."""
+    END = auto()
+    DEATH = auto()
+    """Another worker begins the same work, so the one that had it in hand has died."""
+
+
+class Lesson(Enum):
+    """What the death of a worker teaches."""
+
+    BLAME_IMAGE = auto()
+    SUSPECT_BATCH = auto()
+    """The batch is processed image by image from now on."""
+    OTHER_WORK = auto()
+    """The worker died of something else. A predictor that reads on its own dies of what it predicts."""
+    NOTHING = auto()
+
+
+_STOPS = {Signal.END: State.IDLE, Signal.DEATH: State.IDLE}
+_STARTS = {Signal.START_BATCH: State.WHOLE_BATCH, Signal.START_CAREFUL_BATCH: State.CAREFUL_BATCH}
+_FINISHES = {Signal.READ_AHEAD: State.READING_AHEAD, Signal.WAIT: State.WAITING}
+_IMAGE = {Signal.START_IMAGE: State.ONE_IMAGE}
+
+TRANSITIONS: Mapping[State, Mapping[Signal, State]] = {
+    State.IDLE: {Signal.LOAD: State.LOADING, **_STARTS},
+    State.LOADING: _STOPS,
+    State.WHOLE_BATCH: {**_STARTS, **_IMAGE, **_FINISHES, **_STOPS},  # work begins with its first batch, then starts it
+    State.CAREFUL_BATCH: {**_STARTS, **_IMAGE, **_FINISHES, **_STOPS},
+    State.ONE_IMAGE: {**_IMAGE, **_FINISHES, **_STOPS},
+    State.READING_AHEAD: {**_STARTS, **_STOPS},
+    State.WAITING: {**_STARTS, **_STOPS},
+}
+"""The next state by state and signal. A signal that is missing is forbidden."""
+
+LESSONS: Mapping[State, Lesson] = {
+    State.LOADING: Lesson.NOTHING,
+    State.WHOLE_BATCH: Lesson.SUSPECT_BATCH,
+    State.CAREFUL_BATCH: Lesson.NOTHING,
+    State.ONE_IMAGE: Lesson.BLAME_IMAGE,
+    State.READING_AHEAD: Lesson.SUSPECT_BATCH,
+    State.WAITING: Lesson.OTHER_WORK,
+}
+"""What a death teaches, by the state in which the worker died."""
