@@ -1,4 +1,4 @@
-"""Which rows of a shard are read together: neighbours in a tar, neighbours in a Parquet file. Used by the fetcher."""
+"""Groups neighbouring rows of a shard, which are then read together. Used by the layouts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-SPAN_BYTES = 4 << 20  # of one request, unless a member alone is larger
-GAP_BYTES = 64 << 10  # what may lie between two members
+SPAN_BYTES = 4 << 20  # limit of one request, unless a single member is larger
+GAP_BYTES = 64 << 10  # limit of unused bytes between two members: fewer cost less than another request
 
 
 @dataclass
 class Span:
-    """Members of one file, as (offset, size), that are read with one request."""
+    """Members of one file, as (offset, size) in bytes, that are read with one request."""
 
     uri: str
     start: int
@@ -26,7 +26,7 @@ class Span:
     members: list[tuple[int, int]]
 
     def take(self, uri: str, offset: int, size: int) -> bool:
-        """Adds a member that lies close behind the last one; else False."""
+        """Adds a member if it lies close behind the last one; returns True if it does."""
         gap = offset - (self.start + self.size)
         if uri != self.uri or not 0 <= gap <= GAP_BYTES or self.size + gap + size > SPAN_BYTES:
             return False
@@ -36,7 +36,7 @@ class Span:
 
 
 def spans(rows: pa.Table) -> Iterator[Span]:
-    """The rows of an inventory of `Layout.RANGES`, in order; those that lie close together share a span."""
+    """Yields the spans of rows of `Layout.RANGES`, in order."""
     span: Span | None = None
     for uri, offset, size in zip(*(rows[name].to_pylist() for name in (FILE, OFFSET, SIZE)), strict=True):
         if span is None or not span.take(uri, offset, size):
@@ -47,8 +47,8 @@ def spans(rows: pa.Table) -> Iterator[Span]:
         yield span
 
 
-def runs(rows: pa.Table) -> Iterator[tuple[str, list[int]]]:
-    """The rows of an inventory of `Layout.ROWS`: stretches of one Parquet file with ascending row numbers."""
+def ascending_runs(rows: pa.Table) -> Iterator[tuple[str, list[int]]]:
+    """Yields the rows of `Layout.ROWS` in order, as runs of ascending row numbers in one Parquet file."""
     run_uri, numbers = "", list[int]()
     for uri, number in zip(rows[FILE].to_pylist(), rows[OFFSET].to_pylist(), strict=True):
         if numbers and (uri != run_uri or number <= numbers[-1]):

@@ -1,5 +1,5 @@
-"""Whether files that hold many images are still the ones that were listed: stale offsets would give other images.
-Used by the fetcher.
+"""Compares files that hold many images with their versions in the inventory: stale offsets would yield other images.
+Used by the layouts.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 
 
 def changed() -> ImageError:
-    """The error of an image whose container is not the one that was listed."""
-    return ImageError("read", "changed", "its file has changed since the run listed it; a new run takes it as new")
+    """The error of an image whose file is no longer the one that was listed."""
+    return ImageError("read", "changed", "its file has changed since the run listed it; a new run lists it again")
 
 
 class Containers:
-    """Looks at each file once, with one request."""
+    """Compares each file once, with one request."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._problems: dict[str, ImageError | None] = {}
 
-    def unknown(self, rows: pa.Table) -> Iterator[tuple[str, str]]:
-        """The files of ``rows`` that `look` has not been at, each with its version in the inventory."""
+    def unseen(self, rows: pa.Table) -> Iterator[tuple[str, str]]:
+        """Yields the files of ``rows`` that were not compared yet, with their versions in the inventory."""
         listed = dict(zip(rows[FILE].to_pylist(), rows[VERSION].to_pylist(), strict=True))
         for uri, version in listed.items():
             if version is not None and uri not in self._problems:
                 yield uri, version
 
-    def look(self, listed: tuple[str, str]) -> None:
+    def compare(self, listed: tuple[str, str]) -> None:
         """Compares a file with its version in the inventory."""
         uri, version = listed
         self._problems[uri] = self._problem(uri, version)
 
     def problem(self, uri: str) -> ImageError | None:
-        """Why the file is not to be read; None where it is unchanged, or its version unknown."""
+        """The error of all images in the file; None if it is unchanged or its version is unknown."""
         return self._problems.get(uri)
 
     def _problem(self, uri: str, version: str) -> ImageError | None:

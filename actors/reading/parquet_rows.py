@@ -1,102 +1,63 @@
-"""Images out of a column of a Parquet file, by row number, a few at a time. Runs in the read tasks of workers."""
+"""Images in rows of Parquet files: their bytes, or paths relative to the file. Runs in the read tasks of workers."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, Self
+from itertools import islice, repeat
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from actors.reading.row_group_versions import row_group_version
+from actors.columns import VERSION
+from actors.errors import ImageError
+from actors.reading.coalescing import ascending_runs
+from actors.reading.container_versions import changed
+from actors.reading.image_bytes import checked, padded, read_image
+from actors.reading.image_column import ImageColumn
+from actors.storage.uris import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Iterator
 
+    import pyarrow as pa
+
+    from actors.reading.image_bytes import Image
+    from actors.reading.ordered_requests import OrderedRequests
+    from actors.reading.shards import Shards
     from actors.storage.store import Storage
-
-READ_BYTES = 16 << 20  # decoded at a time, by the row group's average
-BUFFER_BYTES = 4 << 20  # of a request: a column chunk can be larger than a worker's memory
 
 
 class ParquetRows:
-    """An open Parquet file with a column of encoded images: binary, or Hugging Face's struct of bytes and path.
+    """The `LayoutReader` of `Layout.ROWS`: rows of one file are read in one pass.
 
-    In memory are some rows of `READ_BYTES` and the page that they stand on, which the file's writer cut.
-
-    Raises:
-        KeyError: there is no such column.
-        OSError, pyarrow.ArrowException: the file cannot be read. So do the methods.
+    The allowlist of ``storage`` applies to the paths in the rows alone: the job itself names the files.
     """
 
-    def __init__(self, uri: str, column: str, storage: Storage) -> None:
-        self._source = storage.open(uri)
-        try:
-            self._file = pq.ParquetFile(self._source, buffer_size=BUFFER_BYTES)
-            self._leaves = _leaves(self._file.schema_arrow, column)
-        except BaseException:
-            self._source.close()
-            raise
-        self._column = column
-        metadata = self._file.metadata
-        groups = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        self._starts = [0, *accumulate(groups)]
+    def __init__(self, shards: Shards, storage: Storage, max_bytes: int | None) -> None:
+        self._column = shards.image_column or ""
+        self._storage = storage
+        self._unrestricted = storage.unrestricted()
+        self._max_bytes = max_bytes
 
-    def __enter__(self) -> Self:
-        return self
+    def images(self, rows: pa.Table, _: OrderedRequests) -> Iterator[Image]:
+        versions = iter(rows[VERSION].to_pylist())
+        for uri, numbers in ascending_runs(rows):
+            listed = list(islice(versions, len(numbers)))
+            yield from padded(self._read(uri, numbers, listed), len(numbers))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()
-        self._source.close()
+    def _read(self, uri: str, numbers: list[int], versions: list[str | None]) -> Iterator[Image]:
+        given = 0
+        with ImageColumn(uri, self._column, self._unrestricted) as file:
+            for group, positions in file.by_group(numbers):
+                # All rows of a group have the same version, since it includes the start of the group.
+                if versions[given] in {None, file.version(group)}:
+                    yield from padded(self._read_group(file, uri, group, positions), len(positions))
+                else:
+                    yield from repeat(changed(), len(positions))
+                given += len(positions)
 
-    def by_group(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-        """Ascending row numbers of the file as pairs: a row group, and positions in it.
-
-        Numbers behind the end of the file come with the row group that it does not have.
-        """
-        for group, members in groupby(numbers, lambda number: bisect_right(self._starts, number) - 1):
-            yield group, [number - self._starts[group] for number in members]
-
-    def version(self, group: int) -> str | None:
-        """The `row_group_version` of a row group; None where the file has no such group."""
-        metadata = self._file.metadata
-        return row_group_version(metadata, group) if group < metadata.num_row_groups else None
-
-    def read(self, group: int, positions: Sequence[int]) -> Iterator[tuple[bytes | None, str | None]]:
-        """The bytes, and the path where there is one, at ascending ``positions`` of a row group."""
-        start, done = 0, 0
-        batches = self._file.iter_batches(
-            batch_size=self._batch_rows(group), row_groups=[group], columns=self._leaves, use_threads=False
-        )
-        for batch in batches:
-            column = batch.column(self._column)
-            end = bisect_left(positions, start + len(batch))
-            for position in positions[done:end]:
-                yield _value(column[position - start])
-            start, done = start + len(batch), end
-            if done == len(positions):
-                return
-
-    def _batch_rows(self, group: int) -> int:
-        chunks = self._file.metadata.row_group(group)
-        columns = [chunks.column(index) for index in range(chunks.num_columns)]
-        num_bytes = sum(chunk.total_uncompressed_size for chunk in columns if chunk.path_in_schema in self._leaves)
-        return int(min(256, max(1, READ_BYTES * chunks.num_rows // max(1, num_bytes))))
-
-
-def _leaves(schema: pa.Schema, column: str) -> list[str]:
-    field = schema.field(column)
-    if not pa.types.is_struct(field.type):
-        return [column]
-    return [f"{column}.{child.name}" for child in field.type if child.name in {"bytes", "path"}]
-
-
-def _value(scalar: pa.Scalar) -> tuple[bytes | None, str | None]:
-    value = scalar.as_py()
-    if isinstance(value, dict):
-        return value.get("bytes"), value.get("path")
-    return value, None
+    def _read_group(self, file: ImageColumn, uri: str, group: int, positions: list[int]) -> Iterator[Image]:
+        for data, path in file.read(group, positions):
+            if data is not None:
+                yield checked(data, self._max_bytes)
+            elif path:
+                yield read_image(resolve(uri, path), storage=self._storage, max_bytes=self._max_bytes)
+            else:
+                yield ImageError("read", "missing", "the image is null")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from actors.decoding.config import BatchDecoder, Decode
-    from actors.reading.fetcher import Image
+    from actors.reading.image_bytes import Image
     from actors.reading.shards import Shards
     from actors.row_ranges import Piece
     from actors.storage.store import Storage

@@ -5,8 +5,9 @@ standards say so. Used wherever something is named.
 from __future__ import annotations
 
 import os
+import posixpath
 import re
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -53,6 +54,23 @@ def absolute(uri: str) -> str:
     return os.path.abspath(os.path.expanduser(uri) if uri.startswith("~/") else uri)  # noqa: PTH100, PTH111
 
 
+def resolve(file: str, name: str) -> str:
+    """The URI that ``name`` refers to where it stands in ``file``: a relative name starts at the file's folder."""
+    if name.startswith("/") or is_file(name) or _SCHEME.match(name):
+        return name
+    if name.startswith("~/") and not is_remote(file):  # as dataset.path takes it
+        return absolute(name)
+    if is_file(file):  # percent-encoded
+        name = quote(name)
+    folder = (file.partition("?")[0] if is_http(file) else file).rpartition("/")[0]
+    path = f"{folder}/{name}"
+    if is_remote(file) and _DOTS.search(name):  # the system resolves the dots of a local path, after its links
+        scheme, _, rest = path.partition("://")
+        host, _, key = rest.partition("/")
+        return f"{scheme}://{host}{posixpath.normpath(f'/{key}')}"
+    return path
+
+
 def split(uri: str) -> tuple[str, str]:
     """The root of a URI in an object store, which one client serves, and the key below it."""
     scheme, _, rest = uri.partition("://")
@@ -81,6 +99,8 @@ def without_users(uris: pa.ChunkedArray) -> pa.ChunkedArray:
 
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _FILE = re.compile(r"file:/", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_DOTS = re.compile(r"(^|/)\.{1,2}/")
 # Schemes other than http keep what has no colon: az://container@account names no user. A password may hold what a URL
 # must not, such as a slash: then what looks like a port is none.
 _USER_OF_URI = r"(?i)(https?://)(?:[^/?#]*|[^/?#@:\[]*:[0-9]*[^0-9/?#@][^@]{0,200})@|([a-z][a-z0-9+.\-]{0,15}://)[^/?#@:]*:[^/?#]*@"

@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 from actors.columns import SIZE, URI, VERSION
 from actors.errors import JobError
 from actors.messages import redacted
-from actors.reading.fetcher import beside
 from actors.reading.shards import Layout
-from actors.storage.uris import is_file
+from actors.storage.uris import is_file, resolve
 from jobs.datasets.base import LATER, Dataset
 from jobs.datasets.csv_rows import Csv
 from jobs.datasets.image_versions import ImageVersions, Versions
@@ -130,11 +129,11 @@ def _absolute(names: pa.ChunkedArray, manifest: str) -> pa.ChunkedArray:
     """The URIs that ``names`` mean in the file ``manifest``; null becomes an empty string."""
     names = pc.fill_null(names.cast(pa.string()), "")
     if is_file(manifest) or pc.any(pc.match_substring_regex(names, _TO_RESOLVE)).as_py():
-        return pa.chunked_array([[beside(manifest, name) if name else "" for name in names.to_pylist()]], pa.string())
+        return pa.chunked_array([[resolve(manifest, name) if name else "" for name in names.to_pylist()]], pa.string())
     stands = pc.or_(
         pc.match_substring_regex(names, r"^(/|(?i:file):/|[A-Za-z][A-Za-z0-9+.\-]*://)"), pc.equal(names, "")
     )
-    return pc.if_else(stands, names, pc.binary_join_element_wise(beside(manifest, ""), names, ""))
+    return pc.if_else(stands, names, pc.binary_join_element_wise(resolve(manifest, ""), names, ""))
 
 
 _ROWS_ASKED = 4096

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from actors.columns import FILE, OFFSET, SIZE
-from actors.reading.coalescing import GAP_BYTES, SPAN_BYTES, Span, runs, spans
+from actors.reading.coalescing import GAP_BYTES, SPAN_BYTES, Span, ascending_runs, spans
 
 
 def members(*places: tuple[str, int, int]) -> pa.Table:
@@ -28,9 +28,9 @@ def test_what_lies_apart_backwards_or_is_too_much_is_read_alone() -> None:
 
 def test_a_run_stays_in_one_file_and_goes_forward() -> None:
     table = members(("a", 0, 0), ("a", 1, 0), ("a", 7, 0), ("b", 8, 0), ("a", 9, 0), ("a", 9, 0), ("a", 3, 0))
-    assert list(runs(table)) == [("a", [0, 1, 7]), ("b", [8]), ("a", [9]), ("a", [9]), ("a", [3])]
+    assert list(ascending_runs(table)) == [("a", [0, 1, 7]), ("b", [8]), ("a", [9]), ("a", [9]), ("a", [3])]
 
 
 def test_no_rows() -> None:
     empty = members(("a", 0, 0)).slice(0, 0)
-    assert list(spans(empty)) == list(runs(empty)) == []
+    assert list(spans(empty)) == list(ascending_runs(empty)) == []

@@ -19,8 +19,8 @@ def rows(*listed: tuple[str, str | None]) -> pa.Table:
 
 
 def look(containers: Containers, table: pa.Table) -> list[str]:
-    looked_at = [(uri, version, containers.look((uri, version)))[0] for uri, version in containers.unknown(table)]
-    assert not list(containers.unknown(table))
+    looked_at = [(uri, version, containers.compare((uri, version)))[0] for uri, version in containers.unseen(table)]
+    assert not list(containers.unseen(table))
     return looked_at
 
 

@@ -1,97 +1,133 @@
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
+from typing import Any
 
+import flaky
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from places import Place
+from fetched import QUICK, image, list_into, plain, put_parquet
+from places import Place, s3_place
+from s3 import S3
 
-from actors.reading.parquet_rows import READ_BYTES, ParquetRows
-from actors.reading.row_group_versions import row_group_versions
-from actors.storage.store import Storage
-
-
-def put(place: Place, image: pa.Array, **options: object) -> str:
-    sink = pa.BufferOutputStream()
-    other = pa.array(["other"] * len(image))
-    pq.write_table(pa.table({"image": image, "other": other, "image.x": other}), sink, **options)
-    return place.put("x.parquet", sink.getvalue().to_pybytes())
+from actors.errors import ImageError
+from actors.reading.fetcher import Fetcher
+from jobs.datasets.parquet import ParquetDataset
 
 
-def read(uri: str, numbers: list[int], storage: Storage | None = None) -> list[tuple[bytes | None, str | None]]:
-    with ParquetRows(uri, "image", storage or Storage()) as rows:
-        return [value for group, positions in rows.by_group(numbers) for value in rows.read(group, positions)]
+def test_rows_of_parquet(place: Place, fetch: Any) -> None:
+    for name, start in (("a", 0), ("b", 30)):
+        images = pa.array([image(number) for number in range(start, start + 30)])
+        put_parquet(place, f"{name}.parquet", images, row_group_size=13)
+    found, sizes = fetch(ParquetDataset(path=place.root, storage_options=place.options))
+    assert list(found.values()) in (
+        [image(number) for number in range(60)],
+        [image(number) for number in [*range(30, 60), *range(30)]],  # no order of files is promised
+    )
+    assert sum(sizes) == 60
 
 
-IMAGES = [b"image %d" % number if number % 7 else None for number in range(100)]
-
-
-@pytest.mark.parametrize("numbers", [[0], [99], [3, 4, 29, 30, 31, 90], list(range(100)), []])
-@pytest.mark.parametrize("arrow_type", [pa.binary(), pa.large_binary()])
-def test_rows_by_number(numbers: list[int], arrow_type: pa.DataType, place: Place) -> None:
-    uri = put(place, pa.array(IMAGES, arrow_type), row_group_size=30)
-    assert read(uri, numbers, Storage(place.options)) == [(IMAGES[number], None) for number in numbers]
-
-
-def test_the_struct_of_hugging_face(place: Place) -> None:
-    values = [{"bytes": b"1", "path": "a.jpg"}, {"bytes": None, "path": "b.jpg"}, {"bytes": b"3", "path": None}, None]
-    arrow_type = pa.struct([("path", pa.string()), ("bytes", pa.binary())])
-    uri = put(place, pa.array(values, arrow_type))
-    assert read(uri, [0, 1, 2, 3], Storage(place.options)) == [
-        (b"1", "a.jpg"),
-        (None, "b.jpg"),
-        (b"3", None),
-        (None, None),
+def test_images_of_hugging_face_and_beside_the_file(place: Place, fetch: Any) -> None:
+    beside_it = place.put("data/img/ü 1.jpg", b"beside")
+    values = [
+        {"bytes": b"inside", "path": "nowhere.jpg"},
+        {"bytes": None, "path": "img/ü 1.jpg"},
+        {"bytes": None, "path": beside_it},
+        {"bytes": None, "path": "none.jpg"},
+        {"bytes": b"", "path": None},
+        {"bytes": None, "path": None},
+        {"bytes": b"x" * 11, "path": None},
+        None,
+    ]
+    column = pa.array(values, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    path = put_parquet(place, "data/x.parquet", column)
+    found, _ = fetch(ParquetDataset(path=path, storage_options=place.options), max_bytes=10)
+    assert list(found.values()) == [
+        b"inside",
+        b"beside",
+        b"beside",
+        "read/not_found",
+        "read/empty",
+        "read/missing",
+        "read/too_large",
+        "read/missing",
     ]
 
 
-def test_a_struct_with_more_in_it(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"image": [{"bytes": b"1", "width": 3}]}), tmp_path / "x.parquet")
-    assert read(f"{tmp_path}/x.parquet", [0]) == [(b"1", None)]
+def test_a_row_group_that_is_damaged_takes_no_other_with_it(tmp_path: Path, fetch: Any) -> None:
+    path = tmp_path / "x.parquet"
+    images = pa.array([os.urandom(100) for _ in range(30)])
+    pq.write_table(pa.table({"image": images}), path, row_group_size=10, use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    start = pq.read_metadata(path).row_group(1).column(0).data_page_offset
+    data[start : start + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    found, _ = fetch(ParquetDataset(path=str(path)))
+    results = list(found.values())
+    assert results[:10] == images.to_pylist()[:10]
+    assert all(result.startswith("read/") for result in results[10:20])
+    assert results[20:] == images.to_pylist()[20:]
 
 
-def test_row_groups_without_rows(tmp_path: Path) -> None:
-    schema = pa.schema([("image", pa.binary())])
-    with pq.ParquetWriter(tmp_path / "x.parquet", schema) as writer:
-        for rows in ([], [b"0"], [], [], [b"1", b"2"], []):
-            writer.write_table(pa.table({"image": pa.array(rows, pa.binary())}))
-    assert read(f"{tmp_path}/x.parquet", [0, 1, 2]) == [(b"0", None), (b"1", None), (b"2", None)]
+@pytest.mark.parametrize("now", ["gone", "text", "shorter", "another column"])
+def test_a_parquet_file_that_changed_after_it_was_listed(now: str, place: Place, tmp_path: Path) -> None:
+    path = put_parquet(place, "x.parquet", pa.array([image(number) for number in range(20)]), row_group_size=10)
+    dataset = ParquetDataset(path=path, storage_options=place.options)
+    shards = list_into(tmp_path / "inventory", dataset)
+    if now == "gone":
+        dataset.storage.delete([path])
+    elif now == "text":
+        place.put("x.parquet", b"text")
+    elif now == "shorter":
+        put_parquet(place, "x.parquet", pa.array([image(number) for number in range(15)]), row_group_size=10)
+    else:
+        sink = io.BytesIO()
+        pq.write_table(pa.table({"picture": [b"x"] * 20}), sink)
+        place.put("x.parquet", sink.getvalue())
+    images = [plain(one) for _, batch in Fetcher(shards, dataset.storage).batches(shards.load(0), 6) for one in batch]
+    kind = {"gone": "read/not_found", "shorter": "read/changed"}.get(now, "read/bad_parquet")
+    num_good = 10 if now == "shorter" else 0  # the first row group
+    assert images == [image(number) for number in range(num_good)] + [kind] * (20 - num_good)
 
 
-def test_rows_behind_the_end(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"image": [b"0"]}), tmp_path / "x.parquet")
-    with ParquetRows(f"{tmp_path}/x.parquet", "image", Storage()) as rows:
-        (group, positions), (behind, beyond) = rows.by_group([0, 1])
-        assert list(rows.read(group, positions)) == [(b"0", None)]
-        with pytest.raises(IndexError):
-            list(rows.read(behind, beyond))
+def test_rows_of_parquet_are_not_taken_from_other_row_groups(place: Place, tmp_path: Path) -> None:
+    images = pa.array([image(number) for number in range(20)])
+    path = put_parquet(place, "x.parquet", images, row_group_size=10)
+    dataset = ParquetDataset(path=path, storage_options=place.options)
+    rows = list_into(tmp_path / "inventory", dataset).load(0)
+    put_parquet(place, "x.parquet", pa.concat_arrays([images[5:10], images]), row_group_size=5)  # all has moved
+    shards = list_into(tmp_path / "inventory", dataset)
+    ((_, found),) = Fetcher(shards, dataset.storage).batches(rows, 100)
+    assert {plain(one) for one in found} == {"read/changed"}
 
 
-def test_versions_are_those_of_the_row_groups(place: Place) -> None:
-    uri = put(place, pa.array(IMAGES), row_group_size=30)
-    storage = Storage(place.options)
-    with ParquetRows(uri, "image", storage) as rows, storage.open(uri) as source:
-        assert [rows.version(group) for group in range(5)] == [*row_group_versions(pq.read_metadata(source)), None]
+def test_a_parquet_file_that_breaks_off_in_the_middle_is_read_on(s3: S3, proxy: flaky.Flaky, tmp_path: Path) -> None:
+    values = [os.urandom(300_000) for _ in range(20)]  # more than one request reads
+    place = s3_place(s3)
+    put_parquet(place, "x.parquet", pa.array(values), row_group_size=5)
+    dataset = ParquetDataset(path=place.root, storage_options=proxy.options(s3))
+    shards = list_into(tmp_path / "inventory", dataset)
+    fetcher = Fetcher(shards, dataset.storage.with_retry(QUICK))
+    images: list[bytes | ImageError] = []
+    for _, batch in fetcher.batches(shards.load(0), 3):
+        proxy.damage("GET", "half", "reset")
+        images += batch
+    assert images == values
+    assert {request.kind for request in proxy.requests} == {None, "half", "reset"}
 
 
-def test_large_images_are_decoded_a_few_at_a_time(tmp_path: Path) -> None:
-    image = b"x" * (READ_BYTES // 4)
-    options = {"use_dictionary": False, "compression": "zstd", "write_batch_size": 1}  # a page an image
-    pq.write_table(pa.table({"image": [image] * 16}), tmp_path / "x.parquet", **options)
-    before = pa.total_allocated_bytes()
-    with ParquetRows(f"{tmp_path}/x.parquet", "image", Storage()) as rows:
-        for data, _ in rows.read(0, range(16)):
-            assert data == image
-            assert pa.total_allocated_bytes() - before < 3 * READ_BYTES
-
-
-def test_what_cannot_be_read(place: Place) -> None:
-    storage = Storage(place.options)
-    uri = put(place, pa.array([b"1"]))
-    with pytest.raises(KeyError):
-        ParquetRows(uri, "picture", storage)
-    with pytest.raises(FileNotFoundError):
-        ParquetRows(f"{place.root}/none.parquet", "image", storage)
-    with pytest.raises(pa.ArrowInvalid):
-        ParquetRows(place.put("text.parquet", b"no parquet file"), "image", storage)
+def test_the_paths_in_a_parquet_file_are_held_to_the_allowlist_and_the_file_itself_is_not(
+    fetch: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "good").mkdir()
+    for name in ("good/a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"image")
+    paths = ["good/a.jpg", "b.jpg", "good/../b.jpg", None]
+    images = [{"bytes": None if path else b"inside", "path": path} for path in paths]
+    pq.write_table(pa.table({"image": images}), tmp_path / "x.parquet")
+    dataset = ParquetDataset(path=f"{tmp_path}/x.parquet", allow=[f"{tmp_path}/good"])
+    found, _ = fetch(dataset)
+    assert list(found.values()) == [b"image", "read/not_allowed", "read/not_allowed", b"inside"]

@@ -12,6 +12,7 @@ from actors.storage.uris import (
     local_path,
     name_below,
     redacted,
+    resolve,
     split,
     text_without_users,
     without_users,
@@ -92,3 +93,22 @@ def test_what_names_no_user_stays() -> None:
 def test_hostile_texts_are_redacted_in_a_moment() -> None:
     for text in ("a" * 200_000, "http://a:b" * 20_000, "https://" * 20_000):
         assert "…@" not in redacted(text)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "expected"),
+    [
+        ("/m/x.csv", "a b#?%20.jpg", "/m/a b#?%20.jpg"),
+        ("/x.csv", "a.jpg", "/a.jpg"),
+        ("/m/x.csv", "/abs.jpg", "/abs.jpg"),
+        ("/m/x.csv", "gs://b/x", "gs://b/x"),
+        ("/m/x.csv", "../a.jpg", "/m/../a.jpg"),
+        ("s3://b/m/x.csv", "./../a//c.jpg", "s3://b/a/c.jpg"),
+        ("s3://b/m/x.csv", "a..b/c.jpg", "s3://b/m/a..b/c.jpg"),
+        ("s3://b/x.csv", "../../a.jpg", "s3://b/a.jpg"),
+        ("https://h/m/x.csv?q=/deep/", "a.jpg", "https://h/m/a.jpg"),
+        ("file:///m%ff/x.csv", "a b.jpg", "file:///m%ff/a%20b.jpg"),
+    ],
+)
+def test_what_a_name_in_a_file_means(file: str, name: str, expected: str) -> None:
+    assert resolve(file, name) == expected

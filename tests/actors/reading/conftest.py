@@ -1,0 +1,47 @@
+"""What the tests of the readers share."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import flaky
+import pytest
+from fetched import QUICK, list_into, plain
+
+from actors.columns import URI
+from actors.reading.fetcher import Fetcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from s3 import S3
+
+    from jobs.datasets.base import Dataset
+
+
+@pytest.fixture
+def fetch(tmp_path: Path) -> Iterator[Any]:
+    """Lists a dataset and fetches all of it: results by the end of the URI, and the sizes of the batches."""
+
+    def run(dataset: Dataset, *, batch_size: int = 7, **limits: Any) -> tuple[dict[str, Any], list[int]]:
+        shards = list_into(tmp_path / "inventory", dataset)
+        fetcher = Fetcher(shards.without_sizes(), dataset.image_storage.with_retry(QUICK), **limits)
+        found: dict[str, Any] = {}
+        sizes = []
+        for shard in range(shards.num_shards):
+            for rows, images in fetcher.batches(shards.load(shard), batch_size):
+                assert len(rows) == len(images)
+                sizes.append(len(rows))
+                found.update(zip(rows[URI].to_pylist(), map(plain, images), strict=True))
+        return found, sizes
+
+    yield run
+    assert not [thread.name for thread in threading.enumerate() if "ThreadPool" in thread.name]
+
+
+@pytest.fixture
+def proxy(s3: S3) -> Iterator[flaky.Flaky]:
+    with flaky.serve(s3.url) as running:
+        yield running
