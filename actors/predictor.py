@@ -21,7 +21,7 @@ from actors.models.labels import read_labels
 from actors.predicting.adaptive_batches import ElasticBatches
 from actors.predicting.probes import probe
 from actors.predicting.reference_check import ReferenceCheck
-from actors.reading.image_bytes import read_image
+from actors.reading.fetcher import read_image
 from actors.storage.store import Storage
 from actors.tasks.classify import Classify
 from actors.tasks.context import BatchContext

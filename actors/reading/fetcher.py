@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from actors.reading.image_bytes import read_image
 from actors.reading.layouts import READERS
 from actors.reading.ordered_requests import OrderedRequests
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from actors.reading.image_bytes import Image
     from actors.reading.shards import Shards
     from actors.storage.store import Storage
+
+__all__ = ["BATCH_BYTES", "Fetcher", "read_image"]
 
 BATCH_BYTES = 256 << 20  # a batch ends early at this size, so that large images cannot fill a worker's memory
 
