@@ -50,8 +50,6 @@ def _kinds(config: type) -> dict[str, Any]:
 
 
 def _coerced(value: object, kind: Any, key: str) -> Any:
-    if isinstance(value, str) and value == "???":  # Hydra's mark for what has yet to be given
-        return value
     try:
         return _as(kind, value)
     except _Mismatch:

@@ -12,22 +12,22 @@ import numpy as np
 import pyarrow as pa
 
 from actors.columns import DECODE_S, ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, URI, unpack_pixels
-from actors.decoding.config import Decode
 from actors.decoding.pixel_blocks import pixel_columns
 from actors.engines.base import load_engine
-from actors.engines.configs import EngineConfig, OnnxEngineConfig, TorchEngineConfig
 from actors.errors import ImageError, JobError
 from actors.models.labels import read_labels
 from actors.predicting.adaptive_batches import ElasticBatches
 from actors.predicting.probes import probe
 from actors.predicting.reference_check import ReferenceCheck
 from actors.reading.fetcher import read_image
+from actors.recipe import Recipe
 from actors.storage.store import Storage
-from actors.tasks.classify import Classify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from actors.decoding.config import Decode
+    from actors.engines.configs import EngineConfig
     from actors.models.spec import Model
     from actors.tasks.base import Task
 
@@ -52,29 +52,26 @@ class Predictor:
 
     def __init__(
         self,
-        model: Model,
+        recipe: Recipe | Model,
         *,
         engine: EngineConfig | None = None,
         task: Task | None = None,
         limits: Decode | None = None,
         batch_size: int | None = None,
     ) -> None:
-        config = engine or (OnnxEngineConfig() if model.is_onnx else TorchEngineConfig())
-        self.model = model
-        self.task = task or Classify()
-        self.limits = limits or Decode()
-        model.preprocess.check()
+        self.recipe = recipe = _recipe(recipe, engine, task, limits)
+        self.model, self.task, self.limits = recipe.model, recipe.task, recipe.limits
+        self.model.preprocess.check()
         self.limits.check()
         if batch_size is not None:
             _check_batch_size(batch_size)
-        self.labels = read_labels(model)
-        self.engine = load_engine(config, model)
-        self.outputs = probe(self.engine, model, self.task, self.labels)
+        self.labels = read_labels(self.model)
+        self.engine = load_engine(recipe.engine, self.model)
+        self.outputs = probe(self.engine, self.model, self.task, self.labels)
         self.fields = self.task.fields(self.outputs, self.labels)
         self._batches = ElasticBatches(
             self.engine, batch_size, expected=self.outputs.only(self.task.wanted(self.outputs))
         )
-        self._config = config
         self._check: ReferenceCheck | None = None
 
     def predict(self, images: Sequence[Image], *, batch_size: int = 32) -> pa.Table:
@@ -145,9 +142,17 @@ class Predictor:
     def _hold_to_reference(self, columns: Mapping[str, pa.Array]) -> None:
         """In `predict` alone: a job has compared engines before its workers start, and gives them blocks."""
         if self._check is None:
-            self._check = ReferenceCheck(self._config, self.model, self.task)
+            self._check = ReferenceCheck(self.recipe.engine, self.model, self.task)
         pixels_nhwc = unpack_pixels(pa.chunked_array([columns[PIXELS]]), *self.model.preprocess.size)
         self._check(self.engine, pixels_nhwc[columns[STAGE].is_null().to_numpy(zero_copy_only=False)])
+
+
+def _recipe(given: Recipe | Model, engine: EngineConfig | None, task: Task | None, limits: Decode | None) -> Recipe:
+    if not isinstance(given, Recipe):
+        return Recipe(given, engine, task, limits)
+    if engine or task or limits:
+        raise TypeError("a Recipe has its own engine, task and limits: change them with dataclasses.replace")
+    return given
 
 
 def _check_batch_size(batch_size: int) -> None:

@@ -1,20 +1,71 @@
-"""What a model is rebuilt from: in workers, trials, benchmarks and Python."""
+"""Everything that a predictor is built from, wherever it is built: workers, trials, benchmarks, and Python callers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from actors.decoding.config import Decode
+from actors.engines.configs import EngineConfig, default_engine
+from actors.engines.tolerance import to_tolerance
+from actors.tasks.classify import Classify
+
 if TYPE_CHECKING:
-    from actors.engines.configs import EngineConfig
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+
     from actors.models.spec import Model
     from actors.tasks.base import Task
+    from actors.tasks.parity import Agreement
+
+    Outputs = Mapping[str, np.ndarray]
+    Agree = Callable[[Outputs, Outputs], Agreement]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Recipe:
-    """What each actor rebuilds its predictor from."""
+    """A model, the engine that runs it, the task, and the limits of decoding. Pickles; holds nothing that is loaded.
+
+    Args:
+        model: architecture, weights, pre-processing and labels.
+        engine: by default PyTorch in fp32, or onnxruntime for an .onnx file.
+        task: by default the five best classes.
+        limits: which images are refused before they are decoded, and how the others are decoded.
+
+    Raises:
+        JobError: no engine is given, and the form of the model is unknown.
+    """
 
     model: Model
     engine: EngineConfig
     task: Task
+    limits: Decode
+
+    def __init__(
+        self,
+        model: Model,
+        engine: EngineConfig | None = None,
+        task: Task | None = None,
+        limits: Decode | None = None,
+    ) -> None:
+        fields = {
+            "model": model,
+            "engine": engine or default_engine(model),
+            "task": task or Classify(),
+            "limits": limits or Decode(),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)  # as the generated __init__ of a frozen dataclass does
+
+    def check(self) -> None:
+        """Raises `JobError` if the parts do not fit, as far as that shows before anything is built or loaded."""
+        self.limits.check()
+        self.model.check()
+        self.engine.check(self.model)
+
+    @property
+    def agree(self) -> Agree:
+        """Compares the outputs of the reference with others, by the measure of the task and ``engine.tolerance``."""
+        return partial(self.task.agreement, tolerance=to_tolerance(self.engine.tolerance))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from actors.engines.configs import AutoEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
 from actors.engines.tolerance import to_tolerance
@@ -40,12 +40,12 @@ def register() -> None:
     """
     OmegaConf.register_new_resolver("package", _packaged, replace=True)
     store = ConfigStore.instance()
-    store.store("job_schema", Job)
+    store.store("job_schema", _schema(Job))
     store.store("verify_schema", Verification)
-    store.store("benchmark_schema", BenchmarkJob)
+    store.store("benchmark_schema", _schema(BenchmarkJob))
     store.store("submit_schema", Submission)
     for group, name, schema in _SCHEMAS:
-        store.store(f"{name}_schema", schema, group=group)
+        store.store(f"{name}_schema", _schema(schema), group=group)
 
 
 def to_job(config: DictConfig) -> Job:
@@ -119,6 +119,14 @@ def to_yaml(job: Job) -> str:
     return text_without_users(OmegaConf.to_yaml(config))
 
 
+def _schema(config: type) -> DictConfig:
+    """``config`` as Hydra sees it, with its mandatory mark on keys that Python callers may leave empty."""
+    node: DictConfig = OmegaConf.structured(config)
+    for key in _MANDATORY.get(config, ()):
+        OmegaConf.update(node, key, MISSING)
+    return node
+
+
 def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
     with initialize_config_module("conf", version_base="1.3"):
         return compose(name, overrides=list(overrides))
@@ -141,6 +149,11 @@ def _packaged(place: str) -> str:
     return str(files(package) / name)
 
 
+_MANDATORY: dict[type, tuple[str, ...]] = {
+    Model: ("checkpoint",),
+    Job: ("model.checkpoint",),
+    BenchmarkJob: ("model.checkpoint",),
+}
 _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("dataset", "images", ImagesDataset),
     ("dataset", "manifest", ManifestDataset),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from omegaconf import MISSING
 
 from actors.decoding.config import Decode
+from actors.engines.configs import EngineConfig  # noqa: TC001  OmegaConf evaluates the annotations of a config
 from actors.models.spec import Model
+from actors.recipe import Recipe
+from actors.tasks.base import Task  # noqa: TC001  as above
 from jobs.cluster.config import Cluster
 from jobs.datasets.base import Dataset  # noqa: TC001  OmegaConf evaluates the annotations of a config
 
@@ -111,8 +113,8 @@ class Job:
 
     dataset: Dataset = MISSING
     model: Model = field(default_factory=Model)
-    engine: Any = MISSING
-    task: Any = MISSING
+    engine: EngineConfig = MISSING
+    task: Task = MISSING
     output: Output = field(default_factory=Output)
     cluster: Cluster = field(default_factory=Cluster)
     run: RunConfig = field(default_factory=RunConfig)
@@ -123,3 +125,8 @@ class Job:
     verbose: bool = False
     """Show what Ray logs, and the traceback of an unexpected error."""
     log: Log = field(default_factory=Log)
+
+    @property
+    def recipe(self) -> Recipe:
+        """Everything that a predictor of this job is built from."""
+        return Recipe(self.model, self.engine, self.task, self.decode)

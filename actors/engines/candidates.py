@@ -14,6 +14,7 @@ from actors.engines.configs import (
     Provider,
     TorchEngineConfig,
 )
+from actors.models.forms import form_of
 
 if TYPE_CHECKING:
     from actors.engines.hardware import Hardware
@@ -24,7 +25,7 @@ def reference(config: EngineConfig, model: Model) -> EngineConfig:
     """The engine whose answers are the right ones, on the device that ``config`` asks for: PyTorch in fp32, as it
     stands, or onnxruntime where there is only an .onnx file.
     """
-    if not model.is_onnx:
+    if form_of(model).engines[0] == TorchEngineConfig.name:
         return TorchEngineConfig(precision=Precision.fp32, device=config.device, threads=config.threads)
     provider = Provider.auto
     if isinstance(config, OnnxEngineConfig):
@@ -35,10 +36,11 @@ def reference(config: EngineConfig, model: Model) -> EngineConfig:
 
 def is_reference(config: EngineConfig, model: Model) -> bool:
     """Whether ``config`` names what would be the reference of ``model``, so that there is nothing to compare."""
-    if isinstance(config, TorchEngineConfig):
-        return config.precision in _FP32 and not config.compile
-    is_onnxruntime = isinstance(config, OnnxEngineConfig) and config.wanted_provider() is not Provider.tensorrt
-    return is_onnxruntime and model.is_onnx
+    if config.name != form_of(model).engines[0]:
+        return False
+    if isinstance(config, OnnxEngineConfig):
+        return config.wanted_provider() is not Provider.tensorrt
+    return config.precision in _FP32 and not (isinstance(config, TorchEngineConfig) and config.compile)
 
 
 def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[EngineConfig]:
@@ -62,7 +64,7 @@ def _on_cpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
     precisions = [Precision.bf16] * hardware.has_bf16 + [Precision.fp32]
     openvino: list[EngineConfig] = [OpenVinoEngineConfig(precision=precision) for precision in precisions]
     found = openvino if hardware.has("openvino") else []
-    if model.is_onnx:
+    if not form_of(model).has_network:
         return found
     eager: list[EngineConfig] = [TorchEngineConfig(precision=Precision.bf16)] * hardware.has_bf16
     compiled = [TorchEngineConfig(precision=precision, compile=True) for precision in precisions]
@@ -70,7 +72,7 @@ def _on_cpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
 
 
 def _on_gpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
-    if model.is_onnx:
+    if not form_of(model).has_network:
         return [OnnxEngineConfig(provider=Provider.tensorrt)]
     half = Precision.bf16 if hardware.has_bf16 else Precision.fp16
     return [

@@ -4,13 +4,14 @@ engine is imported here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from actors.engines.tolerance import Tolerance, to_tolerance
 from actors.errors import JobError
 from actors.field_types import coerce_fields
+from actors.models.forms import form_of
 
 if TYPE_CHECKING:
     from actors.models.spec import Model
@@ -53,11 +54,14 @@ class Gate(Enum):
     """Nothing is compared."""
 
 
+AUTO = "auto"  # the name of the engine that a job chooses
+
+
 @dataclass
 class EngineConfig:
     """What all engines are told."""
 
-    name: str = "???"
+    name: str = ""
     """Which engine this is."""
     precision: Precision = Precision.auto
     """Numbers of the network and its input."""
@@ -90,7 +94,14 @@ class EngineConfig:
             raise JobError(
                 f"engine.threads={self.threads}: must be at least 1", cure="leave it away, or give a number from 1"
             )
+        form = form_of(model)
+        if self.name not in (AUTO, *form.engines):
+            raise JobError(f"engine={self.name}: cannot run {model.where}", cure=f"choose engine={form.engines[0]}")
         self._check_model(model)
+
+    def on_cpu(self) -> Self:
+        """The same engine on the CPU, ready without waiting: the driver may lack what the workers have."""
+        return replace(self, device=Device.cpu)
 
     def _check_model(self, model: Model) -> None:
         """What `check` is for each engine alone."""
@@ -100,7 +111,7 @@ class EngineConfig:
 class AutoEngineConfig(EngineConfig):
     """The fastest engine and precision, of those that hold the tolerance on images of the dataset."""
 
-    name: str = "auto"
+    name: str = AUTO
 
 
 @dataclass
@@ -117,9 +128,8 @@ class TorchEngineConfig(EngineConfig):
     def label(self) -> str:
         return f"{super().label} compiled" if self.compile else super().label
 
-    def _check_model(self, model: Model) -> None:
-        if model.is_onnx:
-            raise JobError(f"engine=torch: cannot run {model.where}", cure="choose engine=onnxruntime")
+    def on_cpu(self) -> Self:
+        return replace(super().on_cpu(), compile=False)
 
 
 @dataclass
@@ -141,8 +151,11 @@ class OnnxEngineConfig(EngineConfig):
         wanted = self.wanted_provider()
         return None if wanted is Provider.auto else wanted is not Provider.cpu
 
+    def on_cpu(self) -> Self:
+        return replace(super().on_cpu(), provider=Provider.cpu)
+
     def _check_model(self, model: Model) -> None:
-        if not model.is_onnx and self.precision is Precision.bf16:
+        if form_of(model).has_network and self.precision is Precision.bf16:
             raise JobError(
                 f"engine.precision=bf16: engine=onnxruntime does not run {model.where} in it",
                 cure="choose engine=torch or openvino, or engine.precision=fp32",
@@ -183,3 +196,14 @@ class OpenVinoEngineConfig(EngineConfig):
             raise JobError(
                 "engine.precision=fp16: engine=openvino has fp32 and bf16 on a CPU", cure="choose one of the two"
             )
+
+
+ENGINE_CONFIGS: dict[str, type[EngineConfig]] = {
+    config.name: config for config in (TorchEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig)
+}
+"""The engines that can be named, by their names."""
+
+
+def default_engine(model: Model) -> EngineConfig:
+    """The engine for ``model`` where none is named. Raises `JobError` if the form of the model is unknown."""
+    return ENGINE_CONFIGS[form_of(model).engines[0]]()

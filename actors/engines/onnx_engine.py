@@ -18,6 +18,7 @@ from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, choose_runtime
 from actors.engines.onnx_source import local_file, wrong_precision, wrong_size
 from actors.errors import JobError
 from actors.messages import one_line
+from actors.models.forms import form_of
 from actors.models.onnx_files import OnnxFile, not_numbers
 from actors.models.output_shapes import uncounted
 
@@ -43,7 +44,7 @@ class OnnxEngine(InTurn):
         with local_file(model, half=_is_half(config, model, runtime)) as file:
             self.precision = file.precision
             _check_precision(config, model, file.precision)
-            self._session = _open(_keeping(runtime, model, file), model, str(file.path))
+            self._session = _open(_keeping(runtime, file), model, file)
             one_by_one = file.mixes_images
         self._input = image_input(self._session.get_inputs(), model, one_by_one=one_by_one)
         prelude = self._input.prelude(model.preprocess)
@@ -99,7 +100,7 @@ class OnnxEngine(InTurn):
 
 def _is_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> bool:
     """Whether the network of a state_dict is to run in fp16."""
-    if model.is_onnx or config.precision is not Precision.fp16:
+    if not form_of(model).has_network or config.precision is not Precision.fp16:
         return False
     if runtime.device == "cpu":
         raise JobError(
@@ -109,9 +110,9 @@ def _is_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> bool:
     return True
 
 
-def _keeping(runtime: Runtime, model: Model, file: OnnxFile) -> Runtime:
-    """With a place for what TensorRT builds, beside the file of a state_dict, which is kept."""
-    if model.is_onnx:
+def _keeping(runtime: Runtime, file: OnnxFile) -> Runtime:
+    """``runtime`` with a cache for what TensorRT builds, next to an exported file."""
+    if not file.is_exported:
         return runtime
     # What is built depends on onnxruntime, and is called by the names in the graph alone: the weights are not in it.
     folder = file.path.with_name(f"tensorrt-{onnxruntime.__version__}")
@@ -123,12 +124,12 @@ def _check_precision(config: OnnxEngineConfig, model: Model, held: str) -> None:
         raise wrong_precision(config, model, held)
 
 
-def _open(runtime: Runtime, model: Model, path: str) -> Any:
+def _open(runtime: Runtime, model: Model, file: OnnxFile) -> Any:
     try:
         with device_errors():
-            return runtime.open(path)
+            return runtime.open(str(file.path))
     except SESSION_ERRORS as error:
-        cure = "copy it again, or export it again" if model.is_onnx else "choose engine=torch"
+        cure = "choose engine=torch" if file.is_exported else "copy it again, or export it again"
         raise JobError(f"{model.where}: onnxruntime cannot load it: {one_line(error)}", cure=cure) from error
 
 

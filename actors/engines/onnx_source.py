@@ -2,67 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
 from actors.exporting.export_cache import exported
 from actors.messages import one_line
-from actors.models.onnx_files import (
-    _ONE_SCALE,
-    OnnxFile,
-    _external_names,
-    _missing,
-    _nodes,
-    _precision,
-    _read_beside,
-    _read_graph,
-)
-from actors.storage.uris import is_remote, local_path
+from actors.models.forms import form_of
+from actors.models.onnx_files import OnnxFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from actors.engines.configs import EngineConfig
     from actors.models.spec import Model
 
 
-@contextmanager
-def local_file(model: Model, *, half: bool = False) -> Iterator[OnnxFile]:
-    """The files of ``model`` on this machine: where they lie, fetched for as long as the context is open, or made of a
-    state_dict and kept.
+def local_file(model: Model, *, half: bool = False) -> AbstractContextManager[OnnxFile]:
+    """The .onnx file of ``model`` on this machine: its own, or one exported from its network and kept.
 
     Args:
-        model: what to run.
-        half: whether what is made computes in fp16.
+        model: the model to run.
+        half: compute in fp16; applies only to exported files.
 
     Raises:
-        JobError: a file is missing or no ONNX model, or none can be made.
+        JobError: a file is missing or is not an ONNX model, or none can be exported; on the call or on entry.
     """
-    if not model.is_onnx:
-        yield OnnxFile(exported(model, half=half), "fp16" if half else "fp32")
-        return
-    graph, data = _read_graph(model)
-    names = _external_names(graph, model.where)
-    mixes_images = any(node.op_type in _ONE_SCALE for node in _nodes(graph))
-    if not is_remote(model.checkpoint):
-        path = Path(os.fsdecode(local_path(model.checkpoint)))
-        for name in names:
-            if not (path.parent / name).is_file():
-                raise _missing(model, name)
-        yield OnnxFile(path, _precision(graph), mixes_images)
-        return
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(data)
-        for name in names:
-            fetched = Path(folder) / name
-            fetched.parent.mkdir(parents=True, exist_ok=True)
-            fetched.write_bytes(_read_beside(model, name))
-        yield OnnxFile(path, _precision(graph), mixes_images)
+    own = form_of(model).onnx_file(model)
+    if own is not None:
+        return own
+    return nullcontext(OnnxFile(exported(model, half=half), "fp16" if half else "fp32", is_exported=True))
 
 
 def wrong_precision(config: EngineConfig, model: Model, held: str) -> JobError:

@@ -42,7 +42,7 @@ def read_graph(core: Any, file: OnnxFile, model: Model) -> PixelGraph:
             inputs = [_node(node) for node in graph.inputs]
             outputs = [output.any_name for output in graph.outputs]
     except OPENVINO_ERRORS as error:
-        cure = "choose engine=onnxruntime, or export it again" if model.is_onnx else "choose engine=torch"
+        cure = "choose engine=torch" if file.is_exported else "choose engine=onnxruntime, or export it again"
         raise JobError(f"{model.where}: openvino cannot load it: {one_line(error)}", cure=cure) from error
     texts = [output.any_name for output in graph.outputs if output.get_element_type().get_type_name() == "string"]
     if texts:

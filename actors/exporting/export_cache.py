@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from actors.exporting.disk_cache import keep
 from actors.exporting.source_digest import architecture_source, loaded_sources, source_digest, version
+from actors.models.forms import form_of
 from actors.models.model_files import reading
-from actors.models.weight_index import weight_files
 from actors.storage.store import Storage
 from actors.storage.uris import is_remote
 
@@ -67,7 +67,7 @@ def _content(model: Model) -> str:
     """What stands for the content of the checkpoint: a digest, or of a remote one what its server says of it."""
     storage = Storage(model.storage_options)
     with reading(model.where):
-        return " ".join(_file_content(uri, storage) for uri in weight_files(model.checkpoint, storage))
+        return " ".join(_file_content(uri, storage) for uri in form_of(model).files(model))
 
 
 def _file_content(uri: str, storage: Storage) -> str:

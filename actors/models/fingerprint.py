@@ -1,10 +1,10 @@
-"""Digest of a model's weights, which identifies its rows. Runs on the driver."""
+"""The digest of a model's weights, which becomes part of the fingerprint of its rows. Runs on the driver."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.models.network import build_network
+from actors.models.forms import form_of
 
 if TYPE_CHECKING:
     import torch
@@ -13,16 +13,11 @@ if TYPE_CHECKING:
 
 
 def weights_digest(model: Model, network: torch.nn.Module | None = None) -> str:
-    """SHA-256, in hexadecimal, of the weights: equal for equal weights, whatever file holds and wraps them.
+    """SHA-256 of the weights, in hexadecimal. Equal weights have equal digests, whatever file wraps them; an .onnx
+    model is digested as its file and external data.
 
     Args:
-        model: of an .onnx model, the file and its external data are digested.
-        network: what `build_network` gave for ``model`` and nobody changed, so that it is not built again.
+        model: the weights to digest.
+        network: the unchanged result of `build_network` for ``model``, to save building it again.
     """
-    if model.is_onnx:
-        from actors.models import onnx_files  # noqa: PLC0415  a state_dict needs no onnx
-
-        return onnx_files.digest(model)
-    from actors.models import checkpoints  # noqa: PLC0415  torch takes seconds to import
-
-    return checkpoints.digest(network or build_network(model))
+    return form_of(model).digest(model, network)

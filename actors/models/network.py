@@ -1,10 +1,11 @@
-"""Rebuilds a network from its architecture and checkpoint. Runs on the driver and once in each worker."""
+"""Rebuilds the PyTorch network of a model. Runs on the driver and once in each worker that needs one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.models.architectures import construct
+from actors.errors import JobError
+from actors.models.forms import form_of
 
 if TYPE_CHECKING:
     import torch
@@ -16,11 +17,15 @@ def build_network(model: Model) -> torch.nn.Module:
     """The network with its weights, on the CPU, in evaluation mode, without gradients.
 
     Raises:
-        JobError: the architecture cannot be imported or built, or the checkpoint cannot be read or does not fit.
+        JobError: the architecture cannot be imported or built, the checkpoint cannot be read or does not fit, or the
+            form of the model has no PyTorch network.
     """
-    from actors.models import checkpoints  # noqa: PLC0415  torch takes seconds to import
-
     model.check_form()
-    network = construct(str(model.architecture), model.kwargs)
-    checkpoints.load(network, model)
-    return network.eval().requires_grad_(requires_grad=False)  # type: ignore[no-any-return]  # `load` saw what it is
+    form = form_of(model)
+    network = form.network(model)
+    if network is None:
+        raise JobError(
+            f"{model.where}: holds no PyTorch network",
+            cure=f"choose engine={form.engines[0]}, or give a state_dict and its model.architecture",
+        )
+    return network

@@ -5,7 +5,10 @@ each worker, before onnxruntime sees anything.
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -16,6 +19,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from actors.errors import JobError
 from actors.models.model_files import reading
 from actors.storage.store import Storage
+from actors.storage.uris import is_remote, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +35,9 @@ class OnnxFile:
     precision: str
     """What most of its weights are: fp32, fp16, bf16 or int8."""
     mixes_images: bool = False
-    """Whether an image's answer depends on those beside it, unless each runs alone."""
+    """True if an image's answer depends on the rest of its batch, so that each image must run alone."""
+    is_exported: bool = False
+    """True if it was made from a network, and is kept in the export cache."""
 
 
 def not_numbers(model: Model, seen: str) -> JobError:
@@ -40,6 +46,39 @@ def not_numbers(model: Model, seen: str) -> JobError:
         f"{model.where}: not all of its outputs are tensors of numbers: {seen}",
         cure="cut the file to those that are, with onnx.utils.extract_model, or export it again",
     )
+
+
+@contextmanager
+def local(model: Model) -> Iterator[OnnxFile]:
+    """The files of an .onnx ``model`` on this machine; remote ones are fetched for as long as the context is open.
+
+    Raises:
+        JobError: a file is missing, or is not an ONNX model.
+    """
+    graph, data = _read_graph(model)
+    names = _external_names(graph, model.where)
+    mixes_images = any(node.op_type in _ONE_SCALE for node in _nodes(graph))
+    if not is_remote(model.checkpoint):
+        path = Path(os.fsdecode(local_path(model.checkpoint)))
+        for name in names:
+            if not (path.parent / name).is_file():
+                raise _missing(model, name)
+        yield OnnxFile(path, _precision(graph), mixes_images)
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(data)
+        for name in names:
+            fetched = Path(folder) / name
+            fetched.parent.mkdir(parents=True, exist_ok=True)
+            fetched.write_bytes(_read_beside(model, name))
+        yield OnnxFile(path, _precision(graph), mixes_images)
+
+
+def files(model: Model) -> list[str]:
+    """URIs of the .onnx file and of its external data. Raises `JobError` as `digest`."""
+    graph, _ = _read_graph(model)
+    return [model.checkpoint, *(_beside(model, name) for name in _external_names(graph, model.where))]
 
 
 def digest(model: Model) -> str:
@@ -152,11 +191,15 @@ _PRECISIONS = {
 
 def _read_beside(model: Model, name: str) -> bytes:
     """A file of external data, from the folder that holds the model."""
-    folder, slash, _ = model.checkpoint.rpartition("/")
     try:
-        return Storage(model.storage_options).read(f"{folder}{slash}{name}")
+        return Storage(model.storage_options).read(_beside(model, name))
     except FileNotFoundError:
         raise _missing(model, name) from None
+
+
+def _beside(model: Model, name: str) -> str:
+    folder, slash, _ = model.checkpoint.rpartition("/")
+    return f"{folder}{slash}{name}"
 
 
 def _missing(model: Model, name: str) -> JobError:

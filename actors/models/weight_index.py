@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from actors.errors import JobError
 from actors.messages import one_line, redacted
 from actors.models.model_files import file_name, reading
-from actors.models.spec import INDEX_SUFFIXES
 
 if TYPE_CHECKING:
     from actors.storage.store import Storage
+
+INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")
+"""Names of the file that save_pretrained writes next to the shards of a large state_dict."""
 
 
 def read_index(uri: str, storage: Storage) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actors.errors import JobError
-from actors.models.network import build_network
+from actors.models.forms import form_of
 from actors.predicting.output_checks import check_alike
 from actors.tasks.base import PROBE_SIZE, Outputs
 
@@ -56,8 +56,7 @@ def _check_finite(tensors: Mapping[str, np.ndarray], model: Model, task: Task, l
 
 def _blame(model: Model) -> str:
     """The weights that are not a number, for a message."""
-    if model.is_onnx:
-        return ""
-    weights = build_network(model).state_dict()
+    network = form_of(model).network(model)
+    weights = {} if network is None else network.state_dict()
     odd = [name for name, value in weights.items() if hasattr(value, "isnan") and value.isnan().any()]
     return f": {len(odd)} of {len(weights)} tensors hold NaN, first {odd[0]}" if odd else ""

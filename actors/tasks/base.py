@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from actors.errors import JobError
 from actors.models.output_shapes import not_counted
@@ -44,20 +45,28 @@ class Outputs:
         return ", ".join(f"{name} {shown(shape)}" for name, shape in self.shapes.items())
 
 
-class Task(Protocol):
-    """Turns the outputs of a model into columns of the result."""
+@dataclass
+class Task(ABC):
+    """Turns the outputs of a model into columns of the result. A base class, not a protocol: OmegaConf takes nothing
+    else as the type of a config node.
+    """
 
-    name: str
+    name: str = ""
+    """Its name on the command line."""
 
+    @abstractmethod
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
         """The columns that `columns` will give. Raises `JobError` when model, labels and task do not fit."""
 
+    @abstractmethod
     def wanted(self, outputs: Outputs) -> list[str]:
         """The outputs that the task works on; it never looks at others."""
 
+    @abstractmethod
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Raises `JobError` for answers to made-up images which show that model and task do not belong together."""
 
+    @abstractmethod
     def columns(
         self, tensors: Mapping[str, np.ndarray], labels: Sequence[str] | None
     ) -> tuple[list[pa.Array], np.ndarray]:
@@ -66,6 +75,7 @@ class Task(Protocol):
         What stands in the columns for an invalid row is of no meaning.
         """
 
+    @abstractmethod
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:

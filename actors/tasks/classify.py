@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from actors.errors import JobError
 from actors.field_types import coerce_fields
-from actors.tasks.base import Outputs, pick_output, vectors
+from actors.tasks.base import Outputs, Task, pick_output, vectors
 from actors.tasks.parity import Comparison, differences, ratios, spread
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Activation(Enum):
 
 
 @dataclass
-class Classify:
+class Classify(Task):
     """Gives ``label_id`` int32, ``label`` string, ``score`` float32, and the lists ``top_label_ids``,
     ``top_labels`` and ``top_scores`` of the best classes, best first; of equal scores the lower class comes first.
     A row whose scores are not finite is an error row.

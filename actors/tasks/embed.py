@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.field_types import coerce_fields
-from actors.tasks.base import Outputs, pick_output, vectors
+from actors.tasks.base import Outputs, Task, pick_output, vectors
 from actors.tasks.parity import Comparison, differences, ratios, spread
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class EmbeddingType(Enum):
 
 
 @dataclass
-class Embed:
+class Embed(Task):
     """Gives ``embedding``, a fixed-size list. A row whose vector is not finite is an error row."""
 
     name: str = "embed"

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from actors.field_types import coerce_fields
 from actors.models.output_shapes import not_counted
-from actors.tasks.base import PROBE_SIZE, check_values
+from actors.tasks.base import PROBE_SIZE, Task, check_values
 from actors.tasks.parity import Comparison, differences, lengths, ratios, spread
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Raw:
+class Raw(Task):
     """Gives one column an output, named as the model names it: a number, a fixed-size list for a vector, and
     Arrow's fixed-shape tensor for more axes (which other readers see as a flat list in C order). Values that are
     not finite are kept.

@@ -26,13 +26,11 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
     from pathlib import Path
 
-    from actors.decoding.config import BatchDecoder, Decode
-    from actors.engines.configs import EngineConfig
-    from actors.models.spec import Model
+    from actors.decoding.config import BatchDecoder
     from actors.reading.shards import Shards
+    from actors.recipe import Recipe
     from actors.row_ranges import Piece
     from actors.storage.store import Storage
-    from actors.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -41,38 +39,38 @@ class PlainLoop:
 
     shards: Shards
     storage: Storage
-    limits: Decode
-    model: Model
-    engine: EngineConfig | None
-    """None stops after the decoder: the limit of a job that is bound by it."""
-    task: Task
+    recipe: Recipe
     batch_size: int
+    predicts: bool = True
+    """False stops after the decoder: the limit of a job that decoding bounds."""
 
     def run(self, pieces: Iterable[Piece], *, is_ready: Callable[[], object]) -> pa.Table:
         """The rows of ``pieces`` as `Predictor.predict_block` gives them, each batch `throughput.stamped`.
 
         ``is_ready`` is called when all is loaded, before the first image is read.
         """
-        decoder = load_decoder(self.limits, self.model.preprocess)
+        decoder = load_decoder(self.recipe.limits, self.recipe.model.preprocess)
         finish = self._last_step()
         is_ready()
         return pa.concat_tables([stamped(finish(block)) for block in self._blocks(pieces, decoder)] or [pa.table({})])
 
     def _last_step(self) -> Callable[[pa.Table], pa.Table]:
         """What becomes of decoded images. It has run once: engines allocate or compile at their first batch."""
-        warm_up(self.model.preprocess)
-        if self.engine is None:
+        limits, preprocess = self.recipe.limits, self.recipe.model.preprocess
+        warm_up(preprocess)
+        if not self.predicts:
             return lambda block: block.drop_columns([PIXELS])
-        predictor = Predictor(self.model, engine=self.engine, task=self.task, batch_size=self.batch_size)
+        predictor = Predictor(self.recipe, batch_size=self.batch_size)
         blank = np.zeros((1, 1, 3), np.uint8)
-        predictor.predict_block(pa.table(pixel_columns([blank] * self.batch_size, self.limits, self.model.preprocess)))
+        predictor.predict_block(pa.table(pixel_columns([blank] * self.batch_size, limits, preprocess)))
         return predictor.predict_block
 
     def _blocks(self, pieces: Iterable[Piece], decoder: BatchDecoder | None) -> Iterator[pa.Table]:
-        fetcher = Fetcher(self.shards, self.storage, max_bytes=self.limits.max_bytes)
+        limits, preprocess = self.recipe.limits, self.recipe.model.preprocess
+        fetcher = Fetcher(self.shards, self.storage, max_bytes=limits.max_bytes)
         for piece in pieces:
             for batch, images in fetcher.batches(self.shards.load_piece(piece), self.batch_size):
-                yield pixel_block(batch, images, self.limits, self.model.preprocess, decoder)
+                yield pixel_block(batch, images, limits, preprocess, decoder)
 
 
 def run_process(loop: PlainLoop, pieces: Sequence[Piece], part: Path, taken: Synchronized[int], start: Barrier) -> None:

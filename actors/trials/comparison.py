@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from actors.tasks.parity import Agreement
-
-    Outputs = Mapping[str, np.ndarray]
-    Agree = Callable[[Outputs, Outputs], Agreement]
+    from actors.recipe import Agree, Outputs
 
 
 @dataclass(frozen=True)

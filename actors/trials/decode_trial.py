@@ -16,11 +16,9 @@ from actors.trials.sampling import Sample, take_sample
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from actors.engines.configs import EngineConfig
-    from actors.models.spec import Model
     from actors.reading.reader import ReadPlan
+    from actors.recipe import Agree, Recipe
     from actors.row_ranges import Piece
-    from actors.trials.engine_trial import Agree
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,8 @@ class DecodeTrial:
     """Why the GPU may not decode; empty where it may."""
 
 
-def try_decoders(
-    read: ReadPlan, pieces: Sequence[Piece], reference: EngineConfig, model: Model, agree: Agree
-) -> DecodeTrial:
-    """Decodes the images at ``pieces`` both ways, and holds the answers of ``reference`` to both against each other."""
+def try_decoders(read: ReadPlan, pieces: Sequence[Piece], reference: Recipe, agree: Agree) -> DecodeTrial:
+    """Decodes the images at ``pieces`` both ways, and compares the answers of ``reference`` to both."""
     try:
         cpu, gpu = (_sample(read, pieces, device) for device in (DecodeDevice.cpu, DecodeDevice.gpu))
     except JobError as error:
@@ -48,7 +44,7 @@ def try_decoders(
     if cpu.costs is None or gpu.costs is None or cpu.uris != gpu.uris:
         return DecodeTrial(breaches=["the GPU does not decode the images that the CPU does"])
     (_, right), (trial, answers) = (
-        try_engine(reference, model, one.pixels_nhwc, batch_size=read.batch_size) for one in (cpu, gpu)
+        try_engine(reference, one.pixels_nhwc, batch_size=read.batch_size) for one in (cpu, gpu)
     )
     held: Trial = hold_against(right, trial, answers, agree, cpu.uris)
     return DecodeTrial(cpu.costs.decode_s, gpu.costs.decode_s, held.breaches)

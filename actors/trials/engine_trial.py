@@ -18,25 +18,19 @@ from actors.predicting.adaptive_batches import ElasticBatches, joined
 from actors.trials.comparison import Answers, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from actors.engines.base import Engine
-    from actors.engines.configs import EngineConfig
-    from actors.models.spec import Model
-    from actors.tasks.parity import Agreement
-
-    Outputs = Mapping[str, np.ndarray]
-    Agree = Callable[[Outputs, Outputs], Agreement]
+    from actors.recipe import Recipe
 
 
 def try_engine(
-    config: EngineConfig, model: Model, pixels_nhwc: np.ndarray, *, batch_size: int, max_s: float | None = None
+    recipe: Recipe, pixels_nhwc: np.ndarray, *, batch_size: int, max_s: float | None = None
 ) -> tuple[Trial, Answers]:
-    """Loads the engine of ``config`` and runs it over ``pixels_nhwc`` as a run would: in batches of one size.
+    """Loads the engine of ``recipe`` and runs it over ``pixels_nhwc`` as a run would: in batches of one size.
 
     Args:
-        config: the engine.
-        model: what it is to run.
+        recipe: the model and its engine; the task plays no part.
         pixels_nhwc: uint8 (n, height, width, 3), n from 1.
         batch_size: images of a batch.
         max_s: the images that would take longer are left out, down to `_FEWEST` and to two batches.
@@ -46,7 +40,7 @@ def try_engine(
         Exception: whatever else stops it.
     """
     started = time.perf_counter()
-    engine = ElasticBatches(load_engine(config, model), batch_size)
+    engine = ElasticBatches(load_engine(recipe.engine, recipe.model), batch_size)
     rows = np.arange(len(pixels_nhwc))
     parts = [engine(pixels_nhwc, rows[:batch_size])]  # the first batch may compile, or allocate
     begun = time.perf_counter()
@@ -63,7 +57,7 @@ def try_engine(
     images_per_s = num_timed / (time.perf_counter() - begun)
     failed = [row for _, errors in parts for row in errors]
     answers = Answers(joined([outputs for outputs, _ in parts]), np.setdiff1d(rows, failed, assume_unique=True))
-    return Trial(config.label, images_per_s, begun - started), answers
+    return Trial(recipe.engine.label, images_per_s, begun - started), answers
 
 
 def _padded(num_images: int, batch_size: int) -> int:
@@ -81,14 +75,14 @@ class Rates:
     """The most memory that its process has held."""
 
 
-def measure_rates(config: EngineConfig, model: Model, pixels_nhwc: np.ndarray, batch_sizes: Sequence[int]) -> Rates:
-    """Loads the engine of ``config`` and runs it at each of the ``batch_sizes``, for about a second each. Left out is
+def measure_rates(recipe: Recipe, pixels_nhwc: np.ndarray, batch_sizes: Sequence[int]) -> Rates:
+    """Loads the engine of ``recipe`` and runs it at each of the ``batch_sizes``, for about a second each. Left out is
     what the device has no room for, and what would take seconds: it has nothing to gain by then.
 
     Raises:
         Exception: whatever stops the engine.
     """
-    engine = load_engine(config, model)
+    engine = load_engine(recipe.engine, recipe.model)
     images_per_s: dict[int, float] = {}
     for batch_size in sorted(batch_sizes):
         if images_per_s and batch_size / max(images_per_s.values()) > _LONGEST_BATCH_S:

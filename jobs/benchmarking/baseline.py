@@ -74,17 +74,14 @@ def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tupl
     whole = PlainLoop(
         shards=stages.read.shards,
         storage=stages.read.storage,
-        limits=stages.read.limits,
-        model=stages.recipe.model,
-        engine=stages.recipe.engine,
-        task=stages.recipe.task,
+        recipe=stages.recipe,
         batch_size=stages.read.batch_size,
     )
     possible = decoding = ways(stages, default_threads())
-    if stages.read.limits.device is not DecodeDevice.gpu:
+    if stages.recipe.limits.device is not DecodeDevice.gpu:
         decoding = [replace(way, with_gpu=False) for way in [*possible, ProcessLayout(default_threads(), 1)]]
     decoding = list(dict.fromkeys(decoding))
-    return best(whole, possible, pieces, folder), best(replace(whole, engine=None), decoding, pieces, folder)
+    return best(whole, possible, pieces, folder), best(replace(whole, predicts=False), decoding, pieces, folder)
 
 
 def ways(stages: Stages, cpus: int) -> list[ProcessLayout]:
@@ -98,7 +95,7 @@ def ways(stages: Stages, cpus: int) -> list[ProcessLayout]:
 
 def best(loop: PlainLoop, possible: Iterable[ProcessLayout], pieces: Sequence[Piece], folder: Path) -> BaselineResult:
     """What ``loop`` does in the fastest of the ``possible`` ways; the first one where none is known to be."""
-    what = loop.engine.label if loop.engine else "decoding alone"
+    what = loop.recipe.engine.label if loop.predicts else "decoding alone"
     tried: list[tuple[ProcessLayout, float | None]] = []
     for way in possible:
         rate = steady_images_per_s(run_loops(loop, way, pieces, folder))
@@ -118,11 +115,9 @@ def run_loops(loop: PlainLoop, way: ProcessLayout, pieces: Sequence[Piece], fold
     taken, start = spawning.Value("q", 0), spawning.Barrier(way.processes)
     folder.mkdir(parents=True, exist_ok=True)
     parts = [folder / f"part-{number}.parquet" for number in range(way.processes)]
-    engine = loop.engine and replace(loop.engine, threads=way.threads)
-    workers = [
-        spawning.Process(target=run_process, args=(replace(loop, engine=engine), pieces, part, taken, start))
-        for part in parts
-    ]
+    engine = replace(loop.recipe.engine, threads=way.threads)
+    loop = replace(loop, recipe=replace(loop.recipe, engine=engine))
+    workers = [spawning.Process(target=run_process, args=(loop, pieces, part, taken, start)) for part in parts]
     try:
         for number, worker in enumerate(workers):
             with _environment(_variables(way, number)):

@@ -42,7 +42,7 @@ class PredictActor:
         ledger.loaded(describe(self._predictor.engine))
 
     def _load(self, recipe: Recipe, batch_size: int) -> None:
-        self._predictor = Predictor(recipe.model, engine=recipe.engine, task=recipe.task, batch_size=batch_size)
+        self._predictor = Predictor(recipe, batch_size=batch_size)
 
     def __call__(self, block: pa.Table) -> pa.Table:
         return predict(self._predictor, block, self._ledger)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from actors.decoding.config import DecodeDevice
 from actors.reading.reader import ReadPlan
-from actors.recipe import Recipe
 from actors.storage.retries import Retry
 from actors.writing.part_writer import SinkPlan
 from jobs.planning.capacity import check_room
@@ -19,6 +18,7 @@ from jobs.planning.engine_selection import choose_engine
 from jobs.planning.planner import Load, make_plan
 
 if TYPE_CHECKING:
+    from actors.recipe import Recipe
     from actors.writing.part_writer import WriteGuard
     from jobs.cluster.resources import Resources
     from jobs.planning.engine_cache import Choice
@@ -48,15 +48,15 @@ def prepare_stages(
         JobError: the job asks for what the cluster does not have, or its engine does not give the right answers.
     """
     job = run.job
-    load = Load(num_missing, run.checked.image_s)
-    plan = make_plan(job, resources, run.checked.fields, load)
+    recipe = job.recipe
+    plan = make_plan(job, resources, run.checked.fields, Load(num_missing, run.checked.image_s))
     read = ReadPlan(
         shards=run.shards.without_sizes(),
         storage=job.dataset.image_storage.with_retry(
             Retry(job.errors.read_attempts, timeout_s=job.errors.read_timeout_s)
         ),
-        limits=job.decode,
-        preprocess=job.model.preprocess,
+        limits=recipe.limits,
+        preprocess=recipe.model.preprocess,
         batch_size=plan.batch_size,
         batches_a_block=plan.batches_a_block,
     )
@@ -64,10 +64,11 @@ def prepare_stages(
     LOG.info("engine %s: %s", choice.engine.label, choice.why)
     if choice.calibration:
         device = decode_device(job.decode.device, plan, choice, cpus=resources.cpus)
-        read = replace(read, limits=replace(job.decode, device=device))
+        read = replace(read, limits=replace(recipe.limits, device=device))
     provenance = run.checked.provenance | {"engine": choice.engine.label, "decode": _decode_device(read)}
     sink = SinkPlan(run.paths, run.storage, provenance, plan.rows_per_part, mark, stall_s=job.run.stall_s)
-    stages = Stages(read, Recipe(job.model, choice.engine, job.task), sink, plan)
+    recipe = replace(recipe, engine=choice.engine, limits=read.limits)
+    stages = Stages(read, recipe, sink, plan)
     return plan_again(stages, run, resources, choice, num_missing=num_missing), choice
 
 

@@ -48,7 +48,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     kept = KeptChoice(run.paths, run.storage, _key(config, plan), bench.hardware())
     num_images = num_missing / plan.workers
     before = kept.read()
-    others = candidates(config, bench.model, kept.hardware)
+    others = candidates(config, bench.recipe.model, kept.hardware)
     if is_settled:
         choice = before or Choice(config, "named")
     elif before is None and work_s < worth_s(others) and _may_run_reference(config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +14,6 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.columns import ROW, SHARD
 from actors.engines.hardware import Hardware, hardware
-from actors.engines.tolerance import to_tolerance
 from actors.errors import DecoderMismatchError, JobError
 from actors.messages import one_line
 from actors.predicting.probes import noise
@@ -28,9 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from actors.engines.configs import EngineConfig
-    from actors.models.spec import Model
     from actors.reading.reader import ReadPlan
-    from actors.trials.engine_trial import Agree
+    from actors.recipe import Agree, Recipe
     from jobs.planning.planner import Plan
     from jobs.runs.opening import Run
 
@@ -48,10 +47,10 @@ class TrialRunner:
     """
 
     def __init__(self, run: Run, plan: Plan, read: ReadPlan, *, reference_s: float) -> None:
-        self.model = run.job.model
+        self.recipe = run.job.recipe
         self.num_images = 0
         self.is_made_up = False
-        self._agree = partial(run.job.task.agreement, tolerance=to_tolerance(run.job.engine.tolerance))
+        self._agree = self.recipe.agree
         self._sizes = run.shards.sizes
         self._plan = plan
         self._read = read
@@ -94,7 +93,8 @@ class TrialRunner:
 
     def decoders(self, reference: EngineConfig) -> DecodeTrial:
         """Whether the GPU could decode, and how fast."""
-        [told] = self._start(try_decoders, self._read, self._pieces(), reference, self.model, self._agree)
+        recipe = replace(self.recipe, engine=reference)
+        [told] = self._start(try_decoders, self._read, self._pieces(), recipe, self._agree)
         try:
             return cast("DecodeTrial", _result(told))
         except RayError as error:
@@ -104,7 +104,7 @@ class TrialRunner:
         """What an image takes on a worker; None where that cannot be found."""
         if not self.sample() or self._costs is None:
             return None
-        [told] = self._start(_measure, config, self.model, self._sample, batch_sizes)
+        [told] = self._start(_measure, replace(self.recipe, engine=config), self._sample, batch_sizes)
         try:
             return Calibration(self._costs, _result(told))
         except RayError as error:
@@ -146,7 +146,7 @@ class TrialRunner:
         return spread(self._sizes, min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3))))
 
     def _about(self, config: EngineConfig) -> tuple[Any, ...]:
-        return config, self.model, self._sample, self._plan.batch_size
+        return replace(self.recipe, engine=config), self._sample, self._plan.batch_size
 
     def _start(self, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> list[Any]:
         task: Any = ray.remote(_call)
@@ -201,20 +201,16 @@ def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | Non
     return (len(sample.uris), sample.costs), sample
 
 
-def _try_reference(
-    config: EngineConfig, model: Model, sample: Sample, batch_size: int, max_s: float
-) -> tuple[tuple[Trial, int], Answers]:
-    trial, answers = try_engine(config, model, sample.pixels_nhwc, batch_size=batch_size, max_s=max_s)
+def _try_reference(recipe: Recipe, sample: Sample, batch_size: int, max_s: float) -> tuple[tuple[Trial, int], Answers]:
+    trial, answers = try_engine(recipe, sample.pixels_nhwc, batch_size=batch_size, max_s=max_s)
     return (trial, len(answers.rows)), answers
 
 
-def _try_candidate(
-    config: EngineConfig, model: Model, sample: Sample, batch_size: int, right: Answers, agree: Agree
-) -> Trial:
+def _try_candidate(recipe: Recipe, sample: Sample, batch_size: int, right: Answers, agree: Agree) -> Trial:
     num_images = int(right.rows[-1]) + 1
-    trial, answers = try_engine(config, model, sample.pixels_nhwc[:num_images], batch_size=batch_size)
+    trial, answers = try_engine(recipe, sample.pixels_nhwc[:num_images], batch_size=batch_size)
     return hold_against(right, trial, answers, agree, sample.uris)
 
 
-def _measure(config: EngineConfig, model: Model, sample: Sample, batch_sizes: list[int]) -> Rates:
-    return measure_rates(config, model, sample.pixels_nhwc, batch_sizes)
+def _measure(recipe: Recipe, sample: Sample, batch_sizes: list[int]) -> Rates:
+    return measure_rates(recipe, sample.pixels_nhwc, batch_sizes)

@@ -17,18 +17,11 @@ import numpy as np
 from actors.columns import ERROR_FIELDS, IMAGE_ID, PARTITIONS, TARGET, URI
 from actors.decoding.config import Decode, DecodeDevice, Truncated, has_nvimgcodec
 from actors.engines.candidates import reference
-from actors.engines.configs import (
-    AutoEngineConfig,
-    Device,
-    EngineConfig,
-    OnnxEngineConfig,
-    Precision,
-    Provider,
-    TorchEngineConfig,
-)
+from actors.engines.configs import AutoEngineConfig, Device, EngineConfig, Precision
 from actors.errors import JobError
 from actors.exporting.source_digest import version
 from actors.models.fingerprint import weights_digest
+from actors.models.forms import form_of
 from actors.predictor import Predictor
 from jobs.config import to_yaml
 from jobs.runs.number_checks import check_numbers
@@ -65,10 +58,9 @@ def preflight(job: Job) -> Preflight:
     check_numbers(job)
     job.cluster.check()
     job.dataset.check()
-    job.decode.check()
-    job.model.check()
-    job.engine.check(job.model)
-    predictor = Predictor(job.model, engine=_on_driver(job.engine, job.model), task=job.task, limits=job.decode)
+    recipe = job.recipe
+    recipe.check()
+    predictor = Predictor(replace(recipe, engine=_on_driver(recipe.engine, recipe.model)))
     _check_columns(job, predictor.fields)
     fingerprint = _fingerprint(job, predictor)
     dataset = job.dataset.identity()
@@ -94,10 +86,8 @@ _COLUMNS = {"kind", "image_column", "uri_column", "id_column", "label_column", "
 
 def _on_driver(engine: EngineConfig, model: Model) -> EngineConfig:
     """An engine on the CPU, ready at once: the driver's machine need not have what the workers have."""
-    if isinstance(engine, OnnxEngineConfig) and model.is_onnx:
-        return replace(engine, device=Device.cpu, provider=Provider.cpu)
-    if isinstance(engine, TorchEngineConfig):
-        return replace(engine, device=Device.cpu, compile=False)
+    if engine.name == form_of(model).engines[0]:
+        return engine.on_cpu()
     return reference(EngineConfig(device=Device.cpu, threads=engine.threads), model)
 
 

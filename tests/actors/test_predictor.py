@@ -13,12 +13,15 @@ from photos import jpeg, photo
 from pressed import LOST, images, pressed, save_pressed
 
 from actors.columns import ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, URI
+from actors.decoding.config import Decode
 from actors.decoding.pixel_blocks import pixel_columns
 from actors.device_errors import DeviceLostError
+from actors.engines.configs import TorchEngineConfig
 from actors.errors import ImageError
 from actors.models.spec import Model
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
+from actors.recipe import Recipe
 from actors.tasks.base import Task
 from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
@@ -192,3 +195,12 @@ def test_a_lost_device_is_for_the_caller(tmp_path: Path) -> None:
     pressed(predictor.engine).says = LOST
     with pytest.raises(DeviceLostError):
         predictor.predict_block(block_of(predictor, images(2)))
+
+
+def test_a_recipe_and_keywords_build_the_same(model: Model) -> None:
+    limits = Decode(max_pixels=10_000)
+    recipe = Recipe(model, TorchEngineConfig(threads=1), Raw(), limits)
+    predictor = Predictor(model, engine=recipe.engine, task=recipe.task, limits=limits)
+    assert Predictor(recipe).recipe == predictor.recipe == recipe
+    with pytest.raises(TypeError, match="a Recipe has its own engine, task and limits"):
+        Predictor(recipe, task=Raw())

@@ -51,6 +51,7 @@ from actors.engines.tolerance import Tolerance
 from actors.errors import JobError
 from actors.exporting.export_cache import exported
 from actors.models.spec import Model
+from actors.recipe import Recipe
 from actors.tasks.classify import Classify
 from actors.trials.comparison import Answers, Trial, hold_against
 from actors.trials.engine_trial import try_engine
@@ -205,7 +206,7 @@ def alone(function: Callable[..., Any], *given: Any) -> Any:
 
 def tried(one: Contestant, sample: Sample) -> tuple[Trial, Answers]:
     pixels_nhwc = np.load(sample.pixels, mmap_mode="r")
-    return try_engine(replace(one.engine, threads=1), one.model, pixels_nhwc, batch_size=sample.batch_size)
+    return try_engine(Recipe(one.model, replace(one.engine, threads=1)), pixels_nhwc, batch_size=sample.batch_size)
 
 
 def whole_jobs(images: Path, right: Model, wrong: dict[str, Model], outputs: Path) -> list[dict[str, Any]]:

@@ -143,4 +143,4 @@ def test_the_cure_for_a_network_of_pytorch_is_pytorch(tmp_path: Path) -> None:
     model = Model("networks:tiny", checkpoint="a.pt")
     (tmp_path / "made.onnx").write_bytes(b"nonsense")
     with pytest.raises(JobError, match=r"model\.checkpoint=a\.pt: openvino cannot load it: .*\n.*engine=torch"):
-        read_graph(CORE, OnnxFile(tmp_path / "made.onnx", "fp32"), model)
+        read_graph(CORE, OnnxFile(tmp_path / "made.onnx", "fp32", is_exported=True), model)

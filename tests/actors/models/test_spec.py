@@ -47,7 +47,7 @@ def test_a_sound_recipe_passes_and_travels(model: Model) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"checkpoint": "???"}, r"model\.checkpoint is not given"),
+        ({"checkpoint": ""}, r"model\.checkpoint is not given"),
         ({"checkpoint": "no/such.pt"}, r"model\.checkpoint=no/such\.pt: no such file"),
         ({"checkpoint": "nul\0.pt"}, r"no such file"),
         ({"checkpoint": "weights.pt2"}, r"model\.checkpoint=weights\.pt2: a \.pt2 archive can hold code"),

@@ -17,11 +17,11 @@ from finished import add_photos, job_over, opened
 from networks import tiny
 
 from actors.columns import LOCATION, PIXELS, STAGE, URI
-from actors.decoding.config import Decode
 from actors.engines.configs import TorchEngineConfig
 from actors.models.spec import Model
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
+from actors.recipe import Recipe
 from actors.row_ranges import Piece
 from actors.storage.store import Storage
 from actors.tasks.classify import Classify
@@ -40,7 +40,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> PlainLoop:
     (folder / "images" / "3b.jpg").write_bytes(b"no image")
     shards = opened(job_over(folder / "images", folder / "out")).shards  # of two images each
     model = Model("networks:tiny", checkpoint=str(folder / "tiny.pt"), preprocess=PREPROCESS)
-    return PlainLoop(shards, Storage(), Decode(), model, TorchEngineConfig(threads=1), Classify(top_k=2), 2)
+    return PlainLoop(shards, Storage(), Recipe(model, TorchEngineConfig(threads=1), Classify(top_k=2)), 2)
 
 
 def pieces(loop: PlainLoop) -> list[Piece]:
@@ -55,14 +55,14 @@ def test_each_image_is_read_decoded_and_predicted(loop: PlainLoop) -> None:
     assert not {PIXELS, *LOCATION} & set(rows.column_names)
     assert sum(end.num_images for end in ends_of(rows)) == 8
     assert rows[STAGE].to_pylist().count("decode") == 1
-    predictor = Predictor(loop.model, engine=loop.engine, task=loop.task, batch_size=2)
+    predictor = Predictor(loop.recipe, batch_size=2)
     expected = predictor.predict(rows[URI].to_pylist(), batch_size=2)
     for name in ("label_id", "score", "top_scores", "stage"):
         assert rows[f"_{name}" if name == "stage" else name].to_pylist() == expected[name].to_pylist()
 
 
 def test_without_an_engine_it_ends_with_the_decoder(loop: PlainLoop) -> None:
-    rows = replace(loop, engine=None).run(pieces(loop), is_ready=lambda: None)
+    rows = replace(loop, predicts=False).run(pieces(loop), is_ready=lambda: None)
     assert len(rows) == 8
     assert "label_id" not in rows.column_names
     assert PIXELS not in rows.column_names
@@ -70,7 +70,7 @@ def test_without_an_engine_it_ends_with_the_decoder(loop: PlainLoop) -> None:
 
 
 def test_nothing_is_left_where_others_took_all(loop: PlainLoop) -> None:
-    assert len(replace(loop, engine=None).run([], is_ready=lambda: None)) == 0
+    assert len(replace(loop, predicts=False).run([], is_ready=lambda: None)) == 0
 
 
 def test_processes_take_each_piece_once(loop: PlainLoop, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_processes_take_each_piece_once(loop: PlainLoop, tmp_path: Path) -> None
     taken, start = spawning.Value("q", 2), spawning.Barrier(1)  # another one has taken two
     part = tmp_path / "part.parquet"
     before = signal.getsignal(signal.SIGINT)
-    run_process(replace(loop, engine=None), pieces(loop), part, taken, start)
+    run_process(replace(loop, predicts=False), pieces(loop), part, taken, start)
     signal.signal(signal.SIGINT, before)
     rows: pa.Table = pq.read_table(part)
     assert rows[URI].to_pylist() == [uri for shard in (2, 3) for uri in loop.shards.load(shard)[URI].to_pylist()]

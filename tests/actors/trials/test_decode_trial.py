@@ -14,6 +14,7 @@ from actors.engines.configs import TorchEngineConfig
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 from actors.reading.reader import ReadPlan
+from actors.recipe import Recipe
 from actors.row_ranges import Piece
 from actors.sample.train import FOLDER, PREPROCESS
 from actors.storage.store import Storage
@@ -28,7 +29,7 @@ def tried(folder: Path) -> DecodeTrial:
     run = opened(job_over(folder / "images", folder / "out"))
     read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, 2)
     every = [Piece(shard, ((0, int(size)),)) for shard, size in enumerate(run.shards.sizes)]
-    return try_decoders(read, every, TorchEngineConfig(threads=1), DIGITS, alike)
+    return try_decoders(read, every, Recipe(DIGITS, TorchEngineConfig(threads=1)), alike)
 
 
 def alike(reference: dict[str, np.ndarray], candidate: dict[str, np.ndarray]) -> Agreement:

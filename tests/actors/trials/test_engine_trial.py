@@ -12,6 +12,7 @@ from actors.engines.configs import TorchEngineConfig
 from actors.errors import JobError
 from actors.models.spec import Model
 from actors.predictor import Predictor
+from actors.recipe import Recipe
 from actors.sample.train import FOLDER, PREPROCESS
 from actors.trials import engine_trial
 from actors.trials.comparison import Answers
@@ -28,7 +29,7 @@ def pixels(count: int) -> np.ndarray:
 @pytest.mark.parametrize("max_s", [None, 0, 10])
 @pytest.mark.parametrize(("count", "batch_size"), [(10, 4), (3, 8), (8, 8), (14, 8)])
 def test_a_trial_gives_the_answers_of_a_run(count: int, batch_size: int, max_s: float | None) -> None:
-    trial, answers = try_engine(ENGINE, DIGITS, pixels(count), batch_size=batch_size, max_s=max_s)
+    trial, answers = try_engine(Recipe(DIGITS, ENGINE), pixels(count), batch_size=batch_size, max_s=max_s)
     assert trial.engine == "torch auto"
     assert trial.images_per_s > 0
     assert trial.breaches == []
@@ -39,7 +40,7 @@ def test_a_trial_gives_the_answers_of_a_run(count: int, batch_size: int, max_s: 
 
 
 def test_a_slow_engine_tries_fewer_images() -> None:
-    _, answers = try_engine(ENGINE, DIGITS, pixels(200), batch_size=8, max_s=0)
+    _, answers = try_engine(Recipe(DIGITS, ENGINE), pixels(200), batch_size=8, max_s=0)
     assert len(answers.rows) == 64
     assert len(answers.outputs["output"]) == 64
 
@@ -47,25 +48,25 @@ def test_a_slow_engine_tries_fewer_images() -> None:
 @pytest.mark.parametrize("wrong", [(0, 5, 17), tuple(range(4)), tuple(range(4, 20))])
 def test_images_that_fail_have_no_answers(tmp_path: Path, wrong: tuple[int, ...]) -> None:
     model = save_pressed(tmp_path)
-    _, answers = try_engine(ENGINE, model, images(20, wrong=wrong), batch_size=4, max_s=1)
+    _, answers = try_engine(Recipe(model, ENGINE), images(20, wrong=wrong), batch_size=4, max_s=1)
     good = [row for row in range(20) if row not in wrong]
     assert answers.rows.tolist() == good
-    _, right = try_engine(ENGINE, model, images(20), batch_size=4)
+    _, right = try_engine(Recipe(model, ENGINE), images(20), batch_size=4)
     np.testing.assert_array_equal(answers.outputs["output"], right.outputs["output"][good])
 
 
 def test_what_cannot_run_the_model_says_why() -> None:
     with pytest.raises(JobError, match="nothing"):
-        try_engine(ENGINE, replace(DIGITS, kwargs={"nothing": "such"}), pixels(2), batch_size=2)
+        try_engine(Recipe(replace(DIGITS, kwargs={"nothing": "such"}), ENGINE), pixels(2), batch_size=2)
 
 
 def test_rates_are_found_by_batch_size() -> None:
-    rates = measure_rates(ENGINE, DIGITS, pixels(5), [2, 8])
+    rates = measure_rates(Recipe(DIGITS, ENGINE), pixels(5), [2, 8])
     assert list(rates.images_per_s) == [2, 8]
     assert min(rates.images_per_s.values()) > 0
     assert rates.worker_bytes > 50_000_000
     with pytest.raises(JobError, match="nothing"):
-        measure_rates(ENGINE, replace(DIGITS, kwargs={"nothing": "such"}), pixels(2), [2])
+        measure_rates(Recipe(replace(DIGITS, kwargs={"nothing": "such"}), ENGINE), pixels(2), [2])
 
 
 class Slow:
@@ -77,7 +78,7 @@ class Slow:
 
 def test_batches_that_would_take_seconds_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_trial, "load_engine", lambda *_: Slow())
-    assert list(measure_rates(ENGINE, DIGITS, pixels(5), [8, 128, 2]).images_per_s) == [2, 8]
+    assert list(measure_rates(Recipe(DIGITS, ENGINE), pixels(5), [8, 128, 2]).images_per_s) == [2, 8]
 
 
 def answers(*rows: int, wrong: float = 0.0) -> Answers:

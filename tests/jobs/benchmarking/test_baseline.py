@@ -16,13 +16,11 @@ from finished import add_photos, job_over, opened
 from networks import tiny
 
 from actors.columns import URI
-from actors.decoding.config import Decode
-from actors.engines.configs import TorchEngineConfig
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
+from actors.recipe import Recipe
 from actors.row_ranges import Piece
 from actors.storage.store import Storage
-from actors.tasks.classify import Classify
 from actors.trials.baseline_loop import PlainLoop
 from actors.trials.throughput import WORKER
 from jobs.benchmarking.baseline import LimitError, ProcessLayout, best, run_loops, ways
@@ -37,7 +35,7 @@ def loop(tmp_path: Path) -> PlainLoop:
     add_photos(tmp_path / "images", range(12))
     shards = opened(job_over(tmp_path / "images", tmp_path / "out")).shards  # of two images each
     model = Model("networks:tiny", checkpoint=str(tmp_path / "tiny.pt"), preprocess=PREPROCESS)
-    return PlainLoop(shards, Storage(), Decode(), model, TorchEngineConfig(), Classify(), 2)
+    return PlainLoop(shards, Storage(), Recipe(model), 2)
 
 
 PIECES = [Piece(shard, ((0, 2),)) for shard in range(6)]
@@ -46,7 +44,7 @@ PIECES = [Piece(shard, ((0, 2),)) for shard in range(6)]
 def test_two_processes_share_the_images(loop: PlainLoop, tmp_path: Path) -> None:
     before = dict(os.environ)
     folder = tmp_path / "loops"
-    ends = run_loops(replace(loop, engine=None), ProcessLayout(2, 1), PIECES * 20, folder)
+    ends = run_loops(replace(loop, predicts=False), ProcessLayout(2, 1), PIECES * 20, folder)
     assert dict(os.environ) == before
     assert sum(end.num_images for end in ends) == 240
     assert len(ends) == 120
@@ -56,7 +54,7 @@ def test_two_processes_share_the_images(loop: PlainLoop, tmp_path: Path) -> None
 
 
 def test_the_best_way_counts(loop: PlainLoop, tmp_path: Path) -> None:
-    loops = best(replace(loop, engine=None), [ProcessLayout(1, 1), ProcessLayout(1, 2)], PIECES * 5, tmp_path)
+    loops = best(replace(loop, predicts=False), [ProcessLayout(1, 1), ProcessLayout(1, 2)], PIECES * 5, tmp_path)
     rates = {way: rate for way, rate in loops.tried if rate}
     assert loops.images_per_s == max(rates.values()) == rates[loops.way]
     told = loops.to_json()
@@ -65,7 +63,7 @@ def test_the_best_way_counts(loop: PlainLoop, tmp_path: Path) -> None:
 
 
 def test_too_few_images_give_no_limit(loop: PlainLoop, tmp_path: Path) -> None:
-    loops = best(replace(loop, engine=None), [ProcessLayout(1, 1)], PIECES[:2], tmp_path)
+    loops = best(replace(loop, predicts=False), [ProcessLayout(1, 1)], PIECES[:2], tmp_path)
     assert loops.images_per_s is None
     assert loops.way == ProcessLayout(1, 1)
 
@@ -86,7 +84,7 @@ def test_no_process_is_left_when_the_command_is_stopped(loop: PlainLoop, tmp_pat
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 1.5)
     with pytest.raises(StoppedError):
-        run_loops(replace(loop, engine=None), ProcessLayout(2, 1), PIECES * 100_000, tmp_path / "loops")
+        run_loops(replace(loop, predicts=False), ProcessLayout(2, 1), PIECES * 100_000, tmp_path / "loops")
     signal.signal(signal.SIGALRM, before)
     assert started
     assert not multiprocessing.active_children()

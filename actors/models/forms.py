@@ -1,0 +1,81 @@
+"""The forms in which a model can be stored. Each is one module that implements `ModelForm`, and one entry in `FORMS`.
+Runs on the driver and in workers; importing it loads neither PyTorch nor ONNX.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from actors.errors import JobError
+from actors.models.model_files import file_name
+from actors.models.onnx_form import OnnxForm
+from actors.models.state_dict_form import StateDictForm
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import torch
+
+    from actors.models.onnx_files import OnnxFile
+    from actors.models.spec import Model
+
+
+class ModelForm(Protocol):
+    """Everything the rest of the code asks about the form of a model. Libraries are imported inside the methods."""
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """File name endings, as the message about an unknown format lists them."""
+
+    @property
+    def stored_as(self) -> str:
+        """``file`` or ``folder``: what storage must hold at ``model.checkpoint``."""
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of the engines that can run it. The first is the default, and gives the reference answers."""
+
+    @property
+    def has_network(self) -> bool:
+        """True if a PyTorch network can be rebuilt from it, which needs torch, and exported in any precision."""
+
+    def owns(self, checkpoint: str) -> bool:
+        """Returns True if a checkpoint of this name has this form; touches no storage."""
+
+    def check_keys(self, model: Model) -> None:
+        """Raises `JobError` if other keys of ``model`` do not go with this form."""
+
+    def files(self, model: Model) -> list[str]:
+        """URIs of all files that hold the weights."""
+
+    def digest(self, model: Model, network: torch.nn.Module | None = None) -> str:
+        """SHA-256 of the weights, in hexadecimal. ``network`` is what `network` returned, if it was called before."""
+
+    def network(self, model: Model) -> torch.nn.Module | None:
+        """The network with its weights, on the CPU; None unless `has_network`."""
+
+    def onnx_file(self, model: Model) -> AbstractContextManager[OnnxFile] | None:
+        """The .onnx file on this machine while the context is open; None if it has to be exported from `network`."""
+
+
+FORMS: tuple[ModelForm, ...] = (StateDictForm(), OnnxForm())
+
+
+def form_of(model: Model) -> ModelForm:
+    """The form of ``model``, by the name of its checkpoint.
+
+    Raises:
+        JobError: no checkpoint is given, or its format is unknown.
+    """
+    for form in FORMS:
+        if form.owns(model.checkpoint):
+            return form
+    if not model.checkpoint:
+        raise JobError("model.checkpoint is not given", cure="set model.checkpoint to the path or URI of the weights")
+    if file_name(model.checkpoint).endswith(".pt2"):
+        raise JobError(
+            f"{model.where}: a .pt2 archive can hold code, and is not loaded",
+            cure="export the model to .onnx, or save its state_dict and set model.architecture",
+        )
+    known = ", ".join(ending for form in FORMS for ending in form.formats)
+    raise JobError(f"{model.where}: unknown format", cure=f"give a file that ends in one of {known}")
