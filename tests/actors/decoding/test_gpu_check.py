@@ -62,7 +62,7 @@ def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_se
     right_hwc = pixels(data)
     rounded_hwc = np.full_like(right_hwc, np.clip(right_hwc[0, 0].astype(int) + 2, 0, 255))  # as a GPU may round
     checked = check(data, rounded_hwc)
-    assert checked.why == FLAT
+    assert checked.reason == FLAT
     np.testing.assert_array_equal(checked.fitted.image_hwc, right_hwc)
 
 
@@ -81,13 +81,13 @@ def test_one_in_a_thousand_is_compared(spoil: Callable[[np.ndarray], np.ndarray]
     right_hwc = pixels(data)
     near_hwc = np.clip(right_hwc.astype(int) + np.random.default_rng(0).integers(-4, 5, right_hwc.shape), 0, 255)
     checked = check(data, near_hwc.astype(np.uint8))
-    assert checked.why == DRAWN
+    assert checked.reason == DRAWN
     np.testing.assert_array_equal(checked.fitted.image_hwc, near_hwc)  # the GPU's stay, so that all are alike
     with pytest.raises(
         DecoderMismatchError, match=r"^the GPU's pixels are \d+\.\d grey levels off the CPU's on average$"
     ):
         check(data, spoil(right_hwc))
-    assert check(small(0), spoil(right_hwc)).why is None  # this one is not drawn
+    assert check(small(0), spoil(right_hwc)).reason is None  # this one is not drawn
 
 
 def test_the_draw_is_by_the_bytes_and_takes_one_in_a_thousand() -> None:
@@ -102,7 +102,7 @@ def test_damage_is_no_ground_to_distrust_the_gpu() -> None:
     black_hwc = np.zeros((32, 32, 3), np.uint8)
     damaged = odd_images()["damaged_inside.jpg"]
     outcome = check(damaged, black_hwc)
-    assert outcome.why == FLAT
+    assert outcome.reason == FLAT
     np.testing.assert_array_equal(outcome.fitted.image_hwc, pixels(damaged))
     assert np.ptp(pixels(damaged)) > 100
     assert isinstance(check(small(0)[:500], black_hwc).fitted, ImageError)

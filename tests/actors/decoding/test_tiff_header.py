@@ -25,7 +25,7 @@ RIGHT = [
 REFUSED = [
     (Tiff(BLACK_IS_ZERO, 8, sample_format=SIGNED), "signed samples of 8 bits"),
     (Tiff(BLACK_IS_ZERO, 16, sample_format=SIGNED), "outside 0 to 65535"),
-    (Tiff(BLACK_IS_ZERO, 32, sample_format=FLOAT), "floating point"),
+    (Tiff(BLACK_IS_ZERO, 32, sample_format=FLOAT), "floating-point"),
     (Tiff(RGB, 16, 3, planar=2), "planes of 16 bits"),
     (Tiff(RGB, 16, 4, planar=2, extra={338: ("H", [2])}), "planes of 16 bits"),
     (Tiff(CMYK, 16, 4, planar=2), "planes of 16 bits"),

@@ -96,7 +96,7 @@ def test_what_does_not_fit_is_halved_and_stays_so(engine: Engine, caplog: pytest
     np.testing.assert_allclose(found, plain[:20], atol=1e-6)
     assert errors == {}
     assert [record.getMessage() for record in caplog.records] == [
-        f"{size} images at a time do not fit into the memory of the cpu: going on with {size // 2}"
+        f"{size} images at a time do not fit into the memory of the cpu; continuing with {size // 2}"
         for size in (32, 16, 8)
     ]
     pressed(engine).batches.clear()
@@ -395,7 +395,7 @@ def test_memory_that_is_really_short_is_noticed(engine_name: str, tmp_path: Path
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("2048 images at a time do not fit into the memory of the cpu: going on with 1024\n")
+    assert done.stderr.startswith("2048 images at a time do not fit into the memory of the cpu; continuing with 1024\n")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -77,7 +77,7 @@ def test_it_ends_before_the_first_that_fails_and_nothing_stays(
     assert [number for number, _ in found] == list(range(place))
     assert engine.num_pending == 0
     assert f"result {place + 1}" not in engine.log
-    assert ["going on one at a time" in record.getMessage() for record in caplog.records] == [True]
+    assert ["continuing one at a time" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_a_lost_device_is_told_at_once(engine: Overlapping) -> None:

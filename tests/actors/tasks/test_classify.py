@@ -195,7 +195,7 @@ def test_one_wrong_image_of_many_is_seen() -> None:
     agreement = compare(reference, candidate, task=Classify(), tolerance=Tolerance(flip_ratio=1))
     (breach,) = agreement.breaches
     assert breach.startswith("the output for image 321 is off by ")
-    assert breach.endswith(" of what tells images apart (engine.tolerance.output_error=0.15)")
+    assert breach.endswith(" of the spread between images (engine.tolerance.output_error=0.15)")
 
 
 def test_what_is_added_to_all_classes_changes_no_softmax() -> None:
@@ -248,7 +248,7 @@ def test_only_the_output_that_is_used_is_compared() -> None:
     assert not Classify(output="logits").agreement(reference, candidate, EXACT).breaches
     assert Classify(output="features").agreement(reference, candidate, EXACT).breaches
     missing = Classify(output="logits").agreement(reference, {"features": LOGITS}, Tolerance())
-    assert missing.breaches == ["there is no output logits"]
+    assert missing.breaches == ["output logits is missing"]
 
 
 def test_the_softmax_of_one_logit_is_refused_and_its_sigmoid_is_a_probability() -> None:

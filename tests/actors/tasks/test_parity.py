@@ -235,7 +235,7 @@ def test_outputs_that_cannot_be_compared_are_told() -> None:
     assert comparison.result.breaches == [
         "output a has shape (2, 4), where the reference's has (2, 3)",
         "output b is float32, where the reference's is int64",
-        "there is no output c",
+        "output c is missing",
     ]
 
 
