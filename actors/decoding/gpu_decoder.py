@@ -31,7 +31,7 @@ LOG = logging.getLogger("shardlens")
 
 
 class GpuDecoder:
-    """A `actors.decoding.config.BatchDecoder` on a GPU.
+    """Decodes batches on a GPU; see `actors.decoding.config.BatchDecoder`.
 
     Decodes the images that `gpu_eligibility.find_plain` selects; nvImageCodec sees no other bytes. Orientation, sizes
     and crop are those of `decode` and `actors.preprocess.fit`. Each image is decoded at full size, regardless of

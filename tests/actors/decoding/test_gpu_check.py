@@ -35,13 +35,13 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def drawn() -> bytes:
-    """A photograph that is drawn; what stands behind its end decides that."""
+    """A photograph that is drawn; bytes after its end decide that."""
     base = small(0)
     return next(data for number in range(20_000) if _is_drawn(data := base + number.to_bytes(4, "big")))
 
 
 def green(right_hwc: np.ndarray) -> np.ndarray:
-    """What zeros in YCbCr look like."""
+    """The colour of zeros in YCbCr."""
     return np.full_like(right_hwc, (0, 135, 0))
 
 
@@ -72,7 +72,7 @@ def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_se
         lambda right: np.where(np.arange(32)[:, None, None] < 16, right, 0),  # the lower half was not written
         lambda right: right[:, :, ::-1].copy(),  # BGR
         lambda right: np.roll(right, 1000),
-        lambda _: pixels(small(1)),  # of another image of the batch
+        lambda _: pixels(small(1)),  # the pixels of a different image in the batch
     ],
     ids=["half", "bgr", "rolled", "neighbour"],
 )
@@ -82,7 +82,7 @@ def test_one_in_a_thousand_is_compared(spoil: Callable[[np.ndarray], np.ndarray]
     near_hwc = np.clip(right_hwc.astype(int) + np.random.default_rng(0).integers(-4, 5, right_hwc.shape), 0, 255)
     checked = check(data, near_hwc.astype(np.uint8))
     assert checked.reason == DRAWN
-    np.testing.assert_array_equal(checked.fitted.image_hwc, near_hwc)  # the GPU's stay, so that all are alike
+    np.testing.assert_array_equal(checked.fitted.image_hwc, near_hwc)  # the GPU's pixels stay, for consistency
     with pytest.raises(
         DecoderMismatchError, match=r"^the GPU's pixels are \d+\.\d grey levels off the CPU's on average$"
     ):

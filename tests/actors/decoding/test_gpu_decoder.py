@@ -1,4 +1,4 @@
-"""The decoders that nvImageCodec has for the CPU stand in where there is no GPU: the same library, another backend."""
+"""Without a GPU, nvImageCodec's CPU decoders take its place: the same library with a different backend."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def samples(tiff: Tiff) -> np.ndarray:
 
 
 def grey_levels(values: np.ndarray, tiff: Tiff) -> np.ndarray:
-    """Samples as 0 to 255: of more than 8 bits the high 8."""
+    """Scales samples to 0 to 255: the high 8 bits of longer ones."""
     if tiff.photometric == WHITE_IS_ZERO:
         values = ((1 << tiff.bits) - 1) - values
     levels = values >> (tiff.bits - 8) if tiff.bits > 8 else np.round(values * 255 / ((1 << tiff.bits) - 1))
