@@ -94,6 +94,7 @@ def _decode(data: bytes, limits: Decode, resized: Callable[[int, int], tuple[int
     if len(data) > limits.max_bytes:
         raise ImageError("decode", "too_large", f"{len(data)} bytes, more than decode.max_bytes={limits.max_bytes}")
     is_jpeg = data.startswith(b"\xff\xd8\xff")
+    # An unusual layout may hide any number of scans, so it is checked like a progressive image.
     header = jpeg_header.read_header(data) if is_jpeg else None
     if is_jpeg and (header is None or header.is_multi_scan):
         jpeg_header.check_markers(data)
@@ -108,6 +109,7 @@ def _by_turbo(
     data: bytes, header: jpeg_header.Header, limits: Decode, resized: Callable[[int, int], tuple[int, int]] | None
 ) -> tuple[np.ndarray, tuple[int, int], int] | None:
     stored = decode_with_turbo(data, limits, header.orientation, resized)
+    # libjpeg-turbo warns of a missing end marker as of missing pixels; with one added, only the latter remain.
     if stored is None and not header.is_multi_scan and (ended := jpeg_header.with_end(data)):
         stored = decode_with_turbo(ended, limits, header.orientation, resized)
     if stored is None and limits.truncated is Truncated.accept:

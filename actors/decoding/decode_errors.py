@@ -43,6 +43,7 @@ def _kind(error: Exception, data: bytes) -> str:
             return kind
     words = str(error).lower()
     kind = next((kind for kind, pattern in _KINDS_BY_WORDS if pattern.search(words)), "corrupt")
+    # Decoders call many cut files corrupt; the lengths in the header know better.
     return "truncated" if kind == "corrupt" and _points_past_end(data) else kind
 
 

@@ -36,8 +36,9 @@ def read_jxl_header(data: bytes) -> JxlHeader:
     return JxlHeader(height, width, bits.take(3) + 1 if has_more else 1)
 
 
+# Width to height, by the three bits after the height.
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-_SIZE_BITS = (9, 13, 18, 30)
+_SIZE_BITS = (9, 13, 18, 30)  # lengths of a size field, chosen by two bits
 
 
 def _codestream(data: bytes) -> bytes:
@@ -58,7 +59,7 @@ def _codestream(data: bytes) -> bytes:
     raise ImageError("decode", "truncated", "the JPEG XL file has no codestream")
 
 
-_HEADER_BYTES = 64
+_HEADER_BYTES = 64  # more than the fields read here can take
 
 
 class _Bits:

@@ -59,6 +59,7 @@ def pixel_columns(
         DeviceLostError: this process can no longer use the decoder's device.
         DecoderMismatchError: the decoder gives wrong pixels.
     """
+    # One array for the batch, filled in place: the column shares its memory.
     pixels = np.zeros((len(images), *preprocess.size, 3), np.uint8)
     sources_hw = np.zeros((len(images), 2), np.int32)
     seconds = np.zeros(len(images), np.float32)

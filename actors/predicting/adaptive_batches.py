@@ -78,6 +78,7 @@ class ElasticBatches:
         parts = list(self._overlapped(images, rows)) if self.engine.overlaps else []
         errors: dict[int, ImageError] = {}
         num_done = sum(map(_num_images, parts))
+        # A stack, with the first rows on top, so that outputs come in the order of rows.
         waiting = [rows[num_done:]] if len(rows) > num_done else []
         while waiting:
             piece, size = waiting.pop(), self._size(rows)
@@ -129,6 +130,7 @@ class ElasticBatches:
             raise
         except Exception as error:  # noqa: BLE001  the per-image guard: a user's network may raise anything
             failure = _image_error(error)
+            # Out of memory in a padded batch says nothing of the one image in it: that is halved first.
             if len(piece) == 1 and (size == 1 or failure.kind != _OUT_OF_MEMORY):
                 self._check_model(failure.kind, error)
             return failure

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_FIRST_WAIT, _LONGEST_WAIT = 8, 1024  # batches
+# Batches. A failed attempt wastes about one batch: one in 8 at first, one in 1024 in the end.
+_FIRST_WAIT, _LONGEST_WAIT = 8, 1024
 
 
 @dataclass

@@ -40,5 +40,5 @@ class BlockImages:
         cuts = np.searchsorted(rows, self._borders)
         for array, border, start, stop in zip(self._arrays, self._borders[:-1], cuts[:-1], cuts[1:], strict=True):
             batch[start:stop] = array[rows[start:stop] - border]
-        batch[len(rows) :] = 0
+        batch[len(rows) :] = 0  # blank: answers must not depend on leftovers in memory
         return batch

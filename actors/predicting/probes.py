@@ -40,7 +40,7 @@ def probe(engine: Engine, model: Model, task: Task, labels: Sequence[str] | None
 
 def noise(size: tuple[int, int]) -> np.ndarray:
     """Creates images uint8 (2, height, width, 3), the same each time: a dim one, and one over all values."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(0)  # the same in every worker, so that all judge the model alike
     return np.stack([random.integers(0, 256 >> shift, (*size, 3), np.uint8) for shift in (2, 0)])
 
 

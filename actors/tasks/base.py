@@ -116,6 +116,7 @@ def pick_output(outputs: Outputs, wanted: str | None, *, task: str) -> str:
             f"{outputs}",
             cure=others,
         )
+    # Where a network has both, (n, c) wins over (n, c, 1, 1).
     flat = [name for name in names if len(outputs.shapes[name]) == 1]
     name = wanted or next(iter(flat or names), "")
     if not name or (wanted is None and len(flat or names) > 1):

@@ -108,6 +108,7 @@ class Classify:
         valid = np.isfinite(scores).all(axis=1)
         top_ids = _best(scores, min(self.top_k, scores.shape[1]))
         top_scores = np.take_along_axis(scores, top_ids, axis=1)
+        # Without labels, the number of the class is its name.
         names = pa.array(context.labels or [str(number) for number in range(scores.shape[1])], pa.string())
         top_labels = names.take(pa.array(top_ids.ravel()))
         k = top_ids.shape[1]
@@ -135,6 +136,7 @@ class Classify:
         scores = [_activate(logits, self.activation) for logits in both]
         places = comparison.finite(output, *(np.isfinite(one).all(axis=1) for one in scores))
         if len(places):
+            # In float64: the differences are near the rounding of float32.
             _compare_scores(comparison, places, *(one[places].astype(np.float64) for one in scores))
             _compare_logits(comparison, places, *_comparable(both[0][places], both[1][places], self.activation))
         return comparison.result
@@ -161,6 +163,7 @@ def _activate(logits: np.ndarray, activation: Activation) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):  # the caller finds the logits that are not finite
         if activation is Activation.sigmoid:
             return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+        # The largest exponent is 0, so that none overflows.
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
 
@@ -171,6 +174,7 @@ def _best(scores: np.ndarray, k: int) -> np.ndarray:
 
 
 def _lists(values: pa.Array, length: int) -> pa.Array:
+    # int32 offsets are enough: a block holds far fewer than 2**31 scores.
     return pa.ListArray.from_arrays(pa.array(np.arange(0, len(values) + 1, length, dtype=np.int32)), values)
 
 
@@ -188,7 +192,7 @@ def _compare_scores(comparison: Comparison, places: np.ndarray, wanted: np.ndarr
     message = f"the best class of {len(flipped)} of {len(best)} images differs"
     comparison.flips("top1_agreement", len(flipped), len(best), message)
     if len(flipped):
-        first, second = np.sort(wanted[flipped], axis=1)[:, :-3:-1].T
+        first, second = np.sort(wanted[flipped], axis=1)[:, :-3:-1].T  # the two highest scores
         row, margin = (first - second).argmax(), (first - second).max()
         message = f"the best class of image {places[flipped[row]]} differs, where the reference leads by {margin:.3g}"
         comparison.at_most("largest_flip_margin", margin, message, limit="tie_margin")
@@ -216,6 +220,7 @@ def _compare_logits(comparison: Comparison, places: np.ndarray, wanted: np.ndarr
         f"the output for image {places[by_image.argmax()]} is off by {by_image.max():.3g} of the spread between images"
     )
     comparison.at_most("output_error", by_image.max(), message)
+    # A class has num_images values and an image num_classes, and lengths grow with the root of their number.
     by_class = ratios(differences(wanted.T, given.T), scale * np.sqrt(num_images / num_classes))
     message = f"the output for class {by_class.argmax()} is off by {by_class.max():.3g} of the spread between images"
     comparison.at_most("class_error", by_class.max(), message, limit="output_error")

@@ -62,7 +62,7 @@ class Embed:
         output = pick_output(Outputs.of(tensors), self.output, task="embed")
         _, stored = self._vectors(tensors[output])
         values = pa.array(stored.ravel(), self._arrow_type())
-        valid = np.isfinite(stored).all(axis=1)
+        valid = np.isfinite(stored).all(axis=1)  # in the storage type: float16 ends at 65504
         return [pa.FixedSizeListArray.from_arrays(values, stored.shape[1])], valid
 
     def agreement(
@@ -99,6 +99,7 @@ class Embed:
 
 def _compare(comparison: Comparison, places: np.ndarray, wanted: np.ndarray, given: np.ndarray) -> None:
     """Compares vectors (n, length) of the images at ``places``."""
+    # In float64: next to 1, float32 has steps of 6e-8.
     cosines = _cosines(wanted.astype(np.float64), given.astype(np.float64))
     message = f"the vectors of image {places[cosines.argmin()]} have a cosine of {cosines.min():.6g}"
     comparison.at_least("cosine", cosines.min(), message)

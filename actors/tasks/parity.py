@@ -88,7 +88,7 @@ class Comparison:
         """
         self._figures[figure] = max(float(value), self._figures.get(figure, 0.0))
         name = limit or figure
-        self._require(bool(value <= getattr(self._tolerance, name)), message, name)
+        self._require(bool(value <= getattr(self._tolerance, name)), message, name)  # NaN is a breach, too
 
     def at_least(self, figure: str, value: float, message: str) -> None:
         """Records a figure that must not fall below its limit."""

@@ -52,6 +52,7 @@ class Raw:
         tensors: Mapping[str, np.ndarray],
         context: BatchContext,  # noqa: ARG002
     ) -> tuple[list[pa.Array], np.ndarray]:
+        # Nothing is invalid: NaN and infinity may be answers of a raw output.
         num_rows = len(next(iter(tensors.values())))
         return [_column(tensor) for tensor in tensors.values()], np.ones(num_rows, bool)
 

@@ -45,6 +45,7 @@ def try_decoders(
         return DecodeTrial(breaches=[error.problem])
     except DecoderMismatchError as error:
         return DecodeTrial(breaches=[error.seen])
+    # Equal lists of URIs also mean equal order: both samples are shuffled with the same seed.
     if cpu.costs is None or gpu.costs is None or cpu.uris != gpu.uris:
         return DecodeTrial(breaches=["the GPU does not decode the images that the CPU does"])
     (_, right), (trial, answers) = (

@@ -110,6 +110,7 @@ def _rate(engine: Engine, batch_nhwc: np.ndarray) -> float:
     return num_batches * len(batch_nhwc) / (time.perf_counter() - begun)
 
 
-_TIMED_S, _LONGEST_BATCH_S = 1.0, 2.5
+_TIMED_S = 1.0  # per measurement
+_LONGEST_BATCH_S = 2.5
 _RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in which ru_maxrss counts
 _FEWEST = 64  # images; fewer hardly show a disagreement

@@ -72,6 +72,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
             num_read += sum(isinstance(image, bytes) for image in images)
             decode_s += pc.sum(columns[DECODE_S]).as_py()
             since = time.perf_counter()
+    # Shuffled, since neighbours in a dataset resemble each other; with a fixed seed, so that devices can be compared.
     order = np.random.default_rng(0).permutation(len(uris))
     costs = Costs(read_s / num_read, decode_s / num_read) if num_read else None
     return Sample(np.concatenate(found)[order], [uris[place] for place in order], costs)

@@ -48,7 +48,7 @@ def steady_images_per_s(ends: Sequence[End], *, fewest: int = 8) -> float | None
     firsts: dict[str, float] = {}
     for end in sorted(ends):
         firsts.setdefault(end.worker, end.at_s)
-    begun = max(firsts.values(), default=0.0)
+    begun = max(firsts.values(), default=0.0)  # the slowest worker to start
     later = [end for end in ends if end.at_s > begun]
     if len(later) < fewest:
         return None
