@@ -94,8 +94,8 @@ def _decode(data: bytes, limits: Decode, resized: Callable[[int, int], tuple[int
     if len(data) > limits.max_bytes:
         raise ImageError("decode", "too_large", f"{len(data)} bytes, more than decode.max_bytes={limits.max_bytes}")
     is_jpeg = data.startswith(b"\xff\xd8\xff")
-    # An unusual layout may hide any number of scans, so it is checked like a progressive image.
     header = jpeg_header.read_header(data) if is_jpeg else None
+    # An unusual layout may hide any number of scans, so it is checked like a progressive image.
     if is_jpeg and (header is None or header.is_multi_scan):
         jpeg_header.check_markers(data)
     stored = _by_turbo(data, header, limits, resized) if header else None
