@@ -1,7 +1,7 @@
-"""The columns that cross module borders, their Arrow types, and how pixels travel. Used on driver and workers.
+"""Columns that modules pass to each other, their Arrow types, and the packing of pixels. Used on driver and workers.
 
-Columns that start with an underscore are internal: they never reach the files that users read,
-and no kept column may take such a name.
+A column whose name starts with an underscore is internal: it never reaches the files that users read, and no kept
+column may have such a name.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ IMAGE_ID = "image_id"
 URI = "uri"
 TARGET = "target"
 
-# Keys of the partitions of rows/ and errors/: readers put a column of each name in the place of one in the files.
+# Partition keys of rows/ and errors/. Readers add a column for each, which hides one of the same name in the files.
 PARTITIONS = ("model", "run")
 
-# Identity of a row: its shard of the inventory, and its position in that shard from 0.
+# Identity of a row: its shard in the inventory, and its position in that shard, from 0.
 SHARD = "_shard"
 ROW = "_row"
 
-# Where the bytes of an image lie; see jobs/datasets/base.py for who fills what.
+# Location of the bytes of an image; jobs/datasets/base.py says which dataset fills which.
 FILE = "_file"
 OFFSET = "_offset"
 SIZE = "_size"
 VERSION = "_version"
 
-# What reader, decoder and predictor add. Seconds and bytes are per image.
+# Added by reader, decoder and predictor. Seconds and bytes are per image. Height and width are those of the upright
+# source image at full size, int32; 0 where the image has an error.
 PIXELS = "_pixels"
 HEIGHT = "_height"
 WIDTH = "_width"
@@ -38,7 +39,7 @@ READ_S = "_read_s"
 DECODE_S = "_decode_s"
 PREDICT_S = "_predict_s"
 
-# Why the CPU decoded what a GPU had: it was of one colour, or was drawn to compare. Only where GPUs decode.
+# Reason why the CPU decoded an image after a GPU: a single colour, or drawn for comparison. Only with GPU decoding.
 DECODE_CHECK = "_decode_check"
 FLAT, DRAWN = "flat", "drawn"
 
@@ -64,9 +65,9 @@ ERROR_FIELDS = (
 
 
 def pack_pixels(pixels_nhwc: np.ndarray) -> pa.Array:
-    """Arrow column that shares the memory of ``pixels_nhwc``, uint8 of shape (n, h, w, 3), C order.
+    """Wraps ``pixels_nhwc``, uint8 of shape (n, h, w, 3) in C order, as an Arrow column that shares its memory.
 
-    Fixed-size binary needs no offsets, so a column may exceed 2 GiB and slices stay free of copies.
+    Fixed-size binary needs no offsets, so a column may exceed 2 GiB, and slicing copies nothing.
     """
     num_images = len(pixels_nhwc)
     image_bytes = int(np.prod(pixels_nhwc.shape[1:]))
@@ -75,9 +76,9 @@ def pack_pixels(pixels_nhwc: np.ndarray) -> pa.Array:
 
 
 def unpack_pixels(column: pa.ChunkedArray, height: int, width: int) -> np.ndarray:
-    """The images of a column made by `pack_pixels`, as read-only uint8 (n, height, width, 3).
+    """Views a column made by `pack_pixels` as images, read-only uint8 (n, height, width, 3).
 
-    Free of copies when the column is one chunk.
+    Copies only where the column has several chunks.
     """
     if not len(column):
         return np.empty((0, height, width, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Where the pixels of a model's input lie in the source images: maps boxes and masks back. Runs in the predictor."""
+"""Maps boxes and masks from pixels of the model's input back to the source images. Runs in the predictor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Geometry:
     scale: np.ndarray
     """Source pixels per pixel of the model's input, in x and y, float64 (n, 2)."""
     offset: np.ndarray
-    """Where the top left corner of the model's input lies in the source, in x and y, float64 (n, 2)."""
+    """Position of the top left corner of the model's input in the source, in x and y, float64 (n, 2)."""
     visible_xyxy: np.ndarray
     """The part of the model's input that shows the image, int64 (n, 4); the rest is black padding."""
 

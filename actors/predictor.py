@@ -71,7 +71,7 @@ class Predictor:
         self.outputs = probe(self.engine, self.model, self.task, self.labels)
         self.fields = self.task.fields(self.outputs, self.labels)
         self._batches = ElasticBatches(
-            self.engine, batch_size, expected=self.outputs.only(self.task.wanted(self.outputs))
+            self.engine, batch_size, expected=self.outputs.select(self.task.output_names(self.outputs))
         )
         self._check: ReferenceCheck | None = None
 

@@ -1,4 +1,4 @@
-"""The decoder of whole batches that a worker loads besides the CPU's, which decodes image by image."""
+"""Loads the decoder of whole batches, in workers that read. Without one, the CPU decodes image by image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Config node ``decode``: limits on one image, and the device that decodes it."""
+"""Config node ``decode``: limits per image, and the device that decodes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DecodeDevice(Enum):
-    """Where images are decoded; auto measures, where there is a GPU that could."""
+    """Device that decodes images; auto measures both where there is a capable GPU."""
 
     auto = "auto"
     cpu = "cpu"
@@ -25,7 +25,7 @@ class DecodeDevice(Enum):
 
 
 class Truncated(Enum):
-    """What becomes of JPEGs that end early."""
+    """Treatment of JPEGs that end early."""
 
     error = "error"
     accept = "accept"
@@ -33,33 +33,33 @@ class Truncated(Enum):
 
 @dataclass
 class Decode:
-    """Config node ``decode``: what one image may cost, and where it is decoded. A bigger one becomes a row in
+    """Config node ``decode``: limits per image, and the device that decodes. An image beyond a limit becomes a row in
     ``errors/``.
     """
 
     max_pixels: int = 100_000_000
-    """Most pixels, height times width, as the header says. Decoding takes up to about 12 bytes of memory for each."""
+    """Most pixels, height times width, as the header says. Decoding takes up to about 12 bytes of memory per pixel."""
 
     max_bytes: int = 256 * 2**20
-    """Most bytes of the encoded image; checked before they are read."""
+    """Most bytes of an encoded image; checked before they are read."""
 
     scaled: bool = True
-    """Whether a JPEG far larger than the model's input is decoded at 1/2, 1/4 or 1/8 of its size, for down to two
-    thirds of the time. The model's pixels then differ a little: see `decode_scaled`."""
+    """Decode a JPEG far larger than the model's input at 1/2, 1/4 or 1/8 of its size, which takes as little as two
+    thirds of the time. The model's pixels differ slightly: see `decode_scaled`."""
 
     truncated: Truncated = Truncated.error
-    """What becomes of a JPEG that ends before its last pixel: error, or accept what there is, the rest being grey. One
-    that lacks nothing but the mark of its end is whole either way."""
+    """Treatment of a JPEG that ends before its last pixel: error, or accept, which leaves the missing part grey. One
+    that lacks only its end marker counts as complete."""
 
     device: DecodeDevice = DecodeDevice.auto
-    """auto, cpu or gpu. On a GPU the plain JPEGs are decoded, by nvImageCodec, and all else on the CPU. The model's
-    pixels then differ a little: see `actors.decoding.gpu_decoder.GpuDecoder`."""
+    """auto, cpu or gpu. On a GPU, nvImageCodec decodes plain JPEGs, and the CPU all other images. The model's pixels
+    differ slightly: see `actors.decoding.gpu_decoder.GpuDecoder`."""
 
     def __post_init__(self) -> None:
         coerce_fields(self, "decode")
 
     def check(self) -> None:
-        """Raises JobError for a limit that no image can meet, and for a GPU where nvImageCodec is not installed."""
+        """Raises JobError for a limit that no image can meet, and for device gpu where nvImageCodec is missing."""
         for name, value in (("max_pixels", self.max_pixels), ("max_bytes", self.max_bytes)):
             if value < 1:
                 raise JobError(f"decode.{name}={value}: not above 0", cure="give a number of at least 1")
@@ -70,17 +70,17 @@ class Decode:
             )
 
     def refuse_pixels(self, height: int, width: int) -> None:
-        """Raises ImageError where the size is above ``max_pixels``."""
+        """Raises ImageError where an image of this size exceeds ``max_pixels``."""
         if height * width > self.max_pixels:
-            seen = f"{width} x {height} is {height * width} pixels"
-            raise ImageError("decode", "too_large", f"{seen}, more than decode.max_pixels={self.max_pixels}")
+            size = f"{width} x {height} is {height * width} pixels"
+            raise ImageError("decode", "too_large", f"{size}, more than decode.max_pixels={self.max_pixels}")
 
 
 def has_nvimgcodec() -> bool:
-    """Whether nvImageCodec is installed here; it may still find no GPU. Nothing of it is imported."""
+    """Returns True if nvImageCodec is installed, without importing it. It may still find no GPU."""
     try:
         return find_spec("nvidia.nvimgcodec") is not None
-    except ImportError:  # not even what its package lies in
+    except ImportError:  # the parent package ``nvidia`` is missing, too
         return False
 
 

@@ -1,6 +1,6 @@
-"""Turns the bytes of one image into pixels, or into the ImageError that says why not.
+"""Decodes the bytes of one image, or raises the ImageError that says why it cannot.
 
-Runs in the worker, once an image. It is the per-image guard: whatever a decoder raises becomes an ImageError.
+Runs in the worker, once per image. This is the per-image guard: whatever a decoder raises becomes an ImageError.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ class Decoded(NamedTuple):
 
 
 def decode(data: bytes, limits: Decode) -> np.ndarray:
-    """The whole image as RGB pixels: uint8 of shape (height, width, 3), C order, writable.
+    """Decodes an image at full size to RGB: uint8 of shape (height, width, 3), C order, writable.
 
-    Orientations 1 to 8 of EXIF (or XMP) are undone, as `PIL.ImageOps.exif_transpose` does; damaged EXIF counts as none.
-    Grey is repeated, palettes are looked up, and alpha is dropped without compositing (what torchvision's loader does).
-    Grey of more than 8 bits keeps its high byte (value >> 8), and so does RGB of 16 bits. CMYK and YCCK go through
-    Pillow's conversion; colour profiles are not applied. Floating point, and integers outside 0 to 65535, are
-    refused. Of animations and multi-picture files the first frame is taken.
+    Applies orientations 1 to 8 of EXIF (or XMP), as `PIL.ImageOps.exif_transpose` does, and ignores damaged EXIF.
+    Repeats grey, looks up palettes, and drops alpha without compositing (as torchvision's loader does). Grey of more
+    than 8 bits and RGB of 16 bits keep their high byte (value >> 8). CMYK and YCCK go through Pillow's conversion;
+    colour profiles are not applied. Floating point, and integers outside 0 to 65535, are an error. Animations and
+    multi-picture files give their first frame.
 
-    Formats: JPEG, PNG, WebP, GIF, TIFF, BMP, PPM, JPEG 2000, AVIF and ICO, and with a plug-in HEIC and JPEG XL, told by
-    content and never by name. A JPEG that is damaged inside, yet complete, gives the pixels that Pillow gives. One that
-    lacks only the mark of its end is complete. Of PNG, texts and profiles that cannot be read are passed over. Of TIFF,
-    layouts that would come out wrong are refused: see `actors.decoding.tiff_header`.
+    Formats: JPEG, PNG, WebP, GIF, TIFF, BMP, PPM, JPEG 2000, AVIF and ICO, and with a plug-in HEIC and JPEG XL,
+    recognised by content, never by name. A JPEG that is complete but damaged inside gives the pixels that Pillow gives;
+    one that lacks only its end marker is complete. In PNG, unreadable texts and profiles are skipped. TIFF layouts that
+    Pillow decodes wrongly are an error: see `actors.decoding.tiff_header`.
 
     Raises ImageError of stage ``decode`` and kind ``empty``, ``too_large``, ``unidentified``, ``unsupported``,
     ``truncated``, ``too_many_scans``, ``corrupt`` or ``out_of_memory``; nothing else.
@@ -63,19 +63,18 @@ def decode(data: bytes, limits: Decode) -> np.ndarray:
 
 
 def decode_scaled(data: bytes, limits: Decode, resized: Callable[[int, int], tuple[int, int]]) -> Decoded:
-    """As `decode`, but scaled down where the image will be made far smaller and ``limits.scaled`` allows it.
+    """Decodes like `decode`, but scaled down where the image will be resized far smaller and ``limits.scaled`` is set.
 
-    A JPEG is decoded at 1/8, 1/4 or 1/2 of its size where that leaves at least three times what it will be resized
-    to, and else whole, as all other formats are. `actors.preprocess.fit` then gives the
-    same geometry, and nearly the same pixels. Of photographs of 1 to 12 megapixels they differ by 0.4 grey levels on
-    average, by 1.3 at most on average of one image, and single ones by up to 8; where a small image is full of grain
-    or sharp lines, by up to 4 and 30; where all of it is black and white stripes a few pixels wide, by up to 8 on
-    average.
+    Decodes a JPEG at 1/8, 1/4 or 1/2 of its size where that leaves at least three times the resized size; all other
+    images at full size. `actors.preprocess.fit` then gives the same geometry and nearly the same pixels. For
+    photographs of 1 to 12 megapixels they differ by 0.4 grey levels on average, by at most 1.3 on average over one
+    image, and by up to 8 in single pixels; in small images full of grain or sharp lines by up to 4 and 30; in black
+    and white stripes a few pixels wide by up to 8 on average.
 
     Args:
         data: the encoded image.
-        limits: ``max_pixels`` holds for the whole image.
-        resized: gives the height and width that an image of this height and width, right way up, will be resized to.
+        limits: ``max_pixels`` applies to the full size.
+        resized: maps the height and width of the upright image to those it will be resized to.
     """
     return _guarded(data, limits, resized if limits.scaled else None)
 
@@ -93,10 +92,10 @@ def _decode(data: bytes, limits: Decode, resized: Callable[[int, int], tuple[int
     if not data:
         raise ImageError("decode", "empty", "no bytes")
     if len(data) > limits.max_bytes:
-        seen = f"{len(data)} bytes, more than decode.max_bytes={limits.max_bytes}"
-        raise ImageError("decode", "too_large", seen)
+        raise ImageError("decode", "too_large", f"{len(data)} bytes, more than decode.max_bytes={limits.max_bytes}")
     is_jpeg = data.startswith(b"\xff\xd8\xff")
     header = jpeg_header.read_header(data) if is_jpeg else None
+    # An unusual layout may hide any number of scans, so it is checked like a progressive image.
     if is_jpeg and (header is None or header.is_multi_scan):
         jpeg_header.check_markers(data)
     stored = _by_turbo(data, header, limits, resized) if header else None
@@ -110,6 +109,7 @@ def _by_turbo(
     data: bytes, header: jpeg_header.Header, limits: Decode, resized: Callable[[int, int], tuple[int, int]] | None
 ) -> tuple[np.ndarray, tuple[int, int], int] | None:
     stored = decode_with_turbo(data, limits, header.orientation, resized)
+    # libjpeg-turbo warns of a missing end marker as of missing pixels; with one added, only the latter remain.
     if stored is None and not header.is_multi_scan and (ended := jpeg_header.with_end(data)):
         stored = decode_with_turbo(ended, limits, header.orientation, resized)
     if stored is None and limits.truncated is Truncated.accept:
@@ -127,6 +127,6 @@ def _upright(stored: Decoded, orientation: int) -> Decoded:
         pixels_hw = pixels_hw[::-1]
     if orientation in jpeg_header.MIRRORED:
         pixels_hw = pixels_hw[:, ::-1]
-    # Not ascontiguousarray: it keeps the negative stride of a single row, which torch refuses.
+    # Not ascontiguousarray: it keeps the negative stride of a single row, which torch rejects.
     upright_hw = pixels_hw.copy() if orientation in jpeg_header.TURNED else pixels_hw
     return Decoded(upright_hw[:, :, None].view(np.uint8), source_hw, divisor)

@@ -1,4 +1,4 @@
-"""The error of an image that a decoder could not take, from what the decoder raised. Runs in the worker."""
+"""Translates exceptions of image decoders into an ImageError. Runs in the worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actors.errors import ImageError
 
 
 def image_error(error: Exception, data: bytes) -> ImageError:
-    """What is wrong with ``data``, of which a decoder raised ``error``."""
+    """Describes why a decoder raised ``error`` for ``data``."""
     return ImageError("decode", _kind(error, data), _message(error, data))
 
 
@@ -23,7 +23,7 @@ _KINDS_BY_TYPE: tuple[tuple[type[Exception], str], ...] = (
     (EOFError, "truncated"),
     (NotImplementedError, "unsupported"),
 )
-# Pillow raises OSError, ValueError and SyntaxError for every cause; only their words tell.
+# Pillow raises OSError, ValueError and SyntaxError for any cause; only the message tells them apart.
 _KINDS_BY_WORDS = (
     (
         "truncated",
@@ -43,11 +43,12 @@ def _kind(error: Exception, data: bytes) -> str:
             return kind
     words = str(error).lower()
     kind = next((kind for kind, pattern in _KINDS_BY_WORDS if pattern.search(words)), "corrupt")
+    # Decoders call many cut files corrupt; the lengths in the header know better.
     return "truncated" if kind == "corrupt" and _points_past_end(data) else kind
 
 
 def _points_past_end(data: bytes) -> bool:
-    """Whether the file is shorter than its first bytes tell: WebP's length, or where a TIFF's directory lies."""
+    """Returns True if the file is shorter than its header says: WebP's length, or the offset of a TIFF directory."""
     if data.startswith(b"RIFF"):
         return int.from_bytes(data[4:8], "little") + 8 > len(data)
     order: dict[bytes, Literal["little", "big"]] = {b"II*\x00": "little", b"MM\x00*": "big"}

@@ -1,5 +1,5 @@
-"""Whether a GPU gave the right pixels: images of one colour, and one image in a thousand, are decoded by the CPU too.
-Cards are known that give black images and no error. Runs in workers that decode on a GPU.
+"""Checks the pixels that a GPU decoded: the CPU decodes images of a single colour, and one in a thousand, as well.
+Some cards are known to return black images without an error. Runs in workers that decode on a GPU.
 """
 
 from __future__ import annotations
@@ -22,51 +22,51 @@ if TYPE_CHECKING:
 
 
 class Checked(NamedTuple):
-    """The outcome of an image that a GPU decoded."""
+    """Outcome for an image that a GPU decoded."""
 
     fitted: FittedImage | ImageError
-    """The CPU's outcome where the image is `FLAT`, else the GPU's pixels."""
-    why: str | None
-    """`FLAT`, `DRAWN`, or None where the CPU was not asked."""
+    """The CPU's outcome where the image is `FLAT`, otherwise the GPU's pixels."""
+    reason: str | None
+    """Reason why the CPU decoded it, too: `FLAT`, `DRAWN`, or None if it did not."""
 
 
 @dataclass(frozen=True)
 class DecodeCheck:
-    """Holds the pixels of a GPU against those of the CPU's full decode, with the same limits and at the same size."""
+    """Compares the pixels of a GPU with the CPU's full-size decode, with the same limits and preprocessing."""
 
     limits: Decode
     preprocess: Preprocess
 
     def __call__(self, data: bytes, by_gpu: FittedImage) -> Checked:
-        """Checks one image; the same image is always treated alike.
+        """Checks one image; the choice depends on its bytes alone.
 
         Args:
             data: the encoded image.
-            by_gpu: what the GPU made of it.
+            by_gpu: the GPU's result.
 
         Raises:
-            DecoderMismatchError: the two differ by far more than rounding. A file in which libjpeg-turbo finds damage
-                is no ground for that: decoders may show damage in different ways.
+            DecoderMismatchError: the two differ by far more than rounding. Never raised for a file in which
+                libjpeg-turbo finds damage, since decoders may render damage differently.
         """
-        why = FLAT if _is_flat(by_gpu.image_hwc) else DRAWN if _is_drawn(data) else None
-        if why is None:
+        reason = FLAT if _is_flat(by_gpu.image_hwc) else DRAWN if _is_drawn(data) else None
+        if reason is None:
             return Checked(by_gpu, None)
         try:
             cpu_hwc = fit(decode(data, self.limits), self.preprocess)
         except ImageError as error:
-            return Checked(error if why == FLAT else by_gpu, why)
+            return Checked(error if reason == FLAT else by_gpu, reason)
         difference = np.abs(cpu_hwc.astype(np.int16) - by_gpu.image_hwc)
-        seen = _flat_mismatch(difference) if why == FLAT else _mismatch(difference)
-        if seen and decode_with_turbo(data, self.limits, 1, None) is not None:
-            raise DecoderMismatchError(seen)
-        return Checked(by_gpu._replace(image_hwc=cpu_hwc) if why == FLAT else by_gpu, why)
+        mismatch = _flat_mismatch(difference) if reason == FLAT else _mismatch(difference)
+        if mismatch and decode_with_turbo(data, self.limits, 1, None) is not None:
+            raise DecoderMismatchError(mismatch)
+        return Checked(by_gpu._replace(image_hwc=cpu_hwc) if reason == FLAT else by_gpu, reason)
 
 
-_DRAWN_OF = 1000
+_DRAWN_OF = 1000  # one image in so many: about one CPU second per million images of 0.2 megapixels
 
 
 def _is_flat(image_hwc: np.ndarray) -> bool:
-    """Whether every pixel is equal to the next: black, or what a decoder makes of zeros in another colour space."""
+    """Returns True if all pixels are equal: black, or the colour of zeros in another colour space."""
     values = image_hwc.reshape(-1)
     return np.array_equal(values[3:], values[:-3])
 
@@ -75,8 +75,8 @@ def _is_drawn(data: bytes) -> bool:
     return zlib.crc32(data) % _DRAWN_OF == 0
 
 
-# Grey levels. nvJPEG and libjpeg-turbo differ by 2.5 at most on average of an image; what is zeroed, garbled or of
-# another image, by dozens. An image of one colour differs nowhere by more than rounding from one that is nearly so.
+# Grey levels. nvJPEG and libjpeg-turbo differ by at most 2.5 on average over an image; pixels that are zeroed, garbled
+# or from another image by dozens. In an image of a single colour no pixel differs by more than rounding.
 _MOST_ON_AVERAGE = 8.0
 _MOST_IN_ONE_COLOUR = 16
 

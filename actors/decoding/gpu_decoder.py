@@ -1,4 +1,4 @@
-"""JPEGs decoded, resized and cropped on a GPU, by nvImageCodec and PyTorch. Loaded once in a worker that reads and
+"""Decodes, resizes and crops JPEGs on a GPU, with nvImageCodec and PyTorch. Loaded once in a worker that reads and
 predicts.
 """
 
@@ -31,20 +31,20 @@ LOG = logging.getLogger("shardlens")
 
 
 class GpuDecoder:
-    """See `actors.decoding.config.BatchDecoder`.
+    """Decodes batches on a GPU; see `actors.decoding.config.BatchDecoder`.
 
-    Takes what `gpu_eligibility.find_plain` does; nvImageCodec sees no other bytes. Orientation, sizes and crop are
-    those of `decode` and `actors.preprocess.fit`. Each image is decoded whole, whatever ``limits.scaled`` says,
-    and resized in float32: pixels are within 2 grey levels of those of the CPU's full decode, but for what the GPU's
-    decoder rounds otherwise than libjpeg-turbo. A file that is damaged inside, yet complete, may show other damage.
+    Decodes the images that `gpu_eligibility.find_plain` selects; nvImageCodec sees no other bytes. Orientation, sizes
+    and crop are those of `decode` and `actors.preprocess.fit`. Each image is decoded at full size, regardless of
+    ``limits.scaled``, and resized in float32: pixels are within 2 grey levels of the CPU's full-size decode, apart from
+    the rounding of the GPU's decoder. A file that is complete but damaged inside may show different damage.
 
     Args:
-        limits: ``max_bytes`` and ``max_pixels`` hold here, too.
+        limits: ``max_bytes`` and ``max_pixels`` apply.
         preprocess: a checked config.
-        device: ``cuda``, or ``cpu`` for the decoders that nvImageCodec has for the CPU.
+        device: ``cuda``, or ``cpu`` for nvImageCodec's own CPU decoders, which stand in for a GPU in tests.
 
     Raises:
-        JobError: the device, nvImageCodec, or what it needs to decode JPEGs there, is missing.
+        JobError: the device, nvImageCodec, or a library that it needs to decode JPEGs there is missing.
         DeviceError: the device is lost, or has no memory left.
     """
 
@@ -53,11 +53,11 @@ class GpuDecoder:
         self._preprocess = preprocess
         self._device = device
         self._codec = _load_nvimgcodec()
-        # Nothing is turned by it: how it reads a damaged EXIF block is its own affair.
+        # Orientation is applied here, since nvImageCodec reads damaged EXIF blocks in its own way.
         self._params = self._codec.DecodeParams(apply_exif_orientation=False, color_spec=self._codec.ColorSpec.SRGB)
         with device_errors(torch.OutOfMemoryError):
             self._decoder = _decoder(self._codec, device)
-            self._try()
+            self._check_decoder()
 
     def __call__(self, encoded: Sequence[bytes]) -> list[FittedImage | None]:
         fitted: list[FittedImage | None] = [None] * len(encoded)
@@ -68,14 +68,14 @@ class GpuDecoder:
         return fitted
 
     def _fit_chunk(self, chunk: Sequence[PlainJpeg]) -> list[np.ndarray | None]:
-        """The pixels of each image, or None for all of them where the device has no room."""
+        """Pixels of each image, or None for all of them where the device runs out of memory."""
         try:
             with device_errors(torch.OutOfMemoryError), torch.inference_mode():
                 return self._fit(chunk)
         except DeviceMemoryError as error:
-            LOG.warning("the CPU decodes %d images that the GPU has no memory for: %s", len(chunk), one_line(error))
+            LOG.warning("the GPU has no memory for %d images, so the CPU decodes them: %s", len(chunk), one_line(error))
         if self._device == "cuda":
-            torch.cuda.empty_cache()  # only now: the exception held the tensors
+            torch.cuda.empty_cache()  # not earlier: the exception held the tensors
         return [None] * len(chunk)
 
     def _fit(self, chunk: Sequence[PlainJpeg]) -> list[np.ndarray | None]:
@@ -88,16 +88,16 @@ class GpuDecoder:
         return [None if image is None else pixels_nhwc[number] for number, image in enumerate(images)]
 
     def _decode(self, chunk: Sequence[PlainJpeg]) -> list[torch.Tensor | None]:
-        """The images as stored, uint8 (height, width, 3); None for what nvImageCodec fails on."""
+        """Decodes images as stored, uint8 (height, width, 3); None where nvImageCodec fails."""
         streams = [self._codec.CodeStream(plain.data) for plain in chunk]
         stream = torch.cuda.current_stream().cuda_stream if self._device == "cuda" else 0
         try:
             found = self._decoder.decode(streams, params=self._params, cuda_stream=stream)
-        except RuntimeError as error:  # for a single image it gives None
-            LOG.warning("the CPU decodes %d images that nvImageCodec fails on: %s", len(chunk), one_line(error))
+        except RuntimeError as error:  # for a single image it returns None instead
+            LOG.warning("nvImageCodec fails on %d images, so the CPU decodes them: %s", len(chunk), one_line(error))
             found = [None] * len(chunk)
         if self._device == "cuda" and any(image is None for image in found):
-            torch.cuda.synchronize()  # raises where the reason is that the device is lost
+            torch.cuda.synchronize()  # raises if the device is lost
         images = [None if image is None else self._tensor(image) for image in found]
         return [
             image if image is not None and image.shape == (*plain.stored, 3) else None
@@ -105,25 +105,25 @@ class GpuDecoder:
         ]
 
     def _tensor(self, image: Any) -> torch.Tensor:
-        """Shares the memory of ``image``; only that of a GPU is shared by DLPack without a driver being asked."""
+        """Shares the memory of ``image``. DLPack would call the CUDA driver for CPU memory, too; numpy does not."""
         if self._device == "cuda":
             return torch.utils.dlpack.from_dlpack(image)
         return torch.from_numpy(np.asarray(image))
 
-    def _try(self) -> None:
-        """Decodes a small JPEG: without nvJPEG all looks well, and every image comes back undone."""
+    def _check_decoder(self) -> None:
+        """Decodes a small JPEG: without nvJPEG loading succeeds, and every decode then fails."""
         data = simplejpeg.encode_jpeg(np.full((16, 16, 3), 128, np.uint8))
         plain = PlainJpeg(0, data, (16, 16), 1, (16, 16), (Axis.plan(16, 16, 16), Axis.plan(16, 16, 16)))
         [image] = self._decode([plain])
         if image is None:
             raise JobError(
-                "decode.device=gpu: nvImageCodec decodes no JPEG on this GPU",
+                "decode.device=gpu: nvImageCodec cannot decode JPEGs on this GPU",
                 cure="pip install 'shardlens[nvimgcodec]', which brings nvJPEG, or choose decode.device=cpu",
             )
 
 
 def _upright(image_hwc: torch.Tensor, orientation: int) -> torch.Tensor:
-    """Undoes an EXIF orientation, as `actors.decoding.decode` does."""
+    """Undoes an EXIF orientation, like `actors.decoding.decode`."""
     if orientation in jpeg_header.TRANSPOSED:
         image_hwc = image_hwc.transpose(0, 1)
     dims = [0] * (orientation in jpeg_header.UPSIDE_DOWN) + [1] * (orientation in jpeg_header.MIRRORED)
@@ -131,7 +131,7 @@ def _upright(image_hwc: torch.Tensor, orientation: int) -> torch.Tensor:
 
 
 def _resize(image_hwc: torch.Tensor, plain: PlainJpeg, preprocess: Preprocess) -> torch.Tensor:
-    """The part of the resized image that the crop keeps; PyTorch resizes no whole numbers on a GPU."""
+    """Resizes, and cuts the part that the crop keeps. In float32: PyTorch cannot resize integers on a GPU."""
     rows, columns = (slice(axis.start, axis.stop) for axis in plain.axes)
     if image_hwc.shape[:2] == plain.resized:
         return image_hwc[rows, columns]
@@ -143,15 +143,15 @@ def _resize(image_hwc: torch.Tensor, plain: PlainJpeg, preprocess: Preprocess) -
 
 
 def _place(visible_hwc: torch.Tensor, fitted_hwc: torch.Tensor) -> None:
-    """Puts what is visible into the middle of black, as `actors.preprocess.fit` does."""
+    """Centres the visible part on black, like `actors.preprocess.fit`."""
     (height, width), size = visible_hwc.shape[:2], fitted_hwc.shape[:2]
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     fitted_hwc[top : top + height, left : left + width] = visible_hwc
 
 
 def _load_nvimgcodec() -> Any:
-    """The module ``nvidia.nvimgcodec``. Raises JobError where it cannot be imported."""
-    os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # else each image that it fails on is a line of its log
+    """Imports ``nvidia.nvimgcodec``. Raises JobError where that fails."""
+    os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # it would log a line for each image that fails
     try:
         from nvidia import nvimgcodec  # noqa: PLC0415  it is optional
     except ImportError as error:
@@ -163,7 +163,7 @@ def _load_nvimgcodec() -> Any:
 
 
 def _decoder(codec: Any, device: str) -> Any:
-    """What decodes there and nowhere else: what a GPU cannot do, libjpeg-turbo does better here than in there."""
+    """Creates a decoder without fallbacks: for images that a GPU cannot decode, our own libjpeg-turbo is better."""
     kinds, device_id = [codec.BackendKind.CPU_ONLY], codec.NVIMGCODEC_DEVICE_CPU_ONLY
     if device == "cuda":
         kinds = [codec.BackendKind.HW_GPU_ONLY, codec.BackendKind.GPU_ONLY, codec.BackendKind.HYBRID_CPU_GPU]
@@ -177,7 +177,7 @@ def _decoder(codec: Any, device: str) -> Any:
             device_id=device_id,
             max_num_cpu_threads=default_threads(),
             backends=[codec.Backend(kind) for kind in kinds],
-            options=":fancy_upsampling=1",  # colours are interpolated, as libjpeg-turbo does
+            options=":fancy_upsampling=1",  # interpolates chroma, as libjpeg-turbo does
         )
     except RuntimeError as error:
         raise JobError(

@@ -1,4 +1,4 @@
-"""Which images a GPU is given to decode, told by their headers alone, and what is to become of each. Runs in a worker
+"""Selects the images that a GPU may decode, by their headers alone, and plans their resize and crop. Runs in a worker
 that decodes on a GPU, before its decoder sees a byte.
 """
 
@@ -24,16 +24,16 @@ class PlainJpeg:
     """A complete JPEG of one scan, 8 bits, in grey or YCbCr, with sound tables, within the limits."""
 
     place: int
-    """Where it is in its batch."""
+    """Position in its batch."""
     data: bytes
     stored: tuple[int, int]
-    """Height and width before its orientation is undone."""
+    """Height and width as stored, before the orientation is undone."""
     orientation: int
-    """As EXIF counts them; a number outside 1 to 8 means nothing."""
+    """EXIF orientation; a number outside 1 to 8 has no meaning."""
     resized: tuple[int, int]
-    """Height and width upright, after the resize."""
+    """Height and width after orientation and resize."""
     axes: tuple[Axis, Axis]
-    """What the crop keeps of rows and columns."""
+    """Rows and columns: what the crop keeps."""
 
     @property
     def source_hw(self) -> tuple[int, int]:
@@ -47,17 +47,17 @@ class PlainJpeg:
 
 
 def find_plain(encoded: Sequence[bytes], limits: Decode, preprocess: Preprocess) -> list[PlainJpeg]:
-    """Those of a batch that a GPU can decode with the outcome that they have on the CPU, and resize well; in order.
+    """Selects the images of a batch, in order, that a GPU decodes with the same outcome as the CPU, and resizes well.
 
-    Left out, because decoders differ in what they make of them, are images that are cut short, oddly laid out, or of
-    other colours; progressive ones, whose slow half nvImageCodec does on the CPU; and what would need much memory.
+    Omits images that are truncated, oddly laid out, or in other colour spaces, on which decoders differ; progressive
+    ones, whose slow half nvImageCodec decodes on the CPU; and images that would need much memory.
     """
     found = (_plain(place, data, limits, preprocess) for place, data in enumerate(encoded))
     return [plain for plain in found if plain]
 
 
 def chunks(images: Sequence[PlainJpeg]) -> Iterator[list[PlainJpeg]]:
-    """Parts that can be decoded at a time, however large the batch: of at most `_CHUNK_PIXELS`, or of one image."""
+    """Splits a batch into parts to decode at a time, of at most `_CHUNK_PIXELS` or of a single image."""
     chunk: list[PlainJpeg] = []
     num_pixels = 0
     for plain in images:
@@ -70,9 +70,9 @@ def chunks(images: Sequence[PlainJpeg]) -> Iterator[list[PlainJpeg]]:
         yield chunk
 
 
-_MOST_PIXELS = 1 << 25  # 400 MB as float32; a larger image is cheaper scaled down, by libjpeg-turbo
+_MOST_PIXELS = 1 << 25  # 400 MB as float32; libjpeg-turbo decodes a larger image faster, scaled down
 _CHUNK_PIXELS = 1 << 26  # 200 MB as uint8
-_MOST_SHRUNK = 40  # times smaller; the weights of PyTorch's bicubic kernel then still fit into 48 kB of shared memory
+_MOST_SHRUNK = 40  # times; beyond, the weights of PyTorch's bicubic kernel exceed 48 kB of shared memory
 
 
 def _plain(place: int, data: bytes, limits: Decode, preprocess: Preprocess) -> PlainJpeg | None:
@@ -95,5 +95,5 @@ def _plain(place: int, data: bytes, limits: Decode, preprocess: Preprocess) -> P
 
 
 def _is_easy(axis: Axis) -> bool:
-    """Whether PyTorch can resize it whole on a GPU."""
+    """Returns True if PyTorch can resize the whole axis on a GPU."""
     return not axis.is_strip and axis.source <= _MOST_SHRUNK * axis.length

@@ -1,6 +1,6 @@
-"""Reads the markers of a JPEG, before anything is decoded: which way up it is, and what decoding it will cost.
+"""Reads the markers of a JPEG before it is decoded: its orientation, and what decoding will cost.
 
-Runs in the worker, on bytes that nobody has checked: no length, offset or count in them is believed.
+Runs in the worker, on unchecked bytes: trusts no length, offset or count in them.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from actors.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_SCANS = 100  # encoders write up to about 20; each makes the decoder go over the whole image again
-MAX_SEGMENTS = 1000  # long profiles and depth maps take some hundred; Pillow's time grows with their square
+MAX_SCANS = 100  # encoders write up to about 20; the decoder passes over the whole image for each
+MAX_SEGMENTS = 1000  # long profiles and depth maps take a few hundred; Pillow's time grows with the square
 
-# What to do with the stored pixels of these orientations: first swap the axes, then reverse the rows, or the columns.
+# How to undo an orientation: swap the axes for these, then reverse the rows for these, then the columns for these.
 TRANSPOSED = frozenset((5, 6, 7, 8))
 UPSIDE_DOWN = frozenset((3, 4, 7, 8))
 MIRRORED = frozenset((2, 3, 6, 7))
@@ -27,11 +27,11 @@ TURNED = TRANSPOSED | UPSIDE_DOWN | MIRRORED
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What stands before the first scan.
+    """Facts that precede the first scan.
 
     Attributes:
-        orientation: EXIF's or else XMP's, as written; 1 where neither says.
-        is_multi_scan: whether more than one scan may follow: a progressive frame, or one with its components apart.
+        orientation: from EXIF or else XMP, as written; 1 where both lack it.
+        is_multi_scan: more than one scan may follow: a progressive frame, or one whose components are separate.
     """
 
     orientation: int
@@ -39,15 +39,15 @@ class Header:
 
 
 def read_header(jpeg: bytes) -> Header | None:
-    """The header of a plainly laid out JPEG; None where anything is unusual, which Pillow may still understand."""
+    """Reads the header of a JPEG with a usual layout; None for any other, which Pillow may still understand."""
     try:
         return _read_header(jpeg)
-    except struct.error:  # something ends before it should
+    except struct.error:  # the data ends early
         return None
 
 
 def check_markers(jpeg: bytes) -> None:
-    """Walks over the whole file as libjpeg does, past junk too, and refuses what would hold a worker.
+    """Walks over the whole file like libjpeg, past junk too, and rejects files that would block a worker for long.
 
     Raises ImageError: ``too_many_scans``, ``corrupt`` (too many segments), ``truncated`` (no scan at all).
     """
@@ -65,9 +65,10 @@ def check_markers(jpeg: bytes) -> None:
 
 
 def plain_start(jpeg: bytes) -> bytes | None:
-    """What stands before the coded data of a plain JPEG, made into one of 8 by 8 pixels that are missing: it takes no
-    time to decode, and fails where the tables would let the whole fail. None for any JPEG that is not plain: one scan,
-    of 8 bits a sample, that runs to the mark which ends the image. So a plain one is not cut short.
+    """Returns the part of a plain JPEG before its coded data, turned into a JPEG of 8 by 8 missing pixels.
+
+    Decoding it takes no time, and fails if the tables would make the whole image fail. None for a JPEG that is not
+    plain: a single scan of 8 bits per sample, complete with its end marker.
     """
     frame = 0
     markers = _markers(jpeg)
@@ -83,10 +84,10 @@ def plain_start(jpeg: bytes) -> bytes | None:
 
 
 def with_end(jpeg: bytes) -> bytes | None:
-    """A JPEG of one scan that runs to anything but the mark which ends an image, with that mark in the place of what
-    follows the coded data; None where there is no scan, or where it stands already.
+    """Adds the end marker to a JPEG of one scan that lacks it, in place of anything after the coded data; None for a
+    JPEG without a scan, or with an end marker.
 
-    Cameras write trailers without it, and transfers lose the last bytes. Whether pixels are missing too, decoding says.
+    Cameras write trailers without it, and transfers lose the last bytes. Decoding shows whether pixels are missing.
     """
     markers = _markers(jpeg)
     if not any(marker == _START_OF_SCAN for marker, _ in markers):
@@ -95,16 +96,16 @@ def with_end(jpeg: bytes) -> bytes | None:
     return None if marker == _END_OF_IMAGE else jpeg[: content - 4] + _END_OF_IMAGE
 
 
-# In coded data 0xff is followed by 0 or a restart; those markers, padding, and TEM and SOI have no length.
+# In coded data 0xff precedes 0 or a restart marker; these, padding, TEM and SOI have no length field.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _START_OF_SCAN = b"\xff\xda"
 _END_OF_IMAGE = b"\xff\xd9"
 
 _BITS = 8
-_TINY = b"\x00\x08\x00\x08"  # height and width in a frame
+_TINY = b"\x00\x08\x00\x08"  # height and width as in a frame header
 
 _APP1, _SOS = 0xE1, 0xDA
-_FRAMES = {0xC0: False, 0xC1: False, 0xC2: True}  # baseline, extended, progressive; all others are rare
+_FRAMES = {0xC0: False, 0xC1: False, 0xC2: True}  # baseline, extended, progressive; others are rare
 _NO_SEGMENT = frozenset((0x00, 0x01, *range(0xD0, 0xDA), 0xFF))
 _EXIF = b"Exif\x00\x00"
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
@@ -114,7 +115,7 @@ _SHORT = 3  # EXIF's 16-bit number
 
 
 def _markers(jpeg: bytes) -> Iterator[tuple[bytes, int]]:
-    """Each marker, and where the content of its segment begins; past coded data, and past junk."""
+    """Yields each marker and the offset of its segment's content, skipping coded data and junk."""
     position = 2
     while match := _MARKER.search(jpeg, position):
         content = match.end() + 2
@@ -129,7 +130,7 @@ def _read_header(jpeg: bytes) -> Header | None:
     position = 2
     for _ in range(MAX_SEGMENTS):
         prefix, marker, length = struct.unpack_from(">BBH", jpeg, position)
-        if prefix != 0xFF or marker in _NO_SEGMENT:  # noqa: PLR2004  what starts every marker
+        if prefix != 0xFF or marker in _NO_SEGMENT:  # noqa: PLR2004  the start of every marker
             return None
         start, position = position + 4, position + 2 + length
         if marker == _SOS:
@@ -158,7 +159,7 @@ def _header(exif: bytes, xmp: bytes, *, is_multi_scan: bool) -> Header | None:
 
 
 def _exif_orientation(tiff: bytes) -> int | None:
-    """The tag's number; 0 where the directory lacks it; None for an unusual directory."""
+    """The orientation tag; 0 where the directory lacks it; None for an unusual directory."""
     order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(tiff[:4])
     if order is None:
         return None

@@ -1,5 +1,5 @@
-"""Size and orientation of a JPEG XL, from its first bits, before anything is decoded. Runs in the worker, on bytes
-that nobody has checked.
+"""Reads size and orientation of a JPEG XL from its first bits, before it is decoded. Runs in the worker, on unchecked
+bytes.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from actors.errors import ImageError
 
 
 class JxlHeader(NamedTuple):
-    """What stands first in a JPEG XL codestream."""
+    """The first fields of a JPEG XL codestream."""
 
     height: int
     width: int
     orientation: int
-    """As EXIF counts them; the decoder has undone it already."""
+    """EXIF orientation, which the decoder undoes."""
 
 
 def read_jxl_header(data: bytes) -> JxlHeader:
-    """Size and orientation from the first bits of the codestream (ISO/IEC 18181-1, annex A.3 and A.6).
+    """Reads size and orientation from the codestream (ISO/IEC 18181-1, annex A.3 and A.6).
 
     Raises ImageError of kind ``truncated`` or ``corrupt``.
     """
@@ -36,12 +36,13 @@ def read_jxl_header(data: bytes) -> JxlHeader:
     return JxlHeader(height, width, bits.take(3) + 1 if has_more else 1)
 
 
+# Width to height, by the three bits after the height.
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-_SIZE_BITS = (9, 13, 18, 30)
+_SIZE_BITS = (9, 13, 18, 30)  # lengths of a size field, chosen by two bits
 
 
 def _codestream(data: bytes) -> bytes:
-    """What follows the two bytes of the signature, in a bare codestream or in the first box that holds one."""
+    """Bytes after the two of the signature, in a bare codestream or in the first box that holds one."""
     if data.startswith(b"\xff\x0a"):
         return data[2:]
     position = 0
@@ -50,7 +51,7 @@ def _codestream(data: bytes) -> bytes:
         if size == 1:
             size, start = int.from_bytes(data[position + 8 : position + 16], "big"), 16
         if kind in (b"jxlc", b"jxlp"):
-            start += 4 * (kind == b"jxlp")  # the number of the piece
+            start += 4 * (kind == b"jxlp")  # the index of a partial codestream
             return data[position + start + 2 : position + start + 2 + _HEADER_BYTES]
         if size < start:
             break
@@ -58,11 +59,11 @@ def _codestream(data: bytes) -> bytes:
     raise ImageError("decode", "truncated", "the JPEG XL file has no codestream")
 
 
-_HEADER_BYTES = 64
+_HEADER_BYTES = 64  # more than the fields read here can take
 
 
 class _Bits:
-    """Reads bits of bytes, the lowest first."""
+    """Reads bits from bytes, lowest first."""
 
     def __init__(self, data: bytes) -> None:
         self._bits = int.from_bytes(data[:_HEADER_BYTES], "little")

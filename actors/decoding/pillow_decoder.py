@@ -1,6 +1,6 @@
-"""Decodes through Pillow what libjpeg-turbo does not: all other formats, and the unusual JPEG.
+"""Decodes through Pillow what libjpeg-turbo cannot: all other formats, and unusual JPEGs.
 
-Runs in the worker, under the guard of decode.py, which turns all that Pillow raises into an ImageError.
+Runs in the worker, under the guard of decode.py, which turns any exception of Pillow into an ImageError.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ if TYPE_CHECKING:
 
 
 def decode_with_pillow(data: bytes, limits: Decode) -> tuple[np.ndarray, int]:
-    """The pixels as uint8 (height, width, 3), by the rules of `decode`, and the orientation left to undo.
+    """Decodes to uint8 (height, width, 3) by the rules of `decode`; also returns the orientation still to undo.
 
-    Raises ImageError, and everything that Pillow raises.
+    Raises ImageError, and any exception of Pillow.
     """
     image_format = find_format(data) or plugin_format(data, limits)
     if image_format is None:
-        _refuse_unknown(data)
+        _reject_unknown(data)
     if image_format is IcoImageFile:
-        _refuse_large_icon(data, limits)
-    _quieten_pillow()
+        _reject_large_icon(data, limits)
+    _silence_pillow()
     try:
         return _decode(data, image_format, limits)
     except (ValueError, SyntaxError, OSError):
         bare = png_header.without_texts(data) if image_format is PngImageFile else data
-        if bare == data:  # there is nothing else that could be decoded
+        if bare == data:  # nothing was stripped, so it would fail again
             raise
         return _decode(bare, image_format, limits)
 
@@ -64,9 +64,9 @@ def _decode(data: bytes, image_format: type[ImageFile], limits: Decode) -> tuple
     with _opened(data, image_format) as image:
         limits.refuse_pixels(image.height, image.width)
         if isinstance(image, TiffImageFile):
-            _refuse_large_tiles(image, limits)
-            tiff_header.refuse_layout(image)
-            tiff_header.mend_palette(image)
+            _reject_large_tiles(image, limits)
+            tiff_header.reject_layout(image)
+            tiff_header.fix_palette(image)
         image.load()
         return _rgb(image), _orientation(image, data)
 
@@ -82,13 +82,13 @@ def _opened(data: bytes, image_format: type[ImageFile]) -> ImageFile:
 
 
 def find_format(data: bytes) -> type[ImageFile] | None:
-    """Pillow's reader for bytes that start so; None where there is none that we use."""
+    """Finds Pillow's reader for these bytes by their signature; None for a format without a supported reader."""
     start = data[:_START_BYTES]
     found = next((image_format for signature, image_format in _SIGNATURES if signature.match(start)), None)
     return AvifImageFile if found is None and is_avif(start) else found
 
 
-# Called directly, not through Image.open: that tries formats which run other programs, and hides why one fails.
+# Called directly: Image.open also tries formats that run other programs, and hides why a reader fails.
 _FORMATS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (rb"\xff\xd8\xff", JpegImageFile),
     (rb"\x89PNG\r\n\x1a\n", PngImageFile),
@@ -112,60 +112,62 @@ _REFUSED = [(re.compile(pattern, re.DOTALL), name) for pattern, name in _UNSUPPO
 _START_BYTES = 1024
 
 
-def _refuse_unknown(data: bytes) -> NoReturn:
+def _reject_unknown(data: bytes) -> NoReturn:
     start = data[:_START_BYTES]
     for signature, name in _REFUSED:
         if signature.match(start):
-            raise ImageError("decode", "unsupported", f"{name} is no format that is read")
-    raise ImageError("decode", "unidentified", "no image format that is known")  # what it holds may be a secret
+            raise ImageError("decode", "unsupported", f"{name} is not a supported image format")
+    raise ImageError("decode", "unidentified", "not a known image format")  # without its bytes: they may be a secret
 
 
-def _refuse_large_icon(data: bytes, limits: Decode) -> None:
-    """Checks the pictures inside: Pillow decodes one as it opens the file, whatever size the directory gave."""
+def _reject_large_icon(data: bytes, limits: Decode) -> None:
+    """Checks the pictures inside: Pillow decodes one on opening the file, regardless of the size in the directory."""
     (num_pictures,) = struct.unpack_from("<H", data, 4)
     for picture in range(num_pictures):
         (start,) = struct.unpack_from("<I", data, 6 + 16 * picture + 12)
         is_png = data.startswith(b"\x89PNG", start)
         width, height = struct.unpack_from(">II" if is_png else "<ii", data, start + (16 if is_png else 4))
-        limits.refuse_pixels(abs(height) if is_png else abs(height) // 2, abs(width))  # colours, then a mask
+        limits.refuse_pixels(
+            abs(height) if is_png else abs(height) // 2, abs(width)
+        )  # the height counts colours and mask
 
 
-def _refuse_large_tiles(image: TiffImageFile, limits: Decode) -> None:
-    """A tile is decoded whole, however small the image that it covers."""
+def _reject_large_tiles(image: TiffImageFile, limits: Decode) -> None:
+    """Rejects huge tiles: a tile is decoded whole, however small the image."""
     limits.refuse_pixels(image.tag_v2.get(TILELENGTH, 0), image.tag_v2.get(TILEWIDTH, 0))
 
 
-def _quieten_pillow() -> None:
-    """Keeps Pillow's remarks on odd files from being printed, or raised where warnings are errors.
+def _silence_pillow() -> None:
+    """Suppresses Pillow's warnings about odd files, which would be printed, or raised where warnings are errors.
 
-    Holds for Pillow in the whole process, from the first image on: `warnings.catch_warnings` is not safe among threads.
-    What matters in them reaches the row of the image.
+    Applies to Pillow in the whole process, because `warnings.catch_warnings` is not thread-safe. Anything that matters
+    reaches the row of the image as an error.
     """
-    if _PILLOW_REMARKS not in warnings.filters:
+    if _PILLOW_WARNINGS not in warnings.filters:
         warnings.filterwarnings("ignore", module=_PILLOW_MODULES)
     if not _PILLOW_LOGGER.handlers:
-        _PILLOW_LOGGER.addHandler(logging.NullHandler())  # else logging prints errors when nothing is configured
-    _quieten_libtiff()
+        _PILLOW_LOGGER.addHandler(logging.NullHandler())  # otherwise logging prints errors where nothing is configured
+    _silence_libtiff()
 
 
 @functools.cache
-def _quieten_libtiff() -> None:
-    """Takes away the handler that prints libtiff's errors: Pillow leaves it in place, and raises them as well."""
+def _silence_libtiff() -> None:
+    """Removes the handler that prints libtiff's errors: Pillow leaves it in place, but raises them as well."""
     set_handler = getattr(ctypes.CDLL(_imaging.__file__), "TIFFSetErrorHandler", None)
-    if set_handler is not None:  # some builds hide it
+    if set_handler is not None:  # some builds do not export it
         set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
         set_handler(None)
 
 
 _PILLOW_LOGGER = logging.getLogger("PIL")
 _PILLOW_MODULES = r"PIL\."
-_PILLOW_REMARKS = ("ignore", None, Warning, re.compile(_PILLOW_MODULES), 0)
+_PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(_PILLOW_MODULES), 0)
 _MAX_UINT16 = 65535
 
 
 def _rgb(image: Image) -> np.ndarray:
     if image.mode == "F":
-        raise ImageError("decode", "unsupported", "pixels in floating point have no known range")
+        raise ImageError("decode", "unsupported", "floating-point pixels have no known range")
     if not image.mode.startswith("I"):
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     grey = np.asarray(image)
@@ -178,9 +180,9 @@ def _rgb(image: Image) -> np.ndarray:
 
 def _orientation(image: Image, data: bytes) -> int:
     if image.format == "JXL" and read_jxl_header(data).orientation != 1:
-        return 1  # undone by the decoder
+        return 1  # the decoder has undone it
     try:
         orientation = image.getexif().get(Base.Orientation, 1)
-    except Exception:  # noqa: BLE001  Pillow raises of every kind on damaged EXIF, which leaves the pixels as they are
+    except Exception:  # noqa: BLE001  Pillow raises many types on damaged EXIF, which does not affect the pixels
         return 1
     return orientation if isinstance(orientation, int) else 1

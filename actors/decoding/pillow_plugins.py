@@ -1,5 +1,5 @@
-"""Formats that Pillow reads with a plug-in: HEIC (`pillow-heif`) and JPEG XL (`pillow-jxl-plugin`). Runs in the worker;
-a plug-in is imported when the first such image is met.
+"""Formats that Pillow reads with a plug-in: HEIC (`pillow-heif`) and JPEG XL (`pillow-jxl-plugin`). Runs in the worker,
+which imports a plug-in at the first such image.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def plugin_format(data: bytes, limits: Decode) -> type[ImageFile] | None:
-    """Pillow's reader for HEIC or JPEG XL; None for all other bytes.
+    """Finds Pillow's reader for HEIC or JPEG XL; None for all other bytes.
 
-    Raises ImageError: the plug-in is not installed, or the image has too many pixels. The one for JPEG XL decodes as it
-    opens a file, so the size is read here first.
+    Raises ImageError: the plug-in is not installed, or the image has too many pixels. The reader for JPEG XL decodes on
+    opening, so the size is checked here first.
     """
     if is_heif(data):
         return _load("HEIC", "pillow_heif.as_plugin", "HeifImageFile", extra="heif")
@@ -33,25 +33,25 @@ def plugin_format(data: bytes, limits: Decode) -> type[ImageFile] | None:
 
 
 def plugin_format_name(data: bytes) -> str:
-    """What the format of bytes that no reader of Pillow's own knows is called."""
+    """Names the format of bytes that none of Pillow's own readers knows."""
     return "HEIC" if is_heif(data) else "JPEG XL" if _JXL.match(data) else "image"
 
 
 def is_heif(data: bytes) -> bool:
-    """Whether an ISO media file holds an image coded with HEVC, by the brands that it lists."""
+    """Returns True for an ISO media file with an image coded in HEVC, by its brands."""
     brands = _brands(data)
     return bool(brands & _HEVC) and not brands & _AV1
 
 
 def is_avif(data: bytes) -> bool:
-    """Whether an ISO media file holds an image coded with AV1, by the brands that it lists."""
+    """Returns True for an ISO media file with an image coded in AV1, by its brands."""
     return bool(_brands(data) & _AV1)
 
 
 _JXL = re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n", re.DOTALL)
 _HEVC = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"))
 _AV1 = frozenset((b"avif", b"avis"))
-_MAX_BRANDS_BYTES = 1024
+_MAX_BRANDS_BYTES = 1024  # of a box whose length is not trusted; real files list under ten brands of 4 bytes
 
 
 def _load(name: str, module: str, reader: str, *, extra: str) -> type[ImageFile]:
@@ -59,7 +59,7 @@ def _load(name: str, module: str, reader: str, *, extra: str) -> type[ImageFile]
         return cast("type[ImageFile]", getattr(import_module(module), reader))
     except ImportError as error:
         cure = f"pip install 'shardlens[{extra}]' where the workers run"
-        raise ImageError("decode", "unsupported", f"{name} takes a plug-in that is not installed: {cure}") from error
+        raise ImageError("decode", "unsupported", f"{name} needs a plug-in that is not installed: {cure}") from error
 
 
 def _brands(data: bytes) -> set[bytes]:

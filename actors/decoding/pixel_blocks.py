@@ -1,5 +1,5 @@
-"""Encoded images to a batch at the model's input size, each image alone under a guard. Runs in read tasks, and in
-the predictor for Python callers.
+"""Decodes a batch of images to the model's input size, each image under its own guard. Runs in read tasks, and in the
+predictor for Python callers.
 """
 
 from __future__ import annotations
@@ -49,16 +49,17 @@ def pixel_columns(
     order; with a ``decoder`` also `DECODE_CHECK`.
 
     Args:
-        images: encoded bytes, uint8 RGB arrays (height, width, 3), or the error that reading one gave.
-        limits: what is refused before it is decoded.
-        preprocess: gives the size. The pixels of a row with an error are zeros.
-        decoder: decodes what it can of the encoded ones, with these limits to this size, and is checked; the CPU does
-            the others. The time of its batch is shared out evenly.
+        images: encoded bytes, uint8 RGB arrays (height, width, 3), or the error from reading one.
+        limits: checked before an image is decoded.
+        preprocess: resize and crop. Rows with an error have pixels of zero, and height and width 0.
+        decoder: decodes the encoded images that it supports, with the same limits and preprocessing, and is checked;
+            the CPU decodes the others. The time of its batch is spread evenly over them.
 
     Raises:
-        DeviceLostError: the decoder's device does nothing more for this process.
+        DeviceLostError: this process can no longer use the decoder's device.
         DecoderMismatchError: the decoder gives wrong pixels.
     """
+    # One array for the batch, filled in place: the column shares its memory.
     pixels = np.zeros((len(images), *preprocess.size, 3), np.uint8)
     sources_hw = np.zeros((len(images), 2), np.int32)
     seconds = np.zeros(len(images), np.float32)
@@ -81,8 +82,8 @@ def pixel_columns(
         **_error_columns(errors),
     }
     if decoder:
-        whys = [decoded[number].why if number in decoded else None for number in range(len(images))]
-        columns[DECODE_CHECK] = pa.array(whys, pa.string())
+        reasons = [decoded[number].reason if number in decoded else None for number in range(len(images))]
+        columns[DECODE_CHECK] = pa.array(reasons, pa.string())
     return columns
 
 
@@ -93,15 +94,15 @@ def pixel_block(
     preprocess: Preprocess,
     decoder: BatchDecoder | None = None,
 ) -> pa.Table:
-    """``rows`` of an inventory without where they lie, how many bytes of each were read, and the `pixel_columns` of
-    their ``images``.
+    """Builds a block from ``rows`` of an inventory: their columns except the location, then `READ_BYTES` and the
+    `pixel_columns` of their ``images``.
 
     Raises:
         DecoderMismatchError: as `pixel_columns`; it names the image and its shard.
     """
     sizes = [len(image) if isinstance(image, bytes) else 0 for image in images]
     block = rows.drop_columns(list(LOCATION)).append_column(READ_BYTES, pa.array(sizes, pa.int64()))
-    with naming_mismatches(rows):
+    with locating_mismatches(rows):
         columns = pixel_columns(images, limits, preprocess, decoder)
     for name, column in columns.items():
         block = block.append_column(name, column)
@@ -109,8 +110,8 @@ def pixel_block(
 
 
 @contextmanager
-def naming_mismatches(rows: pa.Table) -> Iterator[None]:
-    """Puts the image and its shard into what `pixel_columns` raises of the images of ``rows``, of an inventory."""
+def locating_mismatches(rows: pa.Table) -> Iterator[None]:
+    """Adds shard and image to a DecoderMismatchError that `pixel_columns` raises for ``rows`` of an inventory."""
     try:
         yield
     except DecoderMismatchError as error:
@@ -121,7 +122,7 @@ def naming_mismatches(rows: pa.Table) -> Iterator[None]:
 def _decode(
     images: Sequence[bytes | np.ndarray | ImageError], decoder: BatchDecoder, check: DecodeCheck, seconds: np.ndarray
 ) -> dict[int, Checked]:
-    """What ``decoder`` makes of the images, by their places, checked. Counts the ``seconds``."""
+    """Decodes with ``decoder``: checked results by position. Adds the time to ``seconds``."""
     encoded = {number: image for number, image in enumerate(images) if isinstance(image, bytes)}
     if not encoded:
         return {}

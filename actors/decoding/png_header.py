@@ -1,5 +1,5 @@
-"""A PNG without what does not change its pixels, for files whose texts and profiles stand in the way. Runs in the
-worker, on bytes that nobody has checked.
+"""Strips a PNG of chunks that do not affect its pixels, for files whose texts or profiles fail to parse. Runs in the
+worker, on unchecked bytes.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def without_texts(png: bytes) -> bytes:
-    """``png`` with its critical chunks, transparency and orientation alone; whatever is odd in these stays.
+    """Keeps only the critical chunks, transparency and orientation of ``png``, unchanged.
 
-    A text or a profile may be longer than Pillow reads, or have a wrong checksum: decoders that want pixels pass over
-    it, as libpng does.
+    A text or profile may be longer than Pillow accepts, or have a wrong checksum. libpng skips those, too.
     """
     kept, position = [SIGNATURE], len(SIGNATURE)
     while position + _FRAME <= len(png):
@@ -27,7 +26,7 @@ def without_texts(png: bytes) -> bytes:
     return b"".join(kept)
 
 
-_FRAME = 12  # length, kind and checksum
+_FRAME = 12  # bytes of length, kind and checksum around the data of a chunk
 _KEPT = frozenset((b"tRNS",))
 
 

@@ -1,7 +1,7 @@
-"""Which TIFF layouts Pillow reads right, told by the file's own tags before a pixel is decoded. Runs in the worker.
+"""Recognises TIFF layouts that Pillow decodes wrongly, by the tags, before a pixel is decoded. Runs in the worker.
 
-The truth is libtiff's ``tiff2rgba``; what it gives for every layout that is let through, `decode` gives within one
-grey level (`tests/actors/decoding/test_tiff_header.py`).
+The reference is libtiff's ``tiff2rgba``: for every accepted layout, `decode` is within one grey level of it
+(`tests/actors/decoding/test_tiff_header.py`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from PIL.TiffImagePlugin import TiffImageFile
 
 
-def refuse_layout(image: TiffImageFile) -> None:
-    """Raises ImageError for samples that Pillow would give wrong without a word."""
+def reject_layout(image: TiffImageFile) -> None:
+    """Raises ImageError for samples that Pillow decodes wrongly without an error."""
     tags = image.tag_v2
     bits, photometric = max(tags.get(_BITS, (1,))), tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO)
     if _SIGNED in tags.get(_SAMPLE_FORMAT, ()) and bits <= _BYTE:
@@ -31,15 +31,15 @@ def refuse_layout(image: TiffImageFile) -> None:
         raise _unsupported("planes in which white is zero")
 
 
-def mend_palette(image: TiffImageFile) -> None:
-    """Takes a colour table with no value above 255 for one of 8 bits, as libtiff does: some writers make such."""
+def fix_palette(image: TiffImageFile) -> None:
+    """Treats a colour table with no value above 255 as one of 8 bits, like libtiff: some writers store it so."""
     table = image.tag_v2.get(_COLOUR_TABLE, ())
     if image.tag_v2.get(_PHOTOMETRIC) == _PALETTE and table and max(table) <= np.iinfo(np.uint8).max:
         image.palette = ImagePalette.raw("RGB;L", bytes(table))
 
 
 def corrected(grey: np.ndarray, image: TiffImageFile) -> np.ndarray:
-    """Grey of more than 8 bits with black as 0 and white as 65535, from what Pillow gives of ``image``."""
+    """Scales Pillow's grey pixels of ``image``, of more than 8 bits, to 0 for black and 65535 for white."""
     if max(image.tag_v2.get(_BITS, (1,))) == _PACKED:
         grey = grey << (_SHORT - _PACKED)
     is_inverted = image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
@@ -47,7 +47,7 @@ def corrected(grey: np.ndarray, image: TiffImageFile) -> np.ndarray:
 
 
 def unknown_compression(number: int) -> ImageError:
-    """The error for a compression that Pillow does not know."""
+    """Creates the error for a compression that Pillow does not know."""
     name = _COMPRESSIONS.get(number)
     return _unsupported(f"compression {number}{f' ({name})' if name else ''}")
 

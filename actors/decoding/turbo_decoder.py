@@ -1,4 +1,4 @@
-"""Decodes JPEGs through libjpeg-turbo, whole or scaled down; what it cannot do is left to Pillow.
+"""Decodes JPEGs through libjpeg-turbo, at full size or scaled down; leaves the rest to Pillow.
 
 Runs in the worker, under the guard of decode.py.
 """
@@ -34,10 +34,10 @@ def decode_with_turbo(
 
     Args:
         data: a JPEG.
-        limits: hold for the size of the whole image.
-        orientation: the image's, as EXIF counts them. Nothing is turned yet.
-        resized: gives the size that an image of this height and width, right way up, will be resized to; it may then
-            be scaled down, by the rules of `actors.decoding.decode.decode_scaled`. None for the whole image.
+        limits: apply to the full size.
+        orientation: EXIF orientation, which the caller undoes.
+        resized: maps the height and width of the upright image to those it will be resized to; the image may then be
+            scaled down by the rules of `actors.decoding.decode.decode_scaled`. None decodes at full size.
         accept_truncated: accept warnings of libjpeg-turbo, such as for missing pixels, which it makes grey.
 
     Returns:
@@ -57,32 +57,32 @@ def decode_with_turbo(
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a JPEG in grey or YCbCr; None for what libjpeg-turbo cannot do."""
+    """Height and width of a JPEG in grey or YCbCr; None for one that libjpeg-turbo cannot decode."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-    except (ValueError, KeyError):  # KeyError: a subsampling that simplejpeg has no name for
+    except (ValueError, KeyError):  # KeyError: a subsampling unknown to simplejpeg
         return None
     return (int(height), int(width)) if colours in {"Gray", "YCbCr"} else None
 
 
 def has_sound_tables(start: bytes) -> bool:
-    """Whether libjpeg-turbo finds nothing wrong with this `jpeg_header.plain_start` but that its pixels are missing."""
+    """Returns True if missing pixels are all that libjpeg-turbo finds wrong with this `jpeg_header.plain_start`."""
     try:
         simplejpeg.decode_jpeg(start, "RGB")
     except ValueError as error:
-        return "premature end" in str(error)  # it is told of a fatal error, or else of the first thing that is odd
+        return "premature end" in str(error)  # a fatal error, or else the first warning
     return True
 
 
-# Only these have fast code in libjpeg-turbo; 3/8 takes longer than 1/2.
+# The scales with fast code in libjpeg-turbo; 3/8 takes longer than 1/2.
 _DIVISORS = (8, 4, 2)
-# How many times the resized size must be left: at 1.4 fine stripes came out with three times their contrast.
+# Least ratio of the scaled size to the resized size: at 1.4 fine stripes gained three times their contrast.
 _MARGIN = 3.0
-_LEAST_SIDE = 8  # of a smaller one, two scales can give the same size, and simplejpeg tells them apart by size
+_LEAST_SIDE = 8  # below, two scales can give the same size, by which simplejpeg chooses the scale
 
 
 def _divisor(height: int, width: int, orientation: int, resized: Callable[[int, int], tuple[int, int]]) -> int:
-    """How many times smaller the image may be decoded."""
+    """Divisor by which the image may be decoded smaller."""
     if orientation in jpeg_header.TRANSPOSED:
         height, width = width, height
     needed_height, needed_width = resized(height, width)
@@ -90,7 +90,7 @@ def _divisor(height: int, width: int, orientation: int, resized: Callable[[int, 
         least_height = max(_MARGIN * divisor * needed_height, _LEAST_SIDE)
         least_width = max(_MARGIN * divisor * needed_width, _LEAST_SIDE)
         is_enough = height >= least_height and width >= least_width
-        # Turned, a pixel that the image ends within would come first; `fit` takes the first ones for whole.
+        # A partly covered last pixel would come first once reversed, but `fit` expects it last.
         rows_divide = orientation not in jpeg_header.UPSIDE_DOWN or height % divisor == 0
         columns_divide = orientation not in jpeg_header.MIRRORED or width % divisor == 0
         if is_enough and rows_divide and columns_divide:
@@ -101,7 +101,7 @@ def _divisor(height: int, width: int, orientation: int, resized: Callable[[int, 
 def _decode(data: bytes, height: int, width: int, divisor: int, *, strict: bool) -> np.ndarray:
     if divisor == 1:
         return cast("np.ndarray", simplejpeg.decode_jpeg(data, "RGB", strict=strict))
-    # Of all the sizes that libjpeg-turbo offers, simplejpeg takes the smallest that is at least so large.
+    # simplejpeg picks the smallest size of libjpeg-turbo that is at least this large.
     least_height, least_width = math.ceil(height / divisor), math.ceil(width / divisor)
     size = {"min_height": least_height, "min_width": least_width}
     return cast("np.ndarray", simplejpeg.decode_jpeg(data, "RGB", strict=strict, **size))

@@ -1,4 +1,4 @@
-"""Batches that shrink where the device has no room and grow back, and the search for the image that an engine fails
+"""Batches that shrink when the device runs out of memory and grow back, and bisection to the image that an engine fails
 on. Runs in the predictor.
 """
 
@@ -28,56 +28,57 @@ LOG = logging.getLogger("shardlens")
 
 
 class ElasticBatches:
-    """Runs an engine so that no image takes others with it.
+    """Runs an engine so that one bad image fails alone.
 
-    A batch for which the device has no room is halved, and so are those that follow, until enough of them went well.
-    A batch that fails otherwise keeps its size: first one half of its images is blanked in it, then the other, and so
-    on. What fails alone gets an error.
+    When the device runs out of memory for a batch, halves it and the following ones until enough of them succeed.
+    A batch that fails for another reason keeps its size: it is bisected, with the other half blank, and so on. An image
+    that fails alone gets an error.
 
-    Where the engine overlaps, each batch is started before the one before is done. After a failure the rest of a call
-    goes one batch at a time, and only what fails then counts.
+    Where the engine overlaps, starts each batch before the previous one is done. After a failure, runs the rest of the
+    call one batch at a time; only failures of that pass count.
 
     Args:
-        engine: it may raise anything.
-        batch_size: images of each batch; missing ones are blank. What an engine computes for an image depends on the
-            number of images beside it, in the last bits, but on nothing else of them: so answers are equal bit for
-            bit, however images are batched. When not given, batches are what comes, and none is padded.
-        expected: the outputs that are wanted; a batch for which one of them has another shape fails. All, and of any
-            shape, when not given.
+        engine: may raise anything.
+        batch_size: images in each batch, padded with blank ones. An engine's result for an image depends, in the last
+            bits, on the number of images in the batch, but not on their content. So answers are equal bit for bit
+            however images are batched. None runs batches as they come, without padding.
+        expected: the outputs to return; a batch in which one of them has another shape fails. None returns all
+            outputs, in any shape.
     """
 
     def __init__(self, engine: Engine, batch_size: int | None = None, *, expected: Outputs | None = None) -> None:
         self.engine = engine
         self._expected = expected
         self._batch_size = batch_size
-        self._halvings = BatchSizeBackoff()
+        self._backoff = BatchSizeBackoff()
         self._has_predicted = False
         self._num_failed: Counter[str] = Counter()
 
     def __call__(
         self, pixels_nhwc: np.ndarray | Sequence[np.ndarray], rows: np.ndarray
     ) -> tuple[dict[str, np.ndarray], dict[int, ImageError]]:
-        """Outputs for the images at ``rows``, and errors for those that have none.
+        """Runs the engine on the images at ``rows``.
 
         Args:
-            pixels_nhwc: uint8 of shape (n, height, width, 3), or several such that belong one behind the other, which
-                are not copied into one; may be read-only.
-            rows: positions in all of them, ascending.
+            pixels_nhwc: uint8 of shape (n, height, width, 3), or several such arrays in a row, which are not copied
+                into one; may be read-only.
+            rows: positions across all arrays, ascending.
 
         Returns:
-            Each output by name, one entry for each of the rows that has no error, in order; nothing where all have
-            one. And the errors, by row: ``predict/out_of_memory`` or ``predict/failed``.
+            Each output by name, with one entry for each row that has no error, in order; empty where all have one. And
+            the errors by row: ``predict/out_of_memory`` or ``predict/failed``.
 
         Raises:
-            DeviceLostError: this process can predict no more.
+            DeviceLostError: this process can no longer predict.
             JobError: the model does not fit into the memory of the device.
-            Exception: the engine's own, where none of the first images went through: the model is wrong, not they.
+            Exception: the engine's own, where none of the first images succeeds: the model is wrong, not the images.
         """
         images = BlockImages([pixels_nhwc] if isinstance(pixels_nhwc, np.ndarray) else pixels_nhwc)
-        num_halvings = self._halvings.number
+        num_halvings = self._backoff.num_halvings
         parts = list(self._overlapped(images, rows)) if self.engine.overlaps else []
         errors: dict[int, ImageError] = {}
         num_done = sum(map(_num_images, parts))
+        # A stack, with the first rows on top, so that outputs come in the order of rows.
         waiting = [rows[num_done:]] if len(rows) > num_done else []
         while waiting:
             piece, size = waiting.pop(), self._size(rows)
@@ -92,18 +93,18 @@ class ElasticBatches:
             else:
                 errors[int(piece[0])] = outcome
                 if outcome.kind == _OUT_OF_MEMORY:
-                    self._halvings.number = num_halvings  # the image needs much memory; the others did fit
+                    self._backoff.num_halvings = num_halvings  # only this image needs so much memory
         return joined(parts), errors
 
     def _overlapped(self, images: BlockImages, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        """Outputs for the images of one batch after the other, up to one that fails: then it is to be tried alone."""
+        """Yields outputs batch by batch, up to one that fails, which the caller retries alone."""
         if len(rows) <= self._size(rows):
             return
         for (piece, _), outputs in overlapped(lambda cut: self._start(images, *cut), self._cuts(rows)):
-            yield self._went_well(piece, outputs)
+            yield self._succeeded(piece, outputs)
 
     def _cuts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """Pieces of ``rows``, and the size that batches have when they are asked for."""
+        """Yields pieces of ``rows``, each with the batch size at the time that it is taken."""
         start = 0
         while start < len(rows):
             size = self._size(rows)
@@ -111,37 +112,38 @@ class ElasticBatches:
             start += size
 
     def _size(self, rows: np.ndarray) -> int:
-        """Images of the next batch, where there are so many."""
-        return max(1, (self._batch_size or len(rows)) >> self._halvings.number)
+        """Number of images in the next full batch."""
+        return max(1, (self._batch_size or len(rows)) >> self._backoff.num_halvings)
 
     def _start(self, images: BlockImages, piece: np.ndarray, size: int) -> Pending:
         pending = self.engine.start(images.batch(piece, size if self._batch_size else len(piece)))
         return pending if self._expected is None else Expected(pending, self._expected)
 
     def _try(self, images: BlockImages, piece: np.ndarray, size: int) -> dict[str, np.ndarray] | ImageError:
-        """Outputs for the images of ``piece``, or why they have none.
+        """Runs a batch: outputs for the images of ``piece``, or the reason why it failed.
 
-        The exception stays here: it would keep alive all tensors of the attempt, and the next one needs their memory.
+        Drops the exception: it would keep all tensors of the attempt alive, and the next one needs their memory.
         """
         try:
             outputs = self._start(images, piece, size).result()
         except (JobError, DeviceLostError):
             raise
-        except Exception as error:  # noqa: BLE001  the guard of each image: a user's network may raise anything
+        except Exception as error:  # noqa: BLE001  the per-image guard: a user's network may raise anything
             failure = _image_error(error)
+            # Out of memory in a padded batch says nothing of the one image in it: that is halved first.
             if len(piece) == 1 and (size == 1 or failure.kind != _OUT_OF_MEMORY):
-                self._judge(failure.kind, error)
+                self._check_model(failure.kind, error)
             return failure
-        return self._went_well(piece, outputs)
+        return self._succeeded(piece, outputs)
 
-    def _went_well(self, piece: np.ndarray, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The ``outputs`` of a batch for the images of ``piece``, which are its first."""
+    def _succeeded(self, piece: np.ndarray, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Records a good batch, and cuts its ``outputs`` to the images of ``piece``, which come first in it."""
         self._has_predicted = True
-        self._halvings.went_well()
+        self._backoff.record_success()
         return {name: values[: len(piece)] for name, values in outputs.items()}
 
-    def _judge(self, kind: str, error: Exception) -> None:
-        """Raises, after an image failed alone, where the model must be to blame."""
+    def _check_model(self, kind: str, error: Exception) -> None:
+        """Raises, after an image failed alone, if the model must be at fault."""
         self._num_failed[kind] += 1
         if self._has_predicted or self._num_failed[kind] < _TOO_MANY[kind]:
             return
@@ -152,15 +154,15 @@ class ElasticBatches:
         raise error
 
     def _smaller(self, piece: np.ndarray, size: int, error: ImageError) -> list[np.ndarray]:
-        """What to try after ``piece`` has failed in a batch of ``size``, last first; nothing if its one image did."""
+        """Smaller pieces to try after ``piece`` failed in a batch of ``size``, last first; none for a single image."""
         if error.kind == _OUT_OF_MEMORY and size > 1:
             LOG.warning(
-                "%d images at a time do not fit into the memory of the %s: going on with %d",
+                "%d images at a time do not fit into the memory of the %s; continuing with %d",
                 size,
                 self.engine.device,
                 size // 2,
             )
-            self._halvings.went_wrong()
+            self._backoff.record_failure()
             self.engine.release()
             return [piece]
         middle = (len(piece) + 1) // 2
@@ -169,7 +171,8 @@ class ElasticBatches:
 
 _OUT_OF_MEMORY, _FAILED = "out_of_memory", "failed"
 
-# Images that fail alone before any goes through. A dataset may well begin with a few that a network refuses.
+# Images that fail alone before the first success: then the model is at fault. A dataset may well begin with a few
+# images that a network rejects.
 _TOO_MANY = {_OUT_OF_MEMORY: 3, _FAILED: 8}
 
 
@@ -184,7 +187,7 @@ def _num_images(part: dict[str, np.ndarray]) -> int:
 
 
 def joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The outputs of ``parts``, one behind the other; a part without images has none."""
+    """Concatenates the outputs of ``parts``; a part without images has no outputs."""
     parts = [part for part in parts if part]
     if len(parts) == 1:
         return parts[0]

@@ -1,35 +1,39 @@
-"""How large batches may be, on a device that has no room for full ones. Used in the predictor."""
+"""Back-off of the batch size on a device without memory for full batches. Used in the predictor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-_FIRST_WAIT, _LONGEST_WAIT = 8, 1024  # batches
+# Batches. A failed attempt wastes about one batch: one in 8 at first, one in 1024 in the end.
+_FIRST_WAIT, _LONGEST_WAIT = 8, 1024
 
 
 @dataclass
 class BatchSizeBackoff:
-    """How often the full batch is halved. After a failure it takes some batches until the next larger one is tried,
-    and twice as many if that one fails, too.
+    """Number of times that the full batch is halved.
+
+    After a failure, waits for a number of good batches before it tries the next larger size, and for twice as many if
+    that fails, too.
     """
 
-    number: int = 0
+    num_halvings: int = 0
     wait: int = _FIRST_WAIT
-    num_well: int = 0
-    """Batches in turn that went well."""
+    """Good batches in a row before the next larger size."""
+    num_good: int = 0
+    """Good batches in a row so far."""
     has_grown: bool = False
 
-    def went_wrong(self) -> None:
+    def record_failure(self) -> None:
         if self.has_grown:
             self.wait = min(2 * self.wait, _LONGEST_WAIT)
-        self.number, self.num_well, self.has_grown = self.number + 1, 0, False
+        self.num_halvings, self.num_good, self.has_grown = self.num_halvings + 1, 0, False
 
-    def went_well(self) -> None:
-        self.num_well += 1
-        if self.num_well < self.wait:
+    def record_success(self) -> None:
+        self.num_good += 1
+        if self.num_good < self.wait:
             return
-        self.num_well = 0
-        if self.number:
-            self.number, self.has_grown = self.number - 1, True
+        self.num_good = 0
+        if self.num_halvings:
+            self.num_halvings, self.has_grown = self.num_halvings - 1, True
         else:
             self.wait, self.has_grown = _FIRST_WAIT, False

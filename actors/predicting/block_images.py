@@ -1,4 +1,4 @@
-"""The images of a block, and batches of them. Used in the predictor."""
+"""Batches of the images of a block. Used in the predictor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class BlockImages:
-    """Images that lie in several arrays one behind the other, as the chunks of a column do.
+    """Images in several consecutive arrays, such as the chunks of a column.
 
     Args:
         arrays: uint8 of shapes (n, height, width, 3), n from 0; may be read-only.
@@ -22,11 +22,11 @@ class BlockImages:
         self._borders = np.cumsum([0, *map(len, arrays)])
 
     def batch(self, rows: np.ndarray, size: int) -> np.ndarray:
-        """The images at ``rows``, then blank ones; free of copies where none is blank and they lie in a row.
+        """Returns the images at ``rows``, then blank ones; a view where none is blank and the images are contiguous.
 
         Args:
-            rows: positions in all arrays together, ascending, one at least.
-            size: images of the batch.
+            rows: positions across all arrays, ascending, at least one.
+            size: number of images in the batch.
         """
         first, stop = int(rows[0]), int(rows[-1]) + 1
         place = int(np.searchsorted(self._borders, first, side="right")) - 1
@@ -40,5 +40,5 @@ class BlockImages:
         cuts = np.searchsorted(rows, self._borders)
         for array, border, start, stop in zip(self._arrays, self._borders[:-1], cuts[:-1], cuts[1:], strict=True):
             batch[start:stop] = array[rows[start:stop] - border]
-        batch[len(rows) :] = 0
+        batch[len(rows) :] = 0  # blank: answers must not depend on leftovers in memory
         return batch

@@ -1,4 +1,4 @@
-"""One batch is on its way to the device while the one before runs there. Runs in the predictor."""
+"""Double buffering: a batch travels to the device while the previous one runs there. Runs in the predictor."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 Batch = TypeVar("Batch")
-Gain = TypeVar("Gain")
+Result = TypeVar("Result")
 
 
 def overlapped(start: Callable[[Batch], Pending], batches: Iterator[Batch]) -> Iterator[tuple[Batch, Outputs]]:
-    """Batches with their outputs, in order. Each is started before the outputs of the one before are waited for.
+    """Yields batches with their outputs, in order; starts each batch before it waits for those of the previous one.
 
-    Ends before the first batch that fails, and drops what was started after it. That a batch fails says little while
-    another one holds memory: it is to be tried again alone.
+    Stops before the first batch that fails, and drops the one started after it. A failure says little while another
+    batch holds memory, so the caller retries the batch alone.
 
     Args:
-        start: sets a batch on its way, as `Engine.start` does.
-        batches: taken one by one, each when it is to be started.
+        start: starts a batch, like `Engine.start`.
+        batches: consumed one by one, each when it is started.
 
     Raises:
-        DeviceLostError: nothing that comes later could succeed.
-        JobError: the job is wrong, and not a batch.
+        DeviceLostError: no later batch could succeed.
+        JobError: the job is wrong, not the batch.
     """
     running = _next(start, batches)
     while running is not None:
         following = _next(start, batches)
-        outputs = _unless_it_fails(running.pending.result)
+        outputs = _or_none(running.pending.result)
         if outputs is None:
             return
         yield running.batch, outputs
@@ -55,19 +55,19 @@ class _Started(NamedTuple, Generic[Batch]):
 
 
 def _next(start: Callable[[Batch], Pending], batches: Iterator[Batch]) -> _Started[Batch] | None:
-    """The next batch, started; None at the end, or where that fails."""
+    """Starts the next batch; None at the end, or where starting fails."""
     for batch in batches:
-        pending = _unless_it_fails(partial(start, batch))
+        pending = _or_none(partial(start, batch))
         return None if pending is None else _Started(batch, pending)
     return None
 
 
-def _unless_it_fails(do: Callable[[], Gain]) -> Gain | None:
-    """The exception stays here: it would keep alive all tensors of the attempt."""
+def _or_none(do: Callable[[], Result]) -> Result | None:
+    """Returns None where ``do`` fails. Drops the exception: it would keep all tensors of the attempt alive."""
     try:
         return do()
     except (JobError, DeviceLostError):
         raise
-    except Exception as error:  # noqa: BLE001  a user's network may raise anything; whoever tries again will judge
-        LOG.info("a batch failed, perhaps because two were on their way: going on one at a time: %s", one_line(error))
+    except Exception as error:  # noqa: BLE001  a user's network may raise anything; the retry decides
+        LOG.info("a batch failed, perhaps because two were in flight; continuing one at a time: %s", one_line(error))
         return None

@@ -1,4 +1,4 @@
-"""Holds what a model gives to what it gave when it was tried. Runs in the predictor, around each batch."""
+"""Checks the outputs of each batch against those of the trial batch. Runs in the predictor."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
-from actors.tasks.base import Outputs, shown
+from actors.tasks.base import Outputs, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class OutputShapeError(Exception):
-    """An output differs in shape or type from what it was at first."""
+    """An output differs in shape or dtype from the trial batch."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Images on their way, of whose outputs only the expected ones are wanted."""
+    """A batch in flight, reduced to the expected outputs."""
 
     pending: Pending
     outputs: Outputs
@@ -33,26 +33,26 @@ class Expected:
 
 
 def only_expected(tensors: Mapping[str, np.ndarray], expected: Outputs) -> dict[str, np.ndarray]:
-    """The ``expected`` outputs of ``tensors``. Raises `OutputShapeError` where one is missing or another one."""
+    """Selects the ``expected`` outputs of ``tensors``. Raises `OutputShapeError` where one is missing or differs."""
     given = Outputs.of(tensors)
     for name, shape in expected.shapes.items():
         if name not in tensors:
-            raise OutputShapeError(f"the model gave an output {name} at first, and none here; it gives {given}")
+            raise OutputShapeError(f"the model's output {name} is missing here; it gives {given}")
         seen = (given.shapes[name], given.dtypes[name])
         if seen != (shape, expected.dtypes[name]):
             raise OutputShapeError(
-                f"the model's output {name} has shape {shown(shape)} of {expected.dtypes[name]} for a blank image, "
-                f"and {shown(seen[0])} of {seen[1]} here"
+                f"the model's output {name} has shape {shape_text(shape)} of {expected.dtypes[name]} for a blank "
+                f"image, and {shape_text(seen[0])} of {seen[1]} here"
             )
     return {name: tensors[name] for name in expected.shapes}
 
 
-def check_alike(tensors: Mapping[str, np.ndarray], expected: Outputs) -> dict[str, np.ndarray]:
-    """`only_expected`, before there are images of a user: a difference is a `JobError`."""
+def check_consistent(tensors: Mapping[str, np.ndarray], expected: Outputs) -> dict[str, np.ndarray]:
+    """Does the same as `only_expected` for synthetic images, where a difference is a `JobError`."""
     try:
         return only_expected(tensors, expected)
     except OutputShapeError as error:
         raise JobError(str(error), cure=SHAPE_CURE) from None
 
 
-SHAPE_CURE = "take a model that gives the same number of values for every image, padded or cut to a fixed number"
+SHAPE_CURE = "use a model that gives the same number of values for every image, padded or cut to a fixed number"

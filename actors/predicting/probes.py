@@ -1,4 +1,4 @@
-"""Made-up images that show before the first real one whether a model can be right. Run where a predictor is built."""
+"""Synthetic images that show whether a model can work, before the first real image. Run where a predictor is built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from actors.errors import JobError
 from actors.models.forms import form_of
-from actors.predicting.output_checks import check_alike
+from actors.predicting.output_checks import check_consistent
 from actors.tasks.base import PROBE_SIZE, Outputs
 from actors.tasks.context import BatchContext
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def probe(engine: Engine, model: Model, task: Task, labels: Sequence[str] | None) -> Outputs:
-    """What ``engine`` gives, by a batch of blank images; another one, of noise, must give the same kind of answers.
+    """Learns the outputs of ``engine`` from a batch of blank images, and checks them with a second batch, of noise.
 
     Raises:
         JobError: model, labels and task do not fit, outputs vary in shape, or no answer is finite.
@@ -29,8 +29,8 @@ def probe(engine: Engine, model: Model, task: Task, labels: Sequence[str] | None
     blank = engine(np.zeros((PROBE_SIZE, *model.preprocess.size, 3), np.uint8))
     outputs = Outputs.of(blank, engine.uncounted)
     task.fields(outputs, labels)
-    wanted = outputs.only(task.wanted(outputs))
-    answers = [check_alike(tensors, wanted) for tensors in (blank, engine(noise(model.preprocess.size)))]
+    wanted = outputs.select(task.output_names(outputs))
+    answers = [check_consistent(tensors, wanted) for tensors in (blank, engine(noise(model.preprocess.size)))]
     both = {name: np.concatenate([answer[name] for answer in answers]) for name in wanted.shapes}
     num_images = 2 * PROBE_SIZE
     _check_finite(both, model, task, BatchContext.of_inputs(labels, model.preprocess, num_images))
@@ -39,25 +39,25 @@ def probe(engine: Engine, model: Model, task: Task, labels: Sequence[str] | None
 
 
 def noise(size: tuple[int, int]) -> np.ndarray:
-    """Images uint8 (2, height, width, 3), the same each time: one dim, one over all values."""
-    random = np.random.default_rng(0)
+    """Creates images uint8 (2, height, width, 3), the same each time: a dim one, and one over all values."""
+    random = np.random.default_rng(0)  # the same in every worker, so that all judge the model alike
     return np.stack([random.integers(0, 256 >> shift, (*size, 3), np.uint8) for shift in (2, 0)])
 
 
 def _check_finite(tensors: Mapping[str, np.ndarray], model: Model, task: Task, context: BatchContext) -> None:
-    """Raises `JobError` where no image has a valid answer, or an output holds nothing but NaN."""
+    """Raises `JobError` where no image has a valid answer, or an output holds only NaN."""
     _, valid = task.columns(tensors, context)
     floating = [name for name, values in tensors.items() if values.dtype.kind == "f"]
     lost = [name for name in floating if not valid.any() or np.isnan(tensors[name]).all()]
     if lost:
         raise JobError(
             f"{model.where}: the model's output {lost[0]} is not finite for any trial image{_blame(model)}",
-            cure="give a checkpoint from before the training diverged; or an engine.precision with a larger range",
+            cure="use a checkpoint from before the training diverged, or an engine.precision with a larger range",
         )
 
 
 def _blame(model: Model) -> str:
-    """The weights that are not a number, for a message."""
+    """Names the weights that hold NaN, for a message."""
     network = form_of(model).network(model)
     weights = {} if network is None else network.state_dict()
     odd = [name for name, value in weights.items() if hasattr(value, "isnan") and value.isnan().any()]

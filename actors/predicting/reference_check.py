@@ -1,5 +1,5 @@
-"""Answers of an engine that a Python caller names, held against those of the reference on the first images. Jobs
-compare engines on the driver, before the first image of a run (`jobs.planning.engine_selection`).
+"""Compares the engine that a Python caller chose with the reference on the first images. Jobs compare engines on the
+driver, before the first image of a run (`jobs.planning.engine_selection`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from actors.tasks.base import Task
 
 LOG = logging.getLogger("shardlens")
-NUM_HELD = 16
+NUM_COMPARED = 16
 
 
 class ReferenceCheck:
-    """Compares an engine with the reference once, on up to `NUM_HELD` of the first images that it gets.
+    """Compares an engine with the reference once, on up to `NUM_COMPARED` of the first images.
 
-    Nothing is compared where the engine is the reference, or with ``engine.gate=off``, which a line in the log tells.
+    Skips the comparison where the engine is the reference, and with ``engine.gate=off``, which it logs.
     """
 
     def __init__(self, config: EngineConfig, model: Model, task: Task) -> None:
@@ -38,23 +38,23 @@ class ReferenceCheck:
             LOG.warning("engine.gate=off: %s is not compared with the reference", config.label)
 
     def __call__(self, engine: Engine, pixels_nhwc: np.ndarray) -> None:
-        """Compares on uint8 (n, height, width, 3); waits for the next call where there is no image.
+        """Compares on images uint8 (n, height, width, 3), or at the next call if n is 0.
 
         Raises:
-            JobError: the answers leave ``engine.tolerance``, and ``engine.gate`` is stop.
+            JobError: the answers exceed ``engine.tolerance``, and ``engine.gate`` is stop.
         """
         if not self._is_due or not len(pixels_nhwc):
             return
         right = reference(self._config, self._model)
-        pixels_nhwc = np.ascontiguousarray(pixels_nhwc[:NUM_HELD])
+        pixels_nhwc = np.ascontiguousarray(pixels_nhwc[:NUM_COMPARED])
         wanted, given = load_engine(right, self._model)(pixels_nhwc), engine(pixels_nhwc)
         breaches = self._task.agreement(wanted, given, to_tolerance(self._config.tolerance)).breaches
-        seen = f"{self._config.label}: not the answers of {right.label}, on {len(pixels_nhwc)} images: "
+        problem = f"{self._config.label}: differs from {right.label} on {len(pixels_nhwc)} images: "
         if breaches and self._config.gate is Gate.stop:
-            raise JobError(f"{seen}{breaches[0]}", cure=_CURE)
+            raise JobError(f"{problem}{breaches[0]}", cure=_CURE)
         if breaches:
-            LOG.warning("%s%s; engine.gate=warn: going on", seen, breaches[0])
+            LOG.warning("%s%s; continuing, since engine.gate=warn", problem, breaches[0])
         self._is_due = False
 
 
-_CURE = "choose another engine or precision; or widen its tolerance; or give it gate=Gate.warn to go on"
+_CURE = "choose another engine or precision, widen its tolerance, or pass gate=Gate.warn to continue"

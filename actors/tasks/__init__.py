@@ -1,1 +1,1 @@
-"""What is wanted from a model: one module a task."""
+"""Tasks: one module for each kind of answer that a model can give."""

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model gives, learned from one probe: for each output its shape without the first axis, and dtype."""
+    """The outputs of a model, learned from one probe: shape without the first axis, and dtype, by name."""
 
     shapes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, np.dtype]
     uncounted: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Whole shapes of the outputs that do not hold one entry an image: no task can take them."""
+    """Full shapes of the outputs that do not hold one entry per image, which no task can use."""
 
     @classmethod
     def of(cls, tensors: Mapping[str, np.ndarray], uncounted: Mapping[str, tuple[int, ...]] | None = None) -> Outputs:
@@ -42,18 +42,19 @@ class Outputs:
             uncounted or {},
         )
 
-    def only(self, names: Sequence[str]) -> Outputs:
-        """Those of these ``names``."""
+    def select(self, names: Sequence[str]) -> Outputs:
+        """Keeps the outputs with these ``names``."""
         return Outputs({name: self.shapes[name] for name in names}, {name: self.dtypes[name] for name in names})
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {shown(shape)}" for name, shape in self.shapes.items())
+        return ", ".join(f"{name} {shape_text(shape)}" for name, shape in self.shapes.items())
 
 
 @dataclass
 class Task(ABC):
-    """Turns the outputs of a model into columns of the result. A base class, not a protocol: OmegaConf takes nothing
-    else as the type of a config node.
+    """Turns the outputs of a model into columns of the result, and measures them.
+
+    A base class rather than a protocol: OmegaConf accepts nothing else as the type of a config node.
     """
 
     name: str = ""
@@ -61,54 +62,60 @@ class Task(ABC):
 
     @abstractmethod
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
-        """The columns that `columns` will give. Raises `JobError` when model, labels and task do not fit."""
+        """The fields of the columns from `columns`. Raises `JobError` where model, labels and task do not fit."""
 
     @abstractmethod
-    def wanted(self, outputs: Outputs) -> list[str]:
-        """The outputs that the task works on; it never looks at others."""
+    def output_names(self, outputs: Outputs) -> list[str]:
+        """The outputs that the task reads; it ignores all others."""
 
     @abstractmethod
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Raises `JobError` for answers to made-up images which show that model and task do not belong together."""
+        """Raises `JobError` where the outputs for synthetic images show that model and task do not fit together."""
 
     @abstractmethod
     def columns(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> tuple[list[pa.Array], np.ndarray]:
-        """Columns for n rows, in the order of `fields`, and a bool array (n,) of the rows that are valid.
+        """Converts the outputs for n images.
 
-        What stands in the columns for an invalid row is of no meaning.
+        Args:
+            tensors: the outputs named by `output_names`, each with n entries.
+            context: labels, sizes of the source images, and the geometry that maps boxes and masks back to them.
+
+        Returns:
+            The columns, in the order of `fields`, and a bool array (n,) that is true for valid rows. The values in
+            invalid rows have no meaning.
         """
 
     @abstractmethod
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:
-        """How far the answers that `columns` makes of ``candidate`` are from those that it makes of ``reference``.
+        """Compares the answers of two engines: the columns that ``reference`` and ``candidate`` lead to.
 
         Args:
-            reference: outputs for n images, such as `columns` takes, from the engine that is right.
-            candidate: those of another engine for the same images.
-            tolerance: what the task holds them against. An output that is missing or has another shape is a breach,
-                and so is an image without a finite answer that has one in the reference, or when there is no image.
+            reference: outputs of the reference engine for n images, as `columns` takes them.
+            candidate: outputs of another engine for the same images.
+            tolerance: the limits. An output that is missing or has another shape is a breach; so is an image without a
+                finite answer that has one in the reference, and a comparison without any image.
         """
 
     @abstractmethod
     def counts(self, table: pa.Table) -> Mapping[str, int]:
-        """The task's part of the summary: counters over the rows of a part file, which its receipt commits.
+        """Counts for the summary over the rows of a part file, which its receipt commits together with them.
 
-        Counters add up over parts, so they are whole numbers from 0, never averages. Names start with what they belong
-        to, as in ``accuracy/num_correct``.
+        Counters add up over parts, so they are whole numbers from 0, never averages. A name starts with the measure
+        that it belongs to, as in ``accuracy/num_correct``.
 
         Args:
-            table: rows that `Predictor.predict_block` gave, with known labels in `TARGET` if the dataset has any.
+            table: rows from `Predictor.predict_block`, with the known labels in `TARGET` if the dataset has any.
         """
 
 
 def pick_output(outputs: Outputs, wanted: str | None, *, task: str) -> str:
-    """The name of the one output with a vector an image that ``task`` works on: of shape (n, c), or with further axes
-    of length 1, as in the (n, c, 1, 1) of fully convolutional networks.
+    """Finds the output with one vector per image that ``task`` reads: of shape (n, c), or with further axes of length
+    1, such as the (n, c, 1, 1) of fully convolutional networks.
 
     Raises:
-        JobError: there is none, more than one and ``task.output`` names none of them, or it holds no numbers.
+        JobError: no output fits, several fit and ``task.output`` names none of them, or it holds no real numbers.
     """
     if wanted is not None and wanted in outputs.uncounted:
         raise not_counted({wanted: outputs.uncounted[wanted]}, PROBE_SIZE)
@@ -117,51 +124,52 @@ def pick_output(outputs: Outputs, wanted: str | None, *, task: str) -> str:
     others = f"choose one of {names}" if names else "choose task=raw, which takes outputs of any shape"
     if wanted is not None and wanted not in names:
         raise JobError(
-            f"task.output={wanted}: {task} needs an output of that name with one vector an image; the model gives "
+            f"task.output={wanted}: {task} needs an output of that name with one vector per image; the model gives "
             f"{outputs}",
             cure=others,
         )
+    # Where a network has both, (n, c) wins over (n, c, 1, 1).
     flat = [name for name in names if len(outputs.shapes[name]) == 1]
     name = wanted or next(iter(flat or names), "")
     if not name or (wanted is None and len(flat or names) > 1):
         raise JobError(
-            f"task={task}: needs one output with one vector an image, and the model gives {outputs}",
-            cure=f"name one with task.output, of {names}" if names else others,
+            f"task={task}: needs one output with one vector per image, and the model gives {outputs}",
+            cure=f"set task.output to one of {names}" if names else others,
         )
     check_values(outputs, name)
     return name
 
 
 def check_values(outputs: Outputs, name: str) -> None:
-    """Raises `JobError` where the output ``name`` has no values that a column can hold."""
+    """Raises `JobError` where a column cannot hold the values of the output ``name``."""
     shape, dtype = outputs.shapes[name], outputs.dtypes[name]
     if dtype.kind not in _NUMBERS:
         raise JobError(
             f"the model's output {name} is {_KINDS.get(dtype.kind, dtype)}, not real numbers",
-            cure="choose another with task.output, or take a model without that output",
+            cure="choose another output with task.output, or use a model without that output",
         )
     if 0 in shape:
         raise JobError(
-            f"the model's output {name} has shape {shown(shape)}: it holds no values for a blank image",
-            cure="take a model that gives every image the same number of values, or choose another output with "
+            f"the model's output {name} has shape {shape_text(shape)}: it holds no values for a blank image",
+            cure="use a model that gives every image the same number of values, or choose another output with "
             "task=classify or task=embed and task.output",
         )
 
 
-def shown(shape: tuple[int, ...]) -> str:
-    """The shape of an output for a message, such as ``(n, 10)``."""
+def shape_text(shape: tuple[int, ...]) -> str:
+    """Formats the shape of an output for a message, such as ``(n, 10)``."""
     return f"({', '.join(map(str, ('n', *shape)))})" if shape else "(n,)"
 
 
 def vectors(tensor: np.ndarray) -> np.ndarray:
-    """An output that `pick_output` named, as float32 of shape (n, c)."""
+    """Flattens an output found by `pick_output` to float32 of shape (n, c)."""
     return tensor.reshape(len(tensor), math.prod(tensor.shape[1:])).astype("float32", copy=False)
 
 
-_NUMBERS = "biuf"
+_NUMBERS = "biuf"  # kinds of dtype: booleans, integers and floats, which Arrow and Parquet can hold
 _KINDS = {"c": "complex numbers", "O": "text or objects", "U": "text", "S": "bytes"}
 PROBE_SIZE = 2
-"""Images of each batch that a predictor tries its model on."""
+"""Images in each synthetic batch on which a predictor tries its model."""
 
 
 def _is_vector(shape: tuple[int, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""What a task knows of a batch besides the model's outputs. Built in the predictor."""
+"""Labels and source images of a batch, which a task gets along with the model's outputs. Built in the predictor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every output tensor of the model as it is. Runs in the predictor."""
+"""Task ``raw``: every output tensor of the model, unchanged. Runs in the predictor."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Raw(Task):
-    """Gives one column an output, named as the model names it: a number, a fixed-size list for a vector, and
-    Arrow's fixed-shape tensor for more axes (which other readers see as a flat list in C order). Values that are
-    not finite are kept.
+    """Writes one column per output, with the model's name for it: a number, a fixed-size list for a vector, and
+    Arrow's fixed-shape tensor for more axes (which other readers see as a flat list in C order). Keeps values that are
+    not finite.
     """
 
     name: str = "raw"
@@ -41,26 +41,27 @@ class Raw(Task):
             check_values(outputs, name)
         return [pa.field(name, _type(outputs.dtypes[name], shape)) for name, shape in outputs.shapes.items()]
 
-    def wanted(self, outputs: Outputs) -> list[str]:
+    def output_names(self, outputs: Outputs) -> list[str]:
         return list(outputs.shapes)
 
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Whatever a model gives is wanted."""
+        """Accepts whatever a model gives."""
 
     def columns(
         self,
         tensors: Mapping[str, np.ndarray],
         context: BatchContext,  # noqa: ARG002
     ) -> tuple[list[pa.Array], np.ndarray]:
+        # Nothing is invalid: NaN and infinity may be answers of a raw output.
         num_rows = len(next(iter(tensors.values())))
         return [_column(tensor) for tensor in tensors.values()], np.ones(num_rows, bool)
 
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:
-        """See `actors.tasks.base.Task`. Values that are not finite must be the same ones. Whole numbers and booleans
-        come of comparing, as an argmax does, and become others at near ties, which nothing here can tell: as large a
-        share of them may be others as of the best classes of task=classify.
+        """See `actors.tasks.base.Task`. Values that are not finite must be the same in both. Integers and booleans
+        usually come from a comparison, such as argmax, and flip at near ties, which cannot be recognised here; the same
+        share of them may differ as of the best classes of task=classify.
         """
         comparison = Comparison(tolerance)
         if comparison.has_outputs(reference, candidate, reference):
@@ -91,8 +92,8 @@ def _column(tensor: np.ndarray) -> pa.Array:
 
 
 def _answered(wanted: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two bool arrays (n,): the images with a finite value in the reference, and the same save for those whose values
-    are not finite in the same places, which are the other way round.
+    """Two bool arrays (n,): true for images with a finite value in the reference, and the same array with those images
+    inverted where the two differ in which values are not finite.
     """
     has_value = np.array([np.isfinite(answer).any() for answer in wanted], bool)
     pairs = zip(wanted, given, strict=True)
@@ -101,27 +102,29 @@ def _answered(wanted: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _odd(answer: np.ndarray) -> np.ndarray:
-    """The values that are not finite, 0 in place of the others."""
+    """The values that are not finite, with 0 in place of the others."""
     return np.where(np.isfinite(answer), 0, answer)
 
 
 def _compare_real(comparison: Comparison, name: str, wanted: np.ndarray, given: np.ndarray, places: np.ndarray) -> None:
-    """One that is small by chance makes no error large: the length of an answer counts as that of the usual one, at
-    the least.
+    """Compares real outputs. An answer counts as at least of the usual length: one that happens to be small does not
+    turn a small error into a large one.
     """
     wanted, given = (np.nan_to_num(tensor[places], nan=0, posinf=0, neginf=0) for tensor in (wanted, given))
     errors, size = differences(wanted, given), lengths(wanted)
     relative = ratios(errors, np.maximum(size, np.sqrt(np.square(size).mean())))
-    said = f"output {name} of image {places[relative.argmax()]} is off by {relative.max():.3g} of its length"
-    comparison.at_most("relative_error", relative.max(), said)
+    message = f"output {name} of image {places[relative.argmax()]} is off by {relative.max():.3g} of its length"
+    comparison.at_most("relative_error", relative.max(), message)
     apart = ratios(errors, spread(wanted))
-    said = f"output {name} of image {places[apart.argmax()]} is off by {apart.max():.3g} of what tells images apart"
-    comparison.at_most("output_error", apart.max(), said)
+    message = (
+        f"output {name} of image {places[apart.argmax()]} is off by {apart.max():.3g} of the spread between images"
+    )
+    comparison.at_most("output_error", apart.max(), message)
 
 
 def _compare_whole(
     comparison: Comparison, name: str, wanted: np.ndarray, given: np.ndarray, places: np.ndarray
 ) -> None:
     differs = wanted[places] != given[places]
-    said = f"output {name}: {differs.sum()} of {differs.size} values are others"
-    comparison.flips("equal_elements", int(differs.sum()), differs.size, said)
+    message = f"output {name}: {differs.sum()} of {differs.size} values differ"
+    comparison.flips("equal_elements", int(differs.sum()), differs.size, message)

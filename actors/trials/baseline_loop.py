@@ -1,5 +1,5 @@
-"""The limit that a job is measured by: read, decode, predict, one batch after the other, in plain processes with no
-framework around them. Runs in processes that `jobs.benchmark` spawns.
+"""The baseline of the benchmark: read, decode and predict batch by batch, in plain processes without a framework. Runs
+in processes that `jobs.benchmark` spawns.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlainLoop:
-    """What the workers of a job would be told."""
+    """The same inputs as the workers of a job get."""
 
     shards: Shards
     storage: Storage
@@ -45,9 +45,9 @@ class PlainLoop:
     """False stops after the decoder: the limit of a job that decoding bounds."""
 
     def run(self, pieces: Iterable[Piece], *, is_ready: Callable[[], object]) -> pa.Table:
-        """The rows of ``pieces`` as `Predictor.predict_block` gives them, each batch `throughput.stamped`.
+        """Predicts the rows of ``pieces`` like `Predictor.predict_block`, each batch `throughput.stamped`.
 
-        ``is_ready`` is called when all is loaded, before the first image is read.
+        Calls ``is_ready`` once everything is loaded, before it reads the first image.
         """
         decoder = load_decoder(self.recipe.limits, self.recipe.model.preprocess)
         finish = self._last_step()
@@ -55,7 +55,7 @@ class PlainLoop:
         return pa.concat_tables([stamped(finish(block)) for block in self._blocks(pieces, decoder)] or [pa.table({})])
 
     def _last_step(self) -> Callable[[pa.Table], pa.Table]:
-        """What becomes of decoded images. It has run once: engines allocate or compile at their first batch."""
+        """The step after decoding, warmed up: engines allocate or compile at their first batch."""
         limits, preprocess = self.recipe.limits, self.recipe.model.preprocess
         warm_up(preprocess)
         if not self.predicts:
@@ -74,16 +74,16 @@ class PlainLoop:
 
 
 def run_process(loop: PlainLoop, pieces: Sequence[Piece], part: Path, taken: Synchronized[int], start: Barrier) -> None:
-    """Runs ``loop`` in a process beside others and writes its rows to ``part``.
+    """Runs ``loop`` in one of several processes and writes its rows to ``part``.
 
     Args:
-        loop: what to do.
+        loop: the work.
         pieces: the images of all processes.
-        part: one Parquet file.
-        taken: how many of ``pieces`` have been taken, by whichever process was free.
-        start: lets nobody begin before all have loaded.
+        part: path of one Parquet file.
+        taken: number of ``pieces`` that processes have taken so far.
+        start: holds every process until all have loaded.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C on a terminal reaches all: the parent sees to this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the parent stops this one
     rows = loop.run(_free_ones(pieces, taken), is_ready=start.wait)
     pq.write_table(rows, part)
 

@@ -1,4 +1,4 @@
-"""Holds an engine's answers against those of the reference engine. Runs in a worker."""
+"""Compares an engine's answers with those of the reference engine. Runs in a worker."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answers:
-    """What an engine says of a sample."""
+    """Answers of an engine on a sample."""
 
     outputs: Outputs
-    """Every output for each image of `rows`."""
+    """Every output, with one entry per image of `rows`."""
     rows: np.ndarray
-    """The images that it has answers for, by their places in the sample, ascending."""
+    """Positions in the sample of the images with an answer, ascending."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One engine, for the report."""
+    """One engine on trial, for the report."""
 
     engine: str
     """Its `EngineConfig.label`."""
     images_per_s: float = 0.0
-    """Of one worker, in full batches, pixels in memory to outputs in memory."""
+    """Rate of one worker in full batches, from pixels in memory to outputs in memory."""
     figures: dict[str, float] = field(default_factory=dict)
-    """How far its answers are from those of the reference; see `actors.tasks.parity.Agreement`."""
+    """Distance of its answers from those of the reference; see `actors.tasks.parity.Agreement`."""
     breaches: list[str] = field(default_factory=list)
-    """Why it may not be taken; empty where it may."""
+    """Reasons not to use it; empty where it agrees."""
 
     def __str__(self) -> str:
         figures = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.figures.items()]
@@ -42,12 +42,12 @@ class Trial:
         return ", ".join([f"{self.engine} {self.images_per_s:,.1f} images/s", *figures, *refused])
 
 
-def hold_against(right: Answers, trial: Trial, answers: Answers, agree: Agree, uris: Sequence[str]) -> Trial:
-    """``trial`` with what ``agree`` finds of its ``answers`` for the images of ``right``; ``uris`` names the sample."""
+def compare(right: Answers, trial: Trial, answers: Answers, agree: Agree, uris: Sequence[str]) -> Trial:
+    """Completes ``trial`` with the agreement of its ``answers`` with ``right``; ``uris`` names the sample's images."""
     places = np.flatnonzero(np.isin(answers.rows, right.rows, assume_unique=True))
     num_missing = len(right.rows) - len(places)
     if num_missing:
-        return replace(trial, breaches=[f"fails on {num_missing} images that the reference can do"])
+        return replace(trial, breaches=[f"fails on {num_missing} images on which the reference succeeds"])
     outputs = {name: values[places] for name, values in answers.outputs.items()}
     agreement = agree(right.outputs, outputs).naming([uris[row] for row in right.rows])
     return replace(trial, figures=agreement.figures, breaches=agreement.breaches)

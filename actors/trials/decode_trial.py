@@ -1,5 +1,5 @@
-"""The CPU and the GPU tried as decoders on images of the dataset: how fast each is, and whether the model then answers
-alike. Runs on a worker that has a GPU, before the first image of the run.
+"""Tries the CPU and the GPU as decoders on images of the dataset: their speed, and whether the model's answers agree.
+Runs on a worker that has a GPU, before the first image of the run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from actors.decoding.config import DecodeDevice
 from actors.errors import DecoderMismatchError, JobError
-from actors.trials.comparison import Trial, hold_against
+from actors.trials.comparison import Trial, compare
 from actors.trials.engine_trial import try_engine
 from actors.trials.sampling import Sample, take_sample
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DecodeTrial:
-    """What came of it, for the report."""
+    """Outcome of the trial, for the report."""
 
     cpu_s: float = 0.0
-    """Seconds of one CPU for an image."""
+    """Seconds per image of one CPU."""
     gpu_s: float = 0.0
-    """Seconds of the GPU, with nothing else to do."""
+    """Seconds per image of the GPU, when idle otherwise."""
     breaches: list[str] = field(default_factory=list)
-    """Why the GPU may not decode; empty where it may."""
+    """Reasons not to decode on the GPU; empty where it agrees."""
 
 
 def try_decoders(read: ReadPlan, pieces: Sequence[Piece], reference: Recipe, agree: Agree) -> DecodeTrial:
@@ -41,13 +41,14 @@ def try_decoders(read: ReadPlan, pieces: Sequence[Piece], reference: Recipe, agr
         return DecodeTrial(breaches=[error.problem])
     except DecoderMismatchError as error:
         return DecodeTrial(breaches=[error.seen])
+    # Equal lists of URIs also mean equal order: both samples are shuffled with the same seed.
     if cpu.costs is None or gpu.costs is None or cpu.uris != gpu.uris:
         return DecodeTrial(breaches=["the GPU does not decode the images that the CPU does"])
     (_, right), (trial, answers) = (
         try_engine(reference, one.pixels_nhwc, batch_size=read.batch_size) for one in (cpu, gpu)
     )
-    held: Trial = hold_against(right, trial, answers, agree, cpu.uris)
-    return DecodeTrial(cpu.costs.decode_s, gpu.costs.decode_s, held.breaches)
+    compared: Trial = compare(right, trial, answers, agree, cpu.uris)
+    return DecodeTrial(cpu.costs.decode_s, gpu.costs.decode_s, compared.breaches)
 
 
 def _sample(read: ReadPlan, pieces: Sequence[Piece], device: DecodeDevice) -> Sample:

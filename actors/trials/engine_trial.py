@@ -1,5 +1,5 @@
-"""An engine tried on images of the dataset: what it answers, and how fast. Runs on a worker, before the first image of
-the run.
+"""Tries an engine on images of the dataset: its answers and its speed. Runs on a worker, before the first image of the
+run.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 def try_engine(
     recipe: Recipe, pixels_nhwc: np.ndarray, *, batch_size: int, max_s: float | None = None
 ) -> tuple[Trial, Answers]:
-    """Loads the engine of ``recipe`` and runs it over ``pixels_nhwc`` as a run would: in batches of one size.
+    """Loads the engine of ``recipe`` and runs it over ``pixels_nhwc`` in batches of one size, like a run.
 
     Args:
-        recipe: the model and its engine; the task plays no part.
+        recipe: the model and its engine; the task is not used.
         pixels_nhwc: uint8 (n, height, width, 3), n from 1.
-        batch_size: images of a batch.
-        max_s: the images that would take longer are left out, down to `_FEWEST` and to two batches.
+        batch_size: images in a batch.
+        max_s: omits the images that would take longer, but keeps at least `_FEWEST` and two batches.
 
     Raises:
-        JobError: it cannot run the model here.
-        Exception: whatever else stops it.
+        JobError: the engine cannot run the model here.
+        Exception: any other failure of the engine.
     """
     engine = ElasticBatches(load_engine(recipe.engine, recipe.model), batch_size)
     rows = np.arange(len(pixels_nhwc))
@@ -60,26 +60,27 @@ def try_engine(
 
 
 def _padded(num_images: int, batch_size: int) -> int:
-    """With the blank images that fill the last batch."""
+    """Number of images including the blank ones that fill the last batch."""
     return -(-max(0, num_images) // batch_size) * batch_size
 
 
 @dataclass(frozen=True)
 class Rates:
-    """How fast an engine is, by the number of images that it gets at a time, and what it takes."""
+    """Speed of an engine by batch size, and its memory."""
 
     images_per_s: dict[int, float]
-    """Of one worker, pixels in memory to outputs in memory, by batch size."""
+    """Rate of one worker from pixels in memory to outputs in memory, by batch size."""
     worker_bytes: int
-    """The most memory that its process has held."""
+    """Peak memory of its process."""
 
 
 def measure_rates(recipe: Recipe, pixels_nhwc: np.ndarray, batch_sizes: Sequence[int]) -> Rates:
-    """Loads the engine of ``recipe`` and runs it at each of the ``batch_sizes``, for about a second each. Left out is
-    what the device has no room for, and what would take seconds: it has nothing to gain by then.
+    """Loads the engine of ``recipe`` and runs it at each of the ``batch_sizes``, for about a second each.
+
+    Omits sizes that exceed the device's memory, and those at which a batch takes seconds, which gain nothing.
 
     Raises:
-        Exception: whatever stops the engine.
+        Exception: any failure of the engine.
     """
     engine = load_engine(recipe.engine, recipe.model)
     images_per_s: dict[int, float] = {}
@@ -103,6 +104,7 @@ def _rate(engine: Engine, batch_nhwc: np.ndarray) -> float:
     return num_batches * len(batch_nhwc) / (time.perf_counter() - begun)
 
 
-_TIMED_S, _LONGEST_BATCH_S = 1.0, 2.5
-_RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024
-_FEWEST = 64
+_TIMED_S = 1.0  # per measurement
+_LONGEST_BATCH_S = 2.5
+_RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in which ru_maxrss counts
+_FEWEST = 64  # images; fewer hardly show a disagreement

@@ -1,4 +1,4 @@
-"""Images from all over a dataset, read before the first one of the run, and what they take. Runs on a worker."""
+"""Samples images from all over a dataset before a run, and measures what they cost. Runs on a worker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from actors.columns import DECODE_S, PIXELS, STAGE, URI, unpack_pixels
 from actors.decoding.batch_decoder import load_decoder
-from actors.decoding.pixel_blocks import naming_mismatches, pixel_columns
+from actors.decoding.pixel_blocks import locating_mismatches, pixel_columns
 from actors.preprocess import warm_up
 from actors.reading.fetcher import Fetcher
 
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Costs:
-    """What an image takes of a worker before it reaches the model, on average."""
+    """Mean seconds that a worker spends on an image before the model."""
 
     read_s: float
-    """Waiting for its bytes, of which others are under way at the same time."""
+    """Waiting for its bytes, while others are in flight."""
     decode_s: float
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Images that can be decoded, shuffled."""
+    """Decodable images, shuffled."""
 
     pixels_nhwc: np.ndarray
     """uint8 (n, height, width, 3); n may be 0."""
     uris: list[str]
-    """Of these images."""
+    """URI of each image."""
     costs: Costs | None
     """None where no image could be read."""
 
 
 def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
-    """The images at ``pieces``, decoded where ``plan.limits`` says.
+    """Reads and decodes the images at ``pieces``, on the device of ``plan.limits``.
 
     Raises:
-        JobError: there is no GPU to decode on, or it lacks what it needs.
+        JobError: the GPU, or a library that it needs to decode, is missing.
         DecoderMismatchError: the GPU gives wrong pixels.
     """
     warm_up(plan.preprocess)
@@ -63,7 +63,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
         since = time.perf_counter()
         for batch, images in fetcher.batches(rows, plan.batch_size):
             read_s += time.perf_counter() - since
-            with naming_mismatches(batch):
+            with locating_mismatches(batch):
                 columns = pixel_columns(images, plan.limits, plan.preprocess, decoder)
             is_whole = pc.is_null(columns[STAGE])
             whole = columns[PIXELS].filter(is_whole)
@@ -72,6 +72,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
             num_read += sum(isinstance(image, bytes) for image in images)
             decode_s += pc.sum(columns[DECODE_S]).as_py()
             since = time.perf_counter()
+    # Shuffled, since neighbours in a dataset resemble each other; with a fixed seed, so that devices can be compared.
     order = np.random.default_rng(0).permutation(len(uris))
     costs = Costs(read_s / num_read, decode_s / num_read) if num_read else None
     return Sample(np.concatenate(found)[order], [uris[place] for place in order], costs)

@@ -1,5 +1,5 @@
-"""How fast images come once every worker is at work, from the times at which their batches ended. Stamped in workers,
-counted where the times come together.
+"""Steady throughput of several workers, from the times at which their batches ended. Workers stamp blocks; whoever
+collects the blocks computes the rate.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Seconds since the epoch: the clock that processes, and about the nodes of a cluster too, have in common.
+# Seconds since the epoch: the clock that processes share, and nodes of a cluster nearly.
 ENDED_AT = "_ended_at"
 WORKER = "_worker"
 STAMP = (ENDED_AT, WORKER)
 
 
 class End(NamedTuple):
-    """A batch that was done."""
+    """End of a batch."""
 
     at_s: float
     num_images: int
@@ -29,26 +29,26 @@ class End(NamedTuple):
 
 
 def stamped(block: pa.Table) -> pa.Table:
-    """A block that this process is done with now."""
+    """Stamps a block as finished now by this process."""
     times = pa.array([time.time()] * len(block), pa.float64())
     workers = pa.array([f"{socket.gethostname()}:{os.getpid()}"] * len(block), pa.string())
     return block.append_column(ENDED_AT, times).append_column(WORKER, workers)
 
 
 def ends_of(table: pa.Table) -> list[End]:
-    """The ends of the blocks in ``table``, each of which was `stamped`."""
+    """Collects the ends of the blocks in ``table``, each of which was `stamped`."""
     counted = table.group_by(list(STAMP)).aggregate([([], "count_all")]).select([ENDED_AT, "count_all", WORKER])
     return [End(*values) for values in zip(*(column.to_pylist() for column in counted.columns), strict=True)]
 
 
 def steady_images_per_s(ends: Sequence[End], *, fewest: int = 8) -> float | None:
-    """Images a second from when the last worker has ended its first batch to the end of the last batch, so that no
-    start counts; None where fewer than ``fewest`` batches ended in that time: a single one would decide too much.
+    """Images per second between the moment when every worker has ended its first batch and the end of the last batch,
+    so that start-up does not count. None if fewer than ``fewest`` batches ended in that time: too few to average.
     """
     firsts: dict[str, float] = {}
     for end in sorted(ends):
         firsts.setdefault(end.worker, end.at_s)
-    begun = max(firsts.values(), default=0.0)
+    begun = max(firsts.values(), default=0.0)  # the slowest worker to start
     later = [end for end in ends if end.at_s > begun]
     if len(later) < fewest:
         return None

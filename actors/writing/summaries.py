@@ -73,9 +73,9 @@ class Summary:
             ValueError: it is not a summary.
         """
         content = _with_counters(content)
-        strange = [key for key, value in content.items() if key not in _CHECKS or not _CHECKS[key](value)]
-        if strange:
-            raise ValueError(f"not a summary: {strange[0]}={content[strange[0]]!r:.100}")
+        unknown = [key for key, value in content.items() if key not in _CHECKS or not _CHECKS[key](value)]
+        if unknown:
+            raise ValueError(f"not a summary: {unknown[0]}={content[unknown[0]]!r:.100}")
         return cls(**content)
 
     def __add__(self, other: Summary) -> Summary:
@@ -103,11 +103,11 @@ class Summary:
 
 
 def total(summaries: Iterable[Summary]) -> Summary:
-    """The sum of ``summaries``."""
+    """Adds up ``summaries``."""
     return sum(summaries, start=Summary())
 
 
-_MAX_EXAMPLES = 3  # of a kind
+_MAX_EXAMPLES = 3  # of each kind of error, so that a footer stays small
 
 # Fields of summaries written before tasks had counters of their own, and what they are called now.
 _FORMER_FIELDS = {"num_labelled": "accuracy/num_labelled", "num_correct": "accuracy/num_correct"}
@@ -121,7 +121,7 @@ def _with_counters(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sum(*counts: Mapping[str, int]) -> dict[str, int]:
-    """The sums by name, sorted; a count of 0 is as good as none."""
+    """Adds up counts by name, sorted; omits those that are 0."""
     totals: Counter[str] = Counter()
     for each in counts:
         totals.update(each)
@@ -129,7 +129,7 @@ def _sum(*counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _errors(table: pa.Table) -> list[tuple[str, list[str]]]:
-    """``stage/kind`` of each row that has an error, with its URI and message."""
+    """Each row with an error: its ``stage/kind``, then its URI and message."""
     failed = table.filter(pc.is_valid(table[STAGE]))
     columns = (failed[name].to_pylist() for name in (STAGE, ERROR, URI, MESSAGE))
     return [(f"{stage}/{kind}", [uri, message]) for stage, kind, uri, message in zip(*columns, strict=True)]
@@ -148,10 +148,10 @@ def _total(table: pa.Table, column: str) -> float:
     return float(pc.sum(table[column].cast(pa.float64())).as_py() or 0.0)
 
 
-def _num_checked(table: pa.Table, why: str) -> int:
+def _num_checked(table: pa.Table, reason: str) -> int:
     if DECODE_CHECK not in table.column_names:
         return 0
-    return int(pc.sum(pc.equal(table[DECODE_CHECK], why)).as_py() or 0)
+    return int(pc.sum(pc.equal(table[DECODE_CHECK], reason)).as_py() or 0)
 
 
 def _is_count(value: Any) -> bool:
@@ -173,7 +173,7 @@ def _are_examples(value: Any) -> bool:
 
 
 def _is_example(value: Any) -> bool:
-    return isinstance(value, list) and [type(text) for text in value] == [str, str]  # URI and message
+    return isinstance(value, list) and [type(text) for text in value] == [str, str]  # URI, message
 
 
 _CHECKS: dict[str, Callable[[Any], bool]] = {

@@ -18,7 +18,7 @@ from actors.errors import DecoderMismatchError, JobError
 from actors.messages import one_line
 from actors.predicting.probes import noise
 from actors.row_ranges import Piece, row_ranges
-from actors.trials.comparison import Answers, Trial, hold_against
+from actors.trials.comparison import Answers, Trial, compare
 from actors.trials.decode_trial import DecodeTrial, try_decoders
 from actors.trials.engine_trial import Rates, measure_rates, try_engine
 from actors.trials.sampling import Costs, Sample, take_sample
@@ -209,7 +209,7 @@ def _try_reference(recipe: Recipe, sample: Sample, batch_size: int, max_s: float
 def _try_candidate(recipe: Recipe, sample: Sample, batch_size: int, right: Answers, agree: Agree) -> Trial:
     num_images = int(right.rows[-1]) + 1
     trial, answers = try_engine(recipe, sample.pixels_nhwc[:num_images], batch_size=batch_size)
-    return hold_against(right, trial, answers, agree, sample.uris)
+    return compare(right, trial, answers, agree, sample.uris)
 
 
 def _measure(recipe: Recipe, sample: Sample, batch_sizes: list[int]) -> Rates:

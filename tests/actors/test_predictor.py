@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,12 +20,14 @@ from actors.decoding.pixel_blocks import pixel_columns
 from actors.device_errors import DeviceLostError
 from actors.engines.configs import TorchEngineConfig
 from actors.errors import ImageError
+from actors.geometry import Geometry
 from actors.models.spec import Model
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
 from actors.recipe import Recipe
-from actors.tasks.base import Task
+from actors.tasks.base import Outputs, Task
 from actors.tasks.classify import Classify
+from actors.tasks.context import BatchContext
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 
@@ -188,6 +192,36 @@ def test_errors_of_the_engine_and_of_its_results_stand_side_by_side(tmp_path: Pa
     table = predictor.predict([white, b"junk", black, white, black])
     assert table["error"].to_pylist() == [None, "unidentified", "not_finite", None, "not_finite"]
     assert table["label"].to_pylist() == ["0", None, None, "0", None]
+
+
+@dataclass
+class WholeInput(Classify):
+    """Writes the size of the source image, and the box in it that the model's input covers."""
+
+    def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
+        super().fields(outputs, labels)
+        return [pa.field("size", pa.list_(pa.int64())), pa.field("box", pa.list_(pa.float64()))]
+
+    def columns(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> tuple[list[pa.Array], np.ndarray]:
+        geometry = context.geometry
+        boxes = geometry.to_source(geometry.visible_xyxy)
+        return [pa.array(geometry.sizes.tolist()), pa.array(boxes.tolist())], super().columns(tensors, context)[1]
+
+
+def test_a_task_gets_the_sizes_and_the_geometry_of_its_own_images_past_bad_ones(tmp_path: Path) -> None:
+    predictor = Predictor(save_pressed(tmp_path), task=WholeInput(), batch_size=4)
+    sizes = [(100, 50), (50, 100), (8, 8), (30, 20), (16, 16), (333, 200)]
+    given = [np.full((height, width, 3), number, np.uint8) for number, (height, width) in enumerate(sizes)]
+    given[2] = b"junk"
+    given[4] = np.full((16, 16, 3), (255, 0, 0), np.uint8)  # the network rejects it
+    table = predictor.predict(given)
+    assert table["error"].to_pylist() == [None, None, "unidentified", None, "failed", None]
+    good = [0, 1, 3, 5]
+    expected = Geometry.of(predictor.model.preprocess, [sizes[row] for row in good])
+    assert [table["size"].to_pylist()[row] for row in good] == expected.sizes.tolist()
+    boxes = expected.to_source(expected.visible_xyxy).tolist()
+    assert [table["box"].to_pylist()[row] for row in good] == boxes
+    assert table["box"].null_count == 2
 
 
 def test_a_lost_device_is_for_the_caller(tmp_path: Path) -> None:

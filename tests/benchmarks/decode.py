@@ -1,11 +1,11 @@
-"""Images per second of decoding on one CPU core, scaled down and whole, and on the GPU where there is one, and how far
-their pixels are apart.
+"""Measures decoding: images per second on one CPU core, scaled and at full size, and on a GPU where there is one, and
+the differences between their pixels.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/decode.py --images 256
 
-JPEGs of 500 by 375 and of 4000 by 3000 pixels, from bytes to 224 by 224 pixels in host memory. Pixels are held against
-those of the CPU's full decode; ``scaled`` is what the CPU does by default. Prints JSON, and on standard error why the
-GPU is left out, if it is.
+JPEGs of 500 by 375 and of 4000 by 3000 pixels, from bytes to 224 by 224 pixels in host memory. Pixels are compared
+with the CPU's full-size decode; ``scaled`` is the CPU's default. Prints JSON, and on standard error the reason if it
+skips the GPU.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def has_gpu() -> bool:
 
 
 def cpu_figures(batch: list[bytes]) -> dict[str, float]:
-    """Of one core: how fast it decodes scaled down and whole, the best of three times each in turn, and how far apart
-    these are in grey levels.
+    """Measures one core: its rates scaled and at full size, the best of three alternating runs each, and the difference
+    of their pixels in grey levels.
     """
     turns = [[decode_rate(batch, limits) for limits in (SCALED, WHOLE)] for _ in range(3)]
     scaled, whole = map(max, zip(*turns, strict=True))
@@ -76,7 +76,7 @@ def cpu_figures(batch: list[bytes]) -> dict[str, float]:
 
 
 def gpu_figures(batch: list[bytes]) -> dict[str, float]:
-    """Of the whole GPU with the cores that this process has."""
+    """Measures the whole GPU with the cores of this process."""
     decoder = load_decoder(GPU, PREPROCESS)
     assert decoder
     fitted = [(number, image.image_hwc) for number, image in enumerate(decoder(batch)) if image is not None]
@@ -103,7 +103,7 @@ def decode_rate(encoded: list[bytes], limits: Decode) -> float:
 
 
 def differences(pixels: np.ndarray, batch: list[bytes]) -> dict[str, float]:
-    """Grey levels between ``pixels`` and those of the CPU's full decode of ``batch``."""
+    """Differences, in grey levels, of ``pixels`` from the CPU's full-size decode of ``batch``."""
     levels = np.abs(pixels.astype(int) - pixels_of(batch, WHOLE))
     by_image = levels.mean(axis=(1, 2, 3))
     found = {"mean_difference": levels.mean(), "most_of_an_image": by_image.max(), "most_of_a_pixel": levels.max()}
@@ -116,7 +116,7 @@ def pixels_of(batch: list[bytes], limits: Decode) -> np.ndarray:
 
 
 def differing_outcomes(count: int = 2000) -> int:
-    """Damaged JPEGs that are an error on one of the two and none on the other: there must be none."""
+    """Counts damaged JPEGs with an error on only one of the two devices; must be 0."""
     damaged = list(mutations.mutations(7, count, ".jpg"))
     limits = replace(GPU, max_pixels=10_000_000)
     on_gpu, on_cpu = (

@@ -53,7 +53,7 @@ from actors.exporting.export_cache import exported
 from actors.models.spec import Model
 from actors.recipe import Recipe
 from actors.tasks.classify import Classify
-from actors.trials.comparison import Answers, Trial, hold_against
+from actors.trials.comparison import Answers, Trial, compare
 from actors.trials.engine_trial import try_engine
 
 LAYER = "layer3.1.conv1.weight"
@@ -191,7 +191,7 @@ def hold_all(contestants: list[Contestant], model: Model, sample: Sample) -> Ite
             trial = Trial(one.engine.label, breaches=[error.problem])
             yield Held(one.name, one.is_wrong, "cannot run", trial)
             continue
-        trial = hold_against(answers, trial, given, agree, sample.names)
+        trial = compare(answers, trial, given, agree, sample.names)
         yield Held(one.name, one.is_wrong, REFUSED if trial.breaches else PASSED, trial)
 
 

@@ -1,4 +1,4 @@
-"""Limits and devices that cannot be are refused."""
+"""Impossible limits and devices are rejected."""
 
 from __future__ import annotations
 

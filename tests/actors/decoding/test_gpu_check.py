@@ -35,13 +35,13 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def drawn() -> bytes:
-    """A photograph that is drawn; what stands behind its end decides that."""
+    """A photograph that is drawn; bytes after its end decide that."""
     base = small(0)
     return next(data for number in range(20_000) if _is_drawn(data := base + number.to_bytes(4, "big")))
 
 
 def green(right_hwc: np.ndarray) -> np.ndarray:
-    """What zeros in YCbCr look like."""
+    """The colour of zeros in YCbCr."""
     return np.full_like(right_hwc, (0, 135, 0))
 
 
@@ -62,7 +62,7 @@ def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_se
     right_hwc = pixels(data)
     rounded_hwc = np.full_like(right_hwc, np.clip(right_hwc[0, 0].astype(int) + 2, 0, 255))  # as a GPU may round
     checked = check(data, rounded_hwc)
-    assert checked.why == FLAT
+    assert checked.reason == FLAT
     np.testing.assert_array_equal(checked.fitted.image_hwc, right_hwc)
 
 
@@ -72,7 +72,7 @@ def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_se
         lambda right: np.where(np.arange(32)[:, None, None] < 16, right, 0),  # the lower half was not written
         lambda right: right[:, :, ::-1].copy(),  # BGR
         lambda right: np.roll(right, 1000),
-        lambda _: pixels(small(1)),  # of another image of the batch
+        lambda _: pixels(small(1)),  # the pixels of a different image in the batch
     ],
     ids=["half", "bgr", "rolled", "neighbour"],
 )
@@ -81,13 +81,13 @@ def test_one_in_a_thousand_is_compared(spoil: Callable[[np.ndarray], np.ndarray]
     right_hwc = pixels(data)
     near_hwc = np.clip(right_hwc.astype(int) + np.random.default_rng(0).integers(-4, 5, right_hwc.shape), 0, 255)
     checked = check(data, near_hwc.astype(np.uint8))
-    assert checked.why == DRAWN
-    np.testing.assert_array_equal(checked.fitted.image_hwc, near_hwc)  # the GPU's stay, so that all are alike
+    assert checked.reason == DRAWN
+    np.testing.assert_array_equal(checked.fitted.image_hwc, near_hwc)  # the GPU's pixels stay, for consistency
     with pytest.raises(
         DecoderMismatchError, match=r"^the GPU's pixels are \d+\.\d grey levels off the CPU's on average$"
     ):
         check(data, spoil(right_hwc))
-    assert check(small(0), spoil(right_hwc)).why is None  # this one is not drawn
+    assert check(small(0), spoil(right_hwc)).reason is None  # this one is not drawn
 
 
 def test_the_draw_is_by_the_bytes_and_takes_one_in_a_thousand() -> None:
@@ -102,7 +102,7 @@ def test_damage_is_no_ground_to_distrust_the_gpu() -> None:
     black_hwc = np.zeros((32, 32, 3), np.uint8)
     damaged = odd_images()["damaged_inside.jpg"]
     outcome = check(damaged, black_hwc)
-    assert outcome.why == FLAT
+    assert outcome.reason == FLAT
     np.testing.assert_array_equal(outcome.fitted.image_hwc, pixels(damaged))
     assert np.ptp(pixels(damaged)) > 100
     assert isinstance(check(small(0)[:500], black_hwc).fitted, ImageError)

@@ -1,4 +1,4 @@
-"""The decoders that nvImageCodec has for the CPU stand in where there is no GPU: the same library, another backend."""
+"""Without a GPU, nvImageCodec's CPU decoders take its place: the same library with a different backend."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_what_the_device_has_no_memory_for_is_left_to_the_cpu(
     monkeypatch.setattr("torch.nn.functional.interpolate", _raising(torch.OutOfMemoryError("CUDA out of memory")))
     with caplog.at_level(logging.WARNING, "shardlens"):
         assert decoder([jpeg(0), jpeg(1)]) == [None, None]
-    assert caplog.messages == ["the CPU decodes 2 images that the GPU has no memory for: CUDA out of memory"]
+    assert caplog.messages == ["the GPU has no memory for 2 images, so the CPU decodes them: CUDA out of memory"]
 
 
 @needs_nvimgcodec

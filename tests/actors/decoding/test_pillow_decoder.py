@@ -54,13 +54,13 @@ def test_a_format_is_told_by_content(name: str, expected: str) -> None:
 )
 def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> None:
     assert find_format(data) is None
-    with pytest.raises(ImageError, match=f"{name} is no format") as caught:
+    with pytest.raises(ImageError, match=f"{name} is not a supported image format") as caught:
         decode_with_pillow(data, LIMITS)
     assert caught.value.kind == "unsupported"
 
 
 def test_what_is_no_image_is_not_quoted() -> None:
-    with pytest.raises(ImageError, match="no image format") as caught:
+    with pytest.raises(ImageError, match="not a known image format") as caught:
         decode_with_pillow(b"root:$6$SECRET", LIMITS)
     assert "root" not in caught.value.message
     assert caught.value.kind == "unidentified"

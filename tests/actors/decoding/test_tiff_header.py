@@ -25,7 +25,7 @@ RIGHT = [
 REFUSED = [
     (Tiff(BLACK_IS_ZERO, 8, sample_format=SIGNED), "signed samples of 8 bits"),
     (Tiff(BLACK_IS_ZERO, 16, sample_format=SIGNED), "outside 0 to 65535"),
-    (Tiff(BLACK_IS_ZERO, 32, sample_format=FLOAT), "floating point"),
+    (Tiff(BLACK_IS_ZERO, 32, sample_format=FLOAT), "floating-point"),
     (Tiff(RGB, 16, 3, planar=2), "planes of 16 bits"),
     (Tiff(RGB, 16, 4, planar=2, extra={338: ("H", [2])}), "planes of 16 bits"),
     (Tiff(CMYK, 16, 4, planar=2), "planes of 16 bits"),
@@ -48,7 +48,7 @@ def samples(tiff: Tiff) -> np.ndarray:
 
 
 def grey_levels(values: np.ndarray, tiff: Tiff) -> np.ndarray:
-    """Samples as 0 to 255: of more than 8 bits the high 8."""
+    """Scales samples to 0 to 255: the high 8 bits of longer ones."""
     if tiff.photometric == WHITE_IS_ZERO:
         values = ((1 << tiff.bits) - 1) - values
     levels = values >> (tiff.bits - 8) if tiff.bits > 8 else np.round(values * 255 / ((1 << tiff.bits) - 1))

@@ -27,7 +27,7 @@ def oriented(data: bytes, orientation: int) -> bytes:
 
 
 def assert_nearly_whole(data: bytes, preprocess: Preprocess, *, most: int = 8, most_on_average: float = 1.3) -> int:
-    """Holds a scaled decode against the whole one by the differences that `decode_scaled` states; gives its divisor."""
+    """Compares scaled and full decodes within the differences that `decode_scaled` states; returns the divisor."""
     whole_hwc = decode(data, LIMITS)
     decoded = decode_scaled(data, LIMITS, preprocess.resized)
     divisor = whole_hwc.shape[0] / decoded.extent[0]
@@ -171,7 +171,7 @@ def test_sound_tables_are_told_from_others() -> None:
 
 
 def test_fine_stripes_keep_their_contrast_nearly() -> None:
-    """The worst that there is for scaling: see `decode_scaled` for the bound."""
+    """The worst case of scaling; `decode_scaled` states the bound."""
     for gap, width in ((9, 4), (13, 6), (5, 2), (31, 15)):
         x = np.arange(2048)
         stripes_hw = np.broadcast_to(np.where(x % gap < width, 0, 255).astype(np.uint8), (1536, 2048))

@@ -37,7 +37,7 @@ def engine(tmp_path: Path) -> Engine:
 def predict(
     batches: ElasticBatches, pixels: np.ndarray, *rows: int
 ) -> tuple[np.ndarray | None, dict[int, tuple[str, str]]]:
-    """The output, and kinds and messages of the errors, for all images or those at ``rows``."""
+    """Predicts all images or those at ``rows``: the output, and kinds and messages of the errors."""
     outputs, errors = batches(pixels, np.array(rows or range(len(pixels))))
     assert {error.stage for error in errors.values()} <= {"predict"}
     return outputs.get("output"), {row: (error.kind, error.message) for row, error in errors.items()}
@@ -96,7 +96,7 @@ def test_what_does_not_fit_is_halved_and_stays_so(engine: Engine, caplog: pytest
     np.testing.assert_allclose(found, plain[:20], atol=1e-6)
     assert errors == {}
     assert [record.getMessage() for record in caplog.records] == [
-        f"{size} images at a time do not fit into the memory of the cpu: going on with {size // 2}"
+        f"{size} images at a time do not fit into the memory of the cpu; continuing with {size // 2}"
         for size in (32, 16, 8)
     ]
     pressed(engine).batches.clear()
@@ -283,10 +283,10 @@ def test_an_engine_that_overlaps_gives_the_same_answers_and_errors_when_batches_
 
 
 @pytest.mark.parametrize("bad", [{"greedy": (20,)}, {"wrong": (20,)}])
-def test_only_what_fails_alone_is_held_against_the_size_or_an_image(
+def test_only_failures_alone_count_against_the_size_or_an_image(
     engine: Engine, overlapping: Overlapping, bad: dict[str, tuple[int, ...]]
 ) -> None:
-    """The third batch fails beside the second, and is tried anew when that is done."""
+    """The third batch fails while the second is in flight, and is retried after it."""
     predict(ElasticBatches(overlapping, 8), images(40, **bad))
     is_late = overlapping.is_late
     before = ["start 0", "start 1", "result 0", "start 2", "result 1"]
@@ -395,7 +395,7 @@ def test_memory_that_is_really_short_is_noticed(engine_name: str, tmp_path: Path
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.startswith("2048 images at a time do not fit into the memory of the cpu: going on with 1024\n")
+    assert done.stderr.startswith("2048 images at a time do not fit into the memory of the cpu; continuing with 1024\n")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

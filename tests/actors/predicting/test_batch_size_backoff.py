@@ -3,12 +3,12 @@ from __future__ import annotations
 from actors.predicting.batch_size_backoff import BatchSizeBackoff
 
 
-def well(halvings: BatchSizeBackoff, number: int) -> list[int]:
-    """How often batches are halved after each of so many that go well."""
+def well(backoff: BatchSizeBackoff, number: int) -> list[int]:
+    """Number of backoff after each of ``number`` good batches."""
     numbers = []
     for _ in range(number):
-        halvings.went_well()
-        numbers.append(halvings.number)
+        backoff.record_success()
+        numbers.append(backoff.num_halvings)
     return numbers
 
 
@@ -17,28 +17,28 @@ def test_full_batches_stay_full() -> None:
 
 
 def test_each_failure_halves_and_eight_batches_that_go_well_double() -> None:
-    halvings = BatchSizeBackoff()
+    backoff = BatchSizeBackoff()
     for number in (1, 2):
-        halvings.went_wrong()
-        assert halvings.number == number
-    assert well(halvings, 16) == [2] * 7 + [1] * 8 + [0]
+        backoff.record_failure()
+        assert backoff.num_halvings == number
+    assert well(backoff, 16) == [2] * 7 + [1] * 8 + [0]
 
 
 def test_a_failure_after_growth_doubles_the_wait_up_to_a_limit() -> None:
-    halvings, waits = BatchSizeBackoff(), []
+    backoff, waits = BatchSizeBackoff(), []
     for _ in range(10):
-        halvings.went_wrong()
+        backoff.record_failure()
         waits.append(1)
-        while well(halvings, 1) == [1]:
+        while well(backoff, 1) == [1]:
             waits[-1] += 1
     assert waits == [8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024]
 
 
 def test_calm_at_full_size_forgets_the_long_wait() -> None:
-    halvings = BatchSizeBackoff()
+    backoff = BatchSizeBackoff()
     for _ in range(2):
-        halvings.went_wrong()
-        well(halvings, halvings.wait)
-    assert halvings.wait == 16
-    well(halvings, 16)
-    assert halvings.wait == 8
+        backoff.record_failure()
+        well(backoff, backoff.wait)
+    assert backoff.wait == 16
+    well(backoff, 16)
+    assert backoff.wait == 8

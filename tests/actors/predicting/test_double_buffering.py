@@ -29,7 +29,7 @@ def engine(plain: Engine, request: pytest.FixtureRequest) -> Overlapping:
 
 
 def run(engine: Overlapping, batches: list[np.ndarray]) -> list[tuple[int, np.ndarray]]:
-    """Numbers of the batches that went through, and their outputs."""
+    """Numbers of the batches that succeeded, and their outputs."""
     numbered = overlapped(lambda one: engine.start(one[1]), enumerate(batches))
     return [(number, outputs["output"]) for (number, _), outputs in numbered]
 
@@ -77,7 +77,7 @@ def test_it_ends_before_the_first_that_fails_and_nothing_stays(
     assert [number for number, _ in found] == list(range(place))
     assert engine.num_pending == 0
     assert f"result {place + 1}" not in engine.log
-    assert ["going on one at a time" in record.getMessage() for record in caplog.records] == [True]
+    assert ["continuing one at a time" in record.getMessage() for record in caplog.records] == [True]
 
 
 def test_a_lost_device_is_told_at_once(engine: Overlapping) -> None:

@@ -8,14 +8,14 @@ import pytest
 from actors.engines.base import InTurn
 from actors.errors import JobError
 from actors.predicting.adaptive_batches import ElasticBatches
-from actors.predicting.output_checks import OutputShapeError, check_alike, only_expected
+from actors.predicting.output_checks import OutputShapeError, check_consistent, only_expected
 from actors.tasks.base import Outputs
 
 EXPECTED = Outputs.of({"boxes": np.zeros((2, 4), np.float32)})
 
 
 class Padding(InTurn):
-    """Gives as many values as the brightest image of the batch says."""
+    """Returns as many values as the brightest image of the batch says."""
 
     name, device, precision = "padding", "cpu", "fp32"
     details: ClassVar[dict[str, str]] = {}
@@ -38,14 +38,14 @@ def test_only_what_is_expected_goes_on() -> None:
     [
         ({"boxes": np.ones((3, 5), np.float32)}, r"output boxes has shape \(n, 4\) .* and \(n, 5\) of float32 here"),
         ({"boxes": np.ones((3, 4), np.int64)}, r"output boxes .* of int64 here"),
-        ({"other": np.ones((3, 4))}, r"an output boxes at first, and none here; it gives other \(n, 4\)"),
+        ({"other": np.ones((3, 4))}, r"output boxes is missing here; it gives other \(n, 4\)"),
     ],
 )
 def test_another_shape_is_told_by_the_name_of_the_output(tensors: dict[str, np.ndarray], problem: str) -> None:
     with pytest.raises(OutputShapeError, match=problem):
         only_expected(tensors, EXPECTED)
     with pytest.raises(JobError, match="the same number of values for every image"):
-        check_alike(tensors, EXPECTED)
+        check_consistent(tensors, EXPECTED)
 
 
 def test_only_the_images_that_ask_for_another_shape_become_errors() -> None:

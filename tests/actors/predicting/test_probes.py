@@ -44,7 +44,7 @@ class Empty(Tiny):
 
 
 class Standardised(Tiny):
-    """Divides by the spread of each image, which a blank one has not."""
+    """Divides by the spread of each image, which is 0 for a blank one."""
 
     def forward(self, pixels_nchw: torch.Tensor) -> torch.Tensor:
         mean, std = pixels_nchw.mean((1, 2, 3), keepdim=True), pixels_nchw.std((1, 2, 3), keepdim=True)

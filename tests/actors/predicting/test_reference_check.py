@@ -46,11 +46,11 @@ def test_a_named_engine_that_agrees_predicts(model: Model) -> None:
 
 
 def test_a_named_engine_that_does_not_agree_stops(model: Model) -> None:
-    with pytest.raises(JobError, match=r"torch bf16: not the answers of torch fp32, on 3 images: .*differs"):
+    with pytest.raises(JobError, match=r"torch bf16: differs from torch fp32 on 3 images: .*differs"):
         predict(model, TorchEngineConfig(precision="bf16", tolerance=NOTHING))
 
 
-@pytest.mark.parametrize(("gate", "said"), [(Gate.warn, "going on"), (Gate.off, "is not compared")])
+@pytest.mark.parametrize(("gate", "said"), [(Gate.warn, "continuing"), (Gate.off, "is not compared")])
 def test_a_gate_that_is_open_tells(model: Model, caplog: pytest.LogCaptureFixture, gate: Gate, said: str) -> None:
     with caplog.at_level(logging.WARNING, logger="shardlens"):
         engine = TorchEngineConfig(precision="bf16", tolerance=NOTHING, gate=gate)

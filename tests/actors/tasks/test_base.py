@@ -49,7 +49,7 @@ def test_an_output_without_numbers_is_refused_by_name(tensor: np.ndarray, proble
 
 def test_what_does_not_count_images_matters_only_where_it_is_wanted() -> None:
     outputs = Outputs.of({"y": np.ones((2, 3))}, {"loss": ()})
-    assert Classify().wanted(outputs) == Embed(output="y").wanted(outputs) == ["y"]
+    assert Classify().output_names(outputs) == Embed(output="y").output_names(outputs) == ["y"]
     for task in (Raw(), Classify(output="loss"), Embed(output="loss")):
         with pytest.raises(JobError, match=r"output loss has shape \(\)"):
             task.fields(outputs, None)

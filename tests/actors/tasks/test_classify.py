@@ -144,9 +144,9 @@ def test_one_image_may_always_flip_at_a_near_tie() -> None:
     assert compare(reference, candidate).breaches == []
 
 
-def test_the_worst_flip_is_told_with_its_place_in_the_sample() -> None:
+def test_the_worst_flip_is_named_with_its_position_in_the_sample() -> None:
     reference, candidate = np.tile([0.9, 0.1], (20, 1)), np.tile([0.9, 0.1], (20, 1))
-    reference[3] = candidate[3] = np.nan  # left out; it must not shift the places of those behind it
+    reference[3] = candidate[3] = np.nan  # not compared; must not shift the positions of later images
     reference[17], candidate[17] = [0.705, 0.295], [0.295, 0.705]
     reference[11], candidate[11] = [0.6, 0.4], [0.4, 0.6]
     agreement = compare(reference, candidate)
@@ -165,9 +165,9 @@ def test_equal_scores_are_no_flip() -> None:
     assert agreement.breaches == []
 
 
-def test_errors_count_against_what_tells_images_apart() -> None:
+def test_errors_count_against_the_spread_between_images() -> None:
     apart = np.random.default_rng(4).normal(size=(50, 30))
-    shared = 100 * np.random.default_rng(5).normal(size=30)  # beside it, any error is small
+    shared = 100 * np.random.default_rng(5).normal(size=30)  # compared with it, any error is small
     noise = np.random.default_rng(6).normal(size=(50, 30))
     for activation in Activation:
         task = Classify(activation=activation)
@@ -195,7 +195,7 @@ def test_one_wrong_image_of_many_is_seen() -> None:
     agreement = compare(reference, candidate, task=Classify(), tolerance=Tolerance(flip_ratio=1))
     (breach,) = agreement.breaches
     assert breach.startswith("the output for image 321 is off by ")
-    assert breach.endswith(" of what tells images apart (engine.tolerance.output_error=0.15)")
+    assert breach.endswith(" of the spread between images (engine.tolerance.output_error=0.15)")
 
 
 def test_what_is_added_to_all_classes_changes_no_softmax() -> None:
@@ -248,7 +248,7 @@ def test_only_the_output_that_is_used_is_compared() -> None:
     assert not Classify(output="logits").agreement(reference, candidate, EXACT).breaches
     assert Classify(output="features").agreement(reference, candidate, EXACT).breaches
     missing = Classify(output="logits").agreement(reference, {"features": LOGITS}, Tolerance())
-    assert missing.breaches == ["there is no output logits"]
+    assert missing.breaches == ["output logits is missing"]
 
 
 def test_the_softmax_of_one_logit_is_refused_and_its_sigmoid_is_a_probability() -> None:

@@ -78,7 +78,7 @@ def test_vectors_that_are_all_alike_do_not_hide_an_error() -> None:
     agreement = compare(shared, 100 + VECTORS[::-1], tolerance=Tolerance())
     assert agreement.figures["cosine"] > 0.999
     (breach,) = agreement.breaches
-    assert breach.endswith(" of what tells images apart (engine.tolerance.output_error=0.15)")
+    assert breach.endswith(" of the spread between images (engine.tolerance.output_error=0.15)")
     place = int(np.linalg.norm(VECTORS - VECTORS[::-1], axis=1).argmax())
     assert breach.startswith(f"the vector of image {place} is off by ")
 

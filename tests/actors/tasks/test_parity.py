@@ -53,7 +53,7 @@ def answers(
     std: Sequence[float] = STD,
     dtype: torch.dtype = torch.float32,
 ) -> Answers:
-    """What a network gives for pixels, and the features that go into its last layer."""
+    """Returns the outputs of a network, and the features that enter its last layer."""
     normalised = (pixels_nhwc / 255 - np.asarray(mean)) / np.asarray(std)
     pixels_nchw = torch.from_numpy(normalised.transpose(0, 3, 1, 2).astype(np.float32)).to(dtype)
     network = copy.deepcopy(network).to(dtype).eval()
@@ -77,7 +77,7 @@ def fit_head(network: nn.Module, pixels_nhwc: np.ndarray, label_ids: np.ndarray)
 
 
 class Given(NamedTuple):
-    """A network, the pixels of some images, what it answers, and what it answers in bf16."""
+    """A network, the pixels of some images, and its answers in fp32 and bf16."""
 
     network: nn.Module
     pixels_nhwc: np.ndarray
@@ -97,7 +97,7 @@ def pixels_nhwc() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def fitted(pixels_nhwc: np.ndarray) -> Given:
-    """Ten classes that are really told apart."""
+    """Ten classes that the network separates."""
     torch.manual_seed(0)
     network = resnet18(NUM_CLASSES)
     numbers = np.arange(1000, 1100)
@@ -109,7 +109,7 @@ def fitted(pixels_nhwc: np.ndarray) -> Given:
 
 @pytest.fixture(scope="module")
 def flat(pixels_nhwc: np.ndarray) -> Given:
-    """A thousand classes with random weights, whose scores all are about 0.001."""
+    """A thousand classes with random weights, all with scores of about 0.001."""
     torch.manual_seed(0)
     return Given.of(resnet18(1000), pixels_nhwc)
 
@@ -235,7 +235,7 @@ def test_outputs_that_cannot_be_compared_are_told() -> None:
     assert comparison.result.breaches == [
         "output a has shape (2, 4), where the reference's has (2, 3)",
         "output b is float32, where the reference's is int64",
-        "there is no output c",
+        "output c is missing",
     ]
 
 

@@ -72,7 +72,7 @@ def test_what_all_images_share_hides_no_error() -> None:
     agreement = Raw().agreement({"x": reference}, {"x": reference[::-1]}, Tolerance())
     assert agreement.figures["relative_error"] < 0.01
     (breach,) = agreement.breaches
-    assert "of what tells images apart (engine.tolerance.output_error=0.15)" in breach
+    assert "of the spread between images (engine.tolerance.output_error=0.15)" in breach
 
 
 def test_few_whole_numbers_may_be_others() -> None:
@@ -85,7 +85,7 @@ def test_few_whole_numbers_may_be_others() -> None:
     assert agreement.figures == {"images": 4, "equal_elements": 0.75}
     candidate["mask"][1, 0, 2] = 3
     assert Raw().agreement(reference, candidate, Tolerance()).breaches == [
-        "output mask: 3 of 200 values are others (engine.tolerance.flip_ratio=0.01)"
+        "output mask: 3 of 200 values differ (engine.tolerance.flip_ratio=0.01)"
     ]
 
 

@@ -1,4 +1,4 @@
-"""The plain loop over real JPEGs, with a real network, in this process and in one of its own."""
+"""The baseline loop over real JPEGs with a real network, in this process and in a separate one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers held against those of the reference."""
+"""Answers compared with those of the reference."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from actors.tasks.parity import Agreement
-from actors.trials.comparison import Answers, Trial, hold_against
+from actors.trials.comparison import Answers, Trial, compare
 
 
 def equal(reference: dict[str, np.ndarray], candidate: dict[str, np.ndarray]) -> Agreement:
@@ -24,9 +24,9 @@ URIS = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
 
 def test_answers_are_compared_image_by_image() -> None:
     trial = Trial("some", 5.0)
-    held = hold_against(answers(0, 2, 3), trial, answers(0, 1, 2, 3), equal, URIS)
+    held = compare(answers(0, 2, 3), trial, answers(0, 1, 2, 3), equal, URIS)
     assert held == replace(trial, figures={"difference": 0.0})
-    wrong = hold_against(answers(0, 3), trial, answers(0, 3, wrong=0.5), equal, URIS)
+    wrong = compare(answers(0, 3), trial, answers(0, 3, wrong=0.5), equal, URIS)
     assert wrong.breaches == ["the answer for d.jpg differs"]
-    missing = hold_against(answers(0, 1, 2), trial, answers(1), equal, URIS)
-    assert missing.breaches == ["fails on 2 images that the reference can do"]
+    missing = compare(answers(0, 1, 2), trial, answers(1), equal, URIS)
+    assert missing.breaches == ["fails on 2 images on which the reference succeeds"]

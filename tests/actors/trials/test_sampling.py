@@ -36,7 +36,7 @@ def test_a_sample_holds_the_images_that_can_be_decoded_and_what_they_take(tmp_pa
 
 
 def _piece_of(shards: Shards, uri: str) -> Piece:
-    """The piece that holds the image ``uri`` alone."""
+    """The piece that holds only the image ``uri``."""
     listed = [(shard, shards.load(shard)[URI].to_pylist()) for shard in range(shards.num_shards)]
     [(shard, row)] = [(shard, uris.index(uri)) for shard, uris in listed if uri in uris]
     return Piece(shard, ((row, row + 1),))
