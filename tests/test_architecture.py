@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
-PUBLISHED = ("jobs", "actors", "conf", "tests", "k8s", ".ci")  # and the files beside them
+PUBLISHED = ("jobs", "actors", "conf", "tests", "k8s", "docs", ".ci")  # and the files beside them
 
 # Modules without a test file of their own, and why.
 UNTESTED: dict[str, str] = {}

@@ -1,0 +1,94 @@
+"""The pages for people: links lead somewhere, named paths are there, and commands compose."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from rules import TIERS
+
+from jobs.cli.overrides import as_typed
+from jobs.config import VERBS, compose_config
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("k8s/*.md")]
+TOPICS = "getting-started configuration datasets decoding models engines outputs reliability cluster extending pitfalls"
+REQUIRED = ("dataset.path=photos", "model.checkpoint=weights.pt", "output.path=predictions")
+# What stands for a user's own values, or for keys that are left out, in a command of a page.
+PLACEHOLDERS = {"KEY=VALUE", "...", "…", "VERB", "N", "DIR"}
+NUMBERS = {"=N": "=2", "=i": "=0", "=RUN": "=a-run", "=HEX": f"={'0' * 64}"}
+
+
+def named(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_between_pages_resolve(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_paths_that_are_named_are_there(page: Path) -> None:
+    paths = re.findall(r"(?<![\w/])(?:jobs|actors|tests|conf|docs|k8s)/[\w/-]+(?:\.\w+)?", page.read_text("utf-8"))
+    missing = [path for path in paths if "NAME" not in path and not list(ROOT.glob(f"{path.rstrip('/')}*"))]
+    assert not missing
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every command of a verb that composes a config, with its arguments."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for verb, arguments in re.findall(r"python -m jobs\.(\w+)((?: +[^\s`|]+=[^\s`|]+| +…| +\.\.\.)+)", text):
+            if verb in VERBS:
+                found.append((verb, arguments.strip()))
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize(("verb", "arguments"), commands())
+def test_commands_compose(verb: str, arguments: str) -> None:
+    words = [word for word in shlex.split(arguments) if word not in PLACEHOLDERS]
+    for placeholder, value in NUMBERS.items():
+        words = [re.sub(rf"{placeholder}$", value, word) for word in words]
+    given = {word.partition("=")[0] for word in words}
+    if verb != "verify":
+        dataset = [] if "+dataset" in given else ["+dataset=images"]
+        words = [*dataset, *words, *(word for word in REQUIRED if word.partition("=")[0] not in given)]
+    assert compose_config(verb, as_typed(words)).wanted is not None
+
+
+def test_there_are_commands_of_each_kind() -> None:
+    assert {verb for verb, _ in commands()} == set(VERBS)
+
+
+def test_every_topic_has_a_page_that_the_readme_links() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for topic in [*TOPICS.split(), "figures", "architecture"]:
+        assert f"(docs/{topic}.md)" in readme
+
+
+def test_the_architecture_lists_the_tiers_of_imports() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = [set(re.findall(r"`([\w.]+)`", row)) for row in re.findall(r"^\| \d+ \| (.*) \|$", page, re.MULTILINE)]
+    assert listed == [{room for room in tier if exists(room)} for tier in TIERS]
+
+
+def exists(module: str) -> bool:
+    place = ROOT / module.replace(".", "/")
+    return place.is_dir() or place.with_suffix(".py").exists()
