@@ -17,8 +17,7 @@ from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cli.terminal import show
 from jobs.config import VERBS
 from jobs.submission.config import ClusterError
-from jobs.submission.numbering import latest, name_of
-from jobs.submission.request import read_request
+from jobs.submission.request import latest_submission, read_request, submission_name
 from jobs.submission.working_dir import gather
 
 if TYPE_CHECKING:
@@ -96,8 +95,8 @@ _NUM_NAMED = 3
 
 def _begin(api: JobsApi, request: Request, archive: Path, num_bytes: int) -> tuple[str, bool]:
     """The submission that is to be followed, and whether it has ended well before."""
-    name = name_of(request)
-    number, before = latest(api, name)
+    name = submission_name(request)
+    number, before = latest_submission(api, name)
     if before is not None and not before.status.is_terminal():
         LOG.info("%s-%s runs already: following it", name, number)
         return f"{name}-{number}", False

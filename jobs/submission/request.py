@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +25,11 @@ from jobs.submission.portability import named_variables, refuse_relative_paths, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ray.job_submission import JobDetails
+
     from jobs.config import ComposedConfig
     from jobs.submission.config import Submission
+    from jobs.submission.jobs_api import JobsApi
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,23 @@ def read_request(arguments: Sequence[str]) -> Request:
     refuse_relative_paths(verb, request.told.content)
     refuse_secrets(rest, request.told.content)
     return request
+
+
+def submission_name(request: Request) -> str:
+    """The name of the submissions of ``request``, without their number.
+
+    Of a verb that goes on with what there is, the same for the same request, so that Ray itself refuses to run it
+    twice at once; of others, such as `verify`, each time another.
+    """
+    if not request.is_resumed:
+        return f"{request.verb}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    return "-".join([request.verb, *([request.run_id] if request.run_id else []), request.digest])
+
+
+def latest_submission(api: JobsApi, name: str) -> tuple[int, JobDetails | None]:
+    """The last number under which ``name`` was sent, and how that job stands; 0 and None where it never was."""
+    numbers = api.numbers(name)
+    return max(numbers.items(), key=lambda item: item[0], default=(0, None))
 
 
 _RUNNING_VERB = "batch_infer"

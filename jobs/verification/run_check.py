@@ -20,12 +20,11 @@ from jobs.verification.consistency import (
     read_documents,
 )
 from jobs.verification.digest import MODULUS
-from jobs.verification.findings import Findings
+from jobs.verification.findings import Findings, Status, Verdict
 from jobs.verification.folder import check_folder
 from jobs.verification.inventory_check import check_inventory
 from jobs.verification.part_check import PartCheck, claim
 from jobs.verification.redrives import AGAIN, check_moved_away, check_moved_here, is_published
-from jobs.verification.verdict import Status, Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,9 +10,9 @@ from places import Place, local_place
 from published import PublishedRun, break_byte, ranges_of
 
 from actors.storage.store import Storage
+from jobs.verification.findings import Status, Verdict
 from jobs.verification.output_files import list_output
 from jobs.verification.run_check import verify_run
-from jobs.verification.verdict import Status, Verdict
 
 Damage = Callable[[PublishedRun], object]
 
