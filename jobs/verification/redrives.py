@@ -1,4 +1,4 @@
-"""Error rows that another run tried again: whether they are where the manifests say, and nowhere twice."""
+"""Checks redrives: error rows that another run has retried must have moved there, and exist only once."""
 
 from __future__ import annotations
 
@@ -29,36 +29,37 @@ AGAIN = "run the same command again"
 def check_moved_away(
     output: Output, run_id: str, manifest: Manifest, inventory: Inventory | None, findings: Findings
 ) -> None:
-    """Where the error rows of a run went, if its manifest says that another has taken them over."""
+    """Checks the error rows that another run has taken over, if the manifest names one."""
     other = manifest.redriven_by
     if other is None:
         return
     left = [name for name in output.parts.get(run_id, ()) if name.startswith("errors/")]
-    whats = (f"{name}: still there, though run {other} has taken its rows over; {AGAIN}" for name in sorted(left))
-    findings.add_many("unfinished move", whats, len(left))
+    texts = (f"{name}: still there, though run {other} has taken its rows over; {AGAIN}" for name in sorted(left))
+    findings.add_many("unfinished move", texts, len(left))
     if not is_published(output, other):
-        what = f"run {other}, which has taken over the error rows, is not published; {AGAIN}"
-        findings.add("unfinished move", what)
+        text = f"run {other}, which has taken over the error rows, is not published; {AGAIN}"
+        findings.add("unfinished move", text)
     elif inventory is not None:
         _check_listed(output, other, manifest, inventory, findings)
 
 
 def check_moved_here(output: Output, record: RecordDocument, findings: Findings) -> None:
-    """Whether the runs whose error rows this one tried again know that they are here now."""
+    """Checks that the runs whose error rows this one retried name it in their manifests."""
     for run_id in record.redrives:
         if not is_published(output, run_id):  # removed by its owner since
             continue
         try:
             redriven_by = read_manifest(output.read(f"runs/{run_id}/manifest.json")).redriven_by
         except (FileNotFoundError, TooLargeError, ValueError):
-            redriven_by = None  # what is wrong with that manifest stands under its own run
+            redriven_by = None  # a broken manifest is reported under its own run
         if redriven_by is None:
-            findings.add("unfinished move", f"run {run_id} still has the error rows that this one tried again; {AGAIN}")
+            findings.add("unfinished move", f"run {run_id} still has the error rows that this one retried; {AGAIN}")
         elif redriven_by != record.run_id:
             findings.add("doubled move", f"run {run_id} gave its error rows to run {redriven_by}, not to this one")
 
 
 def is_published(output: Output, run_id: str) -> bool:
+    """Returns True if the run has a ``_SUCCESS``."""
     return f"runs/{run_id}/_SUCCESS" in output.runs.get(run_id, ())
 
 
@@ -80,7 +81,7 @@ def _check_listed(output: Output, other: str, manifest: Manifest, inventory: Inv
 
 
 def _unlisted(moved: Iterable[pa.Table], there: Inventory) -> np.ndarray:
-    """Ascending numbers, from 0, of the ``moved`` rows that ``there`` does not list."""
+    """Ascending positions in ``moved``, from 0, of the rows that ``there`` does not list."""
     with TemporaryDirectory() as folder, duckdb.connect(config=_SETTINGS | {"temp_directory": folder}) as database:
         database.register("given", _numbered(moved))
         database.execute(_MOVED)
