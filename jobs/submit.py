@@ -17,16 +17,15 @@ from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cli.terminal import show
 from jobs.config import VERBS
 from jobs.submission.config import ClusterError
-from jobs.submission.numbering import latest, name_of
-from jobs.submission.request import read_request
-from jobs.submission.working_dir import gather
+from jobs.submission.request import latest_submission, read_request, submission_name
+from jobs.submission.working_dir import gather_code
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails
 
     from jobs.submission.jobs_api import JobsApi
     from jobs.submission.request import Request
-    from jobs.submission.working_dir import Parcel
+    from jobs.submission.working_dir import CodeArchive
 
 LOG = logging.getLogger("shardlens")
 
@@ -37,7 +36,7 @@ def main() -> None:
         show(*_HELP.splitlines())
         return
     request = read_request(arguments)
-    wanted = request.told.wanted
+    wanted = request.composed.wanted
     end_with(lambda: _guarded(request), verbose=wanted.verbose, resumes=False, log_format=wanted.log.format)
 
 
@@ -62,17 +61,17 @@ def submit(request: Request) -> ExitStatus:
         ClusterError: the cluster fails us later; the job may go on.
     """
     Shutdown(grace_s=0.0).install()
-    parcel = gather(request.submission.cluster.py_modules)
+    code = gather_code(request.submission.cluster.py_modules)
     if request.submission.submit.list_files:
-        show(*parcel.lines())
+        show(*code.lines())
         return ExitStatus.DONE
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "shardlens.zip"
-        num_bytes = parcel.write(archive)
-        _tell_left_out(parcel)
+        num_bytes = code.write(archive)
+        _log_left_out(code)
         from jobs.submission.jobs_api import JobsApi  # noqa: PLC0415  brings Ray in
 
-        api = JobsApi(str(request.submission.cluster.address), verbose=request.told.wanted.verbose)
+        api = JobsApi(str(request.submission.cluster.address), verbose=request.composed.wanted.verbose)
         submission_id, is_done = _begin(api, request, archive, num_bytes)
     if is_done:
         show(*([request.run_folder] if request.run_folder else []))
@@ -84,8 +83,8 @@ def submit(request: Request) -> ExitStatus:
     return _follow(api, submission_id)
 
 
-def _tell_left_out(parcel: Parcel) -> None:
-    names = sorted(parcel.left_out)
+def _log_left_out(code: CodeArchive) -> None:
+    names = sorted(code.left_out)
     if names:
         few = ", ".join(names[:_NUM_NAMED]) + (", …" if len(names) > _NUM_NAMED else "")
         LOG.info("%d of your files and folders stay here: %s; submit.list_files=true says why", len(names), few)
@@ -96,8 +95,8 @@ _NUM_NAMED = 3
 
 def _begin(api: JobsApi, request: Request, archive: Path, num_bytes: int) -> tuple[str, bool]:
     """The submission that is to be followed, and whether it has ended well before."""
-    name = name_of(request)
-    number, before = latest(api, name)
+    name = submission_name(request)
+    number, before = latest_submission(api, name)
     if before is not None and not before.status.is_terminal():
         LOG.info("%s-%s runs already: following it", name, number)
         return f"{name}-{number}", False

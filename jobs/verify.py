@@ -16,9 +16,9 @@ from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.terminal import show
 from jobs.config import to_verification
 from jobs.verification.consistency import manifest_sha256
+from jobs.verification.findings import Status, plural
 from jobs.verification.output_files import list_output
 from jobs.verification.run_check import verify_run
-from jobs.verification.verdict import Status, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""What `python -m jobs.launch` is made of."""
+"""Starting RayJobs on Kubernetes: the parts of `python -m jobs.launch`."""

@@ -1,4 +1,4 @@
-"""The two verbs on RayJobs that the launcher needs: get and create. Runs in the launcher's container."""
+"""Client for RayJobs with the two verbs that the launcher needs: get and create. Runs in the launcher's container."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LOG = logging.getLogger("shardlens")
 
 
 class ApiGoneError(Exception):
-    """The API of Kubernetes gave no answer for so long that this process had better end, and be started again."""
+    """The Kubernetes API has failed for so long that this process should exit and be restarted."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How often the API is asked, and how long it may fail, in seconds."""
+    """Seconds between two requests, and seconds that the API may fail."""
 
     poll_s: float = 10.0
     patience_s: float = 900.0
@@ -34,8 +34,8 @@ class RayJobs:
     """The RayJobs of one namespace.
 
     Args:
-        namespace: where they are.
-        patience: for an API that does not answer, answers with 5xx or 429, or does not know the token (401).
+        namespace: their namespace.
+        patience: for an API that does not respond, responds with 5xx or 429, or rejects the token (401).
     """
 
     def __init__(self, namespace: str, patience: Patience) -> None:
@@ -46,29 +46,29 @@ class RayJobs:
         self._api = client.CustomObjectsApi(client.ApiClient(_configuration()))
 
     def get(self, name: str) -> dict[str, Any] | None:
-        """The RayJob of that name; None where there is none. Raises `JobError` where that is forbidden."""
-        status, body = self._ask("get", self._api.get_namespaced_custom_object, name=name)
+        """The RayJob of that name, or None. Raises `JobError` if the request is forbidden."""
+        status, body = self._call("get", self._api.get_namespaced_custom_object, name=name)
         return None if status == _NOT_FOUND else body
 
     def create(self, manifest: Mapping[str, Any]) -> bool:
-        """Whether it was made: not where there is one of its name. Raises `JobError` where it is refused."""
-        status, body = self._ask(
+        """Creates a RayJob; returns False if the name is taken. Raises `JobError` if it is rejected."""
+        status, body = self._call(
             "create", self._api.create_namespaced_custom_object, body=dict(manifest), field_validation="Strict"
         )
         if status in (_OK, _CREATED, _CONFLICT):
             return status != _CONFLICT
         if status == _NOT_FOUND:
             raise JobError(
-                f"namespace {self.namespace}: no such place for a RayJob: {body['message']}",
-                cure="install KubeRay (its custom resources with it), and create the namespace",
+                f"namespace {self.namespace}: a RayJob cannot be created there: {body['message']}",
+                cure="install KubeRay with its custom resources, and create the namespace",
             )
-        raise JobError(f"RayJob {manifest['metadata']['name']}: refused: {body['message']}", cure="mend the template")
+        raise JobError(f"RayJob {manifest['metadata']['name']}: refused: {body['message']}", cure="fix the template")
 
-    def _ask(self, verb: str, call: Callable[..., Any], **arguments: Any) -> tuple[int, dict[str, Any]]:
-        """The status and body of an answer; asks again where that may help."""
+    def _call(self, verb: str, call: Callable[..., Any], **arguments: Any) -> tuple[int, dict[str, Any]]:
+        """Status and body of the response. Retries what may pass."""
         since = time.monotonic()
         while True:
-            status, body = self._ask_once(call, arguments)
+            status, body = self._call_once(call, arguments)
             if status == _FORBIDDEN:
                 raise _forbidden(verb, self.namespace, body["message"])
             if status not in _PASSING and status < _SERVER_ERROR:
@@ -76,18 +76,18 @@ class RayJobs:
             waited_s = time.monotonic() - since
             if waited_s > self._patience.patience_s:
                 raise ApiGoneError(
-                    f"the API of Kubernetes has failed for {waited_s:.0f} s ({body['message']}); the RayJob goes on"
+                    f"the Kubernetes API has failed for {waited_s:.0f} s ({body['message']}); the RayJob keeps running"
                 )
-            LOG.warning("the API of Kubernetes fails: %s; asking again", body["message"])
+            LOG.warning("the Kubernetes API fails: %s; retrying", body["message"])
             time.sleep(self._patience.poll_s)
 
-    def _ask_once(self, call: Callable[..., Any], arguments: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def _call_once(self, call: Callable[..., Any], arguments: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         from kubernetes.client import ApiException  # noqa: PLC0415  as above
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415  the client lets these through
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415  the client does not wrap these
 
         place = {"group": "ray.io", "version": "v1", "namespace": self.namespace, "plural": "rayjobs"}
         try:
-            return _OK, call(**place, **arguments, _request_timeout=_ANSWER_S)
+            return _OK, call(**place, **arguments, _request_timeout=_TIMEOUT_S)
         except ApiException as error:
             return int(error.status or 0), {"message": _said(error.body) or " ".join(str(error.reason).split())}
         except (HTTPError, OSError) as error:
@@ -97,11 +97,11 @@ class RayJobs:
 _OK, _CREATED, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 200, 201, 401, 403, 404, 409
 _SERVER_ERROR = 500
 _PASSING = (0, _UNAUTHORIZED, 408, 429)
-_ANSWER_S = (5.0, 30.0)  # to connect, to read
+_TIMEOUT_S = (5.0, 30.0)  # to connect, to read
 
 
 def _configuration() -> Any:
-    """That of the pod's service account, and outside a pod that of kubectl."""
+    """Configuration of the pod's service account; outside a pod, that of kubectl."""
     from kubernetes import client, config  # noqa: PLC0415  as above
 
     configuration = client.Configuration()
@@ -113,24 +113,24 @@ def _configuration() -> Any:
             elsewhere(client_configuration=configuration)
     except config.ConfigException as error:
         raise JobError(
-            f"the API of Kubernetes: {one_line(error)}",
+            f"the Kubernetes API cannot be configured: {one_line(error)}",
             cure="in a pod set automountServiceAccountToken: true; elsewhere point KUBECONFIG at a cluster",
         ) from None
-    configuration.retries = False  # `RayJobs` asks again itself
+    configuration.retries = False  # `RayJobs` retries itself
     return configuration
 
 
 def _said(body: Any) -> str:
-    """The message of a Kubernetes Status; nothing where the body is none."""
+    """Message of a Kubernetes Status; empty if the body is not one."""
     try:
         return str(json.loads(body)["message"])
     except (TypeError, ValueError, KeyError):
         return ""
 
 
-def _forbidden(verb: str, namespace: str, said: str) -> JobError:
+def _forbidden(verb: str, namespace: str, reason: str) -> JobError:
     return JobError(
-        f"rayjobs.ray.io in namespace {namespace}: {verb} is forbidden: {said}",
-        cure="apply the Role and RoleBinding of k8s/components/launcher, which allow get and create to the service "
-        "account that is named; where a quota is named, raise that",
+        f"rayjobs.ray.io in namespace {namespace}: {verb} is forbidden: {reason}",
+        cure="apply the Role and RoleBinding of k8s/components/launcher, which allow the named service account to get "
+        "and create; if a quota is named, raise it",
     )

@@ -1,4 +1,4 @@
-"""What the status of a RayJob says of the job that ran in it. Runs in the launcher's container."""
+"""Exit status and state of a job, from the status of its RayJob. Runs in the launcher's container."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from jobs.cli.entry import ExitStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What another attempt would only repeat.
+# Another attempt would end the same way.
 FINAL = frozenset({ExitStatus.DONE, ExitStatus.JOB_WRONG, ExitStatus.OVER_BUDGET})
 
 
 def outcome(rayjob: Mapping[str, Any]) -> ExitStatus | None:
-    """How the job ended; None while it goes on. Output that another run holds counts as done.
+    """Exit status of the job; None while it runs. An output held by another run counts as done.
 
-    KubeRay gives no exit status. Ray's message begins with it (`job_supervisor.py`), and KubeRay passes that on.
+    KubeRay has no exit status. Ray's message begins with it (`job_supervisor.py`), and KubeRay passes the message on.
     """
     status = rayjob.get("status") or {}
     if status.get("jobDeploymentStatus") not in _ENDED:
@@ -28,24 +28,24 @@ def outcome(rayjob: Mapping[str, Any]) -> ExitStatus | None:
         return ExitStatus.DONE
     if status.get("jobStatus") == "STOPPED" or status.get("reason") == "DeadlineExceeded":
         return ExitStatus.STOPPED
-    told = re.match(r"Job entrypoint command failed with exit code (\d+)\b", status.get("message") or "")
-    code = int(told.group(1)) if told else ExitStatus.FAILED
+    found = re.match(r"Job entrypoint command failed with exit code (\d+)\b", status.get("message") or "")
+    code = int(found.group(1)) if found else ExitStatus.FAILED
     if code == ExitStatus.HELD:
         return ExitStatus.DONE
-    return ExitStatus(code) if code in _TOLD else ExitStatus.FAILED
+    return ExitStatus(code) if code in _PASSED_ON else ExitStatus.FAILED
 
 
 def describe(rayjob: Mapping[str, Any]) -> str:
-    """The state of a RayJob in one line: that of its cluster, that of the job, and the operator's reason."""
+    """State of a RayJob in one line: its cluster, its job, and the operator's reason."""
     status = rayjob.get("status") or {}
     states = [status.get(key) for key in ("jobDeploymentStatus", "jobStatus", "reason")]
     return ", ".join(state for state in states if state) or "new"
 
 
 def message(rayjob: Mapping[str, Any]) -> str:
-    """What Ray or the operator says of it: for a job that failed, the last lines of its log."""
+    """Message of Ray or the operator; for a failed job, the last lines of its log."""
     return str((rayjob.get("status") or {}).get("message") or "").strip()
 
 
 _ENDED = ("Complete", "Failed", "ValidationFailed")
-_TOLD = (ExitStatus.FAILED, ExitStatus.JOB_WRONG, ExitStatus.OVER_BUDGET, ExitStatus.STOPPED)
+_PASSED_ON = (ExitStatus.FAILED, ExitStatus.JOB_WRONG, ExitStatus.OVER_BUDGET, ExitStatus.STOPPED)

@@ -1,4 +1,4 @@
-"""The RayJob of one attempt, made from the template. Runs in the launcher's container."""
+"""Makes the RayJob of an attempt from the template. Runs in the launcher's container."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Owner:
-    """The Kubernetes Job that runs the launcher: with it its RayJobs are deleted."""
+    """The Kubernetes Job that runs the launcher. Deleting it deletes its RayJobs."""
 
     name: str
     uid: str
@@ -26,11 +26,11 @@ class Owner:
 
 @dataclass(frozen=True)
 class Template:
-    """A RayJob that never runs itself: each run is a copy of it. To be `check`ed before it is used.
+    """A RayJob that never runs: each run is a copy of it. Call `check` before use.
 
     Args:
         manifest: the whole RayJob.
-        labels: put on each copy; those of the template stay on the template.
+        labels: added to each copy; the template's own labels are not copied.
     """
 
     manifest: Mapping[str, Any]
@@ -38,33 +38,31 @@ class Template:
 
     @property
     def name(self) -> str:
-        """What the names of the copies begin with."""
+        """Prefix of the names of the copies."""
         return str(self.manifest["metadata"]["name"])
 
     def check(self) -> None:
-        """Raises `JobError` for what would go wrong in every copy."""
+        """Raises `JobError` for a fault that every copy would have."""
         spec = self.manifest.get("spec") or {}
         status = self.manifest.get("status") or {}
         if status.get("jobDeploymentStatus") == "ValidationFailed":
-            raise JobError(
-                f"template: KubeRay refuses it: {status.get('message')}", cure="mend the RayJob and apply it"
-            )
+            raise JobError(f"template: KubeRay rejects it: {status.get('message')}", cure="fix the RayJob and apply it")
         entrypoint = str(spec.get("entrypoint") or "").strip()
         if "python -m jobs." not in entrypoint or re.search(r"\brun\.(id|slices?)=", entrypoint):
             raise JobError(
                 f"template: spec.entrypoint={entrypoint!r}",
-                cure="give python -m jobs.VERB with its overrides, and leave run.id and run.slices to the launcher",
+                cure="use python -m jobs.VERB with its overrides; omit run.id and run.slices, which the launcher sets",
             )
         if spec.get("backoffLimit"):
             raise JobError(
-                f"template: spec.backoffLimit={spec['backoffLimit']}: KubeRay would retry a job that is wrong, too",
-                cure="leave it at 0: the backoffLimit of the Kubernetes Job retries what is worth it",
+                f"template: spec.backoffLimit={spec['backoffLimit']}: KubeRay would also retry a job that is wrong",
+                cure="set it to 0: the backoffLimit of the Kubernetes Job covers what is worth a retry",
             )
         for image in _images(spec):
             _check_image(image)
 
     def copy(self, name: str, run: RunName, owner: Owner | None) -> dict[str, Any]:
-        """The RayJob ``name``, whose job does ``run``."""
+        """Manifest of a RayJob called ``name`` that executes ``run``."""
         spec = {key: value for key, value in self.manifest["spec"].items() if key != "suspend"}
         spec["entrypoint"] = f"{spec['entrypoint'].strip()} {run.overrides}"
         labels = {"app.kubernetes.io/part-of": "shardlens", "shardlens/run": run.run_id, **self.labels}
@@ -76,32 +74,32 @@ class Template:
 
 
 def read_template(where: str, rayjobs: RayJobs) -> Mapping[str, Any]:
-    """The RayJob in a file (YAML or JSON, a path with a slash), or the one of that name in the namespace.
+    """Reads the template from a file (YAML or JSON, a path with a slash) or from the namespace, by name.
 
     Raises:
-        JobError: there is none.
+        JobError: there is no such RayJob.
     """
     if "/" not in where:
         found = rayjobs.get(where)
         if found is None:
             raise JobError(
                 f"template {where}: there is no such RayJob in namespace {rayjobs.namespace}",
-                cure="apply it, with suspend: true, or give a path with a slash in it for a file",
+                cure="apply it with suspend: true; to name a file, give a path with a slash",
             )
         return found
-    import yaml  # noqa: PLC0415  comes with the client of Kubernetes
+    import yaml  # noqa: PLC0415  comes with the Kubernetes client
 
     try:
         manifest = yaml.safe_load(Path(where).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise JobError(f"template {where}: cannot be read: {error}", cure="give a file with one RayJob") from None
     if not isinstance(manifest, dict) or manifest.get("kind") != "RayJob" or "name" not in manifest.get("metadata", {}):
-        raise JobError(f"template {where}: not one RayJob with a name", cure="give a file with one RayJob")
+        raise JobError(f"template {where}: not a single RayJob with a name", cure="give a file with one RayJob")
     return manifest
 
 
 def _images(node: Any) -> Iterator[str]:
-    """Every value of a key ``image``, however deep."""
+    """Yields every value of a key ``image`` at any depth."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == "image" and isinstance(value, str):
@@ -117,6 +115,6 @@ def _check_image(image: str) -> None:
     digest = re.search(r"@sha256:([0-9a-f]{64})$", image)
     if digest is None or not digest.group(1).strip("0"):
         raise JobError(
-            f"template: image {image}: {'the digest is not set' if digest else 'not named by its digest'}",
-            cure="set newName and digest under images: in your kustomization.yaml to what was pushed",
+            f"template: image {image}: {'the digest is not set' if digest else 'not referenced by digest'}",
+            cure="set newName and digest under images: in your kustomization.yaml to the image that was pushed",
         )

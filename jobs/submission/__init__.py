@@ -1,1 +1,1 @@
-"""Sending a verb to a Ray cluster: what is said, what travels, and what comes back."""
+"""Submitting a verb to a Ray cluster: the request, the code that is uploaded, and the log that comes back."""

@@ -1,6 +1,4 @@
-"""What `python -m jobs.submit` is told for itself. These keys stand among those of the verb, and do not go on with
-them.
-"""
+"""Typed config of `python -m jobs.submit` itself. Its keys are given among those of the verb, and are not passed on."""
 
 from __future__ import annotations
 
@@ -13,34 +11,34 @@ from actors.messages import redacted
 
 @dataclass
 class Target:
-    """The cluster, and what it is sent."""
+    """The cluster, and the user's code to upload."""
 
     address: str | None = None
-    """Where Ray's Jobs API answers, on the head of the cluster: http://host:8265, or https."""
+    """URL of Ray's Jobs API on the head node: http://host:8265, or https."""
     py_modules: list[str] = field(default_factory=list)
     """Your own code, such as the module that model.architecture names: packages (folders with __init__.py), folders of
-    modules, single .py files, wheels. Of a wheel its files travel, not what it depends on."""
+    modules, single .py files, wheels. The dependencies of a wheel are not uploaded."""
 
 
 @dataclass
 class Submit:
-    """What `python -m jobs.submit` does."""
+    """Actions of `python -m jobs.submit` besides submitting."""
 
     list_files: bool = False
-    """Show every file that would travel, and what stays behind and why; nothing is sent."""
+    """List every file that would be uploaded, and every file left out with the reason; submit nothing."""
 
 
 @dataclass
 class Submission:
-    """Everything that is for `python -m jobs.submit` itself."""
+    """All keys for `python -m jobs.submit` itself."""
 
     cluster: Target = field(default_factory=Target)
     submit: Submit = field(default_factory=Submit)
     wait: bool = True
-    """Follow the job to its end, and end as it does; false leaves it running."""
+    """Follow the job to its end and exit with its status; false leaves it running."""
 
     def check(self) -> None:
-        """Raises `JobError` where the address names no Jobs API."""
+        """Raises `JobError` if the address cannot be that of a Jobs API."""
         if self.cluster.address is None and self.submit.list_files:
             return
         if self.cluster.address is None:
@@ -48,7 +46,7 @@ class Submission:
         try:
             parts = urlsplit(self.cluster.address)
             is_right = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
-        except ValueError:  # a port that is no number
+        except ValueError:  # the port is not a number
             is_right = False
         if not is_right:
             raise JobError(
@@ -57,12 +55,12 @@ class Submission:
         if parts.username or parts.password or parts.query:
             raise JobError(
                 f"cluster.address={redacted(self.cluster.address)}: holds a secret, which the log would show",
-                cure="leave it away; tokens come from RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH",
+                cure="omit it; tokens come from RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH",
             )
 
 
 class ClusterError(Exception):
-    """The cluster cannot take the job, did not answer for long, or has forgotten it. The message has the cure."""
+    """The cluster rejects the job, does not respond, or has forgotten it. The message includes the cure."""
 
 
 OWN_KEYS = ("cluster.address", "cluster.py_modules", "submit.list_files", "wait")

@@ -1,5 +1,5 @@
-"""The first step of a submitted job, on the head of the cluster: says what the interpreter there lacks, then runs the
-verb in this very process. Needs nothing but the standard library, and parses on any Python 3.7.
+"""Entrypoint of a submitted job, on the head node: checks the interpreter for missing requirements, then runs the verb
+in this process. Uses only the standard library, and parses on Python 3.7 and later.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 STDOUT = "\x1f"
-"""Before each line that the verb writes to standard output: the log of a Ray job does not tell it from the rest."""
+"""Marks each line that the verb writes to standard output: the log of a Ray job merges all streams."""
 
 PYTHON = (3, 11)
-NEEDED = {
+REQUIREMENTS = {
     "ray": ("ray", (2, 60)),
     "torch": ("torch", (2, 13)),
     "pyarrow": ("pyarrow", (22,)),
@@ -36,14 +36,14 @@ NEEDED = {
     "aiohttp": ("aiohttp", (3, 14)),
     "yarl": ("yarl", (1, 20)),
 }
-"""Of each distribution that pyproject.toml asks for, what is imported of it, and the least version."""
+"""Module and minimum version of each distribution that pyproject.toml requires."""
 
 JOB_WRONG = 2
 
 
 def main(arguments: list[str]) -> None:
-    """Runs the verb, the first of ``arguments``, with the others, and ends as it does; or ends with status 2."""
-    problem = lacking(sys.version_info[:2])
+    """Runs the verb ``arguments[0]`` with the other arguments and exits as it does; with status 2 if it cannot run."""
+    problem = missing_requirements(sys.version_info[:2])
     if problem:
         where = "the cluster's python, " + sys.executable + " (" + sys.version.split()[0] + ")"
         sys.stderr.write("error: " + where + ": " + problem + "\n  cure: " + CURE + "\n")
@@ -57,8 +57,10 @@ def main(arguments: list[str]) -> None:
         marked.end()
 
 
-def lacking(python: tuple[int, ...], needed: dict[str, tuple[str, tuple[int, ...]]] = NEEDED) -> str | None:
-    """What an interpreter of the version ``python`` lacks, in words; None where it has all."""
+def missing_requirements(
+    python: tuple[int, ...], needed: dict[str, tuple[str, tuple[int, ...]]] = REQUIREMENTS
+) -> str | None:
+    """Describes what an interpreter of version ``python`` is missing; None if nothing."""
     if python < PYTHON:
         return "too old; " + _dotted(PYTHON) + " or newer is needed"
     faults = [fault for name, (module, least) in needed.items() for fault in [_fault(name, module, least)] if fault]
@@ -66,13 +68,13 @@ def lacking(python: tuple[int, ...], needed: dict[str, tuple[str, tuple[int, ...
 
 
 CURE = (
-    "use an image that has them, such as that of k8s/Dockerfile, or install shardlens with the versions of "
-    "constraints.txt for that python; it is the first python on the PATH of the head"
+    "use an image that has them, such as that of k8s/Dockerfile, or install shardlens with the versions in "
+    "constraints.txt for that python, which is the first one on the PATH of the head node"
 )
 
 
 class MarkedLines:
-    """Standard output with `STDOUT` before each line, which is written whole."""
+    """Text stream that prefixes each line with `STDOUT` and writes only whole lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -89,7 +91,7 @@ class MarkedLines:
         self._stream.flush()
 
     def end(self) -> None:
-        """A last line without its end is written too."""
+        """Writes a last line that has no newline."""
         if self._begun:
             self.write("\n")
 
@@ -103,13 +105,13 @@ def _fault(name: str, module: str, least: tuple[int, ...]) -> str | None:
 
     try:
         is_there = find_spec(module) is not None
-    except ImportError:  # its parent is not there
+    except ImportError:  # the parent package is missing
         is_there = False
     if not is_there:
         return module + " (of the package " + name + ")"
     try:
         installed = version(name)
-    except PackageNotFoundError:  # another distribution brings it, as onnxruntime-gpu brings onnxruntime
+    except PackageNotFoundError:  # another distribution provides it, as onnxruntime-gpu provides onnxruntime
         return None
     is_older = _numbers(installed) < least
     return name + " " + _dotted(least) + " or newer (it is " + installed + ")" if is_older else None

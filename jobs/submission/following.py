@@ -1,4 +1,4 @@
-"""Following a job on a cluster to its end, from any number of connections, and how it ended. Runs on the client."""
+"""Follows a job on a cluster to its end, across lost connections. Runs on the client."""
 
 from __future__ import annotations
 
@@ -30,26 +30,27 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class RetryWindow:
-    """How long a follower waits, in seconds."""
+    """Timeouts of a follower, in seconds."""
 
-    lost_s: float = 300.0
-    """For a cluster that does not answer."""
-    again_s: float = 2.0
-    """Between two attempts to reach it."""
-    silent_s: float = 30.0
-    """For the next line of the log, before it asks whether the job is still there."""
+    timeout_s: float = 300.0
+    """Limit for a cluster that does not respond."""
+    retry_s: float = 2.0
+    """Pause between two attempts."""
+    idle_s: float = 30.0
+    """Silence of the log after which the status of the job is requested."""
 
 
 class JobLog:
-    """Takes the log of a job in pieces; what the verb wrote to standard output goes to ``out``, all else to ``err``."""
+    """Splits the log of a job: the verb's standard output goes to ``out``, everything else to ``err``."""
 
     def __init__(self, out: TextIO, err: TextIO) -> None:
         self._out, self._err = out, err
         self._begun = ""
         self.num_chars = 0
-        """So much of the log has been taken."""
+        """Characters of the log received so far."""
 
     def feed(self, piece: str) -> None:
+        """Prints the lines that ``piece`` completes."""
         self.num_chars += len(piece)
         lines = (self._begun + piece).split("\n")
         self._begun = lines.pop()
@@ -57,7 +58,7 @@ class JobLog:
             self._show(line)
 
     def end(self) -> None:
-        """A last line without its end is shown too."""
+        """Prints a last line that has no newline."""
         if self._begun:
             self._show(self._begun)
             self._begun = ""
@@ -68,25 +69,25 @@ class JobLog:
         print(shown, file=self._out if is_output else self._err, flush=True)
 
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Ray colours what it says of workers
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Ray colours the prefixes of worker lines
 
 
-def follow(api: JobsApi, submission_id: str, log: JobLog, patience: RetryWindow | None = None) -> JobDetails:
-    """Shows the log of the job as it grows, and gives how it ended.
+def follow(api: JobsApi, submission_id: str, log: JobLog, window: RetryWindow | None = None) -> JobDetails:
+    """Prints the log of the job as it grows; returns its final details.
 
     Raises:
-        ClusterError: the cluster did not answer for long; the job may go on without us.
-        JobError: the token is refused.
+        ClusterError: the cluster has not responded for too long; the job may still be running.
+        JobError: the token is rejected.
     """
-    follower = _Follower(api, submission_id, log, patience or RetryWindow())
+    follower = _Follower(api, submission_id, log, window or RetryWindow())
     details = asyncio.run(follower.follow())
     log.end()
     return details
 
 
 class _Follower:
-    def __init__(self, api: JobsApi, submission_id: str, log: JobLog, patience: RetryWindow) -> None:
-        self._api, self._id, self._log, self._patience = api, submission_id, log, patience
+    def __init__(self, api: JobsApi, submission_id: str, log: JobLog, window: RetryWindow) -> None:
+        self._api, self._id, self._log, self._window = api, submission_id, log, window
         self._heard_at = time.monotonic()
 
     async def follow(self) -> JobDetails:
@@ -94,24 +95,24 @@ class _Follower:
         while True:
             try:
                 await self._read()
-                details = await self._ask()
+                details = await self._request_details()
                 if details.status.is_terminal():
                     return details
                 is_lost = False
             except UnknownJobError:
                 raise ClusterError(
-                    f"{self._api.address} does not know the job {self._id} any more: the cluster was started anew\n"
-                    "  cure: give the same command again; what was done is kept, and it goes on"
+                    f"{self._api.address} no longer knows the job {self._id}: the cluster was restarted\n"
+                    "  cure: run the same command again; it resumes, and finished work is kept"
                 ) from None
             except (OSError, aiohttp.ClientError, RuntimeError) as error:
-                self._judge(error)
+                self._check_timeout(error)
                 if not is_lost:
-                    LOG.warning("%s does not answer (%s): trying again", self._api.address, one_line(error))
+                    LOG.warning("%s does not respond (%s): retrying", self._api.address, one_line(error))
                 is_lost = True
-            await asyncio.sleep(self._patience.again_s)
+            await asyncio.sleep(self._window.retry_s)
 
     async def _read(self) -> None:
-        """Shows what is new in the log, until its stream ends; each stream gives the log from its beginning."""
+        """Prints new log text until the stream ends. Each stream starts at the beginning of the log."""
         num_known = self._log.num_chars
         async with aclosing(cast("AsyncGenerator[str]", self._api.tail(self._id))) as stream:
             async for piece in self._pieces(stream):
@@ -120,12 +121,12 @@ class _Follower:
                 num_known = max(0, num_known - len(piece))
 
     async def _pieces(self, stream: AsyncGenerator[str]) -> AsyncGenerator[str]:
-        """Those of ``stream``; while it is silent the cluster is asked, since a dead one says nothing either."""
+        """Yields from ``stream``, and polls the cluster while it is silent: a dead cluster is silent too."""
         while True:
             coming = asyncio.ensure_future(anext(stream, None))
             try:
-                while not (await asyncio.wait([coming], timeout=self._patience.silent_s))[0]:
-                    await self._ask()
+                while not (await asyncio.wait([coming], timeout=self._window.idle_s))[0]:
+                    await self._request_details()
             finally:
                 if not coming.done():
                     await _cancelled(coming)
@@ -134,17 +135,17 @@ class _Follower:
                 return
             yield piece
 
-    async def _ask(self) -> JobDetails:
+    async def _request_details(self) -> JobDetails:
         details = await asyncio.to_thread(self._api.details, self._id)
         self._heard_at = time.monotonic()
         return details
 
-    def _judge(self, error: Exception) -> None:
-        """Raises where the cluster has not answered for too long."""
-        if time.monotonic() - self._heard_at > self._patience.lost_s:
+    def _check_timeout(self, error: Exception) -> None:
+        """Raises `ClusterError` if the cluster has not responded for `RetryWindow.timeout_s`."""
+        if time.monotonic() - self._heard_at > self._window.timeout_s:
             raise ClusterError(
-                f"{self._api.address} does not answer for {self._patience.lost_s:.0f} s: {one_line(error)}\n"
-                f"  cure: the job {self._id} goes on without us; give the same command again to follow it"
+                f"{self._api.address} has not responded for {self._window.timeout_s:.0f} s: {one_line(error)}\n"
+                f"  cure: the job {self._id} may still be running; run the same command again to follow it"
             ) from error
 
 

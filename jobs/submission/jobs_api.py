@@ -1,4 +1,4 @@
-"""The Jobs API of a Ray cluster: reached with its token, asked and told. Runs on the client."""
+"""Client of a Ray cluster's Jobs API: token, timeouts and errors as this project reports them. Runs on the client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class UnknownJobError(Exception):
-    """The cluster has no such job: it never had, or it was started anew and has forgotten."""
+    """The cluster has no such job: it never existed, or the cluster was restarted."""
 
 
 class JobsApi:
@@ -27,44 +27,45 @@ class JobsApi:
 
     Args:
         address: http or https.
-        verbose: Ray's client may say what it does.
+        verbose: keep the log messages of Ray's client.
 
     Raises:
-        JobError: nothing answers there, it is no Ray cluster, or it refuses the token. All methods raise it for a token
-            that is refused, and `OSError` where the cluster does not answer any more.
+        JobError: there is no Jobs API at the address, or it rejects the token. All methods raise it for a rejected
+            token, and `OSError` if the cluster no longer responds.
     """
 
     def __init__(self, address: str, *, verbose: bool = False) -> None:
         for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
-            os.environ.pop(name, None)  # Ray would take these for the address, whatever it is told
+            os.environ.pop(name, None)  # these override the address that Ray's client is given
         for name in () if verbose else ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.address = address
         try:
             self._client = _Client(address)
         except AuthenticationError as error:
-            raise self._refused(error) from None
+            raise self._rejected(error) from None
         except (OSError, RuntimeError, ValueError, LookupError) as error:
             raise JobError(
-                f"cluster.address={address}: no Jobs API of Ray answers there: {one_line(error)}",
-                cure="give the address of the head's dashboard, such as http://host:8265, and see that it is reachable",
+                f"cluster.address={address}: no Ray Jobs API responds there: {one_line(error)}",
+                cure="give the dashboard's address on the head node, such as http://host:8265, and make sure that it "
+                "is reachable",
             ) from None
 
-    def numbers(self, name: str) -> dict[int, JobDetails]:
-        """The submissions ``name``-1, ``name``-2 and so on that the cluster knows, by number."""
+    def submissions(self, name: str) -> dict[int, JobDetails]:
+        """Submissions ``name``-1, ``name``-2 and so on that the cluster knows, by number."""
         wanted = re.compile(re.escape(name) + r"-(\d+)")
-        known = {job.submission_id: job for job in self._ask("list_jobs")}
+        known = {job.submission_id: job for job in self._call("list_jobs")}
         found = {wanted.fullmatch(submission_id or ""): job for submission_id, job in known.items()}
         return {int(match[1]): job for match, job in found.items() if match}
 
     def details(self, submission_id: str) -> JobDetails:
-        """How the job stands.
+        """Status of a job.
 
         Raises:
             UnknownJobError: the cluster does not know it.
         """
         try:
-            return cast("JobDetails", self._ask("get_job_info", submission_id))
+            return cast("JobDetails", self._call("get_job_info", submission_id))
         except RuntimeError as error:
             if "status code 404" in str(error):
                 raise UnknownJobError(submission_id) from None
@@ -73,13 +74,13 @@ class JobsApi:
     def submit(
         self, submission_id: str, entrypoint: str, runtime_env: Mapping[str, Any], metadata: Mapping[str, str]
     ) -> bool:
-        """Uploads what is not there yet, and starts the job; False where somebody else has started it meanwhile.
+        """Uploads the code unless the cluster has it, and starts the job; False if another client was faster.
 
         Raises:
-            ClusterError: it does not take the upload or the job.
+            ClusterError: the cluster rejects the upload or the job.
         """
         try:
-            self._ask(
+            self._call(
                 "submit_job",
                 submission_id=submission_id,
                 entrypoint=entrypoint,
@@ -90,42 +91,42 @@ class JobsApi:
             if "already exists" in str(error):
                 return False
             raise ClusterError(
-                f"{self.address} does not take {submission_id}: {_reason(error)}\n"
-                "  cure: see the log of the dashboard on the head; then give the same command again"
+                f"{self.address} rejects {submission_id}: {_reason(error)}\n"
+                "  cure: read the dashboard's log on the head node, then run the same command again"
             ) from None
         return True
 
     def tail(self, submission_id: str) -> AsyncIterator[str]:
-        """The log of the job from its beginning, in pieces, as it grows."""
+        """Yields the log of the job from its beginning, in pieces, as it grows."""
         return self._client.tail_job_logs(submission_id)
 
-    def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+    def _call(self, method: str, *arguments: Any, **options: Any) -> Any:
         try:
             return getattr(self._client, method)(*arguments, **options)
         except AuthenticationError as error:
-            raise self._refused(error) from None
+            raise self._rejected(error) from None
 
-    def _refused(self, error: AuthenticationError) -> JobError:
-        """What Ray says of a token in pages, in two lines; the token itself is in neither."""
+    def _rejected(self, error: AuthenticationError) -> JobError:
+        """Shortens Ray's pages on a rejected token to two lines, without the token itself."""
         is_set = os.environ.get("RAY_AUTH_MODE") == "token"
         mode = "" if is_set else "set RAY_AUTH_MODE=token, and "
         return JobError(
-            f"cluster.address={self.address}: the cluster wants another token: {one_line(error)}",
-            cure=f"{mode}give the cluster's token in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, or in "
+            f"cluster.address={self.address}: the cluster rejects the token: {one_line(error)}",
+            cure=f"{mode}put the cluster's token in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, or in "
             "~/.ray/auth_token",
         )
 
 
 def _reason(error: RuntimeError) -> str:
-    """The last line of what a server said, since these are tracebacks."""
+    """Last line of a server's message, which is a traceback."""
     return redacted(str(error).strip().splitlines()[-1])
 
 
-_ANSWER_S = (10.0, 120.0)  # to connect, and to say something
+_TIMEOUT_S = (10.0, 120.0)  # to connect, to read
 
 
 class _Client(JobSubmissionClient):
-    """Ray's client, which of itself would wait for an answer without end."""
+    """Ray's client with a timeout; it has none of its own."""
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:
-        return super()._do_request(method, endpoint, **{"timeout": _ANSWER_S, **options})
+        return super()._do_request(method, endpoint, **{"timeout": _TIMEOUT_S, **options})

@@ -1,4 +1,4 @@
-"""Files that hold keys or passwords, by their names and by what is in them. Runs on the client."""
+"""Recognises files with keys or passwords by name and content. Runs on the client."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def is_key(file: Path) -> bool:
-    """Whether a file is left behind when code is sent elsewhere. Python modules never are."""
+    """Returns True if a file holds secrets and must not be uploaded. Python modules always return False."""
     if file.suffix == ".py":
         return False
     if _KEY_NAMES.fullmatch(file.name):
         return True
     if not os.access(file, os.R_OK):
-        return False  # packing it then says so
+        return False  # packing reports it as unreadable
     with file.open("rb") as content:
         return bool(_KEY_CONTENT.search(content.read(_HEAD_BYTES)))
 

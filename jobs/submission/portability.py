@@ -1,6 +1,4 @@
-"""What cannot be sent, though the verb would take it: paths that mean another place on the cluster, and secrets. Runs
-on the client.
-"""
+"""Rejects overrides that are valid here but must not be submitted: relative paths and secrets. Runs on the client."""
 
 from __future__ import annotations
 
@@ -19,37 +17,37 @@ if TYPE_CHECKING:
 
 
 def refuse_relative_paths(verb: str, content: dict[str, Any]) -> None:
-    """Raises `JobError` for a relative path: there, it would be below a folder that goes with the job. An absolute
-    one may be on a volume that the nodes share.
+    """Raises `JobError` for a relative path: on the cluster it would lie in a folder that is deleted with the job. An
+    absolute path may be on a shared volume.
     """
     for key, path in _paths(verb, content):
         if not path.startswith(("/", "file://", "${")) and not is_remote(path):
             raise JobError(
-                f"{key}={path}: a relative path, which on the cluster is below a folder that goes with the job",
+                f"{key}={path}: a relative path, which on the cluster lies in a folder that is deleted with the job",
                 cure=f"give {key} as a URI, or as an absolute path on a volume that all nodes share",
             )
 
 
 def refuse_secrets(overrides: Sequence[str], content: dict[str, Any]) -> None:
-    """Raises `JobError` for what must not stand in the cluster's list of jobs, where all who reach it can read it."""
+    """Raises `JobError` for secrets: everyone who can reach the cluster can read its list of jobs."""
     for key in _secret_options(content):
         raise JobError(
-            f"{key}: a secret, which everybody could read in the cluster's list of jobs",
-            cure="leave it to the environment of the cluster's pods, such as AWS_SECRET_ACCESS_KEY, or to their "
-            f"identity; '{key}=${{oc.env:NAME}}' names a variable of theirs",
+            f"{key}: a secret, which everyone could read in the cluster's list of jobs",
+            cure="set it in the environment of the cluster's pods, such as AWS_SECRET_ACCESS_KEY, or use their "
+            f"identity; '{key}=${{oc.env:NAME}}' refers to a variable of the pods",
         )
     for override in overrides:
         if redacted(override) != override:
             raise JobError(
-                f"{redacted(override)}: what stands in a URL as user, password or query, everybody could read in the "
-                "cluster's list of jobs",
+                f"{redacted(override)}: user, password and query of a URL, which everyone could read in the cluster's "
+                "list of jobs",
                 cure="give a URL without them, or put signed URLs into a file that +dataset=manifest reads",
             )
 
 
 @contextmanager
 def named_variables(overrides: Sequence[str]) -> Iterator[None]:
-    """Until the end of the block, variables of the pods that storage options name are there on this machine too."""
+    """Defines, for the duration of the block, the variables of the pods that storage options refer to."""
     names = {name for override in overrides if _OPTIONS.search(override) for name in _VARIABLE.findall(override)}
     missing = names - os.environ.keys()
     os.environ.update(dict.fromkeys(missing, "of the pods"))
@@ -61,7 +59,7 @@ def named_variables(overrides: Sequence[str]) -> Iterator[None]:
 
 
 _PATHS = ("dataset.path", "model.checkpoint", "model.labels", "output.path")
-# What is measured is written below a folder for the time being, and not to output.path.
+# A benchmark writes to a scratch folder instead of output.path.
 _BENCHMARK_PATHS = (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch")
 _OPTIONS = re.compile(r"\bstorage_options\b")
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")

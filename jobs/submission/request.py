@@ -1,12 +1,14 @@
-"""What a submission asks for: the verb, its overrides, and what is for the submission itself. Checked here, on the
-client, before anything leaves, as far as no data and no model file of the cluster is needed.
+"""The request of a submission: verb, overrides and the submission's own keys. Checked on the client before anything is
+sent, as far as possible without data and model files of the cluster.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -23,59 +25,63 @@ from jobs.submission.portability import named_variables, refuse_relative_paths, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ray.job_submission import JobDetails
+
     from jobs.config import ComposedConfig
     from jobs.submission.config import Submission
+    from jobs.submission.jobs_api import JobsApi
 
 
 @dataclass(frozen=True)
 class Request:
-    """A verb that may be sent."""
+    """A verb and its overrides, checked and ready to submit."""
 
     verb: str
     overrides: list[str]
-    """Those of the verb, as they were typed."""
+    """Overrides of the verb, as typed."""
     submission: Submission
-    told: ComposedConfig
+    composed: ComposedConfig
 
     @property
     def run_id(self) -> str | None:
-        """The run that the job goes on with or makes; None where the verb has none, or it was not given."""
-        return self.told.wanted.run.id if self.verb == _RUNNING_VERB else None
+        """The run that the job resumes or creates; None if the verb has no runs or `run.id` is not given."""
+        return self.composed.wanted.run.id if self.verb == _RUNNING_VERB else None
 
     @property
     def is_resumed(self) -> bool:
-        """Whether the same job again goes on with what there is, so that two of it at once are never wanted."""
+        """Returns True if the same request resumes the same work, so that it must not run twice at once."""
         return self.verb == _RUNNING_VERB
 
     @property
     def digest(self) -> str:
-        """Tells one request from another: by the run and its output where the run has a name, else by all of it."""
-        content: Any = [self.verb, self.told.content]
+        """Identifies the request: by run and output if the run is named, else by the whole config."""
+        content: Any = [self.verb, self.composed.content]
         if self.run_id is not None:
-            run = self.told.content["run"]
-            content = [self.verb, self.told.content["output"]["path"], {key: run.get(key) for key in _PARTS_OF_A_RUN}]
+            run = self.composed.content["run"]
+            output = self.composed.content["output"]["path"]
+            content = [self.verb, output, {key: run.get(key) for key in _PARTS_OF_A_RUN}]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     @property
     def run_folder(self) -> str | None:
-        """The folder of the run, where it has a name already."""
-        return RunPaths(self.told.wanted.output.path, "", self.run_id).run if self.run_id else None
+        """Folder of the run; None if the run is not named yet."""
+        return RunPaths(self.composed.wanted.output.path, "", self.run_id).run if self.run_id else None
 
     @property
     def grace_s(self) -> float:
-        """Seconds that the verb takes to end when it is told to stop."""
-        return float(getattr(self.told.wanted.run, "grace_s", 0.0))
+        """Seconds that the verb may take to stop."""
+        return float(getattr(self.composed.wanted.run, "grace_s", 0.0))
 
     def arguments(self) -> list[str]:
-        """The overrides as the cluster is given them."""
-        return [*self.overrides, *(["cluster.address=auto"] if "cluster" in self.told.content else [])]
+        """Overrides as passed to the cluster."""
+        return [*self.overrides, *(["cluster.address=auto"] if "cluster" in self.composed.content else [])]
 
 
 def read_request(arguments: Sequence[str]) -> Request:
-    """What ``arguments`` ask for: a verb, and overrides of which some are for the submission itself.
+    """Parses a verb and overrides, some of which are for the submission itself.
 
     Raises:
-        JobError, HydraException, OmegaConfBaseException: the first thing that is wrong, as the verb would say it.
+        JobError, HydraException, OmegaConfBaseException: the first fault, as the verb would report it.
     """
     verb, overrides = _verb(arguments), list(arguments[1:])
     own = [override.lstrip("+") for override in overrides if _key(override) in OWN_KEYS]
@@ -84,28 +90,44 @@ def read_request(arguments: Sequence[str]) -> Request:
     rest = [override for override in overrides if _key(override) not in OWN_KEYS]
     with named_variables(rest):
         request = Request(verb, rest, submission, compose_config(verb, rest))
-    if isinstance(request.told.wanted, Job):
-        _check_job(request.told.wanted)
-    refuse_relative_paths(verb, request.told.content)
-    refuse_secrets(rest, request.told.content)
+    if isinstance(request.composed.wanted, Job):
+        _check_job(request.composed.wanted)
+    refuse_relative_paths(verb, request.composed.content)
+    refuse_secrets(rest, request.composed.content)
     return request
 
 
+def submission_name(request: Request) -> str:
+    """Name of the submissions of ``request``, without their number.
+
+    For a verb that resumes, the same request has the same name, so that Ray refuses to run it twice at once. For other
+    verbs, such as `verify`, the name is unique.
+    """
+    if not request.is_resumed:
+        return f"{request.verb}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    return "-".join([request.verb, *([request.run_id] if request.run_id else []), request.digest])
+
+
+def latest_submission(api: JobsApi, name: str) -> tuple[int, JobDetails | None]:
+    """Highest number submitted under ``name``, and the status of that job; 0 and None if there is none."""
+    return max(api.submissions(name).items(), key=lambda item: item[0], default=(0, None))
+
+
 _RUNNING_VERB = "batch_infer"
-_PARTS_OF_A_RUN = ("id", "redrive", "slices", "slice")  # each is work of its own
+_PARTS_OF_A_RUN = ("id", "redrive", "slices", "slice")  # separate work within one run
 
 
 def _verb(arguments: Sequence[str]) -> str:
     verbs = ", ".join(VERBS)
     if not arguments or "=" in arguments[0]:
-        raise JobError("no verb: the first argument says what is to be run", cure=f"put one of {verbs} first")
+        raise JobError("no verb: the first argument must name one", cure=f"put one of {verbs} first")
     if arguments[0] not in VERBS:
         close = get_close_matches(arguments[0], VERBS, n=1)
         cure = f"did you mean {close[0]}? A cluster runs {verbs}" if close else f"choose one of {verbs}"
-        raise JobError(f"{arguments[0]}: there is no such verb for a cluster", cure=cure)
+        raise JobError(f"{arguments[0]}: not a verb for a cluster", cure=cure)
     flags = [argument for argument in arguments[1:] if argument.startswith("-")]
     if flags:
-        raise JobError(f"{flags[0]}: flags are not sent", cure="write all as key=value; submit each job of a sweep")
+        raise JobError(f"{flags[0]}: flags cannot be submitted", cure="use key=value; submit each job of a sweep")
     return arguments[0]
 
 
@@ -114,7 +136,7 @@ def _key(override: str) -> str:
 
 
 def _check_job(job: Job) -> None:
-    """What `jobs.runs.preflight` checks first there, but for what this machine need not have."""
+    """Checks what `jobs.runs.preflight` checks first, except for devices that this machine may lack."""
     check_numbers(job)
     replace(job.decode, device=DecodeDevice.cpu).check()
     job.model.preprocess.check()

@@ -1,5 +1,5 @@
-"""Which files of a folder go to the cluster, and which stay behind and why: secrets, caches, environments, links that
-lead out, and what an ignore file names. Runs on the client.
+"""Selects the files of a folder to upload. Secrets, caches, virtual environments, links that lead out and ignored files
+are left out, each with a reason. Runs on the client.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 IGNORE_FILES = (".rayignore", ".gitignore")
-"""Patterns in the syntax of Git, in the folder itself and in those below it."""
+"""Files with patterns in Git's syntax, in the folder and its subfolders."""
 
 
 @dataclass
 class SourceFiles:
-    """What was found below a folder.
+    """Files below a folder.
 
     Args:
-        root: the folder, with no link in its path.
-        sent: files by their path below ``root``, with forward slashes.
-        left_out: why the others stay, by their path; a folder that stays as a whole is one entry, which ends in a
-            slash. Caches of Python are not told.
+        root: the folder, with links resolved.
+        sent: files to upload, by path relative to ``root`` with forward slashes.
+        left_out: reasons for the other files, by path; a whole folder is one entry that ends in a slash. Python's
+            caches are omitted.
     """
 
     root: Path
@@ -37,7 +37,7 @@ class SourceFiles:
 
 
 def source_files(folder: Path) -> SourceFiles:
-    """Everything below ``folder``, sorted by path."""
+    """Classifies all files below ``folder``, sorted by path."""
     found = SourceFiles(folder.resolve())
     for name, path, reason in _judged(found.root, found.root, []):
         if reason is None:
@@ -53,7 +53,7 @@ _CACHE = "cache"
 
 
 def _judged(folder: Path, root: Path, above: _Specs) -> Iterator[tuple[str, Path, str | None]]:
-    """Path below ``root``, file, and None where it is sent, of all below ``folder``."""
+    """Yields relative path, file, and the reason to leave it out or None, for all files below ``folder``."""
     specs = [*above, *_specs(folder)]
     for path in sorted(folder.iterdir()):
         is_folder = path.is_dir() and not path.is_symlink()
@@ -75,23 +75,23 @@ def _lines(file: Path) -> list[str]:
 
 
 def _reason(path: Path, root: Path, specs: _Specs) -> str | None:
-    """Why ``path`` stays; None where it goes, or where it is a folder to look into."""
+    """Reason to leave ``path`` out; None for a file to upload or a folder to search."""
     if path.is_symlink():
-        target = Path(os.path.realpath(path))  # of a link to itself, that link
+        target = Path(os.path.realpath(path))  # a link to itself resolves to itself
         if not target.is_relative_to(root) or not target.is_file():
-            return "link, and not to a file of this folder"
+            return "link to something other than a file of this folder"
         if reason := _reason_of_parts(target.relative_to(root), root):
             return reason
     if path.name == "__pycache__" or path.suffix == ".pyc":
         return _CACHE
     for folder, spec in specs:
         if spec.match_file(path.relative_to(folder).as_posix() + "/" * path.is_dir()):
-            return "named in an ignore file"
+            return "listed in an ignore file"
     return _reason_of_parts(path.relative_to(path.parent), path.parent)
 
 
 def _reason_of_parts(name: Path, folder: Path) -> str | None:
-    """The first reason among the parts of the path ``name`` below ``folder``."""
+    """First reason found among the components of the path ``name`` below ``folder``."""
     for part in name.parts:
         folder = folder / part
         if part.startswith("."):

@@ -1,5 +1,5 @@
-"""What travels to the cluster: this code and the user's own, as one zip that Ray unpacks on every node and makes the
-working directory of driver and workers. Packed on the client, the same bytes for the same files.
+"""Packs this project's code and the user's into one zip, which Ray unpacks on every node as the working directory of
+driver and workers. Runs on the client. The same files give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,76 +21,76 @@ if TYPE_CHECKING:
 
 OUR_PACKAGES = ("jobs", "actors", "conf")
 MAX_BYTES = 100 * 1024**2
-"""What the head's HTTP server takes in one request (`DASHBOARD_CLIENT_MAX_SIZE` of Ray)."""
+"""Largest request that the head's HTTP server accepts (Ray's `DASHBOARD_CLIENT_MAX_SIZE`)."""
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """What would travel.
+class CodeArchive:
+    """Files to upload.
 
     Args:
-        files: by the path below the working directory, a file or its content.
-        left_out: why files of the user's folders stay, by their path on this machine.
+        files: file or its content, by path relative to the working directory.
+        left_out: reasons for the user's files that are not uploaded, by path on this machine.
     """
 
     files: dict[str, bytes | Path]
     left_out: dict[str, str]
 
     def write(self, target: Path, max_bytes: int = MAX_BYTES) -> int:
-        """Writes the zip to ``target``; gives its size in bytes.
+        """Writes the zip to ``target``; returns its size in bytes.
 
         Raises:
-            JobError: the whole is too large for Ray, or a file cannot be read.
+            JobError: the zip is too large for Ray, or a file cannot be read.
         """
         _write(self.files, target)
         num_bytes = target.stat().st_size
         if num_bytes >= max_bytes:
             raise JobError(
-                f"cluster.py_modules: {_mib(num_bytes)} packed, and Ray takes no more than {_mib(max_bytes)}",
-                cure="put weights and data into storage, or the code into the image, or name what is not needed in "
-                f"a .rayignore; the largest are {_largest(self.files)}",
+                f"cluster.py_modules: {_mib(num_bytes)} packed, but Ray accepts at most {_mib(max_bytes)}",
+                cure="put weights and data in storage, or the code in the image, or list unneeded files in a "
+                f".rayignore; the largest are {_largest(self.files)}",
             )
         return num_bytes
 
     def lines(self) -> Iterator[str]:
-        """One line a file: its size in bytes and its path; then one for each that stays, with the reason."""
+        """Yields size in bytes and path of each file, then each file that is left out with the reason."""
         for name in sorted(self.files):
             yield f"{_size(self.files[name]):>12,}  {name}"
         for name in sorted(self.left_out):
             yield f"{'left out':>12}  {name}: {self.left_out[name]}"
 
 
-def gather(py_modules: Sequence[str]) -> Parcel:
-    """This code, and that of ``py_modules``.
+def gather_code(py_modules: Sequence[str]) -> CodeArchive:
+    """Collects this project's code and that of ``py_modules``.
 
-    A folder of ``py_modules`` with an ``__init__.py`` travels under its name, of one without what it holds; a wheel is
-    unpacked, so that no node needs pip or an index. `source_files` says what of a folder stays.
+    A folder with an ``__init__.py`` keeps its name; of any other folder, only the content is uploaded. Wheels are
+    unpacked, so that no node needs pip or an index. `source_files` selects the files of a folder.
 
     Raises:
-        JobError: an entry is not there or no code, or two hold the same file.
+        JobError: an entry is missing or has no code, or two entries hold the same file.
     """
-    parcel = Parcel({name: file for package in OUR_PACKAGES for name, file in _package(package)}, {})
-    files = parcel.files
+    code = CodeArchive({name: file for package in OUR_PACKAGES for name, file in _package(package)}, {})
+    files = code.files
     files |= _own_metadata()
     for entry in py_modules:
-        for name, content in _entry(entry, parcel.left_out):
+        for name, content in _entry(entry, code.left_out):
             if name.partition("/")[0] in OUR_PACKAGES or files.get(name, content) != content:
                 raise JobError(
-                    f"cluster.py_modules={entry}: {name} is there already",
-                    cure="rename it: all code of a job is unpacked into one folder, beside jobs, actors and conf",
+                    f"cluster.py_modules={entry}: {name} exists already",
+                    cure="rename it: all code of a job is unpacked into one folder, next to jobs, actors and conf",
                 )
             files[name] = content
-    return parcel
+    return code
 
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # no times, so that the same code is the same package, and sent once
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # constant times: the same code is the same zip, and is uploaded once
 
 
 def _package(name: str) -> Iterator[tuple[str, Path]]:
-    """The files of a package that this process imports, from a checkout or from a wheel."""
+    """Yields the files of a package that this process imports, from a checkout or an installed wheel."""
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise JobError(f"the package {name} is not here", cure="install shardlens, or start in its checkout")
+        raise JobError(f"the package {name} cannot be found", cure="install shardlens, or run in its checkout")
     yield from _below(source_files(Path(next(iter(spec.submodule_search_locations)))), name)
 
 
@@ -100,7 +100,7 @@ def _below(found: SourceFiles, prefix: str) -> Iterator[tuple[str, Path]]:
 
 
 def _own_metadata() -> dict[str, bytes | Path]:
-    """What tells the version of shardlens that runs, whichever one the image has."""
+    """Metadata of the running shardlens, so that its version is reported, not that of the image."""
     try:
         own = distribution("shardlens")
     except PackageNotFoundError:  # a checkout that was not installed
@@ -115,7 +115,7 @@ def _entry(entry: str, left_out: dict[str, str]) -> Iterator[tuple[str, bytes | 
         left_out |= {f"{entry.rstrip('/')}/{name}": reason for name, reason in found.left_out.items()}
         files = list(_below(found, found.root.name if (path / "__init__.py").is_file() else ""))
         if not any(name.endswith(".py") for name, _ in files):
-            raise JobError(f"cluster.py_modules={entry}: no Python module in it", cure="name the folder that has yours")
+            raise JobError(f"cluster.py_modules={entry}: has no Python module", cure="give the folder that has yours")
         yield from files
     elif path.is_file() and path.suffix == ".py":
         yield path.name, path
@@ -127,7 +127,7 @@ def _entry(entry: str, left_out: dict[str, str]) -> Iterator[tuple[str, bytes | 
 
 
 def _unpacked(entry: str, wheel: Path) -> Iterator[tuple[str, bytes]]:
-    """The files of a wheel where an installer would put them; scripts and headers are left out."""
+    """Yields the files of a wheel at their installed paths; scripts and headers are omitted."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
@@ -157,7 +157,7 @@ def _read(file: Path) -> bytes:
     except OSError as error:
         raise JobError(
             f"cluster.py_modules: {file} cannot be read: {error.strerror}",
-            cure="let this user read it, or name it in a .rayignore",
+            cure="make it readable for this user, or list it in a .rayignore",
         ) from error
 
 

@@ -1,1 +1,1 @@
-"""The proof that runs are what they say, out of the files alone; nothing here knows the code that wrote them."""
+"""Proves from the files alone that a run is complete and intact. Independent of the code that writes runs."""

@@ -1,4 +1,4 @@
-"""What `python -m jobs.verify` is told. The keys are read as those of `python -m jobs.batch_infer`."""
+"""Typed config of `python -m jobs.verify`. Keys are read like those of `python -m jobs.batch_infer`."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from jobs.job import Log
 
 @dataclass
 class VerifiedOutput:
-    """Where the runs lie."""
+    """Location of the runs."""
 
     path: str = "???"
-    """Folder or URI prefix, as the job was given it."""
+    """Folder or URI prefix: the output.path of the job."""
     storage_options: dict[str, str] = field(default_factory=dict)
     """obstore's settings for this place, such as endpoint or region."""
 
 
 @dataclass
 class VerifiedRun:
-    """Which of them."""
+    """Selects one run."""
 
     id: str | None = None
-    """The name of one run; all are verified when not given."""
+    """Run to verify; null verifies all of them."""
 
 
 @dataclass
 class Expected:
-    """What was kept elsewhere, since whoever can write to the output can also forge it consistently."""
+    """Values kept outside the output. Anyone who can write to the output can also forge it consistently."""
 
     manifest_sha256: str | None = None
-    """SHA-256 of the ``manifest.json`` of `run.id`, in hexadecimal digits."""
+    """Expected SHA-256 of ``manifest.json`` of `run.id`, in hexadecimal."""
 
 
 @dataclass
 class Verification:
-    """Everything that `python -m jobs.verify` is told."""
+    """Whole config of `python -m jobs.verify`."""
 
     output: VerifiedOutput = field(default_factory=VerifiedOutput)
     run: VerifiedRun = field(default_factory=VerifiedRun)
     digest: bool = True
-    """Compute the digest of the rows, which tells whether two runs gave the same ones."""
+    """Compute the digest of the rows; two runs with the same rows have the same digest."""
     verbose: bool = False
-    """Show the traceback of an unexpected error."""
+    """Show the traceback of unexpected errors."""
     log: Log = field(default_factory=Log)
     verify: Expected = field(default_factory=Expected)

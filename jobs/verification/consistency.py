@@ -1,4 +1,4 @@
-"""Whether the documents of a run, its config and its inventory say the same."""
+"""Checks that the documents of a run, its config and its inventory agree."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 
 def read_documents(output: Output, run_id: str, findings: Findings) -> tuple[RecordDocument | None, Manifest | None]:
-    """The record and the manifest of a run, None where one is missing or not of its format."""
+    """Reads ``run.json`` and ``manifest.json``; None in place of one that is missing or malformed."""
     record = _read(output, f"runs/{run_id}/run.json", read_record, findings)
     manifest = _read(output, f"runs/{run_id}/manifest.json", read_manifest, findings)
     for name, document in (("run.json", record), ("manifest.json", manifest)):
         if document is not None and document.run_id != run_id:
-            findings.add("wrong document", f"runs/{run_id}/{name}: it is of run {document.run_id}")
+            findings.add("wrong document", f"runs/{run_id}/{name}: it belongs to run {document.run_id}")
     return record, manifest
 
 
 def check_manifest_sha256(output: Output, run_id: str, wanted: str, findings: Findings) -> None:
-    """Whether ``manifest.json`` is the one whose SHA-256 was kept elsewhere."""
+    """Checks ``manifest.json`` against the SHA-256 ``wanted``, which was kept outside the output."""
     found = manifest_sha256(output, run_id)
     if found is not None and found != wanted.lower():
         name = f"runs/{run_id}/manifest.json"
-        findings.add("other manifest", f"{name}: its SHA-256 is {found}, and by verify.manifest_sha256 {wanted}")
+        findings.add("other manifest", f"{name}: its SHA-256 is {found}, but verify.manifest_sha256 is {wanted}")
 
 
 def manifest_sha256(output: Output, run_id: str) -> str | None:
-    """None where there is no manifest that can be read."""
+    """SHA-256 of ``manifest.json`` in hexadecimal; None if it cannot be read."""
     try:
         return hashlib.sha256(output.read(f"runs/{run_id}/manifest.json")).hexdigest()
     except (FileNotFoundError, TooLargeError, LinkError):
@@ -50,7 +50,7 @@ def manifest_sha256(output: Output, run_id: str) -> str | None:
 def check_agreement(
     record: RecordDocument | None, manifest: Manifest | None, inventory: Inventory | None, findings: Findings
 ) -> None:
-    """What the documents say of the inventory, and whether they are of one run."""
+    """Checks what the documents say about the inventory, and that both describe the same job."""
     if inventory is not None:
         facts = {
             "num_listed": row_sets.count(inventory.spans),
@@ -65,16 +65,18 @@ def check_agreement(
 
 
 def check_config(output: Output, run_id: str, record: RecordDocument | None, findings: Findings) -> Config | None:
-    """``config.yaml``, which ought to be the config that the run was opened with; None where it cannot be read."""
+    """Reads ``config.yaml`` and checks that the run was opened with it; None if it cannot be read."""
     name = f"runs/{run_id}/config.yaml"
     config = _read(output, name, read_config, findings)
     if config is not None and record is not None and config.digest != record.config_digest:
-        findings.add("wrong document", f"{name}: its digest is {config.digest}, and in run.json {record.config_digest}")
+        findings.add(
+            "wrong document", f"{name}: its digest is {config.digest}, but run.json says {record.config_digest}"
+        )
     return config
 
 
 def check_report(output: Output, run_id: str, manifest: Manifest | None, findings: Findings) -> None:
-    """Whether ``report.json`` says what the manifest says."""
+    """Checks ``report.json`` against the manifest."""
     report = _read(output, f"runs/{run_id}/report.json", read_report, findings)
     if manifest is not None:
         names, totals = ({key: getattr(manifest, key) for key in keys} for keys in (_NAMES, _TOTALS))
@@ -108,4 +110,4 @@ def _compare(
     for key, fact in facts.items():
         said = getattr(document, key, fact)
         if said != fact:
-            findings.add(kind, f"{name}: {key} is {said}, and by {source} it is {fact}")
+            findings.add(kind, f"{name}: {key} is {said}, but {source} says {fact}")

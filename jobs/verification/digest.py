@@ -1,5 +1,5 @@
-"""A digest of rows that depends on neither their order nor how they are cut into files, so that a run which was
-killed and resumed can be compared with one that was not.
+"""Digest of rows, independent of their order and of their split into files. A run that was killed and resumed has the
+digest of an undisturbed one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ MODULUS = 1 << 128
 
 
 def rows_digest(table: pa.Table) -> int:
-    """The sum of the hashes of the rows, modulo `MODULUS`; digests of several tables are added up likewise.
+    """Sum of the row hashes modulo `MODULUS`. Digests of several tables add up the same way.
 
-    The columns count by name, in any order. Bits count: 0.0 is not -0.0.
+    Columns are matched by name, in any order. Values are compared by their bits: 0.0 differs from -0.0.
     """
     digests = row_hashes(table)
     columns = digests.view("<u4").reshape(-1, 4).sum(axis=0, dtype=np.uint64)
@@ -30,7 +30,7 @@ def rows_digest(table: pa.Table) -> int:
 
 
 def row_hashes(table: pa.Table) -> np.ndarray:
-    """The first 128 bits of SHA-256 over the names and types of the columns and each row, as uint64 of shape (n, 2)."""
+    """First 128 bits of SHA-256 over column names, column types and each row, as uint64 of shape (n, 2)."""
     table = table.select(sorted(table.column_names))
     columns = "\n".join(f"{field.name}:{_type(field.type)}" for field in table.schema)
     salted = hashlib.sha256(f"{columns}\0".encode())
@@ -38,7 +38,8 @@ def row_hashes(table: pa.Table) -> np.ndarray:
     return np.frombuffer(b"".join(found), "<u8").reshape(-1, 2)
 
 
-_BATCH_ROWS = 2048  # their bytes are copied twice
+# Not SQL: DuckDB cannot give the bytes of a number, and these bytes decide the digests of all earlier outputs.
+_BATCH_ROWS = 2048  # bounds memory: the bytes of each batch are copied twice
 
 
 def _hash(salted: hashlib._Hash, row: bytes) -> bytes:

@@ -1,4 +1,6 @@
-"""`run.json`, `manifest.json` and `report.json` as their format says, read without the code that writes them."""
+"""Parses `run.json`, `manifest.json`, `report.json` and `config.yaml` by their format, without the code that writes
+them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordDocument:
-    """``run.json``: what a run was when it opened."""
+    """``run.json``: the run as it was opened."""
 
     run_id: str
     mode: str
@@ -35,7 +37,7 @@ class RecordDocument:
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One file that a manifest names."""
+    """One part file in a manifest."""
 
     folder: str
     """``rows`` or ``errors``."""
@@ -48,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """``manifest.json``: what a run was when it was published."""
+    """``manifest.json``: the run as it was published."""
 
     run_id: str
     mode: str
@@ -65,7 +67,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Report:
-    """``report.json``: what people were told of a run."""
+    """``report.json``: the totals shown to people."""
 
     run_id: str
     fingerprint: str
@@ -76,16 +78,16 @@ class Report:
 
 @dataclass(frozen=True)
 class Config:
-    """``config.yaml``: what the job was told."""
+    """``config.yaml``: the config of the job."""
 
     digest: str
-    """As `run.json` should have it: SHA-256 of the text as JSON."""
+    """SHA-256 of the text as a JSON string, as in ``run.json``."""
     gives_ratios: bool
-    """Its scores lie between 0 and 1."""
+    """True if scores lie between 0 and 1."""
 
 
 def read_record(data: bytes) -> RecordDocument:
-    """Raises ValueError, which names the key, where the text is not of the format."""
+    """Parses the text. Raises ValueError, naming the key, if it is malformed."""
     content = _load(data)
     redrives = _take(content, "redrives", list) if "redrives" in content else []
     own = _take_all(content, _OF_BOTH, num_shards=int, config_digest=str)
@@ -93,7 +95,7 @@ def read_record(data: bytes) -> RecordDocument:
 
 
 def read_manifest(data: bytes) -> Manifest:
-    """Raises ValueError, which names the key, where the text is not of the format."""
+    """Parses the text. Raises ValueError, naming the key, if it is malformed."""
     content = _load(data)
     entries = [_entry(folder, part) for folder in ("rows", "errors") for part in _take(content, folder, list)]
     redriven_by = _take(content, "redriven_by", str) if content.get("redriven_by") is not None else None
@@ -102,12 +104,12 @@ def read_manifest(data: bytes) -> Manifest:
 
 
 def read_report(data: bytes) -> Report:
-    """Raises ValueError, which names the key, where the text is not of the format."""
+    """Parses the text. Raises ValueError, naming the key, if it is malformed."""
     return Report(**_take_all(parse_object(data), _OF_REPORT))
 
 
 def read_config(data: bytes) -> Config:
-    """Raises ValueError where ``config.yaml`` is no text."""
+    """Parses ``config.yaml``. Raises ValueError if it is not UTF-8 text."""
     text = data.decode()
     task = re.search(r"^task:\n((?:  .*\n)*)", text, re.MULTILINE)
     activation = re.search(r"^  activation: (\w+)$", task[1], re.MULTILINE) if task else None
@@ -129,7 +131,7 @@ _OF_ENTRY = {"file": str, "num_rows": int, "size_bytes": int, "digest": str}
 
 
 def _load(data: bytes) -> dict[str, Any]:
-    # Ranges become arrays as soon as their part is parsed: as lists they take ten times the memory.
+    # Ranges become arrays as soon as their entry is parsed: as lists they take ten times the memory.
     return parse_object(data, max_bytes=MAX_BYTES, convert=_with_spans)
 
 
@@ -139,7 +141,7 @@ def _with_spans(content: dict[str, Any]) -> dict[str, Any]:
 
 def _entry(folder: str, part: Any) -> Entry:
     if not isinstance(part, dict) or "ranges" not in part:
-        raise ValueError(f"{folder}: an entry without ranges")
+        raise ValueError(f"{folder}: an entry has no ranges")
     return Entry(folder, spans=part["ranges"], **_take_all(part, _OF_ENTRY))
 
 
@@ -149,12 +151,12 @@ def _take_all(content: dict[str, Any], kinds: dict[str, type], **more: type) -> 
 
 def _take(content: dict[str, Any], key: str, kind: type) -> Any:
     if key not in content:
-        raise ValueError(f"it has no {key}")
+        raise ValueError(f"{key} is missing")
     value = content[key]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{key}={value!r:.100} is no {kind.__name__}")  # noqa: TRY004
+        raise ValueError(f"{key}={value!r:.100} is not of type {kind.__name__}")  # noqa: TRY004
     if isinstance(value, int) and not 0 <= value < _MAX_COUNT:
-        raise ValueError(f"{key}: not a count")
+        raise ValueError(f"{key}: out of range for a count")
     return _folder_name(key, value) if key in _FOLDER_NAMES else value
 
 
@@ -163,7 +165,7 @@ _FOLDER_NAMES = {"run_id", "fingerprint", "redriven_by"}
 
 
 def _folder_name(key: str, value: Any) -> str:
-    """``value``, which becomes a part of paths, and must not lead elsewhere."""
+    """Returns ``value`` if it is safe as a component of a path: it must not lead out of the output."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-        raise ValueError(f"{key}={value!r:.100} is no name of a folder")
+        raise ValueError(f"{key}={value!r:.100} is not a folder name")
     return value

@@ -1,4 +1,4 @@
-"""The files in the folder of a published run: whether each is one that a run has."""
+"""Checks the folder of a published run for files that do not belong there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check_folder(output: Output, run_id: str, findings: Findings) -> None:
-    """What does not belong there, and a ``_SUCCESS`` that says something. Of ``inventory/`` `check_inventory` tells."""
+    """Reports unknown files and a ``_SUCCESS`` that is not empty. `check_inventory` covers ``inventory/``."""
     folder = f"runs/{run_id}/"
     files = output.runs[run_id]
     strangers = sorted(name for name in files if not _OWN.fullmatch(name.removeprefix(folder)))

@@ -1,4 +1,4 @@
-"""The list of a run's images: whether it is whole and true to its digest, and the rows of it that are asked for."""
+"""The inventory of a run: checks that it is complete and well formed, and reads the rows of given spans."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NUM_THREADS = 8
 
 @dataclass(frozen=True, eq=False)
 class Inventory:
-    """An inventory that can be read; whether it is right stands in the findings of `check_inventory`."""
+    """A readable inventory. `check_inventory` reports what is wrong with it."""
 
     output: Output
     run_id: str
@@ -38,26 +38,26 @@ class Inventory:
     """Rows of each shard."""
     schema: pa.Schema
     digest: str
-    """As `run.json` should have it."""
+    """SHA-256 over the digests of the files, as in ``run.json``."""
 
     @property
     def spans(self) -> np.ndarray:
-        """Every listed row."""
+        """Spans of all listed rows."""
         return row_sets.of_sizes(self.sizes)
 
     @property
     def carried(self) -> list[str]:
-        """The columns that come along to the output: the target, and those that the user keeps."""
+        """Columns that are copied to the output: the target and the kept columns."""
         own = {field.name for field in INVENTORY_FIELDS}
         return [name for name in self.schema.names if name not in own]
 
     def holds(self, wanted: np.ndarray) -> bool:
-        """Whether all rows of these spans are listed."""
+        """Returns True if all rows of these spans are listed."""
         shards, stops = wanted[:, 0], wanted[:, 2]
         return bool((shards < len(self.sizes)).all() and (stops <= self.sizes[shards]).all())
 
     def rows(self, wanted: np.ndarray) -> pa.Table:
-        """Image id, URI and what is carried of the rows of these spans, in their order; all must be listed."""
+        """Image id, URI and carried columns of the rows of these spans, in that order; all must be listed."""
         shards, rows = row_sets.expand(wanted)
         needed = np.unique(shards)
         tables = [
@@ -71,7 +71,7 @@ class Inventory:
         return pa.concat_tables(tables).combine_chunks().take(pa.array(places))
 
     def tables(self) -> Iterator[pa.Table]:
-        """Image id and URI of every row, a file at a time."""
+        """Yields image id and URI of every row, one table per file."""
         for first in range(0, len(self.sizes), SHARDS_PER_FILE):
             sizes = self.sizes[first : first + SHARDS_PER_FILE]
             yield self.rows(row_sets.of_sizes(sizes, first_shard=first)).select([IMAGE_ID, URI])
@@ -83,7 +83,7 @@ class Inventory:
 
 
 def check_inventory(output: Output, run_id: str, findings: Findings) -> Inventory | None:
-    """The inventory of a run; None where there is nothing to be read. What is wrong goes to ``findings``."""
+    """Reads and checks the inventory of a run; None if it cannot be read."""
     names = _numbered(output, run_id, findings)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         files = list(pool.map(lambda place: _read(output, place[1], place[0]), enumerate(names)))
@@ -113,7 +113,7 @@ def _name(run_id: str, number: int) -> str:
 
 
 def _numbered(output: Output, run_id: str, findings: Findings) -> list[str]:
-    """The files from 0 to the first that is missing."""
+    """Names of the files from 0 up to the first gap."""
     folder = f"runs/{run_id}/inventory/"
     there = {name for name in output.runs[run_id] if name.startswith(folder)}
     names: list[str] = []
@@ -162,9 +162,9 @@ def _wrong_numbers(file: pq.ParquetFile, number: int) -> str:
         table.validate(full=True)
         shard = number * SHARDS_PER_FILE + group
         if (table[SHARD].to_numpy() != shard).any():
-            return f"row group {group} is not shard {shard} by its column {SHARD}"
+            return f"row group {group}: column {SHARD} is not {shard}"
         if (table[ROW].to_numpy() != np.arange(len(table))).any():
-            return f"the column {ROW} of shard {shard} does not count from 0"
+            return f"shard {shard}: column {ROW} does not count from 0"
     return ""
 
 
@@ -173,9 +173,9 @@ def _check_together(files: Sequence[_File], names: Sequence[str], findings: Find
         if len(file.sizes) != SHARDS_PER_FILE:
             findings.add("wrong inventory", f"{name}: {len(file.sizes)} shards instead of {SHARDS_PER_FILE}")
         if file.schema != files[-1].schema:
-            findings.add("wrong inventory", f"{name}: other columns than in {names[-1]}")
+            findings.add("wrong inventory", f"{name}: its columns differ from those of {names[-1]}")
     num_shards = sum(len(file.sizes) for file in files)
     if files[-1].num_shards != str(num_shards).encode():
-        said = (files[-1].num_shards or b"nothing").decode(errors="replace")
+        said = (files[-1].num_shards or b"missing").decode(errors="replace")
         key = NUM_SHARDS_KEY.decode()
-        findings.add("wrong inventory", f"{names[-1]}: {key} says {said}, and there are {num_shards} shards")
+        findings.add("wrong inventory", f"{names[-1]}: {key} is {said}, but the files hold {num_shards} shards")

@@ -1,4 +1,4 @@
-"""Every file below `output.path` that belongs, or ought to belong, to a run. Listed once, when `jobs.verify` starts."""
+"""Listing of an output: files below `output.path` by run, and files of no run. Made once, when `jobs.verify` starts."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Output:
-    """Names are paths below ``root``, with slashes; sizes are in bytes."""
+    """The files of an output. Names are paths relative to ``root``, with slashes; sizes are in bytes."""
 
     root: str
     storage: Storage
     runs: Mapping[str, Mapping[str, int]]
-    """By run: the files of its folder under ``runs/``."""
+    """Files below ``runs/``, by run."""
     parts: Mapping[str, Mapping[str, int]]
-    """By run: its files under ``rows/`` and ``errors/``, of whatever model."""
+    """Files below ``rows/`` and ``errors/``, by run; of any model."""
     strangers: Sequence[str]
-    """Files under ``rows/`` and ``errors/`` that belong to no run."""
+    """Files below ``rows/`` and ``errors/`` that belong to no run."""
 
     def uri(self, name: str) -> str:
+        """The URI or absolute path of a file."""
         return name if name.startswith("file://") else join(self.root, name)
 
     def read(self, name: str) -> bytes:
-        """One whole file. Raises FileNotFoundError, or `LinkError`."""
+        """Reads a whole file. Raises FileNotFoundError or `LinkError`."""
         self._refuse_links(name)
         return self.storage.read(self.uri(name), max_bytes=MAX_BYTES)
 
     def open(self, name: str) -> BinaryIO:
-        """The same, for reading only what is needed."""
+        """Opens a file for partial reads. Raises FileNotFoundError or `LinkError`."""
         self._refuse_links(name)
         return self.storage.open(self.uri(name))
 
@@ -49,18 +50,18 @@ class Output:
             return
         path = os.fsdecode(local_path(self.uri(name)))
         if os.path.realpath(path) != os.path.join(os.path.realpath(self.root), os.path.relpath(path, self.root)):  # noqa: PTH118  no follower of links
-            raise LinkError("a symbolic link, or below one: nobody can say what it held when the run was published")
+            raise LinkError("it is or lies below a symbolic link, so its content at publication is unknown")
 
 
 class LinkError(ValueError):
-    """A file of the output is a symbolic link, or lies in a folder that is one."""
+    """A file of the output is a symbolic link, or lies below one."""
 
 
 def list_output(path: str, storage: Storage) -> Output:
-    """What lies in ``path``. Without an output there, all is empty.
+    """Lists the output at ``path``; empty if there is none.
 
-    Runs are listed before their parts, so that a run that was published by then has all of its parts in the list,
-    whatever is written meanwhile.
+    Runs are listed before parts. A run that is already published then has all its parts in the list, whatever other
+    runs write in the meantime.
     """
     root = absolute(path) if is_remote(path) else os.fsdecode(local_path(absolute(path)))
     runs: dict[str, dict[str, int]] = {}

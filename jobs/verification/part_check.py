@@ -1,4 +1,4 @@
-"""One part file: whether it is there, true to its digest, its receipt and the inventory. Runs in several threads."""
+"""Checks one part file against its digest, its receipt, the manifest and the inventory. Runs in several threads."""
 
 from __future__ import annotations
 
@@ -32,36 +32,36 @@ PROVENANCE_KEY = b"shardlens.provenance"
 
 @dataclass(frozen=True, eq=False)
 class CheckedPart:
-    """What a file proved to be, and what is wrong with it."""
+    """Content of a part file, and the findings about it."""
 
     findings: Findings
     spans: np.ndarray = field(default_factory=lambda: row_sets.NOTHING)
-    """The rows that it holds by its receipt, which a reader of the folder meets."""
+    """Rows that the file holds by its receipt."""
     num_rows: int = 0
     schema: pa.Schema | None = None
     digest: int = 0
-    """Of its rows."""
+    """Digest of the rows, as `rows_digest` gives it."""
 
 
 @dataclass(frozen=True, eq=False)
 class PartCheck:
-    """What is the same for all parts of a run. Without an ``inventory`` rows are counted and not compared."""
+    """Check of the parts of one run. Without an ``inventory``, rows are counted but not compared."""
 
     output: Output
     inventory: Inventory | None
     wants_digest: bool
     provenance: Mapping[str, str] = field(default_factory=dict)
-    """What every footer says of the job."""
+    """Entries that every footer must have."""
     are_ratios: bool = False
-    """As `wrong_values` takes it."""
+    """True if scores must lie between 0 and 1."""
 
     def __call__(self, entry: Entry, name: str) -> CheckedPart:
-        """The check of the file ``name``, which a manifest describes in ``entry``."""
+        """Checks the file ``name``, which the manifest describes by ``entry``."""
         findings = Findings()
         named = re.fullmatch(r"part-\d{6,}-([0-9a-f]{32})\.parquet", entry.file)
-        if named is None:  # its path may lead anywhere
+        if named is None:  # never opened: the path may lead out of the output
             shown = name.encode(errors="backslashreplace").decode()
-            findings.add("wrong name", f"{shown}: not what a part is called")
+            findings.add("wrong name", f"{shown}: not the name of a part")
             return CheckedPart(findings)
         if named[1] != entry.digest:
             findings.add("wrong name", f"{name}: the manifest's digest is {entry.digest}")
@@ -74,11 +74,11 @@ class PartCheck:
             findings.add("unreadable part", f"{name}: {error}")
             return CheckedPart(findings)
         if len(data) != entry.size_bytes:
-            findings.add("wrong size", f"{name}: {len(data):,} bytes, and {entry.size_bytes:,} in the manifest")
+            findings.add("wrong size", f"{name}: {len(data):,} bytes, but the manifest says {entry.size_bytes:,}")
         digest = hashlib.sha256(data).hexdigest()
         if not digest.startswith(entry.digest) or len(entry.digest) != _DIGEST_CHARS:
-            findings.add("wrong digest", f"{name}: its bytes have {digest[:_DIGEST_CHARS]}")
-            return _claimed(data, findings)  # the rows of a damaged file are not worth a look
+            findings.add("wrong digest", f"{name}: the digest of its bytes is {digest[:_DIGEST_CHARS]}")
+            return _claimed(data, findings)  # the rows of a damaged file are not checked
         return self._opened(entry, name, data, findings)
 
     def _opened(self, entry: Entry, name: str, data: bytes, findings: Findings) -> CheckedPart:
@@ -91,8 +91,8 @@ class PartCheck:
             return CheckedPart(findings)
         for key, value in self.provenance.items():
             if said.get(key) != value:
-                what = f"its footer says {key} {said.get(key)!r:.100}, and the manifest {value}"
-                findings.add("wrong provenance", f"{name}: {what}")
+                text = f"{key} is {said.get(key)!r:.100} in its footer, but the manifest says {value}"
+                findings.add("wrong provenance", f"{name}: {text}")
         self._check_receipt(entry, name, found, metadata.num_rows, findings)
         part = CheckedPart(findings, found, metadata.num_rows, schema)
         wrong = wrong_columns(schema, entry.folder, self.inventory.carried if self.inventory else ())
@@ -108,47 +108,46 @@ class PartCheck:
 
     def _check_receipt(self, entry: Entry, name: str, found: np.ndarray, num_rows: int, findings: Findings) -> None:
         if not np.array_equal(row_sets.merged(found), row_sets.merged(entry.spans)):
-            findings.add("wrong receipt", f"{name}: it names other rows than the manifest")
+            findings.add("wrong receipt", f"{name}: its receipt names other rows than the manifest")
         if num_rows != row_sets.count(found):
-            findings.add(
-                "wrong receipt", f"{name}: it names {row_sets.count(found):,} rows, and {num_rows:,} are there"
-            )
+            text = f"its receipt names {row_sets.count(found):,} rows, but the file holds {num_rows:,}"
+            findings.add("wrong receipt", f"{name}: {text}")
         if num_rows != entry.num_rows:
-            findings.add("wrong total", f"{name}: {num_rows:,} rows, and {entry.num_rows:,} in the manifest")
+            findings.add("wrong total", f"{name}: {num_rows:,} rows, but the manifest says {entry.num_rows:,}")
 
     def _listed(self, found: np.ndarray, num_rows: int) -> _Listed | None:
-        """The rows that the part should have; None where that is not clear, which other findings then say."""
+        """Rows that the part should hold; None if that is ambiguous, which other findings report."""
         in_order = row_sets.merged(found)
         if self.inventory is None or not row_sets.count(found) == row_sets.count(in_order) == num_rows:
             return None
         return _Listed(in_order, self.inventory.rows(in_order)) if self.inventory.holds(in_order) else None
 
     def _read_rows(self, entry: Entry, name: str, data: bytes, listed: _Listed | None, findings: Findings) -> int:
-        """The digest of the rows, after they were compared."""
+        """Compares the rows with the inventory; returns their digest."""
         digest, num_read = 0, 0
         masks: dict[str, list[tuple[int, np.ndarray]]] = {}
         for table in _batches(data):
             if listed is not None:
                 same = listed.table.slice(num_read, len(table))
-                for what, mask in wrong_rows(table, same, entry.folder, are_ratios=self.are_ratios):
-                    masks.setdefault(what, []).append((num_read, mask))
+                for fault, mask in wrong_rows(table, same, entry.folder, are_ratios=self.are_ratios):
+                    masks.setdefault(fault, []).append((num_read, mask))
             if self.wants_digest:
                 digest += rows_digest(table.select(ERRORS_IN_DIGEST) if entry.folder == "errors" else table)
             num_read += len(table)
         if listed is not None and num_read != len(listed.table):
-            raise ValueError(f"{num_read:,} rows can be read, and its footer has {len(listed.table):,}")
-        for what, parts in masks.items():
+            raise ValueError(f"{num_read:,} rows can be read, but its footer says {len(listed.table):,}")
+        for fault, parts in masks.items():
             whole = np.zeros(num_read, bool)
             for start, mask in parts:
                 whole[start : start + len(mask)] = mask
             wrong = row_sets.chosen(listed.spans if listed else row_sets.NOTHING, whole)
-            texts = (f"{name}: {text}: {what}" for text in row_sets.describe(wrong))
+            texts = (f"{name}: {text}: {fault}" for text in row_sets.describe(wrong))
             findings.add_many("wrong rows", texts, row_sets.num_shards(wrong))
         return digest % MODULUS
 
 
 def claim(output: Output, name: str) -> CheckedPart:
-    """What a file says that nobody asked for: nothing where it is no part."""
+    """Rows that a file outside the manifest claims to hold; none if it is not a part."""
     try:
         source = output.open(name)
     except (FileNotFoundError, LinkError):
@@ -162,11 +161,11 @@ def claim(output: Output, name: str) -> CheckedPart:
 
 
 _DIGEST_CHARS = 32
-_BATCH_ROWS = 4096  # of a part that may have 60 MB, so that what is decoded is not a multiple of that
+_BATCH_ROWS = 4096  # bounds memory: a part of 60 MB decodes to a multiple of that
 
 
 class _Listed(NamedTuple):
-    """Rows of the inventory, and where they stand."""
+    """Rows of the inventory and their spans."""
 
     spans: np.ndarray
     table: pa.Table
@@ -181,7 +180,7 @@ def _batches(data: bytes) -> Iterator[pa.Table]:
 
 
 def _claimed(data: bytes, findings: Findings) -> CheckedPart:
-    """The receipt of a file whose rows were not read, as far as it can be read itself."""
+    """Receipt of a file whose rows are not read; empty if it cannot be parsed."""
     try:
         metadata = pq.read_metadata(pa.BufferReader(data))
         return CheckedPart(findings, _receipt(metadata), metadata.num_rows)
@@ -197,5 +196,5 @@ def _receipt(metadata: pq.FileMetaData) -> np.ndarray:
 
 
 def _footer(metadata: pq.FileMetaData, key: bytes) -> dict[str, Any]:
-    """The JSON of one entry of the footer; empty where there is none."""
+    """JSON object of one footer entry; empty if the entry is missing."""
     return parse_object((metadata.metadata or {}).get(key, b"{}"), max_bytes=MAX_BYTES)

@@ -1,5 +1,5 @@
-"""The content of Arrow columns as bytes, row by row: the same values give the same bytes, however the array is cut,
-sliced or encoded. What `jobs.verification.digest` hashes.
+"""Arrow columns as bytes, row by row, for `jobs.verification.digest`. The same values give the same bytes, however the
+array is chunked, sliced or encoded.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The bytes of n rows. Which of them are ``fixed`` depends on the type alone, never on the values."""
+    """Bytes of n rows. The type alone decides which of them are ``fixed``, never the values."""
 
     fixed: Sequence[np.ndarray]
-    """uint8 (n, w): what takes the same number of bytes in every row, lengths and null flags among it."""
+    """uint8 (n, w): bytes of constant width, including lengths and null flags."""
     varying: Sequence[tuple[np.ndarray, np.ndarray]] = ()
     """Pairs of uint8 data and int64 offsets (n + 1,) into it."""
 
     def rows(self) -> Iterator[bytes]:
-        """The bytes of each row."""
+        """Yields the bytes of each row."""
         columns = [_slices(*_flat(np.hstack(self.fixed))), *(_slices(*pair) for pair in self.varying)]
         return map(b"".join, zip(*columns, strict=True))
 
 
 def cells(array: pa.Array) -> Cells:
-    """The cells of one column. Nulls differ from every value; nothing is left of what lies under them."""
+    """Bytes of one column. Nulls differ from every value, and the data behind a null does not count."""
     kind = array.type
     if isinstance(array, pa.ExtensionArray):
         return cells(array.storage)
@@ -48,12 +48,12 @@ def cells(array: pa.Array) -> Cells:
 
 
 def side_by_side(parts: Sequence[Cells]) -> Cells:
-    """The cells of several columns of the same rows."""
+    """Joins the cells of several columns of the same rows."""
     return Cells([matrix for part in parts for matrix in part.fixed], [pair for part in parts for pair in part.varying])
 
 
 def _flat(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same cells as data and offsets."""
+    """A matrix of fixed-width bytes as data and offsets."""
     return matrix.ravel(), np.arange(len(matrix) + 1) * matrix.shape[1]
 
 
@@ -90,7 +90,7 @@ def _texts(array: pa.Array) -> Cells:
 
 
 def _as_texts(array: pa.Array) -> pa.Array:
-    """Types that a kept column may have, and hardly ever has."""
+    """Converts rare types of kept columns to binary, or to the text of their Python value."""
     if pt.is_large_binary(array.type) or pt.is_string_view(array.type) or pt.is_binary_view(array.type):
         return array.cast(pa.large_binary())
     return pa.array([None if value is None else repr(value) for value in array.to_pylist()], pa.string())
@@ -98,7 +98,7 @@ def _as_texts(array: pa.Array) -> pa.Array:
 
 def _lists(array: pa.Array) -> Cells:
     lengths = pc.list_value_length(array).cast(pa.int64()).fill_null(-1).to_numpy()
-    items = cells(array.flatten())  # without what lies under nulls
+    items = cells(array.flatten())  # drops the data behind nulls
     bounds = _offsets(lengths)
     within = [*map(_flat, items.fixed), *items.varying]
     return Cells([_as_bytes(lengths)], [(data, offsets[bounds]) for data, offsets in within])

@@ -1,4 +1,4 @@
-"""The rows of one part against the rows of the inventory that its receipt names."""
+"""Compares the rows of a part with the inventory rows that its receipt names. Runs in several threads."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jobs.verification.values import wrong_values
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ERRORS_IN_DIGEST = [IMAGE_ID, URI, "stage", "error"]  # a message may tell of attempts, addresses and times
+ERRORS_IN_DIGEST = [IMAGE_ID, URI, "stage", "error"]  # messages may hold attempts, addresses and times
 
 
 def wrong_columns(schema: pa.Schema, folder: str, carried: Sequence[str]) -> str:
-    """What is wrong with the columns of a part, in words; nothing where they are right."""
+    """Describes the first wrong column of a part; empty if all are right."""
     wanted = ERROR_FIELDS if folder == "errors" else ERROR_FIELDS[:2]
     for field in wanted:
         if field.name not in schema.names or schema.field(field.name).type != field.type:
@@ -28,40 +28,43 @@ def wrong_columns(schema: pa.Schema, folder: str, carried: Sequence[str]) -> str
         return "" if len(schema) == len(ERROR_FIELDS) else f"more columns than {len(ERROR_FIELDS)}"
     missing = [name for name in carried if name not in schema.names]
     if missing:
-        return f"no column {missing[0]}, which the inventory has"
-    return "" if task_columns(schema, carried) else "no columns of a task"
+        return f"column {missing[0]} is missing, though the inventory has it"
+    return "" if task_columns(schema, carried) else "no task columns"
 
 
 def task_columns(schema: pa.Schema, carried: Sequence[str]) -> list[str]:
-    """The columns that a task added."""
+    """Names of the columns that the task added."""
     return [name for name in schema.names if name not in {IMAGE_ID, URI, *carried}]
 
 
 def wrong_rows(
     table: pa.Table, listed: pa.Table, folder: str, *, are_ratios: bool = False
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Everything that can be wrong with a row, in words, and the mask of the rows of which it is true.
+    """Yields each possible fault with the boolean mask of the rows that have it.
 
     Args:
-        table: rows of a part, whose columns are right.
-        listed: the rows of the inventory that they are of.
+        table: rows of a part that passed `wrong_columns`.
+        listed: the inventory rows that they belong to, in the same order.
         folder: ``rows`` or ``errors``.
-        are_ratios: as `wrong_values` takes it.
+        are_ratios: scores must lie between 0 and 1.
     """
     for name in [IMAGE_ID, URI] if folder == "errors" else listed.column_names:
-        yield f"{name} is not that of the inventory", _differences(table[name], listed[name], name)
+        yield f"{name} differs from the inventory", _differences(table[name], listed[name], name)
     if folder == "errors":
         for name in ("stage", "error", "message"):
             yield f"{name} is empty", pc.equal(pc.fill_null(table[name], ""), "").to_numpy()
         return
     results = table.select(task_columns(table.schema, listed.column_names[2:]))
-    yield "no result of the task", ~np.logical_or.reduce([column.is_valid().to_numpy() for column in results.columns])
+    yield (
+        "all task columns are null",
+        ~np.logical_or.reduce([column.is_valid().to_numpy() for column in results.columns]),
+    )
     yield from wrong_values(results, are_ratios=are_ratios)
 
 
 def _differences(column: pa.ChunkedArray, listed: pa.ChunkedArray, name: str) -> np.ndarray:
-    """Mask of the rows whose values differ; a NaN is equal to itself. Rows show URIs without users and passwords,
-    earlier ones show them as they are listed.
+    """Mask of the rows whose values differ; NaN equals NaN. URIs match with or without user and password, which older
+    outputs kept.
     """
     if column.equals(listed):
         return np.zeros(len(column), bool)

@@ -1,4 +1,4 @@
-"""One run of an output: the proof, from its inventory, its documents and its parts, or what refutes it."""
+"""Verifies one run of an output from its inventory, its documents and its parts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ from jobs.verification.consistency import (
     read_documents,
 )
 from jobs.verification.digest import MODULUS
-from jobs.verification.findings import Findings
+from jobs.verification.findings import Findings, Status, Verdict
 from jobs.verification.folder import check_folder
 from jobs.verification.inventory_check import check_inventory
 from jobs.verification.part_check import PartCheck, claim
 from jobs.verification.redrives import AGAIN, check_moved_away, check_moved_here, is_published
-from jobs.verification.verdict import Status, Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,8 +36,9 @@ if TYPE_CHECKING:
 
 
 def verify_run(output: Output, run_id: str, *, wants_digest: bool, manifest_sha256: str | None = None) -> Verdict:
-    """The verdict on one run. What it holds at a time grows with shards and parts, and with error rows that leave
-    gaps between the others, never with images. ``manifest_sha256`` was kept elsewhere, if it is given.
+    """Verifies one run. Memory grows with shards, parts and the gaps that error rows leave, not with images.
+
+    ``manifest_sha256`` is the expected digest of ``manifest.json``, kept outside the output.
     """
     if not is_published(output, run_id):
         return _unfinished(output, run_id)
@@ -76,24 +76,24 @@ def verify_run(output: Output, run_id: str, *, wants_digest: bool, manifest_sha2
     )
 
 
-# A part is held whole, as it was when it was written.
+# Each thread holds one whole part in memory.
 _NUM_THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclass
 class _Tally:
-    """What was counted so far."""
+    """Running totals over the parts."""
 
     findings: Findings
     num_rows: Counter[str] = field(default_factory=Counter)
-    """By folder, ``rows`` or ``errors``."""
+    """Rows by folder, ``rows`` or ``errors``."""
     num_parts: int = 0
     digest: int = 0
     found: list[np.ndarray] = field(default_factory=list)
     schemas: dict[str, tuple[str, pa.Schema]] = field(default_factory=dict)
-    """By folder: the first file, and its schema."""
+    """First file and its schema, by folder."""
 
-    def take(self, folder: str, name: str, part: CheckedPart) -> None:
+    def add(self, folder: str, name: str, part: CheckedPart) -> None:
         self.findings.merge(part.findings)
         self.found.append(part.spans)
         self.num_rows[folder] += part.num_rows
@@ -103,7 +103,7 @@ class _Tally:
             return
         first, schema = self.schemas.setdefault(folder, (name, part.schema))
         if not part.schema.equals(schema):
-            self.findings.add("other columns", f"{name}: other columns, or other types, than in {first}")
+            self.findings.add("other columns", f"{name}: its columns or their types differ from those of {first}")
 
 
 def _read_parts(output: Output, run_id: str, manifest: Manifest, check: PartCheck, tally: _Tally) -> None:
@@ -112,17 +112,17 @@ def _read_parts(output: Output, run_id: str, manifest: Manifest, check: PartChec
     names = [f"{entry.folder}/model={manifest.fingerprint}/run={run_id}/{entry.file}" for entry in entries]
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         for entry, name, part in zip(entries, names, pool.map(check, entries, names), strict=True):
-            tally.take(entry.folder, name, part)
+            tally.add(entry.folder, name, part)
     for entry in manifest.entries:
         if entry.folder in moved:
             tally.found.append(entry.spans)
             tally.num_rows[entry.folder] += row_sets.count(entry.spans)
     for name, number in Counter(names).items():
         if number > 1:
-            tally.findings.add("wrong document", f"manifest.json: it names {name} {number} times")
+            tally.findings.add("wrong document", f"manifest.json: it lists {name} {number} times")
     there = {name for name in output.parts.get(run_id, ()) if name.partition("/")[0] not in moved}
     for name in sorted(there - set(names)):
-        tally.findings.add("stranger file", f"{name}: a part that came late; {AGAIN}" if _is_part(name) else name)
+        tally.findings.add("stranger file", f"{name}: a late part; {AGAIN}" if _is_part(name) else name)
         if _is_seen(name):
             tally.found.append(claim(output, name).spans)
 
@@ -138,18 +138,18 @@ def _check_totals(manifest: Manifest, tally: _Tally) -> None:
     for key, number in {**counted, "num_listed": sum(counted.values())}.items():
         said = getattr(manifest, key)
         if said != number:
-            tally.findings.add("wrong total", f"manifest.json: {key} is {said:,}, and {number:,} rows were counted")
+            tally.findings.add("wrong total", f"manifest.json: {key} is {said:,}, but {number:,} rows were counted")
 
 
 def _unfinished(output: Output, run_id: str) -> Verdict:
-    """A run that goes on, or died: attempts that were done twice count twice."""
+    """Verdict on a run that is running or has died. Rows that were written by two attempts count twice."""
     record, _ = read_documents(output, run_id, Findings())
     names = [name for name in output.parts.get(run_id, ()) if _is_seen(name)]
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         parts = list(pool.map(lambda name: claim(output, name), names))
     tally = _Tally(Findings())
     for name, part in zip(names, parts, strict=True):
-        tally.take(name.partition("/")[0], name, part)
+        tally.add(name.partition("/")[0], name, part)
     return Verdict(
         run_id,
         Status.unfinished,
@@ -166,6 +166,6 @@ def _is_part(name: str) -> bool:
 
 
 def _is_seen(name: str) -> bool:
-    """Whether readers of the folder take the file for one of its rows."""
+    """Returns True if readers of the folder read the file as rows."""
     file = name.rpartition("/")[2]
     return file.endswith(".parquet") and not file.startswith((".", "_"))

@@ -1,4 +1,4 @@
-"""Whether the values of a task's columns are such as the task gives, whoever wrote them. Runs in several threads."""
+"""Checks that the values of the task columns are possible results of the task. Runs in several threads."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Wrong = tuple[str, np.ndarray]
-"""What is wrong, in words, and the mask of the rows of which it is true."""
+"""Description of a fault, and the boolean mask of the rows that have it."""
+
+# Not SQL: a part of 16,384 rows takes 3 ms here, and 8 ms in DuckDB, half of it to plan the query. One query in which
+# DuckDB reads all files itself is as fast, but it would not check the bytes that were hashed.
 
 
 def wrong_values(results: pa.Table, *, are_ratios: bool) -> Iterator[Wrong]:
-    """Looks at the columns that `task=classify` and `task=embed` give; what others give is free.
+    """Yields the faults in the columns of `task=classify` and `task=embed`; other tasks are not checked.
 
     Args:
-        results: rows with the columns of the task alone.
-        are_ratios: scores lie between 0 and 1, as softmax and sigmoid give them.
+        results: rows with the task columns only.
+        are_ratios: scores must lie between 0 and 1, as softmax and sigmoid give them.
     """
     if {"label_id", "label", "score", "top_scores"} <= set(results.column_names):
         yield from _wrong_scores(results, are_ratios=are_ratios)
@@ -36,20 +39,20 @@ def _wrong_scores(results: pa.Table, *, are_ratios: bool) -> Iterator[Wrong]:
     if are_ratios:
         yield "score is not between 0 and 1", np.logical_or(scores < 0, scores > 1 + _ROUNDING)
     yield "label is null", results["label"].is_null().to_numpy()
-    yield "label_id is no class", pc.fill_null(pc.less(results["label_id"], 0), fill_value=True).to_numpy()
+    yield "label_id is null or negative", pc.fill_null(pc.less(results["label_id"], 0), fill_value=True).to_numpy()
 
 
 _ROUNDING = 1e-6
 
 
 def _wrong_tops(results: pa.Table) -> Iterator[Wrong]:
-    """The lists of the best classes: of one length, best first, and headed by the best."""
+    """Faults of the top lists: they must have one length, be sorted, and begin with the best class."""
     tops = {name: results[name] for name in _HEADS if name in results.column_names}
     if not len(results):
         return
     lengths = np.array([pc.fill_null(pc.list_value_length(top), 0).to_numpy() for top in tops.values()])
     is_cut = np.logical_or((lengths != lengths.max()).any(axis=0), (lengths < 1).any(axis=0))
-    yield "the lists of the best classes differ in length", np.asarray(is_cut)
+    yield "the top lists differ in length", np.asarray(is_cut)
     if np.any(is_cut):
         return
     k = int(lengths.max())
@@ -65,15 +68,15 @@ _HEADS = {"top_label_ids": "label_id", "top_labels": "label", "top_scores": "sco
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    """NaN where the value is null."""
+    """Values as float64; NaN for null."""
     return np.asarray(pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy())
 
 
 def _finite(vectors: pa.ChunkedArray) -> np.ndarray:
-    """Of each row whether it is null, or all its values are finite."""
+    """Mask of the rows that are null or have only finite values."""
     size = vectors.type.list_size
     is_there = vectors.is_valid().to_numpy()
-    values = _floats(pc.list_flatten(vectors)).reshape(-1, size)  # without those of null rows
+    values = _floats(pc.list_flatten(vectors)).reshape(-1, size)  # null rows are dropped
     found = np.ones(len(vectors), bool)
     found[is_there] = np.isfinite(values).all(axis=1)
     return found

@@ -116,7 +116,7 @@ def test_a_run_is_stopped_gone_on_with_followed_and_never_doubled(client: Client
     assert out.splitlines()[-1].startswith("proven: 1 run")
 
 
-def test_a_job_that_fails_there_ends_as_it_ended_and_is_sent_anew(client: Client, tmp_path: Path) -> None:
+def test_a_job_that_fails_there_ends_as_it_ended_and_is_sent_again(client: Client, tmp_path: Path) -> None:
     before = set(client.jobs())
     job = [*sample_job(tmp_path, "lost"), "model.checkpoint=/nowhere/weights.safetensors"]
     for number in (1, 2):
@@ -136,6 +136,6 @@ def test_what_is_wrong_never_reaches_the_cluster(client: Client, tmp_path: Path)
         assert said in err
     status, _, err = client.run(*sample_job(tmp_path, "wrong"), RAY_AUTH_TOKEN=WRONG_TOKEN)
     assert status == WRONG
-    assert "wants another token" in err
+    assert "rejects the token" in err
     assert WRONG_TOKEN not in err
     assert client.jobs().keys() == before.keys()

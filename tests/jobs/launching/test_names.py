@@ -45,13 +45,13 @@ def test_each_slice_of_a_run_has_rayjobs_of_its_own() -> None:
 
 
 def test_a_wrong_moment_is_named() -> None:
-    with pytest.raises(JobError, match=r"--tick=tonight: no moment"):
+    with pytest.raises(JobError, match=r"--tick=tonight: not a time"):
         name_of_tick("photos", "tonight")
 
 
 @pytest.mark.parametrize("base", ["a" * 35, "Photos", "2photos", "photos_of_cats"])
 def test_a_name_that_kuberay_would_refuse_is_refused(base: str) -> None:
-    with pytest.raises(JobError, match="no name for a RayJob"):
+    with pytest.raises(JobError, match="not a valid name for a RayJob"):
         name_of_tick(base, "2026-11-22T02:00Z").attempt(1)
 
 

@@ -50,7 +50,7 @@ def test_a_copy_runs_and_is_the_templates_but_for_its_name() -> None:
         ({"entrypoint": "python -m jobs.batch_infer run.id=x"}, "run.id=x"),
         ({"entrypoint": None}, "spec.entrypoint=''"),
         ({"backoffLimit": 2}, "backoffLimit=2"),
-        ({"image": "shardlens:latest"}, "not named by its digest"),
+        ({"image": "shardlens:latest"}, "not referenced by digest"),
         ({"image": "shardlens@sha256:" + "0" * 64}, "digest is not set"),
     ],
 )
@@ -63,7 +63,7 @@ def test_a_template_that_would_go_wrong_every_night_is_refused(spec: dict[str, A
 
 def test_a_template_that_kuberay_refuses_is_refused() -> None:
     status = {"jobDeploymentStatus": "ValidationFailed", "message": "TTL"}
-    with pytest.raises(JobError, match="KubeRay refuses it: TTL"):
+    with pytest.raises(JobError, match="KubeRay rejects it: TTL"):
         Template({**manifest(), "status": status}).check()
 
 

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from jobs.submission.entrypoint import NEEDED, PYTHON, STDOUT, MarkedLines, lacking
+from jobs.submission.entrypoint import PYTHON, REQUIREMENTS, STDOUT, MarkedLines, missing_requirements
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,21 +27,21 @@ def test_it_asks_for_what_the_project_asks_for() -> None:
     for requirement in map(Requirement, project["dependencies"]):
         least = [Version(one.version) for one in requirement.specifier if one.operator == ">="]
         asked[canonicalize_name(requirement.name)] = least[0]
-    assert {name: Version(".".join(map(str, least))) for name, (_, least) in NEEDED.items()} == asked
+    assert {name: Version(".".join(map(str, least))) for name, (_, least) in REQUIREMENTS.items()} == asked
     assert project["requires-python"] == f">={PYTHON[0]}.{PYTHON[1]}"
 
 
 def test_this_interpreter_lacks_nothing() -> None:
-    assert lacking(sys.version_info[:2]) is None
+    assert missing_requirements(sys.version_info[:2]) is None
 
 
 def test_an_old_python_is_named() -> None:
-    assert lacking((3, 10)) == "too old; 3.11 or newer is needed"
+    assert missing_requirements((3, 10)) == "too old; 3.11 or newer is needed"
 
 
 def test_packages_that_are_missing_or_old_are_named() -> None:
     needed = {"one": ("no_such_module", (1,)), "two": ("no_such.module", (1,)), "numpy": ("numpy", (999, 1))}
-    said = lacking(PYTHON, needed)
+    said = missing_requirements(PYTHON, needed)
     assert said is not None
     assert "no_such_module (of the package one), no_such.module (of the package two)" in said
     assert "numpy 999.1 or newer (it is " in said

@@ -15,8 +15,8 @@ from jobs.submission.entrypoint import STDOUT
 from jobs.submission.following import JobLog, RetryWindow, follow
 from jobs.submission.jobs_api import JobsApi
 
-BRISK = RetryWindow(lost_s=0.5, again_s=0.05, silent_s=0.1)
-LONG = RetryWindow(lost_s=60, again_s=0.05, silent_s=0.1)
+BRISK = RetryWindow(timeout_s=0.5, retry_s=0.05, idle_s=0.1)
+LONG = RetryWindow(timeout_s=60, retry_s=0.05, idle_s=0.1)
 
 
 # Ray's client leaves a broken connection to the collector of garbage.
@@ -105,15 +105,15 @@ def test_after_a_cut_no_line_is_doubled_and_none_missing(
     thread.join()
     assert err.getvalue() == job.log
     assert server.num_tails >= 3
-    assert "trying again" in caplog.text
+    assert "retrying" in caplog.text
 
 
 def test_a_cluster_that_stays_away_is_given_up(server: JobsServer, job: ServedJob, log: JobLog) -> None:
     api = JobsApi(server.address)
     job.log = "begun\n"
     threading.Timer(0.2, lambda: setattr(server, "is_cut", True)).start()
-    with pytest.raises(ClusterError, match=r"does not answer for 0 s(.|\n)*x-1 goes on without us"):
-        follow(api, "x-1", log, RetryWindow(lost_s=0.4, again_s=0.05, silent_s=0.1))
+    with pytest.raises(ClusterError, match=r"has not responded for 0 s(.|\n)*x-1 may still be running"):
+        follow(api, "x-1", log, RetryWindow(timeout_s=0.4, retry_s=0.05, idle_s=0.1))
 
 
 def test_a_connection_that_says_nothing_more_is_no_proof_of_life(
@@ -129,7 +129,7 @@ def test_a_connection_that_says_nothing_more_is_no_proof_of_life(
         del server.jobs["x-1"]
 
     threading.Thread(target=vanish).start()
-    with pytest.raises(ClusterError, match="was started anew"):
+    with pytest.raises(ClusterError, match="was restarted"):
         follow(api, "x-1", log, BRISK)
 
 

@@ -33,7 +33,7 @@ def test_what_ray_has_already_is_left_to_who_sent_it(server: JobsServer) -> None
 
 def test_a_refusal_is_told_by_its_reason(server: JobsServer) -> None:
     server.refusal = "Traceback\n  File\nRuntimeError: no agent"
-    with pytest.raises(ClusterError, match=r"does not take x-1: RuntimeError: no agent"):
+    with pytest.raises(ClusterError, match=r"rejects x-1: RuntimeError: no agent"):
         JobsApi(server.address).submit("x-1", "true", {}, {})
 
 
@@ -46,13 +46,13 @@ def test_the_environment_names_no_other_cluster(server: JobsServer, monkeypatch:
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     server.jobs["a-1"] = ServedJob()
-    assert list(JobsApi(server.address).numbers("a")) == [1]
+    assert list(JobsApi(server.address).submissions("a")) == [1]
 
 
 def test_where_nothing_answers_the_address_is_named(server: JobsServer) -> None:
-    with pytest.raises(JobError, match=r"cluster.address=http://127.0.0.1:1: no Jobs API"):
+    with pytest.raises(JobError, match=r"cluster.address=http://127.0.0.1:1: no Ray Jobs API"):
         JobsApi("http://127.0.0.1:1")
-    with pytest.raises(JobError, match="no Jobs API"):
+    with pytest.raises(JobError, match="no Ray Jobs API"):
         JobsApi(f"{server.address}/elsewhere")
 
 
@@ -60,7 +60,7 @@ def test_where_nothing_answers_the_address_is_named(server: JobsServer) -> None:
 def test_a_refused_token_is_told_with_the_cure(mode: str, server: JobsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.token = "another"  # noqa: S105
     monkeypatch.setenv("RAY_AUTH_MODE", mode)  # Ray has read it before; the message has not
-    with pytest.raises(JobError, match="wants another token") as caught:
+    with pytest.raises(JobError, match="rejects the token") as caught:
         JobsApi(server.address)
     assert "RAY_AUTH_TOKEN_PATH" in str(caught.value)
     assert ("set RAY_AUTH_MODE=token" in str(caught.value)) is (mode == "disabled")

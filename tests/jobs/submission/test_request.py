@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from jobs_server import JobsServer, ServedJob
 from omegaconf.errors import OmegaConfBaseException
 
 from actors.errors import JobError
 from jobs.cli.entry import CONFIG_ERRORS
-from jobs.submission.request import read_request
+from jobs.submission.jobs_api import JobsApi
+from jobs.submission.request import latest_submission, read_request, submission_name
 
 ADDRESS = "cluster.address=http://host:8265"
 SAMPLE = ["batch_infer", ADDRESS, "+dataset=sample", "output.path=/shared/out"]
@@ -59,7 +61,7 @@ def test_the_digest_tells_one_run_from_another(one: list[str], other: list[str],
         ([], "no verb"),
         (["+dataset=sample"], "no verb"),
         (["batch_infr"], "did you mean batch_infer"),
-        (["submit"], "no such verb"),
+        (["submit"], "not a verb for a cluster"),
         ([*SAMPLE, "--multirun"], "flags"),
         ([*SAMPLE, "batch_size=0"], "batch_size=0"),
         ([*SAMPLE, "run.id=a/b"], "not a name for a folder"),
@@ -83,3 +85,26 @@ def test_what_hydra_refuses_is_refused(override: str) -> None:
 def test_a_missing_value_is_refused() -> None:
     with pytest.raises(OmegaConfBaseException, match="checkpoint"):
         read_request(["batch_infer", ADDRESS, "+dataset=images", "dataset.path=s3://bucket/x", "output.path=/o"])
+
+
+def test_the_same_run_has_the_same_name() -> None:
+    request = read_request([*SAMPLE, "run.id=tick.7"])
+    assert submission_name(request) == submission_name(read_request([*SAMPLE, "run.id=tick.7", "cluster.workers=3"]))
+    assert submission_name(request) == f"batch_infer-tick.7-{request.digest}"
+    assert submission_name(read_request(SAMPLE)) == submission_name(read_request(SAMPLE)) != submission_name(request)
+
+
+def test_a_verb_that_does_not_go_on_is_another_each_time() -> None:
+    request = read_request(["verify", "cluster.address=http://host:8265", "output.path=/shared/out"])
+    assert submission_name(request).startswith("verify-")
+    assert submission_name(request) != submission_name(request)
+
+
+def test_the_latest_is_that_of_the_highest_number(server: JobsServer) -> None:
+    server.jobs = {f"{name}": ServedJob() for name in ("a-1", "a-10", "a-9", "a-x", "a-b-11", "b-12")}
+    server.jobs["a-10"].end(3)
+    number, details = latest_submission(JobsApi(server.address), "a")
+    assert number == 10
+    assert details is not None
+    assert details.driver_exit_code == 3
+    assert latest_submission(JobsApi(server.address), "c") == (0, None)

@@ -28,9 +28,9 @@ FILES = {
     "package/account.json": "key or password",
     "package/aws.ini": "key or password",
     "env/pyvenv.cfg": "virtual environment",
-    "data/rows.csv": "named in an ignore file",
-    "package/notes/draft.txt": "named in an ignore file",
-    "package/scratch/x.tmp": "named in an ignore file",
+    "data/rows.csv": "listed in an ignore file",
+    "package/notes/draft.txt": "listed in an ignore file",
+    "package/scratch/x.tmp": "listed in an ignore file",
     "package/scratch/kept.tmp": None,
 }
 CONTENTS = {
@@ -85,7 +85,7 @@ def test_links_lead_nowhere_else(folder: Path, tmp_path: Path) -> None:
     found = source_files(folder)
     assert set(links) & set(found.sent) == {"same.bin"}
     for name in ("out.cfg", "inner/up.cfg", "home", "loop", "again"):
-        assert found.left_out[name] == "link, and not to a file of this folder"
+        assert found.left_out[name] == "link to something other than a file of this folder"
     assert found.left_out["disguised.cfg"] == "hidden"
     assert found.left_out["pipe"] == "not a regular file"
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from actors.errors import JobError
-from jobs.submission.working_dir import OUR_PACKAGES, gather
+from jobs.submission.working_dir import OUR_PACKAGES, gather_code
 
 
 def packed(target: Path, *py_modules: Path) -> set[str]:
-    assert gather([str(path) for path in py_modules]).write(target) == target.stat().st_size
+    assert gather_code([str(path) for path in py_modules]).write(target) == target.stat().st_size
     return set(zipfile.ZipFile(target).namelist())
 
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    return tmp_path / "parcel.zip"
+    return tmp_path / "code.zip"
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def test_a_wheel_is_unpacked(target: Path, theirs: Path) -> None:
         ("notes.txt", "neither a folder nor"),
         ("broken.whl", "not a wheel"),
         ("empty", "no Python module"),
-        ("jobs", "is there already"),
-        ("other", "is there already"),
+        ("jobs", "exists already"),
+        ("other", "exists already"),
     ],
 )
 def test_what_cannot_travel_is_named(name: str, problem: str, theirs: Path) -> None:
@@ -87,19 +87,19 @@ def test_what_cannot_travel_is_named(name: str, problem: str, theirs: Path) -> N
         (theirs / package).mkdir()
         (theirs / package / ("__init__.py" if package == "jobs" else "single.py")).write_text(text)
     with pytest.raises(JobError, match=problem) as caught:
-        gather([str(theirs / "plain"), str(theirs / name)])
+        gather_code([str(theirs / "plain"), str(theirs / name)])
     assert f"cluster.py_modules={theirs / name}" in str(caught.value)
 
 
 def test_what_is_too_large_is_refused_with_its_largest_files(target: Path, theirs: Path) -> None:
     (theirs / "package" / "weights.bin").write_bytes(bytes(range(256)) * 4096)
-    with pytest.raises(JobError, match=r"Ray takes no more than 0.1 MiB") as caught:
-        gather([str(theirs / "package")]).write(target, max_bytes=100_000)
+    with pytest.raises(JobError, match=r"Ray accepts at most 0.1 MiB") as caught:
+        gather_code([str(theirs / "package")]).write(target, max_bytes=100_000)
     assert "package/weights.bin (1.0 MiB)" in str(caught.value)
 
 
 def test_the_list_has_what_travels_and_what_stays(theirs: Path) -> None:
     (theirs / "package" / ".env").write_text("TOKEN=hush")
-    lines = list(gather([str(theirs / "package")]).lines())
+    lines = list(gather_code([str(theirs / "package")]).lines())
     assert "          16  package/__init__.py" in lines
     assert [line for line in lines if ".env" in line] == [f"    left out  {theirs}/package/.env: hidden"]

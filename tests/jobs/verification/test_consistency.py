@@ -40,22 +40,22 @@ def test_documents_that_agree(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "wrong"),
     [
-        (edit("run.json", run_id="x"), ["wrong document: runs/r1/run.json: it is of run x"]),
-        (edit("manifest.json", run_id="x"), ["wrong document: runs/r1/manifest.json: it is of run x"]),
+        (edit("run.json", run_id="x"), ["wrong document: runs/r1/run.json: it belongs to run x"]),
+        (edit("manifest.json", run_id="x"), ["wrong document: runs/r1/manifest.json: it belongs to run x"]),
         (
             edit("run.json", num_shards=3),
-            ["wrong document: run.json: num_shards is 3, and by the inventory it is 2"],
+            ["wrong document: run.json: num_shards is 3, but the inventory says 2"],
         ),
         (
             edit("manifest.json", mode="redrive"),
-            ["wrong document: manifest.json: mode is redrive, and by run.json it is full"],
+            ["wrong document: manifest.json: mode is redrive, but run.json says full"],
         ),
         (
             edit("manifest.json", fingerprint="m1"),
-            ["wrong document: manifest.json: fingerprint is m1, and by run.json it is m0123456789abcde"],
+            ["wrong document: manifest.json: fingerprint is m1, but run.json says m0123456789abcde"],
         ),
         (lambda run: run.files.pop("runs/r1/run.json"), ["missing document: runs/r1/run.json"]),
-        (edit("run.json", redrives=3), ["wrong document: runs/r1/run.json: redrives=3 is no list"]),
+        (edit("run.json", redrives=3), ["wrong document: runs/r1/run.json: redrives=3 is not of type list"]),
     ],
 )
 def test_what_does_not_agree_is_named(damage: Damage, wrong: list[str], tmp_path: Path) -> None:

@@ -32,16 +32,16 @@ def test_a_manifest() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"num_ok": None}, "num_ok=None is no int"),
-        ({"num_ok": True}, "num_ok=True is no int"),
-        ({"num_ok": "7"}, "num_ok='7' is no int"),
-        ({"inventory_digest": 3}, "inventory_digest=3 is no str"),
-        ({"rows": {}}, "rows={} is no list"),
-        ({"rows": [3]}, "rows: an entry without ranges"),
-        ({"rows": [{"file": "x"}]}, "rows: an entry without ranges"),
-        ({"errors": [{"ranges": {"0": [[0, 1]]}}]}, "it has no file"),
+        ({"num_ok": None}, "num_ok=None is not of type int"),
+        ({"num_ok": True}, "num_ok=True is not of type int"),
+        ({"num_ok": "7"}, "num_ok='7' is not of type int"),
+        ({"inventory_digest": 3}, "inventory_digest=3 is not of type str"),
+        ({"rows": {}}, "rows={} is not of type list"),
+        ({"rows": [3]}, "rows: an entry has no ranges"),
+        ({"rows": [{"file": "x"}]}, "rows: an entry has no ranges"),
+        ({"errors": [{"ranges": {"0": [[0, 1]]}}]}, "file is missing"),
         ({"errors": [{"ranges": [[0, 1]]}]}, "not ranges by shard"),
-        ({"redriven_by": 3}, "redriven_by=3 is no str"),
+        ({"redriven_by": 3}, "redriven_by=3 is not of type str"),
     ],
 )
 def test_what_is_not_of_the_format_names_the_key(change: dict[str, Any], said: str) -> None:

@@ -111,7 +111,10 @@ def parquet(table: pa.Table, footer: dict[str, str] | None = None) -> bytes:
         (parquet(RUN.table(ROWS_1)), "its footer has no receipt"),
         (parquet(RUN.table(ROWS_1), {"shardlens.receipt": "{"}), "unreadable part"),
         (parquet(RUN.table(ROWS_1), {"shardlens.receipt": '{"ranges": {"0": [[3, 1]]}}'}), "not ranges by shard"),
-        (parquet(RUN.table(ROWS_1), {"shardlens.receipt": '{"ranges": {"0": [[0, 2]]}}'}), "it names 2 rows, and 3"),
+        (
+            parquet(RUN.table(ROWS_1), {"shardlens.receipt": '{"ranges": {"0": [[0, 2]]}}'}),
+            "its receipt names 2 rows, but the file holds 3",
+        ),
     ],
 )
 def test_a_file_that_was_written_wrong(data: bytes, wrong: str, tmp_path: Path) -> None:

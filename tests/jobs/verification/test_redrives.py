@@ -86,7 +86,7 @@ def test_a_taker_without_an_inventory(tmp_path: Path) -> None:
 def test_a_taker_whose_source_does_not_know_of_it(tmp_path: Path) -> None:
     (line,) = said(local_place(tmp_path), taker("b", "f", "g"), PublishedRun(bad=BAD))
     assert line == (
-        "unfinished move: run r1 still has the error rows that this one tried again; run the same command again"
+        "unfinished move: run r1 still has the error rows that this one retried; run the same command again"
     )
 
 

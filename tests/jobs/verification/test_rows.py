@@ -35,7 +35,7 @@ def test_rows_that_are_right() -> None:
 @pytest.mark.parametrize("column", ["image_id", "uri", "target", "weight"])
 def test_a_value_that_the_inventory_does_not_have(column: str) -> None:
     value = 7.0 if column == "weight" else "x"
-    said = f"{column} is not that of the inventory"
+    said = f"{column} differs from the inventory"
     assert wrong(changed(ROWS, column, 3, value), LISTED) == {said: [3]}
     assert wrong(changed(ROWS, column, 1, None), LISTED) == {said: [1]}
 
@@ -47,7 +47,7 @@ def test_kept_columns_of_other_types_with_the_same_values() -> None:
         part = ROWS.append_column("kept", [column])
         assert wrong(part, listed) == {}
         other = ROWS.append_column("kept", [pa.concat_arrays([column.slice(1), column.slice(0, 1)])])
-        assert wrong(other, listed) == {"kept is not that of the inventory": [0, 1, 2, 3]}
+        assert wrong(other, listed) == {"kept differs from the inventory": [0, 1, 2, 3]}
     texts = pa.array(["a", "b", "a", None])
     part = ROWS.append_column("kept", [texts.dictionary_encode()])
     assert wrong(part, LISTED.append_column("kept", [texts])) == {}
@@ -61,7 +61,7 @@ def test_one_column_of_a_task_may_be_null_and_not_all() -> None:
         rows = changed(rows, column, 2, None)
     assert wrong(rows, LISTED) == {}
     rows = changed(rows, last, 2, None)
-    assert wrong(rows, LISTED) == {"no result of the task": [2]}
+    assert wrong(rows, LISTED) == {"all task columns are null": [2]}
 
 
 @pytest.mark.parametrize("column", ["stage", "error", "message"])
@@ -75,8 +75,8 @@ def test_an_error_row_says_what_is_wrong(column: str) -> None:
     [
         (ROWS.drop_columns(["uri"]).schema, "rows", "column uri is not string"),
         (ROWS.schema.set(0, pa.field("image_id", pa.int64())), "rows", "column image_id is not string"),
-        (LISTED.schema, "rows", "no columns of a task"),
-        (ROWS.drop_columns(["weight"]).schema, "rows", "no column weight, which the inventory has"),
+        (LISTED.schema, "rows", "no task columns"),
+        (ROWS.drop_columns(["weight"]).schema, "rows", "column weight is missing, though the inventory has it"),
         (ERRORS.remove(3), "errors", "column error is not string"),
         (ERRORS.append(pa.field("more", pa.string())), "errors", "more columns than 5"),
     ],
@@ -87,7 +87,7 @@ def test_columns(schema: pa.Schema, folder: str, said: str) -> None:
 
 @pytest.mark.parametrize("column", ["image_id", "uri"])
 def test_rows_show_no_users_of_urls_as_earlier_ones_did(column: str) -> None:
-    said = f"{column} is not that of the inventory"
+    said = f"{column} differs from the inventory"
     listed = changed(LISTED, column, 2, "https://me:password@host/x.jpg")
     assert wrong(changed(ROWS, column, 2, "https://host/x.jpg"), listed) == {}
     assert wrong(changed(ROWS, column, 2, "https://me:password@host/x.jpg"), listed) == {}

@@ -10,9 +10,9 @@ from places import Place, local_place
 from published import PublishedRun, break_byte, ranges_of
 
 from actors.storage.store import Storage
+from jobs.verification.findings import Status, Verdict
 from jobs.verification.output_files import list_output
 from jobs.verification.run_check import verify_run
-from jobs.verification.verdict import Status, Verdict
 
 Damage = Callable[[PublishedRun], object]
 
@@ -48,10 +48,10 @@ def test_a_damaged_and_a_missing_part_on_any_storage(place: Place) -> None:
     del run.files[second]
     lines = list(verdict_of(place, run).lines())
     assert lines[0].endswith("refuted: 8 listed, 3 ok + 1 errors found; 3 parts; 6 findings")
-    assert lines[1].startswith(f"run r1: wrong digest: {first}: its bytes have ")
+    assert lines[1].startswith(f"run r1: wrong digest: {first}: the digest of its bytes is ")
     assert lines[2:4] == [
         f"run r1: missing part: {second}",
-        "run r1: wrong total: manifest.json: num_ok is 7, and 3 rows were counted",
+        "run r1: wrong total: manifest.json: num_ok is 7, but 3 rows were counted",
     ]
     assert lines[5:] == [
         "run r1: missing rows: shard 0: row 4 (1 row)",
@@ -185,33 +185,33 @@ ROWS = "rows/model=m0123456789abcde/run=r1"
     [
         (cut_part, ["wrong size", "wrong digest", "wrong total", "missing rows"], "shard 0: rows 0, 2-3 (3 rows)"),
         (break_footer, ["wrong digest", "wrong total", "missing rows"], "rows 0, 2-3"),
-        (drop_manifest_entry, ["stranger file", "wrong total"], "num_ok is 7, and 4 rows were counted"),
+        (drop_manifest_entry, ["stranger file", "wrong total"], "num_ok is 7, but 4 rows were counted"),
         (copy_unnamed, ["stranger file", "doubled rows"], "shard 0: rows 0, 2-3 (3 rows)"),
         (copy_named, ["wrong total", "doubled rows"], "shard 0: rows 0, 2-3 (3 rows)"),
         (name_twice, ["wrong document", "wrong total", "doubled rows"], "2 times"),
-        (swap_rows, ["wrong rows"], "shard 0: rows 0, 2 (2 rows): image_id is not that of the inventory"),
+        (swap_rows, ["wrong rows"], "shard 0: rows 0, 2 (2 rows): image_id differs from the inventory"),
         (
             change_column("image_id", pa.array(["a", "c", "x"])),
             ["wrong rows"],
-            "shard 0: row 3 (1 row): image_id is not",
+            "shard 0: row 3 (1 row): image_id differs",
         ),
-        (change_column("uri", pa.array(["u", "v", "w"])), ["wrong rows"], "rows 0, 2-3 (3 rows): uri is not"),
+        (change_column("uri", pa.array(["u", "v", "w"])), ["wrong rows"], "rows 0, 2-3 (3 rows): uri differs"),
         (change_column("target", pa.array([None, "C", None], pa.string())), ["wrong rows"], "row 3 (1 row): target"),
         (change_column("weight", pa.array([1 / 3, float("nan"), 1 / 3])), ["wrong rows"], "row 2 (1 row): weight"),
         (change_column("stage", pa.array([""]), "errors"), ["wrong rows"], "shard 0: row 1 (1 row): stage is empty"),
         (change_column("message", pa.array([""]), "errors"), ["wrong rows"], "message is empty"),
-        (null_results, ["wrong rows"], "shard 1: row 2 (1 row): no result of the task"),
+        (null_results, ["wrong rows"], "shard 1: row 2 (1 row): all task columns are null"),
         (shift_ranges, ["missing rows", "never listed rows"], "never listed rows: shard 1: row 3 (1 row)"),
         (tell_other_ranges, ["wrong receipt"], "other rows than the manifest"),
-        (forget_rows, ["wrong receipt", "wrong total"], "it names 4 rows, and 3 are there"),
-        (retype, ["other columns"], "than in rows/"),
-        (drop_carried, ["wrong columns"], "no column target, which the inventory has"),
-        (total(num_ok=8), ["wrong total"], "num_ok is 8, and 7 rows were counted"),
-        (total(num_errors=0), ["wrong total"], "num_errors is 0, and 1 rows were counted"),
-        (total(num_listed=9), ["wrong document", "wrong total"], "num_listed is 9, and by the inventory it is 8"),
+        (forget_rows, ["wrong receipt", "wrong total"], "its receipt names 4 rows, but the file holds 3"),
+        (retype, ["other columns"], "differ from those of rows/"),
+        (drop_carried, ["wrong columns"], "column target is missing, though the inventory has it"),
+        (total(num_ok=8), ["wrong total"], "num_ok is 8, but 7 rows were counted"),
+        (total(num_errors=0), ["wrong total"], "num_errors is 0, but 1 rows were counted"),
+        (total(num_listed=9), ["wrong document", "wrong total"], "num_listed is 9, but the inventory says 8"),
         (strange(f"{ROWS}/notes.txt"), ["stranger file"], f"{ROWS}/notes.txt"),
         (strange(f"{ROWS}/.part-000000-x.parquet.1.tmp"), ["stranger file"], ".part-000000-x.parquet.1.tmp"),
-        (strange(f"{ROWS}/part-000003-{'0' * 32}.parquet"), ["stranger file"], "a part that came late; run the same"),
+        (strange(f"{ROWS}/part-000003-{'0' * 32}.parquet"), ["stranger file"], "a late part; run the same"),
         (strange(f"{ROWS}/part-000003-half.parquet"), ["stranger file"], "part-000003-half.parquet"),
         (strange("rows/model=other/run=r1/part-1.parquet"), ["stranger file"], "rows/model=other/run=r1"),
         (strange("errors/model=m0123456789abcde/run=r1/x.parquet"), ["stranger file"], "run=r1/x.parquet"),
