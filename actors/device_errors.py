@@ -1,5 +1,5 @@
-"""What PyTorch, onnxruntime, OpenVINO and CUDA say when a device is short of memory or lost, as exceptions of ours.
-Used around each call of an engine.
+"""Translates the errors of PyTorch, onnxruntime, OpenVINO and CUDA for a device that is out of memory or lost. Used
+around each call of an engine.
 """
 
 from __future__ import annotations
@@ -15,46 +15,46 @@ if TYPE_CHECKING:
 
 
 class DeviceError(Exception):
-    """The device is at fault, and neither the job nor an image."""
+    """The device is at fault, not the job or an image."""
 
 
 class DeviceMemoryError(DeviceError):
-    """The memory of the device, which may be the CPU's, cannot hold the batch. It may hold a smaller one."""
+    """The device, which may be the CPU, is out of memory for the batch. A smaller one may fit."""
 
 
 class DeviceLostError(DeviceError):
-    """The device does nothing more for this process, whatever it is asked. Only a new process can use it again."""
+    """The device is lost for this process. Only a new process can use it again."""
 
 
 @contextmanager
 def device_errors(*memory_errors: type[Exception]) -> Iterator[None]:
-    """Raises the `DeviceError` that an exception of the block means; one that means none goes through.
+    """Translates an exception of the block into its `DeviceError`, if it has one.
 
     Args:
-        memory_errors: the library's own types for what does not fit into memory.
+        memory_errors: the library's own types of out-of-memory errors.
     """
     try:
         yield
     except (JobError, DeviceError):
         raise
     except Exception as error:
-        meant = _meant(error, (MemoryError, *memory_errors))
-        if meant is None:
+        found = _device_error_of(error, (MemoryError, *memory_errors))
+        if found is None:
             raise
-        raise meant(one_line(error)) from error
+        raise found(one_line(error)) from error
 
 
 def too_large(error: Exception) -> JobError:
-    """The job's error where not even single images fit."""
+    """The error of a job of which not even single images fit."""
     return JobError(
         f"the model does not fit into the memory of its device: {one_line(error)}",
         cure="choose a smaller engine.precision or model, or let fewer workers share the device",
     )
 
 
-# The errors of CUDA after which a process must be started anew, by its driver_types.h, or at least should be: in the
-# words of cudaGetErrorString of CUDA 13.0, which "CUDA error: " (PyTorch, c10/cuda/CUDAException.cpp), "CUDA failure
-# 700: " (onnxruntime, cuda_call.cc) or "Triton Error [CUDA]: " precede. They stick: the next calls give them, too.
+# Errors of CUDA after which a process must be restarted (driver_types.h), or should be, in the words of
+# cudaGetErrorString of CUDA 13.0. They follow "CUDA error: " (PyTorch, CUDAException.cpp), "CUDA failure 700: "
+# (onnxruntime, cuda_call.cc) or "Triton Error [CUDA]: ". They are sticky: later calls return them, too.
 _LOST = {
     46: "CUDA-capable device(s) is/are busy or unavailable",
     100: "no CUDA-capable device is detected",
@@ -80,7 +80,7 @@ _LOST = {
 }
 
 _OUT_OF_MEMORY = (
-    "out of memory",  # CUDA's word, in PyTorch and in onnxruntime (hacksider/Deep-Live-Cam#584)
+    "out of memory",  # CUDA, in PyTorch and in onnxruntime (hacksider/Deep-Live-Cam#584)
     "DefaultCPUAllocator: can't allocate memory",  # PyTorch on Linux, seen under RLIMIT_AS
     "DefaultCPUAllocator: not enough memory",  # PyTorch on Windows (pytorch/pytorch#20618)
     "Failed to allocate memory for requested buffer",  # onnxruntime (microsoft/onnxruntime#16307), seen under RLIMIT_AS
@@ -94,7 +94,7 @@ _OUT_OF_MEMORY = (
 )
 
 
-def _meant(error: Exception, memory_errors: tuple[type[Exception], ...]) -> type[DeviceError] | None:
+def _device_error_of(error: Exception, memory_errors: tuple[type[Exception], ...]) -> type[DeviceError] | None:
     said = str(error)
     if "CUDA" in said and any(f": {text}" in said for text in _LOST.values()):
         return DeviceLostError

@@ -1,14 +1,14 @@
-"""The errors of the project, by whose fault it is. Used on driver and workers.
+"""The project's exceptions, one for each party at fault. Used on driver and workers.
 
 Exception
 ├── JobError      the job is wrong: raised before any actor starts, exit status 2
-├── UnreachableError  a file that the config names cannot be had from its server: another try may succeed
-├── CredentialsError  an object store refuses the credentials: the run stops, and goes on once they are renewed
-├── DecoderMismatchError  a GPU decodes images wrongly: the run goes on with the CPU
-├── OutputError   nothing can be written any more: the run stops, and is gone on with once that is mended
+├── UnreachableError  a file that the config names cannot be fetched: a retry may succeed
+├── CredentialsError  an object store refuses the credentials: the run stops, and can be resumed once they are renewed
+├── DecoderMismatchError  a GPU decodes images wrongly: the run continues on the CPU
+├── OutputError   the output cannot be written: the run stops, and can be resumed once that is fixed
 └── ImageError    one image is wrong: caught by the per-image guard, becomes a row in errors/
 
-When the world is wrong (a node lost, storage down) the library's own exception goes up to the layer that retries.
+Failures of the environment (a lost node, storage down) keep the library's own exception, up to the layer that retries.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from actors.escapes import printable
 
 
 class JobError(Exception):
-    """The user's job cannot be right. Shown without a traceback.
+    """The job is wrong. Shown without a traceback.
 
     Args:
-        problem: what is wrong, naming the config key and its value, such as
+        problem: the problem, with the config key and its value, such as
             ``dataset.path=/data/nope: no such file or folder``.
-        cure: what to do about it, in one sentence.
+        cure: the remedy, in one sentence.
     """
 
     def __init__(self, problem: str, *, cure: str) -> None:
@@ -38,19 +38,19 @@ class JobError(Exception):
 
 
 class OutputError(Exception):
-    """The output refuses what is written: a full disk, a right that was withdrawn. The message has the cure."""
+    """The output cannot be written, because of a full disk or missing permissions. The message has the cure."""
 
 
 class CredentialsError(Exception):
-    """An object store refuses the job's credentials, not one object. The message has the cure."""
+    """An object store refuses the job's credentials, and not just one object. The message has the cure."""
 
 
 class DecoderMismatchError(Exception):
-    """A GPU gave other pixels than the CPU; nothing that it decoded can be trusted.
+    """A GPU decoded an image to other pixels than the CPU, so that none of its pixels can be trusted.
 
     Args:
-        seen: the difference, and once they are known the image and its shard; one line.
-        place: of the image in its batch.
+        seen: the difference, with the image and its shard once they are known; one line.
+        place: position of the image in its batch.
     """
 
     def __init__(self, seen: str, place: int = 0) -> None:
@@ -63,16 +63,16 @@ class DecoderMismatchError(Exception):
 
 
 class UnreachableError(Exception):
-    """A file that the job needs cannot be had from its server. The message names the key and has the cure."""
+    """A file that the job needs cannot be fetched from its server. The message has the key and the cure."""
 
 
 class ImageError(Exception):
-    """One image cannot be processed. Its row goes to ``errors/`` with these three fields.
+    """One image cannot be processed. Its row in ``errors/`` holds these three fields.
 
     Args:
         stage: ``read``, ``decode`` or ``predict``.
-        kind: one word that groups errors of one cause, such as ``not_found``, ``truncated`` or ``too_large``.
-        message: what was seen, for a person; never longer than 500 characters.
+        kind: identifier of the cause, such as ``not_found``, ``truncated`` or ``too_large``.
+        message: description for people, cut to 500 characters.
     """
 
     def __init__(self, stage: str, kind: str, message: str) -> None:

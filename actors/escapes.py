@@ -1,4 +1,4 @@
-"""Text from outside made safe to print: file names, labels and messages of others. Used on driver and workers."""
+"""Makes text from outside, such as file names and labels, safe to print. Used on driver and workers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 
 
 def printable(text: str) -> str:
-    r"""``text`` on one line, with every character escaped that a terminal or a log obeys instead of showing.
+    r"""Escapes the characters that a terminal or a log interprets instead of showing; returns one line.
 
     These are control characters (line feed and ``ESC`` included), the line and paragraph separators of Unicode, marks
-    that reverse the direction of the text around them, and lone surrogates, which no encoding can write. They come out
-    as in Python source: ``\n``, ``\x1b``, ``\u202e``. All other characters, of any script, stay.
+    that change the direction of text, and lone surrogates, which no encoding can write. They are written as in Python
+    source: ``\n``, ``\x1b``, ``\u202e``. All other characters, of any script, stay.
     """
     return _OBEYED.sub(_escaped, text)
 
 
 def printable_lines(text: str) -> str:
-    """`printable` for a text that has several lines of our own."""
+    """Applies `printable` to each line of a text whose line breaks are our own."""
     return "\n".join(map(printable, text.split("\n")))
 
 

@@ -1,4 +1,4 @@
-"""Named points at which a test may strike, in drivers and workers. They do nothing unless `SHARDLENS_FAULTS` is set."""
+"""Named points in drivers and workers at which tests inject faults. No-ops unless `SHARDLENS_FAULTS` is set."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ POINTS = (
     "predict.done",
     "write.started",
     "write.between",  # the file of errors is written, that of rows is not
-    "write.syncing",  # a part is written and not yet synced: what a slow or a hanging disk makes of fsync
-    "write.staged",  # a part is whole, and not yet where readers look
-    "write.stands",  # a part is where readers look, and nobody was told
+    "write.syncing",  # a part is written and not yet synced, as on a slow or hanging disk
+    "write.staged",  # a part is whole, and not yet visible to readers
+    "write.stands",  # a part is visible to readers, and not yet counted
     "write.done",
     "commit.collected",
-    "commit.cleaned",  # what was left over is deleted
+    "commit.cleaned",  # leftover parts are deleted
     "commit.manifest",
     "commit.success",
 )
 
 
 def fault(point: str) -> None:
-    """Strikes here if a test has armed ``point``, else costs one look into the environment.
+    """Injects a fault if a test has armed ``point``; otherwise costs one look-up in the environment.
 
-    `SHARDLENS_FAULTS` is ``POINT:HIT:ACTION:FOLDER``, several with semicolons between, all of a point with one folder.
-    The hit of that number among all processes strikes, and no other: hits are counted by the files
-    ``FOLDER/POINT.<number>``, which also tell a test from outside what was reached. Actions: ``mark`` only counts,
-    ``kill`` ends the process, ``node`` its parent too, which for a worker is its Ray node, ``slow`` takes a few
-    seconds, and ``hang`` goes on once there is a file ``FOLDER/go_on``, after an hour at the latest.
+    `SHARDLENS_FAULTS` is a list of ``POINT:HIT:ACTION:FOLDER``, separated by semicolons; all entries of a point name
+    the same folder. Hits of all processes are counted by the files ``FOLDER/POINT.<number>``, which a test can watch,
+    and hit number HIT runs the action: ``mark`` only counts, ``kill`` ends the process, ``node`` also its parent,
+    which is the Ray node of a worker, ``slow`` takes 3 seconds, and ``hang`` waits for the file ``FOLDER/go_on``,
+    an hour at most.
     """
     armed = os.environ.get(VARIABLE)
     if not armed:
         return
     if point not in POINTS:
-        raise ValueError(f"{point}: no fault point of that name")
+        raise ValueError(f"{point}: unknown fault point")
     here = [entry.split(":", 3) for entry in armed.split(";") if entry.startswith(f"{point}:")]
     if here:
         number = _count(Path(here[0][3]), point)

@@ -1,5 +1,5 @@
-"""The fields of config dataclasses hold what their annotations say, whoever builds them: Hydra checks what a command
-line gives, and this module does the same for Python callers.
+"""Type checks of config dataclasses for Python callers, as Hydra does them for the command line. Used on driver and
+workers.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 def coerce_fields(config: DataclassInstance, node: str) -> None:
-    """Gives every field of ``config`` the type of its annotation; to be called in ``__post_init__``.
+    """Converts every field of ``config`` to the type of its annotation; for use in ``__post_init__``.
 
-    Names and values of an enum become its member, whole numbers become floats and paths text where such are wanted,
-    tuples become lists. A field annotated with Any is left alone.
+    Names and values of an enum become its member; whole numbers, paths and tuples become floats, text and lists where
+    the annotation says so. Fields annotated with Any stay.
 
     Args:
-        config: a dataclass; it may be frozen.
-        node: the config node that it stands for, such as ``task``, to name fields by.
+        config: a dataclass, which may be frozen.
+        node: config node of the dataclass, such as ``task``, for error messages.
 
     Raises:
-        JobError: a value is none of what its field takes.
+        JobError: a value cannot be converted.
     """
     kinds = _kinds(type(config))
     for field in fields(config):
@@ -59,7 +59,7 @@ def _coerced(value: object, kind: Any, key: str) -> Any:
 
 
 def _as(kind: Any, value: Any) -> Any:
-    """``value`` as ``kind``, or `_Mismatch`."""
+    """Converts ``value`` to ``kind``, or raises `_Mismatch`."""
     if kind is Any:
         return value
     if get_origin(kind) in (Union, UnionType):
@@ -94,7 +94,7 @@ def _as_int(value: Any) -> int:
     if isinstance(value, bool):
         raise _Mismatch
     try:
-        return operator.index(value)  # numpy's whole numbers too
+        return operator.index(value)  # takes NumPy's integers, too
     except TypeError:
         raise _Mismatch from None
 

@@ -1,4 +1,4 @@
-"""What an exception says, in one line that is fit for a row or a terminal. Used on driver and workers."""
+"""Messages of exceptions in one line, fit for a row or a terminal. Used on driver and workers."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from actors.escapes import printable
 from actors.storage.allowlist import NotAllowedError
 from actors.storage.retries import passing_kind
 from actors.storage.store import TooLargeError
-from actors.storage.uris import redacted as redacted  # noqa: PLC0414  told beside what it is used for
+from actors.storage.uris import redacted as redacted  # noqa: PLC0414  exported with the functions that need it
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 def read_error(error: Exception) -> ImageError:
-    """The error of an image that could not be read, whatever went wrong with it.
+    """Converts an exception of a read into the error of the image.
 
     Raises:
-        CredentialsError: where ``error`` is one, since no image is to blame for it.
+        CredentialsError: ``error`` is one, for which no image is to blame.
     """
     if isinstance(error, CredentialsError):
         raise error
@@ -34,9 +34,9 @@ def read_error(error: Exception) -> ImageError:
 
 
 def write_problem(error: BaseException, uri: str) -> str | None:
-    """Why nothing can be written to ``uri``, and the cure, in one line.
+    """The reason why nothing can be written to ``uri``, and the cure, in one line.
 
-    None for all else that can go wrong, such as a server that fails now and then.
+    None for all other errors, such as transient ones of a server.
     """
     found = next((refusal for types, refusal in _REFUSALS if isinstance(error, types)), None)
     if found is None and isinstance(error, OSError) and error.errno is not None:
@@ -44,13 +44,13 @@ def write_problem(error: BaseException, uri: str) -> str | None:
     if found is None:
         return None
     reason, cure = found
-    said = f"{redacted(uri)}: cannot be written: {reason} ({one_line(error)})"
-    return f"{said}; {cure}, and give the same command again: it goes on where it stood"
+    problem = f"{redacted(uri)}: cannot be written: {reason} ({one_line(error)})"
+    return f"{problem}; {cure}, and run the same command again, which resumes the run"
 
 
 @contextmanager
 def writing_to(uri: str) -> Iterator[None]:
-    """Raises `OutputError` with what `write_problem` says where nothing can be written to ``uri``."""
+    """Raises `OutputError` for errors of the block that are a `write_problem` of ``uri``."""
     try:
         yield
     except Exception as error:
@@ -60,10 +60,10 @@ def writing_to(uri: str) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of what ``error`` says and the notes on it, without the secrets of URLs.
+    """The first line of the message of ``error``, and its notes, without the secrets of URLs.
 
-    Object stores answer with pages of debug output; the cause stands in the first line. How long a request took is
-    left out, so that equal errors look equal.
+    Object stores answer with pages of debug output after the cause in the first line. Durations are removed, so that
+    equal errors have equal messages.
     """
     text = str(error).strip() or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
@@ -72,7 +72,7 @@ def one_line(error: BaseException) -> str:
     return printable(redacted("".join([said, *(f" ({note})" for note in getattr(error, "__notes__", ()))])))
 
 
-# The first that fits.
+# The first match counts.
 _KINDS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
     ("not_allowed", (NotAllowedError,)),
     ("not_found", (FileNotFoundError, NotADirectoryError, obs.NotFoundError)),
@@ -84,22 +84,22 @@ _KINDS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
     ("invalid_name", (ValueError,)),
 )
 
-# Each with its cure.
+# Reason and cure.
 _REFUSALS: tuple[tuple[tuple[type[Exception], ...], tuple[str, str]], ...] = (
     (
         (PermissionError, obs.PermissionDeniedError, obs.UnauthenticatedError),
-        ("that is not allowed", "give this user the right to write there"),
+        ("permission denied", "give this user permission to write there"),
     ),
     (
         (FileNotFoundError, NotADirectoryError, obs.NotFoundError),
-        ("there is no such bucket or folder", "make it, or correct output.path"),
+        ("no such bucket or folder", "create it, or correct output.path"),
     ),
 )
 _REFUSAL_OF_ERRNO = {
-    errno.ENOSPC: ("the disk is full", "make room"),
-    errno.EDQUOT: ("the quota of this user is spent", "make room, or have it raised"),
+    errno.ENOSPC: ("the disk is full", "free some space"),
+    errno.EDQUOT: ("the quota of this user is used up", "free some space, or have the quota raised"),
     errno.EROFS: ("the file system is read-only", "make it writable"),
-    errno.EFBIG: ("files so large are not allowed there", "lower output.rows_per_part, or have the limit raised"),
+    errno.EFBIG: ("the file is larger than the limit there", "lower output.rows_per_part, or have the limit raised"),
 }
 
 _DURATION = re.compile(r" in [0-9.]+(ns|µs|ms|s)(?= |$)")

@@ -1,4 +1,4 @@
-"""Rows of a shard as half-open [start, stop) ranges, and the pieces of work made of them."""
+"""Rows of shards as half-open [start, stop) ranges, and pieces of work made of them. Used on driver and workers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-# Half-open [start, stop) ranges of rows, ascending and apart from each other, by shard.
 Ranges = dict[int, list[tuple[int, int]]]
+"""Half-open [start, stop) ranges of rows by shard: ascending, disjoint and not adjacent."""
 
 
 class Piece(NamedTuple):
-    """Rows of one shard that are to be done: the work of one read task."""
+    """Rows of one shard: the work of one read task."""
 
     shard: int
     ranges: tuple[tuple[int, int], ...]
@@ -30,7 +30,7 @@ class Piece(NamedTuple):
         return sum(stop - start for start, stop in self.ranges)
 
     def cut(self, num_rows: int) -> Iterator[Piece]:
-        """The same rows, in pieces of no more than ``num_rows``."""
+        """Yields the same rows in pieces of at most ``num_rows``."""
         part: list[tuple[int, int]] = []
         room = num_rows
         for first, stop in self.ranges:
@@ -50,7 +50,7 @@ class Piece(NamedTuple):
 
 
 def row_ranges(table: pa.Table) -> Ranges:
-    """The ranges of the rows of ``table`` (columns `SHARD` and `ROW`), which are in any order, none twice."""
+    """Ranges of the rows of ``table`` (columns `SHARD` and `ROW`), which are in any order and distinct."""
     shards, rows = table[SHARD].to_numpy(), table[ROW].to_numpy()
     return {int(shard): _runs(np.sort(rows[shards == shard])) for shard in np.unique(shards)}
 

@@ -1,4 +1,4 @@
-"""What tells one state of a Parquet row group from another. Used by the listing on the driver, and by read tasks."""
+"""Versions of Parquet row groups, which reveal changes. Used by listings on the driver, and by read tasks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def row_group_versions(metadata: pq.FileMetaData) -> Iterator[str]:
-    """`row_group_version` of every row group of a file, in order."""
+    """Yields the `row_group_version` of every row group of a file, in order."""
     start = 0
     for group in range(metadata.num_row_groups):
         yield _digest(metadata.row_group(group), start)
@@ -20,15 +20,15 @@ def row_group_versions(metadata: pq.FileMetaData) -> Iterator[str]:
 
 
 def row_group_version(metadata: pq.FileMetaData, group: int) -> str:
-    """32 hex digits that change with the row group, as far as the footer knows it, and with its place in the file.
+    """32 hex digits that change with the footer of the row group and with its first row.
 
-    They digest the number of its first row, its number of rows, and of each column chunk name, type, encodings,
-    compression, sizes, number of values and statistics; not where its bytes lie, so that row groups may be added
-    behind it, or ones before it rewritten with as many rows.
+    They digest the number of its first row, its number of rows, and of each column chunk the name, type, encodings,
+    compression, sizes, number of values and statistics. Byte positions do not count, so that row groups can be
+    appended, or earlier ones rewritten with as many rows.
 
-    What it cannot see: pixels. Writers keep no statistics of values as large as images, so an image that was replaced
-    by one of exactly as many bytes looks unchanged, as do, where nothing is compressed, rows in another order. Who
-    changes files in this way, or keeps images of a fixed size, should run with `run.mode=full`.
+    Pixels do not count: writers keep no statistics of values as large as images. An image that was replaced by one of
+    exactly the same size looks unchanged, and so do reordered rows without compression. Use `run.mode=full` for files
+    that change in this way, or hold images of a fixed size.
     """
     start = sum(metadata.row_group(before).num_rows for before in range(group))
     return _digest(metadata.row_group(group), start)
@@ -53,6 +53,6 @@ def _evidence(chunk: pq.ColumnChunkMetaData) -> tuple[Any, ...]:
 
 
 def _bounds(statistics: pq.Statistics) -> tuple[Any, ...]:
-    """Smallest and largest value as they are stored: bytes, number or truth value, whatever the column's type."""
+    """Null count, smallest and largest value, as they are stored: bytes, number or boolean."""
     nulls = statistics.null_count if statistics.has_null_count else None
     return (nulls, *((statistics.min_raw, statistics.max_raw) if statistics.has_min_max else ()))

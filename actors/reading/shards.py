@@ -1,4 +1,4 @@
-"""The inventory as its readers see it: numbered shards, each one row group. Opened by the driver, sent to workers."""
+"""Read access to the inventory: numbered shards, each one row group. Opened by the driver, sent to workers."""
 
 from __future__ import annotations
 
@@ -20,51 +20,51 @@ if TYPE_CHECKING:
     from actors.row_ranges import Piece
     from actors.storage.store import Storage
 
-SHARDS_PER_FILE = 64  # few enough to list a file's names in memory, enough to keep the files few
+SHARDS_PER_FILE = 64  # few enough to list their names in memory, enough to keep the files few
 
-# Footer keys of the inventory's files. Only the last file has the number of shards, so that a listing that was
-# broken off is seen to be incomplete.
+# Footer keys of the inventory's files. Only the last file has the number of shards, so that an interrupted listing is
+# recognised as incomplete.
 LAYOUT_KEY = b"shardlens.layout"
 IMAGE_COLUMN_KEY = b"shardlens.image_column"
 NUM_SHARDS_KEY = b"shardlens.num_shards"
 
 
 class Layout(StrEnum):
-    """How the bytes of an image are found from its row of the inventory."""
+    """Location of the bytes of an image, given its row of the inventory. `layouts` has the readers."""
 
     FILES = "files"
-    """URI is the image's own object."""
+    """The object URI is the image."""
 
     RANGES = "ranges"
-    """OFFSET and SIZE are a byte range of FILE."""
+    """The image is the byte range OFFSET, SIZE of FILE."""
 
     ROWS = "rows"
-    """OFFSET is a row number, from 0, of the Parquet file FILE."""
+    """The image is in row OFFSET, counted from 0, of the Parquet file FILE."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shards:
-    """An inventory that is complete. Workers get `without_sizes`."""
+    """A complete inventory. Workers get the copy `without_sizes`."""
 
     storage: Storage
     folder: str
     layout: Layout
     image_column: str | None
-    """The Parquet column that holds the images, where the layout is `Layout.ROWS`."""
+    """The Parquet column that holds the images; None unless the layout is `Layout.ROWS`."""
 
     schema: pa.Schema
-    """Of every shard: `INVENTORY_FIELDS`, TARGET where labels were asked for, then the kept columns."""
+    """Schema of every shard: `INVENTORY_FIELDS`, TARGET if labels were asked for, then the kept columns."""
 
     num_shards: int
     num_rows: int
     sizes: np.ndarray = field(repr=False)
     """Rows of each shard, int32; empty in the copy for workers."""
     digest: str | None = None
-    """SHA-256 over the SHA-256 digests of the files, in their order, where they were written just now."""
+    """SHA-256 over the SHA-256 digests of the files, in order; None unless this process wrote them."""
 
     @classmethod
     def open(cls, storage: Storage, folder: str) -> Shards:
-        """The inventory below ``folder``. Raises FileNotFoundError where there is none, or only a part of one."""
+        """Opens the inventory below ``folder``. Raises FileNotFoundError if it is missing or incomplete."""
         uris = inventory_files(storage, folder)
         if not uris:
             raise FileNotFoundError(f"no inventory in {folder}")
@@ -87,14 +87,14 @@ class Shards:
         )
 
     def load(self, shard: int) -> pa.Table:
-        """Rows of one shard in the order of ROW, with the columns of `schema`."""
+        """Loads the rows of one shard, in the order of ROW and with the columns of `schema`."""
         uri = inventory_file(self.folder, shard // SHARDS_PER_FILE)
         with self.storage.open(uri) as source, pq.ParquetFile(source) as file:
             table = file.read_row_group(shard % SHARDS_PER_FILE, use_threads=False)
         return table.replace_schema_metadata(None).combine_chunks()
 
     def load_piece(self, piece: Piece) -> pa.Table:
-        """Rows of one piece of a shard, as `load` returns them.
+        """Loads the rows of a piece, in the form of `load`.
 
         Raises:
             JobError: the file of the shard is damaged.
@@ -112,17 +112,17 @@ class Shards:
         return pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
 
     def without_sizes(self) -> Shards:
-        """The copy for workers: small, however many shards there are."""
+        """The copy for workers, whose size does not grow with the number of shards."""
         return replace(self, sizes=np.empty(0, np.int32))
 
 
 def inventory_file(folder: str, number: int) -> str:
-    """The URI of a file of the inventory: shard k lies in file k // `SHARDS_PER_FILE`."""
+    """The URI of a file of the inventory: shard k is in file k // `SHARDS_PER_FILE`."""
     return join(folder, f"inventory-{number:05d}.parquet")
 
 
 def inventory_files(storage: Storage, folder: str) -> list[str]:
-    """The files of an inventory, whole or not, in the order of their numbers."""
+    """The files of an inventory, complete or not, in the order of their numbers."""
     if storage.kind(folder) != "folder":
         return []
     uris = [uri for batch in storage.list(folder) for uri in batch["uri"].to_pylist()]
@@ -130,7 +130,7 @@ def inventory_files(storage: Storage, folder: str) -> list[str]:
     return sorted(found, key=lambda uri: (len(uri), uri))
 
 
-_NUM_FOOTER_THREADS = 16
+_NUM_FOOTER_THREADS = 16  # requests in flight
 
 
 def _footer(storage: Storage, uri: str) -> pq.FileMetaData:

@@ -1,5 +1,5 @@
-"""Which URIs may be read where somebody else has named them: an allowlist of prefixes, and no private addresses behind
-it. Used by `actors.storage.store` and `actors.storage.http_store`.
+"""Allowlist of prefixes for URIs that come from outside, which also keeps them away from private addresses. Used by
+`actors.storage.store` and `actors.storage.http_store`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class NotAllowedError(PermissionError):
-    """The allowlist does not name what was to be read. Nobody was asked whether it exists."""
+    """The allowlist does not name the object. No request was sent for it."""
 
 
 @dataclass(frozen=True)
 class Allowlist:
-    """What may be read: everything that one of the prefixes names, at the border of a path segment.
+    """Allows everything below one of the prefixes, by whole path segments.
 
-    A local file counts as what it is once links are resolved. A URL must have the scheme, host and port of its prefix,
-    and no ``..``, however it is encoded. ``https://`` alone allows every host, but none whose address is private,
-    loopback or otherwise not global: such a host must be named itself.
+    Local paths are compared after links are resolved. A URL must have the scheme, host and port of its prefix, and no
+    ``..``, however encoded. ``https://`` alone allows every host with a global address; a host with a private, loopback
+    or otherwise non-global address must be named itself.
 
     Args:
         folders: real paths of local folders and files.
-        roots: of object stores and web servers.
+        roots: prefixes on object stores and web servers.
     """
 
     folders: tuple[bytes, ...]
@@ -41,19 +41,19 @@ class Allowlist:
 
     @classmethod
     def parse(cls, prefixes: Sequence[str]) -> Self:
-        """The allowlist of URIs and local paths; a relative path is one of this process.
+        """Parses URIs and local paths; relative paths start at the working directory.
 
         Raises:
-            JobError: a prefix can name nothing.
+            JobError: a prefix is not valid.
         """
         remote = [prefix for prefix in prefixes if is_remote(prefix)]
         local = [prefix for prefix in prefixes if not is_remote(prefix)]
         if not all(local):
-            raise JobError("dataset.allow: a prefix is empty", cure="name a folder or a URI, or leave the key away")
+            raise JobError("dataset.allow: a prefix is empty", cure="give a folder or a URI, or omit the key")
         return cls(tuple(_real_path(absolute(prefix)) for prefix in local), tuple(map(_prefix, remote)))
 
     def real_path(self, uri: str) -> bytes:
-        """The path behind a local ``uri``, without links, which is what is to be opened.
+        """The path of a local ``uri`` with links resolved, which is the one to open.
 
         Raises:
             NotAllowedError: no prefix names it.
@@ -64,13 +64,13 @@ class Allowlist:
         return path
 
     def check(self, uri: str) -> None:
-        """Raises NotAllowedError for a remote ``uri`` that no prefix names, or that names a private address."""
+        """Raises NotAllowedError if no prefix names the remote ``uri``, or its host is a private address."""
         root = _root(uri)
         if root is None or not any(self._names(prefix, root) for prefix in self.roots):
             raise NotAllowedError(_NOT_NAMED)
 
     def check_address(self, host: str, address: str) -> None:
-        """Raises NotAllowedError for an ``address`` that is not global, unless a prefix names its ``host``."""
+        """Raises NotAllowedError if ``address`` is not global, unless a prefix names its ``host``."""
         if not self._is_named(host) and not _is_global(address):
             raise NotAllowedError("the address of its host is not global, and dataset.allow does not name the host")
 
@@ -84,13 +84,13 @@ class Allowlist:
 
 
 class Root(NamedTuple):
-    """A remote URI, or a prefix of some."""
+    """A remote URI, or a prefix."""
 
     scheme: str
     host: str
-    """Or a bucket. An empty one is any host of the scheme."""
+    """Host or bucket; empty for any host of the scheme."""
     port: str
-    """Only web servers have one."""
+    """Empty for object stores."""
     path: str
     """Starts with a slash."""
 
@@ -99,8 +99,8 @@ _NOT_NAMED = "dataset.allow does not name it"
 _ANY_HOST = re.compile(r"https?://", re.IGNORECASE)
 _ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
-_NAT64 = IPv6Network("64:ff9b::/96")
-_MAX_DECODINGS = 8
+_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
+_MAX_DECODINGS = 8  # more layers of percent-encoding are refused
 
 
 def _prefix(prefix: str) -> Root:
@@ -110,13 +110,13 @@ def _prefix(prefix: str) -> Root:
     if root is None or not root.host:
         raise JobError(
             f"dataset.allow={redacted(prefix)}: not a prefix of URIs",
-            cure="write scheme, host or bucket, and folders, such as https://images.example/photos/ or s3://bucket/a/",
+            cure="give scheme, host or bucket, and folders, such as https://images.example/photos/ or s3://bucket/a/",
         )
     return root
 
 
 def _root(uri: str) -> Root | None:
-    """None for what is no URI, and for one with dots that lead to other folders."""
+    """Parses a remote URI; returns None if it is not valid, or has dots that lead to other folders."""
     if is_http(uri):
         try:
             target = Target.parse(uri)
@@ -131,7 +131,7 @@ def _root(uri: str) -> Root | None:
 
 
 def _leads_up(path: str) -> bool:
-    """Whether dots lead out of a folder by anybody's reading: a server may decode more than once."""
+    """True if dots may lead out of a folder. Servers may decode more than once, so all levels of encoding count."""
     for _ in range(_MAX_DECODINGS):
         if not {".", ".."}.isdisjoint(segment.partition(";")[0] for segment in re.split(r"[/\\]", path)):
             return True
@@ -143,13 +143,13 @@ def _leads_up(path: str) -> bool:
 
 
 def _normal(path: str) -> str:
-    """One spelling of a percent-encoded path (RFC 3986, 6.2.2)."""
+    """Normalises a percent-encoded path (RFC 3986, 6.2.2)."""
 
-    def spelt(found: re.Match[str]) -> str:
+    def normalised(found: re.Match[str]) -> str:
         character = chr(int(found[1], 16))
         return character if _UNRESERVED.fullmatch(character) else found[0].upper()
 
-    return _ENCODED.sub(spelt, path)
+    return _ENCODED.sub(normalised, path)
 
 
 def _is_below(path: AnyStr, prefix: AnyStr, slash: AnyStr) -> bool:
@@ -161,21 +161,21 @@ def _real_path(uri: str) -> bytes:
 
 
 def _name(host: str) -> str:
-    """A host, without the brackets of an address."""
+    """A host in lower case, without the brackets of an address."""
     return host.strip("[]").lower()
 
 
 def _is_global(host: str) -> bool:
-    """False for an address that is not, in any of its disguises; True for names, which `check_address` comes to."""
+    """True for a global address, and for host names, which `check_address` checks once they are resolved."""
     try:
         address = ip_address(_name(host).partition("%")[0])
     except ValueError:
         return _name(host) not in {"localhost", "localhost."}
-    return all(one.is_global and not one.is_multicast for one in [address, *_inside(address)])
+    return all(one.is_global and not one.is_multicast for one in [address, *_embedded(address)])
 
 
-def _inside(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
-    """The IPv4 address that an IPv6 address stands for."""
+def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
+    """IPv4 addresses that an IPv6 address embeds."""
     if isinstance(address, IPv4Address):
         return []
     if address in _NAT64:

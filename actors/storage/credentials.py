@@ -1,4 +1,4 @@
-"""Tells an object store that refuses the credentials from one that refuses an object. Used by `remote_store`."""
+"""Distinguishes refused credentials from a refused object. Used by `remote_store`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actors.storage.uris import redacted
 
 
 def refusal(error: Exception) -> str | None:
-    """What the store says against the credentials themselves; None for every other error, a plain 403 included."""
+    """The store's objection to the credentials; None for any other error, a plain 403 included."""
     answer = str(error).partition("\n\nDebug source")[0]
     code = _CODE.search(answer)
     if code is None and not isinstance(error, UnauthenticatedError) and not _UNAUTHORIZED.search(answer):
@@ -21,6 +21,7 @@ def refusal(error: Exception) -> str | None:
     return printable(redacted(": ".join(said)))[:_MAX_CHARS]
 
 
+# Error codes of S3, Google Cloud Storage and Azure.
 _CODES = (
     "ExpiredToken",
     "ExpiredTokenException",

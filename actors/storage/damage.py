@@ -1,4 +1,4 @@
-"""Tells a damaged file from one that cannot be read just now. Used where files of an output are read."""
+"""Distinguishes a damaged file from one that cannot be read now. Used where files of an output are read."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pyarrow as pa
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether ``error`` comes from the bytes that were read, and not from reading them.
+    """True if the bytes caused ``error``, and not the reading of them.
 
-    For a footer or a page that makes no sense, Arrow raises a plain OSError, without the errno of the system's own.
+    For an invalid footer or page, Arrow raises a plain OSError without errno.
     """
-    return isinstance(error, _OF_BYTES) or (type(error) is OSError and error.errno is None)
+    return isinstance(error, _CONTENT_ERRORS) or (type(error) is OSError and error.errno is None)
 
 
-_OF_BYTES = (
+_CONTENT_ERRORS = (
     pa.ArrowException,
     ValueError,
     TypeError,

@@ -1,4 +1,4 @@
-"""Resolves host names for `http_store`, and drops the addresses that the allowlist forbids."""
+"""Resolves host names for `http_store`, and refuses addresses that the allowlist forbids."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class GuardedResolver(AbstractResolver):
-    """The resolver of the system, whose every answer is checked before a connection is made: a public name may lead to
-    a private address, and to another one each time that it is asked for.
+    """The system's resolver, with every answer checked before a connection is made: a public name may resolve to a
+    private address, and to another one each time (DNS rebinding).
 
     Args:
-        allow: knows which hosts may have any address.
-        proxies: hosts that the job connects through, wherever they are.
+        allow: allowlist, whose hosts may have any address.
+        proxies: hosts of proxies, which are not checked.
     """
 
     def __init__(self, allow: Allowlist, proxies: Collection[str]) -> None:
@@ -33,7 +33,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises NotAllowedError where any of the addresses may not be connected to."""
+        """Raises NotAllowedError if any of the addresses is forbidden."""
         found = await self._system.resolve(host, port, family)
         if host not in self._proxies:
             for address in found:

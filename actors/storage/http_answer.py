@@ -1,6 +1,4 @@
-"""What the answer of a web server means, whatever it holds: status, size, range and version. Used by
-`actors.storage.http_store`.
-"""
+"""Interprets answers of web servers: status, size, range and version. Used by `actors.storage.http_store`."""
 
 from __future__ import annotations
 
@@ -14,14 +12,14 @@ from actors.storage.retries import PassingError
 
 
 class Span(NamedTuple):
-    """Where the bytes of a partial answer start, and how many the whole object has."""
+    """First byte of a partial answer, and the size of the whole object in bytes, if it is known."""
 
     start: int
     total: int | None
 
 
 def check_status(answer: aiohttp.ClientResponse) -> None:
-    """Raises what a status other than success means."""
+    """Raises the exception that a status other than success stands for."""
     status = answer.status
     if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
         return
@@ -36,21 +34,21 @@ def check_status(answer: aiohttp.ClientResponse) -> None:
 
 
 def length(answer: aiohttp.ClientResponse) -> int | None:
-    """The size of the object, where the header tells it: not that of its compressed form."""
+    """Size of the object in bytes; None if the header has none, or only that of a compressed form."""
     return None if answer.headers.get("Content-Encoding", "identity") != "identity" else answer.content_length
 
 
 def span_of(answer: aiohttp.ClientResponse) -> Span:
-    """What ``Content-Range: bytes 0-9/100`` says."""
+    """Parses ``Content-Range``, such as ``bytes 0-9/100``."""
     bounds, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes").strip().partition("/")
     start = bounds.partition("-")[0]
     if not (start.isascii() and start.isdigit()) or (length(answer) is None and "Content-Encoding" in answer.headers):
-        raise ConnectionError("the server answers with a range that it does not name, or a compressed one")
+        raise ConnectionError("the server answers with an unnamed or compressed range")
     return Span(int(start), int(total) if total.isascii() and total.isdigit() else None)
 
 
 def version(answer: aiohttp.ClientResponse) -> str | None:
-    """The ETag without its quotes, else the time of the last change; None where neither can be read."""
+    """The ETag without its quotes, else the time of the last change; None if neither can be read."""
     if etag := answer.headers.get("ETag"):
         return etag.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").strip('"')
     try:
@@ -59,8 +57,8 @@ def version(answer: aiohttp.ClientResponse) -> str | None:
         return None
 
 
-def said_by(error: aiohttp.ClientError) -> str:
-    """What went wrong on the way, in one line."""
+def describe_failure(error: aiohttp.ClientError) -> str:
+    """Describes a failed request in one line."""
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the answer ends early"
     if isinstance(error, aiohttp.ClientResponseError):

@@ -1,6 +1,4 @@
-"""What is asked of a web server: the request target of a URL as it is written, and how the client is set up.
-Used by `actors.storage.http_store`.
-"""
+"""Request targets of URLs, and the settings of the HTTP client. Used by `actors.storage.http_store`."""
 
 from __future__ import annotations
 
@@ -19,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """One URL without user, password and fragment; ``headers`` carry the first two."""
+    """A URL without fragment, user and password; ``headers`` carry the last two."""
 
     url: str
     origin: tuple[str, str, str]
-    """Scheme, host and port: whom credentials in a URL are meant for."""
+    """Scheme, host and port, which credentials in a URL are bound to."""
     headers: Mapping[str, str]
 
     @property
@@ -32,10 +30,10 @@ class Target(NamedTuple):
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """The target of ``url``, whose path and query stay as written; what no request may hold is percent-encoded.
+        """Parses ``url``. Path and query stay as written; characters that no request may hold are percent-encoded.
 
         Raises:
-            ValueError: it is no http URL with a host.
+            ValueError: it is not an http URL with a host.
         """
         found = _URL.fullmatch(url)
         if found is None:
@@ -50,7 +48,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class ClientOptions:
-    """The settings among ``storage_options`` that are about connections, by the names that obstore gives them."""
+    """The settings of connections among ``storage_options``, under the names that obstore gives them."""
 
     timeout_s: float | None
     connect_s: float
@@ -62,7 +60,7 @@ class ClientOptions:
 
     @classmethod
     def parse(cls, options: Mapping[str, str]) -> Self:
-        """Raises `JobError` for a time that cannot be understood."""
+        """Raises `JobError` if a time is not valid."""
         return cls(
             timeout_s=_seconds(options, "timeout") if "timeout" in options else None,
             connect_s=_seconds(options, "connect_timeout", "30s"),
@@ -74,7 +72,7 @@ class ClientOptions:
         )
 
     def tls(self) -> ssl.SSLContext | bool:
-        """How servers prove who they are: by the authorities of the system, and one more where it is given."""
+        """The check of certificates, by the system's authorities and ``root_certificate``; False for none."""
         if not self.verify:
             return False
         context = ssl.create_default_context()
@@ -83,7 +81,7 @@ class ClientOptions:
         return context
 
     def proxy(self, target: Target) -> str | None:
-        """The proxy that ``target`` is asked through: the one of the options, else as the environment says."""
+        """The proxy for ``target``: the one of the options, else of the environment; None for no proxy."""
         if self.proxy_url:
             return self.proxy_url
         scheme, host, _ = target.origin
@@ -92,7 +90,7 @@ class ClientOptions:
         return None if proxy is None or proxy_bypass(host) else proxy
 
     def proxy_hosts(self) -> set[str]:
-        """The hosts of all proxies that `proxy` may give."""
+        """The hosts of all proxies that `proxy` may return."""
         proxies = [self.proxy_url] if self.proxy_url else getproxies().values()
         return {urlsplit(proxy).hostname or "" for proxy in proxies}
 

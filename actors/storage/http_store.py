@@ -1,5 +1,5 @@
-"""Objects by `http(s)://` URL, asked for exactly as written and without any credentials of ours. Used by
-`actors.storage.store`. Requests run on one event loop per process, whatever thread they come from.
+"""Client for objects at `http(s)://` URLs, which are requested as written and without the job's credentials. Used by
+`actors.storage.store`. All requests of a process run on one event loop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from yarl import URL
 
 from actors.storage.allowlist import NotAllowedError
 from actors.storage.guarded_resolver import GuardedResolver
-from actors.storage.http_answer import Span, check_status, length, said_by, span_of, version
+from actors.storage.http_answer import Span, check_status, describe_failure, length, span_of, version
 from actors.storage.http_request import ClientOptions, Target
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class HttpStore:
     """A client for web servers, with a pool of connections; safe to use from several threads.
 
     Args:
-        options: as `Storage` takes them. Those of clients count here; endpoints and keys are not looked at.
-        retry: for every request; its ``timeout_s`` bounds a whole answer.
-        allow: what may be asked for, also after a redirect; None allows everything.
+        options: as in `Storage`. Only settings of connections are used, not endpoints and keys.
+        retry: policy for every request; its ``timeout_s`` also limits each whole answer.
+        allow: allowlist, which also applies to redirects; None allows everything.
 
     Raises:
-        JobError: an option cannot be understood.
+        JobError: an option is not valid.
     """
 
     def __init__(self, options: Mapping[str, str], retry: Retry, allow: Allowlist | None = None) -> None:
@@ -53,15 +53,15 @@ class HttpStore:
         weakref.finalize(self, _close, self._session)
 
     def describe(self, url: str) -> tuple[int, str | None]:
-        """Size in bytes and version of one object. Servers that refuse HEAD, or do not tell, are asked with GET."""
+        """Size in bytes and version of one object. Falls back to GET where HEAD is refused or has no size."""
         return self._retry.call(lambda: _run(self._describe(url)))
 
     def read(self, url: str, check_size: Callable[[int], None]) -> bytes:
-        """One whole object, unless ``check_size`` raises for its size, or for the bytes that came so far."""
+        """Reads one whole object, unless ``check_size`` raises for its size, or for the bytes received so far."""
         return self._retry.call(lambda: _run(self._read(url, check_size)))
 
     def read_range(self, url: str, start: int, size: int) -> bytes:
-        """A byte range of one object; fewer bytes, or none, where the object ends early."""
+        """Reads a byte range of one object; returns fewer bytes, or none, if the object ends early."""
         return self._retry.call(lambda: _run(self._read_range(url, start, size))) if size else b""
 
     async def _connect(self) -> aiohttp.ClientSession:
@@ -72,7 +72,7 @@ class HttpStore:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": options.user_agent},
             timeout=aiohttp.ClientTimeout(self._total_s, sock_connect=options.connect_s, sock_read=options.read_s),
-            trust_env=False,  # it would send what ~/.netrc holds; `ClientOptions` knows proxies
+            trust_env=False,  # would send credentials of ~/.netrc; proxies come from `ClientOptions`
         )
 
     async def _describe(self, url: str) -> tuple[int, str | None]:
@@ -85,7 +85,7 @@ class HttpStore:
                 return 0, version(answer)
             check_status(answer)
             size = span_of(answer).total if answer.status == HTTPStatus.PARTIAL_CONTENT else length(answer)
-            if size is None:  # nothing but the body tells
+            if size is None:  # only the body tells the size
                 size = 0
                 async for chunk in answer.content.iter_any():
                     size += len(chunk)
@@ -109,7 +109,7 @@ class HttpStore:
             span = span_of(answer) if answer.status == HTTPStatus.PARTIAL_CONTENT else Span(0, None)
             if span.start > start:
                 raise ConnectionError(f"the answer starts at byte {span.start}, not at {start}")
-            to_skip, data = start - span.start, bytearray()  # of a server that ignores the range
+            to_skip, data = start - span.start, bytearray()  # if the server ignored the range
             async for chunk in answer.content.iter_any():
                 data += chunk[to_skip:]
                 to_skip = max(0, to_skip - len(chunk))
@@ -121,24 +121,24 @@ class HttpStore:
     async def _answer(
         self, method: str, url: str, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer of the last of a chain of redirects. Errors become Python's own."""
+        """The answer after all redirects. Errors of aiohttp become Python's own."""
         try:
             async with asyncio.timeout(self._total_s):
                 answer = await self._follow(method, Target.parse(url), headers or {})
                 async with answer:
                     yield answer
         except TimeoutError:
-            raise TimeoutError("no whole answer in the time allowed") from None
+            raise TimeoutError("the answer took longer than the timeout") from None
         except aiohttp.ClientConnectorDNSError as error:
             if isinstance(error.os_error, NotAllowedError):
                 raise error.os_error from None
-            raise ConnectionError(said_by(error)) from error
+            raise ConnectionError(describe_failure(error)) from error
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise OSError(f"no secure connection: {error.os_error}") from None
         except aiohttp.InvalidURL as error:
             raise ValueError("not a valid URL") from error
         except aiohttp.ClientError as error:
-            raise ConnectionError(said_by(error)) from error
+            raise ConnectionError(describe_failure(error)) from error
 
     async def _follow(self, method: str, target: Target, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         is_secure = target.is_secure
@@ -146,7 +146,7 @@ class HttpStore:
             if self._allow is not None:
                 self._allow.check(target.url)
             elif is_secure and not target.is_secure:
-                raise NotAllowedError("it is redirected from https to http")
+                raise NotAllowedError("redirected from https to http")
             answer = await self._session.request(
                 method,
                 URL(target.url, encoded=True),
@@ -165,12 +165,12 @@ class HttpStore:
         raise OSError(f"more than {_MAX_REDIRECTS} redirects")
 
 
-_MAX_REDIRECTS = 10
+_MAX_REDIRECTS = 10  # half of what browsers follow
 _THREAD = "http"
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
-_STARTING = threading.Lock()  # without it, threads that come together start a loop each, and a session fits only one
+_STARTING = threading.Lock()  # or threads could start a loop each, while a session belongs to one loop
 
 
 def _loop() -> asyncio.AbstractEventLoop:
@@ -186,7 +186,7 @@ def _started_loop() -> asyncio.AbstractEventLoop:
 
 
 def _after_fork() -> None:
-    _started_loop.cache_clear()  # its thread is the parent's
+    _started_loop.cache_clear()  # its thread did not survive the fork
     _STARTING.release()
 
 
@@ -198,11 +198,11 @@ def _run(work: Coroutine[object, object, Result]) -> Result:
     try:
         return future.result()
     except BaseException:
-        future.cancel()  # such as a signal, while the answer is on its way
+        future.cancel()  # such as a signal while the request is in flight
         raise
 
 
 def _close(session: aiohttp.ClientSession) -> None:
     closed = asyncio.run_coroutine_threadsafe(session.close(), _loop())
-    if threading.current_thread().name != _THREAD:  # the collector may run on the loop's own
+    if threading.current_thread().name != _THREAD:  # there, under the garbage collector, it would deadlock
         wait([closed], timeout=1)

@@ -1,5 +1,5 @@
-"""JSON that somebody else may have written: parsed within bounds, or refused with one kind of error. Used wherever
-documents of an output are read, on driver and workers.
+"""Parses JSON from untrusted sources within bounds, and refuses it with a single type of error. Used wherever documents
+of an output are read, on driver and workers.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from actors.storage.store import Storage
 
 MAX_SMALL_BYTES = 16 << 20
-"""For documents whose size does not grow with the number of parts."""
+"""Limit for documents that do not grow with the number of parts."""
 MAX_BYTES = 1 << 30
-"""For manifests, which name every part."""
+"""Limit for manifests, which name every part."""
 
 
 def read_object(
     uri: str, storage: Storage, *, max_bytes: int = MAX_SMALL_BYTES, allow_nan: bool = False
 ) -> dict[str, Any]:
-    """`parse_object` of the file ``uri``, of which no more than ``max_bytes`` are read.
+    """Reads and parses the JSON object in the file ``uri``, of at most ``max_bytes``.
 
     Raises:
-        ValueError: it is damaged.
-        OSError, obstore.exceptions.BaseError: it is not there, or cannot be read.
+        ValueError: the file is damaged; see `parse_object`.
+        OSError, obstore.exceptions.BaseError: the file is missing, or cannot be read.
     """
     try:
         data = storage.read(uri, max_bytes=max_bytes)
     except TooLargeError as error:
         raise ValueError(str(error)) from error
     except OSError as error:
-        if is_damage(error):  # a folder or a named pipe in its place
+        if is_damage(error):  # such as a folder or a named pipe in its place
             raise ValueError(str(error)) from error
         raise
     return parse_object(data, max_bytes=max_bytes, allow_nan=allow_nan)
@@ -48,25 +48,25 @@ def parse_object(
     convert: Callable[[dict[str, Any]], Any] | None = None,
     allow_nan: bool = False,
 ) -> dict[str, Any]:
-    """The JSON object that ``data`` holds as UTF-8.
+    """Parses a JSON object.
 
     Args:
-        data: the whole document.
-        max_bytes: what is longer is not parsed.
+        data: the whole document, in UTF-8.
+        max_bytes: size limit in bytes.
         convert: replaces each object, the innermost first.
-        allow_nan: takes NaN and infinities, as Python writes them.
+        allow_nan: accept NaN and infinities as Python writes them.
 
     Raises:
-        ValueError: it is too long, nested too deeply, no JSON, or no object; or a key stands twice in one object, or
-            a number is NaN or infinite, which JSON does not have.
+        ValueError: the document is too large, nested too deeply, not JSON, or not an object; or an object repeats a
+            key, or a number is NaN or infinite, which JSON does not have.
     """
     if len(data) > max_bytes:
-        raise ValueError(f"{len(data):,} bytes, which is more than {max_bytes:,}")
+        raise ValueError(f"{len(data):,} bytes, more than the limit of {max_bytes:,}")
 
     def as_object(pairs: Sequence[tuple[str, Any]]) -> Any:
         content = dict(pairs)
         if len(content) < len(pairs):
-            raise ValueError(f"the key {_repeated(pairs)!r} stands twice in one object")
+            raise ValueError(f"the key {_repeated(pairs)!r} appears twice in one object")
         return convert(content) if convert is not None else content
 
     try:
@@ -75,12 +75,12 @@ def parse_object(
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(content, dict):
-        raise ValueError("not an object")  # noqa: TRY004  ValueError is all that is not of the format
+        raise ValueError("not an object")  # noqa: TRY004  callers expect one type of error
     return content
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _repeated(pairs: Sequence[tuple[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Files of this machine, whatever their names: listed, opened and written whole. Used by `store` alone."""
+"""Lists, opens and atomically writes local files, whatever their names. Used by `store` alone."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def walk(
     on_unreadable: Callable[[str, OSError], None] | None = None,
     above: tuple[tuple[int, int], ...] = (),
 ) -> Iterator[tuple[str, int | None, str | None]]:
-    """URI, size in bytes and version of every file below ``folder``, links followed, a folder in itself entered once.
+    """Yields URI, size in bytes and version of every file below ``folder``.
 
-    A name that is not UTF-8 is given as a percent-encoded ``file://`` URI. What is no regular file, such as a link to
-    nowhere, has no size and no version. ``on_unreadable`` gets the URI of each folder below that cannot be entered.
+    Links are followed, and a folder inside itself is entered once. A name that is not UTF-8 comes as a percent-encoded
+    ``file://`` URI. Anything but a regular file, such as a dangling link, has no size and no version. Folders that
+    cannot be entered are passed to ``on_unreadable``, except ``folder`` itself, whose error is raised.
     """
     try:
         here = os.stat(folder)  # noqa: PTH116  bytes paths
@@ -52,10 +53,10 @@ def walk(
 
 
 def describe(path: bytes) -> tuple[str, int | None, str | None]:
-    """URI, size in bytes and version of one file."""
+    """URI, size in bytes and version of one file; the last two are None unless it is a regular file."""
     try:
         status = os.stat(path)  # noqa: PTH116  bytes paths
-    except OSError:  # listed all the same: reading it then says what is wrong
+    except OSError:  # listed nevertheless: reading it reports the error
         return _uri(path), None, None
     if not stat.S_ISREG(status.st_mode):
         return _uri(path), None, None
@@ -63,8 +64,8 @@ def describe(path: bytes) -> tuple[str, int | None, str | None]:
 
 
 def oddity(path: bytes) -> str | None:
-    """What there is in the place of a regular file: ``dangling link`` or ``special file``; None where there is one, or
-    where that cannot be told.
+    """``dangling link`` or ``special file`` if there is one in place of a regular file; None if not, or if that is
+    unknown.
     """
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  bytes paths
@@ -74,12 +75,12 @@ def oddity(path: bytes) -> str | None:
 
 
 def describe_file(path: bytes) -> tuple[int, str]:
-    """Size in bytes and version of one file that is there."""
+    """Size in bytes and version of one file. Raises OSError if there is none."""
     return _size_and_version(os.stat(path))  # noqa: PTH116  bytes paths
 
 
 def subfolders(folder: bytes) -> list[str]:
-    """URIs of the folders in ``folder``; none where there is no such folder."""
+    """URIs of the folders in ``folder``; empty if ``folder`` does not exist."""
     try:
         with os.scandir(folder) as entries:
             return [_uri(entry.path) for entry in entries if _is_folder(entry)]
@@ -88,7 +89,7 @@ def subfolders(folder: bytes) -> list[str]:
 
 
 class LocalFile(io.FileIO):
-    """A file for reading, to be wrapped in a buffer, whose reads are tried again."""
+    """A raw file whose reads are retried; to be wrapped in a buffer."""
 
     def __init__(self, path: bytes, retry: Retry) -> None:
         super().__init__(path)
@@ -99,7 +100,7 @@ class LocalFile(io.FileIO):
 
 
 def open_regular(path: bytes) -> io.FileIO:
-    """Opens a file without waiting, so that a named pipe or a device cannot hold a worker: they raise OSError."""
+    """Opens a regular file; raises OSError for a named pipe or a device, which could block a worker."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -108,17 +109,17 @@ def open_regular(path: bytes) -> io.FileIO:
 
 
 STAGED_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
-"""What `write_whole` calls a file that is not whole yet; what lies there when nobody writes is a leftover."""
+"""Names of unfinished files of `write_whole`; one that no writer is at work on is a leftover."""
 
 
 class StagingEndedError(OSError):
-    """The staging folder is gone: whoever removed it wants no more files from this writer."""
+    """The staging folder was removed, which fences off this writer."""
 
 
 def write_whole(path: Path, data: bytes | memoryview, *, create: bool) -> None:
-    """Writes a file that is there whole or not at all, and makes its folders.
+    """Writes a file atomically and durably, and creates its folders.
 
-    With ``create``, raises FileExistsError where one stands.
+    With ``create``, raises FileExistsError if the file exists.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
@@ -136,10 +137,10 @@ def write_whole(path: Path, data: bytes | memoryview, *, create: bool) -> None:
 
 
 def write_staged(path: Path, data: bytes | memoryview, staging: Path) -> None:
-    """`write_whole`, but until the file is whole it lies in the folder ``staging``, which is not made here.
+    """Writes a file as `write_whole` does, but stages it in the folder ``staging``, which must exist.
 
     Raises:
-        StagingEndedError: ``staging`` is not there, or was removed meanwhile; nothing was written.
+        StagingEndedError: ``staging`` does not exist, or was removed meanwhile; nothing was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = staging / f"{path.name}.{uuid.uuid4().hex}"
@@ -152,7 +153,7 @@ def write_staged(path: Path, data: bytes | memoryview, staging: Path) -> None:
         fault("write.staged")
         staged.replace(path)
     except FileNotFoundError as error:
-        raise StagingEndedError(f"{staging} is gone; {path.name} was not written") from error
+        raise StagingEndedError(f"{staging} was removed; {path.name} was not written") from error
     finally:
         staged.unlink(missing_ok=True)
 
@@ -164,7 +165,7 @@ def _size_and_version(status: os.stat_result) -> tuple[int, str]:
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself; reading it then says so
+    except OSError:  # a link to itself; reading it reports the error
         return False
 
 

@@ -1,4 +1,4 @@
-"""An object of a remote store as a seekable file, of which only what is read is fetched. Used by `store`."""
+"""A remote object as a seekable file, which fetches only the ranges that are read. Used by `store`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class RemoteFile(io.RawIOBase):
     """Reads an object by byte ranges; to be wrapped in a buffer.
 
     Args:
-        read_range: gives the bytes from a position on, as many as asked.
-        size: of the object, in bytes.
+        read_range: reads bytes, by start and size.
+        size: size of the object in bytes.
     """
 
     def __init__(self, read_range: Callable[[int, int], bytes], size: int) -> None:

@@ -1,7 +1,7 @@
-"""The objects below one root of an object store, through obstore, each request with retries. Used by `store`.
+"""Client for the objects below one root of an object store, through obstore, with retries. Used by `store`.
 
-A put is whole or absent, a body that came short is asked for again, and a listing goes on where it broke off. Where
-the credentials are refused, they are read anew.
+Puts are atomic, short bodies are requested again, and interrupted listings resume. Refused credentials are read again
+from their source.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ Result = TypeVar("Result")
 
 
 class RemoteStore:
-    """A client for one root, such as a bucket; keys are those below it.
+    """A client for one root, such as a bucket; keys are relative to it.
 
     Args:
         root: scheme and bucket.
-        options: as `Storage` takes them.
-        retry: for every request.
+        options: as in `Storage`.
+        retry: policy for every request.
 
     Raises:
-        JobError: the root is of no known kind, or an option is.
+        JobError: the scheme of the root, or an option, is unknown.
 
-    Every request raises `CredentialsError` where the credentials are refused and renewing them did not help.
+    Every request raises `CredentialsError` if the credentials are refused, also after they were read again.
     """
 
     def __init__(self, root: str, options: Mapping[str, str], retry: Retry) -> None:
@@ -54,12 +54,12 @@ class RemoteStore:
         self._retry = retry
 
     def describe(self, key: str) -> tuple[int, str | None]:
-        """Size in bytes and version of one object, with one request; the version as a listing gives it."""
+        """Size in bytes and version of one object, with one request; the version equals that of a listing."""
         meta = self._ask(partial(_head, key=key))
         return int(meta["size"]), _version(meta["e_tag"], meta["last_modified"])
 
     def read(self, key: str, check_size: Callable[[int], None]) -> bytes:
-        """One whole object, unless ``check_size`` raises for its size in bytes."""
+        """Reads one whole object, unless ``check_size`` raises for its size in bytes."""
 
         def read(store: Any) -> bytes:
             result = _no_web_page(obstore.get(store, key))
@@ -69,35 +69,35 @@ class RemoteStore:
         return self._ask(read)
 
     def read_range(self, key: str, start: int, size: int) -> bytes:
-        """A byte range of one object; fewer bytes, or none, where the object ends early."""
+        """Reads a byte range of one object; returns fewer bytes, or none, if the object ends early."""
         if not size:
             return b""
         span: Any = {"range": (start, start + size)}
         try:
             return self._ask(lambda store: _body(obstore.get(store, key, options=span)))
-        except GenericError as error:  # such as a range that lies behind the end
+        except GenericError as error:  # such as a range beyond the end
             if passing_kind(error) or start < self.describe(key)[0]:
                 raise
             return b""
 
     def pages(self, prefix: str, num_rows: int) -> Iterator[list[tuple[str, int, str | None]]]:
-        """Key, size in bytes and version of every object below ``prefix``, at most ``num_rows`` at a time."""
+        """Yields key, size in bytes and version of every object below ``prefix``, at most ``num_rows`` at a time."""
         list_from = partial(obstore.list, prefix=prefix or None, chunk_size=num_rows, return_arrow=True)
         pages = Pages(list_from)
-        while (page := self._named(lambda: self._ask(pages.turn), prefix)) is not None:
+        while (page := self._named(lambda: self._ask(pages.next_page), prefix)) is not None:
             keys, sizes, etags, times = (page[name].to_pylist() for name in _LISTED)
             versions = map(_version, etags, times)
             yield list(zip(keys, sizes, versions, strict=True))
 
     def children(self, prefix: str) -> list[str]:
-        """The prefixes one level below ``prefix``, without what lies in them."""
+        """The prefixes one level below ``prefix``."""
         ask = partial(children, prefix=prefix)
         return self._named(lambda: self._ask(ask), prefix)
 
     def put(self, key: str, data: bytes | memoryview, *, create: bool) -> None:
-        """Puts one object. With ``create``, raises FileExistsError where one stands.
+        """Puts one object. With ``create``, raises FileExistsError if it exists.
 
-        That one can be of an earlier attempt of this very call, whose answer was lost.
+        An earlier attempt of the same call, whose answer was lost, may have put it.
         """
         mode: Any = "create" if create else "overwrite"
         view = memoryview(data).cast("B")  # Arrow's buffers are signed bytes, which obstore does not take
@@ -107,11 +107,11 @@ class RemoteStore:
             raise FileExistsError(f"{self._root}/{key}") from error
 
     def delete(self, key: str) -> None:
-        """Removes one object; one that is gone already is no error."""
+        """Deletes one object, if it exists."""
         self._ask(lambda store: obstore.delete(store, key))
 
     def _ask(self, request: Callable[[Any], Result]) -> Result:
-        """What ``request`` gives of the client, which is opened anew where its credentials are refused."""
+        """Sends a request with retries. Opens the client again if its credentials are refused."""
         for attempt in range(1, _CREDENTIALS_ATTEMPTS + 1):
             store = self._store
             try:
@@ -123,8 +123,8 @@ class RemoteStore:
                 if attempt == _CREDENTIALS_ATTEMPTS:
                     raise CredentialsError(_REFUSED.format(root=redacted(self._root), said=said)) from error
             time.sleep(self._retry.max_wait_after(attempt))
-            if self._store is store:  # else another thread has been here
-                self._store = connect(self._root, self._options)  # reads environment, files and instance anew
+            if self._store is store:  # else another thread did it
+                self._store = connect(self._root, self._options)  # reads environment, files and instance metadata again
         raise AssertionError
 
     def _named(self, ask: Callable[[], Result], prefix: str) -> Result:
@@ -137,18 +137,18 @@ class RemoteStore:
             ) from None
 
 
-_CREDENTIALS_ATTEMPTS = 3
+_CREDENTIALS_ATTEMPTS = 3  # a source that is being renewed needs a moment
 _REFUSED = (
-    "{root}: the credentials are refused: {said}; renew them (or set this machine's clock, where the time is at "
-    "fault), and give the same command again: it goes on where it stood"
+    "{root}: the credentials are refused: {said}; renew them (or set this machine's clock if it is wrong), and run the "
+    "same command again, which resumes the run"
 )
 
 _LISTED = ("path", "size", "e_tag", "last_modified")
 
-# What is larger is put in several requests, few enough to come through together, and small enough for the time limit.
+# Larger objects are put in several requests: few at a time, so that all get bandwidth, and each within the timeout.
 _CHUNKS: Any = {"chunk_size": 32 << 20, "max_concurrency": 2}
 
-_UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's, where a server does not tell
+_UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's default if the server gives no time
 
 
 def _head(store: Any, key: str) -> Any:
@@ -174,7 +174,7 @@ _UNEXPLAINED = re.compile(r"status code: (400|403)\b")
 
 
 def _explained(store: Any, key: str, error: BaseError) -> Any:
-    """The metadata by GET, where HEAD was refused: only an answer to GET has a body that tells why."""
+    """Gets the metadata by GET after HEAD was refused: only an answer to GET has a body with the reason."""
     try:
         return obstore.get(store, key, options={"range": (0, 1)}).meta
     except BaseError as told:
@@ -182,7 +182,7 @@ def _explained(store: Any, key: str, error: BaseError) -> Any:
 
 
 def _body(result: obstore.GetResult) -> bytes:
-    """The body, whole: obstore does not compare its length with the range that the server has named."""
+    """The whole body. obstore does not compare its length with the range that the server named."""
     start, end = result.range
     data = bytes(result.bytes())
     if len(data) < end - start:
@@ -191,7 +191,7 @@ def _body(result: obstore.GetResult) -> bytes:
 
 
 def _version(etag: str | None, modified: datetime) -> str | None:
-    """Without the quotes, which some stores give with one object and not in listings."""
+    """The version of an object, without the quotes that some stores send for an object but not in listings."""
     if etag:
         return etag.strip('"')
     return None if modified == _UNKNOWN_TIME else str(modified)

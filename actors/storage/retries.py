@@ -1,7 +1,7 @@
-"""What may pass when it is tried again, how often to try, and how long to wait. Used throughout `actors.storage`.
+"""Retries of requests: transient errors, number of attempts, and back-off. Used throughout `actors.storage`.
 
-This is the only layer of retries: obstore's own neither cover connections that break under deletes, conditional puts
-and listings, nor bodies without an ETag, nor local disks, and would multiply the waits of a second layer.
+This is the only layer of retries. obstore's own are off: they cover neither connections that break during deletes,
+conditional puts and listings, nor bodies without an ETag, nor local disks, and two layers would multiply the waits.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Result = TypeVar("Result")
 
 
 class PassingError(OSError):
-    """A server refuses for now.
+    """A transient error of a server.
 
     Args:
-        said: what it answers.
-        kind: of `passing_kind`.
-        wait_s: how long the server asks to be left alone.
+        said: message of the server.
+        kind: kind as in `passing_kind`.
+        wait_s: wait in seconds that the server asks for.
     """
 
     def __init__(self, said: str, kind: str, wait_s: float = 0.0) -> None:
@@ -41,16 +41,16 @@ class PassingError(OSError):
 
 @dataclass(frozen=True)
 class Retry:
-    """Attempts at one request, and the waits between them: they grow exponentially, with full jitter.
+    """Retry policy for one request: exponential back-off with full jitter.
 
-    Full jitter draws each wait anew from zero to its bound, so that workers that were refused together do not come
-    back together (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    Full jitter draws each wait from zero to its bound, so that workers that failed together do not retry together
+    (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 
     Args:
-        attempts: at most, with the first; below 2 nothing is tried again.
-        first_wait_s: the bound of the wait after the first attempt; each later bound is twice the one before.
-        max_wait_s: no wait is longer, whatever a server asks for.
-        timeout_s: no attempt starts later than this after the first; a web server has as long for one answer.
+        attempts: maximum number of attempts, the first included; below 2 there are no retries.
+        first_wait_s: bound of the wait after the first attempt; each later bound is twice the one before.
+        max_wait_s: bound of every wait, also of those that a server asks for.
+        timeout_s: time after which no attempt starts; also the timeout of each answer of a web server. None for none.
     """
 
     attempts: int = 5
@@ -65,9 +65,9 @@ class Retry:
                 raise JobError(f"retry.{name}={getattr(self, name)}: below 0", cure="give seconds from 0 up")
 
     def call(self, function: Callable[[], Result]) -> Result:
-        """What ``function`` gives. It is called again only after errors of a `passing_kind`.
+        """Calls ``function``, again after each transient error, and returns its result.
 
-        The error of the last attempt is raised with a note that says how many there were.
+        The error of the last attempt is raised, with the number of attempts as a note.
         """
         attempt, end = 1, float("inf") if self.timeout_s is None else time.monotonic() + self.timeout_s
         while True:
@@ -80,18 +80,18 @@ class Retry:
                     error.add_note("1 attempt" if attempt == 1 else f"{attempt} attempts")
                     raise
                 asked_s = min(error.wait_s, self.max_wait_s) if isinstance(error, PassingError) else 0.0
-            wait_s = random.uniform(0, self.max_wait_after(attempt))  # noqa: S311  jitter is no secret
+            wait_s = random.uniform(0, self.max_wait_after(attempt))  # noqa: S311  not for cryptography
             time.sleep(max(asked_s, wait_s))
             attempt += 1
 
     def max_wait_after(self, attempt: int) -> float:
-        """The bound in seconds of the wait after an attempt, counted from 1."""
+        """Bound in seconds of the wait after an attempt, counted from 1."""
         doublings = min(attempt - 1, _MAX_DOUBLINGS)
         return min(self.max_wait_s, self.first_wait_s * 2.0**doublings)
 
 
 def passing_kind(error: BaseException) -> str | None:
-    """The kind of an error that may pass: None for all that another attempt cannot change.
+    """The kind of a transient error; None for an error that a retry cannot fix.
 
     ``throttled``, ``server_error``, ``timeout`` and ``unreachable`` come from servers, ``io_error`` from disks.
     """
@@ -106,19 +106,19 @@ def passing_kind(error: BaseException) -> str | None:
     return "io_error" if isinstance(error, OSError) and error.errno in _PASSING_ERRNOS else None
 
 
-_MAX_DOUBLINGS = 30
+_MAX_DOUBLINGS = 30  # keeps the power finite
 
-# Of network file systems and of disks that recover; what the kernel itself calls a timeout is a TimeoutError.
+# Of network file systems, and of disks that recover. ETIMEDOUT is a TimeoutError already.
 _PASSING_ERRNOS = {errno.EIO, errno.EAGAIN, errno.ESTALE}
 
-# How obstore 0.12 words what happened: it has one class of errors for all of it.
+# Wording of obstore 0.12, which has one class of errors for all of these.
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _TRANSPORT = re.compile(r"HTTP error: |Requested \d+\.\.\d+, got \d+\.\.\d+")
 _DAMAGED = re.compile(r"Got invalid [\w ]+ response|Header missing from response|Received non-partial response")
 _TIMEOUT = re.compile(r"HttpError \{\s*kind: Timeout")
 
-# Also in answers of status 200, where one object of many was refused, or 400, where an upload stood still.
+# Also come with status 200, if one object of many was refused, or 400, if an upload stalled.
 _KIND_OF_CODE = {
     "SlowDown": "throttled",
     "ServerBusy": "throttled",

@@ -1,7 +1,7 @@
-"""Whole objects by URI: local paths, S3, GCS, Azure and HTTP behind one interface. Used on driver and workers.
+"""Storage of objects by URI: local paths, S3, GCS, Azure and HTTP behind one interface. Used on driver and workers.
 
-Local files go through `os` (it reads every name that the file system allows), URLs through `http_store`, which sends
-none of the job's credentials, and all else through obstore.
+Local files go through `os`, which takes every name that the file system allows; http(s) URLs through `http_store`,
+which sends none of the job's credentials; all else through obstore.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from actors.storage.allowlist import Allowlist
 
 
-# A listed object. version changes when the content does: an etag, or size and modification time.
+# A listed object. version changes with the content: an ETag, or size and modification time.
 LISTING_SCHEMA = pa.schema(
     [
         pa.field("uri", pa.string(), nullable=False),
@@ -46,24 +46,24 @@ LISTING_SCHEMA = pa.schema(
     ]
 )
 
-LISTING_ROWS = 1000  # an S3 page; what a listing holds at a time
+LISTING_ROWS = 1000  # of a batch of a listing; a page of S3
 
 
 class TooLargeError(OSError):
-    """The object has more bytes than the caller allows."""
+    """The object is larger than the limit of the caller."""
 
 
 class Storage:
     """Reads, lists and writes objects. Cheap to pickle: clients open on first use in each process.
 
     Errors are Python's own: FileNotFoundError, PermissionError, FileExistsError, `TooLargeError`; else OSError,
-    or obstore's GenericError when a server cannot be reached. What may pass is tried again first.
+    or obstore's GenericError if a server cannot be reached. Transient errors are retried first.
 
     Args:
         options: obstore's settings for stores and clients, such as ``endpoint``, ``region``, ``access_key_id``
-            or ``allow_http``. What is not given is taken from the environment, as the cloud's own tools do.
-        retry: how often each request is tried, and when.
-        allow: what single objects may be read and described; all else raises `NotAllowedError`. None allows
+            or ``allow_http``. Others come from the environment, as in the cloud's own tools.
+        retry: policy for every request.
+        allow: allowlist for reading and describing single objects; all others raise `NotAllowedError`. None allows
             everything.
     """
 
@@ -80,21 +80,21 @@ class Storage:
         return (Storage, (self.options, self.retry, self.allow))
 
     def with_retry(self, retry: Retry) -> Storage:
-        """The same storage, where requests are tried as ``retry`` says."""
+        """The same storage with another retry policy."""
         return type(self)(self.options, retry, self.allow)
 
     def unrestricted(self) -> Storage:
-        """The same storage without the allowlist: for what the job itself names."""
+        """The same storage without the allowlist, for objects that the job itself names."""
         return self if self.allow is None else type(self)(self.options, self.retry)
 
     def list(
         self, folder: str, on_unreadable: Callable[[str, OSError], None] | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Every file below ``folder``, at any depth, in batches of `LISTING_SCHEMA`; no order is promised.
+        """Yields every file below ``folder``, at any depth, in batches of `LISTING_SCHEMA` and in any order.
 
         Local symbolic links are followed, and a folder inside itself is entered once. A name that is not UTF-8
-        is given as a percent-encoded ``file://`` URI. ``on_unreadable`` gets the URI of each local folder below that
-        cannot be entered; without it, what the system says of the first one is raised.
+        comes as a percent-encoded ``file://`` URI. Local folders that cannot be entered are passed to
+        ``on_unreadable``; without it, the error of the first one is raised.
         """
         if not is_remote(folder):
             yield from _batches(walk(local_path(folder), on_unreadable))
@@ -136,7 +136,7 @@ class Storage:
         return store.describe(key)
 
     def local_path(self, uri: str) -> bytes:
-        """The path of a local URI. Raises `NotAllowedError` where the allowlist does not name what it leads to."""
+        """The path of a local URI. Raises `NotAllowedError` if the allowlist does not name its target."""
         return local_path(uri) if self.allow is None else self.allow.real_path(uri)
 
     def size(self, uri: str) -> int:
@@ -144,22 +144,22 @@ class Storage:
         return self.describe(uri)[0]
 
     def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
-        """One whole object. Raises `TooLargeError` before it reads more than ``max_bytes``."""
+        """Reads one whole object. Raises `TooLargeError` instead of reading more than ``max_bytes``."""
         if not is_remote(uri):
             return self.retry.call(partial(_read_local, self.local_path(uri), max_bytes))
         store, key = self._locate(uri)
         return store.read(key, partial(_check_size, max_bytes=max_bytes))
 
     def read_ranges(self, uri: str, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
-        """Byte ranges of one object, in the order asked; fewer bytes, or none, where the object ends early."""
+        """Reads byte ranges of one object, in the given order; they are shorter, or empty, if the object ends early."""
         if not is_remote(uri):
             return self.retry.call(partial(_read_local_ranges, self.local_path(uri), starts, sizes))
         store, key = self._locate(uri)
-        # One at a time: obstore.get_ranges panics where a range lies behind the end of the object.
+        # One at a time: obstore.get_ranges panics at a range beyond the end of the object.
         return [store.read_range(key, start, size) for start, size in zip(starts, sizes, strict=True)]
 
     def open(self, uri: str) -> BinaryIO:
-        """A seekable binary file for reading; of a remote object only what is read is fetched."""
+        """Opens a seekable binary file for reading; of a remote object, only the ranges that are read are fetched."""
         raw: io.RawIOBase
         if not is_remote(uri):
             raw = self.retry.call(partial(LocalFile, self.local_path(uri), self.retry))
@@ -169,10 +169,10 @@ class Storage:
         return cast("BinaryIO", io.BufferedReader(raw, buffer_size=_READ_AHEAD_BYTES))
 
     def write(self, uri: str, data: bytes | memoryview, *, create: bool = False) -> None:
-        """Puts one object, whole or not at all. With ``create``, raises FileExistsError where one stands.
+        """Puts one object atomically. With ``create``, raises FileExistsError if it exists.
 
-        Where an answer was lost, the one that stands may be the caller's own: who must know reads it back, and has
-        put in what names the writer.
+        The existing object may be the caller's own, if an answer was lost. A caller that must know writes its name into
+        the object, and reads it back.
         """
         if not is_remote(uri):
             path = Path(os.fsdecode(local_path(uri)))
@@ -182,10 +182,10 @@ class Storage:
         store.put(key, data, create=create)
 
     def write_part(self, uri: str, data: bytes | memoryview, staging: str | None) -> None:
-        """Puts one object as `write` does; on a local file system it is staged in the folder ``staging`` until then.
+        """Puts one object as `write` does; on a local file system, stages it in the folder ``staging`` first.
 
         Raises:
-            StagingEndedError: the folder ``staging`` is gone; nothing was written.
+            StagingEndedError: the folder ``staging`` was removed; nothing was written.
         """
         if staging is None or is_remote(uri):
             fault("write.staged")
@@ -195,7 +195,7 @@ class Storage:
         self.retry.call(partial(write_staged, path, data, folder))
 
     def delete(self, uris: Iterable[str]) -> None:
-        """Removes objects; one that is gone already is no error."""
+        """Deletes objects, as far as they exist."""
         for uri in uris:
             if is_remote(uri):
                 store, key = self._below(uri)
@@ -204,7 +204,7 @@ class Storage:
                 Path(os.fsdecode(local_path(uri))).unlink(missing_ok=True)
 
     def _locate(self, uri: str) -> tuple[RemoteStore | HttpStore, str]:
-        """The client that reads ``uri``, and what the client calls it."""
+        """The client that reads ``uri``, and the key of the object there."""
         if not is_http(uri):
             if self.allow is not None:
                 self.allow.check(uri)
@@ -226,7 +226,7 @@ class Storage:
         return self._stores[root], key
 
 
-_READ_AHEAD_BYTES = 1 << 20
+_READ_AHEAD_BYTES = 1 << 20  # buffer of an open file: each remote read costs a request
 
 
 def _check_size(size: int, max_bytes: int | None) -> None:
@@ -241,7 +241,7 @@ def _read_local(path: bytes, max_bytes: int | None) -> bytes:
 
 
 def _read_local_ranges(path: bytes, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
-    with open_regular(path) as raw, io.BufferedReader(raw) as file:  # a raw file may give fewer bytes than it has
+    with open_regular(path) as raw, io.BufferedReader(raw) as file:  # a raw file may return fewer bytes than it has
         parts = []
         for start, size in zip(starts, sizes, strict=True):
             file.seek(start)

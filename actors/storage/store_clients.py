@@ -1,4 +1,4 @@
-"""obstore's clients of object stores, as `Storage` wants them. Used by `actors.storage.remote_store`."""
+"""Opens obstore's clients with the settings of `Storage`. Used by `actors.storage.remote_store`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def connect(root: str, options: Mapping[str, str]) -> Any:
-    """A client of one root, with the credentials that options, environment, files or the instance give now.
+    """Opens a client of one root, with the current credentials of options, environment, files or instance.
 
     Raises:
-        JobError: the root is of no known kind, or an option is.
+        JobError: the scheme of the root, or an option, is unknown.
     """
     given = {key: _parse(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
     config = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
@@ -41,7 +41,7 @@ def _parse(option: str) -> object:
     return {"true": True, "false": False}.get(str(option).lower(), option)
 
 
-# A body may take long, as checkpoints do, but not stand still. An answer must begin, and a put end, in the latter.
+# A body may take long, as checkpoints do, but must not stall: answers must begin, and puts end, within read_timeout.
 _CLIENT_DEFAULTS: Mapping[str, object] = {"timeout": "300s", "read_timeout": "30s"}
 _CLIENT_OPTIONS = frozenset(
     [

@@ -1,5 +1,5 @@
-"""Listings of object stores that are whole: obstore takes an HTML page of status 200 for an empty one, or for the end.
-Used by `actors.storage.remote_store`.
+"""Complete listings of object stores: obstore takes an HTML page of status 200 for the end of a listing. Used by
+`actors.storage.remote_store`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 class Pages:
-    """The pages of one listing. After an error it is asked for anew from the last key on: obstore's own stream
-    would say that it has come to its end.
+    """Pages of one listing. After an error, it is requested again from the last key on: obstore's own stream would
+    report its end.
     """
 
     def __init__(self, list_from: Callable[..., Any]) -> None:
@@ -30,11 +30,11 @@ class Pages:
         self._last_key: str | None = None
         self._stream: Iterator[Any] | None = None
 
-    def turn(self, store: Any) -> pa.RecordBatch | None:
-        """The next page; None behind the last one. After an error the same page is asked for."""
+    def next_page(self, store: Any) -> pa.RecordBatch | None:
+        """Returns the next page, or None after the last one. May be called again after an error."""
         chunk = self._next(store)
         if chunk is None and self._num_keys % _SERVER_PAGE == 0 and not self._is_checked:
-            _check_lists(store)  # obstore takes an HTML page for a listing's empty end
+            _check_lists(store)  # the empty end may be an HTML page
             self._is_checked, self._stream = True, None
             chunk = self._next(store)
         if chunk is None:
@@ -69,14 +69,14 @@ _HAS_NO_LENGTH = "Header missing from response"
 
 
 def _check_lists(store: Any) -> None:
-    """Raises an error that may pass where the answer to a listing of the root is none, such as an HTML page."""
-    if not isinstance(store, S3Store):  # the object without a name is the listing of the bucket in S3 alone
+    """Raises a transient error if a listing of the root is answered with something else, such as an HTML page."""
+    if not isinstance(store, S3Store):  # only in S3 the object without a name is the listing of the bucket
         return
     try:
         answer = bytes(obstore.get(store, "").bytes())
     except (BaseError, FileNotFoundError) as error:
         if _HAS_NO_LENGTH in str(error) or not (passing_kind(error) or refusal(error)):
-            return  # it cannot be read so, or only the prefix may be listed
+            return  # the root has no such object, or only the prefix may be listed
         raise
     if b"<ListBucketResult" not in answer:
-        raise PassingError("the answer to a listing is no listing", "server_error")
+        raise PassingError("the answer to a listing request is not a listing", "server_error")

@@ -1,5 +1,5 @@
-"""What a URI means, written as users write it: never percent-decoded, save `file://` and `http(s)://`, where the
-standards say so. Used wherever something is named.
+"""URIs and local paths as users write them: only `file://` and `http(s)://` are percent-decoded, as their standards
+demand. Used on driver and workers.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ import pyarrow.compute as pc
 
 
 def is_remote(uri: str) -> bool:
-    """Whether ``uri`` names something outside the local file system."""
+    """True if ``uri`` is outside the local file system."""
     return "://" in uri and not is_file(uri)
 
 
 def is_http(uri: str) -> bool:
-    """Whether ``uri`` is the address of something on a web server."""
+    """True for an http or https URL."""
     return _HTTP.match(uri) is not None
 
 
 def is_file(uri: str) -> bool:
-    """Whether ``uri`` is a local path by URI: ``file:///x``, or ``file:/x`` as Java writes it."""
+    """True for the URI of a local path: ``file:///x``, or ``file:/x`` as Java writes it."""
     return _FILE.match(uri) is not None
 
 
 def local_path(uri: str) -> bytes:
-    """The path of a local URI, as the bytes that the system knows it by."""
+    """The path of a local URI or path, as the bytes that the system uses."""
     if is_file(uri):
         return unquote_to_bytes(urlsplit(uri.replace("#", "%23").replace("?", "%3F")).path)
     return os.fsencode(uri)
 
 
 def join(base: str, *names: str) -> str:
-    """The URI of something below ``base``."""
+    """The URI of ``names`` below ``base``."""
     return "/".join([base.rstrip("/") or "", *names])
 
 
 def name_below(base: str, uri: str) -> str:
-    """What is to be joined to ``base`` to name ``uri``, whichever way a local one is written."""
+    """The inverse of `join`: the name of ``uri`` below ``base``. Local ones may be paths or URIs."""
     if is_remote(base):
         return uri.removeprefix(join(base, ""))
     return os.fsdecode(local_path(uri)).removeprefix(join(os.fsdecode(local_path(base)), ""))
 
 
 def absolute(uri: str) -> str:
-    """``uri`` with a relative local path, or one below ``~/``, made absolute, as every worker must take it."""
+    """Makes a local path that is relative or below ``~/`` absolute; returns URIs unchanged."""
     if is_remote(uri) or is_file(uri):
         return uri
     return os.path.abspath(os.path.expanduser(uri) if uri.startswith("~/") else uri)  # noqa: PTH100, PTH111
@@ -72,25 +72,25 @@ def resolve(file: str, name: str) -> str:
 
 
 def split(uri: str) -> tuple[str, str]:
-    """The root of a URI in an object store, which one client serves, and the key below it."""
+    """Splits a URI in an object store into its root, which one client serves, and the key below."""
     scheme, _, rest = uri.partition("://")
     host, _, key = rest.partition("/")
     return f"{scheme.lower()}://{host}", key
 
 
 def redacted(text: str) -> str:
-    """``text`` with user names, passwords and queries of URLs left out: a signed URL opens what it names."""
+    """Removes user names, passwords and queries from the URLs in ``text``: a signed URL grants access."""
     return _QUERY.sub(r"\1?…", _USER.sub(r"\1\2…@", text))
 
 
 def text_without_users(text: str) -> str:
-    """``text`` without the users and passwords of the URLs in it."""
+    """Removes user names and passwords from the URLs in ``text``."""
     return _USER.sub(r"\1\2", text)
 
 
 def without_users(uris: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column of URIs without the users and passwords in them, as anybody may see it. Queries stay: they are part of
-    what tells images apart.
+    """Removes user names and passwords from a column of URIs, so that it can be published. Queries stay: they may
+    distinguish images.
     """
     if not pc.any(pc.match_substring(uris, "@")).as_py():
         return uris
@@ -101,9 +101,9 @@ _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _FILE = re.compile(r"file:/", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DOTS = re.compile(r"(^|/)\.{1,2}/")
-# Schemes other than http keep what has no colon: az://container@account names no user. A password may hold what a URL
-# must not, such as a slash: then what looks like a port is none.
+# In schemes other than http, a part without a colon stays: az://container@account has no user. A password may hold
+# characters that a URL must not, such as a slash; what looks like a port is then a part of it.
 _USER_OF_URI = r"(?i)(https?://)(?:[^/?#]*|[^/?#@:\[]*:[0-9]*[^0-9/?#@][^@]{0,200})@|([a-z][a-z0-9+.\-]{0,15}://)[^/?#@:]*:[^/?#]*@"
 _USER = re.compile(_USER_OF_URI.replace("[^", r"[^\s"))
-# Bounded, so that a text which begins many URLs and ends none takes no time that grows with its square.
+# Bounded, so that the time stays linear for a text with many beginnings of URLs.
 _QUERY = re.compile(r"(https?://[^\s?]{1,4096})\?[^\s]+", re.IGNORECASE)

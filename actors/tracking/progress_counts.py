@@ -1,6 +1,4 @@
-"""Images that were predicted, counted once however often their batch is done, and how fast they came. A part of the
-ledger.
-"""
+"""Number and pace of predicted images, counted once even if their batch is retried. A part of the ledger."""
 
 from __future__ import annotations
 
@@ -11,23 +9,23 @@ if TYPE_CHECKING:
 
 
 class Pace(NamedTuple):
-    """The steady part of a run: from the end of its first batch to the end of its last, so that no start counts."""
+    """The steady part of a run, from the end of its first batch to the end of its last: start-up does not count."""
 
     num_images: int
-    """Without those of the first batch."""
+    """Images without those of the first batch."""
     seconds: float
 
     @property
     def images_per_s(self) -> float:
-        """0 where there was no more than one batch."""
+        """Images per second; 0 if there was only one batch."""
         return self.num_images / self.seconds if self.seconds else 0.0
 
 
 class Tally:
-    """Two counts, and their pace. They are for show and for the error budget; what is right is read from the parts.
+    """Counts for display and for the error budget; the exact ones are read from the parts.
 
-    A batch that is done again does not count again, unless thousands of others ended in between: it mostly comes
-    again at once, with the retry of its worker's task. So memory stays bounded.
+    A retried batch does not count again, unless thousands of others ended in between, so that memory stays bounded.
+    Ray retries the task of a lost worker at once.
     """
 
     def __init__(self) -> None:
@@ -35,14 +33,14 @@ class Tally:
         self.num_errors = 0
         self._num_first = 0
         self._first_s = self._last_s = 0.0
-        self._counted: dict[Work, None] = {}  # in order
+        self._counted: dict[Work, None] = {}  # a set in insertion order
 
     @property
     def pace(self) -> Pace:
         return Pace(self.num_ok + self.num_errors - self._num_first, self._last_s - self._first_s)
 
     def add(self, work: Work, num_ok: int, num_errors: int, *, at_s: float) -> bool:
-        """A batch ended at ``at_s``, by any clock; gives whether it counts."""
+        """Counts a batch that ended at ``at_s``, by any clock; returns False if it was counted before."""
         if not num_ok + num_errors or work in self._counted:
             return False
         if not self._counted:
@@ -56,4 +54,4 @@ class Tally:
         return True
 
 
-_MAX_COUNTED = 4096
+_MAX_COUNTED = 4096  # batches that are remembered

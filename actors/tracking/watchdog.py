@@ -1,4 +1,4 @@
-"""Ends a worker that comes to nothing. Runs in workers, around each piece of work that may hang."""
+"""Watchdog that ends a stalled worker. Runs in workers, around all work that may hang."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_STDERR = 2  # the descriptor: a worker's sys.stderr may be no file
-_TELLING_S = 2.0
+_STDERR = 2  # the descriptor: a worker's sys.stderr may not be a file
+_REPORT_S = 2.0  # time for the report before the process ends
 
 
 @contextmanager
-def limit(seconds: float | None, tell: Callable[[], object]) -> Iterator[None]:
-    """Ends the process with status 1 if the block takes longer; None sets no limit. Blocks do not nest.
+def limit(seconds: float | None, report: Callable[[], object]) -> Iterator[None]:
+    """Ends the process with status 1 if the block takes longer than ``seconds``; None for no limit. Blocks do not nest.
 
-    First ``tell`` is called, from another thread, and has two seconds. It is not called where C code lets no other
-    Python thread run; the end comes all the same, from a thread below Python, which also writes the tracebacks to
-    standard error. Only a process that is stuck in the kernel stays.
+    ``report`` is called first, in another thread, and has two seconds. If C code holds the GIL, it is not called; the
+    process ends nevertheless, by a thread of `faulthandler` that needs no GIL and writes the tracebacks to standard
+    error. Only a process that is stuck in the kernel survives.
     """
     if seconds is None:
         yield
         return
-    timer = threading.Timer(seconds, tell)
+    timer = threading.Timer(seconds, report)
     timer.daemon = True
     timer.start()
-    faulthandler.dump_traceback_later(seconds + _TELLING_S, exit=True, file=_STDERR)
+    faulthandler.dump_traceback_later(seconds + _REPORT_S, exit=True, file=_STDERR)
     try:
         yield
     finally:

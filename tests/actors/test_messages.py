@@ -63,12 +63,16 @@ def test_equal_causes_read_alike_whatever_time_they_took() -> None:
 @pytest.mark.parametrize(
     ("error", "reason", "cure"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full", "make room"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), "quota", "make room"),
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full", "free some space"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "quota", "free some space"),
         (OSError(errno.EROFS, "Read-only file system"), "read-only", "make it writable"),
-        (OSError(errno.EFBIG, "File too large"), "files so large", "lower output.rows_per_part"),
-        (PermissionError(errno.EACCES, "Permission denied"), "not allowed", "the right to write"),
-        (obs.PermissionDeniedError("The operation lacked privileges: <Code>AccessDenied"), "not allowed", "the right"),
+        (OSError(errno.EFBIG, "File too large"), "larger than the limit", "lower output.rows_per_part"),
+        (PermissionError(errno.EACCES, "Permission denied"), "permission denied", "permission to write"),
+        (
+            obs.PermissionDeniedError("The operation lacked privileges: <Code>AccessDenied"),
+            "permission denied",
+            "permission",
+        ),
         (FileNotFoundError("Object at location x not found"), "no such bucket", "output.path"),
     ],
 )
@@ -89,7 +93,7 @@ def test_what_does_not_forbid_writing_is_no_such_problem(error: Exception) -> No
 
 def test_what_cannot_be_written_is_an_error_of_the_output_and_all_else_comes_through() -> None:
     with (
-        pytest.raises(OutputError, match="/out: cannot be written: the quota of this user is spent"),
+        pytest.raises(OutputError, match="/out: cannot be written: the quota of this user is used up"),
         writing_to("/out"),
     ):
         raise OSError(errno.EDQUOT, "Disk quota exceeded")

@@ -25,7 +25,7 @@ def test_expired_credentials_stop_the_run_and_the_same_command_ends_it(batch_inf
         done = batch_infer(*told)
         assert done.returncode == 1, done.stderr
         assert f"s3://{s3.bucket}: the credentials are refused: ExpiredToken" in done.stderr
-        assert "give the same command again" in done.stderr
+        assert "run the same command again" in done.stderr
         assert not list((tmp_path / "out").glob("errors/**/*.parquet"))
         assert not list((tmp_path / "out").glob("runs/*/_SUCCESS"))
         proxy.mend()

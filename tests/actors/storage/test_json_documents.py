@@ -26,11 +26,11 @@ def test_an_object_is_parsed_and_converted_from_the_inside() -> None:
         (b"\xff\xfe{", "invalid start byte"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a":' * 200_000, "nested too deeply"),
-        (b'{"a": 1, "b": {"c": 1, "c": 1}}', "the key 'c' stands twice"),
-        (b'{"a": NaN}', "NaN is no number"),
-        (b'{"a": -Infinity}', "-Infinity is no number"),
+        (b'{"a": 1, "b": {"c": 1, "c": 1}}', "the key 'c' appears twice"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
+        (b'{"a": -Infinity}', "-Infinity is not a JSON number"),
         (b'{"a": ' + b"9" * 5000 + b"}", "integer string conversion"),
-        (b'{"a": "' + b"x" * 100 + b'"}', "which is more than 99"),
+        (b'{"a": "' + b"x" * 100 + b'"}', "more than the limit of 99"),
     ],
 )
 def test_anything_else_is_a_value_error(data: bytes, said: str) -> None:
@@ -46,7 +46,7 @@ def test_a_file_is_read_within_bounds(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "folder.json").mkdir()
     for name in ("a.json", "huge.json", "pipe.json", "folder.json"):
-        with pytest.raises(ValueError, match=r"NaN is no number|more than the limit|not a regular file"):
+        with pytest.raises(ValueError, match=r"NaN is not a JSON number|more than the limit|not a regular file"):
             read_object(str(tmp_path / name), Storage())
     with pytest.raises(FileNotFoundError):
         read_object(str(tmp_path / "gone.json"), Storage())

@@ -11,8 +11,8 @@ HEAD = """
 import ctypes, time
 from functools import partial
 from actors.tracking import watchdog
-watchdog._TELLING_S = 0.2
-limit = partial(watchdog.limit, tell=lambda: print("told", flush=True))
+watchdog._REPORT_S = 0.2
+limit = partial(watchdog.limit, report=lambda: print("told", flush=True))
 """
 HOLDS_THE_GIL = "with limit(0.3):\n    ctypes.PyDLL(None).usleep(60_000_000)"  # PyDLL does not let go of it
 WAITS = "with limit(0.3):\n    time.sleep(60)"

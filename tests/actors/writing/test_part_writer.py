@@ -142,7 +142,7 @@ def test_parts_are_zstd(plan: SinkPlan) -> None:
 def test_an_output_that_refuses_says_why_and_what_to_do(s3: S3) -> None:
     plan = SinkPlan(RunPaths("s3://no-such-bucket/out", "mtest", "r1"), Storage(s3.options), {}, 100)
     with pytest.raises(
-        OutputError, match=r"s3://no-such-bucket/out/rows.*cannot be written.*give the same command again"
+        OutputError, match=r"s3://no-such-bucket/out/rows.*cannot be written.*run the same command again"
     ):
         write_part(plan, predicted_block(0, range(3)), number=0)
 

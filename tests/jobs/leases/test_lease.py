@@ -310,7 +310,8 @@ def test_an_output_that_cannot_be_written_is_the_jobs_fault(root: str, s3: s3_se
 def test_a_full_disk_is_told_as_it_is_later() -> None:
     said = cannot_be_written("/out", OSError(errno.ENOSPC, "No space left on device"))
     assert isinstance(said, OutputError)
-    assert str(said).startswith("/out: cannot be written: the disk is full (No space left on device); make room, ")
+    problem = "/out: cannot be written: the disk is full (No space left on device); free some space, "
+    assert str(said).startswith(problem)
 
 
 def test_an_output_on_a_full_or_a_read_only_disk_can_be_held_once_that_is_mended(tmp_path: Path) -> None:

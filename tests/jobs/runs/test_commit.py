@@ -167,7 +167,7 @@ def test_a_disk_that_is_full_when_a_run_is_published_is_told_and_the_run_is_publ
         plan = SinkPlan(RunPaths(str(disk / "out"), "mtest", "r1"), STORAGE, {}, 100)
         write_part(plan, predicted_block(0, range(5)), number=0)
         write_part(plan, predicted_block(1, range(3)), number=1)
-        with pytest.raises(OutputError, match=r"cannot be written: the disk is full .*give the same command again"):
+        with pytest.raises(OutputError, match=r"cannot be written: the disk is full .*run the same command again"):
             publish(collected(plan), plan.paths, FillingStorage(disk, "manifest.json"), {})
         assert not Path(plan.paths.success).exists()
         make_room(disk)

@@ -144,7 +144,7 @@ def test_a_disk_that_is_full_while_a_run_opens_is_told_and_the_run_opens_later(
 ) -> None:
     with small_disk(tmp_path / "disk") as disk:
         job = replace(job, output=Output(path=str(disk / "out")))
-        with pytest.raises(OutputError, match=r"cannot be written: the disk is full .*; make room, and give the same"):
+        with pytest.raises(OutputError, match=r"the disk is full .*; free some space, and run the same"):
             open_run(job, CHECKED, FillingStorage(disk, ending))
         make_room(disk)
         run = opened(job)
