@@ -1,11 +1,10 @@
-"""Images per second of decoding on one CPU core, scaled down and whole, and on the GPU where there is one, and how far
-their pixels are apart.
+"""Decoding rate on one CPU core, scaled and full, and on the GPU if there is one, with the differences in pixels.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/decode.py --images 256
 
-JPEGs of 500 by 375 and of 4000 by 3000 pixels, from bytes to 224 by 224 pixels in host memory. Pixels are held against
-those of the CPU's full decode; ``scaled`` is what the CPU does by default. Prints JSON, and on standard error why the
-GPU is left out, if it is.
+JPEGs of 500 by 375 and 4000 by 3000 pixels are decoded from bytes to 224 by 224 pixels in host memory. Pixels are
+compared with the CPU's full decode; ``scaled`` is the CPU's default. Prints JSON, and on standard error the reason if
+the GPU is skipped.
 """
 
 from __future__ import annotations
@@ -35,7 +34,9 @@ PREPROCESS = Preprocess()
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=256, help="of a batch of the smaller size; the larger has an 8th")
+    parser.add_argument(
+        "--images", type=int, default=256, help="per batch of the smaller size; an eighth of that for the larger"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with_gpu = has_gpu()
@@ -58,8 +59,8 @@ def has_gpu() -> bool:
 
 
 def cpu_figures(batch: list[bytes]) -> dict[str, float]:
-    """Of one core: how fast it decodes scaled down and whole, the best of three times each in turn, and how far apart
-    these are in grey levels.
+    """Rates of scaled and full decoding on one core, the best of three alternating runs, and their difference in grey
+    levels.
     """
     turns = [[decode_rate(batch, limits, PREPROCESS, DecodeDevice.cpu) for limits in (SCALED, WHOLE)] for _ in range(3)]
     scaled, whole = map(max, zip(*turns, strict=True))
@@ -74,7 +75,7 @@ def cpu_figures(batch: list[bytes]) -> dict[str, float]:
 
 
 def gpu_figures(batch: list[bytes]) -> dict[str, float]:
-    """Of the whole GPU with the cores that this process has."""
+    """Rates of the whole GPU with the CPU cores of this process."""
     decoder = load_decoder(GPU, PREPROCESS)
     assert decoder
     fitted = [(number, pixels) for number, pixels in enumerate(decoder(batch)) if pixels is not None]
@@ -88,7 +89,7 @@ def gpu_figures(batch: list[bytes]) -> dict[str, float]:
 
 
 def differences(pixels: np.ndarray, batch: list[bytes]) -> dict[str, float]:
-    """Grey levels between ``pixels`` and those of the CPU's full decode of ``batch``."""
+    """Differences in grey levels between ``pixels`` and the CPU's full decode of ``batch``."""
     levels = np.abs(pixels.astype(int) - pixels_of(batch, WHOLE))
     by_image = levels.mean(axis=(1, 2, 3))
     found = {"mean_difference": levels.mean(), "most_of_an_image": by_image.max(), "most_of_a_pixel": levels.max()}
@@ -101,7 +102,7 @@ def pixels_of(batch: list[bytes], limits: Decode) -> np.ndarray:
 
 
 def differing_outcomes(count: int = 2000) -> int:
-    """Damaged JPEGs that are an error on one of the two and none on the other: there must be none."""
+    """Number of damaged JPEGs that fail on only one of the two devices; must be 0."""
     damaged = list(mutations.mutations(7, count, ".jpg"))
     limits = replace(GPU, max_pixels=10_000_000)
     on_gpu, on_cpu = (
