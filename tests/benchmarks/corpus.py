@@ -1,9 +1,9 @@
-"""A job over damaged images: each must have its outcome, and no worker may take more memory than for whole ones.
+"""A job over damaged images: each must have an outcome, and workers may need no more memory than for intact ones.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/corpus.py --images 10000 --seed 7
 
-makes seeded mutations of odd and bad JPEG, PNG, WebP and TIFF files, as many of each, and prints what became of them
-and the highest memory of each kind of process in MiB, sampled five times a second.
+makes seeded mutations of unusual and invalid JPEG, PNG, WebP and TIFF files in equal numbers. It prints their outcomes
+and the peak memory of each kind of process in MiB, sampled five times a second.
 """
 
 from __future__ import annotations

@@ -37,7 +37,9 @@ TIMED_S = 1.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=256, help="of a batch of the smaller size; the larger has an 8th")
+    parser.add_argument(
+        "--images", type=int, default=256, help="per batch of the smaller size; an eighth of that for the larger"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with_gpu = has_gpu()

@@ -1,13 +1,12 @@
-"""One table of every engine and precision on the same photographs, with the fitted ResNet-18: how fast each is, and how
-far from the answers of the reference. And engines made wrong on purpose, which must be refused.
+"""Table of every engine and precision on the same photographs with the fitted ResNet-18: rate, and agreement with the
+reference. Deliberately wrong engines must be rejected.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/engines.py --data FOLDER --images 500 --job
 
-makes images and weights in FOLDER unless they are there. Each engine is tried as a job tries it, with one thread, in a
-process of its own, one after the other, and held against the reference by the default tolerance. With --job, whole jobs
-whose engine finds a wrong export in the place of the right one must end with status 2. Prints JSON, and on standard
-error a table; ends with 1 where something wrong passes, or the right job does not. --only takes the engines whose name
-has one of these words.
+makes images and weights in FOLDER unless they exist. Each engine is tried as a job tries it, with one thread in its own
+process, one after the other, and compared with the reference under the default tolerance. With --job, whole jobs whose
+export was replaced by a wrong one must end with status 2. Prints JSON, and a table on standard error. Exits with 1 if a
+wrong engine passes or the right job fails. --only selects engines whose name contains one of the given words.
 """
 
 from __future__ import annotations
@@ -68,8 +67,8 @@ class Contestant:
 
 
 @dataclass(frozen=True)
-class Held:
-    """A contestant after its trial."""
+class TriedEngine:
+    """An engine after its trial."""
 
     name: str
     is_wrong: bool
@@ -79,7 +78,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Sample:
-    """What all contestants are given."""
+    """Input that all engines get."""
 
     pixels: Path
     names: list[str]
@@ -99,7 +98,7 @@ def main() -> None:
     sample = Sample(outputs / "pixels.npy", [path.name for path in paths], arguments.batch)
     np.save(sample.pixels, decoded(paths, right))
     contestants = [one for one in (*sound(right), *broken(wrong)) if is_wanted(one, arguments.only)]
-    held = list(hold_all(contestants, right, sample))
+    held = list(try_all(contestants, right, sample))
     jobs = whole_jobs(images, right, wrong, outputs) if arguments.job else []
     print(
         json.dumps({"num_images": arguments.images, "engines": [asdict(one) for one in held], "jobs": jobs}, indent=1)
@@ -111,12 +110,12 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of images, weights and outputs; is kept")
+    parser.add_argument("--data", type=Path, required=True, help="folder of images, weights and outputs, which is kept")
     parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--quality", type=int, default=88, help="of the JPEGs")
+    parser.add_argument("--quality", type=int, default=88, help="quality of the JPEGs")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--only", nargs="*", default=[""], metavar="WORD")
-    parser.add_argument("--job", action="store_true", help="run whole jobs, too")
+    parser.add_argument("--job", action="store_true", help="also run whole jobs")
     return parser.parse_args()
 
 
@@ -132,7 +131,7 @@ def decoded(paths: list[Path], model: Model) -> np.ndarray:
 
 
 def sound(model: Model) -> Iterator[Contestant]:
-    """All that a job would try here, and what else there is, however slow."""
+    """All engines that a job would try here, and the slower ones too."""
     found = candidates(AutoEngineConfig(), model, hardware(with_gpu=torch.cuda.is_available()))
     precisions = (Precision.fp32, Precision.bf16, Precision.fp16)
     found += [
@@ -153,7 +152,7 @@ def broken(wrong: dict[str, Model]) -> Iterator[Contestant]:
 
 
 def wrong_models(model: Model, folder: Path) -> dict[str, Model]:
-    """Recipes whose exports are wrong ones of ``model``, by what is wrong with them."""
+    """Recipes whose exports differ from ``model``, by fault."""
     preprocess = model.preprocess
     return {
         "mean and std swapped": replace(
@@ -166,7 +165,7 @@ def wrong_models(model: Model, folder: Path) -> dict[str, Model]:
 
 
 def disturbed(weight: torch.Tensor) -> torch.Tensor:
-    """With noise as large as the weights themselves."""
+    """Adds noise as large as the weights."""
     generator = torch.Generator().manual_seed(0)
     return weight + weight.std() * torch.randn(weight.shape, generator=generator)
 
@@ -177,29 +176,29 @@ def changed(model: Model, name: str, change: Callable[[torch.Tensor], torch.Tens
     return replace(model, checkpoint=str(path))
 
 
-def hold_all(contestants: list[Contestant], model: Model, sample: Sample) -> Iterator[Held]:
-    """The reference first."""
+def try_all(contestants: list[Contestant], model: Model, sample: Sample) -> Iterator[TriedEngine]:
+    """Tries all engines, the reference first."""
     agree = partial(Classify().agreement, tolerance=Tolerance())
     right = Contestant("", reference(AutoEngineConfig(), model), model)
-    trial, answers = alone(tried, right, sample)
-    yield Held(trial.engine, is_wrong=False, verdict="reference", trial=trial)
+    trial, answers = in_subprocess(tried, right, sample)
+    yield TriedEngine(trial.engine, is_wrong=False, verdict="reference", trial=trial)
     for one in contestants:
         print(one.name, file=sys.stderr)
         try:
-            trial, given = alone(tried, one, sample)
+            trial, given = in_subprocess(tried, one, sample)
         except JobError as error:
             trial = Trial(one.engine.label, breaches=[error.problem])
-            yield Held(one.name, one.is_wrong, "cannot run", trial)
+            yield TriedEngine(one.name, one.is_wrong, "cannot run", trial)
             continue
         trial = compare(answers, trial, given, agree, sample.names)
-        yield Held(one.name, one.is_wrong, REFUSED if trial.breaches else PASSED, trial)
+        yield TriedEngine(one.name, one.is_wrong, REFUSED if trial.breaches else PASSED, trial)
 
 
 PASSED, REFUSED = "may be taken", "refused"
 
 
-def alone(function: Callable[..., Any], *given: Any) -> Any:
-    """What ``function`` gives in a process of its own."""
+def in_subprocess(function: Callable[..., Any], *given: Any) -> Any:
+    """Result of ``function`` in its own process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *given).result()
 
@@ -210,10 +209,10 @@ def tried(one: Contestant, sample: Sample) -> tuple[Trial, Answers]:
 
 
 def whole_jobs(images: Path, right: Model, wrong: dict[str, Model], outputs: Path) -> list[dict[str, Any]]:
-    """A job that names its engine, with the right export, and with wrong ones in the place of it."""
+    """Runs a job with an explicit engine: with the right export, then with wrong ones in its place."""
     jobs = [whole_job("the right export", images, right, outputs / "right", expected=0)]
     for how in ("mean and std swapped", "a layer disturbed"):
-        alone(put_in_place, right, wrong[how])
+        in_subprocess(put_in_place, right, wrong[how])
         jobs.append(whole_job(how, images, right, outputs / how.replace(" ", "-"), expected=2))
     return jobs
 
@@ -231,19 +230,19 @@ def whole_job(name: str, images: Path, model: Model, output: Path, *, expected: 
     before = exports()
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     said = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "  cure: "))]
-    is_right = done.returncode == expected and (not expected or exports() == before)  # it ran what was put there
+    is_right = done.returncode == expected and (not expected or exports() == before)  # it ran the wrong export
     rows = len(list(output.rglob("part-*.parquet")))
     return {"job": name, "status": done.returncode, "is_right": is_right, "num_parts": rows, "said": said}
 
 
 def exports() -> dict[str, str]:
-    """Digests of the exported models that are kept."""
+    """Digests of the exported models in the cache."""
     paths = Path(os.environ[CACHE]).rglob("model.onnx")
     return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def put_in_place(right: Model, wrong: Model) -> None:
-    """Gives the export of ``wrong`` the place of that of ``right``, and a digest that is true."""
+    """Replaces the export of ``right`` by that of ``wrong``, with a valid digest."""
     path = exported(right)
     shutil.copyfile(exported(wrong), path)
     note = path.with_name("digests.json")
@@ -251,8 +250,8 @@ def put_in_place(right: Model, wrong: Model) -> None:
     note.write_text(json.dumps(digests))
 
 
-def show(held: list[Held]) -> None:
-    """The table, on standard error."""
+def show(held: list[TriedEngine]) -> None:
+    """Prints the table on standard error."""
     heads = ["engine", "images/s", "top-1", "flips", "margin", "largest", "mean", "output", "verdict"]
     names = (
         "top1_agreement",

@@ -1,9 +1,9 @@
-"""Holds what is decoded of TIFF files of many layouts against libtiff's own program, as a table.
+"""Compares decoded TIFF files of many layouts with libtiff's own program, as a table.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/formats.py
 
-needs tiff2rgba and tiffcp (Debian's libtiff-tools). A row says how many files of a layout are right (within one grey
-level), refused with a reason, or wrong; it ends with 1 where one is wrong.
+needs tiff2rgba and tiffcp (Debian's libtiff-tools). Each row counts the files of one layout that are right (within one
+grey level), rejected with a reason, or wrong. Exits with 1 if one is wrong.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def truth(data: bytes, folder: Path) -> np.ndarray | None:
-    """The pixels that tiff2rgba gives; None where it gives none."""
+    """Pixels by tiff2rgba; None if it fails."""
     (folder / "asked.tif").write_bytes(data)
     (folder / "told.tif").unlink(missing_ok=True)
     command = ["tiff2rgba", "-c", "none", "-n", folder / "asked.tif", folder / "told.tif"]

@@ -1,10 +1,10 @@
-"""Seconds, memory and temporary disk of finding what is new in a dataset that is listed again.
+"""Seconds, memory and temporary disk of finding the new images in a dataset that is listed again.
 
     python tests/benchmarks/incremental.py --images 10_000_000
 
-Writes the inventories of two runs that did so many images between them, then, in a process of its own, lists them
-all again with 1 in 100 more and writes the inventory of what is new. Entries are tables of 1000, as an object store
-pages them; the time that it takes to make them up is told apart from the rest.
+Writes the inventories of two runs with so many images in all. Then, in a separate process, it lists them again with 1 %
+more and writes the inventory of the new ones. Entries come as tables of 1000, the page size of object stores. The time
+to generate them is reported separately.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MADE_ROWS = 100 * LISTING_ROWS
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1_000_000)
-    parser.add_argument("--listing", type=Path, help="the folder in which to list again; for the process of its own")
+    parser.add_argument("--listing", type=Path, help="internal: the folder in which to list again in this process")
     arguments = parser.parse_args()
     if arguments.listing:
         list_again(arguments.listing, arguments.images)
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def measured(root: Path, num_images: int) -> dict[str, float]:
-    """What `list_again` says, and the most bytes that it had on disk at a time."""
+    """Figures of `list_again`, and its peak use of temporary disk."""
     room = root / "room"
     room.mkdir()
     command = [sys.executable, __file__, "--images", str(num_images), "--listing", root]
@@ -98,7 +98,7 @@ def list_again(root: Path, num_images: int) -> None:
 
 
 class Clock:
-    """Seconds of each phase, without those that are `apart`."""
+    """Seconds of each phase, except for those spent in `apart`."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -125,7 +125,7 @@ class Clock:
 
 
 def entries(start: int, stop: int) -> Iterator[pa.Table]:
-    """Images of an object store: URIs of about 85 characters, etags as S3 makes them."""
+    """Yields entries as of an object store: URIs of about 85 characters, and etags like those of S3."""
     for first in range(start, stop, MADE_ROWS):
         numbers = np.arange(first, min(first + MADE_ROWS, stop), dtype=np.uint64)
         names, digests = hexadecimal(numbers * np.uint64(0x9E3779B97F4A7C15)), hexadecimal(numbers ^ np.uint64(1 << 60))
@@ -160,7 +160,7 @@ def sample(folder: Path, highest: list[int], ended: threading.Event) -> None:
 def allocated(path: Path) -> int:
     try:
         return path.stat().st_blocks * 512
-    except FileNotFoundError:  # gone between two looks
+    except FileNotFoundError:  # deleted in the meantime
         return 0
 
 

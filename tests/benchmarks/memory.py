@@ -1,8 +1,8 @@
-"""Peak memory of driver and workers, side by side for a small and a large job.
+"""Peak memory of driver and workers for a small and a large job.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/memory.py --images 2000 20000
 
-See `processes` for what is measured.
+See `processes` for the definition of the figures.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
-"""Jobs sent to a Ray cluster of three nodes with addresses of their own, on one machine: a head that does no work, a
-node of CPUs, and one with a GPU (a logical one: the model runs on the CPU). Needs root, for the network namespaces.
+"""Jobs submitted to a Ray cluster of three nodes with their own addresses on one machine: a head that does no work, a
+CPU node, and a GPU node (a logical GPU: the model runs on the CPU). Needs root for the network namespaces.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/nodes.py --data FOLDER --images 2400
 
-sends a job by `jobs.submit` and follows it to its end; sends it again, which must do nothing; then others, of which a
-worker node is killed when half of the images have a row; and two slices of one at once. Each output is proven by
-`jobs.verify`, and its digest must be that of a clean run on this machine alone. Prints a line of JSON for each; ends
-with 1 where one is wrong.
+submits a job with `jobs.submit` and follows it to its end; submits it again, which must do nothing; then jobs whose
+worker node is killed when half of the images have a row; and two slices of one run at once. `jobs.verify` must prove
+each output, with the digest of a clean run on this machine. Prints one line of JSON per job; exits with 1 if one fails.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ RESOURCES = {HEAD: ["--num-cpus=0"], CPUS: ["--num-cpus=2"], GPU: ["--num-cpus=1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of images and outputs; is kept")
+    parser.add_argument("--data", type=Path, required=True, help="folder of images and outputs, which is kept")
     parser.add_argument("--images", type=int, default=2400)
     arguments = parser.parse_args()
     data = arguments.data.resolve()
@@ -65,7 +64,7 @@ def main() -> None:
 
 
 def job(data: Path, images: Path, name: str) -> list[str]:
-    """The overrides of a job of which every row is the same, bit for bit, wherever it runs."""
+    """Overrides of a job whose rows are bit-identical wherever it runs."""
     return [
         "+dataset=images",
         f"dataset.path={images}",
@@ -116,7 +115,7 @@ def node_killed(data: Path, images: Path, num_images: int) -> dict[str, object]:
 
 def two_slices(data: Path, images: Path) -> dict[str, object]:
     with cluster(), ThreadPoolExecutor(2) as pool:
-        # Each takes half of the CPUs; the one GPU cannot be shared, so it is left alone.
+        # Each takes half of the CPUs. The GPU cannot be shared, so neither uses it.
         shared = [*job(data, images, "slices"), "run.slices=2", "cluster.drivers=2", "engine.device=cpu"]
         drivers = [submit([*shared, f"run.slice={index}"]) for index in range(2)]
         assert list(pool.map(subprocess.Popen.wait, drivers)) == [0, 0]
@@ -139,7 +138,7 @@ def with_token() -> dict[str, str]:
 
 
 class Nodes:
-    """Three Ray nodes, each in a network namespace of its own."""
+    """Three Ray nodes, each in its own network namespace."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -160,7 +159,7 @@ class Nodes:
         )
 
     def wait(self) -> None:
-        """Until the API takes jobs and all nodes are there."""
+        """Waits until the API accepts jobs and all nodes have joined."""
         until = time.monotonic() + 180
         while time.monotonic() < until:
             try:
@@ -182,7 +181,7 @@ class Nodes:
         return [one for one in found if isinstance(one, dict) and one.get("submission_id")]
 
     def kill(self, node: int) -> None:
-        """All of its processes at once, as when its machine goes."""
+        """Kills all processes of a node at once, as if its machine failed."""
         end(self._processes.pop(node))
 
     def end(self) -> None:
@@ -213,7 +212,7 @@ def cluster() -> Iterator[Nodes]:
 
 @contextmanager
 def network() -> Iterator[None]:
-    """A bridge, and on it an address for this machine and for each node."""
+    """Creates a bridge with an address for this machine and for each node."""
     with ExitStack() as stack:
         ip("link", "add", BRIDGE, "type", "bridge")
         stack.callback(ip, "link", "del", BRIDGE)

@@ -1,12 +1,12 @@
-"""What it brings that the next batch is on its way to the GPU while one runs: a ResNet-50, from uint8 images in memory
-of the CPU to outputs there, in one process.
+"""Gain from copying the next batch to the GPU while one runs: a ResNet-50 in one process, from uint8 images in host
+memory to outputs in host memory.
 
     PYTHONPATH=tests/fixtures:. python tests/benchmarks/overlap.py --precision bf16 fp16 --batch 64 256
 
-One batch after the other (``in_turn``), and with the next one on its way (``overlapped``), in blocks of some batches,
-as an actor of a job gets them; and the network alone, over pixels that are on the device already (``device_only``). The
-idle share is what lacks to that rate. It needs neither Ray nor Hydra, prints JSON, and ends with status 2 where there
-is no GPU. With --device cpu it shows that the answers are the same; there is nothing to gain there.
+Runs blocks of a few batches, as an actor of a job gets them: one batch after the other (``in_turn``), with the next
+copy in flight (``overlapped``), and the network alone on pixels on the device (``device_only``). The idle share is the
+difference to the last rate. Needs neither Ray nor Hydra, prints JSON, and exits with status 2 without a GPU. With
+--device cpu it only shows that the results are the same.
 """
 
 from __future__ import annotations
@@ -55,17 +55,17 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16", "fp16"], default=["bf16", "fp16"])
-    parser.add_argument("--batch", nargs="+", type=int, default=[64, 128, 256], help="images of a batch")
-    parser.add_argument("--batches", type=int, default=4, help="of a block, which is what an actor gets at a time")
+    parser.add_argument("--batch", nargs="+", type=int, default=[64, 128, 256], help="images per batch")
+    parser.add_argument("--batches", type=int, default=4, help="batches per block, the unit that an actor gets")
     parser.add_argument("--network", choices=["resnet50", "resnet18", "tiny"], default="resnet50")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each way in each round, at least")
+    parser.add_argument("--seconds", type=float, default=2.0, help="minimum seconds of each way in each round")
     return parser.parse_args()
 
 
 def load(precision: str, arguments: argparse.Namespace) -> TorchEngine:
-    """With random weights, which cost as much time as others."""
+    """Loads the model with random weights, which take the same time as any others."""
     torch.manual_seed(0)
     config = TorchEngineConfig(
         device=Device(arguments.device), precision=Precision(precision), compile=arguments.compile
@@ -79,12 +79,12 @@ def load(precision: str, arguments: argparse.Namespace) -> TorchEngine:
 
 
 def measure(engine: TorchEngine, batch_size: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Images per second of each way: the medians of rounds in which all ways take turns."""
+    """Images per second of each way: medians of rounds in which the ways alternate."""
     shape = (arguments.batches, batch_size, SIDE, SIDE, 3)
     chunks = list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
     block = Block(engine, chunks)
     ways = {"in_turn": block.in_turn, "overlapped": block.overlapped, "device_only": block.device_only}
-    first, second = block.in_turn(), block.overlapped()  # these are warm-ups as well
+    first, second = block.in_turn(), block.overlapped()  # also the warm-up
     block.device_only()
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(arguments.rounds):
@@ -125,7 +125,7 @@ class Block:
         return self._run()
 
     def device_only(self) -> None:
-        """The network over pixels that are there; nothing is brought back."""
+        """Runs the network on pixels on the device; outputs stay there."""
         with torch.inference_mode(), _exact_convolutions():
             for pixels in self.sent:
                 for piece in pixels.split(self.engine._piece_size or len(pixels)):
@@ -140,7 +140,7 @@ class Block:
 
 
 def seconds(way: Callable[[], object], at_least: float) -> float:
-    """Of one run of ``way``, the mean of as many as take that long."""
+    """Mean seconds of one run of ``way``, over as many runs as fit the given time."""
     started, number = time.perf_counter(), 0
     while not number or time.perf_counter() - started < at_least:
         way()

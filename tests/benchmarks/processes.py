@@ -1,6 +1,7 @@
-"""Whole commands, and the memory of their processes by kind: the driver, its workers, and the object store.
+"""Runs whole commands and samples the memory of their processes by kind: driver, workers, object store.
 
-Memory is each process's own (USS), and shared blocks are what the object store holds; sampled five times a second.
+Memory is the unique set size (USS) of each process, and the shared memory of the object store. Sampled five times a
+second.
 """
 
 from __future__ import annotations
@@ -28,23 +29,23 @@ def batch_infer(*overrides: str) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """That of this process, in which the networks of the tests are found too."""
+    """Environment of this process, with the networks of the tests on the path."""
     return {**os.environ, "PYTHONPATH": str(FIXTURES), **more}
 
 
 def report_of(output: Path) -> dict[str, Any]:
-    """The report of the one run below ``output``."""
+    """Report of the only run below ``output``."""
     [path] = (output / "runs").glob("*/report.json")
     return json.loads(path.read_text())
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A command that ended well."""
+    """Figures of a command that succeeded."""
 
     seconds: float
     peaks: dict[str, int]
-    """Highest MiB seen of each kind of process, of all together, and of the object store."""
+    """Peak MiB by kind of process, of all processes together, and of the object store."""
 
 
 def watch(command: Sequence[str]) -> Watched:
@@ -69,7 +70,7 @@ def sample(pid: int, highest: dict[str, int], ended: threading.Event) -> None:
         try:
             for process in [driver, *driver.children(recursive=True)]:
                 measure(process, seen, is_driver=process.pid == pid)
-        except psutil.Error:  # a process ended between two looks
+        except psutil.Error:  # a process ended in the meantime
             continue
         for kind, value in seen.items():
             highest[kind] = max(highest[kind], value)

@@ -1,10 +1,9 @@
-"""How much work a killed driver costs: it is killed at several shares of a run over tiny images, and the same command
-is given again.
+"""Work lost when a driver is killed: it is killed at several points of a run over tiny images, and then resumed.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/resume.py --images 100000
 
-prints for each share the images that were predicted when the driver was killed, those in whole parts, those predicted
-twice, and whether any finished part was touched. Further arguments are overrides of the job.
+prints for each point the images predicted when the driver was killed, those in finished parts, those predicted twice,
+and whether any finished part was touched. Further arguments are overrides of the job.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def main() -> None:
 
 
 def write_digits(path: Path, count: int) -> None:
-    """The digits of the sample again and again."""
+    """Writes ``count`` images by repeating the digits of the sample."""
     digits = pq.read_table(Path(actors.sample.__file__).parent / "digits.parquet")
     table = pa.concat_tables([digits] * (count // len(digits) + 1)).slice(0, count)
     pq.write_table(table, path, row_group_size=512)

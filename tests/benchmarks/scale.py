@@ -1,16 +1,16 @@
-"""Whether time an image and memory stay flat as the images become many, and how long a large inventory takes.
+"""Time per image and memory as the number of images grows, which should stay flat; and time to list a large inventory.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/scale.py --data FOLDER --images 10000 100000 1000000
 
-makes datasets of tiny JPEGs in FOLDER, unless they are there: some hundreds again and again, each with its own id. It
-runs one job over each, as a whole command, and prints a line of JSON: rates, seconds of each phase, and the highest
-memory of each kind of process (see `processes`). A small job mostly starts, so that two tell more than one:
-`further_ms_an_image` is what each image took that the run before did not have.
+makes datasets of tiny JPEGs in FOLDER unless they exist: a few hundred images repeated, each with its own id. It runs
+one job over each, as a whole command, and prints one line of JSON: rates, seconds of each phase, and peak memory of
+each kind of process (see `processes`). A small job spends most of its time on the start. `further_ms_an_image` removes
+that: the time per image that the run before did not have.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/scale.py --data FOLDER --images --inventory 10000000
 
-only lists, in a process of its own, and makes the plan for 64 GPUs; nothing is run. Further arguments are overrides of
-the jobs, for which engine, batch size and the number of workers are pinned unless these say otherwise.
+only lists, in a separate process, and plans for 64 GPUs; nothing is run. Further arguments are overrides of the jobs.
+Engine, batch size and number of workers are pinned unless overridden.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SIDE = 32
 NUM_DISTINCT = 300
 IMAGES_PER_FILE = 20_480
 ROW_GROUP_ROWS = 512
-# What would else be chosen by the number of images: many pay for a search of what is faster.
+# Otherwise chosen by the number of images: for many, a search for the fastest pays off.
 PINS = ("engine=torch", "batch_size=512", "cluster.workers=2")
 NUM_GPUS = 64
 CPUS_PER_GPU = 8
@@ -78,16 +78,18 @@ def main() -> None:
 def parse() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the datasets, which are kept")
-    parser.add_argument("--images", type=int, nargs="*", default=[10_000, 100_000, 1_000_000], help="of each job")
+    parser.add_argument(
+        "--images", type=int, nargs="*", default=[10_000, 100_000, 1_000_000], help="number of images of each job"
+    )
     parser.add_argument("--source", nargs="+", choices=list(IMAGES), default=list(IMAGES))
     parser.add_argument("--inventory", type=int, help="images that are only listed and planned")
     parser.add_argument("--inventory-source", nargs="+", choices=list(NAMES), default=list(NAMES))
-    parser.add_argument("--plan", type=Path, help="the dataset to list; for the process of its own")
+    parser.add_argument("--plan", type=Path, help="internal: the dataset to list in this process")
     return parser.parse_known_args()
 
 
 def run_all(source: str, counts: list[int], data: Path, overrides: list[str]) -> None:
-    """One job after the other over ever more images."""
+    """Runs one job after the other, over increasing numbers of images."""
     torch.save(tiny(NUM_CLASSES).state_dict(), data / "tiny.pt")
     before: dict[str, Any] = {"num_images": 0}
     for count in sorted(counts):
@@ -142,9 +144,9 @@ def job_command(source: str, folder: Path, output: Path, overrides: list[str]) -
 
 
 def list_and_plan(source: str, num_images: str, folder: Path) -> dict[str, Any]:
-    """What the driver does before the first image, as `jobs.batch_infer` does it: lists, cuts, and plans the work."""
+    """Lists the dataset, cuts shards and plans the work, as `jobs.batch_infer` does before the first image."""
     datasets: dict[str, Callable[[], Dataset]] = {
-        "manifest": lambda: ManifestDataset(path=str(folder), versions=Versions.none),  # no such images
+        "manifest": lambda: ManifestDataset(path=str(folder), versions=Versions.none),  # the images do not exist
         "parquet": lambda: ParquetDataset(path=str(folder), id_column="id"),
     }
     output = folder.with_name("output")
@@ -183,7 +185,7 @@ def peak_rss_mib() -> int:
 
 
 def prepared(name: str, data: Path, write: Callable[[Path, int], None], count: int) -> Path:
-    """The folder of a dataset, which ``write`` makes where it is not there."""
+    """Folder of a dataset; ``write`` creates it unless it exists."""
     folder = data / name
     if not folder.exists():
         unfinished = data / f"{name}.unfinished"
@@ -210,7 +212,7 @@ def write_tars(folder: Path, count: int) -> None:
 
 
 def write_uris(folder: Path, count: int) -> None:
-    """A manifest of URIs as object stores have them."""
+    """Writes a manifest of URIs like those of an object store."""
     schema = pa.schema({"uri": pa.string()})
     with pq.ParquetWriter(folder / "list.parquet", schema) as writer:
         for table in entries(0, count):
@@ -218,12 +220,12 @@ def write_uris(folder: Path, count: int) -> None:
 
 
 def write_few_bytes(folder: Path, count: int) -> None:
-    """Rows with ids and hardly any bytes in place of images, which a listing does not read."""
+    """Writes rows with ids and a few bytes in place of images, which a listing does not read."""
     write_rows(folder, count, [b"none"])
 
 
 def write_rows(folder: Path, count: int, images: list[bytes]) -> None:
-    """Uncompressed, so that each image takes its bytes, as distinct ones would."""
+    """Writes rows uncompressed, so that repeated images take as many bytes as distinct ones."""
     column = pa.array(images, pa.binary())
     schema = pa.schema({"id": pa.string(), "image": pa.binary()})
     for file, numbers in enumerate(files(count)):

@@ -1,12 +1,11 @@
-"""How many blocks a second one driver can schedule, from what each costs the processes that no further node takes work
-from: the driver, the ledger, and the head's own (GCS and raylet).
+"""Blocks per second that one driver can schedule, from their cost to the processes that do not scale with nodes: the
+driver, the ledger, and those of the head (GCS and raylet).
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/scheduling.py --data FOLDER --images 24000
 
-runs jobs over tiny images on a Ray of its own with one GPU (a logical one: the model runs on the CPU), so that each
-block is one batch that goes from a read task to an actor; at two sizes of the dataset, so that the difference has no
-start in it. It prints a line of JSON: the CPU seconds that a further block took of each process, and the blocks a
-second at which the dearest has none left.
+runs jobs over tiny images on its own Ray with one GPU (a logical one: the model runs on the CPU), so that each block is
+one batch that goes from a read task to an actor. Two sizes of the dataset exclude the start-up time. Prints one line of
+JSON: CPU seconds of each process per additional block, and the blocks per second at which the busiest saturates.
 """
 
 from __future__ import annotations
@@ -51,13 +50,13 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of datasets and outputs; is kept")
+    parser.add_argument("--data", type=Path, required=True, help="folder of datasets and outputs, which is kept")
     parser.add_argument("--images", type=int, default=24_000)
     return parser.parse_args()
 
 
 def measure(folder: Path, address: str) -> Counter[str]:
-    """CPU seconds of each kind of process, the blocks that there were, and the seconds of the pipeline."""
+    """CPU seconds of each kind of process, the number of blocks, and the seconds of the pipeline."""
     output = folder.with_name("output")
     shutil.rmtree(output, ignore_errors=True)
     overrides = [f"batch_size={BATCH_SIZE}", "cluster.workers=auto", f"cluster.address={address}"]
@@ -66,7 +65,7 @@ def measure(folder: Path, address: str) -> Counter[str]:
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
     driver, latest = psutil.Process(process.pid), Counter[str]()
     while process.poll() is None:
-        latest |= cpu_seconds()  # the highest of each: a ledger ends with its job
+        latest |= cpu_seconds()  # keeps the last value of processes that end, such as a ledger
         latest["driver"] = max(latest["driver"], seconds_of(driver))
         time.sleep(0.2)
     assert process.returncode == 0, process.returncode
@@ -83,7 +82,7 @@ def cpu_seconds() -> Counter[str]:
             kind = next((kind for part, kind in KINDS.items() if part in name), None)
             if kind:
                 found[kind] = max(found[kind], seconds_of(process))
-        except psutil.Error:  # it ended between two looks
+        except psutil.Error:  # it ended in the meantime
             continue
     return found
 
@@ -102,7 +101,7 @@ def num_blocks(report: dict[str, Any]) -> int:
 
 
 def further(small: Counter[str], large: Counter[str]) -> dict[str, Any]:
-    """What a further block of the larger dataset took, in milliseconds."""
+    """Milliseconds per additional block of the larger dataset."""
     blocks = large["blocks"] - small["blocks"]
     kinds = sorted({*KINDS.values(), "driver"})
     each = {kind: round(1000 * (large[kind] - small[kind]) / blocks, 2) for kind in kinds}

@@ -1,14 +1,14 @@
-"""The whole job against its peers and against the limit: processes from command to exit, one after the other, in
-rounds, on the same JPEGs of 500 by 375 pixels, with a ResNet-18, top five to Parquet.
+"""Compares the whole job with its peers and with the limit: processes from command to exit, alternating in rounds, over
+the same JPEGs of 500 by 375 pixels, with a ResNet-18 and the top five classes to Parquet.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/speed.py --data FOLDER --images 2000 --rounds 3 \
         --variant engine.precision=fp32 --limit "--processes 2 --engine openvino --precision bf16" -- OVERRIDES
 
-makes the images and the weights in FOLDER unless they are there. It prints JSON, and on standard error a table.
-OVERRIDES go to each of our jobs; --variant adds another of them, with further overrides, and --limit a run of the
-plain loop with these arguments. Every run is cold: neither exported models nor the choice of an engine are there from
-the one before, unless --warm is given. The answers of all are compared with those of the DataLoader loop, the fp32
-reference: where the best class is another one, its margin there (first score less second) tells whether that was a tie.
+makes images and weights in FOLDER unless they exist. Prints JSON, and a table on standard error. OVERRIDES apply to all
+of our jobs; --variant adds a job with further overrides, and --limit a run of the plain loop with these arguments.
+Every run is cold, without the exported models and the chosen engine of the one before, unless --warm is given. All
+results are compared with the DataLoader loop, the fp32 reference. Where the best class differs, the margin of the
+reference (first score minus second) shows whether it was a tie.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from photos import NUM_CLASSES, write_photos
 HERE = Path(__file__).parent
 REFERENCE = "dataloader"
 PEERS = ("ray_guide", REFERENCE, "daft_guide")
-LONGEST_S = 3600  # a peer that hangs is ended
+LONGEST_S = 3600  # a peer that hangs is killed
 CACHE = "SHARDLENS_CACHE"  # the variable that names the folder of exported models
 
 
@@ -50,13 +50,13 @@ def main() -> None:
         *[job(images, weights, outputs, overrides) for overrides in variants],
     ]
     os.environ |= {"PYTHONPATH": str(HERE.parent / "fixtures"), CACHE: str(outputs / "cache")}
-    os.environ.pop("OMP_NUM_THREADS", None)  # each takes the threads that it takes by itself
+    os.environ.pop("OMP_NUM_THREADS", None)  # let each use its default number of threads
     for one in contestants if arguments.warm else ():
         if one.name not in PEERS:
             run(one, "warming")
     for number in range(arguments.rounds):
         for one in contestants:
-            forget(one, is_warm=arguments.warm)
+            clear(one, is_warm=arguments.warm)
             seconds, output = run(one, f"round{number}")
             one.seconds.append(seconds)
             one.said += told(one, output)
@@ -67,20 +67,20 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of images, weights and outputs; is kept")
+    parser.add_argument("--data", type=Path, required=True, help="folder of images, weights and outputs, which is kept")
     parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--quality", type=int, default=88, help="of the JPEGs")
+    parser.add_argument("--quality", type=int, default=88, help="quality of the JPEGs")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     parser.add_argument("--limit", action="append", default=[], metavar="ARGUMENTS")
     parser.add_argument("--variant", action="append", default=[], metavar="OVERRIDES")
-    parser.add_argument("--warm", action="store_true", help="let each run find what an earlier one chose and exported")
+    parser.add_argument("--warm", action="store_true", help="keep the engine choices and exports of earlier runs")
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE")
     return parser.parse_args()
 
 
 def prepare(data: Path, num_images: int, quality: int) -> tuple[Path, Path]:
-    """The folder of images and the file of weights, made where they are missing; the images lie in the page cache."""
+    """Folder of images and file of weights, created if missing; reads the images into the page cache."""
     images, weights = data.resolve() / f"images-{num_images}-q{quality}", data.resolve() / "resnet18.pt"
     if not images.exists():
         unfinished = images.with_suffix(".unfinished")
@@ -104,9 +104,9 @@ class Contestant:
     rows: Path
     is_ours: bool = False
     seconds: list[float] = field(default_factory=list)
-    """Of each round."""
+    """Seconds of each round."""
     said: list[dict[str, Any]] = field(default_factory=list)
-    """What it told of itself in each round, if anything."""
+    """Figures that it printed in each round, if any."""
 
 
 def peer(script: str, images: Path, weights: Path, outputs: Path, options: Sequence[str] = ()) -> Contestant:
@@ -138,8 +138,8 @@ def file_name(name: str) -> str:
     return "".join(character if character.isalnum() else "_" for character in name)
 
 
-def forget(one: Contestant, *, is_warm: bool) -> None:
-    """Removes what the last round has left: the rows, and all else too unless this is to be a warm one."""
+def clear(one: Contestant, *, is_warm: bool) -> None:
+    """Deletes the rows of the last round, and its caches unless this round is warm."""
     keeps = is_warm and one.is_ours
     stale = [one.output / name for name in ("rows", "errors", "runs")] if keeps else [one.output]
     for path in stale if is_warm else [*stale, Path(os.environ[CACHE])]:
@@ -150,7 +150,7 @@ def forget(one: Contestant, *, is_warm: bool) -> None:
 
 
 def run(one: Contestant, name: str) -> tuple[float, str]:
-    """Seconds from command to exit, and the standard output; the rest goes to a log beside the output."""
+    """Seconds from command to exit, and standard output; standard error goes to a log next to the output."""
     one.output.parent.mkdir(parents=True, exist_ok=True)
     log = one.output.with_suffix(f".{name}.log")
     with log.open("w") as errors:
@@ -193,7 +193,7 @@ def figures(contestants: list[Contestant], images: Path) -> dict[str, Any]:
 
 
 def ratio(ours: Contestant, other: Contestant) -> float:
-    """Seconds of ours over those of the other: the median of the rounds, each of which has its own weather."""
+    """Ratio of our seconds to those of the other: median over rounds, since the load varies between them."""
     return statistics.median(a / b for a, b in zip(ours.seconds, other.seconds, strict=True))
 
 
@@ -201,7 +201,7 @@ Answers = dict[str, tuple[list[int], list[float]]]
 
 
 def read_answers(rows: Path) -> Answers:
-    """Best classes and their scores, best first, by the name of the image's file; nothing where there are none."""
+    """Best classes and their scores, best first, by file name of the image; empty if there are none."""
     dataset = ds.dataset(rows, format="parquet")
     columns = ["uri", "top_label_ids", "top_scores"]
     if not set(columns) <= set(dataset.schema.names):
@@ -212,8 +212,8 @@ def read_answers(rows: Path) -> Answers:
 
 
 def agreement(reference: Answers, answers: Answers) -> dict[str, Any]:
-    """How far ``answers`` are from the reference: margins of the reference where another class is the best, and the
-    differences between scores of the same class.
+    """Agreement of ``answers`` with the reference: margins of the reference where the best class differs, and
+    differences in the scores of the same class.
     """
     margins, differences = [], []
     for name, (ids, scores) in reference.items():
@@ -232,7 +232,7 @@ def agreement(reference: Answers, answers: Answers) -> dict[str, Any]:
 
 
 def show(contestants: list[Contestant]) -> None:
-    """The medians as a table, on standard error."""
+    """Prints the medians as a table on standard error."""
     ours = [one for one in contestants if one.is_ours]
     lines = [["", "seconds", *(f"{one.name} /" for one in ours)]]
     for one in contestants:

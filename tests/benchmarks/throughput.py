@@ -1,9 +1,9 @@
-"""Images per second of the whole job, and where its time goes, against a plain single-process PyTorch loop.
+"""Images per second of the whole job and its time by phase, compared with a plain single-process PyTorch loop.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/throughput.py --images 500
 
 Both read the same JPEGs of 500 by 375 pixels, run the same ResNet-18 in fp32 and write the five best classes to
-Parquet; the loop decodes and resizes with Pillow, as inference scripts do. Whole processes, one after the other.
+Parquet. The loop decodes and resizes with Pillow, as inference scripts do. Whole processes run one after the other.
 Further arguments are overrides of the job, such as engine.threads=1.
 """
 
@@ -78,7 +78,7 @@ def job_command(root: Path, overrides: list[str]) -> list[str]:
 
 
 def timed(command: list[str | Path]) -> float:
-    """Seconds of the whole process."""
+    """Seconds of a whole process."""
     started = time.monotonic()
     subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL)
     return time.monotonic() - started

@@ -1,9 +1,9 @@
-"""Batch inference as the documentation and the benchmarks of Daft 0.7.26 write it: a glob, download and decode as
+"""Batch inference as in the documentation and the benchmarks of Daft 0.7.26: a glob, download and decode as
 expressions, the transform as a function of each row, the model in a class, write_parquet.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/peers/daft_guide.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet
 
-It needs `pip install --no-deps daft==0.7.26`: as declared, Daft wants a pyarrow below 26, though it runs with 26.
+Needs `pip install --no-deps daft==0.7.26`: Daft requires pyarrow below 26, but works with 26.
 """
 
 from __future__ import annotations

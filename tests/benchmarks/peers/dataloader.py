@@ -1,5 +1,5 @@
-"""Batch inference as PyTorch's documentation writes it: a map-style dataset, a DataLoader with two workers that decode
-with Pillow, and an eager loop in inference mode. Its answers are the reference of the benchmark.
+"""Batch inference as in PyTorch's documentation: a map-style dataset, a DataLoader with two workers that decode with
+Pillow, and an eager loop in inference mode. Its results are the reference of the benchmark.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/peers/dataloader.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet
 """

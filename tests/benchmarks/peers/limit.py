@@ -1,11 +1,11 @@
-"""The limit: a plain loop without any framework, with the decoder and the engines of the project.
+"""The limit: a plain loop without a framework, with the project's decoder and engines.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/peers/limit.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet \
         --processes 2 --engine openvino --precision bf16
 
-Each process loads one engine, goes through its share of the images batch by batch, one thing after the other, and
-writes one Parquet file into the folder OUTPUT.parquet. `--engine none` stops after the decoder: the limit of a job
-that is bound by it. Where one process is faster than one a core, that is the limit.
+Each process loads one engine, handles its share of the images batch by batch without overlap, and writes one Parquet
+file to the folder OUTPUT.parquet. `--engine none` stops after the decoder, which gives the limit of a job that is bound
+by decoding. If one process is faster than one per core, its rate is the limit.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ def main() -> None:
         "engine": arguments.engine,
         "precision": arguments.precision,
         "whole_s": round(time.monotonic() - started, 2),
-        # From the end of the first batch of all to the end of the last.
+        # From the end of the very first batch to the end of the last.
         "steady_images_per_s": round(num_steady / (last_s - first.first_s), 1) if num_steady else None,
     }
     print(json.dumps(figures))
 
 
 class Loop(NamedTuple):
-    """When the first and the last batch of a process ended, by a clock that all processes share."""
+    """Times at which the first and the last batch of a process ended, on a clock shared by all processes."""
 
     first_s: float
     num_first: int
@@ -74,7 +74,7 @@ class Loop(NamedTuple):
 
 
 def run_loops(paths: list[Path], arguments: argparse.Namespace) -> list[Loop]:
-    """One for each process that has images."""
+    """Runs one loop in each process that has images."""
     spawning = multiprocessing.get_context("spawn")
     answers = spawning.SimpleQueue()
     shares = [share for number in range(arguments.processes) if (share := paths[number :: arguments.processes])]
@@ -98,7 +98,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("weights", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--threads", type=int, help="of each process; by default they share the CPUs evenly")
+    parser.add_argument("--threads", type=int, help="threads per process; by default an equal share of the CPUs")
     parser.add_argument("--engine", choices=[*ENGINES, "none"], default="torch")
     parser.add_argument("--precision", choices=[precision.value for precision in Precision], default="fp32")
     parser.add_argument("--compile", action="store_true", help="engine torch: compile the network")

@@ -1,10 +1,10 @@
-"""Batch inference as the guides of Ray Data 2.60 write it: read_images, a transform of each row, one actor that holds
-the model, write_parquet. It starts a Ray of its own.
+"""Batch inference as in the guides of Ray Data 2.60: read_images, a transform of each row, one actor that holds the
+model, write_parquet. Starts its own Ray.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/peers/ray_guide.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet
 
-There is one actor, and not two as there: on two CPUs they would leave none to the tasks that read, and it would hang.
-Ray Data runs the transform in that actor.
+Uses one actor, not two as in the guides: on two CPUs, two actors would leave none to the read tasks, and the job would
+hang. Ray Data runs the transform in that actor.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recipe import BATCH, classify, load_network, transform
 
 
 def main(images: str, weights: str, output: str) -> None:
-    ray.init(address="local")  # without an address it would join whatever cluster runs here
+    ray.init(address="local")  # otherwise it would join a running cluster
     (
         ray.data.read_images(str(Path(images).resolve()), mode="RGB", include_paths=True)
         .map(preprocess)

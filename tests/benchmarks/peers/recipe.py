@@ -1,7 +1,7 @@
-"""What every peer runs: the fitted ResNet-18 in eager fp32, and torchvision's usual transform in front of it.
+"""Model and transform of all peers: the fitted ResNet-18 in eager fp32, after torchvision's usual transform.
 
-torchvision is not installed here, so that its transform is written out: Pillow resizes and crops, torch normalises,
-in the steps and the order of torchvision's own. The pixels equal those of `fitted.reference_pixels`.
+torchvision is not a dependency, so its transform is spelled out: Pillow resizes and crops, torch normalises, in
+torchvision's steps and order. The pixels equal those of `fitted.reference_pixels`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def load_network(weights: str) -> torch.nn.Module:
 
 
 def transform(image: Image.Image) -> torch.Tensor:
-    """Float32 (3, 224, 224): Resize(256), CenterCrop(224), ToTensor, Normalize."""
+    """Resize(256), CenterCrop(224), ToTensor, Normalize; gives float32 (3, 224, 224)."""
     width, height = image.size
     short, long = sorted((width, height))
     scaled = (RESIZE, int(RESIZE * long / short))

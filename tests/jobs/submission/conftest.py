@@ -1,4 +1,4 @@
-"""A server of jobs, and a follower that does not wait long."""
+"""Fixture for the tests of submission: a server of Ray's Jobs API."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_a_cluster_that_stays_away_is_given_up(server: JobsServer, job: ServedJo
 def test_a_connection_that_says_nothing_more_is_no_proof_of_life(
     server: JobsServer, job: ServedJob, log: JobLog
 ) -> None:
-    """As when the head's machine goes: nobody closes the stream."""
+    """As if the head's machine fails: nobody closes the stream."""
     api = JobsApi(server.address)
     server.is_mute = True
     job.log = "never sent\n"
