@@ -23,7 +23,7 @@ class Geometry:
     (0, 0). Source images are upright, with their EXIF orientation applied, and at full size, however they were decoded.
     """
 
-    sizes: np.ndarray
+    sizes_wh: np.ndarray
     """Width and height of each source image, int64 (n, 2)."""
     scale: np.ndarray
     """Source pixels per pixel of the model's input, in x and y, float64 (n, 2)."""
@@ -40,7 +40,7 @@ class Geometry:
         return cls(table[:, :2].astype(np.int64), table[:, 2:4], table[:, 4:6], table[:, 6:].astype(np.int64))
 
     def to_source(self, boxes_xyxy: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
-        """Boxes in pixels of the source images, clipped to them.
+        """Maps boxes to pixels of the source images, and clips them to the images.
 
         Args:
             boxes_xyxy: corners in pixels of the model's input: (n, ..., 4), or (m, 4) together with ``images``.
@@ -50,10 +50,10 @@ class Geometry:
             Corners in the shape of ``boxes_xyxy``, float64. NaN stays NaN.
         """
         boxes = np.asarray(boxes_xyxy, np.float64)
-        rows = np.arange(len(self.sizes)) if images is None else np.asarray(images)
+        rows = np.arange(len(self.sizes_wh)) if images is None else np.asarray(images)
         shape = (len(rows), *[1] * (boxes.ndim - 2), 4)
         scale, offset, limit = (
-            np.tile(pairs[rows], 2).reshape(shape) for pairs in (self.scale, self.offset, self.sizes)
+            np.tile(pairs[rows], 2).reshape(shape) for pairs in (self.scale, self.offset, self.sizes_wh)
         )
         return np.asarray(np.clip(boxes * scale + offset, 0, limit))
 

@@ -21,8 +21,8 @@ def count_correct(table: pa.Table) -> dict[str, int]:
     A known label may be the name of the class, in any normal form of Unicode, or its number.
 
     Args:
-        table: rows as the predictor gives them. Without targets, or without predictions as where the benchmark leaves
-            out the model, there is nothing to count.
+        table: predicted rows. Counts nothing without targets, or without predictions, as when the benchmark omits the
+            model.
     """
     if not {TARGET, "label", "label_id"} <= set(table.column_names):
         return {}

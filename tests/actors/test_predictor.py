@@ -205,7 +205,7 @@ class WholeInput(Classify):
     def columns(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> tuple[list[pa.Array], np.ndarray]:
         geometry = context.geometry
         boxes = geometry.to_source(geometry.visible_xyxy)
-        return [pa.array(geometry.sizes.tolist()), pa.array(boxes.tolist())], super().columns(tensors, context)[1]
+        return [pa.array(geometry.sizes_wh.tolist()), pa.array(boxes.tolist())], super().columns(tensors, context)[1]
 
 
 def test_a_task_gets_the_sizes_and_the_geometry_of_its_own_images_past_bad_ones(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_task_gets_the_sizes_and_the_geometry_of_its_own_images_past_bad_ones(
     assert table["error"].to_pylist() == [None, None, "unidentified", None, "failed", None]
     good = [0, 1, 3, 5]
     expected = Geometry.of(predictor.model.preprocess, [sizes[row] for row in good])
-    assert [table["size"].to_pylist()[row] for row in good] == expected.sizes.tolist()
+    assert [table["size"].to_pylist()[row] for row in good] == expected.sizes_wh.tolist()
     boxes = expected.to_source(expected.visible_xyxy).tolist()
     assert [table["box"].to_pylist()[row] for row in good] == boxes
     assert table["box"].null_count == 2

@@ -98,7 +98,7 @@ def test_the_draw_is_by_the_bytes_and_takes_one_in_a_thousand() -> None:
     assert draws == [_is_drawn(data) for data in images]
 
 
-def test_damage_is_no_ground_to_distrust_the_gpu() -> None:
+def test_damage_is_not_blamed_on_the_gpu() -> None:
     black_hwc = np.zeros((32, 32, 3), np.uint8)
     damaged = odd_images()["damaged_inside.jpg"]
     outcome = check(damaged, black_hwc)

@@ -113,7 +113,7 @@ def test_what_the_device_has_no_memory_for_is_left_to_the_cpu(
 
 
 @needs_nvimgcodec
-def test_a_lost_device_is_told(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_device_is_reported(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = GpuDecoder(LIMITS, PREPROCESS, device=device)
     lost = RuntimeError("CUDA error: an illegal memory access was encountered")
     monkeypatch.setattr("torch.nn.functional.interpolate", _raising(lost))

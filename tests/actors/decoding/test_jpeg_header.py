@@ -59,7 +59,7 @@ def test_a_directory_that_lies_is_left_to_pillow(block: bytes) -> None:
     assert read_header(behind_soi(PLAIN, segment(0xE1, b"Exif\0\0" + block))) is None
 
 
-def test_a_header_cut_anywhere_is_no_header() -> None:
+def test_a_header_cut_anywhere_is_not_a_header() -> None:
     first_scan = PLAIN.index(b"\xff\xda")
     assert {read_header(PLAIN[:length]) for length in range(first_scan + 4)} == {None}
     assert read_header(PLAIN[: first_scan + 5])

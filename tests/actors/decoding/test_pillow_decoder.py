@@ -35,7 +35,7 @@ ODD = odd_images()
         ("png_inside.ico", "ICO"),
     ],
 )
-def test_a_format_is_told_by_content(name: str, expected: str) -> None:
+def test_a_format_is_recognised_by_content(name: str, expected: str) -> None:
     image_format = find_format(ODD[name])
     assert image_format
     assert image_format.format == expected
@@ -59,7 +59,7 @@ def test_a_known_format_that_is_not_read_is_named(data: bytes, name: str) -> Non
     assert caught.value.kind == "unsupported"
 
 
-def test_what_is_no_image_is_not_quoted() -> None:
+def test_bytes_that_are_not_an_image_are_not_quoted() -> None:
     with pytest.raises(ImageError, match="not a known image format") as caught:
         decode_with_pillow(b"root:$6$SECRET", LIMITS)
     assert "root" not in caught.value.message

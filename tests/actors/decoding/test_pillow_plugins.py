@@ -60,7 +60,7 @@ def test_too_many_pixels_of_heic_are_refused_from_the_header() -> None:
         (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(20), "JPEG XL"),
     ],
 )
-def test_formats_are_told_by_their_brands_and_named_in_errors(data: bytes, name: str) -> None:
+def test_formats_are_recognised_by_their_brands_and_named_in_errors(data: bytes, name: str) -> None:
     assert plugin_format_name(data) == name
     assert not is_avif(data)
     with pytest.raises(ImageError, match=name):

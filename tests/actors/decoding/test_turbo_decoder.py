@@ -159,7 +159,7 @@ def test_what_libjpeg_turbo_cannot_do_has_no_size(name: str) -> None:
     assert stored_size(odd_images()[name]) is None
 
 
-def test_sound_tables_are_told_from_others() -> None:
+def test_sound_tables_are_distinguished_from_others() -> None:
     start = plain_start(encode(photo(0), "JPEG"))
     assert start
     assert has_sound_tables(start)

@@ -67,7 +67,7 @@ def test_no_rows_are_no_batch(engine: Engine) -> None:
 
 @pytest.mark.parametrize("kind", ["torch", "onnxruntime"])
 @pytest.mark.parametrize("batch_size", [1, 7, 16])
-def test_an_answer_is_the_same_bit_for_bit_whatever_lies_beside_it(tmp_path: Path, kind: str, batch_size: int) -> None:
+def test_an_answer_is_the_same_bit_for_bit_in_any_batch(tmp_path: Path, kind: str, batch_size: int) -> None:
     torch.manual_seed(0)
     if kind == "torch":
         torch.save(tiny().state_dict(), tmp_path / "tiny.pt")
@@ -139,7 +139,7 @@ def test_long_calm_makes_the_wait_short_again(engine: Engine) -> None:
 
 @pytest.mark.parametrize("greedy", [(0,), (5,), (31,), (3, 4, 20)])
 @pytest.mark.parametrize("batch_size", [32, None])
-def test_an_image_for_which_there_is_no_room_is_found(
+def test_an_image_that_exceeds_the_memory_is_found(
     engine: Engine, greedy: tuple[int, ...], batch_size: int | None
 ) -> None:
     batches = ElasticBatches(engine, batch_size)
@@ -181,7 +181,7 @@ def test_both_kinds_of_bad_images_and_little_room_at_once(engine: Engine) -> Non
     np.testing.assert_allclose(found, plain[without(50, *errors)], atol=1e-6)
 
 
-def test_a_model_that_does_not_fit_is_told_after_three_images(engine: Engine) -> None:
+def test_a_model_that_does_not_fit_is_reported_after_three_images(engine: Engine) -> None:
     pressed(engine).most = 0
     batches = ElasticBatches(engine, 4)
     with pytest.raises(JobError, match=r"does not fit into the memory of its device: CUDA.*\n  cure: .*precision"):
@@ -219,7 +219,7 @@ def test_a_failed_attempt_holds_no_memory_when_the_next_begins(engine: Engine) -
     assert pressed(engine).num_held == 0
 
 
-def test_a_lost_device_is_no_fault_of_an_image(engine: Engine) -> None:
+def test_a_lost_device_is_not_blamed_on_an_image(engine: Engine) -> None:
     pressed(engine).says = LOST
     with pytest.raises(DeviceLostError, match="CUDA error: device-side assert triggered"):
         predict(ElasticBatches(engine, 16), images(20))
@@ -298,7 +298,7 @@ def test_only_failures_alone_count_against_the_size_or_an_image(
     assert overlapping.num_pending == 0
 
 
-def test_two_batches_for_which_there_is_no_room_together_go_one_after_the_other(engine: Engine) -> None:
+def test_two_batches_that_exceed_the_memory_together_run_one_after_the_other(engine: Engine) -> None:
     class Narrow(Overlapping):
         def start(self, pixels_nhwc: np.ndarray) -> Pending:
             if self.num_pending:
@@ -342,7 +342,7 @@ def test_a_model_that_always_fails_raises_its_own_exception_where_batches_overla
         predict(ElasticBatches(overlapping, 4), images(40))
 
 
-def test_a_batch_that_failed_beside_another_holds_no_memory_when_the_next_begins(
+def test_a_batch_that_failed_during_another_holds_no_memory_when_the_next_begins(
     engine: Engine, overlapping: Overlapping
 ) -> None:
     pressed(engine).most = 2

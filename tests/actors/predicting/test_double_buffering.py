@@ -80,7 +80,7 @@ def test_it_ends_before_the_first_that_fails_and_nothing_stays(
     assert ["continuing one at a time" in record.getMessage() for record in caplog.records] == [True]
 
 
-def test_a_lost_device_is_told_at_once(engine: Overlapping) -> None:
+def test_a_lost_device_is_reported_at_once(engine: Overlapping) -> None:
     batches = overlapped(engine.start, iter([images(4)] * 3))
     next(batches)
     pressed(engine.engine).says = LOST
@@ -88,7 +88,7 @@ def test_a_lost_device_is_told_at_once(engine: Overlapping) -> None:
         list(batches)
 
 
-def test_a_job_that_is_wrong_is_told() -> None:
+def test_a_wrong_job_is_reported() -> None:
     def start(_: np.ndarray) -> Pending:
         raise JobError("the model's output has the wrong shape", cure="another one")
 

@@ -41,7 +41,7 @@ def test_only_what_is_expected_goes_on() -> None:
         ({"other": np.ones((3, 4))}, r"output boxes is missing here; it gives other \(n, 4\)"),
     ],
 )
-def test_another_shape_is_told_by_the_name_of_the_output(tensors: dict[str, np.ndarray], problem: str) -> None:
+def test_another_shape_is_reported_with_the_name_of_the_output(tensors: dict[str, np.ndarray], problem: str) -> None:
     with pytest.raises(OutputShapeError, match=problem):
         only_expected(tensors, EXPECTED)
     with pytest.raises(JobError, match="the same number of values for every image"):

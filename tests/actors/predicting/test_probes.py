@@ -109,6 +109,6 @@ def test_a_diverged_checkpoint_is_named_with_its_tensor(model: Callable[..., Mod
         Predictor(model("Tiny", is_diverged=True), task=task)
 
 
-def test_raw_keeps_what_is_not_a_number_beside_what_is(model: Callable[..., Model]) -> None:
+def test_raw_keeps_nan_next_to_numbers(model: Callable[..., Model]) -> None:
     [row] = Predictor(model("Tiny", is_diverged=True), task=Raw()).predict([noise((32, 32))[0]]).to_pylist()
     assert np.isnan(row["output"]).tolist() == [True] + [False] * 9

@@ -64,7 +64,7 @@ def test_auto_is_for_jobs(model: Model) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
-def test_a_batch_size_that_no_batch_has_is_told(model: Model, batch_size: int) -> None:
+def test_an_impossible_batch_size_is_reported(model: Model, batch_size: int) -> None:
     with pytest.raises(JobError, match="batch_size="):
         Predictor(model, batch_size=batch_size)
     with pytest.raises(JobError, match="batch_size="):

@@ -16,5 +16,5 @@ def test_images_of_the_input_size_map_to_themselves() -> None:
 def test_the_geometry_is_that_of_the_source_images_and_computed_once() -> None:
     sizes_hw = np.array([[100, 200], [200, 100]], np.int32)
     context = BatchContext(None, Preprocess(resize=[50, 50], crop=None), sizes_hw)
-    assert context.geometry.sizes.tolist() == [[200, 100], [100, 200]]
+    assert context.geometry.sizes_wh.tolist() == [[200, 100], [100, 200]]
     assert context.geometry is context.geometry

@@ -54,7 +54,7 @@ def test_what_float16_cannot_hold_is_not_valid() -> None:
     assert valid.tolist() == [False, True]
 
 
-def test_a_map_is_no_embedding() -> None:
+def test_a_map_is_not_an_embedding() -> None:
     with pytest.raises(JobError, match="task=embed"):
         Embed().fields(Outputs.of({"output": np.zeros((1, 3, 2, 2))}), None)
 
@@ -73,7 +73,7 @@ def test_the_cosine_is_that_of_the_worst_image() -> None:
     assert agreement.breaches[0] == "the vectors of image 1 have a cosine of 0.8 (engine.tolerance.cosine=0.995)"
 
 
-def test_vectors_that_are_all_alike_do_not_hide_an_error() -> None:
+def test_vectors_that_are_nearly_equal_do_not_hide_an_error() -> None:
     shared = 100 + VECTORS
     agreement = compare(shared, 100 + VECTORS[::-1], tolerance=Tolerance())
     assert agreement.figures["cosine"] > 0.999
@@ -108,7 +108,7 @@ def test_what_one_alone_can_store_is_a_breach() -> None:
     assert compare(VECTORS[:0], VECTORS[:0]).breaches
 
 
-def test_a_vector_of_another_length_is_told() -> None:
+def test_a_vector_of_another_length_is_a_breach() -> None:
     assert compare(VECTORS, VECTORS[:, :5]).breaches == [
         "output output has shape (4, 5), where the reference's has (4, 8)"
     ]

@@ -225,7 +225,7 @@ def test_an_agreement_holds_without_breaches_and_goes_into_json() -> None:
     assert not Agreement({"cosine": 1.0}).breaches
 
 
-def test_outputs_that_cannot_be_compared_are_told() -> None:
+def test_outputs_that_cannot_be_compared_are_breaches() -> None:
     comparison = Comparison(Tolerance())
     reference = {"a": np.zeros((2, 3), np.float32), "b": np.zeros(2, np.int64), "c": np.zeros(2)}
     candidate = {"a": np.zeros((2, 4), np.float32), "b": np.zeros(2, np.float32), "more": np.zeros(2)}
@@ -239,7 +239,7 @@ def test_outputs_that_cannot_be_compared_are_told() -> None:
     ]
 
 
-def test_images_that_one_alone_can_do_are_told_and_those_of_neither_left_out() -> None:
+def test_images_with_one_answer_are_breaches_and_those_with_none_are_omitted() -> None:
     comparison = Comparison(Tolerance())
     reference, candidate = np.array([1, 1, 1, 1, 0, 0], bool), np.array([1, 0, 0, 1, 0, 1], bool)
     assert comparison.finite("x", reference, candidate).tolist() == [0, 3]
@@ -280,7 +280,7 @@ def test_limits_may_be_reached_and_not_passed() -> None:
     assert comparison.result.figures == worst
 
 
-def test_what_is_no_number_holds_no_limit() -> None:
+def test_a_figure_that_is_nan_is_a_breach() -> None:
     comparison = Comparison(Tolerance())
     comparison.at_most("score_difference", float("nan"), "no number")
     assert comparison.result.breaches

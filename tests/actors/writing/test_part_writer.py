@@ -64,6 +64,17 @@ def test_no_file_is_written_without_rows(plan: SinkPlan) -> None:
     assert len(list(Path(plan.paths.rows).iterdir())) == 1
 
 
+def test_the_counters_of_the_task_are_committed_in_the_receipt_of_each_file(plan: SinkPlan) -> None:
+    counting = replace(plan, counts=lambda table: {"task/num_rows": len(table)})
+    names = write_part(counting, predicted_block(0, range(10), bad=[4]), number=0)
+    files = [Path(folder, name) for name, folder in zip(names, (plan.paths.errors, plan.paths.rows), strict=True)]
+    receipts = [Receipt.from_footer(pq.read_metadata(file).metadata) for file in files]
+    assert [receipt and receipt.summary.counters for receipt in receipts] == [
+        {"task/num_rows": 1},
+        {"task/num_rows": 9},
+    ]
+
+
 def test_a_name_is_the_digest_of_the_file(plan: SinkPlan) -> None:
     names = write_part(plan, predicted_block(0, range(3), bad=[1]), number=7)
     for name, folder in zip(names, (plan.paths.errors, plan.paths.rows), strict=True):
