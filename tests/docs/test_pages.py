@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,26 @@ def test_the_architecture_lists_the_tiers_of_imports() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     listed = [set(re.findall(r"`([\w.]+)`", row)) for row in re.findall(r"^\| \d+ \| (.*) \|$", page, re.MULTILINE)]
     assert listed == [{room for room in tier if exists(room)} for tier in TIERS]
+
+
+def test_every_arrow_of_the_diagram_is_an_import() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (diagram,) = re.findall(r"```mermaid\n(.*?)```", page, re.DOTALL)
+    chains = [re.sub(r"\[.*?\]", "", line).split("-->") for line in diagram.splitlines() if "-->" in line]
+    arrows = {(start.strip(), end.strip()) for chain in chains for start, end in pairwise(chain)}
+    sides = {path.relative_to(ROOT).with_suffix("").parts[1]: side for side in SIDES for path in side.iterdir()}
+    assert len(arrows) > 20
+    for start, end in arrows:
+        if start != "verbs":
+            sources = [file.read_text("utf-8") for file in modules(sides[start] / start)]
+            assert any(f"from {sides[end].name}.{end}" in source for source in sources), (start, end)
+
+
+SIDES = (ROOT / "actors", ROOT / "jobs")
+
+
+def modules(room: Path) -> list[Path]:
+    return [*room.rglob("*.py")] if room.is_dir() else [room.with_suffix(".py")]
 
 
 def exists(module: str) -> bool:
