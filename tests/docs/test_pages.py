@@ -51,6 +51,17 @@ def test_paths_that_are_named_are_there(page: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_keys_that_are_named_are_in_the_reference(page: Path) -> None:
+    reference = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"^\| `([\w.]+)` \|", reference, re.MULTILINE))
+    nodes = {key[: match.start()] for key in known for match in re.finditer(r"\.", key)}
+    roots = "|".join(sorted({node.partition(".")[0] for node in nodes}))
+    keys = re.findall(rf"`'?\+?((?:{roots})\.\w[\w.]*)(?==|`|\.\*)", page.read_text(encoding="utf-8"))
+    unknown = [key for key in keys if key.rstrip(".") not in known | nodes and key.rpartition(".")[0] not in known]
+    assert [key for key in unknown if not key.endswith((".json", ".yaml", ".onnx", ".py"))] == []
+
+
 def commands() -> list[tuple[str, str]]:
     """Every command of a verb that composes a config, with its arguments."""
     found = []
