@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,17 @@ def test_paths_that_are_named_are_there(page: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_keys_that_are_named_are_in_the_reference(page: Path) -> None:
+    reference = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"^\| `([\w.]+)` \|", reference, re.MULTILINE))
+    nodes = {key[: match.start()] for key in known for match in re.finditer(r"\.", key)}
+    roots = "|".join(sorted({node.partition(".")[0] for node in nodes}))
+    keys = re.findall(rf"`'?\+?((?:{roots})\.\w[\w.]*)(?==|`|\.\*)", page.read_text(encoding="utf-8"))
+    unknown = [key for key in keys if key.rstrip(".") not in known | nodes and key.rpartition(".")[0] not in known]
+    assert [key for key in unknown if not key.endswith((".json", ".yaml", ".onnx", ".py"))] == []
+
+
 def commands() -> list[tuple[str, str]]:
     """Every command of a verb that composes a config, with its arguments."""
     found = []
@@ -87,6 +99,26 @@ def test_the_architecture_lists_the_tiers_of_imports() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     listed = [set(re.findall(r"`([\w.]+)`", row)) for row in re.findall(r"^\| \d+ \| (.*) \|$", page, re.MULTILINE)]
     assert listed == [{room for room in tier if exists(room)} for tier in TIERS]
+
+
+def test_every_arrow_of_the_diagram_is_an_import() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (diagram,) = re.findall(r"```mermaid\n(.*?)```", page, re.DOTALL)
+    chains = [re.sub(r"\[.*?\]", "", line).split("-->") for line in diagram.splitlines() if "-->" in line]
+    arrows = {(start.strip(), end.strip()) for chain in chains for start, end in pairwise(chain)}
+    sides = {path.relative_to(ROOT).with_suffix("").parts[1]: side for side in SIDES for path in side.iterdir()}
+    assert len(arrows) > 20
+    for start, end in arrows:
+        if start != "verbs":
+            sources = [file.read_text("utf-8") for file in modules(sides[start] / start)]
+            assert any(f"from {sides[end].name}.{end}" in source for source in sources), (start, end)
+
+
+SIDES = (ROOT / "actors", ROOT / "jobs")
+
+
+def modules(room: Path) -> list[Path]:
+    return [*room.rglob("*.py")] if room.is_dir() else [room.with_suffix(".py")]
 
 
 def exists(module: str) -> bool:
