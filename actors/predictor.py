@@ -1,5 +1,5 @@
-"""Images in, columns out: the model of a recipe, loaded once. The same class serves Python callers, without a
-cluster, and each predictor actor of a job.
+"""Images in, columns out: loads the model of a recipe once, and predicts. Serves Python callers, without a cluster, and
+each predictor actor of a job.
 """
 
 from __future__ import annotations
@@ -36,19 +36,20 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """Loads the model on construction and predicts from then on.
+    """Loads the model on construction.
 
     Args:
-        model: architecture, weights, pre-processing and labels.
-        engine: what executes it; when not given, torch in fp32, or onnxruntime for an .onnx file. One that is not the
-            reference is held against it on the first images that `predict` gets, as its ``gate`` says.
-        task: what is wanted; the five best classes when not given.
-        limits: what is refused before it is decoded.
-        batch_size: images of each batch that the engine gets, missing ones blank: an image's answer is then the same
-            bit for bit, whatever lies beside it. Batches are what comes when not given.
+        recipe: the recipe, or a model for a recipe with the keywords below; its docstring has their defaults. On the
+            first images of `predict`, an engine that is not the reference is compared with it, as its ``gate`` says.
+        engine: the engine of a model.
+        task: the task of a model.
+        limits: the limits of decoding.
+        batch_size: fixed size of the batches that the engine gets, padded with blank images: an image's answer is then
+            the same bit for bit, whatever the batch. By default the engine gets batches as they come.
 
     Raises:
         JobError: the recipe cannot work; the message names the key and the cure.
+        TypeError: keywords are given along with a recipe.
     """
 
     def __init__(
@@ -76,30 +77,30 @@ class Predictor:
         self._check: ReferenceCheck | None = None
 
     def predict(self, images: Sequence[Image], *, batch_size: int = 32) -> pa.Table:
-        """One row an image, in order: ``uri`` (null unless a path was given), the task's columns, and ``stage``,
-        ``error`` and ``message``, which are null where the image was predicted and say what is wrong where not.
+        """One row per image, in order: ``uri`` (null unless a path was given), the task's columns, and ``stage``,
+        ``error`` and ``message``, which are null unless the image failed.
 
         Args:
             images: paths or URIs, encoded bytes, or uint8 RGB arrays of shape (height, width, 3).
-            batch_size: how many images the engine gets at a time.
+            batch_size: images that the engine gets at a time.
 
         Raises:
-            JobError: the first images show that the engine does not give the answers of the reference.
+            JobError: on the first images, the answers of the engine differ from those of the reference.
         """
         _check_batch_size(batch_size)
         starts = range(0, max(1, len(images)), batch_size)
         return pa.concat_tables([self._predict(images[start : start + batch_size]) for start in starts])
 
     def predict_block(self, block: pa.Table) -> pa.Table:
-        """A block of the pipeline: `PIXELS` give way to the task's columns, null in rows that have an error.
+        """Predicts a block of the pipeline: replaces `PIXELS` by the task's columns, null in rows with an error.
 
-        Rows that come with an error keep it. A row without a valid result gets the error ``predict/not_finite``; one
-        that the engine fails on, ``predict/out_of_memory`` or ``predict/failed``.
+        Rows that arrive with an error keep it. A row without a valid result gets the error ``predict/not_finite``;
+        one that the engine fails on gets ``predict/out_of_memory`` or ``predict/failed``.
 
         Raises:
-            DeviceLostError: this process can predict no more.
+            DeviceLostError: this process cannot predict any more.
             JobError: the model does not fit into the memory of the device.
-            Exception: the engine's own, where none of the first images went through.
+            Exception: the engine's own, if it failed on all of the first images.
         """
         started = time.perf_counter()
         has_pixels = block[STAGE].is_null().to_numpy(zero_copy_only=False)
@@ -111,8 +112,8 @@ class Predictor:
         return predicted.append_column(PREDICT_S, pa.array(seconds, pa.float32()))
 
     def _predict_rows(self, block: pa.Table, rows: np.ndarray) -> tuple[list[pa.Array], dict[int, ImageError]]:
-        """The task's columns for every row, null but where ``rows`` have a valid result, and the errors of the rest."""
-        # Chunk by chunk: nothing is on its way to the device while chunks are copied into one.
+        """The task's columns for every row, null unless ``rows`` have a valid result there, and the errors of the rest."""
+        # Chunk by chunk: concatenating first would leave the device idle meanwhile.
         chunks = [pa.chunked_array([chunk]) for chunk in block[PIXELS].chunks]
         tensors, errors = self._batches([unpack_pixels(chunk, *self.model.preprocess.size) for chunk in chunks], rows)
         if not tensors:
@@ -136,14 +137,14 @@ class Predictor:
             for image in images
         ]
         columns = pixel_columns(loaded, self.limits, self.model.preprocess)
-        self._hold_to_reference(columns)
+        self._compare_with_reference(columns)
         block = self.predict_block(pa.table({URI: pa.array(paths, pa.string()), **columns}))
         errors = {STAGE: "stage", ERROR: "error", MESSAGE: "message"}
         named = block.drop_columns([DECODE_S, PREDICT_S]).rename_columns(errors)
         return named.select([URI, *(field.name for field in self.fields), *errors.values()])
 
-    def _hold_to_reference(self, columns: Mapping[str, pa.Array]) -> None:
-        """In `predict` alone: a job has compared engines before its workers start, and gives them blocks."""
+    def _compare_with_reference(self, columns: Mapping[str, pa.Array]) -> None:
+        """Compares engines, for `predict` only: a job has done so before its workers start."""
         if self._check is None:
             self._check = ReferenceCheck(self.recipe.engine, self.model, self.task)
         pixels_nhwc = unpack_pixels(pa.chunked_array([columns[PIXELS]]), *self.model.preprocess.size)
@@ -167,7 +168,7 @@ _NOT_FINITE = ImageError("predict", "not_finite", "the model gave a value that i
 
 
 def mark_errors(block: pa.Table, errors: Mapping[int, ImageError]) -> pa.Table:
-    """A block with the ``errors`` in the rows at these places, whatever stood there."""
+    """The block with ``errors``, by row number, in place of what these rows had."""
     if not errors:
         return block
     for name, key in ((STAGE, "stage"), (ERROR, "kind"), (MESSAGE, "message")):
@@ -179,7 +180,7 @@ def mark_errors(block: pa.Table, errors: Mapping[int, ImageError]) -> pa.Table:
 
 
 def _spread(column: pa.Array, places: np.ndarray) -> pa.Array:
-    """For each row the value at its place in ``column``, null where that is -1."""
+    """The values of ``column`` at these places, null where the place is -1."""
     if len(column) == len(places) and places.min() >= 0:
         return column
     indices = pa.array(places, mask=places < 0)

@@ -1,6 +1,6 @@
-"""Brings a decoded image to the size and the numbers that the model was trained on.
+"""Resizes and crops decoded images as the model was trained on, and gives the normalisation.
 
-The config node is read by the driver; `fit` runs in the worker, once an image, and imports torch on its first call.
+The driver reads the config node. `fit` runs in workers, once per image, and imports torch on its first call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from actors.field_types import coerce_fields
 
 
 class Interpolation(Enum):
-    """How pixels are interpolated; both with antialiasing."""
+    """Method of the resize; both antialias."""
 
     bilinear = "bilinear"
     bicubic = "bicubic"
@@ -26,7 +26,7 @@ class Interpolation(Enum):
 
 @dataclass
 class Preprocess:
-    """Config node ``model.preprocess``: the geometry and the normalisation that belong to a model."""
+    """Config node ``model.preprocess``: geometry and normalisation of the images of a model."""
 
     resize: Any = 256
     """Pixels of the shorter side (the longer follows, as in torchvision), or [height, width], or null for none."""
@@ -48,7 +48,7 @@ class Preprocess:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of every image that the model gets. Raises JobError where they would differ."""
+        """Height and width of every image that the model gets. Raises `JobError` if sizes would differ."""
         side = self.resize if self.crop is None else self.crop
         if self.crop is None and not _is_pair(side):
             raise JobError(
@@ -58,11 +58,11 @@ class Preprocess:
         return _pair(side)
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width after the resize of an image of this size, by torchvision.transforms.Resize's rule."""
+        """Height and width of an image of this size after the resize, by the rule of torchvision.transforms.Resize."""
         return _resized(height, width, self.resize)
 
     def check(self) -> None:
-        """Raises JobError for the first value that cannot be right, by its full key."""
+        """Raises `JobError` for the first invalid value, by its full key."""
         for name in ("resize", "crop"):
             _check_side(f"model.preprocess.{name}", getattr(self, name))
         _ = self.size
@@ -74,24 +74,25 @@ class Preprocess:
 
 
 def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, float] | None = None) -> np.ndarray:
-    """``image_hwc`` resized and cropped to ``preprocess.size``: uint8 (height, width, 3), C order.
+    """Resizes and crops ``image_hwc`` to ``preprocess.size``: uint8 (height, width, 3), C order.
 
-    Within 2 grey levels of Pillow's resize and torchvision's centre crop. On average of photographs within 0.02, save
-    that bilinear comes to 0.08 where sizes stand as 5 to 4 or alike: sums then often end in a half, which rounds
-    either way. Memory stays in the order of the image and the result, however long and thin the image is.
+    Pixels are within 2 grey levels of Pillow's resize and torchvision's centre crop. The mean difference on photographs
+    is 0.02; with bilinear and size ratios such as 5 to 4 it is 0.08, since sums ending in a half round either way.
+    Memory is proportional to the image and the result, however long and thin the image is.
 
     Args:
-        image_hwc: uint8 (h, w, 3) of any size from 1 by 1 up; may be read-only. The result may share its memory.
-        preprocess: a checked config. Threads are torch's, as the caller set them.
-        extent: height and width of the image in pixels of ``image_hwc``, where it was scaled by a power of two and may
-            end within the last pixel; its shape when not given. Sizes and crop are then those of the whole image.
+        image_hwc: uint8 (h, w, 3), at least 1 by 1; may be read-only. The result may share its memory.
+        preprocess: a checked config. Runs on as many threads as the caller has set in torch.
+        extent: height and width of the original image in pixels of ``image_hwc``, if the decoder scaled it by a power of
+            two, so that it may end within the last pixel; by default the shape of ``image_hwc``. The resize and the
+            crop are then those of the original.
     """
     size = preprocess.size
     height, width = extent or image_hwc.shape[:2]
     resized = _resized(height, width, preprocess.resize)
     rows = Axis.plan(height, resized[0], size[0])
     columns = Axis.plan(width, resized[1], size[1])
-    # Pillow rounds to 8 bits between its passes, so their order shows; this is its rule since version 13.
+    # Pillow rounds to 8 bits between its passes, so their order matters; this is its rule since version 13.
     is_vertical_first = rows.source - rows.length > 2 * max(0, columns.source - columns.length)
     if not (is_vertical_first or rows.is_strip or columns.is_strip):
         resized_hwc = _resize_whole(image_hwc, (height, width), resized, preprocess.interpolation)
@@ -103,7 +104,7 @@ def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, floa
 
 
 def warm_up(preprocess: Preprocess) -> None:
-    """Makes `fit` ready: its first resize imports torch, which is no time spent on an image."""
+    """Imports torch, as the first resize of `fit` would, so that no image is charged for it."""
     fit(np.zeros((1, 1, 3), np.uint8), preprocess)
 
 
@@ -113,11 +114,11 @@ def scale_and_bias(preprocess: Preprocess) -> tuple[np.ndarray, np.ndarray]:
     return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
 
-_MAX_SIDE = 16384  # such an image is 800 MB as float32; a longer side is a slip of the pen
-_MAX_WASTE = 8  # resized pixels for each one kept; beyond, the kept ones alone are faster, and need no gigabytes
-_ROUND_UP = 1 + 1e-9  # given a scale, torch takes the whole part of it times the shape; this can be just below
+_MAX_SIDE = 16384  # pixels; such an image is 3.2 GB as float32, and a longer side is a typing error
+_MAX_WASTE = 8  # resized pixels per kept one; beyond, resizing the kept ones alone is faster, and saves gigabytes
+_ROUND_UP = 1 + 1e-9  # torch truncates scale times shape, which can be just below the wanted length
 _NUM_CHANNELS = 3
-_MAX_MEAN, _MAX_STD = 1.0, 2.0  # of pixels from 0 to 1; a std of 1 divides by nothing
+_MAX_MEAN, _MAX_STD = 1.0, 2.0  # for pixels from 0 to 1; a std of 1 divides by nothing
 
 
 def _is_number(value: object) -> bool:
@@ -154,12 +155,12 @@ def _check_channels(key: str, values: Any) -> None:
 
 
 def _check_range(preprocess: Preprocess) -> None:
-    """Raises JobError for what belongs to pixels of 0..255, as Caffe, OpenCV and mmpretrain write it."""
+    """Raises `JobError` for values that belong to pixels of 0..255, as in Caffe, OpenCV and mmpretrain."""
     mean, std = preprocess.mean, preprocess.std
     is_mean_large, is_std_large = max(map(abs, mean)) > _MAX_MEAN, max(std) > _MAX_STD
     if not (is_mean_large or is_std_large):
         return
-    is_std_large = is_std_large or max(std) >= 1  # a std of 1 is none: the model takes pixels of 0..255
+    is_std_large = is_std_large or max(std) >= 1  # a std of 1 means that the model takes pixels of 0..255
     proper_mean, proper_std = (
         "[" + ",".join(f"{value / 255 if is_large else value:.6g}" for value in values) + "]"
         for values, is_large in ((mean, is_mean_large), (std, is_std_large))
@@ -171,7 +172,7 @@ def _check_range(preprocess: Preprocess) -> None:
 
 
 def _resized(height: float, width: float, resize: Any) -> tuple[int, int]:
-    """The size after the resize. An image scaled by a power of two gets the same: floats scale by it without error."""
+    """The size after the resize. It is the same for an image scaled by a power of two, since floats scale exactly."""
     if resize is None:
         return int(height), int(width)
     if _is_pair(resize):
@@ -183,10 +184,10 @@ def _resized(height: float, width: float, resize: Any) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """How one axis is resized and cropped: ``source`` pixels become ``length``, of which start:stop are kept.
+    """Resize and crop of one axis: ``source`` pixels become ``length``, of which start:stop are kept.
 
-    Where torch would compute far more than is kept, ``is_strip`` is set, and first:last of the source are enough. The
-    last pixel of the source may be a part of one.
+    ``is_strip`` marks an axis of which torch would compute far more than is kept; first:last of the source are then
+    enough. The last pixel of the source may be a fraction.
     """
 
     source: float
@@ -205,7 +206,7 @@ class Axis:
         if not is_strip:
             return cls(source, length, start, stop, is_strip, 0, math.ceil(source))
         scale = source / length
-        reach = math.ceil(2 * max(scale, 1)) + 1  # bicubic looks 2 pixels far, of the coarser grid
+        reach = math.ceil(2 * max(scale, 1)) + 1  # bicubic reaches 2 pixels of the coarser grid
         first, last = int(start * scale) - reach, math.ceil(stop * scale) + reach
         return cls(source, length, start, stop, is_strip, max(0, first), min(math.ceil(source), last))
 
@@ -235,12 +236,12 @@ def _resize_whole(
 ) -> np.ndarray:
     if image_hwc.shape[:2] == extent == resized:
         return image_hwc
-    import torch  # noqa: PLC0415  the driver imports this module for its config, and must not wait 2 s for torch
+    import torch  # noqa: PLC0415  the driver imports this module for its config; torch takes 2 s
 
-    image_hwc = np.require(image_hwc, requirements=["C", "W"])  # torch warns of arrays that are read-only
-    if min(image_hwc.strides) < 0:  # numpy takes no offence at that where the axis has one pixel; torch does
+    image_hwc = np.require(image_hwc, requirements=["C", "W"])  # torch warns about read-only arrays
+    if min(image_hwc.strides) < 0:  # on an axis of one pixel numpy accepts that; torch does not
         image_hwc = image_hwc.copy()
-    # The batch axis comes first, then the axes are swapped: only so does torch see its fast channels-last layout.
+    # Batch axis first, then permute: otherwise torch does not recognise its fast channels-last layout.
     pixels_nchw = torch.from_numpy(image_hwc)[None].permute(0, 3, 1, 2)
     mode = interpolation.value
     if image_hwc.shape[:2] == extent:
@@ -252,7 +253,7 @@ def _resize_whole(
 
 
 def _resize_box(image_hwc: np.ndarray, size: list[int], box: list[float], interpolation: Interpolation) -> np.ndarray:
-    """A part of the resized image alone, by Pillow, whose box may cut pixels; torch can compute only the whole."""
+    """Computes only a part of the resized image, with Pillow, whose box may cut pixels; torch computes the whole."""
     resample = Image.Resampling[interpolation.name.upper()]
     resized = Image.fromarray(image_hwc).resize((size[1], size[0]), resample, (box[0], box[1], box[2], box[3]))
     return np.asarray(resized)

@@ -1,5 +1,5 @@
-"""The seam between models and what executes them. An engine is loaded once in each worker, and only its own
-library with it.
+"""The interface between models and the engines that execute them. Each worker loads one engine, and only the library
+of that engine.
 """
 
 from __future__ import annotations
@@ -28,45 +28,45 @@ class Engine(Protocol):
     """``cpu`` or ``cuda``."""
     precision: str
     overlaps: bool
-    """Whether `start` returns before the outputs are there, so that the next batch is better started meanwhile."""
+    """True if `start` returns before the outputs are ready, so that starting the next batch early pays off."""
     details: dict[str, str]
-    """Versions and choices that a report should name."""
+    """Versions and choices for the report."""
     uncounted: dict[str, tuple[int, ...]]
-    """Outputs that do not hold one entry an image, such as a loss, and are left out: their shapes in the last call."""
+    """Omitted outputs without one entry per image, such as a loss: their shapes in the last call."""
 
     def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
-        """Every output of the model by name, first axis n, what is floating as float32; the arrays are the caller's.
+        """Every output by name, first axis n, floating ones as float32; the arrays belong to the caller.
 
         Args:
-            pixels_nhwc: uint8 of shape (n, height, width, 3), n from 1; may be read-only, and is not kept.
+            pixels_nhwc: uint8 of shape (n, height, width, 3), n >= 1; may be read-only; not kept.
 
         Raises:
-            DeviceMemoryError: so many images do not fit into the memory of the device.
-            DeviceLostError: no call will succeed any more, in this process.
-            Exception: what else the library or the user's own network raises.
+            DeviceMemoryError: the batch does not fit into the memory of the device.
+            DeviceLostError: no later call in this process can succeed.
+            Exception: anything else that the library or the user's network raises.
         """
 
     def start(self, pixels_nhwc: np.ndarray) -> Pending:
-        """Sets the images on their way: ``engine.start(pixels).result()`` is ``engine(pixels)``.
+        """Starts a batch: ``engine.start(pixels).result()`` equals ``engine(pixels)``.
 
-        Several may be on their way at a time, and are done in the order of their start. An exception may come of the
-        start or of the result. What is no longer wanted may be dropped at any time.
+        Several batches may be in flight; they finish in the order of their start. Either step may raise. A pending
+        batch may be dropped at any time.
         """
 
     def release(self) -> None:
-        """Gives back memory of the device that is only kept in reserve, after the library ran short of it."""
+        """Frees device memory that is only cached, after the library ran short of it."""
 
 
 class Pending(Protocol):
-    """Images on their way through an engine."""
+    """A batch in flight."""
 
     def result(self) -> dict[str, np.ndarray]:
-        """Their outputs, once they are there; see `Engine.__call__`. To be asked for once."""
+        """Waits for the outputs; see `Engine.__call__`. Call it once."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Images that are through already."""
+    """A batch that is already done."""
 
     outputs: dict[str, np.ndarray]
 
@@ -75,7 +75,7 @@ class Finished:
 
 
 class InTurn:
-    """The part of an `Engine` that takes one batch after the other: what it starts, it finishes."""
+    """Mix-in for an `Engine` that runs one batch after the other: `start` returns when it is done."""
 
     overlaps = False
 
@@ -84,7 +84,7 @@ class InTurn:
 
 
 def load_engine(config: EngineConfig, model: Model) -> Engine:
-    """The engine of ``config``, ready to run ``model``: it was tried on two blank images.
+    """Loads the engine of ``config`` with ``model``, and tries it on two blank images.
 
     Raises:
         JobError: model and engine do not fit, the model does not run or is too large, or a device or provider is
@@ -106,12 +106,12 @@ def load_engine(config: EngineConfig, model: Model) -> Engine:
 
 
 def describe(engine: Engine) -> dict[str, str]:
-    """What ran the model, for a report: name, device, precision and the details."""
+    """Name, device, precision and details of ``engine``, for the report."""
     return {"engine": engine.name, "device": engine.device, "precision": engine.precision, **engine.details}
 
 
 def default_threads() -> int:
-    """CPU threads that this process was given: OMP_NUM_THREADS (Ray sets it), else its CPUs and their quota."""
+    """CPU threads that this process may use: OMP_NUM_THREADS (Ray sets it), or else its CPUs within their quota."""
     if (given := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(given):
         return int(given)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -127,7 +127,7 @@ _NO_QUOTA = 1 << 20
 
 
 def _cpu_quota(path: Path) -> int:
-    """CPUs that a container may use, rounded up; the file holds microseconds of CPU and of the period they are for."""
+    """CPUs that a container may use, rounded up. The file holds two numbers of microseconds: CPU time, and period."""
     try:
         quota, period = path.read_text().split()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Which engines and precisions there are to choose from, for a model on the hardware of the workers."""
+"""The engines and precisions that are worth trying for a model on the hardware of the workers. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def reference(config: EngineConfig, model: Model) -> EngineConfig:
-    """The engine whose answers are the right ones, on the device that ``config`` asks for: PyTorch in fp32, as it
-    stands, or onnxruntime where there is only an .onnx file.
+    """The engine whose answers count as right, on the device that ``config`` asks for: uncompiled PyTorch in fp32, or
+    onnxruntime if there is only an .onnx file.
     """
     if form_of(model).engines[0] == TorchEngineConfig.name:
         return TorchEngineConfig(precision=Precision.fp32, device=config.device, threads=config.threads)
@@ -35,7 +35,7 @@ def reference(config: EngineConfig, model: Model) -> EngineConfig:
 
 
 def is_reference(config: EngineConfig, model: Model) -> bool:
-    """Whether ``config`` names what would be the reference of ``model``, so that there is nothing to compare."""
+    """Returns True if ``config`` is the reference of ``model``, so that there is nothing to compare."""
     if config.name != form_of(model).engines[0]:
         return False
     if isinstance(config, OnnxEngineConfig):
@@ -44,7 +44,7 @@ def is_reference(config: EngineConfig, model: Model) -> bool:
 
 
 def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[EngineConfig]:
-    """What to compare with the reference: the engine that ``config`` names, or all that could be faster here, the most
+    """Engines to compare with the reference: the one that ``config`` names, or all that could be faster here, most
     promising first.
     """
     if not isinstance(config, AutoEngineConfig):

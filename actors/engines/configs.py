@@ -1,6 +1,4 @@
-"""What a job may say of its engine. Plain dataclasses that the driver reads and each worker is sent; no library of any
-engine is imported here.
-"""
+"""The typed configs of the engines. The driver reads them and sends them to workers; imports no engine's library."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Precision(Enum):
-    """What numbers the network computes with."""
+    """The number format that the network computes in."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -27,7 +25,7 @@ class Precision(Enum):
 
 
 class Device(Enum):
-    """Where the network runs; auto takes a GPU where the process has one."""
+    """The device that the network runs on; auto takes a GPU if the process has one."""
 
     auto = "auto"
     cpu = "cpu"
@@ -35,7 +33,7 @@ class Device(Enum):
 
 
 class Provider(Enum):
-    """What onnxruntime executes with; auto follows the device."""
+    """onnxruntime's execution provider; auto follows the device."""
 
     auto = "auto"
     cpu = "cpu"
@@ -44,12 +42,12 @@ class Provider(Enum):
 
 
 class Gate(Enum):
-    """What becomes of an engine that was named and whose answers are not those of the reference."""
+    """The consequence if a named engine does not give the answers of the reference."""
 
     stop = "stop"
     """The job ends before the first image."""
     warn = "warn"
-    """It is told, and the engine runs."""
+    """A warning is logged, and the engine runs."""
     off = "off"
     """Nothing is compared."""
 
@@ -59,27 +57,27 @@ AUTO = "auto"  # the name of the engine that a job chooses
 
 @dataclass
 class EngineConfig:
-    """What all engines are told."""
+    """The keys that all engines share."""
 
     name: str = ""
-    """Which engine this is."""
+    """Name of the engine on the command line."""
     precision: Precision = Precision.auto
-    """Numbers of the network and its input."""
+    """Number format of the network and its input."""
     device: Device = Device.auto
-    """Where it runs. What is asked for and missing stops the job."""
+    """Device to run on. A device that is asked for and missing stops the job."""
     threads: int | None = None
-    """CPU threads of one worker; what the process was given when not set."""
+    """CPU threads of one worker; null uses what the process was given."""
     tolerance: Any = field(default_factory=Tolerance)
-    """How far answers may be from those of the reference; ``exact`` stands for what equals fp32 within 1e-3."""
+    """Limits on the distance from the answers of the reference; ``exact`` means equal to fp32 within 1e-3."""
     gate: Gate = Gate.stop
-    """What becomes of an engine that the job names and that does not hold the tolerance."""
+    """The consequence if an engine that the job names exceeds the tolerance."""
 
     def __post_init__(self) -> None:
         coerce_fields(self, "engine")
 
     @property
     def wants_gpu(self) -> bool | None:
-        """True where only a GPU will do, False where none may be used, None where one is taken if there."""
+        """True if a GPU is required, False if none may be used, None if one is used where present."""
         return {Device.auto: None, Device.cpu: False, Device.cuda: True}[self.device]
 
     @property
@@ -88,11 +86,11 @@ class EngineConfig:
         return f"{self.name} {self.precision.value}"
 
     def check(self, model: Model) -> None:
-        """Raises `JobError` when this engine cannot run ``model``, as far as that shows without loading it."""
+        """Raises `JobError` if this engine cannot run ``model``, as far as that shows without loading it."""
         to_tolerance(self.tolerance)
         if self.threads is not None and self.threads < 1:
             raise JobError(
-                f"engine.threads={self.threads}: must be at least 1", cure="leave it away, or give a number from 1"
+                f"engine.threads={self.threads}: must be at least 1", cure="omit it, or give a number from 1"
             )
         form = form_of(model)
         if self.name not in (AUTO, *form.engines):
@@ -104,25 +102,23 @@ class EngineConfig:
         return replace(self, device=Device.cpu)
 
     def _check_model(self, model: Model) -> None:
-        """What `check` is for each engine alone."""
+        """The part of `check` that depends on the engine."""
 
 
 @dataclass
 class AutoEngineConfig(EngineConfig):
-    """The fastest engine and precision, of those that hold the tolerance on images of the dataset."""
+    """The fastest engine and precision that keep within the tolerance on images of the dataset."""
 
     name: str = AUTO
 
 
 @dataclass
 class TorchEngineConfig(EngineConfig):
-    """PyTorch, on a state_dict and the architecture that belongs to it. precision=auto is fp32, and on a GPU fp32 means
-    fp32, not TF32.
-    """
+    """PyTorch, for models with a network. precision=auto is fp32, and on a GPU fp32 is never TF32."""
 
     name: str = "torch"
     compile: bool = False
-    """Compile the network when it is loaded, with its weights frozen in: tens of seconds for a faster run."""
+    """Compile the network on loading, with frozen weights: takes tens of seconds, and then runs faster."""
 
     @property
     def label(self) -> str:
@@ -134,13 +130,13 @@ class TorchEngineConfig(EngineConfig):
 
 @dataclass
 class OnnxEngineConfig(EngineConfig):
-    """onnxruntime, on an .onnx file, or on what it makes of a state_dict and its architecture. precision=auto is what
-    the file holds, and fp32 where one is made.
+    """onnxruntime, on an .onnx file or on one exported from the network. precision=auto is that of the file, and fp32
+    for an exported one.
     """
 
     name: str = "onnxruntime"
     provider: Provider = Provider.auto
-    """onnxruntime's execution provider; the one asked for is the one got, or the job stops."""
+    """onnxruntime's execution provider; the job stops if the one asked for is missing."""
 
     @property
     def label(self) -> str:
@@ -163,7 +159,7 @@ class OnnxEngineConfig(EngineConfig):
         self.wanted_provider()
 
     def wanted_provider(self) -> Provider:
-        """The provider that device and provider ask for together; auto where neither says."""
+        """The provider that ``device`` and ``provider`` ask for together; auto if neither decides."""
         if self.device is Device.auto:
             return self.provider
         device_provider = Provider(self.device.value)
@@ -179,7 +175,7 @@ class OnnxEngineConfig(EngineConfig):
 
 @dataclass
 class OpenVinoEngineConfig(EngineConfig):
-    """OpenVINO, on CPUs alone; runs what onnxruntime runs. precision=auto is fp32."""
+    """OpenVINO, on CPUs only, for the models that onnxruntime runs. precision=auto is fp32."""
 
     name: str = "openvino"
 

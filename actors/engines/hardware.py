@@ -1,4 +1,4 @@
-"""What this process can compute with, as far as the choice of an engine depends on it. Runs in workers."""
+"""The processors and libraries that the choice of an engine depends on. Runs in workers."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from actors.exporting.source_digest import version
 
 @dataclass(frozen=True)
 class Hardware:
-    """A kind of processor, and the libraries that know how to use it."""
+    """The processors of a worker, and the libraries that can use them."""
 
     cpu: str
-    """Its name, as the system gives it."""
+    """Model name, as the system reports it."""
     cpu_features: tuple[str, ...]
-    """Those of `_FEATURES` that it has, as Linux names them."""
+    """The CPU's flags among `_FEATURES`, as Linux names them."""
     gpu: str | None
-    """None also where PyTorch cannot use it."""
+    """Name of the GPU; None if there is none, or PyTorch cannot use it."""
     capability: tuple[int, int] | None
     """CUDA's compute capability of the GPU."""
     libraries: tuple[tuple[str, str], ...]
-    """Name and version of those that are installed, of `_LIBRARIES`."""
+    """Name and version of each installed library among `_LIBRARIES`."""
 
     @property
     def has_bf16(self) -> bool:
-        """Whether it computes in bf16, and does not only emulate that."""
+        """True if bf16 runs natively, without emulation."""
         if self.capability:
             return self.capability >= _AMPERE
         return not {"amx_bf16", "avx512_bf16", "bf16"}.isdisjoint(self.cpu_features)
@@ -36,7 +36,7 @@ class Hardware:
 
 
 def hardware(*, with_gpu: bool) -> Hardware:
-    """What this process has. ``with_gpu`` where it was given one; finding out imports torch."""
+    """The hardware of this process. ``with_gpu``: it was given a GPU; querying that imports torch."""
     gpu = capability = None
     if with_gpu:
         import torch  # noqa: PLC0415  takes seconds to import
@@ -53,14 +53,14 @@ _AMPERE = (8, 0)
 
 
 def _cpu(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Name and features of the first processor that Linux tells of; elsewhere what Python knows."""
+    """Name and features of the first processor in /proc/cpuinfo; on other systems the name alone."""
     try:
         lines = path.read_text().partition("\n\n")[0].splitlines()
     except OSError:
         return platform.processor() or platform.machine(), ()
-    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = f"{said.get('flags', '')} {said.get('Features', '')}".split()  # x86 and Arm
-    return said.get("model name", platform.machine()), tuple(name for name in _FEATURES if name in flags)
+    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = f"{values.get('flags', '')} {values.get('Features', '')}".split()  # x86 and Arm
+    return values.get("model name", platform.machine()), tuple(name for name in _FEATURES if name in flags)
 
 
 def _installed() -> tuple[tuple[str, str], ...]:

@@ -1,5 +1,5 @@
-"""onnxruntime runs an .onnx file, or what is made of a state_dict, on the provider that was asked for. Loaded once in
-each worker that predicts.
+"""Runs an .onnx file, the user's or an exported one, in onnxruntime on the requested provider. Loaded once in each
+worker that predicts.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 class OnnxEngine(InTurn):
-    """See `actors.engines.base.Engine`. Outputs keep the names that they have in the file; those of a state_dict are
-    named as by `actors.models.outputs.named`.
+    """See `actors.engines.base.Engine`. Outputs keep their names in the file; exported files use the names of
+    `actors.models.outputs.named`.
 
     Raises:
         JobError: the provider is missing, the files are broken, or the model does not take images of that size.
@@ -66,12 +66,11 @@ class OnnxEngine(InTurn):
         return dict(zip((name for name in self._outputs if name not in self.uncounted), outputs, strict=True))
 
     def release(self) -> None:
-        # onnxruntime gives memory back at the end of a run. Tried on CPU alone; on a GPU, what it keeps serves
-        # smaller batches.
+        # onnxruntime frees memory at the end of a run. Tested on CPU only; on a GPU the cache serves smaller batches.
         self._is_short = self.device == "cpu"
 
     def _run(self, pixels_nhwc: np.ndarray, num_images: int) -> list[np.ndarray]:
-        """Outputs for the first ``num_images``. Pixels go to the device once, as uint8, and stay there."""
+        """Outputs for the first ``num_images``. Pixels are copied to the device once, as uint8."""
         options, self._is_short = _run_options(release=self._is_short), False
         value = onnxruntime.OrtValue.ortvalue_from_numpy(pixels_nhwc, self.device)
         if self._prelude is not None:
@@ -91,7 +90,7 @@ class OnnxEngine(InTurn):
         return [output[:num_images] for name, output in by_name.items() if name not in self.uncounted]
 
     def _try(self, model: Model) -> None:
-        """Runs two blank images: a graph can load and still not run on images of this size."""
+        """Runs two blank images: a graph can load and still fail on images of this size."""
         try:
             self(np.zeros((2, *model.preprocess.size, 3), np.uint8))
         except SESSION_ERRORS as error:
@@ -99,7 +98,7 @@ class OnnxEngine(InTurn):
 
 
 def _is_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> bool:
-    """Whether the network of a state_dict is to run in fp16."""
+    """Returns True if a network is to be exported in fp16."""
     if not form_of(model).has_network or config.precision is not Precision.fp16:
         return False
     if runtime.device == "cpu":
@@ -114,7 +113,7 @@ def _keeping(runtime: Runtime, file: OnnxFile) -> Runtime:
     """``runtime`` with a cache for what TensorRT builds, next to an exported file."""
     if not file.is_exported:
         return runtime
-    # What is built depends on onnxruntime, and is called by the names in the graph alone: the weights are not in it.
+    # TensorRT names what it builds after the names in the graph alone, not the weights or the version of onnxruntime.
     folder = file.path.with_name(f"tensorrt-{onnxruntime.__version__}")
     return replace(runtime, built=folder, is_half=file.precision == "fp16")
 
@@ -134,13 +133,13 @@ def _open(runtime: Runtime, model: Model, file: OnnxFile) -> Any:
 
 
 def _prelude_runtime(runtime: Runtime) -> Runtime:
-    """TensorRT would spend seconds on a graph of four nodes; CUDA shares its memory."""
+    """The runtime for the pre-processing: TensorRT would spend seconds on four nodes; CUDA shares its memory."""
     return replace(runtime, provider=Provider.cuda) if runtime.provider is Provider.tensorrt else runtime
 
 
 def _output_names(session: Any, model: Model) -> list[str]:
-    """The outputs, all of which must be tensors of numbers that numpy knows: onnxruntime ends the process where text or
-    a sequence is bound to memory.
+    """Names of the outputs, which must all be tensors of numbers: onnxruntime kills the process if text or a sequence
+    is bound to memory.
     """
     outputs = session.get_outputs()
     others = [node for node in outputs if node.type not in _NUMBERS]

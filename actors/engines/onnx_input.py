@@ -1,5 +1,5 @@
-"""What an .onnx model takes, and the little graph that makes it of uint8 pixels, on the device. Used where
-onnxruntime loads a model.
+"""The image input of an .onnx model, and the small graph that converts uint8 pixels to it on the device. Used when a
+model is loaded.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 
 PRELUDE_INPUT = "pixels_nhwc"
 PRELUDE_OUTPUT = "image"
-ONE_BY_ONE = "it quantises a batch by one scale, which would make an image's answer depend on those beside it"
+ONE_BY_ONE = "it quantises a batch by one scale, which would make an image's answer depend on the rest of its batch"
 
 
 @dataclass(frozen=True)
 class ImageInput:
-    """The one input of a model: its name, numbers, order of axes, and batch size where that is fixed."""
+    """The single input of a model."""
 
     name: str
     dtype: str
-    """``uint8``, which is taken as already what the model wants, ``float`` or ``float16``, which are normalised."""
+    """``uint8``, which gets raw pixels, or ``float`` or ``float16``, which get normalised ones."""
     layout: str
     """``nchw`` or ``nhwc``."""
     batch_size: int | None
+    """None if the model takes any batch size."""
 
     def pieces(self, pixels_nhwc: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """Batches of the size that the model takes, the last one padded, and the number of images in each."""
+        """Batches of `batch_size`, the last one padded, each with its number of real images."""
         batch_size = self.batch_size or len(pixels_nhwc)
         for start in range(0, len(pixels_nhwc), batch_size):
             piece = pixels_nhwc[start : start + batch_size]
@@ -45,12 +46,12 @@ class ImageInput:
             yield np.ascontiguousarray(padded), len(piece)
 
     def run(self, run: Callable[[np.ndarray, int], list[np.ndarray]], pixels_nhwc: np.ndarray) -> list[np.ndarray]:
-        """The outputs for all images; ``run`` gives those of one of the `pieces`."""
+        """The outputs for all images; ``run`` returns those of one of the `pieces`."""
         parts = [run(piece, num_images) for piece, num_images in self.pieces(pixels_nhwc)]
         return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def prelude(self, preprocess: Preprocess) -> bytes | None:
-        """A model from `PRELUDE_INPUT`, uint8 (n, height, width, 3), to `PRELUDE_OUTPUT`; None where none is needed."""
+        """An ONNX model from `PRELUDE_INPUT`, uint8 (n, height, width, 3), to `PRELUDE_OUTPUT`; None if not needed."""
         nodes, constants = [], []
         last = PRELUDE_INPUT
         if self.layout == "nchw":  # first, while a pixel is one byte
@@ -79,12 +80,16 @@ class ImageInput:
 
 
 def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False) -> ImageInput:
-    """How images go into a model with these ``inputs``, onnxruntime's node arguments; ``one_by_one`` where an image's
-    answer depends on those beside it.
+    """Finds the image input among ``inputs``, onnxruntime's node arguments.
+
+    Args:
+        inputs: all inputs of the model.
+        model: its pre-processing decides the image size.
+        one_by_one: an image's answer depends on the rest of its batch, so that each must run alone.
 
     Raises:
-        JobError: they are not one image input, want another size than the pre-processing gives, or want several images
-            at a time where each has to run alone.
+        JobError: there is not exactly one image input, its size is not that of the pre-processing, or it takes fixed
+            batches although each image must run alone.
     """
     seen = ", ".join(f"{node.name} {_dtype(node)} {_shape(node)}" for node in inputs)
     if len(inputs) != 1:
@@ -92,7 +97,7 @@ def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False
     node = inputs[0]
     dtype = _dtype(node)
     if dtype not in _TYPES or len(node.shape) != _NUM_AXES:
-        raise JobError(f"{model.where}: its input is {seen}, no batch of images", cure=_EXPORT_CURE)
+        raise JobError(f"{model.where}: its input is {seen}, not a batch of images", cure=_EXPORT_CURE)
     layout = _layout(node.shape, dtype)
     height, width, channels = (node.shape[layout.index(axis)] for axis in "hwc")
     if isinstance(channels, int) and channels != _NUM_CHANNELS:
@@ -108,8 +113,8 @@ def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False
     if one_by_one and batch_size not in (None, 1):
         raise JobError(
             f"{model.where}: quantises batches of {batch_size} by one scale each, so that an image's answer depends on "
-            "those beside it",
-            cure="export it with a batch size that is free, or quantise it statically",
+            "the rest of its batch",
+            cure="export it with a free batch size, or quantise it statically",
         )
     return ImageInput(node.name, dtype, layout, 1 if one_by_one else batch_size)
 
@@ -120,12 +125,12 @@ _TYPES = {"uint8": TensorProto.UINT8, "float": TensorProto.FLOAT, "float16": Ten
 _EXPORT_CURE = (
     "export it with one input: float (n, 3, height, width), for normalised pixels, or uint8 (n, height, width, 3)"
 )
-# What every onnxruntime of this project's range can read.
+# Readable by every onnxruntime version that pyproject.toml allows.
 _OPSET, _IR_VERSION = 17, 8
 
 
 def _layout(shape: Sequence[int | str | None], dtype: str) -> str:
-    """By the axis that has three entries; where no axis tells, as exporters of such numbers commonly have it."""
+    """Decides by the axis of length 3; if there is none, by what exporters commonly use for the dtype."""
     if shape[1] == _NUM_CHANNELS:
         return "nchw"
     if shape[3] == _NUM_CHANNELS or dtype == "uint8":

@@ -1,5 +1,5 @@
-"""Sessions of onnxruntime on the provider that was asked for, and on no other: left alone, onnxruntime goes on
-without a provider that it cannot load, with a line in a log. Used once in each worker, where a model is loaded.
+"""Opens onnxruntime sessions on the requested provider only: by default onnxruntime logs a line and falls back to
+another provider. Used once in each worker, when a model is loaded.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where sessions run."""
+    """Provider and settings of sessions."""
 
     provider: Provider
     threads: int
     asked: str
-    """What the config says, as keys and values."""
+    """The keys and values of the config, for messages."""
     reason: str = ""
-    """Why this provider, where the config leaves the choice."""
+    """The reason for this provider, if the config leaves the choice."""
     built: Path | None = None
-    """Folder where TensorRT keeps what it builds, in minutes, for the next session; it keeps nothing without."""
+    """Cache folder for TensorRT engines, which take minutes to build; None disables the cache."""
     is_half: bool = False
-    """Whether TensorRT may compute in fp16."""
+    """Let TensorRT compute in fp16."""
 
     @property
     def device(self) -> str:
@@ -43,13 +43,13 @@ class Runtime:
         return "cpu" if self.provider is Provider.cpu else "cuda"
 
     def open(self, model: str | bytes) -> Any:
-        """An InferenceSession on ``model``, a path or the file's content.
+        """Opens an InferenceSession on ``model``, a path or the content of a file.
 
         Raises:
-            JobError: it would run on another provider.
-            Exception: one of `SESSION_ERRORS`, when the model cannot be loaded.
+            JobError: the session would run on another provider.
+            Exception: one of `SESSION_ERRORS`, if the model cannot be loaded.
         """
-        onnxruntime.set_default_logger_severity(_FATAL)  # what is said there is raised, too
+        onnxruntime.set_default_logger_severity(_FATAL)  # every logged error is raised as well
         if self.provider is not Provider.cpu:
             _preload()
         options = onnxruntime.SessionOptions()
@@ -73,7 +73,7 @@ class Runtime:
 
 
 def choose_runtime(config: OnnxEngineConfig, threads: int) -> Runtime:
-    """The runtime that ``config`` asks for; where it leaves the choice, CUDA if that works, else the CPU.
+    """The runtime that ``config`` asks for; if it leaves the choice, CUDA if that works, or else the CPU.
 
     Raises:
         JobError: the provider that was asked for is missing.
@@ -111,7 +111,7 @@ _NAMES = {
     Provider.cuda: "CUDAExecutionProvider",
     Provider.tensorrt: "TensorrtExecutionProvider",
 }
-# By default CUDA rounds fp32 to TF32, which is another answer. The CPU is there for what has no GPU kernel.
+# By default CUDA rounds fp32 to TF32, which changes answers. The CPU runs operators without a GPU kernel.
 _CUDA: list[Any] = [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
 _PROVIDERS: dict[Provider, list[Any]] = {
     Provider.cpu: ["CPUExecutionProvider"],
@@ -121,7 +121,7 @@ _PROVIDERS: dict[Provider, list[Any]] = {
 
 
 def _why_not(provider: Provider) -> str:
-    """Why ``provider`` cannot work here, in a few words; empty where nothing speaks against it."""
+    """The reason why ``provider`` cannot work here; empty if none is found."""
     if _NAMES[provider] not in onnxruntime.get_available_providers():
         return f"this onnxruntime has no {_NAMES[provider]}"
     if not _num_gpus():
@@ -130,7 +130,7 @@ def _why_not(provider: Provider) -> str:
 
 
 def _num_gpus() -> int:
-    """NVIDIA GPUs that CUDA shows to this process."""
+    """Number of NVIDIA GPUs visible to this process."""
     try:
         cuda = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
     except OSError:
@@ -141,7 +141,7 @@ def _num_gpus() -> int:
 
 
 def _why_not_loaded(provider: Provider) -> str:
-    """What the system's loader says of the library of ``provider``; empty where it loads."""
+    """The system loader's error for the library of ``provider``; empty if it loads."""
     if os.name == "nt":
         return ""
     _preload()
@@ -155,7 +155,7 @@ def _why_not_loaded(provider: Provider) -> str:
 
 
 def _preload() -> None:
-    """Loads CUDA and cuDNN from where pip has put them; what it prints of missing files, the loader says better."""
+    """Loads CUDA and cuDNN from pip's packages. Its output is dropped: the loader's own errors are clearer."""
     with contextlib.redirect_stdout(io.StringIO()):
         onnxruntime.preload_dlls()
 

@@ -35,15 +35,15 @@ def local_file(model: Model, *, half: bool = False) -> AbstractContextManager[On
 
 
 def wrong_precision(config: EngineConfig, model: Model, held: str) -> JobError:
-    """The job's error where ``config`` wants another precision than the one that a file holds."""
+    """The error for a ``config`` that asks for another precision than the one that the file holds."""
     return JobError(
-        f"engine.precision={config.precision.value}: {model.where} holds {held}, and {config.name} takes it as it is",
+        f"engine.precision={config.precision.value}: {model.where} holds {held}, and {config.name} cannot convert it",
         cure="set engine.precision=auto, or export the model in that precision",
     )
 
 
 def wrong_size(model: Model, error: Exception) -> JobError:
-    """The job's error where a graph that was loaded does not run on two blank images of the size that it is given."""
+    """The error for a loaded graph that does not run on two blank images of the configured size."""
     height, width = model.preprocess.size
     return JobError(
         f"{model.where}: fails on two images of {height} by {width} pixels: {one_line(error)}",

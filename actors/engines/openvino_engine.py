@@ -1,4 +1,4 @@
-"""OpenVINO runs an .onnx file, or what is made of a state_dict, on a CPU. Loaded once in each worker that predicts."""
+"""Runs an .onnx file, the user's or an exported one, in OpenVINO on a CPU. Loaded once in each worker that predicts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class OpenVinoEngine(InTurn):
-    """See `actors.engines.base.Engine`. Outputs keep the names that they have in the file; those of a state_dict are
-    named as by `actors.models.outputs.named`.
+    """See `actors.engines.base.Engine`. Outputs keep their names in the file; exported files use the names of
+    `actors.models.outputs.named`.
 
-    The graph is compiled for each batch size, in tenths of a second, and the last ones are kept: one graph for all
-    sizes runs networks of small layers a tenth slower.
+    The graph is compiled once per batch size, in tenths of a second, and the last few are kept: one graph for all
+    sizes runs networks of small layers 10% slower.
 
     Raises:
         JobError: OpenVINO or the precision is missing, the files are broken, or the model does not take images of that
@@ -62,7 +62,7 @@ class OpenVinoEngine(InTurn):
         self._requests.clear()
 
     def _run(self, pixels_nhwc: np.ndarray, num_images: int) -> list[np.ndarray]:
-        """Outputs for the first ``num_images``, as copies: OpenVINO writes the next ones where these stand."""
+        """Outputs for the first ``num_images``, as copies: OpenVINO reuses its own buffers."""
         found = self._request(len(pixels_nhwc)).infer({0: pixels_nhwc}, share_inputs=False, share_outputs=False)
         outputs = [found[place] for place in range(len(self._outputs))]
         by_name = dict(zip(self._outputs, outputs, strict=True))
@@ -70,7 +70,7 @@ class OpenVinoEngine(InTurn):
         return [output[:num_images] for name, output in by_name.items() if name not in self.uncounted]
 
     def _request(self, batch_size: int) -> Any:
-        """What runs batches of this size, and now counts as used last."""
+        """The request for batches of this size, marked as most recently used."""
         request = self._requests.pop(batch_size, None)
         while len(self._requests) >= _NUM_KEPT:
             del self._requests[next(iter(self._requests))]
@@ -82,19 +82,19 @@ class OpenVinoEngine(InTurn):
         return self._runtime.compile(self._graph)
 
     def _try(self, model: Model) -> None:
-        """Runs two blank images: a graph can load and still not run on images of this size."""
+        """Runs two blank images: a graph can load and still fail on images of this size."""
         try:
             self(np.zeros((2, *self._size, 3), np.uint8))
         except OPENVINO_ERRORS as error:
             raise wrong_size(model, error) from error
 
 
-_NUM_KEPT = 2  # each has the weights in it: a job's full batch, and what comes between, are enough
+_NUM_KEPT = 2  # each holds the weights; full batches, and one other size, are enough
 _INT8 = "int8"
 
 
 def _precision(config: OpenVinoEngineConfig, model: Model, held: str) -> str:
-    """What the network is to compute with: fp16 weights are taken as fp32 or bf16, and int8 ones as they are."""
+    """The precision to compute in: fp16 weights run as fp32 or bf16, and int8 ones unchanged."""
     if held != _INT8:
         return Precision.fp32.value if config.precision is Precision.auto else config.precision.value
     if config.precision is not Precision.auto:

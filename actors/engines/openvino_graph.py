@@ -1,6 +1,4 @@
-"""The graph of an .onnx file as OpenVINO is to run it: from uint8 pixels to numbers that numpy knows. Used where its
-engine loads a model.
-"""
+"""Reads an .onnx file into an OpenVINO graph that takes uint8 pixels. Used when a model is loaded."""
 
 from __future__ import annotations
 
@@ -22,19 +20,19 @@ if TYPE_CHECKING:
 
 
 class PixelGraph(NamedTuple):
-    """A graph from uint8 (n, height, width, 3) to the outputs of the file, those that are floating as float32."""
+    """A graph from uint8 (n, height, width, 3) to the outputs of the file, floating ones as float32."""
 
     graph: Any
     input: ImageInput
-    """What the file itself takes."""
+    """The input of the file itself."""
     outputs: list[str]
 
 
 def read_graph(core: Any, file: OnnxFile, model: Model) -> PixelGraph:
-    """The graph in the ``file`` of ``model``, with the normalisation inside.
+    """Reads the graph in the ``file`` of ``model``, and adds the normalisation.
 
     Raises:
-        JobError: OpenVINO cannot load it, or it takes no images of that size.
+        JobError: OpenVINO cannot load it, or it does not take images of that size.
     """
     try:
         with device_errors(), plain_errors():
@@ -52,7 +50,7 @@ def read_graph(core: Any, file: OnnxFile, model: Model) -> PixelGraph:
 
 
 class _Node(NamedTuple):
-    """What onnxruntime would say of an input."""
+    """An input as onnxruntime describes it."""
 
     name: str
     type: str
@@ -75,7 +73,7 @@ def _from_pixels(graph: Any, taken: ImageInput, preprocess: Preprocess) -> Any:
     pixels.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     pixels.model().set_layout(openvino.Layout(taken.layout.upper()))
     steps = pixels.preprocess()
-    # The axes are put in order at last: convolutions want their input by pixel, so that nothing has to be moved.
+    # The layout changes last: convolutions prefer NHWC, so that OpenVINO moves no data at all.
     if taken.dtype != "uint8":
         steps.convert_element_type(openvino.Type.f32)
         steps.custom(partial(_normalised, preprocess=preprocess))

@@ -1,6 +1,4 @@
-"""OpenVINO, imported so that it reports nothing to its maker, and its errors in a line. Used where its engine loads
-and runs a model.
-"""
+"""Imports OpenVINO without its telemetry, and shortens its errors to one line. Used where its engine runs a model."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPENVINO_ERRORS = (RuntimeError, ValueError)
-"""What comes of a model that OpenVINO cannot read, compile or run; of a name that is no UTF-8, a ValueError."""
+"""Raised for a model that OpenVINO cannot read, compile or run; ValueError: a name is not UTF-8."""
 
 
 def load_openvino() -> Any:
@@ -45,11 +43,11 @@ def load_openvino() -> Any:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Raises OpenVINO's RuntimeError in one line, without the places in its own source that it names first."""
+    """Re-raises OpenVINO's RuntimeError in one line, without the leading references to its own source."""
     try:
         yield
     except RuntimeError as error:
-        raise RuntimeError(_said(error)) from error
+        raise RuntimeError(_reason(error)) from error
 
 
 _CONVERTER = "openvino.tools.ovc"
@@ -57,7 +55,7 @@ _PLACES = ("Exception from ", "Check '")
 _MAX_CHARS = 300
 
 
-def _said(error: RuntimeError) -> str:
+def _reason(error: RuntimeError) -> str:
     lines = [line.strip() for line in str(error).splitlines()]
-    said = " ".join(line for line in lines if line and not line.startswith(_PLACES)) or one_line(error)
-    return said if len(said) <= _MAX_CHARS else f"{said[: _MAX_CHARS - 1]}…"
+    reason = " ".join(line for line in lines if line and not line.startswith(_PLACES)) or one_line(error)
+    return reason if len(reason) <= _MAX_CHARS else f"{reason[: _MAX_CHARS - 1]}…"

@@ -1,5 +1,5 @@
-"""OpenVINO on the CPU, with the threads and the precision that were asked for and no others. Used once in each worker,
-where its engine loads a model.
+"""OpenVINO on the CPU with exactly the requested threads and precision. Used once in each worker, when a model is
+loaded.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ class OpenVinoRuntime:
         self._settings = self._choose_settings(threads)
         self.version: str = openvino.__version__.partition("-")[0]
         self.core = openvino.Core()
-        # Else weights that lie beside a file would be read when they are needed, whatever has become of them by then.
+        # With mmap, external weights would be read on first use, when the file may have changed or gone.
         self.core.set_property({self._properties.enable_mmap: False})
 
     @property
     def cpu(self) -> str:
-        """Its name, and what OpenVINO can do on it: BF16 stands there where it has AVX-512 or AMX."""
+        """Name of the CPU and OpenVINO's capabilities on it; BF16 is listed with AVX-512 or AMX."""
         of = self._properties.device
         capabilities = self.core.get_property("CPU", of.capabilities)
         return f"{self.core.get_property('CPU', of.full_name)}, {' '.join(capabilities)}"
 
     def compile(self, graph: Any) -> Any:
-        """A request that runs ``graph``, whose shape is fixed; what becomes of the graph later does not matter.
+        """Compiles ``graph``, whose shape is fixed, into a request; later changes of the graph do not affect it.
 
         Raises:
             JobError: this CPU has not the precision. OpenVINO says nothing then, and takes fp32.
@@ -52,18 +52,18 @@ class OpenVinoRuntime:
         return compiled.create_infer_request()
 
     def num_threads(self, request: Any) -> int:
-        """Those that a request of `compile` runs with."""
+        """Threads of a request that `compile` returned."""
         return int(request.get_compiled_model().get_property(self._properties.inference_num_threads))
 
     def _choose_settings(self, threads: int) -> dict[str, Any]:
         hint = self._properties.hint
         return {
-            hint.inference_precision: self._float_type,  # left alone, it is bf16 or fp16 where the CPU has it
+            hint.inference_precision: self._float_type,  # the default is bf16 or fp16 where the CPU has it
             hint.dynamic_quantization_group_size: 0,
             hint.performance_mode: hint.PerformanceMode.LATENCY,
             self._properties.num_streams: 1,
             self._properties.inference_num_threads: threads,
-            # The workers of a machine do not know of one another, and would all be pinned to its first cores.
+            # Workers do not know of each other, and would all be pinned to the first cores of the machine.
             hint.enable_cpu_pinning: False,
             hint.enable_hyper_threading: True,
         }

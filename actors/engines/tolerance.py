@@ -1,6 +1,4 @@
-"""How far the answers of an engine may be from those of the reference. The driver's config, used where engines are
-compared.
-"""
+"""Limits on the distance of an engine's answers from those of the reference. Used where engines are compared."""
 
 from __future__ import annotations
 
@@ -13,26 +11,26 @@ from actors.field_types import coerce_fields
 
 @dataclass
 class Tolerance:
-    """Config node ``engine.tolerance``. Each task uses what fits its answers. The defaults lie between what sound bf16
-    does to an answer and what a broken network does; tests/actors/tasks/test_parity.py shows both.
+    """Config node ``engine.tolerance``. Each task uses the limits that fit its answers. The defaults lie between the
+    error of sound bf16 and that of a broken network; tests/actors/tasks/test_parity.py shows both.
     """
 
     score_difference: float = 0.1
-    """task=classify: the most that a score of any class of any image may differ."""
+    """task=classify: the largest difference of any score of any image."""
     mean_score_difference: float = 0.01
-    """task=classify: the same on average over all images, of the class that is the reference's best."""
+    """task=classify: the mean difference over all images, for the reference's best class."""
     tie_margin: float = 0.1
-    """task=classify: the best class may be another one only where the reference's first score leads by no more."""
+    """task=classify: the best class may differ only where the reference's first score leads by no more than this."""
     flip_ratio: float = 0.01
-    """task=classify: the share of images, rounded up to whole ones, whose best class may be another one at such near
-    ties. task=raw: the share of whole numbers that may be other ones."""
+    """task=classify: the share of images, rounded up, whose best class may differ at such near ties. task=raw: the
+    share of integers that may differ."""
     cosine: float = 0.995
-    """task=embed: the least cosine between the two vectors of any image."""
+    """task=embed: the smallest cosine between the two vectors of any image."""
     relative_error: float = 0.1
-    """task=raw: length of the difference of the two tensors over that of the reference's, for any image and output."""
+    """task=raw: norm of the difference over the norm of the reference, for any image and output."""
     output_error: float = 0.15
-    """Every task: length of the difference of two outputs, before they become scores, over how far those of different
-    images lie apart; for any image, and with task=classify for any class too."""
+    """Every task: norm of the difference of two outputs, before they become scores, over the distance between the
+    outputs of different images; for any image, and with task=classify for any class."""
 
     def __post_init__(self) -> None:
         coerce_fields(self, "engine.tolerance")
@@ -47,11 +45,11 @@ EXACT = Tolerance(
     relative_error=1e-3,
     output_error=1e-3,
 )
-"""``engine.tolerance=exact``: what equals fp32 but for rounding."""
+"""``engine.tolerance=exact``: equal to fp32 except for rounding."""
 
 
 def to_tolerance(value: Any) -> Tolerance:
-    """The tolerance that the config means: a `Tolerance`, or the word ``exact``. Raises `JobError` for all else."""
+    """Parses a tolerance: a `Tolerance`, or the word ``exact``. Raises `JobError` for anything else."""
     if value == "exact":
         return EXACT
     if not isinstance(value, Tolerance):
@@ -64,6 +62,6 @@ def to_tolerance(value: Any) -> Tolerance:
         if not 0 <= number <= 1:
             raise JobError(
                 f"engine.tolerance.{limit.name}={number}: not from 0 to 1",
-                cure="give a number from 0 to 1, or leave it away",
+                cure="give a number from 0 to 1, or omit it",
             )
     return value

@@ -1,4 +1,4 @@
-"""Compiles a network with PyTorch's compiler. Runs once in each worker, where PyTorch loads a model."""
+"""Compiles a network with torch.compile. Runs once in each worker, when PyTorch loads a model."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ if TYPE_CHECKING:
 
 
 def compiled(network: nn.Module, batch: torch.Tensor) -> Callable[[torch.Tensor], Any]:
-    """``network`` for batches of the shape of ``batch`` and the present number of threads.
+    """Compiles ``network`` for batches of the shape of ``batch`` and the current number of threads.
 
-    On a CPU its weights are frozen in: a copy beside those of ``network``, which stays to the end of the process.
-    Nothing is compiled later: other shapes, and branches that the network did not take on ``batch``, run eagerly. Call
-    it in inference mode.
+    On a CPU the weights are frozen: a second copy of them lives until the process ends. Nothing is compiled later:
+    other shapes, and branches that the network did not take on ``batch``, run eagerly. Call it in inference mode.
 
     Args:
-        network: it runs eagerly on ``batch``.
-        batch: what images look like, since a network may branch on what it sees.
+        network: a network that runs eagerly on ``batch``.
+        batch: typical images, since a network may branch on their values.
 
     Raises:
-        JobError: there is no C++ compiler, or the network cannot be compiled.
+        JobError: no C++ compiler is installed, or the network cannot be compiled.
         DeviceMemoryError: ``batch`` does not fit into the memory of the device.
     """
     num_threads = torch.get_num_threads()
-    with warnings.catch_warnings(action="ignore"):  # the compiler's, on its own affairs
+    with warnings.catch_warnings(action="ignore"):  # the compiler's own, of no use to users
         from torch._dynamo.utils import counters  # noqa: PLC0415  the compiler takes seconds to import
 
         num_graphs = counters["stats"]["unique_graphs"]
@@ -47,7 +46,7 @@ def compiled(network: nn.Module, batch: torch.Tensor) -> Callable[[torch.Tensor]
             raise JobError("engine.compile=true: PyTorch compiled nothing", cure=_CURE)
 
     def run_compiled(batch: torch.Tensor) -> Any:
-        torch.set_num_threads(num_threads)  # the code is made for so many, and would be passed over with another number
+        torch.set_num_threads(num_threads)  # compiled code is guarded by this number, and skipped with any other
         with torch.compiler.set_stance("eager_on_recompile"):
             return run(batch)
 
@@ -55,9 +54,9 @@ def compiled(network: nn.Module, batch: torch.Tensor) -> Callable[[torch.Tensor]
 
 
 def piece_size(shape: tuple[int, ...], device: str) -> int:
-    """How many images of ``shape`` are best compiled for, as they come in pieces of that size: a power of two.
+    """The number of images of ``shape`` to compile for, a power of two; batches are cut into pieces of that size.
 
-    In a larger piece they are no faster, and more of the last one is blank. In a smaller one, calls weigh more.
+    Larger pieces are no faster, and waste more on padding. Smaller ones pay more per call.
     """
     typical = _PIECES[device]
     fitting = max(1, typical * 224 * 224 * 3 // math.prod(shape))
@@ -72,13 +71,13 @@ _CURE = "set engine.compile=false"
 def _freezing() -> Iterator[None]:
     from torch._inductor import config  # noqa: PLC0415
 
-    # Set to this, the compiler gives linear layers to oneDNN, which computes in fp32 all the same once it is set back.
-    # MKL has them otherwise, and rounds by an image's place in the batch where there are fewer than 16 outputs.
+    # With "tf32" the compiler gives linear layers to oneDNN, which still computes in fp32 once the setting is restored.
+    # MKL would round by an image's place in the batch if a layer has fewer than 16 outputs.
     matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # PyTorch makes it at import
     before = matmul.fp32_precision
     matmul.fp32_precision = "tf32"
     try:
-        # More threads start processes that stay, and on a CPU there is little to compile.
+        # More threads start processes that stay alive, and on a CPU there is little to compile.
         with config.patch(freezing=True, compile_threads=1):
             yield
     finally:
@@ -87,7 +86,7 @@ def _freezing() -> Iterator[None]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Raises `JobError` for what the compiler raises."""
+    """Turns the errors of the compiler into `JobError`."""
     from torch._inductor.exc import InvalidCxxCompiler  # noqa: PLC0415
 
     try:
@@ -101,8 +100,8 @@ def _refusals() -> Iterator[None]:
             raise JobError(
                 "engine.compile=true: PyTorch finds no C++ compiler", cure=f"install g++ on every worker, or {_CURE}"
             ) from error
-        # What a C++ compiler said stands deep in the message.
-        said = next((line.strip() for line in str(cause).splitlines() if "error: " in line), one_line(cause))
+        # The error of the C++ compiler is buried deep in the message.
+        reason = next((line.strip() for line in str(cause).splitlines() if "error: " in line), one_line(cause))
         raise JobError(
-            f"engine.compile=true: the network cannot be compiled: {type(cause).__name__}: {said}", cure=_CURE
+            f"engine.compile=true: the network cannot be compiled: {type(cause).__name__}: {reason}", cure=_CURE
         ) from error

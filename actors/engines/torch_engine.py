@@ -1,4 +1,4 @@
-"""PyTorch runs the network, eagerly or compiled, on CPU or CUDA. Loaded once in each worker that predicts."""
+"""Runs a network in PyTorch, eagerly or compiled, on CPU or CUDA. Loaded once in each worker that predicts."""
 
 from __future__ import annotations
 
@@ -34,11 +34,10 @@ if TYPE_CHECKING:
 class TorchEngine:
     """See `actors.engines.base.Engine`.
 
-    What the network returns is named as by `actors.models.outputs.named`. PyTorch's number of threads, which the whole
-    process shares, is set.
+    Outputs have the names of `actors.models.outputs.named`. Sets PyTorch's number of threads for the whole process.
 
-    A compiled network takes images in pieces of one size, the last filled with blank ones. So what is compiled at the
-    start serves batches of every size, and what an image gets depends on no batch.
+    A compiled network gets pieces of one size, the last padded with blank images, so that one compilation serves all
+    batch sizes, and an image's answer does not depend on its batch.
 
     Raises:
         JobError: the device is missing, the network cannot be built or compiled, or does not run on two blank images.
@@ -62,7 +61,7 @@ class TorchEngine:
         self._piece_size: int | None = None
         self._choose_memory_format(model)
         self.details = {
-            "torch": str(torch.__version__),  # it is of a class of torch, which the driver and the ledger do not need
+            "torch": str(torch.__version__),  # a class of torch, which the driver and the ledger must not unpickle
             "threads": str(torch.get_num_threads()),
             "memory_format": str(self._whole.memory_format).removeprefix("torch."),
         }
@@ -85,7 +84,7 @@ class TorchEngine:
 
     @device_errors(torch.OutOfMemoryError)
     def release(self) -> None:
-        gc.collect(1)  # what failed a moment ago may have left cycles that hold tensors
+        gc.collect(1)  # a failed batch may have left cycles that hold tensors
         if self.device == "cuda":
             torch.cuda.empty_cache()
 
@@ -103,9 +102,9 @@ class TorchEngine:
         self.details |= {"compiled": "yes", "piece": f"{self._piece_size} images"}
 
     def _choose_memory_format(self, model: Model) -> None:
-        """Channels last where that is faster and the network allows it: some networks view what they must reshape.
+        """Chooses channels last where that is faster and works: some networks call view where they need reshape.
 
-        Two blank images tell; with one, a view can pass that fails with more.
+        Tries two blank images; with one, a view can succeed that fails with more.
         """
         blank = np.zeros((2, *model.preprocess.size, 3), np.uint8)
         is_faster = self.device == "cpu" or self._dtype is not torch.float32
@@ -123,12 +122,12 @@ class TorchEngine:
         raise JobError(
             f"model.architecture={model.architecture}: fails on a batch of shape (2, 3, {blank.shape[1]}, "
             f"{blank.shape[2]}) in {self.precision}: {type(failures[-1]).__name__}: {one_line(failures[-1])}",
-            cure="give model.preprocess.crop the size that the network takes, and an engine.precision that it can do",
+            cure="give model.preprocess.crop the size that the network takes, and an engine.precision that it supports",
         ) from failures[-1]
 
 
 class _Normalised(nn.Module):
-    """A network behind its normalisation, so that a compiler sees both: takes uint8 (n, height, width, 3)."""
+    """Normalisation and network in one module, so that both are compiled: takes uint8 (n, height, width, 3)."""
 
     scale: torch.Tensor
     bias: torch.Tensor
@@ -144,12 +143,12 @@ class _Normalised(nn.Module):
         self.memory_format = torch.contiguous_format
 
     def lay_out(self, memory_format: torch.memory_format) -> None:
-        """How weights and pixels lie in memory from now on."""
+        """Sets the memory format of weights and pixels."""
         self.memory_format = memory_format
         self.network.to(memory_format=memory_format)  # type: ignore[call-overload]  # PyTorch's stubs lack it
 
     def forward(self, pixels_nhwc: torch.Tensor) -> Any:
-        # By rows of all channels: with 3 values at a time it takes the CPU as long as decoding does.
+        # Whole rows at a time: with 3 values at a time, this takes the CPU as long as decoding.
         rows = pixels_nhwc.flatten(2).to(torch.float32).mul_(self.scale).add_(self.bias)
         pixels = rows.view(pixels_nhwc.shape).permute(0, 3, 1, 2)
         return self.network(pixels.contiguous(memory_format=self.memory_format).to(self.dtype))
@@ -161,7 +160,7 @@ _DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precis
 def _device(wanted: Device) -> str:
     has_cuda = torch.cuda.is_available()
     if wanted is Device.cuda and not has_cuda:
-        built = "finds no GPU" if torch.version.cuda else "is built for CPU alone"
+        built = "finds no GPU" if torch.version.cuda else "is built for CPU only"
         raise JobError(
             f"engine.device=cuda: PyTorch {torch.__version__} {built}", cure="choose engine.device=auto or cpu"
         )
@@ -170,7 +169,7 @@ def _device(wanted: Device) -> str:
 
 @contextmanager
 def _exact_convolutions() -> Iterator[None]:
-    """Holds cuDNN to fp32 where fp32 was said: by default it rounds what goes into a convolution to TF32."""
+    """Keeps cuDNN at full fp32: by default it rounds the inputs of convolutions to TF32."""
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # PyTorch makes it at import
     before = convolutions.fp32_precision
     convolutions.fp32_precision = "ieee"

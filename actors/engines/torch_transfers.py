@@ -1,5 +1,5 @@
-"""Pixels on their way to PyTorch's device, and outputs on their way back. On a GPU neither waits for the other, nor for
-the network; used by the engine, once for each batch.
+"""Copies pixels to PyTorch's device, and outputs back. On a GPU, both overlap each other and the network. Used by the
+engine for each batch.
 """
 
 from __future__ import annotations
@@ -20,22 +20,18 @@ if TYPE_CHECKING:
 
 
 class Transfers:
-    """To and from ``device``, which is ``cpu`` or ``cuda``.
+    """Copies to and from ``device``, which is ``cpu`` or ``cuda``.
 
-    PyTorch keeps the pinned memory that is no longer needed, and gives it away again once the copies that were asked of
-    it are done. So nothing here waits for a copy.
+    PyTorch caches pinned memory, and reuses it only once the pending copies are done. So nothing here waits for one.
     """
 
     def __init__(self, device: str) -> None:
-        # Copies that share a stream with the network would be done in turn with it.
+        # On the stream of the network, copies would wait for it.
         self._copies = torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]  # PyTorch's stubs lack it
 
     def send(self, pixels_nhwc: np.ndarray, size: int) -> torch.Tensor:
-        """The pixels and blank images up to ``size``, for what runs on the device from now on; they may be read-only,
-        and are not kept.
-        """
-        # Torch cannot wrap read-only arrays, and a GPU takes by itself what is in pinned memory alone: one copy serves
-        # both.
+        """The pixels on the device, padded with blank images up to ``size``; the array may be read-only."""
+        # Torch cannot wrap read-only arrays, and asynchronous copies need pinned memory: one copy serves both.
         staged = torch.empty((size, *pixels_nhwc.shape[1:]), dtype=torch.uint8, pin_memory=self._copies is not None)
         np.copyto(staged[: len(pixels_nhwc)].numpy(), pixels_nhwc)
         staged[len(pixels_nhwc) :] = 0
@@ -45,18 +41,16 @@ class Transfers:
             sent = staged.to("cuda", non_blocking=True)
         present = torch.cuda.current_stream()
         present.wait_stream(self._copies)
-        sent.record_stream(present)  # else its memory would go to the next copy while the network still reads it
+        sent.record_stream(present)  # or its memory would be reused while the network still reads it
         return sent
 
     def fetch(self, tensors: Mapping[str, torch.Tensor], num_images: int) -> Pending:
-        """The first ``num_images`` of each tensor, as what is there once the work that was begun on the device is done:
-        float32 where it is floating.
-        """
+        """The first ``num_images`` of each tensor, available once the device is done; floating ones as float32."""
         wanted = {name: _plain(tensor[:num_images]) for name, tensor in tensors.items()}
         if self._copies is None:
             return Finished({name: tensor.contiguous().numpy() for name, tensor in wanted.items()})
         copies = {name: _copy(tensor) for name, tensor in wanted.items()}
-        # Others need the CPU that waiting in a loop would take.
+        # A blocking wait leaves the CPU to others; the default spins.
         done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # PyTorch's stubs lack it
         done.record()
         return _Fetched(copies, done)
@@ -72,7 +66,7 @@ class _Fetched:
     @device_errors(torch.OutOfMemoryError)
     def result(self) -> dict[str, np.ndarray]:
         self.done.synchronize()
-        # What was pinned for one batch serves the next; callers keep theirs for longer.
+        # Pinned memory is reused by the next batch; callers keep the outputs longer.
         return {name: copy.numpy().copy() for name, copy in self.copies.items()}
 
 
@@ -81,6 +75,6 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
-    """In memory of the CPU, as soon as the work before is done."""
+    """Starts an asynchronous copy to the CPU."""
     copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     return copy.copy_(tensor, non_blocking=True)

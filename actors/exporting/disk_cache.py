@@ -1,5 +1,5 @@
-"""Folders of files that are made once a node, and kept for later runs of the same user. Runs in each worker, where a
-model is loaded.
+"""A cache of folders on local disk, filled once per node and shared by later runs of the same user. Runs in each worker
+that loads a model.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ NUM_KEPT = 8
 
 
 def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bool]) -> Path:
-    """The folder of what ``make`` writes for ``key``; of processes that ask at once one makes it, and the others wait.
+    """The folder that ``make`` filled for ``key``. If several processes ask at once, one makes it and the others wait.
 
-    They lie in ``exports`` under the folder that SHARDLENS_CACHE names, or under ``shardlens`` in that of
-    XDG_CACHE_HOME or in ``~/.cache``: the `NUM_KEPT` that were asked for last. What is damaged is made anew.
+    The cache is ``exports`` under SHARDLENS_CACHE, or ``shardlens/exports`` under XDG_CACHE_HOME or ``~/.cache``. It
+    keeps the `NUM_KEPT` most recently used folders, and makes damaged ones again.
 
     Args:
         key: letters and digits.
-        make: fills the empty folder that it is given.
-        is_current: whether files that are whole may still be used.
+        make: fills the empty folder that it gets.
+        is_current: returns True if an undamaged folder may still be used.
 
     Raises:
-        JobError: the folder cannot be written, or somebody else could write there too.
-        Exception: what ``make`` raises; nothing is kept then.
+        JobError: the folder cannot be written, or other users may write to it.
+        Exception: any error of ``make``, after which nothing is kept.
     """
     root = _root()
     folder = root / key
@@ -53,7 +53,7 @@ def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bo
     return folder
 
 
-_CURE = "set SHARDLENS_CACHE to a folder that this user alone may write to; it is made where it is not there"
+_CURE = "set SHARDLENS_CACHE to a folder that this user alone may write to; it is created if needed"
 _DIGESTS = "digests.json"
 
 
@@ -65,11 +65,11 @@ def _root() -> Path:
     try:
         return Path.home() / ".cache" / "shardlens" / "exports"
     except RuntimeError as error:
-        raise JobError("this user has no home folder, and exported models are kept there", cure=_CURE) from error
+        raise JobError("this user has no home folder for exported models", cure=_CURE) from error
 
 
 def _claim(folder: Path) -> None:
-    """Makes the folder where it is not there. Whoever else could write to it could have this user run their model."""
+    """Creates the folder if needed. Another user who could write to it could make this one run their model."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
@@ -80,20 +80,20 @@ _WRITABLE_BY_OTHERS = 0o022
 
 
 def _lock(folder: Path) -> Path:
-    """The file whose lock guards the folder, and the one that it is made in."""
+    """The lock file for the folder and its staging folder."""
     return folder.with_name(f"{folder.stem}.lock")
 
 
 @contextmanager
 def _locked(path: Path, *, is_shared: bool = False, waits: bool = True) -> Iterator[None]:
-    """Holds the lock of a file, which is made where it is not there. Raises OSError instead of waiting if told so."""
+    """Holds the lock of a file, which is created if needed. Raises OSError instead of waiting unless ``waits``."""
     import fcntl  # noqa: PLC0415  Windows has none, and must still load what needs nothing kept
 
     operation = (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB)
     while True:
-        with path.open("ab") as file:  # closing it gives the lock back
+        with path.open("ab") as file:  # closing it releases the lock
             fcntl.flock(file, operation)
-            if not _is_at(path, file.fileno()):  # somebody removed it while this waited
+            if not _is_at(path, file.fileno()):  # removed by another process meanwhile
                 continue
             yield
             return
@@ -107,7 +107,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _is_ready(folder: Path, is_current: Callable[[Path], bool]) -> bool:
-    """Whether the folder can be used; if so, it counts as used now."""
+    """Returns True if the folder can be used, and marks it as used now."""
     is_ready = _is_whole(folder) and is_current(folder)
     if is_ready:
         os.utime(folder)
@@ -118,7 +118,7 @@ def _is_whole(folder: Path) -> bool:
     try:
         digests = json.loads((folder / _DIGESTS).read_bytes())
         return bool(digests) and digests == {name: _digest(folder / name) for name in digests}
-    except (OSError, ValueError, TypeError):  # not there, or damaged
+    except (OSError, ValueError, TypeError):  # missing or damaged
         return False
 
 
@@ -130,7 +130,7 @@ def _make_once(folder: Path, make: Callable[[Path], None], is_current: Callable[
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:
     staged = folder.with_name(f"{folder.name}.part")
-    _remove(staged)  # of a process that died
+    _remove(staged)  # left by a process that died
     staged.mkdir(mode=0o700)
     try:
         make(staged)
@@ -149,7 +149,7 @@ def _digest(path: Path) -> str:
 
 
 def _prune(root: Path) -> None:
-    """Removes all but the folders used last. Who has opened a file can go on reading it; nobody waits."""
+    """Removes all but the most recently used folders, without waiting. Open files stay readable."""
     folders = sorted((path for path in root.iterdir() if path.is_dir()), key=_used_at, reverse=True)
     for folder in folders[NUM_KEPT:]:
         with suppress(OSError), _locked(_lock(folder), waits=False):

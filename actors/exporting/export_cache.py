@@ -1,5 +1,5 @@
-"""The .onnx file of a network that is given as architecture and weights: made once a node, and found again without
-PyTorch, whose import costs seconds. Runs in each worker whose engine reads such files.
+"""Exports a network to an .onnx file once per node, and finds it again without PyTorch, whose import takes seconds.
+Runs in each worker whose engine reads such files.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 def exported(model: Model, *, half: bool = False) -> Path:
-    """The .onnx file that `actors.exporting.onnx_export.export` makes of ``model``, a recipe with a state_dict.
+    """The .onnx file that `actors.exporting.onnx_export.export` makes of ``model``, which has a network.
 
-    It is kept as long as nothing changes that goes into it: the weights, the recipe, the versions of the libraries,
-    and the code of the network. The code is known by the module that the architecture names and those that it
-    imported, save what is installed under another package's name; what these read besides, such as files, is not seen.
+    The file is reused until one of its inputs changes: the weights, the config of the model, the versions of libraries,
+    and the code of the network. That code is the module that the architecture names and the modules it imported, except
+    installed packages of another name; other files that they read do not count.
 
     Args:
-        model: what to run.
-        half: whether the network computes in fp16.
+        model: the model to run.
+        half: compute in fp16.
 
     Raises:
-        JobError: the checkpoint cannot be read, the network cannot be built or exported, or the file not be kept.
+        JobError: the checkpoint cannot be read, the network cannot be built or exported, or the file cannot be kept.
     """
     folder = keep(_key(model, half=half), partial(_make, model, half=half), _is_current)
     return folder / _FILE
@@ -46,7 +46,7 @@ _CODE = ("actors.exporting.onnx_export", "actors.models.outputs", "actors.prepro
 
 
 def _key(model: Model, *, half: bool) -> str:
-    """SHA-256, in hexadecimal, of all that goes into the file and can be known without building the network."""
+    """SHA-256, in hexadecimal, of all inputs that are known without building the network."""
     parts = (
         _content(model),
         model.architecture,
@@ -64,7 +64,7 @@ def _key(model: Model, *, half: bool) -> str:
 
 
 def _content(model: Model) -> str:
-    """What stands for the content of the checkpoint: a digest, or of a remote one what its server says of it."""
+    """Identifies the content of the weights: by digest, or by the server's size and version for remote files."""
     storage = Storage(model.storage_options)
     with reading(model.where):
         return " ".join(_file_content(uri, storage) for uri in form_of(model).files(model))

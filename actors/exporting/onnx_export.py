@@ -1,6 +1,4 @@
-"""Makes the .onnx file of a network that is given as architecture and weights. Runs once a node, where an engine that
-reads such files loads the model.
-"""
+"""Exports a PyTorch network to an .onnx file. Runs once per node, for engines that read such files."""
 
 from __future__ import annotations
 
@@ -32,18 +30,18 @@ INPUT_NAME = "pixels_nhwc"
 
 
 def export(model: Model, path: Path, *, half: bool = False) -> None:
-    """Writes a graph from `INPUT_NAME`, uint8 (n, height, width, 3) of any n, to all that the network returns.
+    """Writes a graph from `INPUT_NAME`, uint8 (n, height, width, 3) for any n, to all outputs of the network.
 
-    The normalisation is inside. Outputs have the names of `actors.models.outputs.named`; those that are floating are
-    float32. Weights of 2 GB and more lie in a second file beside ``path``.
+    The graph includes the normalisation. Outputs have the names of `actors.models.outputs.named`; floating ones are
+    float32. Weights of 2 GB and more go to a second file next to ``path``.
 
     Args:
-        model: of a state_dict.
+        model: a model that has a network.
         path: the .onnx file.
-        half: whether the network computes in fp16; the normalisation stays fp32.
+        half: compute in fp16; the normalisation stays in fp32.
 
     Raises:
-        JobError: the network cannot be built, or is not one that PyTorch can export.
+        JobError: the network cannot be built, or PyTorch cannot export it.
         OSError: the file cannot be written.
     """
     graph = _Graph(build_network(model), model)
@@ -64,7 +62,7 @@ def export(model: Model, path: Path, *, half: bool = False) -> None:
 
 
 class _Graph(torch.nn.Module):
-    """The network with what stands before and behind it in the file."""
+    """The network with its pre- and post-processing in the file."""
 
     def __init__(self, network: nn.Module, model: Model) -> None:
         super().__init__()
@@ -80,32 +78,32 @@ class _Graph(torch.nn.Module):
         return tuple(tensor.to(torch.float32) if tensor.is_floating_point() else tensor for tensor in tensors)
 
     def tensors(self, pixels_nhwc: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What the network returns, by name."""
-        # The axes move last: OpenVINO then leaves them where they are, which is how its convolutions like them.
-        # Rows of all channels are scaled at a time: onnxruntime takes ten times as long with 3 values.
+        """The outputs of the network, by name."""
+        # The layout changes last: OpenVINO then drops the change, since its convolutions prefer NHWC.
+        # Whole rows are scaled at a time: with 3 values at a time, onnxruntime takes ten times as long.
         rows = pixels_nhwc.flatten(2).to(torch.float32) * self.scale + self.bias
         pixels = rows.reshape(pixels_nhwc.shape).to(self.dtype)
-        # Contiguous, since some networks view what they must reshape; it costs nothing in the file.
+        # Contiguous, since some networks call view where they need reshape; free in the exported graph.
         return named(self.network(pixels.permute(0, 3, 1, 2).contiguous()))
 
 
 def _program(graph: _Graph, pixels_nhwc: torch.Tensor, *, half: bool) -> torch.onnx.ONNXProgram:
     with torch.no_grad():
         tensors = graph.tensors(pixels_nhwc)
-    uncounted(tensors, len(pixels_nhwc))  # refuses a network that counts images nowhere
+    uncounted(tensors, len(pixels_nhwc))  # refuses a network without one entry per image in any output
     if half:
         graph.network.half()
         graph.dtype = torch.float16
     batch_axis = {0: torch.export.Dim.DYNAMIC}
     traced = torch.export.export(graph, (pixels_nhwc,), dynamic_shapes=(batch_axis,), strict=False)
     made = torch.onnx.export(traced, input_names=[INPUT_NAME], output_names=list(tensors), verbose=False)
-    program = cast("torch.onnx.ONNXProgram", made)  # None where a path is given
+    program = cast("torch.onnx.ONNXProgram", made)  # None if a path is given
     _rename_inner(program.model.graph, set(tensors))
     return program
 
 
 def _rename_inner(graph: Any, names: set[str]) -> None:
-    """Gives other names to what is inside and is named as an output: the exporter calls things by what made them."""
+    """Renames inner values that have the name of an output: the exporter names values after their origin."""
     outputs = {id(value) for value in graph.outputs}
     inner = [
         *graph.inputs,
@@ -119,7 +117,7 @@ def _rename_inner(graph: Any, names: set[str]) -> None:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """The exporter logs, warns and prints much that is of no use to a user; what matters it raises."""
+    """Silences the exporter, whose logs, warnings and prints are of no use to users; errors are raised anyway."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,5 +1,5 @@
-"""Which code a network is built from, as digests that change when it does, found without importing it. Runs in each
-worker, where what was made of a network earlier is looked for.
+"""Digests of the code that a network is built from, computed without importing it. Runs in each worker that looks up an
+exported network.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def version(distribution: str) -> str:
-    """The version that is installed; empty where none is."""
+    """The installed version of a distribution; empty if there is none."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -26,19 +26,19 @@ def version(distribution: str) -> str:
 
 
 def architecture_source(architecture: str) -> str:
-    """The version of the library, or the digest of the module, that ``architecture`` names; empty where there is none.
+    """The version of the library, or the digest of the module, that ``architecture`` names; empty if not found.
 
-    Of a module only its own file counts, not what it imports: see `loaded_sources`.
+    Covers only the file of the module, not its imports: see `loaded_sources`.
     """
     package = architecture.partition(":")[0]
     return version(package) if package in _ZOOS else source_digest(package)
 
 
 def loaded_sources(architecture: str) -> dict[str, str]:
-    """`source_digest` by name, of the modules that this process has imported and that may belong to ``architecture``.
+    """`source_digest` by name, for the imported modules that may belong to ``architecture``.
 
-    These are all that are neither Python's, nor installed, nor this project's, and those of the same package as the
-    architecture. Left out is what is no file, such as a module in a zip archive.
+    These are the modules of its package, and all that belong neither to Python, nor to an installed package, nor to
+    this project. Omits modules without a file, such as those in a zip archive.
     """
     package = architecture.partition(":")[0].partition(".")[0]
     sources = {}
@@ -50,11 +50,11 @@ def loaded_sources(architecture: str) -> dict[str, str]:
 
 
 def source_digest(module: str) -> str:
-    """SHA-256, in hexadecimal, of the file that an import of ``module`` would read; empty where there is none."""
+    """SHA-256, in hexadecimal, of the file that an import of ``module`` would read; empty if there is none."""
     origin = _origin(module)
     try:
         return hashlib.sha256(Path(origin).read_bytes()).hexdigest() if origin else ""
-    except OSError:  # inside an archive, or no file at all
+    except OSError:  # inside an archive, or not a file
         return ""
 
 
@@ -72,11 +72,11 @@ def _may_change(name: str, file: str, package: str) -> bool:
 
 
 def _origin(module: str) -> str | None:
-    """The path of a module. Packages above it are looked up, and not imported either."""
+    """The path of a module, found without importing it or its parent packages."""
     first, *rest = module.split(".")
     try:
         spec: ModuleSpec | None = importlib.util.find_spec(first)
-    except ValueError:  # __main__, and what was made by hand, have none
+    except ValueError:  # __main__ and modules made by hand have no spec
         return None
     for name in rest:
         if spec is None or spec.submodule_search_locations is None:

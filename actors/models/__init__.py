@@ -1,4 +1,4 @@
-"""Models, in whatever form they come. The public names are handed on here."""
+"""Models of every form. Re-exports the public names."""
 
 from actors.models.network import build_network
 from actors.models.spec import Model

@@ -1,5 +1,5 @@
-"""From the name that a config gives to the network's code: a callable of the user's, timm's or torchvision's.
-Runs wherever a network is rebuilt. What a checkpoint holds never decides which code runs.
+"""Finds the code of a network by the name in the config: a callable of the user, timm or torchvision. Runs wherever a
+network is rebuilt. The content of a checkpoint never decides which code runs.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 def check_architecture(architecture: str) -> None:
-    """Raises `JobError` when ``architecture`` is not written as one; imports nothing."""
+    """Raises `JobError` if ``architecture`` is malformed; imports nothing."""
     module, _, name = architecture.partition(":")
     if not all(part.isidentifier() for part in module.split(".")) or not name or ":" in name:
         raise JobError(f"model.architecture={architecture}: names no module and callable", cure=ARCHITECTURE_CURE)
 
 
 def construct(architecture: str, kwargs: Mapping[str, Any]) -> Any:
-    """What ``architecture`` gives for ``kwargs``, without pretrained weights.
+    """Calls ``architecture`` with ``kwargs``, without pretrained weights.
 
     Raises:
-        JobError: it cannot be imported, is not there, or raises.
+        JobError: it does not exist, cannot be imported, or raises.
     """
     check_architecture(architecture)
     where = f"model.architecture={architecture}"
@@ -60,20 +60,20 @@ def _builder(architecture: str, where: str) -> Callable[..., Any]:
     except AttributeError as error:
         raise JobError(f"{where}: {one_line(error)}", cure="correct the name after the colon") from None
     if callable(found):
-        return found  # type: ignore[no-any-return]  # what a user's module holds has no type
+        return found  # type: ignore[no-any-return]  # a user's module is untyped
     raise JobError(f"{where}: is a {type(found).__name__}, and cannot be called", cure=ARCHITECTURE_CURE)
 
 
 def _timm(name: str, where: str) -> Callable[..., Any]:
     timm = _import("timm", where, cure="pip install timm")
-    _require(name.partition(".")[0], timm.list_models(), where)  # what follows a dot names pretrained weights
+    _require(name.partition(".")[0], timm.list_models(), where)  # the part after a dot names pretrained weights
     return partial(timm.create_model, name, pretrained=False)
 
 
 def _torchvision(name: str, where: str) -> Callable[..., Any]:
     zoo = _import("torchvision.models", where, cure="pip install torchvision")
     _require(name, zoo.list_models(), where)
-    # Detectors and segmenters download weights for their backbone unless told not to.
+    # Detectors and segmenters download weights for their backbone by default.
     takes = inspect.signature(zoo.get_model_builder(name)).parameters
     return partial(zoo.get_model, name, **{key: None for key in ("weights", "weights_backbone") if key in takes})
 
@@ -94,7 +94,7 @@ def _import(module: str, where: str, *, cure: str) -> ModuleType:
 
 
 def _require(name: str, known: Iterable[str], where: str) -> None:
-    """Raises `JobError` with the closest names when ``name`` is not ``known``."""
+    """Raises `JobError` with the closest names if ``name`` is not ``known``."""
     names = list(known)
     if name in names:
         return

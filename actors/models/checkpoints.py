@@ -1,6 +1,4 @@
-"""Weights out of the files that training wrote, into a network, strictly. Runs on the driver and once in each
-worker.
-"""
+"""Loads the weights of a checkpoint into a network, strictly. Runs on the driver and once in each worker."""
 
 from __future__ import annotations
 
@@ -25,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def load(network: object, model: Model) -> None:
-    """Loads the weights of ``model`` into what its architecture gave.
+    """Loads the weights of ``model`` into ``network``, the result of its architecture.
 
     Raises:
-        JobError: ``network`` is none, the checkpoint cannot be read, or the two do not fit.
+        JobError: ``network`` is not a torch.nn.Module, the checkpoint cannot be read, or the two do not fit.
     """
     if not isinstance(network, torch.nn.Module):
         raise JobError(
-            f"model.architecture={model.architecture}: gives a {type(network).__name__}, no torch.nn.Module",
+            f"model.architecture={model.architecture}: returns a {type(network).__name__}, not a torch.nn.Module",
             cure="name a class or a function that returns the network",
         )
     is_unfinished = any(map(is_lazy, _entries_of(network).values()))
@@ -48,9 +46,9 @@ def load(network: object, model: Model) -> None:
 
 
 def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, where: str) -> None:
-    """Copies ``state_dict`` into ``network``, every entry of the one into its entry of the other.
+    """Copies every entry of ``state_dict`` into the entry of ``network`` of the same name.
 
-    Modules convert what older versions of them saved, by the versions in ``state_dict._metadata``, as in torch.
+    Modules upgrade entries of their older versions, by ``state_dict._metadata``, as in torch.
 
     Raises:
         JobError: entries are missing, unexpected, or of the wrong shape or kind of number; all are reported at once.
@@ -60,9 +58,9 @@ def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, wh
     kept = {name: value for name, value in state_dict.items() if name not in misfits}
     fitting = StateDict(kept, versions=getattr(state_dict, "_metadata", None))
     try:
-        # Loading lets modules map old names to new ones, so its word counts, not a comparison of names.
+        # Modules may map old names to new ones while loading, so a comparison of names would be wrong.
         missing, unexpected = network.load_state_dict(fitting, strict=False)
-    except Exception as error:  # set_extra_state and the hooks of modules are the user's own code
+    except Exception as error:  # set_extra_state and module hooks are the user's code
         raise JobError(
             f"{where}: does not load: {type(error).__name__}: {' '.join(str(error).split())[:500]}", cure=_FIT_CURE
         ) from error
@@ -77,8 +75,8 @@ def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, wh
 
 
 def digest(network: torch.nn.Module) -> str:
-    """SHA-256, in hexadecimal, over names, dtypes, shapes and bytes of all tensors, in the order of the names, and over
-    the plain values of extra state.
+    """SHA-256, in hexadecimal, over name, dtype, shape and bytes of all tensors in order of name, and over the plain
+    values of extra state.
     """
     total = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
@@ -92,16 +90,16 @@ def digest(network: torch.nn.Module) -> str:
 
 
 _FIT_CURE = "give the model.architecture and model.kwargs (such as num_classes) that the checkpoint was saved from"
-_EXTRA_STATE = "_extra_state"  # how torch ends the names of what get_extra_state gives
+_EXTRA_STATE = "_extra_state"  # suffix of the entries from get_extra_state
 _MAX_LISTED = 5
 _PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None))
 
 
 def _load_at_its_version(network: torch.nn.Module, state_dict: StateDict, model: Model) -> None:
-    """Loads by the versions that the file names.
+    """Loads with the module versions recorded in the file.
 
-    A safetensors file names none. Torch takes what names none as older than all versions, and modules then convert
-    what a present one saved; so it is taken as saved by the present ones first, and as old only where it does not fit.
+    A safetensors file records none, which torch takes as older than all versions, so that modules would convert entries
+    that are up to date. So the current versions are tried first, and old ones only if those do not fit.
     """
     is_silent = state_dict.versions is None and ".safetensors" in file_name(model.checkpoint)
     if is_silent:
@@ -118,7 +116,7 @@ def _load_at_its_version(network: torch.nn.Module, state_dict: StateDict, model:
 
 
 def _finish(network: torch.nn.Module, model: Model) -> None:
-    """Runs one blank image, after which lazy layers are ordinary ones, which can be exported and compiled."""
+    """Runs one blank image, which turns lazy layers into ordinary ones that can be exported and compiled."""
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, 3, *model.preprocess.size))
@@ -131,7 +129,7 @@ def _finish(network: torch.nn.Module, model: Model) -> None:
 
 
 def _fit_cure(network: torch.nn.Module, whole: StateDict, state_dict: StateDict, model: Model) -> str | None:
-    """What helps where another key than the architecture is to blame."""
+    """The cure, if another key than the architecture is to blame."""
     own = _entries_of(network).keys()
     if is_shard(model.checkpoint):
         return SHARD_CURE
@@ -145,7 +143,7 @@ def _fit_cure(network: torch.nn.Module, whole: StateDict, state_dict: StateDict,
         patterns = sorted(f"{group}.*" if group not in strangers else group for group in groups - set(first))
         if patterns and all(any(fnmatchcase(name, pattern) for pattern in patterns) for name in strangers):
             listed = ",".join(patterns[:_MAX_LISTED]) + (",…" if len(patterns) > _MAX_LISTED else "")
-            return f"where the network runs without them, leave them out: model.ignore=[{listed}]"
+            return f"if the network runs without them, leave them out: model.ignore=[{listed}]"
     return None
 
 
@@ -154,7 +152,7 @@ def _entries_of(network: torch.nn.Module) -> dict[str, Any]:
 
 
 def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
-    """The tensors and plain values inside ``value``; objects have no stable text, and are left out."""
+    """The tensors and plain values inside ``value``. Omits objects, which have no stable text."""
     if isinstance(value, _PLAIN):
         yield path, value
     elif isinstance(value, dict):
@@ -166,9 +164,9 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def _fits(name: str, value: Any, own: Any) -> bool:
-    """Integers in place of real numbers are quantised weights: they would load, and mean nothing."""
+    """Returns True if ``value`` may be loaded. Integers for reals are quantised weights, and would load as noise."""
     if name.endswith(_EXTRA_STATE):
-        return True  # what it may be, the module alone knows
+        return True  # only the module knows its type
     if not isinstance(value, torch.Tensor) or not isinstance(own, torch.Tensor):
         return False
     is_same_kind = value.is_floating_point() == own.is_floating_point()

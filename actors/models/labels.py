@@ -19,10 +19,10 @@ MAX_LABELS_BYTES = 64 << 20
 
 
 def read_labels(model: Model) -> list[str] | None:
-    """The names of the classes in order, or None where the recipe gives none. Two classes may share a name.
+    """The class names in order, or None if the model has none. Two classes may share a name.
 
     Raises:
-        JobError: the file cannot be read, or what stands there are not names.
+        JobError: the file cannot be read, or an entry is not a name.
     """
     if model.labels is None:
         return None
@@ -43,14 +43,14 @@ def _label_lines(model: Model, where: str) -> list[str]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise JobError(f"{where}: no UTF-8 text: {error}", cure="give a text file with one name a line") from None
+        raise JobError(f"{where}: not UTF-8 text: {error}", cure="give a text file with one name a line") from None
     return text.rstrip("\r\n").split("\n") if text.strip() else []
 
 
 def _checked_labels(where: str, labels: Iterable[object]) -> list[str]:
     names = []
     for number, label in enumerate(labels, start=1):
-        # YAML makes numbers of digits, which is harmless, and booleans of yes and no, which is not.
+        # YAML reads digits as numbers, which is harmless, and yes and no as booleans, which is not.
         if not isinstance(label, str | int) or isinstance(label, bool) or not str(label).strip():
             raise JobError(
                 f"{where}: entry {number} is {label!r}, not a name",

@@ -1,4 +1,4 @@
-"""Names of model files, and errors of reading them in terms of the config key."""
+"""Names of model files, and read errors in terms of the config key."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def file_name(uri: str) -> str:
-    """What stands behind the last slash, in lower case, without the query of a signed URL."""
+    """The part after the last slash, in lower case, without the query of a signed URL."""
     return (urlsplit(uri).path if is_http(uri) else uri).rpartition("/")[2].lower()
 
 
 @contextmanager
 def reading(where: str) -> Iterator[None]:
-    """Makes what goes wrong with a file that the config names a `JobError` that starts with ``where``, or an
-    `UnreachableError` where its server is at fault.
+    """Turns errors of reading a configured file into a `JobError` that starts with ``where``, or an `UnreachableError`
+    if the server is at fault.
     """
     try:
         yield

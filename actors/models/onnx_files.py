@@ -1,5 +1,5 @@
-"""A model as .onnx files: the graph, and the external data that may lie beside it. Runs on the driver and once in
-each worker, before onnxruntime sees anything.
+"""The files of an ONNX model: the graph, and external data in the same folder. Runs on the driver and once in each
+worker, before an engine opens them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """A model that can be opened by path, with its external data beside it."""
+    """An ONNX model that an engine can open by path; external data lies in the same folder."""
 
     path: Path
     precision: str
-    """What most of its weights are: fp32, fp16, bf16 or int8."""
+    """The format of most weights: fp32, fp16, bf16 or int8."""
     mixes_images: bool = False
     """True if an image's answer depends on the rest of its batch, so that each image must run alone."""
     is_exported: bool = False
@@ -41,7 +41,7 @@ class OnnxFile:
 
 
 def not_numbers(model: Model, seen: str) -> JobError:
-    """The job's error where outputs of a file, ``seen`` as name and type, are no tensors of numbers."""
+    """The error for outputs that are not tensors of numbers; ``seen`` lists their names and types."""
     return JobError(
         f"{model.where}: not all of its outputs are tensors of numbers: {seen}",
         cure="cut the file to those that are, with onnx.utils.extract_model, or export it again",
@@ -82,10 +82,10 @@ def files(model: Model) -> list[str]:
 
 
 def digest(model: Model) -> str:
-    """SHA-256, in hexadecimal, over the file of ``model`` and those of its external data, in the order of their names.
+    """SHA-256, in hexadecimal, over the .onnx file of ``model`` and its external data, in order of name.
 
     Raises:
-        JobError: a file is missing or no ONNX model.
+        JobError: a file is missing, or is not an ONNX model.
     """
     graph, data = _read_graph(model)
     total = hashlib.sha256(data)
@@ -107,12 +107,12 @@ def _read_graph(model: Model) -> tuple[Any, bytes]:
         return proto.graph, data
     if data.startswith(b"version https://git-lfs"):
         raise JobError(f"{model.where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
-    seen = "no whole ONNX model" if data else "an empty file"
+    seen = "not a whole ONNX model" if data else "an empty file"
     raise JobError(f"{model.where}: is {seen}", cure="copy it again, or export it again")
 
 
 def _external_names(graph: Any, where: str) -> list[str]:
-    """Paths of the external data, relative to the model's folder, which they may not leave."""
+    """Paths of the external data, relative to the folder of the model. Raises `JobError` for one that leaves it."""
     names = {
         entry.value
         for tensor in _tensors(graph)
@@ -124,21 +124,21 @@ def _external_names(graph: Any, where: str) -> list[str]:
         if not _is_inside(name):
             raise JobError(
                 f"{where}: its external data lies outside its folder, at {name!r}",
-                cure="save the model again with the data beside it",
+                cure="save the model again with its data in the same folder",
             )
     return sorted(names)
 
 
 def _is_inside(name: object) -> bool:
-    """Whether ``name`` is the relative path of a file below the folder that it is relative to."""
-    if not isinstance(name, str) or set(name) & set("\\:\0"):  # protobuf gives bytes where text is not UTF-8
+    """Returns True if ``name`` is a relative path that stays below its folder."""
+    if not isinstance(name, str) or set(name) & set("\\:\0"):  # protobuf returns bytes if text is not UTF-8
         return False
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    """Every tensor that a graph stores, in the graphs inside its nodes too."""
+    """Every tensor stored in a graph and in the subgraphs of its nodes."""
     for inner in _graphs(graph):
         yield from inner.initializer
         for node in inner.node:
@@ -153,7 +153,7 @@ def _nodes(graph: Any) -> Iterator[Any]:
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
-    """``graph``, and those inside its nodes."""
+    """``graph``, and the subgraphs of its nodes, recursively."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -161,7 +161,7 @@ def _graphs(graph: Any) -> Iterator[Any]:
                 yield from _graphs(inner)
 
 
-# Operators that quantise by one scale for all that they are given: for a whole batch.
+# Operators that quantise a whole batch by one scale.
 _ONE_SCALE = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
 
 
@@ -190,7 +190,7 @@ _PRECISIONS = {
 
 
 def _read_beside(model: Model, name: str) -> bytes:
-    """A file of external data, from the folder that holds the model."""
+    """Content of a file of external data, in the folder of the model."""
     try:
         return Storage(model.storage_options).read(_beside(model, name))
     except FileNotFoundError:
@@ -203,4 +203,4 @@ def _beside(model: Model, name: str) -> str:
 
 
 def _missing(model: Model, name: str) -> JobError:
-    return JobError(f"{model.where}: its external data {name} is missing", cure="put that file beside it")
+    return JobError(f"{model.where}: its external data {name} is missing", cure="put that file into the same folder")

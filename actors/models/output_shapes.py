@@ -1,4 +1,4 @@
-"""Checks of output shapes against the number of images. Used by all engines and the exporter; imports no library."""
+"""Checks output shapes against the number of images. Used by all engines and the exporter; imports no library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def uncounted(outputs: Mapping[str, np.ndarray | torch.Tensor], num_images: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of those outputs whose first axis does not count the images. Raises `JobError` where none does."""
+    """Shapes of the outputs whose first axis does not count the images. Raises `JobError` if no output does."""
     shapes = {name: tuple(output.shape) for name, output in outputs.items()}
     odd = {name: shape for name, shape in shapes.items() if shape[:1] != (num_images,)}
     if len(odd) == len(shapes):
@@ -23,10 +23,10 @@ def uncounted(outputs: Mapping[str, np.ndarray | torch.Tensor], num_images: int)
 
 
 def not_counted(shapes: Mapping[str, tuple[int, ...]], num_images: int) -> JobError:
-    """What to raise for outputs of these ``shapes`` where the task needs them."""
+    """The error for outputs of these ``shapes`` that the task needs."""
     name, shape = next(iter(shapes.items()))
     return JobError(
         f"the model's output {name} has shape {shape} for {num_images} images",
-        cure="take a model that allows any batch size, and gives one entry an image along the first axis of each "
+        cure="take a model that allows any batch size, and has one entry per image along the first axis of each "
         "output; task=classify and task=embed need only the one that task.output names",
     )

@@ -1,4 +1,4 @@
-"""The tensors that a network returns, by name. Used where PyTorch runs a network, and where it exports one."""
+"""Names the tensors that a network returns. Used where PyTorch runs a network, and where it exports one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from actors.errors import JobError
 
 
 def named(returned: Any) -> dict[str, torch.Tensor]:
-    """A tensor is named ``output``; those of a tuple or list ``output_0`` and on, by place; those of a dictionary keep
-    their names. What is no tensor is left out.
+    """The returned tensors by name: ``output`` for a single one, ``output_0`` and so on for a tuple or list; those of a
+    dictionary keep their names. Omits everything else.
 
     Raises:
-        JobError: there is none.
+        JobError: nothing returned is a tensor.
     """
     if isinstance(returned, torch.Tensor):
         return {"output": returned}

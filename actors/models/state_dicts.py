@@ -1,5 +1,5 @@
-"""What training scripts wrap weights in, undone: dictionaries around them, prefixes before their names, averaged
-copies beside them. Used where a checkpoint is read.
+"""Unwraps the weights that training scripts save: removes dictionaries around them, prefixes of their names, and
+averaged copies. Used where a checkpoint is read.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 
 class StateDict(dict[str, Any]):
-    """Entries by name: tensors, and what modules keep beside them as extra state.
+    """Entries by name: tensors, and the extra state of modules.
 
     Args:
-        entries: what it starts with.
-        versions: of the module at each path, as torch keeps them; None where a file has none.
+        entries: initial entries.
+        versions: version of the module at each path, as torch records them; None if the file has none.
     """
 
     def __init__(self, entries: Mapping[str, Any] | None = None, *, versions: Any = None) -> None:
         super().__init__(entries or {})
-        self._metadata = versions  # where `torch.nn.Module.load_state_dict` looks for them
+        self._metadata = versions  # `torch.nn.Module.load_state_dict` reads this attribute
 
     @property
     def versions(self) -> Mapping[str, Any] | None:
         return self._metadata if isinstance(self._metadata, Mapping) else None
 
     def renamed(self, shorten: Callable[[str], str]) -> StateDict:
-        """The same entries under shorter names, the versions of their modules with them."""
+        """The same entries, and versions of their modules, under shorter names."""
         versions = self.versions and {
-            # Of a wrapper and the module in it, which come to one path, the inner one stands last, and counts.
+            # A wrapper and its module get one path; the inner one comes last, and wins.
             shorten(f"{path}.").removesuffix(".") if path else path: version
             for path, version in sorted(self.versions.items(), key=lambda item: len(str(item[0])))
         }
@@ -44,18 +44,18 @@ class StateDict(dict[str, Any]):
 
 
 def unwrap(content: object, *, ema: bool, where: str) -> StateDict:
-    """The entries by name that stand in what a training script saved: its tensors and the extra state of modules.
+    """Finds the tensors, and the extra state of modules, in the content of a checkpoint.
 
     Args:
-        content: tensors by name, or dictionaries that hold such.
-        ema: take the averaged weights beside the last ones.
-        where: the key and value that messages start with.
+        content: tensors by name, or nested dictionaries of them.
+        ema: take the averaged weights instead of the last ones.
+        where: key and value that start messages.
 
     Raises:
-        JobError: nothing of the kind stands there; the message lists the keys that do.
+        JobError: there are no tensors; the message lists the keys instead.
     """
     if not isinstance(content, Mapping):
-        raise JobError(f"{where}: holds a {type(content).__name__}, no state_dict", cure=RESAVE_CURE)
+        raise JobError(f"{where}: holds a {type(content).__name__}, not a state_dict", cure=RESAVE_CURE)
     tensors = _tensors(_innermost(_averaged(content) if ema else content))
     if ema and not tensors:
         tensors = _flat_averages(_innermost(content))
@@ -73,17 +73,17 @@ def unwrap(content: object, *, ema: bool, where: str) -> StateDict:
 
 
 def select(state_dict: StateDict, model: Model) -> StateDict:
-    """What ``model.prefix`` and ``model.ignore`` leave of the entries of a checkpoint.
+    """Selects entries of a checkpoint by ``model.prefix`` and ``model.ignore``.
 
     Raises:
-        JobError: the one or a pattern of the other fits no entry.
+        JobError: the prefix or a pattern matches no entry.
     """
     prefix = model.prefix and f"{model.prefix.removesuffix('.')}."
     if prefix:
         chosen = {name: value for name, value in state_dict.items() if name.startswith(prefix)}
         if not chosen:
             raise _matches_nothing(f"model.prefix={model.prefix}", state_dict, model)
-        # The versions of other parts stay among the rest, under paths that no module has.
+        # Versions of other parts stay, under paths that no module has.
         state_dict = StateDict(chosen, versions=state_dict.versions).renamed(methodcaller("removeprefix", prefix))
     for pattern in model.ignore:
         kept = {name: value for name, value in state_dict.items() if not fnmatchcase(name, pattern)}
@@ -94,16 +94,16 @@ def select(state_dict: StateDict, model: Model) -> StateDict:
 
 
 def prefixes_to(expected: Collection[str], state_dict: StateDict) -> list[str]:
-    """The prefixes, with their dots, under which ``state_dict`` has every name that is ``expected``."""
+    """Prefixes, dots included, under which ``state_dict`` has every ``expected`` name."""
     first = min(expected, default="")
     heads = sorted(name.removesuffix(first) for name in state_dict if first and name.endswith(f".{first}"))
     return [head for head in heads if all(f"{head}{name}" in state_dict for name in expected)]
 
 
 def rename(state_dict: Mapping[str, Any], expected: Collection[str]) -> StateDict:
-    """The same entries under the names that fit ``expected`` best: as they are, or without what wrappers put before.
+    """The same entries under the names that fit ``expected`` best: unchanged, or without the prefixes of wrappers.
 
-    Averaged copies beside the weights, and the counters that averaging adds, go unless expected.
+    Drops averaged copies, and the counters of averaging, unless expected.
     """
     dropped = {*_EMA_KEYS, "n_averaged", *_EMA_PYTORCH_COUNTERS}
     kept = {name: v for name, v in state_dict.items() if name in expected or name.partition(".")[0] not in dropped}
@@ -129,7 +129,7 @@ _EMA_KEYS = (
 )
 _EMA_PYTORCH_COUNTERS = ("initted", "step")
 _PREFIXES = ("module.", "model.", "network.", "net.", "backbone.", "online_model.")
-# Parts that torch.compile, FSDP and activation checkpointing put anywhere into a name.
+# Parts that torch.compile, FSDP and activation checkpointing insert anywhere in a name.
 _INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 _MAX_DEPTH = 5  # a dictionary may hold itself
 
@@ -148,21 +148,21 @@ def _innermost(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 def _has_tensors(value: object, depth: int = 0) -> bool:
-    """Whether ``value`` is a dictionary that leads to tensors."""
+    """Returns True if ``value`` is a dictionary with tensors at any depth."""
     if not isinstance(value, Mapping) or depth > _MAX_DEPTH:
         return False
     return any(isinstance(item, torch.Tensor) or _has_tensors(item, depth + 1) for item in value.values())
 
 
 def _tensors(content: Mapping[Any, Any]) -> StateDict:
-    """The tensors of ``content``, and the extra state of modules beside them; nothing where there is no tensor."""
+    """The tensors of ``content``, and the extra state of modules; empty if there is no tensor."""
     found = {str(name): value.detach() for name, value in content.items() if isinstance(value, torch.Tensor)}
     extra = {name: value for name, value in content.items() if str(name).endswith("_extra_state")}
     return StateDict({**extra, **found} if found else {}, versions=getattr(content, "_metadata", None))
 
 
 def _flat_averages(content: Mapping[Any, Any]) -> StateDict:
-    """Averaged weights that stand among the others, told by how their names start; without that start."""
+    """Averaged weights stored among the others: recognised by a prefix, and returned without it."""
     tensors = _tensors(content)
     averages = {name: value for name, value in tensors.items() if _without_average(name) not in (name, "")}
     return StateDict(averages, versions=tensors.versions).renamed(_without_average)
@@ -174,7 +174,7 @@ def _without_average(name: str) -> str:
 
 
 def _is_ema_pytorch(tensors: StateDict) -> bool:
-    """Whether this is what the EMA of the package ema_pytorch saves: both models and its counters, and nothing else."""
+    """Returns True for the format of the package ema_pytorch: both models and its counters, and nothing else."""
     parts = {name.partition(".")[0] for name in tensors}
     return "ema_model" in parts and parts <= {"ema_model", "online_model", *_EMA_PYTORCH_COUNTERS}
 
@@ -182,12 +182,12 @@ def _is_ema_pytorch(tensors: StateDict) -> bool:
 def _matches_nothing(key: str, state_dict: StateDict, model: Model) -> JobError:
     starts = ", ".join(sorted({name.rpartition(".")[0] or name for name in state_dict})[:10])
     return JobError(
-        f"{key}: fits no name in {model.where}; its names begin with {starts}", cure="correct it, or leave it away"
+        f"{key}: matches no name in {model.where}; its names begin with {starts}", cure="correct it, or omit it"
     )
 
 
 def _views(state_dict: StateDict, depth: int = 0) -> Iterator[StateDict]:
-    """``state_dict`` under its own names, then with ever more taken off them, as long as they stay distinct."""
+    """``state_dict`` under its own names, then under ever shorter ones, as long as they stay distinct."""
     yield state_dict
     if depth == _MAX_DEPTH:
         return

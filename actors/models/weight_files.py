@@ -1,5 +1,5 @@
-"""What the files of training hold: one of torch.save or of safetensors, or the shards of a large one. Used where a
-checkpoint is read. Nothing but tensors and plain values is ever unpickled.
+"""Reads checkpoints: a file of torch.save or safetensors, or the shards of a large one. Never unpickles anything but
+tensors and plain values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from actors.errors import JobError
 from actors.messages import one_line, redacted
 from actors.models.model_files import file_name, reading
 from actors.models.state_dicts import RESAVE_CURE, StateDict
-from actors.models.weight_index import INDEX_CURE, beside, is_index, read_index
+from actors.models.weight_index import INDEX_CURE, is_index, read_index, sibling
 from actors.storage.uris import is_remote, local_path
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 def read_weights(uri: str, storage: Storage) -> object:
-    """Whatever a checkpoint holds, on the CPU; tensors of a local file may share its memory map.
+    """Reads the content of a checkpoint to the CPU; tensors of a local file may share its memory map.
 
     Args:
-        uri: a file of torch.save or of safetensors (``.safetensors``), or the index of several such.
+        uri: a file of torch.save or safetensors (``.safetensors``), or the index of shards.
         storage: reads remote files.
 
     Raises:
-        JobError: a file is not there, broken, or holds more than tensors and plain values.
+        JobError: a file is missing or broken, or holds more than tensors and plain values.
     """
     if not is_index(uri):
         return _read_file(uri, storage)
@@ -45,9 +45,9 @@ def read_weights(uri: str, storage: Storage) -> object:
     gathered = StateDict()
     index = read_index(uri, storage)
     for shard in sorted(set(index.values())):
-        content = _read_file(beside(uri, shard), storage)
+        content = _read_file(sibling(uri, shard), storage)
         if not isinstance(content, dict):
-            raise JobError(f"{where}: its shard {shard} holds no state_dict", cure=INDEX_CURE)
+            raise JobError(f"{where}: its shard {shard} does not hold a state_dict", cure=INDEX_CURE)
         gathered.update(content)
     missing = sorted(index.keys() - gathered.keys())
     if missing:
@@ -104,12 +104,12 @@ def _start(source: Path | io.BytesIO) -> bytes:
 
 
 def _parse(uri: str, source: Path | io.BytesIO, start: bytes) -> object:
-    """Whatever the file holds, whose first bytes are ``start``."""
+    """The content of a file whose first bytes are ``start``."""
     if file_name(uri).endswith(".safetensors"):
         if isinstance(source, Path):
             return safetensors.torch.load_file(source)
         return safetensors.torch.load(source.getvalue())
-    if not start.startswith(b"PK"):  # what PyTorch wrote before 1.6 is no zip archive, and cannot be mapped
+    if not start.startswith(b"PK"):  # files from before PyTorch 1.6 are not zip archives, and cannot be mapped
         return _parse_torch(source, mmap=False)
     _check_archive(source, redacted(f"model.checkpoint={uri}"))
     return _parse_torch(source, mmap=isinstance(source, Path))
@@ -118,21 +118,21 @@ def _parse(uri: str, source: Path | io.BytesIO, start: bytes) -> object:
 def _parse_torch(source: Path | io.BytesIO, *, mmap: bool) -> object:
     if isinstance(source, io.BytesIO):
         source.seek(0)
-    with warnings.catch_warnings(action="ignore"):  # that other protocols of pickle may not be readable
+    with warnings.catch_warnings(action="ignore"):  # about other pickle protocols, which may be unreadable
         return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
 
 
 def _check_archive(source: Path | io.BytesIO, where: str) -> None:
-    """Refuses what torch would take for something else, and damage that it would not see."""
+    """Refuses archives that torch would misread, and damage that it would not notice."""
     with zipfile.ZipFile(source) as archive:
         names = {info.filename.rpartition("/")[2] for info in archive.infolist()}
         for kind, mark in (("a TorchScript archive", "constants.pkl"), ("an exported program", "archive_format")):
             if mark in names:
                 raise JobError(f"{where}: is {kind}, which holds code", cure=RESAVE_CURE)
         for info in archive.infolist():
-            if info.compress_type != zipfile.ZIP_STORED:  # torch never does, and a little file could fill the memory
+            if info.compress_type != zipfile.ZIP_STORED:  # torch never compresses; a small file could fill the memory
                 raise zipfile.BadZipFile(f"{info.filename} is compressed")
-            if info.CRC:  # 0 where torch was told to save without checksums
+            if info.CRC:  # 0 if torch saved without checksums
                 _verify(archive, info)
 
 
@@ -143,7 +143,7 @@ def _verify(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
 
 
 def _unreadable(error: Exception, start: bytes, where: str) -> JobError:
-    """What to tell of a file that starts with ``start`` and gave ``error``."""
+    """The error for a file that starts with ``start`` and raised ``error``."""
     if not start:
         return JobError(f"{where}: is empty", cure="copy it again")
     if start.startswith(b"version https://git-lfs"):

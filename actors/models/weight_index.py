@@ -1,5 +1,5 @@
-"""The index that save_pretrained writes beside the shards of a large state_dict. Used where a checkpoint is read, and
-where a model made of one is found again, without PyTorch.
+"""The index that save_pretrained writes for the shards of a large state_dict. Used where a checkpoint is read, and
+where an export of one is looked up, without PyTorch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")
 
 
 def read_index(uri: str, storage: Storage) -> dict[str, str]:
-    """From the name of each entry to the file that holds it, in the folder of the index."""
+    """Maps the name of each entry to the file that holds it, in the folder of the index."""
     where = redacted(f"model.checkpoint={uri}")
     with reading(where):
         data = storage.read(uri, max_bytes=_MAX_INDEX_BYTES)
@@ -29,7 +29,7 @@ def read_index(uri: str, storage: Storage) -> dict[str, str]:
         weight_map = json.loads(data)["weight_map"]
         names = {str(PurePosixPath(name).name) for name in weight_map.values()}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise JobError(f"{where}: is no index of shards: {one_line(error)}", cure=INDEX_CURE) from None
+        raise JobError(f"{where}: is not an index of shards: {one_line(error)}", cure=INDEX_CURE) from None
     outside = sorted(set(weight_map.values()) - (names - {".."}))
     if outside or not names:
         seen = f"names {outside[0]!r}, outside its folder" if outside else "names no shard"
@@ -38,24 +38,24 @@ def read_index(uri: str, storage: Storage) -> dict[str, str]:
 
 
 def weight_files(uri: str, storage: Storage) -> list[str]:
-    """The URIs of all files that a checkpoint consists of: itself, and the shards of an index."""
+    """URIs of all files of a checkpoint: itself, and the shards of an index."""
     if not is_index(uri):
         return [uri]
-    return [uri, *(beside(uri, shard) for shard in sorted(set(read_index(uri, storage).values())))]
+    return [uri, *(sibling(uri, shard) for shard in sorted(set(read_index(uri, storage).values())))]
 
 
 def is_index(uri: str) -> bool:
-    """Whether a checkpoint is the index of shards."""
+    """Returns True if a checkpoint is the index of shards."""
     return file_name(uri).endswith(INDEX_SUFFIXES)
 
 
 def is_shard(uri: str) -> bool:
-    """Whether a checkpoint is by its name one of several shards."""
+    """Returns True if a checkpoint is one of several shards, by its name."""
     return re.search(r"-\d{5}-of-(?!00001)\d{5}\.", file_name(uri)) is not None
 
 
-def beside(uri: str, name: str) -> str:
-    """The URI of the file ``name`` in the folder of ``uri``, and with its query where it has one."""
+def sibling(uri: str, name: str) -> str:
+    """The URI of the file ``name`` in the folder of ``uri``, with the query of ``uri``, if any."""
     address, mark, query = uri.partition("?") if uri.startswith(("http://", "https://")) else (uri, "", "")
     folder, slash, _ = address.rpartition("/")
     return f"{folder}{slash}{name}{mark}{query}"

@@ -1,1 +1,1 @@
-"""The sample: 1,797 handwritten digits, a small network, and the weights that `train` gave it."""
+"""The sample: 1,797 handwritten digits, a small network, and the weights that `train` found."""

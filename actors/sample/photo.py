@@ -24,8 +24,8 @@ def photo(
 ) -> Image.Image:
     """Image ``number``, of class ``number % NUM_CLASSES``: a field of 1/f noise tinted by its class.
 
-    ``contrast`` is the standard deviation of each channel, in grey levels of 255, before it is cut off at black and
-    white. Another ``seed`` makes another image of each number.
+    ``contrast`` is the standard deviation of each channel, in grey levels of 255, before clipping at black and white.
+    Another ``seed`` makes another image of each number.
     """
     rng = np.random.default_rng([number, seed])
     kind = number % NUM_CLASSES

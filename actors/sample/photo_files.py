@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """What the files are."""
+    """Layout of the files."""
 
     folder = "folder"
     """``<class>/<number>.jpg``, for ``+dataset=images``."""
@@ -46,12 +46,12 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class PhotoFiles:
-    """What is to be made. The class of an image is ``class0`` to ``class9`` in every form."""
+    """A set of images and its layout. Classes are ``class0`` to ``class9`` in every form."""
 
     images: int
     form: Form = Form.folder
     per_file: int = 1000
-    """Images of one Parquet file or tar."""
+    """Images per Parquet file or tar."""
     seed: int = 0
     width: int = WIDTH
     height: int = HEIGHT
@@ -59,7 +59,7 @@ class PhotoFiles:
     contrast: float = CONTRAST
 
     def check(self) -> None:
-        """Raises `JobError` for a number that is none for an image."""
+        """Raises `JobError` for a number out of range."""
         for name, (least, most) in _BOUNDS.items():
             value = getattr(self, name)
             if not least <= value <= most:
@@ -77,21 +77,21 @@ class PhotoFiles:
         return jpeg(number, quality=self.quality, contrast=self.contrast, seed=self.seed, **size)
 
     def runs(self) -> Iterator[range]:
-        """The numbers of the images, in the runs that one process makes at a time: those of a file, if it has many."""
+        """Image numbers in runs that one process makes at a time: those of one file, if it holds many."""
         step = _RUN if self.form is Form.folder else self.per_file
         return (range(start, min(start + step, self.images)) for start in range(0, self.images, step))
 
 
 def make(photos: PhotoFiles, folder: Path, *, processes: int) -> Iterator[tuple[int, int]]:
-    """Makes what is missing in ``folder``, and gives, now and then, how many images are there and the bytes of their
-    files. No process holds more than some images.
+    """Makes the missing files in ``folder``. Yields progress now and then: images so far, and bytes of their files.
+    No process holds more than a few images.
 
     Raises:
         JobError: a number is wrong, ``folder`` holds something else, or it cannot be written.
     """
     photos.check()
     if processes < 1:
-        raise JobError(f"--processes {processes}: must be at least 1", cure="leave it away to take one a CPU")
+        raise JobError(f"--processes {processes}: must be at least 1", cure="omit it to use one per CPU")
     num_images = num_bytes = 0
     with _telling(folder):
         _claim(folder, photos)
@@ -111,7 +111,7 @@ _BOUNDS = {
     "quality": (1, 100),
     "contrast": (0, 255),
 }
-_RUN = 32  # photographs that take some seconds together
+_RUN = 32  # photographs; takes some seconds
 _NOTE = "photos.json"
 
 
@@ -122,17 +122,17 @@ def _telling(folder: Path) -> Iterator[None]:
     except BrokenProcessPool as error:
         raise JobError(
             f"{folder}: a process that makes images was killed, as where memory is short",
-            cure="give less --processes; the same command goes on where it stopped",
+            cure="give less --processes; the same command resumes",
         ) from error
     except OSError as error:
         raise JobError(
             f"{folder}: cannot be written: {one_line(error)}",
-            cure="make room, or give a folder that this user may write to; the same command goes on where it stopped",
+            cure="make room, or give a folder that this user may write to; the same command resumes",
         ) from error
 
 
 def _claim(folder: Path, photos: PhotoFiles) -> None:
-    """Notes what is made in ``folder``, and refuses one in which anything else is: files that are there are skipped."""
+    """Records the set in ``folder``, and refuses a folder that holds another one: existing files are skipped."""
     folder.mkdir(parents=True, exist_ok=True)
     note, wanted = folder / _NOTE, json.dumps(asdict(photos), indent=1)
     if note.exists():
@@ -147,7 +147,7 @@ def _claim(folder: Path, photos: PhotoFiles) -> None:
 def _side_by_side(
     function: Callable[[range], tuple[int, int]], runs: Iterator[range], processes: int
 ) -> Iterator[tuple[int, int]]:
-    """What ``function`` gives for each of ``runs``, in order; few of them are handed out ahead."""
+    """Maps ``function`` over ``runs`` in processes, in order; only a few are submitted ahead."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
         waiting = deque(pool.submit(function, run) for run in islice(runs, 4 * processes))
@@ -157,7 +157,7 @@ def _side_by_side(
 
 
 def _end_with_parent() -> None:
-    """Ends this process without a word at Ctrl-C, and when the one that started it is gone: nobody else would."""
+    """Ends this process silently at Ctrl-C, and when its parent is gone: nothing else would end it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_follow_parent, daemon=True).start()
 
@@ -170,7 +170,7 @@ def _follow_parent() -> None:
 
 
 def _make_run(photos: PhotoFiles, folder: Path, numbers: range) -> tuple[int, int]:
-    """Images of the run, and the bytes of the files that hold them."""
+    """Number of images in the run, and bytes of the files that hold them."""
     if photos.form is Form.folder:
         paths = [_make_image(photos, folder, number) for number in numbers]
     else:
@@ -218,7 +218,7 @@ def _label(number: int) -> str:
 
 
 def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """What a process leaves that dies meanwhile is no image for any dataset, and the next one writes over it."""
+    """Writes a file whole or not at all: a staged file is not an image to any dataset, and is overwritten next time."""
     unfinished = _unfinished(path)
     write(unfinished)
     unfinished.replace(path)

@@ -28,10 +28,10 @@ from actors.sample.network import Net
 FOLDER = Path(__file__).parent
 DATA = FOLDER / "digits.parquet"
 LABELS = tuple("0123456789")
-PREPROCESS = Preprocess(resize=[32, 32], crop=None, mean=[0.5] * 3, std=[0.5] * 3)  # as conf/model/digits.yaml says
+PREPROCESS = Preprocess(resize=[32, 32], crop=None, mean=[0.5] * 3, std=[0.5] * 3)  # as in conf/model/digits.yaml
 
 ROW_GROUP_ROWS = 256
-TEST_EVERY = 3  # each third image is held out
+TEST_EVERY = 3  # every third image is held out
 SEED = 0
 EPOCHS = 60
 BATCH_SIZE = 64
@@ -56,7 +56,7 @@ def main() -> None:
     train_set, test_set = read_split(options.data, "train"), read_split(options.data, "test")
     net = train(train_set, epochs=options.epochs)
     save(net, options.output)
-    print(  # noqa: T201  what the command was run for
+    print(  # noqa: T201  the result of the command
         f"{options.output / 'digits.safetensors'}: accuracy {accuracy(net, train_set):.4f} on "
         f"{len(train_set.targets)} training images, {accuracy(net, test_set):.4f} on "
         f"{len(test_set.targets)} held-out images"
@@ -72,7 +72,7 @@ def make_data(path: Path) -> None:
     Columns: ``image`` struct of ``bytes`` and ``path``; ``digit`` string; ``split``, ``train`` or ``test``;
     ``test_label``, the digit in held-out rows and null in the others, so that accuracy counts only those.
     """
-    from sklearn.datasets import load_digits  # noqa: PLC0415  an extra, wanted only here
+    from sklearn.datasets import load_digits  # noqa: PLC0415  an extra, needed only here
 
     digits = load_digits()
     grey_nhw = np.rint(digits.images * (255 / 16)).astype(np.uint8)
@@ -96,7 +96,7 @@ def make_data(path: Path) -> None:
 
 
 def read_split(path: Path, split: str) -> Examples:
-    """The images of one split, decoded and prepared by the very functions that the jobs use."""
+    """The images of one split, decoded and pre-processed by the functions that jobs use."""
     table = pq.read_table(path).filter(pc.field("split") == split)
     images = pc.struct_field(table["image"], "bytes").to_pylist()
     pixels_nhwc = np.stack([fit(decode(image, Decode()), PREPROCESS) for image in images])
@@ -124,7 +124,7 @@ def train(examples: Examples, *, epochs: int = EPOCHS) -> Net:
 
 
 def accuracy(net: Net, examples: Examples) -> float:
-    """The part of ``examples`` whose highest score is their own class."""
+    """The share of ``examples`` whose highest score is that of their class."""
     with torch.inference_mode():
         predicted = net(examples.pixels_nchw).argmax(dim=1)
     return int((predicted == examples.targets).sum()) / len(examples.targets)
@@ -153,7 +153,7 @@ def _png(grey_hw: np.ndarray) -> bytes:
 
 
 def _shift(pixels_nchw: torch.Tensor) -> torch.Tensor:
-    """Each image moved by up to `SHIFT_PIXELS` each way, on the black that surrounds the digit."""
+    """Shifts each image by up to `SHIFT_PIXELS` each way, on black."""
     height, width = pixels_nchw.shape[2:]
     padded = functional.pad(pixels_nchw, (SHIFT_PIXELS,) * 4, value=-1.0)
     offsets = torch.randint(2 * SHIFT_PIXELS + 1, (len(padded), 2)).tolist()

@@ -17,7 +17,7 @@ MODEL = Model(checkpoint="a.onnx", preprocess=Preprocess(resize=None, crop=[24, 
 
 @dataclass
 class Node:
-    """What onnxruntime says of an input."""
+    """An input as onnxruntime describes it."""
 
     shape: list[Any]
     type: str = "tensor(float)"
@@ -49,8 +49,8 @@ def test_an_image_input_is_known_by_type_and_shape(node: Node, wanted: ImageInpu
             [Node(["n", 3, 24, 40]), Node(["n", 5], "tensor(int64)", "tokens")],
             r"takes 2 inputs \(image float \(n, 3, 24, 40\), tokens int64 \(n, 5\)\)",
         ),
-        ([Node(["n", 3, 24, 40], "tensor(double)")], r"its input is image double \(n, 3, 24, 40\), no batch of images"),
-        ([Node(["n", 3])], r"its input is image float \(n, 3\), no batch of images"),
+        ([Node(["n", 3, 24, 40], "tensor(double)")], r"image double \(n, 3, 24, 40\), not a batch of images"),
+        ([Node(["n", 3])], r"its input is image float \(n, 3\), not a batch of images"),
         ([Node(["n", 1, 24, 40])], r"has 1 channels, not 3"),
         ([Node(["n", 24, 40, 4], "tensor(uint8)")], r"has 4 channels, not 3"),
         (

@@ -102,8 +102,8 @@ def test_outputs_keep_their_names_and_what_is_floating_is_float32(model: Model) 
 @pytest.mark.parametrize(
     ("kind", "shape", "message"),
     [
-        (TensorProto.DOUBLE, SHAPE, r"its input is x double \(\?, 3, 32, 32\), no batch of images"),
-        (TensorProto.FLOAT, ["n", 3], r"its input is x float \(\?, 3\), no batch of images"),
+        (TensorProto.DOUBLE, SHAPE, r"its input is x double \(\?, 3, 32, 32\), not a batch of images"),
+        (TensorProto.FLOAT, ["n", 3], r"its input is x float \(\?, 3\), not a batch of images"),
         (TensorProto.FLOAT, ["n", 1, SIDE, SIDE], r"has 1 channels, not 3"),
         (TensorProto.FLOAT, ["n", 3, 48, SIDE], r"takes 48 by 32\n.*preprocess\.crop=\[48,32\]"),
     ],
@@ -119,7 +119,7 @@ def test_an_input_without_a_shape_is_told(model: Model) -> None:
     made = onnx.load(model.checkpoint)
     made.graph.input[0].type.tensor_type.ClearField("shape")
     onnx.save(made, model.checkpoint)
-    with pytest.raises(JobError, match=r"its input is x float \(\), no batch of images"):
+    with pytest.raises(JobError, match=r"its input is x float \(\), not a batch of images"):
         read(model)
 
 

@@ -13,7 +13,7 @@ from actors.errors import JobError
 
 
 def from_config(**overrides: Any) -> Any:
-    """What a command line makes of the default; Hydra updates one value after the other."""
+    """The default with changes from a command line; Hydra sets one value after the other."""
     config = OmegaConf.structured(TorchEngineConfig)
     for key, value in overrides.items():
         OmegaConf.update(config, key.replace("__", "."), value, merge=True, force_add=False)

@@ -64,7 +64,7 @@ def run(network: nn.Module) -> Callable[[torch.Tensor], Any]:
 
 
 def num_regions(run: Callable[[torch.Tensor], Any], batch: torch.Tensor) -> int:
-    """How many compiled pieces of code a call runs."""
+    """Number of compiled code objects that a call runs."""
     with torch.inference_mode(), profile() as profiled:
         run(batch)
     return sum(event.name.startswith("Torch-Compiled Region") for event in profiled.events())

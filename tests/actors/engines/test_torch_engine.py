@@ -86,7 +86,7 @@ def images(number: int, side: int = SIDE) -> np.ndarray:
 
 
 def plainly(network: nn.Module, pixels_nhwc: np.ndarray) -> np.ndarray:
-    """What a loop without this project would compute."""
+    """The result of a plain PyTorch loop."""
     scale, bias = scale_and_bias(Preprocess())
     normalised = torch.from_numpy((pixels_nhwc * scale + bias).transpose(0, 3, 1, 2).copy())
     with torch.no_grad():
@@ -311,7 +311,7 @@ def test_a_gpu_forgets_batches_that_are_dropped(model: Model) -> None:
 
 
 def allocated_bytes() -> int:
-    """Of the GPU, once all work is done."""
+    """Bytes that PyTorch holds on the GPU, once all work is done."""
     torch.cuda.synchronize()
     torch.empty(1, device="cuda")  # PyTorch looks through what other streams have used when it is asked for memory
     return torch.cuda.memory_allocated()

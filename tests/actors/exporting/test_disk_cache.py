@@ -15,7 +15,7 @@ from actors.exporting.disk_cache import NUM_KEPT, keep
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where folders are kept."""
+    """The folder of the cache."""
     monkeypatch.setenv("SHARDLENS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "exports"
 

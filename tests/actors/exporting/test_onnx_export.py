@@ -94,7 +94,7 @@ def images(number: int) -> np.ndarray:
 
 
 def ran(path: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """What onnxruntime alone gives."""
+    """The outputs of plain onnxruntime."""
     options = onnxruntime.SessionOptions()
     # The last level is for the layouts of CPUs; onnxruntime 1.31 crashes there on some networks in fp16.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

@@ -35,7 +35,7 @@ def with_backbone(*, weights="DEFAULT", weights_backbone="DEFAULT", **kwargs): .
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a test puts modules that Python then finds, and forgets."""
+    """A folder of importable modules, which are unloaded after the test."""
     known = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path

@@ -351,7 +351,7 @@ def built(architecture: str, path: Path, content: object, **keys: Any) -> torch.
 
 
 def doubled(wrap: torch.nn.Module) -> Any:
-    """What ``wrap`` saves where the module that upgrades is of version 1."""
+    """The content that ``wrap`` saves for a module of version 1."""
     content = wrap.state_dict()
     for path, known in content._metadata.items():
         if path.endswith("inner"):
@@ -413,7 +413,7 @@ def test_a_cure_names_the_part_or_the_pattern(tmp_path: Path) -> None:
         build_network(Model("networks:tiny", checkpoint=str(path)))
     build_network(Model("networks:tiny", checkpoint=str(path), ignore=["criterion.*"]))
     for keys in ({"prefix": "enc"}, {"ignore": ["loss.*"]}):
-        with pytest.raises(JobError, match=r"fits no name .* begin with criterion, model"):
+        with pytest.raises(JobError, match=r"matches no name .* begin with criterion, model"):
             build_network(Model("networks:tiny", checkpoint=str(path), **keys))
 
 

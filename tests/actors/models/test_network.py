@@ -33,7 +33,7 @@ def test_the_network_is_ready_to_predict(model: Model) -> None:
 
 
 def test_what_is_no_network_is_refused(model: Model) -> None:
-    with pytest.raises(JobError, match=r"model\.architecture=builtins:dict: gives a dict, no torch\.nn\.Module"):
+    with pytest.raises(JobError, match=r"model\.architecture=builtins:dict: returns a dict, not a torch\.nn\.Module"):
         build_network(replace(model, architecture="builtins:dict"))
 
 

@@ -51,7 +51,7 @@ def test_external_data_outside_the_folder_is_refused(tmp_path: Path, location: A
     save_with_constant(path, np.ones(2, np.float32), location if isinstance(location, str) else "12")
     if isinstance(location, bytes):  # text that is not UTF-8, which protobuf does not write
         path.write_bytes(path.read_bytes().replace(b"location\x12\x0212", b"location\x12\x02" + location))
-    with pytest.raises(JobError, match=r"external data lies outside its folder|no whole ONNX model"):
+    with pytest.raises(JobError, match=r"external data lies outside its folder|not a whole ONNX model"):
         digest(Model(checkpoint=str(path)))
 
 
@@ -82,8 +82,8 @@ def test_data_in_a_graph_inside_a_node_counts(tmp_path: Path) -> None:
     ("data", "seen"),
     [
         (b"", "is an empty file"),
-        (b"nonsense", "is no whole ONNX model"),
-        (b"<!DOCTYPE html>", "is no whole ONNX model"),
+        (b"nonsense", "is not a whole ONNX model"),
+        (b"<!DOCTYPE html>", "is not a whole ONNX model"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n", "is a Git LFS pointer"),
     ],
 )
@@ -98,7 +98,7 @@ def test_half_a_model_is_told(tmp_path: Path) -> None:
     save_onnx(tiny(), tmp_path / "a.onnx")
     data = (tmp_path / "a.onnx").read_bytes()
     (tmp_path / "a.onnx").write_bytes(data[: len(data) // 2])
-    with pytest.raises(JobError, match=r"a\.onnx: is no whole ONNX model"):
+    with pytest.raises(JobError, match=r"a\.onnx: is not a whole ONNX model"):
         digest(Model(checkpoint=str(tmp_path / "a.onnx")))
 
 

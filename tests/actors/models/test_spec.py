@@ -87,7 +87,7 @@ def test_state_dicts_are_known_by_their_suffix(model: Model, tmp_path: Path, nam
         (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"cat\n\ndog\n", "entry 2 is '', not a name"),
-        (b"\x89PNG\r\n\x1a\n", "no UTF-8 text"),
+        (b"\x89PNG\r\n\x1a\n", "not UTF-8 text"),
     ],
 )
 def test_a_file_that_holds_no_labels_is_refused(model: Model, tmp_path: Path, data: bytes, message: str) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors.errors import JobError
-from actors.models.weight_index import beside, is_shard, weight_files
+from actors.models.weight_index import is_shard, sibling, weight_files
 from actors.storage.store import Storage
 
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
-        ("[" * 100_000, "no index"),
-        ("[]", "no index"),
-        ('{"weight_map": ["a"]}', "no index"),
-        ('{"weight_map": {"a": 3}}', "no index"),
-        ('{"weight_map": {"a": ["b"]}}', "no index"),
+        ("[" * 100_000, "not an index"),
+        ("[]", "not an index"),
+        ('{"weight_map": ["a"]}', "not an index"),
+        ('{"weight_map": {"a": 3}}', "not an index"),
+        ('{"weight_map": {"a": ["b"]}}', "not an index"),
         ('{"weight_map": {}}', "names no shard"),
         ('{"weight_map": {"a": "../b.safetensors"}}', "outside its folder"),
         ('{"weight_map": {"a": "/b.safetensors"}}', "outside its folder"),
@@ -42,5 +42,5 @@ def test_a_shard_is_told_by_its_name(name: str, wanted: bool) -> None:  # noqa: 
 
 
 def test_shards_lie_beside_the_index() -> None:
-    assert beside("https://host/a/i.json?sig=1", "b.bin") == "https://host/a/b.bin?sig=1"
-    assert beside("i.json", "b.bin") == "b.bin"
+    assert sibling("https://host/a/i.json?sig=1", "b.bin") == "https://host/a/b.bin?sig=1"
+    assert sibling("i.json", "b.bin") == "b.bin"

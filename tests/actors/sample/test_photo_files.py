@@ -144,5 +144,5 @@ def test_a_folder_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     (tmp_path / "in" / "class1" / "000001.jpg").unlink()
     (tmp_path / "in" / "class1").rmdir()
     (tmp_path / "in" / "class1").write_text("")
-    with pytest.raises(JobError, match="the same command goes on where it stopped"):
+    with pytest.raises(JobError, match="the same command resumes"):
         made(replace(SMALL, images=2), tmp_path / "in")

@@ -69,7 +69,8 @@ def test_too_few_images_give_no_limit(loop: PlainLoop, tmp_path: Path) -> None:
 
 
 def test_a_process_that_dies_ends_all(loop: PlainLoop, tmp_path: Path) -> None:
-    wrong = replace(loop, recipe=replace(loop.recipe, model=replace(loop.recipe.model, architecture="os:abort")))
+    model = replace(loop.recipe.model, architecture="os:abort")
+    wrong = replace(loop, recipe=replace(loop.recipe, model=model))
     with pytest.raises(LimitError, match="a process of the plain loop ended with -6"):
         run_loops(wrong, ProcessLayout(2, 1), PIECES, tmp_path / "loops")
 

@@ -17,6 +17,7 @@ from actors.engines.hardware import hardware
 from actors.errors import JobError
 from actors.models.spec import Model
 from actors.reading.reader import ReadPlan
+from actors.recipe import Recipe
 from actors.row_ranges import count
 from actors.sample.train import FOLDER, PREPROCESS
 from actors.storage.store import Storage
@@ -95,11 +96,11 @@ def test_a_candidate_may_fail_in_any_way(tmp_path: Path) -> None:
     assert bench.sample() == 12
     with pytest.raises(JobError, match="nothing"):
         bench.reference(REFERENCE)
-    bench.model = DIGITS
+    bench.recipe = Recipe(DIGITS)
     bench.reference(REFERENCE)
     with pytest.raises(JobError, match=r"engine.precision=bf16"):
         bench.candidate(OnnxEngineConfig(precision=Precision.bf16))
-    bench.model = replace(DIGITS, architecture="os:abort")
+    bench.recipe = Recipe(replace(DIGITS, architecture="os:abort"))
     assert "its worker did not end it" in bench.candidate(REFERENCE).breaches[0]
     assert bench.reference(REFERENCE) is None
     assert bench.calibrate(REFERENCE, [2]) is None
