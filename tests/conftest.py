@@ -73,7 +73,7 @@ def cluster() -> Iterator[str]:
     """One small Ray cluster for all tests that may use Ray, of two CPUs; gives its address."""
     import ray  # noqa: PLC0415  few tests need it
 
-    with lean_ray(with_logs=False):
+    with lean_ray():
         context = ray.init(
             address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=500_000_000
         )

@@ -42,13 +42,10 @@ def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
         JobError: the job cannot be run.
         LimitError: the plain loop died.
     """
-    with connect(run.job.cluster, verbose=run.job.verbose) as resources:
-        stop.install()  # Ray has put its own handlers in place of ours
-        with workers_errors():
-            stages, _ = prepare_stages(run, resources, num_missing=run.shards.num_rows)
-            measured = _measure_pipeline(run, stages, resources, stop)
-            machine = _machine(run, stages, resources)
-    stop.install()  # and has taken them all away at its end
+    with connect(run.job.cluster, verbose=run.job.verbose) as resources, workers_errors():
+        stages, _ = prepare_stages(run, resources, num_missing=run.shards.num_rows)
+        measured = _measure_pipeline(run, stages, resources, stop)
+        machine = _machine(run, stages, resources)
     pieces = stages.plan.cut(Coverage(run.shards.sizes).missing())
     with tempfile.TemporaryDirectory() as folder:
         loops, decoding = measure_limit(stages, pieces, Path(folder))

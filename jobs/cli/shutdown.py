@@ -1,4 +1,4 @@
-"""How a job ends before its end: SIGTERM and Ctrl-C, and what other threads find. Runs on the driver's main thread."""
+"""Early ends of a job: SIGTERM, Ctrl-C, and interrupts by other threads. Runs on the driver's main thread."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ LOG = logging.getLogger("shardlens")
 
 
 class StoppedError(BaseException):
-    """SIGTERM or Ctrl-C. Not an Exception, so that no guard on the way takes it for an error of its own."""
+    """SIGTERM or Ctrl-C. Not an Exception, so that no `except Exception` catches it."""
 
 
 _AT_ONCE_S = 0.001
 
 
 class Shutdown:
-    """Tells the job to end: at once, or while it is `draining`, when what is in flight is done.
+    """Ends the job: at once, or, while it is `draining`, once the images in flight are done.
+
+    The job runs in the main thread, and SIGALRM interrupts it there. In a thread of its own it could not be
+    interrupted: Python can raise in another thread only between bytecodes, which a blocked ``ray.get`` or storage call
+    never reaches, while a signal ends the call.
 
     Args:
-        grace_s: seconds that what is in flight has.
+        grace_s: seconds that images in flight have to be finished.
     """
 
     def __init__(self, grace_s: float) -> None:
@@ -37,26 +41,26 @@ class Shutdown:
 
     @property
     def is_asked(self) -> bool:
-        """Whether no more images are to be taken in."""
+        """True if no more images are to be read."""
         return self._asked.is_set()
 
     def install(self) -> None:
-        """Takes the signals; to be called again after a library has put its own handlers in place of ours."""
+        """Installs the signal handlers. Main thread only; `connect` keeps them where Ray replaces them."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGALRM, self._on_alarm)
 
     def ask(self) -> None:
-        """From any thread: no more images; `StoppedError` in the main thread if the grace period is not enough."""
+        """Asks for an orderly end, from any thread; raises `StoppedError` in the main thread after the grace period."""
         if not self._asked.is_set():
             self._asked.set()
             self._raise_in(self._grace_s, StoppedError())
 
     def interrupt(self, error: BaseException, after_s: float = _AT_ONCE_S) -> None:
-        """From any thread: raises ``error`` in the main thread, unless called again meanwhile, or told to stop."""
+        """Raises ``error`` in the main thread, from any thread. A later call replaces it; so does a request to stop."""
         if not self.is_asked:
             self._raise_in(after_s, error)
-        if self.is_asked:  # by now: the grace period counts
+        if self.is_asked:  # asked in between: the grace period holds
             self._raise_in(self._grace_s, StoppedError())
 
     def _raise_in(self, seconds: float, error: BaseException) -> None:
@@ -65,7 +69,7 @@ class Shutdown:
 
     @contextmanager
     def draining(self) -> Iterator[None]:
-        """Until the end of the block a first signal only asks; the second one raises."""
+        """Makes the first signal ask and only the second one raise, until the end of the block."""
         self._can_drain = True
         try:
             yield
@@ -75,11 +79,11 @@ class Shutdown:
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self._can_drain and not self.is_asked:
-            LOG.warning("stopping: what is in flight has %.0f s to end; once more stops at once", self._grace_s)
+            LOG.warning("stopping: images in flight have %.0f s; a second signal stops at once", self._grace_s)
             self.ask()
             return
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)  # one more ends the process
+            signal.signal(number, signal.SIG_DFL)  # a further signal ends the process
         raise StoppedError
 
     def _on_alarm(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""The ledger of a run as an actor beside the driver, and the handle by which driver and workers speak to it."""
+"""The ledger of a run as a Ray actor on the driver's node, and the handle through which driver and workers call it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def start_ledger(stall_s: float | None) -> RemoteLedger:
-    """A new ledger on the driver's own node: it must not go away with a worker's."""
+    """Starts a ledger on the driver's own node, so that the loss of a worker's node cannot end it."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = ray.remote(num_cpus=0)(Ledger)
     return RemoteLedger(actor.options(scheduling_strategy=here).remote(stall_s))
@@ -26,14 +26,14 @@ def start_ledger(stall_s: float | None) -> RemoteLedger:
 
 @dataclass(frozen=True)
 class RemoteLedger:
-    """A `SharedLedger`. What must be known before danger begins waits for the answer, about a millisecond.
+    """A `SharedLedger`. Calls that must arrive before risky work begins wait for the answer, about a millisecond.
 
-    Every method raises RayError where the ledger is gone: the run is over then.
+    Every method raises RayError once the ledger is dead, which ends the run.
     """
 
     actor: Any
     is_draining: Event = field(default_factory=Event, compare=False)
-    """Set on the driver alone."""
+    """Set in the driver's copy only."""
 
     def __reduce__(self) -> tuple[type[RemoteLedger], tuple[Any]]:
         return (RemoteLedger, (self.actor,))
@@ -63,11 +63,11 @@ class RemoteLedger:
         self.actor.set_engine.remote(engine)
 
     def engine(self) -> dict[str, str]:
-        """What executes the model, as the actors said."""
+        """Description of the engine, as reported by the actors."""
         return cast("dict[str, str]", ray.get(self.actor.engine.remote()))
 
     def pace(self) -> Pace:
-        """How fast images came, once they did."""
+        """Images per second, from the first result on."""
         return cast("Pace", ray.get(self.actor.pace.remote()))
 
     def drain(self) -> None:

@@ -1,5 +1,5 @@
-"""Predictors in actors of Ray Data: one that gets pixels, and one that reads them itself. They tell the ledger of each
-batch, and go image by image where one died.
+"""Predictors in Ray Data actors: one receives pixels, one reads its images itself. They report each batch to the
+ledger, and process images one by one where an earlier attempt died.
 """
 
 from __future__ import annotations
@@ -31,25 +31,36 @@ if TYPE_CHECKING:
 
 
 class PredictActor:
-    """Holds one predictor for the life of an actor."""
+    """Holds one predictor for the lifetime of an actor."""
 
     def __init__(self, recipe: Recipe, batch_size: int, ledger: RemoteLedger) -> None:
         self._ledger = ledger
+        # Ray 2.60 reduces what a constructor raises to the text of an ActorDiedError; a call keeps it as `.cause`.
+        self._load_error: Exception | None = None
         actor_id = ray.get_runtime_context().get_actor_id()  # outlives restarts
-        with attempt(ledger, Work(LOAD, f"actor {actor_id}")):
-            self._load(recipe, batch_size)
-            fault("predict.loaded")
-        ledger.set_engine(describe(self._predictor.engine))
+        try:
+            with attempt(ledger, Work(LOAD, f"actor {actor_id}")):
+                self._load(recipe, batch_size)
+                fault("predict.loaded")
+            ledger.set_engine(describe(self._predictor.engine))
+        except Exception as error:  # noqa: BLE001  raised by the first call
+            self._load_error = error
 
     def _load(self, recipe: Recipe, batch_size: int) -> None:
         self._predictor = Predictor(recipe, batch_size=batch_size)
 
+    def check_loaded(self) -> None:
+        """Raises what the constructor could not."""
+        if self._load_error is not None:
+            raise self._load_error
+
     def __call__(self, block: pa.Table) -> pa.Table:
+        self.check_loaded()
         return predict(self._predictor, block, self._ledger)
 
 
 class FusedActor(PredictActor):
-    """Reads, decodes and predicts on its own, so that images never leave the process."""
+    """Reads, decodes and predicts, so that images never leave the process."""
 
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
         self._read = read
@@ -60,13 +71,14 @@ class FusedActor(PredictActor):
         self._decoder = load_decoder(self._read.limits, self._read.preprocess)
 
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
+        self.check_loaded()
         with closing(read_piece(self._read, piece_of(pieces), self._ledger, self._decoder)) as blocks:
             for block in blocks:
                 yield super().__call__(block)
 
 
 def piece_block(piece: Piece) -> pa.Table:
-    """A piece as Ray Data carries it to a `FusedActor`: one row, which is a batch of its own."""
+    """A piece as Ray Data carries it to a `FusedActor`: a table of one row."""
     starts, stops = zip(*piece.ranges, strict=True)
     return pa.table({SHARD: [piece.shard], "starts": [starts], "stops": [stops]})
 
@@ -78,7 +90,7 @@ def piece_of(block: pa.Table) -> Piece:
 
 
 def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.Table:
-    """`Predictor.predict_block` of ``block``, in hand meanwhile. Images in quarantine get their error instead."""
+    """Runs `Predictor.predict_block` as an attempt at ``block``. Quarantined images get their error instead."""
     work = Work(PREDICT, tuple(Piece(shard, tuple(runs)) for shard, runs in row_ranges(block).items()))
     with attempt(ledger, work) as hand:
         marked = mark_errors(block, _quarantined(block, hand.instructions.quarantined))
@@ -94,7 +106,7 @@ def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.T
 
 
 def _predict_alone(predictor: Predictor, one: pa.Table, hand: Attempt) -> pa.Table:
-    if one[STAGE].null_count:  # the engine will not see the others
+    if one[STAGE].null_count:  # the engine sees no row that has an error
         hand.start_image((one[SHARD][0].as_py(), one[ROW][0].as_py()), PREDICT)
     return _predict(predictor, one, hand)
 
@@ -108,6 +120,6 @@ def _predict(predictor: Predictor, block: pa.Table, hand: Attempt) -> pa.Table:
 
 
 def _quarantined(block: pa.Table, errors: Mapping[Row, ImageError]) -> dict[int, ImageError]:
-    """The ``errors`` by the place of their row in ``block``."""
+    """``errors`` by the position of their row in ``block``."""
     rows = zip(block[SHARD].to_pylist(), block[ROW].to_pylist(), strict=True) if errors else ()
     return {place: errors[row] for place, row in enumerate(rows) if row in errors}

@@ -1,5 +1,5 @@
-"""What a person sees while a job runs: a live line on a terminal, or a log line every few seconds; and what the ledger
-has to tell. Runs on the driver, in a thread of its own, which also asks whether to stop.
+"""Progress of a running job: a live line on a terminal, or a log line every few seconds, and the events of the ledger.
+Runs on the driver, in a thread that also checks the stop conditions.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ def follow(
     should_stop: Callable[[View], bool],
     metrics: Metrics | None = None,
 ) -> Iterator[RemoteLedger]:
-    """Gives a new ledger for the workers; until the end of the block shows how far the run is, and what happens.
+    """Starts a ledger for the workers, and shows progress and events until the end of the block.
 
     Args:
         total: images of the run.
-        already_done: those that earlier attempts have done. All other counts are of this attempt alone.
-        stall_s: the ledger's limit; work in hand for twice as long is told.
-        should_stop: asked once or twice a second, from another thread, as long as the ledger answers. Once it says so,
-            no more images are read, and the pipeline ends by itself. The counts are for show: images whose worker
-            died may count twice. What is right is read from the parts.
-        metrics: gets the same counts.
+        already_done: images done by earlier attempts. All other counts belong to this attempt alone.
+        stall_s: the ledger's limit; work that takes twice as long is logged.
+        should_stop: called once or twice a second, in another thread, as long as the ledger answers. Once it returns
+            True, no more images are read, and the pipeline ends by itself. The counts are only for display: images
+            whose worker died may count twice. The parts have the true counts.
+        metrics: receives the same counts.
     """
     ledger = start_ledger(stall_s)
     watch = ProgressLoop(ledger, total, already_done, stall_s, should_stop, metrics)
@@ -63,7 +63,7 @@ def follow(
 
 
 class ProgressLoop:
-    """Looks at the ledger from time to time."""
+    """Polls the ledger."""
 
     def __init__(
         self,
@@ -104,14 +104,14 @@ class ProgressLoop:
                 progress.update(task, completed=moment.num_done, rate=moment.images_per_s, errors=moment.num_errors)
 
     def _moments(self) -> Iterator[Moment]:
-        """The state every half second until the end, and once at the end."""
+        """Yields the state every half second, and once at the end."""
         is_over = False
         while not is_over:
             is_over = self.is_over.wait(_LOOK_EVERY_S)
             try:
                 view = self._ledger.snapshot(self._overdue_s, timeout_s=_LOOK_TIMEOUT_S)
                 self._drain_if_told(view)
-            except RayError:  # the cluster is going down, or too busy to answer
+            except RayError:  # the cluster is shutting down, or too busy to answer
                 continue
             for event in (*view.events, *view.overdue):
                 LOG.warning("%s", event.text, extra=event.log_fields)

@@ -1,4 +1,4 @@
-"""An opened run on a cluster, from the start of Ray to the last part. Runs on the driver; its import brings Ray in."""
+"""Executes an opened run on a cluster, from the start of Ray to the last part. Runs on the driver; imports Ray."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ LOG = logging.getLogger("shardlens")
 
 
 def execute(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock) -> tuple[Outcome, Execution]:
-    """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is told to
-    stop, or its errors are too many; laps ``start``, ``choose``, ``run`` and ``stop``.
+    """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is asked to
+    stop, or the error budget is exceeded. Laps ``start``, ``choose``, ``run`` and ``stop``.
 
-    Where nothing moves any more, as when a node is lost that nothing replaces, all begins anew on what there is. Where
-    a GPU decodes an image wrongly, the CPU decodes from then on, and what the GPU decoded is done again.
+    A pass that stalls, as after the loss of a node that nothing replaces, is restarted on the resources that are left.
+    After a GPU decoded an image wrongly, the CPU decodes, and the shards that the GPU decoded are done again.
 
     Raises:
-        WorkerError: a worker failed for good. What was written stays.
-        IncompleteRunError: workers left as many images without an outcome as before.
-        SilenceError: nothing moved, and beginning anew did not help.
+        WorkerError: a worker failed permanently. Parts that were written stay.
+        IncompleteRunError: a pass ended and as many images are missing as before.
+        SilenceError: a pass stalled, and a restart did not help.
     """
     run = as_switched(run)
     while True:
@@ -58,13 +58,12 @@ def execute(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clo
             outcome = run.collect(before=outcome)
             if outcome.coverage.num_missing == num_missing and not error.is_shrunk:
                 raise
-            LOG.warning("%s; beginning anew with the %s images that are missing", error, outcome.coverage.num_missing)
+            LOG.warning("%s; restarting with the %s images that are missing", error, outcome.coverage.num_missing)
 
 
 def _session(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock) -> tuple[Outcome, Execution]:
-    """`execute`, on one connection to Ray."""
+    """Runs `execute` on one connection to Ray."""
     with connect(run.job.cluster, verbose=run.job.verbose):
-        stop.install()  # Ray has put its own handlers in place of ours
         clock.lap("start")
         resources = await_nodes(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
         if run.job.cluster.address is not None:
@@ -77,7 +76,6 @@ def _session(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Cl
                 begun = Execution(stages.plan, choice, {}, Pace(0, 0.0), resources.cpus)
                 outcome, execution = _run_passes(run, outcome, stages, begun, stop)
         clock.lap("run")
-    stop.install()  # and has taken them all away at its end
     clock.lap("stop")
     return outcome, execution
 
@@ -85,7 +83,7 @@ def _session(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Cl
 def _run_passes(
     run: Run, outcome: Outcome, stages: Stages, execution: Execution, stop: Shutdown
 ) -> tuple[Outcome, Execution]:
-    """Runs the pipeline over what is missing until nothing is. Each pass is planned for what the cluster has then."""
+    """Runs passes of the pipeline until nothing is missing. Each is planned for the resources of that moment."""
     first = outcome.summary
     while (num_missing := outcome.coverage.num_missing) and not stop.is_asked:
         metrics = Metrics.of(run, stages.plan, outcome, done_before=first)
@@ -102,7 +100,7 @@ def _run_passes(
     return outcome, execution
 
 
-# Shards that one pass of the pipeline takes: Ray Data keeps some state for each on the driver.
+# Pieces in one pass of the pipeline: bounds the state that Ray Data keeps for each on the driver.
 _MAX_PIECES = 20_000
 
 

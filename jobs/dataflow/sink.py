@@ -1,4 +1,4 @@
-"""The Ray Data sink: gathers predicted blocks and writes them as parts."""
+"""The Ray Data sink: gathers predicted blocks and writes them as parts. Runs on workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class PartSink(Datasink[None]):
-    """Ray Data's view of `write_part`. What was written is read back from the footers, never from Ray."""
+    """Ray Data sink over `write_part`. The driver learns what was written from the footers, never from Ray."""
 
     def __init__(self, plan: SinkPlan) -> None:
         self._plan = plan

@@ -1,4 +1,4 @@
-"""The Ray Data source: one read task for each piece of the inventory."""
+"""The Ray Data source: one read task for each piece of the inventory. Built on the driver, runs on workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ShardSource(Datasource):
-    """Ray Data's view of an inventory: one read task for each piece of it that is ``missing``."""
+    """Ray Data source with one read task for each ``missing`` piece of an inventory."""
 
     def __init__(self, plan: ReadPlan, missing: Sequence[Piece], ledger: SharedLedger) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,6 +1,4 @@
-"""What each stage of the pipeline needs: the plan for the cluster, and the engine that suits it best. Made on
-the driver, with Ray started, and sent to workers.
-"""
+"""The plan and the settings of each stage of the pipeline. Made on the driver once Ray runs, and sent to workers."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class Stages:
-    """What each stage needs to know, whatever rows it gets."""
+    """Settings of each stage, independent of the rows that it gets."""
 
     read: ReadPlan
     recipe: Recipe
@@ -42,10 +40,10 @@ class Stages:
 def prepare_stages(
     run: Run, resources: Resources, *, num_missing: int, mark: WriteGuard | None = None
 ) -> tuple[Stages, Choice]:
-    """The stages of ``run`` for the ``num_missing`` images that are to be done on ``resources``.
+    """Plans ``run`` for its ``num_missing`` images on ``resources``, and chooses the engine.
 
     Raises:
-        JobError: the job asks for what the cluster does not have, or its engine does not give the right answers.
+        JobError: the cluster lacks what the job asks for, or the engine does not give the right answers.
     """
     job = run.job
     recipe = job.recipe
@@ -71,21 +69,26 @@ def prepare_stages(
     )
     recipe = replace(recipe, engine=choice.engine, limits=read.limits)
     stages = Stages(read, recipe, sink, plan)
-    return plan_again(stages, run, resources, choice, num_missing=num_missing), choice
+    if choice.calibration:  # what was measured changes the plan
+        return plan_again(stages, run, resources, choice, num_missing=num_missing), choice
+    return _with_plan(stages, plan, run, resources, choice), choice
 
 
 def plan_again(stages: Stages, run: Run, resources: Resources, choice: Choice, *, num_missing: int) -> Stages:
-    """The same ``stages``, planned for the ``num_missing`` images and the ``resources`` that there are now.
+    """Adapts ``stages`` to the ``num_missing`` images and the ``resources`` that are left.
 
     Raises:
-        JobError: they are too few.
+        JobError: the resources do not suffice.
     """
     job = replace(run.job, decode=stages.read.limits)
     load = Load(num_missing, run.checked.image_s, choice.calibration)
-    plan = make_plan(job, resources, run.checked.fields, load)
+    return _with_plan(stages, make_plan(job, resources, run.checked.fields, load), run, resources, choice)
+
+
+def _with_plan(stages: Stages, plan: Plan, run: Run, resources: Resources, choice: Choice) -> Stages:
     check_room(plan, resources)
     LOG.info("%s", plan)
-    engine = replace(choice.engine, threads=job.engine.threads or plan.threads)
+    engine = replace(choice.engine, threads=run.job.engine.threads or plan.threads)
     return Stages(
         replace(stages.read, batch_size=plan.batch_size, batches_a_block=plan.batches_a_block),
         replace(stages.recipe, engine=engine),

@@ -1,5 +1,5 @@
-"""When a pass of the pipeline is to end before its end: too many images fail, or nothing moves. Runs on the driver, in
-the thread that looks at the ledger.
+"""Conditions that end a pass of the pipeline early: too many errors, or no progress. Runs on the driver, in the thread
+that polls the ledger.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class SilenceError(Exception):
-    """For so long no worker gave a sign of life. ``is_shrunk`` where the cluster has less than the plan takes, so that
-    another plan may help.
+    """No worker gave a sign of life for too long. ``is_shrunk`` if the cluster has less than the plan needs, so that a
+    new plan may help.
     """
 
     def __init__(self, seconds: float, *, is_shrunk: bool) -> None:
@@ -27,14 +27,14 @@ class SilenceError(Exception):
 
 
 class StopConditions:
-    """Looks at the ledger now and then: whether too many images fail, and whether anything moves at all.
+    """Checks views of the ledger against the error budget and the stall limit.
 
     Args:
-        job: says how many may fail, and how long a batch may take.
-        before: what was done when this pass began.
-        stop: what ends the pass.
-        is_shrunk: whether the cluster has less than the plan takes. Actors may then hold what the readers wait for, or
-            wait themselves; a node that is lost can still be counted for a while when the plan is made.
+        job: has the error budget and the stall limit.
+        before: images that were done before this pass.
+        stop: ends the pass.
+        is_shrunk: returns True if the cluster has less than the plan needs. Actors may then hold the resources that
+            readers wait for, or wait themselves. A lost node can still be counted when the plan is made.
     """
 
     def __init__(self, job: Job, before: Summary, stop: Shutdown, is_shrunk: Callable[[], bool]) -> None:
@@ -47,7 +47,7 @@ class StopConditions:
         self._armed = (0.0, False)
 
     def __call__(self, view: View) -> bool:
-        """Whether no more images are to be taken in."""
+        """Returns True if no more images are to be read."""
         num_images = self._before.num_images + view.num_ok + view.num_errors
         if self._job.errors.is_exceeded(num_images, self._before.num_errors + view.num_errors):
             self._stop.ask()
@@ -56,7 +56,7 @@ class StopConditions:
         return self._stop.is_asked
 
     def _limit_silence(self, num_signs: int, limit_s: float) -> None:
-        """Puts the end off at each sign of life, and near where nothing will move by itself."""
+        """Postpones the timeout at each sign of life, and shortens it where the plan no longer fits the cluster."""
         now = time.monotonic()
         has_moved, is_shrunk = num_signs != self._num_signs, False
         if has_moved:
@@ -69,6 +69,6 @@ class StopConditions:
             self._stop.interrupt(error, max(self._sign_at + limit_s - now, 0.001))
 
 
-_SILENCES = 3
-_SHRUNK_S = 30.0  # nodes that are replaced come back later than this: what they lack is planned without them
+_SILENCES = 3  # times `run.stall_s`: the ledger replaces a stalled worker first
+_SHRUNK_S = 30.0  # replacements of nodes take longer: the new plan does without them
 _SILENCE = "no worker gave a sign of life for {:g} s: the cluster may have lost CPUs or GPUs that the job waits for"

@@ -1,55 +1,49 @@
-"""What a worker raised, in place of what Ray makes of it. Used by the driver around all that runs on workers."""
+"""Turns Ray's wrappers back into the errors that workers raised. Used by the driver around everything that runs on
+workers.
+"""
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ray.exceptions import RayError, RayTaskError, UserCodeException
+from ray.exceptions import RayError, RayTaskError
 
-from actors.errors import CredentialsError, DecoderMismatchError, JobError, OutputError
+from actors.errors import CredentialsError, DecoderMismatchError, JobError, OutputError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 class WorkerError(Exception):
-    """A worker failed for good; the message is that of the worker's own exception."""
+    """A worker failed permanently. The message is that of the worker's own exception."""
 
 
 @contextmanager
 def workers_errors() -> Iterator[None]:
-    """Raises what a worker raised, in place of Ray's many lines around it."""
+    """Raises the exception of a worker instead of the `RayTaskError` around it.
+
+    Raises:
+        JobError, CredentialsError, DecoderMismatchError, OutputError, UnreachableError: raised by the worker.
+        WorkerError: any other exception of a worker, or the death of an actor or node.
+    """
     try:
         yield
     except RayTaskError as error:
-        if isinstance(error.cause, CredentialsError | DecoderMismatchError | OutputError):
-            raise type(error.cause)(str(error.cause).splitlines()[0]) from error  # Ray Data adds lines of its own
-        if isinstance(error.cause, JobError):
-            raise error.cause from error
-        if isinstance(error.cause, UserCodeException):
-            raise cause_in(str(error)) from error
-        raise WorkerError(f"{type(error.cause).__name__}: {error.cause}") from error
+        raise _own_error(error.cause) from error
     except RayError as error:
-        raise cause_in(str(error)) from error
+        raise WorkerError(str(error).strip()) from error
 
 
-def cause_in(text: str) -> Exception:
-    """The last exception that the traceback ``text`` tells of, as a `WorkerError` unless the driver knows its kind."""
-    text = _WRAPPING.split(text)[0]
-    found = list(re.finditer(r"^(?:\w+\.)*(\w+): ", text, re.MULTILINE))
-    if not found:
-        return WorkerError(text.strip())
-    said = text[found[-1].end() :].strip()
-    if found[-1].group(1) == JobError.__name__ and "\n  cure: " in said:
-        problem, _, cure = said.partition("\n  cure: ")
-        return JobError(problem, cure=cure.splitlines()[0])
-    for known in (CredentialsError, DecoderMismatchError):
-        if found[-1].group(1) == known.__name__:
-            return known(said.splitlines()[0])
-    return WorkerError(f"{found[-1].group(1)}: {said}")
+def _own_error(cause: Exception) -> Exception:
+    if isinstance(cause, JobError):
+        return cause
+    message = str(cause).partition(_RETRY_CONTEXT)[0].removesuffix("\\n").rstrip()  # some errors escape line feeds
+    if isinstance(cause, CredentialsError | DecoderMismatchError | OutputError | UnreachableError):
+        return type(cause)(message)
+    return WorkerError(f"{type(cause).__name__}: {message}")
 
 
-# Ray Data says this after what a predictor raised.
-_WRAPPING = re.compile(r"\n\nThe above exception was the direct cause(?=[^\n]*\n\n.*\n\S*UserCodeException: )")
+# Ray Data 2.60 appends three lines about its retries to the first argument of an exception, and has no switch for it
+# (`_annotate_exception_with_retry_context` in its util.py).
+_RETRY_CONTEXT = "Failed to apply UDF transform after "
