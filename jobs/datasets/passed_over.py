@@ -1,4 +1,4 @@
-"""Files and lines that a listing passes over, counted by reason with a few examples. Runs on the driver."""
+"""Counts files and lines that a listing skips, by reason and with a few examples. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from actors.storage.uris import text_without_users
 LOG = logging.getLogger("shardlens")
 NUM_EXAMPLES = 5
 COMPANION = "companion"
-"""The reason of a member of a tar that belongs to an image that is listed, such as its text."""
+"""Reason for a tar member that belongs to a listed image, such as its caption."""
 
 
 @dataclass
 class PassedOver:
-    """Counts by reason. The memory that it takes does not grow with the number of files."""
+    """Skipped files and lines by reason. Memory does not grow with their number."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    """Number of files or lines by reason, such as ``extension`` or ``hidden``."""
+    """Number of files or lines of each reason, such as ``extension`` or ``hidden``."""
     examples: dict[str, list[str]] = field(default_factory=dict)
-    """The first `NUM_EXAMPLES` names by reason."""
+    """First `NUM_EXAMPLES` names of each reason."""
 
     def add(self, reason: str, name: str, *, number: int = 1) -> None:
         """Counts ``number`` files or lines, of which ``name`` is one."""
@@ -32,37 +32,37 @@ class PassedOver:
             names.append(text_without_users(name))
 
     def clear(self) -> None:
-        """Forgets everything, before the same files are listed anew."""
+        """Resets the counts before the same files are listed again."""
         self.counts.clear()
         self.examples.clear()
 
     @property
     def is_expected(self) -> bool:
-        """Whether nothing that could be an image is among it."""
+        """True if nothing that was skipped could be an image."""
         return not self.counts.keys() - {COMPANION}
 
     @property
     def num_visible(self) -> int:
-        """Number of those whose names are not hidden: a place with none of these is as good as empty."""
+        """Number of skipped files whose names are not hidden; if zero, the place counts as empty."""
         return self.total - sum(self.counts.get(reason, 0) for reason in ("hidden", "underscore"))
 
     @property
     def total(self) -> int:
-        """Number of files and lines, whatever the reason."""
+        """Number of skipped files and lines of all reasons."""
         return sum(self.counts.values())
 
-    def tell(self) -> None:
-        """Logs one line, where there is anything to tell."""
+    def log(self) -> None:
+        """Logs one line if anything was skipped."""
         if self.total:
             level = logging.INFO if self.is_expected else logging.WARNING
-            LOG.log(level, "the listing passed over %s: %s", f"{self.total:,}", self)
+            LOG.log(level, "the listing skipped %s: %s", f"{self.total:,}", self)
 
     def to_json(self) -> dict[str, Any]:
-        """``{reason: {"count": int, "examples": [str, ...]}}``."""
+        """Returns ``{reason: {"count": int, "examples": [str, ...]}}``."""
         return {reason: {"count": number, "examples": self.examples[reason]} for reason, number in self.counts.items()}
 
     def __str__(self) -> str:
-        """Counts by reason with some names, such as ``7 hidden (/in/.a.jpg, ...), 1 extension (/in/b.txt)``."""
+        """Formats counts and examples, such as ``7 hidden (/in/.a.jpg, ...), 1 extension (/in/b.txt)``."""
         return ", ".join(f"{number:,} {reason} ({self._names(reason)})" for reason, number in self.counts.items())
 
     def _names(self, reason: str) -> str:
@@ -71,7 +71,7 @@ class PassedOver:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> PassedOver:
-        """The inverse of `to_json`."""
+        """Parses the output of `to_json`."""
         return cls(
             {reason: entry["count"] for reason, entry in content.items()},
             {reason: list(entry["examples"]) for reason, entry in content.items()},

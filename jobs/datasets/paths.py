@@ -129,4 +129,4 @@ def _at_least_one(path: str, batches: Iterator[pa.RecordBatch], selection: Selec
 
 
 def _passed(selection: Selection) -> str:
-    return f"; passed over: {selection.passed_over}" if selection.passed_over.total else ""
+    return f"; skipped: {selection.passed_over}" if selection.passed_over.total else ""

@@ -118,7 +118,7 @@ class _Tally:
         if self.num_without and self.num_without == self.num_samples:
             raise JobError(
                 f"dataset.image_column={dataset.image_column}: no member of the tars has such an ending; "
-                f"passed over: {dataset.passed_over}",
+                f"skipped: {dataset.passed_over}",
                 cure="name the endings that images have, with semicolons between them",
             )
         if self.num_without:

@@ -1,4 +1,4 @@
-"""What an image was found to take on a worker, and what that says of the plan. Runs on the driver."""
+"""Measured cost of an image on a worker, and the batch size that follows from it. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from actors.trials.sampling import Costs
 
 @dataclass(frozen=True)
 class Calibration:
-    """Measured on images of the dataset, by one worker that was alone."""
+    """Measurements on images of the dataset, by a single worker on an idle cluster."""
 
     costs: Costs
-    """Until its pixels are there."""
+    """Seconds for reading and decoding an image."""
     rates: Rates
-    """Of the engine that was chosen."""
+    """Images per second of the chosen engine, by batch size, and memory of its process."""
 
     @classmethod
     def from_json(cls, content: dict[str, Any] | None) -> Calibration | None:
-        """From what `dataclasses.asdict` made of one, through JSON."""
+        """Parses the output of `dataclasses.asdict` after a round trip through JSON."""
         if content is None:
             return None
         costs, rates = content["costs"], content["rates"]
@@ -28,10 +28,10 @@ class Calibration:
         return cls(Costs(costs["read_s"], costs["decode_s"]), Rates(images_per_s, rates["worker_bytes"]))
 
     def batch_size(self, usual: int) -> int:
-        """The fastest one; ``usual`` unless that one is faster by more than the noise."""
+        """Returns the fastest batch size, but ``usual`` unless the gain exceeds the noise."""
         rates = self.rates.images_per_s
         best = max(rates, key=rates.__getitem__, default=usual)
         return best if rates.get(best, 0.0) > _NOISE * rates.get(usual, 0.0) else usual
 
 
-_NOISE = 1.1
+_NOISE = 1.1  # ratio of two rates below which they count as equal

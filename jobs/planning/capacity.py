@@ -1,5 +1,5 @@
-"""Whether the batches of a plan find room on the nodes, in memory and in the object store. Pure arithmetic on the
-driver, before the first actor: a store that is too small lets a run crawl, and says nothing.
+"""Checks that the batches of a plan fit in the memory and object store of each node. Pure arithmetic on the driver,
+before the first actor: with an object store that is too small, a run slows to a crawl without any message.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def check_room(plan: Plan, resources: Resources) -> None:
-    """Checks each node that would have workers; what is not known of one is taken to be enough.
+    """Checks every node that would run workers. Sizes that are unknown (zero) count as sufficient.
 
     Raises:
-        JobError: a node has too little, with what would fit.
+        JobError: a node has too little, with a cure.
     """
     for node in resources.nodes or (resources,):
         workers = min(plan.workers, _most_workers(plan, node))
@@ -35,15 +35,15 @@ def _most_workers(plan: Plan, node: Resources) -> int:
 
 
 def _memory_bytes(plan: Plan) -> int:
-    """Of a worker: the pixels of a block, and one batch of them as float32, next to which the model's own is more."""
-    return plan.block_bytes * (plan.batches_a_block + _FLOAT32)
+    """Lower bound for one worker: the uint8 pixels of a block, and one batch of them as float32. Omits the model."""
+    return plan.block_bytes * (plan.batches_a_block + _FLOAT32_BYTES)
 
 
-_FLOAT32 = 4
+_FLOAT32_BYTES = 4
 
 
 def _store_bytes(plan: Plan) -> int:
-    """Of a worker: the batches that it has, as many that wait for it, and one that is being read."""
+    """For one worker: the batches of its current call, as many waiting for it, and one being read."""
     return plan.block_bytes * (2 * BATCHES_A_CALL + 1)
 
 
@@ -58,6 +58,6 @@ def _check(what: str, there_bytes: int, needed_bytes: int, plan: Plan, cure: str
     if 0 < there_bytes < needed_bytes:
         raise JobError(
             f"batch_size={plan.batch_size}: a batch has {plan.block_bytes / 1e6:,.0f} MB of pixels, so the workers "
-            f"of a node need {needed_bytes / 1e9:,.1f} GB; its {what} has {there_bytes / 1e9:,.1f} GB",
+            f"of a node need {needed_bytes / 1e9:,.1f} GB; its {what} is {there_bytes / 1e9:,.1f} GB",
             cure=cure,
         )

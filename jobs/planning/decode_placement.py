@@ -1,4 +1,4 @@
-"""Where images are decoded: on the CPUs beside the GPUs, or on the GPUs themselves. Pure arithmetic on the driver."""
+"""Chooses where images are decoded: on the CPUs or on the GPUs. Pure arithmetic on the driver."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def decode_device(asked: DecodeDevice, plan: Plan, choice: Choice, *, cpus: float) -> DecodeDevice:
-    """What ``asked`` comes to on a cluster of so many CPUs, for a ``plan`` with decoding on the CPU.
+    """Resolves ``asked`` for a cluster with this many CPUs; ``plan`` must be one that decodes on the CPU.
 
-    The GPU is taken where it may, and where images come clearly faster though it decodes and predicts in turn, because
-    the CPUs cannot feed it.
+    With auto, the GPU decodes if its pixels passed the trial and the run becomes clearly faster. Decoding takes turns
+    with the model there, so this happens only if the CPUs cannot keep the GPU busy.
     """
     trial, calibration = choice.decoders, choice.calibration
     if asked is not DecodeDevice.auto:
@@ -29,4 +29,4 @@ def decode_device(asked: DecodeDevice, plan: Plan, choice: Choice, *, cpus: floa
     return DecodeDevice.gpu if on_gpus > _CLEARLY * on_cpus else DecodeDevice.cpu
 
 
-_CLEARLY = 1.1
+_CLEARLY = 1.1  # ratio of two rates above which the gain exceeds the noise of measuring

@@ -1,5 +1,5 @@
-"""What was found of each engine before a run, and the one that was chosen; kept with the output, so that the next run
-of the same model on the same hardware need not find it out again. Runs on the driver.
+"""Cache of engine choices and the trials behind them. Stored with the output, so that the next run of the same model on
+the same hardware skips the trials. Runs on the driver.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class Choice:
-    """The engine of a run."""
+    """Engine of a run, and the measurements behind the choice."""
 
     engine: EngineConfig
     why: str
     trials: list[Trial] = field(default_factory=list)
-    """The reference first. Empty where nothing was measured."""
+    """Trials, the reference first. Empty if nothing was measured."""
     num_images: int = 0
     """Images of the dataset that were compared."""
     calibration: Calibration | None = None
-    """None where the job is too small to be worth it."""
+    """None if the job is too small to be worth calibrating."""
     decoders: DecodeTrial | None = None
-    """None where there was no choice of where to decode."""
+    """None if there was no choice of where to decode."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "engine": _to_json(self.engine)}
@@ -56,12 +56,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class KeptChoice:
-    """The place of the choice for one model and whatever else decides it.
+    """Cache entry for one model, engine config and hardware.
 
     Args:
-        paths: of the run; another run of the same output and model has the same choice.
+        paths: of the run; all runs of the same output and model share the entry.
         storage: holds the output.
-        asked: what the config says of the engine, with the batch size and the threads.
+        asked: engine settings of the config, with batch size and threads.
         hardware: of the workers.
     """
 
@@ -71,7 +71,7 @@ class KeptChoice:
     hardware: Hardware
 
     def read(self) -> Choice | None:
-        """None where there is none yet, or one that this version does not understand."""
+        """Returns the cached choice; None if there is none, or, with a warning, if this version cannot parse it."""
         try:
             content = read_object(self._uri, self.storage, allow_nan=True)
             trials = [Trial(**{name: one[name] for name in _TRIAL_FIELDS}) for one in content["trials"]]
@@ -82,7 +82,7 @@ class KeptChoice:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            LOG.warning("%s: not understood (%s): engines are compared anew", self._uri, error)
+            LOG.warning("%s: cannot be parsed (%s); comparing engines again", self._uri, error)
             return None
 
     def write(self, choice: Choice) -> None:
@@ -101,7 +101,7 @@ _CONFIGS: dict[str, type[EngineConfig]] = {
 }
 _TRIAL_FIELDS = [field.name for field in fields(Trial)]  # earlier versions kept more
 _ENUMS: dict[str, type[Enum]] = {"precision": Precision, "device": Device, "provider": Provider}
-_NOT_KEPT = {"tolerance", "gate"}  # what the choice was made by; of no use to what executes it
+_NOT_KEPT = {"tolerance", "gate"}  # settings of the comparison, which the worker does not need
 
 
 def _to_json(config: EngineConfig) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""How many actors, CPUs and images at a time: the plan of a run, from the job and the cluster. Pure arithmetic on
-the driver.
+"""Plans a run for a job and a cluster: number of actors, CPUs of each, batch and part sizes. Pure arithmetic on the
+driver.
 """
 
 from __future__ import annotations
@@ -26,36 +26,39 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the pipeline is built from."""
+    """Parameters from which the pipeline is built."""
 
     is_fused: bool
-    """Whether actors read and decode what they predict; else tasks do that beside them."""
+    """True if actors read and decode the images that they predict; otherwise separate read tasks do."""
     workers: int
     """Predictor actors."""
     worker_cpus: float
+    """CPUs reserved by each actor."""
     worker_gpus: int
+    """GPUs reserved by each actor."""
     read_cpus: float
-    """CPUs that one read task reserves; 0 where there are none."""
+    """CPUs reserved by each read task; 0 if there are none."""
     writers: int
-    """Write tasks at a time, each a process of its own; together they reserve `WRITE_CPUS` each."""
+    """Concurrent write tasks, each a process that reserves `WRITE_CPUS`."""
     batch_size: int
+    """Images per call of the engine."""
     piece_rows: int
-    """The most rows of the pieces into which shards are cut, so that every worker gets its share of a small run."""
+    """Maximum rows of the pieces into which shards are cut, so that a small run keeps every worker busy."""
     rows_per_part: int
     block_bytes: int
-    """Pixels of one batch."""
+    """Bytes of the uint8 pixels of one batch."""
     threads: int
     """Threads of an engine on the CPU."""
     batches_a_block: int = 1
-    """Batches that are read and predicted together: workers tell the ledger of each block, which takes milliseconds."""
+    """Batches read and predicted together. Workers report each block to the ledger, which takes milliseconds."""
 
     def num_readers(self, cpus: float) -> int:
-        """Read tasks at a time beside the workers of a cluster of ``cpus``."""
+        """Concurrent read tasks next to the workers on a cluster of ``cpus``."""
         return max(1, int((cpus - self.workers * self.worker_cpus) / self.read_cpus))
 
     def cut(self, missing: Iterable[Piece]) -> list[Piece]:
-        """The ``missing`` rows in even pieces of `piece_rows` or fewer, the last quarter in smaller ones: workers then
-        end soon after each other.
+        """Cuts the ``missing`` rows into even pieces of at most `piece_rows`; those of the last quarter are smaller, so
+        that workers finish at about the same time.
         """
         pieces = [part for piece in missing for part in self._evenly(piece, self.piece_rows)]
         first_late = len(pieces) * 3 // 4
@@ -63,55 +66,55 @@ class Plan:
         return pieces[:first_late] + [part for piece in pieces[first_late:] for part in self._evenly(piece, late_rows)]
 
     def _evenly(self, piece: Piece, most_rows: int) -> Iterator[Piece]:
-        """As few pieces as there may be, all but the last of the same number of batches: a small rest would cost as
-        much to hand out as the others.
+        """Cuts into as few pieces as possible, all but the last of the same number of batches: a small remainder would
+        cost as much to schedule as a full piece.
         """
         num_pieces = -(-piece.num_rows // most_rows)
         return piece.cut(self.batch_size * -(-piece.num_rows // (num_pieces * self.batch_size)))
 
     def fits(self, resources: Resources) -> bool:
-        """Whether ``resources`` are enough for all of it at once."""
+        """True if ``resources`` suffice for all actors and one read task at once."""
         cpus = self.workers * self.worker_cpus + self.read_cpus
         return resources.cpus >= cpus and resources.gpus >= self.workers * self.worker_gpus
 
     def __str__(self) -> str:
         workers = f"{self.workers} worker" if self.workers == 1 else f"{self.workers} workers"
         device = "1 GPU each" if self.worker_gpus else f"threads {self.threads}"
-        how = "reading on their own" if self.is_fused else "beside read tasks"
+        how = "reading on their own" if self.is_fused else "next to read tasks"
         return f"{workers}, {how}, {device}; batches of {self.batch_size} images, parts of {self.rows_per_part:,} rows"
 
 
 @dataclass(frozen=True)
 class Load:
-    """What there is to do."""
+    """Amount of work in a run."""
 
     num_images: int
     image_s: float
-    """Seconds of a CPU for one of them in the model, about."""
+    """Approximate CPU seconds of the model for one image."""
     calibration: Calibration | None = None
-    """What was measured on the cluster, if anything was."""
+    """Measurements on the cluster, if any."""
 
 
 def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: Load) -> Plan:
-    """The plan of ``job`` on a cluster that has ``resources``.
+    """Plans ``job`` for a cluster with ``resources``.
+
+    Without GPUs, and with decoding on GPUs, the actors do everything except writing. Otherwise some CPUs always remain
+    for read tasks: an actor pool that holds every CPU would wait for its input forever. Some always remain for write
+    tasks, too: else they would start only after the last image is read, and a driver that dies would lose everything.
 
     Args:
-        job: what is to be run.
-        resources: what there is.
-        fields: the task's columns.
-        load: how much of it there is.
-
-    Without GPUs, and where GPUs decode, the actors do all but writing. Else CPUs are always left for read tasks: a pool
-    of actors that holds every CPU would wait for ever for its input. And always for write tasks: they would start when
-    the last image is read, and all would be lost with a driver that dies.
+        job: the job.
+        resources: of the cluster.
+        fields: columns of the task.
+        load: amount of work.
 
     Raises:
-        JobError: the job asks for what the cluster does not have.
+        JobError: the job requires resources that the cluster does not have.
     """
     if not resources.cpus:
         raise JobError(
             f"cluster.address={job.cluster.address}: the cluster has no CPUs now",
-            cure="add a node, or wait for those that are to come with cluster.nodes_wait_s=600",
+            cure="add a node, or wait for nodes to join with cluster.nodes_wait_s=600",
         )
     workers, gpus = _workers(job, resources, load)
     num_images = load.num_images
@@ -149,8 +152,8 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
 
 
 def _shares(job: Job, resources: Resources, writers: int) -> tuple[float, float]:
-    """CPUs of an actor with a GPU, and of a read task beside it: half of a node is left to these, and each of them must
-    find its CPUs on one node.
+    """CPUs of an actor with a GPU, and of a read task. Half of each node is left for read tasks, and the CPUs
+    of one task must be on one node.
     """
     nodes = resources.nodes or (resources,)
     halves = [node.cpus / 2 / int(node.gpus) for node in nodes if node.gpus >= 1]
@@ -160,25 +163,24 @@ def _shares(job: Job, resources: Resources, writers: int) -> tuple[float, float]
 
 
 def _whole(cpus: float) -> float:
-    """So many or fewer, as Ray counts them: whole ones, and below one in small steps."""
+    """Rounds down to a number of CPUs that Ray accepts: an integer, or below 1 a multiple of 0.0001."""
     return float(math.floor(cpus)) if cpus >= 1 else math.floor(cpus * 10_000) / 10_000
 
 
-# Workers end at different times: by about one of the smaller pieces.
+# Workers finish apart from each other by about one of the smaller pieces.
 _PIECES_A_WORKER = 8
 
-# Writing waits for storage and hardly computes: more CPU for it would be taken from the readers of a small machine.
+# Writing waits for storage and hardly computes; reserving more would take CPUs from the readers of a small machine.
 WRITE_CPUS = 0.01
-_MIN_WRITERS = 2  # beside read tasks
-
-# Beside readers: the engine is sent the next batch while one runs; only at the end of a call it waits.
-BATCHES_A_CALL = 4
-
+_MIN_WRITERS = 2  # with separate read tasks
 _WRITERS_PER_CPU = 10
 
+# With separate readers, the engine gets its next batch while one runs, and waits only at the end of a call.
+BATCHES_A_CALL = 4
 
-# Less work for one CPU is done sooner than the next worker is ready. And what an image takes beside its model.
-_WORKER_S, _DECODE_S = 8.0, 0.002
+# A worker takes about this many seconds to start: it pays off only if there is more work for it than that.
+_WORKER_S = 8.0
+_DECODE_S = 0.002  # typical seconds to read and decode an image, before anything is measured
 
 
 def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, int]:
@@ -187,7 +189,7 @@ def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, int]:
         key = "device" if job.engine.device is Device.cuda else "provider"
         raise JobError(
             f"engine.{key}={getattr(job.engine, key).value}: the cluster has no GPU",
-            cure=f"join one that has with cluster.address, wait for it with cluster.nodes_wait_s, or choose "
+            cure=f"use a cluster with one (cluster.address), wait for one to join (cluster.nodes_wait_s), or choose "
             f"engine.{key}=auto",
         )
     if resources.gpus >= 1 and job.engine.wants_gpu is not False:
@@ -200,28 +202,28 @@ def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, int]:
 
 
 def _auto_batch_size(image_bytes: int, *, on_gpu: bool) -> int:
-    """32 images of 224 by 224 pixels on CPU, 128 on GPU; about as many bytes of other sizes, from 8 to 512 images, in
-    powers of two, as shards are: a batch that is not full costs as much as a full one.
+    """32 images of 224 by 224 pixels on a CPU, 128 on a GPU; for other sizes about as many bytes, from 8 to 512 images.
+    A power of two, so that batches fill a shard: a partial batch costs as much as a full one.
     """
     wanted = (128 if on_gpu else 32) * 224 * 224 * 3 // image_bytes
     return int(2 ** math.floor(math.log2(min(512, max(8, wanted)))))
 
 
 def batch_sizes(job: Job, plan: Plan) -> list[int]:
-    """Those that are worth measuring beside that of ``plan``; none where the config names one."""
+    """Batch sizes to measure: that of ``plan``, a quarter and four times it, or only the one that the config sets."""
     if job.batch_size != "auto":
         return [plan.batch_size]
     return [size for size in (plan.batch_size // 4, plan.batch_size, plan.batch_size * 4) if size]
 
 
 def _batches_a_block(batch_size: int, load: Load) -> int:
-    """As many as are done in half a second, up to 512 images: when a worker dies, its block goes image by image."""
+    """Batches of about half a second of work, at most 512 images: the block of a dead worker is redone one by one."""
     image_s = _image_s(load)
     return max(1, min(int(_BLOCK_S / (batch_size * image_s)), _MAX_BLOCK_ROWS // batch_size))
 
 
 def _image_s(load: Load) -> float:
-    """Seconds of a worker for one image, decoding included."""
+    """Seconds of a worker for one image, including decoding."""
     calibration = load.calibration
     if calibration is None or not calibration.rates.images_per_s:
         return load.image_s + _DECODE_S
@@ -233,8 +235,8 @@ _BLOCK_S, _MAX_BLOCK_ROWS = 0.5, 512
 
 
 def _auto_rows_per_part(fields: Sequence[pa.Field], num_images: int) -> int:
-    """As many as 64 MB hold, and no more than a 64th of the run: a driver that dies loses what is being gathered."""
-    row_bytes = 256 + sum(_bytes(field.type) for field in fields)
+    """Rows in 64 MB, at most a 64th of the run: a driver that dies loses the rows of unfinished parts."""
+    row_bytes = 256 + sum(_bytes(field.type) for field in fields)  # 256 for id, URI and other strings
     return max(1, min(16_384, 64_000_000 // row_bytes, max(_MIN_ROWS_PER_PART, num_images // 64)))
 
 

@@ -1,4 +1,4 @@
-"""Trials of engines on the workers of a plan, each in a process that it may kill. Used by the driver."""
+"""Runs trials of engines on the workers, each in a process of its own that may crash. Driven on the driver."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ LOG = logging.getLogger("shardlens")
 
 
 class TrialRunner:
-    """Runs trials in tasks that have what a worker of ``plan`` has.
+    """Runs trials in Ray tasks with the resources of a worker of ``plan``.
 
     Args:
-        run: what is to be run.
-        plan: how.
-        read: reads the sample.
-        reference_s: what the reference may take about; it answers fewer images where it is slow.
+        run: the run to choose an engine for.
+        plan: of the run.
+        read: how the sample is read.
+        reference_s: approximate time limit of the reference; if it is slow, it answers fewer images.
     """
 
     def __init__(self, run: Run, plan: Plan, read: ReadPlan, *, reference_s: float) -> None:
         self.recipe = run.job.recipe
         self.num_images = 0
-        self.is_made_up = False
+        self.is_synthetic = False
         self._agree = self.recipe.agree
         self._sizes = run.shards.sizes
         self._plan = plan
@@ -61,87 +61,88 @@ class TrialRunner:
         self._right: Any = None
 
     def hardware(self) -> Hardware:
-        [found] = self._start(partial(hardware, with_gpu=bool(self._plan.worker_gpus)))
-        known: Hardware = _result(found)
-        if self._plan.worker_gpus and not known.gpu:
+        """Hardware and library versions of a worker."""
+        [result] = self._start(partial(hardware, with_gpu=bool(self._plan.worker_gpus)))
+        found: Hardware = _result(result)
+        if self._plan.worker_gpus and not found.gpu:
             LOG.warning(
-                "PyTorch finds no GPU on a worker that has one: is it built for CPU alone, or the driver too old?"
+                "PyTorch finds no GPU on a worker that has one: check for a CPU-only build or an outdated driver"
             )
-        return known
+        return found
 
     def sample(self) -> int:
-        """Reads images from all over the dataset, once; gives their number."""
+        """Reads images spread over the dataset, on the first call. Returns their number."""
         if self._num_sampled is None:
-            told, self._sample = self._start(_sample, self._read, self._pieces(), returns=2)
+            result, self._sample = self._start(_sample, self._read, self._pieces(), returns=2)
             try:
-                self._num_sampled, self._costs = _result(told)
+                self._num_sampled, self._costs = _result(result)
             except RayError as error:
                 LOG.warning("the sample could not be read: %s", one_line(error))
                 self._num_sampled = 0
         return self._num_sampled
 
-    def make_up(self) -> None:
-        """Puts noise in the place of the sample, where the dataset gives nothing to compare."""
+    def use_noise(self) -> None:
+        """Replaces the sample with noise, for a dataset that yields no image to compare."""
         pixels_nhwc = noise(self._read.preprocess.size)
-        uris = [f"made-up image {number}" for number in range(len(pixels_nhwc))]
-        self._sample, self.is_made_up = ray.put(Sample(pixels_nhwc, uris, None)), True
+        uris = [f"synthetic image {number}" for number in range(len(pixels_nhwc))]
+        self._sample, self.is_synthetic = ray.put(Sample(pixels_nhwc, uris, None)), True
 
     @property
     def tried_on(self) -> str:
-        """The images, for a message."""
-        return f"{self.num_images} {'made-up images' if self.is_made_up else 'images of the dataset'}"
+        """Describes the images that were compared, for a message."""
+        return f"{self.num_images} {'synthetic images' if self.is_synthetic else 'images of the dataset'}"
 
     def decoders(self, reference: EngineConfig) -> DecodeTrial:
-        """Whether the GPU could decode, and how fast."""
+        """Compares decoding on the GPU with decoding on the CPU, in speed and in the model's answers."""
         recipe = replace(self.recipe, engine=reference)
-        [told] = self._start(try_decoders, self._read, self._pieces(), recipe, self._agree)
+        [result] = self._start(try_decoders, self._read, self._pieces(), recipe, self._agree)
         try:
-            return cast("DecodeTrial", _result(told))
+            return cast("DecodeTrial", _result(result))
         except RayError as error:
-            return DecodeTrial(breaches=[f"its worker did not end it: {one_line(error)}"])
+            return DecodeTrial(breaches=[f"its worker did not finish: {one_line(error)}"])
 
     def calibrate(self, config: EngineConfig, batch_sizes: Sequence[int]) -> Calibration | None:
-        """What an image takes on a worker; None where that cannot be found."""
+        """Measures the cost of an image on a worker. None if the measurement fails, with a warning."""
         if not self.sample() or self._costs is None:
             return None
-        [told] = self._start(_measure, replace(self.recipe, engine=config), self._sample, batch_sizes)
+        [result] = self._start(_measure, replace(self.recipe, engine=config), self._sample, batch_sizes)
         try:
-            return Calibration(self._costs, _result(told))
+            return Calibration(self._costs, _result(result))
         except RayError as error:
             LOG.warning("engine %s could not be measured: %s", config.label, one_line(error))
             return None
 
     def reference(self, config: EngineConfig) -> Trial | None:
-        """Tries what the others are to agree with; None where that did not come to its end, as with an image that
-        kills its worker.
+        """Runs the reference that candidates must match. None if it did not finish, for example because an image
+        killed its worker.
 
         Raises:
             JobError: it cannot run the model.
         """
-        told, self._right = self._start(_try_reference, *self._about(config), self._reference_s, returns=2)
+        result, self._right = self._start(_try_reference, *self._about(config), self._reference_s, returns=2)
         try:
-            trial, self.num_images = _result(told)
+            trial, self.num_images = _result(result)
         except RayError as error:
             LOG.warning("the reference did not run over the sample: %s", one_line(error))
             return None
         return cast("Trial", trial)
 
     def candidate(self, config: EngineConfig) -> Trial:
-        """Tries ``config``. Whatever happens to it is a reason not to take it.
+        """Tries ``config``. A failure of any kind becomes a breach of the trial.
 
         Raises:
             JobError: it cannot run the model.
         """
-        [told] = self._start(_try_candidate, *self._about(config), self._right, self._agree)
+        [result] = self._start(_try_candidate, *self._about(config), self._right, self._agree)
         try:
-            return cast("Trial", _result(told))
+            return cast("Trial", _result(result))
         except RayTaskError as error:
             return Trial(config.label, breaches=[f"fails: {one_line(error.cause)}"])
         except RayError as error:
-            return Trial(config.label, breaches=[f"its worker did not end it: {one_line(error)}"])
+            return Trial(config.label, breaches=[f"its worker did not finish: {one_line(error)}"])
 
     def _pieces(self) -> list[Piece]:
-        """Where the sample lies; its pixels are bounded."""
+        """Rows of the sample, whose number is bounded by the memory of their pixels."""
         height, width = self._read.preprocess.size
         return spread(self._sizes, min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3))))
 
@@ -160,11 +161,11 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _result(reference: Any) -> Any:
-    """What a task gave, or the error of ours that it raised; its process is ended where it takes too long."""
+    """Result of a task; raises its JobError or DecoderMismatchError. Kills a task that takes too long."""
     for seconds in range(_LINE_EVERY_S, int(_LIMIT_S), _LINE_EVERY_S):
         if ray.wait([reference], timeout=_LINE_EVERY_S)[0]:
             break
-        LOG.info("no answer from a trial's worker for %d s: it waits for CPUs, or the model is slow", seconds)
+        LOG.info("no result from a trial for %d s: it waits for CPUs, or the model is slow", seconds)
     try:
         return ray.get(reference, timeout=_LINE_EVERY_S)
     except GetTimeoutError:
@@ -176,15 +177,15 @@ def _result(reference: Any) -> Any:
         raise
 
 
-_NUM_SAMPLED = 256
+_NUM_SAMPLED = 256  # images, unless `_SAMPLE_BYTES` of pixels are fewer
 _SAMPLE_BYTES = 64 << 20
-_LIMIT_S = 900.0
+_LIMIT_S = 900.0  # one trial, with its wait for resources and the compilation of the model
 _LINE_EVERY_S = 30
-_RUN_LENGTH = 8  # images beside each other: a shard is opened for each run of them
+_RUN_LENGTH = 8  # consecutive images; each run opens a shard
 
 
 def spread(sizes: np.ndarray, count: int) -> list[Piece]:
-    """About ``count`` rows from all over an inventory with shards of ``sizes``, in runs of some beside each other."""
+    """About ``count`` rows in short runs, spread evenly over an inventory with shards of ``sizes`` rows."""
     starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
     num_rows = int(starts[-1])
     num_runs = -(-min(count, num_rows) // _RUN_LENGTH)

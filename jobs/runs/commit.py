@@ -1,5 +1,5 @@
-"""From parts to a published run: what the footers prove, which files stand, and the manifest. Runs on the driver
-before and after the pipeline; it trusts storage alone, so it can be run again at any time.
+"""Turns parts into a published run: reads the footers, selects files that cover each row once, and writes the manifest.
+Runs on the driver before and after the pipeline. Its only input is storage, so it can be repeated at any time.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ LOG = logging.getLogger("shardlens")
 
 
 class IncompleteRunError(Exception):
-    """Rows of the inventory have no outcome; the run must not be published."""
+    """Rows of the inventory have no outcome, so the run cannot be published."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What stands of a run: files that hold no row twice, by name, and the totals over them."""
+    """Valid parts of a run, which hold each row at most once, and the totals over them."""
 
     rows: Sequence[Part]
     errors: Sequence[Part]
     leftover: Sequence[Part]
-    """Files that are not whole, that hold a row which another one holds, or that a GPU decoded which decodes wrongly;
-    `publish` deletes them."""
+    """Damaged files, duplicates of rows in other files, and files from a GPU that decoded wrongly; `publish` deletes
+    them."""
     coverage: Coverage
     summary: Summary
 
     def standing_in(self, later: Outcome) -> Outcome:
-        """The same, with the totals of those files alone that still count ``later``."""
+        """Returns this outcome with totals over only those of its files that are still valid in ``later``."""
         still = {part.uri for part in (*later.rows, *later.errors)}
         return replace(self, summary=_total(self.rows, self.errors, uris=still, coverage=self.coverage))
 
@@ -69,24 +69,24 @@ def collect(
     own: np.ndarray | None = None,
     before: Outcome | None = None,
 ) -> Outcome:
-    """Reads the footers of the run's files and finds out which rows have an outcome, shard by shard.
+    """Reads the footers of the run's files and determines which rows have an outcome.
 
     Args:
-        paths: where the run lies.
-        storage: holds it.
-        shard_sizes: rows of each shard of its inventory.
-        own: as `Coverage` takes it; the summary is of the files that hold any of these shards.
-        before: what was collected earlier; the files that stood then are not read again.
+        paths: of the run.
+        storage: holds the run.
+        shard_sizes: rows of each shard of the inventory.
+        own: mask as for `Coverage`; the summary covers the files that hold any of these shards.
+        before: an earlier outcome of this run, whose valid files are not read again.
 
     Raises:
-        StrangeRowsError: a file that is whole claims rows that were never listed.
+        StrangeRowsError: an intact file claims rows that the inventory does not list.
     """
     known = {part.uri: part for part in (*before.rows, *before.errors)} if before else {}
     rows, errors = find_parts(paths.rows, storage, known), find_parts(paths.errors, storage, known)
     coverage = Coverage(shard_sizes, own)
-    # The largest first: what they hold is the most to do again.
+    # Largest first: where files overlap, this keeps the one that would take longest to redo.
     ordered = sorted((*rows, *errors), key=lambda part: (-_num_rows(part), part.uri))
-    _tell_damaged(ordered, before)
+    _log_damaged(ordered, before)
     switched = switched_shards(read_switches(paths, storage), len(shard_sizes))
     standing = [part for part in ordered if not is_withdrawn(part, switched)]
     kept = {part.uri for part in standing if _is_taken(part, coverage, storage)}
@@ -100,23 +100,23 @@ def collect(
 
 
 def _total(rows: Sequence[Part], errors: Sequence[Part], *, uris: Collection[str], coverage: Coverage) -> Summary:
-    """Over the parts at ``uris`` that hold any of our own shards."""
+    """Sums the receipts of the parts at ``uris`` that hold any of this driver's shards."""
     receipts = (part.receipt for part in (*rows, *errors) if part.receipt and part.uri in uris)
     return total(receipt.summary for receipt in receipts if coverage.concerns(receipt.ranges))
 
 
 def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[str, Any]) -> None:
-    """Deletes what is left over, writes the manifest, and last of all ``_SUCCESS``.
+    """Deletes leftover files, writes the manifest, and finally ``_SUCCESS``.
 
     Args:
-        outcome: what `collect` gave for all shards.
-        paths: where the run lies.
-        storage: holds it.
-        about: what the manifest says of the run beside its parts.
+        outcome: returned by `collect` for all shards.
+        paths: of the run.
+        storage: holds the run.
+        about: keys that the manifest contains in addition to the parts.
 
     Raises:
         IncompleteRunError: a row has no outcome.
-        UnreadableRunError: readers of the folders would see other rows than the manifest says.
+        UnreadableRunError: the files in the folders do not match the manifest.
     """
     coverage = outcome.coverage
     if num_missing := coverage.num_missing + coverage.num_missing_elsewhere:
@@ -136,20 +136,20 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
 
 
 def write_document(uri: str, data: bytes, storage: Storage) -> None:
-    """Puts one of the run's documents. Raises `OutputError`, which names it, where storage does not take it."""
+    """Writes one of the run's documents. Raises `OutputError`, which names it, if storage refuses it."""
     try:
         storage.write(uri, data)
     except (OSError, BaseError) as error:
-        said = f"{redacted(uri)}: cannot be written: {one_line(error)}; give the same command again once the storage "
-        raise OutputError(write_problem(error, uri) or f"{said}takes it: no image is done twice") from error
+        problem = f"{redacted(uri)}: cannot be written: {one_line(error)}; run the same command again once storage "
+        raise OutputError(write_problem(error, uri) or f"{problem}accepts it: no image is predicted twice") from error
 
 
-def _tell_damaged(parts: Sequence[Part], before: Outcome | None) -> None:
-    """Names those that are not whole, once a command."""
-    told = {part.uri for part in before.leftover} if before else set()
+def _log_damaged(parts: Sequence[Part], before: Outcome | None) -> None:
+    """Logs each damaged part, once per command."""
+    logged = {part.uri for part in before.leftover} if before else set()
     for part in parts:
-        if part.damage and part.uri not in told:
-            LOG.warning("%s: damaged (%s): it counts for nothing, and its rows are done again", part.uri, part.damage)
+        if part.damage and part.uri not in logged:
+            LOG.warning("%s: damaged (%s); ignoring it and redoing its rows", part.uri, part.damage)
 
 
 def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
@@ -158,12 +158,12 @@ def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
     except StrangeRowsError:
         if hashlib.sha256(storage.read(part.uri)).hexdigest().startswith(digest_of(part.uri)):
             raise
-        LOG.warning("%s: damaged (rows that were never listed): it counts for nothing", part.uri)
+        LOG.warning("%s: damaged (claims rows that the inventory does not list); ignoring it", part.uri)
         return False
 
 
 def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
-    """What drivers that were killed left of the run's documents. Reports of slices may be in the making."""
+    """Staged documents that killed drivers left behind. Skips reports of slices, which may still be being written."""
     if storage.kind(paths.run) is None:
         return []
     uris = [uri for batch in storage.list(paths.run) for uri in batch["uri"].to_pylist()]

@@ -1,5 +1,5 @@
-"""Which rows of an inventory have an outcome, from the receipts of files. Pure bookkeeping on the driver, of which the
-memory grows with the shards and never with the rows.
+"""Tracks which rows of an inventory have an outcome, from the receipts of files. Pure bookkeeping on the driver; its
+memory grows with the number of shards, never with the number of rows.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class StrangeRowsError(Exception):
-    """A receipt claims rows that were never listed."""
+    """A receipt claims rows that the inventory does not list."""
 
 
 class Coverage:
-    """The rows that the files taken so far hold.
+    """Rows covered by the files taken so far.
 
     Args:
         sizes: rows of each shard.
-        own: bool, which of the shards are to be done here; all of them when not given.
+        own: bool mask of the shards that this driver processes; all of them by default.
     """
 
     def __init__(self, sizes: np.ndarray, own: np.ndarray | None = None) -> None:
@@ -35,7 +35,7 @@ class Coverage:
 
     @property
     def num_listed(self) -> int:
-        """Rows of our own shards."""
+        """Rows of this driver's shards."""
         return int(self._sizes[self._own].sum(dtype=np.int64))
 
     @property
@@ -45,28 +45,28 @@ class Coverage:
 
     @property
     def num_rows(self) -> int:
-        """Those of them that have an outcome."""
+        """Rows of this driver's shards that have an outcome."""
         return int(self._num_done[self._own].sum(dtype=np.int64))
 
     @property
     def num_missing(self) -> int:
-        """Those that have none yet."""
+        """Rows of this driver's shards that have no outcome yet."""
         return self.num_listed - self.num_rows
 
     @property
     def num_missing_elsewhere(self) -> int:
-        """Rows of all other shards that have none yet."""
+        """Rows of all other shards that have no outcome yet."""
         return int((self._sizes - self._num_done)[~self._own].sum(dtype=np.int64))
 
     def concerns(self, ranges: Ranges) -> bool:
-        """Whether any of these rows is of our own shards."""
+        """True if any of these rows belongs to this driver's shards."""
         return any(self._own[shard] for shard in ranges)
 
     def take(self, ranges: Ranges) -> bool:
-        """Adds the rows of a file, or none of them and gives False where one has an outcome already.
+        """Adds the rows of a file. If any of them already has an outcome, adds none and returns False.
 
         Raises:
-            StrangeRowsError: a row was never listed.
+            StrangeRowsError: the inventory does not list one of the rows.
         """
         for shard, runs in ranges.items():
             if not 0 <= shard < len(self._sizes) or runs[0][0] < 0 or runs[-1][1] > self._sizes[shard]:
@@ -82,7 +82,7 @@ class Coverage:
         return True
 
     def missing(self, *, limit: int | None = None) -> list[Piece]:
-        """What is left to be done of our own, in the order of shards, of no more than ``limit`` shards."""
+        """Rows of this driver's shards without an outcome, one piece a shard in ascending order, at most ``limit``."""
         shards = np.flatnonzero(self._own & (self._num_done < self._sizes))[:limit]
         return [Piece(int(shard), tuple(self._gaps(int(shard)))) for shard in shards]
 

@@ -1,5 +1,5 @@
-"""From GPU to CPU in the middle of a run, once a GPU has decoded an image wrongly: what it decoded counts no more.
-Written down in the run's folder, where every later driver finds it. Runs on the driver.
+"""Switches decoding from GPU to CPU in the middle of a run, once a GPU has decoded an image wrongly, and discards what
+it decoded. The switch is recorded in the run's folder for later drivers. Runs on the driver.
 """
 
 from __future__ import annotations
@@ -35,31 +35,30 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class DecodeSwitch:
-    """One driver's switch to the CPU. Of its shards, no part that a GPU decoded counts, however late it is written."""
+    """One driver's switch to the CPU. Parts of its shards that a GPU decoded are invalid, however late they appear."""
 
     part: Slice
-    """The driver's."""
+    """Slice of the driver."""
     seen: str
-    """The difference that was the ground for it, with the image and its shard."""
+    """The difference that caused the switch, with the image and its shard."""
     num_images: int
-    """Images that had a part by then, and were done again."""
+    """Images in parts written by then, which are redone."""
     shards: str
-    """Where they lie, such as ``0 to 3, 7``."""
+    """Shards of these images, such as ``0 to 3, 7``."""
 
     def __str__(self) -> str:
         where = f"{'shard' if self.shards.isdigit() else 'shards'} {self.shards}"
-        again = f"; {self.num_images:,} images of {where} are done again" if self.num_images else ""
+        again = f"; redoing {self.num_images:,} images of {where}" if self.num_images else ""
         return f"switched from GPU to CPU: {self.seen}{again}"
 
 
 def switch_to_cpu(run: Run, outcome: Outcome, error: DecoderMismatchError) -> Run:
-    """Writes the switch down and tells of it. Gives ``run`` with decoding on the CPU; `Run.collect` then says what is
-    to be done again.
+    """Records and logs the switch. Returns ``run`` with decoding on the CPU; its `Run.collect` omits the invalid parts.
 
     Args:
-        run: goes on after it.
-        outcome: what stands of it.
-        error: what was seen.
+        run: continues after the switch.
+        outcome: its valid parts.
+        error: the difference found.
     """
     distrusted = [
         part.receipt
@@ -77,17 +76,17 @@ def switch_to_cpu(run: Run, outcome: Outcome, error: DecoderMismatchError) -> Ru
 
 
 def as_switched(run: Run) -> Run:
-    """``run``, with decoding on the CPU where an earlier driver has switched that of any of its shards."""
+    """Returns ``run``, with decoding on the CPU if an earlier driver has switched any of its shards."""
     num_shards = len(run.shards.sizes)
     switched = switched_shards(read_switches(run.paths, run.storage), num_shards)
     if not (switched & run.part.owns(num_shards)).any():
         return run
-    LOG.warning("run %s: a GPU decoded images wrongly, so the CPU goes on with them", run.record.run_id)
+    LOG.warning("run %s: a GPU decoded images wrongly earlier; decoding on the CPU", run.record.run_id)
     return _on_cpu(run)
 
 
 def read_switches(paths: RunPaths, storage: Storage) -> list[DecodeSwitch]:
-    """Those of all drivers of a run. One that is damaged holds all the same."""
+    """Switches of all drivers of a run. A damaged file still counts as a switch."""
     folder = paths.decode_switches
     if storage.kind(folder) is None:
         return []
@@ -97,7 +96,7 @@ def read_switches(paths: RunPaths, storage: Storage) -> list[DecodeSwitch]:
 
 
 def switched_shards(switches: Sequence[DecodeSwitch], num_shards: int) -> np.ndarray:
-    """For each shard whether a driver has switched its decoding: bool (num_shards)."""
+    """Mask of the shards whose decoding a driver has switched: bool (num_shards)."""
     switched = np.zeros(num_shards, np.bool_)
     for switch in switches:
         switched |= switch.part.owns(num_shards)
@@ -105,7 +104,7 @@ def switched_shards(switches: Sequence[DecodeSwitch], num_shards: int) -> np.nda
 
 
 def is_withdrawn(part: Part, switched: np.ndarray) -> bool:
-    """Whether a GPU decoded images of a shard that is ``switched``."""
+    """True if a GPU decoded the part and any of its shards is ``switched``."""
     if not part.is_by_gpu or part.receipt is None:
         return False
     return any(switched[shard] for shard in part.receipt.ranges if 0 <= shard < len(switched))
@@ -123,8 +122,8 @@ def _read(uri: str, part: Slice, storage: Storage) -> DecodeSwitch:
         content: dict[str, Any] = read_object(uri, storage)
         return DecodeSwitch(part, str(content["seen"]), int(content["num_images"]), str(content["shards"]))
     except (LookupError, TypeError, ValueError) as error:
-        LOG.warning("%s: damaged (%s): why decoding was switched to the CPU is no longer known", uri, error)
-        return DecodeSwitch(part, "nobody knows why any more", 0, "")
+        LOG.warning("%s: damaged (%s): the reason for decoding on the CPU is lost", uri, error)
+        return DecodeSwitch(part, "the reason is lost", 0, "")
 
 
 def _on_cpu(run: Run) -> Run:
@@ -132,7 +131,7 @@ def _on_cpu(run: Run) -> Run:
 
 
 def _in_words(shards: Sequence[int]) -> str:
-    """Ascending numbers, such as ``0 to 3, 7``."""
+    """Formats ascending numbers as ``0 to 3, 7``."""
     starts = [shard for before, shard in pairwise([-2, *shards]) if shard != before + 1]
     stops = [shard for shard, after in pairwise([*shards, -2]) if after != shard + 1]
     return ", ".join(

@@ -1,4 +1,4 @@
-"""Keys of images in DuckDB, which goes to disk: which of those listed are new, and which ids stand twice. Runs on the
+"""Keys of images in a DuckDB database on disk: finds the listed images that are new, and duplicate ids. Runs on the
 driver.
 """
 
@@ -22,15 +22,15 @@ from actors.messages import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-CHUNK_ROWS = 1 << 17  # taken in at a time; DuckDB writes about as many at once
+CHUNK_ROWS = 1 << 17  # rows inserted at a time: about one row group of DuckDB (122,880 rows)
 
 
 class KeyDatabase:
-    """A database of its own in ``folder``, which holds ``memory_bytes`` and goes to disk with the rest. ``tables`` is
-    the SQL that makes its tables.
+    """DuckDB database in ``folder`` that uses at most ``memory_bytes`` and spills the rest to disk. ``tables`` is the
+    SQL that creates its tables.
 
-    DuckDB works on a thread of ours: a signal that comes while the main thread is inside of DuckDB loses its
-    exception, and the query would end as a failure of its own.
+    Queries run on a thread of their own: an exception raised by a signal handler while the main thread is inside
+    DuckDB is lost, and the query fails with another error.
     """
 
     def __init__(self, folder: str, memory_bytes: int, tables: str) -> None:
@@ -38,8 +38,8 @@ class KeyDatabase:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_bytes}B",
             "threads": threads,
-            "preserve_insertion_order": False,  # numbers say the order; keeping it costs memory
-            "enable_external_access": False,  # it spills beside its file, and touches nothing else
+            "preserve_insertion_order": False,  # rows are numbered, and keeping their order costs memory
+            "enable_external_access": False,  # it spills next to its own file and needs no other
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
@@ -56,7 +56,7 @@ class KeyDatabase:
         self._database.close()
 
     def _insert(self, name: str, rows: pa.Table, columns: str) -> None:
-        # A table that is registered instead would be held until the commit, even if it is unregistered.
+        # Not `register`: DuckDB keeps a registered table in memory until the commit, even once unregistered.
         self._run(lambda: self._database.from_arrow(rows).project(columns).insert_into(name))
 
     def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -69,27 +69,27 @@ class KeyDatabase:
 
 
 class ImageKeys(KeyDatabase):
-    """What is done, and what is listed."""
+    """Keys of the images done by earlier runs and of those listed now."""
 
     def __init__(self, folder: str, memory_bytes: int) -> None:
         super().__init__(folder, memory_bytes, _TABLES)
 
     def add(self, name: str, images: Iterable[pa.Table | pa.RecordBatch]) -> None:
-        """Takes in URI and VERSION of images that are ``done`` or ``listed``; the latter get numbers from 0."""
-        self._run(self._database.begin)  # once for all of them: each commit waits for the disk
+        """Inserts URI and VERSION of ``images`` into table ``name``, ``done`` or ``listed`` (numbered from 0)."""
+        self._run(self._database.begin)  # one transaction for all, as each commit waits for the disk
         for chunk in _chunks(images):
             self._insert(name, chunk, _COLUMNS[name])
         self._run(self._database.commit)
 
     def new_numbers(self) -> Iterator[np.ndarray]:
-        """Ascending numbers of what is listed and not done, some at a time."""
+        """Yields the ascending numbers of images that are listed and not done, in int64 arrays."""
         reader = self._run(lambda: self._database.sql(_NEW).to_arrow_reader(CHUNK_ROWS))
         while (batch := self._run(next, reader, None)) is not None:
             yield batch["number"].to_numpy()
 
 
 class ImageIds(KeyDatabase):
-    """The ids of listed images, which get numbers from 0."""
+    """Ids of listed images, numbered from 0."""
 
     def __init__(self, folder: str, memory_bytes: int) -> None:
         super().__init__(folder, memory_bytes, _IDS_TABLE)
@@ -98,13 +98,13 @@ class ImageIds(KeyDatabase):
         self._run(self._database.begin)
 
     def add(self, ids: pa.ChunkedArray) -> None:
-        """Takes in those of the next images."""
+        """Adds the ids of the next images."""
         self._held.append(ids)
         if sum(map(len, self._held)) >= CHUNK_ROWS:
             self._insert_held()
 
     def repeated(self, num_examples: int) -> tuple[int, list[int]]:
-        """How many images have the id of an earlier one, and the numbers of the first with such an id."""
+        """Number of images whose id an earlier image has, and the numbers of the first images with such ids."""
         self._insert_held()
         found = self._run(lambda: self._database.execute(_REPEATED, [num_examples]).fetchall())
         return int(found[0][1]) if found else 0, [number for number, _ in found]
@@ -118,21 +118,21 @@ class ImageIds(KeyDatabase):
 
 @contextmanager
 def temporary_room() -> Iterator[None]:
-    """Turns what is raised where the temporary folder is full into a JobError."""
+    """Converts the errors of a full temporary folder to JobError."""
     try:
         yield
     except (duckdb.OperationalError, OSError) as error:
         raise JobError(
-            f"{gettempdir()}: cannot compare the dataset with earlier runs there: {one_line(error)}",
-            cure="set TMPDIR to a folder on a larger disk, or take every image with run.mode=full",
+            f"{gettempdir()}: cannot hold the comparison with earlier runs: {one_line(error)}",
+            cure="set TMPDIR to a folder on a larger disk, or process every image with run.mode=full",
         ) from error
 
 
-_MAX_THREADS = 4
-_THREAD_BYTES = 128 << 20  # what DuckDB wants of memory for a thread
+_MAX_THREADS = 4  # the driver has other work meanwhile
+_THREAD_BYTES = 128 << 20  # memory per thread that DuckDB recommends as a minimum
 
-# The length in front makes the key unambiguous, whatever is in a URI, and "=" tells an empty version from none.
-# 128 bits: of 1e9 images two have the same key with a chance of 1e-21; of 64 bits it would be 3 in 100.
+# The leading length makes the key unambiguous for any URI, and "=" tells an empty version from a null one.
+# 128 bits: the chance that two of 1e9 images share a key is 1e-21; with 64 bits it would be 3 in 100.
 _KEY = f"md5_number(concat(strlen({URI}), ':', {URI}, '=' || {VERSION}))"
 _COLUMNS = {"done": _KEY, "listed": f"{_KEY}, number"}
 _TABLES = "CREATE TABLE done (key UHUGEINT); CREATE TABLE listed (key UHUGEINT, number BIGINT)"
@@ -146,7 +146,7 @@ _NEW = "SELECT number FROM listed ANTI JOIN done USING (key) ORDER BY number"
 
 
 def _chunks(images: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[pa.Table]:
-    """What makes the keys, and the numbers of the rows, at least `CHUNK_ROWS` at a time."""
+    """Columns of the keys with row numbers, in tables of at least `CHUNK_ROWS` rows but for the last."""
     first, held = 0, list[pa.Table]()
     for table in images:
         numbers = np.arange(first, first + len(table))

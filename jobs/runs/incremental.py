@@ -1,6 +1,6 @@
-"""Takes the images that earlier runs have done out of a listing. Runs on the driver, before the inventory is written.
+"""Removes the images done by earlier runs from a listing. Runs on the driver, before the inventory is written.
 
-What grows with the number of images lies on disk.
+Everything that grows with the number of images is kept on disk.
 """
 
 from __future__ import annotations
@@ -35,23 +35,22 @@ LOG = logging.getLogger("shardlens")
 def only_new(
     entries: Iterator[pa.Table], done: Iterable[pa.RecordBatch], *, memory_bytes: int = 1 << 30
 ) -> Iterator[pa.Table]:
-    """The tables of ``entries`` without the images that ``done`` has with the same version.
+    """Yields the tables of ``entries`` without the images that are in ``done`` with the same version.
 
-    The tables keep their order and their cuts, and those of which nothing is left are left out; before them stands
-    one without rows, so that there is a schema when nothing is new. A version that is null is the same as null. A new
-    image that is listed twice is given twice.
+    Tables keep their order and boundaries; empty ones are omitted. The first table has no rows, so that the schema is
+    known even if no image is new. Two null versions are equal. A new image that is listed twice is yielded twice.
 
-    Until ``entries`` end they are kept in a temporary folder (`tempfile` says where), beside 16 bytes for each image
-    done. The folder is gone when the iterator has ended, has failed or was closed. Where nothing is done there is
-    nothing to compare: the tables are passed on as they come.
+    All of ``entries`` are first written to a temporary folder (placed by `tempfile`), plus 16 bytes for each image
+    done. The folder is removed when the iterator ends, fails or is closed. If ``done`` is empty, ``entries`` are
+    yielded unchanged.
 
     Args:
-        entries: tables of one schema, with URI and VERSION, as `Dataset.entries` gives them.
-        done: batches with URI and VERSION, as `done_images` gives them; an image may be in them more than once.
-        memory_bytes: what the comparison may hold before it goes to disk. A few hundred MB stand beside it.
+        entries: tables of one schema, with URI and VERSION, as from `Dataset.entries`.
+        done: batches with URI and VERSION, as from `done_images`; an image may occur more than once.
+        memory_bytes: memory of the comparison before it spills to disk; a few hundred MB come on top.
 
     Raises:
-        JobError: the temporary folder is full. What ``entries`` and ``done`` raise comes through as it is.
+        JobError: the temporary folder is full. Errors of ``entries`` and ``done`` pass through unchanged.
     """
     batches = (batch for batch in done if len(batch))
     head = next(batches, None)
@@ -68,9 +67,9 @@ def only_new(
 
 
 def done_images(inventories: Iterable[Shards]) -> Iterator[pa.RecordBatch]:
-    """URI and VERSION of every row of ``inventories``, a few files of which are read ahead.
+    """URI and VERSION of every row of ``inventories``, read ahead in the background.
 
-    Row groups that are damaged are told of, and left out.
+    Omits damaged row groups and logs a warning for each.
     """
     pieces = (piece for shards in inventories for piece in _pieces(shards))
     with ThreadPoolExecutor(_NUM_READERS) as pool:
@@ -81,12 +80,12 @@ def done_images(inventories: Iterable[Shards]) -> Iterator[pa.RecordBatch]:
             yield from table.to_batches()
 
 
-_NUM_READERS = 8
-_PIECE_ROWS = 1 << 17
+_NUM_READERS = 8  # threads, each of which holds one piece in memory
+_PIECE_ROWS = 1 << 17  # rows read at once, as `image_keys.CHUNK_ROWS`
 
 
 def _pieces(shards: Shards) -> Iterator[tuple[Shards, int, Sequence[int]]]:
-    """Row groups of an inventory to be read at once: the number of a file, and theirs in it."""
+    """Row groups of an inventory to be read at once: the number of the file, and theirs in it."""
     for first in range(0, shards.num_shards, SHARDS_PER_FILE):
         sizes = shards.sizes[first : first + SHARDS_PER_FILE]
         step = max(1, _PIECE_ROWS // max(1, int(sizes.max())))
@@ -102,21 +101,21 @@ def _read(shards: Shards, file_number: int, groups: Sequence[int]) -> pa.Table:
     except Exception as error:
         if not is_damage(error):
             raise
-        if len(groups) > 1:  # one that is damaged must not cost the others
+        if len(groups) > 1:  # find the damaged one and keep the others
             return pa.concat_tables(_read(shards, file_number, [group]) for group in groups)
-        LOG.warning("%s, row group %s: damaged (%s): its images count as new", uri, groups[0], one_line(error))
+        LOG.warning("%s, row group %s: damaged (%s); treating its images as new", uri, groups[0], one_line(error))
         return shards.schema.empty_table().select([URI, VERSION])
 
 
 def _spooled(entries: Iterable[pa.Table], schema: pa.Schema, spool: Path) -> Iterator[pa.Table]:
-    """Passes ``entries`` on once they are written to the file ``spool``."""
+    """Writes each table of ``entries`` to the file ``spool``, then yields it."""
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.OSFile(str(spool), "wb") as sink:
-        # Not a context: it would write its end to a full disk too, and hide the first error.
+        # Not a context manager: on a full disk, closing would fail again and hide the first error.
         writer = pa.ipc.new_stream(sink, schema, options=options)
         for table in entries:
             with temporary_room():
-                writer.write_table(table.combine_chunks())  # one batch a table, which keeps its cut
+                writer.write_table(table.combine_chunks())  # one batch a table, so that boundaries survive
             yield table
         with temporary_room():
             writer.close()
@@ -129,7 +128,7 @@ def _unspooled(spool: Path) -> Iterator[pa.Table]:
 
 
 def _picked(tables: Iterable[pa.Table], numbers: Iterator[np.ndarray]) -> Iterator[pa.Table]:
-    """The rows of ``tables`` that ``numbers`` name, which count from the first table on and ascend."""
+    """Rows of ``tables`` at the ascending positions ``numbers``, which count across all tables from 0."""
     start, waiting = 0, np.empty(0, np.int64)
     for table in tables:
         stop = start + len(table)

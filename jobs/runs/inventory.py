@@ -1,4 +1,4 @@
-"""Writes the list of a run's images, cut into shards, to Parquet. Runs once, on the driver, before anything else."""
+"""Writes the inventory of a run: its images, cut into shards, as Parquet. Runs on the driver when a run is opened."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def write_inventory(
     layout: Layout,
     image_column: str | None,
 ) -> Shards:
-    """Streams ``entries`` to ``folder/inventory-*.parquet``, and holds the rows of no more than two files.
+    """Streams ``entries`` to ``folder/inventory-*.parquet``, with the rows of at most two files in memory.
 
-    A shard is one row group. Shards have ``shard_size`` rows, but for the last, and with ``auto`` as many as fit the
-    size of the first images; those of `Layout.ROWS` end where
-    a table of ``entries`` ends, so that no two tasks read the same row group of the user's file. Without entries
-    there is one file with no rows, whose schema can be read. Files of a listing that was broken off are removed.
+    A shard is one row group of ``shard_size`` rows; the last may have fewer. With ``auto`` the size is
+    `auto_shard_size` of the first table. With `Layout.ROWS`, shards end where a table of ``entries`` ends, so that no
+    two tasks read the same row group of the user's file. Without entries, one file without rows carries the schema. Deletes the files of
+    an interrupted listing first.
     """
     storage.delete(inventory_files(storage, folder))
     first = next(entries)
@@ -79,18 +79,18 @@ def write_inventory(
 
 
 def auto_shard_size(entries: pa.Table) -> int:
-    """About 64 MB of images as large as those of ``entries``: a power of two, so that batches fill it."""
+    """Number of images of the mean size of ``entries`` in about 64 MB: a power of two, which whole batches fill."""
     mean_bytes = pc.mean(entries[SIZE]).as_py()
     if not mean_bytes:
         return _USUAL_SHARD
     return int(2 ** math.floor(math.log2(min(_MAX_SHARD, max(_MIN_SHARD, _SHARD_BYTES / mean_bytes)))))
 
 
-# Few enough that one is done in seconds, and many enough that its share of the driver's time is small.
+# Small enough that a worker finishes a shard in seconds, large enough that scheduling it costs little in comparison.
 _SHARD_BYTES = 64_000_000
-_MIN_SHARD, _USUAL_SHARD, _MAX_SHARD = 128, 512, 4096
+_MIN_SHARD, _USUAL_SHARD, _MAX_SHARD = 128, 512, 4096  # images; the usual size where sizes are unknown
 
-# A row group this many times larger than a shard is cut after all: one task would hold too much, for too long.
+# A row group of more than this many shards is cut all the same: one task would hold too much for too long.
 _MAX_TABLE_SHARDS = 8
 
 

@@ -1,4 +1,4 @@
-"""Which numbers of a job can be, whatever the cluster. Runs on the driver."""
+"""Range checks of the numbers in a job that need no cluster. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ if TYPE_CHECKING:
 
 
 def check_numbers(job: Job) -> None:
-    """Raises `JobError` for a number of the job that no plan can hold, before the dataset is listed."""
+    """Raises `JobError` for a number out of range, before the dataset is listed."""
     for key, value in _numbers(job).items():
         number_of(value, key, 1)
     for key, seconds in (("grace_s", job.run.grace_s), ("stall_s", job.run.stall_s)):
         if seconds is not None and seconds <= 0:
-            raise JobError(f"run.{key}={seconds}: must be above 0", cure="leave it away")
+            raise JobError(f"run.{key}={seconds}: must be above 0", cure="omit it")
     if job.cluster.price_per_hour is not None and job.cluster.price_per_hour < 0:
-        raise JobError(f"cluster.price_per_hour={job.cluster.price_per_hour}: is below 0", cure="leave it away")
+        raise JobError(f"cluster.price_per_hour={job.cluster.price_per_hour}: must not be below 0", cure="omit it")
     if job.errors.read_attempts < 1:
-        raise JobError(f"errors.read_attempts={job.errors.read_attempts}: must be at least 1", cure="leave it away")
+        raise JobError(f"errors.read_attempts={job.errors.read_attempts}: must be at least 1", cure="omit it")
     if job.errors.read_timeout_s <= 0:
-        raise JobError(f"errors.read_timeout_s={job.errors.read_timeout_s}: must be above 0", cure="leave it away")
+        raise JobError(f"errors.read_timeout_s={job.errors.read_timeout_s}: must be above 0", cure="omit it")
     if job.cluster.cpus_per_worker <= 0:
-        raise JobError(f"cluster.cpus_per_worker={job.cluster.cpus_per_worker}: must be above 0", cure="leave it away")
+        raise JobError(f"cluster.cpus_per_worker={job.cluster.cpus_per_worker}: must be above 0", cure="omit it")
     if not 0 <= job.errors.max_ratio <= 1:
         raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", cure="5 percent is 0.05")
 
 
 def number_of(value: int | str, key: str, auto: int) -> int:
-    """``value`` of the config, and where that is ``auto``, the other. Raises `JobError` where it is neither."""
+    """Returns ``value`` of the config key, or ``auto`` if it is "auto". Raises `JobError` if it is neither."""
     if value == "auto":
         return auto
     if isinstance(value, int) and value >= 1:
         return value
-    raise JobError(f"{key}={value}: must be auto or a number from 1", cure="leave it away, or give a number")
+    raise JobError(f"{key}={value}: must be auto or an integer of at least 1", cure="omit it, or give such a number")
 
 
 def _numbers(job: Job) -> dict[str, int | str]:

@@ -1,5 +1,5 @@
-"""Opening a run: which one to go on with, or a new one with its name, its folder and its fixed inventory. Runs on the
-driver, which holds the output, before the cluster is needed.
+"""Opens a run: resumes an unfinished one, or creates a new one with a name, a folder and a fixed inventory. Runs on the
+driver, while it holds the lease of the output, before the cluster is needed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is open, or has ended before."""
+    """A run that is open, or was already published."""
 
     job: Job
     checked: Preflight
@@ -56,25 +56,25 @@ class Run:
     shards: Shards
     """Its inventory."""
     is_addition: bool = False
-    """Whether it adds new images to those that published runs of the same model and columns have."""
+    """True if published runs with the same model and columns exist, to which it adds new images."""
 
     @property
     def part(self) -> Slice:
-        """What this driver does of it."""
+        """Slice of the run that this driver processes."""
         return Slice.of(self.job.run)
 
     def collect(self, *, before: Outcome | None = None) -> Outcome:
-        """What stands of the run, and what is left to this driver; ``before`` was collected earlier."""
+        """Valid parts of the run, and the rows left for this driver; ``before`` is an earlier outcome."""
         sizes = self.shards.sizes
         return collect(self.paths, self.storage, sizes, own=self.part.owns(len(sizes)), before=before)
 
 
 def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
-    """The unfinished run of this very job, else a new one with its inventory; or the one that `run.id` names.
+    """Opens the run that `run.id` names, else the unfinished run of the same job, else a new one with its inventory.
 
     Raises:
-        JobError: the run that `run.id` names is of another job, or may not be resumed; the dataset cannot be listed,
-            or the output not be written.
+        JobError: the run that `run.id` names belongs to another job or may not be resumed, the dataset cannot be
+            listed, or the output cannot be written.
     """
     root = absolute(job.output.path)
     identity = Identity(checked.fingerprint, checked.provenance["dataset_digest"], mode_of(job))
@@ -94,18 +94,18 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
     paths = RunPaths(root, checked.fingerprint, record.run_id)
     run = Run(job, checked, storage, paths, record, shards, _is_addition(record, earlier))
     if not record.is_published:
-        LOG.info("run %s, opened at %s, did not end: going on with it", record.run_id, record.opened_at)
+        LOG.info("resuming run %s, opened at %s", record.run_id, record.opened_at)
         if job.run.redrive and (record.identity.mode != REDRIVE or _has_failed(run)):
             drop_errors(paths, storage)
     return run
 
 
 def _refuse_damaged(job: Job, paths: RunPaths, known: Sequence[str], storage: Storage) -> None:
-    """Raises JobError where a new run would write over one whose record cannot be read."""
+    """Raises JobError if a new run would overwrite one whose record cannot be read."""
     if job.run.id and paths.run_id not in known and storage.kind(paths.record) is not None:
         raise JobError(
-            f"run.id={paths.run_id}: its run.json is damaged, so that nobody can say what that run was",
-            cure="put back what was there, or choose another run.id",
+            f"run.id={paths.run_id}: the run's run.json is damaged, so its job is unknown",
+            cure="restore run.json, or choose another run.id",
         )
 
 
@@ -115,25 +115,25 @@ def _is_addition(record: Record, earlier: Sequence[Record]) -> bool:
 
 
 def _inventory_of(job: Job, record: Record, root: str, storage: Storage) -> Shards | None:
-    """The inventory of a run to go on with. None where it is gone or damaged, so that another run takes its images."""
+    """Inventory of a run to resume. None if it is missing or damaged: a new run then takes its images."""
     shards = open_inventory(RunPaths(root, record.identity.fingerprint, record.run_id), storage)
     if shards is None and job.run.id:
         raise JobError(
-            f"run.id={record.run_id}: its inventory is gone or damaged, so that nobody can say which images it has",
-            cure="put back what was there, or choose another run.id",
+            f"run.id={record.run_id}: the run's inventory is missing or damaged, so its images are unknown",
+            cure="restore the inventory, or choose another run.id",
         )
     return shards
 
 
 def _has_failed(run: Run) -> bool:
-    """Whether every image has an outcome, and still the run was not published: its errors are to be tried once more."""
+    """True if every image has an outcome. As the run is unpublished all the same, its errors are to be retried."""
     return run.part.is_whole and not run.collect().coverage.num_missing
 
 
 def _begin(
     job: Job, checked: Preflight, paths: RunPaths, storage: Storage, earlier: Sequence[Record], identity: Identity
 ) -> tuple[Record, Shards]:
-    """Lists what a new run takes, and writes down that the run is open."""
+    """Lists the images of a new run and records that the run is open."""
     redrives: list[str] = []
     entries = job.dataset.entries()
     if job.run.redrive:
@@ -152,10 +152,10 @@ def _begin(
             layout=job.dataset.layout,
             image_column=getattr(job.dataset, "image_column", None),
         )
-        num_repeated = ids.tell(shards)
+        num_repeated = ids.log_count(shards)
     fault("open.listed")
     passed_over = PassedOver() if job.run.redrive else job.dataset.passed_over
-    passed_over.tell()
+    passed_over.log()
     record = Record(
         run_id=paths.run_id,
         identity=identity,
@@ -173,17 +173,17 @@ def _begin(
 
 
 def _inventories(records: Sequence[Record], paths: RunPaths, storage: Storage) -> Iterator[Shards]:
-    """Those of runs that have any images, opened ahead; without those that are gone or damaged, which is told."""
+    """Inventories of the runs that list any images, opened ahead. Omits missing or damaged ones, with a warning."""
     listed = [replace(paths, run_id=record.run_id) for record in records if record.num_listed]
     with ThreadPoolExecutor(_THREADS) as pool:
         yield from filter(None, pool.map(lambda earlier: open_inventory(earlier, storage), listed))
 
 
-_THREADS = 16
+_THREADS = 16  # inventories opened at once; each takes a few small requests to storage
 
 
 def _with_the_same_columns(records: Sequence[Record], checked: Preflight) -> list[Record]:
-    """The published runs of the same model whose rows have the columns that those of this job would have."""
+    """Published runs of the same model whose rows have the same columns as this job's."""
     return [
         record
         for record in records
@@ -195,7 +195,7 @@ def _with_the_same_columns(records: Sequence[Record], checked: Preflight) -> lis
 
 @contextmanager
 def _naming_the_output(job: Job) -> Iterator[None]:
-    """What goes wrong at the first touch of `output.path` is the job's fault: it is not there, or not ours."""
+    """Converts errors of the first access to `output.path` to JobError: the path or its permissions are wrong."""
     try:
         yield
     except (OSError, BaseError) as error:

@@ -1,4 +1,4 @@
-"""The parts of a run as they lie on storage, and what their footers prove. Read on the driver, before and after the
+"""Part files of a run on storage, with the receipts in their footers. Read on the driver, before and after the
 pipeline.
 """
 
@@ -25,23 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a run, as found on storage. ``receipt`` is None when it is not whole, or has not the name of a part,
-    whatever it holds.
-    """
+    """One file of a run, as found on storage."""
 
     uri: str
     size_bytes: int
     receipt: Receipt | None
+    """None if the file is damaged or is not named like a part."""
     damage: str = ""
-    """What is wrong with the bytes of one that is not whole."""
+    """Reason that a damaged file cannot be read."""
     is_by_gpu: bool = False
-    """Whether a GPU decoded its images."""
+    """True if a GPU decoded its images."""
 
 
 def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list[Part]:
-    """Every file that a sink left in ``folder``, with the receipt of its footer, sorted by URI.
+    """Every file that a sink left in ``folder``, with the receipt from its footer, sorted by URI.
 
-    Those in ``known`` are taken from there: a part never changes.
+    Reuses the parts in ``known``, by URI: a part never changes.
     """
     if storage.kind(folder) is None:
         return []
@@ -51,16 +50,16 @@ def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list
         return sorted(parts, key=lambda part: part.uri)
 
 
-_FOOTER_THREADS = 16
+_FOOTER_THREADS = 16  # requests to storage at once
 
 
 def _is_of_a_sink(uri: str) -> bool:
-    """Whether the sink made the file, a part or not: anything else in the folder is left alone."""
+    """True if the sink made the file, complete or not. All other files in the folder are left alone."""
     return uri.rpartition("/")[2].lstrip(".").startswith("part-")
 
 
 def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
-    # Versions before this one staged parts beside the others, under names with a dot, and some died before the rename.
+    # Earlier versions staged parts in this folder under names with a leading dot; a killed writer leaves one behind.
     if not PART_NAME.fullmatch(uri.rpartition("/")[2]):
         return Part(uri, size_bytes, None)
     with storage.open(uri) as file:
@@ -86,5 +85,5 @@ def _is_by_gpu(metadata: Mapping[bytes, bytes] | None) -> bool:
 
 
 def digest_of(name: str) -> str:
-    """The half of the SHA-256 of a part that its name ends in."""
+    """First half of the SHA-256 of a part, in hexadecimal, from the end of its name."""
     return name.removesuffix(".parquet").rpartition("-")[2]

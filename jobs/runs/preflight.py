@@ -1,5 +1,5 @@
-"""The checks that end a wrong job within seconds, on the driver, before any actor starts: the whole recipe is built
-and run on one blank image.
+"""Checks that reject a wrong job within seconds: the complete recipe is built and run on one blank image. Runs on the
+driver, before any actor starts.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What is known of a job that can run."""
+    """Facts about a job that passed the checks."""
 
     fingerprint: str
-    """Names the model's partition of the output."""
+    """Name of the model's partition of the output."""
     fields: list[pa.Field]
-    """The task's columns."""
+    """Columns of the task."""
     image_s: float
-    """Seconds that the driver's CPUs take for one image, by the reference."""
+    """Seconds per image of the reference engine on the driver's CPUs."""
     provenance: dict[str, str]
-    """What every part and the manifest say of their origin: fingerprint, digest of the config, versions."""
+    """Origin recorded in every part and in the manifest: fingerprint, digest of the config, versions."""
     labels: list[str] | None = None
-    """Names of the classes, where the model has any."""
+    """Class names, if the model has any."""
 
 
 def preflight(job: Job) -> Preflight:
     """Checks dataset, model, engine, task and columns together.
 
     Raises:
-        JobError: the first thing that is wrong.
+        JobError: the first problem found.
     """
     check_numbers(job)
     job.cluster.check()
@@ -80,19 +80,19 @@ def preflight(job: Job) -> Preflight:
     )
 
 
-# What of a dataset decides the columns of a row, and not which images there are.
+# Dataset settings that decide the columns of a row, as opposed to which images there are.
 _COLUMNS = {"kind", "image_column", "uri_column", "id_column", "label_column", "keep_columns", "folder_labels"}
 
 
 def _on_driver(engine: EngineConfig, model: Model) -> EngineConfig:
-    """An engine on the CPU, ready at once: the driver's machine need not have what the workers have."""
+    """Engine for the CPU without compilation: the driver's machine need not have the devices of the workers."""
     if engine.name == form_of(model).engines[0]:
         return engine.on_cpu()
     return reference(EngineConfig(device=Device.cpu, threads=engine.threads), model)
 
 
 def _image_s(predictor: Predictor) -> float:
-    """Seconds of one image, the first one aside."""
+    """Seconds for one image, once the engine is warm."""
     started = time.perf_counter()
     predictor.engine(np.zeros((1, *predictor.model.preprocess.size, 3), np.uint8))
     return time.perf_counter() - started
@@ -102,23 +102,23 @@ def _check_columns(job: Job, fields: list[pa.Field]) -> None:
     names = [field.name for field in fields]
     taken = {IMAGE_ID, URI, TARGET, *PARTITIONS, *(field.name for field in ERROR_FIELDS)}
     for name in names:
-        if name.lower() in taken or name.startswith("_"):  # SQL engines take no account of the case
+        if name.lower() in taken or name.startswith("_"):  # SQL engines ignore case
             raise JobError(
                 f"task={job.task.name}: the model's output {name} has a reserved name",
-                cure="rename that output in the model, or choose task=classify or task=embed with task.output, which "
-                "name the columns themselves",
+                cure="rename that output in the model, or choose task=classify or task=embed with task.output, whose "
+                "column names are fixed",
             )
     for name in job.dataset.kept_columns():
         if name in names:
             raise JobError(
-                f"dataset.keep_columns={name}: the task gives a column of that name",
-                cure="rename the column in the dataset, or do not keep it",
+                f"dataset.keep_columns={name}: the task has a column of that name",
+                cure="rename the column in the dataset, or omit it from dataset.keep_columns",
             )
 
 
 def _fingerprint(job: Job, predictor: Predictor) -> str:
-    """Digest of all that decides the content of a row, beside the image: weights, architecture, pre-processing,
-    labels, task and precision. It starts with a letter, so that no reader takes the partition for a number.
+    """Digest of everything except the image that decides the content of a row: weights, architecture, pre-processing,
+    labels, task and precision. Starts with a letter, so that no reader parses the partition as a number.
     """
     content = {
         "weights": weights_digest(job.model),
@@ -136,16 +136,14 @@ def _fingerprint(job: Job, predictor: Predictor) -> str:
 
 
 def _decoded_on(decode: Decode) -> dict[str, str]:
-    """What GPUs decode has pixels that differ a little. Only who has installed nvImageCodec leaves auto a choice."""
+    """Decoder for the fingerprint, as pixels from a GPU differ slightly; empty if only the CPU can decode."""
     if decode.device is DecodeDevice.cpu or not has_nvimgcodec():
         return {}
     return {"decode": decode.device.value}
 
 
 def _precision(engine: EngineConfig) -> str:
-    """As the config has it. Where it leaves the choice, one model may run in another precision on another machine, as
-    long as its answers hold the tolerance.
-    """
+    """Precision of the config. With ``auto`` it includes the tolerance, as precisions may differ between machines."""
     if engine.precision is not Precision.auto:
         return str(engine.precision.value)
     return f"auto {engine.tolerance}" if isinstance(engine, AutoEngineConfig) else Precision.fp32.value

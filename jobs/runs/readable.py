@@ -1,5 +1,5 @@
-"""What any reader of a run's folders sees, from a fresh listing: held against the manifest before the run is published,
-and again before later commands rely on it. Runs on the driver, which holds the output.
+"""Compares what a reader finds in a run's folders with the manifest: before the run is published, and again before
+later commands rely on it. Runs on the driver, while it holds the lease of the output.
 """
 
 from __future__ import annotations
@@ -22,57 +22,59 @@ if TYPE_CHECKING:
 
 
 class UnreadableRunError(Exception):
-    """Readers would see other rows than the run has, so it is not published. Exit status 1."""
+    """The files in the run's folders do not match its manifest, so it is not published. Exit status 1."""
 
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """How the folders of a run differ from its manifest."""
+    """Differences between a run's folders and its manifest, as URIs."""
 
     missing: Sequence[str]
-    """URIs that the manifest names and no reader finds: not there, of another size, or not named as parts are."""
+    """Files of the manifest that are absent, of another size, or not named like a part."""
     late: Sequence[str]
-    """Parts that the manifest does not name, and staged ones beside them: their writers came too late, or died."""
+    """Parts, staged ones included, that the manifest does not name: their writers finished too late or died."""
     foreign: Sequence[str]
-    """Parquet files that no writer of ours made, and that readers take for rows all the same."""
+    """Parquet files that no writer of ours made, but that readers would include."""
 
 
 def compare(manifest: Mapping[str, Any], paths: RunPaths, storage: Storage) -> Discrepancy:
-    """Holds names and sizes against the manifest, by one listing of each folder."""
-    # Error rows that another run has taken over leave their folder.
+    """Compares names and sizes with the manifest, from one listing of each folder."""
+    # After a redrive the error rows belong to the later run, and their folder is emptied.
     kinds = ("rows",) if "redriven_by" in manifest else ("rows", "errors")
     named = {uri: entry["size_bytes"] for kind in kinds for uri, entry in _named(manifest, kind, paths)}
     there = {uri: size for kind in kinds for uri, size in _listed(_folder(kind, paths), storage)}
     missing = [uri for uri, size in named.items() if there.get(uri) != size or not PART_NAME.fullmatch(_name(uri))]
     unnamed = sorted(there.keys() - (named.keys() - set(missing)))
     late = [uri for uri in unnamed if PART_NAME.fullmatch(_name(uri)) or _name(uri).startswith(".part-")]
-    # DuckDB's globs find hidden files, too. What has another suffix, a reader leaves out or refuses aloud.
+    # DuckDB's globs match hidden files too. Files with another suffix are skipped or rejected by readers.
     foreign = [uri for uri in unnamed if uri not in late and uri.lower().endswith(".parquet")]
     return Discrepancy(missing, late, foreign)
 
 
 def check_readable(manifest: Mapping[str, Any], num_listed: int, paths: RunPaths, storage: Storage) -> None:
-    """Counts rows as any reader of the folders would: by listing them and opening each footer.
+    """Counts rows as any reader of the folders would: lists them and opens each footer.
 
     Args:
-        manifest: of a run that is about to be published.
+        manifest: of the run that is about to be published.
         num_listed: images in its inventory.
-        paths: where the run lies.
-        storage: holds it.
+        paths: of the run.
+        storage: holds the run.
 
     Raises:
-        UnreadableRunError: the rows are not as many as the inventory lists, or a file is not as the manifest says.
+        UnreadableRunError: the number of rows differs from the inventory, or a file from the manifest.
     """
     found = compare(manifest, paths, storage)
     problems = [f"{uri} is missing" for uri in found.missing]
-    problems += [f"{uri} is no part of it, and readers would take it for rows" for uri in (*found.late, *found.foreign)]
+    problems += [
+        f"{uri} is not one of its parts, but readers would include it" for uri in (*found.late, *found.foreign)
+    ]
     if not problems:
         problems = _wrong_counts(manifest, num_listed, paths, storage)
     if problems:
         more = f" (and {len(problems) - 1:,} more)" if len(problems) > 1 else ""
         raise UnreadableRunError(
-            f"run {paths.run_id} was not published, since {problems[0]}{more}; "
-            "move away what is not of this run, and give the same command again"
+            f"run {paths.run_id} was not published: {problems[0]}{more}; "
+            "move files that are not part of this run elsewhere, then run the same command again"
         )
 
 
@@ -86,11 +88,11 @@ def _wrong_counts(manifest: Mapping[str, Any], num_listed: int, paths: RunPaths,
         if found != number
     ]
     if not wrong and sum(counted) != num_listed:
-        wrong = [f"its parts have {sum(counted):,} rows, and {num_listed:,} images are listed"]
+        wrong = [f"its parts have {sum(counted):,} rows, but {num_listed:,} images are listed"]
     return wrong
 
 
-_FOOTER_THREADS = 16
+_FOOTER_THREADS = 16  # requests to storage at once
 
 
 def _named(manifest: Mapping[str, Any], kind: str, paths: RunPaths) -> list[tuple[str, Mapping[str, Any]]]:
@@ -106,7 +108,7 @@ def _name(uri: str) -> str:
 
 
 def _listed(folder: str, storage: Storage) -> list[tuple[str, int | None]]:
-    """URI, as `join` would write it, and size of all files below ``folder``."""
+    """URI, as `join` writes it, and size in bytes of all files below ``folder``."""
     if storage.kind(folder) is None:
         return []
     listed = [row for batch in storage.list(folder) for row in batch.to_pylist()]
@@ -114,7 +116,7 @@ def _listed(folder: str, storage: Storage) -> list[tuple[str, int | None]]:
 
 
 def _num_rows(uri: str, storage: Storage) -> int:
-    """Zero where it is no Parquet file any more."""
+    """Number of rows from the footer; zero if the file is damaged."""
     with storage.open(uri) as file:
         try:
             return int(pq.read_metadata(file).num_rows)

@@ -1,5 +1,5 @@
-"""What is written down of each run of an output when it opens: what it is of, and how much of it there is. Read on
-the driver before a run opens, to find the one to go on with and those that are done.
+"""The record of each run, ``run.json``: the identity of its job and the size of its inventory. Read on the driver
+before a run opens, to find the run to resume and the ones already published.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class Identity:
-    """What two commands must have in common to be the same job."""
+    """Key of a job: two commands with equal identities are the same job."""
 
     fingerprint: str
     dataset_digest: str
     mode: str
 
     def difference(self, other: Identity) -> str | None:
-        """What of the two is another, in words; None where they are the same job."""
+        """Names the first thing in which the two differ; None if they are the same job."""
         if self.fingerprint != other.fingerprint:
             return "model, pre-processing or task"
         if self.dataset_digest != other.dataset_digest:
@@ -47,12 +47,12 @@ class Identity:
 
 @dataclass(frozen=True)
 class Record:
-    """The content of ``run.json``, which is there once the inventory is whole."""
+    """Content of ``run.json``, which exists once the inventory is complete."""
 
     run_id: str
     identity: Identity
     columns_digest: str
-    """Of what the dataset's config says of columns: rows of one digest have the same ones."""
+    """Digest of the dataset settings that decide the columns: rows with equal digests have equal columns."""
     opened_at: str
     """UTC, ISO 8601."""
     num_listed: int
@@ -60,9 +60,9 @@ class Record:
     inventory_digest: str
     """SHA-256 over the SHA-256 digests of the inventory's files, in their order."""
     redrives: list[str] = field(default_factory=list)
-    """The runs whose error rows this one tries again."""
+    """Ids of the runs whose error rows this one retries."""
     passed_over: dict[str, Any] = field(default_factory=dict)
-    """What the listing passed over, as `PassedOver.to_json` gives it."""
+    """Files that the listing skipped, as returned by `PassedOver.to_json`."""
     is_published: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -70,42 +70,42 @@ class Record:
         return {key: value for key, value in content.items() if key not in {"identity", "is_published"}}
 
     def published(self) -> Record:
-        """The same record, once its run is published."""
+        """Returns the record marked as published."""
         return replace(self, is_published=True)
 
     def withdrawn(self) -> Record:
-        """The same record, once its run is published no longer."""
+        """Returns the record marked as no longer published."""
         return replace(self, is_published=False)
 
     @classmethod
     def from_json(cls, content: dict[str, Any], *, is_published: bool) -> Record:
-        """Raises ValueError, which names the key, where ``content`` is no record."""
+        """Parses `to_json`. Raises ValueError, which names the key, if ``content`` is not a valid record."""
         for key, kind in _KINDS.items():
             if not isinstance(content.get(key), kind) or isinstance(content[key], bool):
-                raise ValueError(f"{key} is missing or no {kind.__name__}")  # noqa: TRY004
-        # They become parts of paths, below which files are read, written and deleted.
+                raise ValueError(f"{key} is missing or not of type {kind.__name__}")  # noqa: TRY004
+        # These become parts of paths under which files are read, written and deleted.
         for name in (content["run_id"], content["fingerprint"], *content["redrives"]):
             if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
-                raise ValueError(f"{name!r:.100} is no name of a folder")
+                raise ValueError(f"{name!r:.100} is not a valid folder name")
         identity = Identity(content["fingerprint"], content["dataset_digest"], content["mode"])
         own = {key: content[key] for key in _KEYS}
-        passed_over = content.get("passed_over", {})  # not in runs from before it was counted
+        passed_over = content.get("passed_over", {})  # absent from records written before it was counted
         return cls(identity=identity, passed_over=passed_over, is_published=is_published, **own)
 
 
 def run_id_of(job: Job) -> str:
-    """`run.id`, or a name made from the time, which sorts by it.
+    """Returns `run.id`, or by default a name made from the UTC time, so that names sort by age.
 
     Raises:
-        JobError: `run.id` is no name for a folder.
+        JobError: `run.id` is not a valid folder name.
     """
     run_id = job.run.id
     if run_id is None:
         return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     if not _FOLDER_NAME.fullmatch(run_id):
         raise JobError(
-            f"run.id={run_id}: not a name for a folder",
-            cure="use letters, digits, dots, dashes and underscores, at most 100, a letter or digit first",
+            f"run.id={run_id}: not a valid folder name",
+            cure="use at most 100 letters, digits, dots, dashes and underscores, starting with a letter or digit",
         )
     return run_id
 
@@ -117,13 +117,11 @@ _KINDS = dict.fromkeys(("run_id", "fingerprint", "dataset_digest", "mode", *_KEY
     "num_shards": int,
     "redrives": list,
 }
-_THREADS = 16
+_THREADS = 16  # records read at once; each is one small request to storage
 
 
 def read_records(root: str, storage: Storage) -> list[Record]:
-    """The runs of the output ``root`` that have opened, the latest first. One whose record is damaged is told of, and
-    left out.
-    """
+    """Records of the runs under the output ``root``, latest first. Omits damaged records, with a warning each."""
     folder = join(root, "runs")
     run_ids = [uri.rstrip("/").rpartition("/")[2] for uri in storage.children(folder)]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -132,7 +130,7 @@ def read_records(root: str, storage: Storage) -> list[Record]:
 
 
 def write_record(record: Record, paths: RunPaths, storage: Storage, about: Mapping[str, str | int]) -> None:
-    """Writes ``run.json``: the record, beside what else it says ``about`` the run."""
+    """Writes ``run.json``: the keys of ``about``, then those of the record."""
     with writing_to(paths.run):
         storage.write(paths.record, json.dumps({**about, **record.to_json()}, indent=1).encode())
 
@@ -141,12 +139,12 @@ def _read(paths: RunPaths, storage: Storage) -> Record | None:
     try:
         content = read_object(paths.record, storage)
         record = Record.from_json(content, is_published=storage.kind(paths.success) == "file")
-    except FileNotFoundError:  # its listing was broken off: nothing of it has begun
+    except FileNotFoundError:  # its listing was interrupted, so no image of it was started
         return None
     except ValueError as error:
-        LOG.warning("%s: damaged (%s): run %s counts for nothing here", paths.record, error, paths.run_id)
+        LOG.warning("%s: damaged (%s); ignoring run %s", paths.record, error, paths.run_id)
         return None
     if record.run_id != paths.run_id:
-        LOG.warning("%s: of run %s: run %s counts for nothing here", paths.record, record.run_id, paths.run_id)
+        LOG.warning("%s: belongs to run %s; ignoring run %s", paths.record, record.run_id, paths.run_id)
         return None
     return record

@@ -1,5 +1,5 @@
-"""Trying again what failed: the error rows of published runs become a run of their own, and leave ``errors/`` of the
-runs that they come from once that one is published. Runs on the driver.
+"""Retries failed images: the error rows of published runs form a new run. Once that run is published, they are removed
+from ``errors/`` of their old runs. Runs on the driver.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ LOG = logging.getLogger("shardlens")
 def error_entries(
     records: Sequence[Record], root: str, storage: Storage, dataset: Dataset
 ) -> tuple[list[str], Iterator[pa.Table]]:
-    """The runs of ``records`` that have error rows which no other run has taken over, and those rows as entries of a
-    new inventory. Of files that stand alone the size and the version are those of today.
+    """Returns the ids of the runs with error rows that no other run has taken over, and those rows as entries of a new
+    inventory. Plain files get their current size and version.
     """
     manifests = {record.run_id: _read_manifest(RunPaths(root, "", record.run_id), storage) for record in records}
     failed = {
@@ -46,7 +46,7 @@ def error_entries(
     }
     inventories = {run_id: open_inventory(RunPaths(root, "", run_id), storage) for run_id in failed}
     failed = {run_id: found for run_id, found in failed.items() if _can_be_loaded(inventories[run_id], found, run_id)}
-    LOG.info("%s error rows of %s runs are tried again", sum(m["num_errors"] for m in failed.values()), len(failed))
+    LOG.info("retrying %s error rows of %s runs", sum(m["num_errors"] for m in failed.values()), len(failed))
 
     def entries() -> Iterator[pa.Table]:
         yield next(dataset.entries()).slice(0, 0)
@@ -58,10 +58,9 @@ def error_entries(
 
 
 def settle(records: Sequence[Record], root: str, storage: Storage) -> None:
-    """Ends the move of error rows: a published run that tried them again has them now, so they leave their old place.
+    """Completes redrives: removes error rows from their old runs once the run that retried them is published.
 
-    A move that was broken off is ended at the next start of any job on this output. Runs that their owner has removed
-    since are passed over.
+    The next job on this output completes an interrupted move. Skips old runs that have been removed since.
     """
     for record in records:
         for run_id in record.redrives if record.is_published else ():
@@ -75,22 +74,22 @@ def settle(records: Sequence[Record], root: str, storage: Storage) -> None:
 
 
 def drop_errors(paths: RunPaths, storage: Storage) -> None:
-    """Removes the files of error rows: of a run that is not published, so that these rows are missing again."""
+    """Deletes the error files of a run. If the run is not published, their rows count as missing again."""
     if storage.kind(paths.errors):
         storage.delete(uri for batch in storage.list(paths.errors) for uri in batch["uri"].to_pylist())
 
 
-_THREADS = 16
+_THREADS = 16  # requests to storage at once
 
 
 def open_inventory(paths: RunPaths, storage: Storage) -> Shards | None:
-    """The inventory of an earlier run. None where it is gone or damaged, which is told."""
+    """Inventory of an earlier run. None if it is missing or damaged, with a warning."""
     try:
         return Shards.open(storage, paths.inventory)
     except Exception as error:
         if not (isinstance(error, FileNotFoundError) or is_damage(error)):
             raise
-        LOG.warning("run %s: its inventory is missing or damaged (%s): its images count as new", paths.run_id, error)
+        LOG.warning("run %s: inventory missing or damaged (%s); treating its images as new", paths.run_id, error)
         return None
 
 
@@ -100,23 +99,21 @@ def _write_manifest(manifest: dict[str, Any], paths: RunPaths, storage: Storage)
 
 
 def _read_manifest(paths: RunPaths, storage: Storage) -> dict[str, Any] | None:
-    """None where the manifest is gone, as where the run was removed, or damaged; either is told."""
+    """Reads the manifest. None if it is damaged or missing, as after the run was removed; logs a warning for either."""
     try:
         manifest = read_object(paths.manifest, storage, max_bytes=MAX_BYTES)
         _check_errors(manifest)
     except FileNotFoundError:
-        LOG.warning(
-            "run %s was removed, or has no manifest any more: its error rows are left as they are", paths.run_id
-        )
+        LOG.warning("run %s was removed or has lost its manifest; leaving its error rows alone", paths.run_id)
         return None
     except ValueError as error:
-        LOG.warning("%s: damaged (%s): the error rows of its run are left as they are", paths.manifest, error)
+        LOG.warning("%s: damaged (%s); leaving the error rows of its run alone", paths.manifest, error)
         return None
     return manifest
 
 
 def _check_errors(manifest: dict[str, Any]) -> None:
-    """Raises ValueError where what is read of a manifest is not of its format."""
+    """Raises ValueError if the error rows of a manifest do not have the expected format."""
     try:
         shown = manifest["num_errors"] + sum(
             int(shard) + start + stop
@@ -125,15 +122,15 @@ def _check_errors(manifest: dict[str, Any]) -> None:
             for start, stop in runs
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"its error rows are not told as they should be: {error!r}") from error
+        raise ValueError(f"unexpected format of its error rows: {error!r}") from error
     if not isinstance(shown, int):
-        raise ValueError("its error rows are not counted in whole numbers")  # noqa: TRY004
+        raise ValueError("counts or ranges of its error rows are not integers")  # noqa: TRY004
 
 
 def _can_be_loaded(shards: Shards | None, manifest: dict[str, Any], run_id: str) -> bool:
-    """Whether the inventory still has every error row; otherwise none of the run is tried again, which is told.
+    """True if the inventory still holds every error row. If not, logs a warning: no row of the run is retried.
 
-    Rows are looked at before any is taken, as those of a run that is tried again leave it.
+    All shards are loaded before any row is taken, because a redrive must move all error rows of a run or none.
     """
     if shards is None:
         return False
@@ -144,9 +141,7 @@ def _can_be_loaded(shards: Shards | None, manifest: dict[str, Any], run_id: str)
     except Exception as error:
         if not is_damage(error):
             raise
-        LOG.warning(
-            "run %s: its inventory is damaged (%s): its error rows are left as they are", run_id, one_line(error)
-        )
+        LOG.warning("run %s: inventory damaged (%s); leaving its error rows alone", run_id, one_line(error))
         return False
     return True
 
@@ -160,11 +155,12 @@ def _error_rows(shards: Shards, manifest: dict[str, Any], dataset: Dataset) -> I
 
 
 def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
-    """``rows`` with the size and version that each file has now, so that a file that was mended is not new as well."""
+    """``rows`` with the current size and version of each file, so that later runs do not take a fixed file as new."""
     if dataset.layout is not Layout.FILES:
         return rows
     storage = dataset.image_storage
-    asks_all = isinstance(dataset, ManifestDataset) and dataset.versions is Versions.all  # the file was not there
+    # With `all`, a null version means that the file did not exist when it was listed.
+    asks_all = isinstance(dataset, ManifestDataset) and dataset.versions is Versions.all
 
     def describe_now(row: dict[str, Any]) -> dict[str, Any]:
         if row[VERSION] is None and not asks_all:  # the listing knew none
@@ -173,7 +169,7 @@ def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
             file = describe(row[URI], storage)
         except CredentialsError:
             raise
-        except Exception:  # noqa: BLE001  reading it will say what is wrong
+        except Exception:  # noqa: BLE001  reading the file later reports what is wrong with it
             return row
         return row | {SIZE: file.size, VERSION: file.version}
 

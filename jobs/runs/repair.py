@@ -1,5 +1,5 @@
-"""Mends a published run that storage no longer bears out, before a later command relies on it: parts that came too late
-are removed, and a run that lacks parts is withdrawn, to be gone on with. Runs on the driver, which holds the output.
+"""Repairs a published run whose files no longer match its manifest, before a later command relies on it: late parts are
+deleted, and a run that lacks parts is withdrawn and resumed. Runs on the driver, while it holds the output's lease.
 """
 
 from __future__ import annotations
@@ -23,48 +23,50 @@ LOG = logging.getLogger("shardlens")
 def repair(
     records: Sequence[Record], root: str, storage: Storage, *, run_id: str | None, resumed: Sequence[Identity]
 ) -> list[Record]:
-    """The ``records``, those of withdrawn runs first, which are no longer published: they are to be gone on with.
+    """Returns ``records`` with withdrawn runs, which are to be resumed, first and no longer marked as published.
 
-    Looks at the latest published run that has images, and at the one that the command names, by names and sizes alone:
-    `jobs.verify` reads what is in the files.
+    Checks the latest published run that has images and the run that the command names, by file names and sizes only;
+    `jobs.verify` checks the contents.
 
     Args:
-        records: what `read_records` gives, the latest first.
+        records: from `read_records`, latest first.
         root: `output.path`, absolute.
-        storage: holds it.
+        storage: holds the output.
         run_id: the run that the command names, if any.
-        resumed: what the command would go on with. No other run is withdrawn, as nobody would do its rows again.
+        resumed: identities that the command would resume. No other run is withdrawn: nothing would redo its rows.
     """
     published = [record for record in records if record.is_published and record.num_listed]
     suspects = [record for record in published if record in published[:1] or record.run_id == run_id]
-    mended = [
-        _mended(record, root, storage, can_resume=record.identity in resumed) if record in suspects else record
+    repaired = [
+        _repaired(record, root, storage, can_resume=record.identity in resumed) if record in suspects else record
         for record in records
     ]
-    withdrawn = [record for record in mended if record not in records]
-    return withdrawn + [record for record in mended if record in records]
+    withdrawn = [record for record in repaired if record not in records]
+    return withdrawn + [record for record in repaired if record in records]
 
 
-def _mended(record: Record, root: str, storage: Storage, *, can_resume: bool) -> Record:
+def _repaired(record: Record, root: str, storage: Storage, *, can_resume: bool) -> Record:
     paths = RunPaths(root, record.identity.fingerprint, record.run_id)
     try:
         manifest = read_object(paths.manifest, storage, max_bytes=MAX_BYTES)
         found, has_moved = compare(manifest, paths, storage), "redriven_by" in manifest
-        lost = f"{len(found.missing):,} of its parts are gone or damaged" if found.missing else ""
+        lost = f"{len(found.missing):,} of its parts are missing or damaged" if found.missing else ""
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError):
-        found, has_moved, lost = Discrepancy([], [], []), False, f"{paths.manifest} is gone or damaged"
+        found, has_moved, lost = Discrepancy([], [], []), False, f"{paths.manifest} is missing or damaged"
     for uri in found.foreign:
-        LOG.warning("%s is no part of run %s, and readers take it for rows: move it away", uri, record.run_id)
+        LOG.warning("%s is not a part of run %s, but readers include it: move it elsewhere", uri, record.run_id)
     if lost and (has_moved or not can_resume):
-        cure = "remove its folders and give its command again" if has_moved else "give its own command again"
+        cure = "remove its folders and run its command again" if has_moved else "run the command of that run again"
         LOG.error("run %s was published, but %s\n  cure: %s", record.run_id, lost, cure)
         return record
     if lost:
-        LOG.warning("run %s was published, but %s: what is missing is done again", record.run_id, lost)
+        LOG.warning("run %s was published, but %s; redoing the missing rows", record.run_id, lost)
         storage.delete([paths.success])
         record = record.withdrawn()
     if found.late:
         number, first = f"{len(found.late):,}", found.late[0]
-        LOG.warning("run %s: what came too late is removed (files: %s), such as %s", record.run_id, number, first)
+        LOG.warning(
+            "run %s: deleting %s files written after it was published, such as %s", record.run_id, number, first
+        )
         storage.delete(found.late)
     return record

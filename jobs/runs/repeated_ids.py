@@ -1,6 +1,6 @@
-"""Counts the images of a listing that have the id of another one, while it is written. Runs on the driver.
+"""Counts duplicate image ids while an inventory is written. Runs on the driver.
 
-What grows with the number of images lies on disk.
+Everything that grows with the number of images is kept on disk.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ LOG = logging.getLogger("shardlens")
 
 
 class RepeatedIds:
-    """What has been listed so far. Takes 24 bytes an image in the temporary folder.
+    """Ids listed so far, in 24 bytes an image of the temporary folder.
 
-    Where that folder is full, or there are more than ``max_rows`` images, it gives up and says so: nothing depends on
-    it.
+    The count is only a warning. If that folder is full, or more than ``max_rows`` images are listed, it logs this and
+    gives up.
     """
 
     def __init__(self, *, memory_bytes: int = 128 << 20, max_rows: int = 100_000_000) -> None:
@@ -54,13 +54,13 @@ class RepeatedIds:
         self._stack.close()
 
     def watch(self, entries: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """Passes ``entries`` on, and takes in their ids."""
+        """Yields ``entries`` unchanged and records their ids."""
         for table in entries:
             self._add(table)
             yield table
 
-    def tell(self, shards: Shards) -> int:
-        """How many images of the inventory have the id of an earlier one; the log names the first such ids."""
+    def log_count(self, shards: Shards) -> int:
+        """Returns the number of images whose id an earlier image has, and logs the first such ids."""
         try:
             count, numbers = self._ids.repeated(_NUM_EXAMPLES) if self._ids else (0, [])
         except JobError as error:
@@ -68,8 +68,8 @@ class RepeatedIds:
             return 0
         if count:
             ids = redacted(", ".join(repr(_id_of(number, shards)) for number in numbers))
-            LOG.warning("images with the image_id of an earlier one: %s, such as %s", f"{count:,}", ids)
-            LOG.warning("  their rows can be told apart by uri; dataset.id_column names the column of the ids")
+            LOG.warning("images with a duplicate image_id: %s, such as %s", f"{count:,}", ids)
+            LOG.warning("  their rows differ by uri; to take ids from another column, set dataset.id_column")
         return count
 
     def _add(self, images: pa.Table) -> None:
@@ -80,12 +80,12 @@ class RepeatedIds:
             self._give_up(f"more than {self._max_rows:,} images")
             return
         try:
-            self._ids.add(without_users(images[IMAGE_ID]))  # as the rows will show them
+            self._ids.add(without_users(images[IMAGE_ID]))  # as they appear in the output
         except JobError as error:
             self._give_up(error.problem)
 
     def _give_up(self, why: str) -> None:
-        LOG.warning("%s: not checked whether an image_id stands twice", why)
+        LOG.warning("%s: skipping the check for duplicate image_ids", why)
         self._ids = None
 
 
@@ -95,4 +95,4 @@ _NUM_EXAMPLES = 5
 def _id_of(number: int, shards: Shards) -> str:
     ends = np.cumsum(shards.sizes, dtype=np.int64)
     shard = int(np.searchsorted(ends, number, side="right"))
-    return str(shards.load(shard)[IMAGE_ID][number - int(ends[shard])].as_py())  # counted from its end
+    return str(shards.load(shard)[IMAGE_ID][number - int(ends[shard])].as_py())  # negative: counted from its end

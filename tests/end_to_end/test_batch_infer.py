@@ -108,7 +108,7 @@ def test_what_was_passed_over_is_told_and_all_that_fails_is_no_success(batch_inf
     done = batch_infer(*told)
     assert done.returncode == 3, done.stderr
     assert "all 2 images failed" in done.stderr
-    assert "the listing passed over 2: " in done.stderr
+    assert "the listing skipped 2: " in done.stderr
     run = Path(done.stdout.splitlines()[-1])
     passed_over = {
         "hidden": {"count": 1, "examples": [f"{images}/._a.jpg"]},

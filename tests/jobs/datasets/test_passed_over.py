@@ -23,15 +23,15 @@ def test_counts_by_reason_keep_a_few_examples_and_survive_json() -> None:
 def test_one_line_with_counts_and_names_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
     passed_over = PassedOver()
     with caplog.at_level(logging.INFO, "shardlens"):
-        passed_over.tell()
+        passed_over.log()
         assert caplog.records == []
         passed_over.add(COMPANION, "x.tar#1.json", number=2000)
-        passed_over.tell()
+        passed_over.log()
         passed_over.add("extension", "https://user:secret@h/a.txt")
-        passed_over.tell()
+        passed_over.log()
     assert [record.levelno for record in caplog.records] == [logging.INFO, logging.WARNING]
     said = caplog.messages[-1]
-    assert said.startswith("the listing passed over 2,001: 2,000 companion (x.tar#1.json, ...), 1 extension (https://")
+    assert said.startswith("the listing skipped 2,001: 2,000 companion (x.tar#1.json, ...), 1 extension (https://")
     assert "secret" not in said
 
 

@@ -133,7 +133,7 @@ def test_containers_must_be_there(place: Place) -> None:
         uri,
     ]
     assert next(container_files([join(place.root, "a")], storage, Selection([".tar"]))).size == 3
-    with pytest.raises(JobError, match=r"nothing in it ends in \.tar; passed over: 1 extension \(.*/b/x\.txt\)"):
+    with pytest.raises(JobError, match=r"nothing in it ends in \.tar; skipped: 1 extension \(.*/b/x\.txt\)"):
         list(container_files([join(place.root, "b")], storage, Selection([".tar"])))
 
 

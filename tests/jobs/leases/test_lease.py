@@ -388,7 +388,7 @@ def test_a_lease_that_a_full_disk_keeps_from_being_renewed_says_so(tmp_path: Pat
         with take(place, ttl_s=SHORT_S, on_lost=told.put) as lease:
             fill(disk)
             assert str(told.get(timeout=60)).startswith(f"{place.root}: cannot be written: the disk is full (No space")
-            with pytest.raises(OutputError, match="make room, and give the same command again"):
+            with pytest.raises(OutputError, match="free some space, and run the same command again"):
                 lease.check()
 
 

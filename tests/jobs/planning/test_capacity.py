@@ -33,7 +33,7 @@ def cluster(*nodes: Resources) -> Resources:
 def test_a_store_must_hold_what_its_workers_have_in_flight() -> None:
     check_room(APART, cluster(Resources(8, 2, 10**12, 18 * 10**9)))
     check_room(APART, cluster(*[Resources(8, 1, 10**12, 9 * 10**9)] * 2))
-    said = r"batch_size=100: a batch has 1,000 MB of pixels, .* need 18.0 GB; its object store has 17.9 GB"
+    said = r"batch_size=100: a batch has 1,000 MB of pixels, .* need 18.0 GB; its object store is 17.9 GB"
     with pytest.raises(JobError, match=said):
         check_room(APART, cluster(Resources(8, 2, 10**12, 17_900_000_000)))
     check_room(FUSED, cluster(Resources(8, 0, 10**12, 10**6)))
@@ -41,7 +41,7 @@ def test_a_store_must_hold_what_its_workers_have_in_flight() -> None:
 
 def test_memory_must_hold_the_batches_of_all_workers_of_a_node() -> None:
     check_room(FUSED, cluster(Resources(8, 0, 20 * 10**9, 1)))
-    with pytest.raises(JobError, match=r"need 20.0 GB; its memory for workers has 19.0 GB"):
+    with pytest.raises(JobError, match=r"need 20.0 GB; its memory for workers is 19.0 GB"):
         check_room(FUSED, cluster(Resources(8, 0, 19 * 10**9, 1)))
     check_room(FUSED, cluster(*[Resources(1, 0, 10 * 10**9, 1)] * 2))
 

@@ -80,7 +80,7 @@ def test_what_is_not_understood_is_told_and_left(
     [file] = (tmp_path / "_engines").iterdir()
     file.write_text(content)
     assert place(tmp_path).read() is None
-    assert "engines are compared anew" in caplog.text
+    assert "comparing engines again" in caplog.text
 
 
 def test_what_no_number_can_say_is_kept_too(tmp_path: Path) -> None:

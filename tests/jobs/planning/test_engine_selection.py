@@ -32,7 +32,7 @@ class TrialRunner:
     """Gives the trials that it was told to give, by the label of the engine."""
 
     num_images = 256
-    is_made_up = False
+    is_synthetic = False
 
     def __init__(self, trials: Mapping[str, Trial | JobError], num_sampled: int = 256) -> None:
         self._trials = trials
@@ -45,10 +45,10 @@ class TrialRunner:
 
     @property
     def tried_on(self) -> str:
-        return f"{self.num_images} {'made-up images' if self.is_made_up else 'images of the dataset'}"
+        return f"{self.num_images} {'synthetic images' if self.is_synthetic else 'images of the dataset'}"
 
-    def make_up(self) -> None:
-        self.is_made_up, self._num_sampled, self.num_images = True, 2, 2
+    def use_noise(self) -> None:
+        self.is_synthetic, self._num_sampled, self.num_images = True, 2, 2
 
     def reference(self, config: EngineConfig) -> Trial | None:
         return None if self._num_sampled < 0 else Trial(config.label, 10.0)
@@ -68,66 +68,66 @@ BENCH = {
 }
 
 
-def contest(config: EngineConfig, bench: TrialRunner, *others: EngineConfig) -> EngineSelection:
-    return EngineSelection(bench, config, REFERENCE, list(others))
+def selection(config: EngineConfig, trials: TrialRunner, *others: EngineConfig) -> EngineSelection:
+    return EngineSelection(trials, config, REFERENCE, list(others))
 
 
 def test_the_fastest_that_agrees_is_taken() -> None:
-    bench = TrialRunner(BENCH)
-    choice = contest(AutoEngineConfig(), bench, FAST, FASTER).choose(1e6)
+    trials = TrialRunner(BENCH)
+    choice = selection(AutoEngineConfig(), trials, FAST, FASTER).choose(1e6)
     assert choice.engine == FASTER
     assert [trial.images_per_s for trial in choice.trials] == [10, 40, 80]
     assert choice.num_images == 256
     wrong = TrialRunner(BENCH | {FASTER.label: Trial(FASTER.label, 80, breaches=WRONG)})
-    assert contest(AutoEngineConfig(), wrong, FAST, FASTER).choose(1e6).engine == FAST
+    assert selection(AutoEngineConfig(), wrong, FAST, FASTER).choose(1e6).engine == FAST
 
 
 def test_where_nothing_else_agrees_the_reference_runs() -> None:
-    bench = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG), FASTER.label: JobError("no", cure="none")})
-    choice = contest(AutoEngineConfig(), bench, FAST, FASTER).choose(1e6)
+    trials = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG), FASTER.label: JobError("no", cure="none")})
+    choice = selection(AutoEngineConfig(), trials, FAST, FASTER).choose(1e6)
     assert choice.engine == REFERENCE
     assert [trial.breaches for trial in choice.trials] == [[], WRONG, ["no"]]
 
 
 def test_what_costs_more_than_it_can_save_is_not_tried() -> None:
     for num_images, tried in ((100, []), (1_000, [FAST.label]), (10_000, [FAST.label, COMPILED.label])):
-        bench = TrialRunner(BENCH)
-        choice = contest(AutoEngineConfig(), bench, FAST, COMPILED).choose(num_images)
-        assert bench.tried == tried, num_images
-        assert contest(AutoEngineConfig(), bench, FAST, COMPILED).is_open(choice, num_images) is False
-    small = contest(AutoEngineConfig(), TrialRunner(BENCH), FAST, COMPILED).choose(100)
-    assert contest(AutoEngineConfig(), TrialRunner(BENCH), FAST, COMPILED).is_open(small, 1e6) is True
+        trials = TrialRunner(BENCH)
+        choice = selection(AutoEngineConfig(), trials, FAST, COMPILED).choose(num_images)
+        assert trials.tried == tried, num_images
+        assert selection(AutoEngineConfig(), trials, FAST, COMPILED).is_open(choice, num_images) is False
+    small = selection(AutoEngineConfig(), TrialRunner(BENCH), FAST, COMPILED).choose(100)
+    assert selection(AutoEngineConfig(), TrialRunner(BENCH), FAST, COMPILED).is_open(small, 1e6) is True
 
 
 def test_in_fp32_a_second_engine_is_tried_where_a_tenth_is_worth_it() -> None:
     first, second = OpenVinoEngineConfig(precision=Precision.fp32), OnnxEngineConfig(precision=Precision.fp32)
     rates = {first.label: Trial(first.label, 20.0), second.label: Trial(second.label, 22.0)}
     refused = {**rates, first.label: Trial(first.label, 20.0, breaches=WRONG)}
-    for num_images, trials, tried in ((1_000, rates, 1), (1_000, refused, 2), (5_000, rates, 2)):
-        bench = TrialRunner(trials)
-        choice = contest(AutoEngineConfig(), bench, first, second).choose(num_images)
-        assert len(bench.tried) == tried, (num_images, trials)
-        assert contest(AutoEngineConfig(), bench, first, second).is_open(choice, num_images) is False
+    for num_images, outcomes, tried in ((1_000, rates, 1), (1_000, refused, 2), (5_000, rates, 2)):
+        trials = TrialRunner(outcomes)
+        choice = selection(AutoEngineConfig(), trials, first, second).choose(num_images)
+        assert len(trials.tried) == tried, (num_images, trials)
+        assert selection(AutoEngineConfig(), trials, first, second).is_open(choice, num_images) is False
 
 
 def test_where_the_reference_did_not_end_it_is_tried_again() -> None:
-    choice = contest(AutoEngineConfig(), TrialRunner(BENCH, num_sampled=-1), FAST).choose(1e6)
+    choice = selection(AutoEngineConfig(), TrialRunner(BENCH, num_sampled=-1), FAST).choose(1e6)
     assert choice.trials == []
-    assert contest(AutoEngineConfig(), TrialRunner(BENCH), FAST).is_open(choice, 1e6) is True
+    assert selection(AutoEngineConfig(), TrialRunner(BENCH), FAST).is_open(choice, 1e6) is True
 
 
 def test_a_named_engine_is_always_tried_and_stops_the_job_where_its_answers_differ() -> None:
-    choice = contest(FAST, TrialRunner(BENCH), FAST).choose(3)
+    choice = selection(FAST, TrialRunner(BENCH), FAST).choose(3)
     assert (choice.engine, choice.why) == (FAST, "named, and it agrees with torch fp32, on 256 images of the dataset")
     wrong = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
     with pytest.raises(
         JobError,
         match=r"engine=openvino, engine.precision=bf16: .*256 images of the dataset: openvino bf16: the best class",
     ):
-        contest(FAST, wrong, FAST).choose(3)
+        selection(FAST, wrong, FAST).choose(3)
     missing = JobError("engine=openvino: OpenVINO is not installed", cure="install it")
     with pytest.raises(JobError, match="cure: install it"):
-        contest(FAST, TrialRunner({FAST.label: missing}), FAST).choose(3)
+        selection(FAST, TrialRunner({FAST.label: missing}), FAST).choose(3)
 
 
 def test_where_little_is_to_be_gained_a_job_must_be_longer_for_engines_to_be_tried() -> None:
@@ -139,19 +139,19 @@ def test_a_warning_may_be_enough(caplog: pytest.LogCaptureFixture) -> None:
     named = OpenVinoEngineConfig(precision=Precision.bf16, gate=Gate.warn)
     wrong = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
     with caplog.at_level(logging.WARNING, "shardlens"):
-        assert contest(named, wrong, named).choose(3).engine == named
+        assert selection(named, wrong, named).choose(3).engine == named
     assert "the reference leads by 0.41" in caplog.text
 
 
 def test_a_named_precision_excludes_the_reference() -> None:
     auto = AutoEngineConfig(precision=Precision.bf16)
     slow = TrialRunner({FAST.label: Trial(FAST.label, 4)})
-    assert contest(auto, slow, FAST).choose(3).engine == FAST
+    assert selection(auto, slow, FAST).choose(3).engine == FAST
     wrong = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
     with pytest.raises(JobError, match=r"engine=auto, engine.precision=bf16: (?s:.*)engine.tolerance"):
-        contest(auto, wrong, FAST).choose(3)
-    with pytest.raises(JobError, match="there is none here"):
-        contest(auto, wrong).choose(3)
+        selection(auto, wrong, FAST).choose(3)
+    with pytest.raises(JobError, match="no such engine here"):
+        selection(auto, wrong).choose(3)
 
 
 @pytest.mark.parametrize(
@@ -165,17 +165,17 @@ def test_without_a_sample_there_is_nothing_to_compare(
     config: EngineConfig, others: list[EngineConfig], engine: EngineConfig
 ) -> None:
     for num_sampled in (0, -1):
-        choice = contest(config, TrialRunner(BENCH, num_sampled=num_sampled), *others).choose(1e6)
+        choice = selection(config, TrialRunner(BENCH, num_sampled=num_sampled), *others).choose(1e6)
         assert choice == Choice(engine, "there was nothing to compare")
 
 
 @pytest.mark.parametrize("num_sampled", [0, -1])
-def test_without_a_sample_a_named_engine_is_held_against_the_reference_on_made_up_images(num_sampled: int) -> None:
-    choice = contest(FAST, TrialRunner(BENCH, num_sampled=num_sampled), FAST).choose(3)
-    assert choice == Choice(FAST, "named, and it agrees with torch fp32, on 2 made-up images")
+def test_without_a_sample_a_named_engine_is_held_against_the_reference_on_noise(num_sampled: int) -> None:
+    choice = selection(FAST, TrialRunner(BENCH, num_sampled=num_sampled), FAST).choose(3)
+    assert choice == Choice(FAST, "named, and it agrees with torch fp32, on 2 synthetic images")
     wrong = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG)}, num_sampled=num_sampled)
-    with pytest.raises(JobError, match="not the answers of torch fp32, on 2 made-up images"):
-        contest(FAST, wrong, FAST).choose(3)
+    with pytest.raises(JobError, match="answers differ from those of torch fp32, on 2 synthetic images"):
+        selection(FAST, wrong, FAST).choose(3)
 
 
 def test_what_passed_with_a_warning_has_not_passed_the_gate() -> None:

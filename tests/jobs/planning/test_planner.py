@@ -41,7 +41,7 @@ def test_writing_always_finds_a_cpu(cpus: int, workers: int | str) -> None:
     assert made.worker_cpus > 0
     assert made.worker_cpus < 1 or made.worker_cpus == int(made.worker_cpus)
     assert made.writers >= 1
-    assert plan(cpus, 1).writers == 2  # beside read tasks
+    assert plan(cpus, 1).writers == 2  # with separate read tasks
 
 
 @pytest.mark.parametrize("cpus_per_worker", [1, 4])
@@ -123,7 +123,7 @@ def test_threads_fill_the_cpus_once() -> None:
 
 def test_a_plan_tells_itself_in_a_line() -> None:
     assert str(plan(2)) == "2 workers, reading on their own, threads 1; batches of 32 images, parts of 16,384 rows"
-    assert str(plan(16, 4)) == "4 workers, beside read tasks, 1 GPU each; batches of 128 images, parts of 16,384 rows"
+    assert str(plan(16, 4)) == "4 workers, next to read tasks, 1 GPU each; batches of 128 images, parts of 16,384 rows"
 
 
 def test_gpus_are_left_alone_when_the_job_says_cpu() -> None:

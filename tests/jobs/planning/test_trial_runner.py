@@ -44,7 +44,7 @@ def test_a_sample_is_spread_over_all_the_inventory(num_shards: int, size: int) -
     assert gaps.max() <= max(8, num_shards * size / 8)
 
 
-def bench_over(
+def runner_over(
     folder: Path, model: Model = DIGITS, engine: EngineConfig | None = None, plan: Plan = PLAN
 ) -> TrialRunner:
     add_photos(folder / "images", range(12))
@@ -61,7 +61,7 @@ def bench_over(
 def test_a_gpu_that_pytorch_cannot_use_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    on_gpu = bench_over(tmp_path, plan=replace(PLAN, worker_gpus=1))
+    on_gpu = runner_over(tmp_path, plan=replace(PLAN, worker_gpus=1))
     monkeypatch.setattr(on_gpu, "_start", lambda *_: [ray.put(hardware(with_gpu=True))])  # no GPU is shared by tests
     assert on_gpu.hardware().gpu is None
     assert "PyTorch finds no GPU" in caplog.text
@@ -70,20 +70,20 @@ def test_a_gpu_that_pytorch_cannot_use_is_told(
 @pytest.mark.cluster
 @pytest.mark.usefixtures("cluster")
 def test_an_engine_is_held_against_the_reference(tmp_path: Path) -> None:
-    bench = bench_over(tmp_path)
-    assert bench.sample() == 12  # one of thirteen is no image
-    right = bench.reference(REFERENCE)
+    trials = runner_over(tmp_path)
+    assert trials.sample() == 12  # one of thirteen is no image
+    right = trials.reference(REFERENCE)
     assert right
     assert right.engine == "torch fp32"
     assert right.images_per_s > 0
-    assert bench.num_images == 12
-    same = bench.candidate(REFERENCE)
+    assert trials.num_images == 12
+    same = trials.candidate(REFERENCE)
     assert same.breaches == []
     assert same.figures["score_difference"] == 0
-    half = bench.candidate(TorchEngineConfig(precision=Precision.bf16, threads=1))
+    half = trials.candidate(TorchEngineConfig(precision=Precision.bf16, threads=1))
     assert 0 < half.figures["score_difference"] < 1
-    assert bench.hardware().gpu is None
-    calibration = bench.calibrate(REFERENCE, [2, 8])
+    assert trials.hardware().gpu is None
+    calibration = trials.calibrate(REFERENCE, [2, 8])
     assert calibration
     assert list(calibration.rates.images_per_s) == [2, 8]
     assert calibration.costs.decode_s > 0
@@ -92,15 +92,15 @@ def test_an_engine_is_held_against_the_reference(tmp_path: Path) -> None:
 @pytest.mark.cluster
 @pytest.mark.usefixtures("cluster")
 def test_a_candidate_may_fail_in_any_way(tmp_path: Path) -> None:
-    bench = bench_over(tmp_path, replace(DIGITS, kwargs={"nothing": "such"}))
-    assert bench.sample() == 12
+    trials = runner_over(tmp_path, replace(DIGITS, kwargs={"nothing": "such"}))
+    assert trials.sample() == 12
     with pytest.raises(JobError, match="nothing"):
-        bench.reference(REFERENCE)
-    bench.recipe = Recipe(DIGITS)
-    bench.reference(REFERENCE)
+        trials.reference(REFERENCE)
+    trials.recipe = Recipe(DIGITS)
+    trials.reference(REFERENCE)
     with pytest.raises(JobError, match=r"engine.precision=bf16"):
-        bench.candidate(OnnxEngineConfig(precision=Precision.bf16))
-    bench.recipe = Recipe(replace(DIGITS, architecture="os:abort"))
-    assert "its worker did not end it" in bench.candidate(REFERENCE).breaches[0]
-    assert bench.reference(REFERENCE) is None
-    assert bench.calibrate(REFERENCE, [2]) is None
+        trials.candidate(OnnxEngineConfig(precision=Precision.bf16))
+    trials.recipe = Recipe(replace(DIGITS, architecture="os:abort"))
+    assert "its worker did not finish" in trials.candidate(REFERENCE).breaches[0]
+    assert trials.reference(REFERENCE) is None
+    assert trials.calibrate(REFERENCE, [2]) is None

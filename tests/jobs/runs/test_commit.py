@@ -219,7 +219,7 @@ def test_files_that_readers_would_take_for_rows_stop_the_publication(plan: SinkP
     (name,) = write_part(plan, predicted_block(1, range(3)), number=1)
     foreign = Path(plan.paths.rows, "mine.parquet")
     foreign.write_bytes(Path(plan.paths.rows, name).read_bytes())
-    with pytest.raises(UnreadableRunError, match=r"mine\.parquet is no part of it"):
+    with pytest.raises(UnreadableRunError, match=r"mine\.parquet is not one of its parts"):
         publish(collected(plan), plan.paths, STORAGE, {})
     assert not Path(plan.paths.manifest).exists()
     foreign.unlink()

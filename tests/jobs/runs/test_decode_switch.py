@@ -58,9 +58,7 @@ def test_what_the_gpu_decoded_is_done_again_and_what_the_cpu_decoded_stays(
     assert missing(before) == [4]
     with caplog.at_level(logging.ERROR, "shardlens"):
         switched = switch_to_cpu(run, before, SEEN)
-    assert caplog.messages == [
-        f"decoding switched from GPU to CPU: {SEEN.seen}; 6 images of shards 0 to 1, 3 are done again"
-    ]
+    assert caplog.messages == [f"decoding switched from GPU to CPU: {SEEN.seen}; redoing 6 images of shards 0 to 1, 3"]
     assert (run.job.decode.device, switched.job.decode.device) == (DecodeDevice.gpu, DecodeDevice.cpu)
     after = switched.collect(before=before)
     assert missing(after) == [0, 1, 3, 4]
@@ -89,7 +87,7 @@ def test_the_next_driver_remembers(job_folder: Path, caplog: pytest.LogCaptureFi
     assert missing(again.collect()) == [0, 1, 2, 3, 4]
     with caplog.at_level(logging.WARNING, "shardlens"):
         assert as_switched(again).job.decode.device is DecodeDevice.cpu
-    assert caplog.messages == [f"run {run.record.run_id}: a GPU decoded images wrongly, so the CPU goes on with them"]
+    assert caplog.messages == [f"run {run.record.run_id}: a GPU decoded images wrongly earlier; decoding on the CPU"]
     [switch] = read_switches(run.paths, run.storage)
     assert (switch.part, switch.seen, switch.num_images, switch.shards) == (Slice(), SEEN.seen, 2, "0")
 
@@ -119,7 +117,7 @@ def test_one_that_is_damaged_holds_all_the_same(content: bytes, job_folder: Path
     (folder / "0-of-1.json").write_bytes(content)
     assert 0 in missing(run.collect())
     [switch] = read_switches(run.paths, run.storage)
-    assert str(switch) == "switched from GPU to CPU: nobody knows why any more"
+    assert str(switch) == "switched from GPU to CPU: the reason is lost"
 
 
 def test_it_is_kept_on_any_storage(place: Place, job_folder: Path) -> None:

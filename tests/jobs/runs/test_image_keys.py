@@ -128,7 +128,7 @@ def test_a_full_disk_is_said_with_its_cure(room_bytes: int, tmp_path: Path) -> N
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room_bytes, limits[1]))
     try:
-        with pytest.raises(JobError, match=r"cannot compare the dataset with earlier runs there: .*\n.*TMPDIR"):
+        with pytest.raises(JobError, match=r"cannot hold the comparison with earlier runs: .*\n.*TMPDIR"):
             use()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

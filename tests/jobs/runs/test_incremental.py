@@ -167,7 +167,7 @@ def test_a_full_disk_is_said_with_its_cure() -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
     try:
-        with pytest.raises(JobError, match=r"cannot compare the dataset with earlier runs there: .*\n.*TMPDIR"):
+        with pytest.raises(JobError, match=r"cannot hold the comparison with earlier runs: .*\n.*TMPDIR"):
             list(only_new(iter([table]), batches_of(numbered(5))))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -84,10 +84,10 @@ def test_another_job_is_told_so_and_never_mixed_in(
     job: Job, change: dict[str, str], what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = opened(job, id="r1")
-    with pytest.raises(JobError, match=f"run.id=r1: a job with another {what} ran under that name"):
+    with pytest.raises(JobError, match=f"run.id=r1: a job with a different {what} used that id"):
         opened(job, another(**change), id="r1")
     assert opened(job, another(**change)).paths.run_id != first.paths.run_id
-    assert f"run r1 did not end and is of another {what}" in caplog.text
+    assert f"run r1 is unfinished but has a different {what}" in caplog.text
 
 
 def test_a_full_run_does_not_go_on_with_an_incremental_one(job: Job) -> None:
@@ -157,12 +157,12 @@ def test_a_run_whose_inventory_is_damaged_is_left_and_its_images_are_taken_again
 ) -> None:
     first = opened(job, id="r1")
     next(Path(first.paths.inventory).iterdir()).write_bytes(b"PAR1" + bytes(99))
-    with pytest.raises(JobError, match=r"run\.id=r1: its inventory is gone or damaged"):
+    with pytest.raises(JobError, match=r"run\.id=r1: the run's inventory is missing or damaged"):
         opened(job, id="r1")
     again = opened(job)
     assert again.paths.run_id != "r1"
     assert listed(again) == list("01234")
-    assert "run r1: its inventory is missing or damaged" in caplog.text
+    assert "run r1: inventory missing or damaged" in caplog.text
 
 
 def test_a_run_is_an_addition_where_others_of_the_same_columns_have_images(job: Job, images: Path) -> None:

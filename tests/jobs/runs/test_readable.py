@@ -59,8 +59,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "gone": (Path.unlink, "is missing"),
     "put back to its staged name": (lambda part: part.rename(part.with_name(f".{part.name}.0.tmp")), "is missing"),
     "cut off": (lambda part: part.write_bytes(part.read_bytes()[:-9]), "is missing"),
-    "twice": (lambda part: part.with_name(f"part-000009-{'0' * 32}.parquet").hardlink_to(part), "no part of it"),
-    "hidden": (lambda part: part.with_name(".mine.parquet").hardlink_to(part), "no part of it"),
+    "twice": (lambda part: part.with_name(f"part-000009-{'0' * 32}.parquet").hardlink_to(part), "not one of its parts"),
+    "hidden": (lambda part: part.with_name(".mine.parquet").hardlink_to(part), "not one of its parts"),
     "not Parquet": (lambda part: part.write_bytes(bytes(part.stat().st_size)), "has 0 rows instead of 4"),
     "of other rows": (other_rows, "has 9 rows instead of 4"),
 }
@@ -75,7 +75,7 @@ def test_what_readers_would_see_otherwise_is_found(paths: RunPaths, manifest: Ma
 
 
 def test_rows_that_no_part_has_are_found(paths: RunPaths, manifest: Manifest) -> None:
-    with pytest.raises(UnreadableRunError, match="its parts have 8 rows, and 9 images are listed"):
+    with pytest.raises(UnreadableRunError, match="its parts have 8 rows, but 9 images are listed"):
         check_readable(manifest, 9, paths, STORAGE)
 
 

@@ -62,7 +62,7 @@ def test_a_damaged_record_is_told_of_and_stops_nobody(
     write_record(RECORD, RunPaths(place.root, "mabc", "r1"), Storage(), {})
     place.put("runs/r9/run.json", data)
     assert read_records(place.root, Storage()) == [RECORD]
-    assert "run r9 counts for nothing here" in caplog.text
+    assert "ignoring run r9" in caplog.text
 
 
 def test_a_record_of_any_size_or_kind_stops_nobody(tmp_path: Path) -> None:

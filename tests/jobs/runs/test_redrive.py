@@ -137,7 +137,7 @@ def test_a_redrive_that_was_broken_off_is_gone_on_with(job: Job) -> None:
 def test_a_run_that_ended_cannot_be_the_one_that_tries_again(job: Job) -> None:
     first = opened(job)
     finish(first, bad=["1.jpg"])
-    with pytest.raises(JobError, match=f"run.id={first.paths.run_id}: that run has ended"):
+    with pytest.raises(JobError, match=f"run.id={first.paths.run_id}: that run is already published"):
         opened(job, redrive=True, id=first.paths.run_id)
 
 
@@ -154,6 +154,6 @@ def test_error_rows_that_a_damaged_inventory_cannot_name_are_left_and_others_tri
     file.write_bytes(data[:4] + bytes(200) + data[204:])
     again = opened(job, redrive=True)
     assert (listed(again), again.record.redrives) == (["7"], [second.paths.run_id])
-    assert f"run {first.paths.run_id}: its inventory is damaged" in caplog.text
+    assert f"run {first.paths.run_id}: inventory damaged" in caplog.text
     finish(again)
     assert names(first, "errors") == ["1"]

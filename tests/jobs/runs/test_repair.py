@@ -41,7 +41,7 @@ def test_a_run_that_lacks_a_part_is_gone_on_with(damage: str, job: Job, caplog: 
     DAMAGES[damage](run)
     again = opened(job)
     assert again.paths == run.paths
-    assert "what is missing is done again" in caplog.text
+    assert "redoing the missing rows" in caplog.text
     assert 0 < again.collect().coverage.num_missing < 5
     finish(again, bad=["1.jpg"])
     uris = ds.dataset(run.paths.rows).to_table()["uri"].to_pylist()
@@ -70,7 +70,7 @@ def test_who_would_not_go_on_with_it_is_told_alone(job: Job, caplog: pytest.LogC
     for changes, checked in (({}, another(fingerprint="mother")), ({"resume": Resume.never}, CHECKED)):
         caplog.clear()
         assert opened(job, checked, **changes).paths != run.paths
-        assert "give its own command again" in caplog.text
+        assert "run the command of that run again" in caplog.text
         assert Path(run.paths.success).exists()
 
 
@@ -90,7 +90,7 @@ def test_a_foreign_file_is_told_and_left(job: Job, caplog: pytest.LogCaptureFixt
     foreign = Path(run.paths.rows, "mine.parquet")
     foreign.write_bytes(first_part(run).read_bytes())
     assert listed(opened(job)) == []
-    assert "mine.parquet is no part of run" in caplog.text
+    assert "mine.parquet is not a part of run" in caplog.text
     assert foreign.exists()
 
 

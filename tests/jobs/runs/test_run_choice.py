@@ -33,8 +33,8 @@ def test_the_latest_unfinished_run_of_the_same_job_is_gone_on_with(job: Job, cap
     other = run("r3", replace(MINE, fingerprint="mdef"))
     records = [run("r4", published=True), other, run("r2"), run("r1")]
     assert unfinished_run(job, records, MINE) == records[2]
-    assert "run r3 did not end and is of another model, pre-processing or task" in caplog.text
-    assert "run r1 did not end and comes after another one" in caplog.text
+    assert "run r3 is unfinished but has a different model, pre-processing or task" in caplog.text
+    assert "run r1 is unfinished but is not the latest one" in caplog.text
     assert unfinished_run(job, records[:2], MINE) is None
     with pytest.raises(JobError, match=r"run\.resume=never: run r2 of this job"):
         unfinished_run(with_run(job, resume=Resume.never), records, MINE)
@@ -45,7 +45,7 @@ def test_a_named_run_is_that_one_or_none_or_a_mistake(job: Job) -> None:
     assert named_run(named, [run("r2")], MINE) is None
     assert named_run(named, [run("r1")], MINE) == run("r1")
     assert named_run(named, [run("r1", published=True)], MINE) == run("r1", published=True)
-    with pytest.raises(JobError, match="a job with another dataset ran under that name"):
+    with pytest.raises(JobError, match="a job with a different dataset used that id"):
         named_run(named, [run("r1")], replace(MINE, dataset_digest="other"))
-    with pytest.raises(JobError, match=r"run\.id=r1: that run has ended"):
+    with pytest.raises(JobError, match=r"run\.id=r1: that run is already published"):
         named_run(with_run(named, redrive=True), [run("r1", published=True)], MINE)
