@@ -111,7 +111,7 @@ class Predictor:
         return predicted.append_column(PREDICT_S, pa.array(seconds, pa.float32()))
 
     def _predict_rows(self, pixels: pa.ChunkedArray, rows: np.ndarray) -> tuple[list[pa.Array], dict[int, ImageError]]:
-        """The task's columns for every row, null unless ``rows`` have a valid result, and the errors of the rest."""
+        """The task's columns for every row, null unless ``rows`` have a valid result there, and the errors of the rest."""
         # Chunk by chunk: concatenating first would leave the device idle meanwhile.
         chunks = [pa.chunked_array([chunk]) for chunk in pixels.chunks]
         tensors, errors = self._batches([unpack_pixels(chunk, *self.model.preprocess.size) for chunk in chunks], rows)

@@ -83,9 +83,9 @@ def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, floa
     Args:
         image_hwc: uint8 (h, w, 3), at least 1 by 1; may be read-only. The result may share its memory.
         preprocess: a checked config. Runs on as many threads as the caller has set in torch.
-        extent: height and width of the original image in pixels of ``image_hwc``, if the decoder scaled it by a power
-            of two, so that it may end within the last pixel; by default the shape of ``image_hwc``. The resize and the
-            crop are then those of the original.
+        extent: height and width of the original in pixels of ``image_hwc``, if the decoder scaled it by a power of two,
+            so that it may end within the last pixel; by default the shape of ``image_hwc``. Resize and crop follow
+            the original.
     """
     size = preprocess.size
     height, width = extent or image_hwc.shape[:2]
