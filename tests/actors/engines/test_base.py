@@ -89,12 +89,12 @@ def test_on_a_cpu_what_is_started_is_done_and_does_not_change(state_dict: Model,
             np.testing.assert_array_equal(found[name], output)
 
 
-def test_the_wrong_engine_is_told_with_the_right_one(onnx_file: Model) -> None:
+def test_the_wrong_engine_is_reported_with_the_right_one(onnx_file: Model) -> None:
     with pytest.raises(JobError, match=r"engine=torch: cannot run .*tiny\..*\n  cure: choose engine=onnxruntime"):
         load_engine(TorchEngineConfig(), onnx_file)
 
 
-def test_a_precision_that_no_provider_has_is_told_before_anything_is_made(state_dict: Model) -> None:
+def test_a_precision_that_no_provider_has_is_reported_before_anything_is_made(state_dict: Model) -> None:
     config = OnnxEngineConfig(precision=Precision.bf16)
     with pytest.raises(
         JobError, match=r"engine\.precision=bf16: .*tiny\.pt.*\n  cure: choose engine=torch or openvino"

@@ -136,7 +136,7 @@ def test_integers_stay_integers(model: Model, path: Path) -> None:
     ("operator", "element_type", "shape"),
     [("ReduceMean", TensorProto.FLOAT, [1, 1, 1, 1]), ("Shape", TensorProto.INT64, [4])],
 )
-def test_an_output_without_an_entry_an_image_is_told(
+def test_an_output_without_an_entry_an_image_is_reported(
     model: Model, path: Path, operator: str, element_type: int, shape: list[Any]
 ) -> None:
     node = helper.make_node(operator, ["image"], ["out"])
@@ -160,7 +160,7 @@ def test_an_output_without_an_entry_an_image_is_told(
         ),
     ],
 )
-def test_an_output_that_is_no_tensor_of_numbers_is_named(
+def test_an_output_that_is_not_a_tensor_of_numbers_is_named(
     model: Model, path: Path, node: Any, output: Any, seen: str
 ) -> None:
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])
@@ -171,7 +171,7 @@ def test_an_output_that_is_no_tensor_of_numbers_is_named(
         load_engine(CPU, model)
 
 
-def test_what_loads_and_does_not_run_is_told_when_it_is_loaded(model: Model, path: Path) -> None:
+def test_a_model_that_loads_and_does_not_run_is_reported_when_it_is_loaded(model: Model, path: Path) -> None:
     wrong = helper.make_node("Reshape", ["image", "shape"], ["out"])
     constant = helper.make_node("Constant", [], ["shape"], value_ints=[-1, 7])
     save_graph(path, constant, wrong, outputs={"out": ["n", 7]})
@@ -180,7 +180,7 @@ def test_what_loads_and_does_not_run_is_told_when_it_is_loaded(model: Model, pat
 
 
 @pytest.mark.parametrize(("precision", "takes"), [("bf16", "float"), ("fp16", "float"), ("fp32", "float16")])
-def test_a_precision_that_the_file_has_not_is_told(
+def test_a_precision_that_the_file_lacks_is_reported(
     model: Model, path: Path, network: nn.Module, precision: str, takes: str
 ) -> None:
     save_onnx(network, path, takes=takes)
@@ -203,7 +203,7 @@ def test_fp16_of_a_state_dict_is_refused_on_a_cpu_and_nothing_is_exported(
     assert not (tmp_path / "cache").exists()
 
 
-def test_damaged_files_are_told_and_nothing_else_happens(model: Model, path: Path, network: nn.Module) -> None:
+def test_damaged_files_are_reported_and_nothing_else_happens(model: Model, path: Path, network: nn.Module) -> None:
     save_onnx(network, path)
     whole, chance = path.read_bytes(), random.Random(0)  # noqa: S311  no secret
     told = 0

@@ -61,7 +61,7 @@ def test_an_image_input_is_known_by_type_and_shape(node: Node, wanted: ImageInpu
         ([Node(["n", 224, 224, 3])], r"takes 224 by 224"),
     ],
 )
-def test_what_takes_no_images_of_that_size_is_told(nodes: list[Node], message: str) -> None:
+def test_a_model_of_another_image_size_is_reported(nodes: list[Node], message: str) -> None:
     with pytest.raises(JobError, match=message):
         image_input(nodes, MODEL)
 

@@ -54,7 +54,7 @@ def test_auto_takes_the_cpu_and_says_why(capfd: pytest.CaptureFixture[str]) -> N
         (Device.cuda, Provider.tensorrt, "TensorrtExecutionProvider"),
     ],
 )
-def test_a_provider_that_is_missing_is_told(device: Device, provider: Provider, name: str) -> None:
+def test_a_provider_that_is_missing_is_reported(device: Device, provider: Provider, name: str) -> None:
     asked = rf"engine\.device={device.value}, engine\.provider={provider.value}: {name} does not work here: "
     with pytest.raises(
         JobError, match=rf"{asked}.* was built with .*CPUExecutionProvider\)\n  cure: .*onnxruntime-gpu"
@@ -63,7 +63,7 @@ def test_a_provider_that_is_missing_is_told(device: Device, provider: Provider, 
 
 
 @NO_GPU
-def test_a_provider_that_onnxruntime_drops_is_told() -> None:
+def test_a_provider_that_onnxruntime_drops_is_reported() -> None:
     """Past the look for a GPU, the session itself is asked what it got."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime knows no CUDA")
@@ -71,7 +71,7 @@ def test_a_provider_that_onnxruntime_drops_is_told() -> None:
         Runtime(Provider.cuda, threads=1, asked="here").open(NEGATE)
 
 
-def test_tensorrt_keeps_what_it_builds_where_it_is_told(tmp_path: Path) -> None:
+def test_tensorrt_keeps_what_it_builds_in_the_given_folder(tmp_path: Path) -> None:
     name, plain = "TensorrtExecutionProvider", Runtime(Provider.tensorrt, threads=1, asked="here")
     assert plain._providers()[0] == name
     (found, options), *rest = replace(plain, built=tmp_path, is_half=True)._providers()
@@ -93,7 +93,7 @@ def test_a_gpu_is_used(provider: Provider) -> None:
     assert runtime.open(NEGATE).get_providers()[0] == "CUDAExecutionProvider"
 
 
-def test_what_is_no_model_raises_what_callers_catch() -> None:
+def test_a_file_without_a_model_raises_what_callers_catch() -> None:
     runtime = choose_runtime(OnnxEngineConfig(device=Device.cpu), threads=1)
     for model in (b"nonsense", NEGATE[:20], "no/such.onnx"):
         with pytest.raises(SESSION_ERRORS):

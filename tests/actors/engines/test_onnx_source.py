@@ -54,7 +54,7 @@ def test_a_remote_model_is_fetched_with_its_data_and_then_removed(place: Place, 
     assert file.path.exists() == (place.server is None)
 
 
-def test_external_data_that_is_missing_is_told(place: Place, tmp_path: Path) -> None:
+def test_external_data_that_is_missing_is_reported(place: Place, tmp_path: Path) -> None:
     save_onnx(tiny(), tmp_path / "a.onnx", external=True)
     uri = place.put("a.onnx", (tmp_path / "a.onnx").read_bytes())
     model = Model(checkpoint=uri, storage_options=place.options)

@@ -157,7 +157,7 @@ def test_integers_stay_integers(model: Model, path: Path) -> None:
     ("operator", "output"),
     [("ReduceMean", (TensorProto.FLOAT, [1, 1, 1, 1])), ("Shape", (TensorProto.INT64, [4]))],
 )
-def test_an_output_without_an_entry_an_image_is_told(
+def test_an_output_without_an_entry_an_image_is_reported(
     model: Model, path: Path, operator: str, output: tuple[int, list[Any]]
 ) -> None:
     save_graph(path, helper.make_node(operator, ["image"], ["out"]), outputs={"out": output})
@@ -165,7 +165,7 @@ def test_an_output_without_an_entry_an_image_is_told(
         load_engine(CPU, model)
 
 
-def test_what_loads_and_does_not_run_is_told_when_it_is_loaded(model: Model, path: Path) -> None:
+def test_a_model_that_loads_and_does_not_run_is_reported_when_it_is_loaded(model: Model, path: Path) -> None:
     wrong = helper.make_node("Reshape", ["image", "shape"], ["out"])
     constant = helper.make_node("Constant", [], ["shape"], value_ints=[-1, 7])
     save_graph(path, constant, wrong, outputs={"out": (TensorProto.FLOAT, ["n", 7])})
@@ -213,7 +213,7 @@ def test_a_quantized_file_is_taken_as_it_is(model: Model, path: Path) -> None:
 
 
 @pytest.mark.skipif(HAS_BF16, reason="this CPU has bf16")
-def test_bf16_that_the_cpu_has_not_is_told(model: Model, path: Path, network: nn.Module) -> None:
+def test_bf16_that_the_cpu_lacks_is_reported(model: Model, path: Path, network: nn.Module) -> None:
     save_onnx(network, path)
     with pytest.raises(JobError, match=r"engine\.precision=bf16: .* FP32 .*\n.*engine\.precision=fp32"):
         load_engine(replace(CPU, precision=Precision.bf16), model)
@@ -228,7 +228,7 @@ def test_bf16_is_what_runs_where_it_is_named(model: Model, path: Path, network: 
     assert 1e-5 < np.abs(found - plainly(network, images(3))).max() < 0.05
 
 
-def test_damaged_files_are_told_and_nothing_else_happens(model: Model, path: Path, network: nn.Module) -> None:
+def test_damaged_files_are_reported_and_nothing_else_happens(model: Model, path: Path, network: nn.Module) -> None:
     save_onnx(network, path)
     whole, chance = path.read_bytes(), random.Random(0)  # noqa: S311  no secret
     told: list[str] = []
@@ -298,7 +298,7 @@ print(engine(np.zeros((30, 32, 32, 3), np.uint8))["logits"].shape)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the size of the process")
-def test_short_memory_is_told_and_a_smaller_batch_runs(path: Path, network: nn.Module) -> None:
+def test_short_memory_is_reported_and_a_smaller_batch_runs(path: Path, network: nn.Module) -> None:
     save_onnx(network, path)
     command = [sys.executable, "-c", LOADS + RUNS_SHORT, path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

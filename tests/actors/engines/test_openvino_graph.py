@@ -81,7 +81,7 @@ def test_pixels_come_in_as_the_file_wants_them(model: Model, kind: int, layout: 
     np.testing.assert_allclose(found_nhwc, wanted, atol=2e-3 if kind == TensorProto.FLOAT16 else 1e-6)
 
 
-def test_outputs_keep_their_names_and_what_is_floating_is_float32(model: Model) -> None:
+def test_outputs_keep_their_names_and_floats_are_float32(model: Model) -> None:
     kinds = {"double": TensorProto.DOUBLE, "brain": TensorProto.BFLOAT16, "half": TensorProto.FLOAT16}
     nodes = [helper.make_node("Cast", ["x"], [name], to=kind) for name, kind in kinds.items()]
     nodes += [helper.make_node("Identity", ["x"], ["same"]), helper.make_node("Identity", ["same"], ["again"])]
@@ -108,13 +108,13 @@ def test_outputs_keep_their_names_and_what_is_floating_is_float32(model: Model) 
         (TensorProto.FLOAT, ["n", 3, 48, SIDE], r"takes 48 by 32\n.*preprocess\.crop=\[48,32\]"),
     ],
 )
-def test_what_takes_no_images_of_that_size_is_told(model: Model, kind: int, shape: list[Any], message: str) -> None:
+def test_a_model_of_another_image_size_is_reported(model: Model, kind: int, shape: list[Any], message: str) -> None:
     save_identity(model, kind, shape)
     with pytest.raises(JobError, match=message):
         read(model)
 
 
-def test_an_input_without_a_shape_is_told(model: Model) -> None:
+def test_an_input_without_a_shape_is_reported(model: Model) -> None:
     save_identity(model, TensorProto.FLOAT, SHAPE)
     made = onnx.load(model.checkpoint)
     made.graph.input[0].type.tensor_type.ClearField("shape")
@@ -123,7 +123,7 @@ def test_an_input_without_a_shape_is_told(model: Model) -> None:
         read(model)
 
 
-def test_several_inputs_are_told(model: Model) -> None:
+def test_several_inputs_are_reported(model: Model) -> None:
     inputs: Tensors = {"x": (TensorProto.FLOAT, SHAPE), "tokens": (TensorProto.INT64, ["n", 5])}
     nodes = [helper.make_node("Identity", [name], [f"{name}2"]) for name in inputs]
     save(model, nodes, inputs, {f"{name}2": what for name, what in inputs.items()})
@@ -131,7 +131,7 @@ def test_several_inputs_are_told(model: Model) -> None:
         read(model)
 
 
-def test_what_openvino_cannot_load_is_told_in_a_line(model: Model) -> None:
+def test_a_file_that_openvino_cannot_load_is_reported_in_a_line(model: Model) -> None:
     pieces = helper.make_tensor_sequence_value_info("pieces", TensorProto.FLOAT, None)
     image = helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)
     onnx.save(make_model([helper.make_node("SplitToSequence", ["x"], ["pieces"])], [image], [pieces]), model.checkpoint)

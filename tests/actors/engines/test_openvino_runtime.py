@@ -20,7 +20,7 @@ def doubling(length: int) -> Any:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_what_is_floating_is_computed_as_fp32(precision: str) -> None:
+def test_floats_are_computed_as_fp32(precision: str) -> None:
     request = OpenVinoRuntime(1, precision).compile(doubling(2))
     assert request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT") == load_openvino().Type.f32
     third = np.full(2, 1 / 3, np.float32)
@@ -28,7 +28,7 @@ def test_what_is_floating_is_computed_as_fp32(precision: str) -> None:
 
 
 @pytest.mark.skipif(HAS_BF16, reason="this CPU has bf16")
-def test_bf16_that_the_cpu_has_not_is_told() -> None:
+def test_bf16_that_the_cpu_lacks_is_reported() -> None:
     with pytest.raises(JobError, match=r"engine\.precision=bf16: .* on this CPU: .+, FP32 .*\n.*precision=fp32"):
         OpenVinoRuntime(1, "bf16").compile(doubling(2))
 

@@ -46,7 +46,7 @@ def by_limit(tolerance: Tolerance) -> list[tuple[Any, float]]:
 
 
 @pytest.mark.parametrize("value", ["strict", None, 0.1])
-def test_another_word_is_told_with_the_cure(value: Any) -> None:
+def test_another_word_is_reported_with_the_cure(value: Any) -> None:
     with pytest.raises(JobError, match=rf"engine.tolerance={value}: (?s:.*)cure: write engine.tolerance=exact"):
         to_tolerance(value)
 

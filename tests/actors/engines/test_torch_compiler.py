@@ -106,7 +106,7 @@ def test_settings_of_the_compiler_are_as_before(run: Callable[[torch.Tensor], An
     assert config.compile_threads == config.decide_compile_threads()
 
 
-def test_a_machine_without_a_compiler_is_told(tmp_path: Path) -> None:
+def test_a_machine_without_a_compiler_is_reported(tmp_path: Path) -> None:
     program = (
         "import torch\n"
         "from actors.engines.torch_compiler import compiled\n"
@@ -123,7 +123,7 @@ def test_a_machine_without_a_compiler_is_told(tmp_path: Path) -> None:
     assert "cure: install g++ on every worker, or set engine.compile=false" in told.stdout
 
 
-def test_what_the_compiler_says_is_told(tmp_path: Path) -> None:
+def test_the_error_of_the_compiler_is_reported(tmp_path: Path) -> None:
     compiler = tmp_path / "g++"
     compiler.write_text(BROKEN_COMPILER)
     compiler.chmod(0o700)
@@ -132,7 +132,7 @@ def test_what_the_compiler_says_is_told(tmp_path: Path) -> None:
         compiled(nn.Softmax(1), LIGHT)
 
 
-def test_a_compiler_that_is_switched_off_is_told() -> None:
+def test_a_compiler_that_is_switched_off_is_reported() -> None:
     with torch.compiler.set_stance("force_eager"), pytest.raises(JobError, match="compiled nothing"):
         compiled(nn.Softmax(1), LIGHT)
 

@@ -173,7 +173,7 @@ def test_every_tensor_that_the_network_returns_has_a_name(tmp_path: Path, kind: 
         ("raises", r"fails on a batch of shape \(2, 3, 32, 32\) in fp32: RuntimeError: .*\n.*model\.preprocess\.crop"),
     ],
 )
-def test_what_does_not_run_is_told_when_it_is_loaded(tmp_path: Path, kind: str, message: str) -> None:
+def test_a_network_that_does_not_run_is_reported_when_it_is_loaded(tmp_path: Path, kind: str, message: str) -> None:
     model = save(Returning(kind), tmp_path, f"{__name__}:Returning", kind=kind)
     with pytest.raises(JobError, match=message):
         load_engine(TorchEngineConfig(), model)
@@ -190,7 +190,7 @@ def test_other_networks_get_channels_last(model: Model) -> None:
     assert load_engine(TorchEngineConfig(device=Device.cpu), model).details["memory_format"] == "channels_last"
 
 
-def test_the_wrong_size_of_image_is_told_when_the_model_is_loaded(tmp_path: Path) -> None:
+def test_the_wrong_size_of_image_is_reported_when_the_model_is_loaded(tmp_path: Path) -> None:
     model = save(Viewing(), tmp_path, f"{__name__}:Viewing")
     with pytest.raises(JobError, match=r"fails on a batch of shape \(2, 3, 40, 33\)"):
         load_engine(TorchEngineConfig(), replace(model, preprocess=Preprocess(resize=None, crop=[40, 33])))
@@ -203,7 +203,7 @@ def test_height_comes_before_width(model: Model) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_missing_is_told(model: Model) -> None:
+def test_a_gpu_that_is_missing_is_reported(model: Model) -> None:
     with pytest.raises(JobError, match=r"engine\.device=cuda: PyTorch .*\n.*engine\.device=auto or cpu"):
         load_engine(TorchEngineConfig(device=Device.cuda), model)
     assert load_engine(TorchEngineConfig(device=Device.auto), model).device == "cpu"

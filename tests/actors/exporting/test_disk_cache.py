@@ -70,7 +70,7 @@ def empty(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, flip, lose, forget, garble, empty])
-def test_what_is_damaged_is_made_anew(root: Path, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_folder_is_made_again(root: Path, damage: Callable[[Path], None]) -> None:
     make = Maker()
     damage(keep("a", make, always))
     assert (keep("a", make, always) / "model").read_text() == "made 2 times"
@@ -79,7 +79,7 @@ def test_what_is_damaged_is_made_anew(root: Path, damage: Callable[[Path], None]
     assert sorted(path.name for path in root.iterdir()) == ["a", "a.lock"]
 
 
-def test_what_is_no_longer_current_is_made_anew() -> None:
+def test_an_outdated_folder_is_made_again() -> None:
     make = Maker()
     keep("a", make, always)
     keep("a", make, lambda folder: (folder / "model").read_text() != "made 1 times")
@@ -192,7 +192,7 @@ def test_a_folder_of_another_user_is_refused(root: Path) -> None:
         keep("a", Maker(), always)
 
 
-def test_a_place_that_cannot_be_written_is_told(root: Path) -> None:
+def test_a_place_that_cannot_be_written_is_reported(root: Path) -> None:
     root.parent.mkdir()
     root.write_text("no folder")
     with pytest.raises(

@@ -134,7 +134,7 @@ def test_weights_anywhere_have_a_key_that_follows_them(model: Model, place: Plac
     assert _key(model, half=False) != first
 
 
-def test_weights_that_are_missing_are_told_and_nothing_is_kept(model: Model, place: Place, tmp_path: Path) -> None:
+def test_weights_that_are_missing_are_reported_and_nothing_is_kept(model: Model, place: Place, tmp_path: Path) -> None:
     model = replace(model, checkpoint=f"{place.root}/no.pt", storage_options=place.options)
     with pytest.raises(JobError, match=r"model\.checkpoint=.*no\.pt: no such file"):
         exported(model)

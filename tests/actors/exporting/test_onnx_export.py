@@ -162,7 +162,7 @@ def test_half_is_the_network_in_fp16_and_nothing_else(tmp_path: Path) -> None:
         ("none", "returns a NoneType without tensors"),
     ],
 )
-def test_what_cannot_be_exported_is_told_and_nothing_else(
+def test_a_failing_export_is_reported_and_nothing_else(
     tmp_path: Path, kind: str, message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(JobError, match=message):
@@ -171,7 +171,7 @@ def test_what_cannot_be_exported_is_told_and_nothing_else(
     assert not (tmp_path / "a.onnx").exists()
 
 
-def test_images_of_a_wrong_size_are_told(tmp_path: Path) -> None:
+def test_images_of_a_wrong_size_are_reported(tmp_path: Path) -> None:
     model = several("list", tmp_path)
     model.preprocess = Preprocess(resize=None, crop=[HEIGHT, HEIGHT])
     with pytest.raises(JobError, match=r"cannot be exported to ONNX in fp16: RuntimeError: mat1 and mat2 shapes"):

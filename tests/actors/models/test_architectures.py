@@ -56,7 +56,7 @@ def test_an_attribute_of_an_attribute_is_found() -> None:
 @pytest.mark.parametrize(
     "architecture", ["tiny", "networks:", ":tiny", "a b:c", "networks:tiny:x", "https://x/y:z", ""]
 )
-def test_what_is_no_architecture_is_refused_before_any_import(architecture: str) -> None:
+def test_a_malformed_architecture_is_refused_before_any_import(architecture: str) -> None:
     with pytest.raises(JobError, match=r"names no module and callable\n.*package\.module:callable"):
         check_architecture(architecture)
 

@@ -173,7 +173,7 @@ def broken_files() -> dict[str, tuple[str, bytes, str]]:
 
 
 @pytest.mark.parametrize("case", broken_files())
-def test_a_broken_file_is_told_by_name(place: Place, case: str) -> None:
+def test_a_broken_file_is_reported_by_name(place: Place, case: str) -> None:
     name, data, seen = broken_files()[case]
     uri = place.put(name, data)
     with pytest.raises(JobError, match=re.escape(f"model.checkpoint={uri}: ") + f".*{seen}") as raised:
@@ -197,7 +197,7 @@ def test_any_damage_is_an_error_of_the_job_or_none(tmp_path: Path, name: str) ->
             assert name.partition(".")[0].partition("_")[0] in error.problem  # noqa: PT017  either outcome is right
 
 
-def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+def test_an_irregular_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pt")
     (tmp_path / "folder.pt").mkdir()
     for name, seen in (
@@ -210,14 +210,14 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_the_right_to_read_it_is_told(tmp_path: Path) -> None:
+def test_a_file_without_the_right_to_read_it_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(saved(weights()))
     (tmp_path / "a.pt").chmod(0)
     with pytest.raises(JobError, match="may not be read"):
         read_state_dict(str(tmp_path / "a.pt"), storage=Storage())
 
 
-def test_all_that_does_not_fit_is_told_at_once() -> None:
+def test_all_that_does_not_fit_is_reported_at_once() -> None:
     given = {**weights(), **{f"extra{number}": torch.ones(1) for number in range(8)}}
     del given["conv1.weight"], given["conv1.bias"]
     given["fc.weight"] = torch.ones(84, 16)
@@ -280,7 +280,7 @@ def test_the_digest_sees_names_types_shapes_and_numbers() -> None:
     assert digest(with_buffers(a=strided, b=tensor)) == digest(with_buffers(b=tensor, a=tensor))
 
 
-def test_the_digest_leaves_out_what_is_no_tensor() -> None:
+def test_the_digest_ignores_everything_but_tensors() -> None:
     class Noted(torch.nn.Linear):
         def get_extra_state(self) -> object:
             return {"when": object()}
@@ -417,7 +417,7 @@ def test_a_cure_names_the_part_or_the_pattern(tmp_path: Path) -> None:
             build_network(Model("networks:tiny", checkpoint=str(path), **keys))
 
 
-def test_a_server_that_does_not_answer_is_told_with_key_and_address() -> None:
+def test_a_server_that_does_not_answer_is_reported_with_key_and_address() -> None:
     model = Model("networks:tiny", checkpoint="http://user:secret@127.0.0.1:9/x.pt", labels=None)
     with pytest.raises(UnreachableError, match=r"model\.checkpoint=http://.*127\.0\.0\.1:9/x\.pt.*") as raised:
         model.check()

@@ -32,11 +32,11 @@ def test_the_network_is_ready_to_predict(model: Model) -> None:
     assert all(torch.equal(tensor, saved[name]) for name, tensor in network.state_dict().items())
 
 
-def test_what_is_no_network_is_refused(model: Model) -> None:
+def test_anything_but_a_network_is_refused(model: Model) -> None:
     with pytest.raises(JobError, match=r"model\.architecture=builtins:dict: returns a dict, not a torch\.nn\.Module"):
         build_network(replace(model, architecture="builtins:dict"))
 
 
-def test_arguments_that_the_checkpoint_does_not_fit_are_told(model: Model) -> None:
+def test_arguments_that_the_checkpoint_does_not_fit_are_reported(model: Model) -> None:
     with pytest.raises(JobError, match=r"fc\.weight is \(10, 16\) in the checkpoint, \(7, 16\) in the network"):
         build_network(replace(model, kwargs={"num_classes": 7}))

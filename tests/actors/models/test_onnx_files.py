@@ -87,14 +87,14 @@ def test_data_in_a_graph_inside_a_node_counts(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n", "is a Git LFS pointer"),
     ],
 )
-def test_what_is_no_model_is_told(place: Place, data: bytes, seen: str) -> None:
+def test_a_file_without_a_model_is_reported(place: Place, data: bytes, seen: str) -> None:
     uri = place.put("a.onnx", data)
     model = Model(checkpoint=uri, storage_options=place.options)
     with pytest.raises(JobError, match=f"model.checkpoint={uri}: {seen}"):
         digest(model)
 
 
-def test_half_a_model_is_told(tmp_path: Path) -> None:
+def test_half_a_model_is_reported(tmp_path: Path) -> None:
     save_onnx(tiny(), tmp_path / "a.onnx")
     data = (tmp_path / "a.onnx").read_bytes()
     (tmp_path / "a.onnx").write_bytes(data[: len(data) // 2])
@@ -102,7 +102,7 @@ def test_half_a_model_is_told(tmp_path: Path) -> None:
         digest(Model(checkpoint=str(tmp_path / "a.onnx")))
 
 
-def test_a_folder_and_nothing_are_told(tmp_path: Path) -> None:
+def test_a_folder_and_nothing_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").mkdir()
     for name, seen in (("a.onnx", "cannot be read"), ("b.onnx", "no such file")):
         with pytest.raises(JobError, match=rf"{name}: {seen}"):

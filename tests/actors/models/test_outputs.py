@@ -29,6 +29,6 @@ def test_each_tensor_has_a_name_and_keeps_its_place(returned: Any, names: list[s
 
 
 @pytest.mark.parametrize("returned", [None, [], {"boxes": [FIRST]}, 3.0])
-def test_no_tensors_are_told(returned: Any) -> None:
+def test_no_tensors_are_reported(returned: Any) -> None:
     with pytest.raises(JobError, match=f"returns a {type(returned).__name__} without tensors"):
         named(returned)

@@ -64,12 +64,12 @@ def test_a_sound_recipe_passes_and_travels(model: Model) -> None:
         ({"labels": "."}, r"model\.labels=\.: cannot be read"),
     ],
 )
-def test_a_wrong_recipe_is_told_by_its_key(model: Model, change: dict[str, Any], message: str) -> None:
+def test_a_wrong_recipe_is_reported_by_its_key(model: Model, change: dict[str, Any], message: str) -> None:
     with pytest.raises(JobError, match=message):
         replace(model, **change).check()
 
 
-def test_a_folder_is_no_checkpoint(model: Model, tmp_path: Path) -> None:
+def test_a_folder_is_not_a_checkpoint(model: Model, tmp_path: Path) -> None:
     (tmp_path / "folder.pt").mkdir()
     with pytest.raises(JobError, match=r"folder\.pt: is a folder"):
         replace(model, checkpoint=str(tmp_path / "folder.pt")).check()
@@ -96,7 +96,7 @@ def test_a_file_that_holds_no_labels_is_refused(model: Model, tmp_path: Path, da
 
 
 @pytest.mark.parametrize("label", [True, None, 1.5, "", " ", ["cat"]])
-def test_what_yaml_made_of_a_name_is_told(model: Model, label: object) -> None:
+def test_a_name_that_yaml_converted_is_reported(model: Model, label: object) -> None:
     with pytest.raises(JobError, match=r"model\.labels: entry 2 is .*\n.*quote yes, no"):
         replace(model, labels=["cat", label]).check()
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         ('{"weight_map": {"a": ".."}}', "outside its folder"),
     ],
 )
-def test_what_is_no_index_is_told(tmp_path: Path, text: str, seen: str) -> None:
+def test_a_broken_index_is_reported(tmp_path: Path, text: str, seen: str) -> None:
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(text)
     with pytest.raises(JobError, match=seen):
@@ -37,10 +37,10 @@ def test_what_is_no_index_is_told(tmp_path: Path, text: str, seen: str) -> None:
     ("name", "wanted"),
     [("m-00002-of-00003.safetensors", True), ("m-00001-of-00001.safetensors", False), ("m.safetensors", False)],
 )
-def test_a_shard_is_told_by_its_name(name: str, wanted: bool) -> None:  # noqa: FBT001
+def test_a_shard_is_reported_by_its_name(name: str, wanted: bool) -> None:  # noqa: FBT001
     assert is_shard(f"s3://bucket/{name}") is wanted
 
 
-def test_shards_lie_beside_the_index() -> None:
+def test_shards_lie_next_to_the_index() -> None:
     assert sibling("https://host/a/i.json?sig=1", "b.bin") == "https://host/a/b.bin?sig=1"
     assert sibling("i.json", "b.bin") == "b.bin"
