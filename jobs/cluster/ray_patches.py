@@ -1,7 +1,8 @@
 """Omits processes of Ray that a job never uses, when Ray is started here. Runs on the driver.
 
 Ray has no switches for them: the dashboard's process runs even with ``include_dashboard=False``, and Ray Data starts an
-actor for its statistics and one that divides the cluster among jobs (`default_autoscaling_coordinator.py`)."""
+actor for its statistics and one that divides the cluster among jobs (`default_autoscaling_coordinator.py`).
+"""
 
 from __future__ import annotations
 
