@@ -125,8 +125,8 @@ class FencingToken:
 class Lease:
     """A hold on an output, made and released by `hold`."""
 
-    def __init__(self, mark: FencingToken, holder: Holder, staging: Staging) -> None:
-        self.mark = mark
+    def __init__(self, token: FencingToken, holder: Holder, staging: Staging) -> None:
+        self.token = token
         self._staging = staging
         self.run_id = holder.run_id
         self._holder = holder
@@ -137,9 +137,9 @@ class Lease:
 
     def check(self) -> None:
         """Raises `LostLeaseError` unless the output is still held. Must be called before anything is published."""
-        if self._why_lost is not None or not self.mark.is_held():
+        if self._why_lost is not None or not self.token.is_held():
             raise LostLeaseError(
-                f"output.path={self.mark.files.root}: {self._why_lost or _TAKEN}; nothing was published\n"
+                f"output.path={self.token.files.root}: {self._why_lost or _TAKEN}; nothing was published\n"
                 "  cure: start the job again once no other run holds the output; it resumes this one"
             )
 
@@ -156,22 +156,22 @@ class Lease:
         try:
             self._staging.close()
             self._write(released=True)
-            self.mark.files.delete_below(self.mark.number)
+            self.token.files.delete_below(self.token.number)
         except (CredentialsError, OSError, BaseError) as error:
-            LOG.warning("output.path=%s: its lease was not released: %s", self.mark.files.root, one_line(error))
+            LOG.warning("output.path=%s: its lease was not released: %s", self.token.files.root, one_line(error))
 
     def _beat_until_lost(self, on_lost: Callable[[], None]) -> None:
         ttl_s, good_at = self._holder.ttl_s, time.monotonic()
         while self._why_lost is None and not self._stop.wait(ttl_s / _BEATS_A_TTL):
             tried_at = time.monotonic()
             try:
-                if self.mark.is_held() and self.mark.files.is_of(self.mark.number, self._holder):
+                if self.token.is_held() and self.token.files.is_of(self.token.number, self._holder):
                     self._write(released=False)
                     good_at = tried_at
                 else:
                     self._why_lost = _TAKEN
             except (CredentialsError, OSError, BaseError) as error:
-                LOG.warning("output.path=%s: its lease was not renewed: %s", self.mark.files.root, one_line(error))
+                LOG.warning("output.path=%s: its lease was not renewed: %s", self.token.files.root, one_line(error))
                 if time.monotonic() - good_at >= ttl_s:
                     self._why_lost = f"its lease could not be renewed for {ttl_s:g} s: {one_line(error)}"
         if self._why_lost is not None and not self._stop.is_set():
@@ -180,7 +180,7 @@ class Lease:
     def _write(self, *, released: bool) -> None:
         self._num_beats += 1
         said = replace(self._holder, run_id=self.run_id, beat=self._num_beats, released=released)
-        self.mark.files.write(self.mark.number, said)
+        self.token.files.write(self.token.number, said)
 
 
 _BEATS_A_TTL = 6  # some may fail before the lease expires
