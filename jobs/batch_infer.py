@@ -49,8 +49,8 @@ def batch_infer(job: Job) -> ExitStatus:
 
     Raises:
         JobError: the job is wrong; nothing was started.
-        HeldError: another driver works on this output.
-        StoppedError: told to stop at once; the same command goes on.
+        HeldError: another driver holds this output.
+        StoppedError: stopped at once; the same command resumes.
     """
     stop = Shutdown(job.run.grace_s)
     stop.install()
@@ -60,9 +60,9 @@ def batch_infer(job: Job) -> ExitStatus:
     storage = Storage(job.output.storage_options)
     clock.lap("check")
     run_id = run_id_of(job) if job.run.id else ""
-    tenancy = OutputLock(absolute(job.output.path), storage, part, run_id, on_lost=stop.interrupt)
-    with tenancy.hold() as lease:
-        with tenancy.enter():
+    lock = OutputLock(absolute(job.output.path), storage, part, run_id, on_lost=stop.interrupt)
+    with lock.hold() as lease:
+        with lock.enter():
             run = open_run(job, checked, storage)
         lease.run_id = run.record.run_id
         name_run(run.record.run_id)
@@ -71,14 +71,14 @@ def batch_infer(job: Job) -> ExitStatus:
             LOG.info("run.id=%s ended before: nothing to do", run.record.run_id)
             status = ExitStatus.DONE
         else:
-            status = _complete(run, tenancy, lease, stop, clock)
+            status = _complete(run, lock, lease, stop, clock)
         show(run.paths.run)  # the contract: the last line on standard output
         return status
 
 
-def _complete(run: Run, tenancy: OutputLock, lease: Lease, stop: Shutdown, clock: Clock) -> ExitStatus:
-    """Does what is missing of the driver's part of the run. Publishes the run where that was the last part of it,
-    unless too many images fail or it was told to stop.
+def _complete(run: Run, lock: OutputLock, lease: Lease, stop: Shutdown, clock: Clock) -> ExitStatus:
+    """Completes this driver's part of the run, and publishes the run if nothing else is missing, unless too many images
+    failed or the job was asked to stop.
     """
     before = run.collect()
     num_rows, num_done = before.coverage.num_listed, before.coverage.num_rows
@@ -89,7 +89,7 @@ def _complete(run: Run, tenancy: OutputLock, lease: Lease, stop: Shutdown, clock
     if before.coverage.num_missing and not _is_over_budget(run, before):
         outcome, execution = _execute(run, before, lease, stop, clock)
     if run.part.is_whole:
-        outcome = _sealed(run, outcome, tenancy)
+        outcome = _sealed(run, outcome, lock)
     status = _judge(run, outcome)
     clock.lap("commit")
     report = Report(
@@ -106,17 +106,16 @@ def _complete(run: Run, tenancy: OutputLock, lease: Lease, stop: Shutdown, clock
     part, paths = run.part, run.paths
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
     if _may_publish(run, outcome):
-        with tenancy.enter() as door:
-            status = _publish(run, outcome, status, tenancy, [lease, door] if door else [lease])
+        with lock.enter() as output_lease:
+            leases = [lease, output_lease] if output_lease else [lease]
+            status = _publish(run, outcome, status, lock, leases)
     report.show()
     return status
 
 
-def _publish(
-    run: Run, outcome: Outcome, status: ExitStatus, tenancy: OutputLock, leases: Sequence[Lease]
-) -> ExitStatus:
-    """Publishes the run, unless other slices still have images to do, or one of them has published it. Gives the status
-    of the whole.
+def _publish(run: Run, outcome: Outcome, status: ExitStatus, lock: OutputLock, leases: Sequence[Lease]) -> ExitStatus:
+    """Publishes the run, unless other slices still have images to do or one of them has published it. Returns the
+    status of the whole run.
     """
     if not run.part.is_whole:
         if run.storage.kind(run.paths.success):
@@ -125,7 +124,7 @@ def _publish(
         if num_missing := outcome.coverage.num_missing:
             LOG.info("%s is done; %s images are left to the others, the last publishes", run.part, f"{num_missing:,}")
             return ExitStatus.DONE
-        outcome = _sealed(run, outcome, tenancy)
+        outcome = _sealed(run, outcome, lock)
         status = _judge(run, outcome)
         passed_over, switches = run.record.passed_over, read_switches(run.paths, run.storage)
         report = Report(run.paths, status, outcome, outcome, None, {}, passed_over=passed_over, switches=switches)
@@ -140,11 +139,11 @@ def _publish(
     return status
 
 
-def _sealed(run: Run, outcome: Outcome, tenancy: OutputLock) -> Outcome:
-    """``outcome`` of a run that lacks nothing, as it stands once no writer can add to it any more."""
+def _sealed(run: Run, outcome: Outcome, lock: OutputLock) -> Outcome:
+    """Collects the final outcome of a complete run, once no writer can add to it."""
     if outcome.coverage.num_missing:
         return outcome
-    tenancy.seal()
+    lock.seal()
     return collect(run.paths, run.storage, run.shards.sizes, before=outcome)
 
 
@@ -154,7 +153,7 @@ def _write(report: Report, uri: str, run: Run) -> None:
 
 def _execute(run: Run, before: Outcome, lease: Lease, stop: Shutdown, clock: Clock) -> tuple[Outcome, Execution]:
     prepare(run.job.cluster, verbose=run.job.verbose)
-    from jobs.dataflow.session import execute  # noqa: PLC0415  brings Ray in, which a wrong job should not wait for
+    from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
 
     return execute(run, before, lease, stop, clock)
 
@@ -168,16 +167,16 @@ def _judge(run: Run, outcome: Outcome) -> ExitStatus:
             run.job.errors.max_ratio,
             run.job.errors.max_count,
         )
-        LOG.error("  cure: allow more and run again, or mend what is wrong and run again with run.redrive=true")
+        LOG.error("  cure: raise the limits and run again, or fix the cause and run again with run.redrive=true")
         return ExitStatus.OVER_BUDGET
     if _is_all_failed(run, outcome):
         LOG.error(
             "all %s images failed; %s",
             f"{outcome.summary.num_errors:,}",
-            "published as error rows beside those of earlier runs" if run.is_addition else "nothing was published",
+            "published as error rows next to those of earlier runs" if run.is_addition else "nothing was published",
         )
         LOG.error(
-            "  cure: see %s; mend what is wrong and run again with run.redrive=true, or leave the images out of the "
+            "  cure: see %s; fix the cause and run again with run.redrive=true, or exclude the images from the "
             "dataset (dataset.exclude)",
             run.paths.errors,
         )
@@ -189,8 +188,8 @@ def _judge(run: Run, outcome: Outcome) -> ExitStatus:
 
 
 def _may_publish(run: Run, outcome: Outcome) -> bool:
-    """Whether nothing is missing, and not too much failed. Where all failed, which is no success, the run is published
-    only beside earlier ones: it would be gone on with for ever, and the images of all later commands would wait for it.
+    """Returns True if nothing is missing and the error budget holds. A run in which every image failed is published
+    only next to earlier runs: otherwise every later command would resume it, and never get to new images.
     """
     if outcome.coverage.num_missing or _is_over_budget(run, outcome):
         return False
@@ -202,7 +201,7 @@ def _is_over_budget(run: Run, outcome: Outcome) -> bool:
 
 
 def _is_all_failed(run: Run, outcome: Outcome) -> bool:
-    """Whether no image of the whole run has a prediction, though there are some: no success, few as they may be."""
+    """Returns True if the run has images and none of them has a prediction, however few they are."""
     is_whole = outcome.coverage.num_rows == run.record.num_listed
     return is_whole and outcome.summary.num_errors > 0 and not outcome.summary.num_ok
 

@@ -1,5 +1,5 @@
-"""`python -m jobs.benchmark +dataset=...`: measures each stage of a job alone, the whole of it, and the limit of the
-machine. Nothing is published.
+"""`python -m jobs.benchmark +dataset=...`: measures each stage of a job alone, the whole job, and the limit of the
+machine. Publishes nothing.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def main(config: DictConfig) -> None:
 
 
 def benchmark(job: BenchmarkJob) -> ExitStatus:
-    """Prints the table, and on the last line of standard output the place of the figures.
+    """Prints the table, and on the last line of standard output the path of the figures.
 
     Raises:
-        JobError: the job is wrong, or there is nothing to be measured, or to compare with.
-        StoppedError: told to stop; there are no figures.
+        JobError: the job is wrong, or there is nothing to measure or to compare with.
+        StoppedError: stopped; there are no figures.
     """
     stop = Shutdown(job.run.grace_s)
     stop.install()
@@ -61,7 +61,7 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
 
 
 def measured(job: BenchmarkJob, root: str) -> BenchmarkJob:
-    """``job`` as it is measured: over so many images, below ``root``, whatever number of them fails."""
+    """``job`` as it is measured: over a limited number of images, below ``root``, without an error budget."""
     limits = [job.benchmark.images, *([] if job.dataset.limit is None else [job.dataset.limit])]
     return replace(
         job,
@@ -80,7 +80,7 @@ def _measure(job: BenchmarkJob, storage: Storage, stop: Shutdown) -> Figures:
     if not run.shards.num_rows:
         raise JobError(f"dataset.path={job.dataset.path}: there are no images", cure="name a folder that has some")
     prepare(job.cluster, verbose=job.verbose)
-    from jobs.benchmarking.measuring import measure  # noqa: PLC0415  brings Ray in
+    from jobs.benchmarking.measuring import measure  # noqa: PLC0415  imports Ray
 
     return measure(run, stop, listing_s=listing_s)
 

@@ -1,5 +1,5 @@
-"""`python -m jobs.launch TEMPLATE --job NAME`: makes the one RayJob of a tick, or finds it, and ends as its job ends.
-Runs in the container of a Kubernetes Job, which decides from the exit status whether there is another attempt.
+"""`python -m jobs.launch TEMPLATE --job NAME`: creates or finds the one RayJob of a tick, and exits with its status.
+Runs in the container of a Kubernetes Job, which decides from the exit status whether to retry.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def main() -> None:
 
 
 def launch(given: Namespace) -> ExitStatus:
-    """Follows the RayJob of the run to its end, a new one where there is none, or where the last one may be gone on
-    with. The last line on standard output is the name of the RayJob.
+    """Follows the RayJob of the run to its end. Creates one if there is none, or if the last one can be resumed. The
+    last line on standard output is the name of the RayJob.
 
     Raises:
-        JobError: the template is wrong, or Kubernetes refuses what it is asked.
+        JobError: the template is wrong, or Kubernetes refuses the request.
     """
     Shutdown(grace_s=0).install()
     patience = Patience(given.poll_s, given.patience_s)
@@ -58,25 +58,25 @@ def launch(given: Namespace) -> ExitStatus:
         LOG.error("%s", error)  # noqa: TRY400  the trace says no more
         return ExitStatus.FAILED
     except StoppedError:
-        LOG.warning("told to end: the RayJob goes on, and the same command follows it again")
+        LOG.warning("stopped: the RayJob keeps running, and the same command follows it again")
         return ExitStatus.STOPPED
 
 
 def _latest(run: RunName, template: Template, owner: Owner | None, rayjobs: RayJobs) -> str:
-    """The name of the attempt to be followed: the first that is new, goes on, or need not be repeated."""
+    """Name of the attempt to follow: the first one that is new, still runs, or must not be repeated."""
     for number in count(1):
         name = run.attempt(number)
         found = rayjobs.get(name)
         if found is None and rayjobs.create(template.copy(name, run, owner)):
             LOG.info("RayJob %s made: %s", name, run.overrides)
             return name
-        found = found or rayjobs.get(name) or {}  # somebody else made it meanwhile
+        found = found or rayjobs.get(name) or {}  # created by another launcher meanwhile
         ended = outcome(found)
         if ended is None or ended in FINAL:
             LOG.info("RayJob %s is there: %s", name, describe(found))
             return name
-        LOG.info("RayJob %s ended before (%s): another attempt goes on with the run", name, describe(found))
-    raise AssertionError  # `count` has no end; a name that is too long has
+        LOG.info("RayJob %s ended before (%s): another attempt resumes the run", name, describe(found))
+    raise AssertionError  # unreachable: a name that grows too long raises first
 
 
 def _follow(name: str, rayjobs: RayJobs, poll_s: float) -> ExitStatus:
@@ -98,7 +98,7 @@ def _follow(name: str, rayjobs: RayJobs, poll_s: float) -> ExitStatus:
 
 def _tell(name: str, said: str, status: ExitStatus) -> None:
     if said:
-        say(logging.INFO, said)  # the cluster's own log is gone by now
+        say(logging.INFO, said)  # the cluster and its log are gone by now
     LOG.info("RayJob %s ended with status %d", name, status)
     show(name)  # the contract: the last line on standard output
 

@@ -47,18 +47,18 @@ def _guarded(request: Request) -> ExitStatus:
         say(logging.ERROR, str(error))
         return ExitStatus.FAILED
     except (StoppedError, KeyboardInterrupt):
-        say(logging.WARNING, "stopped; what was sent before goes on, and the same command follows it")
+        say(logging.WARNING, "stopped; a job that was submitted before keeps running, and the same command follows it")
         return ExitStatus.STOPPED
 
 
 def submit(request: Request) -> ExitStatus:
-    """Sends the verb, unless it runs already or has ended well; gives the status that it ends with.
+    """Submits the verb, unless it runs already or has succeeded, and returns its exit status.
 
-    The last line on standard output is that of the verb, or where it is left running the name of the submission.
+    The last line on standard output is that of the verb, or, with wait=false, the name of the submission.
 
     Raises:
-        JobError: the cluster does not answer, refuses the token, or cannot take what travels.
-        ClusterError: the cluster fails us later; the job may go on.
+        JobError: the cluster does not answer, refuses the token, or cannot take the files.
+        ClusterError: the cluster fails later; the job may continue.
     """
     Shutdown(grace_s=0.0).install()
     code = gather_code(request.submission.cluster.py_modules)
@@ -69,7 +69,7 @@ def submit(request: Request) -> ExitStatus:
         archive = Path(folder) / "shardlens.zip"
         num_bytes = code.write(archive)
         _log_left_out(code)
-        from jobs.submission.jobs_api import JobsApi  # noqa: PLC0415  brings Ray in
+        from jobs.submission.jobs_api import JobsApi  # noqa: PLC0415  imports Ray
 
         api = JobsApi(str(request.submission.cluster.address), verbose=request.composed.wanted.verbose)
         submission_id, is_done = _begin(api, request, archive, num_bytes)
@@ -94,7 +94,7 @@ _NUM_NAMED = 3
 
 
 def _begin(api: JobsApi, request: Request, archive: Path, num_bytes: int) -> tuple[str, bool]:
-    """The submission that is to be followed, and whether it has ended well before."""
+    """Returns the name of the submission to follow, and True if it succeeded before."""
     name = submission_name(request)
     number, before = latest_submission(api, name)
     if before is not None and not before.status.is_terminal():
@@ -112,7 +112,7 @@ def _begin(api: JobsApi, request: Request, archive: Path, num_bytes: int) -> tup
         f"exec python -m jobs.submission.entrypoint {shlex.join([request.verb, *request.arguments()])}",
         {
             "working_dir": str(archive),
-            # Ray's own 3 s would cut off a job that is told to stop; its supervisor reads this.
+            # Read by Ray's job supervisor, whose default of 3 s would kill a job in its grace period.
             "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(int(request.grace_s) + _TO_END_S)},
         },
         {"shardlens_verb": request.verb} | ({"shardlens_run_id": request.run_id} if request.run_id else {}),
@@ -122,18 +122,18 @@ def _begin(api: JobsApi, request: Request, archive: Path, num_bytes: int) -> tup
     return submission_id, False
 
 
-_TO_END_S = 15  # beyond its grace, for what a driver has to write and Ray to shut down
+_TO_END_S = 15  # after the grace period, to write the report and shut Ray down
 
 
 def _follow(api: JobsApi, submission_id: str) -> ExitStatus:
     try:
-        from jobs.submission.following import JobLog, follow  # noqa: PLC0415  brings Ray in
+        from jobs.submission.following import JobLog, follow  # noqa: PLC0415  imports Ray
 
         details = follow(api, submission_id, JobLog(sys.stdout, sys.stderr))
     except (StoppedError, KeyboardInterrupt):
         say(
             logging.WARNING,
-            f"no longer following {submission_id}, which goes on\n"
+            f"no longer following {submission_id}, which keeps running\n"
             "  the same command follows it again\n"
             f"  ray job stop --address {api.address} {submission_id} stops it",
         )
@@ -142,10 +142,10 @@ def _follow(api: JobsApi, submission_id: str) -> ExitStatus:
 
 
 def _status(details: JobDetails, submission_id: str) -> ExitStatus:
-    """The verb's own status, where the verb came so far as to have one."""
+    """Exit status of the verb; FAILED if it has none."""
     code = details.driver_exit_code
     if details.status == "STOPPED":
-        say(logging.WARNING, f"{submission_id} was stopped; the same command goes on")
+        say(logging.WARNING, f"{submission_id} was stopped; the same command resumes")
         return ExitStatus.STOPPED
     if code is not None and 0 <= code <= max(ExitStatus):
         return ExitStatus(code)

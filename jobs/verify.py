@@ -38,13 +38,13 @@ def main(config: DictConfig) -> None:
 
 
 def verify(wanted: Verification) -> ExitStatus:
-    """Prints a line for each run, and one for each thing that is wrong; the last line is the verdict over all.
+    """Prints a line for each run and each finding; the last line is the verdict on the whole output.
 
-    Gives `ExitStatus.DONE` where all that was published is proven, `ExitStatus.FAILED` where something is refuted,
-    and `ExitStatus.STOPPED` where no run has ended, so that there is nothing to be proven.
+    Returns `ExitStatus.DONE` if everything published is proven, `ExitStatus.FAILED` if something is refuted, and
+    `ExitStatus.STOPPED` if no run has ended, so that there is nothing to prove.
 
     Raises:
-        JobError: there is no such output, or no such run.
+        JobError: the output or the run does not exist.
     """
     output = _open(wanted)
     strangers = () if wanted.run.id else output.strangers
@@ -61,7 +61,7 @@ def verify(wanted: Verification) -> ExitStatus:
 
 
 def _open(wanted: Verification) -> Output:
-    """The files of the output, with the run that is asked for among them."""
+    """Lists the files of the output, and checks that the requested run is among them."""
     _check_sha256(wanted)
     given = f"output.path={wanted.output.path}"
     try:

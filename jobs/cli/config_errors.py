@@ -1,5 +1,5 @@
-"""What Hydra and OmegaConf say of a wrong config, in the words of a `JobError`: key, value and cure. Runs on the
-driver, on the way out.
+"""Errors of Hydra and OmegaConf about a wrong config, translated to a `JobError`: key, value and cure. Runs on the
+driver.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
 
 
 def explain(error: Exception) -> JobError:
-    """An error of `CONFIG_ERRORS` for a user: the first thing that went wrong, and how to put it right."""
+    """Translates an error of `CONFIG_ERRORS` to its first problem and the cure."""
     if isinstance(error, MissingConfigException):
         return _unknown_choice(str(error))
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
@@ -43,7 +43,7 @@ def explain(error: Exception) -> JobError:
 
 
 def unknown_key(full_key: str, names: Sequence[str], *, override: str | None = None) -> JobError:
-    """What to say of a key that no schema knows, where ``names`` are those beside it."""
+    """Error for a key that no schema knows; ``names`` are the keys of its parent."""
     parent, _, key = full_key.rpartition(".")
     close = get_close_matches(key, names, n=1)
     prefix = f"{parent}." if parent else ""
@@ -89,7 +89,7 @@ def _other(message: str) -> JobError:
 
 
 def _as_one_value(message: str) -> str | None:
-    """How to type the override that ``message`` names, so that the shell and Hydra take its value as it is."""
+    """Cure that quotes the override in ``message``, so that shell and Hydra read its value literally."""
     found = re.search(r"(?:argument|parameters|override|Exception:) '?([+\w.]+)=(.*?)(?:'|$)", message)
     if found is None:
         return None
@@ -98,12 +98,12 @@ def _as_one_value(message: str) -> str | None:
 
 
 def quoted(value: str) -> str:
-    """``value`` in quotes, as Hydra reads it."""
+    """Quotes ``value`` for Hydra."""
     return str(QuotedString(text=value, quote=Quote.double).with_quotes())
 
 
 def _override(message: str, full_key: str | None) -> str:
-    """The override as the user wrote it, where Hydra quotes it; else the key."""
+    """Override as the user wrote it, if Hydra's message has it; otherwise the key."""
     for pattern in (r"To append to your config use \+(.+)", r"Error merging override (.+)"):
         found = re.search(pattern, message)
         if found:

@@ -1,8 +1,7 @@
-"""What every verb shares: exit statuses, messages instead of tracebacks, and logging. Runs on the driver."""
+"""Entry point of every verb: exit statuses, messages instead of tracebacks, and logging. Runs on the driver."""
 
 from __future__ import annotations
 
-import gc
 import io
 import logging
 import os
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ExitStatus(IntEnum):
-    """How a verb ends."""
+    """Exit statuses of the verbs."""
 
     DONE = 0
     FAILED = 1
@@ -34,12 +33,12 @@ class ExitStatus(IntEnum):
 
 
 def run_verb(main: Callable[[], object]) -> NoReturn:
-    """Runs a function that `@hydra.main` made, and ends the process with its status.
+    """Runs a function made by `@hydra.main`, and ends the process with its status.
 
-    What is wrong in the config ends with status 2 and a message of a few lines.
+    A wrong config ends with status 2 and a message of a few lines.
     """
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, and we explain, instead of printing
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack the letters of a name
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # makes Hydra raise instead of printing
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the terminal's encoding may lack characters of a file name
         sys.stdout.reconfigure(errors="backslashreplace")
     status: int = ExitStatus.DONE
     sys.argv[1:] = as_typed(sys.argv[1:])
@@ -53,9 +52,6 @@ def run_verb(main: Callable[[], object]) -> NoReturn:
         if not isinstance(end.code, int):
             raise
         status = end.code
-    # A last collection over what a job has loaded takes seconds: the median of 5 exits after `import ray.data` is
-    # 2.4 s without this line and 0.4 s with it. Frozen objects are left to the operating system.
-    gc.freeze()
     sys.exit(status)
 
 
@@ -66,13 +62,13 @@ def end_with(
     resumes: bool = True,
     log_format: LogFormat = LogFormat.text,
 ) -> None:
-    """Runs the body of a verb; any status but 0 ends the process with it, a sweep of jobs included. ``resumes`` where
-    the same command goes on after it was stopped.
+    """Runs the body of a verb. A status other than 0 ends the process, and a sweep of jobs with it. ``resumes`` is True
+    for a verb that the same command resumes after a stop.
     """
     set_up_logging(log_format, verbose=verbose)
     status = _status_of(body, verbose=verbose)
     if status is ExitStatus.STOPPED and resumes:
-        say(logging.INFO, "the same command goes on")
+        say(logging.INFO, "the same command resumes")
     if status is not ExitStatus.DONE:
         sys.stdout.flush()
         raise SystemExit(int(status))

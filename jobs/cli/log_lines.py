@@ -1,4 +1,4 @@
-"""What a line of the log looks like: text for people, or a JSON object. Used on the driver by `jobs.cli.logs`."""
+"""Formatters of log lines: text for people, or JSON objects. Used on the driver by `jobs.cli.logs`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME = "shardlens"
-"""Of our logger."""
+"""Name of our logger."""
 
 BARE = "_is_bare"
-"""The attribute of a record that text shows without time and level."""
+"""Attribute of records that text shows without time and level."""
 
 
 class TextLines(logging.Formatter):
-    """Lines for people: a record is one line, unless its lines are our own, whatever names it holds."""
+    """Lines for people: one per record, unless the line breaks are our own, whatever names the record holds."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
@@ -32,7 +32,7 @@ class TextLines(logging.Formatter):
         return printable_lines(f"{self.formatException(record.exc_info)}\n{text}" if record.exc_info else text)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  the name is logging's
-        """Indented, so that no line of a message in it looks like one of the log."""
+        """Indents the traceback, so that no line of it looks like a log line."""
         return "\n".join(f"  {line}" for line in super().formatException(ei).splitlines())
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
@@ -41,8 +41,8 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """Objects with ``time`` (ISO 8601, UTC), ``level`` and ``message``; ``run`` once it is known; what the record was
-    given beside its message; ``logger`` where it is not ours; and ``exception``, the traceback.
+    """Objects with ``time`` (ISO 8601, UTC), ``level`` and ``message``; ``run`` once it is known; the extra fields of
+    the record; ``logger`` if it is not ours; and ``exception``, the traceback.
     """
 
     run: str | None = None
@@ -60,5 +60,5 @@ _USUAL = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
 def _extras(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record was given; Ray adds names of its own with an underscore."""
+    """Extra fields of a record, without those that Ray adds, which begin with an underscore."""
     return {key: value for key, value in attributes.items() if key not in _USUAL and not key.startswith("_")}

@@ -17,7 +17,7 @@ LOG = logging.getLogger(NAME)
 
 
 def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
-    """Sends what is logged to standard error; as JSON also warnings, what libraries log, and what ends a thread."""
+    """Sends log records to standard error; as JSON also warnings, records of libraries, and exceptions of threads."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form is LogFormat.json else TextLines())
     LOG.handlers, LOG.propagate = [handler], False
@@ -29,7 +29,7 @@ def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
 
 
 def format_of(overrides: Sequence[str]) -> LogFormat:
-    """The format that a command asks for, where its config cannot be made."""
+    """Log format given on the command line, for a config that does not compose."""
     return LogFormat.json if "log.format=json" in overrides else LogFormat.text
 
 
@@ -38,14 +38,14 @@ def is_for_machines() -> bool:
 
 
 def name_run(run_id: str) -> None:
-    """From now on each JSON line has this ``run``."""
+    """Adds ``run`` to all further JSON lines."""
     for handler in LOG.handlers:
         if isinstance(handler.formatter, JsonLines):
             handler.formatter.run = run_id
 
 
 def say(level: int, text: str, *, exc_info: bool = False) -> None:
-    """A line that text shows as it is, without the time: what a person is told of the end of a command."""
+    """Logs a message on the end of a command; as text without time and level."""
     LOG.log(level, "%s", text, exc_info=exc_info, extra={BARE: True})
 
 

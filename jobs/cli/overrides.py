@@ -1,5 +1,5 @@
-"""What a user types on the command line, as overrides that Hydra reads as they are meant: text stays text, and a plus
-sign before a known key means nothing. Runs on the driver, before Hydra.
+"""Quoting of command line arguments, so that Hydra reads text as text and ignores a plus sign before a known key. Runs
+on the driver, before Hydra.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
 
 
 def as_typed(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a verb, with quotes for Hydra around what it would not take as it is written.
+    """Quotes the values that Hydra would not read literally.
 
-    ``dataset.path=2024_01_15`` is a number to Hydra, and ``#``, ``=``, brackets or other scripts are mistakes. What
-    is quoted already, lists and interpolations stay as they are; a comma parts values only where ``--multirun`` is
-    given.
+    ``dataset.path=2024_01_15`` is a number to Hydra, and ``#``, ``=``, brackets and other scripts are syntax errors.
+    Quoted values, lists and interpolations are unchanged; a comma separates values only with ``--multirun``.
     """
     sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
     return [_override(argument, sweeps=sweeps) for argument in arguments]
@@ -53,7 +52,7 @@ def _value(value: str, *, is_text: bool, sweeps: bool) -> str:
     parsed = _parsed(value)
     if parsed is None:
         if value.startswith("{") and not is_text:
-            return value  # a mapping: Hydra says what is wrong with it
+            return value  # a mapping: Hydra reports the error in it
         return _with_quoted_parts(value, sweeps=sweeps)
     if not is_text or (parsed.value_type is ValueType.ELEMENT and _is_kept(parsed.value(), value)):
         return value
@@ -63,7 +62,7 @@ def _value(value: str, *, is_text: bool, sweeps: bool) -> str:
 
 
 def _is_kept(element: Any, written: str) -> bool:
-    """Whether Hydra takes the element for the text that is written."""
+    """Returns True if Hydra parses the element as the text that was written."""
     if isinstance(element, list):
         return all(not isinstance(item, bool | int | float) for item in element)
     return not isinstance(element, bool | int | float) and (not isinstance(element, str) or written == written.strip())
@@ -72,7 +71,7 @@ def _is_kept(element: Any, written: str) -> bool:
 def _with_quoted_parts(value: str, *, sweeps: bool) -> str:
     is_list = value.startswith("[") and value.endswith("]")
     if (is_list or sweeps) and ('"' in value or "'" in value):
-        return value  # somebody knows what must be quoted
+        return value  # the user has quoted it
     if is_list:
         return f"[{','.join(map(_quoted_part, value[1:-1].split(',')))}]"
     return ",".join(map(_quoted_part, value.split(","))) if sweeps else quoted(value)
@@ -91,13 +90,13 @@ def _parsed(value: str) -> Any:
 
 
 def _is_single(key: str) -> bool:
-    """Whether a verb knows the key, and has one value there and no mapping, which would take more entries."""
+    """Returns True if a verb knows the key and it is not a mapping, which would accept new entries."""
     hints = _hints(key)
     return bool(hints) and all(get_origin(hint) is not dict for hint in hints)
 
 
 def _hints(key: str) -> list[Any]:
-    """The types that a key has in the configs of all verbs; none where no verb knows it."""
+    """Types of a key in the configs of all verbs; empty if no verb knows it."""
     owners: list[Any] = list(ROOTS)
     names = key.split(".")
     for depth, name in enumerate(names):
@@ -110,7 +109,7 @@ def _hints(key: str) -> list[Any]:
 
 
 def _hints_of_entry(key: str) -> list[Any]:
-    """The types of the values of the mapping that ``key`` is an entry of, as of `storage_options`."""
+    """Types of the values of the mapping, such as `storage_options`, that ``key`` is an entry of."""
     mapping, _, _ = key.rpartition(".")
     return [get_args(hint)[1] for hint in _hints(mapping) if get_origin(hint) is dict]
 

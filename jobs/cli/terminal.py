@@ -1,4 +1,4 @@
-"""Lines on standard output: what a command was run for. Runs on the driver and on the client."""
+"""Results on standard output. Runs on the driver and on the client."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from actors.escapes import printable
 
 
 def show(*lines: str) -> None:
-    """Prints each of ``lines`` as one line, whatever the names in it hold."""
+    """Prints each of ``lines`` as one line, whatever characters the names in it have."""
     for line in lines:
         print(printable(line))  # noqa: T201  the only place that prints for a person or a script

@@ -1,5 +1,5 @@
-"""Where a job runs and how much of it the job takes: the config, and what can be known to fail before Ray is started.
-Runs on the driver.
+"""The config of the cluster that a job runs on, and checks for failures that show before Ray starts. Runs on the
+driver.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from actors.errors import JobError
 
 @dataclass
 class Cluster:
-    """Where the job runs and how much of it the job takes."""
+    """Cluster that the job runs on, and its share of it."""
 
     address: str | None = None
-    """None starts Ray on this machine and ends it with the job; auto joins the one that runs; or host:port."""
+    """None starts Ray on this machine and stops it after the job; auto joins a running Ray; or host:port."""
     workers: int | str = "auto"
-    """Predictor actors; auto takes one a GPU, and without GPUs one a CPU."""
+    """Predictor actors; auto starts one per GPU, or without GPUs one per CPU."""
     drivers: int = 1
-    """Jobs, or slices of one, that share the cluster; each of them plans for an equal part of it."""
+    """Jobs, or slices of one job, that share the cluster; each plans for an equal part of it."""
     nodes_wait_s: float = 0.0
-    """Seconds that a job waits for nodes that a cluster is yet to get: for any CPUs, and for a GPU for each of
-    cluster.workers where it asks for GPUs. It goes on with what there is then."""
+    """Seconds to wait for nodes that the cluster does not have yet: for any CPU, or, if the job asks for GPUs, for one
+    GPU per worker. The job then starts on what there is."""
     price_per_hour: float | None = None
-    """What the whole cluster costs, in any currency; the report then gives the price of a million images."""
+    """Price of the whole cluster, in any currency; with it the report shows the price of a million images."""
     cpus_per_worker: float = 1.0
-    """CPUs that a predictor actor reserves, as far as there are so many; engine.threads says how many it uses."""
+    """CPUs that a predictor actor reserves, at most those there are; engine.threads sets how many it uses."""
     object_store_bytes: int | None = None
-    """Shared memory for blocks in flight on a cluster started here; Ray's own choice when not given."""
+    """Shared memory for blocks in flight, on a cluster started here; Ray chooses it by default."""
     metrics_port: int | None = None
-    """Where a cluster started here has its metrics page, on 127.0.0.1 alone; any free port when not given."""
+    """Port of the metrics page of a cluster started here, on 127.0.0.1 only; any free port by default."""
 
     def check(self) -> None:
-        """Raises `JobError` for what Ray itself would time out on without saying why: nothing answers at ``address``,
-        ``metrics_port`` cannot be had, or the temporary folder is full.
+        """Raises `JobError` for problems on which Ray times out without a reason: nothing answers at ``address``,
+        ``metrics_port`` is taken, or the temporary folder is full.
         """
         if self.address is None:
             _check_temporary_room()
@@ -57,7 +57,7 @@ class Cluster:
             raise not_reached(str(self.address), str(error)) from None
 
 
-_ANSWER_S = 5.0
+_ANSWER_S = 5.0  # for a TCP connection to a head that is alive
 
 
 def _check_metrics_port(port: int, address: str | None) -> None:
@@ -65,7 +65,7 @@ def _check_metrics_port(port: int, address: str | None) -> None:
     if address is not None:
         raise JobError(
             f"{given}: cluster.address={address} has its metrics page already",
-            cure="leave it away; the port is an option of ray start: --metrics-export-port",
+            cure="omit it; the port is an option of ray start: --metrics-export-port",
         )
     if not 0 < port <= _MAX_PORT:
         raise JobError(f"{given}: not a port", cure=f"give one from 1 to {_MAX_PORT}, or none for any that is free")
@@ -79,7 +79,7 @@ _MAX_PORT = 65_535
 
 
 def _check_temporary_room() -> None:
-    """Ray keeps sockets and logs of its session in a folder that `tempfile` would pass over where it is full."""
+    """Checks the folder for sockets and logs of Ray, which `tempfile` would skip if it were full."""
     name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
     folder = os.environ[name] if name else gettempdir()
     given = f"{name}={folder}" if name else folder
@@ -94,12 +94,12 @@ def _check_temporary_room() -> None:
         )
 
 
-_SESSION_BYTES = 16 << 20
+_SESSION_BYTES = 16 << 20  # a session takes a few MiB of logs
 
 
 def not_reached(address: str, reason: str) -> JobError:
-    """The error where no cluster answers at ``address``."""
+    """Error for a cluster that does not answer at ``address``."""
     return JobError(
         f"cluster.address={address}: {reason}",
-        cure="give auto or the host:port of a cluster (`ray start --head` starts one), or leave it away to run here",
+        cure="give auto or the host:port of a cluster (`ray start --head` starts one), or omit it to run here",
     )

@@ -1,4 +1,4 @@
-"""What the cluster that a job has joined has, and waiting for it. Runs on the driver."""
+"""Resources of the cluster, and waiting for them. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class Resources:
-    """What a cluster, or a node of it, has."""
+    """Resources of a cluster or of one node."""
 
     cpus: float
     gpus: float
     memory_bytes: int = 0
-    """For workers, the object store aside; 0 where it is not known."""
+    """Memory for workers, without the object store; 0 if unknown."""
     object_store_bytes: int = 0
-    """For blocks on their way between processes; 0 where it is not known."""
+    """Shared memory for blocks in flight; 0 if unknown."""
     nodes: tuple[Resources, ...] = ()
-    """The same of each node; empty where there is but one."""
+    """Resources of each node."""
 
     def shared(self, drivers: int) -> Resources:
-        """The part of one of so many drivers. The nodes stay as they are: each driver may use any of them."""
+        """Share of one of ``drivers``. The nodes stay whole: each driver may use any of them."""
         return replace(
             self, cpus=self.cpus / drivers, gpus=self.gpus // drivers, memory_bytes=self.memory_bytes // drivers
         )
 
 
 def cluster_resources() -> Resources:
-    """What the cluster that `connect` has joined has now. A node counts for some seconds after its death."""
+    """Current resources of the connected cluster. A dead node still counts for some seconds."""
     import ray  # noqa: PLC0415  must come after `prepare`
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
@@ -59,27 +59,27 @@ def cluster_resources() -> Resources:
 
 
 def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
-    """The part of the cluster that is this driver's, as soon as it has what the job cannot do without, or after
-    ``cluster.nodes_wait_s``. A cluster that grows by itself is asked to. Without a GPU there is no job if it
-    ``wants_gpu``; None takes one where there is one.
+    """Waits for the resources that the job needs, at most ``cluster.nodes_wait_s``; returns this driver's share.
+
+    An autoscaling cluster is asked for them. ``wants_gpu`` is None for a job that uses a GPU if there is one.
 
     Raises:
-        JobError: there are GPUs for it, and not one for each driver.
+        JobError: the cluster has GPUs, but fewer than drivers.
     """
     from ray.autoscaler.sdk import request_resources  # noqa: PLC0415  must come after `prepare`
 
     workers = cluster.drivers * (cluster.workers if isinstance(cluster.workers, int) else 1)
     kind, wanted = ("GPU", workers) if wants_gpu else ("CPU", 1)
-    began, is_told = time.monotonic(), False
+    began, is_requested = time.monotonic(), False
     while True:
         resources = cluster_resources()
         there = resources.gpus if wants_gpu else resources.cpus
         if there >= wanted or cluster.address is None or time.monotonic() - began >= cluster.nodes_wait_s:
             break
-        if not is_told:
+        if not is_requested:
             LOG.info("waiting for nodes: the cluster has %g %ss", there, kind)
             request_resources(bundles=[{kind: 1}] * workers)
-            is_told = True
+            is_requested = True
         time.sleep(_LOOK_S)
     if wants_gpu is not False and 0 < resources.gpus < cluster.drivers:
         raise JobError(
@@ -89,4 +89,4 @@ def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
     return resources.shared(cluster.drivers)
 
 
-_LOOK_S = 1.0
+_LOOK_S = 1.0  # nodes take a minute to come

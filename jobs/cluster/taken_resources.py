@@ -1,4 +1,4 @@
-"""What of a cluster others hold when a job begins, so that it waits and says why. Runs on the driver."""
+"""Warning about resources that other jobs hold when this one starts. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LOG = logging.getLogger("shardlens")
 
 
 def warn_if_taken(cluster: Cluster, *, wants_gpu: bool | None) -> None:
-    """Says so where others hold what the first worker needs. To be called before the job starts any task of its own.
+    """Logs a warning if others hold what the first worker needs. Must be called before the job starts its own tasks.
 
-    The job goes on all the same: a cluster that grows by itself grows by what waits.
+    The job continues: waiting tasks make an autoscaling cluster grow.
     """
     import ray  # noqa: PLC0415  must come after `prepare`
 
@@ -34,10 +34,10 @@ def warn_if_taken(cluster: Cluster, *, wants_gpu: bool | None) -> None:
 
 
 _LOOK_S = 0.25
-_TAKEN_S = 3.0  # what has ended a moment ago still counts
+_TAKEN_S = 3.0  # resources of tasks that just ended still count as taken
 
 
 def _taken(needed: Mapping[str, float], free: Mapping[str, float]) -> str:
-    """What is lacking, in words; empty where nothing is."""
+    """Describes the missing resources; empty if there are none."""
     lacking = [kind for kind, number in needed.items() if free.get(kind, 0.0) < number]
     return " and ".join(f"{kind}s ({free.get(kind, 0.0):g} free, a worker takes {needed[kind]:g})" for kind in lacking)

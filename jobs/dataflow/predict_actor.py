@@ -92,27 +92,27 @@ def piece_of(block: pa.Table) -> Piece:
 def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.Table:
     """Runs `Predictor.predict_block` as an attempt at ``block``. Quarantined images get their error instead."""
     work = Work(PREDICT, tuple(Piece(shard, tuple(runs)) for shard, runs in row_ranges(block).items()))
-    with attempt(ledger, work) as hand:
-        marked = mark_errors(block, _quarantined(block, hand.instructions.quarantined))
-        if hand.instructions.careful:
-            ones = [_predict_alone(predictor, marked.slice(number, 1), hand) for number in range(len(marked))]
+    with attempt(ledger, work) as current:
+        marked = mark_errors(block, _quarantined(block, current.instructions.quarantined))
+        if current.instructions.careful:
+            ones = [_predict_alone(predictor, marked.slice(number, 1), current) for number in range(len(marked))]
             predicted = pa.concat_tables(ones).combine_chunks()
         else:
-            predicted = _predict(predictor, marked, hand)
-        hand.num_ok = predicted[STAGE].null_count
-        hand.num_errors = len(predicted) - hand.num_ok
-        hand.flow = flow_of(predicted)
+            predicted = _predict(predictor, marked, current)
+        current.num_ok = predicted[STAGE].null_count
+        current.num_errors = len(predicted) - current.num_ok
+        current.flow = flow_of(predicted)
     return predicted
 
 
-def _predict_alone(predictor: Predictor, one: pa.Table, hand: Attempt) -> pa.Table:
+def _predict_alone(predictor: Predictor, one: pa.Table, current: Attempt) -> pa.Table:
     if one[STAGE].null_count:  # the engine sees no row that has an error
-        hand.start_image((one[SHARD][0].as_py(), one[ROW][0].as_py()), PREDICT)
-    return _predict(predictor, one, hand)
+        current.start_image((one[SHARD][0].as_py(), one[ROW][0].as_py()), PREDICT)
+    return _predict(predictor, one, current)
 
 
-def _predict(predictor: Predictor, block: pa.Table, hand: Attempt) -> pa.Table:
-    with hand.limit():
+def _predict(predictor: Predictor, block: pa.Table, current: Attempt) -> pa.Table:
+    with current.limit():
         fault("predict.started")
         predicted = predictor.predict_block(block)
         fault("predict.done")

@@ -70,7 +70,7 @@ def _session(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Cl
             warn_if_taken(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
         with workers_errors():
             num_missing = outcome.coverage.num_missing
-            stages, choice = prepare_stages(run, resources, num_missing=num_missing, mark=lease.mark)
+            stages, choice = prepare_stages(run, resources, num_missing=num_missing, mark=lease.token)
             clock.lap("choose")
             with stop.draining():
                 begun = Execution(stages.plan, choice, {}, Pace(0, 0.0), resources.cpus)

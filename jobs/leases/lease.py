@@ -1,5 +1,5 @@
-"""One driver an output: a lease in the output's own storage, by conditional create alone. Held on the driver; write
-tasks ask its `FencingToken`.
+"""Lease that gives one driver exclusive use of an output, by conditional creates in the output's own storage. Held on
+the driver; write tasks check its `FencingToken`.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ TTL_S = 30.0
 
 
 class HeldError(Exception):
-    """Another run holds the output, and lives. Exit status 5."""
+    """Another live run holds the output. Exit status 5."""
 
     def __init__(self, message: str, holder: Holder | None = None) -> None:
         super().__init__(message)
         self._holder = holder
 
     def is_shared_with(self, other: Holder) -> bool:
-        """Whether the holder does another slice of the run of ``other``."""
+        """Returns True if the holder does another slice of the run of ``other``."""
         mine = self._holder
         return mine is not None and other.slices > 1 and (mine.run_id, mine.slices) == (other.run_id, other.slices)
 
 
 class LostLeaseError(Exception):
-    """This run no longer holds its output, so it must publish nothing. Exit status 5."""
+    """This run no longer holds its output and must not publish. Exit status 5."""
 
 
 @contextmanager
@@ -57,21 +57,20 @@ def hold(
     ttl_s: float = TTL_S,
     on_lost: Callable[[Exception], None],
 ) -> Iterator[Lease]:
-    """Holds the output ``root`` until the end of the block, however that ends.
+    """Holds the output ``root`` until the end of the block, however it ends.
 
-    A holder shows life by changing its file every ``ttl_s / 6``. Held by another, the file is watched: as soon as it
-    changes the other lives, and if it stays as it is for the other's ``ttl_s`` it is taken over; at once where the
-    other's process is known to be gone from this machine. Each side measures time on its own monotonic clock, and no
-    wall clocks are compared.
+    A holder changes its file every ``ttl_s / 6`` as a sign of life. Another driver watches that file: a change means
+    that the holder lives, and a file that stays unchanged for the holder's ``ttl_s`` is taken over; at once if the
+    holder's process has ended on this machine. Each side uses its own monotonic clock; wall clocks are never compared.
 
     Args:
         root: `output.path`, absolute.
         storage: holds it.
-        run_id: for people who meet the lease; may be set later, as ``lease.run_id``.
-        slices: drivers that share the run; where there are several, the others of the same run are waited for.
+        run_id: shown to people who find the output held; may be set later, as ``lease.run_id``.
+        slices: drivers that share the run; a driver waits for other slices of its own run.
         ttl_s: seconds without a sign of life after which others may take over.
-        on_lost: called once, in another thread, with what `Lease.check` raises from then on: when another has taken
-            over, or when the file could not be renewed for ``ttl_s``, so that another may have.
+        on_lost: called once, in another thread, after a takeover, or when the file could not be renewed for ``ttl_s``,
+            so that a takeover is possible; gets the error that `Lease.check` raises from then on.
 
     Raises:
         HeldError: another run holds the output.
@@ -92,7 +91,7 @@ def hold(
 
 
 def is_free(root: str, storage: Storage, *, ttl_s: float = TTL_S) -> bool:
-    """Whether nobody who lives holds ``root``. Where that shows by silence alone, it takes the holder's ``ttl_s``."""
+    """Returns True if no live process holds ``root``. May wait for the holder's ``ttl_s``."""
     files = _lease_files(root, storage)
     number = files.highest()
     try:
@@ -107,27 +106,27 @@ def _lease_files(root: str, storage: Storage) -> LeaseFiles:
 
 @dataclass(frozen=True)
 class FencingToken:
-    """What a worker needs to ask whether its driver still holds the output; cheap to pickle."""
+    """Lets a worker check that its driver still holds the output; small to pickle."""
 
     files: LeaseFiles
     number: int
     staging: str
 
     def is_held(self) -> bool:
-        """Whether nobody has taken over, by one listing.
+        """Returns True if nobody has taken over, by one listing.
 
-        To be asked immediately before a put. A put to an object store that is on its way cannot be called back.
+        Must be called immediately before a put: a put in flight to an object store cannot be cancelled.
         """
         highest = self.files.highest()
-        # Lower: somebody emptied the folder, or a network file system hid a file that is being replaced.
+        # Lower if the folder was emptied, or a network file system hides a file while it is replaced.
         return highest == self.number or (highest < self.number and self.files.read(self.number) is not None)
 
 
 class Lease:
-    """A hold on an output; `hold` makes it and ends it."""
+    """A hold on an output, made and released by `hold`."""
 
-    def __init__(self, mark: FencingToken, holder: Holder, staging: Staging) -> None:
-        self.mark = mark
+    def __init__(self, token: FencingToken, holder: Holder, staging: Staging) -> None:
+        self.token = token
         self._staging = staging
         self.run_id = holder.run_id
         self._holder = holder
@@ -137,16 +136,16 @@ class Lease:
         self._lost: Exception | None = None
 
     def check(self) -> None:
-        """To be called before anything is published.
+        """Checks that the output is still held. Must be called before anything is published.
 
         Raises:
             LostLeaseError: the output is no longer held.
-            CredentialsError, OutputError: nor could it be, for that cause.
+            CredentialsError, OutputError: it could not be renewed, for this cause.
         """
         if self._lost is not None:
             raise self._lost
-        if not self.mark.is_held():
-            raise _lost(self.mark.files.root, _TAKEN)
+        if not self.token.is_held():
+            raise _lost(self.token.files.root, _TAKEN)
 
     def start_beating(self, on_lost: Callable[[Exception], None]) -> None:
         self._beating = threading.Thread(target=self._beat_until_lost, args=(on_lost,), name="lease", daemon=True)
@@ -161,37 +160,37 @@ class Lease:
         try:
             self._staging.close()
             self._write(released=True)
-            self.mark.files.delete_below(self.mark.number)
+            self.token.files.delete_below(self.token.number)
         except (CredentialsError, OSError, BaseError) as error:
-            LOG.warning("output.path=%s: its lease was not released: %s", self.mark.files.root, one_line(error))
+            LOG.warning("output.path=%s: its lease was not released: %s", self.token.files.root, one_line(error))
 
     def _beat_until_lost(self, on_lost: Callable[[Exception], None]) -> None:
         ttl_s, good_at = self._holder.ttl_s, time.monotonic()
         while self._lost is None and not self._stop.wait(ttl_s / _BEATS_A_TTL):
             tried_at = time.monotonic()
             try:
-                if self.mark.is_held() and self.mark.files.is_of(self.mark.number, self._holder):
+                if self.token.is_held() and self.token.files.is_of(self.token.number, self._holder):
                     self._write(released=False)
                     good_at = tried_at
                 else:
-                    self._lost = _lost(self.mark.files.root, _TAKEN)
+                    self._lost = _lost(self.token.files.root, _TAKEN)
             except (CredentialsError, OSError, BaseError) as error:
-                LOG.warning("output.path=%s: its lease was not renewed: %s", self.mark.files.root, one_line(error))
+                LOG.warning("output.path=%s: its lease was not renewed: %s", self.token.files.root, one_line(error))
                 if time.monotonic() - good_at >= ttl_s:
-                    self._lost = _not_renewed(self.mark.files.root, ttl_s, error)
+                    self._lost = _not_renewed(self.token.files.root, ttl_s, error)
         if self._lost is not None and not self._stop.is_set():
             on_lost(self._lost)
 
     def _write(self, *, released: bool) -> None:
         self._num_beats += 1
         said = replace(self._holder, run_id=self.run_id, beat=self._num_beats, released=released)
-        self.mark.files.write(self.mark.number, said)
+        self.token.files.write(self.token.number, said)
 
 
-_BEATS_A_TTL = 6
+_BEATS_A_TTL = 6  # some may fail before the lease expires
 _LOOKS_A_TTL = 60
-_TIMEOUT = "10s"  # obstore's 30 s are a whole ttl: one connection that hangs would cost the lease
-_RETRY = Retry(attempts=2, first_wait_s=0.2, max_wait_s=2.0)  # what fails twice fails the next beat too
+_TIMEOUT = "10s"  # obstore's default of 30 s is a whole ttl: one hung connection would cost the lease
+_RETRY = Retry(attempts=2, first_wait_s=0.2, max_wait_s=2.0)  # the next beat is the third attempt
 _LAST_BEAT_S = 15.0
 _TAKEN = "another run took over, having seen no sign of life of this one, or somebody removed its lease"
 
@@ -199,12 +198,12 @@ _TAKEN = "another run took over, having seen no sign of life of this one, or som
 def _lost(root: str, why: str) -> LostLeaseError:
     return LostLeaseError(
         f"output.path={root}: {why}; nothing was published\n"
-        "  cure: start the job again once no other run holds the output; it goes on where this one stood"
+        "  cure: start the job again once no other run holds the output; it resumes this one"
     )
 
 
 def _not_renewed(root: str, ttl_s: float, error: Exception) -> Exception:
-    """The error of a run that is silenced: by its cause where that is known, since no other run is to blame."""
+    """The error of a lease that could not be renewed: its cause if known, since no other run is to blame."""
     if isinstance(error, CredentialsError):
         return CredentialsError(f"output.path={redacted(root)}: {error}")
     if said := write_problem(error, root):
@@ -214,7 +213,7 @@ def _not_renewed(root: str, ttl_s: float, error: Exception) -> Exception:
 
 @contextmanager
 def _naming_the_output(root: str) -> Iterator[None]:
-    """What goes wrong at the first touch of the output, and does not pass, is the job's fault."""
+    """Turns permanent errors at the first access to the output into errors that name it."""
     try:
         yield
     except (OSError, BaseError) as error:
@@ -224,7 +223,7 @@ def _naming_the_output(root: str) -> Iterator[None]:
 
 
 def cannot_be_written(path: str, error: Exception) -> JobError | OutputError:
-    """The job's error where `output.path` is not there, or not ours; the output's where the disk takes no more."""
+    """Error for a failed write: the job's if `output.path` is missing or not ours, the output's if the disk is full."""
     if isinstance(error, OSError) and error.errno in _NO_ROOM and (said := write_problem(error, path)):
         return OutputError(said)
     return JobError(
@@ -237,7 +236,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 
 def _acquire(files: LeaseFiles, holder: Holder) -> int:
-    """The number under which ``holder`` now holds the lease."""
+    """Acquires the lease for ``holder`` and returns its number."""
     while True:
         number = files.highest()
         try:
@@ -247,19 +246,19 @@ def _acquire(files: LeaseFiles, holder: Holder) -> int:
             if not error.is_shared_with(holder):
                 raise
             continue
-        # Since the look others may have come and gone, and their releases deleted lower numbers: look again.
+        # Others may have acquired and released since the listing, and deleted lower numbers: list again.
         if files.create(number + 1, holder) and files.highest() == number + 1:
             files.check_store(number + 1, holder)
-            # Some stores look, then write: of two at once the last one stands.
+            # Some stores check, then write: of two concurrent creates the last one wins.
             if files.highest() == number + 1 and files.is_of(number + 1, holder):
                 return number + 1
 
 
 def _falls_free(files: LeaseFiles, number: int, ttl_s: float) -> bool:
-    """Waits until the lease of that number may be taken over; False if others did. An unreadable one has no life.
+    """Waits until the lease of that number may be taken over; False if others did. An unreadable lease counts as dead.
 
     Raises:
-        HeldError: its holder has shown life.
+        HeldError: its holder is alive.
     """
     first, first_at = files.read(number), time.monotonic()
     while files.highest() == number:

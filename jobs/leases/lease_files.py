@@ -1,5 +1,5 @@
-"""The numbered files of the lease on an output, and what they say. Used by `lease` alone: on the driver, and in
-write tasks through its `FencingToken`.
+"""The numbered lease files of an output and their content. Used by `lease` only: on the driver, and in write tasks
+through its `FencingToken`.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Holder:
-    """What a lease file says, as JSON. Other machines go by its changing alone, and by ``ttl_s`` and ``released``."""
+    """Content of a lease file, as JSON. Other machines rely only on its changes, ``ttl_s`` and ``released``."""
 
     holder: str
-    """Unique to one hold on one output."""
+    """Unique to one hold of one output."""
     run_id: str
     slices: int
     """Drivers that share that run."""
     host: str
     pid: int
     boot: str
-    """Names this boot of the machine and the space in which ``pid`` counts; empty where the system names none."""
+    """Identifies this boot of the machine and the namespace of ``pid``; empty if the system has no such identifiers."""
     started: str
-    """When the process started, in ticks since the boot: tells it from a later one of the same ``pid``."""
+    """Start of the process, in ticks since the boot: distinguishes it from a later process with the same ``pid``."""
     since: str
-    """By the clock of ``host``, for people: never compared."""
+    """Wall clock of ``host``, for people: never compared."""
     beat: int
     ttl_s: float
     released: bool
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Holder | None:
-        """None where ``data`` is no whole lease file."""
+        """Parses a lease file; None if ``data`` is not a complete one."""
         try:
             said = parse_object(data)
         except ValueError:
@@ -65,9 +65,9 @@ class Holder:
         return json.dumps(asdict(self), indent=1).encode()
 
     def is_dead(self) -> bool:
-        """Whether its process is gone for sure. False where that cannot be told from here.
+        """Returns True if its process has certainly ended, False if that cannot be known here.
 
-        A host name proves nothing, since machines share names; the same boot and the same space of pids do.
+        Machines may share a host name, so only the same boot and the same pid namespace prove it.
         """
         if not (self.boot and self.started) or (self.host, self.boot) != (socket.gethostname(), _boot()):
             return False
@@ -76,7 +76,7 @@ class Holder:
         except ProcessLookupError:
             return True
         except PermissionError:
-            pass  # alive, and another user's
+            pass  # alive, owned by another user
         return _started(self.pid) not in (self.started, None)
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class Holder:
 
 
 def this_process(run_id: str, slices: int, ttl_s: float) -> Holder:
-    """A new hold by this process."""
+    """Creates a new hold by this process."""
     return Holder(
         holder=uuid.uuid4().hex,
         run_id=run_id,
@@ -103,7 +103,7 @@ def this_process(run_id: str, slices: int, ttl_s: float) -> Holder:
 
 @dataclass(frozen=True)
 class LeaseFiles:
-    """``<root>/_lease/<number>.json``; the highest number holds the lease, and is never deleted."""
+    """Files ``<root>/_lease/<number>.json``; the highest number holds the lease and is never deleted."""
 
     root: str
     storage: Storage
@@ -112,11 +112,11 @@ class LeaseFiles:
         return join(self.root, "_lease", f"{number:08}.json")
 
     def highest(self) -> int:
-        """0 where there is none."""
+        """Returns the highest number, 0 if there are no files."""
         return max(self._numbers(), default=0)
 
     def read(self, number: int) -> bytes | None:
-        """None where it is gone; empty where it is no file, or far too long for one of these."""
+        """Reads a lease file: None if it is missing, empty if it is not a file or far too long for one."""
         try:
             return self.storage.read(self.uri(number), max_bytes=_MAX_BYTES)
         except FileNotFoundError:
@@ -127,7 +127,7 @@ class LeaseFiles:
             raise
 
     def is_of(self, number: int, holder: Holder) -> bool:
-        """Whether the file of that number is the holder's."""
+        """Returns True if the file of that number is the holder's."""
         stands = Holder.from_bytes(self.read(number) or b"")
         return stands is not None and stands.holder == holder.holder
 
@@ -135,11 +135,11 @@ class LeaseFiles:
         self.storage.write(self.uri(number), holder.to_bytes())
 
     def create(self, number: int, holder: Holder) -> bool:
-        """Whether the file of that number is now the holder's; False where another was first."""
+        """Creates the file of that number; False if another holder was first."""
         try:
             self.storage.write(self.uri(number), holder.to_bytes(), create=True)
         except (OSError, BaseError) as error:
-            # A try whose answer was lost may have made the file. And S3 may say 409 where nobody made it.
+            # An attempt whose response was lost may have created the file, and S3 may answer 409 without one.
             if self.is_of(number, holder):
                 return True
             if isinstance(error, FileExistsError):
@@ -148,9 +148,9 @@ class LeaseFiles:
         return True
 
     def check_store(self, number: int, holder: Holder) -> None:
-        """Raises `JobError` where the store writes over a file that the holder has, though told to create one.
+        """Raises `JobError` if the store overwrites the holder's file in a conditional create.
 
-        Once proves nothing: another holder may just have deleted the file as one of an earlier number.
+        One overwrite proves nothing: another holder may just have deleted the file as that of an earlier number.
         """
         for _ in range(_CHECKS):
             try:
@@ -177,7 +177,7 @@ class LeaseFiles:
 
 _CHECKS = 3
 _MAX_BYTES = 1 << 16
-_MAX_TTL_S = 3600.0  # nobody waits any longer for a sign of life, whatever a file says
+_MAX_TTL_S = 3600.0  # limit of the wait for a sign of life, whatever a file says
 
 
 def _boot() -> str:
@@ -189,9 +189,9 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When the process started; empty if it has ended and waits for its parent, None where it cannot be read."""
+    """Start of the process; empty for a zombie, None if it cannot be read."""
     try:
-        # The name of the program stands in brackets before these, and may hold anything.
+        # The name of the program precedes these in parentheses, and may contain anything.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None

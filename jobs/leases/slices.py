@@ -1,6 +1,4 @@
-"""One run shared by several drivers: which shards are whose, and how they hold the output together. Runs on each of
-them.
-"""
+"""A run shared by several drivers: their shards, and their leases on the output. Runs on each driver."""
 
 from __future__ import annotations
 
@@ -27,17 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slice:
-    """The shards of a run that one driver does: every ``count``-th, from ``index`` on."""
+    """Shards of a run that one driver does: every ``count``-th, starting at ``index``."""
 
     index: int = 0
     count: int = 1
 
     @classmethod
     def of(cls, run: RunConfig) -> Slice:
-        """What the config says.
+        """Reads the slice from the config.
 
         Raises:
-            JobError: there is no such slice, or the slices could not find each other.
+            JobError: the slice does not exist, or the slices could not find each other.
         """
         if not 0 <= run.slice < run.slices:
             raise JobError(
@@ -52,17 +50,17 @@ class Slice:
         if run.slices > 1 and run.redrive:
             raise JobError(
                 f"run.redrive=true, run.slices={run.slices}: error rows are tried again by one driver",
-                cure="leave run.slices and run.slice away",
+                cure="omit run.slices and run.slice",
             )
         return cls(run.slice, run.slices)
 
     @property
     def is_whole(self) -> bool:
-        """Whether one driver does the whole run."""
+        """True if one driver does the whole run."""
         return self.count == 1
 
     def owns(self, num_shards: int) -> np.ndarray:
-        """For each shard whether it is this slice's: bool (num_shards)."""
+        """Mask of this slice's shards: bool (num_shards)."""
         own = np.zeros(num_shards, np.bool_)
         own[self.index :: self.count] = True
         return own
@@ -73,18 +71,17 @@ class Slice:
 
 @dataclass(frozen=True)
 class OutputLock:
-    """What one driver holds of an output for the time of its work.
+    """Leases that one driver holds on an output while it works.
 
-    A slice holds a lease of its own, below ``<output>/_slices/<run id>/<slices>/<slice>``. The lease on the output is
-    the door: a slice holds it to open the run, and once more to publish. Who finds the output free may not open a run
-    there as long as slices of another one live.
+    A slice holds its own lease, below ``<output>/_slices/<run id>/<slices>/<slice>``. It holds the lease on the output
+    only to open the run and to publish it. No other run may be opened while slices of a run are alive.
 
     Args:
         root: `output.path`, absolute.
         storage: holds it.
-        part: the slice that the driver does.
-        run_id: of the run that it does; the slices of one run know each other by it.
-        on_lost: called once, in another thread, with the error, when a lease was lost.
+        part: slice of this driver.
+        run_id: identifies the slices of one run to each other.
+        on_lost: called once, in another thread, with the error, when a lease is lost.
     """
 
     root: str
@@ -95,7 +92,7 @@ class OutputLock:
 
     @contextmanager
     def hold(self) -> Iterator[Lease]:
-        """Holds the output, or the slice, to the end of the block.
+        """Holds the output, or the slice, until the end of the block.
 
         Raises:
             HeldError: another driver has it.
@@ -111,8 +108,8 @@ class OutputLock:
 
     @contextmanager
     def enter(self) -> Iterator[Lease | None]:
-        """Alone with the output to the end of the block: waits for other slices of the run to leave. Gives the lease
-        that this takes, None where the driver holds the whole output anyway.
+        """Holds the whole output until the end of the block; waits for other slices of the run. Yields the lease, or
+        None if the driver holds the output anyway.
 
         Raises:
             HeldError: another driver has the output, or slices of another run.
@@ -126,8 +123,8 @@ class OutputLock:
             yield lease
 
     def seal(self) -> None:
-        """Ends every attempt at the run, so that its folders stand still: to be called once no image is missing, alone
-        with the output. Writers that were lost track of get nothing in any more, save on object stores.
+        """Ends all attempts at the run, so that its folders no longer change. Must be called with the output held,
+        once no image is missing. Writers that still run can then add nothing, except on object stores.
         """
         end_attempts(self.root)
         if not self.part.is_whole:
@@ -135,8 +132,8 @@ class OutputLock:
                 end_attempts(place)
 
     def _refuse_strangers(self) -> None:
-        """To be called with the output held. Raises HeldError where a slice of another run, or of another cut of this
-        one, lives; what dead ones have left is removed.
+        """Raises HeldError if a slice of another run, or of another division of this one, is alive; removes the files
+        of dead slices. Must be called with the output held.
         """
         held: dict[str, list[str]] = defaultdict(list)
         for uri in _files(_folder(self.root), self.storage):

@@ -44,8 +44,8 @@ def write_inventory(
 
     A shard is one row group of ``shard_size`` rows; the last may have fewer. With ``auto`` the size is
     `auto_shard_size` of the first table. With `Layout.ROWS`, shards end where a table of ``entries`` ends, so that no
-    two tasks read the same row group of the user's file. Without entries, one file without rows carries the schema. Deletes the files of
-    an interrupted listing first.
+    two tasks read the same row group of the user's file. Without entries, one file without rows carries the schema.
+    Deletes the files of an interrupted listing first.
     """
     storage.delete(inventory_files(storage, folder))
     first = next(entries)

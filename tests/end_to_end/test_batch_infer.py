@@ -126,7 +126,7 @@ def test_what_was_passed_over_is_told_and_all_that_fails_is_no_success(batch_inf
     told = (*told, "dataset.include=[new.jpg]")
     done = batch_infer(*told)
     assert done.returncode == 3, done.stderr
-    assert "all 1 images failed; published as error rows beside those of earlier runs" in done.stderr
+    assert "all 1 images failed; published as error rows next to those of earlier runs" in done.stderr
     assert (Path(done.stdout.splitlines()[-1]) / "_SUCCESS").exists()
     done = batch_infer(*told)
     assert (done.returncode, "no new image" in done.stderr) == (0, True), done.stderr

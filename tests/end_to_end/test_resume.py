@@ -150,7 +150,7 @@ def test_a_signal_lets_what_is_in_flight_end(
     process.send_signal(number)
     said, log = process.communicate(timeout=60)
     assert process.returncode == 4, log
-    assert "the same command goes on" in log
+    assert "the same command resumes" in log
     assert re.search(r"1,500 listed = \d+ ok \+ 0 errors \+ [\d,]+ still to do", said), said
     assert Path(said.splitlines()[-1]).parent.name == "runs"
     assert not list((tmp_path / "out").rglob("_SUCCESS"))

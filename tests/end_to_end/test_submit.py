@@ -96,7 +96,7 @@ def test_a_run_is_stopped_gone_on_with_followed_and_never_doubled(client: Client
     three.send_signal(signal.SIGINT)
     status, _, err = end_of(three)
     assert status == STOPPED
-    assert f"no longer following {second}, which goes on" in err
+    assert f"no longer following {second}, which keeps running" in err
     assert f"ray job stop --address {client.head.address} {second}" in err
     for process in (one, two):
         status, out, err = end_of(process)

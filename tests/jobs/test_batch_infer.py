@@ -38,7 +38,7 @@ def test_a_bad_image_beside_earlier_runs_is_published_and_holds_up_no_later_nigh
     run = night(job, images, 7)
     assert complete(run) is ExitStatus.OVER_BUDGET
     assert Path(run.paths.success).exists()
-    assert "all 1 images failed; published as error rows beside those of earlier runs" in caplog.text
+    assert "all 1 images failed; published as error rows next to those of earlier runs" in caplog.text
     assert "run.redrive=true" in caplog.text
     assert complete(night(job, images, 8)) is ExitStatus.OVER_BUDGET
     assert listed(opened(job, redrive=True)) == ["7", "8"]

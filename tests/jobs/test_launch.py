@@ -222,5 +222,5 @@ def test_the_container_that_is_told_to_end_leaves_the_rayjob(api: KubeApi) -> No
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == ExitStatus.STOPPED
-    assert "the RayJob goes on" in err
+    assert "the RayJob keeps running" in err
     assert api.made == [NIGHT]

@@ -35,10 +35,10 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     LOG.info("%s images", 7, extra={"shard": 3})
     LOG.debug("not shown")
     say(logging.ERROR, "model.labels=x: no such file\n  cure: name another")
-    say(logging.INFO, "the same command goes on")
+    say(logging.INFO, "the same command resumes")
     first, *rest = capsys.readouterr().err.splitlines()
     assert first.endswith(" INFO 7 images")
-    assert rest == ["error: model.labels=x: no such file", "  cure: name another", "the same command goes on"]
+    assert rest == ["error: model.labels=x: no such file", "  cure: name another", "the same command resumes"]
     assert not is_for_machines()
 
 

@@ -12,22 +12,26 @@ import pytest
 from jobs.cluster.connection import RayVoice
 
 OWN = """
-import json, psutil, sys
+import json, psutil, signal, sys
 from urllib.request import urlopen
 from jobs.cluster.connection import connect, prepare
 from jobs.cluster.config import Cluster
 cluster = Cluster(object_store_bytes=100_000_000, metrics_port=int(sys.argv[1]))
 prepare(cluster, verbose=False)
+def ours(*_): pass
+signal.signal(signal.SIGTERM, ours)
 with connect(cluster, verbose=False) as resources:
+    assert signal.getsignal(signal.SIGTERM) is ours
     page = urlopen(f"http://127.0.0.1:{sys.argv[1]}/metrics", timeout=30).status
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     listening = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == "LISTEN"]
+assert signal.getsignal(signal.SIGTERM) is ours
 print(json.dumps([page, listening, resources.cpus, resources.gpus]))
 """
 
 
 @pytest.mark.cluster
-def test_a_cluster_of_its_own_listens_on_loopback_alone_and_says_nothing() -> None:
+def test_a_cluster_of_its_own_listens_on_loopback_alone_says_nothing_and_leaves_signals_to_us() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     done = subprocess.run([sys.executable, "-c", OWN, port], capture_output=True, text=True, timeout=120, check=True)

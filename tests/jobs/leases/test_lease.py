@@ -44,7 +44,7 @@ try:
     with hold(root, Storage(options), run_id="r1", ttl_s=ttl_s, on_lost=lambda _: print("lost", flush=True)) as lease:
         print("holds", flush=True)
         for _ in sys.stdin:
-            print(lease.mark.is_held(), flush=True)
+            print(lease.token.is_held(), flush=True)
 except HeldError as error:
     print(error, flush=True)
 """
@@ -135,7 +135,7 @@ def test_one_whose_file_was_taken_over_and_deleted_before_it_could_look_blames_n
     with drive(place, ttl_s=SHORT_S, before=LATE) as late:
         assert late.says() == "created"
         with take(place) as lease:
-            assert lease.mark.number == 2
+            assert lease.token.number == 2
             files_of(place).delete_below(2)
             assert late.ask().startswith(f"output.path={place.root}: another run holds this output")
             lease.check()
@@ -147,14 +147,14 @@ def test_a_driver_that_was_killed_here_is_replaced_at_once(place: Place) -> None
         killed.process.kill()
         killed.process.wait()
         with take(place) as lease:
-            assert lease.mark.number == 2
+            assert lease.token.number == 2
             lease.check()
 
 
 def test_a_driver_that_died_elsewhere_is_replaced_after_its_time(place: Place) -> None:
     leave_dead(place)
     with take(place) as lease:
-        assert lease.mark.number == 5
+        assert lease.token.number == 5
     assert listed(place) == ["00000005.json"]
 
 
@@ -162,7 +162,7 @@ def test_a_driver_that_died_elsewhere_is_replaced_after_its_time(place: Place) -
 def test_a_lease_that_cannot_be_read_counts_as_one_without_life(data: bytes, place: Place) -> None:
     leave_dead(place, data)
     with take(place, ttl_s=SHORT_S) as lease:
-        assert lease.mark.number == 5
+        assert lease.token.number == 5
 
 
 def test_of_eight_that_would_replace_a_dead_one_one_does(place: Place) -> None:
@@ -209,7 +209,7 @@ def test_a_suspended_driver_whom_nobody_replaced_goes_on(place: Place) -> None:
 
 def test_a_replaced_driver_learns_it_when_it_asks(place: Place) -> None:
     with take(place) as lease, take_over(place, lease):
-        assert not pickle.loads(pickle.dumps(lease.mark)).is_held()  # noqa: S301
+        assert not pickle.loads(pickle.dumps(lease.token)).is_held()  # noqa: S301
         with pytest.raises(LostLeaseError, match="another run took over"):
             lease.check()
 
@@ -217,7 +217,7 @@ def test_a_replaced_driver_learns_it_when_it_asks(place: Place) -> None:
 @contextmanager
 def take_over(place: Place, lease: Lease) -> Iterator[None]:
     """Another holds the lease, as if ``lease`` had been silent."""
-    files_of(place).create(lease.mark.number + 1, this_process("r3", 1, PATIENT_S))
+    files_of(place).create(lease.token.number + 1, this_process("r3", 1, PATIENT_S))
     yield
 
 
@@ -249,7 +249,7 @@ def test_a_lease_that_somebody_removed_is_lost(place: Place) -> None:
     with take(place) as lease:
         files = files_of(place)
         files.delete_below(2)
-        assert not lease.mark.is_held()
+        assert not lease.token.is_held()
         assert files.create(1, this_process("r3", 1, PATIENT_S))
 
 
@@ -261,13 +261,13 @@ def test_it_is_released_however_the_block_ends(error: type[BaseException], place
     assert holder is not None
     assert holder.released
     with take(place) as lease:
-        assert lease.mark.number == 2
+        assert lease.token.number == 2
 
 
 def test_many_holds_after_one_another_leave_one_file(place: Place) -> None:
     for number in range(1, 51):
         with take(place) as lease:
-            assert lease.mark.number == number
+            assert lease.token.number == number
     assert listed(place) == ["00000050.json"]
 
 
@@ -290,7 +290,7 @@ def test_one_who_looked_long_ago_does_not_hold_beside_the_present_one(place: Pla
                 with take(place):
                     pass
                 present.append(stack.enter_context(take(place)))
-                files_of(place).delete_below(present[0].mark.number)
+                files_of(place).delete_below(present[0].token.number)
             super().write(uri, data, create=create)
 
     with ExitStack() as stack:

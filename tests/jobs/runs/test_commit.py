@@ -238,7 +238,7 @@ from jobs.leases.lease import hold
 paths = RunPaths(sys.argv[1], "mtest", "r1")
 with hold(paths.root, Storage(), ttl_s=0.6, on_lost=lambda _: None) as lease:
     try:
-        write_part(SinkPlan(paths, Storage(), {}, 100, lease.mark), predicted_block(0, range(5)), number=0)
+        write_part(SinkPlan(paths, Storage(), {}, 100, lease.token), predicted_block(0, range(5)), number=0)
     except ReplacedError as error:
         print(error)
 """
@@ -256,7 +256,7 @@ def test_a_driver_and_a_writer_that_wake_up_after_the_publication_change_nothing
             time.sleep(0.01)
         zombie.send_signal(signal.SIGSTOP)
         with hold(plan.paths.root, STORAGE, ttl_s=0.6, on_lost=lambda _: None) as lease:
-            held = replace(plan, guard=lease.mark)
+            held = replace(plan, guard=lease.token)
             assert collected(plan).coverage.num_missing == 8  # what was staged is no part
             write_part(held, predicted_block(0, range(5), bad=[4]), number=0)
             write_part(held, predicted_block(1, range(3)), number=1)
