@@ -54,7 +54,7 @@ OTHERS = [
 
 
 def raised(said: str) -> Exception:
-    """What comes of a library's error."""
+    """Converts a library's error as an engine does."""
     with pytest.raises((RuntimeError, DeviceError)) as caught, device_errors():
         raise RuntimeError(said)
     return caught.value

@@ -16,7 +16,7 @@ from jobs.runs.opening import Run
 
 
 def complete(run: Run) -> ExitStatus:
-    """What becomes of a run all images of which have an outcome; `tests/end_to_end` has the whole command."""
+    """Completes a run in which every image has an outcome; `tests/end_to_end` runs the whole command."""
     tenancy = OutputLock(run.paths.root, STORAGE, Slice(), run.record.run_id, on_lost=lambda _: None)
     with tenancy.hold() as lease:
         return _complete(run, tenancy, lease, Shutdown(1.0), Clock())

@@ -104,7 +104,7 @@ def test_while_draining_nothing_more_is_read(plan: ReadPlan) -> None:
 
 
 def attempts(plan: ReadPlan, piece: Piece, ledger: Ledger) -> tuple[int, list[pa.Table]]:
-    """How many workers it took, and the blocks of the last one."""
+    """Returns the number of workers that it took, and the blocks of the last one."""
     for number in count(1):
         try:
             return number, list(read_piece(plan, piece, ledger))

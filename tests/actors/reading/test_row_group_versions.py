@@ -19,7 +19,7 @@ def images(num_images: int, seed: int = 0) -> pa.Table:
 
 
 def footer(*groups: pa.Table, **options: object) -> pq.FileMetaData:
-    """Of a file with these row groups."""
+    """Version of a file with these row groups."""
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, groups[0].schema, **options) as writer:
         for group in groups:

@@ -65,7 +65,7 @@ def block_with(*deadly: int, unread: int | None = None, shards: int = 1) -> pa.T
 
 
 def attempts(predictor: Predictor, block: pa.Table, ledger: Ledger) -> tuple[int, pa.Table]:
-    """How many workers it took, and what the last one gave."""
+    """Returns the number of workers that it took, and the result of the last one."""
     for number in count(1):
         try:
             return number, predict(predictor, block, ledger)

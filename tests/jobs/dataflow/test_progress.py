@@ -21,7 +21,7 @@ BATCH = Work(PREDICT, (Piece(5, ((32, 64),)),))
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What is logged meanwhile."""
+    """Lines logged meanwhile."""
     found: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
@@ -79,7 +79,7 @@ def test_lines_count_from_what_was_done_before(lines: list[str], monkeypatch: py
 
 
 class Noting:
-    """What Ray's metrics are given."""
+    """Values passed to Ray's metrics."""
 
     def record(self, counts: Flow, moment: Moment) -> None:
         self.last = counts, moment

@@ -1,4 +1,4 @@
-"""What a job over real images is told on a real cluster."""
+"""Stages of a job over real images on a real cluster."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Driver:
         return self.process.stdout.readline().strip()
 
     def ask(self) -> str:
-        """Whether it may still write."""
+        """True while it may write."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()

@@ -1,4 +1,4 @@
-"""What was run, as ``report.json`` holds it."""
+"""The execution as ``report.json`` holds it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Image = tuple[str, str | None]
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where temporary folders are made; nothing may be left of them, whatever the test did."""
+    """The folder of temporary folders; nothing may remain in it after a test."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))

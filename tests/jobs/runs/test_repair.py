@@ -20,7 +20,7 @@ def first_part(run: Run) -> Path:
 
 
 def names_a_staged_file(run: Run) -> None:
-    """What versions before this one left behind where a writer died between fsync and rename."""
+    """Files that earlier versions left behind when a writer died between fsync and rename."""
     part, manifest = first_part(run), Path(run.paths.manifest)
     staged = part.rename(part.with_name(f".{part.name}.{'0' * 32}.tmp"))
     manifest.write_text(manifest.read_text().replace(part.name, staged.name))
