@@ -13,7 +13,7 @@ import pyarrow as pa
 from actors.errors import CredentialsError, ImageError, JobError, OutputError
 from actors.escapes import printable
 from actors.storage.allowlist import NotAllowedError
-from actors.storage.retries import passing_kind
+from actors.storage.retries import transient_kind
 from actors.storage.store import TooLargeError
 from actors.storage.uris import redacted as redacted  # noqa: PLC0414  exported with the functions that need it
 
@@ -29,7 +29,7 @@ def read_error(error: Exception) -> ImageError:
     """
     if isinstance(error, CredentialsError):
         raise error
-    kind = passing_kind(error) or next((kind for kind, types in _KINDS if isinstance(error, types)), "io_error")
+    kind = transient_kind(error) or next((kind for kind, types in _KINDS if isinstance(error, types)), "io_error")
     return ImageError("read", kind, one_line(error))
 
 

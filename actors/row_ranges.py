@@ -23,7 +23,7 @@ class Piece(NamedTuple):
 
     shard: int
     ranges: tuple[tuple[int, int], ...]
-    """As in `Ranges`."""
+    """Row ranges as in `Ranges`."""
 
     @property
     def num_rows(self) -> int:

@@ -10,7 +10,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 
 from actors.errors import JobError, UnreachableError
 from actors.messages import one_line
-from actors.storage.retries import passing_kind
+from actors.storage.retries import transient_kind
 from actors.storage.uris import is_http
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def reading(where: str) -> Iterator[None]:
             cure="grant this user the right to read it, or give the keys in model.storage_options",
         ) from None
     except (BaseError, OSError, ValueError) as error:  # ValueError: a path with a null byte
-        if not isinstance(error, BaseError) and passing_kind(error) is None:
+        if not isinstance(error, BaseError) and transient_kind(error) is None:
             raise JobError(f"{where}: cannot be read: {one_line(error)}", cure="give a regular file") from None
         raise UnreachableError(
             f"{where}: the server does not answer as it should: {one_line(error)}\n"

@@ -12,7 +12,7 @@ from actors.messages import read_error
 from actors.reading.coalescing import SPAN_BYTES, Span, spans
 from actors.reading.container_versions import Containers
 from actors.reading.image_bytes import checked, is_too_large, too_large
-from actors.storage.retries import passing_kind
+from actors.storage.retries import transient_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,4 +65,4 @@ class ByteRanges:
 
 def _affects_the_file(error: Exception) -> bool:
     """True for an error that any part of the file would give, unlike that of a bad sector."""
-    return isinstance(error, FileNotFoundError | PermissionError) or passing_kind(error) not in {None, "io_error"}
+    return isinstance(error, FileNotFoundError | PermissionError) or transient_kind(error) not in {None, "io_error"}

@@ -41,4 +41,4 @@ _CODES = (
 _CODE = re.compile(rf'<Code>\s*({"|".join(_CODES)})\s*</Code>|"error":\s*"(invalid_grant|invalid_client)"')
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _UNAUTHORIZED = re.compile(r"status code: 401\b")
-_MAX_CHARS = 300
+_MAX_CHARS = 300  # of the store's message in ours

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from actors.storage.retries import PassingError
+from actors.storage.retries import TransientError
 
 
 class Span(NamedTuple):
@@ -29,7 +29,7 @@ def check_status(answer: aiohttp.ClientResponse) -> None:
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise PermissionError(said)
     if kind := _KINDS.get(status, "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None):
-        raise PassingError(said, kind, _retry_after(answer))
+        raise TransientError(said, kind, _retry_after(answer))
     raise OSError(said)
 
 

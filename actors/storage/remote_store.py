@@ -22,7 +22,7 @@ from obstore.exceptions import (
 
 from actors.errors import CredentialsError, JobError
 from actors.storage.credentials import refusal
-from actors.storage.retries import PassingError, Retry, passing_kind
+from actors.storage.retries import Retry, TransientError, transient_kind
 from actors.storage.store_clients import connect
 from actors.storage.store_listings import Pages, children
 from actors.storage.uris import redacted
@@ -76,7 +76,7 @@ class RemoteStore:
         try:
             return self._ask(lambda store: _body(obstore.get(store, key, options=span)))
         except GenericError as error:  # such as a range beyond the end
-            if passing_kind(error) or start < self.describe(key)[0]:
+            if transient_kind(error) or start < self.describe(key)[0]:
                 raise
             return b""
 
@@ -163,10 +163,10 @@ def _head(store: Any, key: str) -> Any:
 
 
 def _no_web_page(result: obstore.GetResult) -> obstore.GetResult:
-    """``result``, unless it is the page of a portal or a proxy: HTML without the ETag that every store sends."""
+    """Returns ``result``; raises if it is the page of a portal or a proxy: HTML without the ETag of every store."""
     kind = str(result.attributes.get("Content-Type", ""))
     if kind.startswith("text/html") and not result.meta["e_tag"]:
-        raise PassingError("a web page came in place of the object", "server_error")
+        raise TransientError("a web page came in place of the object", "server_error")
     return result
 
 

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-class PassingError(OSError):
+class TransientError(OSError):
     """A transient error of a server.
 
     Args:
         said: message of the server.
-        kind: kind as in `passing_kind`.
+        kind: kind as in `transient_kind`.
         wait_s: wait in seconds that the server asks for.
     """
 
@@ -74,12 +74,12 @@ class Retry:
             try:
                 return function()
             except Exception as error:
-                if passing_kind(error) is None:
+                if transient_kind(error) is None:
                     raise
                 if attempt >= self.attempts or time.monotonic() >= end:
                     error.add_note("1 attempt" if attempt == 1 else f"{attempt} attempts")
                     raise
-                asked_s = min(error.wait_s, self.max_wait_s) if isinstance(error, PassingError) else 0.0
+                asked_s = min(error.wait_s, self.max_wait_s) if isinstance(error, TransientError) else 0.0
             wait_s = random.uniform(0, self.max_wait_after(attempt))  # noqa: S311  not for cryptography
             time.sleep(max(asked_s, wait_s))
             attempt += 1
@@ -90,12 +90,12 @@ class Retry:
         return min(self.max_wait_s, self.first_wait_s * 2.0**doublings)
 
 
-def passing_kind(error: BaseException) -> str | None:
+def transient_kind(error: BaseException) -> str | None:
     """The kind of a transient error; None for an error that a retry cannot fix.
 
     ``throttled``, ``server_error``, ``timeout`` and ``unreachable`` come from servers, ``io_error`` from disks.
     """
-    if isinstance(error, PassingError):
+    if isinstance(error, TransientError):
         return error.kind
     if isinstance(error, GenericError):
         return _kind_of_answer(str(error))

@@ -105,7 +105,7 @@ class Storage:
             yield _batch([(f"{root}/{key}", size, version) for key, size, version in page])
 
     def children(self, folder: str) -> Sequence[str]:
-        """URIs of the folders in ``folder``, sorted, without a look into them; none where there is no such folder."""
+        """Sorted URIs of the folders in ``folder``, whose content is not read; empty if ``folder`` does not exist."""
         if not is_remote(folder):
             return sorted(self.retry.call(partial(subfolders, local_path(folder))))
         root, _ = split(folder)
@@ -113,13 +113,13 @@ class Storage:
         return sorted(join(root, child) for child in store.children(prefix))
 
     def kind(self, uri: str) -> str | None:
-        """``file``, ``folder``, or None where there is nothing (in object stores: no object below it)."""
+        """``file``, ``folder``, or None if nothing exists there; in object stores a folder has at least one object."""
         if not is_remote(uri):
             path = self.local_path(uri)
             if os.path.isdir(path):  # noqa: PTH112  bytes paths
                 return "folder"
             return "file" if os.path.lexists(path) else None
-        if is_http(uri) or split(uri)[1]:  # the root of a bucket is no object
+        if is_http(uri) or split(uri)[1]:  # the root of a bucket is not an object
             try:
                 self.describe(uri)
             except FileNotFoundError:
@@ -129,7 +129,7 @@ class Storage:
         return None if is_http(uri) or next(self.list(uri), None) is None else "folder"
 
     def describe(self, uri: str) -> tuple[int, str | None]:
-        """Size in bytes and version of one object, as its folder lists it; the version is None where it is unknown."""
+        """Size in bytes and version of one object, as in a listing; the version is None if it is unknown."""
         if not is_remote(uri):
             return self.retry.call(partial(describe_file, self.local_path(uri)))
         store, key = self._locate(uri)

@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from actors.storage.credentials import refusal
-from actors.storage.retries import PassingError, passing_kind
+from actors.storage.retries import TransientError, transient_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,8 +75,8 @@ def _check_lists(store: Any) -> None:
     try:
         answer = bytes(obstore.get(store, "").bytes())
     except (BaseError, FileNotFoundError) as error:
-        if _HAS_NO_LENGTH in str(error) or not (passing_kind(error) or refusal(error)):
+        if _HAS_NO_LENGTH in str(error) or not (transient_kind(error) or refusal(error)):
             return  # the root has no such object, or only the prefix may be listed
         raise
     if b"<ListBucketResult" not in answer:
-        raise PassingError("the answer to a listing request is not a listing", "server_error")
+        raise TransientError("the answer to a listing request is not a listing", "server_error")

@@ -55,7 +55,7 @@ def absolute(uri: str) -> str:
 
 
 def resolve(file: str, name: str) -> str:
-    """The URI that ``name`` refers to where it stands in ``file``: a relative name starts at the file's folder."""
+    """Resolves a name that occurs in ``file``: a relative one starts at the file's folder."""
     if name.startswith("/") or is_file(name) or _SCHEME.match(name):
         return name
     if name.startswith("~/") and not is_remote(file):  # as dataset.path takes it

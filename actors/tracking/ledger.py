@@ -1,5 +1,5 @@
-"""Record of the work in hand and of the workers that died with it; one for a run. It finds the images that kill their
-workers, and recognises when no image is to blame. Plain Python: the Ray actor around it is in `jobs.dataflow`.
+"""Ledger of the work in flight, one for a run. It finds images that kill their workers, and recognises when no image is
+to blame. Plain Python; the Ray actor around it is in `jobs.dataflow`.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Ledger:
 
     Work that ended is forgotten: if it comes again, after the loss of a node, no worker is taken for dead.
 
-    A worker that is killed from outside costs nothing but careful work. Only an image that was alone in hand at two
-    deaths is quarantined. Retries are bounded: each death makes a batch careful, blames an image, or teaches nothing,
-    and 4 of the last kind in a row are a failure. So are 100 deaths in a row while waiting before one batch, and 3
-    quarantined images of a stage that no image ever got through.
+    A worker that is killed from outside costs nothing but careful work: only an image that was processed alone at two
+    deaths is quarantined. Retries are bounded: each death makes a batch careful, blames an image, or teaches nothing.
+    A failure are 4 deaths in a row that taught nothing, 100 in a row while waiting before one batch, or 3 quarantined
+    images of a stage that no image ever got through.
 
     Signals that the tables forbid are late ones, of a worker that was taken for dead: they are ignored.
 
@@ -69,7 +69,7 @@ class Ledger:
         self._flow: Flow = {}
 
     def begin(self, work: Work, worker: str) -> Instructions:
-        """Records that ``worker`` begins ``work``. If the work is in hand already, its worker has died."""
+        """Records that ``worker`` begins ``work``. If the work is in flight already, its worker has died."""
         entry = self._open.pop(work, None)
         if entry is not None:
             self._record_death(work, entry)
@@ -164,7 +164,9 @@ class Ledger:
         entry.image = None
         died = f"{work}: the worker {entry.worker} died at {work.stage}"
         if lesson is Lesson.BLAME_IMAGE and image is not None:
-            died = f"{_name(image)}: the worker {entry.worker} died at {entry.stage} with this image alone in hand"
+            died = (
+                f"{_name(image)}: the worker {entry.worker} died at {entry.stage} while it processed this image alone"
+            )
             self._report(work, entry, died, image)
             if len(entry.kills[image]) == _MAX_KILLS:
                 self._give_up(image, work, entry)
@@ -211,7 +213,7 @@ class Ledger:
         return found
 
 
-_CLOSED = OpenWork()  # stands for work that is not in hand; never changed
+_CLOSED = OpenWork()  # in place of work that is not in flight; never changed
 
 _MAX_KILLS = 2  # one death can be chance, such as the out-of-memory killer's
 _MAX_FRUITLESS = 4

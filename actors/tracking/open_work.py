@@ -24,16 +24,16 @@ UNKNOWN = ExitReason()
 
 @dataclass
 class OpenWork:
-    """State of one `Work`, across its attempts until one of them ends it."""
+    """State of one `Work` across its attempts, until one of them ends it."""
 
     worker: str = ""
     state: State = State.IDLE
     last_signal_s: float = 0.0
     """By the ledger's clock."""
     batch: Row | None = None
-    """First row of the batch in hand; while the worker waits, of the next one."""
+    """First row of the current batch; while the worker waits, of the next one."""
     image: Row | None = None
-    """The image in hand in `State.ONE_IMAGE`."""
+    """The current image in `State.ONE_IMAGE`."""
     stage: str = ""
     """Stage of the error that ``image`` would get."""
     exit_reason: ExitReason = UNKNOWN
@@ -42,13 +42,13 @@ class OpenWork:
     careful: set[Row] = field(default_factory=set)
     """First rows of batches in which a worker died."""
     kills: dict[Row, list[ExitReason]] = field(default_factory=dict)
-    """Reasons of the deaths at each image that was alone in hand."""
+    """Reasons of the deaths at each image that was processed alone."""
     num_fruitless: int = 0
     """Deaths in a row that taught nothing."""
     num_waiting: int = 0
     """Deaths in a row in `State.WAITING` before the same batch."""
     waited_before: Row | None = None
-    """That batch."""
+    """The batch of ``num_waiting``."""
 
     def start_signal(self, batch: Row | None) -> Signal:
         """The signal that means the start of ``batch``; None for work without rows."""

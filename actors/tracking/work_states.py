@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 
 
 class State(Enum):
-    """What a worker is doing with its work, as far as its signals tell."""
+    """State of a piece of work, as its worker's signals show it."""
 
     IDLE = auto()
-    """No worker has the work in hand."""
+    """No worker has begun the work, or it has ended."""
     LOADING = auto()
-    """A model is being loaded; there are no rows."""
+    """A model is being loaded, which has no rows."""
     WHOLE_BATCH = auto()
     """A batch is being processed as a whole."""
     CAREFUL_BATCH = auto()
-    """A batch in which a worker died is being processed image by image, and no image is in hand."""
+    """A batch in which a worker died is being processed image by image, and the worker is between two images."""
     ONE_IMAGE = auto()
     """One image is being processed alone."""
     READING_AHEAD = auto()
@@ -29,7 +29,7 @@ class State(Enum):
 
 
 class Signal(Enum):
-    """What a worker reports about its work, or its successor proves."""
+    """A report of the worker, or the proof of its death by its successor."""
 
     LOAD = auto()
     START_BATCH = auto()
@@ -41,11 +41,11 @@ class Signal(Enum):
     """A batch is done; nothing is being fetched."""
     END = auto()
     DEATH = auto()
-    """Another worker begins the same work, so the one that had it in hand has died."""
+    """Another worker begins the same work, so that the previous one has died."""
 
 
 class Lesson(Enum):
-    """What the death of a worker teaches."""
+    """Conclusion from the death of a worker."""
 
     BLAME_IMAGE = auto()
     SUSPECT_BATCH = auto()
@@ -79,4 +79,4 @@ LESSONS: Mapping[State, Lesson] = {
     State.READING_AHEAD: Lesson.SUSPECT_BATCH,
     State.WAITING: Lesson.OTHER_WORK,
 }
-"""What a death teaches, by the state in which the worker died."""
+"""The conclusion from a death, by the state in which the worker died."""

@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError, NotSupportedError
 
 from actors.errors import JobError, UnreachableError
 from actors.messages import one_line, redacted
-from actors.storage.retries import passing_kind
+from actors.storage.retries import transient_kind
 from actors.storage.uris import absolute, is_remote
 from jobs.datasets.globs import glob, is_glob
 from jobs.datasets.listed_files import File, batch_of, describe, is_web, representable
@@ -97,7 +97,7 @@ def naming(uri: str) -> Iterator[None]:
         yield
     except (BaseError, OSError, EOFError, pa.ArrowException, ValueError) as error:
         problem = f"dataset.path={redacted(uri)}: {one_line(error)}"
-        if passing_kind(error):
+        if transient_kind(error):
             raise UnreachableError(f"{problem}\n  cure: {_PASSING_CURE}") from error
         cure = next(cure for types, cure in _CURES if isinstance(error, types))
         raise JobError(problem, cure=cure) from error

@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError
 
 from actors.errors import CredentialsError, JobError, OutputError
 from actors.messages import one_line, redacted, write_problem
-from actors.storage.retries import Retry, passing_kind
+from actors.storage.retries import Retry, transient_kind
 from actors.storage.store import Storage
 from actors.writing.staging import Staging
 from jobs.leases.lease_files import Holder, LeaseFiles, this_process
@@ -217,7 +217,7 @@ def _naming_the_output(root: str) -> Iterator[None]:
     try:
         yield
     except (OSError, BaseError) as error:
-        if passing_kind(error):
+        if transient_kind(error):
             raise
         raise cannot_be_written(root, error) from error
 

@@ -54,7 +54,7 @@ OTHERS = [
 
 
 def raised(said: str) -> Exception:
-    """Converts a library's error as an engine does."""
+    """The exception that a library's error becomes."""
     with pytest.raises((RuntimeError, DeviceError)) as caught, device_errors():
         raise RuntimeError(said)
     return caught.value

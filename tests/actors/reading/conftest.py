@@ -1,4 +1,4 @@
-"""What the tests of the readers share."""
+"""Fixtures of the tests of the readers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fetch(tmp_path: Path) -> Iterator[Any]:
-    """Lists a dataset and fetches all of it: results by the end of the URI, and the sizes of the batches."""
+    """Lists and fetches a dataset; returns images or errors by URI, and the sizes of the batches."""
 
     def run(dataset: Dataset, *, batch_size: int = 7, **limits: Any) -> tuple[dict[str, Any], list[int]]:
         shards = list_into(tmp_path / "inventory", dataset)

@@ -24,7 +24,7 @@ from jobs.datasets.webdataset import WebDataset
 
 
 def put_dataset(kind: str, place: Place) -> Dataset:
-    """40 images of the given kind of dataset; its layout differs."""
+    """A dataset of 40 images, in the layout of its kind."""
     images = {f"{number:02d}.jpg": image(number) for number in range(40)}
     if kind == "tar":
         place.put("a.tar", tar_of(dict(list(images.items())[:25])))
@@ -63,8 +63,8 @@ def read_all(dataset: Dataset, folder: Path, retry: Retry) -> list[bytes | Image
 def test_every_image_comes_through_a_store_that_fails_often(
     dataset: Dataset, proxy: flaky.Flaky, tmp_path: Path
 ) -> None:
-    proxy.share, proxy.kinds = 0.3, [*flaky.KINDS[:-1], flaky.STALLED]  # waiting for the slow ones proves no more
-    proxy.damage("GET", "half")  # with the most in a row that may follow, one less than there are attempts
+    proxy.share, proxy.kinds = 0.3, [*flaky.KINDS[:-1], flaky.STALLED]  # slow ones would only take time
+    proxy.damage("GET", "half")  # at most one failure in a row less than there are attempts
     assert read_all(dataset, tmp_path, QUICK) == [image(number) for number in range(40)]
     assert any(request.kind for request in proxy.requests)
 
@@ -158,7 +158,7 @@ def test_the_next_batch_is_read_meanwhile_and_no_more(tmp_path: Path) -> None:
     shards = list_into(tmp_path / "inventory", ImagesDataset(path=str(tmp_path)))
     batches = Fetcher(shards, Watched()).batches(shards.load(0), 4)
     next(batches)
-    for _ in range(8):  # the batch that was given, and the next one
+    for _ in range(8):  # the batch that was returned, and the next one
         assert read.acquire(timeout=30)
     assert not read.acquire(timeout=0.2)
     batches.close()

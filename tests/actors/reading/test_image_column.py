@@ -77,7 +77,7 @@ def test_versions_are_those_of_the_row_groups(place: Place) -> None:
 
 def test_large_images_are_decoded_a_few_at_a_time(tmp_path: Path) -> None:
     image = b"x" * (READ_BYTES // 4)
-    options = {"use_dictionary": False, "compression": "zstd", "write_batch_size": 1}  # a page an image
+    options = {"use_dictionary": False, "compression": "zstd", "write_batch_size": 1}  # one page per image
     pq.write_table(pa.table({"image": [image] * 16}), tmp_path / "x.parquet", **options)
     before = pa.total_allocated_bytes()
     with ImageColumn(f"{tmp_path}/x.parquet", "image", Storage()) as rows:

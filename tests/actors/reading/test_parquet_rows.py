@@ -25,7 +25,7 @@ def test_rows_of_parquet(place: Place, fetch: Any) -> None:
     found, sizes = fetch(ParquetDataset(path=place.root, storage_options=place.options))
     assert list(found.values()) in (
         [image(number) for number in range(60)],
-        [image(number) for number in [*range(30, 60), *range(30)]],  # no order of files is promised
+        [image(number) for number in [*range(30, 60), *range(30)]],  # the order of files is not defined
     )
     assert sum(sizes) == 60
 
@@ -105,7 +105,7 @@ def test_rows_of_parquet_are_not_taken_from_other_row_groups(place: Place, tmp_p
 
 
 def test_a_parquet_file_that_breaks_off_in_the_middle_is_read_on(s3: S3, proxy: flaky.Flaky, tmp_path: Path) -> None:
-    values = [os.urandom(300_000) for _ in range(20)]  # more than one request reads
+    values = [os.urandom(300_000) for _ in range(20)]  # more than one request
     place = s3_place(s3)
     put_parquet(place, "x.parquet", pa.array(values), row_group_size=5)
     dataset = ParquetDataset(path=place.root, storage_options=proxy.options(s3))

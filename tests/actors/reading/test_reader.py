@@ -72,7 +72,7 @@ def test_a_block_may_be_several_batches(plan: ReadPlan) -> None:
 
 
 class Holding(Ledger):
-    """Holds on to the reader that speaks to it, as a reference cycle does until the garbage collector comes."""
+    """Keeps a reference to the reader that calls it, as a reference cycle does until the garbage collector runs."""
 
     def start_batch(self, work: Work, row: Row) -> bool:
         self.reader = sys._getframe(1).f_locals["self"]
@@ -104,7 +104,7 @@ def test_while_draining_nothing_more_is_read(plan: ReadPlan) -> None:
 
 
 def attempts(plan: ReadPlan, piece: Piece, ledger: Ledger) -> tuple[int, list[pa.Table]]:
-    """Returns the number of workers that it took, and the blocks of the last one."""
+    """Number of workers that were needed, and the blocks of the last one."""
     for number in count(1):
         try:
             return number, list(read_piece(plan, piece, ledger))
@@ -163,7 +163,7 @@ def test_a_careful_batch_ends_where_large_images_end_it(tmp_path: Path, monkeypa
     plan = plan_over(tmp_path, {f"{number}.jpg": jpeg(1) for number in range(7)}, Storage())
     ledger = NotingLedger()
     first = read_piece(plan, WHOLE[0], ledger)
-    next(first)  # and it comes no further
+    next(first)  # then the worker dies
     blocks = list(read_piece(plan, WHOLE[0], ledger))
     assert [len(block) for block in blocks] == [2, 2, 2, 1]
     assert {row for row, _ in ledger.notes} == {(0, 2), (0, 3)}
@@ -182,9 +182,9 @@ class NotingLedger(Ledger):
 def test_only_the_batch_of_a_death_is_read_image_by_image(plan: ReadPlan) -> None:
     ledger = NotingLedger()
     first = read_piece(plan, WHOLE[0], ledger)
-    next(first)  # and it comes no further
+    next(first)  # then the worker dies
     assert [len(block) for block in read_piece(plan, WHOLE[0], ledger)] == [4, 3]
     assert ledger.notes == [
-        ((0, 4), "read"),  # this one has no bytes that could be decoded
+        ((0, 4), "read"),  # there are no bytes to decode
         *[((0, row), stage) for row in (5, 6) for stage in ("read", "decode")],
     ]

@@ -22,7 +22,7 @@ def file_of(rows: int) -> bytes:
 def error_of(data: bytes) -> Exception | None:
     try:
         pq.ParquetFile(io.BytesIO(data)).read(use_threads=False)
-    except Exception as error:  # noqa: BLE001  whatever comes is what is looked at
+    except Exception as error:  # noqa: BLE001  any exception is the subject of the test
         return error
     return None
 

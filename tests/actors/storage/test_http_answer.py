@@ -4,7 +4,7 @@ import pytest
 import recording
 from recording import reply
 
-from actors.storage.retries import PassingError, Retry
+from actors.storage.retries import Retry, TransientError
 from actors.storage.store import Storage
 
 
@@ -26,7 +26,7 @@ def test_the_version_of_an_object(header: bytes, version: str | None) -> None:
 def test_a_server_says_how_long_it_wants_to_be_left_alone() -> None:
     with (
         recording.serve(lambda _: reply(b"", b"Retry-After: 7", status=429)) as server,
-        pytest.raises(PassingError, match="429") as caught,
+        pytest.raises(TransientError, match="429") as caught,
     ):
         Storage(retry=Retry(attempts=1)).read(f"{server.url}/x")
     assert (caught.value.kind, caught.value.wait_s) == ("throttled", 7.0)

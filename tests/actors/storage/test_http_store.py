@@ -17,7 +17,7 @@ from actors.errors import JobError
 from actors.messages import one_line, read_error
 from actors.storage.allowlist import Allowlist, NotAllowedError
 from actors.storage.http_store import HttpStore
-from actors.storage.retries import Retry, passing_kind
+from actors.storage.retries import Retry, transient_kind
 from actors.storage.store import Storage, TooLargeError
 
 BODY = bytes(range(256)) * 8
@@ -153,7 +153,7 @@ def test_a_drip_ends_in_the_time_allowed() -> None:
 def test_what_is_tried_again(answer: bytes, kind: str | None, attempts: int) -> None:
     with recording.serve(lambda _: answer) as server, pytest.raises(OSError) as caught:  # noqa: PT011  of many types
         read(f"{server.url}/a.jpg?sig=SECRET", QUICK)
-    assert passing_kind(caught.value) == kind
+    assert transient_kind(caught.value) == kind
     assert len(server.requests) == attempts
     assert "SECRET" not in one_line(caught.value)
 
@@ -261,7 +261,7 @@ def test_nobody_is_asked_at_a_private_address_behind_a_name() -> None:
 
 @pytest.fixture
 def https(tmp_path: Path) -> Iterator[tuple[str, dict[str, str], list[str]]]:
-    """A server by https, the options that trust it, and where it redirects to."""
+    """A server with https, the options that trust it, and the target of its redirects."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
     command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]

@@ -42,7 +42,7 @@ def test_a_file_is_read_within_bounds(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"a": NaN}')
     assert str(read_object(str(tmp_path / "a.json"), Storage(), allow_nan=True)) == "{'a': nan}"
     with (tmp_path / "huge.json").open("wb") as file:
-        file.truncate(1 << 40)  # more than any machine could hold, were it read
+        file.truncate(1 << 40)  # more than fits into memory
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "folder.json").mkdir()
     for name in ("a.json", "huge.json", "pipe.json", "folder.json"):

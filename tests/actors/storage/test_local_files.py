@@ -127,7 +127,7 @@ def test_an_open_file_gives_its_bytes(tmp_path: Path) -> None:
         assert file.read() == data[5100:]
 
 
-OUT_OF_REACH = "/proc/self/mem"  # reading its first page is an I/O error of the kernel
+OUT_OF_REACH = "/proc/self/mem"  # the kernel answers reads of its first page with EIO
 
 
 @pytest.mark.skipif(not Path(OUT_OF_REACH).exists(), reason="a file of Linux")

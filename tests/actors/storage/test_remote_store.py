@@ -13,7 +13,7 @@ from s3 import S3
 
 from actors.errors import CredentialsError
 from actors.storage.remote_store import RemoteStore
-from actors.storage.retries import PassingError, Retry, passing_kind
+from actors.storage.retries import Retry, TransientError, transient_kind
 
 QUICK = Retry(first_wait_s=0.001)
 DAMAGE = [*flaky.KINDS, flaky.SILENT, flaky.DENIED_LATE, flaky.EXPIRED]
@@ -69,7 +69,7 @@ def test_each_operation_survives_each_kind_of_damage(
     s3.put(f"{prefix}/sub/y", b"y")
     operation, result = OPERATIONS[name], None
     proxy.damage("", damage)
-    with suppress(FileExistsError):  # of the first attempt, see below
+    with suppress(FileExistsError):  # left by the first attempt, see below
         result = operation(impatient, prefix)
     undamaged = RemoteStore(f"s3://{s3.bucket}", s3.options, QUICK)
     if result is not None:
@@ -151,7 +151,7 @@ def test_who_came_second_is_told_so(damage: str, s3: S3, proxy: Flaky, store: Re
 
 def test_a_put_is_whole_or_absent(s3: S3, proxy: Flaky, prefix: str) -> None:
     store = RemoteStore(f"s3://{s3.bucket}", proxy.options(s3), QUICK)
-    data = os.urandom(70 << 20)  # three requests, and two around them
+    data = os.urandom(70 << 20)  # three requests of data, one before and one after them
     proxy.damage("PUT", "reset", "lost", "slow_down")
     proxy.damage("POST", "server_error", "lost")
     store.put(f"{prefix}/x", data, create=False)
@@ -228,6 +228,6 @@ def test_what_is_no_answer_of_a_store_is_asked_for_again(
     proxy.damage("", damage, damage)
     assert OPERATIONS[name](store, prefix) == OPERATIONS[name](RemoteStore(store._root, s3.options, QUICK), prefix)
     proxy.damage("", *[damage] * 100)
-    with pytest.raises((obs.GenericError, PassingError)) as raised:
+    with pytest.raises((obs.GenericError, TransientError)) as raised:
         OPERATIONS[name](store, prefix)
-    assert passing_kind(raised.value) == "server_error"
+    assert transient_kind(raised.value) == "server_error"

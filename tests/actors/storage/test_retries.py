@@ -9,14 +9,14 @@ import obstore.exceptions as obs
 import pytest
 from s3 import S3
 
-from actors.storage.retries import Retry, passing_kind
+from actors.storage.retries import Retry, transient_kind
 from actors.storage.store import Storage
 
 QUICK = Retry(first_wait_s=0.001)
 
 
 def failing(*errors: Exception) -> tuple[Callable[[], str], list[Exception]]:
-    """A function that raises each error once and then ends well; and what it has raised."""
+    """A function that raises each error once and then succeeds, and the list of what it raised."""
     raised: list[Exception] = []
 
     def function() -> str:
@@ -40,7 +40,7 @@ def test_what_may_pass_is_tried_again() -> None:
 
 @pytest.mark.parametrize("said", ["Content-Length Header missing from response", "Got invalid list response: Eof"])
 def test_an_answer_that_is_damaged_may_pass(said: str) -> None:
-    assert passing_kind(obs.GenericError(f"Generic S3 error: {said}")) == "server_error"
+    assert transient_kind(obs.GenericError(f"Generic S3 error: {said}")) == "server_error"
 
 
 def test_after_the_last_attempt_the_error_says_how_many_there_were() -> None:
@@ -71,7 +71,7 @@ def test_what_another_attempt_cannot_change_is_raised_at_once(error: Exception) 
         QUICK.call(function)
     assert raised == [error]
     assert not notes_of(caught.value)
-    assert passing_kind(error) is None
+    assert transient_kind(error) is None
 
 
 def test_waits_grow_up_to_their_bound() -> None:
@@ -112,7 +112,7 @@ def test_kinds_of_what_servers_do(damage: str, kind: str, s3: S3, proxy: flaky.F
     proxy.damage("x.jpg", damage)
     with pytest.raises(Exception) as caught:  # noqa: PT011  which class it is of is not the point
         Storage(options, Retry(attempts=1)).read_ranges(uri, [10], [400_000])
-    assert passing_kind(caught.value) == kind
+    assert transient_kind(caught.value) == kind
     proxy.damage("x.jpg", damage)
     assert Storage(options, QUICK).read_ranges(uri, [10], [400_000]) == [bytes(400_000)]
 
@@ -124,7 +124,7 @@ def test_a_server_that_refuses_connections(uri: str, error: type[Exception]) -> 
     options = {"endpoint": "http://127.0.0.1:1", "allow_http": "true", "access_key_id": "x", "secret_access_key": "x"}
     with pytest.raises(error) as caught:
         Storage(options, Retry(attempts=1)).read(uri)
-    assert passing_kind(caught.value) == "unreachable"
+    assert transient_kind(caught.value) == "unreachable"
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_a_server_that_refuses_connections(uri: str, error: type[Exception]) -> 
     ],
 )
 def test_kinds_of_answers_that_no_test_server_gives(said: str, kind: str | None) -> None:
-    assert passing_kind(obs.GenericError(f"Generic S3 error: Error performing POST - {said}")) == kind
+    assert transient_kind(obs.GenericError(f"Generic S3 error: Error performing POST - {said}")) == kind

@@ -58,7 +58,8 @@ def test_children_are_asked_for_without_what_is_in_them(s3: S3, proxy: Flaky, st
         s3.put(f"{prefix}/{key}", b"x")
     assert store.children(prefix) == [f"{prefix}/a", f"{prefix}/b c"]
     assert store.children(f"{prefix}/none") == []
-    assert len(proxy.requests) == 1 + 3  # that there is none is asked twice, and once whether the server lists at all
+    # An empty listing is requested twice, with a listing of the root between them.
+    assert len(proxy.requests) == 1 + 3
 
 
 def test_a_listing_that_a_web_page_ends_goes_on(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:

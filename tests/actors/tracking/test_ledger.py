@@ -33,7 +33,7 @@ def ledger(clock: Clock) -> Ledger:
 
 
 def die_at(ledger: Ledger, work: Work, row: Row | None = None, stage: str = PREDICT) -> Instructions:
-    """A worker that begins ``work``, and ends when it has ``row`` alone in hand, or before; gives its instructions."""
+    """Begins ``work``, and dies at ``row``, processed alone, if given. Returns the instructions of the attempt."""
     instructions = ledger.begin(work, "host:1")
     if row is not None:
         ledger.start_image(work, row, stage)
@@ -41,7 +41,7 @@ def die_at(ledger: Ledger, work: Work, row: Row | None = None, stage: str = PRED
 
 
 def quarantine(ledger: Ledger, work: Work, *rows: Row) -> None:
-    """Deaths enough for each of ``rows``."""
+    """Lets enough workers die at each of ``rows``."""
     die_at(ledger, work)
     for row in rows:
         for _ in range(2):
@@ -171,15 +171,15 @@ def test_deaths_at_rest_are_not_the_fault_of_what_rests(ledger: Ledger) -> None:
     for _ in range(20):
         assert not ledger.begin(SHARD, "host:1").failure
         ledger.start_batch(SHARD, (5, 0))
-        ledger.finish_batch(SHARD, None)  # and dies of what it does with that batch
+        ledger.finish_batch(SHARD, None)  # then dies of the work on that batch
     assert not ledger.begin(SHARD, "host:2").quarantined
 
 
 def test_deaths_at_rest_come_to_an_end(ledger: Ledger) -> None:
     for number in range(300):
         assert not ledger.begin(SHARD, "host:1").failure
-        ledger.finish_batch(SHARD, (5, 16 + number // 60))  # it comes on, slowly
-    for _ in range(101):  # after the first one it is careful there
+        ledger.finish_batch(SHARD, (5, 16 + number // 60))  # slow progress
+    for _ in range(101):  # the first one makes the batch careful
         ledger.begin(SHARD, "host:1")
         ledger.finish_batch(SHARD, (5, 32))
     assert "died 100 times while it did not read" in str(ledger.begin(SHARD, "host:2").failure)
@@ -198,7 +198,7 @@ def test_a_model_that_kills_at_every_image_ends_the_job_wherever_it_shows(ledger
 def test_once_an_image_went_through_it_is_the_images(ledger: Ledger) -> None:
     die_at(ledger, BATCH)
     die_at(ledger, BATCH, (5, 32))
-    ledger.start_image(BATCH, (5, 33), PREDICT)  # so 32 was done
+    ledger.start_image(BATCH, (5, 33), PREDICT)  # which proves that 32 succeeded
     quarantine(ledger, BATCH, *((5, row) for row in range(40, 50)))
     instructions = ledger.begin(BATCH, "host:1")
     assert not instructions.failure

@@ -14,7 +14,7 @@ from actors.tracking import watchdog
 watchdog._REPORT_S = 0.2
 limit = partial(watchdog.limit, report=lambda: print("told", flush=True))
 """
-HOLDS_THE_GIL = "with limit(0.3):\n    ctypes.PyDLL(None).usleep(60_000_000)"  # PyDLL does not let go of it
+HOLDS_THE_GIL = "with limit(0.3):\n    ctypes.PyDLL(None).usleep(60_000_000)"  # PyDLL does not release it
 WAITS = "with limit(0.3):\n    time.sleep(60)"
 IN_TIME = "for _ in range(3):\n    with limit(0.3): time.sleep(0.01)\ntime.sleep(0.6)\nprint('alive')"
 RAISES = "try:\n    with limit(0.3): raise ValueError\nexcept ValueError: pass\ntime.sleep(0.6)\nprint('alive')"

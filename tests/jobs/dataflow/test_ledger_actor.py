@@ -43,7 +43,7 @@ def test_what_a_worker_says_comes_to_the_driver(is_draining: bool) -> None:  # n
     assert not worker_is_draining, "that is the driver's own; workers ask"
     num_ok, num_errors, events, overdue, _, flow = ledger.snapshot(0, timeout_s=10)
     assert (num_ok, num_errors) == (30, 2)
-    assert "shard 5, row 40: the worker host:4 died at predict with this image alone in hand" in [
+    assert "shard 5, row 40: the worker host:4 died at predict while it processed this image alone" in [
         event.text for event in events
     ]
     assert len(overdue) == (not is_draining)
