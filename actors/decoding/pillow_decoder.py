@@ -109,6 +109,7 @@ _UNSUPPORTED = (
 )
 _SIGNATURES = [(re.compile(pattern, re.DOTALL), image_format) for pattern, image_format in _FORMATS]
 _REFUSED = [(re.compile(pattern, re.DOTALL), name) for pattern, name in _UNSUPPORTED]
+_WEB_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html)\b", re.IGNORECASE)
 _START_BYTES = 1024
 
 
@@ -117,6 +118,8 @@ def _reject_unknown(data: bytes) -> NoReturn:
     for signature, name in _REFUSED:
         if signature.match(start):
             raise ImageError("decode", "unsupported", f"{name} is not a supported image format")
+    if _WEB_PAGE.match(start):
+        raise ImageError("decode", "unidentified", "an HTML page instead of an image, such as a login or error page")
     raise ImageError("decode", "unidentified", "not a known image format")  # without its bytes: they may be a secret
 
 

@@ -66,6 +66,13 @@ def test_bytes_that_are_not_an_image_are_not_quoted() -> None:
     assert caught.value.kind == "unidentified"
 
 
+@pytest.mark.parametrize("data", [b"<!DOCTYPE html><title>Log in</title>", b"\xef\xbb\xbf\n<HTML>"])
+def test_a_web_page_in_place_of_an_image_is_named(data: bytes) -> None:
+    with pytest.raises(ImageError, match="an HTML page instead of an image") as caught:
+        decode_with_pillow(data, LIMITS)
+    assert caught.value.kind == "unidentified"
+
+
 def test_the_orientation_of_a_tiff_is_undone_once() -> None:
     pixels, orientation = decode_with_pillow(ODD["orientation_8.tiff"], LIMITS)
     assert orientation == 1
