@@ -106,6 +106,7 @@ def test_settings_of_the_compiler_are_as_before(run: Callable[[torch.Tensor], An
     assert config.compile_threads == config.decide_compile_threads()
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_compiler_is_reported(tmp_path: Path) -> None:
     program = (
         "import torch\n"

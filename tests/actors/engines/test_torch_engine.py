@@ -251,6 +251,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return load_engine(TorchEngineConfig(device=Device.cpu, threads=1, compile=True), model), network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2, 32, 33, 70])
 def test_one_compilation_serves_every_size_of_batch(pair: tuple[Engine, nn.Module], number: int) -> None:
     engine, network = pair

@@ -73,6 +73,7 @@ def start(model: Model) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_of_processes_that_ask_at_once_one_exports_and_the_rest_need_no_torch(model: Model, code: Path) -> None:
     processes = [start(model) for _ in range(2)]
     said = [process.communicate()[0].split() for process in processes]

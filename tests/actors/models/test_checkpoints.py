@@ -417,6 +417,7 @@ def test_a_cure_names_the_part_or_the_pattern(tmp_path: Path) -> None:
             build_network(Model("networks:tiny", checkpoint=str(path), **keys))
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_reported_with_key_and_address() -> None:
     model = Model("networks:tiny", checkpoint="http://user:secret@127.0.0.1:9/x.pt", labels=None)
     with pytest.raises(UnreachableError, match=r"model\.checkpoint=http://.*127\.0\.0\.1:9/x\.pt.*") as raised:

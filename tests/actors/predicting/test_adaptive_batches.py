@@ -384,6 +384,7 @@ assert len(found) == 2048 and not errors
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space of a process as Linux can")
 @pytest.mark.parametrize("engine_name", ["torch", "onnxruntime"])
 def test_memory_that_is_really_short_is_noticed(engine_name: str, tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def read_all(dataset: Dataset, folder: Path, retry: Retry) -> list[bytes | Image
     ]
 
 
+@pytest.mark.slow
 def test_every_image_comes_through_a_store_that_fails_often(
     dataset: Dataset, proxy: flaky.Flaky, tmp_path: Path
 ) -> None:

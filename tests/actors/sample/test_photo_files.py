@@ -84,6 +84,7 @@ def test_what_is_there_is_left_and_what_is_missing_comes_back(form: Form, tmp_pa
     assert contents(tmp_path) == {**whole, names[0]: b"left as it is"}
 
 
+@pytest.mark.slow
 def test_a_command_that_was_killed_is_gone_on_with(tmp_path: Path) -> None:
     photos = PhotoFiles(images=80, form=Form.parquet, per_file=10, width=200, height=150)
     command = [

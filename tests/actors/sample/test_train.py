@@ -18,6 +18,8 @@ from actors.sample.train import DATA, FOLDER, LABELS, accuracy, make_data, read_
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 NUM_HELD_OUT = 599
 NUM_RIGHT = 592  # the README says 98.8 %
 

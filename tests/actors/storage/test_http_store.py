@@ -219,6 +219,7 @@ assert len(read) == 16
 """
 
 
+@pytest.mark.slow
 def test_the_first_requests_of_a_process_may_come_together() -> None:
     with recording.serve(lambda _: reply(BODY)) as server:
         for _ in range(3):

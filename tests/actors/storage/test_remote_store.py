@@ -80,6 +80,7 @@ def test_each_operation_survives_each_kind_of_damage(
         assert undamaged.read(f"{prefix}/new", any_size) == b"new"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["half", flaky.STALLED])
 def test_half_a_body_is_never_taken_for_the_whole(
     damage: str, s3: S3, proxy: Flaky, impatient: RemoteStore, prefix: str

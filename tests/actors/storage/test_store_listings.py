@@ -36,6 +36,7 @@ def keys(store: RemoteStore, prefix: str, num_rows: int = 1000) -> list[str]:
     return [key for page in store.pages(prefix, num_rows) for key, _, _ in page]
 
 
+@pytest.mark.slow
 def test_a_listing_goes_on_where_it_broke_off(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: s3.put(f"{prefix}/{number:04d}", b"x"), range(1100)))  # more than a page of S3
@@ -62,6 +63,7 @@ def test_children_are_asked_for_without_what_is_in_them(s3: S3, proxy: Flaky, st
     assert len(proxy.requests) == 1 + 3
 
 
+@pytest.mark.slow
 def test_a_listing_that_a_web_page_ends_goes_on(s3: S3, proxy: Flaky, store: RemoteStore, prefix: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: s3.put(f"{prefix}/{number:04d}", b"x"), range(1100)))  # more than a page of S3

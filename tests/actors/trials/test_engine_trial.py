@@ -18,6 +18,8 @@ from actors.trials import engine_trial
 from actors.trials.comparison import Answers
 from actors.trials.engine_trial import measure_rates, try_engine
 
+pytestmark = pytest.mark.slow
+
 DIGITS = Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS)
 ENGINE = TorchEngineConfig(threads=1)
 

@@ -129,6 +129,7 @@ write_part(plan, predicted_block(0, range(3)), number=0)
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_hangs_ends_the_writer_and_leaves_no_part(plan: SinkPlan, tmp_path: Path) -> None:
     staging = Staging(plan.paths.root, "a1")
     staging.open()

@@ -26,6 +26,8 @@ from actors.trials.throughput import WORKER
 from jobs.benchmarking.baseline import LimitError, ProcessLayout, best, run_loops, ways
 from jobs.cli.shutdown import StoppedError
 
+pytestmark = pytest.mark.slow
+
 PREPROCESS = Preprocess(resize=[24, 24], crop=None)
 
 

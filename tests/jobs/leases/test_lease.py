@@ -31,6 +31,8 @@ from jobs.cli.entry import StoppedError
 from jobs.leases.lease import HeldError, Lease, LostLeaseError, _acquire, cannot_be_written, hold
 from jobs.leases.lease_files import Holder, LeaseFiles, this_process
 
+pytestmark = pytest.mark.slow
+
 PATIENT_S = 6.0  # the ttl of holders that must not be late on a busy machine; they beat every second
 SHORT_S = 0.6  # the ttl of holders that are dead or suspended
 

@@ -21,6 +21,8 @@ from jobs.leases.lease import HeldError
 from jobs.leases.lease_files import this_process
 from jobs.leases.slices import OutputLock, Slice
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import json, sys
 from actors.storage.store import Storage

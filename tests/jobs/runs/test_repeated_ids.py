@@ -56,6 +56,7 @@ def test_different_ids_are_told_of_by_nobody(tmp_path: Path, caplog: pytest.LogC
     assert not caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_rows", [4, 300_000])
 def test_more_images_than_are_checked(num_rows: int, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "shardlens"), RepeatedIds(max_rows=3) as watching:
