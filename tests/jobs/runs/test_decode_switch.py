@@ -81,10 +81,10 @@ def test_the_next_driver_remembers(job_folder: Path, caplog: pytest.LogCaptureFi
     assert as_switched(run) is run
     write(run, 0, "gpu")
     switch_to_cpu(run, run.collect(), SEEN)
-    caplog.clear()
     again = run_of(job_folder)
     assert again.record == run.record
     assert missing(again.collect()) == [0, 1, 2, 3, 4]
+    caplog.clear()
     with caplog.at_level(logging.WARNING, "shardlens"):
         assert as_switched(again).job.decode.device is DecodeDevice.cpu
     assert caplog.messages == [f"run {run.record.run_id}: a GPU decoded images wrongly earlier; decoding on the CPU"]
