@@ -100,13 +100,13 @@ def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: flo
         limit_images_per_s=limit,
         share_of_limit=min(1.0, rate / limit) if rate else None,
         shares={stage: value / seconds for stage, value in measured.stage_s.items()},
-        advice=sorted(advice, key=lambda one: -(one.speedup or 1.0))[:_MOST_ADVICE],
+        advice=sorted(advice, key=lambda one: -(one.speedup or 1.0))[:_MAX_ADVICE],
         price_per_million=price,
     )
 
 
-_MOST_ADVICE = 3
-_WORTH = 1.05  # advice with a smaller speed-up is dropped
+_MAX_ADVICE = 3
+_MIN_SPEEDUP = 1.05  # advice with a smaller speed-up is dropped
 
 # The sides of a pipeline: stages that take turns on the same worker.
 _ALL, _FEED, _DEVICE = (READ, DECODE, MODEL), (READ, DECODE), (MODEL,)
@@ -135,9 +135,9 @@ def _advice(measured: Measured, plan: Plan, choice: Choice, limits: Mapping[tupl
         speedup = measured.total_s / measured.num_images * rate if rate else None
         found.append(Advice(f"many more images in one job (start-up took {share:.0%} of this one)", speedup))
     without_waiting = _faster(measured, {**measured.stage_s, READ: 0.0})
-    if plan.is_fused and without_waiting > _WORTH:
+    if plan.is_fused and without_waiting > _MIN_SPEEDUP:
         found.append(Advice("fewer and larger files (Parquet or tar), nearer to the workers", without_waiting))
-    return [one for one in found if one.speedup is None or one.speedup > _WORTH]
+    return [one for one in found if one.speedup is None or one.speedup > _MIN_SPEEDUP]
 
 
 def _faster_engines(measured: Measured, plan: Plan, choice: Choice) -> list[Advice]:

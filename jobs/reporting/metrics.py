@@ -77,11 +77,11 @@ class Metrics:
     def __init__(self, run: str, model: str, *, num_errors_before: int, facts: Mapping[str, float]) -> None:
         tags = {"run": run, "model": model}
         self._counters = {
-            name: Counter(_name(name), said.text, (*LABELS, *said.labels)).set_default_tags(tags)
-            for name, said in COUNTERS.items()
+            name: Counter(_name(name), meaning.text, (*LABELS, *meaning.labels)).set_default_tags(tags)
+            for name, meaning in COUNTERS.items()
         }
         self._gauges = {
-            name: Gauge(_name(name), said.text, LABELS).set_default_tags(tags) for name, said in GAUGES.items()
+            name: Gauge(_name(name), meaning.text, LABELS).set_default_tags(tags) for name, meaning in GAUGES.items()
         }
         self._num_errors_before = num_errors_before
         self._seen: Flow = {}

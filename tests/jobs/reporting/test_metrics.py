@@ -13,9 +13,9 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
     assert "ray_shardlens_progress_timestamp_seconds" in names()
     assert len(names()) == len(COUNTERS) + len(GAUGES)
     assert not any(name.endswith("_total_total") for name in names())
-    for said in (*COUNTERS.values(), *GAUGES.values()):
-        assert said.text.endswith(".")
-        assert not set(LABELS) & set(said.labels)
+    for meaning in (*COUNTERS.values(), *GAUGES.values()):
+        assert meaning.text.endswith(".")
+        assert not set(LABELS) & set(meaning.labels)
 
 
 class Noted:
