@@ -1,5 +1,5 @@
-"""The typed config of a job: Hydra's view of the dataclasses that components own, and the step from Hydra's objects
-to ours. Runs on the driver; no other module knows OmegaConf.
+"""Registers the dataclasses of all components as Hydra's schemas, and converts composed configs to instances of them.
+Runs on the driver.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 def register() -> None:
-    """Tells Hydra the schemas that the files under conf/ start from, and ``${package:actors.sample/file}``, which
-    is the path of a file that comes with a package.
+    """Registers the schemas that the files under conf/ start from, and ``${package:actors.sample/file}``, which
+    resolves to the path of a file in a package.
     """
     OmegaConf.register_new_resolver("package", _packaged, replace=True)
     store = ConfigStore.instance()
@@ -49,10 +49,11 @@ def register() -> None:
 
 
 def to_job(config: DictConfig) -> Job:
-    """Our own objects from a composed config, with the paths of the model made absolute: workers have other folders.
+    """Converts a composed config to a `Job`. Makes the paths of the model absolute, because workers run elsewhere.
 
     Raises:
-        OmegaConfBaseException: a mandatory value is missing; `jobs.cli.entry` tells the user.
+        JobError: a key is unknown.
+        OmegaConfBaseException: a mandatory value is missing; `jobs.cli.entry` reports it.
     """
     _refuse_unknown_keys(config)
     job = cast("Job", OmegaConf.to_object(config))
@@ -64,18 +65,18 @@ def to_job(config: DictConfig) -> Job:
 
 
 def to_benchmark_job(config: DictConfig) -> BenchmarkJob:
-    """What `jobs.benchmark` is told, as our own object. Raises as `to_job`."""
+    """Converts the config of `jobs.benchmark`. Raises like `to_job`."""
     return cast("BenchmarkJob", to_job(config))
 
 
 def to_verification(config: DictConfig) -> Verification:
-    """What `jobs.verify` is told, as our own object. Raises as `to_job`."""
+    """Converts the config of `jobs.verify`. Raises like `to_job`."""
     _refuse_unknown_keys(config)
     return cast("Verification", OmegaConf.to_object(config))
 
 
 def to_submission(overrides: Sequence[str]) -> Submission:
-    """What `jobs.submit` is told for itself, as our own object. Raises as `to_job`."""
+    """Composes the config of `jobs.submit` itself from its overrides. Raises like `to_job`."""
     config = _compose("submit", overrides)
     _refuse_unknown_keys(config)
     return cast("Submission", OmegaConf.to_object(config))
@@ -83,19 +84,19 @@ def to_submission(overrides: Sequence[str]) -> Submission:
 
 @dataclass(frozen=True)
 class ComposedConfig:
-    """What a verb would be told by its overrides."""
+    """The config that a verb gets from its overrides."""
 
     wanted: Any
-    """The verb's own object."""
+    """Instance of the verb's config class."""
     content: dict[str, Any]
-    """The config behind it, its interpolations as they are written."""
+    """The same config as plain values, with interpolations unresolved."""
 
 
 def compose_config(verb: str, overrides: Sequence[str]) -> ComposedConfig:
-    """What `python -m jobs.VERB` makes of ``overrides``, for one of `VERBS`.
+    """Composes the config of `python -m jobs.VERB` from ``overrides``, for one of `VERBS`.
 
     Raises:
-        HydraException, OmegaConfBaseException: as the verb itself does; `jobs.cli.config_errors` explains both.
+        HydraException, OmegaConfBaseException: as in the verb itself; `jobs.cli.config_errors` explains both.
     """
     config = _compose(verb, overrides)
     content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
@@ -103,13 +104,13 @@ def compose_config(verb: str, overrides: Sequence[str]) -> ComposedConfig:
 
 
 def is_public(option: str) -> bool:
-    """Whether a storage option of this name is harmless for anyone to see, with the provider before it or not."""
+    """Returns True if a storage option of this name, with or without a provider's prefix, holds no secret."""
     return option.lower().removeprefix("aws_").removeprefix("google_").removeprefix("azure_") in _PUBLIC_OPTIONS
 
 
 def to_yaml(job: Job) -> str:
-    """The job as YAML that composes to itself, with every value of storage options hidden but the harmless ones, and
-    without users and passwords of URLs.
+    """Formats the job as YAML that composes to the same job. Hides all storage options except public ones (see
+    `is_public`), and removes users and passwords from URLs.
     """
     config = OmegaConf.structured(job)
     for node in (config.dataset, config.model, config.output):
@@ -120,7 +121,7 @@ def to_yaml(job: Job) -> str:
 
 
 def _schema(config: type) -> DictConfig:
-    """``config`` as Hydra sees it, with its mandatory mark on keys that Python callers may leave empty."""
+    """Returns Hydra's schema of ``config``, with the keys that only Python callers may omit marked as mandatory."""
     node: DictConfig = OmegaConf.structured(config)
     for key in _MANDATORY.get(config, ()):
         OmegaConf.update(node, key, MISSING)
@@ -133,7 +134,7 @@ def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def _refuse_unknown_keys(config: DictConfig, prefix: str = "") -> None:
-    """Raises JobError for a key that was added with a plus sign and that no schema knows."""
+    """Raises `JobError` for a key that was added with a plus sign and is not in the schema."""
     object_type = OmegaConf.get_type(config)
     names = [field.name for field in fields(object_type)] if is_dataclass(object_type) else None
     for key in map(str, config):
@@ -175,11 +176,11 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "benchmark": to_benchmark_job,
     "verify": to_verification,
 }
-"""Those that a cluster runs, each with what makes its own object of a config."""
+"""Verbs that run on a cluster, each with the function that converts its config."""
 ROOTS = (BenchmarkJob, Verification, Submission)
-"""What every verb is told; the job of `batch_infer` is within that of `benchmark`."""
+"""Config classes of all verbs; `BenchmarkJob` includes the `Job` of `batch_infer`."""
 GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}
-"""The choices of a file under conf/, each with its schemas."""
+"""Config groups, the folders under conf/, each with its schemas."""
 _PUBLIC_OPTIONS = frozenset({"endpoint", "region", "allow_http", "skip_signature", "virtual_hosted_style_request"})
 
 register()

@@ -1,4 +1,4 @@
-"""The typed config of a job, without Hydra. Made on the driver; no part of it goes to workers as a whole."""
+"""Typed config of a job, independent of Hydra. Made on the driver; workers only get parts of it."""
 
 from __future__ import annotations
 
@@ -18,98 +18,99 @@ from jobs.datasets.base import Dataset  # noqa: TC001  OmegaConf evaluates the a
 
 @dataclass
 class Output:
-    """Where rows go."""
+    """Destination of the rows."""
 
     path: str = "outputs/${dataset.kind}"
     """Folder or URI prefix; runs of any number of models and datasets may share it."""
     rows_per_part: int | str = "auto"
-    """Rows that are gathered into one Parquet file; auto aims at 64 MB, at most 16,384 rows or a 64th of the run."""
+    """Rows per Parquet file; auto aims at 64 MB, with at most 16,384 rows and at most a 64th of the run."""
     storage_options: dict[str, str] = field(default_factory=dict)
-    """obstore's settings for this place, such as endpoint or region."""
+    """Settings for the store of `path`, such as `endpoint` or `region`."""
 
 
 class Mode(StrEnum):
-    """Which of the listed images a new run takes."""
+    """Selects the listed images that a new run processes."""
 
     incremental = "incremental"
-    """Those that no published run of the same model has, with the version that they have now."""
+    """Images that no published run of the same model has in their current version."""
     full = "full"
+    """Every listed image."""
 
 
 class Resume(StrEnum):
-    """What becomes of an unfinished run of the same job."""
+    """Treatment of an unfinished run of the same job."""
 
     auto = "auto"
-    """It is gone on with."""
+    """Resumes it."""
     never = "never"
-    """It is a mistake."""
+    """Raises `JobError`."""
 
 
 @dataclass
 class RunConfig:
-    """One execution."""
+    """One execution of the job."""
 
     id: str | None = None
-    """Names the run's folder; made from the time when not given."""
+    """Name of the run's folder; null makes one from the time."""
     mode: Mode = Mode.incremental
-    """incremental takes new and changed images alone; full takes every one."""
+    """incremental: only new and changed images; full: every image."""
     resume: Resume = Resume.auto
-    """auto goes on with an unfinished run of the same job; never refuses to."""
+    """auto resumes an unfinished run of the same job; with never, such a run is an error."""
     redrive: bool = False
-    """Try the rows in errors/ again, and nothing else; those that succeed now move to rows/."""
+    """Retry only the rows in errors/; those that succeed move to rows/."""
     slices: int = 1
-    """Drivers that share the run, each with an equal part of the shards and the same run.id; the last publishes it."""
+    """Drivers that share the run, each with an equal part of the shards and the same run.id. The last publishes it."""
     slice: int = 0
-    """Which of them this one is, from 0 to run.slices - 1."""
+    """Index of this driver, from 0 to run.slices - 1."""
     shard_size: int | str = "auto"
-    """Images that a worker takes on at a time; auto makes it 64 MB of them, from 128 to 4,096."""
+    """Images that a worker takes at a time; auto aims at 64 MB, with 128 to 4,096 images."""
     grace_s: float = 30.0
-    """Seconds that images in flight have to be finished when the job is told to stop."""
+    """Seconds to finish the images in flight after a request to stop."""
     stall_s: float | None = 600.0
-    """Seconds without progress on a batch after which its worker is replaced; null waits for ever."""
+    """Seconds without progress on a batch after which its worker is replaced; null waits indefinitely."""
 
 
 @dataclass
 class ErrorBudget:
-    """What becomes of images that fail, and how many may before the run ends early (exit status 3)."""
+    """Limits on failed images, beyond which the run ends early (exit status 3), and on retries of reads."""
 
     max_ratio: float = 0.05
-    """Share of the images, from 0 to 1."""
+    """Largest share of failed images, from 0 to 1."""
     min_sample: int = 100
-    """Images that must have an outcome before the share is judged."""
+    """Images that must have an outcome before errors.max_ratio applies."""
     max_count: int | None = None
-    """Number of images; no limit when not given."""
+    """Largest number of failed images; null sets no limit."""
     read_attempts: int = 5
-    """Times that an image is asked for when storage does not answer, before that counts as its error."""
+    """Attempts to read an image while storage does not answer; after the last one the image counts as an error."""
     read_timeout_s: float = 300.0
-    """Seconds after which an image is not asked for again; a web server must have sent all of it by then."""
+    """Seconds after which a read is not retried; a web server must have sent the whole image by then."""
 
     def is_exceeded(self, num_images: int, num_errors: int) -> bool:
-        """Whether ``num_errors`` of the ``num_images`` that have an outcome are too many."""
+        """Returns True if ``num_errors`` of the ``num_images`` with an outcome are too many."""
         over_count = self.max_count is not None and num_errors > self.max_count
         return over_count or (num_images >= self.min_sample and num_errors > self.max_ratio * num_images)
 
 
 class LogFormat(StrEnum):
-    """What log lines look like."""
+    """Format of the log lines."""
 
     text = "text"
-    """Time, level and message, for people; on a terminal progress is one line that moves."""
+    """Time, level and message; on a terminal, progress is one line that updates in place."""
     json = "json"
-    """JSON objects: time, level, message, run, and what else is known, such as shard and worker."""
+    """JSON objects with time, level, message and run, and further keys such as shard and worker where known."""
 
 
 @dataclass
 class Log:
-    """What the driver writes to standard error."""
+    """Log of the driver, on standard error."""
 
     format: LogFormat = LogFormat.text
-    """text, or json: an object a line, exceptions and progress included."""
+    """text, or json: one object per line, exceptions and progress included."""
 
 
 @dataclass
 class Job:
-    """Everything that `python -m jobs.batch_infer` is told."""
+    """Config of `python -m jobs.batch_infer`."""
 
     dataset: Dataset = MISSING
     model: Model = field(default_factory=Model)
@@ -121,12 +122,12 @@ class Job:
     errors: ErrorBudget = field(default_factory=ErrorBudget)
     decode: Decode = field(default_factory=Decode)
     batch_size: int | str = "auto"
-    """Images that the engine gets at a time."""
+    """Images per batch of the engine."""
     verbose: bool = False
-    """Show what Ray logs, and the traceback of an unexpected error."""
+    """Show the logs of Ray, and the traceback of an unexpected error."""
     log: Log = field(default_factory=Log)
 
     @property
     def recipe(self) -> Recipe:
-        """Everything that a predictor of this job is built from."""
+        """The parts of the config that a predictor is built from."""
         return Recipe(self.model, self.engine, self.task, self.decode)

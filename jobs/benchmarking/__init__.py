@@ -1,1 +1,1 @@
-"""The parts of `python -m jobs.benchmark`."""
+"""Measurements of `python -m jobs.benchmark`, and their figures."""

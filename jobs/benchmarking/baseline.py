@@ -1,5 +1,5 @@
-"""The limit of this machine: plain loops in processes of their own, with no Ray. Driven on the driver, while nothing
-else of the job runs.
+"""Limit of this machine: plain loops in separate processes, without Ray. The driver starts them while nothing else of
+the job runs.
 """
 
 from __future__ import annotations
@@ -37,22 +37,23 @@ class LimitError(Exception):
 
 @dataclass(frozen=True)
 class ProcessLayout:
-    """How a loop uses the machine."""
+    """Processes and threads of a loop."""
 
     processes: int
     threads: int
-    """Of each process."""
+    """Threads of each process."""
     with_gpu: bool = False
-    """Each process has one of its own."""
+    """True if each process has a GPU of its own."""
 
 
 @dataclass(frozen=True)
 class BaselineResult:
-    """What the loops of one kind did."""
+    """Measurements of one loop in several layouts."""
 
     images_per_s: float | None
-    """Of the best way; None where there are too few images."""
+    """Rate of the best layout; None if there are too few images."""
     way: ProcessLayout
+    """Best layout."""
     tried: list[tuple[ProcessLayout, float | None]]
 
     def to_json(self) -> dict[str, Any]:
@@ -61,12 +62,12 @@ class BaselineResult:
 
 
 def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tuple[BaselineResult, BaselineResult]:
-    """The whole loop, and the loop that stops after decoding, each the best of `ways`.
+    """Measures the whole loop, and the loop that stops after decoding, each in the best of `ways`.
 
     Args:
-        stages: of the job whose limit it is.
-        pieces: its images.
-        folder: where to write.
+        stages: stages of the job.
+        pieces: images of the job.
+        folder: folder for the output of the loops.
 
     Raises:
         LimitError: a process died.
@@ -85,7 +86,7 @@ def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tupl
 
 
 def ways(stages: Stages, cpus: int) -> list[ProcessLayout]:
-    """As many processes as the plan has workers, and one with all threads; with GPUs, one process for each alone."""
+    """Layouts to try: a process per worker of the plan, and one with all threads; with GPUs, a process per GPU."""
     plan = stages.plan
     if plan.worker_gpus:
         return [ProcessLayout(plan.workers, max(1, cpus // plan.workers), with_gpu=True)]
@@ -94,7 +95,7 @@ def ways(stages: Stages, cpus: int) -> list[ProcessLayout]:
 
 
 def best(loop: PlainLoop, possible: Iterable[ProcessLayout], pieces: Sequence[Piece], folder: Path) -> BaselineResult:
-    """What ``loop`` does in the fastest of the ``possible`` ways; the first one where none is known to be."""
+    """Measures ``loop`` in each of the ``possible`` layouts and picks the fastest, or the first if no rate is known."""
     what = loop.recipe.engine.label if loop.predicts else "decoding alone"
     tried: list[tuple[ProcessLayout, float | None]] = []
     for way in possible:
@@ -106,10 +107,10 @@ def best(loop: PlainLoop, possible: Iterable[ProcessLayout], pieces: Sequence[Pi
 
 
 def run_loops(loop: PlainLoop, way: ProcessLayout, pieces: Sequence[Piece], folder: Path) -> list[End]:
-    """The ends of the batches of all processes.
+    """Runs ``loop`` in all processes of a layout and collects the ends of their batches.
 
     Raises:
-        LimitError: one of them died.
+        LimitError: a process died.
     """
     spawning = multiprocessing.get_context("spawn")
     taken, start = spawning.Value("q", 0), spawning.Barrier(way.processes)
@@ -138,12 +139,12 @@ def _join(workers: Sequence[BaseProcess]) -> None:
         wait([worker.sentinel for worker in waiting])
         failed = [worker for worker in waiting if worker.exitcode]
         if failed:
-            raise LimitError(f"a process of the plain loop ended with {failed[0].exitcode}")
+            raise LimitError(f"a process of the plain loop ended with exit code {failed[0].exitcode}")
         waiting = [worker for worker in waiting if worker.exitcode is None]
 
 
 def _variables(way: ProcessLayout, number: int) -> dict[str, str]:
-    """What a worker of a job would find in its environment. The decoder's resize runs in torch, whatever the engine."""
+    """Environment of a worker of a job. The decoder resizes in torch, with any engine, so OMP_NUM_THREADS matters."""
     variables = {"OMP_NUM_THREADS": str(way.threads)}
     if way.with_gpu:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -153,7 +154,7 @@ def _variables(way: ProcessLayout, number: int) -> dict[str, str]:
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """What a process that is started in the block finds in its environment."""
+    """Sets environment variables for processes that start in the block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -1,4 +1,4 @@
-"""What `python -m jobs.benchmark` is told beside the job."""
+"""Config of `python -m jobs.benchmark`, which extends that of a job."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from jobs.job import Job
 
 @dataclass
 class Benchmark:
-    """How the job is measured, and where the figures go."""
+    """Measurement of the job, and location of the figures."""
 
     images: int = 2000
-    """Of the dataset, the first that are listed; dataset.limit may allow fewer."""
+    """Number of images to measure, the first that the dataset lists; dataset.limit may lower it."""
     output: str = "benchmark.json"
-    """Path or URI of the figures."""
+    """Path or URI for the figures."""
     compare: str | None = None
-    """Path or URI of the figures of another time, which are shown beside these."""
+    """Path or URI of the figures of an earlier benchmark, to print next to the new ones."""
     scratch: str | None = None
-    """Folder or prefix that all workers reach, for what is written meanwhile and removed in the end. Storage there is
-    what is measured, with output.storage_options; a temporary folder of this machine when not given."""
+    """Folder or prefix that all workers can reach, for temporary output that is removed at the end. The benchmark
+    measures its storage, with output.storage_options; null uses a temporary folder of this machine."""
 
     def check(self) -> None:
-        """Raises `JobError` for what cannot be."""
+        """Raises `JobError` if a value is out of range."""
         if self.images < 1:
-            raise JobError(f"benchmark.images={self.images}: must be at least 1", cure="leave it away, or try 2000")
+            raise JobError(f"benchmark.images={self.images}: must be at least 1", cure="omit it, or try 2000")
 
 
 @dataclass
 class BenchmarkJob(Job):
-    """Everything that `python -m jobs.benchmark` is told: a job, and how it is measured."""
+    """Config of `python -m jobs.benchmark`: a job, and the measurement of it."""
 
     benchmark: Benchmark = field(default_factory=Benchmark)

@@ -1,4 +1,4 @@
-"""The figures of a benchmark, as they are kept in JSON. Used on the driver."""
+"""Figures of a benchmark, and their JSON form. Used on the driver."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
 
 VERSION = 1
 STAGES = ("listing", "reading", "decoding", "transfer", "model", "writing")
-_IN_THE_RUN = STAGES[1:]  # listing is over before
+_IN_THE_RUN = STAGES[1:]  # listing ends before the run starts
 
 Rates = dict[str, float | None]
-"""Images a second by name; None where there were too few images to tell."""
+"""Images per second by name; None if there were too few images to measure."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured."""
+    """Measurements of a benchmark."""
 
     num_images: int
     num_errors: int
     mean_image_bytes: float | None
     plan: Mapping[str, Any]
     engine: str
-    """Its label, such as ``torch fp32``."""
+    """Label of the engine, such as ``torch fp32``."""
     stages: Rates
-    """Each of `STAGES` alone."""
+    """Rate of each of `STAGES` alone."""
     variants: Mapping[str, Mapping[str, Any]]
     """``whole``, ``without_writing`` and ``without_model``: elapsed_s, images_per_s, steady_images_per_s."""
     limit: Mapping[str, Any]
-    """The best plain loop, ``decoding`` the best that stops there, and whether an idle Ray was beside them."""
+    """Best plain loop; ``decoding``, the best that stops there; ``beside_ray``, true if an idle Ray was running."""
     machine: Mapping[str, Any]
 
     @property
     def share_of_limit(self) -> float | None:
-        """Steady rate of the whole over that of the plain loop; None on several nodes, of which that ran on one."""
+        """Steady rate of the whole job over that of the plain loop; None on several nodes: the loop runs on one."""
         if self.machine["nodes"] != 1:
             return None
         whole, limit = self.variants["whole"]["steady_images_per_s"], self.limit["images_per_s"]
@@ -53,12 +53,12 @@ class Figures:
 
     @property
     def bound_by(self) -> str | None:
-        """The stage of the run that is the slowest alone; None where too few of them could be measured."""
+        """Stage of the run with the lowest rate alone; None if decoding or the model could not be measured."""
         known = {name: rate for name in _IN_THE_RUN if (rate := self.stages[name])}
         return min(known, key=lambda name: known[name]) if {"decoding", "model"} <= set(known) else None
 
     def rates(self) -> Rates:
-        """All of them, in the order in which they are shown."""
+        """Returns all rates, in the order of the printed table."""
         variants = {name.replace("_", " "): one["steady_images_per_s"] for name, one in self.variants.items()}
         limits = {"limit": self.limit["images_per_s"], "decoding limit": self.limit["decoding"]["images_per_s"]}
         return {**self.stages, **variants, **limits}
@@ -73,7 +73,7 @@ class Figures:
 
     @classmethod
     def from_json(cls, content: Any) -> Figures:
-        """Raises KeyError, TypeError or ValueError for what is no `to_json`, or of another version."""
+        """Inverse of `to_json`. Raises KeyError, TypeError or ValueError for other content or another version."""
         if content["version"] != VERSION:
             raise ValueError(f"version {content['version']}, not {VERSION}")
         figures = cls(**{name: content[name] for name in cls.__dataclass_fields__})
@@ -84,30 +84,30 @@ class Figures:
 
 
 def read_figures(path: str) -> Figures:
-    """Those that `write_figures` wrote.
+    """Reads figures written by `write_figures`.
 
     Raises:
-        JobError: there are none.
+        JobError: they are missing, unreadable, or not of this version.
     """
     try:
         return Figures.from_json(read_object(absolute(path), Storage()))
     except (OSError, BaseError) as error:
         raise JobError(
             f"benchmark.compare={path}: cannot be read: {one_line(error)}",
-            cure="give the benchmark.output of an earlier benchmark, or leave it away",
+            cure="give the benchmark.output of an earlier benchmark, or omit it",
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise JobError(
             f"benchmark.compare={path}: not the figures of a benchmark of this version ({one_line(error)})",
-            cure="measure anew with this version, and compare with that",
+            cure="run the earlier benchmark again with this version",
         ) from error
 
 
 def write_figures(figures: Figures, path: str) -> str:
-    """Writes JSON to ``path``; gives its URI.
+    """Writes JSON to ``path`` and returns its URI.
 
     Raises:
-        JobError: that cannot be written.
+        JobError: the file cannot be written.
     """
     uri = absolute(path)
     try:

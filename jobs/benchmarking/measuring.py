@@ -1,4 +1,4 @@
-"""Everything that a benchmark measures, on a run that is open. Runs on the driver; its import brings Ray in."""
+"""Measures an open run for a benchmark. Runs on the driver; importing this module imports Ray."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 
 def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
-    """The figures of the job of ``run``, which was listed in so many seconds.
+    """Measures the job of ``run``, whose listing took ``listing_s`` seconds.
 
-    The limit is measured last, when a Ray that was started here has ended; one that was joined is idle meanwhile.
+    The limit comes last: a Ray that this command started has stopped by then, and one that it joined is idle.
 
     Raises:
         JobError: the job cannot be run.
-        LimitError: the plain loop died.
+        LimitError: a process of the plain loop died.
     """
     with connect(run.job.cluster, verbose=run.job.verbose) as resources, workers_errors():
         stages, _ = prepare_stages(run, resources, num_missing=run.shards.num_rows)
@@ -72,7 +72,7 @@ class _Measured:
 
 
 def _measure_pipeline(run: Run, stages: Stages, resources: Resources, stop: Shutdown) -> _Measured:
-    """Reading comes first, so that what follows finds in memory what the system keeps of files; as the limit does."""
+    """Measures all variants. Reading comes first, so that the others and the limit find files in the page cache."""
     variants = Variants(run, stages, resources, stop)
     reading, without_model, model = variants.reading(), variants.without_model(), variants.model()
     transfer, without_writing, whole = variants.transfer(), variants.without_writing(), variants.whole()
@@ -95,25 +95,25 @@ def _measure_pipeline(run: Run, stages: Stages, resources: Resources, stop: Shut
 
 
 def _decoding_images_per_s(without_model: Variant, workers: int) -> float | None:
-    """From the seconds that the rows carry, and not by the clock: of workers that decode all the time, all at once.
-    What a worker waited for bytes, or for somebody to take its pixels, is not in it.
+    """Computes the rate of ``workers`` that decode without pause, from the decode seconds of the rows. Excludes time
+    that workers wait for bytes, or for a consumer of their pixels.
     """
     seconds = without_model.meter.totals[DECODE_S]
     return workers * without_model.meter.num_images / seconds if seconds else None
 
 
 def _transfer_images_per_s(transfer: Variant, stages: Stages) -> float | None:
-    """By the clock of those who receive: actors get batches, writers get what parts are made of."""
+    """Computes the rate on the receiving side: writers if the actors read by themselves, else actors."""
     if stages.plan.is_fused:
         return steady_images_per_s(transfer.meter.arrivals, fewest=_FEWEST_ARRIVALS)
     return transfer.steady_images_per_s
 
 
-_FEWEST_ARRIVALS = 3  # after the first one
+_FEWEST_ARRIVALS = 3  # after the first one; writers receive whole parts, so there are few
 
 
 def _machine(run: Run, stages: Stages, resources: Resources) -> dict[str, Any]:
-    """What the workers have, with lists and not tuples, as it is when it is read back."""
+    """Describes hardware and libraries of the workers, with tuples as lists, so that it equals its JSON form."""
     hardware = asdict(TrialRunner(run, stages.plan, stages.read, reference_s=0.0).hardware())
     libraries = {f"version_{name}": version for name, version in hardware.pop("libraries")}
     known = {name: version for name, version in run.checked.provenance.items() if name.startswith("version_")}

@@ -1,5 +1,5 @@
-"""What a variant of the pipeline did: when each batch ended, and how long each stage took. Taken in write tasks from
-the rows that come to them, added up on the driver.
+"""Measurements of one variant of the pipeline: the end of each batch, and the seconds of each stage. Write tasks take
+them from the rows that arrive, and the driver adds them up.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ IMAGE_BYTES = "_image_bytes"
 
 @dataclass(frozen=True)
 class Meter:
-    """Totals over rows that came to the end of a pipeline."""
+    """Totals over the rows at the end of a pipeline."""
 
     ends: list[End] = field(default_factory=list)
-    """Of their batches, where the last stage was done with them."""
+    """Ends of the batches in the last stage."""
     arrivals: list[End] = field(default_factory=list)
-    """When they came to a writer, in the portions that it got them in."""
+    """Arrivals at the writers, one for each write call."""
     totals: Counter[str] = field(default_factory=Counter)
-    """Sums over the rows of those of `_SUMMED` that they have, by the column's name."""
+    """Sums of the columns in `_SUMMED` that the rows have, by column name."""
     num_images: int = 0
     num_errors: int = 0
 
     @classmethod
     def of(cls, table: pa.Table, *, arrived_at_s: float) -> Meter:
-        """Of rows that were `actors.trials.throughput.stamped`."""
+        """Measures rows that were `actors.trials.throughput.stamped`; ``arrived_at_s`` is a Unix time."""
         sums = {name: float(pc.sum(table[name]).as_py() or 0) for name in _SUMMED if name in table.column_names}
         num_errors = len(table) - table[STAGE].null_count if STAGE in table.column_names else 0
         return cls(ends_of(table), [End(arrived_at_s, len(table))], Counter(sums), len(table), num_errors)
@@ -62,7 +62,7 @@ _SUMMED = (READ_S, DECODE_S, PREDICT_S, IMAGE_BYTES)
 
 
 class MeteredSink(Datasink[Meter]):
-    """A `PartSink` whose `meter` says, once the pipeline has ended, what came; switched off, it writes nothing."""
+    """A `PartSink` that measures its input: `meter` holds the totals after the pipeline. If off, writes nothing."""
 
     def __init__(self, plan: SinkPlan, *, is_off: bool) -> None:
         self.meter = Meter()

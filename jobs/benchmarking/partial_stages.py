@@ -1,5 +1,5 @@
-"""Actors that stand in for those of a job, each with some of its stages switched off, and a source of blank pixels.
-They stamp each block that they are done with. Run in Ray Data's actors and read tasks.
+"""Replacements for the actors of a job, each with some stages switched off, and a source of blank pixels. They stamp
+each finished block. Run in Ray Data's actors and read tasks.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class AllFused:
-    """Does what a `FusedActor` does."""
+    """`FusedActor` that stamps its blocks."""
 
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
         self._actor = FusedActor(recipe, read, ledger)
@@ -43,7 +43,7 @@ class AllFused:
 
 
 class AllApart:
-    """Does what a `PredictActor` does."""
+    """`PredictActor` that stamps its blocks."""
 
     def __init__(self, recipe: Recipe, batch_size: int, ledger: RemoteLedger) -> None:
         self._actor = PredictActor(recipe, batch_size, ledger)
@@ -53,7 +53,7 @@ class AllApart:
 
 
 class FetchAlone:
-    """Reads the bytes of images, and says how many there are."""
+    """Reads the bytes of images and yields only their sizes, as column `IMAGE_BYTES`; 0 for an image with an error."""
 
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:  # noqa: ARG002
         self._read = read
@@ -62,8 +62,8 @@ class FetchAlone:
 
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
         piece = piece_of(pieces)
-        with attempt(self._ledger, Work(READ, (piece,))) as hand:
-            if hand.instructions.stop:
+        with attempt(self._ledger, Work(READ, (piece,))) as current:
+            if current.instructions.stop:
                 return
             rows = self._read.shards.load_piece(piece)
             with closing(self._fetcher.batches(rows, self._read.block_rows)) as batches:
@@ -73,7 +73,7 @@ class FetchAlone:
 
 
 class WithoutModel:
-    """Reads and decodes; the pixels go no further."""
+    """Reads and decodes images, and drops the pixels."""
 
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:  # noqa: ARG002
         self._read = read
@@ -87,7 +87,7 @@ class WithoutModel:
 
 
 class PixelsDropped:
-    """Gets pixels as a `PredictActor` does, and drops them."""
+    """Receives pixels like a `PredictActor`, and drops them."""
 
     def __init__(self, recipe: Recipe, batch_size: int, ledger: RemoteLedger) -> None:
         pass
@@ -97,7 +97,7 @@ class PixelsDropped:
 
 
 class ModelAlone:
-    """Predicts one block that it read again and again, cut to the size of each block of what it gets."""
+    """Predicts one block of pixels repeatedly, sliced to the size of each block of its input."""
 
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
         self._read = read
@@ -109,7 +109,7 @@ class ModelAlone:
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
         piece = piece_of(pieces)
         sizes = block_sizes(piece, self._read.block_rows)
-        if self._block_size < sizes[0]:  # so far there were smaller pieces alone
+        if self._block_size < sizes[0]:  # all earlier pieces were smaller
             with closing(read_piece(self._read, piece, self._ledger)) as blocks:
                 self._block, self._block_size = next(blocks, None), sizes[0]
         if self._block is not None:
@@ -121,7 +121,7 @@ class ModelAlone:
 
 
 class RowsAlone(ModelAlone):
-    """Predicts one block, and hands on its rows again and again."""
+    """Predicts one block, and yields its rows repeatedly."""
 
     _rows: pa.Table | None = None
 
@@ -132,12 +132,12 @@ class RowsAlone(ModelAlone):
 
 
 def block_sizes(piece: Piece, block_rows: int) -> list[int]:
-    """Rows of each block of ``piece``."""
+    """Returns the number of rows of each block of ``piece``."""
     return [min(block_rows, piece.num_rows - first) for first in range(0, piece.num_rows, block_rows)]
 
 
 class BlankSource(ShardSource):
-    """Blocks of pixels as large as those of a `ShardSource`, for which nothing is read nor decoded."""
+    """Blocks of pixels as large as those of a `ShardSource`, without reading or decoding."""
 
     def get_read_tasks(
         self,
@@ -153,7 +153,7 @@ class BlankSource(ShardSource):
 
 
 def blank_blocks(plan: ReadPlan, piece: Piece) -> Iterator[pa.Table]:
-    """Grey pixels for the rows of ``piece``, in batches."""
+    """Yields grey pixels for the rows of ``piece``, in batches."""
     rows = [row for start, stop in piece.ranges for row in range(start, stop)]
     pixels = np.full((plan.batch_size, *plan.preprocess.size, 3), _GREY, np.uint8)
     for first in range(0, len(rows), plan.batch_size):
@@ -162,4 +162,4 @@ def blank_blocks(plan: ReadPlan, piece: Piece) -> Iterator[pa.Table]:
         yield pa.table({SHARD: shard, ROW: batch, PIXELS: pack_pixels(pixels[: len(batch)])})
 
 
-_GREY = 128  # pages of zeros would not all be memory
+_GREY = 128  # not 0: the system would not back pages of zeros with memory

@@ -1,4 +1,4 @@
-"""The place of all that a benchmark writes, which is gone when it ends, however it ends. Used on the driver."""
+"""Temporary output folder of a benchmark, removed when it ends, even with an error. Used on the driver."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LOG = logging.getLogger("shardlens")
 
 @contextmanager
 def scratch(folder: str | None, storage: Storage) -> Iterator[str]:
-    """The URI of a new and empty folder or prefix, until the end of the block.
+    """Yields the URI of a new folder or prefix, and removes it at the end of the block.
 
     Args:
-        folder: what it lies in; the system's folder for what is temporary when None.
-        storage: reaches it.
+        folder: parent folder or prefix; None for the system's temporary folder.
+        storage: storage that reaches ``folder``.
 
     Raises:
-        JobError: it cannot be written.
+        JobError: the folder cannot be written.
     """
     root = join(absolute(folder or tempfile.gettempdir()), f"{_PREFIX}{uuid.uuid4().hex[:8]}")
     try:
@@ -53,7 +53,7 @@ _PREFIX = "shardlens-benchmark-"
 
 
 def _remove(root: str, storage: Storage) -> None:
-    """What cannot be removed is told: the figures are worth more."""
+    """Removes ``root``. Only logs a failure: the figures must not be lost."""
     try:
         if is_remote(root):
             for batch in storage.list(root):
@@ -61,4 +61,4 @@ def _remove(root: str, storage: Storage) -> None:
         else:
             shutil.rmtree(os.fsdecode(local_path(root)))
     except (OSError, BaseError) as error:
-        LOG.warning("%s could not be removed: %s", root, one_line(error))
+        LOG.warning("%s cannot be removed: %s", root, one_line(error))

@@ -1,4 +1,4 @@
-"""The figures of a benchmark for a person, beside those of another time. Runs on the driver."""
+"""Formats the figures of a benchmark as a table, next to those of an earlier one. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def lines_of(figures: Figures, earlier: Figures | None = None) -> list[str]:
-    """A line a rate, in columns, then what was measured and on what; with ``earlier`` its rates and the ratio."""
+    """Formats a line per rate, with the earlier rate and the ratio if given, then notes on images and engine."""
     before = earlier.rates() if earlier else {}
     rows = [["", "images/s", *(["before", "ratio"] if earlier else [])]]
     for name, rate in figures.rates().items():
-        rows.append([name, _told(rate), *([_told(before[name]), _ratio(rate, before[name])] if earlier else [])])
+        rows.append([name, _rate(rate), *([_rate(before[name]), _ratio(rate, before[name])] if earlier else [])])
     share, share_before = figures.share_of_limit, earlier.share_of_limit if earlier else None
     more = [_percent(share_before), _ratio(share, share_before)] if earlier else []
     rows.append(["share of limit", _percent(share), *more])
@@ -26,7 +26,7 @@ _TOO_FEW = "too few images"
 
 
 def unlike(figures: Figures, earlier: Figures) -> list[str]:
-    """What the two were not measured alike on, each as a sentence."""
+    """Lists the differences in the conditions of both measurements, one phrase each."""
     pairs = {
         "engine": (earlier.engine, figures.engine),
         "num_images": (earlier.num_images, figures.num_images),
@@ -34,11 +34,11 @@ def unlike(figures: Figures, earlier: Figures) -> list[str]:
     }
     for group, one, other in (("plan", earlier.plan, figures.plan), ("machine", earlier.machine, figures.machine)):
         pairs |= {f"{group}.{key}": (one.get(key), other.get(key)) for key in {**one, **other}}
-    return [f"{what} was {old}, and is {new}" for what, (old, new) in pairs.items() if old != new]
+    return [f"{what} was {old}, now {new}" for what, (old, new) in pairs.items() if old != new]
 
 
 def _columns(rows: list[list[str]]) -> list[str]:
-    """The first column to the left, all others to the right."""
+    """Aligns the first column to the left and all others to the right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     cells = [[text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)] for row in rows]
     return ["  ".join([row[0].ljust(widths[0]), *others]).rstrip() for row, others in zip(rows, cells, strict=True)]
@@ -51,7 +51,7 @@ def _notes(figures: Figures) -> list[str]:
     limit, decoding = figures.limit, figures.limit["decoding"]
     notes = {
         "images": f"{figures.num_images:,}{size}{errors}",
-        "whole": f"{whole['elapsed_s']:.1f} s with the start of its actors, {whole['images_per_s']:,.1f} images/s",
+        "whole": f"{whole['elapsed_s']:.1f} s including actor start-up, {whole['images_per_s']:,.1f} images/s",
         "limit": f"plain loop, {_way(limit)}; decoding alone, {_way(decoding)}",
         "bound by": figures.bound_by or _TOO_FEW,
         "engine": figures.engine,
@@ -64,7 +64,7 @@ def _way(loop: Mapping[str, Any]) -> str:
     return f"{processes} of {loop['threads']} threads" if loop["threads"] > 1 else processes
 
 
-def _told(rate: float | None) -> str:
+def _rate(rate: float | None) -> str:
     return _TOO_FEW if rate is None else f"{rate:,.1f}"
 
 

@@ -1,4 +1,4 @@
-"""The pipeline of a job, whole and with parts of it switched off. Driven on the driver, with Ray started."""
+"""Runs the pipeline of a job, whole and with stages switched off. Runs on the driver, with Ray started."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Variant:
     """One pass of all images through some of the stages."""
 
     elapsed_s: float
-    """With the start of its actors."""
+    """Includes the start-up of actors."""
     meter: Meter
 
     @property
     def steady_images_per_s(self) -> float | None:
-        """Of the batches that its last stage was done with."""
+        """Rate of the batches that left the last stage."""
         return steady_images_per_s(self.meter.ends)
 
     def to_json(self) -> dict[str, Any]:
@@ -62,13 +62,13 @@ class Variant:
 
 
 class Variants:
-    """Runs the pipeline of ``run`` again and again. What is switched off is not there: no task waits in its place.
+    """Runs the pipeline of ``run`` once per variant. Stages that are off are absent: no task waits in their place.
 
     Args:
-        run: its images go through.
-        stages: as the job would have them.
-        resources: of the cluster.
-        stop: of the command.
+        run: run whose images are processed.
+        stages: stages of the job.
+        resources: resources of the cluster.
+        stop: shutdown request of the command.
     """
 
     def __init__(self, run: Run, stages: Stages, resources: Resources, stop: Shutdown) -> None:
@@ -78,50 +78,50 @@ class Variants:
         self.readers = readers(stages.plan, resources)
 
     def reading(self) -> Variant:
-        """Bytes fetched and dropped, by as many processes as read in the job."""
+        """Fetches bytes and drops them, in as many processes as read in the job."""
         return self._pass("reading", StageClasses(fused=FetchAlone), plan=self.readers)
 
     def without_model(self) -> Variant:
-        """Images read, decoded and dropped: in the actors, which pixels have to come to where the plan is so."""
+        """Reads and decodes images, and drops them in the actors; separate read tasks transfer their pixels there."""
         return self._pass("without model", StageClasses(fused=WithoutModel, apart=PixelsDropped))
 
     def model(self) -> Variant:
-        """The predictors alone, all at once, on pixels that they have."""
+        """Runs all predictors concurrently, on pixels that they already hold."""
         return self._pass("model", StageClasses(fused=ModelAlone), plan=replace(self._stages.plan, is_fused=True))
 
     def transfer(self) -> Variant:
-        """What goes through the object store, ready before: pixels to actors that drop them, or, where actors read on
-        their own, predicted rows to writers that drop them.
+        """Sends precomputed blocks through the object store: pixels to actors that drop them or, if actors read by
+        themselves, predicted rows to writers that drop them.
         """
         return self._pass("transfer", StageClasses(fused=RowsAlone, apart=PixelsDropped, source=BlankSource))
 
     def without_writing(self) -> Variant:
-        """All but the writing."""
+        """Runs all stages except writing."""
         return self._pass("without writing", StageClasses(fused=AllFused, apart=AllApart))
 
     def whole(self) -> Variant:
-        """The job itself."""
+        """Runs all stages, as the job does."""
         return self._pass("whole", StageClasses(fused=AllFused, apart=AllApart), writes=True)
 
-    def _pass(self, name: str, crew: StageClasses, *, plan: Plan | None = None, writes: bool = False) -> Variant:
+    def _pass(self, name: str, classes: StageClasses, *, plan: Plan | None = None, writes: bool = False) -> Variant:
         stages = replace(self._stages, plan=plan or self._stages.plan)
         sink = MeteredSink(stages.sink, is_off=not writes)
         LOG.info("measuring: %s", name)
         since = time.monotonic()
-        self._run_pipeline(stages, replace(crew, sink=lambda _: sink))
+        self._run_pipeline(stages, replace(classes, sink=lambda _: sink))
         variant = Variant(time.monotonic() - since, sink.meter)
         if self._stop.is_asked:
             raise StoppedError
         return variant
 
-    def _run_pipeline(self, stages: Stages, crew: StageClasses) -> None:
+    def _run_pipeline(self, stages: Stages, classes: StageClasses) -> None:
         run = self._run
         watch = StopConditions(run.job, Summary(), self._stop, _is_shrunk(stages.plan))
         with (
             self._stop.draining(),
             follow(run.shards.num_rows, stall_s=run.job.run.stall_s, should_stop=watch) as ledger,
         ):
-            run_pipeline(stages, Coverage(run.shards.sizes).missing(), ledger, crew)
+            run_pipeline(stages, Coverage(run.shards.sizes).missing(), ledger, classes)
 
 
 def _is_shrunk(plan: Plan) -> Callable[[], bool]:
@@ -129,8 +129,8 @@ def _is_shrunk(plan: Plan) -> Callable[[], bool]:
 
 
 def readers(plan: Plan, resources: Resources) -> Plan:
-    """The plan of the workers that read and decode: where that is done in tasks beside the predictors, actors in their
-    place, as many as there is room for.
+    """Plans the workers that read and decode: the actors themselves, or, instead of separate read tasks, as many actors
+    as the CPUs next to the predictors allow.
     """
     if plan.is_fused:
         return plan

@@ -1,5 +1,5 @@
-"""How fast rows are written that are there already: parts of a run are read back and written once more, by as many
-writers as the plan has. Driven on the driver, done in tasks.
+"""Measures the rate of writing: tasks read back the parts of a run and write them again, with as many writers as the
+plan. Started from the driver.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 
 def writing_images_per_s(plan: SinkPlan, parts: Sequence[Part], *, writers: int) -> float | None:
-    """Rows a second of all writers together, each timed while it writes; None where there are no parts.
+    """Rows per second of all writers together, each timed only while it writes; None if there are no rows.
 
     Args:
-        plan: where to; not where the parts lie.
-        parts: whole ones under ``rows/``.
-        writers: of the plan.
+        plan: destination; not the run that the parts belong to.
+        parts: valid parts under ``rows/``.
+        writers: number of concurrent writers.
     """
     shares = [share for number in range(writers) if (share := parts[number::writers])]
     task: Any = ray.remote(rewrite)
-    told = ray.get([task.options(num_cpus=WRITE_CPUS).remote(plan, share) for share in shares])
-    rates = [num_rows / seconds for num_rows, seconds in told if seconds]
+    results = ray.get([task.options(num_cpus=WRITE_CPUS).remote(plan, share) for share in shares])
+    rates = [num_rows / seconds for num_rows, seconds in results if seconds]
     return sum(rates) or None
 
 
 def rewrite(plan: SinkPlan, parts: Sequence[Part]) -> tuple[int, float]:
-    """Number of rows, and the seconds that it took to write them."""
+    """Writes the rows of ``parts`` again; returns their number and the seconds of writing, without reading."""
     num_rows, seconds = 0, 0.0
     for number, part in enumerate(parts):
         rows = as_predicted(plan, part)
@@ -51,7 +51,7 @@ def rewrite(plan: SinkPlan, parts: Sequence[Part]) -> tuple[int, float]:
 
 
 def as_predicted(plan: SinkPlan, part: Part) -> pa.Table:
-    """The rows of ``part`` as they came to the sink, but for the seconds, which are zeros."""
+    """Restores the rows of ``part`` as they reached the sink, except that all seconds are 0."""
     with plan.storage.open(part.uri) as source:
         rows = pq.read_table(source).replace_schema_metadata(None)
     ranges = part.receipt.ranges if part.receipt else {}

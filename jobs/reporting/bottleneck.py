@@ -1,5 +1,5 @@
-"""What bound a run, how far it was from that bound, and what would help most. Pure arithmetic on what was measured
-while it ran.
+"""Bottleneck of a run, its distance from that limit, and the changes that would help most. Pure arithmetic on
+measurements of the run.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ READ, DECODE, MODEL, START = "reading", "decoding", "the model", "start-up"
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of a run that has ended.
+    """Measurements of a run that has ended.
 
     Args:
-        num_images: done by this command.
-        stage_s: seconds of `READ`, `DECODE` and `MODEL` for one image, of the worker that had it.
-        total_s: of the whole command.
-        pace: of the steady part.
-        cpus: of the cluster.
+        num_images: images processed by this command.
+        stage_s: worker seconds per image in `READ`, `DECODE` and `MODEL`.
+        total_s: seconds of the whole command.
+        pace: images and seconds of the steady part.
+        cpus: CPUs of the cluster.
     """
 
     num_images: int
@@ -37,17 +37,17 @@ class Measured:
 
     @property
     def start_s(self) -> float:
-        """All but the steady part."""
+        """Seconds of the command outside the steady part."""
         return max(0.0, self.total_s - self.pace.seconds)
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to change."""
+    """A change that would make the run faster."""
 
     what: str
     speedup: float | None = None
-    """How many times as fast an image would be done; None where nothing was measured that tells."""
+    """Estimated factor by which the command gets faster; None if no measurement allows an estimate."""
 
     def __str__(self) -> str:
         return self.what if self.speedup is None else f"{self.what}: {self.speedup:.1f} times as fast"
@@ -55,18 +55,19 @@ class Advice:
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """The end of a report."""
+    """Verdict at the end of a report."""
 
     bound_by: str
     limit_images_per_s: float
-    """What the stages alone take, with nothing between them."""
+    """Rate of the stages alone, without any overhead between them."""
     share_of_limit: float | None
-    """Of the steady part; None where the run was too short to have one."""
+    """Rate of the steady part over the limit, at most 1; None if the run was too short for a steady part."""
     shares: dict[str, float]
-    """Of the seconds for one image, by stage."""
+    """Share of each stage in the worker seconds per image."""
     advice: list[Advice] = field(default_factory=list)
-    """The most helpful first."""
+    """Largest speed-up first."""
     price_per_million: float | None = None
+    """Price of a million images, in the currency of cluster.price_per_hour; None if that is not set."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -79,10 +80,10 @@ class Bottleneck:
 
 
 def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: float | None = None) -> Bottleneck | None:
-    """The verdict on a run; None where it did no image.
+    """Finds the bottleneck of a run; None if it processed no images.
 
-    Where workers do all, an image takes the sum of its stages; where read tasks stand beside them, the slower side
-    decides.
+    If workers run all stages, an image takes the sum of its stages. With separate read tasks, the slower side is the
+    limit.
     """
     if not measured.num_images or not sum(measured.stage_s.values()):
         return None
@@ -99,20 +100,20 @@ def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: flo
         limit_images_per_s=limit,
         share_of_limit=min(1.0, rate / limit) if rate else None,
         shares={stage: value / seconds for stage, value in measured.stage_s.items()},
-        advice=sorted(advice, key=lambda one: -(one.speedup or 1.0))[:_MOST_ADVICE],
+        advice=sorted(advice, key=lambda one: -(one.speedup or 1.0))[:_MAX_ADVICE],
         price_per_million=price,
     )
 
 
-_MOST_ADVICE = 3
-_WORTH = 1.05  # what gains less is not worth a word
+_MAX_ADVICE = 3
+_MIN_SPEEDUP = 1.05  # advice with a smaller speed-up is dropped
 
-# The sides of a pipeline: which stages take turns on the same worker.
+# The sides of a pipeline: stages that take turns on the same worker.
 _ALL, _FEED, _DEVICE = (READ, DECODE, MODEL), (READ, DECODE), (MODEL,)
 
 
 def _limits(measured: Measured, plan: Plan) -> dict[tuple[str, ...], float]:
-    """Images per second that each side of the pipeline can do."""
+    """Computes the images per second that each side of the pipeline can process."""
 
     def rate(stages: tuple[str, ...], slots: float) -> float:
         seconds = sum(measured.stage_s[stage] for stage in stages)
@@ -134,13 +135,13 @@ def _advice(measured: Measured, plan: Plan, choice: Choice, limits: Mapping[tupl
         speedup = measured.total_s / measured.num_images * rate if rate else None
         found.append(Advice(f"many more images in one job (start-up took {share:.0%} of this one)", speedup))
     without_waiting = _faster(measured, {**measured.stage_s, READ: 0.0})
-    if plan.is_fused and without_waiting > _WORTH:
+    if plan.is_fused and without_waiting > _MIN_SPEEDUP:
         found.append(Advice("fewer and larger files (Parquet or tar), nearer to the workers", without_waiting))
-    return [one for one in found if one.speedup is None or one.speedup > _WORTH]
+    return [one for one in found if one.speedup is None or one.speedup > _MIN_SPEEDUP]
 
 
 def _faster_engines(measured: Measured, plan: Plan, choice: Choice) -> list[Advice]:
-    """What was measured before the run and not taken."""
+    """Suggests faster engines and batch sizes that the trials before the run measured but did not choose."""
     rates = choice.calibration.rates.images_per_s if choice.calibration else {}
     found = []
     if choice.trials and not plan.worker_gpus and not any("openvino" in trial.engine for trial in choice.trials):
@@ -153,7 +154,7 @@ def _faster_engines(measured: Measured, plan: Plan, choice: Choice) -> list[Advi
     for trial in choice.trials:
         if taken and plan.is_fused and trial.breaches and trial.images_per_s > taken.images_per_s:
             model_s = measured.stage_s[MODEL] * taken.images_per_s / trial.images_per_s
-            what = f"{trial.engine}, if you can do with its answers (engine.tolerance refused it)"
+            what = f"{trial.engine}, if its results are good enough for you (engine.tolerance refused it)"
             found.append(Advice(what, _faster(measured, {**measured.stage_s, MODEL: model_s})))
     return found
 
@@ -167,10 +168,10 @@ def _more_cpus(measured: Measured, plan: Plan, limits: Mapping[tuple[str, ...], 
         speedup = measured.total_s / (measured.start_s + measured.pace.seconds / 2)
         return [Advice(f"twice the GPUs ({2 * plan.workers}) with as many CPUs for each", speedup)]
     speedup = measured.total_s / (measured.start_s + measured.pace.seconds / factor)
-    return [Advice(f"{factor:.1f} times the CPUs for each GPU, which then never waits", speedup)]
+    return [Advice(f"{factor:.1f} times the CPUs for each GPU, so that it never waits", speedup)]
 
 
 def _faster(measured: Measured, stage_s: Mapping[str, float]) -> float:
-    """How many times as fast the command would be with these seconds for an image, its start staying what it is."""
+    """Computes the speed-up of the command with ``stage_s`` seconds per image and unchanged start-up."""
     ratio = sum(stage_s.values()) / sum(measured.stage_s.values())
     return measured.total_s / (measured.start_s + measured.pace.seconds * ratio)

@@ -1,4 +1,4 @@
-"""Seconds of each phase of a command. Runs on the driver."""
+"""Stopwatch for the phases of a command. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 
 
 class Clock:
-    """Seconds of each phase of a job, from one lap to the next."""
+    """Measures the seconds of each phase, from one lap to the next."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._since = time.monotonic()
 
     def lap(self, phase: str) -> None:
-        """Ends ``phase``, which may come again."""
+        """Ends ``phase``. The seconds of laps with the same name add up."""
         now = time.monotonic()
         self.seconds[phase] = round(self.seconds.get(phase, 0.0) + now - self._since, 3)
         self._since = now

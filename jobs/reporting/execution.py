@@ -1,4 +1,4 @@
-"""What was run, for the report. Made on the driver."""
+"""Plan, engine and pace of a run, for the report. Made on the driver."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Execution:
-    """What was run."""
+    """Plan, engine and pace of a run."""
 
     plan: Plan
     choice: Choice
-    """The engine, and how it was chosen."""
+    """Engine, and the reason for its choice."""
     engine: Mapping[str, str]
-    """What executed the model, as the actors said."""
+    """Provenance of the engine, as the actors reported it."""
     pace: Pace
-    """How fast images came, starts aside."""
+    """Images and seconds without start-up."""
     cpus: float
-    """Of the cluster."""
+    """CPUs of the cluster."""
 
     def to_json(self) -> dict[str, Any]:
         pace = {**self.pace._asdict(), "images_per_s": self.pace.images_per_s}

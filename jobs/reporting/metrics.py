@@ -1,5 +1,5 @@
-"""The counts of a run as metrics of Ray, which gives them to Prometheus on the metrics page of the driver's node. Runs
-on the driver alone, where the ledger's counts come together: work that is done again counts once, as in the ledger.
+"""Counts of a run as Ray metrics, which Ray exports to Prometheus on the metrics page of the driver's node. Runs on
+the driver, on the ledger's counts: retried work counts once, as in the ledger.
 """
 
 from __future__ import annotations
@@ -23,65 +23,65 @@ if TYPE_CHECKING:
 
 
 class Meaning(NamedTuple):
-    """What a metric says. Its labels stand beside those that all have, `LABELS`, and take few values."""
+    """Description of a metric, and its labels in addition to `LABELS`; each label takes few values."""
 
     text: str
     labels: tuple[str, ...] = ()
 
 
 LABELS = ("run", "model")
-"""The run's id, and the fingerprint of its model."""
+"""Labels of every metric: the run's id, and the fingerprint of its model."""
 
 COUNTERS = {
-    metric_counts.IMAGES_DONE: Meaning("Images that were predicted."),
+    metric_counts.IMAGES_DONE: Meaning("Images predicted."),
     metric_counts.IMAGES_FAILED: Meaning(
-        "Images that became an error row, by the stage and the kind of error.", ("stage", "kind")
+        "Images that became an error row, by stage and kind of error.", ("stage", "kind")
     ),
-    metric_counts.BLOCKS: Meaning("Blocks of images that were predicted, each of one batch or several."),
-    metric_counts.BYTES_READ: Meaning("Bytes of encoded images that were read."),
-    metric_counts.STAGE_SECONDS: Meaning("Seconds that workers spent in a stage, summed over them.", ("stage",)),
-    metric_counts.PARTS: Meaning("Part files that were written."),
-    metric_counts.WRITTEN_BYTES: Meaning("Bytes of part files that were written."),
-    metric_counts.WORKER_DEATHS: Meaning("Workers that died with work in hand, by the stage of the work.", ("stage",)),
-    metric_counts.QUARANTINED: Meaning("Images given up because workers died with them alone in hand.", ("stage",)),
+    metric_counts.BLOCKS: Meaning("Blocks of images predicted, each of one or more batches."),
+    metric_counts.BYTES_READ: Meaning("Bytes of encoded images read."),
+    metric_counts.STAGE_SECONDS: Meaning("Seconds that workers spent in a stage, summed over workers.", ("stage",)),
+    metric_counts.PARTS: Meaning("Part files written."),
+    metric_counts.WRITTEN_BYTES: Meaning("Bytes of part files written."),
+    metric_counts.WORKER_DEATHS: Meaning("Workers that died while processing, by stage of the work.", ("stage",)),
+    metric_counts.QUARANTINED: Meaning("Images abandoned because workers died while processing only them.", ("stage",)),
 }
 
 GAUGES = {
-    "images_listed": Meaning("Images of the run, or of the slice that the driver has of it."),
-    "images_done_before": Meaning("Those of them that had an outcome before this driver came."),
-    "images_left": Meaning("Those of them that have no outcome yet."),
-    "images_per_second": Meaning("Images that get their outcome a second, since the first did; 0 until it is known."),
-    "errors_ratio": Meaning("Share of failed images among those with an outcome, from 0 to 1."),
-    "errors_ratio_limit": Meaning("The share above which the run ends early: errors.max_ratio."),
-    "batch_size": Meaning("Images that the engine gets at a time."),
-    "workers": Meaning("Predictor actors that the run was planned with."),
-    "progress_timestamp_seconds": Meaning("Unix time at which a block of images last ended; at first, of the start."),
+    "images_listed": Meaning("Images of the run, or of this driver's slice of it."),
+    "images_done_before": Meaning("Listed images that had an outcome before this driver started."),
+    "images_left": Meaning("Listed images without an outcome so far."),
+    "images_per_second": Meaning("Images per second since the first batch ended; 0 until it is known."),
+    "errors_ratio": Meaning("Share of failed images among images with an outcome, from 0 to 1."),
+    "errors_ratio_limit": Meaning("Share of failed images above which the run ends early: errors.max_ratio."),
+    "batch_size": Meaning("Images per batch of the engine."),
+    "workers": Meaning("Planned number of predictor actors."),
+    "progress_timestamp_seconds": Meaning("Unix time at which the latest block of images ended; at first, the start."),
 }
 
 
 def names() -> set[str]:
-    """Every metric as Prometheus sees it."""
+    """Returns the names of all metrics in Prometheus."""
     return {f"ray_{_name(name)}_total" for name in COUNTERS} | {f"ray_{_name(name)}" for name in GAUGES}
 
 
 class Metrics:
-    """What one pass of the pipeline adds to the run's metrics.
+    """Publishes the metrics of one pass of the pipeline.
 
     Args:
-        run: its id.
-        model: fingerprint.
+        run: id of the run.
+        model: fingerprint of the model.
         num_errors_before: images that had failed when the pass began.
-        facts: gauges that stay as they are, by their names in `GAUGES`.
+        facts: values of gauges that stay constant, by name in `GAUGES`.
     """
 
     def __init__(self, run: str, model: str, *, num_errors_before: int, facts: Mapping[str, float]) -> None:
         tags = {"run": run, "model": model}
         self._counters = {
-            name: Counter(_name(name), said.text, (*LABELS, *said.labels)).set_default_tags(tags)
-            for name, said in COUNTERS.items()
+            name: Counter(_name(name), meaning.text, (*LABELS, *meaning.labels)).set_default_tags(tags)
+            for name, meaning in COUNTERS.items()
         }
         self._gauges = {
-            name: Gauge(_name(name), said.text, LABELS).set_default_tags(tags) for name, said in GAUGES.items()
+            name: Gauge(_name(name), meaning.text, LABELS).set_default_tags(tags) for name, meaning in GAUGES.items()
         }
         self._num_errors_before = num_errors_before
         self._seen: Flow = {}
@@ -89,7 +89,14 @@ class Metrics:
 
     @classmethod
     def of(cls, run: Run, plan: Plan, outcome: Outcome, *, done_before: Summary) -> Metrics:
-        """Of a pass over ``run``, or a slice of it: what stands when it begins, and stood when this driver came."""
+        """Makes the metrics of a pass over ``run`` or a slice of it.
+
+        Args:
+            run: the run.
+            plan: of the pass.
+            outcome: state of the run when the pass begins.
+            done_before: summary of the run when this driver started.
+        """
         facts = {
             "images_listed": outcome.coverage.num_listed,
             "images_done_before": done_before.num_images,
@@ -100,7 +107,7 @@ class Metrics:
         return cls(run.paths.run_id, run.paths.fingerprint, num_errors_before=outcome.summary.num_errors, facts=facts)
 
     def record(self, counts: Flow, moment: Moment) -> None:
-        """The counts of the pass so far, none of which ever falls, and the state that they make."""
+        """Publishes ``counts`` of the pass so far, which never decrease, and its progress at ``moment``."""
         for key, value in counts.items():
             gained = value - self._seen.get(key, 0)
             if gained > 0:
@@ -115,7 +122,7 @@ class Metrics:
             "images_per_second": moment.images_per_s,
             "errors_ratio": num_errors / moment.num_done if moment.num_done else 0.0,
         }
-        for name, value in self._state.items():  # all of them: Ray forgets a gauge that is not set again
+        for name, value in self._state.items():  # all of them: Ray drops a gauge that is not set again
             self._gauges[name].set(value)
 
 

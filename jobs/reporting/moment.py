@@ -1,4 +1,4 @@
-"""Progress of a pass at one moment. Made on the driver."""
+"""Snapshot of the progress of a pass. Made on the driver."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Moment:
-    """The state of a run at one time."""
+    """Progress of a run at one time."""
 
     num_done: int
     num_errors: int
     total: int
     images_per_s: float
-    """Since the first images were done, so that the start of the actors does not count; 0 until it is known."""
+    """Rate since the first batch ended, so that the start-up of actors does not count; 0 until it is known."""
 
     def __str__(self) -> str:
         left = (self.total - self.num_done) / self.images_per_s if self.images_per_s else None

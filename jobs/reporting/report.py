@@ -1,4 +1,4 @@
-"""What a person, and a machine, is told at the end of a run: the table and report.json. Runs on the driver."""
+"""Report at the end of a run: the printed table, and the content of report.json. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a run.
+    """Outcome of a run.
 
     Args:
-        paths: where it lies.
-        status: how it ended.
-        outcome: what stands: counts, and seconds of stages summed over workers.
-        before: what stood when this command began.
-        execution: what was run; None when there was nothing to run.
-        elapsed_s: seconds of each phase by the clock: check, list, start, run, stop, commit.
-        price_per_hour: of the cluster, where it is known.
-        switches: drivers of the run whose GPUs decode no more.
-        passed_over: what the listing of the run left out, by reason, as `PassedOver.to_json` gives it.
+        paths: location of the run.
+        status: exit status of the command.
+        outcome: final state of the run: counts, and seconds per stage summed over workers.
+        before: state of the run when this command began.
+        execution: plan, engine and pace; None if there was nothing to do.
+        elapsed_s: wall-clock seconds of each phase: check, list, start, run, stop, commit.
+        price_per_hour: of the cluster, if known.
+        passed_over: files and lines that the listing skipped, by reason, from `PassedOver.to_json`.
+        switches: drivers of the run that stopped decoding on GPUs.
     """
 
     paths: RunPaths
@@ -55,13 +55,13 @@ class Report:
 
     @property
     def images_per_s(self) -> float:
-        """Images of this command over the seconds of the pipeline, start of its actors included."""
+        """Images of this command over the seconds of its pipeline, including the start-up of actors."""
         seconds = self.elapsed_s.get("run", 0.0)
         return (self.summary.num_images - self.before.summary.num_images) / seconds if seconds else 0.0
 
     @property
     def verdict(self) -> Bottleneck | None:
-        """What bound this command; None where it did nothing."""
+        """Bottleneck of this command; None if it processed no images."""
         done, before = self.summary, self.before.summary
         num_images = done.num_images - before.num_images
         if self.execution is None or not num_images:
@@ -82,7 +82,7 @@ class Report:
 
     @property
     def accuracy_ratio(self) -> float | None:
-        """Right predictions over images with a known label; None when there are none."""
+        """Correct predictions over images with a known label; None without labels."""
         return self._num_correct / self._num_labelled if self._num_labelled else None
 
     @property
@@ -94,7 +94,7 @@ class Report:
         return self.summary.counters.get(NUM_CORRECT, 0)
 
     def to_json(self) -> dict[str, Any]:
-        """The content of report.json."""
+        """Returns the content of report.json."""
         return {
             "run_id": self.paths.run_id,
             "fingerprint": self.paths.fingerprint,
@@ -116,7 +116,7 @@ class Report:
         }
 
     def show(self) -> None:
-        """The table, on standard output."""
+        """Prints the table to standard output."""
         show(*(f"{name:<11}{value}" for name, value in self._lines()))
 
     def _lines(self) -> list[tuple[str, str]]:
@@ -164,7 +164,7 @@ class Report:
         return f"{whole}, {steady:,.1f} from the first batch to the last" if steady else whole
 
     def _engine(self) -> list[tuple[str, str]]:
-        """What ran the model and why, then what each engine that was tried was found to do."""
+        """Lists the engine and the reason for it, then the result of each trial."""
         if self.execution is None:
             return []
         choice = self.execution.choice
@@ -172,11 +172,11 @@ class Report:
         return [("engine", f"{choice.engine.label}: {choice.why}"), *tried]
 
     def _gpu_decoding(self) -> list[tuple[str, str]]:
-        """What came of holding the GPU's pixels against the CPU's."""
+        """Lists the GPU-decoded images that the CPU confirmed, and each switch to the CPU."""
         summary, lines = self.summary, []
         if summary.num_gpu_flat or summary.num_gpu_drawn:
-            again = f"{summary.num_gpu_flat:,} of one colour, {summary.num_gpu_drawn:,} of 1 in 1,000"
-            lines.append(("checked", f"images from the GPU that the CPU decoded too, and agreed: {again}"))
+            matches = f"{summary.num_gpu_flat:,} of one colour, {summary.num_gpu_drawn:,} from a sample of 1 in 1,000"
+            lines.append(("checked", f"images decoded on the GPU that match the CPU: {matches}"))
         return lines + [("decoding", str(switch)) for switch in self.switches]
 
     def _images(self) -> str:

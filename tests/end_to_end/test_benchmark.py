@@ -27,7 +27,7 @@ def test_a_job_is_measured_and_compared(cluster: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(tmp_path / "new.json")
     assert done.stdout.splitlines()[0].split() == ["images/s", "before", "ratio"]
-    assert "not measured alike: num_images was 2000, and is 81" in done.stderr
+    assert "not measured alike: num_images was 2000, now 81" in done.stderr
     figures = json.loads((tmp_path / "new.json").read_text())
     assert (figures["num_images"], figures["num_errors"]) == (81, 1)
     assert list(figures["stages"]) == ["listing", "reading", "decoding", "transfer", "model", "writing"]

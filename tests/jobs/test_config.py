@@ -22,7 +22,7 @@ JOB = Job(
 )
 
 
-def test_secrets_are_hidden_and_places_are_not() -> None:
+def test_secrets_are_hidden_and_endpoints_are_not() -> None:
     text = to_yaml(JOB)
     assert "hush" not in text
     assert "http://127.0.0.1:9" in text
@@ -30,14 +30,14 @@ def test_secrets_are_hidden_and_places_are_not() -> None:
     assert "hush" in JOB.dataset.storage_options.values()
 
 
-def test_the_yaml_tells_the_whole_job() -> None:
+def test_the_yaml_holds_the_whole_job() -> None:
     config = OmegaConf.create(to_yaml(JOB))
     assert config.engine.precision == "bf16"
     assert config.task.top_k == 3
     assert config.errors.max_ratio == 0.05
 
 
-def test_our_objects_come_out_of_hydras() -> None:
+def test_a_composed_config_converts_to_a_job() -> None:
     job = to_job(OmegaConf.structured(JOB))
     assert isinstance(job, Job)
     assert job.engine.precision is Precision.bf16

@@ -1,4 +1,4 @@
-"""The error budget of a job."""
+"""Error budget of a job."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jobs.job import ErrorBudget
     ("num_images", "num_errors", "is_exceeded"),
     [(99, 99, False), (100, 5, False), (100, 6, True), (10**9, 5 * 10**7, False), (10**9, 5 * 10**7 + 1, True)],
 )
-def test_a_share_is_judged_from_the_smallest_sample_on(num_images: int, num_errors: int, *, is_exceeded: bool) -> None:
+def test_the_ratio_applies_from_the_minimum_sample_on(num_images: int, num_errors: int, *, is_exceeded: bool) -> None:
     assert ErrorBudget().is_exceeded(num_images, num_errors) == is_exceeded
 
 
-def test_a_count_is_judged_from_the_first_image_on() -> None:
+def test_the_count_applies_from_the_first_image_on() -> None:
     assert ErrorBudget(max_count=0).is_exceeded(1, 1)
     assert not ErrorBudget(max_count=1).is_exceeded(1, 1)

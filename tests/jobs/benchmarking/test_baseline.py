@@ -1,4 +1,4 @@
-"""Plain loops in processes of their own, over real JPEGs."""
+"""Plain loops in separate processes, over real JPEGs."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ def test_two_processes_share_the_images(loop: PlainLoop, tmp_path: Path) -> None
     assert len(ends) == 120
     rows = pq.read_table(folder)
     assert len(set(rows[URI].to_pylist())) == 12
-    assert len({end.worker for end in ends}) == len(set(rows[WORKER].to_pylist())) == 2  # none began alone
+    assert len({end.worker for end in ends}) == len(set(rows[WORKER].to_pylist())) == 2  # none started before the other
 
 
-def test_the_best_way_counts(loop: PlainLoop, tmp_path: Path) -> None:
+def test_the_best_layout_counts(loop: PlainLoop, tmp_path: Path) -> None:
     loops = best(replace(loop, predicts=False), [ProcessLayout(1, 1), ProcessLayout(1, 2)], PIECES * 5, tmp_path)
     rates = {way: rate for way, rate in loops.tried if rate}
     assert loops.images_per_s == max(rates.values()) == rates[loops.way]
-    told = loops.to_json()
-    assert (told["images_per_s"], told["threads"]) == (loops.images_per_s, loops.way.threads)
-    assert [one["threads"] for one in told["tried"]] == [1, 2]
+    content = loops.to_json()
+    assert (content["images_per_s"], content["threads"]) == (loops.images_per_s, loops.way.threads)
+    assert [one["threads"] for one in content["tried"]] == [1, 2]
 
 
 def test_too_few_images_give_no_limit(loop: PlainLoop, tmp_path: Path) -> None:
@@ -70,10 +70,10 @@ def test_too_few_images_give_no_limit(loop: PlainLoop, tmp_path: Path) -> None:
     assert loops.way == ProcessLayout(1, 1)
 
 
-def test_a_process_that_dies_ends_all(loop: PlainLoop, tmp_path: Path) -> None:
+def test_a_process_that_dies_ends_the_others(loop: PlainLoop, tmp_path: Path) -> None:
     model = replace(loop.recipe.model, architecture="os:abort")
     wrong = replace(loop, recipe=replace(loop.recipe, model=model))
-    with pytest.raises(LimitError, match="a process of the plain loop ended with -6"):
+    with pytest.raises(LimitError, match="a process of the plain loop ended with exit code -6"):
         run_loops(wrong, ProcessLayout(2, 1), PIECES, tmp_path / "loops")
 
 
@@ -93,7 +93,7 @@ def test_no_process_is_left_when_the_command_is_stopped(loop: PlainLoop, tmp_pat
     assert not multiprocessing.active_children()
 
 
-def test_ways_to_use_a_machine() -> None:
+def test_layouts_of_a_machine() -> None:
     def found(cpus: int, workers: int, gpus: int = 0) -> list[ProcessLayout]:
         return ways(SimpleNamespace(plan=SimpleNamespace(workers=workers, worker_gpus=gpus)), cpus)
 
@@ -102,6 +102,6 @@ def test_ways_to_use_a_machine() -> None:
     assert found(4, 16) == [
         ProcessLayout(4, 1),
         ProcessLayout(1, 4),
-    ]  # a cluster of more nodes: this machine has but four
+    ]  # a cluster of several nodes: this machine has only four CPUs
     assert found(1, 1) == [ProcessLayout(1, 1)]
     assert found(16, 2, gpus=1) == [ProcessLayout(2, 8, with_gpu=True)]

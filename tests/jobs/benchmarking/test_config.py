@@ -16,7 +16,7 @@ def composed(*overrides: str) -> BenchmarkJob:
         return to_benchmark_job(compose("benchmark", list(overrides)))
 
 
-def test_the_keys_are_those_of_a_job_and_some_more() -> None:
+def test_the_keys_extend_those_of_a_job() -> None:
     job = composed("+dataset=sample", "benchmark.images=50", "benchmark.compare=old.json", "batch_size=4")
     assert isinstance(job, BenchmarkJob)
     assert job.benchmark == Benchmark(50, "benchmark.json", "old.json", None)
@@ -31,7 +31,7 @@ def test_the_keys_are_those_of_a_job_and_some_more() -> None:
         (("+dataset=sample", "benchmark.images=few"), "benchmark.images=few", "a value of that type"),
     ],
 )
-def test_mistakes_are_explained_as_those_of_a_job(overrides: tuple[str, ...], problem: str, cure: str) -> None:
+def test_mistakes_are_explained_like_those_of_a_job(overrides: tuple[str, ...], problem: str, cure: str) -> None:
     with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
         composed(*overrides)
     message = str(explain(caught.value))
@@ -39,7 +39,7 @@ def test_mistakes_are_explained_as_those_of_a_job(overrides: tuple[str, ...], pr
     assert cure in message
 
 
-def test_no_image_at_all_is_a_mistake() -> None:
+def test_zero_images_are_an_error() -> None:
     Benchmark(images=1).check()
     with pytest.raises(JobError, match=r"benchmark\.images=0: must be at least 1"):
         Benchmark(images=0).check()

@@ -11,7 +11,7 @@ from actors.errors import JobError
 from jobs.benchmarking.figures import Figures, read_figures, write_figures
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_written_figures_are_read_back(tmp_path: Path) -> None:
     uri = write_figures(FIGURES, str(tmp_path / "new" / "figures.json"))
     assert uri == str(tmp_path / "new" / "figures.json")
     assert read_figures(uri) == FIGURES
@@ -22,18 +22,18 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert content["bound_by"] == "model"
 
 
-def test_the_slowest_stage_of_the_run_is_what_bounds_it() -> None:
+def test_the_slowest_stage_of_the_run_is_the_bottleneck() -> None:
     def bound_by(**stages: float | None) -> str | None:
         return replace(FIGURES, stages={**FIGURES.stages, **stages}).bound_by
 
     assert bound_by(reading=1.0) == "reading"
     assert bound_by(decoding=1.0) == "decoding"
-    assert bound_by(listing=1.0) == "model"  # it is over before
+    assert bound_by(listing=1.0) == "model"  # listing ends before the run
     assert bound_by(reading=None, transfer=None) == "model"
     assert bound_by(model=None) is None
 
 
-def test_there_is_a_share_only_where_both_rates_are_known_of_the_same_machine() -> None:
+def test_the_share_needs_both_rates_of_the_same_machine() -> None:
     assert replace(FIGURES, limit={**FIGURES.limit, "images_per_s": None}).share_of_limit is None
     assert replace(FIGURES, machine={**FIGURES.machine, "nodes": 2}).share_of_limit is None
 
@@ -46,7 +46,7 @@ def test_every_rate_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("no json", "not the figures of a benchmark"),
         ("[1]", "not the figures of a benchmark"),
@@ -57,19 +57,19 @@ def test_every_rate_has_a_name_of_its_own() -> None:
         (json.dumps({**FIGURES.to_json(), "variants": {"whole": {}}}), "not the figures of a benchmark"),
     ],
 )
-def test_what_is_not_ours_is_not_compared_with(content: str, said: str, tmp_path: Path) -> None:
+def test_other_files_are_rejected(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(content)
     with pytest.raises(JobError, match=r"benchmark\.compare=.*old\.json: ") as caught:
         read_figures(str(tmp_path / "old.json"))
-    assert said in caught.value.problem
+    assert message in caught.value.problem
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"benchmark\.compare=.*gone\.json: cannot be read"):
         read_figures(str(tmp_path / "gone.json"))
     with pytest.raises(JobError, match=r"benchmark\.output=.*: cannot be written"):
         write_figures(FIGURES, str(tmp_path))
 
 
-def test_nothing_is_lost_on_the_way_through_json() -> None:
+def test_figures_survive_json() -> None:
     assert Figures.from_json(json.loads(json.dumps(FIGURES.to_json()))) == FIGURES

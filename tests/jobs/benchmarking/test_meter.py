@@ -23,13 +23,13 @@ def sink_below(folder: Path, *, is_off: bool) -> MeteredSink:
 
 
 @pytest.mark.parametrize("is_off", [True, False])
-def test_it_counts_what_comes_and_writes_it_unless_it_is_off(is_off: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_the_sink_counts_rows_and_writes_them_unless_off(is_off: bool, tmp_path: Path) -> None:  # noqa: FBT001
     sink = sink_below(tmp_path, is_off=is_off)
     assert sink.min_rows_per_write == 40
     blocks = [stamped(predicted_block(0, range(3))), stamped(predicted_block(1, range(5), bad=[1]))]
-    told = [sink.write([block], CONTEXT) for block in blocks]
-    told.append(sink.write([blocks[0].slice(0, 0)], CONTEXT))
-    sink.on_write_complete(WriteResult(8, 0, told))
+    meters = [sink.write([block], CONTEXT) for block in blocks]
+    meters.append(sink.write([blocks[0].slice(0, 0)], CONTEXT))
+    sink.on_write_complete(WriteResult(8, 0, meters))
     meter = sink.meter
     assert (meter.num_images, meter.num_errors) == (8, 1)
     assert [end.num_images for end in meter.ends] == [3, 5]
@@ -41,7 +41,7 @@ def test_it_counts_what_comes_and_writes_it_unless_it_is_off(is_off: bool, tmp_p
     assert not [name for part in parts for name in pq.read_schema(part).names if name.startswith("_")]
 
 
-def test_a_sum_over_columns_that_are_there() -> None:
+def test_missing_columns_are_not_summed() -> None:
     bare = stamped(predicted_block(0, range(4)).select([ROW]))
     meter = Meter.of(bare, arrived_at_s=5.0) + Meter()
     assert (meter.num_images, meter.num_errors) == (4, 0)

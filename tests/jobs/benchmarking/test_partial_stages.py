@@ -1,4 +1,4 @@
-"""The stand-ins in this process, on an inventory as a job opens it."""
+"""Replacement actors in this process, on the inventory of a real run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_each_row_comes_once_and_without_pixels(stand_in: type, read: ReadPlan) 
     for block in blocks:
         assert set(STAMP) <= set(block.column_names)
         assert PIXELS not in block.column_names
-    assert ledger.snapshot().num_signs > 0  # the watchdog sees that it lives
+    assert ledger.snapshot().num_signs > 0  # the watchdog sees a sign of life
     ledger.drain()
     assert blocks_of(stand_in, read, ledger) == []
 

@@ -17,7 +17,7 @@ def names(place: Place) -> list[str]:
 
 
 @pytest.mark.parametrize("end", [None, KeyboardInterrupt, StoppedError, ValueError])
-def test_all_that_was_written_is_removed_however_it_ends(end: type[BaseException] | None, place: Place) -> None:
+def test_all_output_is_removed_however_the_block_ends(end: type[BaseException] | None, place: Place) -> None:
     storage = Storage(place.options)
     place.put("mine.txt", b"x")
 
@@ -36,7 +36,7 @@ def test_all_that_was_written_is_removed_however_it_ends(end: type[BaseException
     assert [name.rpartition("/")[2] for name in names(place)] == ["mine.txt"]
 
 
-def test_it_is_temporary_and_another_one_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_folder_is_temporary_and_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with scratch(None, Storage()) as one, scratch(None, Storage()) as other:
         assert one != other
@@ -44,7 +44,7 @@ def test_it_is_temporary_and_another_one_each_time(tmp_path: Path, monkeypatch: 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path, s3: S3) -> None:
+def test_a_folder_that_cannot_be_written(tmp_path: Path, s3: S3) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(JobError, match=r"benchmark\.scratch=.*/file: cannot be written") as caught:
         scratch(str(tmp_path / "file"), Storage()).__enter__()

@@ -23,24 +23,24 @@ def test_a_line_for_each_rate() -> None:
         "decoding limit            720.0",
         "share of limit            90.0%",
         "images    2,000 of 33.3 kB, 3 of them errors",
-        "whole     20.0 s with the start of its actors, 100.0 images/s",
+        "whole     20.0 s including actor start-up, 100.0 images/s",
         "limit     plain loop, 1 process of 2 threads; decoding alone, 2 processes",
         "bound by  model",
         "engine    openvino bf16",
     ]
 
 
-def test_the_ratio_to_another_time_stands_beside_it() -> None:
+def test_an_earlier_benchmark_adds_its_rates_and_the_ratio() -> None:
     faster = replace(FIGURES, variants={**FIGURES.variants, "whole": variant(198.0)})
     table = {line[:15].strip(): line[15:].split() for line in lines_of(faster, FIGURES)[:13]}
     assert table[""] == ["images/s", "before", "ratio"]
     assert table["whole"] == ["198.0", "180.0", "1.10"]
     assert table["reading"] == ["5,000.0", "5,000.0", "1.00"]
     assert table["share of limit"] == ["99.0%", "90.0%", "1.10"]
-    assert table["transfer"] == ["too", "few", "images"] * 2  # and no ratio
+    assert table["transfer"] == ["too", "few", "images"] * 2  # without a ratio
 
 
-def test_what_was_measured_otherwise_is_told() -> None:
+def test_differences_in_the_conditions_are_listed() -> None:
     assert unlike(FIGURES, FIGURES) == []
     other = replace(
         FIGURES,
@@ -50,8 +50,8 @@ def test_what_was_measured_otherwise_is_told() -> None:
         mean_image_bytes=33_333.2,
     )
     assert unlike(FIGURES, other) == [
-        "engine was torch fp32, and is openvino bf16",
-        "plan.batch_size was 64, and is 32",
-        "machine.cpus was 4.0, and is 2.0",
-        "machine.version_openvino was 1, and is None",
+        "engine was torch fp32, now openvino bf16",
+        "plan.batch_size was 64, now 32",
+        "machine.cpus was 4.0, now 2.0",
+        "machine.version_openvino was 1, now None",
     ]

@@ -1,4 +1,4 @@
-"""Passes on a real cluster with actors beside read tasks; those that read on their own are in tests/end_to_end."""
+"""Passes on a real cluster with separate read tasks; tests/end_to_end covers actors that read by themselves."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NUM_IMAGES = 24
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     add_photos(tmp_path / "images", range(NUM_IMAGES - 1))
-    (tmp_path / "images" / "bad.jpg").write_bytes(b"no image")
+    (tmp_path / "images" / "bad.jpg").write_bytes(b"not an image")
     model = Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS)
     return opened(replace(job_over(tmp_path / "images", tmp_path / "out"), model=model), shard_size=12)
 
@@ -92,12 +92,12 @@ def test_every_image_goes_through_the_stages_that_are_on(
 
 @pytest.mark.cluster
 @pytest.mark.usefixtures("cluster")
-def test_the_model_alone_gets_as_many_images_as_the_job_in_blocks_as_large(run: Run, stop: Shutdown) -> None:
+def test_the_model_alone_gets_the_images_and_block_sizes_of_the_job(run: Run, stop: Shutdown) -> None:
     variant = variants_of(run, stop, batches_a_block=2).model()
-    assert sorted(end.num_images for end in variant.meter.ends) == [4, 4, 8, 8]  # in whichever order the pieces come
+    assert sorted(end.num_images for end in variant.meter.ends) == [4, 4, 8, 8]  # in the order in which pieces arrive
 
 
-def test_who_reads_where_predictors_stand_apart() -> None:
+def test_actors_replace_separate_read_tasks() -> None:
     fused = replace(APART, is_fused=True)
     assert readers(fused, Resources(2.0, 0.0)) is fused
     apart = replace(APART, workers=2, worker_gpus=1, worker_cpus=1.0, read_cpus=1.0)

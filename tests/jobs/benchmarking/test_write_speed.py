@@ -29,7 +29,7 @@ def parts(tmp_path: Path) -> list[Part]:
     return find_parts(plan.paths.rows, plan.storage, {})
 
 
-def test_rows_are_again_as_they_came_to_the_sink(parts: list[Part], tmp_path: Path) -> None:
+def test_rows_are_restored_as_they_reached_the_sink(parts: list[Part], tmp_path: Path) -> None:
     seconds = [READ_S, DECODE_S, PREDICT_S]
     rows = as_predicted(plan_below(tmp_path), parts[0])
     expected = pa.concat_tables([predicted_block(0, [0, 1, 7, 8]), predicted_block(5, range(4))])
@@ -39,7 +39,7 @@ def test_rows_are_again_as_they_came_to_the_sink(parts: list[Part], tmp_path: Pa
     assert rows.select(seconds).schema == expected.select(seconds).schema
 
 
-def test_the_same_rows_are_written_once_more(parts: list[Part], tmp_path: Path) -> None:
+def test_the_same_rows_are_written_again(parts: list[Part], tmp_path: Path) -> None:
     plan = plan_below(tmp_path)
     again = replace(plan, paths=replace(plan.paths, run_id="again"))
     num_rows, seconds = rewrite(again, parts)

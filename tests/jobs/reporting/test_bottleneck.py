@@ -43,7 +43,7 @@ def verdict(run: Measured, plan: Plan = FUSED, choice: Choice = NAMED, price: fl
 @pytest.mark.parametrize(
     ("stages", "bound_by"), [((0.1, 0.01, 0.01), READ), ((0.01, 0.1, 0.01), DECODE), ((0.01, 0.02, 0.1), MODEL)]
 )
-def test_a_worker_that_does_all_is_bound_by_what_takes_longest(
+def test_a_worker_of_all_stages_is_bound_by_the_longest_stage(
     stages: tuple[float, float, float], bound_by: str
 ) -> None:
     found = verdict(measured(*stages, steady=10))
@@ -53,7 +53,7 @@ def test_a_worker_that_does_all_is_bound_by_what_takes_longest(
     assert sum(found.shares.values()) == pytest.approx(1)
 
 
-def test_beside_read_tasks_the_slower_side_decides() -> None:
+def test_with_read_tasks_the_slower_side_is_the_limit() -> None:
     fed = verdict(measured(0.001, 0.01, 0.005, steady=190, cpus=9, start_s=0), APART)
     assert fed.bound_by == MODEL
     assert fed.limit_images_per_s == pytest.approx(200)
@@ -65,7 +65,7 @@ def test_beside_read_tasks_the_slower_side_decides() -> None:
     assert advice.speedup == pytest.approx(200 * 0.011 / 2)
 
 
-def test_what_is_mostly_start_says_so() -> None:
+def test_a_run_that_mostly_starts_up_is_bound_by_start_up() -> None:
     found = verdict(measured(0.001, 0.001, 0.01, start_s=20))
     assert found.bound_by == START
     assert str(found.advice[0]) == ("many more images in one job (start-up took 69% of this one): 2.9 times as fast")
@@ -77,7 +77,7 @@ def test_twice_the_cpus_halve_all_but_the_start() -> None:
     assert advice.speedup == pytest.approx(20 / 15)
 
 
-def test_advice_is_sorted_by_gain_and_knows_what_was_measured() -> None:
+def test_advice_comes_from_the_trials_and_is_sorted_by_speedup() -> None:
     trials = [
         Trial("torch fp32", 50.0),
         Trial("openvino bf16", 500.0, breaches=["differs"]),
@@ -106,13 +106,13 @@ def test_the_price_of_a_million() -> None:
     assert verdict(run).price_per_million is None
 
 
-def test_a_run_of_nothing_has_no_verdict_and_one_of_one_batch_no_share() -> None:
+def test_a_run_without_images_has_no_verdict_and_one_of_one_batch_no_share() -> None:
     assert judge(Measured(0, {READ: 0, DECODE: 0, MODEL: 0}, 5, Pace(0, 0), 2), FUSED, NAMED) is None
     short = verdict(Measured(8, {READ: 0, DECODE: 0.01, MODEL: 0.01}, 5, Pace(0, 0), 2))
     assert (short.bound_by, short.share_of_limit) == (START, None)
 
 
-def test_it_reads_as_a_sentence_and_goes_through_json() -> None:
+def test_the_verdict_prints_as_a_sentence_and_serialises_to_json() -> None:
     found = verdict(measured(0.0, 0.002, 0.018, steady=90, start_s=1))
     assert str(found) == (
         "bound by the model (reading 0%, decoding 10%, the model 90%); the stages alone would do 100.0 images/s, "

@@ -1,4 +1,4 @@
-"""Seconds of phases."""
+"""Stopwatch for phases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The execution as ``report.json`` holds it."""
+"""Plan, engine and pace of a run in ``report.json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard and the alerts use metrics that are there; each pass adds what it gained."""
+"""Names and labels of the metrics, and the increments of one pass."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from jobs.reporting.metrics import COUNTERS, GAUGES, LABELS, Metrics, names
 from jobs.reporting.moment import Moment
 
 
-def test_names_keep_the_conventions_of_prometheus() -> None:
+def test_names_follow_the_conventions_of_prometheus() -> None:
     assert "ray_shardlens_images_failed_total" in names()
     assert "ray_shardlens_progress_timestamp_seconds" in names()
     assert len(names()) == len(COUNTERS) + len(GAUGES)
     assert not any(name.endswith("_total_total") for name in names())
-    for said in (*COUNTERS.values(), *GAUGES.values()):
-        assert said.text.endswith(".")
-        assert not set(LABELS) & set(said.labels)
+    for meaning in (*COUNTERS.values(), *GAUGES.values()):
+        assert meaning.text.endswith(".")
+        assert not set(LABELS) & set(meaning.labels)
 
 
 class Noted:
-    """Stands where Ray's own metric does, which only Ray's agent can read; the end-to-end test reads that one."""
+    """Stand-in for a metric of Ray, which only Ray's agent can read; the end-to-end test reads the real one."""
 
     def __init__(self, name: str, _text: str, labels: tuple[str, ...]) -> None:
         self.name, self.labels = name, labels
@@ -49,7 +49,7 @@ def value(metrics: Metrics, name: str, *labels: str) -> float:
     return noted.values[("nightly-7", "m1f", *labels)]  # type: ignore[attr-defined,no-any-return]
 
 
-def test_counters_get_what_was_gained_since_the_last_look(metrics: Metrics) -> None:
+def test_counters_increase_by_the_difference_to_the_last_record(metrics: Metrics) -> None:
     failed = ("images_failed", "decode", "truncated")
     for num_images, num_failed in ((30, 0), (30, 0), (60, 4)):
         counts = {("images_done",): num_images, ("blocks",): num_images / 30}
@@ -59,7 +59,7 @@ def test_counters_get_what_was_gained_since_the_last_look(metrics: Metrics) -> N
     assert not metrics._counters["parts"].values  # type: ignore[attr-defined]
 
 
-def test_gauges_tell_the_state_of_the_whole_run_at_each_look(metrics: Metrics) -> None:
+def test_gauges_show_the_state_of_the_whole_run_at_each_record(metrics: Metrics) -> None:
     metrics.record({}, Moment(100, 0, 200, 0.0))
     metrics.record({("blocks",): 1}, Moment(140, 4, 200, 12.5))
     found = {name: value(metrics, name) for name in GAUGES}
@@ -76,7 +76,7 @@ def test_gauges_tell_the_state_of_the_whole_run_at_each_look(metrics: Metrics) -
     }
 
 
-def test_progress_is_a_block_that_ended(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_finished_block_counts_as_progress(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     times = []
     for now, num_blocks in ((1000, 1), (2000, 1), (3000, 2)):
         monkeypatch.setattr("jobs.reporting.metrics.time.time", lambda now=now: now)

@@ -1,4 +1,4 @@
-"""The line of progress."""
+"""Progress line."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ from jobs.reporting.moment import Moment
         (Moment(1_000, 0, 11_001_000, 1_000.0), "1,000 of 11,001,000 images, 1,000.0 images/s, 0 errors, 3:03:20 left"),
     ],
 )
-def test_the_line_has_rate_done_total_errors_and_time_left(moment: Moment, line: str) -> None:
+def test_the_line_shows_done_total_rate_errors_and_time_left(moment: Moment, line: str) -> None:
     assert str(moment) == line

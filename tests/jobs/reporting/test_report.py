@@ -72,7 +72,7 @@ def test_json_has_the_figures() -> None:
     assert content["status"] == "done"
 
 
-def test_what_the_listing_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_the_listing_skipped(capsys: pytest.CaptureFixture[str]) -> None:
     passed_over = {"hidden": {"count": 7, "examples": ["/in/.a"]}}
     report = replace(REPORT, passed_over=passed_over)
     assert report.to_json()["passed_over"] == passed_over
@@ -82,7 +82,7 @@ def test_what_the_listing_passed_over(capsys: pytest.CaptureFixture[str]) -> Non
     assert "not listed" not in capsys.readouterr().out
 
 
-def test_what_came_of_checking_the_gpu_is_told_where_it_decoded(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_check_of_gpu_decoding_is_shown_only_where_the_gpu_decoded(capsys: pytest.CaptureFixture[str]) -> None:
     REPORT.show()
     assert not re.search("^(checked|decoding)", capsys.readouterr().out, re.MULTILINE)
     switch = DecodeSwitch(Slice(1, 2), "shard 3: /in/6.jpg: black", 1200, "1, 3")
@@ -91,16 +91,17 @@ def test_what_came_of_checking_the_gpu_is_told_where_it_decoded(capsys: pytest.C
     report.show()
     printed = capsys.readouterr().out
     assert (
-        "checked    images from the GPU that the CPU decoded too, and agreed: 1 of one colour, 7 of 1 in 1,000\n"
+        "checked    images decoded on the GPU that match the CPU: 1 of one colour, 7 from a sample of 1 in 1,000\n"
         in printed
     )
-    assert "decoding   switched from GPU to CPU: shard 3: /in/6.jpg: black; 1,200 images of shards 1, 3 are" in printed
+    switched = "switched from GPU to CPU: shard 3: /in/6.jpg: black; redoing 1,200 images of shards 1, 3"
+    assert f"decoding   {switched}\n" in printed
     content = json.loads(json.dumps(report.to_json()))
     assert (content["num_gpu_flat"], content["num_gpu_drawn"]) == (1, 7)
     assert content["decode_switches"][0]["part"] == {"index": 1, "count": 2}
 
 
-def test_a_run_of_nothing() -> None:
+def test_a_run_without_images() -> None:
     report = Report(PATHS, ExitStatus.DONE, outcome(0, Summary()), outcome(0, Summary()), None, {})
     assert report.images_per_s == 0
     assert report.accuracy_ratio is None
@@ -108,7 +109,7 @@ def test_a_run_of_nothing() -> None:
     assert report.to_json()["verdict"] is None
 
 
-def test_the_table_says_how_many_how_fast_how_accurate_and_where(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_shows_counts_speed_accuracy_and_location(capsys: pytest.CaptureFixture[str]) -> None:
     REPORT.show()
     printed = capsys.readouterr().out
     for figure in ("10 listed = 9 ok + 1 errors\n", "2.5 images/s", "75.00% (6 of 8", PATHS.rows):
@@ -120,12 +121,12 @@ def test_the_table_says_how_many_how_fast_how_accurate_and_where(capsys: pytest.
     assert "price" not in printed
 
 
-def test_the_price_is_that_of_a_million(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_price_is_for_a_million_images(capsys: pytest.CaptureFixture[str]) -> None:
     replace(REPORT, price_per_hour=7.2).show()
     assert "price      1,000.00 for a million images like these\n" in capsys.readouterr().out
 
 
-def test_a_run_that_was_gone_on_with_and_stopped_says_what_is_old_and_what_is_left(
+def test_a_resumed_run_that_stops_shows_earlier_and_remaining_images(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before, after = outcome(20, Summary(num_ok=4)), outcome(20, SUMMARY)
@@ -136,7 +137,7 @@ def test_a_run_that_was_gone_on_with_and_stopped_says_what_is_old_and_what_is_le
     assert (report.to_json()["num_listed"], report.to_json()["num_done_before"]) == (20, 4)
 
 
-def test_the_table_says_which_engine_ran_and_what_the_others_did(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_shows_the_engine_and_every_trial(capsys: pytest.CaptureFixture[str]) -> None:
     REPORT.show()
     printed = capsys.readouterr().out
     assert "engine     openvino fp32: the fastest of 3\n" in printed
