@@ -12,6 +12,7 @@ from rules import (
     median_breaches,
     mirror_breaches,
     name_breaches,
+    opening_breaches,
     pin_breaches,
     room_breaches,
     size_breaches,
@@ -72,6 +73,11 @@ def test_every_module_has_its_tests_at_the_mirrored_path() -> None:
 def test_file_names_say_what_is_in_them() -> None:
     files = [file for folder in PUBLISHED for file in (ROOT / folder).rglob("*") if file.suffix != ".pyc"]
     hold([breach for file in files for breach in name_breaches(file.relative_to(ROOT).as_posix())])
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
+    sources = MODULES | read_sources("tests")
+    hold([breach for path, source in sources.items() for breach in opening_breaches(path, source)])
 
 
 def test_published_texts_hold_no_machine_path_and_no_registry() -> None:
@@ -250,6 +256,19 @@ def test_a_module_without_its_tests_is_a_breach() -> None:
         "actors/tasks/raw.py: needs no exception",
         "jobs/gone.py: needs no exception",
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "num_breaches"),
+    [
+        ('"""Whether it is done."""', 1),
+        ('class A:\n    """Rows."""\n    x: int = 1\n    """Which of them."""', 1),
+        ('def f():\n    """\n    How fast it is.\n    """', 1),
+        ('"""Whatever comes. Where it lies."""\nx = """What"""\nprint("How")', 0),
+    ],
+)
+def test_an_indirect_opening_is_a_breach(source: str, num_breaches: int) -> None:
+    assert len(opening_breaches("actors/columns.py", source)) == num_breaches
 
 
 @pytest.mark.parametrize("path", ["jobs/utils.py", "actors/common/x.py", "tests/image_helper.py", "conf/misc.yaml"])

@@ -1,1 +1,1 @@
-"""Where images come from: one module a kind of dataset. Each lists its images; none reads them."""
+"""Datasets, one module per kind. Each lists its images; none reads them."""

@@ -1,4 +1,4 @@
-"""What every dataset has: a config that checks itself, and a stream of entries. Runs on the driver."""
+"""Base class of datasets: a config that checks itself, and a stream of entries. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -25,43 +25,43 @@ if TYPE_CHECKING:
 
 
 LATER = {"later": True}
-"""The metadata of a key that came when there were outputs already; see `Dataset.identity`."""
+"""Metadata of a key that is younger than existing outputs; see `Dataset.identity`."""
 
 
 @dataclass
 class Dataset:
-    """Where images come from, and what is carried along.
+    """Source of the images, and of the columns that travel with them.
 
-    A subclass says with `layout` how workers find its images, and gives in `tables` what `entries` promises.
+    A subclass declares with `layout` how workers find its images, and yields in `tables` what `entries` promises.
     """
 
     layout: ClassVar[Layout]
 
     kind: str = "???"
-    """What the dataset is called on the command line."""
+    """Name of the dataset on the command line."""
     path: Any = "???"
-    """A path, glob or URI, or a list of these; ``{0000..0099}`` and ``{a,b}`` stand for several, as in a shell."""
+    """A path, glob or URI, or a list of these; ``{0000..0099}`` and ``{a,b}`` expand as in a shell."""
     limit: int | None = None
-    """Only so many images, the first that are listed."""
+    """Maximum number of images: the first that are listed."""
     include: list[str] = field(default_factory=list, metadata=LATER)
-    """Globs on the path below `path`: of folders only what fits one of them is taken, hidden names too."""
+    """Globs on the path below `path`: only matching files of a folder are listed, including hidden ones."""
     exclude: list[str] = field(default_factory=list, metadata=LATER)
-    """Globs on the path below `path`: what fits one of them is left out, as is all below a folder that does."""
+    """Globs on the path below `path`: matching files and everything below matching folders are omitted."""
     unreadable: Unreadable = field(default=Unreadable.error, metadata=LATER)
-    """What becomes of a folder below `path` that cannot be read: it ends the job, or is passed over."""
+    """Action for a folder below `path` that cannot be read: error ends the job, skip omits the folder."""
     allow_empty: bool = field(default=False, metadata=LATER)
-    """Whether a dataset without any file or line is done at once (exit status 0), or a mistake (2)."""
+    """If true, a dataset without any file or line succeeds at once (exit status 0); otherwise it is an error (2)."""
     allow: list[str] = field(default_factory=list, metadata=LATER)
-    """Prefixes of URIs and local folders: an image of another place is not read, and is an error; without any, all are
-    allowed. Files that hold images are what `path` says."""
+    """URI prefixes and local folders from which images may be read; any other image becomes an error row. Without any,
+    all are allowed. Tars and Parquet files that hold images are given by `path`."""
     storage_options: dict[str, str] = field(default_factory=dict)
-    """obstore's settings for where the images are, such as endpoint or region."""
+    """obstore's settings for the storage of the images, such as endpoint or region."""
 
     def check(self) -> None:
-        """Looks at every path, and into the first file behind them.
+        """Checks every path, and the content of the first file.
 
         Raises:
-            JobError: a path, a column or a file is not as the config says, or cannot be reached.
+            JobError: a path, column or file does not match the config, or cannot be reached.
         """
         if self.limit is not None and self.limit < 0:
             raise JobError(f"dataset.limit={self.limit}: below zero", cure="leave it away to take every image")
@@ -72,16 +72,15 @@ class Dataset:
         next(self.tables())
 
     def entries(self) -> Iterator[pa.Table]:
-        """The images in tables of one schema, of which there is at least one; never all names at once.
+        """Streams the images in tables of one schema, at least one; never holds all names at once.
 
-        The columns are those of `jobs.datasets.kept_columns.entry_table`, the kept ones with types of their own.
-        IMAGE_ID is URI where the dataset names no other column, or where that one is null. FILE, OFFSET and SIZE
-        are as `layout` says. VERSION changes when the file does, or of a Parquet
-        dataset its row group; it is null where storage does not tell.
-        TARGET is null where an image has no label.
+        The columns are those of `jobs.datasets.kept_columns.entry_table`, and the kept ones with their types.
+        IMAGE_ID is URI if the dataset names no other column, or where that one is null. FILE, OFFSET and SIZE
+        follow `layout`. VERSION changes with the file, or with the row group of a Parquet dataset; it is null if
+        storage does not know it. TARGET is null if an image has no label.
 
         Raises:
-            JobError: as `check`, for whatever is found to be wrong while listing, and where it comes to nothing.
+            JobError: as `check`, for errors found while listing, and if there are no images.
         """
         self.passed_over.clear()
         missing, is_empty = self.limit, True
@@ -96,28 +95,28 @@ class Dataset:
             self._refuse_nothing()
 
     def kept_columns(self) -> list[str]:
-        """The names of the columns that are carried to the output."""
+        """Names of the columns that are carried to the output."""
         return []
 
     def tables(self) -> Iterator[pa.Table]:
-        """`entries` without the limit."""
+        """Like `entries`, without the limit."""
         raise NotImplementedError
 
     def no_entries(self) -> pa.Table:
-        """The table of a dataset without any file, whose columns have no known types."""
+        """Table of a dataset without any file; the types of its columns are unknown."""
         kept = [pa.field(name, pa.string()) for name in self.kept_columns()]
         return entry_schema(has_target=getattr(self, "label_column", None) is not None, kept=kept).empty_table()
 
     def suffixes(self) -> list[str]:
-        """What a file's name must end in to be taken from a folder, with the dot."""
+        """Suffixes of files that are listed from a folder, with the dot."""
         raise NotImplementedError
 
     def unsupported(self) -> list[str]:
-        """What the names of images end in that cannot be read here."""
+        """Suffixes of images that cannot be read here."""
         return []
 
     def selection(self) -> Selection:
-        """What counts of the files below `path`; counts the others in `passed_over`."""
+        """Rule for the files below `path` to list; it counts the others in `passed_over`."""
         return Selection(
             suffixes=self.suffixes(),
             include=self.include,
@@ -129,18 +128,18 @@ class Dataset:
         )
 
     def paths(self) -> list[str]:
-        """`path` as absolute URIs, braces expanded but where they stand in a name that exists."""
+        """Returns `path` as absolute URIs with braces expanded, except in names that exist."""
         return [found for path in paths_of(self.path) for found in self._expand(path)]
 
     @cached_property
     def passed_over(self) -> PassedOver:
-        """What `entries` has passed over so far. Whoever skips a file or a line in `tables` adds it here."""
+        """Files and lines that `entries` has skipped so far. Code in `tables` that skips one adds it here."""
         return PassedOver()
 
     def identity(self) -> dict[str, Any]:
-        """What makes two configs the same dataset: all of it, save the settings of storage.
+        """Identity of the dataset: all keys except the settings of storage.
 
-        A `LATER` key at its default is left out, so that runs from before there was such a key are gone on with.
+        Omits a `LATER` key at its default, so that runs that were opened before the key existed can be resumed.
         """
         content = asdict(self) | {"path": self.paths(), "storage_options": None}
         untouched = type(self)()
@@ -151,12 +150,12 @@ class Dataset:
 
     @property
     def storage(self) -> Storage:
-        """The storage of what `path` names."""
+        """Storage of the files that `path` names."""
         return Storage(self.storage_options)
 
     @property
     def image_storage(self) -> Storage:
-        """The storage that has the images, which gives no others than `allow` says."""
+        """Storage of the images; refuses those that `allow` excludes."""
         return Storage(self.storage_options, allow=Allowlist.parse(self.allow) if self.allow else None)
 
     def _expand(self, path: str) -> list[str]:
@@ -167,7 +166,7 @@ class Dataset:
             return expanded if self.storage.kind(path) is None else [path]
 
     def _refuse_nothing(self) -> None:
-        """Raises JobError: a dataset without images is a mistake, unless it may be empty and is."""
+        """Raises JobError for a dataset without images, unless it may be empty and is."""
         if self.allow_empty and not self.passed_over.num_visible:
             return
         if self.passed_over.total:

@@ -1,4 +1,4 @@
-"""Braces in a path as a shell expands them: ranges of numbers and alternatives. Runs on the driver."""
+"""Brace expansion in paths, as in a shell: ranges of numbers and alternatives. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def expand(path: str) -> list[str]:
-    """``shard-{0008..0010}.tar`` and ``{train,val}/x.tar`` as the paths that they stand for, in order.
+    """Expands paths such as ``shard-{0008..0010}.tar`` and ``{train,val}/x.tar``, in order.
 
-    A range keeps the leading zeros of its ends, and may go backwards or in steps (``{0..10..5}``). Braces that hold
-    neither stay as they are.
+    A range keeps the leading zeros of its ends, and may run backwards or in steps (``{0..10..5}``). Other braces stay
+    unchanged.
 
     Raises:
-        JobError: there are more than a million.
+        JobError: more than a million paths result.
     """
     found = list(islice(_expand(path), _MOST_PATHS + 1))
     if len(found) > _MOST_PATHS:

@@ -1,7 +1,7 @@
-"""How a CSV or TSV file is quoted, found by holding all of its lines against both ways: quotes enclose values, or are
-part of them. Runs on the driver, before Arrow reads the file.
+"""Detects the quoting of a CSV or TSV file by parsing all of its lines both ways: quotes enclose values, or belong to
+them. Runs on the driver, before Arrow reads the file.
 
-Arrow joins lines where a quote stays open, so the records are counted here first, one strict reading a way.
+Arrow joins lines where a quote stays open, so two strict parsers count the records first.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ QUOTE = '"'
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written. ``quote`` is None where quotes are part of the values."""
+    """Dialect of a file. ``quote`` is None if quotes belong to the values."""
 
     delimiter: str
     quote: str | None
     width: int
     """Number of fields of each record."""
     num_records: int
-    """Records of the whole file, its header among them."""
+    """Records of the whole file, including the header."""
     blank_lines: list[int]
-    """Numbers of the first lines that hold nothing, from 1."""
+    """Numbers of the first blank lines, from 1."""
     num_blank: int
-    """How many of these there are."""
+    """Number of blank lines."""
     has_breaks: bool
-    """Whether a quoted value holds a line break."""
+    """True if a quoted value contains a line break."""
 
 
 def find_dialect(
     text: TextIO, delimiter: str, quote: str = "auto", *, accepts_unclosed: bool = False, every_line: bool = False
 ) -> Dialect:
-    """Reads ``text`` to its end.
+    """Reads ``text`` to its end and detects its dialect.
 
-    A file is read in the one way that all of its lines fit. Where both fit and give the same records, quotes enclose.
+    All lines must fit one of the two dialects. If both fit and yield the same records, quotes enclose values.
 
     Args:
-        text: decoded, with its line ends as they are.
+        text: decoded, with its original line ends.
         delimiter: one character.
-        quote: the one that encloses values, ``none``, or ``auto`` for a double quote where the lines say so.
-        accepts_unclosed: with auto, whether a quote that is never closed shows that quotes are part of values, as in
-            TSV, which knows no quoting.
-        every_line: look at each line, even of blocks whose counts are right.
+        quote: the character that encloses values, ``none``, or ``auto`` to detect a double quote.
+        accepts_unclosed: with auto, if true, an unclosed quote shows that quotes belong to values, as in TSV, which has
+            no quoting.
+        every_line: parse each line, even of blocks with the right counts.
 
     Raises:
-        LineError: a line fits neither way, or both fit and give different records.
+        LineError: a line fits neither dialect, or both fit and yield different records.
     """
     quoted = None if quote == "none" else _Quoted(delimiter, QUOTE if quote == "auto" else quote)
     plain = _Plain(delimiter) if quote in {"auto", "none"} else None
@@ -89,7 +89,7 @@ _QUOTE_CURE = "repair that line; where quotes are part of the values, add datase
 
 @dataclass
 class _Reading:
-    """One way to read the file: what it has found so far, and the first line that does not fit."""
+    """Parser of one dialect: its result so far, and the first line that does not fit."""
 
     delimiter: str
     quote: str | None = None
@@ -99,7 +99,7 @@ class _Reading:
     blank_lines: list[int] = field(default_factory=list)
     error: LineError | None = None
     first_break: int | None = None
-    """The first line whose record goes on in the next one."""
+    """First line whose record continues on the next one."""
 
     def _count(self, line: int, width: int) -> None:
         self.width = self.width or width
@@ -115,7 +115,7 @@ class _Reading:
 
 
 class _Plain(_Reading):
-    """Quotes are characters like others: each line is a record."""
+    """Parser in which quotes are ordinary characters: each line is a record."""
 
     def take(self, block: Block) -> None:
         for line, text in enumerate(lines_of(block.text), block.line):
@@ -129,11 +129,11 @@ class _Plain(_Reading):
 
 @dataclass
 class _Quoted(_Reading):
-    """Quotes enclose values, which may hold delimiters, line breaks and doubled quotes (RFC 4180)."""
+    """Parser in which quotes enclose values with delimiters, line breaks and doubled quotes (RFC 4180)."""
 
     quote: str | None = QUOTE
     held: str = ""
-    """A record whose end is still to come, and the line it begins with."""
+    """An unfinished record, and the line that it begins on."""
     held_line: int = 1
     is_unclosed: bool = False
 
@@ -160,7 +160,7 @@ class _Quoted(_Reading):
             self.error = LineError(first + begin, problem, _QUOTE_CURE)
 
     def end(self) -> None:
-        """Says that there is no more."""
+        """Signals the end of the file."""
         if self.held and not self.error:
             self.is_unclosed = True
             self.error = LineError(self.held_line, "a quote opens here and is never closed", _QUOTE_CURE)
@@ -190,7 +190,7 @@ def _choose(quoted: _Quoted | None, plain: _Plain | None, *, accepts_unclosed: b
 
 
 def _regular_lines(text: str, quote: str | None, reading: _Reading) -> int | None:
-    """The number of lines, where there is no quote, none is blank and the number of delimiters is right."""
+    """Number of lines, if there is no quote, no blank line, and the right number of delimiters."""
     if (quote and quote in text) or reading.width is None or text[0] in "\r\n":
         return None
     if any(blank in text for blank in ("\n\n", "\r\r", "\n\r")):

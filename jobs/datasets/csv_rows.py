@@ -1,4 +1,4 @@
-"""CSV and TSV files, and plain lists of paths, as tables of text. Runs on the driver."""
+"""Reads CSV and TSV files, and plain lists of paths, as tables of text. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class Csv:
-    """How CSV and TSV files are written."""
+    """Format of CSV and TSV files."""
 
     delimiter: str | None = None
-    """The character between fields, or ``tab``; a comma, and in TSV a tab, when not given."""
+    """Character between fields, or ``tab``. By default a comma, and in TSV a tab."""
     quote: str = "auto"
-    """The character that encloses values; none where quotes are part of them; auto sees which of both fits."""
+    """Character that encloses values; none if quotes belong to the values; auto detects it."""
     header: bool = True
-    """Whether the first line names the columns; else they are called 1, 2 and so on."""
+    """If true, the first line names the columns; otherwise they are named 1, 2 and so on."""
     encoding: str = "utf-8"
-    """Any that Python knows, such as cp1252 or utf-16."""
+    """Encoding of the text, by its name in Python, such as cp1252 or utf-16."""
 
     def check(self) -> None:
-        """Raises JobError where a setting cannot be."""
+        """Raises JobError for an invalid setting."""
         if self.delimiter is not None and len(_NAMED.get(self.delimiter, self.delimiter)) != 1:
             raise JobError(f"dataset.csv.delimiter={self.delimiter}: not one character", cure="give one, or say tab")
         if self.quote not in {"auto", "none"} and len(self.quote) != 1:
@@ -56,9 +56,9 @@ class CsvFile:
     """A file of records.
 
     Args:
-        file: what holds it.
-        settings: how it is written.
-        is_tsv: tabs part its fields, and a quote need not be closed.
+        file: the text file.
+        settings: its format.
+        is_tsv: if true, tabs separate fields, and quotes may stay open.
     """
 
     file: TextFile
@@ -66,10 +66,10 @@ class CsvFile:
     is_tsv: bool
 
     def tables(self, keys: Mapping[str, str], passed_over: PassedOver) -> Iterator[pa.Table]:
-        """The columns that ``keys`` names as text, null where nothing stands; an empty table first.
+        """Yields the columns in ``keys`` as text, null where a field is empty; the first table has no rows.
 
         Raises:
-            JobError: a column is missing, or a line does not fit the others.
+            JobError: a column is missing, or a line does not match the others.
         """
         with self.file.naming_lines(self.settings.encoding):
             names, is_small = self._first_names()
@@ -95,7 +95,7 @@ class CsvFile:
         return _NAMED.get(given, given) if given is not None else "\t" if self.is_tsv else ","
 
     def _first_names(self) -> tuple[list[str], bool]:
-        """The names of the columns as the first line has them, and whether the file is small."""
+        """Names of the columns in the first line, and True if the file is small."""
         with self.file.open_text(self.settings.encoding) as text:
             block = next(blocks(text), None)
             is_small = not text.read(1)
@@ -123,7 +123,7 @@ class CsvFile:
             raise JobError(error.problem, cure=f"{error.cure}{self._other_settings(names)}") from error
 
     def _other_settings(self, names: list[str]) -> str:
-        """What may be wrong where a column is missing."""
+        """Hint about a missing column."""
         if len(names) == 1 and (other := next((mark for mark in "\t;|" if mark in names[0]), None)):
             name = {"\t": "tab"}.get(other, f"'{other}'")
             return f'; if {name} parts them, add "dataset.csv.delimiter={name}"'
@@ -160,15 +160,15 @@ class CsvFile:
 
 @dataclass(frozen=True)
 class PathsFile:
-    """One path or URI a line, and nothing else: any character but the line end is part of it."""
+    """A file with one path or URI per line; all characters but the line end belong to it."""
 
     file: TextFile
 
     def tables(self, column: str, passed_over: PassedOver) -> Iterator[pa.Table]:
-        """One column of text, called ``column``.
+        """Yields one column of text, named ``column``.
 
         Raises:
-            JobError: the first line is no path, but the header of a table.
+            JobError: the first line is the header of a table, not a path.
         """
         yield pa.schema([(column, pa.string())]).empty_table()
         with self.file.naming_lines(), self.file.open_text() as text:

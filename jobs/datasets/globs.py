@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 def is_glob(path: str) -> bool:
-    """Whether ``path`` could be a glob; in a URL of the web a question mark starts the query."""
+    """Returns True if ``path`` could be a glob; in an http(s) URL a question mark starts the query."""
     return not is_web(path) and any(sign in path for sign in "*?[")
 
 
 def glob(path: str, storage: Storage, selection: Selection) -> Iterator[pa.RecordBatch]:
-    """The files that the glob ``path`` matches, and what ``selection`` keeps below each folder that it matches.
+    """Lists the files that the glob ``path`` matches, and the selected files below each folder that it matches.
 
-    ``**`` stands for any number of folders; the other signs stay within a name. A name that starts with a dot or an
-    underscore is matched by what is written with it. Only local folders that can match
-    are entered; of an object store everything below the part of ``path`` before the first sign is listed.
+    ``**`` matches any number of folders; other wildcards stay within a name. A name that starts with a dot or an
+    underscore matches only patterns that start with it. Only local folders that can match are entered; in an object
+    store, everything below the part of ``path`` before the first wildcard is listed.
     """
     segments = path.split("/")
     num_literal = next(index for index, segment in enumerate(segments) if is_glob(segment))
@@ -43,7 +43,7 @@ def glob(path: str, storage: Storage, selection: Selection) -> Iterator[pa.Recor
 
 @dataclass(frozen=True)
 class _Glob:
-    """What there is below ``base`` for the names of ``pattern``."""
+    """Matches of ``pattern`` below ``base``."""
 
     base: str
     pattern: list[str]
@@ -51,7 +51,7 @@ class _Glob:
     selection: Selection
 
     def descend(self, folder: str, pattern: list[str]) -> Iterator[pa.RecordBatch]:
-        """The matches of ``pattern`` in a local folder."""
+        """Matches of ``pattern`` in a local folder."""
         if pattern[0] == "**":
             yield from self.match(folder, pattern)
             return
@@ -71,7 +71,7 @@ class _Glob:
             yield self._described(files)
 
     def match(self, folder: str, pattern: list[str]) -> Iterator[pa.RecordBatch]:
-        """The matches of ``pattern`` among everything below ``folder``."""
+        """Matches of ``pattern`` among everything below ``folder``."""
         for batch in self._list(folder):
             ends = [(names, set(ends_of(names, pattern))) for names in _split(batch["uri"], folder)]
             is_match = pa.array([bool(found) for _, found in ends], pa.bool_())
@@ -91,7 +91,7 @@ class _Glob:
 
     @contextmanager
     def _passing(self, folder: str) -> Iterator[None]:
-        """Leaves it to the selection what becomes of a folder that cannot be read."""
+        """Hands folders that cannot be read to the selection."""
         try:
             yield
         except PermissionError as error:

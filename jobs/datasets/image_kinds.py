@@ -1,4 +1,4 @@
-"""What names of images end in, and which of these kinds can be read here. Used on the driver."""
+"""Suffixes of images, and the kinds that can be read here. Used on the driver."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 FIRST_EXTENSIONS = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "tiff", "jp2", "avif", "ppm", "pgm"]
-"""`EXTENSIONS` as they were in the first outputs, whose digests hold them."""
+"""`EXTENSIONS` of the first outputs, whose digests contain them."""
 
 _SINCE = ["jfif", "jif", "apng", "dib", "j2k", "j2c", "jpc", "jpx", "jpf", "pbm", "pnm", "ico"]
 EXTENSIONS = [*FIRST_EXTENSIONS, *_SINCE]
-"""What the decoder reads; where a sample of a tar has several, the first of them is taken."""
+"""Suffixes that the decoder reads; if a sample of a tar has several, the first one counts."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ _RAW = ("dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "pef")
 
 
 def extra_extensions() -> list[str]:
-    """Those of the plug-ins that are installed."""
+    """Suffixes of the installed plug-ins."""
     return [extension for plugin in _PLUGINS if plugin.is_installed for extension in plugin.extensions]
 
 
 def unsupported_suffixes() -> list[str]:
-    """What names of images end in that nothing here reads, with the dot."""
+    """Suffixes of images that cannot be read here, with the dot."""
     missing = [extension for plugin in _PLUGINS if not plugin.is_installed for extension in plugin.extensions]
     return [f".{extension}" for extension in (*missing, *_FOREIGN, *_RAW)]

@@ -1,4 +1,4 @@
-"""Size and version of images that a table names, so that a later run sees which have changed. Runs on the driver."""
+"""Sizes and versions of images that a table names, so that later runs detect changes. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ LOG = logging.getLogger("shardlens")
 
 
 class Versions(StrEnum):
-    """Of which images of a manifest the version is asked."""
+    """Images of a manifest whose versions are requested."""
 
     all = "all"
-    """Each costs a request where it is remote, 64 of which are on their way at once."""
+    """Every image; a remote one costs a request, with up to 64 in flight."""
     local = "local"
-    """Those on file systems."""
+    """Images on file systems."""
     none = "none"
-    """Of none: an image that was done is not seen to have changed."""
+    """No image: changes of images that are done go unnoticed."""
 
 
 class ImageVersions:
-    """What ``storage`` tells of the images that are ``wanted``. A store that fails is not asked any more."""
+    """Sizes and versions of the ``wanted`` images from ``storage``. A store that fails gets no further requests."""
 
     def __init__(self, storage: Storage, wanted: Versions) -> None:
         self._storage = storage.with_retry(Retry(attempts=2))
@@ -53,8 +53,8 @@ class ImageVersions:
         self._pool.shutdown(cancel_futures=True)
 
     def describe(self, uris: Sequence[str]) -> tuple[Sequence[int | None], Sequence[str | None]]:
-        """Sizes in bytes and versions of images, as a listing of their folders has them; None where they are unknown,
-        be it that the image is not there. Of web servers the version alone: the size may be that of a compressed body.
+        """Requests sizes in bytes and versions of images, as in a listing of their folders. None if unknown, for
+        example if the image is missing. Web servers give the version alone: the size may be that of a compressed body.
         """
         wanted = list(map(self._is_asked, uris))
         asked = list(compress(uris, wanted))
@@ -65,7 +65,7 @@ class ImageVersions:
         return sizes, versions
 
     def _is_asked(self, uri: str) -> bool:
-        """A signed URL is for reading alone."""
+        """Returns True for a signed URL, which permits reading only."""
         if not is_remote(uri):
             return True
         is_signed = is_web(uri) and "?" in uri
@@ -107,6 +107,6 @@ _UNKNOWN = (None, None)
 
 
 def _store(uri: str) -> str:
-    """Scheme and bucket or host, whatever follows, be it no URI at all."""
+    """Scheme and bucket or host of any text, even one that is not a URI."""
     scheme, _, rest = uri.partition("://")
     return f"{scheme}://{rest.partition('/')[0]}"

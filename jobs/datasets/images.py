@@ -1,4 +1,4 @@
-"""Image files: a folder, a glob, a URI prefix, or single files. Listed on the driver."""
+"""Dataset of image files: a folder, a glob, a URI prefix, or single files. Listed on the driver."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class ImagesDataset(Dataset):
-    """Every image file below folders or prefixes, at any depth; symbolic links are followed."""
+    """Lists every image file below folders or prefixes, at any depth; follows symbolic links."""
 
     layout: ClassVar[Layout] = Layout.FILES
 
     kind: str = "images"
     extensions: list[str] = field(default_factory=lambda: list(EXTENSIONS))
-    """Endings of the names that count in a folder, whatever their case; by default also those of installed plug-ins.
-    A glob takes all that it matches."""
+    """Suffixes of files that count in a folder, in any case; by default also those of installed plug-ins. A glob lists
+    everything that it matches."""
     folder_labels: bool = False
-    """Whether the name of the folder that an image lies in is its label."""
+    """If true, the name of an image's folder is its label."""
 
     def tables(self) -> Iterator[pa.Table]:
         schema = entry_schema(has_target=self.folder_labels)

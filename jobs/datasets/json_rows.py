@@ -1,4 +1,4 @@
-"""The wanted values of JSON Lines, or of one JSON array of objects, as text exactly as written. Runs on the driver."""
+"""Reads values of JSON Lines, or of one JSON array of objects, as text exactly as written. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Row(NamedTuple):
     """One object of a file."""
 
     line: int
-    """The line that it begins in, from 1."""
+    """Line that it begins on, from 1."""
     text: str
     values: dict[str, Any]
-    """Numbers and NaN as the text that stands there."""
+    """Values; numbers and NaN keep their text."""
 
 
 def json_rows(text: TextIO, *, may_be_array: bool, name: str, passed_over: PassedOver) -> Iterator[Row]:
-    """The objects of ``text``, one a line; or with ``may_be_array``, and a bracket first, those of one array.
+    """Yields the objects of ``text``, one per line, or with ``may_be_array`` and a bracket first, those of one array.
 
-    Lines that hold nothing are passed over as "blank line" of the file ``name``.
+    Blank lines are skipped, and counted as "blank line" of the file ``name``.
 
     Raises:
-        LineError: what stands there is no object, or the file ends within one.
+        LineError: a value is not an object, or the file ends within one.
     """
     head = text.read(_CHUNK_CHARS) if may_be_array else ""
     if head.lstrip().startswith("["):
@@ -49,14 +49,14 @@ def json_rows(text: TextIO, *, may_be_array: bool, name: str, passed_over: Passe
 
 
 def tables_of(rows: Iterable[Row], names: Sequence[str], unseen: set[str]) -> Iterator[pa.Table]:
-    """The values of the keys ``names`` as columns of text: strings as they are, all else as it is written in JSON.
+    """Yields the values of the keys ``names`` as columns of text: strings unchanged, other values as written in JSON.
 
-    What is null, or not there, is null. Half a surrogate pair becomes U+FFFD.
+    Null and missing values are null. Half a surrogate pair becomes U+FFFD.
 
     Args:
-        rows: some at a time become a table.
+        rows: grouped into tables.
         names: the columns, in this order.
-        unseen: loses the names that are keys of any row.
+        unseen: names that are keys of any row are removed from it.
     """
     columns: list[list[str | None]] = [[] for _ in names]
     for row in rows:
@@ -112,7 +112,7 @@ def _broken(line: int, error: Exception) -> LineError:
 
 
 def _elements(text: TextIO, head: str) -> Iterator[Row]:
-    """The objects of one array, which is never held whole."""
+    """Parses the objects of one array without holding it whole."""
     reader = _Array(text, head)
     if not reader.opens():
         return
@@ -124,7 +124,7 @@ def _elements(text: TextIO, head: str) -> Iterator[Row]:
 
 
 class _Array:
-    """The text of an array, from the element at hand on."""
+    """Text of an array from the current element on."""
 
     def __init__(self, text: TextIO, head: str) -> None:
         self.buffer, self.line = head, 1
@@ -132,7 +132,7 @@ class _Array:
         self._position = 0
 
     def opens(self) -> bool:
-        """Goes behind the opening bracket; False where the array is empty."""
+        """Moves past the opening bracket; returns False if the array is empty."""
         self._position = self._at_text(0) + 1
         is_empty = self._peek() == "]"
         if is_empty:
@@ -140,7 +140,7 @@ class _Array:
         return not is_empty
 
     def element(self) -> tuple[int, Any, int]:
-        """The value here, between two positions of the buffer, whole."""
+        """The complete value here, between two positions of the buffer."""
         start = self._at_text(self._position)
         self.line += self.buffer.count("\n", 0, start)
         self.buffer, self._position = self.buffer[start:], 0
@@ -156,7 +156,7 @@ class _Array:
                 return 0, values, self._position
 
     def goes_on(self) -> bool:
-        """Goes behind the comma; False behind the closing bracket."""
+        """Moves past the comma; returns False past the closing bracket."""
         mark = self._peek()
         if mark == "]":
             self._end()
@@ -175,7 +175,7 @@ class _Array:
         return self.buffer[self._position : self._position + 1]
 
     def _at_text(self, position: int) -> int:
-        """Where from ``position`` on something stands that is no space."""
+        """Position of the first non-space character from ``position`` on."""
         while True:
             position = _behind_space(self.buffer, position)
             if position < len(self.buffer) or not self._more():
@@ -191,7 +191,7 @@ class _Array:
 
 
 def _written(text: str, name: str, value: object) -> str:
-    """A value that is no string as it is written in the object ``text``."""
+    """Source text of a value other than a string in the object ``text``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     key, end = "", text.index("{") + 1

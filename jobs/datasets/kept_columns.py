@@ -1,4 +1,4 @@
-"""The columns of a user's table that come along with an image: id, label, and those to keep. Runs on the driver."""
+"""Columns of a user's table that travel with an image: id, label, and kept columns. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def entry_schema(*, has_target: bool, kept: Sequence[pa.Field] = ()) -> pa.Schema:
-    """Of the entries: `INVENTORY_FIELDS` but for shard and row, TARGET where labels are wanted, kept columns."""
+    """Schema of entries: `INVENTORY_FIELDS` without shard and row, TARGET if labels are wanted, kept columns."""
     target = [pa.field(TARGET, pa.string())] if has_target else []
     return pa.schema([*(f for f in INVENTORY_FIELDS if f.name not in {SHARD, ROW}), *target, *kept])
 
 
 def entry_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
-    """Entries of ``schema`` from the columns that there are: a column that is not given is null.
+    """Builds entries of ``schema`` from the given columns; missing columns are null.
 
-    IMAGE_ID takes the place of URI where it is null. URI must be given, without nulls.
+    A null IMAGE_ID is replaced by URI, which must be given and have no nulls.
     """
     uris = columns[URI]
     ids = columns.get(IMAGE_ID)
@@ -36,19 +36,19 @@ def entry_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
 
 @dataclass(frozen=True)
 class Carried:
-    """Names of columns, as a dataset's config has them."""
+    """Names of columns from a dataset's config."""
 
     id_column: str | None
     label_column: str | None
     keep_columns: list[str]
 
     def names(self) -> list[str]:
-        """What has to be read, each once."""
+        """Columns to read, without duplicates."""
         wanted = [self.id_column, self.label_column, *self.keep_columns]
         return list(dict.fromkeys(name for name in wanted if name is not None))
 
     def check(self) -> None:
-        """Raises JobError where a kept column would stand in the way of one of ours."""
+        """Raises JobError if a kept column has the name of an output column."""
         for name in self.keep_columns:
             if name.lower() in PARTITIONS:  # DuckDB and Spark do not tell capital letters apart
                 raise JobError(
@@ -65,10 +65,10 @@ class Carried:
             raise JobError(f"dataset.keep_columns={self.keep_columns}: a name stands twice", cure="name it once")
 
     def schema(self, source: pa.Schema, uri: str) -> pa.Schema:
-        """Schema of the entries of a dataset whose first file, ``uri``, has the schema ``source``.
+        """Schema of the entries for a dataset whose first file, ``uri``, has the schema ``source``.
 
         Raises:
-            JobError: a column is missing, or its type cannot be what it is wanted for.
+            JobError: a column is missing, or its type does not suit its purpose.
         """
         self.check()
         for key, name in (("id_column", self.id_column), ("label_column", self.label_column)):
@@ -82,10 +82,10 @@ class Carried:
         return entry_schema(has_target=self.label_column is not None, kept=fields)
 
     def columns(self, table: pa.Table, schema: pa.Schema, uri: str) -> dict[str, pa.ChunkedArray]:
-        """The columns for `entry_table` out of a table that has those of `names`.
+        """Columns for `entry_table`, from a table with the columns of `names`.
 
         Raises:
-            JobError: this file has not the columns, or not the types, that the first one has.
+            JobError: the columns or types differ from those of the first file.
         """
         wanted = [(name, name, schema.field(name).type) for name in self.keep_columns]
         if self.id_column is not None:
@@ -96,7 +96,7 @@ class Carried:
 
 
 def find_field(schema: pa.Schema, name: str, *, key: str, uri: str) -> pa.Field:
-    """The only field called ``name``; JobError names ``dataset.<key>`` where there is none, or more than one."""
+    """The only field called ``name``. Raises JobError, naming ``dataset.<key>``, if there is none or more than one."""
     found = schema.get_all_field_indices(name)
     if len(found) == 1:
         return schema.field(found[0])
@@ -112,7 +112,7 @@ _MAX_NAMES = 20
 
 
 def _carried(field: pa.Field, uri: str) -> pa.Field:
-    """The field as the output has it. Raises JobError where Arrow cannot pick its rows, or Parquet not hold them."""
+    """The field as in the output. Raises JobError if Arrow cannot select its rows, or Parquet cannot store them."""
     carried = pa.field(field.name, _plain(field.type))
     try:
         pa.nulls(0, field.type).cast(carried.type)
@@ -128,8 +128,8 @@ def _carried(field: pa.Field, uri: str) -> pa.Field:
 
 
 def _plain(arrow_type: pa.DataType) -> pa.DataType:
-    """The type without what differs from file to file (dictionaries), takes no values later (null), or has rows that
-    Arrow cannot take (views); at any depth.
+    """The type without parts that differ between files (dictionaries), accept no later values (null), or whose rows
+    Arrow cannot select (views), at any depth.
     """
     if pa.types.is_dictionary(arrow_type):
         return _plain(arrow_type.value_type)

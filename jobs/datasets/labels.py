@@ -1,4 +1,4 @@
-"""Whether the labels of a dataset are those of the model. Runs on the driver, while the dataset is listed."""
+"""Compares the labels of a dataset with those of the model. Runs on the driver, while the dataset is listed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LOG = logging.getLogger("shardlens")
 
 
 def warn_of_strangers(entries: Iterator[pa.Table], labels: Sequence[str] | None) -> Iterator[pa.Table]:
-    """Passes ``entries`` on. Warns at their end where none of their targets is one of ``labels``, nor a class's number:
-    the accuracy would then be 0.
+    """Passes ``entries`` on. Warns at the end if no target is one of ``labels`` or the number of a class: the accuracy
+    would then be 0.
     """
     known = {normalize("NFC", label) for label in labels or ()}
     strangers: list[str] = []

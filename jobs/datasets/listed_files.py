@@ -1,4 +1,4 @@
-"""Single files in the form of a listing. Used on the driver where paths are resolved."""
+"""Single files in the form of a listing. Used on the driver to resolve paths."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class File(NamedTuple):
 
 
 def describe(uri: str, storage: Storage) -> File:
-    """The file as a listing of its folder would give it."""
+    """Describes the file as a listing of its folder would."""
     if is_remote(uri):
         return File(uri, *storage.describe(uri))
     _, size, version = local_files.describe(storage.local_path(uri))
@@ -33,12 +33,12 @@ def describe(uri: str, storage: Storage) -> File:
 
 
 def batch_of(files: Sequence[File]) -> pa.RecordBatch:
-    """The files as one batch of `LISTING_SCHEMA`."""
+    """Builds one batch of `LISTING_SCHEMA`."""
     return pa.RecordBatch.from_pylist([file._asdict() for file in files], schema=LISTING_SCHEMA)
 
 
 def representable(path: str) -> str:
-    """``path`` as Arrow can hold it: one that is not UTF-8 becomes a percent-encoded URI."""
+    """Converts ``path`` to text that Arrow can hold: one that is not UTF-8 becomes a percent-encoded URI."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -47,5 +47,5 @@ def representable(path: str) -> str:
 
 
 def is_web(uri: str) -> bool:
-    """Whether ``uri`` is a URL of the web: percent-encoded, perhaps with a query, and with nothing to list."""
+    """Returns True for an http(s) URL: percent-encoded, perhaps with a query, and without a listing."""
     return is_http(uri)

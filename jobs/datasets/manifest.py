@@ -1,4 +1,4 @@
-"""A table of image URIs: CSV, TSV, JSON, Parquet, or a plain list of paths. Listed on the driver."""
+"""Dataset of image URIs in CSV, TSV, JSON, Parquet, or a plain list of paths. Listed on the driver."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass
 class ManifestDataset(Dataset):
-    """Every row of one or more tables is an image. A relative URI starts at the table's own folder.
+    """Lists every row of one or more tables as an image. A relative URI starts at the table's folder.
 
-    A row without URI is listed too, and ends as an error.
+    A row without URI is listed too, and becomes an error row.
     """
 
     layout: ClassVar[Layout] = Layout.FILES
@@ -40,17 +40,17 @@ class ManifestDataset(Dataset):
     uri_column: str = "uri"
     """Column of paths or URIs."""
     id_column: str | None = None
-    """Column of image ids; the URI when not given."""
+    """Column of image ids; by default the URI."""
     label_column: str | None = None
-    """Column of true labels, which the accuracy is computed from."""
+    """Column of true labels, for the accuracy."""
     keep_columns: list[str] = field(default_factory=list)
-    """Columns that are carried to the output: of Parquet with their types, else as the text that stands there."""
+    """Columns that are carried to the output; from Parquet with their types, otherwise as the text of the file."""
     format: TableFormat = field(default=TableFormat.auto, metadata=LATER)
-    """How the files are written; auto goes by their names."""
+    """Format of the files; auto follows their names."""
     csv: Csv = field(default_factory=Csv, metadata=LATER)
-    """Of CSV and TSV files."""
+    """Format of CSV and TSV files."""
     versions: Versions = field(default=Versions.all, metadata=LATER)
-    """Of which images to ask size and version, so that the next run sees those that have changed."""
+    """Images whose size and version are requested, so that the next run detects changes."""
 
     def check(self) -> None:
         self.csv.check()
@@ -77,7 +77,7 @@ class ManifestDataset(Dataset):
             raise _unseen(min(unseen), wanted.keys, self.path)
 
     def _files(self, wanted: Columns, unseen: set[str]) -> Iterator[tuple[str, pa.Table]]:
-        """The tables of every file, each with the file's URI."""
+        """Yields the tables of every file, each with the file's URI."""
         storage = self.storage
         for file in container_files(self.paths(), storage, self.selection()):
             with naming(file.uri):
@@ -85,7 +85,7 @@ class ManifestDataset(Dataset):
                     yield file.uri, table
 
     def _with_versions(self, entries: pa.Table, versions: ImageVersions) -> Iterator[pa.Table]:
-        """``entries``, a few at a time, so that no more images are asked for than are wanted."""
+        """Yields ``entries`` in small slices, so that no more images are requested than needed."""
         if self.versions is Versions.none or not len(entries):
             yield entries
             return
@@ -126,7 +126,7 @@ def _unseen(name: str, keys: Mapping[str, str], path: object) -> JobError:
 
 
 def _absolute(names: pa.ChunkedArray, manifest: str) -> pa.ChunkedArray:
-    """The URIs that ``names`` mean in the file ``manifest``; null becomes an empty string."""
+    """Resolves ``names`` relative to the file ``manifest``; null becomes an empty string."""
     names = pc.fill_null(names.cast(pa.string()), "")
     if is_file(manifest) or pc.any(pc.match_substring_regex(names, _TO_RESOLVE)).as_py():
         return pa.chunked_array([[resolve(manifest, name) if name else "" for name in names.to_pylist()]], pa.string())

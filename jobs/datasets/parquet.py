@@ -1,4 +1,4 @@
-"""Images in a column of Parquet files. Listed on the driver from footers and small columns alone."""
+"""Dataset of images in a column of Parquet files. Listed on the driver from footers and small columns alone."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class ParquetDataset(Dataset):
-    """Every row of one or more Parquet files is an image: files, folders or prefixes of ``*.parquet``, globs.
+    """Lists every row of Parquet files as an image: files, folders or prefixes of ``*.parquet``, globs.
 
-    A URI is the file's, ``#`` and the row's number from 0. There is one table of entries a row group. The version is
-    that of the row group, see `row_group_version`: of a file that grew only the rows that came are new.
+    A URI is the file's, ``#`` and the row number from 0. Each row group gives one table of entries. The version is
+    that of the row group, see `row_group_version`: if a file grew, only the added rows are new.
     """
 
     layout: ClassVar[Layout] = Layout.ROWS
@@ -39,9 +39,9 @@ class ParquetDataset(Dataset):
     image_column: str = "image"
     """Column of encoded images: binary, or a struct of bytes and path as Hugging Face writes it."""
     id_column: str | None = None
-    """Column of image ids; the URI when not given."""
+    """Column of image ids; by default the URI."""
     label_column: str | None = None
-    """Column of true labels, which the accuracy is computed from."""
+    """Column of true labels, for the accuracy."""
     keep_columns: list[str] = field(default_factory=list)
     """Columns that are carried to the output."""
 

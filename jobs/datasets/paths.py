@@ -1,4 +1,4 @@
-"""Paths, globs and URI prefixes of a dataset to the files that they mean, streamed. Runs on the driver."""
+"""Resolves paths, globs and URI prefixes of a dataset to files, as a stream. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def paths_of(value: object) -> list[str]:
-    """The value of ``dataset.path``, one or a list, as absolute URIs. Raises JobError for anything else."""
+    """Converts ``dataset.path``, one value or a list, to absolute URIs. Raises JobError for anything else."""
     paths = list(value) if isinstance(value, list | tuple) else [value]
     if not paths or not all(isinstance(path, str | os.PathLike | int) and str(path) for path in paths):
         raise JobError(
@@ -36,14 +36,14 @@ def paths_of(value: object) -> list[str]:
 
 
 def list_files(path: str, storage: Storage, selection: Selection) -> Iterator[pa.RecordBatch]:
-    """What ``path`` means, in batches of `LISTING_SCHEMA`.
+    """Lists the files of ``path`` in batches of `LISTING_SCHEMA`.
 
-    A file is itself. A folder or prefix gives every file below it, at any depth, that ``selection`` keeps. Otherwise
-    ``*``, ``?``, ``[..]`` and ``**`` make a glob: a file that it matches counts whatever its suffix; a folder that it
-    matches counts as a folder. No order is promised, and what two paths have in common is given twice.
+    A file stands for itself. A folder or prefix stands for every selected file below it, at any depth. Otherwise ``*``,
+    ``?``, ``[..]`` and ``**`` make a glob: a matching file counts with any suffix, and a matching folder counts as a
+    folder. The order is undefined, and files of two overlapping paths are listed twice.
 
     Raises:
-        JobError: there is nothing at ``path``, or it cannot be listed. An empty folder is no error here.
+        JobError: nothing exists at ``path``, or it cannot be listed. An empty folder is not an error here.
     """
     with naming(path):
         kind = "signed" if is_web(path) and "?" in path else storage.kind(path)
@@ -64,12 +64,12 @@ def list_files(path: str, storage: Storage, selection: Selection) -> Iterator[pa
 
 
 def first_batch(path: str, storage: Storage, selection: Selection) -> pa.RecordBatch | None:
-    """The first of `list_files`: enough to know that there is something to list."""
+    """First file of `list_files`, which shows that there is something to list."""
     return next(list_files(path, storage, replace(selection, passed_over=PassedOver())), None)
 
 
 def container_files(paths: Sequence[str], storage: Storage, selection: Selection) -> Iterator[File]:
-    """The files of every path, one by one. Raises JobError where a path has none, unless it may be empty and is."""
+    """Yields the files of every path. Raises JobError for a path without files, unless it may be empty and is."""
     for path in paths:
         num_before = selection.passed_over.num_visible
         found = False
@@ -90,8 +90,8 @@ def container_files(paths: Sequence[str], storage: Storage, selection: Selection
 
 @contextmanager
 def naming(uri: str) -> Iterator[None]:
-    """Turns what storage and file formats raise into a JobError that names ``uri``, or into an UnreachableError where
-    another try may succeed.
+    """Converts errors of storage and file formats to a JobError that names ``uri``, or to an UnreachableError if a
+    retry may succeed.
     """
     try:
         yield

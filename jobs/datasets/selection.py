@@ -1,4 +1,4 @@
-"""Which files below a path count, by their names and kinds; the others are counted by reason. Runs on the driver."""
+"""Selects files below a path by name and kind, and counts the others by reason. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ if TYPE_CHECKING:
 
 
 class Unreadable(StrEnum):
-    """What becomes of a folder below the dataset that cannot be read."""
+    """Action for a folder below the dataset that cannot be read."""
 
     error = "error"
-    """The job ends, and names it."""
+    """The job ends with an error that names it."""
     skip = "skip"
-    """It is passed over, and named."""
+    """The folder is skipped, with a warning."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What counts of the files below a folder or a prefix.
+    """Rule that selects files below a folder or a prefix.
 
-    Names that start with a dot or an underscore do not, of files and folders alike, as in pyarrow, Spark and DuckDB;
-    the path that was given may hold such names. Patterns are globs on the path below the one that was given; one
-    without a slash fits a name at any depth, and one that fits a folder stands for everything in it.
+    Files and folders whose names start with a dot or an underscore are skipped, as in pyarrow, Spark and DuckDB; the
+    given path itself may contain such names. Patterns are globs on the path below the given one; a pattern without a
+    slash matches a name at any depth, and one that matches a folder stands for everything in it.
     """
 
     suffixes: Sequence[str]
-    """What a name must end in, with the dot, whatever its case."""
+    """Suffixes to select, with the dot, in any case."""
     include: Sequence[str] = ()
-    """When given, only what fits one of these counts, hidden names among it."""
+    """If given, only names that match one of these are selected, including hidden ones."""
     exclude: Sequence[str] = ()
-    """What fits one of these does not count."""
+    """Names that match one of these are skipped."""
     unreadable: Unreadable = Unreadable.error
     allow_empty: bool = False
-    """Whether a path without any file is no mistake."""
+    """If true, a path without any file is not an error."""
     unsupported: Sequence[str] = ()
-    """Suffixes of images that cannot be read here, told apart from those of other files."""
+    """Suffixes of images that cannot be read here; they are counted separately from other files."""
     passed_over: PassedOver = field(default_factory=PassedOver)
 
     def keep(
         self, batch: pa.RecordBatch, base: str, *, spelled: Sequence[str] = (), whole: pa.Array | None = None
     ) -> pa.RecordBatch:
-        """The files of a listing that count. The others are counted in `passed_over`.
+        """Selects files of a listing, and counts the others in `passed_over`.
 
         Args:
-            batch: of `LISTING_SCHEMA`.
-            base: the folder or prefix that was given, or the part of a glob before its first sign.
-            spelled: patterns for single names, which show what is hidden where they start with the same sign.
-            whole: mask of the files that count whatever their suffix.
+            batch: files in `LISTING_SCHEMA`.
+            base: the given folder or prefix, or the part of a glob before its first wildcard.
+            spelled: patterns for single names; one that starts with a dot or underscore matches hidden names.
+            whole: mask of the files that count with any suffix.
         """
         names = below(batch["uri"], base)
         has_suffix = ends_with(names, self.suffixes)
@@ -76,7 +76,7 @@ class Selection:
         return batch.filter(pa.array([reason is None for reason in reasons], pa.bool_()))
 
     def pass_folder(self, folder: str, base: str, error: OSError) -> None:
-        """Counts a folder that cannot be read, or raises JobError where that is a mistake."""
+        """Counts a folder that cannot be read, or raises JobError if that is an error."""
         (name,) = below(pa.array([folder]), base).to_pylist()
         names = name.split("/")
         # A pattern of include may fit what the folder holds, whatever the folder's own name.
@@ -97,7 +97,7 @@ class Selection:
                 yield row, reason
 
     def _hides(self, names: Sequence[str], spelled: Sequence[str]) -> str | None:
-        """Why a path of these names does not count; None where it does."""
+        """Reason to skip a path of these names; None if it is selected."""
         if self._excludes(names):
             return "excluded"
         if self.include:
@@ -113,7 +113,7 @@ class Selection:
         return None if is_remote(uri) else oddity(local_path(uri))
 
     def _count(self, uris: pa.Array, reasons: Sequence[str | None]) -> None:
-        """Once for each suffix, so that the examples show what kinds of files these are."""
+        """Counts files by suffix, so that the examples show each kind."""
         kinds: Counter[tuple[str, str]] = Counter()
         first: dict[tuple[str, str], str] = {}
         for row, reason in enumerate(reasons):
@@ -127,7 +127,7 @@ class Selection:
 
 
 def below(uris: pa.Array, base: str) -> pa.Array:
-    """The paths of ``uris`` below the folder or prefix ``base``."""
+    """Paths of ``uris`` relative to the folder or prefix ``base``."""
     if not is_remote(base):
         base = os.fsdecode(local_path(base))
         if pc.any(pc.starts_with(uris, "file://")).as_py():
@@ -138,7 +138,7 @@ def below(uris: pa.Array, base: str) -> pa.Array:
 
 
 def ends_with(names: pa.Array, suffixes: Sequence[str]) -> pa.Array:
-    """Mask of the strings that end in one of ``suffixes``, whatever their case."""
+    """Mask of the strings that end in one of ``suffixes``, in any case."""
     lowered = pc.utf8_lower(names)
     found = pa.array([False] * len(names), pa.bool_())
     for suffix in suffixes:
@@ -147,7 +147,7 @@ def ends_with(names: pa.Array, suffixes: Sequence[str]) -> pa.Array:
 
 
 def ends_of(names: Sequence[str], pattern: Sequence[str], start: int = 0) -> Iterator[int]:
-    """Every place in ``names`` where the glob ``pattern`` can end that begins at ``start``."""
+    """Positions in ``names`` at which a match of the glob ``pattern`` from ``start`` can end."""
     if not pattern:
         yield start
     elif pattern[0] == "**":

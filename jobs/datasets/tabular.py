@@ -1,5 +1,5 @@
-"""CSV, JSON and Parquet files as streams of tables: every record of a file is a row, or the file is refused. Runs on
-the driver.
+"""Reads CSV, JSON and Parquet files as streams of tables: every record of a file is a row, or the file is refused. Runs
+on the driver.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 
 
 class TableFormat(StrEnum):
-    """How the files of a manifest are written."""
+    """Format of the files of a manifest."""
 
     auto = "auto"
-    """As the name of each file ends; CSV where that says nothing."""
+    """The format of each file's suffix; CSV if it has none."""
     csv = "csv"
     tsv = "tsv"
     jsonl = "jsonl"
-    """One JSON object a line."""
+    """One JSON object per line."""
     json = "json"
-    """One array of objects, or one object a line."""
+    """One array of objects, or one object per line."""
     parquet = "parquet"
     paths = "paths"
-    """One path or URI a line, and nothing else."""
+    """One path or URI per line, and nothing else."""
 
 
 _FORMATS = {
@@ -53,17 +53,17 @@ _FORMATS = {
 _ONLY_IF_NAMED = {".txt": TableFormat.paths, ".lst": TableFormat.paths, ".parquet": TableFormat.parquet}
 
 SUFFIXES = [*(f"{suffix}{packed}" for suffix in _FORMATS for packed in ("", *COMPRESSIONS)), ".parquet"]
-"""What a file's name ends in to be taken from a folder."""
+"""Suffixes of files that are listed from a folder."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What is wanted of each file, and how the files are written."""
+    """Columns to read from each file, and the format of the files."""
 
     keys: Mapping[str, str]
-    """The names of the columns, each with the config key that has it."""
+    """Names of the columns, each with its config key."""
     uri_column: str
-    """The one of them that a plain list of paths gives."""
+    """The column that a plain list of paths provides."""
     table_format: TableFormat = TableFormat.auto
     csv: Csv = field(default_factory=Csv)
 
@@ -71,20 +71,20 @@ class Columns:
 def read_tables(
     uri: str, storage: Storage, columns: Columns, passed_over: PassedOver, unseen: set[str]
 ) -> Iterator[pa.Table]:
-    """The wanted columns of a file, in tables of one schema; the first one is empty.
+    """Yields columns of a file in tables of one schema; the first one is empty.
 
-    Columns of Parquet have the types that the file declares. Those of CSV and JSON are text, exactly as it is written.
+    Columns of Parquet have the types that the file declares. Those of CSV and JSON are text, exactly as written.
 
     Args:
-        uri: its name says the format, unless ``columns`` does.
-        storage: where it is.
-        columns: which ones.
-        passed_over: is told of blank lines.
-        unseen: loses the names of columns that the file has. Those of JSON may come in any object, so the caller
-            knows which are missing once all files are read.
+        uri: its suffix decides the format, unless ``columns`` does.
+        storage: storage of the file.
+        columns: columns to read.
+        passed_over: counts blank lines.
+        unseen: names of columns that the file has are removed from it. Keys of JSON may come in any object, so the
+            caller knows the missing ones once all files are read.
 
     Raises:
-        JobError: a wanted column is missing, or there twice; or a line is not as it must be.
+        JobError: a column is missing or duplicated, or a line is invalid.
         OSError, EOFError, pyarrow.ArrowException: the file is broken.
     """
     table_format = columns.table_format
@@ -142,7 +142,7 @@ def _json(
 
 
 def _check_uris(first: pa.Table, name: str, unseen: set[str], uri: str) -> None:
-    """Raises JobError where none of the ``first`` objects has the key: the others will not have it either."""
+    """Raises JobError if none of the ``first`` objects has the key: the others will not have it either."""
     if len(first) and name in unseen:
         raise JobError(
             f"dataset.uri_column={name}: none of the first {len(first):,} objects of {redacted(uri)} has such a key",

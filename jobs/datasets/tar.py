@@ -1,6 +1,4 @@
-"""The samples of a tar as WebDataset defines them; of the tar only headers and small texts are read. Runs on the
-driver.
-"""
+"""Samples of a tar in WebDataset's sense, from headers and small texts alone. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -32,26 +30,26 @@ class Member(NamedTuple):
 
 @dataclass
 class TarSample:
-    """Members that follow one another and share their path up to the first dot of the name, which is the key."""
+    """Consecutive members that share their path up to the first dot of the name, which is the key."""
 
     key: str
     members: dict[str, Member] = field(default_factory=dict)
-    """By ending: the rest of the name, in lower case."""
+    """Members by suffix: the rest of the name, in lower case."""
     texts: dict[str, str] = field(default_factory=dict)
-    """By column: the text of the member with that ending, or the value in the ``json`` member."""
+    """Texts by column: of the member with that suffix, or the value in the ``json`` member."""
 
 
 def read_samples(
     source: BinaryIO, uri: str, columns: Collection[str], passed_over: PassedOver | None = None
 ) -> Iterator[TarSample]:
-    """The samples of a tar in order, with those of ``columns`` that they have.
+    """Yields the samples of a tar in order, with their ``columns``.
 
-    A name that is not UTF-8 is percent-encoded. A hard link is the file that it names. All else that is no file, and
-    names without an ending or with a part that starts with a dot, are passed over and counted by reason. Half a
-    character in a JSON string, which no text can hold, becomes U+FFFD.
+    Percent-encodes a name that is not UTF-8. A hard link stands for the file that it names. Other entries, and names
+    without a suffix or with a part that starts with a dot, are skipped and counted by reason. Half a surrogate pair in
+    a JSON string becomes U+FFFD.
 
     Raises:
-        JobError: the tar is compressed, damaged, cut short, or followed by another one; or a text is not readable.
+        JobError: the tar is compressed, damaged, truncated, or followed by another one; or a text is not readable.
     """
     passed_over = passed_over if passed_over is not None else PassedOver()
     sample: TarSample | None = None
@@ -95,7 +93,7 @@ def _members(source: BinaryIO, uri: str, passed_over: PassedOver) -> Iterator[Me
 
 
 class _Targets:
-    """The files that hard links name. Only a tar that has any is read a second time, and its headers kept."""
+    """Targets of hard links. Only a tar that has any is read a second time, and its headers are kept."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
@@ -103,7 +101,7 @@ class _Targets:
         self._tar: tarfile.TarFile | None = None
 
     def of(self, link: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        """The file before ``link`` that it names; None where there is none."""
+        """The file before ``link`` that it names; None if there is none."""
         if self._tar is None:
             self._source.seek(0)
             self._tar = tarfile.open(fileobj=self._source, mode="r:")  # noqa: SIM115  it closes with the source
@@ -134,7 +132,7 @@ def _check(header: tarfile.TarInfo, end: int, uri: str) -> None:
 
 
 def _check_end(source: BinaryIO, offset: int, uri: str) -> None:
-    """The module tarfile takes a bad header, and the end of a cut file, for the end of the tar."""
+    """Raises JobError if tarfile took a bad header or the end of a truncated file for the end of the tar."""
     source.seek(offset)
     block = source.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE:
@@ -166,7 +164,7 @@ def _name(header: tarfile.TarInfo) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Key and ending; no ending where the name has none, or starts with a dot."""
+    """Key and suffix; no suffix if the name has none or starts with a dot."""
     folder, slash, base = name.rpartition("/")
     stem, _, ending = base.partition(".")
     return f"{folder}{slash}{stem}", ending.lower() if stem else ""
@@ -202,7 +200,7 @@ def _values(text: str, columns: Collection[str], member: Member, uri: str) -> di
 
 
 def _well_formed(text: str) -> str:
-    """Halves of characters joined where they belong together, and U+FFFD for those that stand alone."""
+    """Joins surrogate pairs, and replaces single surrogates by U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

@@ -1,4 +1,4 @@
-"""Text files of a dataset, compressed or not, as characters with their lines numbered. Runs on the driver."""
+"""Text files of a dataset, compressed or not, read as numbered lines. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMPRESSIONS = (".gz", ".bz2", ".zst", ".xz")
 
 
 class LineError(ValueError):
-    """What is wrong with one line of a text file, and how to put it right."""
+    """Error in one line of a text file, with its cure."""
 
     def __init__(self, line: int, problem: str, cure: str) -> None:
         super().__init__(f"line {line}: {problem}")
@@ -35,11 +35,11 @@ class LineError(ValueError):
 
 
 class TextFile:
-    """A file that can be read from its beginning more than once.
+    """A file that can be read more than once from its beginning.
 
     Args:
-        uri: ends in one of `COMPRESSIONS` where it is compressed.
-        storage: where it is. Of a web server the whole file is held: many give no parts of files.
+        uri: ends in one of `COMPRESSIONS` if the file is compressed.
+        storage: storage of the file. A file of a web server is held whole: many servers have no range requests.
     """
 
     def __init__(self, uri: str, storage: Storage) -> None:
@@ -51,7 +51,7 @@ class TextFile:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """What it holds, decompressed. Raises OSError or EOFError where it is damaged."""
+        """Opens the decompressed content. Raises OSError or EOFError if it is damaged."""
         with io.BytesIO(self._data) if self._data is not None else self._storage.open(self.uri) as raw:
             try:
                 yield cast("BinaryIO", _decompressed(raw, self._compression))
@@ -60,7 +60,7 @@ class TextFile:
 
     @contextmanager
     def open_text(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[TextIO]:
-        """Its characters, the line ends as they are, without a byte order mark."""
+        """Opens the characters, with the original line ends and without a byte order mark."""
         with self.open() as binary:
             text = io.TextIOWrapper(binary, _without_mark(encoding), errors=errors, newline="")
             try:
@@ -70,7 +70,7 @@ class TextFile:
 
     @contextmanager
     def naming_lines(self, encoding: str = "utf-8") -> Iterator[None]:
-        """Turns a LineError, and bytes that are not in the encoding, into a JobError that names file and line."""
+        """Converts a LineError, and bytes that are not in the encoding, to a JobError that names file and line."""
         try:
             yield
         except LineError as error:
@@ -96,15 +96,15 @@ class Block(NamedTuple):
     """Whole lines of a file."""
 
     line: int
-    """Number of the first one, from 1."""
+    """Number of the first line, from 1."""
     text: str
 
 
 def blocks(text: TextIO) -> Iterator[Block]:
-    """``text`` in blocks of whole lines.
+    """Splits ``text`` into blocks of whole lines.
 
     Raises:
-        LineError: a line is too long to be one, or holds a NUL character.
+        LineError: a line is too long, or contains a NUL character.
     """
     line = 1
     while part := text.read(_CHUNK_CHARS):
@@ -122,12 +122,12 @@ def blocks(text: TextIO) -> Iterator[Block]:
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines of ``text`` with their ends, which are those of CSV: LF, CR or both."""
+    """Lines of ``text`` with their ends, which are those of CSV: LF, CR or both."""
     return list(io.StringIO(text, newline=""))
 
 
 def count_lines(text: str) -> int:
-    """As many as `lines_of` gives."""
+    """Number of lines that `lines_of` returns."""
     ends = text.count("\n")
     if "\r" in text:
         ends += text.count("\r") - text.count("\r\n")
@@ -135,7 +135,7 @@ def count_lines(text: str) -> int:
 
 
 def plain_name(uri: str) -> str:
-    """What says the format: without the query of a URL, and in lower case."""
+    """Name that decides the format: without the query of a URL, in lower case."""
     return (uri.partition("?")[0] if is_web(uri) else uri).lower()
 
 

@@ -1,4 +1,4 @@
-"""Images in tar shards, as WebDataset writes them. Listed on the driver."""
+"""Dataset of images in tar shards, as WebDataset writes them. Listed on the driver."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ _IMAGES = ";".join(EXTENSIONS)
 
 @dataclass
 class WebDataset(Dataset):
-    """The images of tars: files, folders or prefixes of ``*.tar``, globs. A URI is the tar's, ``#`` and the name.
+    """Lists the images of tars: files, folders or prefixes of ``*.tar``, globs. A URI is the tar's, ``#`` and the name.
 
-    Of a sample that has members with endings of `image_column`, the one that `image_column` names first is the
-    image. Of any other, each member is whose ending ends in a dot and one of them, such as ``left.jpg``. Samples
-    without an image are not listed; how many these are is logged.
+    If a sample has members with suffixes in `image_column`, the first suffix named there is the image. Otherwise each
+    member whose suffix ends in a dot and one of them is one, such as ``left.jpg``. Samples without an image are not
+    listed; their number is logged.
 
-    The other columns are strings: the text of the sample's member with that ending, such as ``cls``, or else the
-    value of that key in its ``json`` member, as JSON unless it is a string; null where it has neither.
-    The column ``__key__`` is the sample's path up to the first dot of the name.
+    Other columns are strings: the text of the sample's member with that suffix, such as ``cls``, or the value of that
+    key in its ``json`` member, as JSON unless it is a string; null if it has neither. The column ``__key__`` is the
+    sample's path up to the first dot of the name.
     """
 
     layout: ClassVar[Layout] = Layout.RANGES
 
     kind: str = "webdataset"
     image_column: str = _IMAGES
-    """Endings of images, the best first, with semicolons between them."""
+    """Suffixes of images, the preferred one first, separated by semicolons."""
     id_column: str | None = None
-    """Column of image ids; the URI when not given."""
+    """Column of image ids; by default the URI."""
     label_column: str | None = None
-    """Column of true labels, which the accuracy is computed from."""
+    """Column of true labels, for the accuracy."""
     keep_columns: list[str] = field(default_factory=list)
     """Columns that are carried to the output."""
 
