@@ -64,7 +64,7 @@ class Dataset:
             JobError: a path, column or file does not match the config, or cannot be reached.
         """
         if self.limit is not None and self.limit < 0:
-            raise JobError(f"dataset.limit={self.limit}: below zero", cure="leave it away to take every image")
+            raise JobError(f"dataset.limit={self.limit}: below zero", cure="omit it to list every image")
         Allowlist.parse(self.allow)
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
             for _ in pool.map(lambda path: first_batch(path, self.storage, self.selection()), self.paths()):
@@ -171,20 +171,20 @@ class Dataset:
             return
         if self.passed_over.total:
             raise JobError(
-                f"dataset.path={redacted(str(self.path))}: none of what is there is taken: {self.passed_over}",
+                f"dataset.path={redacted(str(self.path))}: every file there is skipped: {self.passed_over}",
                 cure=next((cure for reason, cure in _CURES.items() if reason in self.passed_over.counts), _OTHER_CURE),
             )
         raise JobError(
             f"dataset.path={redacted(str(self.path))}: the dataset is empty",
-            cure="name another path; for a job that may find nothing yet, dataset.allow_empty=true",
+            cure="name another path, or set dataset.allow_empty=true if there may be no images yet",
         )
 
 
 _NUM_THREADS = 16
-_OTHER_CURE = "name another path, or mend what is there; dataset.extensions says which names are those of images"
-_HIDDEN_CURE = "take in such names with dataset.include, such as dataset.include=['**'], or rename them"
+_OTHER_CURE = "name another path, or fix the files; dataset.extensions lists the suffixes of images"
+_HIDDEN_CURE = "include such names with dataset.include, such as dataset.include=['**'], or rename them"
 _CURES = {  # the most telling reason first
-    "unsupported": "convert the images, or install what reads them: pip install 'shardlens[heif]' or 'shardlens[jxl]'",
+    "unsupported": "convert them, or install a decoder: pip install 'shardlens[heif]' or 'shardlens[jxl]'",
     "unreadable": "give this user the right to read the folders",
     "excluded": "change dataset.exclude",
     "not included": "change dataset.include",

@@ -24,7 +24,7 @@ def expand(path: str) -> list[str]:
     found = list(islice(_expand(path), _MOST_PATHS + 1))
     if len(found) > _MOST_PATHS:
         raise JobError(
-            f"dataset.path={path}: its braces stand for more than {_MOST_PATHS:,} paths",
+            f"dataset.path={path}: its braces expand to more than {_MOST_PATHS:,} paths",
             cure="name a folder, a glob or a URI prefix",
         )
     return found

@@ -84,7 +84,7 @@ def find_dialect(
 
 
 _NUM_BLANK = 5
-_QUOTE_CURE = "repair that line; where quotes are part of the values, add dataset.csv.quote=none"
+_QUOTE_CURE = "fix that line; if quotes belong to the values, add dataset.csv.quote=none"
 
 
 @dataclass
@@ -105,8 +105,10 @@ class _Reading:
         self.width = self.width or width
         self.num_records += 1
         if width != self.width:
-            problem = f"{width} fields, where the first line has {self.width}"
-            self.error = LineError(line, problem, "repair that line; dataset.csv.delimiter says what parts the fields")
+            problem = f"{width} fields, but the first line has {self.width}"
+            self.error = LineError(
+                line, problem, "fix that line, or set dataset.csv.delimiter to the character between fields"
+            )
 
     def _pass_over(self, line: int) -> None:
         self.num_blank += 1
@@ -179,8 +181,8 @@ def _choose(quoted: _Quoted | None, plain: _Plain | None, *, accepts_unclosed: b
         if plain and plain.error is None and quoted.first_break is not None:
             raise LineError(
                 quoted.first_break,
-                "a quote opens here and is closed in a later line, and each of these lines fits alone too",
-                "add dataset.csv.quote=none where quotes are part of the values, or 'dataset.csv.quote=\"' where they "
+                "a quote opens here and closes on a later line, but each of these lines is also valid alone",
+                "add dataset.csv.quote=none if quotes belong to the values, or 'dataset.csv.quote=\"' if they "
                 "enclose them",
             )
         return quoted

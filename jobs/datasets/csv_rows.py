@@ -39,15 +39,19 @@ class Csv:
     def check(self) -> None:
         """Raises JobError for an invalid setting."""
         if self.delimiter is not None and len(_NAMED.get(self.delimiter, self.delimiter)) != 1:
-            raise JobError(f"dataset.csv.delimiter={self.delimiter}: not one character", cure="give one, or say tab")
+            raise JobError(
+                f"dataset.csv.delimiter={self.delimiter}: not one character", cure="give one character, or tab"
+            )
         if self.quote not in {"auto", "none"} and len(self.quote) != 1:
-            raise JobError(f"dataset.csv.quote={self.quote}: not one character", cure="give one, or say auto or none")
+            raise JobError(
+                f"dataset.csv.quote={self.quote}: not one character", cure="give one character, auto or none"
+            )
         try:
             codecs.lookup(self.encoding)
         except LookupError as error:
             raise JobError(
-                f"dataset.csv.encoding={self.encoding}: there is no such encoding",
-                cure="name one that Python knows, such as utf-8, cp1252 or utf-16",
+                f"dataset.csv.encoding={self.encoding}: unknown encoding",
+                cure="name an encoding of Python, such as utf-8, cp1252 or utf-16",
             ) from error
 
 
@@ -86,7 +90,7 @@ class CsvFile:
         if num_rows != num_records:
             raise JobError(
                 f"dataset.path={redacted(self.file.uri)}: {num_records:,} records, of which {num_rows:,} can be read",
-                cure="save it anew with every value in double quotes, or as Parquet",
+                cure="save it again with every value in double quotes, or as Parquet",
             )
 
     @property
@@ -183,7 +187,9 @@ class PathsFile:
     def _refuse_header(self, line: str, column: str) -> None:
         if column in (entry.strip(' "') for entry in line.replace("\t", ",").replace(";", ",").split(",")):
             raise LineError(
-                1, f"it names the column {column}, so this is no plain list of paths", "add dataset.format=csv, or tsv"
+                1,
+                f"it names the column {column}, so this is not a plain list of paths",
+                "add dataset.format=csv, or tsv",
             )
 
 

@@ -83,7 +83,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {json.dumps(twice)} stands twice in one object")
+        raise ValueError(f"the key {json.dumps(twice)} appears twice in one object")
     return values
 
 
@@ -101,14 +101,14 @@ def _decoded(text: str, line: int) -> dict[str, Any]:
 def _checked(values: object, line: int) -> dict[str, Any]:
     if isinstance(values, dict):
         return values
-    raise LineError(line, "no JSON object", 'write one object a line, such as {"uri": "a.jpg"}')
+    raise LineError(line, "not a JSON object", 'write one object per line, such as {"uri": "a.jpg"}')
 
 
 def _broken(line: int, error: Exception) -> LineError:
     said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
     if isinstance(error, json.JSONDecodeError) and error.lineno == 1:
         said += f" (character {error.colno})"
-    return LineError(line, f"no JSON: {said}", "repair that line; each one holds one whole object")
+    return LineError(line, f"invalid JSON: {said}", "fix that line; each line holds one complete object")
 
 
 def _elements(text: TextIO, head: str) -> Iterator[Row]:
@@ -145,7 +145,7 @@ class _Array:
         self.line += self.buffer.count("\n", 0, start)
         self.buffer, self._position = self.buffer[start:], 0
         if not self.buffer.startswith("{"):
-            raise LineError(self.line, "no JSON object", "make the file one array of objects")
+            raise LineError(self.line, "not a JSON object", "make the file one array of objects")
         while True:
             try:
                 values, self._position = _DECODER.raw_decode(self.buffer)
@@ -161,14 +161,14 @@ class _Array:
         if mark == "]":
             self._end()
         elif mark != ",":
-            raise LineError(self._line_here(), "a comma or the end of the array is missing", "repair the file")
+            raise LineError(self._line_here(), "a comma or the end of the array is missing", "fix the file")
         self._position += 1
         return mark == ","
 
     def _end(self) -> None:
         self._position += 1
         if self._peek():
-            raise LineError(self._line_here(), "text behind the end of the array", "repair the file")
+            raise LineError(self._line_here(), "text after the end of the array", "fix the file")
 
     def _peek(self) -> str:
         self._position = self._at_text(self._position)

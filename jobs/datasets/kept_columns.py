@@ -58,11 +58,11 @@ class Carried:
                 )
             if name in _RESERVED or name.startswith("_"):
                 raise JobError(
-                    f"dataset.keep_columns={name}: the output has a column of that name, or keeps such names back",
+                    f"dataset.keep_columns={name}: the output has a column of that name, or reserves such names",
                     cure="rename the column in the dataset, or do not keep it",
                 )
         if len(set(self.keep_columns)) < len(self.keep_columns):
-            raise JobError(f"dataset.keep_columns={self.keep_columns}: a name stands twice", cure="name it once")
+            raise JobError(f"dataset.keep_columns={self.keep_columns}: duplicate name", cure="name it once")
 
     def schema(self, source: pa.Schema, uri: str) -> pa.Schema:
         """Schema of the entries for a dataset whose first file, ``uri``, has the schema ``source``.
@@ -120,9 +120,9 @@ def _carried(field: pa.Field, uri: str) -> pa.Field:
         pq.write_table(picked, pa.BufferOutputStream())
     except pa.ArrowException as error:
         raise JobError(
-            f"dataset.keep_columns={field.name}: it is {field.type} in {redacted(uri)}, which cannot be carried: "
+            f"dataset.keep_columns={field.name}: it is {field.type} in {redacted(uri)}, which cannot be kept: "
             f"{one_line(error)}",
-            cure="give it another type there, or do not keep it",
+            cure="change its type there, or do not keep it",
         ) from error
     return carried
 
@@ -170,6 +170,6 @@ def _cast(table: pa.Table, name: str, to: pa.DataType, uri: str) -> pa.ChunkedAr
         return column if column.type == to else column.cast(to)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise JobError(
-            f"dataset.path={redacted(uri)}: its column {name} is {column.type} and cannot be made {to}",
+            f"dataset.path={redacted(uri)}: its column {name} is {column.type} and cannot be converted to {to}",
             cure="give the column one type in all files",
         ) from error

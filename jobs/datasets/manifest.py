@@ -113,7 +113,7 @@ class ManifestDataset(Dataset):
         if not (pa.types.is_string(uris) or pa.types.is_large_string(uris) or pa.types.is_dictionary(uris)):
             raise JobError(
                 f"dataset.uri_column={self.uri_column}: it is {uris} in {redacted(uri)}, not string",
-                cure="name the column that has the paths or URIs",
+                cure="name the column with the paths or URIs",
             )
         return carried.schema(source, uri)
 
@@ -121,7 +121,7 @@ class ManifestDataset(Dataset):
 def _unseen(name: str, keys: Mapping[str, str], path: object) -> JobError:
     return JobError(
         f"dataset.{keys[name]}={name}: no object of {redacted(str(path))} has such a key",
-        cure="check the spelling, capital letters included",
+        cure="check the spelling, including capital letters",
     )
 
 

@@ -82,8 +82,8 @@ def container_files(paths: Sequence[str], storage: Storage, selection: Selection
             empty = "it is empty: " if is_empty and not selection.passed_over.total else ""
             suffixes = " or ".join(selection.suffixes)
             raise JobError(
-                f"dataset.path={redacted(path)}: {empty}nothing in it ends in {suffixes}{_passed(selection)}",
-                cure="name the files themselves, or another folder; dataset.include takes in hidden names, and "
+                f"dataset.path={redacted(path)}: {empty}no file in it ends in {suffixes}{_passed(selection)}",
+                cure="name the files themselves, or another folder; dataset.include lists hidden names, and "
                 "dataset.allow_empty=true an empty folder",
             )
 
@@ -104,15 +104,15 @@ def naming(uri: str) -> Iterator[None]:
 
 
 _ADDRESS = "check the address, the network, and endpoint, region and keys in dataset.storage_options"
-_PASSING_CURE = f"{_ADDRESS}, and give the same command again once the storage answers"
+_PASSING_CURE = f"{_ADDRESS}, and run the same command again once the storage answers"
 
 # The first that fits.
 _CURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((FileNotFoundError,), "check the spelling, or list again"),
     ((PermissionError,), "give this user the right to read it"),
-    ((NotSupportedError,), "copy it to a disk or an object store: this server gives no parts of files"),
+    ((NotSupportedError,), "copy it to a disk or an object store: this server has no range requests"),
     ((BaseError,), _ADDRESS),
-    ((pa.ArrowException, OSError, EOFError), "repair the file, or leave it out"),
+    ((pa.ArrowException, OSError, EOFError), "fix the file, or omit it"),
     ((ValueError,), "check the spelling"),
 )
 

@@ -67,18 +67,18 @@ def test_blank_lines_are_told() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"u": 1}\n{"u": ', "line 2: no JSON: Expecting value"),
-        ('{"u": 1}\n{"u": 1}{"u": 2}\n', "line 2: no JSON: Extra data"),
-        ('{"u": 1}\n7\n', "line 2: no JSON object"),
-        ('{"u": 1, "u": 2}\n', 'line 1: no JSON: the key "u" stands twice'),
-        ("{'u': 1}\n", "line 1: no JSON: Expecting property name"),
-        ('{"images": [\n{"u": 1}]}', "line 1: no JSON"),
+        ('{"u": 1}\n{"u": ', "line 2: invalid JSON: Expecting value"),
+        ('{"u": 1}\n{"u": 1}{"u": 2}\n', "line 2: invalid JSON: Extra data"),
+        ('{"u": 1}\n7\n', "line 2: not a JSON object"),
+        ('{"u": 1, "u": 2}\n', 'line 1: invalid JSON: the key "u" appears twice'),
+        ("{'u': 1}\n", "line 1: invalid JSON: Expecting property name"),
+        ('{"images": [\n{"u": 1}]}', "line 1: invalid JSON"),
         ('[{"u": 1},\n{"u": 2}', "line 2: a comma or the end of the array is missing"),
         ('[{"u": 1}\n{"u": 2}]', "line 2: a comma or the end"),
-        ('[{"u": 1},\n\n{"u": ]', "line 3: no JSON"),
-        ('[{"u": 1},\n7]', "line 2: no JSON object"),
-        ('[{"u": 1}] 7', "line 1: text behind the end"),
-        ('{"u": ' + "[" * 200_000 + "]" * 200_000 + "}", "line 1: no JSON"),
+        ('[{"u": 1},\n\n{"u": ]', "line 3: invalid JSON"),
+        ('[{"u": 1},\n7]', "line 2: not a JSON object"),
+        ('[{"u": 1}] 7', "line 1: text after the end"),
+        ('{"u": ' + "[" * 200_000 + "]" * 200_000 + "}", "line 1: invalid JSON"),
     ],
 )
 def test_a_broken_line_is_named(text: str, problem: str) -> None:

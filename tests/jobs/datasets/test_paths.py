@@ -133,7 +133,7 @@ def test_containers_must_be_there(place: Place) -> None:
         uri,
     ]
     assert next(container_files([join(place.root, "a")], storage, Selection([".tar"]))).size == 3
-    with pytest.raises(JobError, match=r"nothing in it ends in \.tar; skipped: 1 extension \(.*/b/x\.txt\)"):
+    with pytest.raises(JobError, match=r"no file in it ends in \.tar; skipped: 1 extension \(.*/b/x\.txt\)"):
         list(container_files([join(place.root, "b")], storage, Selection([".tar"])))
 
 
@@ -145,7 +145,7 @@ def test_a_path_without_anything_may_be_allowed(place: Place) -> None:
     assert list(container_files([missing, f"{missing}/*.tar"], storage, Selection([".tar"], allow_empty=True))) == []
     with pytest.raises(JobError):
         list(container_files([missing], storage, Selection([".tar"])))
-    with pytest.raises(JobError, match="nothing in it ends in"):  # it is not empty
+    with pytest.raises(JobError, match="no file in it ends in"):  # it is not empty
         list(container_files([join(place.root, "a")], storage, Selection([".tar"], allow_empty=True)))
 
 
@@ -155,8 +155,8 @@ def test_a_path_without_anything_may_be_allowed(place: Place) -> None:
         (FileNotFoundError("gone"), "spelling"),
         (PermissionError("no"), "right to read"),
         (GenericError("no route\nDebug"), "storage_options"),
-        (pa.ArrowInvalid("not parquet"), "repair"),
-        (OSError("disk"), "repair"),
+        (pa.ArrowInvalid("not parquet"), "fix"),
+        (OSError("disk"), "fix"),
         (ValueError("two slashes"), "spelling"),
     ],
 )
