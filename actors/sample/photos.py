@@ -11,14 +11,15 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from actors.sample.photo import CONTRAST, HEIGHT, QUALITY, WIDTH
+from actors.errors import JobError
+from actors.sample.photo import CONTRAST, HEIGHT, NUM_CLASSES, QUALITY, WIDTH, jpeg, photo
+from actors.sample.photo_files import Form, PhotoFiles, make
+
+__all__ = ["CONTRAST", "HEIGHT", "NUM_CLASSES", "QUALITY", "WIDTH", "jpeg", "main", "photo"]
 
 
 def main() -> None:
     """Writes images to a folder; exits with status 2 if that is impossible."""
-    from actors.errors import JobError  # noqa: PLC0415  single images need neither
-    from actors.sample.photo_files import Form, PhotoFiles, make  # noqa: PLC0415
-
     options = vars(_parse_arguments([form.value for form in Form]))
     folder, processes = options.pop("folder"), options.pop("processes")
     photos = PhotoFiles(**options | {"form": Form(options["form"])})
