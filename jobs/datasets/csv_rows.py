@@ -78,10 +78,10 @@ class CsvFile:
         with self.file.naming_lines(self.settings.encoding):
             names, is_small = self._first_names()
             schema = self._wanted(names, keys)
-            dialect = self._dialect() if is_small else None  # so that `Dataset.check` finds what is wrong with it
+            dialect = self._dialect() if is_small else None  # so that `Dataset.check` finds its errors
             yield schema.empty_table()
             dialect = dialect or self._dialect()
-            self._tell_blank_lines(dialect, passed_over)
+            self._count_blank_lines(dialect, passed_over)
             num_rows = 0
             for table in self._read(dialect, keys):
                 num_rows += len(table)
@@ -128,18 +128,18 @@ class CsvFile:
 
     def _other_settings(self, names: list[str]) -> str:
         """Hint about a missing column."""
-        if len(names) == 1 and (other := next((mark for mark in "\t;|" if mark in names[0]), None)):
+        if len(names) == 1 and (other := next((char for char in "\t;|" if char in names[0]), None)):
             name = {"\t": "tab"}.get(other, f"'{other}'")
-            return f'; if {name} parts them, add "dataset.csv.delimiter={name}"'
+            return f'; if {name} separates them, add "dataset.csv.delimiter={name}"'
         if self.settings.header:
-            return "; where no line names them, add dataset.csv.header=false dataset.uri_column=1"
+            return "; if no line names them, add dataset.csv.header=false dataset.uri_column=1"
         return ""
 
     def _dialect(self) -> Dialect:
         with self.file.open_text(self.settings.encoding) as text:
             return find_dialect(text, self._delimiter, self.settings.quote, accepts_unclosed=self.is_tsv)
 
-    def _tell_blank_lines(self, dialect: Dialect, passed_over: PassedOver) -> None:
+    def _count_blank_lines(self, dialect: Dialect, passed_over: PassedOver) -> None:
         for line in dialect.blank_lines:
             passed_over.add("blank line", f"{redacted(self.file.uri)}, line {line}")
         if more := dialect.num_blank - len(dialect.blank_lines):
@@ -153,7 +153,7 @@ class CsvFile:
                 for batch in reader:
                     yield pa.Table.from_batches([batch])
         except pa.ArrowInvalid:
-            with self.file.open_text(self.settings.encoding) as text:  # which names the line
+            with self.file.open_text(self.settings.encoding) as text:  # this parse names the line
                 find_dialect(text, self._delimiter, dialect.quote or "none", every_line=True)
             raise
 
@@ -218,6 +218,6 @@ def _arrow_reader(source: Any, dialect: Dialect, keys: Mapping[str, str], *, hea
             include_columns=list(keys),
             column_types=dict.fromkeys(keys, pa.string()),
             strings_can_be_null=True,
-            null_values=[""],  # an image may well be called NA or null
+            null_values=[""],  # an image may be named NA or null
         ),
     )

@@ -44,7 +44,7 @@ class ImageVersions:
         self._storage.options = {**_TIMEOUTS, **self._storage.options}
         self._wanted = wanted
         self._pool = ThreadPoolExecutor(_NUM_THREADS)
-        self._failures = Counter[str]()  # requests of each store that failed one after the other
+        self._failures = Counter[str]()  # consecutive failed requests of each store
 
     def __enter__(self) -> Self:
         return self
@@ -60,12 +60,12 @@ class ImageVersions:
         asked = list(compress(uris, wanted))
         step = 1 if any(map(is_remote, asked)) else _LOCAL_STEP
         pieces = [asked[start : start + step] for start in range(0, len(asked), step)]
-        told = chain.from_iterable(self._pool.map(lambda piece: list(map(self._describe, piece)), pieces))
-        sizes, versions = zip(*(next(told) if is_asked else _UNKNOWN for is_asked in wanted), strict=True)
+        described = chain.from_iterable(self._pool.map(lambda piece: list(map(self._describe, piece)), pieces))
+        sizes, versions = zip(*(next(described) if is_asked else _UNKNOWN for is_asked in wanted), strict=True)
         return sizes, versions
 
     def _is_asked(self, uri: str) -> bool:
-        """Returns True for a signed URL, which permits reading only."""
+        """Returns True if the version of ``uri`` is requested; a signed URL permits reading only."""
         if not is_remote(uri):
             return True
         is_signed = is_web(uri) and "?" in uri
@@ -75,15 +75,15 @@ class ImageVersions:
         if not is_remote(uri):
             return self._describe_local(uri)
         store = _store(uri)
-        if self._failures[store] >= _MAX_FAILURES:  # meanwhile
+        if self._failures[store] >= _MAX_FAILURES:  # since `describe` selected it
             return _UNKNOWN
         try:
             size, version = self._storage.describe(uri)
-        except (FileNotFoundError, NotAllowedError):  # reading it will say so
+        except (FileNotFoundError, NotAllowedError):  # reading it reports the error
             return _UNKNOWN
         except CredentialsError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever it is, the image can be listed
+        except Exception as error:  # noqa: BLE001  the image can be listed without its version
             self._failures[store] += 1
             if self._failures[store] == _MAX_FAILURES:
                 LOG.warning(_NOT_SEEN, redacted(store), one_line(error))
@@ -94,15 +94,15 @@ class ImageVersions:
     def _describe_local(self, uri: str) -> tuple[int | None, str | None]:
         try:
             return describe_file(self._storage.local_path(uri))
-        except (OSError, ValueError):  # not there, not allowed, or no path; reading it will say what is wrong
+        except (OSError, ValueError):  # not there, not allowed, or not a path; reading it reports the error
             return _UNKNOWN
 
 
 _NUM_THREADS = 64
-_LOCAL_STEP = 256  # stat takes less time than handing it to a thread, save on network file systems
+_LOCAL_STEP = 256  # files per thread call: stat takes less time than the call, except on network file systems
 _MAX_FAILURES = 8
 _NOT_SEEN = "%s: changed images are not seen: %s\n  dataset.versions=local does not ask for them"
-_TIMEOUTS = {"timeout": "10s", "read_timeout": "5s"}  # an answer without a body: who hangs should not hold the listing
+_TIMEOUTS = {"timeout": "10s", "read_timeout": "5s"}  # the answer has no body; a hung server must not stop the listing
 _UNKNOWN = (None, None)
 
 

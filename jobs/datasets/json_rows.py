@@ -119,7 +119,7 @@ def _elements(text: TextIO, head: str) -> Iterator[Row]:
     while True:
         start, values, end = reader.element()
         yield Row(reader.line, reader.buffer[start:end], _checked(values, reader.line))
-        if not reader.goes_on():
+        if not reader.has_next():
             return
 
 
@@ -155,15 +155,15 @@ class _Array:
             else:
                 return 0, values, self._position
 
-    def goes_on(self) -> bool:
+    def has_next(self) -> bool:
         """Moves past the comma; returns False past the closing bracket."""
-        mark = self._peek()
-        if mark == "]":
+        char = self._peek()
+        if char == "]":
             self._end()
-        elif mark != ",":
+        elif char != ",":
             raise LineError(self._line_here(), "a comma or the end of the array is missing", "fix the file")
         self._position += 1
-        return mark == ","
+        return char == ","
 
     def _end(self) -> None:
         self._position += 1

@@ -50,7 +50,7 @@ class Carried:
     def check(self) -> None:
         """Raises JobError if a kept column has the name of an output column."""
         for name in self.keep_columns:
-            if name.lower() in PARTITIONS:  # DuckDB and Spark do not tell capital letters apart
+            if name.lower() in PARTITIONS:  # names in DuckDB and Spark are case-insensitive
                 raise JobError(
                     f"dataset.keep_columns={name}: the output is partitioned by {' and '.join(PARTITIONS)}, and "
                     "readers show the partition's value in place of such a column",

@@ -49,7 +49,7 @@ class ParquetDataset(Dataset):
         carried = Carried(self.id_column, self.label_column, self.keep_columns)
         if self.image_column in carried.names():
             raise JobError(
-                f"dataset.image_column={self.image_column}: the images cannot be kept, or serve as id or label",
+                f"dataset.image_column={self.image_column}: the images cannot be kept, nor serve as id or label",
                 cure="remove that name from keep_columns, id_column and label_column",
             )
         storage, schema = self.storage, None

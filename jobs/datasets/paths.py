@@ -47,7 +47,7 @@ def list_files(path: str, storage: Storage, selection: Selection) -> Iterator[pa
     """
     with naming(path):
         kind = "signed" if is_web(path) and "?" in path else storage.kind(path)
-        if kind == "signed":  # for reading alone: a server may refuse to be asked of size or existence
+        if kind == "signed":  # permits reading only: a server may refuse a request for size or existence
             yield batch_of([File(path, None, None)])
         elif kind == "file":
             yield batch_of([describe(path, storage)])
@@ -56,7 +56,7 @@ def list_files(path: str, storage: Storage, selection: Selection) -> Iterator[pa
                 yield selection.keep(batch, path)
         elif is_glob(path):
             yield from _at_least_one(path, glob(path, storage, selection), selection)
-        elif not (selection.allow_empty and is_remote(path) and not is_web(path)):  # a prefix is there with its objects
+        elif not (selection.allow_empty and is_remote(path) and not is_web(path)):  # a prefix exists only with objects
             raise JobError(
                 f"dataset.path={redacted(path)}: no such file or folder",
                 cure="check the spelling; a URI prefix must have objects below it",
@@ -106,7 +106,7 @@ def naming(uri: str) -> Iterator[None]:
 _ADDRESS = "check the address, the network, and endpoint, region and keys in dataset.storage_options"
 _PASSING_CURE = f"{_ADDRESS}, and run the same command again once the storage answers"
 
-# The first that fits.
+# The first matching entry counts.
 _CURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((FileNotFoundError,), "check the spelling, or list again"),
     ((PermissionError,), "give this user the right to read it"),

@@ -79,7 +79,7 @@ class Selection:
         """Counts a folder that cannot be read, or raises JobError if that is an error."""
         (name,) = below(pa.array([folder]), base).to_pylist()
         names = name.split("/")
-        # A pattern of include may fit what the folder holds, whatever the folder's own name.
+        # A pattern of include may match files in the folder, whatever the folder's name.
         reason = "excluded" if self._excludes(names) else None if self.include else _hidden(names, ())
         if reason is None and self.unreadable is Unreadable.error:
             raise JobError(

@@ -73,7 +73,7 @@ def read_samples(
 
 _MAX_TEXT_BYTES = 16 << 20
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-_TAIL_BYTES = 64 << 10  # more than the padding that tar writes behind the end mark
+_TAIL_BYTES = 64 << 10  # more than the padding that tar writes after the end mark
 
 
 def _members(source: BinaryIO, uri: str, passed_over: PassedOver) -> Iterator[Member]:

@@ -78,7 +78,7 @@ class TextFile:
             raise JobError(problem, cure=error.cure) from error
         except UnicodeError as error:
             problem = f"dataset.path={redacted(self.uri)}, line {self._undecodable_line(encoding)}: not {encoding}"
-            cure = "save it as UTF-8; of CSV files dataset.csv.encoding says another one, such as cp1252 or utf-16"
+            cure = "save it as UTF-8, or set dataset.csv.encoding of a CSV file, such as cp1252 or utf-16"
             raise JobError(problem, cure=cure) from error
 
     def _undecodable_line(self, encoding: str) -> int:
@@ -115,7 +115,7 @@ def blocks(text: TextIO) -> Iterator[Block]:
                 raise LineError(line, "it has no end within 16 million characters", "check that this is a table")
         if "\0" in part:
             at = line + count_lines(part[: part.index("\0") + 1]) - 1
-            cure = "repair that line; where the file is UTF-16, add dataset.csv.encoding=utf-16"
+            cure = "fix that line; if the file is UTF-16, add dataset.csv.encoding=utf-16"
             raise LineError(at, "it holds a NUL character", cure)
         yield Block(line, part)
         line += count_lines(part)

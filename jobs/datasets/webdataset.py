@@ -65,12 +65,12 @@ class WebDataset(Dataset):
                 _check_columns(texts, file.uri)
             tally.num_tables += 1
             yield entry_table({**_places(images, file), **carried.columns(texts, schema, file.uri)}, schema)
-        tally.tell(self)
+        tally.report(self)
         if not tally.num_tables:
             yield schema.empty_table()
 
     def suffixes(self) -> list[str]:
-        return [".tar", ".tar.gz", ".tgz", ".tar.zst"]  # the compressed ones for the error that says so
+        return [".tar", ".tar.gz", ".tgz", ".tar.zst"]  # compressed tars are listed so that the job refuses them
 
     def kept_columns(self) -> list[str]:
         return self.keep_columns
@@ -104,7 +104,7 @@ class WebDataset(Dataset):
         return [ending for ending in (*endings, *extras) if ending]
 
 
-_TABLE_ROWS = 256  # few, since a check of the dataset reads so many
+_TABLE_ROWS = 256  # few, since `Dataset.check` reads that many
 _Image = tuple[Member, TarSample]
 
 
@@ -114,12 +114,12 @@ class _Tally:
     num_samples: int = 0
     num_without: int = 0
 
-    def tell(self, dataset: WebDataset) -> None:
+    def report(self, dataset: WebDataset) -> None:
         if self.num_without and self.num_without == self.num_samples:
             raise JobError(
-                f"dataset.image_column={dataset.image_column}: no member of the tars has such an ending; "
+                f"dataset.image_column={dataset.image_column}: no member of the tars has such a suffix; "
                 f"skipped: {dataset.passed_over}",
-                cure="name the endings that images have, with semicolons between them",
+                cure="name the suffixes of the images, separated by semicolons",
             )
         if self.num_without:
             LOG.warning("%s of %s samples have no image and are not listed", self.num_without, self.num_samples)
@@ -156,5 +156,5 @@ def _check_columns(texts: pa.Table, uri: str) -> None:
         if texts[name].null_count == len(texts):
             raise JobError(
                 f"dataset: none of the first {len(texts)} images of {redacted(uri)} has {name}",
-                cure="id_column, label_column and keep_columns name endings of members, or keys of the json member",
+                cure="id_column, label_column and keep_columns name suffixes of members, or keys of the json member",
             )
