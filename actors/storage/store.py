@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from actors.errors import JobError
 from actors.fault_injection import fault
-from actors.storage.http_store import HttpStore
 from actors.storage.local_files import (
     LocalFile,
     describe_file,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from actors.storage.allowlist import Allowlist
+    from actors.storage.http_store import HttpStore
 
 
 # A listed object. version changes with the content: an ETag, or size and modification time.
@@ -210,6 +210,8 @@ class Storage:
                 self.allow.check(uri)
             return self._below(uri)
         if self._http is None:
+            from actors.storage.http_store import HttpStore  # noqa: PLC0415  aiohttp takes 0.1 s in each process
+
             self._http = HttpStore(self.options, self.retry, self.allow)
         return self._http, uri
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import logging
 import os
@@ -52,7 +53,25 @@ def run_verb(main: Callable[[], object]) -> NoReturn:
         if not isinstance(end.code, int):
             raise
         status = end.code
-    sys.exit(status)
+    _exit(status)
+
+
+def _exit(status: int) -> NoReturn:
+    """Runs the exit handlers, flushes the output, and ends the process without Python's teardown.
+
+    Freeing the 350,000 objects of torch, Ray and Hydra takes 0.9 s of the 8 s of the sample job (Python 3.11, two
+    threads of an AMD EPYC; `sys.exit` here instead shows it). Tracers, profilers and coverage get the ordinary end.
+    """
+    is_observed = sys.gettrace() is not None or sys.getprofile() is not None or "coverage" in sys.modules
+    if is_observed:
+        sys.exit(status)
+    atexit._run_exitfuncs()  # noqa: SLF001  `os._exit` skips them
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # the reader left; Python reports it as usual
+        sys.exit(status)
+    os._exit(status)
 
 
 def end_with(

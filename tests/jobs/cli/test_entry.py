@@ -90,6 +90,25 @@ def test_a_process_ends_with_the_status_of_its_verb_and_nothing_is_lost(ends: st
     assert done.stderr.endswith(said)
 
 
+TEARDOWN = """
+import os, sys
+from jobs.cli.entry import run_verb
+class Witness:
+    def __del__(self, write=os.write):
+        write(1, b"torn down")
+witness = Witness()
+sys.setprofile({profile})
+run_verb(lambda: None)
+"""
+
+
+@pytest.mark.parametrize(("profile", "printed"), [("None", ""), ("lambda *_: None", "torn down")])
+def test_only_a_profiled_process_takes_the_time_to_free_its_objects(profile: str, printed: str) -> None:
+    command = [sys.executable, "-c", TEARDOWN.format(profile=profile)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, printed)
+
+
 def test_a_reader_who_left_is_no_traceback() -> None:
     read, write = os.pipe()
     os.close(read)
