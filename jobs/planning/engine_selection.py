@@ -177,7 +177,7 @@ class EngineSelection:
             is_kept = not self._runner.is_synthetic  # the next job compares again on real images
             return Choice(engines[best], why, trials if is_kept else [], num_images if is_kept else 0)
         found = "; ".join(f"{one.engine}: {one.breaches[0]}" for one in trials[first:]) or "no such engine here"
-        differs = f"answers differ from those of {self._right.label}, on {self._runner.tried_on}"
+        differs = f"its answers are not the answers of {self._right.label}, on {self._runner.tried_on}"
         problem = f"{_asked(self._config)}: {differs}: {found}"
         if self._config.gate is Gate.warn and len(engines) > 1:
             LOG.warning("%s; continuing, as engine.gate=warn", problem)

@@ -174,7 +174,7 @@ def test_without_a_sample_a_named_engine_is_held_against_the_reference_on_noise(
     choice = selection(FAST, TrialRunner(BENCH, num_sampled=num_sampled), FAST).choose(3)
     assert choice == Choice(FAST, "named, and it agrees with torch fp32, on 2 synthetic images")
     wrong = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG)}, num_sampled=num_sampled)
-    with pytest.raises(JobError, match="answers differ from those of torch fp32, on 2 synthetic images"):
+    with pytest.raises(JobError, match="its answers are not the answers of torch fp32, on 2 synthetic images"):
         selection(FAST, wrong, FAST).choose(3)
 
 
