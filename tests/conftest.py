@@ -7,6 +7,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
+import flaky
 import pytest
 import s3 as s3_server
 from places import Place, local_place, s3_place
@@ -66,6 +67,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3]:
     """One S3 server for all tests; each takes keys of its own."""
     with s3_server.serve(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture
+def proxy(s3: s3_server.S3) -> Iterator[flaky.Flaky]:
+    """A proxy in front of the S3 server that damages answers on request."""
+    with flaky.serve(s3.url) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ from actors.columns import (
     WIDTH,
     pack_pixels,
 )
-from actors.decoding.config import Decode, FittedImage
+from actors.decoding.config import FittedImage
 from actors.decoding.decode import decode_scaled
 from actors.decoding.gpu_check import Checked, DecodeCheck
 from actors.errors import DecoderMismatchError, ImageError

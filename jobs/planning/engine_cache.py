@@ -11,15 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from actors.engines.configs import (
-    Device,
-    EngineConfig,
-    OnnxEngineConfig,
-    OpenVinoEngineConfig,
-    Precision,
-    Provider,
-    TorchEngineConfig,
-)
+from actors.engines.configs import ENGINE_CONFIGS, Device, EngineConfig, Precision, Provider
 from actors.messages import writing_to
 from actors.storage.json_documents import read_object
 from actors.storage.uris import join
@@ -96,9 +88,6 @@ class KeptChoice:
         return join(self.paths.root, "_engines", f"{self.paths.fingerprint}-{key}.json")
 
 
-_CONFIGS: dict[str, type[EngineConfig]] = {
-    config.name: config for config in (TorchEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig)
-}
 _TRIAL_FIELDS = [field.name for field in fields(Trial)]  # earlier versions kept more
 _ENUMS: dict[str, type[Enum]] = {"precision": Precision, "device": Device, "provider": Provider}
 _NOT_KEPT = {"tolerance", "gate"}  # settings of the comparison, which the worker does not need
@@ -111,4 +100,4 @@ def _to_json(config: EngineConfig) -> dict[str, Any]:
 
 def _to_config(content: dict[str, Any]) -> EngineConfig:
     values: dict[str, Any] = {name: _ENUMS[name](value) if name in _ENUMS else value for name, value in content.items()}
-    return _CONFIGS[values.pop("name")](**values)
+    return ENGINE_CONFIGS[values.pop("name")](**values)

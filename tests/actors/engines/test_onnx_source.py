@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from networks import tiny
-from onnx import TensorProto, helper, numpy_helper
-from onnx_models import make_model, save_onnx
+from onnx_models import save_onnx, save_with_constant
 
 from actors.engines.onnx_source import local_file
 from actors.errors import JobError
@@ -18,23 +17,6 @@ from actors.models.spec import Model
 
 if TYPE_CHECKING:
     from places import Place
-
-
-def save_with_constant(path: Path, values: np.ndarray, location: str | bytes | None = None) -> None:
-    """A model of one constant, said to lie at ``location`` where that is given."""
-    tensor = numpy_helper.from_array(values, "constant")
-    model = make_model(
-        [helper.make_node("Identity", ["constant"], ["out"])],
-        [],
-        [helper.make_tensor_value_info("out", tensor.data_type, values.shape)],
-        [tensor],
-    )
-    if location is not None:
-        stored = model.graph.initializer[0]
-        stored.ClearField("raw_data")
-        stored.data_location = TensorProto.EXTERNAL
-        stored.external_data.add(key="location", value=location)
-    path.write_bytes(model.SerializeToString())
 
 
 def test_a_local_model_stays_where_it_is(tmp_path: Path) -> None:

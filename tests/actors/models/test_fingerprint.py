@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Model:
-    torch.manual_seed(0)
-    torch.save(tiny().state_dict(), tmp_path / "tiny.pt")
-    return Model("networks:tiny", checkpoint=str(tmp_path / "tiny.pt"))
-
-
 def test_a_signed_url_works_and_stays_secret(model: Model, tmp_path: Path) -> None:
     with serve_folder(tmp_path) as (address, _):
         signed = replace(model, checkpoint=f"{address}/tiny.pt?signature=abcdef")

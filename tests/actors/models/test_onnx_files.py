@@ -8,7 +8,7 @@ import onnx
 import pytest
 from networks import tiny
 from onnx import TensorProto, helper, numpy_helper
-from onnx_models import make_model, save_onnx
+from onnx_models import make_model, save_onnx, save_with_constant
 
 from actors.errors import JobError
 from actors.models.onnx_files import digest
@@ -16,23 +16,6 @@ from actors.models.spec import Model
 
 if TYPE_CHECKING:
     from places import Place
-
-
-def save_with_constant(path: Path, values: np.ndarray, location: str | bytes | None = None) -> None:
-    """A model of one constant, said to lie at ``location`` where that is given."""
-    tensor = numpy_helper.from_array(values, "constant")
-    model = make_model(
-        [helper.make_node("Identity", ["constant"], ["out"])],
-        [],
-        [helper.make_tensor_value_info("out", tensor.data_type, values.shape)],
-        [tensor],
-    )
-    if location is not None:
-        stored = model.graph.initializer[0]
-        stored.ClearField("raw_data")
-        stored.data_location = TensorProto.EXTERNAL
-        stored.external_data.add(key="location", value=location)
-    path.write_bytes(model.SerializeToString())
 
 
 def test_the_digest_is_the_same_wherever_the_files_lie(place: Place, tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
-from networks import tiny
 
 from actors.errors import JobError
 from actors.models.fingerprint import weights_digest
@@ -20,18 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from places import Place
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Model:
-    torch.manual_seed(0)
-    torch.save(tiny().state_dict(), tmp_path / "tiny.pt")
-    return Model("networks:tiny", checkpoint=str(tmp_path / "tiny.pt"))
-
-
-def labelled(model: Model, path: Path, data: bytes) -> Model:
-    path.write_bytes(data)
-    return replace(model, labels=str(path))
 
 
 def test_the_recipe_costs_no_torch_and_no_onnx() -> None:
@@ -91,8 +77,9 @@ def test_state_dicts_are_known_by_their_suffix(model: Model, tmp_path: Path, nam
     ],
 )
 def test_a_file_that_holds_no_labels_is_refused(model: Model, tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "labels").write_bytes(data)
     with pytest.raises(JobError, match=rf"model\.labels=.*labels: {message}"):
-        labelled(model, tmp_path / "labels", data).check()
+        replace(model, labels=str(tmp_path / "labels")).check()
 
 
 @pytest.mark.parametrize("label", [True, None, 1.5, "", " ", ["cat"]])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-import flaky
 import pytest
 from fetched import QUICK, list_into, plain
 
@@ -15,8 +14,6 @@ from actors.reading.fetcher import Fetcher
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from s3 import S3
 
     from jobs.datasets.base import Dataset
 
@@ -39,9 +36,3 @@ def fetch(tmp_path: Path) -> Iterator[Any]:
 
     yield run
     assert not [thread.name for thread in threading.enumerate() if "ThreadPool" in thread.name]
-
-
-@pytest.fixture
-def proxy(s3: S3) -> Iterator[flaky.Flaky]:
-    with flaky.serve(s3.url) as running:
-        yield running

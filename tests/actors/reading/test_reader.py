@@ -10,42 +10,19 @@ import pyarrow as pa
 import pytest
 from deadly import DeadlyStorage, Death
 from photos import jpeg
+from read_plans import WHOLE, plan_over, plan_over_ten
 
 from actors.columns import ERROR, FILE, IMAGE_ID, PIXELS, READ_S, ROW, SHARD, STAGE
-from actors.decoding.config import Decode
-from actors.preprocess import Preprocess
 from actors.reading.reader import ReadPlan, read_piece
 from actors.row_ranges import Piece
 from actors.storage.store import Storage
 from actors.tracking.attempts import Row, Work, WorkerKilledError
 from actors.tracking.ledger import Ledger
-from jobs.datasets.manifest import ManifestDataset
-from jobs.runs.inventory import write_inventory
-
-WHOLE = [Piece(0, ((0, 7),)), Piece(1, ((0, 3),))]
-
-
-def plan_over(folder: Path, images: dict[str, bytes], storage: Storage, *, shard_size: int = 7) -> ReadPlan:
-    (folder / "images").mkdir()
-    for name, data in images.items():
-        (folder / "images" / name).write_bytes(data)
-    (folder / "list.csv").write_text("\n".join(["uri", *(f"images/{name}" for name in images)]))
-    dataset = ManifestDataset(path=str(folder / "list.csv"))  # rows come in the order of its lines
-    shards = write_inventory(
-        dataset.entries(),
-        storage=Storage(),
-        folder=str(folder / "inventory"),
-        shard_size=shard_size,
-        layout=dataset.layout,
-        image_column=None,
-    )
-    return ReadPlan(shards.without_sizes(), storage, Decode(), Preprocess(resize=16, crop=16), 4)
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> ReadPlan:
-    images = {f"{number}.jpg": jpeg(number, width=40, height=30) if number != 4 else b"" for number in range(10)}
-    return plan_over(tmp_path, images, Storage())
+    return plan_over_ten(tmp_path)
 
 
 def rows_of(blocks: list[pa.Table]) -> list[list[tuple[int, int]]]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import flaky
@@ -17,17 +17,6 @@ from actors.storage.retries import Retry, TransientError, transient_kind
 
 QUICK = Retry(first_wait_s=0.001)
 DAMAGE = [*flaky.KINDS, flaky.SILENT, flaky.DENIED_LATE, flaky.EXPIRED]
-
-
-@pytest.fixture
-def proxy(s3: S3) -> Iterator[Flaky]:
-    with flaky.serve(s3.url) as running:
-        yield running
-
-
-@pytest.fixture
-def store(s3: S3, proxy: Flaky) -> RemoteStore:
-    return RemoteStore(f"s3://{s3.bucket}", proxy.options(s3), QUICK)
 
 
 @pytest.fixture

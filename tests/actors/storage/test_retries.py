@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import flaky
 import obstore.exceptions as obs
@@ -83,12 +83,6 @@ def test_waits_grow_up_to_their_bound() -> None:
 
 def test_it_is_plain_data() -> None:
     assert pickle.loads(pickle.dumps(QUICK)) == QUICK  # noqa: S301
-
-
-@pytest.fixture
-def proxy(s3: S3) -> Iterator[flaky.Flaky]:
-    with flaky.serve(s3.url) as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import flaky
@@ -14,17 +13,6 @@ from actors.storage.remote_store import RemoteStore
 from actors.storage.retries import Retry
 
 QUICK = Retry(first_wait_s=0.001)
-
-
-@pytest.fixture
-def proxy(s3: S3) -> Iterator[Flaky]:
-    with flaky.serve(s3.url) as running:
-        yield running
-
-
-@pytest.fixture
-def store(s3: S3, proxy: Flaky) -> RemoteStore:
-    return RemoteStore(f"s3://{s3.bucket}", proxy.options(s3), QUICK)
 
 
 @pytest.fixture
