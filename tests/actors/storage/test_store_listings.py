@@ -10,9 +10,6 @@ from flaky import Flaky
 from s3 import S3
 
 from actors.storage.remote_store import RemoteStore
-from actors.storage.retries import Retry
-
-QUICK = Retry(first_wait_s=0.001)
 
 
 @pytest.fixture
