@@ -27,6 +27,8 @@ from actors.tasks.context import BatchContext
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from torch import nn
+
     from actors.decoding.config import Decode
     from actors.engines.configs import EngineConfig
     from actors.models.spec import Model
@@ -46,6 +48,7 @@ class Predictor:
         limits: the limits of decoding.
         batch_size: fixed size of the batches that the engine gets, padded with blank images: an image's answer is then
             the same bit for bit, whatever the batch. By default the engine gets batches as they come.
+        network: the result of `actors.models.network.build_network` for the model, if it was built before.
 
     Raises:
         JobError: the recipe cannot work; the message names the key and the cure.
@@ -60,6 +63,7 @@ class Predictor:
         task: Task | None = None,
         limits: Decode | None = None,
         batch_size: int | None = None,
+        network: nn.Module | None = None,
     ) -> None:
         self.recipe = recipe = _recipe(recipe, engine, task, limits)
         self.model, self.task, self.limits = recipe.model, recipe.task, recipe.limits
@@ -68,7 +72,7 @@ class Predictor:
         if batch_size is not None:
             _check_batch_size(batch_size)
         self.labels = read_labels(self.model)
-        self.engine = load_engine(recipe.engine, self.model)
+        self.engine = load_engine(recipe.engine, self.model, network)
         self.outputs = probe(self.engine, self.model, self.task, self.labels)
         self.fields = self.task.fields(self.outputs, self.labels)
         self._batches = ElasticBatches(

@@ -16,6 +16,7 @@ from actors.errors import JobError
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import nn
 
     from actors.models.spec import Model
 
@@ -83,8 +84,10 @@ class InTurn:
         return Finished(self(pixels_nhwc))
 
 
-def load_engine(config: EngineConfig, model: Model) -> Engine:
+def load_engine(config: EngineConfig, model: Model, network: nn.Module | None = None) -> Engine:
     """Loads the engine of ``config`` with ``model``, and tries it on two blank images.
+
+    ``network`` is the result of `build_network` for ``model``, if it was built before; PyTorch's engine takes it over.
 
     Raises:
         JobError: model and engine do not fit, the model does not run or is too large, or a device or provider is
@@ -100,7 +103,8 @@ def load_engine(config: EngineConfig, model: Model) -> Engine:
     module, name = _ENGINES[type(config)]
     engine = getattr(importlib.import_module(module), name)
     try:
-        return cast("Engine", engine(config, model))
+        given = () if network is None or engine.name != TorchEngineConfig.name else (network,)
+        return cast("Engine", engine(config, model, *given))
     except DeviceMemoryError as error:
         raise too_large(error) from error
 

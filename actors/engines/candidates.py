@@ -61,12 +61,12 @@ _FP32 = (Precision.auto, Precision.fp32)
 
 
 def _on_cpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
-    precisions = [Precision.bf16] * hardware.has_bf16 + [Precision.fp32]
+    precisions = [Precision.bf16] * hardware.has_fast_bf16 + [Precision.fp32]
     openvino: list[EngineConfig] = [OpenVinoEngineConfig(precision=precision) for precision in precisions]
     found = openvino if hardware.has("openvino") else []
     if not form_of(model).has_network:
         return found
-    eager: list[EngineConfig] = [TorchEngineConfig(precision=Precision.bf16)] * hardware.has_bf16
+    eager: list[EngineConfig] = [TorchEngineConfig(precision=Precision.bf16)] * hardware.has_fast_bf16
     compiled = [TorchEngineConfig(precision=precision, compile=True) for precision in precisions]
     return [*found, OnnxEngineConfig(precision=Precision.fp32), *eager, *compiled]
 
@@ -74,7 +74,7 @@ def _on_cpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
 def _on_gpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
     if not form_of(model).has_network:
         return [OnnxEngineConfig(provider=Provider.tensorrt)]
-    half = Precision.bf16 if hardware.has_bf16 else Precision.fp16
+    half = Precision.bf16 if hardware.has_fast_bf16 else Precision.fp16
     return [
         TorchEngineConfig(precision=half),
         OnnxEngineConfig(precision=Precision.fp16),

@@ -46,7 +46,7 @@ class TorchEngine:
     name = "torch"
 
     @device_errors(torch.OutOfMemoryError)
-    def __init__(self, config: TorchEngineConfig, model: Model) -> None:
+    def __init__(self, config: TorchEngineConfig, model: Model, network: nn.Module | None = None) -> None:
         self.device = _device(config.device)
         self.overlaps = self.device == "cuda"
         self._transfers = Transfers(self.device)
@@ -54,8 +54,8 @@ class TorchEngine:
         self.precision = precision.value
         self._dtype = _DTYPES[precision]
         torch.set_num_threads(config.threads or min(default_threads(), torch.get_num_threads()))
-        self._network = build_network(model).to(self.device, self._dtype)
-        self._whole = _Normalised(self._network, model.preprocess, self.device, self._dtype)
+        network = build_network(model) if network is None else network
+        self._whole = _Normalised(network.to(self.device, self._dtype), model.preprocess, self.device, self._dtype)
         self._run: Callable[[torch.Tensor], Any] = self._whole
         self.uncounted: dict[str, tuple[int, ...]] = {}
         self._piece_size: int | None = None

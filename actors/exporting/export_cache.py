@@ -19,10 +19,12 @@ from actors.storage.uris import is_remote
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import nn
+
     from actors.models.spec import Model
 
 
-def exported(model: Model, *, half: bool = False) -> Path:
+def exported(model: Model, *, half: bool = False, network: nn.Module | None = None) -> Path:
     """The .onnx file that `actors.exporting.onnx_export.export` makes of ``model``, which has a network.
 
     The file is reused until one of its inputs changes: the weights, the config of the model, the versions of libraries,
@@ -32,11 +34,12 @@ def exported(model: Model, *, half: bool = False) -> Path:
     Args:
         model: the model to run.
         half: compute in fp16.
+        network: the result of `build_network` for ``model``, if it was built before; changed by ``half``.
 
     Raises:
         JobError: the checkpoint cannot be read, the network cannot be built or exported, or the file cannot be kept.
     """
-    folder = keep(_key(model, half=half), partial(_make, model, half=half), _is_current)
+    folder = keep(_key(model, half=half), partial(_make, model, half=half, network=network), _is_current)
     return folder / _FILE
 
 
@@ -79,10 +82,10 @@ def _file_content(uri: str, storage: Storage) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # a BufferedReader
 
 
-def _make(model: Model, folder: Path, *, half: bool) -> None:
+def _make(model: Model, folder: Path, *, half: bool, network: nn.Module | None) -> None:
     from actors.exporting.onnx_export import export  # noqa: PLC0415  brings PyTorch
 
-    export(model, folder / _FILE, half=half)
+    export(model, folder / _FILE, half=half, network=network)
     (folder / _SOURCES).write_text(json.dumps(loaded_sources(str(model.architecture))))
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 INPUT_NAME = "pixels_nhwc"
 
 
-def export(model: Model, path: Path, *, half: bool = False) -> None:
+def export(model: Model, path: Path, *, half: bool = False, network: nn.Module | None = None) -> None:
     """Writes a graph from `INPUT_NAME`, uint8 (n, height, width, 3) for any n, to all outputs of the network.
 
     The graph includes the normalisation. Outputs have the names of `actors.models.outputs.named`; floating ones are
@@ -39,12 +39,13 @@ def export(model: Model, path: Path, *, half: bool = False) -> None:
         model: a model that has a network.
         path: the .onnx file.
         half: compute in fp16; the normalisation stays in fp32.
+        network: the result of `build_network` for ``model``, if it was built before; changed by ``half``.
 
     Raises:
         JobError: the network cannot be built, or PyTorch cannot export it.
         OSError: the file cannot be written.
     """
-    graph = _Graph(build_network(model), model)
+    graph = _Graph(build_network(model) if network is None else network, model)
     pixels_nhwc = torch.zeros((2, *model.preprocess.size, 3), dtype=torch.uint8)
     with _quietly():
         try:
