@@ -57,6 +57,18 @@ def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[E
     ]
 
 
+def needs_export(config: EngineConfig) -> bool:
+    """Returns True if ``config`` runs the .onnx file of a network in fp32 weights, which `exported` makes."""
+    is_half = isinstance(config, OnnxEngineConfig) and config.precision is Precision.fp16
+    return isinstance(config, OnnxEngineConfig | OpenVinoEngineConfig) and not is_half
+
+
+def missing_engine(model: Model, hardware: Hardware) -> str:
+    """Name of the package of a faster engine that the workers lack; empty if they have it, or it would not help."""
+    is_missing = not hardware.gpu and not hardware.has(OpenVinoEngineConfig.name)
+    return OpenVinoEngineConfig.name if is_missing and OpenVinoEngineConfig.name in form_of(model).engines else ""
+
+
 _FP32 = (Precision.auto, Precision.fp32)
 
 

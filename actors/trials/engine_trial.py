@@ -25,34 +25,29 @@ if TYPE_CHECKING:
 
 
 def try_engine(
-    recipe: Recipe, pixels_nhwc: np.ndarray, *, batch_size: int, max_s: float | None = None
+    recipe: Recipe, pixels_nhwc: np.ndarray, *, batch_size: int, loaded: Engine | None = None
 ) -> tuple[Trial, Answers]:
-    """Loads the engine of ``recipe`` and runs it over ``pixels_nhwc`` in batches of one size, like a run.
+    """Runs the engine of ``recipe`` over ``pixels_nhwc`` in batches of one size, like a run.
 
     Args:
         recipe: the model and its engine; the task is not used.
         pixels_nhwc: uint8 (n, height, width, 3), n from 1.
         batch_size: images in a batch.
-        max_s: omits the images that would take longer, but keeps at least `_FEWEST` and two batches.
+        loaded: the engine, if it is loaded already.
 
     Raises:
         JobError: the engine cannot run the model here.
         Exception: any other failure of the engine.
     """
-    engine = ElasticBatches(load_engine(recipe.engine, recipe.model), batch_size)
+    engine = ElasticBatches(loaded or load_engine(recipe.engine, recipe.model), batch_size)
     rows = np.arange(len(pixels_nhwc))
     parts = [engine(pixels_nhwc, rows[:batch_size])]  # the first batch may compile, or allocate
     begun = time.perf_counter()
-    if max_s is not None and len(rows) > batch_size:
-        parts.append(engine(pixels_nhwc, rows[batch_size : 2 * batch_size]))
-        num_in_time = int(max_s / (time.perf_counter() - begun)) * batch_size
-        rows = rows[: max(_FEWEST, 2 * batch_size, num_in_time)]
-    num_first = len(parts) * batch_size
-    parts.append(engine(pixels_nhwc, rows[num_first:]))
+    parts.append(engine(pixels_nhwc, rows[batch_size:]))
     num_timed = _padded(len(rows) - batch_size, batch_size)
     while not num_timed or time.perf_counter() - begun < _TIMED_S:
-        engine(pixels_nhwc, rows)
-        num_timed += _padded(len(rows), batch_size)
+        engine(pixels_nhwc, rows[:batch_size])
+        num_timed += batch_size
     images_per_s = num_timed / (time.perf_counter() - begun)
     failed = [row for _, errors in parts for row in errors]
     answers = Answers(joined([outputs for outputs, _ in parts]), np.setdiff1d(rows, failed, assume_unique=True))
@@ -104,7 +99,6 @@ def _rate(engine: Engine, batch_nhwc: np.ndarray) -> float:
     return num_batches * len(batch_nhwc) / (time.perf_counter() - begun)
 
 
-_TIMED_S = 1.0  # per measurement
+_TIMED_S = 0.5  # per measurement; noise of single batches is about a tenth
 _LONGEST_BATCH_S = 2.5
 _RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in which ru_maxrss counts
-_FEWEST = 64  # images; fewer hardly show a disagreement

@@ -41,6 +41,8 @@ class Choice:
     """None if the job is too small to be worth calibrating."""
     decoders: DecodeTrial | None = None
     """None if there was no choice of where to decode."""
+    missing: str = ""
+    """Package of a faster engine that the workers lack; not cached."""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "engine": _to_json(self.engine)}

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from actors.decoding.config import DecodeDevice, has_nvimgcodec
-from actors.engines.candidates import candidates, is_reference, reference
+from actors.engines.candidates import candidates, is_reference, missing_engine, reference
 from actors.engines.configs import AutoEngineConfig, EngineConfig, Gate, Precision, TorchEngineConfig
 from actors.errors import JobError
 from actors.trials.comparison import Trial
@@ -30,7 +30,8 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     """Selects the engine for the missing images; for a long job, also measures what an image costs.
 
     With engine=auto, engines are tried only while a trial is likely to pay off: a small job runs the reference without
-    any measurement. A cached choice for the same model, hardware and config is reused.
+    any measurement. On CPUs the run starts with the first one that passes; a long job tries the rest while it works
+    (`jobs.dataflow.engine_race`). A cached choice for the same model, hardware and config is reused.
 
     Raises:
         JobError: the engine named by the config does not match the reference, or no engine of the named precision
@@ -39,24 +40,23 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     config = replace(run.job.engine, threads=run.job.engine.threads or plan.threads)
     right = reference(config, run.job.model)
     is_settled = _is_named(config) and (config.gate is Gate.off or is_reference(config, run.job.model))
-    work_s = num_missing * run.checked.image_s
+    num_images = num_missing / plan.workers
+    work_s = num_images * run.checked.image_s
     if work_s < _WORTH_S and is_settled:
         return Choice(config, "named")
     if work_s < _WORTH_S and _may_run_reference(config):
         return Choice(right, "the job is too small to try other engines")
-    trials = TrialRunner(run, plan, read, reference_s=min(_REFERENCE_S, work_s / plan.workers * _REFERENCE_SHARE))
+    trials = TrialRunner(run, plan, read, reference_s=min(_REFERENCE_S, work_s * _REFERENCE_SHARE))
     kept = KeptChoice(run.paths, run.storage, _key(config, plan), trials.hardware())
-    num_images = num_missing / plan.workers
     before = kept.read()
     others = candidates(config, trials.recipe.model, kept.hardware)
+    selection = EngineSelection(trials, config, right, others, is_raced=not plan.worker_gpus)
     if is_settled:
         choice = before or Choice(config, "named")
-    elif before is None and work_s < worth_s(others) and _may_run_reference(config):
-        choice = Choice(right, "the job is too small to try other engines, which would gain little here")
+    elif before is None or selection.is_open(before, num_images):
+        choice = selection.choose(num_images, 1 / run.checked.image_s)
     else:
-        selection = EngineSelection(trials, config, right, others)
-        is_open = before is None or selection.is_open(before, num_images)
-        choice = selection.choose(num_images) if before is None or is_open else before
+        choice = before
     images_per_s = _best_rate(choice.trials) if choice.trials else 1 / run.checked.image_s
     if choice.calibration is None and num_images / images_per_s > _CALIBRATION_WORTH_S:
         LOG.info("measuring the cost of an image with engine %s", choice.engine.label)
@@ -65,7 +65,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
             choice = replace(choice, decoders=trials.decoders(right))
     if choice != before and (choice.trials or choice.calibration):
         kept.write(choice)
-    return choice
+    return choice if _is_named(config) else replace(choice, missing=missing_engine(run.job.model, kept.hardware))
 
 
 def _key(config: EngineConfig, plan: Plan) -> str:
@@ -75,16 +75,8 @@ def _key(config: EngineConfig, plan: Plan) -> str:
     return json.dumps(about)
 
 
-def worth_s(others: list[EngineConfig]) -> float:
-    """Seconds of work from which trials, about 30 s, pay off. Without a candidate in half precision the gain is a fifth
-    to a third only.
-    """
-    has_half = any(one.precision in (Precision.bf16, Precision.fp16) for one in others)
-    return _WORTH_S if has_half else 5 * _WORTH_S
-
-
-# Seconds of work below which trials never pay off: sampling and the reference alone take several.
-_WORTH_S = 30.0
+# Seconds of work of each worker below which no trial pays off, whatever it finds.
+_WORTH_S = 4.0
 
 # Seconds of remaining work from which a calibration pays off: it takes about 8 s, and a better batch size gains a few
 # percent.
@@ -109,29 +101,48 @@ class EngineSelection:
         trials: runs the engines.
         config: engine settings of the job.
         right: the reference.
-        others: candidates.
+        others: candidates, the most promising first.
+        is_raced: True if those after the first one that passes are left to a race during the run.
     """
 
     def __init__(
-        self, trials: TrialRunner, config: EngineConfig, right: EngineConfig, others: list[EngineConfig]
+        self,
+        trials: TrialRunner,
+        config: EngineConfig,
+        right: EngineConfig,
+        others: list[EngineConfig],
+        *,
+        is_raced: bool = False,
     ) -> None:
         self._runner = trials
         self._config = config
         self._right = right
         self._others = others
+        self._is_raced = is_raced
 
     def is_open(self, kept: Choice, num_images: float) -> bool:
-        """True if ``num_images`` a worker justify trials in addition to those of the ``kept`` choice."""
+        """True if ``num_images`` a worker justify further trials before the run than those of the ``kept`` choice."""
         if not kept.trials:
             return True
+        if self._is_raced and any(not trial.breaches for trial in kept.trials[1:]):
+            return False
         known = {trial.engine for trial in kept.trials}
         return any(
             other.label not in known and self._is_worth(other, kept.trials, num_images) for other in self._others
         )
 
-    def choose(self, num_images: float) -> Choice:
-        """Runs the trials and selects the engine for ``num_images`` a worker."""
-        right = self._runner.reference(self._right) if self._runner.sample() else None
+    def choose(self, num_images: float, images_per_s: float) -> Choice:
+        """Runs the trials and selects the engine for ``num_images`` a worker. ``images_per_s`` is a first estimate of
+        the reference's rate.
+        """
+        known = [Trial(self._right.label, images_per_s)]
+        worth = [other for other in self._others if self._is_worth(other, known, num_images)]
+        if not worth and _may_run_reference(self._config):
+            return Choice(self._right, "the job is too small to try other engines, which would gain little here")
+        num_sampled = self._runner.sample(before=next(iter(worth), None))
+        if num_sampled and worth:
+            self._runner.begin(worth[0])
+        right = self._runner.reference(self._right) if num_sampled else None
         if right is None and _is_named(self._config):
             LOG.warning("no image of the dataset could be compared; trying %s on synthetic ones", self._config.label)
             self._runner.use_noise()
@@ -142,11 +153,17 @@ class EngineSelection:
             return Choice((named or [self._right])[0], "there was nothing to compare")
         trials, engines = [right], [self._right]
         for other in self._others:
-            if self._is_worth(other, trials, num_images):
-                LOG.info("trying engine %s", other.label)
+            if self._is_raced and self._has_faster(trials):
+                break
+            if other in worth[:1] or self._is_worth(other, trials, num_images):
                 trials.append(self._try(other))
                 engines.append(other)
         return self._best(engines, trials)
+
+    def _has_faster(self, trials: list[Trial]) -> bool:
+        """True if an engine passed that is faster than the reference, or that may run where the reference may not."""
+        least = trials[0].images_per_s if _may_run_reference(self._config) else 0.0
+        return any(not trial.breaches and trial.images_per_s > least for trial in trials[1:])
 
     def _try(self, engine: EngineConfig) -> Trial:
         try:
@@ -158,12 +175,7 @@ class EngineSelection:
 
     def _is_worth(self, candidate: EngineConfig, trials: list[Trial], num_images: float) -> bool:
         """True if a trial costs less than it is likely to save, or if the config requires one."""
-        if not _may_run_reference(self._config):
-            return True
-        is_slow = isinstance(candidate, TorchEngineConfig) and candidate.compile
-        has_rival = candidate.precision is Precision.fp32 and any(not trial.breaches for trial in trials[1:])
-        remaining_s = num_images / _best_rate(trials)
-        return remaining_s > (_RIVAL_TIMES if has_rival else _TIMES) * (_COMPILE_S if is_slow else _TRY_S)
+        return not _may_run_reference(self._config) or is_worth(candidate, trials, num_images)
 
     def _best(self, engines: list[EngineConfig], trials: list[Trial]) -> Choice:
         """Selects the fastest engine within the tolerance. The reference comes first in both lists."""
@@ -185,10 +197,22 @@ class EngineSelection:
         raise JobError(problem, cure=_DIFFERS_CURE)
 
 
-# A trial pays off if the remaining work takes this many times as long: engines gain a third or more over the reference,
-# but in fp32 hardly a tenth over each other.
-_TIMES, _RIVAL_TIMES = 3.0, 15.0
-_TRY_S, _COMPILE_S = 8.0, 60.0  # typical seconds of a trial, without and with torch.compile
+def is_worth(candidate: EngineConfig, trials: list[Trial], num_images: float) -> bool:
+    """True if a trial of ``candidate`` costs less than it is likely to save of ``num_images`` a worker. ``trials`` are
+    those before it, the reference first.
+    """
+    is_half = candidate.precision in (Precision.bf16, Precision.fp16)
+    has_rival = not is_half and any(not trial.breaches for trial in trials[1:])
+    gain = _RIVAL_GAIN if has_rival else _HALF_GAIN if is_half else _GRAPH_GAIN
+    is_slow = isinstance(candidate, TorchEngineConfig) and candidate.compile
+    return num_images / _best_rate(trials) * gain > (_COMPILE_S if is_slow else _TRY_S)
+
+
+# Share of the model's time that a candidate is likely to save. ResNet-18 to -50, torch eager and OpenVINO, ms an image:
+# 23 and 14 in fp32 on an AMD EPYC; 37 and 22 in fp32, 37 and 3.4 in bf16 with AMX. Among graphs in fp32, a tenth.
+_GRAPH_GAIN, _HALF_GAIN, _RIVAL_GAIN = 0.33, 0.75, 0.07
+# Typical seconds of a trial: 4 to 6 with the export of the network, which later jobs on the node find done.
+_TRY_S, _COMPILE_S = 5.0, 60.0
 
 
 def _best_rate(trials: list[Trial]) -> float:

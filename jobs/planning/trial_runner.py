@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -13,8 +14,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.columns import ROW, SHARD
+from actors.engines.candidates import needs_export
 from actors.engines.hardware import Hardware, hardware
 from actors.errors import DecoderMismatchError, JobError
+from actors.exporting.export_cache import exported
 from actors.messages import one_line
 from actors.predicting.probes import noise
 from actors.row_ranges import Piece, row_ranges
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from actors.engines.configs import EngineConfig
     from actors.reading.reader import ReadPlan
-    from actors.recipe import Agree, Recipe
+    from actors.recipe import Recipe
     from jobs.planning.planner import Plan
     from jobs.runs.opening import Run
 
@@ -37,7 +40,8 @@ LOG = logging.getLogger("shardlens")
 
 
 class TrialRunner:
-    """Runs trials in Ray tasks with the resources of a worker of ``plan``.
+    """Runs trials in Ray tasks with the resources of a worker of ``plan``. The reference runs in the driver instead,
+    where that has its CPU and the job's own check has loaded it, unless it is slow.
 
     Args:
         run: the run to choose an engine for.
@@ -54,14 +58,21 @@ class TrialRunner:
         self._sizes = run.shards.sizes
         self._plan = plan
         self._read = read
-        self._reference_s = reference_s
+        self._is_local = run.job.cluster.address is None and not plan.worker_gpus
+        self._num_wanted = _num_compared(reference_s, run.checked.image_s, on_gpu=bool(plan.worker_gpus))
+        is_quick = self._num_wanted * run.checked.image_s < _QUICK_S
+        self._loaded = run.checked.reference_engine if self._is_local and is_quick else None
+        self._network = run.checked.network if self._is_local and run.checked.reference_engine else None
         self._num_sampled: int | None = None
         self._costs: Costs | None = None
         self._sample: Any = None
-        self._right: Any = None
+        self._right: Answers | None = None
+        self._begun: dict[str, list[Any]] = {}
 
     def hardware(self) -> Hardware:
         """Hardware and library versions of a worker."""
+        if self._is_local:
+            return hardware(with_gpu=False)
         [result] = self._start(partial(hardware, with_gpu=bool(self._plan.worker_gpus)))
         found: Hardware = _result(result)
         if self._plan.worker_gpus and not found.gpu:
@@ -70,10 +81,17 @@ class TrialRunner:
             )
         return found
 
-    def sample(self) -> int:
-        """Reads images spread over the dataset, on the first call. Returns their number."""
+    def sample(self, before: EngineConfig | None = None) -> int:
+        """Reads images spread over the dataset, on the first call. Returns their number.
+
+        Meanwhile the driver exports the network for the trial of the engine ``before``: it has the network, and its
+        worker then needs no torch.
+        """
         if self._num_sampled is None:
             result, self._sample = self._start(_sample, self._read, self._pieces(), returns=2)
+            if before is not None and self._network is not None and needs_export(before):
+                with suppress(JobError):  # the trial raises it again
+                    exported(self.recipe.model, network=self._network)
             try:
                 self._num_sampled, self._costs = _result(result)
             except RayError as error:
@@ -86,6 +104,7 @@ class TrialRunner:
         pixels_nhwc = noise(self._read.preprocess.size)
         uris = [f"synthetic image {number}" for number in range(len(pixels_nhwc))]
         self._sample, self.is_synthetic = ray.put(Sample(pixels_nhwc, uris, None)), True
+        self._begun.clear()
 
     @property
     def tried_on(self) -> str:
@@ -119,27 +138,45 @@ class TrialRunner:
         Raises:
             JobError: it cannot run the model.
         """
-        result, self._right = self._start(_try_reference, *self._about(config), self._reference_s, returns=2)
         try:
-            trial, self.num_images = _result(result)
+            trial, self._right = self._reference(config)
         except RayError as error:
             LOG.warning("the reference did not run over the sample: %s", one_line(error))
             return None
-        return cast("Trial", trial)
+        self.num_images = len(self._right.rows)
+        return trial
+
+    def begin(self, config: EngineConfig) -> None:
+        """Starts the trial of ``config``, for `candidate` to wait for: it runs at the same time as the reference."""
+        self._begun[config.label] = self._start(_try, *self._about(config), returns=2)
 
     def candidate(self, config: EngineConfig) -> Trial:
-        """Tries ``config``. A failure of any kind becomes a breach of the trial.
+        """Tries ``config``, and compares its answers with those of the reference. A failure of any kind becomes a
+        breach of the trial.
 
         Raises:
             JobError: it cannot run the model.
         """
-        [result] = self._start(_try_candidate, *self._about(config), self._right, self._agree)
+        if self._right is None:
+            raise RuntimeError("the reference comes first")
+        if config.label not in self._begun:
+            self.begin(config)
+        result, answers = self._begun.pop(config.label)
         try:
-            return cast("Trial", _result(result))
+            trial, uris = _result(result)
+            return compare(self._right, trial, ray.get(answers), self._agree, uris)
         except RayTaskError as error:
             return Trial(config.label, breaches=[f"fails: {one_line(error.cause)}"])
         except RayError as error:
             return Trial(config.label, breaches=[f"its worker did not finish: {one_line(error)}"])
+
+    def _reference(self, config: EngineConfig) -> tuple[Trial, Answers]:
+        if self._loaded is None:
+            result, answers = self._start(_try, *self._about(config), returns=2)
+            return _result(result)[0], ray.get(answers)
+        sample: Sample = ray.get(self._sample)
+        recipe, pixels_nhwc = replace(self.recipe, engine=config), sample.pixels_nhwc[: self._num_wanted]
+        return try_engine(recipe, pixels_nhwc, batch_size=self._plan.batch_size, loaded=self._loaded)
 
     def _pieces(self) -> list[Piece]:
         """Rows of the sample, whose number is bounded by the memory of their pixels."""
@@ -147,7 +184,7 @@ class TrialRunner:
         return spread(self._sizes, min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3))))
 
     def _about(self, config: EngineConfig) -> tuple[Any, ...]:
-        return replace(self.recipe, engine=config), self._sample, self._plan.batch_size
+        return replace(self.recipe, engine=config), self._sample, self._num_wanted, self._plan.batch_size
 
     def _start(self, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> list[Any]:
         task: Any = ray.remote(_call)
@@ -177,7 +214,15 @@ def _result(reference: Any) -> Any:
         raise
 
 
+def _num_compared(reference_s: float, image_s: float, *, on_gpu: bool) -> int:
+    """Images to compare: those that the reference answers in ``reference_s``, within limits."""
+    in_time = _NUM_SAMPLED if on_gpu else int(reference_s / image_s)
+    return max(_FEWEST, min(in_time, _NUM_SAMPLED))
+
+
 _NUM_SAMPLED = 256  # images, unless `_SAMPLE_BYTES` of pixels are fewer
+_FEWEST = 64  # images; fewer hardly show a disagreement
+_QUICK_S = 4.0  # a slower reference gets a worker, with all of its threads; loading it there takes about as long
 _SAMPLE_BYTES = 64 << 20
 _LIMIT_S = 900.0  # one trial, with its wait for resources and the compilation of the model
 _LINE_EVERY_S = 30
@@ -202,15 +247,9 @@ def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | Non
     return (len(sample.uris), sample.costs), sample
 
 
-def _try_reference(recipe: Recipe, sample: Sample, batch_size: int, max_s: float) -> tuple[tuple[Trial, int], Answers]:
-    trial, answers = try_engine(recipe, sample.pixels_nhwc, batch_size=batch_size, max_s=max_s)
-    return (trial, len(answers.rows)), answers
-
-
-def _try_candidate(recipe: Recipe, sample: Sample, batch_size: int, right: Answers, agree: Agree) -> Trial:
-    num_images = int(right.rows[-1]) + 1
+def _try(recipe: Recipe, sample: Sample, num_images: int, batch_size: int) -> tuple[tuple[Trial, list[str]], Answers]:
     trial, answers = try_engine(recipe, sample.pixels_nhwc[:num_images], batch_size=batch_size)
-    return compare(right, trial, answers, agree, sample.uris)
+    return (trial, sample.uris[:num_images]), answers
 
 
 def _measure(recipe: Recipe, sample: Sample, batch_sizes: list[int]) -> Rates:

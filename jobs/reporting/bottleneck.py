@@ -144,8 +144,8 @@ def _faster_engines(measured: Measured, plan: Plan, choice: Choice) -> list[Advi
     """Suggests faster engines and batch sizes that the trials before the run measured but did not choose."""
     rates = choice.calibration.rates.images_per_s if choice.calibration else {}
     found = []
-    if choice.trials and not plan.worker_gpus and not any("openvino" in trial.engine for trial in choice.trials):
-        found.append(Advice("one more engine to choose from: pip install 'shardlens[openvino]'"))
+    if choice.missing:
+        found.append(Advice(f"a faster engine to choose from: pip install {choice.missing}"))
     if plan.is_fused and (used := rates.get(plan.batch_size)):
         best = max(rates, key=rates.__getitem__)
         stages = {**measured.stage_s, MODEL: measured.stage_s[MODEL] * used / rates[best]}

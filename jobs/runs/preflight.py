@@ -17,7 +17,7 @@ import numpy as np
 
 from actors.columns import ERROR_FIELDS, IMAGE_ID, PARTITIONS, TARGET, URI
 from actors.decoding.config import Decode, DecodeDevice, Truncated, has_nvimgcodec
-from actors.engines.candidates import reference
+from actors.engines.candidates import is_reference, reference
 from actors.engines.configs import AutoEngineConfig, Device, EngineConfig, Precision
 from actors.errors import JobError
 from actors.exporting.source_digest import version
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from torch import nn
 
+    from actors.engines.base import Engine
     from actors.models.spec import Model
     from jobs.job import Job
 
@@ -54,6 +55,12 @@ class Preflight:
     """Loaded reference, on one thread of the driver."""
     network: nn.Module | None = field(default=None, compare=False, repr=False)
     """Network that ``predictor`` runs; None if the model has none."""
+
+    @property
+    def reference_engine(self) -> Engine | None:
+        """The engine of ``predictor``, if its answers count as right."""
+        is_right = self.predictor and is_reference(self.predictor.recipe.engine, self.predictor.model)
+        return self.predictor.engine if self.predictor and is_right else None
 
 
 def preflight(job: Job) -> Preflight:

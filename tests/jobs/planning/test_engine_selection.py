@@ -19,7 +19,7 @@ from actors.engines.configs import (
 from actors.errors import JobError
 from actors.trials.comparison import Trial
 from jobs.planning.engine_cache import Choice
-from jobs.planning.engine_selection import EngineSelection, _key, worth_s
+from jobs.planning.engine_selection import EngineSelection, _key
 
 REFERENCE = TorchEngineConfig(precision=Precision.fp32)
 FAST = OpenVinoEngineConfig(precision=Precision.bf16)
@@ -40,8 +40,11 @@ class TrialRunner:
         self.num_images = max(0, num_sampled)
         self.tried: list[str] = []
 
-    def sample(self) -> int:
+    def sample(self, before: EngineConfig | None = None) -> int:  # noqa: ARG002
         return self._num_sampled
+
+    def begin(self, config: EngineConfig) -> None:
+        self.begun = config.label
 
     @property
     def tried_on(self) -> str:
@@ -68,34 +71,36 @@ BENCH = {
 }
 
 
-def selection(config: EngineConfig, trials: TrialRunner, *others: EngineConfig) -> EngineSelection:
-    return EngineSelection(trials, config, REFERENCE, list(others))
+def selection(
+    config: EngineConfig, trials: TrialRunner, *others: EngineConfig, is_raced: bool = False
+) -> EngineSelection:
+    return EngineSelection(trials, config, REFERENCE, list(others), is_raced=is_raced)
 
 
 def test_the_fastest_that_agrees_is_taken() -> None:
     trials = TrialRunner(BENCH)
-    choice = selection(AutoEngineConfig(), trials, FAST, FASTER).choose(1e6)
+    choice = selection(AutoEngineConfig(), trials, FAST, FASTER).choose(1e6, 10.0)
     assert choice.engine == FASTER
     assert [trial.images_per_s for trial in choice.trials] == [10, 40, 80]
     assert choice.num_images == 256
     wrong = TrialRunner(BENCH | {FASTER.label: Trial(FASTER.label, 80, breaches=WRONG)})
-    assert selection(AutoEngineConfig(), wrong, FAST, FASTER).choose(1e6).engine == FAST
+    assert selection(AutoEngineConfig(), wrong, FAST, FASTER).choose(1e6, 10.0).engine == FAST
 
 
 def test_where_nothing_else_agrees_the_reference_runs() -> None:
     trials = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG), FASTER.label: JobError("no", cure="none")})
-    choice = selection(AutoEngineConfig(), trials, FAST, FASTER).choose(1e6)
+    choice = selection(AutoEngineConfig(), trials, FAST, FASTER).choose(1e6, 10.0)
     assert choice.engine == REFERENCE
     assert [trial.breaches for trial in choice.trials] == [[], WRONG, ["no"]]
 
 
 def test_what_costs_more_than_it_can_save_is_not_tried() -> None:
-    for num_images, tried in ((100, []), (1_000, [FAST.label]), (10_000, [FAST.label, COMPILED.label])):
+    for num_images, tried in ((50, []), (1_000, [FAST.label]), (10_000, [FAST.label, COMPILED.label])):
         trials = TrialRunner(BENCH)
-        choice = selection(AutoEngineConfig(), trials, FAST, COMPILED).choose(num_images)
+        choice = selection(AutoEngineConfig(), trials, FAST, COMPILED).choose(num_images, 10.0)
         assert trials.tried == tried, num_images
-        assert selection(AutoEngineConfig(), trials, FAST, COMPILED).is_open(choice, num_images) is False
-    small = selection(AutoEngineConfig(), TrialRunner(BENCH), FAST, COMPILED).choose(100)
+        assert selection(AutoEngineConfig(), trials, FAST, COMPILED).is_open(choice, num_images) is (not tried)
+    small = selection(AutoEngineConfig(), TrialRunner(BENCH), FAST, COMPILED).choose(50, 10.0)
     assert selection(AutoEngineConfig(), TrialRunner(BENCH), FAST, COMPILED).is_open(small, 1e6) is True
 
 
@@ -105,53 +110,75 @@ def test_in_fp32_a_second_engine_is_tried_where_a_tenth_is_worth_it() -> None:
     refused = {**rates, first.label: Trial(first.label, 20.0, breaches=WRONG)}
     for num_images, outcomes, tried in ((1_000, rates, 1), (1_000, refused, 2), (5_000, rates, 2)):
         trials = TrialRunner(outcomes)
-        choice = selection(AutoEngineConfig(), trials, first, second).choose(num_images)
+        choice = selection(AutoEngineConfig(), trials, first, second).choose(num_images, 10.0)
         assert len(trials.tried) == tried, (num_images, trials)
         assert selection(AutoEngineConfig(), trials, first, second).is_open(choice, num_images) is False
 
 
 def test_where_the_reference_did_not_end_it_is_tried_again() -> None:
-    choice = selection(AutoEngineConfig(), TrialRunner(BENCH, num_sampled=-1), FAST).choose(1e6)
+    choice = selection(AutoEngineConfig(), TrialRunner(BENCH, num_sampled=-1), FAST).choose(1e6, 10.0)
     assert choice.trials == []
     assert selection(AutoEngineConfig(), TrialRunner(BENCH), FAST).is_open(choice, 1e6) is True
 
 
 def test_a_named_engine_is_always_tried_and_stops_the_job_where_its_answers_differ() -> None:
-    choice = selection(FAST, TrialRunner(BENCH), FAST).choose(3)
+    choice = selection(FAST, TrialRunner(BENCH), FAST).choose(3, 10.0)
     assert (choice.engine, choice.why) == (FAST, "named, and it agrees with torch fp32, on 256 images of the dataset")
     wrong = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
     with pytest.raises(
         JobError,
         match=r"engine=openvino, engine.precision=bf16: .*256 images of the dataset: openvino bf16: the best class",
     ):
-        selection(FAST, wrong, FAST).choose(3)
+        selection(FAST, wrong, FAST).choose(3, 10.0)
     missing = JobError("engine=openvino: OpenVINO is not installed", cure="install it")
     with pytest.raises(JobError, match="cure: install it"):
-        selection(FAST, TrialRunner({FAST.label: missing}), FAST).choose(3)
+        selection(FAST, TrialRunner({FAST.label: missing}), FAST).choose(3, 10.0)
 
 
-def test_where_little_is_to_be_gained_a_job_must_be_longer_for_engines_to_be_tried() -> None:
-    fp32 = [OpenVinoEngineConfig(precision=Precision.fp32), TorchEngineConfig(precision=Precision.fp32, compile=True)]
-    assert worth_s([*fp32, FAST]) < worth_s(fp32)
+def test_in_fp32_a_job_must_be_longer_for_a_trial_to_pay_off() -> None:
+    exact = OpenVinoEngineConfig(precision=Precision.fp32)
+    rates = {**BENCH, exact.label: Trial(exact.label, 15.0)}
+    for engine, is_tried in ((FAST, True), (exact, False)):
+        trials = TrialRunner(rates)
+        choice = selection(AutoEngineConfig(), trials, engine).choose(100, 10.0)
+        assert trials.tried == [engine.label] * is_tried
+        assert (choice.engine == engine) is is_tried
+
+
+def test_a_run_starts_with_the_first_that_passes_where_a_race_follows() -> None:
+    trials = TrialRunner(BENCH)
+    choice = selection(AutoEngineConfig(), trials, FAST, FASTER, is_raced=True).choose(1e6, 10.0)
+    assert (choice.engine, trials.tried, trials.begun) == (FAST, [FAST.label], FAST.label)
+    assert selection(AutoEngineConfig(), TrialRunner(BENCH), FAST, FASTER, is_raced=True).is_open(choice, 1e6) is False
+
+
+@pytest.mark.parametrize(
+    "first", [Trial(FAST.label, 40, breaches=WRONG), Trial(FAST.label, 5), JobError("cannot", cure="none")]
+)
+def test_a_wrong_first_guess_costs_one_trial(first: Trial | JobError) -> None:
+    trials = TrialRunner(BENCH | {FAST.label: first})
+    choice = selection(AutoEngineConfig(), trials, FAST, FASTER, COMPILED, is_raced=True).choose(1e6, 10.0)
+    assert (choice.engine, trials.tried) == (FASTER, [FAST.label, FASTER.label])
+    assert [trial.engine for trial in choice.trials] == [REFERENCE.label, FAST.label, FASTER.label]
 
 
 def test_a_warning_may_be_enough(caplog: pytest.LogCaptureFixture) -> None:
     named = OpenVinoEngineConfig(precision=Precision.bf16, gate=Gate.warn)
     wrong = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
     with caplog.at_level(logging.WARNING, "shardlens"):
-        assert selection(named, wrong, named).choose(3).engine == named
+        assert selection(named, wrong, named).choose(3, 10.0).engine == named
     assert "the reference leads by 0.41" in caplog.text
 
 
 def test_a_named_precision_excludes_the_reference() -> None:
     auto = AutoEngineConfig(precision=Precision.bf16)
     slow = TrialRunner({FAST.label: Trial(FAST.label, 4)})
-    assert selection(auto, slow, FAST).choose(3).engine == FAST
+    assert selection(auto, slow, FAST).choose(3, 10.0).engine == FAST
     wrong = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG)})
     with pytest.raises(JobError, match=r"engine=auto, engine.precision=bf16: (?s:.*)engine.tolerance"):
-        selection(auto, wrong, FAST).choose(3)
+        selection(auto, wrong, FAST).choose(3, 10.0)
     with pytest.raises(JobError, match="no such engine here"):
-        selection(auto, wrong).choose(3)
+        selection(auto, wrong).choose(3, 10.0)
 
 
 @pytest.mark.parametrize(
@@ -165,17 +192,17 @@ def test_without_a_sample_there_is_nothing_to_compare(
     config: EngineConfig, others: list[EngineConfig], engine: EngineConfig
 ) -> None:
     for num_sampled in (0, -1):
-        choice = selection(config, TrialRunner(BENCH, num_sampled=num_sampled), *others).choose(1e6)
+        choice = selection(config, TrialRunner(BENCH, num_sampled=num_sampled), *others).choose(1e6, 10.0)
         assert choice == Choice(engine, "there was nothing to compare")
 
 
 @pytest.mark.parametrize("num_sampled", [0, -1])
 def test_without_a_sample_a_named_engine_is_held_against_the_reference_on_noise(num_sampled: int) -> None:
-    choice = selection(FAST, TrialRunner(BENCH, num_sampled=num_sampled), FAST).choose(3)
+    choice = selection(FAST, TrialRunner(BENCH, num_sampled=num_sampled), FAST).choose(3, 10.0)
     assert choice == Choice(FAST, "named, and it agrees with torch fp32, on 2 synthetic images")
     wrong = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG)}, num_sampled=num_sampled)
     with pytest.raises(JobError, match="its answers are not the answers of torch fp32, on 2 synthetic images"):
-        selection(FAST, wrong, FAST).choose(3)
+        selection(FAST, wrong, FAST).choose(3, 10.0)
 
 
 def test_what_passed_with_a_warning_has_not_passed_the_gate() -> None:
