@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ray.data import Datasink
 
-from actors.columns import DECODE_S, PREDICT_S, READ_S, STAGE
+from actors.columns import DECODE_S, PREDICT_S, READ_BYTES, READ_S, STAGE
 from actors.trials.throughput import STAMP, End, ends_of
 from actors.writing.part_writer import write_part
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ray.data.datasource.datasink import WriteResult
 
     from actors.writing.part_writer import SinkPlan
-
-IMAGE_BYTES = "_image_bytes"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Meter:
         )
 
 
-_SUMMED = (READ_S, DECODE_S, PREDICT_S, IMAGE_BYTES)
+_SUMMED = (READ_BYTES, READ_S, DECODE_S, PREDICT_S)
 
 
 class MeteredSink(Datasink[Meter]):
