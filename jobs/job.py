@@ -68,6 +68,8 @@ class RunConfig:
     """Seconds to finish the images in flight after a request to stop."""
     stall_s: float | None = 600.0
     """Seconds without progress on a batch after which its worker is replaced; null waits indefinitely."""
+    progress_s: float = 5.0
+    """Seconds between two progress lines in the log; a terminal shows one line that updates in place instead."""
 
 
 @dataclass

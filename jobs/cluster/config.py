@@ -26,6 +26,9 @@ class Cluster:
     nodes_wait_s: float = 0.0
     """Seconds to wait for nodes that the cluster does not have yet: for any CPU, or, if the job asks for GPUs, for one
     GPU per worker. The job then starts on what there is."""
+    loss_wait_s: float = 30.0
+    """Seconds without progress after which a job that has lost nodes restarts on what is left of the cluster. More than
+    their replacement takes makes it wait for that."""
     price_per_hour: float | None = None
     """Price of the whole cluster, in any currency; with it the report shows the price of a million images."""
     cpus_per_worker: float = 1.0
