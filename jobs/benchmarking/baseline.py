@@ -79,6 +79,7 @@ def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tupl
         batch_size=stages.read.batch_size,
     )
     possible = decoding = ways(stages, default_threads())
+    # Without the model no process needs a GPU, so that their number is free: also one process of one thread per CPU.
     if stages.recipe.limits.device is not DecodeDevice.gpu:
         decoding = [replace(way, with_gpu=False) for way in [*possible, ProcessLayout(default_threads(), 1)]]
     decoding = list(dict.fromkeys(decoding))
@@ -90,7 +91,7 @@ def ways(stages: Stages, cpus: int) -> list[ProcessLayout]:
     plan = stages.plan
     if plan.worker_gpus:
         return [ProcessLayout(plan.workers, max(1, cpus // plan.workers), with_gpu=True)]
-    processes = min(plan.workers, cpus)
+    processes = min(plan.workers, cpus)  # the plan may be for several nodes, and the loop runs on this one
     return list(dict.fromkeys([ProcessLayout(processes, max(1, cpus // processes)), ProcessLayout(1, cpus)]))
 
 
@@ -112,6 +113,7 @@ def run_loops(loop: PlainLoop, way: ProcessLayout, pieces: Sequence[Piece], fold
     Raises:
         LimitError: a process died.
     """
+    # Not fork: this process has the threads of Ray and obstore, whose locks a fork would copy as they are held.
     spawning = multiprocessing.get_context("spawn")
     taken, start = spawning.Value("q", 0), spawning.Barrier(way.processes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,19 +123,22 @@ def run_loops(loop: PlainLoop, way: ProcessLayout, pieces: Sequence[Piece], fold
     workers = [spawning.Process(target=run_process, args=(loop, pieces, part, taken, start)) for part in parts]
     try:
         for number, worker in enumerate(workers):
+            # `Process` has no parameter for the environment: a child inherits that of the moment when it starts.
             with _environment(_variables(way, number)):
                 worker.start()
         _join(workers)
     finally:
         for worker in workers:
-            if worker.pid is not None:
+            if worker.pid is not None:  # not started: neither call would be allowed
                 worker.kill()
                 worker.join()
     tables = [pq.read_table(part) for part in parts]
+    # A process that found no piece left has written a table without columns.
     return [end for table in tables if ENDED_AT in table.column_names for end in ends_of(table)]
 
 
 def _join(workers: Sequence[BaseProcess]) -> None:
+    # All at once: if one dies before the barrier, the others wait there forever, and joining them in turn would too.
     waiting = list(workers)
     while waiting:
         wait([worker.sentinel for worker in waiting])
@@ -147,6 +152,7 @@ def _variables(way: ProcessLayout, number: int) -> dict[str, str]:
     """Environment of a worker of a job. The decoder resizes in torch, with any engine, so OMP_NUM_THREADS matters."""
     variables = {"OMP_NUM_THREADS": str(way.threads)}
     if way.with_gpu:
+        # Names of devices may be numbers or UUIDs; those that this process may not use must stay hidden.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         variables["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number] if visible else str(number)
     return variables

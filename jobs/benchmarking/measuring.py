@@ -48,6 +48,7 @@ def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
     pieces = stages.plan.cut(Coverage(run.shards.sizes).missing())
     with tempfile.TemporaryDirectory() as folder:
         loops, decoding = measure_limit(stages, pieces, Path(folder))
+    # A Ray that nothing uses still takes some of a CPU, which lowers the limit.
     beside_ray = run.job.cluster.address is not None or ray.is_initialized()
     return Figures(
         num_images=run.shards.num_rows,
@@ -64,6 +65,8 @@ def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
 
 @dataclass(frozen=True)
 class _Measured:
+    """What needs the connection to Ray; the fields are those of `Figures`, whose stages also have the listing."""
+
     stages: Rates
     variants: dict[str, dict[str, Any]]
     num_errors: int
@@ -76,6 +79,7 @@ def _measure_pipeline(run: Run, stages: Stages, resources: Resources, stop: Shut
     reading, without_model, transfer = variants.reading(), variants.without_model(), variants.transfer()
     without_writing, whole = variants.without_writing(), variants.whole()
     parts = collect(run.paths, run.storage, run.shards.sizes).rows
+    # Another run, so that what is written again is never taken for parts of this one.
     again = replace(stages.sink, paths=replace(run.paths, run_id=f"{run.paths.run_id}-again"))
     rates = {
         "reading": reading.steady_images_per_s,
@@ -101,7 +105,8 @@ def _images_per_s_in(stage_s: str, variant: Variant, workers: int) -> float | No
     time that workers wait for their input, or for a consumer of their output.
     """
     seconds = variant.meter.totals[stage_s]
-    return workers * variant.meter.num_images / seconds if seconds else None
+    num_ok = variant.meter.num_images - variant.meter.num_errors  # the model never sees most of the others
+    return workers * num_ok / seconds if seconds else None
 
 
 def _transfer_images_per_s(transfer: Variant, stages: Stages) -> float | None:
@@ -111,11 +116,12 @@ def _transfer_images_per_s(transfer: Variant, stages: Stages) -> float | None:
     return transfer.steady_images_per_s
 
 
-_FEWEST_ARRIVALS = 3  # after the first one; writers receive whole parts, so there are few
+_FEWEST_ARRIVALS = 3  # after the first one; writers receive whole parts, of which 2,000 images make four
 
 
 def _machine(run: Run, stages: Stages, resources: Resources) -> dict[str, Any]:
     """Describes hardware and libraries of the workers, with tuples as lists, so that it equals its JSON form."""
+    # Asked of a worker: the driver's machine may be another, without a GPU.
     hardware = asdict(TrialRunner(run, stages.plan, stages.read, reference_s=0.0).hardware())
     libraries = {f"version_{name}": version for name, version in hardware.pop("libraries")}
     known = {name: version for name, version in run.checked.provenance.items() if name.startswith("version_")}

@@ -105,18 +105,20 @@ class Variants:
             code,
             predictor=stamping(code.predictor),
             fused_predictor=stamping(code.fused_predictor),
+            # The same sink, whatever its settings, so that its totals are at hand afterwards.
             sink=lambda _: sink,
         )
         LOG.info("measuring: %s", name)
         since = time.monotonic()
         self._run_pipeline(stages, code)
         variant = Variant(time.monotonic() - since, sink.meter)
-        if self._stop.is_asked:
+        if self._stop.is_asked:  # the pipeline drained, and has seen only some of the images
             raise StoppedError
         return variant
 
     def _run_pipeline(self, stages: Stages, code: StageCode) -> None:
         run = self._run
+        # With a job's own limits: a worker that hangs must not leave a benchmark waiting forever.
         watch = StopConditions(run.job, Summary(), self._stop, _is_shrunk(stages.plan))
         with (
             self._stop.draining(),
