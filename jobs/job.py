@@ -89,6 +89,7 @@ class ErrorBudget:
 
     def is_exceeded(self, num_images: int, num_errors: int) -> bool:
         """Returns True if ``num_errors`` of the ``num_images`` with an outcome are too many."""
+        # A count needs no sample: it cannot be exceeded by chance.
         over_count = self.max_count is not None and num_errors > self.max_count
         return over_count or (num_images >= self.min_sample and num_errors > self.max_ratio * num_images)
 
