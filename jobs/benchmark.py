@@ -63,13 +63,12 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
 
 def measured(job: BenchmarkJob, root: str) -> BenchmarkJob:
     """``job`` as it is measured: over a limited number of images, below ``root``, without an error budget."""
-    # The limit of the dataset holds too: it may be what keeps a benchmark from listing a whole bucket.
     limits = [job.benchmark.images, *([] if job.dataset.limit is None else [job.dataset.limit])]
     return replace(
         job,
         dataset=replace(job.dataset, limit=min(limits)),
         output=replace(job.output, path=root),
-        # Neither may name a run of the user's output: below `root` there is none.
+        # With either, the job would look for a run of the user, and below `root` there is none.
         run=replace(job.run, id=None, redrive=False),
         errors=ErrorBudget(max_ratio=1.0, read_attempts=job.errors.read_attempts),
     )
@@ -78,7 +77,7 @@ def measured(job: BenchmarkJob, root: str) -> BenchmarkJob:
 def _measure(job: BenchmarkJob, storage: Storage, stop: Shutdown) -> Figures:
     checked = preflight(job)
     since = time.monotonic()
-    # Listing is most of it; writing the inventory is a part of every job, too.
+    # Includes the cut into shards and the writing of the inventory, as in every job.
     run = open_run(job, checked, storage)
     listing_s = time.monotonic() - since
     if not run.shards.num_rows:

@@ -84,7 +84,7 @@ def _latest(run: RunName, template: Template, owner: Owner | None, rayjobs: RayJ
 def _follow(name: str, rayjobs: RayJobs, poll_s: float) -> ExitStatus:
     state = ""
     while True:
-        # By polling: a watch needs one more verb in the Role, and ends after minutes anyway.
+        # By polling: a watch needs one more verb in the Role, and the API server ends each within an hour.
         rayjob = rayjobs.get(name)
         if rayjob is None:
             LOG.warning("RayJob %s was deleted before its end", name)

@@ -114,7 +114,7 @@ def _end(statuses: Sequence[Status], num_findings: int) -> ExitStatus:
     return ExitStatus.DONE
 
 
-_NUM_NAMED = 5  # runs in an error message; ids begin with their date, so the last ones are the latest
+_NUM_NAMED = 5  # runs in an error message; ids begin with their time unless the user gives one
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What needs the connection to Ray; the fields are those of `Figures`, whose stages also have the listing."""
+    """Figures that need the connection to Ray, named as in `Figures`, whose stages also have the listing."""
 
     stages: Rates
     variants: dict[str, dict[str, Any]]

@@ -22,7 +22,7 @@ def lines_of(figures: Figures, earlier: Figures | None = None) -> list[str]:
     return [*_columns(rows), *_notes(figures)]
 
 
-_TOO_FEW = "too few images"  # in place of a rate, so that nobody takes it for a stage that was left out
+_TOO_FEW = "too few images"
 
 
 def unlike(figures: Figures, earlier: Figures) -> list[str]:

@@ -47,7 +47,7 @@ class JsonLines(logging.Formatter):
     """
 
     run: str | None = None
-    """Id of the run, the same for every line of a job."""
+    """Id of the run, set by `name_run`: the first lines of a job come before a run is chosen."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

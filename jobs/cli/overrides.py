@@ -46,7 +46,7 @@ def _override(argument: str, *, sweeps: bool) -> str:
         plus = ""
     if key in GROUPS:
         return f"{plus}{key}={value}"  # the name of a file of conf/, never quoted
-    # Quoted numbers would be text to OmegaConf, so the type of the key decides.
+    # The type of the key decides: where any type may stand, as in model.kwargs, a quoted number would be text.
     is_text = key in _TEXTS_OF_ANY_TYPE or any(map(_is_text, _hints(key) or _hints_of_entry(key)))
     return f"{plus}{key}={_value(value, is_text=is_text, sweeps=sweeps)}"
 

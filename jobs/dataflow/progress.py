@@ -99,8 +99,7 @@ class ProgressLoop:
             TextColumn("{task.fields[rate]:,.1f} images/s, {task.fields[errors]:,} errors"),
             TimeRemainingColumn(),
         )
-        # Without redirect_stdout: rich would write the results to standard error, where its console is. The log lines
-        # that it redirects appear above the live line.
+        # Without redirect_stdout, which would send results to the console of this line: standard error.
         with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
             task = progress.add_task("", total=self.total, rate=0.0, errors=0)
             for moment in self._moments():

@@ -42,7 +42,7 @@ class ShardSource(Datasource):
         return "ReadImages"
 
     def estimate_inmemory_data_size(self) -> int | None:
-        return None  # used only to choose the number of tasks, which is that of the pieces
+        return None  # Ray Data chooses a number of tasks by it, which is given here
 
     def get_read_tasks(
         self,
@@ -50,7 +50,6 @@ class ShardSource(Datasource):
         per_task_row_limit: int | None = None,
         data_context: object = None,  # noqa: ARG002
     ) -> list[ReadTask]:
-        # Encoded images say nothing of rows and bytes, which Ray Data would estimate by running a task on the driver.
         unknown = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
         return [
             ReadTask(

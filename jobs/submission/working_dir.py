@@ -92,7 +92,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def _package(name: str) -> Iterator[tuple[str, Path]]:
     """Yields the files of a package that this process imports, from a checkout or an installed wheel."""
-    # By the import system: the current folder is the checkout only for some users.
+    # By the import system: with an installed wheel, no checkout is near.
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise JobError(f"the package {name} cannot be found", cure="install shardlens, or run in its checkout")
@@ -138,7 +138,7 @@ def _unpacked(entry: str, wheel: Path) -> Iterator[tuple[str, bytes]]:
             members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
     except (zipfile.BadZipFile, OSError) as error:
         raise JobError(f"cluster.py_modules={entry}: not a wheel: {error}", cure="build it again") from error
-    # A wheel keeps what is not imported under NAME.data/ (the binary distribution format of PyPA).
+    # Below NAME.data/, a wheel has files for other places; purelib and platlib are those of the import path.
     for name, content in members.items():
         top, _, rest = name.partition("/")
         kind, _, inner = rest.partition("/")
