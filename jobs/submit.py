@@ -79,7 +79,7 @@ def submit(request: Request) -> ExitStatus:
         show(*([request.run_folder] if request.run_folder else []))
         return ExitStatus.DONE
     if not request.submission.wait:
-        LOG.info("%s is left to run; the same command without wait=false follows it", submission_id)
+        LOG.info("%s keeps running; the same command without wait=false follows it", submission_id)
         show(submission_id)
         return ExitStatus.DONE
     return _follow(api, submission_id, request.submission.submit.timeout_s)

@@ -55,10 +55,9 @@ class JobsApi:
         """Submissions ``name``-1, ``name``-2 and so on that the cluster knows, by number."""
         # All jobs, filtered here: the Jobs API of Ray 2.60 has no query by name.
         wanted = re.compile(re.escape(name) + r"-(\d+)")
-        known = {job.submission_id: job for job in self._call("list_jobs")}
-        # A driver that was started by hand on the cluster is in the list too, without a submission id.
-        found = {wanted.fullmatch(submission_id or ""): job for submission_id, job in known.items()}
-        return {int(match[1]): job for match, job in found.items() if match}
+        # A driver that was not submitted, but started on the cluster, is in the list too, without a submission id.
+        found = [(wanted.fullmatch(job.submission_id or ""), job) for job in self._call("list_jobs")]
+        return {int(match[1]): job for match, job in found if match}
 
     def details(self, submission_id: str) -> JobDetails:
         """Status of a job.
