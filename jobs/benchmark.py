@@ -50,6 +50,7 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
     stop = Shutdown(job.run.grace_s)
     stop.install()
     job.benchmark.check()
+    # Before the measurement, which takes minutes: a wrong path must not cost them.
     earlier = read_figures(job.benchmark.compare) if job.benchmark.compare else None
     storage = Storage(job.output.storage_options)
     with scratch(job.benchmark.scratch, storage) as root:
@@ -67,6 +68,7 @@ def measured(job: BenchmarkJob, root: str) -> BenchmarkJob:
         job,
         dataset=replace(job.dataset, limit=min(limits)),
         output=replace(job.output, path=root),
+        # With either, the job would look for a run of the user, and below `root` there is none.
         run=replace(job.run, id=None, redrive=False),
         errors=ErrorBudget(max_ratio=1.0, read_attempts=job.errors.read_attempts),
     )
@@ -75,6 +77,7 @@ def measured(job: BenchmarkJob, root: str) -> BenchmarkJob:
 def _measure(job: BenchmarkJob, storage: Storage, stop: Shutdown) -> Figures:
     checked = preflight(job)
     since = time.monotonic()
+    # Includes the cut into shards and the writing of the inventory, as in every job.
     run = open_run(job, checked, storage)
     listing_s = time.monotonic() - since
     if not run.shards.num_rows:

@@ -58,6 +58,7 @@ def to_job(config: DictConfig) -> Job:
     _refuse_unknown_keys(config)
     job = cast("Job", OmegaConf.to_object(config))
     job.model.checkpoint = absolute(job.model.checkpoint)
+    # The word exact, or a mapping: OmegaConf 2.3 has unions of primitive types alone.
     job.engine.tolerance = to_tolerance(job.engine.tolerance)
     if isinstance(job.model.labels, str):
         job.model.labels = absolute(job.model.labels)
@@ -113,6 +114,7 @@ def to_yaml(job: Job) -> str:
     `is_public`), and removes users and passwords from URLs.
     """
     config = OmegaConf.structured(job)
+    # Options that are not known to be public count as secret.
     for node in (config.dataset, config.model, config.output):
         for key in node.storage_options:
             if not is_public(key):
@@ -123,6 +125,7 @@ def to_yaml(job: Job) -> str:
 def _schema(config: type) -> DictConfig:
     """Returns Hydra's schema of ``config``, with the keys that only Python callers may omit marked as mandatory."""
     node: DictConfig = OmegaConf.structured(config)
+    # Not `MISSING` in the classes: Python callers would get the text "???" in place of a default.
     for key in _MANDATORY.get(config, ()):
         OmegaConf.update(node, key, MISSING)
     return node
@@ -140,6 +143,7 @@ def _refuse_unknown_keys(config: DictConfig, prefix: str = "") -> None:
     for key in map(str, config):
         if names is not None and key not in names:
             raise unknown_key(f"{prefix}{key}", names)
+        # Reading either would raise, the interpolation where its variable is not set here.
         has_value = not OmegaConf.is_missing(config, key) and not OmegaConf.is_interpolation(config, key)
         if has_value and isinstance(node := config[key], DictConfig):
             _refuse_unknown_keys(node, f"{prefix}{key}.")
@@ -181,6 +185,7 @@ ROOTS = (BenchmarkJob, Verification, Submission)
 """Config classes of all verbs; `BenchmarkJob` includes the `Job` of `batch_infer`."""
 GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}
 """Config groups, the folders under conf/, each with its schemas."""
+# Names of obstore's options, without the provider's prefix.
 _PUBLIC_OPTIONS = frozenset({"endpoint", "region", "allow_http", "skip_signature", "virtual_hosted_style_request"})
 
 register()

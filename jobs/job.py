@@ -68,6 +68,8 @@ class RunConfig:
     """Seconds to finish the images in flight after a request to stop."""
     stall_s: float | None = 600.0
     """Seconds without progress on a batch after which its worker is replaced; null waits indefinitely."""
+    progress_s: float = 5.0
+    """Seconds between two progress lines in the log; a terminal shows one line that updates in place instead."""
 
 
 @dataclass
@@ -87,6 +89,7 @@ class ErrorBudget:
 
     def is_exceeded(self, num_images: int, num_errors: int) -> bool:
         """Returns True if ``num_errors`` of the ``num_images`` with an outcome are too many."""
+        # A count needs no sample: it cannot be exceeded by chance.
         over_count = self.max_count is not None and num_errors > self.max_count
         return over_count or (num_images >= self.min_sample and num_errors > self.max_ratio * num_images)
 

@@ -44,6 +44,7 @@ def launch(given: Namespace) -> ExitStatus:
     Raises:
         JobError: the template is wrong, or Kubernetes refuses the request.
     """
+    # Kubernetes ends a container with SIGTERM, which a process with the number 1 ignores unless it has a handler.
     Shutdown(grace_s=0).install()
     patience = Patience(given.poll_s, given.patience_s)
     try:
@@ -67,38 +68,40 @@ def _latest(run: RunName, template: Template, owner: Owner | None, rayjobs: RayJ
     for number in count(1):
         name = run.attempt(number)
         found = rayjobs.get(name)
+        # Only the create is atomic. Of two launchers, one gets False, and follows the RayJob of the other.
         if found is None and rayjobs.create(template.copy(name, run, owner)):
-            LOG.info("RayJob %s made: %s", name, run.overrides)
+            LOG.info("RayJob %s created: %s", name, run.overrides)
             return name
-        found = found or rayjobs.get(name) or {}  # created by another launcher meanwhile
+        found = found or rayjobs.get(name) or {}
         ended = outcome(found)
         if ended is None or ended in FINAL:
-            LOG.info("RayJob %s is there: %s", name, describe(found))
+            LOG.info("RayJob %s exists: %s", name, describe(found))
             return name
         LOG.info("RayJob %s ended before (%s): another attempt resumes the run", name, describe(found))
     raise AssertionError  # unreachable: a name that grows too long raises first
 
 
 def _follow(name: str, rayjobs: RayJobs, poll_s: float) -> ExitStatus:
-    said = ""
+    state = ""
     while True:
+        # By polling: a watch needs one more verb in the Role, and the API server ends each within an hour.
         rayjob = rayjobs.get(name)
         if rayjob is None:
             LOG.warning("RayJob %s was deleted before its end", name)
             return ExitStatus.STOPPED
-        if describe(rayjob) != said:
-            said = describe(rayjob)
-            LOG.info("RayJob %s: %s", name, said)
+        if describe(rayjob) != state:
+            state = describe(rayjob)
+            LOG.info("RayJob %s: %s", name, state)
         status = outcome(rayjob)
         if status is not None:
-            _tell(name, message(rayjob), status)
+            _log_end(name, message(rayjob), status)
             return status
         time.sleep(poll_s)
 
 
-def _tell(name: str, said: str, status: ExitStatus) -> None:
-    if said:
-        say(logging.INFO, said)  # the cluster and its log are gone by now
+def _log_end(name: str, text: str, status: ExitStatus) -> None:
+    if text:
+        say(logging.INFO, text)  # the cluster and its log are gone by now
     LOG.info("RayJob %s ended with status %d", name, status)
     show(name)  # the contract: the last line on standard output
 
@@ -114,15 +117,15 @@ def _labels(given: list[str]) -> Iterator[tuple[str, str]]:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="python -m jobs.launch", description=__doc__)
     parser.add_argument("template", help="a RayJob of the namespace that is suspended, or a file (with a slash)")
-    parser.add_argument("--namespace", default="shardlens", help="of the template and of what is made (%(default)s)")
+    parser.add_argument("--namespace", default="shardlens", help="of the template and its copies (%(default)s)")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--job", help="the Kubernetes Job that this runs in: its name has the tick, or names the run")
-    which.add_argument("--tick", help="by hand: the moment of the tick, such as 2026-11-22T02:00Z")
-    parser.add_argument("--job-uid", help="of that Job, so that its RayJobs are deleted with it")
-    parser.add_argument("--label", action="append", default=[], help="KEY=VALUE for each RayJob that is made")
+    which.add_argument("--job", help="the Kubernetes Job that this runs in; its name ends in the tick or names the run")
+    which.add_argument("--tick", help="time of the tick, such as 2026-11-22T02:00Z, outside a Job")
+    parser.add_argument("--job-uid", help="uid of that Job, so that its RayJobs are deleted with it")
+    parser.add_argument("--label", action="append", default=[], help="KEY=VALUE for each RayJob that is created")
     parser.add_argument("--slices", type=int, default=1, help="RayJobs that share the run, each started by a launcher")
-    parser.add_argument("--slice", type=int, default=0, help="which of them this launcher starts, from 0")
-    parser.add_argument("--poll-s", type=float, default=Patience.poll_s, help="seconds between two looks")
+    parser.add_argument("--slice", type=int, default=0, help="index of this launcher's RayJob, from 0")
+    parser.add_argument("--poll-s", type=float, default=Patience.poll_s, help="seconds between two requests")
     parser.add_argument("--patience-s", type=float, default=Patience.patience_s, help="seconds that the API may fail")
     parser.add_argument("--log-format", choices=list(LogFormat), default=LogFormat.text, help="of each line")
     parser.add_argument("--verbose", action="store_true", help="show the traceback of an unexpected error")

@@ -47,10 +47,12 @@ def verify(wanted: Verification) -> ExitStatus:
         JobError: the output or the run does not exist.
     """
     output = _open(wanted)
+    # Strangers belong to no run, so that a check of one run cannot refute them.
     strangers = () if wanted.run.id else output.strangers
     statuses, num_findings = [], len(strangers)
     for run_id in sorted(output.runs) if wanted.run.id is None else [wanted.run.id]:
         num_parts = plural(len(output.parts.get(run_id, ())), "part")
+        # For the user to keep elsewhere: who can write the output can change parts and manifest together.
         LOG.info("run %s: %s; manifest.json has SHA-256 %s", run_id, num_parts, manifest_sha256(output, run_id))
         verdict = verify_run(output, run_id, wants_digest=wanted.digest, manifest_sha256=wanted.verify.manifest_sha256)
         show(*verdict.lines())
@@ -72,7 +74,7 @@ def _open(wanted: Verification) -> Output:
             cure="give a folder or prefix that you may read, and its region and keys in output.storage_options",
         ) from error
     if not output.runs:
-        raise JobError(f"{given}: there are no runs below it", cure="give the output.path of the job that is in doubt")
+        raise JobError(f"{given}: there are no runs below it", cure="give the output.path of the job to verify")
     if wanted.run.id is not None and wanted.run.id not in output.runs:
         latest = ", ".join(sorted(output.runs)[-_NUM_NAMED:])
         raise JobError(
@@ -92,11 +94,12 @@ def _check_sha256(wanted: Verification) -> None:
     if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise JobError(
             f"verify.manifest_sha256={sha256}: not 64 hexadecimal digits",
-            cure="give what sha256sum says of manifest.json",
+            cure="give the output of sha256sum manifest.json, or of an earlier jobs.verify",
         )
 
 
 def _end(statuses: Sequence[Status], num_findings: int) -> ExitStatus:
+    # A run without an end claims nothing, and neither proves nor refutes the output.
     num_ended = sum(status is not Status.unfinished for status in statuses)
     num_open = len(statuses) - num_ended
     others = f"; {plural(num_open, 'run')} did not end" if num_open else ""
@@ -111,7 +114,7 @@ def _end(statuses: Sequence[Status], num_findings: int) -> ExitStatus:
     return ExitStatus.DONE
 
 
-_NUM_NAMED = 5
+_NUM_NAMED = 5  # runs in an error message; ids begin with their time unless the user gives one
 
 
 if __name__ == "__main__":

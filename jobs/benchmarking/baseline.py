@@ -52,17 +52,17 @@ class BaselineResult:
 
     images_per_s: float | None
     """Rate of the best layout; None if there are too few images."""
-    way: ProcessLayout
+    layout: ProcessLayout
     """Best layout."""
     tried: list[tuple[ProcessLayout, float | None]]
 
     def to_json(self) -> dict[str, Any]:
-        tried = [{**asdict(way), "images_per_s": images_per_s} for way, images_per_s in self.tried]
-        return {**asdict(self.way), "images_per_s": self.images_per_s, "tried": tried}
+        tried = [{**asdict(layout), "images_per_s": images_per_s} for layout, images_per_s in self.tried]
+        return {**asdict(self.layout), "images_per_s": self.images_per_s, "tried": tried}
 
 
 def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tuple[BaselineResult, BaselineResult]:
-    """Measures the whole loop, and the loop that stops after decoding, each in the best of `ways`.
+    """Measures the whole loop, and the loop that stops after decoding, each in the best of `layouts`.
 
     Args:
         stages: stages of the job.
@@ -78,19 +78,20 @@ def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tupl
         recipe=stages.recipe,
         batch_size=stages.read.batch_size,
     )
-    possible = decoding = ways(stages, default_threads())
+    possible = decoding = layouts(stages, default_threads())
+    # Without the model no process needs a GPU, so that their number is free: also one process of one thread per CPU.
     if stages.recipe.limits.device is not DecodeDevice.gpu:
-        decoding = [replace(way, with_gpu=False) for way in [*possible, ProcessLayout(default_threads(), 1)]]
+        decoding = [replace(layout, with_gpu=False) for layout in [*possible, ProcessLayout(default_threads(), 1)]]
     decoding = list(dict.fromkeys(decoding))
     return best(whole, possible, pieces, folder), best(replace(whole, predicts=False), decoding, pieces, folder)
 
 
-def ways(stages: Stages, cpus: int) -> list[ProcessLayout]:
+def layouts(stages: Stages, cpus: int) -> list[ProcessLayout]:
     """Layouts to try: a process per worker of the plan, and one with all threads; with GPUs, a process per GPU."""
     plan = stages.plan
     if plan.worker_gpus:
         return [ProcessLayout(plan.workers, max(1, cpus // plan.workers), with_gpu=True)]
-    processes = min(plan.workers, cpus)
+    processes = min(plan.workers, cpus)  # the plan may be for several nodes, and the loop runs on this one
     return list(dict.fromkeys([ProcessLayout(processes, max(1, cpus // processes)), ProcessLayout(1, cpus)]))
 
 
@@ -98,42 +99,48 @@ def best(loop: PlainLoop, possible: Iterable[ProcessLayout], pieces: Sequence[Pi
     """Measures ``loop`` in each of the ``possible`` layouts and picks the fastest, or the first if no rate is known."""
     what = loop.recipe.engine.label if loop.predicts else "decoding alone"
     tried: list[tuple[ProcessLayout, float | None]] = []
-    for way in possible:
-        rate = steady_images_per_s(run_loops(loop, way, pieces, folder))
-        LOG.info("plain loop, %s, %s x %s threads: %s images/s", what, way.processes, way.threads, rate and round(rate))
-        tried.append((way, rate))
-    way, rate = max(tried, key=lambda one: one[1] or 0.0)
-    return BaselineResult(rate, way, tried)
+    for layout in possible:
+        rate = steady_images_per_s(run_loops(loop, layout, pieces, folder))
+        LOG.info(
+            "plain loop, %s, %s x %s threads: %s images/s", what, layout.processes, layout.threads, rate and round(rate)
+        )
+        tried.append((layout, rate))
+    layout, rate = max(tried, key=lambda one: one[1] or 0.0)
+    return BaselineResult(rate, layout, tried)
 
 
-def run_loops(loop: PlainLoop, way: ProcessLayout, pieces: Sequence[Piece], folder: Path) -> list[End]:
+def run_loops(loop: PlainLoop, layout: ProcessLayout, pieces: Sequence[Piece], folder: Path) -> list[End]:
     """Runs ``loop`` in all processes of a layout and collects the ends of their batches.
 
     Raises:
         LimitError: a process died.
     """
+    # Not fork: this process has the threads of Ray and obstore, whose locks a fork would copy as they are held.
     spawning = multiprocessing.get_context("spawn")
-    taken, start = spawning.Value("q", 0), spawning.Barrier(way.processes)
+    taken, start = spawning.Value("q", 0), spawning.Barrier(layout.processes)
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [folder / f"part-{number}.parquet" for number in range(way.processes)]
-    engine = replace(loop.recipe.engine, threads=way.threads)
+    parts = [folder / f"part-{number}.parquet" for number in range(layout.processes)]
+    engine = replace(loop.recipe.engine, threads=layout.threads)
     loop = replace(loop, recipe=replace(loop.recipe, engine=engine))
     workers = [spawning.Process(target=run_process, args=(loop, pieces, part, taken, start)) for part in parts]
     try:
         for number, worker in enumerate(workers):
-            with _environment(_variables(way, number)):
+            # `Process` has no parameter for the environment: a child inherits that of the moment when it starts.
+            with _environment(_variables(layout, number)):
                 worker.start()
         _join(workers)
     finally:
         for worker in workers:
-            if worker.pid is not None:
+            if worker.pid is not None:  # not started: neither call would be allowed
                 worker.kill()
                 worker.join()
     tables = [pq.read_table(part) for part in parts]
+    # A process that found no piece left has written a table without columns.
     return [end for table in tables if ENDED_AT in table.column_names for end in ends_of(table)]
 
 
 def _join(workers: Sequence[BaseProcess]) -> None:
+    # All at once: if one dies before the barrier, the others wait there forever, and joining them in turn would too.
     waiting = list(workers)
     while waiting:
         wait([worker.sentinel for worker in waiting])
@@ -143,10 +150,11 @@ def _join(workers: Sequence[BaseProcess]) -> None:
         waiting = [worker for worker in waiting if worker.exitcode is None]
 
 
-def _variables(way: ProcessLayout, number: int) -> dict[str, str]:
+def _variables(layout: ProcessLayout, number: int) -> dict[str, str]:
     """Environment of a worker of a job. The decoder resizes in torch, with any engine, so OMP_NUM_THREADS matters."""
-    variables = {"OMP_NUM_THREADS": str(way.threads)}
-    if way.with_gpu:
+    variables = {"OMP_NUM_THREADS": str(layout.threads)}
+    if layout.with_gpu:
+        # Names of devices may be numbers or UUIDs; those that this process may not use must stay hidden.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         variables["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number] if visible else str(number)
     return variables

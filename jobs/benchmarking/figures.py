@@ -17,6 +17,7 @@ from actors.storage.uris import absolute
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Of the JSON form; read back and compared, so that old figures of another form are refused and not misread.
 VERSION = 1
 STAGES = ("listing", "reading", "decoding", "transfer", "model", "writing")
 _IN_THE_RUN = STAGES[1:]  # listing ends before the run starts
@@ -32,7 +33,9 @@ class Figures:
     num_images: int
     num_errors: int
     mean_image_bytes: float | None
+    """Mean size of the encoded images; one that cannot be read counts as 0."""
     plan: Mapping[str, Any]
+    """Fields of `Plan`."""
     engine: str
     """Label of the engine, such as ``torch fp32``."""
     stages: Rates
@@ -42,6 +45,7 @@ class Figures:
     limit: Mapping[str, Any]
     """Best plain loop; ``decoding``, the best that stops there; ``beside_ray``, true if an idle Ray was running."""
     machine: Mapping[str, Any]
+    """Hardware and versions of libraries: what two benchmarks must have in common to be compared."""
 
     @property
     def share_of_limit(self) -> float | None:
@@ -55,6 +59,7 @@ class Figures:
     def bound_by(self) -> str | None:
         """Stage of the run with the lowest rate alone; None if decoding or the model could not be measured."""
         known = {name: rate for name in _IN_THE_RUN if (rate := self.stages[name])}
+        # The usual bottlenecks: without the rates of both, the lowest of the others says little.
         return min(known, key=lambda name: known[name]) if {"decoding", "model"} <= set(known) else None
 
     def rates(self) -> Rates:
@@ -79,7 +84,7 @@ class Figures:
         figures = cls(**{name: content[name] for name in cls.__dataclass_fields__})
         if set(figures.stages) != set(STAGES) or not {"images_per_s", "decoding"} <= set(figures.limit):
             raise ValueError("stages or limit are not those of a benchmark")
-        figures.rates()
+        figures.rates()  # looks up every key that the table needs
         return figures
 
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ray.data import Datasink
 
-from actors.columns import DECODE_S, PREDICT_S, READ_S, STAGE
-from actors.trials.throughput import STAMP, End, ends_of
+from actors.columns import DECODE_S, PREDICT_S, READ_BYTES, READ_S, STAGE
+from actors.trials.throughput import End, ends_of
 from actors.writing.part_writer import write_part
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ray.data.datasource.datasink import WriteResult
 
     from actors.writing.part_writer import SinkPlan
-
-IMAGE_BYTES = "_image_bytes"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Meter:
         )
 
 
-_SUMMED = (READ_S, DECODE_S, PREDICT_S, IMAGE_BYTES)
+_SUMMED = (READ_BYTES, READ_S, DECODE_S, PREDICT_S)
 
 
 class MeteredSink(Datasink[Meter]):
@@ -78,9 +76,10 @@ class MeteredSink(Datasink[Meter]):
         if not tables:
             return Meter()
         table = pa.concat_tables(tables)
+        # `time.time`: readings of different processes are compared, which a monotonic clock does not allow.
         meter = Meter.of(table, arrived_at_s=time.time())
         if not self._is_off:
-            write_part(self._plan, table.drop_columns(list(STAMP)), number=ctx.task_idx)
+            write_part(self._plan, table, number=ctx.task_idx)  # drops the stamp, as all columns with an underscore
         return meter
 
     def on_write_complete(self, write_result: WriteResult[Meter]) -> None:

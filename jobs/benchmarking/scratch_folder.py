@@ -36,6 +36,7 @@ def scratch(folder: str | None, storage: Storage) -> Iterator[str]:
         JobError: the folder cannot be written.
     """
     root = join(absolute(folder or tempfile.gettempdir()), f"{_PREFIX}{uuid.uuid4().hex[:8]}")
+    # Before anything is measured: a place that cannot be written would otherwise show minutes later, in the last pass.
     try:
         storage.write(join(root, "empty"), b"")
     except (OSError, BaseError) as error:
@@ -49,12 +50,13 @@ def scratch(folder: str | None, storage: Storage) -> Iterator[str]:
         _remove(root, storage)
 
 
-_PREFIX = "shardlens-benchmark-"
+_PREFIX = "shardlens-benchmark-"  # names the owner of a folder that a killed benchmark has left behind
 
 
 def _remove(root: str, storage: Storage) -> None:
     """Removes ``root``. Only logs a failure: the figures must not be lost."""
     try:
+        # Object stores have no folders: they vanish with their last object. Listing a local folder would leave its own.
         if is_remote(root):
             for batch in storage.list(root):
                 storage.delete(batch["uri"].to_pylist())

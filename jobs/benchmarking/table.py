@@ -52,14 +52,14 @@ def _notes(figures: Figures) -> list[str]:
     notes = {
         "images": f"{figures.num_images:,}{size}{errors}",
         "whole": f"{whole['elapsed_s']:.1f} s including actor start-up, {whole['images_per_s']:,.1f} images/s",
-        "limit": f"plain loop, {_way(limit)}; decoding alone, {_way(decoding)}",
+        "limit": f"plain loop, {_layout(limit)}; decoding alone, {_layout(decoding)}",
         "bound by": figures.bound_by or _TOO_FEW,
         "engine": figures.engine,
     }
     return [f"{name:<10}{value}" for name, value in notes.items()]
 
 
-def _way(loop: Mapping[str, Any]) -> str:
+def _layout(loop: Mapping[str, Any]) -> str:
     processes = "1 process" if loop["processes"] == 1 else f"{loop['processes']} processes"
     return f"{processes} of {loop['threads']} threads" if loop["threads"] > 1 else processes
 

@@ -11,18 +11,16 @@ from actors.trials.throughput import steady_images_per_s
 from actors.writing.summaries import Summary
 from jobs.benchmarking.meter import MeteredSink
 from jobs.benchmarking.partial_stages import (
-    AllApart,
-    AllFused,
-    BlankSource,
     FetchAlone,
-    ModelAlone,
-    PixelsDropped,
     RowsAlone,
     WithoutModel,
+    WithoutPixels,
+    blank_blocks,
+    stamping,
 )
 from jobs.cli.shutdown import StoppedError
 from jobs.cluster.resources import cluster_resources
-from jobs.dataflow.pipeline import StageClasses, run_pipeline
+from jobs.dataflow.pipeline import StageCode, run_pipeline
 from jobs.dataflow.progress import follow
 from jobs.dataflow.stop_conditions import StopConditions
 from jobs.runs.coverage import Coverage
@@ -79,49 +77,59 @@ class Variants:
 
     def reading(self) -> Variant:
         """Fetches bytes and drops them, in as many processes as read in the job."""
-        return self._pass("reading", StageClasses(fused=FetchAlone), plan=self.readers)
+        return self._pass("reading", StageCode(fused_predictor=FetchAlone), plan=self.readers)
 
     def without_model(self) -> Variant:
         """Reads and decodes images, and drops them in the actors; separate read tasks transfer their pixels there."""
-        return self._pass("without model", StageClasses(fused=WithoutModel, apart=PixelsDropped))
-
-    def model(self) -> Variant:
-        """Runs all predictors concurrently, on pixels that they already hold."""
-        return self._pass("model", StageClasses(fused=ModelAlone), plan=replace(self._stages.plan, is_fused=True))
+        return self._pass("without model", StageCode(fused_predictor=WithoutModel, predictor=WithoutPixels))
 
     def transfer(self) -> Variant:
         """Sends precomputed blocks through the object store: pixels to actors that drop them or, if actors read by
         themselves, predicted rows to writers that drop them.
         """
-        return self._pass("transfer", StageClasses(fused=RowsAlone, apart=PixelsDropped, source=BlankSource))
+        code = StageCode(fused_predictor=RowsAlone, predictor=WithoutPixels, read=blank_blocks)
+        return self._pass("transfer", code)
 
     def without_writing(self) -> Variant:
         """Runs all stages except writing."""
-        return self._pass("without writing", StageClasses(fused=AllFused, apart=AllApart))
+        return self._pass("without writing", StageCode())
 
     def whole(self) -> Variant:
         """Runs all stages, as the job does."""
-        return self._pass("whole", StageClasses(fused=AllFused, apart=AllApart), writes=True)
+        return self._pass("whole", StageCode(), writes=True)
 
-    def _pass(self, name: str, classes: StageClasses, *, plan: Plan | None = None, writes: bool = False) -> Variant:
+    def _pass(self, name: str, code: StageCode, *, plan: Plan | None = None, writes: bool = False) -> Variant:
         stages = replace(self._stages, plan=plan or self._stages.plan)
         sink = MeteredSink(stages.sink, is_off=not writes)
+        code = replace(
+            code,
+            predictor=stamping(code.predictor),
+            fused_predictor=stamping(code.fused_predictor),
+            # The same sink, whatever its settings, so that its totals are at hand afterwards.
+            sink=lambda _: sink,
+        )
         LOG.info("measuring: %s", name)
         since = time.monotonic()
-        self._run_pipeline(stages, replace(classes, sink=lambda _: sink))
+        self._run_pipeline(stages, code)
         variant = Variant(time.monotonic() - since, sink.meter)
-        if self._stop.is_asked:
+        if self._stop.is_asked:  # the pipeline drained, and has seen only some of the images
             raise StoppedError
         return variant
 
-    def _run_pipeline(self, stages: Stages, classes: StageClasses) -> None:
+    def _run_pipeline(self, stages: Stages, code: StageCode) -> None:
         run = self._run
+        # With a job's own limits: a worker that hangs must not leave a benchmark waiting forever.
         watch = StopConditions(run.job, Summary(), self._stop, _is_shrunk(stages.plan))
         with (
             self._stop.draining(),
-            follow(run.shards.num_rows, stall_s=run.job.run.stall_s, should_stop=watch) as ledger,
+            follow(
+                run.shards.num_rows,
+                stall_s=run.job.run.stall_s,
+                should_stop=watch,
+                progress_s=run.job.run.progress_s,
+            ) as ledger,
         ):
-            run_pipeline(stages, Coverage(run.shards.sizes).missing(), ledger, classes)
+            run_pipeline(stages, Coverage(run.shards.sizes).missing(), ledger, code)
 
 
 def _is_shrunk(plan: Plan) -> Callable[[], bool]:

@@ -31,8 +31,10 @@ def writing_images_per_s(plan: SinkPlan, parts: Sequence[Part], *, writers: int)
         parts: valid parts under ``rows/``.
         writers: number of concurrent writers.
     """
+    # Real rows, of the whole job: their size, and how well they compress, decide the speed.
     shares = [share for number in range(writers) if (share := parts[number::writers])]
     task: Any = ray.remote(rewrite)
+    # Together, since writers share the network and the store.
     results = ray.get([task.options(num_cpus=WRITE_CPUS).remote(plan, share) for share in shares])
     rates = [num_rows / seconds for num_rows, seconds in results if seconds]
     return sum(rates) or None
@@ -42,7 +44,7 @@ def rewrite(plan: SinkPlan, parts: Sequence[Part]) -> tuple[int, float]:
     """Writes the rows of ``parts`` again; returns their number and the seconds of writing, without reading."""
     num_rows, seconds = 0, 0.0
     for number, part in enumerate(parts):
-        rows = as_predicted(plan, part)
+        rows = as_predicted(plan, part)  # reading is no part of the measurement
         since = time.perf_counter()
         write_part(plan, rows, number=number)
         seconds += time.perf_counter() - since
@@ -54,6 +56,7 @@ def as_predicted(plan: SinkPlan, part: Part) -> pa.Table:
     """Restores the rows of ``part`` as they reached the sink, except that all seconds are 0."""
     with plan.storage.open(part.uri) as source:
         rows = pq.read_table(source).replace_schema_metadata(None)
+    # Rows of a part are in the order of its receipt's ranges.
     ranges = part.receipt.ranges if part.receipt else {}
     places = [(shard, row) for shard, runs in ranges.items() for start, stop in runs for row in range(start, stop)]
     for name, column in zip((SHARD, ROW), np.array(places, np.int32).reshape(-1, 2).T, strict=True):

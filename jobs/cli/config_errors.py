@@ -32,6 +32,7 @@ def explain(error: Exception) -> JobError:
     """Translates an error of `CONFIG_ERRORS` to its first problem and the cure."""
     if isinstance(error, MissingConfigException):
         return _unknown_choice(str(error))
+    # Hydra wraps what OmegaConf raises; its own message has the override, the cause has key and type.
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, MissingMandatoryValue):
         return _missing(cause)
@@ -62,26 +63,30 @@ def _missing(error: MissingMandatoryValue) -> JobError:
     return JobError(f"{key}: not given", cure=cure)
 
 
+# Hydra 1.3 names the missing choice and the available ones in the text of the exception alone.
 def _unknown_choice(message: str) -> JobError:
     choice = re.search(r"Could not find '([^']*)'", message)
     group, _, name = (choice.group(1) if choice else "").rpartition("/")
     listed = message.partition("Available options in")[2].partition("Config search path")[0].splitlines()[1:]
+    # The schemas are in the same groups as the files of conf/, but are no choices.
     options = sorted(line.strip() for line in listed if line.strip() and not line.strip().endswith("_schema"))
     return JobError(f"{group}={name}: there is no such choice", cure=f"choose one of {', '.join(options)}")
 
 
 def _unknown_key(error: OmegaConfBaseException, override: str) -> JobError:
+    # A mapping such as model.kwargs, which Hydra extends only with a plus.
     if isinstance(error.object_type, type) and issubclass(error.object_type, dict):
         return JobError(f"{override}: a new entry", cure=f"put a plus sign before it: +{override}")
     return unknown_key(error.full_key or "", _field_names(error.object_type), override=override)
 
 
 def _wrong_value(error: OmegaConfBaseException, override: str) -> JobError:
-    said = str(error).splitlines()[0]
-    return JobError(f"{override}: {said[:1].lower()}{said[1:]}", cure=f"give {error.full_key} a value of that type")
+    reason = str(error).splitlines()[0]  # the others repeat the key and name Python types
+    return JobError(f"{override}: {reason[:1].lower()}{reason[1:]}", cure=f"give {error.full_key} a value of that type")
 
 
 def _other(message: str) -> JobError:
+    # Without Hydra's links, which explain its grammar and not this project's keys.
     lines = [line.strip() for line in message.splitlines() if line.strip() and "hydra.cc" not in line]
     if "No match in the defaults list" in message or "To append to your default list" in message:
         return JobError(lines[0], cure=_PLUS if "'dataset'" in lines[0] else lines[-1])
@@ -104,6 +109,7 @@ def quoted(value: str) -> str:
 
 def _override(message: str, full_key: str | None) -> str:
     """Override as the user wrote it, if Hydra's message has it; otherwise the key."""
+    # The plus is Hydra's advice, which adds the key to the config; the schema would then refuse it.
     for pattern in (r"To append to your config use \+(.+)", r"Error merging override (.+)"):
         found = re.search(pattern, message)
         if found:

@@ -42,16 +42,17 @@ def run_verb(main: Callable[[], object]) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):  # the terminal's encoding may lack characters of a file name
         sys.stdout.reconfigure(errors="backslashreplace")
     status: int = ExitStatus.DONE
-    sys.argv[1:] = as_typed(sys.argv[1:])
+    sys.argv[1:] = as_typed(sys.argv[1:])  # in place: Hydra reads the command line from there
     try:
         main()
+    # From composing the config, which Hydra does before it calls the verb and thus before `end_with`.
     except (*CONFIG_ERRORS, JobError) as error:
         set_up_logging(format_of(sys.argv), verbose=False)
         _say_error(error if isinstance(error, JobError) else explain(error))
         status = ExitStatus.JOB_WRONG
     except SystemExit as end:
         if not isinstance(end.code, int):
-            raise
+            raise  # a message, which Python prints
         status = end.code
     _exit(status)
 
@@ -62,6 +63,7 @@ def _exit(status: int) -> NoReturn:
     Freeing the 350,000 objects of torch, Ray and Hydra takes 0.9 s of the 8 s of the sample job (Python 3.11, two
     threads of an AMD EPYC; `sys.exit` here instead shows it). Tracers, profilers and coverage get the ordinary end.
     """
+    # From Python 3.12 on, coverage may measure without a trace function.
     is_observed = sys.gettrace() is not None or sys.getprofile() is not None or "coverage" in sys.modules
     if is_observed:
         sys.exit(status)
@@ -96,9 +98,11 @@ def end_with(
 def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
     try:
         return body()
+    # A value that is missing shows only when the config is converted, in the body.
     except (*CONFIG_ERRORS, JobError) as error:
         _say_error(error if isinstance(error, JobError) else explain(error))
         return ExitStatus.JOB_WRONG
+    # KeyboardInterrupt: Ctrl-C before the verb has installed its own handler.
     except (StoppedError, KeyboardInterrupt):
         say(logging.WARNING, "stopped before the end; nothing was published")
         return ExitStatus.STOPPED

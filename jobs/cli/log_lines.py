@@ -36,6 +36,7 @@ class TextLines(logging.Formatter):
         return "\n".join(f"  {line}" for line in super().formatException(ei).splitlines())
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
+        # Here, not in `format`: the lines of a traceback, which `format` appends, are our own.
         record.message = printable(record.message)
         return super().formatMessage(record)
 
@@ -46,6 +47,7 @@ class JsonLines(logging.Formatter):
     """
 
     run: str | None = None
+    """Id of the run, set by `name_run`: the first lines of a job come before a run is chosen."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -53,10 +55,11 @@ class JsonLines(logging.Formatter):
         line |= {"logger": None if record.name == NAME else record.name} | _extras(vars(record))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        # ASCII, as by default: no name breaks a line or changes its direction. Extras may be of any type.
         return json.dumps({key: value for key, value in line.items() if value is not None}, default=str)
 
 
-_USUAL = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_USUAL = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # formatters add the last two to the record
 
 
 def _extras(attributes: Mapping[str, Any]) -> dict[str, Any]:

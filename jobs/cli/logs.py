@@ -20,16 +20,18 @@ def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
     """Sends log records to standard error; as JSON also warnings, records of libraries, and exceptions of threads."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form is LogFormat.json else TextLines())
+    # Replaced, since each job of a sweep comes here. The root must not get the same records: it may have this handler.
     LOG.handlers, LOG.propagate = [handler], False
     LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
     if form is LogFormat.json:
         logging.getLogger().handlers = [handler]
         logging.captureWarnings(capture=True)
-        threading.excepthook = _log_thread_end
+        threading.excepthook = _log_thread_end  # Python's prints a traceback, which is not JSON
 
 
 def format_of(overrides: Sequence[str]) -> LogFormat:
     """Log format given on the command line, for a config that does not compose."""
+    # As typed: an exact match is what a script gives, and a miss costs only the format of one message.
     return LogFormat.json if "log.format=json" in overrides else LogFormat.text
 
 
@@ -50,6 +52,7 @@ def say(level: int, text: str, *, exc_info: bool = False) -> None:
 
 
 def _log_thread_end(ended: threading.ExceptHookArgs) -> None:
+    # As Python's own hook does: SystemExit ends a thread without a word.
     if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
         thread = ended.thread.name if ended.thread else "?"
         LOG.error("thread %s ended", thread, exc_info=(ended.exc_type, ended.exc_value, ended.exc_traceback))

@@ -27,6 +27,7 @@ def as_typed(arguments: Sequence[str]) -> list[str]:
     ``dataset.path=2024_01_15`` is a number to Hydra, and ``#``, ``=``, brackets and other scripts are syntax errors.
     Quoted values, lists and interpolations are unchanged; a comma separates values only with ``--multirun``.
     """
+    # Hydra 1.3 reads a comma as a list of choices even without the flag, and then refuses it.
     sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
     return [_override(argument, sweeps=sweeps) for argument in arguments]
 
@@ -40,10 +41,12 @@ def _override(argument: str, *, sweeps: bool) -> str:
     if parts is None:
         return argument
     plus, key, value = parts.groups()
+    # Hydra refuses to add a key that exists. No dataset is in the defaults, so that its group needs the plus.
     if plus == "+" and key != "dataset" and (key in GROUPS or _is_single(key)):
         plus = ""
     if key in GROUPS:
-        return f"{plus}{key}={value}"
+        return f"{plus}{key}={value}"  # the name of a file of conf/, never quoted
+    # The type of the key decides: where any type may stand, as in model.kwargs, a quoted number would be text.
     is_text = key in _TEXTS_OF_ANY_TYPE or any(map(_is_text, _hints(key) or _hints_of_entry(key)))
     return f"{plus}{key}={_value(value, is_text=is_text, sweeps=sweeps)}"
 
@@ -84,6 +87,7 @@ def _quoted_part(part: str) -> str:
 
 def _parsed(value: str) -> Any:
     try:
+        # Hydra's own parser, so that exactly what it would change is quoted.
         return OverridesParser.create().parse_override(f"key={value}")
     except HydraException:
         return None
@@ -97,6 +101,7 @@ def _is_single(key: str) -> bool:
 
 def _hints(key: str) -> list[Any]:
     """Types of a key in the configs of all verbs; empty if no verb knows it."""
+    # Of all verbs: `jobs.submit` gets the overrides of another verb among its own.
     owners: list[Any] = list(ROOTS)
     names = key.split(".")
     for depth, name in enumerate(names):
@@ -114,7 +119,7 @@ def _hints_of_entry(key: str) -> list[Any]:
     return [get_args(hint)[1] for hint in _hints(mapping) if get_origin(hint) is dict]
 
 
-@cache
+@cache  # `get_type_hints` evaluates every annotation of the class
 def _fields(owner: Any) -> dict[str, tuple[Any, ...]]:
     return {name: (hint,) for name, hint in get_type_hints(owner).items()} if is_dataclass(owner) else {}
 

@@ -19,7 +19,7 @@ class StoppedError(BaseException):
     """SIGTERM or Ctrl-C. Not an Exception, so that no `except Exception` catches it."""
 
 
-_AT_ONCE_S = 0.001
+_AT_ONCE_S = 0.001  # the timer of a signal: 0 would disarm it
 
 
 class Shutdown:
@@ -53,6 +53,7 @@ class Shutdown:
     def ask(self) -> None:
         """Asks for an orderly end, from any thread; raises `StoppedError` in the main thread after the grace period."""
         if not self._asked.is_set():
+            # Before the timer: `interrupt`, in another thread, sets its timer first and then looks at this.
             self._asked.set()
             self._raise_in(self._grace_s, StoppedError())
 
@@ -63,6 +64,7 @@ class Shutdown:
         if self.is_asked:  # asked in between: the grace period holds
             self._raise_in(self._grace_s, StoppedError())
 
+    # One timer for all: a process has a single ITIMER_REAL, and setting it again replaces what was pending.
     def _raise_in(self, seconds: float, error: BaseException) -> None:
         self._error = error
         signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -75,7 +77,7 @@ class Shutdown:
             yield
         finally:
             self._can_drain = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)  # it must not hit what follows, such as the commit
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self._can_drain and not self.is_asked:

@@ -25,11 +25,14 @@ class Cluster:
     """Jobs, or slices of one job, that share the cluster; each plans for an equal part of it."""
     nodes_wait_s: float = 0.0
     """Seconds to wait for nodes that the cluster does not have yet: for any CPU, or, if the job asks for GPUs, for one
-    GPU per worker. The job then starts on what there is."""
+    GPU per worker. The job then starts on the nodes that are present."""
+    loss_wait_s: float = 30.0
+    """Seconds without progress after which a job that has lost nodes restarts on the nodes that are left. A larger
+    value gives replacements time to join."""
     price_per_hour: float | None = None
     """Price of the whole cluster, in any currency; with it the report shows the price of a million images."""
     cpus_per_worker: float = 1.0
-    """CPUs that a predictor actor reserves, at most those there are; engine.threads sets how many it uses."""
+    """CPUs that a predictor actor reserves, fewer on a smaller cluster; engine.threads sets how many it uses."""
     object_store_bytes: int | None = None
     """Shared memory for blocks in flight, on a cluster started here; Ray chooses it by default."""
     metrics_port: int | None = None

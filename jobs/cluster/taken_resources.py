@@ -33,7 +33,7 @@ def warn_if_taken(cluster: Cluster, *, wants_gpu: bool | None) -> None:
         time.sleep(_LOOK_S)
 
 
-_LOOK_S = 0.25
+_LOOK_S = 0.25  # a job that starts waits until the next look, even if its resources are free before
 _TAKEN_S = 3.0  # resources of tasks that just ended still count as taken
 
 

@@ -5,52 +5,63 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
+from actors.reading.reader import read_piece
 from jobs.dataflow.predict_actor import FusedActor, PredictActor, piece_block
 from jobs.dataflow.sink import PartSink
 from jobs.dataflow.source import ShardSource
 from jobs.planning.planner import BATCHES_A_CALL, WRITE_CPUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    import pyarrow as pa
     from ray.data import Dataset, Datasink
     from ray.data._internal.execution.streaming_executor import StreamingExecutor
 
     from actors.row_ranges import Piece
     from actors.writing.part_writer import SinkPlan
     from jobs.dataflow.ledger_actor import RemoteLedger
+    from jobs.dataflow.source import Read
     from jobs.dataflow.stages import Stages
     from jobs.planning.planner import Plan
 
 
-@dataclass(frozen=True)
-class StageClasses:
-    """Implementations of the stages. The benchmark replaces some of them."""
+class Stage(Protocol):
+    """A stage that runs in actors: returns a block for each block that it gets, or yields several."""
 
-    fused: type = FusedActor
-    apart: type = PredictActor
-    source: type[ShardSource] = ShardSource
+    def __call__(self, rows: pa.Table, /) -> pa.Table | Iterator[pa.Table]: ...
+
+
+@dataclass(frozen=True)
+class StageCode:
+    """Code of each stage of the pipeline. The benchmark replaces some of it."""
+
+    read: Read = read_piece
+    """Reads a piece in a read task; a fused predictor reads by itself."""
+    predictor: type[Stage] = PredictActor
+    """Predicts blocks of pixels; constructed with recipe, batch size and ledger."""
+    fused_predictor: type[Stage] = FusedActor
+    """Reads pieces, made by `piece_block`, and predicts their images; constructed with recipe, read plan and ledger."""
     sink: Callable[[SinkPlan], Datasink[Any]] = PartSink
 
 
-def run_pipeline(
-    stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, crew: StageClasses | None = None
-) -> None:
+def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, code: StageCode | None = None) -> None:
     """Predicts the missing rows and writes their parts. Returns once the last part is written."""
-    plan, crew = stages.plan, crew or StageClasses()
+    plan, code = stages.plan, code or StageCode()
     _configure(plan, ledger)
     pieces = plan.cut(missing)
+    # Rounded up; at most this many writers can have something to write.
     num_parts = -(-sum(piece.num_rows for piece in pieces) // plan.rows_per_part)
     _warm_writers(min(plan.writers, num_parts))
-    predicted = _fused(stages, pieces, ledger, crew) if plan.is_fused else _apart(stages, pieces, ledger, crew)
+    predicted = (_fused if plan.is_fused else _apart)(stages, pieces, ledger, code)
     predicted.write_datasink(
-        crew.sink(replace(stages.sink, observer=ledger)),
+        code.sink(replace(stages.sink, observer=ledger)),
         ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
         concurrency=plan.writers,
     )
@@ -62,11 +73,11 @@ def _warm_writers(number: int) -> None:
         ray.remote(num_cpus=0)(import_module).remote("actors.writing.part_writer")
 
 
-def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: StageClasses) -> Dataset:
+def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, code: StageCode) -> Dataset:
     """Actors that read, decode and predict, for a model that shares the CPUs with its images."""
     source: Dataset = ray.data.from_blocks([piece_block(piece) for piece in pieces])
     return source.map_batches(
-        crew.fused,
+        code.fused_predictor,
         fn_constructor_args=(stages.recipe, stages.read, ledger),
         batch_size=1,  # a piece; actors with a GPU need a number
         batch_format="pyarrow",
@@ -74,17 +85,17 @@ def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: 
     )
 
 
-def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, crew: StageClasses) -> Dataset:
+def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, code: StageCode) -> Dataset:
     """Tasks that read and decode, and actors that predict: a GPU works while CPUs fill its next batch."""
     plan = stages.plan
     source: Dataset = ray.data.read_datasource(
-        crew.source(stages.read, pieces, ledger),
+        ShardSource(stages.read, pieces, ledger, code.read),
         num_cpus=plan.read_cpus,
-        override_num_blocks=len(pieces),
+        override_num_blocks=len(pieces),  # else Ray Data may split the blocks of a task, to have more of them
         ray_remote_args={"max_retries": _WITHOUT_END},
     )
     return source.map_batches(
-        crew.apart,
+        code.predictor,
         fn_constructor_args=(stages.recipe, plan.batch_size, ledger),
         batch_size=plan.batch_size * BATCHES_A_CALL,
         batch_format="pyarrow",
@@ -102,10 +113,11 @@ def _actors(plan: Plan, num_pieces: int) -> dict[str, Any]:
     }
 
 
-# The ledger decides when a death in reading or predicting ends the job: the loss of a node must not.
+# Ray retries without end: the ledger decides when a death in reading or predicting ends the job, and the loss of a node
+# must not.
 _WITHOUT_END = -1
 
-# The ledger does not track write tasks.
+# Retries of a write task: the ledger, which bounds those of other work, does not track it.
 _WRITE_RETRIES = 5
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from ray.exceptions import RayError
@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from jobs.cli.logs import is_for_machines
 from jobs.dataflow.ledger_actor import start_ledger
+from jobs.job import RunConfig
 from jobs.reporting.moment import Moment
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def follow(
     stall_s: float | None = None,
     should_stop: Callable[[View], bool],
     metrics: Metrics | None = None,
+    progress_s: float = RunConfig.progress_s,
 ) -> Iterator[RemoteLedger]:
     """Starts a ledger for the workers, and shows progress and events until the end of the block.
 
@@ -49,10 +51,14 @@ def follow(
             True, no more images are read, and the pipeline ends by itself. The counts are only for display: images
             whose worker died may count twice. The parts have the true counts.
         metrics: receives the same counts.
+        progress_s: `run.progress_s`.
     """
     ledger = start_ledger(stall_s)
-    watch = ProgressLoop(ledger, total, already_done, stall_s, should_stop, metrics)
+    watch = ProgressLoop(
+        ledger, total, already_done, None if stall_s is None else 2 * stall_s, should_stop, metrics, progress_s
+    )
     is_live = sys.stderr.isatty() and not is_for_machines()
+    # A daemon: a call that Ray never answers must not keep the command from ending.
     thread = threading.Thread(target=watch.show_live if is_live else watch.show_lines, daemon=True)
     thread.start()
     try:
@@ -62,32 +68,27 @@ def follow(
         thread.join(timeout=2 * _LOOK_TIMEOUT_S)
 
 
+@dataclass
 class ProgressLoop:
-    """Polls the ledger."""
+    """Polls the ledger until `is_over`."""
 
-    def __init__(
-        self,
-        ledger: RemoteLedger,
-        total: int,
-        already_done: int,
-        stall_s: float | None,
-        should_stop: Callable[[View], bool],
-        metrics: Metrics | None,
-    ) -> None:
-        self.is_over = threading.Event()
-        self._ledger = ledger
-        self._total = total
-        self._already_done = already_done
-        self._overdue_s = None if stall_s is None else 2 * stall_s
-        self._should_stop = should_stop
-        self._metrics = metrics
-        self._is_draining = False
-        self._first: tuple[float, int] | None = None
+    ledger: RemoteLedger
+    total: int
+    already_done: int
+    overdue_s: float | None
+    """Age of an attempt from which it is logged; None logs none."""
+    should_stop: Callable[[View], bool]
+    metrics: Metrics | None
+    progress_s: float
+    is_over: threading.Event = field(default_factory=threading.Event)
+    _is_draining: bool = False
+    _first: tuple[float, int] | None = None
+    """Time and count of the first results."""
 
     def show_lines(self) -> None:
         shown_at = time.monotonic()
         for moment in self._moments():
-            if time.monotonic() - shown_at >= _LINE_EVERY_S:
+            if time.monotonic() - shown_at >= self.progress_s:
                 shown_at = time.monotonic()
                 LOG.info("%s", moment, extra=asdict(moment))
 
@@ -98,8 +99,9 @@ class ProgressLoop:
             TextColumn("{task.fields[rate]:,.1f} images/s, {task.fields[errors]:,} errors"),
             TimeRemainingColumn(),
         )
+        # Without redirect_stdout, which would send results to the console of this line: standard error.
         with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
-            task = progress.add_task("", total=self._total, rate=0.0, errors=0)
+            task = progress.add_task("", total=self.total, rate=0.0, errors=0)
             for moment in self._moments():
                 progress.update(task, completed=moment.num_done, rate=moment.images_per_s, errors=moment.num_errors)
 
@@ -109,31 +111,31 @@ class ProgressLoop:
         while not is_over:
             is_over = self.is_over.wait(_LOOK_EVERY_S)
             try:
-                view = self._ledger.snapshot(self._overdue_s, timeout_s=_LOOK_TIMEOUT_S)
-                self._drain_if_told(view)
+                view = self.ledger.snapshot(self.overdue_s, timeout_s=_LOOK_TIMEOUT_S)
+                self._drain_if_stopped(view)
             except RayError:  # the cluster is shutting down, or too busy to answer
                 continue
             for event in (*view.events, *view.overdue):
                 LOG.warning("%s", event.text, extra=event.log_fields)
             moment = self._moment(view)
-            if self._metrics is not None:
-                self._metrics.record(view.flow, moment)
+            if self.metrics is not None:
+                self.metrics.record(view.flow, moment)
             yield moment
 
-    def _drain_if_told(self, view: View) -> None:
-        if not self._is_draining and self._should_stop(view):
-            self._ledger.drain()
-            self._is_draining = True
+    def _drain_if_stopped(self, view: View) -> None:
+        if not self._is_draining and self.should_stop(view):
+            self.ledger.drain()
+            self._is_draining = True  # after the call: it may raise, and is then repeated
 
     def _moment(self, view: View) -> Moment:
         now, num_new = time.monotonic(), view.num_ok + view.num_errors
+        # The first results count only as the start: in a rate, they would spread over the seconds that models load.
         if self._first is None and num_new:
             self._first = now, num_new
         first_at, num_first = self._first or (now, num_new)
         rate = (num_new - num_first) / (now - first_at) if now > first_at else 0.0
-        return Moment(self._already_done + num_new, view.num_errors, self._total, rate)
+        return Moment(self.already_done + num_new, view.num_errors, self.total, rate)
 
 
-_LOOK_EVERY_S = 0.5
-_LINE_EVERY_S = 5.0
-_LOOK_TIMEOUT_S = 5.0
+_LOOK_EVERY_S = 0.5  # a live line that moves; each look costs the ledger a millisecond or so
+_LOOK_TIMEOUT_S = 5.0  # for a driver's node that is busy; also bounds the end of `follow`

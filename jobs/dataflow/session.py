@@ -110,7 +110,12 @@ def _run_pass(
     job, before, stall_s = run.job, outcome.summary, run.job.run.stall_s
     watch = StopConditions(job, before, stop, lambda: not stages.plan.fits(cluster_resources()))
     following = follow(
-        outcome.coverage.num_listed, before.num_images, stall_s=stall_s, should_stop=watch, metrics=metrics
+        outcome.coverage.num_listed,
+        before.num_images,
+        stall_s=stall_s,
+        should_stop=watch,
+        metrics=metrics,
+        progress_s=job.run.progress_s,
     )
     with following as ledger:
         run_pipeline(stages, outcome.coverage.missing(limit=_MAX_PIECES), ledger)

@@ -42,9 +42,9 @@ class StopConditions:
         self._before = before
         self._stop = stop
         self._is_shrunk = is_shrunk
-        self._num_signs = -1
+        self._num_signs = -1  # so that the first view counts as a sign
         self._sign_at = 0.0
-        self._armed = (0.0, False)
+        self._armed = (0.0, False)  # limit and is_shrunk of the interrupt that is pending
 
     def __call__(self, view: View) -> bool:
         """Returns True if no more images are to be read."""
@@ -62,13 +62,13 @@ class StopConditions:
         if has_moved:
             self._num_signs, self._sign_at = num_signs, now
         elif self._is_shrunk():
-            limit_s, is_shrunk = min(limit_s, _SHRUNK_S), True
+            limit_s, is_shrunk = min(limit_s, self._job.cluster.loss_wait_s), True
         if has_moved or (limit_s, is_shrunk) != self._armed:
             self._armed = limit_s, is_shrunk
+            # A timer, not a check here: the ledger may be what no longer answers, and then no view comes.
             error = SilenceError(limit_s, is_shrunk=is_shrunk)
-            self._stop.interrupt(error, max(self._sign_at + limit_s - now, 0.001))
+            self._stop.interrupt(error, max(self._sign_at + limit_s - now, 0.001))  # 0 would disarm the timer
 
 
 _SILENCES = 3  # times `run.stall_s`: the ledger replaces a stalled worker first
-_SHRUNK_S = 30.0  # replacements of nodes take longer: the new plan does without them
 _SILENCE = "no worker gave a sign of life for {:g} s: the cluster may have lost CPUs or GPUs that the job waits for"

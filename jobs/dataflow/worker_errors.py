@@ -31,13 +31,14 @@ def workers_errors() -> Iterator[None]:
         yield
     except RayTaskError as error:
         raise _own_error(error.cause) from error
+    # Raised in place of a worker's exception when there is none: its process or its node died.
     except RayError as error:
         raise WorkerError(str(error).strip()) from error
 
 
 def _own_error(cause: Exception) -> Exception:
     if isinstance(cause, JobError):
-        return cause
+        return cause  # has its problem and cure in fields, which Ray Data leaves alone
     message = str(cause).partition(_RETRY_CONTEXT)[0].removesuffix("\\n").rstrip()  # some errors escape line feeds
     if isinstance(cause, CredentialsError | DecoderMismatchError | OutputError | UnreachableError):
         return type(cause)(message)

@@ -27,6 +27,7 @@ class Patience:
     """Seconds between two requests, and seconds that the API may fail."""
 
     poll_s: float = 10.0
+    # Giving up costs one of the attempts that the Kubernetes Job has, and its replacement waits for the same API.
     patience_s: float = 900.0
 
 
@@ -52,11 +53,13 @@ class RayJobs:
 
     def create(self, manifest: Mapping[str, Any]) -> bool:
         """Creates a RayJob; returns False if the name is taken. Raises `JobError` if it is rejected."""
+        # Strict: the API server by default drops fields that it does not know, and only warns.
         status, body = self._call(
             "create", self._api.create_namespaced_custom_object, body=dict(manifest), field_validation="Strict"
         )
         if status in (_OK, _CREATED, _CONFLICT):
             return status != _CONFLICT
+        # To create, nothing needs to exist but the namespace and the resource's definition.
         if status == _NOT_FOUND:
             raise JobError(
                 f"namespace {self.namespace}: a RayJob cannot be created there: {body['message']}",
@@ -71,6 +74,7 @@ class RayJobs:
             status, body = self._call_once(call, arguments)
             if status == _FORBIDDEN:
                 raise _forbidden(verb, self.namespace, body["message"])
+            # A repeated create whose first response was lost meets its own RayJob: a conflict, which is success.
             if status not in _PASSING and status < _SERVER_ERROR:
                 return status, body
             waited_s = time.monotonic() - since
@@ -87,17 +91,20 @@ class RayJobs:
 
         place = {"group": "ray.io", "version": "v1", "namespace": self.namespace, "plural": "rayjobs"}
         try:
+            # The client has no timeout by default: a connection that a firewall dropped would be waited on forever.
             return _OK, call(**place, **arguments, _request_timeout=_TIMEOUT_S)
+        # Status 0 is no response at all, and some of the client's own errors have None.
         except ApiException as error:
-            return int(error.status or 0), {"message": _said(error.body) or " ".join(str(error.reason).split())}
+            return int(error.status or 0), {"message": _message_of(error.body) or " ".join(str(error.reason).split())}
         except (HTTPError, OSError) as error:
             return 0, {"message": one_line(error)}
 
 
 _OK, _CREATED, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 200, 201, 401, 403, 404, 409
 _SERVER_ERROR = 500
+# Worth a retry. 401 is, because the kubelet replaces a pod's token while it runs.
 _PASSING = (0, _UNAUTHORIZED, 408, 429)
-_TIMEOUT_S = (5.0, 30.0)  # to connect, to read
+_TIMEOUT_S = (5.0, 30.0)  # to connect, and to wait for data
 
 
 def _configuration() -> Any:
@@ -105,6 +112,7 @@ def _configuration() -> Any:
     from kubernetes import client, config  # noqa: PLC0415  as above
 
     configuration = client.Configuration()
+    # The client has no annotations.
     in_a_pod, elsewhere = cast("Any", config.load_incluster_config), cast("Any", config.load_kube_config)
     try:
         if "KUBERNETES_SERVICE_HOST" in os.environ:
@@ -120,7 +128,7 @@ def _configuration() -> Any:
     return configuration
 
 
-def _said(body: Any) -> str:
+def _message_of(body: Any) -> str:
     """Message of a Kubernetes Status; empty if the body is not one."""
     try:
         return str(json.loads(body)["message"])

@@ -29,6 +29,7 @@ class RunName:
         Raises:
             JobError: KubeRay would reject the name.
         """
+        # Derived, never random: launchers that start at once, or again, meet at the same names.
         own = self.run_id if self.slices == 1 else f"{self.run_id}-s{self.slice}"
         name = own if number == 1 else f"{own}-{number}"
         if len(name) > _MAX_CHARS or not _DNS_LABEL.fullmatch(name):
@@ -53,16 +54,18 @@ def name_of_job(base: str, job: str) -> RunName:
     """The run of a Kubernetes Job. The name of a CronJob's Job ends in its tick, in minutes since 1970
     (``getTimeHashInMinutes`` in Kubernetes). Any other Job gives the run its own name, which stays the same at a retry.
     """
-    minutes = re.search(r"-(\d{8})$", job)
+    minutes = re.search(r"-(\d{8})$", job)  # 8 digits from 1989 until 2160
     if minutes:
         return _at(base, datetime.fromtimestamp(int(minutes.group(1)) * 60, UTC))
+    # `kubectl create job --from=cronjob/NAME` takes any name, which often begins like that of the template.
     return RunName(f"{base}-{job.removeprefix(f'{base}-')}")
 
 
+# In UTC: local times repeat an hour in autumn, and two ticks would share a run.
 def _at(base: str, moment: datetime) -> RunName:
     return RunName(f"{base}-{moment.astimezone(UTC):%Y%m%d%H%M}")
 
 
 # KubeRay derives the names of clusters, services and pods from that of a RayJob (`MaxRayJobNameLength`).
 _MAX_CHARS = 47
-_DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # of RFC 1035: a letter first (`ValidateRayJobMetadata`)

@@ -20,6 +20,7 @@ def outcome(rayjob: Mapping[str, Any]) -> ExitStatus | None:
     KubeRay has no exit status. Ray's message begins with it (`job_supervisor.py`), and KubeRay passes the message on.
     """
     status = rayjob.get("status") or {}
+    # Not by jobStatus: KubeRay may still retry a job that is FAILED, or collect its message.
     if status.get("jobDeploymentStatus") not in _ENDED:
         return None
     if status["jobDeploymentStatus"] == "ValidationFailed":
@@ -28,8 +29,10 @@ def outcome(rayjob: Mapping[str, Any]) -> ExitStatus | None:
         return ExitStatus.DONE
     if status.get("jobStatus") == "STOPPED" or status.get("reason") == "DeadlineExceeded":
         return ExitStatus.STOPPED
+    # `match`, at the start only: the last lines of the job's log follow, and may contain the same words.
     found = re.match(r"Job entrypoint command failed with exit code (\d+)\b", status.get("message") or "")
     code = int(found.group(1)) if found else ExitStatus.FAILED
+    # A retry would most likely find the output held again.
     if code == ExitStatus.HELD:
         return ExitStatus.DONE
     return ExitStatus(code) if code in _PASSED_ON else ExitStatus.FAILED
@@ -47,5 +50,7 @@ def message(rayjob: Mapping[str, Any]) -> str:
     return str((rayjob.get("status") or {}).get("message") or "").strip()
 
 
+# `IsJobDeploymentTerminal` of KubeRay, and the state of a spec that it rejects.
 _ENDED = ("Complete", "Failed", "ValidationFailed")
+# Another code, such as 137 of a container that was killed, says nothing of the job: FAILED, which is worth a retry.
 _PASSED_ON = (ExitStatus.FAILED, ExitStatus.JOB_WRONG, ExitStatus.OVER_BUDGET, ExitStatus.STOPPED)

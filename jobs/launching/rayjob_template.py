@@ -63,11 +63,13 @@ class Template:
 
     def copy(self, name: str, run: RunName, owner: Owner | None) -> dict[str, Any]:
         """Manifest of a RayJob called ``name`` that executes ``run``."""
+        # The template is suspended, which keeps KubeRay from running it.
         spec = {key: value for key, value in self.manifest["spec"].items() if key != "suspend"}
         spec["entrypoint"] = f"{spec['entrypoint'].strip()} {run.overrides}"
         labels = {"app.kubernetes.io/part-of": "shardlens", "shardlens/run": run.run_id, **self.labels}
         metadata: dict[str, Any] = {"name": name, "labels": labels}
         if owner is not None:
+            # The garbage collector of Kubernetes compares the uid: a later Job of the same name is not the owner.
             job = {"apiVersion": "batch/v1", "kind": "Job", "name": owner.name, "uid": owner.uid}
             metadata["ownerReferences"] = [job]
         return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec}
@@ -79,7 +81,7 @@ def read_template(where: str, rayjobs: RayJobs) -> Mapping[str, Any]:
     Raises:
         JobError: there is no such RayJob.
     """
-    if "/" not in where:
+    if "/" not in where:  # no name of Kubernetes has one
         found = rayjobs.get(where)
         if found is None:
             raise JobError(
@@ -113,6 +115,7 @@ def _images(node: Any) -> Iterator[str]:
 
 def _check_image(image: str) -> None:
     digest = re.search(r"@sha256:([0-9a-f]{64})$", image)
+    # A tag may move between two nodes of a run. A digest of zeros is the placeholder in k8s/.
     if digest is None or not digest.group(1).strip("0"):
         raise JobError(
             f"template: image {image}: {'the digest is not set' if digest else 'not referenced by digest'}",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobs.planning.engine_cache import Choice
     from jobs.planning.planner import Plan
 
+# As printed in the verdict; keys of its shares in report.json.
 READ, DECODE, MODEL, START = "reading", "decoding", "the model", "start-up"
 
 
@@ -38,7 +39,7 @@ class Measured:
     @property
     def start_s(self) -> float:
         """Seconds of the command outside the steady part."""
-        return max(0.0, self.total_s - self.pace.seconds)
+        return max(0.0, self.total_s - self.pace.seconds)  # the two come from different clocks
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,15 @@ def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: flo
     limit = limits[slowest]
     rate = measured.pace.images_per_s
     seconds = sum(measured.stage_s.values())
+    # The larger half of the command: a faster stage could not halve it.
     is_start = measured.start_s > measured.total_s / 2
+    # For the whole command: a cluster also costs while models load.
     price = None if price_per_hour is None else price_per_hour / 3600 * measured.total_s / measured.num_images * 1e6
     advice = _advice(measured, plan, choice, limits)
     return Bottleneck(
         bound_by=START if is_start else _heaviest(measured, slowest),
         limit_images_per_s=limit,
+        # Above 1 if the first batches were slow: the seconds of the stages include them, the steady part does not.
         share_of_limit=min(1.0, rate / limit) if rate else None,
         shares={stage: value / seconds for stage, value in measured.stage_s.items()},
         advice=sorted(advice, key=lambda one: -(one.speedup or 1.0))[:_MAX_ADVICE],
@@ -105,8 +109,8 @@ def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: flo
     )
 
 
-_MAX_ADVICE = 3
-_MIN_SPEEDUP = 1.05  # advice with a smaller speed-up is dropped
+_MAX_ADVICE = 3  # lines in the report
+_MIN_SPEEDUP = 1.05  # advice with a smaller speed-up is dropped: two runs of the same job differ by as much
 
 # The sides of a pipeline: stages that take turns on the same worker.
 _ALL, _FEED, _DEVICE = (READ, DECODE, MODEL), (READ, DECODE), (MODEL,)
@@ -134,6 +138,7 @@ def _advice(measured: Measured, plan: Plan, choice: Choice, limits: Mapping[tupl
         share, rate = measured.start_s / measured.total_s, measured.pace.images_per_s
         speedup = measured.total_s / measured.num_images * rate if rate else None
         found.append(Advice(f"many more images in one job (start-up took {share:.0%} of this one)", speedup))
+    # Seconds of reading are waiting, since images are read ahead: more CPUs do not shorten them, faster storage does.
     without_waiting = _faster(measured, {**measured.stage_s, READ: 0.0})
     if plan.is_fused and without_waiting > _MIN_SPEEDUP:
         found.append(Advice("fewer and larger files (Parquet or tar), nearer to the workers", without_waiting))
@@ -148,6 +153,7 @@ def _faster_engines(measured: Measured, plan: Plan, choice: Choice) -> list[Advi
         found.append(Advice(f"a faster engine to choose from: pip install {choice.missing}"))
     if plan.is_fused and (used := rates.get(plan.batch_size)):
         best = max(rates, key=rates.__getitem__)
+        # By the ratio of two trials: the seconds of a trial differ from those of the run, which has other work to do.
         stages = {**measured.stage_s, MODEL: measured.stage_s[MODEL] * used / rates[best]}
         found.append(Advice(f"batch_size={best}", _faster(measured, stages)))
     taken = next((trial for trial in choice.trials if trial.engine == choice.engine.label), None)
@@ -164,7 +170,7 @@ def _more_cpus(measured: Measured, plan: Plan, limits: Mapping[tuple[str, ...], 
         half = {stage: seconds / 2 for stage, seconds in measured.stage_s.items()}
         return [Advice(f"twice the CPUs ({2 * measured.cpus:g})", _faster(measured, half))]
     factor = limits[_DEVICE] / limits[_FEED]
-    if factor <= 1:
+    if factor <= 1:  # the GPUs are the slower side; CPUs come with them, so that they stay so
         speedup = measured.total_s / (measured.start_s + measured.pace.seconds / 2)
         return [Advice(f"twice the GPUs ({2 * plan.workers}) with as many CPUs for each", speedup)]
     speedup = measured.total_s / (measured.start_s + measured.pace.seconds / factor)

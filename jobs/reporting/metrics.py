@@ -29,6 +29,7 @@ class Meaning(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
+# Prometheus keeps a series for each combination of labels: names of images or shards would never stop growing.
 LABELS = ("run", "model")
 """Labels of every metric: the run's id, and the fingerprint of its model."""
 
@@ -61,6 +62,7 @@ GAUGES = {
 
 def names() -> set[str]:
     """Returns the names of all metrics in Prometheus."""
+    # Ray adds both the prefix and, for counters, the suffix.
     return {f"ray_{_name(name)}_total" for name in COUNTERS} | {f"ray_{_name(name)}" for name in GAUGES}
 
 
@@ -84,7 +86,7 @@ class Metrics:
             name: Gauge(_name(name), meaning.text, LABELS).set_default_tags(tags) for name, meaning in GAUGES.items()
         }
         self._num_errors_before = num_errors_before
-        self._seen: Flow = {}
+        self._seen: Flow = {}  # the ledger gives totals, and Ray's counters take increments
         self._state = {**dict.fromkeys(GAUGES, 0.0), **facts, "progress_timestamp_seconds": time.time()}
 
     @classmethod
@@ -110,9 +112,10 @@ class Metrics:
         """Publishes ``counts`` of the pass so far, which never decrease, and its progress at ``moment``."""
         for key, value in counts.items():
             gained = value - self._seen.get(key, 0)
-            if gained > 0:
+            if gained > 0:  # Ray 2.60 raises for an increment of 0
                 name, *values = key
                 self._counters[name].inc(gained, dict(zip(COUNTERS[name].labels, values, strict=True)))
+        # A time, not an age: an alert compares it with now, and works while the driver itself is stuck.
         if counts.get((metric_counts.BLOCKS,)) != self._seen.get((metric_counts.BLOCKS,)):
             self._state["progress_timestamp_seconds"] = time.time()
         self._seen = counts

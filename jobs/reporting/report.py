@@ -56,16 +56,17 @@ class Report:
     @property
     def images_per_s(self) -> float:
         """Images of this command over the seconds of its pipeline, including the start-up of actors."""
-        seconds = self.elapsed_s.get("run", 0.0)
+        seconds = self.elapsed_s.get("run", 0.0)  # no phase of this name if nothing was missing
         return (self.summary.num_images - self.before.summary.num_images) / seconds if seconds else 0.0
 
     @property
     def verdict(self) -> Bottleneck | None:
         """Bottleneck of this command; None if it processed no images."""
         done, before = self.summary, self.before.summary
-        num_images = done.num_images - before.num_images
+        num_images = done.num_images - before.num_images  # may be 0 with an execution: stopped while models loaded
         if self.execution is None or not num_images:
             return None
+        # The summary is of the run, whose earlier parts other commands may have written, on other machines.
         seconds = {
             READ: done.read_s - before.read_s,
             DECODE: done.decode_s - before.decode_s,
@@ -138,6 +139,7 @@ class Report:
             lines.append(("accuracy", f"{self.accuracy_ratio:.2%} ({right})"))
         for kind, number in summary.error_kinds.items():
             uri, message = summary.error_examples[kind][0]
+            # A URI may be signed: the report is printed and stored, and must not give access.
             lines.append(("errors", f"{number:,} {kind}, such as {redacted(uri)}: {message}"))
         if summary.error_kinds:
             lines.append(("", self.paths.errors))

@@ -14,17 +14,14 @@ def check_numbers(job: Job) -> None:
     """Raises `JobError` for a number out of range, before the dataset is listed."""
     for key, value in _numbers(job).items():
         number_of(value, key, 1)
-    for key, seconds in (("grace_s", job.run.grace_s), ("stall_s", job.run.stall_s)):
-        if seconds is not None and seconds <= 0:
-            raise JobError(f"run.{key}={seconds}: must be above 0", cure="omit it")
+    for key, amount in _positive(job).items():
+        if amount is not None and amount <= 0:
+            raise JobError(f"{key}={amount}: must be above 0", cure="omit it")
     if job.cluster.price_per_hour is not None and job.cluster.price_per_hour < 0:
         raise JobError(f"cluster.price_per_hour={job.cluster.price_per_hour}: must not be below 0", cure="omit it")
     if job.errors.read_attempts < 1:
         raise JobError(f"errors.read_attempts={job.errors.read_attempts}: must be at least 1", cure="omit it")
-    if job.errors.read_timeout_s <= 0:
-        raise JobError(f"errors.read_timeout_s={job.errors.read_timeout_s}: must be above 0", cure="omit it")
-    if job.cluster.cpus_per_worker <= 0:
-        raise JobError(f"cluster.cpus_per_worker={job.cluster.cpus_per_worker}: must be above 0", cure="omit it")
+
     if not 0 <= job.errors.max_ratio <= 1:
         raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", cure="5 percent is 0.05")
 
@@ -45,4 +42,15 @@ def _numbers(job: Job) -> dict[str, int | str]:
         "cluster.drivers": job.cluster.drivers,
         "output.rows_per_part": job.output.rows_per_part,
         "run.shard_size": job.run.shard_size,
+    }
+
+
+def _positive(job: Job) -> dict[str, float | None]:
+    return {
+        "run.grace_s": job.run.grace_s,
+        "run.stall_s": job.run.stall_s,
+        "run.progress_s": job.run.progress_s,
+        "errors.read_timeout_s": job.errors.read_timeout_s,
+        "cluster.cpus_per_worker": job.cluster.cpus_per_worker,
+        "cluster.loss_wait_s": job.cluster.loss_wait_s,
     }

@@ -26,6 +26,8 @@ class Submit:
 
     list_files: bool = False
     """List every file that would be uploaded, and every file left out with the reason; submit nothing."""
+    timeout_s: float = 300.0
+    """Seconds without a response of the cluster after which the command exits with status 1; the job may go on."""
 
 
 @dataclass
@@ -38,7 +40,9 @@ class Submission:
     """Follow the job to its end and exit with its status; false leaves it running."""
 
     def check(self) -> None:
-        """Raises `JobError` if the address cannot be that of a Jobs API."""
+        """Raises `JobError` if the address cannot be that of a Jobs API, or a number is out of range."""
+        if self.submit.timeout_s <= 0:
+            raise JobError(f"submit.timeout_s={self.submit.timeout_s}: must be above 0", cure="omit it, or try 300")
         if self.cluster.address is None and self.submit.list_files:
             return
         if self.cluster.address is None:
@@ -63,7 +67,8 @@ class ClusterError(Exception):
     """The cluster rejects the job, does not respond, or has forgotten it. The message includes the cure."""
 
 
-OWN_KEYS = ("cluster.address", "cluster.py_modules", "submit.list_files", "wait")
+# All fields of `Submission`, one by one: the verb has a node ``cluster`` too, with other fields.
+OWN_KEYS = ("cluster.address", "cluster.py_modules", "submit.list_files", "submit.timeout_s", "wait")
 
 _CURE = (
     "give the address of the cluster's Jobs API, such as cluster.address=http://host:8265; "

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TextIO
 
+# The unit separator: `actors.escapes.printable` escapes it, so that no line of the verb's own begins with it.
 STDOUT = "\x1f"
 """Marks each line that the verb writes to standard output: the log of a Ray job merges all streams."""
 
@@ -38,6 +39,7 @@ REQUIREMENTS = {
 }
 """Module and minimum version of each distribution that pyproject.toml requires."""
 
+# `ExitStatus.JOB_WRONG`, whose module imports packages that may be missing here.
 JOB_WRONG = 2
 
 
@@ -51,6 +53,7 @@ def main(arguments: list[str]) -> None:
     verb, sys.argv[1:] = arguments[0], arguments[1:]
     marked = MarkedLines(sys.stdout)
     sys.stdout = marked
+    # In this process: another would write to the standard output that it inherits, without the marks.
     try:
         runpy.run_module("jobs." + verb, run_name="__main__", alter_sys=True)
     finally:
@@ -78,6 +81,7 @@ class MarkedLines:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        # `print` writes a line and its end in two calls, and a line of standard error could come between them.
         self._begun = ""
 
     def write(self, text: str) -> int:
@@ -95,6 +99,7 @@ class MarkedLines:
         if self._begun:
             self.write("\n")
 
+    # Libraries also ask a standard output for its encoding, its file descriptor, or whether it is a terminal.
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
@@ -118,6 +123,7 @@ def _fault(name: str, module: str, least: tuple[int, ...]) -> str | None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
+    # Without `packaging`, which may be missing. What follows a plus is local, such as cpu in 2.13.0+cpu.
     leading = version.split("+", maxsplit=1)[0].split(".")[:3]
     return tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in leading)
 

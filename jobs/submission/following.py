@@ -32,8 +32,8 @@ LOG = logging.getLogger("shardlens")
 class RetryWindow:
     """Timeouts of a follower, in seconds."""
 
-    timeout_s: float = 300.0
-    """Limit for a cluster that does not respond."""
+    timeout_s: float
+    """Limit for a cluster that does not respond: `submit.timeout_s`."""
     retry_s: float = 2.0
     """Pause between two attempts."""
     idle_s: float = 30.0
@@ -53,6 +53,7 @@ class JobLog:
         """Prints the lines that ``piece`` completes."""
         self.num_chars += len(piece)
         lines = (self._begun + piece).split("\n")
+        # Pieces end anywhere, even between the mark of a line and its text.
         self._begun = lines.pop()
         for line in lines:
             self._show(line)
@@ -65,6 +66,7 @@ class JobLog:
 
     def _show(self, line: str) -> None:
         is_output = line.startswith(STDOUT)
+        # The log is text of the cluster: a file name in it must not move the cursor of this terminal.
         shown = printable(_COLOUR.sub("", line.removeprefix(STDOUT)))
         print(shown, file=self._out if is_output else self._err, flush=True)
 
@@ -72,15 +74,14 @@ class JobLog:
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Ray colours the prefixes of worker lines
 
 
-def follow(api: JobsApi, submission_id: str, log: JobLog, window: RetryWindow | None = None) -> JobDetails:
+def follow(api: JobsApi, submission_id: str, log: JobLog, window: RetryWindow) -> JobDetails:
     """Prints the log of the job as it grows; returns its final details.
 
     Raises:
         ClusterError: the cluster has not responded for too long; the job may still be running.
         JobError: the token is rejected.
     """
-    follower = _Follower(api, submission_id, log, window or RetryWindow())
-    details = asyncio.run(follower.follow())
+    details = asyncio.run(_Follower(api, submission_id, log, window).follow())
     log.end()
     return details
 
@@ -95,6 +96,7 @@ class _Follower:
         while True:
             try:
                 await self._read()
+                # The stream also ends when the connection is lost or the head restarts; only the status tells.
                 details = await self._request_details()
                 if details.status.is_terminal():
                     return details
@@ -104,6 +106,7 @@ class _Follower:
                     f"{self._api.address} no longer knows the job {self._id}: the cluster was restarted\n"
                     "  cure: run the same command again; it resumes, and finished work is kept"
                 ) from None
+            # Ray 2.60 raises RuntimeError for each answer that is an error, and for a stream that breaks off.
             except (OSError, aiohttp.ClientError, RuntimeError) as error:
                 self._check_timeout(error)
                 if not is_lost:
@@ -114,6 +117,7 @@ class _Follower:
     async def _read(self) -> None:
         """Prints new log text until the stream ends. Each stream starts at the beginning of the log."""
         num_known = self._log.num_chars
+        # Without `aclosing`, the connection would stay open until garbage collection finds the generator.
         async with aclosing(cast("AsyncGenerator[str]", self._api.tail(self._id))) as stream:
             async for piece in self._pieces(stream):
                 self._heard_at = time.monotonic()
@@ -123,6 +127,7 @@ class _Follower:
     async def _pieces(self, stream: AsyncGenerator[str]) -> AsyncGenerator[str]:
         """Yields from ``stream``, and polls the cluster while it is silent: a dead cluster is silent too."""
         while True:
+            # Not `wait_for`: its timeout cancels the call, and a generator that is cancelled has ended.
             coming = asyncio.ensure_future(anext(stream, None))
             try:
                 while not (await asyncio.wait([coming], timeout=self._window.idle_s))[0]:
@@ -136,6 +141,7 @@ class _Follower:
             yield piece
 
     async def _request_details(self) -> JobDetails:
+        # In a thread: the rest of Ray's client blocks, and the log would stand still meanwhile.
         details = await asyncio.to_thread(self._api.details, self._id)
         self._heard_at = time.monotonic()
         return details
@@ -151,4 +157,5 @@ class _Follower:
 
 async def _cancelled(future: asyncio.Future[Any]) -> None:
     future.cancel()
+    # A generator that is still running cannot be closed: `aclose` raises RuntimeError.
     await asyncio.wait([future])

@@ -36,7 +36,7 @@ class JobsApi:
 
     def __init__(self, address: str, *, verbose: bool = False) -> None:
         for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
-            os.environ.pop(name, None)  # these override the address that Ray's client is given
+            os.environ.pop(name, None)  # Ray 2.60 prefers these to the address that its client is given
         for name in () if verbose else ("ray.dashboard.modules.dashboard_sdk", "ray.dashboard.modules.job.sdk"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.address = address
@@ -53,10 +53,11 @@ class JobsApi:
 
     def submissions(self, name: str) -> dict[int, JobDetails]:
         """Submissions ``name``-1, ``name``-2 and so on that the cluster knows, by number."""
+        # All jobs, filtered here: the Jobs API of Ray 2.60 has no query by name.
         wanted = re.compile(re.escape(name) + r"-(\d+)")
-        known = {job.submission_id: job for job in self._call("list_jobs")}
-        found = {wanted.fullmatch(submission_id or ""): job for submission_id, job in known.items()}
-        return {int(match[1]): job for match, job in found.items() if match}
+        # A driver that was not submitted, but started on the cluster, is in the list too, without a submission id.
+        found = [(wanted.fullmatch(job.submission_id or ""), job) for job in self._call("list_jobs")]
+        return {int(match[1]): job for match, job in found if match}
 
     def details(self, submission_id: str) -> JobDetails:
         """Status of a job.
@@ -67,6 +68,7 @@ class JobsApi:
         try:
             return cast("JobDetails", self._call("get_job_info", submission_id))
         except RuntimeError as error:
+            # Ray's client raises the same type for every status, and has the number in its text alone.
             if "status code 404" in str(error):
                 raise UnknownJobError(submission_id) from None
             raise
@@ -88,6 +90,7 @@ class JobsApi:
                 metadata=dict(metadata),
             )
         except RuntimeError as error:
+            # Ray compares and sets the submission id at once: of two clients, one gets this error.
             if "already exists" in str(error):
                 return False
             raise ClusterError(
@@ -108,6 +111,7 @@ class JobsApi:
 
     def _rejected(self, error: AuthenticationError) -> JobError:
         """Shortens Ray's pages on a rejected token to two lines, without the token itself."""
+        # Without this mode Ray's client sends no token, even if one is set.
         is_set = os.environ.get("RAY_AUTH_MODE") == "token"
         mode = "" if is_set else "set RAY_AUTH_MODE=token, and "
         return JobError(
@@ -122,7 +126,8 @@ def _reason(error: RuntimeError) -> str:
     return redacted(str(error).strip().splitlines()[-1])
 
 
-_TIMEOUT_S = (10.0, 120.0)  # to connect, to read
+# To connect, and to wait for data: the head writes an upload of up to 100 MiB to its store before it answers.
+_TIMEOUT_S = (10.0, 120.0)
 
 
 class _Client(JobSubmissionClient):

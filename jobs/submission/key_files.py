@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def is_key(file: Path) -> bool:
     """Returns True if a file holds secrets and must not be uploaded. Python modules always return False."""
+    # A module may well contain the header of a key as text, as this one does.
     if file.suffix == ".py":
         return False
     if _KEY_NAMES.fullmatch(file.name):
@@ -27,4 +28,4 @@ _KEY_NAMES = re.compile(
     re.IGNORECASE,
 )
 _KEY_CONTENT = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----|aws_secret_access_key\s*=", re.IGNORECASE)
-_HEAD_BYTES = 1 << 16
+_HEAD_BYTES = 1 << 16  # keys are a few KiB and start with their header; weights of gigabytes need not be read

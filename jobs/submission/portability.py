@@ -21,6 +21,7 @@ def refuse_relative_paths(verb: str, content: dict[str, Any]) -> None:
     absolute path may be on a shared volume.
     """
     for key, path in _paths(verb, content):
+        # An interpolation passes: it may name a variable that only the pods have.
         if not path.startswith(("/", "file://", "${")) and not is_remote(path):
             raise JobError(
                 f"{key}={path}: a relative path, which on the cluster lies in a folder that is deleted with the job",
@@ -36,6 +37,7 @@ def refuse_secrets(overrides: Sequence[str], content: dict[str, Any]) -> None:
             cure="set it in the environment of the cluster's pods, such as AWS_SECRET_ACCESS_KEY, or use their "
             f"identity; '{key}=${{oc.env:NAME}}' refers to a variable of the pods",
         )
+    # In the text as typed: a URL with a password may stand in any key, or in a list.
     for override in overrides:
         if redacted(override) != override:
             raise JobError(
@@ -49,6 +51,7 @@ def refuse_secrets(overrides: Sequence[str], content: dict[str, Any]) -> None:
 def named_variables(overrides: Sequence[str]) -> Iterator[None]:
     """Defines, for the duration of the block, the variables of the pods that storage options refer to."""
     names = {name for override in overrides if _OPTIONS.search(override) for name in _VARIABLE.findall(override)}
+    # OmegaConf raises for a variable that is not set, and only the pods need to have it.
     missing = names - os.environ.keys()
     os.environ.update(dict.fromkeys(missing, "of the pods"))
     try:
@@ -58,11 +61,12 @@ def named_variables(overrides: Sequence[str]) -> Iterator[None]:
             del os.environ[name]
 
 
+# Keys whose text is opened on the cluster; a list of labels is not a path.
 _PATHS = ("dataset.path", "model.checkpoint", "model.labels", "output.path")
 # A benchmark writes to a scratch folder instead of output.path.
 _BENCHMARK_PATHS = (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch")
 _OPTIONS = re.compile(r"\bstorage_options\b")
-_VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")
+_VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")  # without a default, which would be a secret in plain text
 
 
 def _paths(verb: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -76,6 +80,7 @@ def _paths(verb: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _secret_options(content: dict[str, Any]) -> Iterator[str]:
+    # Unknown options count as secrets: `is_public` lists the few that never hold one.
     for group in ("dataset", "model", "output"):
         for name, value in ((content.get(group) or {}).get("storage_options") or {}).items():
             if not is_public(name) and not _VARIABLE.fullmatch(str(value)):

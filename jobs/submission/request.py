@@ -57,9 +57,11 @@ class Request:
         """Identifies the request: by run and output if the run is named, else by the whole config."""
         content: Any = [self.verb, self.composed.content]
         if self.run_id is not None:
+            # Not the rest: with another value of any other key, the name still finds the job that has this run.
             run = self.composed.content["run"]
             output = self.composed.content["output"]["path"]
             content = [self.verb, output, {key: run.get(key) for key in _PARTS_OF_A_RUN}]
+        # Sorted: entries of mappings, such as storage_options, stand in the order of the overrides.
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     @property
@@ -70,10 +72,12 @@ class Request:
     @property
     def grace_s(self) -> float:
         """Seconds that the verb may take to stop."""
+        # The `run` of `verify` has only an id.
         return float(getattr(self.composed.wanted.run, "grace_s", 0.0))
 
     def arguments(self) -> list[str]:
         """Overrides as passed to the cluster."""
+        # On the head node, the cluster to join is the one that runs there. `verify` has no cluster.
         return [*self.overrides, *(["cluster.address=auto"] if "cluster" in self.composed.content else [])]
 
 
@@ -84,10 +88,12 @@ def read_request(arguments: Sequence[str]) -> Request:
         JobError, HydraException, OmegaConfBaseException: the first fault, as the verb would report it.
     """
     verb, overrides = _verb(arguments), list(arguments[1:])
+    # The plus that a new key would need: the schema of the submission has all of these keys.
     own = [override.lstrip("+") for override in overrides if _key(override) in OWN_KEYS]
     submission = to_submission(own)
     submission.check()
     rest = [override for override in overrides if _key(override) not in OWN_KEYS]
+    # Composed here only to be checked: the overrides travel as typed, so that the cluster resolves its own variables.
     with named_variables(rest):
         request = Request(verb, rest, submission, compose_config(verb, rest))
     if isinstance(request.composed.wanted, Job):
@@ -104,6 +110,7 @@ def submission_name(request: Request) -> str:
     verbs, such as `verify`, the name is unique.
     """
     if not request.is_resumed:
+        # Four random digits: two clients may submit in the same second.
         return f"{request.verb}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     return "-".join([request.verb, *([request.run_id] if request.run_id else []), request.digest])
 
@@ -138,6 +145,7 @@ def _key(override: str) -> str:
 def _check_job(job: Job) -> None:
     """Checks what `jobs.runs.preflight` checks first, except for devices that this machine may lack."""
     check_numbers(job)
+    # decode.device=gpu needs nvImageCodec, which the cluster may have and this machine not.
     replace(job.decode, device=DecodeDevice.cpu).check()
     job.model.preprocess.check()
     job.engine.check(job.model)

@@ -54,9 +54,10 @@ _CACHE = "cache"
 
 def _judged(folder: Path, root: Path, above: _Specs) -> Iterator[tuple[str, Path, str | None]]:
     """Yields relative path, file, and the reason to leave it out or None, for all files below ``folder``."""
+    # Of all levels, as in Git: a file further down adds patterns for its own folder.
     specs = [*above, *_specs(folder)]
     for path in sorted(folder.iterdir()):
-        is_folder = path.is_dir() and not path.is_symlink()
+        is_folder = path.is_dir() and not path.is_symlink()  # links to folders could form a circle
         name = path.relative_to(root).as_posix() + "/" * is_folder
         reason = _reason(path, root, specs)
         if is_folder and reason is None:
@@ -71,6 +72,7 @@ def _specs(folder: Path) -> _Specs:
 
 
 def _lines(file: Path) -> list[str]:
+    # As names of files are decoded, so that a pattern of any bytes still matches its file.
     return file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
 
 
@@ -80,11 +82,13 @@ def _reason(path: Path, root: Path, specs: _Specs) -> str | None:
         target = Path(os.path.realpath(path))  # a link to itself resolves to itself
         if not target.is_relative_to(root) or not target.is_file():
             return "link to something other than a file of this folder"
+        # The target under all of its path: a harmless name may link to `.env` or into a virtual environment.
         if reason := _reason_of_parts(target.relative_to(root), root):
             return reason
     if path.name == "__pycache__" or path.suffix == ".pyc":
         return _CACHE
     for folder, spec in specs:
+        # A pattern that ends in a slash matches only a path that does so, too.
         if spec.match_file(path.relative_to(folder).as_posix() + "/" * path.is_dir()):
             return "listed in an ignore file"
     return _reason_of_parts(path.relative_to(path.parent), path.parent)
@@ -100,6 +104,7 @@ def _reason_of_parts(name: Path, folder: Path) -> str | None:
             return "virtual environment"
         if folder.is_file() and is_key(folder):
             return "key or password"
+        # Packing would block on a named pipe, or never end on a device.
         if not folder.is_dir() and not folder.is_file():
             return "not a regular file"
     return None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from jobs.submission.source_files import SourceFiles
 
+# Uploaded with every job, so that driver and workers run this code, not the version in the cluster's image.
 OUR_PACKAGES = ("jobs", "actors", "conf")
 MAX_BYTES = 100 * 1024**2
 """Largest request that the head's HTTP server accepts (Ray's `DASHBOARD_CLIENT_MAX_SIZE`)."""
@@ -44,6 +45,7 @@ class CodeArchive:
         """
         _write(self.files, target)
         num_bytes = target.stat().st_size
+        # Checked here: the head refuses a larger body with status 413 after the whole upload.
         if num_bytes >= max_bytes:
             raise JobError(
                 f"cluster.py_modules: {_mib(num_bytes)} packed, but Ray accepts at most {_mib(max_bytes)}",
@@ -74,6 +76,7 @@ def gather_code(py_modules: Sequence[str]) -> CodeArchive:
     files |= _own_metadata()
     for entry in py_modules:
         for name, content in _entry(entry, code.left_out):
+            # The same file twice, as from two entries that overlap, is no conflict.
             if name.partition("/")[0] in OUR_PACKAGES or files.get(name, content) != content:
                 raise JobError(
                     f"cluster.py_modules={entry}: {name} exists already",
@@ -83,11 +86,13 @@ def gather_code(py_modules: Sequence[str]) -> CodeArchive:
     return code
 
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # constant times: the same code is the same zip, and is uploaded once
+# Constant times, the earliest that a zip can hold: the same code is the same zip, which Ray uploads once.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def _package(name: str) -> Iterator[tuple[str, Path]]:
     """Yields the files of a package that this process imports, from a checkout or an installed wheel."""
+    # By the import system: with an installed wheel, no checkout is near.
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise JobError(f"the package {name} cannot be found", cure="install shardlens, or run in its checkout")
@@ -133,6 +138,7 @@ def _unpacked(entry: str, wheel: Path) -> Iterator[tuple[str, bytes]]:
             members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
     except (zipfile.BadZipFile, OSError) as error:
         raise JobError(f"cluster.py_modules={entry}: not a wheel: {error}", cure="build it again") from error
+    # Below NAME.data/, a wheel has files for other places; purelib and platlib are those of the import path.
     for name, content in members.items():
         top, _, rest = name.partition("/")
         kind, _, inner = rest.partition("/")
@@ -147,7 +153,7 @@ def _write(files: dict[str, bytes | Path], target: Path) -> None:
         for name in sorted(files):
             content = files[name]
             info = zipfile.ZipInfo(name, _EPOCH)
-            info.external_attr = 0o644 << 16
+            info.external_attr = 0o644 << 16  # Unix permissions, in the upper half; constant like the times
             archive.writestr(info, _read(content) if isinstance(content, Path) else content, zipfile.ZIP_DEFLATED)
 
 

@@ -109,7 +109,7 @@ def test_a_run_is_stopped_gone_on_with_followed_and_never_doubled(client: Client
 
     status, out, err = client.run(*job)
     assert (status, out) == (SUCCESS, f"{tmp_path / 'out' / 'runs' / 'night'}\n")
-    assert f"{second} ended well before: nothing to do" in err
+    assert f"{second} has succeeded: nothing to do" in err
     assert set(client.jobs()) == {first, second}
     status, out, err = client.run("verify", f"output.path={tmp_path / 'out'}")
     assert status == SUCCESS, err
@@ -123,7 +123,7 @@ def test_a_job_that_fails_there_ends_as_it_ended_and_is_sent_again(client: Clien
         status, out, err = client.run(*job)
         assert status == WRONG
         assert "error: model.checkpoint=/nowhere/weights.safetensors: no such file" in err
-        assert ("ended with status 2: going on with it" in err) is (number == 2)
+        assert ("ended with status 2: resuming it" in err) is (number == 2)
         assert not out
     assert sorted(name[-2:] for name in set(client.jobs()) - before) == ["-1", "-2"]
 

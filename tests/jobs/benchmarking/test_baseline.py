@@ -23,7 +23,7 @@ from actors.row_ranges import Piece
 from actors.storage.store import Storage
 from actors.trials.baseline_loop import PlainLoop
 from actors.trials.throughput import WORKER
-from jobs.benchmarking.baseline import LimitError, ProcessLayout, best, run_loops, ways
+from jobs.benchmarking.baseline import LimitError, ProcessLayout, best, layouts, run_loops
 from jobs.cli.shutdown import StoppedError
 
 pytestmark = pytest.mark.slow
@@ -57,17 +57,17 @@ def test_two_processes_share_the_images(loop: PlainLoop, tmp_path: Path) -> None
 
 def test_the_best_layout_counts(loop: PlainLoop, tmp_path: Path) -> None:
     loops = best(replace(loop, predicts=False), [ProcessLayout(1, 1), ProcessLayout(1, 2)], PIECES * 5, tmp_path)
-    rates = {way: rate for way, rate in loops.tried if rate}
-    assert loops.images_per_s == max(rates.values()) == rates[loops.way]
+    rates = {layout: rate for layout, rate in loops.tried if rate}
+    assert loops.images_per_s == max(rates.values()) == rates[loops.layout]
     content = loops.to_json()
-    assert (content["images_per_s"], content["threads"]) == (loops.images_per_s, loops.way.threads)
+    assert (content["images_per_s"], content["threads"]) == (loops.images_per_s, loops.layout.threads)
     assert [one["threads"] for one in content["tried"]] == [1, 2]
 
 
 def test_too_few_images_give_no_limit(loop: PlainLoop, tmp_path: Path) -> None:
     loops = best(replace(loop, predicts=False), [ProcessLayout(1, 1)], PIECES[:2], tmp_path)
     assert loops.images_per_s is None
-    assert loops.way == ProcessLayout(1, 1)
+    assert loops.layout == ProcessLayout(1, 1)
 
 
 def test_a_process_that_dies_ends_the_others(loop: PlainLoop, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_no_process_is_left_when_the_command_is_stopped(loop: PlainLoop, tmp_pat
 
 def test_layouts_of_a_machine() -> None:
     def found(cpus: int, workers: int, gpus: int = 0) -> list[ProcessLayout]:
-        return ways(SimpleNamespace(plan=SimpleNamespace(workers=workers, worker_gpus=gpus)), cpus)
+        return layouts(SimpleNamespace(plan=SimpleNamespace(workers=workers, worker_gpus=gpus)), cpus)
 
     assert found(2, 2) == [ProcessLayout(2, 1), ProcessLayout(1, 2)]
     assert found(8, 4) == [ProcessLayout(4, 2), ProcessLayout(1, 8)]

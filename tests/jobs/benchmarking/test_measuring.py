@@ -8,16 +8,16 @@ import pytest
 
 from actors.columns import DECODE_S
 from actors.trials.throughput import End
-from jobs.benchmarking.measuring import _decoding_images_per_s, _transfer_images_per_s
+from jobs.benchmarking.measuring import _images_per_s_in, _transfer_images_per_s
 from jobs.benchmarking.meter import Meter
 from jobs.benchmarking.variants import Variant
 
 
-def test_decoding_is_counted_by_the_seconds_of_the_rows() -> None:
+def test_a_stage_is_measured_by_the_seconds_of_the_rows() -> None:
     meter = Meter(totals=Counter({DECODE_S: 2.0}), num_images=500)
-    assert _decoding_images_per_s(Variant(90.0, meter), 1) == 250
-    assert _decoding_images_per_s(Variant(90.0, meter), 4) == 1000
-    assert _decoding_images_per_s(Variant(90.0, replace(meter, totals=Counter())), 1) is None
+    assert _images_per_s_in(DECODE_S, Variant(90.0, meter), 1) == 250
+    assert _images_per_s_in(DECODE_S, Variant(90.0, meter), 4) == 1000
+    assert _images_per_s_in(DECODE_S, Variant(90.0, replace(meter, totals=Counter())), 1) is None
 
 
 def test_transfer_is_counted_where_it_arrives() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from finished import add_photos, job_over, opened
 
-from actors.columns import DECODE_S, PREDICT_S
+from actors.columns import DECODE_S, PREDICT_S, READ_BYTES
 from actors.decoding.config import Decode
 from actors.engines.configs import TorchEngineConfig
 from actors.models.spec import Model
@@ -20,7 +20,6 @@ from actors.sample.train import FOLDER, PREPROCESS
 from actors.storage.store import Storage
 from actors.tasks.classify import Classify
 from actors.writing.part_writer import SinkPlan
-from jobs.benchmarking.meter import IMAGE_BYTES
 from jobs.benchmarking.variants import Variant, Variants, readers
 from jobs.cli.shutdown import Shutdown
 from jobs.cluster.resources import Resources
@@ -56,14 +55,14 @@ def stop() -> Iterator[Shutdown]:
 
 @pytest.fixture
 def variants(run: Run, stop: Shutdown) -> Variants:
-    return variants_of(run, stop)
+    return variants_of(run, stop, APART)
 
 
-def variants_of(run: Run, stop: Shutdown, *, batches_a_block: int = 1) -> Variants:
-    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, APART.batch_size, batches_a_block)
+def variants_of(run: Run, stop: Shutdown, plan: Plan) -> Variants:
+    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, APART.batch_size)
     recipe = Recipe(run.job.model, TorchEngineConfig(threads=1), Classify())
     sink = SinkPlan(run.paths, run.storage, {}, APART.rows_per_part)
-    return Variants(run, Stages(read, recipe, sink, APART), Resources(2.0, 0.0), stop)
+    return Variants(run, Stages(read, recipe, sink, plan), Resources(2.0, 0.0), stop)
 
 
 @pytest.mark.cluster
@@ -71,10 +70,10 @@ def variants_of(run: Run, stop: Shutdown, *, batches_a_block: int = 1) -> Varian
 @pytest.mark.parametrize(
     ("measured", "summed"),
     [
-        (Variants.reading, {IMAGE_BYTES}),
+        (Variants.reading, {READ_BYTES}),
         (Variants.transfer, set()),
-        (Variants.without_model, {DECODE_S}),
-        (Variants.whole, {DECODE_S, PREDICT_S}),
+        (Variants.without_model, {READ_BYTES, DECODE_S}),
+        (Variants.whole, {READ_BYTES, DECODE_S, PREDICT_S}),
     ],
 )
 def test_every_image_goes_through_the_stages_that_are_on(
@@ -83,7 +82,7 @@ def test_every_image_goes_through_the_stages_that_are_on(
     variant = measured(variants)
     assert variant.meter.num_images == NUM_IMAGES
     assert summed <= set(variant.meter.totals)
-    assert ({IMAGE_BYTES, DECODE_S, PREDICT_S} - summed).isdisjoint(variant.meter.totals)
+    assert ({READ_BYTES, DECODE_S, PREDICT_S} - summed).isdisjoint(variant.meter.totals)
     assert variant.meter.num_errors == (DECODE_S in summed)
     assert variant.to_json()["images_per_s"] == NUM_IMAGES / variant.elapsed_s
     written = collect(run.paths, run.storage, run.shards.sizes)
@@ -92,9 +91,11 @@ def test_every_image_goes_through_the_stages_that_are_on(
 
 @pytest.mark.cluster
 @pytest.mark.usefixtures("cluster")
-def test_the_model_alone_gets_the_images_and_block_sizes_of_the_job(run: Run, stop: Shutdown) -> None:
-    variant = variants_of(run, stop, batches_a_block=2).model()
-    assert sorted(end.num_images for end in variant.meter.ends) == [4, 4, 8, 8]  # in the order in which pieces arrive
+def test_actors_that_read_send_rows_of_every_block(run: Run, stop: Shutdown) -> None:
+    variant = variants_of(run, stop, replace(APART, is_fused=True)).transfer()
+    assert [end.num_images for end in variant.meter.ends] == [4] * (NUM_IMAGES // 4)
+    assert sum(end.num_images for end in variant.meter.arrivals) == NUM_IMAGES
+    assert not collect(run.paths, run.storage, run.shards.sizes).coverage.num_rows
 
 
 def test_actors_replace_separate_read_tasks() -> None:

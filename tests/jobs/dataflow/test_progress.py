@@ -62,8 +62,7 @@ def test_the_driver_asks_whether_to_stop_and_then_drains(lines: list[str]) -> No
 
 @pytest.mark.cluster
 @pytest.mark.usefixtures("cluster")
-def test_lines_count_from_what_was_done_before(lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.dataflow.progress._LINE_EVERY_S", 0)
+def test_lines_count_from_what_was_done_before(lines: list[str]) -> None:
     seen = threading.Event()
 
     def should_stop(view: View) -> bool:  # noqa: ARG001
@@ -71,7 +70,7 @@ def test_lines_count_from_what_was_done_before(lines: list[str], monkeypatch: py
         return False
 
     metrics = Noting()
-    with follow(200, 100, should_stop=should_stop, metrics=metrics) as ledger:  # type: ignore[arg-type]
+    with follow(200, 100, should_stop=should_stop, metrics=metrics, progress_s=0) as ledger:  # type: ignore[arg-type]
         ledger.end(BATCH, 30, 2, {("images_done",): 30})
         assert seen.wait(30)
     assert lines[-1] == "132 of 200 images, 0.0 images/s, 2 errors, time left unknown"
@@ -92,11 +91,10 @@ def test_for_machines_a_line_has_its_numbers_apart_even_on_a_terminal(monkeypatc
     handler = logging.StreamHandler(printed)
     handler.setFormatter(JsonLines())
     monkeypatch.setattr(log, "handlers", [handler])
-    monkeypatch.setattr("jobs.dataflow.progress._LINE_EVERY_S", 0)
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     level = log.level
     log.setLevel(logging.INFO)
-    with follow(200, 100, should_stop=lambda _: False) as ledger:
+    with follow(200, 100, should_stop=lambda _: False, progress_s=0) as ledger:
         ledger.begin(BATCH, "host:1")
         ledger.begin(BATCH, "host:2")
         ledger.end(BATCH, 30, 2)

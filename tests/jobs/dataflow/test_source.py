@@ -30,3 +30,9 @@ def test_a_read_task_is_small_and_carries_no_list(plan: ReadPlan) -> None:
 def test_a_task_reads_its_own_piece(plan: ReadPlan) -> None:
     tasks = ShardSource(plan, WHOLE, Ledger()).get_read_tasks(2)
     assert {row for block in tasks[1]() for row in block[SHARD].to_pylist()} == {1}
+
+
+def test_another_reader_gets_the_same_pieces(plan: ReadPlan) -> None:
+    ledger = Ledger()
+    source = ShardSource(plan, WHOLE, ledger, read=lambda *arguments: [arguments])
+    assert [list(task.read_fn()) for task in source.get_read_tasks(1)] == [[(plan, piece, ledger)] for piece in WHOLE]

@@ -4,6 +4,7 @@ import pytest
 
 from actors.tracking.ledger import View
 from actors.writing.summaries import Summary
+from jobs.cluster.config import Cluster
 from jobs.dataflow.stop_conditions import SilenceError, StopConditions
 from jobs.job import ErrorBudget, Job, RunConfig
 
@@ -29,9 +30,11 @@ def view(num_ok: int, num_errors: int, num_signs: int) -> View:
     return View(num_ok, num_errors, [], [], num_signs)
 
 
-def watch_over(stop: Looked, *, is_shrunk: bool = False, stall_s: float = 20, **budget: float) -> StopConditions:
+def watch_over(
+    stop: Looked, *, is_shrunk: bool = False, stall_s: float = 20, loss_wait_s: float = 30, **budget: float
+) -> StopConditions:
     before = Summary(num_ok=90, num_errors=10)
-    job = Job(run=RunConfig(stall_s=stall_s), errors=ErrorBudget(**budget))
+    job = Job(run=RunConfig(stall_s=stall_s), errors=ErrorBudget(**budget), cluster=Cluster(loss_wait_s=loss_wait_s))
     return StopConditions(job, before, stop, lambda: is_shrunk)
 
 
@@ -66,3 +69,8 @@ def test_on_a_cluster_that_has_shrunk_silence_is_soon_too_long() -> None:
         watch(view(0, 0, num_signs))
     assert patient.armed == [15, pytest.approx(15, abs=1)]  # what the job says is less anyway
     assert patient.may_help
+    waiting = Looked()
+    watch = watch_over(waiting, is_shrunk=True, loss_wait_s=45, max_ratio=1)
+    for num_signs in (1, 1):
+        watch(view(0, 0, num_signs))
+    assert waiting.armed == [60, pytest.approx(45, abs=1)]  # replacements of nodes may come until then

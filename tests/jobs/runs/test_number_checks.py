@@ -22,7 +22,9 @@ def a_job(**changes: object) -> Job:
         (a_job(cluster=Cluster(price_per_hour=-1)), "cluster.price_per_hour=-1"),
         (a_job(cluster=Cluster(drivers=0)), "cluster.drivers=0"),
         (a_job(cluster=Cluster(cpus_per_worker=0)), "cluster.cpus_per_worker=0"),
+        (a_job(cluster=Cluster(loss_wait_s=0)), "cluster.loss_wait_s=0: must be above 0"),
         (a_job(errors=ErrorBudget(max_ratio=5)), "errors.max_ratio=5"),
+        (a_job(run=RunConfig(progress_s=-1)), "run.progress_s=-1: must be above 0"),
     ],
 )
 def test_numbers_that_are_told_before_the_dataset_is_listed(job: Job, key: str) -> None:

@@ -30,3 +30,9 @@ def test_a_secret_in_the_address_is_refused_and_not_shown(address: str) -> None:
     with pytest.raises(JobError, match="holds a secret") as caught:
         to_submission([f"cluster.address='{address}'"]).check()
     assert "hush" not in str(caught.value)
+
+
+def test_a_timeout_of_no_time_is_refused() -> None:
+    assert to_submission(["submit.timeout_s=20"]).submit.timeout_s == 20
+    with pytest.raises(JobError, match=r"submit\.timeout_s=0\.0: must be above 0"):
+        to_submission(["cluster.address='http://host:8265'", "submit.timeout_s=0"]).check()
