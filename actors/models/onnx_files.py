@@ -17,7 +17,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # onnx brings it, without types
 
 from actors.errors import JobError
-from actors.models.model_files import reading
+from actors.models.model_files import lfs_pointer, reading, sibling
 from actors.storage.store import Storage
 from actors.storage.uris import is_remote, local_path
 
@@ -71,14 +71,14 @@ def local(model: Model) -> Iterator[OnnxFile]:
         for name in names:
             fetched = Path(folder) / name
             fetched.parent.mkdir(parents=True, exist_ok=True)
-            fetched.write_bytes(_read_beside(model, name))
+            fetched.write_bytes(_read_external(model, name))
         yield OnnxFile(path, _precision(graph), mixes_images)
 
 
 def files(model: Model) -> list[str]:
     """URIs of the .onnx file and of its external data. Raises `JobError` as `digest`."""
     graph, _ = _read_graph(model)
-    return [model.checkpoint, *(_beside(model, name) for name in _external_names(graph, model.where))]
+    return [model.checkpoint, *(sibling(model.checkpoint, name) for name in _external_names(graph, model.where))]
 
 
 def digest(model: Model) -> str:
@@ -90,7 +90,7 @@ def digest(model: Model) -> str:
     graph, data = _read_graph(model)
     total = hashlib.sha256(data)
     for name in _external_names(graph, model.where):
-        content = _read_beside(model, name)
+        content = _read_external(model, name)
         total.update(f"\n{name} {len(content)}\n".encode())
         total.update(content)
     return total.hexdigest()
@@ -105,8 +105,8 @@ def _read_graph(model: Model) -> tuple[Any, bytes]:
         proto = onnx.ModelProto()
     if proto.graph.node:
         return proto.graph, data
-    if data.startswith(b"version https://git-lfs"):
-        raise JobError(f"{model.where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
+    if pointer := lfs_pointer(data, model.where):
+        raise pointer
     seen = "not a whole ONNX model" if data else "an empty file"
     raise JobError(f"{model.where}: is {seen}", cure="copy it again, or export it again")
 
@@ -189,17 +189,12 @@ _PRECISIONS = {
 }
 
 
-def _read_beside(model: Model, name: str) -> bytes:
+def _read_external(model: Model, name: str) -> bytes:
     """Content of a file of external data, in the folder of the model."""
     try:
-        return Storage(model.storage_options).read(_beside(model, name))
+        return Storage(model.storage_options).read(sibling(model.checkpoint, name))
     except FileNotFoundError:
         raise _missing(model, name) from None
-
-
-def _beside(model: Model, name: str) -> str:
-    folder, slash, _ = model.checkpoint.rpartition("/")
-    return f"{folder}{slash}{name}"
 
 
 def _missing(model: Model, name: str) -> JobError:

@@ -20,9 +20,9 @@ import torch
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
-from actors.models.model_files import file_name, reading
+from actors.models.model_files import file_name, lfs_pointer, reading, sibling
 from actors.models.state_dicts import RESAVE_CURE, StateDict
-from actors.models.weight_index import INDEX_CURE, is_index, read_index, sibling
+from actors.models.weight_index import INDEX_CURE, is_index, read_index
 from actors.storage.uris import is_remote, local_path
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ def _unreadable(error: Exception, start: bytes, where: str) -> JobError:
     """The error for a file that starts with ``start`` and raised ``error``."""
     if not start:
         return JobError(f"{where}: is empty", cure="copy it again")
-    if start.startswith(b"version https://git-lfs"):
-        return JobError(f"{where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
+    if pointer := lfs_pointer(start, where):
+        return pointer
     if code := re.search(r"[Uu]nsupported (?:global: GLOBAL|class|GLOBAL):? ([\w.]+)", str(error)):
         return JobError(f"{where}: holds more than tensors ({code[1]}); reading it could run code", cure=RESAVE_CURE)
     pickled = re.search(r"WeightsUnpickler error:\s*(\S.*)", str(error))
