@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+CONCURRENCY = 16  # default of dataset.read_concurrency; a single connection would wait for each answer in turn
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

@@ -77,6 +77,7 @@ def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tupl
         storage=stages.read.storage,
         recipe=stages.recipe,
         batch_size=stages.read.batch_size,
+        concurrency=stages.read.concurrency,
     )
     possible = decoding = ways(stages, default_threads())
     if stages.recipe.limits.device is not DecodeDevice.gpu:
