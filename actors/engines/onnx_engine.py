@@ -118,9 +118,9 @@ def _keeping(runtime: Runtime, file: OnnxFile) -> Runtime:
     return replace(runtime, built=folder, is_half=file.precision == "fp16")
 
 
-def _check_precision(config: OnnxEngineConfig, model: Model, held: str) -> None:
-    if config.precision is not Precision.auto and config.precision.value != held:
-        raise wrong_precision(config, model, held)
+def _check_precision(config: OnnxEngineConfig, model: Model, found: str) -> None:
+    if config.precision is not Precision.auto and config.precision.value != found:
+        raise wrong_precision(config, model, found)
 
 
 def _open(runtime: Runtime, model: Model, file: OnnxFile) -> Any:

@@ -126,8 +126,8 @@ def _check_archive(source: Path | io.BytesIO, where: str) -> None:
     """Refuses archives that torch would misread, and damage that it would not notice."""
     with zipfile.ZipFile(source) as archive:
         names = {info.filename.rpartition("/")[2] for info in archive.infolist()}
-        for kind, mark in (("a TorchScript archive", "constants.pkl"), ("an exported program", "archive_format")):
-            if mark in names:
+        for kind, telltale in (("a TorchScript archive", "constants.pkl"), ("an exported program", "archive_format")):
+            if telltale in names:
                 raise JobError(f"{where}: is {kind}, which holds code", cure=RESAVE_CURE)
         for info in archive.infolist():
             if info.compress_type != zipfile.ZIP_STORED:  # torch never compresses; a small file could fill the memory

@@ -85,9 +85,9 @@ def make_data(path: Path) -> None:
                 pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
             ),
             "digit": pa.array(labels, pa.string()),
-            "split": pa.array(["test" if held else "train" for held in held_out], pa.string()),
+            "split": pa.array(["test" if is_test else "train" for is_test in held_out], pa.string()),
             "test_label": pa.array(
-                [label if held else None for label, held in zip(labels, held_out, strict=True)], pa.string()
+                [label if is_test else None for label, is_test in zip(labels, held_out, strict=True)], pa.string()
             ),
         }
     )

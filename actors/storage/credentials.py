@@ -17,8 +17,8 @@ def refusal(error: Exception) -> str | None:
     if code is None and not isinstance(error, UnauthenticatedError) and not _UNAUTHORIZED.search(answer):
         return None
     message = _MESSAGE.search(answer)
-    said = [code[1] or code[2] if code else "401 Unauthorized", *([message[1].strip()] if message else [])]
-    return printable(redacted(": ".join(said)))[:_MAX_CHARS]
+    parts = [code[1] or code[2] if code else "401 Unauthorized", *([message[1].strip()] if message else [])]
+    return printable(redacted(": ".join(parts)))[:_MAX_CHARS]
 
 
 # Error codes of S3, Google Cloud Storage and Azure.

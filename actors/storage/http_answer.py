@@ -23,14 +23,14 @@ def check_status(answer: aiohttp.ClientResponse) -> None:
     status = answer.status
     if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
         return
-    said = f"the server answers {status}"
+    problem = f"the server answers {status}"
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        raise FileNotFoundError(said)
+        raise FileNotFoundError(problem)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        raise PermissionError(said)
+        raise PermissionError(problem)
     if kind := _KINDS.get(status, "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None):
-        raise TransientError(said, kind, _retry_after(answer))
-    raise OSError(said)
+        raise TransientError(problem, kind, _retry_after(answer))
+    raise OSError(problem)
 
 
 def length(answer: aiohttp.ClientResponse) -> int | None:

@@ -117,11 +117,11 @@ class RemoteStore:
             try:
                 return self._retry.call(partial(request, store))
             except BaseError as error:
-                said = refusal(error)
-                if said is None:
+                problem = refusal(error)
+                if problem is None:
                     raise
                 if attempt == _CREDENTIALS_ATTEMPTS:
-                    raise CredentialsError(_REFUSED.format(root=redacted(self._root), said=said)) from error
+                    raise CredentialsError(_REFUSED.format(root=redacted(self._root), problem=problem)) from error
             time.sleep(self._retry.max_wait_after(attempt))
             if self._store is store:  # else another thread did it
                 self._store = connect(self._root, self._options)  # reads environment, files and instance metadata again
@@ -139,8 +139,8 @@ class RemoteStore:
 
 _CREDENTIALS_ATTEMPTS = 3  # a source that is being renewed needs a moment
 _REFUSED = (
-    "{root}: the credentials are refused: {said}; renew them (or set this machine's clock if it is wrong), and run the "
-    "same command again, which resumes the run"
+    "{root}: the credentials are refused: {problem}; renew them (or set this machine's clock if it is wrong), and run "
+    "the same command again, which resumes the run"
 )
 
 _LISTED = ("path", "size", "e_tag", "last_modified")
@@ -177,8 +177,8 @@ def _explained(store: Any, key: str, error: BaseError) -> Any:
     """Gets the metadata by GET after HEAD was refused: only an answer to GET has a body with the reason."""
     try:
         return obstore.get(store, key, options={"range": (0, 1)}).meta
-    except BaseError as told:
-        raise told if refusal(told) else error from None
+    except BaseError as explained:
+        raise explained if refusal(explained) else error from None
 
 
 def _body(result: obstore.GetResult) -> bytes:

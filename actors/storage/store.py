@@ -252,14 +252,14 @@ def _read_local_ranges(path: bytes, starts: Sequence[int], sizes: Sequence[int])
 
 
 def _batches(rows: Iterator[tuple[str, int | None, str | None]]) -> Iterator[pa.RecordBatch]:
-    held: list[tuple[str, int | None, str | None]] = []
+    pending: list[tuple[str, int | None, str | None]] = []
     for row in rows:
-        held.append(row)
-        if len(held) == LISTING_ROWS:
-            yield _batch(held)
-            held = []
-    if held:
-        yield _batch(held)
+        pending.append(row)
+        if len(pending) == LISTING_ROWS:
+            yield _batch(pending)
+            pending = []
+    if pending:
+        yield _batch(pending)
 
 
 def _batch(rows: Sequence[tuple[str, int | None, str | None]]) -> pa.RecordBatch:

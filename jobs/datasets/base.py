@@ -58,7 +58,7 @@ class Dataset:
     storage_options: dict[str, str] = field(default_factory=dict)
     """obstore's settings for the storage of the images, such as endpoint or region."""
     read_concurrency: int = CONCURRENCY
-    """Requests that each worker keeps in flight for images on remote storage, single files or members of tars: more where
+    """Requests that a worker keeps in flight for images on remote storage, single files or members of tars: more where
     answers take long to begin, fewer where a server limits connections."""
 
     def check(self) -> None:
