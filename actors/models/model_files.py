@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def file_name(uri: str) -> str:
     """The part after the last slash, in lower case, without the query of a signed URL."""
+    # Elsewhere, a question mark is part of the name.
     return (urlsplit(uri).path if is_http(uri) else uri).rpartition("/")[2].lower()
 
 

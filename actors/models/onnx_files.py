@@ -5,6 +5,7 @@ worker, before an engine opens them.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections import Counter
@@ -103,7 +104,7 @@ def _read_graph(model: Model) -> tuple[Any, bytes]:
         proto = onnx.load_model_from_string(data)
     except DecodeError:
         proto = onnx.ModelProto()
-    if proto.graph.node:
+    if proto.graph.node:  # protobuf parses no bytes, and some files of other formats, as a model without nodes
         return proto.graph, data
     if pointer := lfs_pointer(data, model.where):
         raise pointer
@@ -131,7 +132,8 @@ def _external_names(graph: Any, where: str) -> list[str]:
 
 def _is_inside(name: object) -> bool:
     """Returns True if ``name`` is a relative path that stays below its folder."""
-    if not isinstance(name, str) or set(name) & set("\\:\0"):  # protobuf returns bytes if text is not UTF-8
+    # protobuf returns bytes if text is not UTF-8. On Windows, backslashes and colons lead to other folders and drives.
+    if not isinstance(name, str) or set(name) & set("\\:\0"):
         return False
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
@@ -166,6 +168,7 @@ _ONE_SCALE = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantize
 
 
 def _precision(graph: Any) -> str:
+    # By elements, not by tensors: quantised files keep many small ones, such as scales, in fp32.
     elements: Counter[str] = Counter()
     for tensor in _tensors(graph):
         if name := _PRECISIONS.get(tensor.data_type):
@@ -174,10 +177,7 @@ def _precision(graph: Any) -> str:
 
 
 def _num_elements(tensor: Any) -> int:
-    count = 1
-    for length in tensor.dims:
-        count *= length
-    return count
+    return math.prod(tensor.dims)
 
 
 _PRECISIONS = {

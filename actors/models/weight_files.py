@@ -58,8 +58,8 @@ def read_weights(uri: str, storage: Storage) -> object:
     return gathered
 
 
-_START_BYTES = 64
-_READ_BYTES = 1 << 20
+_START_BYTES = 64  # of a file: more than any signature that is looked for
+_READ_BYTES = 1 << 20  # of an archive's member at a time: only its checksum is wanted
 _UNREADABLE = (
     ArithmeticError,
     AssertionError,
@@ -91,7 +91,7 @@ def _read_file(uri: str, storage: Storage) -> Any:
 
 def _regular_file(uri: str) -> Path:
     path = Path(os.fsdecode(local_path(uri)))
-    if not stat.S_ISREG(path.stat().st_mode):
+    if not stat.S_ISREG(path.stat().st_mode):  # torch.load would wait for a writer of a named pipe
         raise OSError("not a regular file")
     return path
 
@@ -119,6 +119,7 @@ def _parse_torch(source: Path | io.BytesIO, *, mmap: bool) -> object:
     if isinstance(source, io.BytesIO):
         source.seek(0)
     with warnings.catch_warnings(action="ignore"):  # about other pickle protocols, which may be unreadable
+        # weights_only refuses every class that is not needed for tensors: an ordinary pickle could run code.
         return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
 
 

@@ -51,9 +51,10 @@ def is_index(uri: str) -> bool:
 
 def is_shard(uri: str) -> bool:
     """Returns True if a checkpoint is one of several shards, by its name."""
+    # A single shard, of 00001, is a whole state_dict.
     return re.search(r"-\d{5}-of-(?!00001)\d{5}\.", file_name(uri)) is not None
 
 
 SHARD_CURE = "give the index of the shards, such as model.safetensors.index.json, as model.checkpoint"
 INDEX_CURE = "copy the index and all of its shards again, into one folder"
-_MAX_INDEX_BYTES = 64 << 20
+_MAX_INDEX_BYTES = 64 << 20  # at some 100 bytes an entry, several hundred thousand tensors

@@ -70,7 +70,7 @@ class RemoteStore:
 
     def read_range(self, key: str, start: int, size: int) -> bytes:
         """Reads a byte range of one object; returns fewer bytes, or none, if the object ends early."""
-        if not size:
+        if not size:  # HTTP has no range without bytes
             return b""
         span: Any = {"range": (start, start + size)}
         try:
@@ -146,7 +146,7 @@ _REFUSED = (
 _LISTED = ("path", "size", "e_tag", "last_modified")
 
 # Larger objects are put in several requests: few at a time, so that all get bandwidth, and each within the timeout.
-_CHUNKS: Any = {"chunk_size": 32 << 20, "max_concurrency": 2}
+_CHUNKS: Any = {"chunk_size": 32 << 20, "max_concurrency": 2}  # bytes; and requests of one put
 
 _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's default if the server gives no time
 
@@ -154,6 +154,7 @@ _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's default if the ser
 def _head(store: Any, key: str) -> Any:
     """The metadata of an object."""
     try:
+        # Not obstore.head, whose result lacks the Content-Type.
         result = obstore.get(store, key, options={"head": True})
     except BaseError as error:
         if not _UNEXPLAINED.search(str(error)):
@@ -170,7 +171,7 @@ def _no_web_page(result: obstore.GetResult) -> obstore.GetResult:
     return result
 
 
-_UNEXPLAINED = re.compile(r"status code: (400|403)\b")
+_UNEXPLAINED = re.compile(r"status code: (400|403)\b")  # S3 answers HEAD with an expired token by 400
 
 
 def _explained(store: Any, key: str, error: BaseError) -> Any:
