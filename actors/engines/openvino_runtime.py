@@ -59,6 +59,7 @@ class OpenVinoRuntime:
         hint = self._properties.hint
         return {
             hint.inference_precision: self._float_type,  # the default is bf16 or fp16 where the CPU has it
+            # Off: next to compressed weights, it would round activations to int8.
             hint.dynamic_quantization_group_size: 0,
             hint.performance_mode: hint.PerformanceMode.LATENCY,
             self._properties.num_streams: 1,

@@ -52,6 +52,7 @@ class Fetcher:
         close the generator. Nothing that is wrong with an image or its file raises.
         """
         with closing(self._cut(rows, batch_size)) as source, ThreadPoolExecutor(1) as ahead:
+            # None marks the end: a StopIteration from a future would be a RuntimeError in this generator (PEP 479).
             pending = ahead.submit(next, source, None)
             while (batch := pending.result()) is not None:
                 pending = ahead.submit(next, source, None)
@@ -70,5 +71,6 @@ class Fetcher:
         if batch:
             yield rows.slice(start, len(batch)), batch
 
+    # A generator, since not every iterator of a reader can be closed: map objects cannot.
     def _images(self, rows: pa.Table, pool: ThreadPoolExecutor) -> Generator[Image]:
         yield from self._reader.images(rows, OrderedRequests(pool, self._concurrency))

@@ -126,9 +126,9 @@ class _PieceReader:
                     self._attempt.start_image(row, "decode")
                     num_bytes += len(image)
                 blocks.append(self._decode(batch, [image], seconds))
-            if num_bytes >= BATCH_BYTES:
+            if num_bytes >= BATCH_BYTES:  # where `Fetcher.batches` ends a batch, too
                 break
-        return pa.concat_tables(blocks).combine_chunks()
+        return pa.concat_tables(blocks).combine_chunks()  # here, or every reader of the pixels would copy them
 
     def _fetch_alone(self, row: Row, batch: pa.Table) -> Image:
         self._attempt.start_image(row, "read")
