@@ -138,7 +138,7 @@ def _fit_cure(network: torch.nn.Module, whole: StateDict, state_dict: StateDict,
         return SHARD_CURE
     prefixes = [] if own <= state_dict.keys() else prefixes_to(own, whole)
     if prefixes:
-        return f"say which part is meant: {' or '.join(f'model.prefix={prefix}' for prefix in prefixes[:_MAX_LISTED])}"
+        return f"name the part to load: {' or '.join(f'model.prefix={prefix}' for prefix in prefixes[:_MAX_LISTED])}"
     strangers = sorted(state_dict.keys() - own)
     if own <= state_dict.keys() and strangers:
         first = sorted({name.partition(".")[0] for name in own})

@@ -121,8 +121,8 @@ def _telling(folder: Path) -> Iterator[None]:
         yield
     except BrokenProcessPool as error:
         raise JobError(
-            f"{folder}: a process that makes images was killed, as where memory is short",
-            cure="give less --processes; the same command resumes",
+            f"{folder}: a process that makes images was killed, probably for lack of memory",
+            cure="lower --processes; the same command resumes",
         ) from error
     except OSError as error:
         raise JobError(
