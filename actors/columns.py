@@ -14,7 +14,7 @@ URI = "uri"
 TARGET = "target"
 
 # Partition keys of rows/ and errors/. Readers add a column for each, which hides one of the same name in the files.
-PARTITIONS = ("model", "run")
+PARTITIONS = ("model", "run")  # in the order of the folders
 
 # Identity of a row: its shard in the inventory, and its position in that shard, from 0.
 SHARD = "_shard"

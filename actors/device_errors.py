@@ -95,9 +95,9 @@ _OUT_OF_MEMORY = (
 
 
 def _device_error_of(error: Exception, memory_errors: tuple[type[Exception], ...]) -> type[DeviceError] | None:
-    said = str(error)
-    if "CUDA" in said and any(f": {text}" in said for text in _LOST.values()):
+    message = str(error)
+    if "CUDA" in message and any(f": {text}" in message for text in _LOST.values()):
         return DeviceLostError
-    if isinstance(error, memory_errors) or any(text in said for text in _OUT_OF_MEMORY):
+    if isinstance(error, memory_errors) or any(text in message for text in _OUT_OF_MEMORY):
         return DeviceMemoryError
     return None

@@ -33,6 +33,7 @@ class JobError(Exception):
     def __str__(self) -> str:
         return f"{printable(self.problem)}\n  cure: {printable(self.cure)}"
 
+    # Exceptions are rebuilt from positional arguments alone, and ``cure`` is a keyword.
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild_job_error, (self.problem, self.cure))
 
@@ -84,7 +85,7 @@ class ImageError(Exception):
         self.message = message
 
 
-_MAX_MESSAGE_CHARS = 500
+_MAX_MESSAGE_CHARS = 500  # decoders and servers may repeat what they read; rows of errors/ stay small
 
 
 def _rebuild_job_error(problem: str, cure: str) -> JobError:

@@ -57,7 +57,7 @@ def _count(folder: Path, point: str) -> int:
     number = 1
     while True:
         try:
-            (folder / f"{point}.{number}").touch(exist_ok=False)
+            (folder / f"{point}.{number}").touch(exist_ok=False)  # atomic, so that each hit of any process counts once
         except FileExistsError:
             number += 1
         else:
@@ -74,7 +74,7 @@ def _kill_node(folder: Path) -> None:
 
 
 def _hang(folder: Path) -> None:
-    until = time.monotonic() + 3600
+    until = time.monotonic() + 3600  # seconds; a test that died must not leave a process for ever
     while time.monotonic() < until and not (folder / "go_on").exists():
         time.sleep(0.05)
 

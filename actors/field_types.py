@@ -37,6 +37,7 @@ def coerce_fields(config: DataclassInstance, node: str) -> None:
     kinds = _kinds(type(config))
     for field in fields(config):
         key = f"{node}.{field.name}"
+        # The class may be frozen, which only forbids the assignment.
         object.__setattr__(config, field.name, _coerced(getattr(config, field.name), kinds[field.name], key))
 
 
@@ -91,7 +92,7 @@ def _as_member(kind: type[Enum], value: Any) -> Enum:
 
 
 def _as_int(value: Any) -> int:
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # an int to Python
         raise _Mismatch
     try:
         return operator.index(value)  # takes NumPy's integers, too
@@ -100,7 +101,7 @@ def _as_int(value: Any) -> int:
 
 
 def _as_float(value: Any) -> float:
-    if isinstance(value, bool | str | bytes):
+    if isinstance(value, bool | str | bytes):  # float() takes them, too
         raise _Mismatch
     try:
         return float(value)

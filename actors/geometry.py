@@ -55,6 +55,7 @@ class Geometry:
         scale, offset, limit = (
             np.tile(pairs[rows], 2).reshape(shape) for pairs in (self.scale, self.offset, self.sizes_wh)
         )
+        # Also boxes that lie in the padding: they end up empty, at an edge of the image.
         return np.asarray(np.clip(boxes * scale + offset, 0, limit))
 
 

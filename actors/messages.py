@@ -54,8 +54,8 @@ def writing_to(uri: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if said := write_problem(error, uri):
-            raise OutputError(said) from error
+        if problem := write_problem(error, uri):
+            raise OutputError(problem) from error
         raise
 
 
@@ -68,11 +68,12 @@ def one_line(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
-    said = _DURATION.sub("", text.splitlines()[0].split(": <?xml")[0]).rstrip(" :")
-    return printable(redacted("".join([said, *(f" ({note})" for note in getattr(error, "__notes__", ()))])))
+    # A server's document may follow in the same line.
+    cause = _DURATION.sub("", text.splitlines()[0].split(": <?xml")[0]).rstrip(" :")
+    return printable(redacted("".join([cause, *(f" ({note})" for note in getattr(error, "__notes__", ()))])))
 
 
-# The first match counts.
+# The first match counts: many of these are an OSError or a ValueError, too.
 _KINDS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
     ("not_allowed", (NotAllowedError,)),
     ("not_found", (FileNotFoundError, NotADirectoryError, obs.NotFoundError)),

@@ -41,7 +41,7 @@ def _kind(error: Exception, data: bytes) -> str:
     for error_type, kind in _KINDS_BY_TYPE:
         if isinstance(error, error_type):
             return kind
-    words = str(error).lower()
+    words = str(error).lower()  # readers disagree on capitals
     kind = next((kind for kind, pattern in _KINDS_BY_WORDS if pattern.search(words)), "corrupt")
     # Decoders call many cut files corrupt; the lengths in the header know better.
     return "truncated" if kind == "corrupt" and _points_past_end(data) else kind

@@ -67,7 +67,7 @@ _DRAWN_OF = 1000  # one image in so many: about one CPU second per million image
 
 def _is_flat(image_hwc: np.ndarray) -> bool:
     """Returns True if all pixels are equal: black, or the colour of zeros in another colour space."""
-    values = image_hwc.reshape(-1)
+    values = image_hwc.reshape(-1)  # each value equals that of the next pixel, three further on
     return np.array_equal(values[3:], values[:-3])
 
 

@@ -74,6 +74,7 @@ class GpuDecoder:
                 return self._fit(chunk)
         except DeviceMemoryError as error:
             LOG.warning("the GPU has no memory for %d images, so the CPU decodes them: %s", len(chunk), one_line(error))
+        # nvImageCodec allocates outside PyTorch, which would keep what it has cached.
         if self._device == "cuda":
             torch.cuda.empty_cache()  # not earlier: the exception held the tensors
         return [None] * len(chunk)

@@ -94,12 +94,12 @@ _FORMATS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (rb"\x89PNG\r\n\x1a\n", PngImageFile),
     (rb"RIFF....WEBP", WebPImageFile),
     (rb"GIF8[79]a", GifImageFile),
-    (rb"II[*+]\x00|MM\x00[*+]", TiffImageFile),
+    (rb"II[*+]\x00|MM\x00[*+]", TiffImageFile),  # the plus sign is BigTIFF
     (rb"BM", BmpImageFile),
-    (rb"P[1-6f]\s", PpmImageFile),
+    (rb"P[1-6f]\s", PpmImageFile),  # f: PFM, of floats
     (rb"\x00\x00\x00\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", Jpeg2KImageFile),
     (rb"\x00\x00\x01\x00", IcoImageFile),
-    (rb"[\x28\x6c\x7c]\x00\x00\x00", DibImageFile),
+    (rb"[\x28\x6c\x7c]\x00\x00\x00", DibImageFile),  # a BMP without file header: 40, 108 or 124 bytes of info header
 )
 _UNSUPPORTED = (
     (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),
@@ -110,7 +110,7 @@ _UNSUPPORTED = (
 _SIGNATURES = [(re.compile(pattern, re.DOTALL), image_format) for pattern, image_format in _FORMATS]
 _REFUSED = [(re.compile(pattern, re.DOTALL), name) for pattern, name in _UNSUPPORTED]
 _WEB_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype html|html)\b", re.IGNORECASE)
-_START_BYTES = 1024
+_START_BYTES = 1024  # room for the brands of AVIF, and for what precedes <svg or <html
 
 
 def _reject_unknown(data: bytes) -> NoReturn:
@@ -125,6 +125,7 @@ def _reject_unknown(data: bytes) -> NoReturn:
 
 def _reject_large_icon(data: bytes, limits: Decode) -> None:
     """Checks the pictures inside: Pillow decodes one on opening the file, regardless of the size in the directory."""
+    # Six bytes of header, 16 for each picture with its offset in the last four; then PNGs, or BMPs without file header.
     (num_pictures,) = struct.unpack_from("<H", data, 4)
     for picture in range(num_pictures):
         (start,) = struct.unpack_from("<I", data, 6 + 16 * picture + 12)
@@ -178,6 +179,7 @@ def _rgb(image: Image) -> np.ndarray:
         grey = tiff_header.corrected(grey, image)
     if image.mode == "I" and (grey.min() < 0 or grey.max() > _MAX_UINT16):
         raise ImageError("decode", "unsupported", f"pixels from {grey.min()} to {grey.max()}, outside 0 to 65535")
+    # By hand: Pillow's convert clips 16 bits at 255 instead of scaling them.
     return np.repeat((grey >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
 
 

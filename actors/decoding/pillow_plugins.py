@@ -48,6 +48,7 @@ def is_avif(data: bytes) -> bool:
     return bool(_brands(data) & _AV1)
 
 
+# A bare codestream, or the first box of a file (ISO/IEC 18181-2).
 _JXL = re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n", re.DOTALL)
 _HEVC = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"))
 _AV1 = frozenset((b"avif", b"avis"))
@@ -66,4 +67,5 @@ def _brands(data: bytes) -> set[bytes]:
     if data[4:8] != b"ftyp":
         return set()
     stop = min(int.from_bytes(data[:4], "big"), _MAX_BRANDS_BYTES, len(data))
+    # The major brand, a version of 4 bytes, then the compatible brands (ISO/IEC 14496-12, 4.3).
     return {data[8:12], *(data[start : start + 4] for start in range(16, stop, 4))}

@@ -156,8 +156,8 @@ def _checked(image: np.ndarray) -> np.ndarray:
     return image
 
 
-_HWC = 3
-_RGB = 3
+_HWC = 3  # axes
+_RGB = 3  # channels
 
 
 def _error_columns(errors: Sequence[ImageError | None]) -> dict[str, pa.Array]:

@@ -18,6 +18,7 @@ def without_texts(png: bytes) -> bytes:
     while position + _FRAME <= len(png):
         stop = position + _FRAME + int.from_bytes(png[position : position + 4], "big")
         kind = png[position + 4 : position + 8]
+        # A capital marks a critical chunk (PNG, 5.4). Only an undamaged eXIf counts: it may turn the image.
         if kind[:1].isupper() or kind in _KEPT or (kind == b"eXIf" and _is_sound(png[position:stop])):
             kept.append(png[position:stop])
         position = stop
@@ -27,7 +28,7 @@ def without_texts(png: bytes) -> bytes:
 
 
 _FRAME = 12  # bytes of length, kind and checksum around the data of a chunk
-_KEPT = frozenset((b"tRNS",))
+_KEPT = frozenset((b"tRNS",))  # transparency
 
 
 def _is_sound(chunk: bytes) -> bool:

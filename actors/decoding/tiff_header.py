@@ -41,7 +41,7 @@ def fix_palette(image: TiffImageFile) -> None:
 def corrected(grey: np.ndarray, image: TiffImageFile) -> np.ndarray:
     """Scales Pillow's grey pixels of ``image``, of more than 8 bits, to 0 for black and 65535 for white."""
     if max(image.tag_v2.get(_BITS, (1,))) == _PACKED:
-        grey = grey << (_SHORT - _PACKED)
+        grey = grey << (_SHORT - _PACKED)  # Pillow unpacks 12 bits to the low end of 16
     is_inverted = image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     return np.iinfo(np.uint16).max - grey if is_inverted else grey
 
@@ -52,6 +52,7 @@ def unknown_compression(number: int) -> ImageError:
     return _unsupported(f"compression {number}{f' ({name})' if name else ''}")
 
 
+# Tags, and their values, of TIFF 6.0; bits are those of a sample.
 _BITS, _PHOTOMETRIC, _PLANAR, _COLOUR_TABLE, _SAMPLE_FORMAT = 258, 262, 284, 320, 339
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE = 0, 1, 3
 _LAB = frozenset((8, 9, 10))  # CIELab, ICCLab, ITULab

@@ -100,6 +100,7 @@ def load_engine(config: EngineConfig, model: Model, network: nn.Module | None = 
             f"engine={config.name}: is chosen by a job, on images of its dataset",
             cure="name one of the engines torch, onnxruntime and openvino",
         )
+    # By name, so that a worker imports the library of its own engine alone.
     module, name = _ENGINES[type(config)]
     engine = getattr(importlib.import_module(module), name)
     try:
@@ -118,6 +119,7 @@ def default_threads() -> int:
     """CPU threads that this process may use: OMP_NUM_THREADS (Ray sets it), or else its CPUs within their quota."""
     if (given := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(given):
         return int(given)
+    # Affinity where there is one: os.cpu_count ignores taskset and cpusets.
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cpus, _cpu_quota(Path("/sys/fs/cgroup/cpu.max"))))
 
@@ -127,12 +129,12 @@ _ENGINES = {
     OnnxEngineConfig: ("actors.engines.onnx_engine", "OnnxEngine"),
     OpenVinoEngineConfig: ("actors.engines.openvino_engine", "OpenVinoEngine"),
 }
-_NO_QUOTA = 1 << 20
+_NO_QUOTA = 1 << 20  # CPUs: more than any machine has
 
 
 def _cpu_quota(path: Path) -> int:
     """CPUs that a container may use, rounded up. The file holds two numbers of microseconds: CPU time, and period."""
-    try:
+    try:  # only cgroup v2 has the file
         quota, period = path.read_text().split()
     except (OSError, ValueError):
         return _NO_QUOTA

@@ -78,6 +78,7 @@ class EngineConfig:
     @property
     def wants_gpu(self) -> bool | None:
         """True if a GPU is required, False if none may be used, None if one is used where present."""
+        # None, so that workers decide: the driver may have no GPU.
         return {Device.auto: None, Device.cpu: False, Device.cuda: True}[self.device]
 
     @property

@@ -103,7 +103,7 @@ def _is_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> bool:
         return False
     if runtime.device == "cpu":
         raise JobError(
-            "engine.precision=fp16: engine=onnxruntime has it on a GPU alone, and runs on the CPU",
+            "engine.precision=fp16: engine=onnxruntime supports it on a GPU alone, and runs on the CPU here",
             cure="set engine.precision=fp32",
         )
     return True
@@ -113,14 +113,14 @@ def _keeping(runtime: Runtime, file: OnnxFile) -> Runtime:
     """``runtime`` with a cache for what TensorRT builds, next to an exported file."""
     if not file.is_exported:
         return runtime
-    # TensorRT names what it builds after the names in the graph alone, not the weights or the version of onnxruntime.
+    # TensorRT derives the names of its files from those in the graph, not from the weights or onnxruntime's version.
     folder = file.path.with_name(f"tensorrt-{onnxruntime.__version__}")
     return replace(runtime, built=folder, is_half=file.precision == "fp16")
 
 
-def _check_precision(config: OnnxEngineConfig, model: Model, held: str) -> None:
-    if config.precision is not Precision.auto and config.precision.value != held:
-        raise wrong_precision(config, model, held)
+def _check_precision(config: OnnxEngineConfig, model: Model, found: str) -> None:
+    if config.precision is not Precision.auto and config.precision.value != found:
+        raise wrong_precision(config, model, found)
 
 
 def _open(runtime: Runtime, model: Model, file: OnnxFile) -> Any:

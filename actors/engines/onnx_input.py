@@ -70,7 +70,7 @@ class ImageInput:
                 helper.make_node("Add", ["scaled", "bias"], ["normalised"]),
             ]
             last = "normalised"
-        if self.dtype == "float16":
+        if self.dtype == "float16":  # last, so that the normalisation is computed in fp32
             nodes.append(helper.make_node("Cast", [last], ["half"], to=TensorProto.FLOAT16))
             last = "half"
         if not nodes:
@@ -119,8 +119,8 @@ def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False
     return ImageInput(node.name, dtype, layout, 1 if one_by_one else batch_size)
 
 
-_NUM_AXES = 4
-_NUM_CHANNELS = 3
+_NUM_AXES = 4  # images, height, width and channels, in either layout
+_NUM_CHANNELS = 3  # RGB
 _TYPES = {"uint8": TensorProto.UINT8, "float": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
 _EXPORT_CURE = (
     "export it with one input: float (n, 3, height, width), for normalised pixels, or uint8 (n, height, width, 3)"

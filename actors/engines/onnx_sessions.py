@@ -57,6 +57,7 @@ class Runtime:
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
         try:
+            # Its fallback would print a line, and run on the CPU what was to run on a GPU.
             session = onnxruntime.InferenceSession(model, options, self._providers(), enable_fallback=0)
         finally:
             onnxruntime.set_default_logger_severity(_WARNING)
@@ -88,6 +89,7 @@ def choose_runtime(config: OnnxEngineConfig, threads: int) -> Runtime:
     return Runtime(wanted, threads, asked)
 
 
+# onnxruntime's own exceptions have no base class in common.
 SESSION_ERRORS = (
     native.EPFail,
     native.EngineError,
@@ -131,6 +133,7 @@ def _why_not(provider: Provider) -> str:
 
 def _num_gpus() -> int:
     """Number of NVIDIA GPUs visible to this process."""
+    # From the driver itself: onnxruntime lists providers that were built in, whether there is a GPU or not.
     try:
         cuda = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
     except OSError:
@@ -166,5 +169,5 @@ def _missing(provider: Provider, asked: str) -> JobError:
     return JobError(
         f"{asked}: {_NAMES[provider]} does not work here: {reason} (onnxruntime "
         f"{onnxruntime.__version__} was built with {available})",
-        cure="run where a GPU is, with pip install 'onnxruntime-gpu[cuda,cudnn]'; or set both keys to cpu",
+        cure="run on a machine with a GPU, after pip install 'onnxruntime-gpu[cuda,cudnn]'; or set both keys to cpu",
     )

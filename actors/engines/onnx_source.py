@@ -34,10 +34,10 @@ def local_file(model: Model, *, half: bool = False) -> AbstractContextManager[On
     return nullcontext(OnnxFile(exported(model, half=half), "fp16" if half else "fp32", is_exported=True))
 
 
-def wrong_precision(config: EngineConfig, model: Model, held: str) -> JobError:
+def wrong_precision(config: EngineConfig, model: Model, found: str) -> JobError:
     """The error for a ``config`` that asks for another precision than the one that the file holds."""
     return JobError(
-        f"engine.precision={config.precision.value}: {model.where} holds {held}, and {config.name} cannot convert it",
+        f"engine.precision={config.precision.value}: {model.where} holds {found}, and {config.name} cannot convert it",
         cure="set engine.precision=auto, or export the model in that precision",
     )
 

@@ -93,10 +93,10 @@ _NUM_KEPT = 2  # each holds the weights; full batches, and one other size, are e
 _INT8 = "int8"
 
 
-def _precision(config: OpenVinoEngineConfig, model: Model, held: str) -> str:
+def _precision(config: OpenVinoEngineConfig, model: Model, found: str) -> str:
     """The precision to compute in: fp16 weights run as fp32 or bf16, and int8 ones unchanged."""
-    if held != _INT8:
+    if found != _INT8:
         return Precision.fp32.value if config.precision is Precision.auto else config.precision.value
     if config.precision is not Precision.auto:
-        raise wrong_precision(config, model, held)
-    return held
+        raise wrong_precision(config, model, found)
+    return found

@@ -52,7 +52,7 @@ def plain_errors() -> Iterator[None]:
 
 _CONVERTER = "openvino.tools.ovc"
 _PLACES = ("Exception from ", "Check '")
-_MAX_CHARS = 300
+_MAX_CHARS = 300  # of a message: OpenVINO may list every node of the graph
 
 
 def _reason(error: RuntimeError) -> str:

@@ -16,7 +16,7 @@ class OpenVinoRuntime:
 
     Args:
         threads: CPU threads; more than there are CPUs are not taken.
-        precision: ``bf16``, or what is computed as fp32 where it is floating.
+        precision: ``bf16``; all others compute their floating-point parts in fp32.
     """
 
     def __init__(self, threads: int, precision: str) -> None:
@@ -41,12 +41,12 @@ class OpenVinoRuntime:
         """Compiles ``graph``, whose shape is fixed, into a request; later changes of the graph do not affect it.
 
         Raises:
-            JobError: this CPU has not the precision. OpenVINO says nothing then, and takes fp32.
+            JobError: this CPU lacks the precision, which OpenVINO would silently replace by fp32.
         """
         compiled = self.core.compile_model(graph, "CPU", self._settings)
         if compiled.get_property(self._properties.hint.inference_precision) != self._float_type:
             raise JobError(
-                f"engine.precision={self._precision}: engine=openvino has it not on this CPU: {self.cpu}",
+                f"engine.precision={self._precision}: engine=openvino does not support it on this CPU: {self.cpu}",
                 cure="set engine.precision=fp32",
             )
         return compiled.create_infer_request()
@@ -59,6 +59,7 @@ class OpenVinoRuntime:
         hint = self._properties.hint
         return {
             hint.inference_precision: self._float_type,  # the default is bf16 or fp16 where the CPU has it
+            # Off: next to compressed weights, it would round activations to int8.
             hint.dynamic_quantization_group_size: 0,
             hint.performance_mode: hint.PerformanceMode.LATENCY,
             self._properties.num_streams: 1,

@@ -18,7 +18,7 @@ from actors.messages import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NUM_KEPT = 8
+NUM_KEPT = 8  # folders, each of the size of a model: bounds the disk space of a node
 
 
 def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bool]) -> Path:
@@ -76,7 +76,7 @@ def _claim(folder: Path) -> None:
         raise JobError(f"{folder}: belongs to another user, or others may write to it", cure=f"{_CURE}, or chmod go-w")
 
 
-_WRITABLE_BY_OTHERS = 0o022
+_WRITABLE_BY_OTHERS = 0o022  # by the group, and by all
 
 
 def _lock(folder: Path) -> Path:
@@ -92,6 +92,7 @@ def _locked(path: Path, *, is_shared: bool = False, waits: bool = True) -> Itera
     operation = (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB)
     while True:
         with path.open("ab") as file:  # closing it releases the lock
+            # Not lockf, whose locks end as soon as any descriptor of the file is closed in this process.
             fcntl.flock(file, operation)
             if not _is_at(path, file.fileno()):  # removed by another process meanwhile
                 continue
@@ -136,7 +137,7 @@ def _make(folder: Path, make: Callable[[Path], None]) -> None:
         make(staged)
         digests = {path.relative_to(staged).as_posix(): _digest(path) for path in staged.rglob("*") if path.is_file()}
         (staged / _DIGESTS).write_text(json.dumps(digests))
-        _remove(folder)
+        _remove(folder)  # a rename replaces only an empty folder
         staged.rename(folder)
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
@@ -150,6 +151,7 @@ def _digest(path: Path) -> str:
 
 def _prune(root: Path) -> None:
     """Removes all but the most recently used folders, without waiting. Open files stay readable."""
+    # A locked one is being checked or made, and raises; the next process that makes one prunes again.
     folders = sorted((path for path in root.iterdir() if path.is_dir()), key=_used_at, reverse=True)
     for folder in folders[NUM_KEPT:]:
         with suppress(OSError), _locked(_lock(folder), waits=False):

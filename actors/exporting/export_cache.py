@@ -44,6 +44,7 @@ def exported(model: Model, *, half: bool = False, network: nn.Module | None = No
 
 
 _FILE, _SOURCES = "model.onnx", "sources.json"
+# Of libraries the version counts; of our own code also the content, which in a checkout changes without the version.
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnx-ir", "shardlens")
 _CODE = ("actors.exporting.onnx_export", "actors.models.outputs", "actors.preprocess")
 
@@ -91,4 +92,5 @@ def _make(model: Model, folder: Path, *, half: bool, network: nn.Module | None) 
 
 def _is_current(folder: Path) -> bool:
     sources = json.loads((folder / _SOURCES).read_bytes())
+    # Only after a build is it known which modules the network imports, so that they cannot be part of the key.
     return all(source_digest(name) == digest for name, digest in sources.items())

@@ -46,6 +46,7 @@ def export(model: Model, path: Path, *, half: bool = False, network: nn.Module |
         OSError: the file cannot be written.
     """
     graph = _Graph(build_network(model) if network is None else network, model)
+    # Two images: torch.export would take a batch axis of length 1 for a constant.
     pixels_nhwc = torch.zeros((2, *model.preprocess.size, 3), dtype=torch.uint8)
     with _quietly():
         try:
@@ -96,6 +97,7 @@ def _program(graph: _Graph, pixels_nhwc: torch.Tensor, *, half: bool) -> torch.o
         graph.network.half()
         graph.dtype = torch.float16
     batch_axis = {0: torch.export.Dim.DYNAMIC}
+    # strict=True would interpret the network's Python code, of which it knows only a part.
     traced = torch.export.export(graph, (pixels_nhwc,), dynamic_shapes=(batch_axis,), strict=False)
     made = torch.onnx.export(traced, input_names=[INPUT_NAME], output_names=list(tensors), verbose=False)
     program = cast("torch.onnx.ONNXProgram", made)  # None if a path is given
@@ -119,7 +121,7 @@ def _rename_inner(graph: Any, names: set[str]) -> None:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Silences the exporter, whose logs, warnings and prints are of no use to users; errors are raised anyway."""
-    level = logging.root.manager.disable
+    level = logging.root.manager.disable  # all loggers: the exporter's belong to several libraries
     logging.disable(logging.CRITICAL)
     try:
         with (

@@ -66,7 +66,7 @@ _PYTHON = Path(sysconfig.get_path("stdlib"))
 
 def _may_change(name: str, file: str, package: str) -> bool:
     path, first = Path(file), name.partition(".")[0]
-    if first in (*_ZOOS, *_OURS):
+    if first in (*_ZOOS, *_OURS):  # whose versions are part of the key
         return False
     return first == package or not (path.is_relative_to(_PYTHON) or set(_INSTALLED) & set(path.parts))
 

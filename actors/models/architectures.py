@@ -54,6 +54,7 @@ def _builder(architecture: str, where: str) -> Callable[..., Any]:
         return _torchvision(name, where)
     module = _import(package, where, cure=f"put the folder that holds {package.partition('.')[0]} on PYTHONPATH")
     first, *rest = name.split(".")
+    # Python's own error for a name that a module lacks does not list the closest ones.
     _require(first, [key for key in vars(module) if not key.startswith("__")], where)
     try:
         found = reduce(getattr, rest, getattr(module, first))
@@ -82,6 +83,7 @@ def _import(module: str, where: str, *, cure: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        # Either the module or a package above it is missing, or something that it imports.
         if error.name and f"{module}.".startswith(f"{error.name}."):
             raise JobError(f"{where}: no module named {error.name}", cure=cure) from None
         raise JobError(

@@ -33,6 +33,7 @@ def load(network: object, model: Model) -> None:
             f"model.architecture={model.architecture}: returns a {type(network).__name__}, not a torch.nn.Module",
             cure="name a class or a function that returns the network",
         )
+    # Asked before loading, after which the parameters are ordinary, while their modules stay lazy until the first call.
     is_unfinished = any(map(is_lazy, _entries_of(network).values()))
     content = read_weights(model.checkpoint, Storage(model.storage_options))
     whole = select(unwrap(content, ema=model.ema, where=model.where), model)
@@ -54,6 +55,7 @@ def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, wh
         JobError: entries are missing, unexpected, or of the wrong shape or kind of number; all are reported at once.
     """
     own = _entries_of(network)
+    # Taken out first: with strict=False, too, load_state_dict raises for a wrong shape, and converts integers silently.
     misfits = {name: value for name, value in state_dict.items() if name in own and not _fits(name, value, own[name])}
     kept = {name: value for name, value in state_dict.items() if name not in misfits}
     fitting = StateDict(kept, versions=getattr(state_dict, "_metadata", None))
@@ -85,13 +87,14 @@ def digest(network: torch.nn.Module) -> str:
                 total.update(f"{path} {leaf!r}\n".encode())
                 continue
             total.update(f"{path} {leaf.dtype} {tuple(leaf.shape)}\n".encode())
+            # As bytes, since NumPy has no bfloat16; and flat, since a scalar has no axis to view in another size.
             total.update(leaf.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 
 _FIT_CURE = "give the model.architecture and model.kwargs (such as num_classes) that the checkpoint was saved from"
 _EXTRA_STATE = "_extra_state"  # suffix of the entries from get_extra_state
-_MAX_LISTED = 5
+_MAX_LISTED = 5  # names in a message; a network has hundreds
 _PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None))
 
 
@@ -135,7 +138,7 @@ def _fit_cure(network: torch.nn.Module, whole: StateDict, state_dict: StateDict,
         return SHARD_CURE
     prefixes = [] if own <= state_dict.keys() else prefixes_to(own, whole)
     if prefixes:
-        return f"say which part is meant: {' or '.join(f'model.prefix={prefix}' for prefix in prefixes[:_MAX_LISTED])}"
+        return f"name the part to load: {' or '.join(f'model.prefix={prefix}' for prefix in prefixes[:_MAX_LISTED])}"
     strangers = sorted(state_dict.keys() - own)
     if own <= state_dict.keys() and strangers:
         first = sorted({name.partition(".")[0] for name in own})
@@ -156,7 +159,7 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, _PLAIN):
         yield path, value
     elif isinstance(value, dict):
-        for key in sorted(value, key=repr):
+        for key in sorted(value, key=repr):  # keys of several types cannot be compared
             yield from _leaves(f"{path}.{key}", value[key])
     elif isinstance(value, list | tuple):
         for place, item in enumerate(value):

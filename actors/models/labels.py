@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from actors.models.spec import Model
 
 
-MAX_LABELS_BYTES = 64 << 20
+MAX_LABELS_BYTES = 64 << 20  # a million names; a path that leads to a checkpoint must not fill the memory
 
 
 def read_labels(model: Model) -> list[str] | None:
@@ -41,9 +41,10 @@ def _label_lines(model: Model, where: str) -> list[str]:
     with reading(where):
         data = Storage(model.storage_options).read(model.labels, max_bytes=MAX_LABELS_BYTES)
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")  # editors on Windows write a byte-order mark
     except UnicodeDecodeError as error:
         raise JobError(f"{where}: not UTF-8 text: {error}", cure="give a text file with one name a line") from None
+    # Not splitlines, which also breaks at form feeds and Unicode's separators.
     return text.rstrip("\r\n").split("\n") if text.strip() else []
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from actors.errors import JobError, UnreachableError
 from actors.messages import one_line
 from actors.storage.retries import transient_kind
-from actors.storage.uris import is_http
+from actors.storage.uris import is_file, is_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,28 @@ if TYPE_CHECKING:
 
 def file_name(uri: str) -> str:
     """The part after the last slash, in lower case, without the query of a signed URL."""
+    # Elsewhere, a question mark is part of the name.
     return (urlsplit(uri).path if is_http(uri) else uri).rpartition("/")[2].lower()
+
+
+def sibling(uri: str, name: str) -> str:
+    """The URI of the file ``name``, a relative path, in the folder of ``uri``.
+
+    The query of a URL stays: a SAS token or a signed policy that covers the folder covers the sibling, too. A signature
+    for a single object, as of S3, does not, and the server refuses it.
+    """
+    address, separator, query = uri.partition("?") if is_http(uri) else (uri, "", "")
+    folder, slash, _ = address.rpartition("/")
+    if is_http(uri) or is_file(uri):  # percent-decoded by their readers, unlike paths and keys of object stores
+        name = quote(name, errors="replace")
+    return f"{folder}{slash}{name}{separator}{query}"
+
+
+def lfs_pointer(data: bytes, where: str) -> JobError | None:
+    """The error for ``data`` that is the text which Git LFS leaves in place of a file; None for all other bytes."""
+    if not data.startswith(b"version https://git-lfs"):  # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+        return None
+    return JobError(f"{where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
 
 
 @contextmanager

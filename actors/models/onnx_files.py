@@ -5,6 +5,7 @@ worker, before an engine opens them.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections import Counter
@@ -17,7 +18,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # onnx brings it, without types
 
 from actors.errors import JobError
-from actors.models.model_files import reading
+from actors.models.model_files import lfs_pointer, reading, sibling
 from actors.storage.store import Storage
 from actors.storage.uris import is_remote, local_path
 
@@ -71,14 +72,14 @@ def local(model: Model) -> Iterator[OnnxFile]:
         for name in names:
             fetched = Path(folder) / name
             fetched.parent.mkdir(parents=True, exist_ok=True)
-            fetched.write_bytes(_read_beside(model, name))
+            fetched.write_bytes(_read_external(model, name))
         yield OnnxFile(path, _precision(graph), mixes_images)
 
 
 def files(model: Model) -> list[str]:
     """URIs of the .onnx file and of its external data. Raises `JobError` as `digest`."""
     graph, _ = _read_graph(model)
-    return [model.checkpoint, *(_beside(model, name) for name in _external_names(graph, model.where))]
+    return [model.checkpoint, *(sibling(model.checkpoint, name) for name in _external_names(graph, model.where))]
 
 
 def digest(model: Model) -> str:
@@ -90,7 +91,7 @@ def digest(model: Model) -> str:
     graph, data = _read_graph(model)
     total = hashlib.sha256(data)
     for name in _external_names(graph, model.where):
-        content = _read_beside(model, name)
+        content = _read_external(model, name)
         total.update(f"\n{name} {len(content)}\n".encode())
         total.update(content)
     return total.hexdigest()
@@ -103,10 +104,10 @@ def _read_graph(model: Model) -> tuple[Any, bytes]:
         proto = onnx.load_model_from_string(data)
     except DecodeError:
         proto = onnx.ModelProto()
-    if proto.graph.node:
+    if proto.graph.node:  # protobuf parses no bytes, and some files of other formats, as a model without nodes
         return proto.graph, data
-    if data.startswith(b"version https://git-lfs"):
-        raise JobError(f"{model.where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
+    if pointer := lfs_pointer(data, model.where):
+        raise pointer
     seen = "not a whole ONNX model" if data else "an empty file"
     raise JobError(f"{model.where}: is {seen}", cure="copy it again, or export it again")
 
@@ -131,7 +132,8 @@ def _external_names(graph: Any, where: str) -> list[str]:
 
 def _is_inside(name: object) -> bool:
     """Returns True if ``name`` is a relative path that stays below its folder."""
-    if not isinstance(name, str) or set(name) & set("\\:\0"):  # protobuf returns bytes if text is not UTF-8
+    # protobuf returns bytes if text is not UTF-8. On Windows, backslashes and colons lead to other folders and drives.
+    if not isinstance(name, str) or set(name) & set("\\:\0"):
         return False
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
@@ -166,6 +168,7 @@ _ONE_SCALE = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantize
 
 
 def _precision(graph: Any) -> str:
+    # By elements, not by tensors: quantised files keep many small ones, such as scales, in fp32.
     elements: Counter[str] = Counter()
     for tensor in _tensors(graph):
         if name := _PRECISIONS.get(tensor.data_type):
@@ -174,10 +177,7 @@ def _precision(graph: Any) -> str:
 
 
 def _num_elements(tensor: Any) -> int:
-    count = 1
-    for length in tensor.dims:
-        count *= length
-    return count
+    return math.prod(tensor.dims)
 
 
 _PRECISIONS = {
@@ -189,17 +189,12 @@ _PRECISIONS = {
 }
 
 
-def _read_beside(model: Model, name: str) -> bytes:
+def _read_external(model: Model, name: str) -> bytes:
     """Content of a file of external data, in the folder of the model."""
     try:
-        return Storage(model.storage_options).read(_beside(model, name))
+        return Storage(model.storage_options).read(sibling(model.checkpoint, name))
     except FileNotFoundError:
         raise _missing(model, name) from None
-
-
-def _beside(model: Model, name: str) -> str:
-    folder, slash, _ = model.checkpoint.rpartition("/")
-    return f"{folder}{slash}{name}"
 
 
 def _missing(model: Model, name: str) -> JobError:

@@ -19,7 +19,7 @@ def named(returned: Any) -> dict[str, torch.Tensor]:
     """
     if isinstance(returned, torch.Tensor):
         return {"output": returned}
-    if isinstance(returned, Mapping):
+    if isinstance(returned, Mapping):  # also a ModelOutput of transformers, which is an OrderedDict
         by_name = {str(name): value for name, value in returned.items()}
     elif isinstance(returned, tuple | list):
         by_name = {f"output_{place}": value for place, value in enumerate(returned)}

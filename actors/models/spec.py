@@ -57,6 +57,7 @@ class Model:
         self.preprocess.check()
         self.check_form()
         wanted = form_of(self).stored_as
+        # After the checks that need no storage: their errors come without waiting for a server.
         with reading(self.where):
             kind = Storage(self.storage_options).kind(self.checkpoint)
         if kind != wanted:

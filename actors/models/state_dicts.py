@@ -78,7 +78,7 @@ def select(state_dict: StateDict, model: Model) -> StateDict:
     Raises:
         JobError: the prefix or a pattern matches no entry.
     """
-    prefix = model.prefix and f"{model.prefix.removesuffix('.')}."
+    prefix = model.prefix and f"{model.prefix.removesuffix('.')}."  # so that encoder does not select encoder2
     if prefix:
         chosen = {name: value for name, value in state_dict.items() if name.startswith(prefix)}
         if not chosen:
@@ -105,7 +105,7 @@ def rename(state_dict: Mapping[str, Any], expected: Collection[str]) -> StateDic
 
     Drops averaged copies, and the counters of averaging, unless expected.
     """
-    dropped = {*_EMA_KEYS, "n_averaged", *_EMA_PYTORCH_COUNTERS}
+    dropped = {*_EMA_KEYS, "n_averaged", *_EMA_PYTORCH_COUNTERS}  # n_averaged: torch.optim.swa_utils
     kept = {name: v for name, v in state_dict.items() if name in expected or name.partition(".")[0] not in dropped}
     own = StateDict(kept, versions=getattr(state_dict, "_metadata", None))
     return max(_views(own), key=lambda view: len(view.keys() & set(expected)))  # the first of equals
@@ -113,6 +113,7 @@ def rename(state_dict: Mapping[str, Any], expected: Collection[str]) -> StateDic
 
 RESAVE_CURE = "save the weights alone: torch.save(model.state_dict(), path), or safetensors.torch.save_file"
 
+# Keys of training checkpoints, in the order in which they are tried.
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "params", "module")
 _EMA_KEYS = (
     "ema",
@@ -120,14 +121,15 @@ _EMA_KEYS = (
     "ema_model",
     "ema_model_state_dict",
     "ema_weights",
-    "model_ema",
+    "model_ema",  # DeiT
     "model_ema_state_dict",
-    "state_dict_ema",
-    "params_ema",
+    "state_dict_ema",  # timm
+    "params_ema",  # BasicSR
     "averaged_model",
-    "teacher",
+    "teacher",  # DINO
 )
 _EMA_PYTORCH_COUNTERS = ("initted", "step")
+# DistributedDataParallel puts module. before each name, Lightning the attribute that holds the network.
 _PREFIXES = ("module.", "model.", "network.", "net.", "backbone.", "online_model.")
 # Parts that torch.compile, FSDP and activation checkpointing insert anywhere in a name.
 _INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
@@ -156,6 +158,7 @@ def _has_tensors(value: object, depth: int = 0) -> bool:
 
 def _tensors(content: Mapping[Any, Any]) -> StateDict:
     """The tensors of ``content``, and the extra state of modules; empty if there is no tensor."""
+    # Detached, since a file may hold parameters, which require gradients.
     found = {str(name): value.detach() for name, value in content.items() if isinstance(value, torch.Tensor)}
     extra = {name: value for name, value in content.items() if str(name).endswith("_extra_state")}
     return StateDict({**extra, **found} if found else {}, versions=getattr(content, "_metadata", None))

@@ -20,9 +20,9 @@ import torch
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
-from actors.models.model_files import file_name, reading
+from actors.models.model_files import file_name, lfs_pointer, reading, sibling
 from actors.models.state_dicts import RESAVE_CURE, StateDict
-from actors.models.weight_index import INDEX_CURE, is_index, read_index, sibling
+from actors.models.weight_index import INDEX_CURE, is_index, read_index
 from actors.storage.uris import is_remote, local_path
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def read_weights(uri: str, storage: Storage) -> object:
     return gathered
 
 
-_START_BYTES = 64
-_READ_BYTES = 1 << 20
+_START_BYTES = 64  # of a file: more than any signature that is looked for
+_READ_BYTES = 1 << 20  # of an archive's member at a time: only its checksum is wanted
 _UNREADABLE = (
     ArithmeticError,
     AssertionError,
@@ -91,7 +91,7 @@ def _read_file(uri: str, storage: Storage) -> Any:
 
 def _regular_file(uri: str) -> Path:
     path = Path(os.fsdecode(local_path(uri)))
-    if not stat.S_ISREG(path.stat().st_mode):
+    if not stat.S_ISREG(path.stat().st_mode):  # torch.load would wait for a writer of a named pipe
         raise OSError("not a regular file")
     return path
 
@@ -119,6 +119,7 @@ def _parse_torch(source: Path | io.BytesIO, *, mmap: bool) -> object:
     if isinstance(source, io.BytesIO):
         source.seek(0)
     with warnings.catch_warnings(action="ignore"):  # about other pickle protocols, which may be unreadable
+        # weights_only refuses every class that is not needed for tensors: an ordinary pickle could run code.
         return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
 
 
@@ -126,8 +127,8 @@ def _check_archive(source: Path | io.BytesIO, where: str) -> None:
     """Refuses archives that torch would misread, and damage that it would not notice."""
     with zipfile.ZipFile(source) as archive:
         names = {info.filename.rpartition("/")[2] for info in archive.infolist()}
-        for kind, mark in (("a TorchScript archive", "constants.pkl"), ("an exported program", "archive_format")):
-            if mark in names:
+        for kind, telltale in (("a TorchScript archive", "constants.pkl"), ("an exported program", "archive_format")):
+            if telltale in names:
                 raise JobError(f"{where}: is {kind}, which holds code", cure=RESAVE_CURE)
         for info in archive.infolist():
             if info.compress_type != zipfile.ZIP_STORED:  # torch never compresses; a small file could fill the memory
@@ -146,8 +147,8 @@ def _unreadable(error: Exception, start: bytes, where: str) -> JobError:
     """The error for a file that starts with ``start`` and raised ``error``."""
     if not start:
         return JobError(f"{where}: is empty", cure="copy it again")
-    if start.startswith(b"version https://git-lfs"):
-        return JobError(f"{where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
+    if pointer := lfs_pointer(start, where):
+        return pointer
     if code := re.search(r"[Uu]nsupported (?:global: GLOBAL|class|GLOBAL):? ([\w.]+)", str(error)):
         return JobError(f"{where}: holds more than tensors ({code[1]}); reading it could run code", cure=RESAVE_CURE)
     pickled = re.search(r"WeightsUnpickler error:\s*(\S.*)", str(error))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
-from actors.models.model_files import file_name, reading
+from actors.models.model_files import file_name, reading, sibling
 
 if TYPE_CHECKING:
     from actors.storage.store import Storage
@@ -51,16 +51,10 @@ def is_index(uri: str) -> bool:
 
 def is_shard(uri: str) -> bool:
     """Returns True if a checkpoint is one of several shards, by its name."""
+    # A single shard, of 00001, is a whole state_dict.
     return re.search(r"-\d{5}-of-(?!00001)\d{5}\.", file_name(uri)) is not None
-
-
-def sibling(uri: str, name: str) -> str:
-    """The URI of the file ``name`` in the folder of ``uri``, with the query of ``uri``, if any."""
-    address, mark, query = uri.partition("?") if uri.startswith(("http://", "https://")) else (uri, "", "")
-    folder, slash, _ = address.rpartition("/")
-    return f"{folder}{slash}{name}{mark}{query}"
 
 
 SHARD_CURE = "give the index of the shards, such as model.safetensors.index.json, as model.checkpoint"
 INDEX_CURE = "copy the index and all of its shards again, into one folder"
-_MAX_INDEX_BYTES = 64 << 20
+_MAX_INDEX_BYTES = 64 << 20  # at some 100 bytes an entry, several hundred thousand tensors

@@ -39,6 +39,7 @@ class ByteRanges:
 
     def images(self, rows: pa.Table, requests: OrderedRequests) -> Iterator[Image]:
         files = rows[FILE]
+        # All before the first range: a changed file must not yield a single image.
         deque(requests.map(self._containers.compare, self._containers.unseen(rows), uris=files), maxlen=0)
         return chain.from_iterable(requests.map(self._read, spans(rows), uris=files))
 
@@ -52,6 +53,7 @@ class ByteRanges:
         except Exception as error:  # noqa: BLE001  the per-image guard
             if len(span.members) == 1 or _affects_the_file(error):
                 return [read_error(error)] * len(span.members)
+            # One by one, so that a bad sector costs only the image that lies on it.
             members = (Span(span.uri, offset, size, [(offset, size)]) for offset, size in span.members)
             return [image for member in members for image in self._read(member)]
         return [self._member(data, offset - span.start, size) for offset, size in span.members]

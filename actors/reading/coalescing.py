@@ -27,7 +27,7 @@ class Span:
 
     def take(self, uri: str, offset: int, size: int) -> bool:
         """Adds a member if it lies close behind the last one; returns True if it does."""
-        gap = offset - (self.start + self.size)
+        gap = offset - (self.start + self.size)  # below 0 where a row goes back, as a hard link in a tar does
         if uri != self.uri or not 0 <= gap <= GAP_BYTES or self.size + gap + size > SPAN_BYTES:
             return False
         self.size += gap + size

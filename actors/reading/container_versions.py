@@ -51,4 +51,4 @@ class Containers:
             _, now = self._storage.describe(uri)
         except Exception as error:  # noqa: BLE001  the per-image guard
             return read_error(error)
-        return None if now in {version, None} else changed()
+        return None if now in {version, None} else changed()  # without a version there is nothing to compare

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actors.reading.image_bytes import read_image
 from actors.reading.layouts import READERS
-from actors.reading.ordered_requests import OrderedRequests
+from actors.reading.ordered_requests import CONCURRENCY, OrderedRequests
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -31,7 +31,7 @@ class Fetcher:
         shards: inventory that the rows come from.
         storage: storage of the images, which may differ from that of the inventory.
         max_bytes: limit of an image in bytes. Larger ones become errors, and are not requested if their size is known.
-        num_threads: maximum number of requests in flight.
+        concurrency: maximum number of requests in flight; see `OrderedRequests`.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class Fetcher:
         storage: Storage,
         *,
         max_bytes: int | None = None,
-        num_threads: int = 16,
+        concurrency: int = CONCURRENCY,
     ) -> None:
         self._reader = READERS[shards.layout](shards, storage, max_bytes)
-        self._num_threads = num_threads
+        self._concurrency = concurrency
 
     def batches(self, rows: pa.Table, batch_size: int) -> Generator[tuple[pa.Table, list[Image]]]:
         """Yields slices of ``rows`` in order, of at most ``batch_size`` rows, each with its images or their errors.
@@ -52,6 +52,7 @@ class Fetcher:
         close the generator. Nothing that is wrong with an image or its file raises.
         """
         with closing(self._cut(rows, batch_size)) as source, ThreadPoolExecutor(1) as ahead:
+            # None marks the end: a StopIteration from a future would be a RuntimeError in this generator (PEP 479).
             pending = ahead.submit(next, source, None)
             while (batch := pending.result()) is not None:
                 pending = ahead.submit(next, source, None)
@@ -59,16 +60,17 @@ class Fetcher:
 
     def _cut(self, rows: pa.Table, batch_size: int) -> Generator[tuple[pa.Table, list[Image]]]:
         start, num_bytes = 0, 0
-        held: list[Image] = []
-        with ThreadPoolExecutor(self._num_threads) as pool, closing(self._images(rows, pool)) as images:
+        batch: list[Image] = []
+        with ThreadPoolExecutor(self._concurrency) as pool, closing(self._images(rows, pool)) as images:
             for image in images:
-                held.append(image)
+                batch.append(image)
                 num_bytes += len(image) if isinstance(image, bytes) else 0
-                if len(held) == batch_size or num_bytes >= BATCH_BYTES:
-                    yield rows.slice(start, len(held)), held
-                    start, num_bytes, held = start + len(held), 0, []
-        if held:
-            yield rows.slice(start, len(held)), held
+                if len(batch) == batch_size or num_bytes >= BATCH_BYTES:
+                    yield rows.slice(start, len(batch)), batch
+                    start, num_bytes, batch = start + len(batch), 0, []
+        if batch:
+            yield rows.slice(start, len(batch)), batch
 
+    # A generator, since not every iterator of a reader can be closed: map objects cannot.
     def _images(self, rows: pa.Table, pool: ThreadPoolExecutor) -> Generator[Image]:
-        yield from self._reader.images(rows, OrderedRequests(pool, self._num_threads))
+        yield from self._reader.images(rows, OrderedRequests(pool, self._concurrency))

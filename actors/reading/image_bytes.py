@@ -57,7 +57,7 @@ def padded(images: Iterator[Image], count: int) -> Iterator[Image]:
         for image in images:
             given += 1
             yield image
-        if given < count:
+        if given < count:  # such as a Parquet file that was replaced by a shorter one
             raise EOFError("the file ends early")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001  the per-image guard
         yield from [read_error(error)] * (count - given)

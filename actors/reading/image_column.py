@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 READ_BYTES = 16 << 20  # decoded at a time, estimated from the average of the row group
 BUFFER_BYTES = 4 << 20  # of a request: a whole column chunk can be larger than a worker's memory
+_MAX_READ_ROWS = 256  # of small images: reading ends with the batch of the last row that is wanted
 
 
 class ImageColumn:
@@ -58,6 +59,7 @@ class ImageColumn:
 
         Numbers beyond the end of the file come with the number of row groups in place of a group.
         """
+        # bisect_right, since row groups may be empty, and share their start with the next one.
         for group, members in groupby(numbers, lambda number: bisect_right(self._starts, number) - 1):
             yield group, [number - self._starts[group] for number in members]
 
@@ -85,7 +87,7 @@ class ImageColumn:
         chunks = self._file.metadata.row_group(group)
         columns = [chunks.column(index) for index in range(chunks.num_columns)]
         num_bytes = sum(chunk.total_uncompressed_size for chunk in columns if chunk.path_in_schema in self._leaves)
-        return int(min(256, max(1, READ_BYTES * chunks.num_rows // max(1, num_bytes))))
+        return int(min(_MAX_READ_ROWS, max(1, READ_BYTES * chunks.num_rows // max(1, num_bytes))))
 
 
 def _leaves(schema: pa.Schema, column: str) -> list[str]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+CONCURRENCY = 16  # default of dataset.read_concurrency; a single connection would wait for each answer in turn
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -38,10 +40,11 @@ class OrderedRequests:
         try:
             for item in items:
                 pending.append(self.pool.submit(read, item))
+                # In the order of the rows, although one slow answer delays others: retries must yield the same blocks.
                 if len(pending) == self.max_in_flight:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
         finally:
             for future in pending:
-                future.cancel()
+                future.cancel()  # those that run already end with their request

@@ -57,7 +57,7 @@ class ParquetRows:
         for data, path in file.read(group, positions):
             if data is not None:
                 yield checked(data, self._max_bytes)
-            elif path:
+            elif path:  # Hugging Face's datasets store it alone for an image that was not embedded
                 yield read_image(resolve(uri, path), storage=self._storage, max_bytes=self._max_bytes)
             else:
                 yield ImageError("read", "missing", "the image is null")

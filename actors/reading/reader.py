@@ -13,6 +13,7 @@ from actors.decoding.pixel_blocks import pixel_block
 from actors.fault_injection import fault
 from actors.preprocess import Preprocess, warm_up
 from actors.reading.fetcher import BATCH_BYTES, Fetcher
+from actors.reading.ordered_requests import CONCURRENCY
 from actors.tracking.attempts import READ, Row, Work, attempt
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class ReadPlan:
     """Images per call of the engine."""
     batches_a_block: int = 1
     """Batches that are read, decoded and handed on as one block."""
+    concurrency: int = CONCURRENCY
+    """Requests of one task in flight."""
 
     @property
     def block_rows(self) -> int:
@@ -71,7 +74,9 @@ class _PieceReader:
         self._attempt = current
         self._table = plan.shards.load_piece(piece)
         self._rows: list[Row] = [(piece.shard, row) for row in self._table[ROW].to_pylist()]
-        self._fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
+        self._fetcher = Fetcher(
+            plan.shards, plan.storage, max_bytes=plan.limits.max_bytes, concurrency=plan.concurrency
+        )
         self._careful = [number for number, row in enumerate(self._rows) if row in current.instructions.careful]
         self._ahead: Generator[tuple[pa.Table, list[Image]]] | None = None
 
@@ -121,9 +126,9 @@ class _PieceReader:
                     self._attempt.start_image(row, "decode")
                     num_bytes += len(image)
                 blocks.append(self._decode(batch, [image], seconds))
-            if num_bytes >= BATCH_BYTES:
+            if num_bytes >= BATCH_BYTES:  # where `Fetcher.batches` ends a batch, too
                 break
-        return pa.concat_tables(blocks).combine_chunks()
+        return pa.concat_tables(blocks).combine_chunks()  # here, or every reader of the pixels would copy them
 
     def _fetch_alone(self, row: Row, batch: pa.Table) -> Image:
         self._attempt.start_image(row, "read")

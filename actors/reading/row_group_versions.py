@@ -35,6 +35,7 @@ def row_group_version(metadata: pq.FileMetaData, group: int) -> str:
 
 
 def _digest(group: pq.RowGroupMetaData, start: int) -> str:
+    # 128 bits of SHA-256: the inventory keeps a copy in every row.
     chunks = [_evidence(group.column(index)) for index in range(group.num_columns)]
     return hashlib.sha256(repr((start, group.num_rows, chunks)).encode()).hexdigest()[:32]
 

@@ -42,7 +42,7 @@ class Layout(StrEnum):
     """The image is in row OFFSET, counted from 0, of the Parquet file FILE."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
 class Shards:
     """A complete inventory. Workers get the copy `without_sizes`."""
 
@@ -88,6 +88,7 @@ class Shards:
 
     def load(self, shard: int) -> pa.Table:
         """Loads the rows of one shard, in the order of ROW and with the columns of `schema`."""
+        # A shard is a row group, so that a worker reads the footer and its own rows, and nothing else.
         uri = inventory_file(self.folder, shard // SHARDS_PER_FILE)
         with self.storage.open(uri) as source, pq.ParquetFile(source) as file:
             table = file.read_row_group(shard % SHARDS_PER_FILE, use_threads=False)
@@ -127,10 +128,10 @@ def inventory_files(storage: Storage, folder: str) -> list[str]:
         return []
     uris = [uri for batch in storage.list(folder) for uri in batch["uri"].to_pylist()]
     found = [uri for uri in uris if re.fullmatch(r"inventory-\d{5,}\.parquet", name_below(folder, uri))]
-    return sorted(found, key=lambda uri: (len(uri), uri))
+    return sorted(found, key=lambda uri: (len(uri), uri))  # from the 100,000th on, names are longer
 
 
-_NUM_FOOTER_THREADS = 16  # requests in flight
+_NUM_FOOTER_THREADS = 16  # requests in flight, on the driver, before any worker reads
 
 
 def _footer(storage: Storage, uri: str) -> pq.FileMetaData:

@@ -100,8 +100,8 @@ def make(photos: PhotoFiles, folder: Path, *, processes: int) -> Iterator[tuple[
             yield num_images, num_bytes
 
 
-_MAX_SIDE = 16384
-_MAX_PIXELS = 25_000_000
+_MAX_SIDE = 16384  # pixels; JPEG itself ends at 65,535
+_MAX_PIXELS = 25_000_000  # some 4 GB in each process
 _BOUNDS = {
     "images": (1, 1_000_000_000),
     "per_file": (1, 1_000_000),
@@ -121,8 +121,8 @@ def _telling(folder: Path) -> Iterator[None]:
         yield
     except BrokenProcessPool as error:
         raise JobError(
-            f"{folder}: a process that makes images was killed, as where memory is short",
-            cure="give less --processes; the same command resumes",
+            f"{folder}: a process that makes images was killed, probably for lack of memory",
+            cure="lower --processes; the same command resumes",
         ) from error
     except OSError as error:
         raise JobError(
@@ -148,7 +148,7 @@ def _side_by_side(
     function: Callable[[range], tuple[int, int]], runs: Iterator[range], processes: int
 ) -> Iterator[tuple[int, int]]:
     """Maps ``function`` over ``runs`` in processes, in order; only a few are submitted ahead."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("spawn")  # a fork of a process with Arrow's threads may hang
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
         waiting = deque(pool.submit(function, run) for run in islice(runs, 4 * processes))
         while waiting:
@@ -166,7 +166,7 @@ def _follow_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent:
         parent.join()
-        os._exit(1)
+        os._exit(1)  # sys.exit would end this thread alone
 
 
 def _make_run(photos: PhotoFiles, folder: Path, numbers: range) -> tuple[int, int]:
@@ -198,7 +198,7 @@ def _write_parquet(photos: PhotoFiles, numbers: range, path: Path) -> None:
             writer.write_table(pa.table({"image": images, "label": labels}, schema=_SCHEMA))
 
 
-_ROW_GROUP_ROWS = 128
+_ROW_GROUP_ROWS = 128  # photographs in memory at a time: about 6 MB
 _SCHEMA = pa.schema(
     {"image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]), "label": pa.string()}  # as Hugging Face does
 )
@@ -208,7 +208,7 @@ def _write_tar(photos: PhotoFiles, numbers: range, path: Path) -> None:
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for number in numbers:
             for ending, data in (("jpg", photos.jpeg(number)), ("cls", _label(number).encode())):
-                member = tarfile.TarInfo(f"{number:06d}.{ending}")
+                member = tarfile.TarInfo(f"{number:06d}.{ending}")  # without a time, so that equal sets are equal files
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
 

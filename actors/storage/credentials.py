@@ -12,16 +12,16 @@ from actors.storage.uris import redacted
 
 def refusal(error: Exception) -> str | None:
     """The store's objection to the credentials; None for any other error, a plain 403 included."""
-    answer = str(error).partition("\n\nDebug source")[0]
+    answer = str(error).partition("\n\nDebug source")[0]  # obstore repeats the answer there, in Rust's notation
     code = _CODE.search(answer)
     if code is None and not isinstance(error, UnauthenticatedError) and not _UNAUTHORIZED.search(answer):
         return None
     message = _MESSAGE.search(answer)
-    said = [code[1] or code[2] if code else "401 Unauthorized", *([message[1].strip()] if message else [])]
-    return printable(redacted(": ".join(said)))[:_MAX_CHARS]
+    parts = [code[1] or code[2] if code else "401 Unauthorized", *([message[1].strip()] if message else [])]
+    return printable(redacted(": ".join(parts)))[:_MAX_CHARS]
 
 
-# Error codes of S3, Google Cloud Storage and Azure.
+# Error codes of S3, Google Cloud Storage and Azure. AccessDenied is not one: it may concern a single object.
 _CODES = (
     "ExpiredToken",
     "ExpiredTokenException",

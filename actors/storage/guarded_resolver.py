@@ -36,7 +36,7 @@ class GuardedResolver(AbstractResolver):
         """Raises NotAllowedError if any of the addresses is forbidden."""
         found = await self._system.resolve(host, port, family)
         if host not in self._proxies:
-            for address in found:
+            for address in found:  # all of them, since aiohttp may connect to any
                 self._allow.check_address(host, address["host"])
         return found
 

@@ -23,14 +23,15 @@ def check_status(answer: aiohttp.ClientResponse) -> None:
     status = answer.status
     if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
         return
-    said = f"the server answers {status}"
+    problem = f"the server answers {status}"
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        raise FileNotFoundError(said)
+        raise FileNotFoundError(problem)
+    # No CredentialsError: a URL carries its own keys, and says nothing about those of the others.
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        raise PermissionError(said)
+        raise PermissionError(problem)
     if kind := _KINDS.get(status, "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None):
-        raise TransientError(said, kind, _retry_after(answer))
-    raise OSError(said)
+        raise TransientError(problem, kind, _retry_after(answer))
+    raise OSError(problem)
 
 
 def length(answer: aiohttp.ClientResponse) -> int | None:
@@ -49,6 +50,8 @@ def span_of(answer: aiohttp.ClientResponse) -> Span:
 
 def version(answer: aiohttp.ClientResponse) -> str | None:
     """The ETag without its quotes, else the time of the last change; None if neither can be read."""
+    # Weak ETags keep their W/: versions are only compared with each other. aiohttp decodes bytes that are not UTF-8 to
+    # surrogates, which no Arrow column takes.
     if etag := answer.headers.get("ETag"):
         return etag.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").strip('"')
     try:
@@ -66,9 +69,9 @@ def describe_failure(error: aiohttp.ClientError) -> str:
     return str(error) or type(error).__name__
 
 
-_KINDS = {408: "timeout", 425: "throttled", 429: "throttled"}
+_KINDS = {408: "timeout", 425: "throttled", 429: "throttled"}  # 425: too early to answer (RFC 8470)
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float:
-    value = answer.headers.get("Retry-After", "")
+    value = answer.headers.get("Retry-After", "")  # or a date, which is of no use where clocks differ
     return float(value) if value.isascii() and value.isdigit() else 0.0

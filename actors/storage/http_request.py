@@ -100,8 +100,10 @@ _URL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PORTS = {"http": ":80", "https": ":443"}
+# All of printable ASCII, the percent sign included: signatures cover the spelling of a URL.
 _AS_WRITTEN = "".join(chr(code) for code in range(0x21, 0x7F))
 _TIME = re.compile(r"([0-9.]+) ?(ms|s|m|h|)")
+# Seconds in each unit; a number alone means seconds.
 _UNITS = {"ms": 1e-3, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -111,6 +113,7 @@ def _ascii(host: str) -> str:
 
 def _basic(user: str) -> str:
     name, _, password = user.partition(":")
+    # Percent-encoded in a URL, but not in the header (RFC 7617).
     return b64encode(unquote_to_bytes(name) + b":" + unquote_to_bytes(password)).decode()
 
 

@@ -70,6 +70,7 @@ class HttpStore:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=options.tls(), resolver=resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
+            # Sizes and ranges of a compressed answer would be those of its compressed form.
             headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": options.user_agent},
             timeout=aiohttp.ClientTimeout(self._total_s, sock_connect=options.connect_s, sock_read=options.read_s),
             trust_env=False,  # would send credentials of ~/.netrc; proxies come from `ClientOptions`
@@ -81,7 +82,7 @@ class HttpStore:
             if answer.status == HTTPStatus.OK and size is not None:
                 return size, version(answer)
         async with self._answer("GET", url, {"Range": "bytes=0-0"}) as answer:
-            if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # it has not even a first byte
                 return 0, version(answer)
             check_status(answer)
             size = span_of(answer).total if answer.status == HTTPStatus.PARTIAL_CONTENT else length(answer)
@@ -94,7 +95,7 @@ class HttpStore:
     async def _read(self, url: str, check_size: Callable[[int], None]) -> bytes:
         async with self._answer("GET", url) as answer:
             check_status(answer)
-            check_size(length(answer) or 0)
+            check_size(length(answer) or 0)  # what a server announces may be missing or wrong, so bytes count as well
             data = bytearray()
             async for chunk in answer.content.iter_any():
                 data += chunk
@@ -123,7 +124,7 @@ class HttpStore:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer after all redirects. Errors of aiohttp become Python's own."""
         try:
-            async with asyncio.timeout(self._total_s):
+            async with asyncio.timeout(self._total_s):  # aiohttp's own limit starts again at each redirect
                 answer = await self._follow(method, Target.parse(url), headers or {})
                 async with answer:
                     yield answer
@@ -149,9 +150,9 @@ class HttpStore:
                 raise NotAllowedError("redirected from https to http")
             answer = await self._session.request(
                 method,
-                URL(target.url, encoded=True),
+                URL(target.url, encoded=True),  # else yarl would spell it in its own way, and break signatures
                 headers={**headers, **target.headers},
-                allow_redirects=False,
+                allow_redirects=False,  # followed here, so that each is checked
                 proxy=self._options.proxy(target),
             )
             location = answer.headers.get("Location")
@@ -159,7 +160,7 @@ class HttpStore:
                 return answer
             answer.close()
             following = Target.parse(urljoin(target.url, location))
-            if not following.headers and following.origin == target.origin:
+            if not following.headers and following.origin == target.origin:  # no password leaves its host
                 following = following._replace(headers=target.headers)
             target = following
         raise OSError(f"more than {_MAX_REDIRECTS} redirects")
@@ -195,6 +196,7 @@ os.register_at_fork(before=_STARTING.acquire, after_in_parent=_STARTING.release,
 
 def _run(work: Coroutine[object, object, Result]) -> Result:
     future = asyncio.run_coroutine_threadsafe(work, _loop())
+    # No timeout here: `_answer` has one, and its error is the clearer one.
     try:
         return future.result()
     except BaseException:

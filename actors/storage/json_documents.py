@@ -63,6 +63,7 @@ def parse_object(
     if len(data) > max_bytes:
         raise ValueError(f"{len(data):,} bytes, more than the limit of {max_bytes:,}")
 
+    # Parsers differ in which of two equal keys they keep, so that two readers could see two documents.
     def as_object(pairs: Sequence[tuple[str, Any]]) -> Any:
         content = dict(pairs)
         if len(content) < len(pairs):

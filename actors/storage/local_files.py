@@ -101,6 +101,7 @@ class LocalFile(io.FileIO):
 
 def open_regular(path: bytes) -> io.FileIO:
     """Opens a regular file; raises OSError for a named pipe or a device, which could block a worker."""
+    # Without O_NONBLOCK, open itself would wait for a writer of a named pipe. Windows has neither.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -108,6 +109,7 @@ def open_regular(path: bytes) -> io.FileIO:
     return io.FileIO(descriptor)
 
 
+# The dot hides them from readers of the folder, such as Arrow and Spark.
 STAGED_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 """Names of unfinished files of `write_whole`; one that no writer is at work on is a leftover."""
 
@@ -127,9 +129,9 @@ def write_whole(path: Path, data: bytes | memoryview, *, create: bool) -> None:
         with staged.open("xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # before the rename, or a crash could leave the name without the bytes
         if create:
-            os.link(staged, path)
+            os.link(staged, path)  # fails if the name exists, where a rename replaces it
         else:
             staged.replace(path)
     finally:
@@ -151,7 +153,7 @@ def write_staged(path: Path, data: bytes | memoryview, staging: Path) -> None:
             fault("write.syncing")
             os.fsync(file.fileno())
         fault("write.staged")
-        staged.replace(path)
+        staged.replace(path)  # one system call: either the folder is gone, or the part is visible
     except FileNotFoundError as error:
         raise StagingEndedError(f"{staging} was removed; {path.name} was not written") from error
     finally:
@@ -159,6 +161,7 @@ def write_staged(path: Path, data: bytes | memoryview, staging: Path) -> None:
 
 
 def _size_and_version(status: os.stat_result) -> tuple[int, str]:
+    # Times alone may not differ: some file systems keep whole seconds.
     return status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
 
 

@@ -70,7 +70,7 @@ class RemoteStore:
 
     def read_range(self, key: str, start: int, size: int) -> bytes:
         """Reads a byte range of one object; returns fewer bytes, or none, if the object ends early."""
-        if not size:
+        if not size:  # HTTP has no range without bytes
             return b""
         span: Any = {"range": (start, start + size)}
         try:
@@ -117,11 +117,11 @@ class RemoteStore:
             try:
                 return self._retry.call(partial(request, store))
             except BaseError as error:
-                said = refusal(error)
-                if said is None:
+                problem = refusal(error)
+                if problem is None:
                     raise
                 if attempt == _CREDENTIALS_ATTEMPTS:
-                    raise CredentialsError(_REFUSED.format(root=redacted(self._root), said=said)) from error
+                    raise CredentialsError(_REFUSED.format(root=redacted(self._root), problem=problem)) from error
             time.sleep(self._retry.max_wait_after(attempt))
             if self._store is store:  # else another thread did it
                 self._store = connect(self._root, self._options)  # reads environment, files and instance metadata again
@@ -139,14 +139,14 @@ class RemoteStore:
 
 _CREDENTIALS_ATTEMPTS = 3  # a source that is being renewed needs a moment
 _REFUSED = (
-    "{root}: the credentials are refused: {said}; renew them (or set this machine's clock if it is wrong), and run the "
-    "same command again, which resumes the run"
+    "{root}: the credentials are refused: {problem}; renew them (or set this machine's clock if it is wrong), and run "
+    "the same command again, which resumes the run"
 )
 
 _LISTED = ("path", "size", "e_tag", "last_modified")
 
 # Larger objects are put in several requests: few at a time, so that all get bandwidth, and each within the timeout.
-_CHUNKS: Any = {"chunk_size": 32 << 20, "max_concurrency": 2}
+_CHUNKS: Any = {"chunk_size": 32 << 20, "max_concurrency": 2}  # bytes; and requests of one put
 
 _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's default if the server gives no time
 
@@ -154,6 +154,7 @@ _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's default if the ser
 def _head(store: Any, key: str) -> Any:
     """The metadata of an object."""
     try:
+        # Not obstore.head, whose result lacks the Content-Type.
         result = obstore.get(store, key, options={"head": True})
     except BaseError as error:
         if not _UNEXPLAINED.search(str(error)):
@@ -170,15 +171,15 @@ def _no_web_page(result: obstore.GetResult) -> obstore.GetResult:
     return result
 
 
-_UNEXPLAINED = re.compile(r"status code: (400|403)\b")
+_UNEXPLAINED = re.compile(r"status code: (400|403)\b")  # S3 answers HEAD with an expired token by 400
 
 
 def _explained(store: Any, key: str, error: BaseError) -> Any:
     """Gets the metadata by GET after HEAD was refused: only an answer to GET has a body with the reason."""
     try:
         return obstore.get(store, key, options={"range": (0, 1)}).meta
-    except BaseError as told:
-        raise told if refusal(told) else error from None
+    except BaseError as explained:
+        raise explained if refusal(explained) else error from None
 
 
 def _body(result: obstore.GetResult) -> bytes:

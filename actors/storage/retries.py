@@ -28,13 +28,13 @@ class TransientError(OSError):
     """A transient error of a server.
 
     Args:
-        said: message of the server.
+        message: message of the server.
         kind: kind as in `transient_kind`.
         wait_s: wait in seconds that the server asks for.
     """
 
-    def __init__(self, said: str, kind: str, wait_s: float = 0.0) -> None:
-        super().__init__(said)
+    def __init__(self, message: str, kind: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
         self.kind = kind
         self.wait_s = wait_s
 

@@ -46,7 +46,7 @@ LISTING_SCHEMA = pa.schema(
     ]
 )
 
-LISTING_ROWS = 1000  # of a batch of a listing; a page of S3
+LISTING_ROWS = 1000  # of a batch of a listing: as many as S3 has in a page
 
 
 class TooLargeError(OSError):
@@ -76,6 +76,7 @@ class Storage:
         self._stores: dict[str, RemoteStore] = {}
         self._http: HttpStore | None = None
 
+    # Without the clients, which hold connections and threads.
     def __reduce__(self) -> tuple[type[Storage], tuple[dict[str, str], Retry, Allowlist | None]]:
         return (Storage, (self.options, self.retry, self.allow))
 
@@ -118,7 +119,7 @@ class Storage:
             path = self.local_path(uri)
             if os.path.isdir(path):  # noqa: PTH112  bytes paths
                 return "folder"
-            return "file" if os.path.lexists(path) else None
+            return "file" if os.path.lexists(path) else None  # also a dangling link, as in a listing
         if is_http(uri) or split(uri)[1]:  # the root of a bucket is not an object
             try:
                 self.describe(uri)
@@ -252,14 +253,14 @@ def _read_local_ranges(path: bytes, starts: Sequence[int], sizes: Sequence[int])
 
 
 def _batches(rows: Iterator[tuple[str, int | None, str | None]]) -> Iterator[pa.RecordBatch]:
-    held: list[tuple[str, int | None, str | None]] = []
+    pending: list[tuple[str, int | None, str | None]] = []
     for row in rows:
-        held.append(row)
-        if len(held) == LISTING_ROWS:
-            yield _batch(held)
-            held = []
-    if held:
-        yield _batch(held)
+        pending.append(row)
+        if len(pending) == LISTING_ROWS:
+            yield _batch(pending)
+            pending = []
+    if pending:
+        yield _batch(pending)
 
 
 def _batch(rows: Sequence[tuple[str, int | None, str | None]]) -> pa.RecordBatch:

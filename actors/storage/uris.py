@@ -30,14 +30,14 @@ def is_file(uri: str) -> bool:
 
 def local_path(uri: str) -> bytes:
     """The path of a local URI or path, as the bytes that the system uses."""
-    if is_file(uri):
+    if is_file(uri):  # urlsplit would cut a name at # or ?; no local file has a query
         return unquote_to_bytes(urlsplit(uri.replace("#", "%23").replace("?", "%3F")).path)
     return os.fsencode(uri)
 
 
 def join(base: str, *names: str) -> str:
     """The URI of ``names`` below ``base``."""
-    return "/".join([base.rstrip("/") or "", *names])
+    return "/".join([base.rstrip("/"), *names])
 
 
 def name_below(base: str, uri: str) -> str:
@@ -51,6 +51,7 @@ def absolute(uri: str) -> str:
     """Makes a local path that is relative or below ``~/`` absolute; returns URIs unchanged."""
     if is_remote(uri) or is_file(uri):
         return uri
+    # Not Path.resolve, which follows links: outputs and inventories keep the names that users gave.
     return os.path.abspath(os.path.expanduser(uri) if uri.startswith("~/") else uri)  # noqa: PTH100, PTH111
 
 

@@ -18,6 +18,7 @@ from actors.decoding.pixel_blocks import pixel_block, pixel_columns
 from actors.predictor import Predictor
 from actors.preprocess import warm_up
 from actors.reading.fetcher import Fetcher
+from actors.reading.ordered_requests import CONCURRENCY
 from actors.trials.throughput import stamped
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class PlainLoop:
     batch_size: int
     predicts: bool = True
     """False stops after the decoder: the limit of a job that decoding bounds."""
+    concurrency: int = CONCURRENCY
+    """Requests of one process in flight."""
 
     def run(self, pieces: Iterable[Piece], *, is_ready: Callable[[], object]) -> pa.Table:
         """Predicts the rows of ``pieces`` like `Predictor.predict_block`, each batch `throughput.stamped`.
@@ -67,7 +70,7 @@ class PlainLoop:
 
     def _blocks(self, pieces: Iterable[Piece], decoder: BatchDecoder | None) -> Iterator[pa.Table]:
         limits, preprocess = self.recipe.limits, self.recipe.model.preprocess
-        fetcher = Fetcher(self.shards, self.storage, max_bytes=limits.max_bytes)
+        fetcher = Fetcher(self.shards, self.storage, max_bytes=limits.max_bytes, concurrency=self.concurrency)
         for piece in pieces:
             for batch, images in fetcher.batches(self.shards.load_piece(piece), self.batch_size):
                 yield pixel_block(batch, images, limits, preprocess, decoder)

@@ -57,7 +57,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
     num_read = 0
     decoder = load_decoder(plan.limits, plan.preprocess)
     read_s = decode_s = 0.0
-    fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes)
+    fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes, concurrency=plan.concurrency)
     for piece in pieces:
         rows = plan.shards.load_piece(piece)
         since = time.perf_counter()

@@ -77,6 +77,7 @@ def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tupl
         storage=stages.read.storage,
         recipe=stages.recipe,
         batch_size=stages.read.batch_size,
+        concurrency=stages.read.concurrency,
     )
     possible = decoding = layouts(stages, default_threads())
     # Without the model no process needs a GPU, so that their number is free: also one process of one thread per CPU.

@@ -52,7 +52,9 @@ class FetchAlone:
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:  # noqa: ARG002
         self._read = read
         self._ledger = ledger
-        self._fetcher = Fetcher(read.shards, read.storage, max_bytes=read.limits.max_bytes)
+        self._fetcher = Fetcher(
+            read.shards, read.storage, max_bytes=read.limits.max_bytes, concurrency=read.concurrency
+        )
 
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
         piece = piece_of(pieces)

@@ -57,6 +57,7 @@ def prepare_stages(
         preprocess=recipe.model.preprocess,
         batch_size=plan.batch_size,
         batches_a_block=plan.batches_a_block,
+        concurrency=job.dataset.read_concurrency,
     )
     choice = choose_engine(run, plan, read, num_missing=num_missing)
     LOG.info("engine %s: %s", choice.engine.label, choice.why)

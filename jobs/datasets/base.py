@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from actors.errors import JobError
 from actors.messages import redacted
+from actors.reading.ordered_requests import CONCURRENCY
 from actors.reading.shards import Layout  # noqa: TC001  OmegaConf evaluates the annotations of a config
 from actors.storage.allowlist import Allowlist
 from actors.storage.store import Storage
@@ -56,6 +57,9 @@ class Dataset:
     all are allowed. Tars and Parquet files that hold images are given by `path`."""
     storage_options: dict[str, str] = field(default_factory=dict)
     """obstore's settings for the storage of the images, such as endpoint or region."""
+    read_concurrency: int = CONCURRENCY
+    """Requests that a worker keeps in flight for images on remote storage, single files or members of tars: more where
+    answers take long to begin, fewer where a server limits connections."""
 
     def check(self) -> None:
         """Checks every path, and the content of the first file.
@@ -65,6 +69,11 @@ class Dataset:
         """
         if self.limit is not None and self.limit < 0:
             raise JobError(f"dataset.limit={self.limit}: below zero", cure="omit it to list every image")
+        if not 1 <= self.read_concurrency <= _MAX_CONCURRENCY:
+            raise JobError(
+                f"dataset.read_concurrency={self.read_concurrency}: not from 1 to {_MAX_CONCURRENCY}",
+                cure="omit it, or give a number in that range",
+            )
         Allowlist.parse(self.allow)
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
             for _ in pool.map(lambda path: first_batch(path, self.storage, self.selection()), self.paths()):
@@ -137,11 +146,12 @@ class Dataset:
         return PassedOver()
 
     def identity(self) -> dict[str, Any]:
-        """Identity of the dataset: all keys except the settings of storage.
+        """Identity of the dataset: all keys except the settings of storage, and how many requests it gets at a time.
 
         Omits a `LATER` key at its default, so that runs that were opened before the key existed can be resumed.
         """
         content = asdict(self) | {"path": self.paths(), "storage_options": None}
+        del content["read_concurrency"]
         untouched = type(self)()
         for name in [item.name for item in fields(self) if "later" in item.metadata]:
             if getattr(self, name) == getattr(untouched, name):
@@ -180,7 +190,8 @@ class Dataset:
         )
 
 
-_NUM_THREADS = 16
+_NUM_THREADS = 16  # paths that are checked at a time, each with a request or two
+_MAX_CONCURRENCY = 100  # aiohttp opens no more connections in a session, unless told to
 _OTHER_CURE = "name another path, or fix the files; dataset.extensions lists the suffixes of images"
 _HIDDEN_CURE = "include such names with dataset.include, such as dataset.include=['**'], or rename them"
 _CURES = {  # the most telling reason first

@@ -9,6 +9,7 @@ import pytest
 from networks import tiny
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import make_model, save_onnx, save_with_constant
+from web import serve_folder
 
 from actors.errors import JobError
 from actors.models.onnx_files import digest
@@ -24,6 +25,14 @@ def test_the_digest_is_the_same_wherever_the_files_lie(place: Place, tmp_path: P
     uri = place.put("b.onnx", (tmp_path / "a.onnx").read_bytes())
     place.put("data/weights.bin", (tmp_path / "data" / "weights.bin").read_bytes())
     assert digest(Model(checkpoint=uri, storage_options=place.options)) == local
+
+
+def test_external_data_on_a_web_server_is_asked_for_with_the_token_of_the_model(tmp_path: Path) -> None:
+    save_onnx(tiny(), tmp_path / "a.onnx", external=True)
+    with serve_folder(tmp_path) as (address, requests):
+        found = digest(Model(checkpoint=f"{address}/a.onnx?token=x/y"))
+    assert found == digest(Model(checkpoint=str(tmp_path / "a.onnx")))
+    assert requests == ["/a.onnx?token=x/y", "/data/weights.bin?token=x/y"]
 
 
 @pytest.mark.parametrize(

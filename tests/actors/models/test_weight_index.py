@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from actors.errors import JobError
-from actors.models.weight_index import is_shard, sibling, weight_files
+from actors.models.weight_index import is_shard, weight_files
 from actors.storage.store import Storage
 
 if TYPE_CHECKING:
@@ -39,8 +39,3 @@ def test_a_broken_index_is_reported(tmp_path: Path, text: str, seen: str) -> Non
 )
 def test_a_shard_is_reported_by_its_name(name: str, wanted: bool) -> None:  # noqa: FBT001
     assert is_shard(f"s3://bucket/{name}") is wanted
-
-
-def test_shards_lie_next_to_the_index() -> None:
-    assert sibling("https://host/a/i.json?sig=1", "b.bin") == "https://host/a/b.bin?sig=1"
-    assert sibling("i.json", "b.bin") == "b.bin"

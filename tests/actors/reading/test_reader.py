@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from deadly import DeadlyStorage, Death
 from photos import jpeg
 from read_plans import WHOLE, plan_over, plan_over_ten
 
-from actors.columns import ERROR, FILE, IMAGE_ID, PIXELS, READ_S, ROW, SHARD, STAGE
+from actors.columns import ERROR, FILE, IMAGE_ID, PIXELS, READ_S, ROW, SHARD, STAGE, URI
 from actors.reading.reader import ReadPlan, read_piece
+from actors.reading.shards import Shards
 from actors.row_ranges import Piece
 from actors.storage.store import Storage
 from actors.tracking.attempts import Row, Work, WorkerKilledError
@@ -46,6 +48,34 @@ def test_a_block_may_be_several_batches(plan: ReadPlan) -> None:
     wider = replace(plan, batch_size=2, batches_a_block=2)
     for piece in WHOLE:
         assert rows_of(list(read_piece(wider, piece, Ledger()))) == rows_of(list(read_piece(plan, piece, Ledger())))
+
+
+class InParallel(Storage):
+    """Answers once as many requests as there are parties are in flight."""
+
+    def __init__(self, parties: int) -> None:
+        super().__init__()
+        self._all = threading.Barrier(parties, timeout=30)
+
+    def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
+        self._all.wait()
+        return super().read(uri.removeprefix("s3:/"), max_bytes=max_bytes)
+
+
+class Remote(Shards):
+    """An inventory whose images appear to be on remote storage."""
+
+    def load(self, shard: int) -> pa.Table:
+        rows = super().load(shard)
+        uris = pc.binary_join_element_wise("s3:/", rows[URI], "")
+        return rows.set_column(rows.schema.get_field_index(URI), rows.schema.field(URI), uris)
+
+
+def test_as_many_requests_are_in_flight_as_the_plan_allows(plan: ReadPlan) -> None:
+    shards = Remote(**{field.name: getattr(plan.shards, field.name) for field in fields(plan.shards)})
+    in_fives = replace(plan, shards=shards, storage=InParallel(5), batch_size=10, concurrency=5)
+    (block,) = read_piece(in_fives, Piece(0, ((0, 5),)), Ledger())
+    assert block[ERROR].to_pylist() == [None, None, None, None, "empty"]
 
 
 class Holding(Ledger):

@@ -27,7 +27,10 @@ def run_over(folder: Path, *, image_s: float, **changes: object) -> Run:
 @pytest.mark.cluster
 @pytest.mark.usefixtures("cluster")
 def test_a_small_job_is_planned_by_rules_alone(tmp_path: Path) -> None:
-    stages, choice = prepare_stages(run_over(tmp_path, image_s=0.001), Resources(2, 0), num_missing=12)
+    run = run_over(tmp_path, image_s=0.001)
+    run.job.dataset.read_concurrency = 3
+    stages, choice = prepare_stages(run, Resources(2, 0), num_missing=12)
+    assert stages.read.concurrency == 3
     assert choice.calibration is None
     assert stages.plan.batch_size == stages.read.batch_size == 512
     assert stages.sink.guard is None

@@ -101,6 +101,17 @@ def test_keys_that_came_later_leave_the_identity_as_it_was() -> None:
     assert ParquetDataset(path="/x", exclude=["a"]).identity() != plain.identity()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_can_be_resumed_with_more_requests_at_a_time(kind: type[Dataset]) -> None:
+    assert kind(path="/x", read_concurrency=64).identity() == kind(path="/x").identity()
+
+
+@pytest.mark.parametrize("number", [0, 101])
+def test_a_number_of_requests_out_of_range(number: int) -> None:
+    with pytest.raises(JobError, match=rf"dataset\.read_concurrency={number}: not from 1 to 100"):
+        ImagesDataset(path="/x", read_concurrency=number).check()
+
+
 def test_braces_stand_for_several_paths_unless_a_name_has_them(place: Place) -> None:
     expected = [place.put(f"{number:02}/x.jpg", b"") for number in (8, 9, 10)]
     dataset = ImagesDataset(path=f"{place.root}/{{08..10}}", storage_options=place.options)
