@@ -14,10 +14,12 @@ from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.logs import name_run
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
-from jobs.cluster.connection import prepare
+from jobs.cluster.local_ray import LocalRay
+from jobs.cluster.ray_start import prepare
 from jobs.config import to_job
 from jobs.job import Job
 from jobs.leases.slices import OutputLock, Slice
+from jobs.planning.export_ahead import export_ahead
 from jobs.reporting.clock import Clock
 from jobs.reporting.report import Report
 from jobs.runs.commit import Outcome, collect, publish, write_document
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from jobs.job import Job
     from jobs.leases.lease import Lease
     from jobs.reporting.execution import Execution
+    from jobs.runs.preflight import Preflight
 
 LOG = logging.getLogger("shardlens")
 
@@ -55,10 +58,14 @@ def batch_infer(job: Job) -> ExitStatus:
     stop = Shutdown(job.run.grace_s)
     stop.install()
     clock = Clock()
-    part = Slice.of(job.run)
-    checked = preflight(job)
-    storage = Storage(job.output.storage_options)
-    clock.lap("check")
+    with LocalRay(job.cluster, verbose=job.verbose) as ray:
+        checked = preflight(job, before_loading=ray.begin)
+        clock.lap("check")
+        return _run(job, checked, stop, clock, ray)
+
+
+def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalRay | None = None) -> ExitStatus:
+    storage, part = Storage(job.output.storage_options), Slice.of(job.run)
     run_id = run_id_of(job) if job.run.id else ""
     lock = OutputLock(absolute(job.output.path), storage, part, run_id, on_lost=stop.interrupt)
     with lock.hold() as lease:
@@ -71,12 +78,14 @@ def batch_infer(job: Job) -> ExitStatus:
             LOG.info("run.id=%s ended before: nothing to do", run.record.run_id)
             status = ExitStatus.DONE
         else:
-            status = _complete(run, lock, lease, stop, clock)
+            status = _complete(run, lock, lease, stop, clock, ray)
         show(run.paths.run)  # the contract: the last line on standard output
         return status
 
 
-def _complete(run: Run, lock: OutputLock, lease: Lease, stop: Shutdown, clock: Clock) -> ExitStatus:
+def _complete(
+    run: Run, lock: OutputLock, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None = None
+) -> ExitStatus:
     """Completes this driver's part of the run, and publishes the run if nothing else is missing, unless too many images
     failed or the job was asked to stop.
     """
@@ -87,7 +96,7 @@ def _complete(run: Run, lock: OutputLock, lease: Lease, stop: Shutdown, clock: C
     LOG.info("run %s%s: %s", run.record.run_id, "" if run.part.is_whole else f", {run.part}", what)
     outcome, execution = before, None
     if before.coverage.num_missing and not _is_over_budget(run, before):
-        outcome, execution = _execute(run, before, lease, stop, clock)
+        outcome, execution = _execute(run, before, lease, stop, clock, ray)
     if run.part.is_whole:
         outcome = _sealed(run, outcome, lock)
     status = _judge(run, outcome)
@@ -151,11 +160,14 @@ def _write(report: Report, uri: str, run: Run) -> None:
     write_document(uri, json.dumps(report.to_json(), indent=1).encode(), run.storage)
 
 
-def _execute(run: Run, before: Outcome, lease: Lease, stop: Shutdown, clock: Clock) -> tuple[Outcome, Execution]:
+def _execute(
+    run: Run, before: Outcome, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None = None
+) -> tuple[Outcome, Execution]:
+    export_ahead(run, num_missing=before.coverage.num_missing)
     prepare(run.job.cluster, verbose=run.job.verbose)
     from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
 
-    return execute(run, before, lease, stop, clock)
+    return execute(run, before, lease, stop, clock, ray)
 
 
 def _judge(run: Run, outcome: Outcome) -> ExitStatus:

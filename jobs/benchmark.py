@@ -19,7 +19,7 @@ from jobs.benchmarking.table import lines_of, unlike
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
-from jobs.cluster.connection import prepare
+from jobs.cluster.ray_start import prepare
 from jobs.config import to_benchmark_job
 from jobs.job import ErrorBudget
 from jobs.runs.opening import open_run

@@ -13,8 +13,8 @@ import s3 as s3_server
 from places import Place, local_place, s3_place
 
 from jobs.cluster.config import Cluster
-from jobs.cluster.connection import prepare
 from jobs.cluster.ray_patches import lean_ray
+from jobs.cluster.ray_start import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

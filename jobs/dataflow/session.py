@@ -23,6 +23,7 @@ from jobs.runs.decode_switch import as_switched, switch_to_cpu
 
 if TYPE_CHECKING:
     from jobs.cli.shutdown import Shutdown
+    from jobs.cluster.local_ray import LocalRay
     from jobs.dataflow.stages import Stages
     from jobs.leases.lease import Lease
     from jobs.reporting.clock import Clock
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-def execute(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock) -> tuple[Outcome, Execution]:
+def execute(
+    run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None = None
+) -> tuple[Outcome, Execution]:
     """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is asked to
     stop, or the error budget is exceeded. Laps ``start``, ``choose``, ``run`` and ``stop``.
 
@@ -48,7 +51,7 @@ def execute(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clo
     while True:
         num_missing = outcome.coverage.num_missing
         try:
-            return _session(run, outcome, lease, stop, clock)
+            return _session(run, outcome, lease, stop, clock, ray)
         except DecoderMismatchError as error:
             clock.lap("run")
             run = switch_to_cpu(run, run.collect(before=outcome), error)
@@ -61,9 +64,11 @@ def execute(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clo
             LOG.warning("%s; restarting with the %s images that are missing", error, outcome.coverage.num_missing)
 
 
-def _session(run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock) -> tuple[Outcome, Execution]:
+def _session(
+    run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None
+) -> tuple[Outcome, Execution]:
     """Runs `execute` on one connection to Ray."""
-    with connect(run.job.cluster, verbose=run.job.verbose):
+    with connect(run.job.cluster, verbose=run.job.verbose, local=ray):
         clock.lap("start")
         resources = await_nodes(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
         if run.job.cluster.address is not None:

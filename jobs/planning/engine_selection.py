@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from actors.decoding.config import DecodeDevice, has_nvimgcodec
 from actors.engines.candidates import candidates, is_reference, missing_engine, reference
-from actors.engines.configs import AutoEngineConfig, EngineConfig, Gate, Precision, TorchEngineConfig
+from actors.engines.configs import AutoEngineConfig, EngineConfig, Gate, Precision
 from actors.errors import JobError
 from actors.trials.comparison import Trial
 from jobs.planning.engine_cache import Choice, KeptChoice
 from jobs.planning.planner import batch_sizes
 from jobs.planning.trial_runner import TrialRunner
+from jobs.planning.trial_worth import WORTH_S, best_rate, is_worth
 
 if TYPE_CHECKING:
     from actors.reading.reader import ReadPlan
@@ -42,9 +43,9 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     is_settled = _is_named(config) and (config.gate is Gate.off or is_reference(config, run.job.model))
     num_images = num_missing / plan.workers
     work_s = num_images * run.checked.image_s
-    if work_s < _WORTH_S and is_settled:
+    if work_s < WORTH_S and is_settled:
         return Choice(config, "named")
-    if work_s < _WORTH_S and _may_run_reference(config):
+    if work_s < WORTH_S and _may_run_reference(config):
         return Choice(right, "the job is too small to try other engines")
     trials = TrialRunner(run, plan, read, reference_s=min(_REFERENCE_S, work_s * _REFERENCE_SHARE))
     kept = KeptChoice(run.paths, run.storage, _key(config, plan), trials.hardware())
@@ -57,7 +58,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
         choice = selection.choose(num_images, 1 / run.checked.image_s)
     else:
         choice = before
-    images_per_s = _best_rate(choice.trials) if choice.trials else 1 / run.checked.image_s
+    images_per_s = best_rate(choice.trials) if choice.trials else 1 / run.checked.image_s
     if choice.calibration is None and num_images / images_per_s > _CALIBRATION_WORTH_S:
         LOG.info("measuring the cost of an image with engine %s", choice.engine.label)
         choice = replace(choice, calibration=trials.calibrate(choice.engine, batch_sizes(run.job, plan)))
@@ -74,9 +75,6 @@ def _key(config: EngineConfig, plan: Plan) -> str:
     about = [config.label, config.device.value, str(config.tolerance), is_strict, plan.batch_size, config.threads]
     return json.dumps(about)
 
-
-# Seconds of work of each worker below which no trial pays off, whatever it finds.
-_WORTH_S = 4.0
 
 # Seconds of remaining work from which a calibration pays off: it takes about 8 s, and a better batch size gains a few
 # percent.
@@ -139,7 +137,7 @@ class EngineSelection:
         worth = [other for other in self._others if self._is_worth(other, known, num_images)]
         if not worth and _may_run_reference(self._config):
             return Choice(self._right, "the job is too small to try other engines, which would gain little here")
-        num_sampled = self._runner.sample(before=next(iter(worth), None))
+        num_sampled = self._runner.sample()
         if num_sampled and worth:
             self._runner.begin(worth[0])
         right = self._runner.reference(self._right) if num_sampled else None
@@ -195,29 +193,6 @@ class EngineSelection:
             LOG.warning("%s; continuing, as engine.gate=warn", problem)
             return Choice(engines[1], "named, although its answers differ", trials, num_images)
         raise JobError(problem, cure=_DIFFERS_CURE)
-
-
-def is_worth(candidate: EngineConfig, trials: list[Trial], num_images: float) -> bool:
-    """True if a trial of ``candidate`` costs less than it is likely to save of ``num_images`` a worker. ``trials`` are
-    those before it, the reference first.
-    """
-    is_half = candidate.precision in (Precision.bf16, Precision.fp16)
-    has_rival = not is_half and any(not trial.breaches for trial in trials[1:])
-    gain = _RIVAL_GAIN if has_rival else _HALF_GAIN if is_half else _GRAPH_GAIN
-    is_slow = isinstance(candidate, TorchEngineConfig) and candidate.compile
-    return num_images / _best_rate(trials) * gain > (_COMPILE_S if is_slow else _TRY_S)
-
-
-# Share of the model's time that a candidate is likely to save. ResNet-18 to -50, torch eager and OpenVINO, ms an image:
-# 23 and 14 in fp32 on an AMD EPYC; 37 and 22 in fp32, 37 and 3.4 in bf16 with AMX. Among graphs in fp32, a tenth.
-_GRAPH_GAIN, _HALF_GAIN, _RIVAL_GAIN = 0.33, 0.75, 0.07
-# Typical seconds of a trial: 4 to 6 with the export of the network, which later jobs on the node find done.
-_TRY_S, _COMPILE_S = 5.0, 60.0
-
-
-def _best_rate(trials: list[Trial]) -> float:
-    """Images per second of the fastest engine within the tolerance, which the reference always is."""
-    return max(trial.images_per_s for trial in trials if not trial.breaches)
 
 
 _DIFFERS_CURE = "leave engine and engine.precision at auto, widen engine.tolerance, or set engine.gate=warn to continue"

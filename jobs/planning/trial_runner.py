@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -14,10 +13,8 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from actors.columns import ROW, SHARD
-from actors.engines.candidates import needs_export
 from actors.engines.hardware import Hardware, hardware
 from actors.errors import DecoderMismatchError, JobError
-from actors.exporting.export_cache import exported
 from actors.messages import one_line
 from actors.predicting.probes import noise
 from actors.row_ranges import Piece, row_ranges
@@ -62,7 +59,6 @@ class TrialRunner:
         self._num_wanted = _num_compared(reference_s, run.checked.image_s, on_gpu=bool(plan.worker_gpus))
         is_quick = self._num_wanted * run.checked.image_s < _QUICK_S
         self._loaded = run.checked.reference_engine if self._is_local and is_quick else None
-        self._network = run.checked.network if self._is_local and run.checked.reference_engine else None
         self._num_sampled: int | None = None
         self._costs: Costs | None = None
         self._sample: Any = None
@@ -81,17 +77,10 @@ class TrialRunner:
             )
         return found
 
-    def sample(self, before: EngineConfig | None = None) -> int:
-        """Reads images spread over the dataset, on the first call. Returns their number.
-
-        Meanwhile the driver exports the network for the trial of the engine ``before``: it has the network, and its
-        worker then needs no torch.
-        """
+    def sample(self) -> int:
+        """Reads images spread over the dataset, on the first call. Returns their number."""
         if self._num_sampled is None:
             result, self._sample = self._start(_sample, self._read, self._pieces(), returns=2)
-            if before is not None and self._network is not None and needs_export(before):
-                with suppress(JobError):  # the trial raises it again
-                    exported(self.recipe.model, network=self._network)
             try:
                 self._num_sampled, self._costs = _result(result)
             except RayError as error:

@@ -29,6 +29,8 @@ from jobs.config import to_yaml
 from jobs.runs.number_checks import check_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
     from torch import nn
 
@@ -63,8 +65,12 @@ class Preflight:
         return self.predictor.engine if self.predictor and is_right else None
 
 
-def preflight(job: Job) -> Preflight:
+def preflight(job: Job, *, before_loading: Callable[[], None] | None = None) -> Preflight:
     """Checks dataset, model, engine, task and columns together.
+
+    Args:
+        job: the job.
+        before_loading: called after the checks that take no time, before the model is loaded, which takes seconds.
 
     Raises:
         JobError: the first problem found.
@@ -74,6 +80,8 @@ def preflight(job: Job) -> Preflight:
     job.dataset.check()
     recipe = job.recipe
     recipe.check()
+    if before_loading is not None:
+        before_loading()
     network = build_network(recipe.model) if form_of(recipe.model).has_network else None
     digest = weights_digest(recipe.model, network)  # before the engine converts the weights
     predictor = Predictor(replace(recipe, engine=_on_driver(recipe.engine, recipe.model)), network=network)

@@ -37,7 +37,9 @@ REQUIREMENTS = {
     "aiohttp": ("aiohttp", (3, 14)),
     "yarl": ("yarl", (1, 20)),
 }
-"""Module and minimum version of each distribution that pyproject.toml requires."""
+"""Module and minimum version of each distribution that pyproject.toml requires; OpenVINO, which has no wheels for some
+platforms, may be missing.
+"""
 
 # `ExitStatus.JOB_WRONG`, whose module imports packages that may be missing here.
 JOB_WRONG = 2

@@ -26,7 +26,7 @@ from processes import environment, report_of
 from scale import job_command, prepared, write_parquet
 
 from jobs.cluster.config import Cluster
-from jobs.cluster.connection import prepare
+from jobs.cluster.ray_start import prepare
 
 BATCH_SIZE = 16
 KINDS = {"ray::Ledger": "ledger", "gcs_server": "gcs", "raylet/raylet": "raylet"}

@@ -14,7 +14,8 @@ from jobs.cluster.connection import RayVoice
 OWN = """
 import json, psutil, signal, sys
 from urllib.request import urlopen
-from jobs.cluster.connection import connect, prepare
+from jobs.cluster.connection import connect
+from jobs.cluster.ray_start import prepare
 from jobs.cluster.config import Cluster
 cluster = Cluster(object_store_bytes=100_000_000, metrics_port=int(sys.argv[1]))
 prepare(cluster, verbose=False)
@@ -51,30 +52,10 @@ def test_what_ray_prints_becomes_one_line_of_the_log(monkeypatch: pytest.MonkeyP
     assert lines.getvalue() == "Ray: A worker died.\n"
 
 
-TOO_SMALL = """
-from actors.errors import JobError
-from jobs.cluster.connection import connect, prepare
-from jobs.cluster.config import Cluster
-cluster = Cluster(object_store_bytes=1000)
-prepare(cluster, verbose=False)
-try:
-    with connect(cluster, verbose=False):
-        pass
-except JobError as error:
-    print(error)
-"""
-
-
-@pytest.mark.cluster
-def test_an_object_store_that_ray_refuses() -> None:
-    done = subprocess.run([sys.executable, "-c", TOO_SMALL], capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout.startswith("Ray did not start on this machine: ")
-    assert "cluster.object_store_bytes" in done.stdout
-
-
 JOIN = """
 import sys
-from jobs.cluster.connection import connect, prepare
+from jobs.cluster.connection import connect
+from jobs.cluster.ray_start import prepare
 from jobs.cluster.config import Cluster
 cluster = Cluster(address=sys.argv[1])
 cluster.check()

@@ -15,7 +15,7 @@ from jobs.job import LogFormat
 STARTS = """
 import json
 import psutil, ray
-from jobs.cluster.connection import prepare
+from jobs.cluster.ray_start import prepare
 from jobs.cluster.config import Cluster
 prepare(Cluster(), verbose=False)
 from ray._private.node import Node

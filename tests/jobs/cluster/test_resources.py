@@ -10,7 +10,8 @@ from jobs.cluster.resources import Resources
 GROWING = """
 import sys, threading, time
 from actors.errors import JobError
-from jobs.cluster.connection import connect, prepare
+from jobs.cluster.connection import connect
+from jobs.cluster.ray_start import prepare
 from jobs.cluster.config import Cluster
 from jobs.cluster.resources import await_nodes
 from jobs.cluster.taken_resources import warn_if_taken

@@ -40,7 +40,7 @@ class TrialRunner:
         self.num_images = max(0, num_sampled)
         self.tried: list[str] = []
 
-    def sample(self, before: EngineConfig | None = None) -> int:  # noqa: ARG002
+    def sample(self) -> int:
         return self._num_sampled
 
     def begin(self, config: EngineConfig) -> None:

@@ -27,6 +27,7 @@ def test_it_asks_for_what_the_project_asks_for() -> None:
     for requirement in map(Requirement, project["dependencies"]):
         least = [Version(one.version) for one in requirement.specifier if one.operator == ">="]
         asked[canonicalize_name(requirement.name)] = least[0]
+    del asked["openvino"]  # a job runs without it
     assert {name: Version(".".join(map(str, least))) for name, (_, least) in REQUIREMENTS.items()} == asked
     assert project["requires-python"] == f">={PYTHON[0]}.{PYTHON[1]}"
 

@@ -1,0 +1,105 @@
+"""The Ray that a command starts for itself, on a thread, while the driver checks the job. Runs on the driver."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from jobs.cluster.ray_patches import lean_ray
+from jobs.cluster.ray_start import init_ray, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from jobs.cluster.config import Cluster
+
+
+class LocalRay:
+    """A Ray of this machine alone, stopped at the end of the block. It may begin early, and again after a stop.
+
+    Does nothing for a job that joins a cluster, and where this process uses a Ray already.
+    """
+
+    def __init__(self, cluster: Cluster, *, verbose: bool) -> None:
+        self._cluster = cluster
+        self._verbose = verbose
+        self._thread: threading.Thread | None = None
+        self._is_up = threading.Event()
+        self._is_over = threading.Event()
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def has_begun(self) -> bool:
+        return self._thread is not None
+
+    def begin(self) -> None:
+        """Starts Ray in the background, unless it has begun or this process uses a Ray already."""
+        ray = sys.modules.get("ray")
+        if self._cluster.address is not None or self.has_begun or (ray and ray.is_initialized()):
+            return
+        prepare(self._cluster, verbose=self._verbose)
+        self._is_up.clear()
+        self._is_over.clear()
+        self._thread = threading.Thread(target=self._run, name="ray", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Begins, if nobody did, and returns once Ray is up.
+
+        Raises:
+            JobError: Ray does not start here.
+        """
+        self.begin()
+        self._is_up.wait()
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Stops Ray if it was begun."""
+        if self._thread is None:
+            return
+        self._is_up.wait()
+        import ray  # noqa: PLC0415  its thread has imported it
+
+        if self._error is None:
+            with handlers_kept():
+                ray.shutdown()
+        self._is_over.set()
+        self._thread.join()
+        self._thread, self._error = None, None
+
+    def _run(self) -> None:
+        """Starts Ray, and waits for `stop`: its processes end with the thread that started them (PR_SET_PDEATHSIG)."""
+        try:
+            with lean_ray():
+                init_ray(self._cluster, verbose=self._verbose)
+                self._is_up.set()
+                self._is_over.wait()
+        except BaseException as error:  # noqa: BLE001  `wait` raises it in the thread that needs Ray
+            self._error = error
+        finally:
+            self._is_up.set()
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Restores the handlers of SIGTERM and SIGINT after the block."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            if handler is not None:  # one that Python did not install
+                signal.signal(number, handler)

@@ -1,0 +1,34 @@
+"""Exports the network that workers will need, while Ray starts. Runs on the driver."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from actors.engines.candidates import candidates, needs_export
+from actors.engines.hardware import hardware
+from actors.errors import JobError
+from actors.exporting.export_cache import exported
+from actors.trials.comparison import Trial
+from jobs.planning.trial_worth import is_worth
+
+if TYPE_CHECKING:
+    from jobs.runs.opening import Run
+
+
+def export_ahead(run: Run, *, num_missing: int) -> None:
+    """Exports the network if the engine that is tried first on this machine reads .onnx files.
+
+    The driver has built the network for its own check, so workers need neither build it nor import torch. Does nothing
+    for a cluster, whose nodes export for themselves, and for a job that is too small to leave the reference.
+    """
+    if run.job.cluster.address is not None or run.checked.reference_engine is None or run.checked.network is None:
+        return
+    config, model = run.job.engine, run.job.model
+    first = next(iter(candidates(config, model, hardware(with_gpu=False))), None)
+    rate = [Trial("reference", 1 / run.checked.image_s)]
+    is_named = first is not None and first.name == config.name
+    if first and needs_export(first) and (is_named or is_worth(first, rate, num_missing / (os.cpu_count() or 1))):
+        with suppress(JobError):  # the trial of the engine raises it again, and says whose it is
+            exported(model, network=run.checked.network)

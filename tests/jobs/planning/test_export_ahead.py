@@ -1,0 +1,57 @@
+"""The export of a small network by the driver."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from finished import add_photos, job_over
+from networks import tiny
+
+from actors.engines.configs import AutoEngineConfig, EngineConfig, OpenVinoEngineConfig, TorchEngineConfig
+from actors.models.spec import Model
+from actors.preprocess import Preprocess
+from actors.storage.store import Storage
+from jobs.cluster.config import Cluster
+from jobs.planning.export_ahead import export_ahead
+from jobs.runs.opening import Run, open_run
+from jobs.runs.preflight import preflight
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SHARDLENS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "exports"
+
+
+def run_with(folder: Path, engine: EngineConfig, **changes: object) -> Run:
+    torch.manual_seed(0)
+    torch.save(tiny(10).state_dict(), folder / "tiny.pt")
+    add_photos(folder / "images", range(3))
+    model = Model("networks:tiny", checkpoint=str(folder / "tiny.pt"), preprocess=Preprocess(resize=40, crop=32))
+    job = replace(job_over(folder / "images", folder / "out"), model=model, engine=engine)
+    return replace(open_run(job, preflight(job), Storage()), job=replace(job, **changes))
+
+
+@pytest.mark.parametrize(
+    ("engine", "num_missing", "is_exported"),
+    [
+        (AutoEngineConfig(), 10**9, True),
+        (AutoEngineConfig(), 3, False),
+        (OpenVinoEngineConfig(), 3, True),
+        (TorchEngineConfig(), 10**9, False),
+    ],
+)
+def test_a_network_is_exported_where_the_first_trial_needs_it(
+    tmp_path: Path, cache: Path, engine: EngineConfig, num_missing: int, *, is_exported: bool
+) -> None:
+    export_ahead(run_with(tmp_path, engine), num_missing=num_missing)
+    assert len(list(cache.glob("*/model.onnx"))) == is_exported
+
+
+def test_nodes_of_a_cluster_export_for_themselves(tmp_path: Path, cache: Path) -> None:
+    run = run_with(tmp_path, OpenVinoEngineConfig(), cluster=Cluster(address="ray://head:10001"))
+    export_ahead(run, num_missing=10**9)
+    assert not cache.exists()

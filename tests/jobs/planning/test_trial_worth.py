@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from actors.engines.configs import EngineConfig, OpenVinoEngineConfig, Precision, TorchEngineConfig
+from actors.trials.comparison import Trial
+from jobs.planning.trial_worth import best_rate, is_worth
+
+REFERENCE = Trial("torch fp32", 40.0)
+GRAPH = OpenVinoEngineConfig(precision=Precision.fp32)
+HALF = OpenVinoEngineConfig(precision=Precision.bf16)
+COMPILED = TorchEngineConfig(precision=Precision.bf16, compile=True)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "rivals", "least_s"),
+    [
+        (HALF, [], 7),
+        (GRAPH, [], 16),
+        (COMPILED, [], 81),
+        (GRAPH, [Trial("onnxruntime fp32", 40.0)], 72),
+        (GRAPH, [Trial("onnxruntime fp32", 80.0, breaches=["differs"])], 16),
+    ],
+)
+def test_a_trial_pays_off_from_some_seconds_of_work(candidate: EngineConfig, rivals: list[Trial], least_s: int) -> None:
+    trials = [REFERENCE, *rivals]
+    assert not is_worth(candidate, trials, 40.0 * (least_s - 1))
+    assert is_worth(candidate, trials, 40.0 * least_s)
+
+
+def test_the_best_rate_is_that_of_an_engine_within_the_tolerance() -> None:
+    assert best_rate([REFERENCE, Trial("a", 90.0, breaches=["differs"]), Trial("b", 70.0)]) == 70.0
