@@ -60,7 +60,7 @@ def batch_infer(job: Job) -> ExitStatus:
     storage = Storage(job.output.storage_options)
     clock.lap("check")
     run_id = run_id_of(job) if job.run.id else ""
-    lock = OutputLock(absolute(job.output.path), storage, part, run_id, on_lost=stop.interrupt)
+    lock = OutputLock(absolute(job.output.path), storage, part, run_id, job.run.lease_s, on_lost=stop.interrupt)
     with lock.hold() as lease:
         with lock.enter():
             run = open_run(job, checked, storage)

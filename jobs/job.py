@@ -68,6 +68,9 @@ class RunConfig:
     """Seconds to finish the images in flight after a request to stop."""
     stall_s: float | None = 600.0
     """Seconds without progress on a batch after which its worker is replaced; null waits indefinitely."""
+    lease_s: float = 30.0
+    """Seconds without a sign of life of this driver after which another one may take over its output, from 10 to 3600.
+    Raise it where storage may stop answering for longer."""
 
 
 @dataclass

@@ -57,13 +57,13 @@ def find_dialect(
     quoted = None if quote == "none" else _Quoted(delimiter, QUOTE if quote == "auto" else quote)
     plain = _Plain(delimiter) if quote in {"auto", "none"} else None
     readings: list[_Quoted | _Plain] = [reading for reading in (quoted, plain) if reading]
-    mark = quoted.quote if quoted else None
+    quote_char = quoted.quote if quoted else None
     for block in blocks(text):
         fitting = [reading for reading in readings if reading.error is None]
         if not fitting:
             break
-        is_open = quoted is not None and bool(quoted.held)
-        lines = None if is_open or every_line else _regular_lines(block.text, mark, fitting[0])
+        is_open = quoted is not None and bool(quoted.unfinished)
+        lines = None if is_open or every_line else _regular_lines(block.text, quote_char, fitting[0])
         for reading in fitting:
             if lines is None:
                 reading.take(block)
@@ -134,14 +134,14 @@ class _Quoted(_Reading):
     """Parser in which quotes enclose values with delimiters, line breaks and doubled quotes (RFC 4180)."""
 
     quote: str | None = QUOTE
-    held: str = ""
+    unfinished: str = ""
     """An unfinished record, and the line that it begins on."""
-    held_line: int = 1
+    unfinished_line: int = 1
     is_unclosed: bool = False
 
     def take(self, block: Block) -> None:
-        first = self.held_line if self.held else block.line
-        lines, self.held = lines_of(self.held + block.text), ""
+        first = self.unfinished_line if self.unfinished else block.line
+        lines, self.unfinished = lines_of(self.unfinished + block.text), ""
         csv.field_size_limit(MAX_RECORD_CHARS)
         reader = csv.reader(iter(lines), delimiter=self.delimiter, quotechar=self.quote, strict=True)
         begin = 0
@@ -154,7 +154,7 @@ class _Quoted(_Reading):
         except csv.Error as error:
             rest = "".join(lines[begin:])
             if "unexpected end" in str(error) and len(rest) < MAX_RECORD_CHARS:
-                self.held, self.held_line = rest, first + begin
+                self.unfinished, self.unfinished_line = rest, first + begin
                 return
             self.is_unclosed = "unexpected end" in str(error)
             follows = "expected after" in str(error)
@@ -163,9 +163,9 @@ class _Quoted(_Reading):
 
     def end(self) -> None:
         """Signals the end of the file."""
-        if self.held and not self.error:
+        if self.unfinished and not self.error:
             self.is_unclosed = True
-            self.error = LineError(self.held_line, "a quote opens here and is never closed", _QUOTE_CURE)
+            self.error = LineError(self.unfinished_line, "a quote opens here and is never closed", _QUOTE_CURE)
 
     def _take_record(self, record: list[str], line: int, num_lines: int) -> None:
         if not record:

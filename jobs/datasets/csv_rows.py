@@ -106,7 +106,10 @@ class CsvFile:
         lines = [] if block is None else lines_of(block.text)
         first = next((line for line in lines if line.strip("\r\n")), None)
         if first is None:
-            raise JobError(f"dataset.path={redacted(self.file.uri)}: the file is empty", cure="leave it out")
+            raise JobError(
+                f"dataset.path={redacted(self.file.uri)}: the file is empty",
+                cure="remove the file, or omit it with dataset.exclude",
+            )
         quote = self.settings.quote
         try:
             if quote == "none":

@@ -56,15 +56,15 @@ class ImageVersions:
         """Requests sizes in bytes and versions of images, as in a listing of their folders. None if unknown, for
         example if the image is missing. Web servers give the version alone: the size may be that of a compressed body.
         """
-        wanted = list(map(self._is_asked, uris))
-        asked = list(compress(uris, wanted))
-        step = 1 if any(map(is_remote, asked)) else _LOCAL_STEP
-        pieces = [asked[start : start + step] for start in range(0, len(asked), step)]
+        wanted = list(map(self._is_requested, uris))
+        requested = list(compress(uris, wanted))
+        step = 1 if any(map(is_remote, requested)) else _LOCAL_STEP
+        pieces = [requested[start : start + step] for start in range(0, len(requested), step)]
         described = chain.from_iterable(self._pool.map(lambda piece: list(map(self._describe, piece)), pieces))
-        sizes, versions = zip(*(next(described) if is_asked else _UNKNOWN for is_asked in wanted), strict=True)
+        sizes, versions = zip(*(next(described) if is_requested else _UNKNOWN for is_requested in wanted), strict=True)
         return sizes, versions
 
-    def _is_asked(self, uri: str) -> bool:
+    def _is_requested(self, uri: str) -> bool:
         """Returns True if the version of ``uri`` is requested; a signed URL permits reading only."""
         if not is_remote(uri):
             return True
@@ -101,7 +101,10 @@ class ImageVersions:
 _NUM_THREADS = 64
 _LOCAL_STEP = 256  # files per thread call: stat takes less time than the call, except on network file systems
 _MAX_FAILURES = 8
-_NOT_SEEN = "%s: changed images are not seen: %s\n  dataset.versions=local does not ask for them"
+_NOT_SEEN = (
+    "%s: changes of its images go unnoticed: %s\n"
+    "  cure: fix access to it, or skip these requests with dataset.versions=local"
+)
 _TIMEOUTS = {"timeout": "10s", "read_timeout": "5s"}  # the answer has no body; a hung server must not stop the listing
 _UNKNOWN = (None, None)
 

@@ -105,10 +105,10 @@ def _checked(values: object, line: int) -> dict[str, Any]:
 
 
 def _broken(line: int, error: Exception) -> LineError:
-    said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
     if isinstance(error, json.JSONDecodeError) and error.lineno == 1:
-        said += f" (character {error.colno})"
-    return LineError(line, f"invalid JSON: {said}", "fix that line; each line holds one complete object")
+        problem += f" (character {error.colno})"
+    return LineError(line, f"invalid JSON: {problem}", "fix that line; each line holds one complete object")
 
 
 def _elements(text: TextIO, head: str) -> Iterator[Row]:

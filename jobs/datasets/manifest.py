@@ -89,7 +89,7 @@ class ManifestDataset(Dataset):
         if self.versions is Versions.none or not len(entries):
             yield entries
             return
-        step = min(_ROWS_ASKED, self.limit or _ROWS_ASKED)
+        step = min(_REQUESTED_ROWS, self.limit or _REQUESTED_ROWS)
         for start in range(0, len(entries), step):
             part = entries.slice(start, step)
             for name, values in zip((SIZE, VERSION), versions.describe(part[URI].to_pylist()), strict=True):
@@ -130,11 +130,11 @@ def _absolute(names: pa.ChunkedArray, manifest: str) -> pa.ChunkedArray:
     names = pc.fill_null(names.cast(pa.string()), "")
     if is_file(manifest) or pc.any(pc.match_substring_regex(names, _TO_RESOLVE)).as_py():
         return pa.chunked_array([[resolve(manifest, name) if name else "" for name in names.to_pylist()]], pa.string())
-    stands = pc.or_(
+    is_absolute = pc.or_(
         pc.match_substring_regex(names, r"^(/|(?i:file):/|[A-Za-z][A-Za-z0-9+.\-]*://)"), pc.equal(names, "")
     )
-    return pc.if_else(stands, names, pc.binary_join_element_wise(resolve(manifest, ""), names, ""))
+    return pc.if_else(is_absolute, names, pc.binary_join_element_wise(resolve(manifest, ""), names, ""))
 
 
-_ROWS_ASKED = 4096
+_REQUESTED_ROWS = 4096
 _TO_RESOLVE = r"(^|/)\.{1,2}/|^~/"

@@ -62,7 +62,7 @@ class TextFile:
     def open_text(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[TextIO]:
         """Opens the characters, with the original line ends and without a byte order mark."""
         with self.open() as binary:
-            text = io.TextIOWrapper(binary, _without_mark(encoding), errors=errors, newline="")
+            text = io.TextIOWrapper(binary, _without_bom(encoding), errors=errors, newline="")
             try:
                 yield text
             finally:
@@ -83,11 +83,11 @@ class TextFile:
 
     def _undecodable_line(self, encoding: str) -> int:
         line = 1
-        with self.open_text(encoding, errors=_MARKING) as text:
+        with self.open_text(encoding, errors=_ESCAPING) as text:
             while chunk := text.read(_CHUNK_CHARS):
-                marks = [chunk.find(mark) for mark in _MARKS if mark in chunk]
-                if marks:
-                    return line + chunk.count("\n", 0, min(marks))
+                escapes = [chunk.find(escape) for escape in _ESCAPES if escape in chunk]
+                if escapes:
+                    return line + chunk.count("\n", 0, min(escapes))
                 line += chunk.count("\n")
         return line
 
@@ -141,8 +141,8 @@ def plain_name(uri: str) -> str:
 
 MAX_RECORD_CHARS = 1 << 24
 _CHUNK_CHARS = 1 << 20
-_MARKING = "backslashreplace"
-_MARKS = tuple(f"\\x{byte:02x}" for byte in range(0x80, 0x100))
+_ESCAPING = "backslashreplace"
+_ESCAPES = tuple(f"\\x{byte:02x}" for byte in range(0x80, 0x100))
 
 
 def _decompressed(raw: Any, compression: str | None) -> Any:
@@ -155,5 +155,5 @@ def _decompressed(raw: Any, compression: str | None) -> Any:
     return pa.CompressedInputStream(raw, "zstd") if compression else raw
 
 
-def _without_mark(encoding: str) -> str:
+def _without_bom(encoding: str) -> str:
     return "utf-8-sig" if encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else encoding

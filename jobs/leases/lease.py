@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("shardlens")
 
-TTL_S = 30.0
-"""Seconds without a sign of life after which a lease may be taken over."""
-
 
 class HeldError(Exception):
     """Another live run holds the output. Exit status 5."""
@@ -54,7 +51,7 @@ def hold(
     *,
     run_id: str = "",
     slices: int = 1,
-    ttl_s: float = TTL_S,
+    ttl_s: float,
     on_lost: Callable[[Exception], None],
 ) -> Iterator[Lease]:
     """Holds the output ``root`` until the end of the block, however it ends.
@@ -90,8 +87,10 @@ def hold(
         lease.release()
 
 
-def is_free(root: str, storage: Storage, *, ttl_s: float = TTL_S) -> bool:
-    """Returns True if no live process holds ``root``. May wait for the holder's ``ttl_s``."""
+def is_free(root: str, storage: Storage, *, ttl_s: float) -> bool:
+    """Returns True if no live process holds ``root``. May wait for the holder's ``ttl_s``, or for this one if the lease
+    cannot be read.
+    """
     files = _lease_files(root, storage)
     number = files.highest()
     try:
@@ -183,8 +182,8 @@ class Lease:
 
     def _write(self, *, released: bool) -> None:
         self._num_beats += 1
-        said = replace(self._holder, run_id=self.run_id, beat=self._num_beats, released=released)
-        self.token.files.write(self.token.number, said)
+        content = replace(self._holder, run_id=self.run_id, beat=self._num_beats, released=released)
+        self.token.files.write(self.token.number, content)
 
 
 _BEATS_A_TTL = 6  # some may fail before the lease expires
@@ -206,8 +205,8 @@ def _not_renewed(root: str, ttl_s: float, error: Exception) -> Exception:
     """The error of a lease that could not be renewed: its cause if known, since no other run is to blame."""
     if isinstance(error, CredentialsError):
         return CredentialsError(f"output.path={redacted(root)}: {error}")
-    if said := write_problem(error, root):
-        return OutputError(said)
+    if problem := write_problem(error, root):
+        return OutputError(problem)
     return _lost(root, f"its lease could not be renewed for {ttl_s:g} s: {one_line(error)}")
 
 
@@ -224,8 +223,8 @@ def _naming_the_output(root: str) -> Iterator[None]:
 
 def cannot_be_written(path: str, error: Exception) -> JobError | OutputError:
     """Error for a failed write: the job's if `output.path` is missing or not ours, the output's if the disk is full."""
-    if isinstance(error, OSError) and error.errno in _NO_ROOM and (said := write_problem(error, path)):
-        return OutputError(said)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and (problem := write_problem(error, path)):
+        return OutputError(problem)
     return JobError(
         f"output.path={path}: cannot be written: {one_line(error)}",
         cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",

@@ -52,14 +52,14 @@ class Holder:
     def from_bytes(cls, data: bytes) -> Holder | None:
         """Parses a lease file; None if ``data`` is not a complete one."""
         try:
-            said = parse_object(data)
+            content = parse_object(data)
         except ValueError:
             return None
         kinds = get_type_hints(cls)
-        is_whole = all(isinstance(said.get(name), kind) for name, kind in kinds.items())
-        if not is_whole or not 0 < said["ttl_s"] <= _MAX_TTL_S or not 0 < said["pid"] < 1 << 31:
+        is_whole = all(isinstance(content.get(name), kind) for name, kind in kinds.items())
+        if not is_whole or not 0 < content["ttl_s"] <= MAX_TTL_S or not 0 < content["pid"] < 1 << 31:
             return None
-        return cls(**{name: said[name] for name in kinds})
+        return cls(**{name: content[name] for name in kinds})
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self), indent=1).encode()
@@ -128,8 +128,8 @@ class LeaseFiles:
 
     def is_of(self, number: int, holder: Holder) -> bool:
         """Returns True if the file of that number is the holder's."""
-        stands = Holder.from_bytes(self.read(number) or b"")
-        return stands is not None and stands.holder == holder.holder
+        current = Holder.from_bytes(self.read(number) or b"")
+        return current is not None and current.holder == holder.holder
 
     def write(self, number: int, holder: Holder) -> None:
         self.storage.write(self.uri(number), holder.to_bytes())
@@ -177,7 +177,7 @@ class LeaseFiles:
 
 _CHECKS = 3
 _MAX_BYTES = 1 << 16
-_MAX_TTL_S = 3600.0  # limit of the wait for a sign of life, whatever a file says
+MAX_TTL_S = 3600.0  # a damaged or foreign file must not make other drivers wait for longer
 
 
 def _boot() -> str:

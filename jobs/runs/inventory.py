@@ -100,42 +100,42 @@ def _inventory_schema(entries: pa.Schema, layout: Layout, image_column: str | No
 
 
 def _cut_exactly(tables: Iterable[pa.Table], shard_size: int) -> Iterator[pa.Table]:
-    held: list[pa.Table] = []
+    pending: list[pa.Table] = []
     missing = shard_size
     for table in tables:
         start = 0
         while len(table) - start >= missing:
-            yield pa.concat_tables([*held, table.slice(start, missing)])
+            yield pa.concat_tables([*pending, table.slice(start, missing)])
             start += missing
-            held, missing = [], shard_size
+            pending, missing = [], shard_size
         if start < len(table):
-            held.append(table.slice(start))
+            pending.append(table.slice(start))
             missing -= len(table) - start
-    if held:
-        yield pa.concat_tables(held)
+    if pending:
+        yield pa.concat_tables(pending)
 
 
 def _cut_between(tables: Iterable[pa.Table], shard_size: int) -> Iterator[pa.Table]:
-    held: list[pa.Table] = []
+    pending: list[pa.Table] = []
     for table in tables:
         step = shard_size if len(table) > _MAX_TABLE_SHARDS * shard_size else max(1, len(table))
         for start in range(0, len(table), step):
-            held.append(table.slice(start, step))
-            if sum(map(len, held)) >= shard_size:
-                yield pa.concat_tables(held)
-                held = []
-    if held:
-        yield pa.concat_tables(held)
+            pending.append(table.slice(start, step))
+            if sum(map(len, pending)) >= shard_size:
+                yield pa.concat_tables(pending)
+                pending = []
+    if pending:
+        yield pa.concat_tables(pending)
 
 
 def _files(shards: Iterable[pa.Table]) -> Iterator[tuple[list[pa.Table], bool]]:
-    held: list[pa.Table] = []
+    pending: list[pa.Table] = []
     for shard in shards:
-        if len(held) == SHARDS_PER_FILE:
-            yield held, False
-            held = []
-        held.append(shard)
-    yield held, True
+        if len(pending) == SHARDS_PER_FILE:
+            yield pending, False
+            pending = []
+        pending.append(shard)
+    yield pending, True
 
 
 def _file(shards: list[pa.Table], *, first_shard: int, schema: pa.Schema, is_last: bool) -> memoryview:

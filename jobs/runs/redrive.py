@@ -160,10 +160,10 @@ def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
         return rows
     storage = dataset.image_storage
     # With `all`, a null version means that the file did not exist when it was listed.
-    asks_all = isinstance(dataset, ManifestDataset) and dataset.versions is Versions.all
+    requests_all = isinstance(dataset, ManifestDataset) and dataset.versions is Versions.all
 
     def describe_now(row: dict[str, Any]) -> dict[str, Any]:
-        if row[VERSION] is None and not asks_all:  # the listing knew none
+        if row[VERSION] is None and not requests_all:  # the listing knew none
             return row
         try:
             file = describe(row[URI], storage)

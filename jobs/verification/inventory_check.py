@@ -176,6 +176,6 @@ def _check_together(files: Sequence[_File], names: Sequence[str], findings: Find
             findings.add("wrong inventory", f"{name}: its columns differ from those of {names[-1]}")
     num_shards = sum(len(file.sizes) for file in files)
     if files[-1].num_shards != str(num_shards).encode():
-        said = (files[-1].num_shards or b"missing").decode(errors="replace")
+        recorded = (files[-1].num_shards or b"missing").decode(errors="replace")
         key = NUM_SHARDS_KEY.decode()
-        findings.add("wrong inventory", f"{names[-1]}: {key} is {said}, but the files hold {num_shards} shards")
+        findings.add("wrong inventory", f"{names[-1]}: {key} is {recorded}, but the files hold {num_shards} shards")

@@ -85,13 +85,13 @@ class PartCheck:
         try:
             metadata = pq.read_metadata(pa.BufferReader(data))
             found, schema = _receipt(metadata), metadata.schema.to_arrow_schema().remove_metadata()
-            said = _footer(metadata, PROVENANCE_KEY)
+            recorded = _footer(metadata, PROVENANCE_KEY)
         except UNREADABLE as error:
             findings.add("unreadable part", f"{name}: {first_line(error)}")
             return CheckedPart(findings)
         for key, value in self.provenance.items():
-            if said.get(key) != value:
-                text = f"{key} is {said.get(key)!r:.100} in its footer, but the manifest says {value}"
+            if recorded.get(key) != value:
+                text = f"{key} is {recorded.get(key)!r:.100} in its footer, but the manifest says {value}"
                 findings.add("wrong provenance", f"{name}: {text}")
         self._check_receipt(entry, name, found, metadata.num_rows, findings)
         part = CheckedPart(findings, found, metadata.num_rows, schema)

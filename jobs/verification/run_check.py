@@ -136,9 +136,9 @@ def _check_cover(inventory: Inventory, tally: _Tally) -> None:
 def _check_totals(manifest: Manifest, tally: _Tally) -> None:
     counted = {"num_ok": tally.num_rows["rows"], "num_errors": tally.num_rows["errors"]}
     for key, number in {**counted, "num_listed": sum(counted.values())}.items():
-        said = getattr(manifest, key)
-        if said != number:
-            tally.findings.add("wrong total", f"manifest.json: {key} is {said:,}, but {number:,} rows were counted")
+        recorded = getattr(manifest, key)
+        if recorded != number:
+            tally.findings.add("wrong total", f"manifest.json: {key} is {recorded:,}, but {number:,} rows were counted")
 
 
 def _unfinished(output: Output, run_id: str) -> Verdict:

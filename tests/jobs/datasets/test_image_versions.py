@@ -73,7 +73,7 @@ def test_a_store_that_fails_is_told_and_left_alone(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.WARNING, "shardlens"), ImageVersions(Storage(), Versions.all) as versions:
         uris = [f"http://127.0.0.1:{port}/{number}.jpg" for number in range(2000)]
         assert set(versions.describe(uris)[1]) == {None}
-    assert caplog.text.count("changed images are not seen") == 1
+    assert caplog.text.count("changes of its images go unnoticed") == 1
     assert "dataset.versions=local" in caplog.text
 
 
