@@ -216,7 +216,7 @@ class Ledger:
 _CLOSED = OpenWork()  # in place of work that is not in flight; never changed
 
 _MAX_KILLS = 2  # one death can be chance, such as the out-of-memory killer's
-_MAX_FRUITLESS = 4
+_MAX_FRUITLESS = 4  # deaths in a row; one or two may come from outside, as for _MAX_KILLS
 _MAX_WAITING = 100  # more than a batch of images each of which kills the predictor is likely to take
 _MAX_QUARANTINED = 3  # at the start of a run: from then on the model is to blame, not the images
 _MAX_EVENTS = 1000  # the oldest are dropped if the driver does not ask

@@ -69,6 +69,8 @@ class Dataset:
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
             for _ in pool.map(lambda path: first_batch(path, self.storage, self.selection()), self.paths()):
                 pass
+        # The first table needs only the schema or head of the first file: a wrong column ends the job before Ray
+        # starts.
         next(self.tables())
 
     def entries(self) -> Iterator[pa.Table]:
@@ -82,10 +84,12 @@ class Dataset:
         Raises:
             JobError: as `check`, for errors found while listing, and if there are no images.
         """
+        # `check` has listed a part of the same files.
         self.passed_over.clear()
         missing, is_empty = self.limit, True
         for table in self.tables():
             is_empty = is_empty and not len(table)
+            # Even a limit of 0 yields one table, since the inventory takes its schema from it.
             yield table.slice(0, missing)
             if missing is not None:
                 missing -= min(missing, len(table))
@@ -180,7 +184,7 @@ class Dataset:
         )
 
 
-_NUM_THREADS = 16
+_NUM_THREADS = 16  # paths checked at once; each costs a few requests to storage
 _OTHER_CURE = "name another path, or fix the files; dataset.extensions lists the suffixes of images"
 _HIDDEN_CURE = "include such names with dataset.include, such as dataset.include=['**'], or rename them"
 _CURES = {  # the most telling reason first

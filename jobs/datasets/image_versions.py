@@ -29,7 +29,7 @@ class Versions(StrEnum):
     """Images of a manifest whose versions are requested."""
 
     all = "all"
-    """Every image; a remote one costs a request, with up to 64 in flight."""
+    """Every image; a remote one costs a request; see `version_requests`."""
     local = "local"
     """Images on file systems."""
     none = "none"
@@ -37,19 +37,24 @@ class Versions(StrEnum):
 
 
 class ImageVersions:
-    """Sizes and versions of the ``wanted`` images from ``storage``. A store that fails gets no further requests."""
+    """Sizes and versions of the ``wanted`` images from ``storage``, with at most ``num_requests`` requests in flight. A
+    store that fails gets no further ones.
+    """
 
-    def __init__(self, storage: Storage, wanted: Versions) -> None:
+    def __init__(self, storage: Storage, wanted: Versions, *, num_requests: int) -> None:
+        # A store that hangs must not hold up the listing: its images are then listed without versions.
         self._storage = storage.with_retry(Retry(attempts=2))
         self._storage.options = {**_TIMEOUTS, **self._storage.options}
         self._wanted = wanted
-        self._pool = ThreadPoolExecutor(_NUM_THREADS)
+        self._pool = ThreadPoolExecutor(num_requests)  # its threads only wait for servers
+        # Not locked: a lost increment costs one more request.
         self._failures = Counter[str]()  # consecutive failed requests of each store
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # If the limit of the dataset ends the listing, up to a whole slice of requests is still queued.
         self._pool.shutdown(cancel_futures=True)
 
     def describe(self, uris: Sequence[str]) -> tuple[Sequence[int | None], Sequence[str | None]]:
@@ -98,9 +103,8 @@ class ImageVersions:
             return _UNKNOWN
 
 
-_NUM_THREADS = 64
 _LOCAL_STEP = 256  # files per thread call: stat takes less time than the call, except on network file systems
-_MAX_FAILURES = 8
+_MAX_FAILURES = 8  # in a row; a store that hangs then costs the listing seconds, not hours
 _NOT_SEEN = (
     "%s: changes of its images go unnoticed: %s\n"
     "  cure: fix access to it, or skip these requests with dataset.versions=local"

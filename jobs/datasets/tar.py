@@ -71,7 +71,7 @@ def read_samples(
         yield sample
 
 
-_MAX_TEXT_BYTES = 16 << 20
+_MAX_TEXT_BYTES = 16 << 20  # of a member that the listing reads into memory, such as a caption
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _TAIL_BYTES = 64 << 10  # more than the padding that tar writes after the end mark
 
@@ -118,6 +118,7 @@ class _Targets:
 def _opened(source: BinaryIO, uri: str) -> Iterator[tarfile.TarFile]:
     source.seek(0)
     try:
+        # Without the colon tarfile would decompress, and the offsets would be those of the decompressed stream.
         with tarfile.open(fileobj=source, mode="r:") as tar:
             yield tar
     except tarfile.TarError as error:
@@ -127,6 +128,7 @@ def _opened(source: BinaryIO, uri: str) -> Iterator[tarfile.TarFile]:
 def _check(header: tarfile.TarInfo, end: int, uri: str) -> None:
     if header.issparse():
         raise _broken(uri, f"{_name(header)} is a sparse file")
+    # A size in base 256 can be negative, and tarfile accepts it.
     if header.size < 0 or (header.isreg() and header.offset_data + header.size > end):
         raise _broken(uri, f"{_name(header)} extends beyond the end of the tar, which may be truncated")
 
@@ -134,6 +136,7 @@ def _check(header: tarfile.TarInfo, end: int, uri: str) -> None:
 def _check_end(source: BinaryIO, offset: int, uri: str) -> None:
     """Raises JobError if tarfile took a bad header or the end of a truncated file for the end of the tar."""
     source.seek(offset)
+    # tarfile ends without an error at a bad header that is not the first, and at the end of the file.
     block = source.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE:
         raise _broken(uri, "it has no end-of-archive marker, so it may be truncated")

@@ -66,6 +66,7 @@ class TextFile:
             try:
                 yield text
             finally:
+                # Otherwise the wrapper closes ``binary``, which belongs to `open`.
                 text.detach()
 
     @contextmanager
@@ -139,9 +140,9 @@ def plain_name(uri: str) -> str:
     return (uri.partition("?")[0] if is_web(uri) else uri).lower()
 
 
-MAX_RECORD_CHARS = 1 << 24
-_CHUNK_CHARS = 1 << 20
-_ESCAPING = "backslashreplace"
+MAX_RECORD_CHARS = 1 << 24  # limits memory where a quote or a line never ends
+_CHUNK_CHARS = 1 << 20  # decoded at once
+_ESCAPING = "backslashreplace"  # marks undecodable bytes; the same text in the file before them would be found first
 _ESCAPES = tuple(f"\\x{byte:02x}" for byte in range(0x80, 0x100))
 
 
@@ -152,8 +153,10 @@ def _decompressed(raw: Any, compression: str | None) -> Any:
         return bz2.BZ2File(raw)
     if compression == ".xz":
         return lzma.LZMAFile(raw)
+    # Python's own library has zstd from 3.14 on.
     return pa.CompressedInputStream(raw, "zstd") if compression else raw
 
 
 def _without_bom(encoding: str) -> str:
+    # Spreadsheets put a byte order mark before UTF-8, which would become part of the first column's name.
     return "utf-8-sig" if encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else encoding

@@ -100,6 +100,7 @@ def is_free(root: str, storage: Storage, *, ttl_s: float) -> bool:
 
 
 def _lease_files(root: str, storage: Storage) -> LeaseFiles:
+    # Replaces the user's own time limit, which may be longer than the lease.
     return LeaseFiles(root, Storage({**storage.options, "timeout": _TIMEOUT}, _RETRY))
 
 
@@ -147,6 +148,7 @@ class Lease:
             raise _lost(self.token.files.root, _TAKEN)
 
     def start_beating(self, on_lost: Callable[[Exception], None]) -> None:
+        # A daemon: a driver that fails elsewhere must not be kept alive, nor its output held, by this thread.
         self._beating = threading.Thread(target=self._beat_until_lost, args=(on_lost,), name="lease", daemon=True)
         self._beating.start()
 
@@ -157,6 +159,7 @@ class Lease:
         if self._lost is not None:
             return
         try:
+            # Before the release: once another driver may begin, no writer of this one can rename a file into place.
             self._staging.close()
             self._write(released=True)
             self.token.files.delete_below(self.token.number)
@@ -170,6 +173,7 @@ class Lease:
             try:
                 if self.token.is_held() and self.token.files.is_of(self.token.number, self._holder):
                     self._write(released=False)
+                    # The time before the write, since others may see the change at once and count from then on.
                     good_at = tried_at
                 else:
                     self._lost = _lost(self.token.files.root, _TAKEN)
@@ -187,10 +191,10 @@ class Lease:
 
 
 _BEATS_A_TTL = 6  # some may fail before the lease expires
-_LOOKS_A_TTL = 60
+_LOOKS_A_TTL = 60  # of a driver that waits: it stops soon after the holder's next beat
 _TIMEOUT = "10s"  # obstore's default of 30 s is a whole ttl: one hung connection would cost the lease
 _RETRY = Retry(attempts=2, first_wait_s=0.2, max_wait_s=2.0)  # the next beat is the third attempt
-_LAST_BEAT_S = 15.0
+_LAST_BEAT_S = 15.0  # longer than one request: a beat that arrived after the release would undo it
 _TAKEN = "another run took over, having seen no sign of life of this one, or somebody removed its lease"
 
 
@@ -266,9 +270,11 @@ def _falls_free(files: LeaseFiles, number: int, ttl_s: float) -> bool:
         holder = Holder.from_bytes(content or b"")
         if holder is not None and (holder.released or holder.is_dead()):
             return True
+        # None: a network file system may hide the file for a moment while it is replaced.
         if content not in (first, None):
             raise _held(files, number, holder)
         limit_s = ttl_s if holder is None else holder.ttl_s
+        # From after the first answer to before the last request: slow storage only lengthens the wait.
         if asked_at - first_at >= limit_s:
             LOG.warning("output.path=%s: taken over: %g s without a sign of life of %s", files.root, limit_s, holder)
             return True

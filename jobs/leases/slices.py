@@ -143,6 +143,7 @@ class OutputLock:
         files_of: dict[str, list[str]] = defaultdict(list)
         for uri in _files(_folder(self.root), self.storage):
             found = re.fullmatch(r"(.*/_slices/([^/]+)/(\d+)/\d+)/_lease/[^/]+", uri)
+            # The same slices of the same run are companions, whose leases guard themselves.
             if found and (found[2], int(found[3])) != (self.run_id, self.part.count):
                 files_of[found[1]].append(uri)
         for place, uris in files_of.items():
@@ -151,6 +152,7 @@ class OutputLock:
                     f"output.path={self.root}: a slice of another run works here ({place})\n"
                     "  cure: wait for its end, or stop it, or choose another output.path"
                 )
+            # Workers of a dead driver may live on, on other machines.
             end_attempts(place)
             self.storage.delete(uris)
 

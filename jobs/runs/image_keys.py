@@ -64,6 +64,7 @@ class KeyDatabase:
             try:
                 return self._thread.submit(call, *arguments).result()
             except BaseException:
+                # If a signal ends this wait, the query goes on, and leaving the `with` block would wait for it.
                 self._database.interrupt()
                 raise
 

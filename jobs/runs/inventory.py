@@ -52,6 +52,7 @@ def write_inventory(
     schema = _inventory_schema(first.schema, layout, image_column)
     if not isinstance(shard_size, int):
         shard_size = auto_shard_size(first)
+    # The first two columns number shard and row, and are known only once shards are cut.
     tables = (table.cast(pa.schema(list(schema)[2:])) for table in chain([first], entries))
     cut = _cut_between(tables, shard_size) if layout is Layout.ROWS else _cut_exactly(tables, shard_size)
     sizes: list[np.ndarray] = []
@@ -135,6 +136,7 @@ def _files(shards: Iterable[pa.Table]) -> Iterator[tuple[list[pa.Table], bool]]:
             yield pending, False
             pending = []
         pending.append(shard)
+    # Even without any shard: one file carries the schema.
     yield pending, True
 
 
@@ -142,8 +144,10 @@ def _file(shards: list[pa.Table], *, first_shard: int, schema: pa.Schema, is_las
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for shard, table in enumerate(shards, first_shard):
+            # Arrow's default would cut row groups at 1,048,576 rows, and a shard must be exactly one.
             writer.write_table(_numbered(table, shard, schema), row_group_size=len(table))
         if is_last:
+            # In the last file alone: a listing that was interrupted never looks complete.
             writer.add_key_value_metadata({NUM_SHARDS_KEY: str(first_shard + len(shards))})
     return memoryview(sink.getvalue())
 

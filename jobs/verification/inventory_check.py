@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from jobs.verification.output_files import Output
 
+# Repeated from `actors.reading.shards`: a proof must not rest on the code that it checks.
 SHARDS_PER_FILE = 64
 NUM_SHARDS_KEY = b"shardlens.num_shards"
-NUM_THREADS = 8
+NUM_THREADS = 8  # each holds one whole file in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ class Inventory:
     def holds(self, wanted: np.ndarray) -> bool:
         """Returns True if all rows of these spans are listed."""
         shards, stops = wanted[:, 0], wanted[:, 2]
+        # The first test guards the index in the second.
         return bool((shards < len(self.sizes)).all() and (stops <= self.sizes[shards]).all())
 
     def rows(self, wanted: np.ndarray) -> pa.Table:

@@ -72,8 +72,10 @@ def _numbers(array: pa.Array) -> Cells:
         array = array.cast(pa.uint8())
     width = array.type.bit_width // 8
     buffer = array.buffers()[1] or b""
+    # A slice shares the buffers of its array, so its offset counts.
     values = np.frombuffer(buffer, np.uint8, len(array) * width, array.offset * width).reshape(len(array), width)
     flags = _flags(array)
+    # Arrow leaves the bytes behind a null undefined.
     return Cells([flags, values * flags if array.null_count else values])
 
 
@@ -109,4 +111,5 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
 
 
 def _as_bytes(numbers: np.ndarray) -> np.ndarray:
+    # Little-endian on any machine, since digests are compared between machines.
     return numbers.astype("<i8").view(np.uint8).reshape(-1, 8)
