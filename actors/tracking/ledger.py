@@ -193,12 +193,14 @@ class Ledger:
         if num_quarantined >= _MAX_QUARANTINED and work.stage not in self._passed:
             return f"{_CULPRIT[work.stage]} its worker at {num_quarantined} images in a row, and no image got through"
         if entry is not None and entry.num_waiting >= _MAX_WAITING:
-            return f"{work}: the worker died {entry.num_waiting} times while it did not {work.stage}; is memory short?"
+            return (
+                f"{work}: the worker died {entry.num_waiting} times while it did not {work.stage}; memory may be short"
+            )
         if entry is None or entry.num_fruitless < _MAX_FRUITLESS:
             return None
         died = f"died {entry.num_fruitless} times in a row, last on {entry.worker}"
         if work.stage == LOAD:
-            return f"loading the model killed its worker: it {died}; is there enough memory?"
+            return f"loading the model killed its worker: it {died}; memory may be short"
         return f"{work}: the worker {died} at {work.stage}, and no image can be blamed"
 
     def _overdue(self, seconds: float) -> list[LedgerEvent]:

@@ -149,7 +149,7 @@ class OutputLock:
         for place, uris in files_of.items():
             if not is_free(place, self.storage, ttl_s=self.lease_s):
                 raise HeldError(
-                    f"output.path={self.root}: a slice of another run works here ({place})\n"
+                    f"output.path={self.root}: a slice of another run is using this output ({place})\n"
                     "  cure: wait for its end, or stop it, or choose another output.path"
                 )
             # Workers of a dead driver may live on, on other machines.

@@ -92,7 +92,10 @@ def test_slices_of_a_run_work_side_by_side_and_each_has_one_driver(place: Place)
 def test_while_a_slice_works_nobody_else_has_the_output(place: Place) -> None:
     with tenancy(place, 0, 2).hold():
         for stranger in (tenancy(place), tenancy(place, run_id="")):
-            with pytest.raises(HeldError, match=f"{place.root}: a slice of another run works here"), stranger.hold():
+            with (
+                pytest.raises(HeldError, match=f"{place.root}: a slice of another run is using this output"),
+                stranger.hold(),
+            ):
                 pass
         for stranger in (tenancy(place, 0, 3), tenancy(place, 0, 2, run_id="day")):
             with stranger.hold(), pytest.raises(HeldError, match="a slice of another run"), stranger.enter():
