@@ -70,6 +70,9 @@ class RunConfig:
     """Seconds without progress on a batch after which its worker is replaced; null waits indefinitely."""
     progress_s: float = 5.0
     """Seconds between two progress lines in the log; a terminal shows one line that updates in place instead."""
+    lease_s: float = 30.0
+    """Seconds without a sign of life of this driver after which another one may take over its output, from 10 to 3600.
+    Raise it where storage may stop answering for longer."""
 
 
 @dataclass

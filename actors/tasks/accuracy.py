@@ -28,6 +28,7 @@ def count_correct(table: pa.Table) -> dict[str, int]:
         return {}
     target, label, label_id = table[TARGET], table["label"], table["label_id"].cast("string")
     known = pc.and_(pc.is_valid(target), pc.is_valid(label))
+    # macOS writes accents in names of folders decomposed (NFD).
     target, label = (pc.utf8_normalize(names, "NFC") for names in (target, label))
     right = pc.and_(known, pc.or_(pc.equal(target, label), pc.equal(target, label_id)))
     return {NUM_LABELLED: int(pc.sum(known).as_py() or 0), NUM_CORRECT: int(pc.sum(right).as_py() or 0)}

@@ -169,7 +169,8 @@ def vectors(tensor: np.ndarray) -> np.ndarray:
 _NUMBERS = "biuf"  # kinds of dtype: booleans, integers and floats, which Arrow and Parquet can hold
 _KINDS = {"c": "complex numbers", "O": "text or objects", "U": "text", "S": "bytes"}
 PROBE_SIZE = 2
-"""Images in each synthetic batch on which a predictor tries its model."""
+"""Images in each synthetic batch on which a predictor tries its model: with one, an output without an entry per image
+looks as if it had one."""
 
 
 def _is_vector(shape: tuple[int, ...]) -> bool:

@@ -87,6 +87,7 @@ def _column(tensor: np.ndarray) -> pa.Array:
     values, shape = pa.array(np.ascontiguousarray(tensor).ravel()), tensor.shape[1:]
     if not shape:
         return values
+    # Parquet has no tensors: Arrow stores them as lists and restores the shape from its own metadata.
     lists = pa.FixedSizeListArray.from_arrays(values, int(np.prod(shape)))
     return lists if len(shape) == 1 else pa.ExtensionArray.from_storage(_type(tensor.dtype, shape), lists)
 

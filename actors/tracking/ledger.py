@@ -193,12 +193,14 @@ class Ledger:
         if num_quarantined >= _MAX_QUARANTINED and work.stage not in self._passed:
             return f"{_CULPRIT[work.stage]} its worker at {num_quarantined} images in a row, and no image got through"
         if entry is not None and entry.num_waiting >= _MAX_WAITING:
-            return f"{work}: the worker died {entry.num_waiting} times while it did not {work.stage}; is memory short?"
+            return (
+                f"{work}: the worker died {entry.num_waiting} times while it did not {work.stage}; memory may be short"
+            )
         if entry is None or entry.num_fruitless < _MAX_FRUITLESS:
             return None
         died = f"died {entry.num_fruitless} times in a row, last on {entry.worker}"
         if work.stage == LOAD:
-            return f"loading the model killed its worker: it {died}; is there enough memory?"
+            return f"loading the model killed its worker: it {died}; memory may be short"
         return f"{work}: the worker {died} at {work.stage}, and no image can be blamed"
 
     def _overdue(self, seconds: float) -> list[LedgerEvent]:
@@ -216,7 +218,7 @@ class Ledger:
 _CLOSED = OpenWork()  # in place of work that is not in flight; never changed
 
 _MAX_KILLS = 2  # one death can be chance, such as the out-of-memory killer's
-_MAX_FRUITLESS = 4
+_MAX_FRUITLESS = 4  # deaths in a row; one or two may come from outside, as for _MAX_KILLS
 _MAX_WAITING = 100  # more than a batch of images each of which kills the predictor is likely to take
 _MAX_QUARANTINED = 3  # at the start of a run: from then on the model is to blame, not the images
 _MAX_EVENTS = 1000  # the oldest are dropped if the driver does not ask

@@ -90,6 +90,8 @@ def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
         OutputError: the output cannot be written.
     """
     fault("write.started")
+    # Blocks arrive in the order in which workers finish. A receipt has ranges without an order, so `jobs.verify` takes
+    # this one when it compares rows with the inventory.
     table = _without_users(table).sort_by([(SHARD, "ascending"), (ROW, "ascending")])
     is_ok = table[STAGE].is_null()
     ok, errors = table.filter(is_ok), table.filter(pc.invert(is_ok))
@@ -101,12 +103,14 @@ def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
 
 
 def _without_users(table: pa.Table) -> pa.Table:
+    # An output may be shared more widely than the passwords in its URLs.
     for name in (IMAGE_ID, URI):
         table = table.set_column(table.schema.get_field_index(name), table.field(name), without_users(table[name]))
     return table
 
 
 def _public_rows(ok: pa.Table) -> pa.Table:
+    # No kept column is lost: the datasets refuse names with an underscore first.
     return ok.select([name for name in ok.column_names if not name.startswith("_")])
 
 
@@ -119,11 +123,13 @@ def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, numb
     since = time.perf_counter()
     data = _encode(columns, Receipt.of(table, plan.counts and plan.counts(table)), plan.provenance)
     name = f"part-{number:06d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
+    # After encoding, immediately before the put, which an object store cannot undo.
     if plan.guard is not None and not plan.guard.is_held():
         raise ReplacedError(f"{plan.paths.root} is now held by another run; {name} was not written")
     try:
         with writing_to(folder), limit(plan.stall_s, _do_nothing):
             plan.storage.write_part(join(folder, name), data, plan.guard.staging if plan.guard else None)
+    # The check above can be too early, as in a process that was suspended after it; a removed folder is final.
     except StagingEndedError as error:
         raise ReplacedError(f"{plan.paths.root}: the driver's attempt has ended; {error}") from error
     fault("write.stands")
@@ -138,6 +144,7 @@ def _do_nothing() -> None:
 
 def _encode(rows: pa.Table, receipt: Receipt, provenance: Mapping[str, str]) -> pa.Buffer:
     footer = {FOOTER_KEY: receipt.to_footer(), PROVENANCE_KEY: json.dumps(dict(provenance)).encode()}
+    # In memory: the digest of the whole file is a part of its name.
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata(footer), sink, compression="zstd")
     return sink.getvalue()

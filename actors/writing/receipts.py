@@ -44,6 +44,7 @@ class Receipt:
 
     def to_footer(self) -> bytes:
         """Encodes the receipt as JSON: ``{"ranges": {shard: [[start, stop], ...]}, "summary": {...}}``."""
+        # JSON has only string keys, so the numbers of shards become text.
         return json.dumps(asdict(self)).encode()
 
     @classmethod
@@ -59,8 +60,10 @@ class Receipt:
         try:
             ranges = {int(shard): _checked(runs) for shard, runs in content["ranges"].items()}
             summary = Summary.from_json(content["summary"])
+        # A footer of another program may hold any JSON.
         except (LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"not a receipt: {error!r}") from error
+        # Both come from the same rows: a difference means damage that still parses as JSON.
         if count(ranges) != summary.num_images:
             raise ValueError(
                 f"the receipt has ranges of {count(ranges):,} rows, but a summary of {summary.num_images:,} images"
@@ -71,7 +74,9 @@ class Receipt:
 def _checked(runs: Any) -> list[tuple[int, int]]:
     pairs = [(start, stop) for start, stop in runs]
     bounds = list(chain.from_iterable(pairs))
+    # Not isinstance: JSON's true is an int in Python.
     is_whole = all(type(bound) is int for bound in bounds)
+    # Strictly ascending, since writers join adjacent ranges.
     if not bounds or not is_whole or bounds[0] < 0 or any(not low < high for low, high in pairwise(bounds)):
         raise ValueError("the ranges of the receipt are not ascending row numbers")
     return pairs

@@ -29,6 +29,7 @@ class RunPaths:
     fingerprint: str
     run_id: str
 
+    # Names of the form key=value: pyarrow, Spark and DuckDB read them as columns of partitions.
     @property
     def rows(self) -> str:
         return join(self.root, "rows", f"model={self.fingerprint}", f"run={self.run_id}")

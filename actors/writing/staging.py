@@ -38,6 +38,7 @@ class Staging:
         """Ends all earlier attempts at this place, and creates the folder."""
         if not is_remote(self.place):
             end_attempts(self.place)
+            # By the driver alone: a worker that created it could revive an attempt that was ended.
             _path(self.folder).mkdir(parents=True)
 
     def close(self) -> None:
@@ -52,6 +53,7 @@ def end_attempts(place: str) -> None:
     above = _above(place)
     if is_remote(place) or not _path(above).is_dir():
         return
+    # Whoever calls this holds the output, so no folder here belongs to a live driver.
     for folder in _path(above).iterdir():
         _remove(folder)
     _remove_empty(_path(above))
@@ -76,5 +78,6 @@ def _remove(folder: Path) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
+    # Another driver may have put its own folder there since.
     with suppress(OSError):
         folder.rmdir()

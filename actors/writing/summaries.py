@@ -114,6 +114,7 @@ _FORMER_FIELDS = {"num_labelled": "accuracy/num_labelled", "num_correct": "accur
 
 
 def _with_counters(content: Mapping[str, Any]) -> dict[str, Any]:
+    # Runs of earlier versions are resumed, and their receipts added to new ones.
     former = {counter: content[name] for name, counter in _FORMER_FIELDS.items() if name in content}
     if not former:
         return dict(content)
@@ -145,7 +146,7 @@ def _examples(errors: Iterable[tuple[str, list[str]]]) -> dict[str, list[list[st
 
 
 def _total(table: pa.Table, column: str) -> float:
-    return float(pc.sum(table[column].cast(pa.float64())).as_py() or 0.0)
+    return float(pc.sum(table[column]).as_py() or 0.0)  # of float32, in float64
 
 
 def _num_checked(table: pa.Table, reason: str) -> int:
@@ -155,10 +156,12 @@ def _num_checked(table: pa.Table, reason: str) -> int:
 
 
 def _is_count(value: Any) -> bool:
+    # Not isinstance: JSON's true is an int in Python.
     return type(value) is int and value >= 0
 
 
 def _is_seconds(value: Any) -> bool:
+    # NaN, which Python's JSON accepts, fails the comparison.
     return type(value) in (int, float) and value >= 0
 
 

@@ -78,6 +78,8 @@ class Dataset:
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
             for _ in pool.map(lambda path: first_batch(path, self.storage, self.selection()), self.paths()):
                 pass
+        # The first table needs only the schema or head of the first file: a wrong column ends the job before Ray
+        # starts.
         next(self.tables())
 
     def entries(self) -> Iterator[pa.Table]:
@@ -91,10 +93,12 @@ class Dataset:
         Raises:
             JobError: as `check`, for errors found while listing, and if there are no images.
         """
+        # `check` has listed a part of the same files.
         self.passed_over.clear()
         missing, is_empty = self.limit, True
         for table in self.tables():
             is_empty = is_empty and not len(table)
+            # Even a limit of 0 yields one table, since the inventory takes its schema from it.
             yield table.slice(0, missing)
             if missing is not None:
                 missing -= min(missing, len(table))

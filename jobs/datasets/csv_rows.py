@@ -87,6 +87,7 @@ class CsvFile:
                 num_rows += len(table)
                 yield table
         num_records = dialect.num_records - self.settings.header
+        # Arrow accepts some malformed quotes and joins the lines between them: only the counts reveal it.
         if num_rows != num_records:
             raise JobError(
                 f"dataset.path={redacted(self.file.uri)}: {num_records:,} records, of which {num_rows:,} can be read",
@@ -106,7 +107,10 @@ class CsvFile:
         lines = [] if block is None else lines_of(block.text)
         first = next((line for line in lines if line.strip("\r\n")), None)
         if first is None:
-            raise JobError(f"dataset.path={redacted(self.file.uri)}: the file is empty", cure="leave it out")
+            raise JobError(
+                f"dataset.path={redacted(self.file.uri)}: the file is empty",
+                cure="remove the file, or omit it with dataset.exclude",
+            )
         quote = self.settings.quote
         try:
             if quote == "none":
@@ -194,7 +198,7 @@ class PathsFile:
 
 
 _NAMED = {"tab": "\t", "\\t": "\t"}
-_BLOCK_BYTES = 8 << 20
+_BLOCK_BYTES = 8 << 20  # Arrow refuses a record that does not fit a block; its default is 1 MiB
 
 
 def _numbers(count: int) -> list[str]:

@@ -22,11 +22,14 @@ class _Plugin:
 
     @property
     def is_installed(self) -> bool:
+        # Not an import: the driver lists files and decodes none.
         return find_spec(self.module) is not None
 
 
 _PLUGINS = (_Plugin("pillow_heif", ("heic", "heif", "hif")), _Plugin("pillow_jxl", ("jxl",)))
+# Formats that no decoder here reads.
 _FOREIGN = ("tga", "dds", "qoi", "pcx", "sgi", "psd", "xcf", "svg", "eps", "exr", "hdr")
+# Raw files of cameras, of which a decoder may find only the small preview.
 _RAW = ("dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "pef")
 
 

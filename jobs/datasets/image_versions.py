@@ -29,7 +29,7 @@ class Versions(StrEnum):
     """Images of a manifest whose versions are requested."""
 
     all = "all"
-    """Every image; a remote one costs a request, with up to 64 in flight."""
+    """Every image; a remote one costs a request; see `version_requests`."""
     local = "local"
     """Images on file systems."""
     none = "none"
@@ -37,34 +37,39 @@ class Versions(StrEnum):
 
 
 class ImageVersions:
-    """Sizes and versions of the ``wanted`` images from ``storage``. A store that fails gets no further requests."""
+    """Sizes and versions of the ``wanted`` images from ``storage``, with at most ``num_requests`` requests in flight. A
+    store that fails gets no further ones.
+    """
 
-    def __init__(self, storage: Storage, wanted: Versions) -> None:
+    def __init__(self, storage: Storage, wanted: Versions, *, num_requests: int) -> None:
+        # A store that hangs must not hold up the listing: its images are then listed without versions.
         self._storage = storage.with_retry(Retry(attempts=2))
         self._storage.options = {**_TIMEOUTS, **self._storage.options}
         self._wanted = wanted
-        self._pool = ThreadPoolExecutor(_NUM_THREADS)
+        self._pool = ThreadPoolExecutor(num_requests)  # its threads only wait for servers
+        # Not locked: a lost increment costs one more request.
         self._failures = Counter[str]()  # consecutive failed requests of each store
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # If the limit of the dataset ends the listing, up to a whole slice of requests is still queued.
         self._pool.shutdown(cancel_futures=True)
 
     def describe(self, uris: Sequence[str]) -> tuple[Sequence[int | None], Sequence[str | None]]:
         """Requests sizes in bytes and versions of images, as in a listing of their folders. None if unknown, for
         example if the image is missing. Web servers give the version alone: the size may be that of a compressed body.
         """
-        wanted = list(map(self._is_asked, uris))
-        asked = list(compress(uris, wanted))
-        step = 1 if any(map(is_remote, asked)) else _LOCAL_STEP
-        pieces = [asked[start : start + step] for start in range(0, len(asked), step)]
+        wanted = list(map(self._is_requested, uris))
+        requested = list(compress(uris, wanted))
+        step = 1 if any(map(is_remote, requested)) else _LOCAL_STEP
+        pieces = [requested[start : start + step] for start in range(0, len(requested), step)]
         described = chain.from_iterable(self._pool.map(lambda piece: list(map(self._describe, piece)), pieces))
-        sizes, versions = zip(*(next(described) if is_asked else _UNKNOWN for is_asked in wanted), strict=True)
+        sizes, versions = zip(*(next(described) if is_requested else _UNKNOWN for is_requested in wanted), strict=True)
         return sizes, versions
 
-    def _is_asked(self, uri: str) -> bool:
+    def _is_requested(self, uri: str) -> bool:
         """Returns True if the version of ``uri`` is requested; a signed URL permits reading only."""
         if not is_remote(uri):
             return True
@@ -98,10 +103,12 @@ class ImageVersions:
             return _UNKNOWN
 
 
-_NUM_THREADS = 64
 _LOCAL_STEP = 256  # files per thread call: stat takes less time than the call, except on network file systems
-_MAX_FAILURES = 8
-_NOT_SEEN = "%s: changed images are not seen: %s\n  dataset.versions=local does not ask for them"
+_MAX_FAILURES = 8  # in a row; a store that hangs then costs the listing seconds, not hours
+_NOT_SEEN = (
+    "%s: changes of its images go unnoticed: %s\n"
+    "  cure: fix access to it, or skip these requests with dataset.versions=local"
+)
 _TIMEOUTS = {"timeout": "10s", "read_timeout": "5s"}  # the answer has no body; a hung server must not stop the listing
 _UNKNOWN = (None, None)
 

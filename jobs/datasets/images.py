@@ -48,6 +48,7 @@ class ImagesDataset(Dataset):
         return unsupported_suffixes()
 
     def identity(self) -> dict[str, Any]:
+        # Runs opened before a suffix was added keep their digest, so that they can still be resumed.
         default = {"extensions": FIRST_EXTENSIONS} if self.extensions == EXTENSIONS else {}
         return super().identity() | default
 

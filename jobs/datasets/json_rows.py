@@ -71,13 +71,14 @@ def tables_of(rows: Iterable[Row], names: Sequence[str], unseen: set[str]) -> It
     yield pa.table([_array(column) for column in columns], list(names))
 
 
-_TABLE_ROWS = 20_000
-_CHUNK_CHARS = 1 << 20
-_MAX_CHARS = 1 << 26
+_TABLE_ROWS = 20_000  # a few MB of URIs
+_CHUNK_CHARS = 1 << 20  # read at once
+_MAX_CHARS = 1 << 26  # of one element: behind a broken one, the rest of the file would be read into memory
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
+# Python keeps the last of two equal keys without a word.
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
@@ -87,6 +88,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
+# Numbers stay text: an id of 20 digits does not fit a float, and 1.10 would become 1.1.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
 
 
@@ -105,10 +107,10 @@ def _checked(values: object, line: int) -> dict[str, Any]:
 
 
 def _broken(line: int, error: Exception) -> LineError:
-    said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
     if isinstance(error, json.JSONDecodeError) and error.lineno == 1:
-        said += f" (character {error.colno})"
-    return LineError(line, f"invalid JSON: {said}", "fix that line; each line holds one complete object")
+        problem += f" (character {error.colno})"
+    return LineError(line, f"invalid JSON: {problem}", "fix that line; each line holds one complete object")
 
 
 def _elements(text: TextIO, head: str) -> Iterator[Row]:
@@ -194,6 +196,8 @@ def _written(text: str, name: str, value: object) -> str:
     """Source text of a value other than a string in the object ``text``."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    # Python's decoder does not tell where a value stands, so this walks the keys again, for values other than
+    # strings.
     key, end = "", text.index("{") + 1
     start = end
     while key != name:

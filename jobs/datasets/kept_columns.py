@@ -108,13 +108,14 @@ def find_field(schema: pa.Schema, name: str, *, key: str, uri: str) -> pa.Field:
 
 
 _RESERVED = frozenset({IMAGE_ID, URI, TARGET, *(field.name for field in ERROR_FIELDS)})
-_MAX_NAMES = 20
+_MAX_NAMES = 20  # in a message; tables of features have thousands
 
 
 def _carried(field: pa.Field, uri: str) -> pa.Field:
     """The field as in the output. Raises JobError if Arrow cannot select its rows, or Parquet cannot store them."""
     carried = pa.field(field.name, _plain(field.type))
     try:
+        # Tried on two rows: which types Arrow can cast, select and write differs between its functions.
         pa.nulls(0, field.type).cast(carried.type)
         picked = pa.table([pa.nulls(2, carried.type)], schema=pa.schema([carried])).take([1]).filter([True])
         pq.write_table(picked, pa.BufferOutputStream())

@@ -22,6 +22,7 @@ def warn_of_strangers(entries: Iterator[pa.Table], labels: Sequence[str] | None)
     """Passes ``entries`` on. Warns at the end if no target is one of ``labels`` or the number of a class: the accuracy
     would then be 0.
     """
+    # Folder names from macOS may have decomposed accents (NFD), unlike text files. Case matters.
     known = {normalize("NFC", label) for label in labels or ()}
     strangers: list[str] = []
     is_known = False
@@ -41,4 +42,4 @@ def warn_of_strangers(entries: Iterator[pa.Table], labels: Sequence[str] | None)
         LOG.warning("  cure: check model.labels, and dataset.label_column or the names of the folders")
 
 
-_NUM_EXAMPLES = 3
+_NUM_EXAMPLES = 3  # labels of either side in the warning

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -51,9 +51,16 @@ class ManifestDataset(Dataset):
     """Format of CSV and TSV files."""
     versions: Versions = field(default=Versions.all, metadata=LATER)
     """Images whose size and version are requested, so that the next run detects changes."""
+    version_requests: int = field(default=64, metadata=LATER)
+    """Requests for versions in flight at once. Lower it for a server that limits requests."""
 
     def check(self) -> None:
         self.csv.check()
+        if self.version_requests < 1:
+            raise JobError(
+                f"dataset.version_requests={self.version_requests}: must be at least 1",
+                cure="omit it, or set dataset.versions=none to request no versions",
+            )
         super().check()
 
     def tables(self) -> Iterator[pa.Table]:
@@ -61,7 +68,7 @@ class ManifestDataset(Dataset):
         carried = Carried(self.id_column, self.label_column, self.keep_columns)
         schema, num_rows, unseen = None, 0, set(wanted.keys)
         try:
-            with ImageVersions(self.image_storage, self.versions) as versions:
+            with ImageVersions(self.image_storage, self.versions, num_requests=self.version_requests) as versions:
                 for file, table in self._files(wanted, unseen):
                     schema = schema or self._schema(carried, table.schema, file)
                     columns = {URI: _absolute(table[self.uri_column], file), **carried.columns(table, schema, file)}
@@ -89,7 +96,7 @@ class ManifestDataset(Dataset):
         if self.versions is Versions.none or not len(entries):
             yield entries
             return
-        step = min(_ROWS_ASKED, self.limit or _ROWS_ASKED)
+        step = min(_REQUESTED_ROWS, self.limit or _REQUESTED_ROWS)
         for start in range(0, len(entries), step):
             part = entries.slice(start, step)
             for name, values in zip((SIZE, VERSION), versions.describe(part[URI].to_pylist()), strict=True):
@@ -99,6 +106,10 @@ class ManifestDataset(Dataset):
 
     def suffixes(self) -> list[str]:
         return SUFFIXES
+
+    def identity(self) -> dict[str, Any]:
+        # The pace of requests does not change what is listed: a run with another one is resumed.
+        return {key: value for key, value in super().identity().items() if key != "version_requests"}
 
     def kept_columns(self) -> list[str]:
         return self.keep_columns
@@ -130,11 +141,12 @@ def _absolute(names: pa.ChunkedArray, manifest: str) -> pa.ChunkedArray:
     names = pc.fill_null(names.cast(pa.string()), "")
     if is_file(manifest) or pc.any(pc.match_substring_regex(names, _TO_RESOLVE)).as_py():
         return pa.chunked_array([[resolve(manifest, name) if name else "" for name in names.to_pylist()]], pa.string())
-    stands = pc.or_(
+    is_absolute = pc.or_(
         pc.match_substring_regex(names, r"^(/|(?i:file):/|[A-Za-z][A-Za-z0-9+.\-]*://)"), pc.equal(names, "")
     )
-    return pc.if_else(stands, names, pc.binary_join_element_wise(resolve(manifest, ""), names, ""))
+    return pc.if_else(is_absolute, names, pc.binary_join_element_wise(resolve(manifest, ""), names, ""))
 
 
-_ROWS_ASKED = 4096
+_REQUESTED_ROWS = 4096  # enough to keep `version_requests` in flight
+# One such name sends its whole table through Python; otherwise Arrow joins all names at once.
 _TO_RESOLVE = r"(^|/)\.{1,2}/|^~/"

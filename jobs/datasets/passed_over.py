@@ -10,7 +10,7 @@ from actors.messages import redacted
 from actors.storage.uris import text_without_users
 
 LOG = logging.getLogger("shardlens")
-NUM_EXAMPLES = 5
+NUM_EXAMPLES = 5  # of each reason; they go to the log and to run.json
 COMPANION = "companion"
 """Reason for a tar member that belongs to a listed image, such as its caption."""
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 def paths_of(value: object) -> list[str]:
     """Converts ``dataset.path``, one value or a list, to absolute URIs. Raises JobError for anything else."""
+    # Hydra reads dataset.path=2024 as an integer.
     paths = list(value) if isinstance(value, list | tuple) else [value]
     if not paths or not all(isinstance(path, str | os.PathLike | int) and str(path) for path in paths):
         raise JobError(
@@ -106,7 +107,7 @@ def naming(uri: str) -> Iterator[None]:
 _ADDRESS = "check the address, the network, and endpoint, region and keys in dataset.storage_options"
 _PASSING_CURE = f"{_ADDRESS}, and run the same command again once the storage answers"
 
-# The first matching entry counts.
+# The first matching entry counts: FileNotFoundError is an OSError, and Arrow's ArrowInvalid a ValueError.
 _CURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((FileNotFoundError,), "check the spelling, or list again"),
     ((PermissionError,), "give this user the right to read it"),

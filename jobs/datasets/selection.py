@@ -91,6 +91,7 @@ class Selection:
 
     def _by_name(self, names: pa.Array, spelled: Sequence[str]) -> Iterator[tuple[int, str]]:
         has_patterns = self.include or self.exclude
+        # Without patterns Arrow finds the few hidden names, and the loop in Python sees only those.
         rows = range(len(names)) if has_patterns else _rows(pc.match_substring_regex(names, _HIDDEN))
         for row, name in zip(rows, names.take(pa.array(rows, pa.int64())).to_pylist(), strict=True):
             if reason := self._hides(name.split("/"), spelled):
@@ -133,6 +134,7 @@ def below(uris: pa.Array, base: str) -> pa.Array:
         if pc.any(pc.starts_with(uris, "file://")).as_py():
             decoded = [os.fsdecode(local_path(uri)) for uri in uris.to_pylist()]
             start = len(base.rstrip("/")) + 1
+            # Names that are not UTF-8 are surrogates in Python, which Arrow does not accept.
             return pa.array([path[start:].encode(errors="replace").decode() for path in decoded], pa.string())
     return pc.utf8_slice_codeunits(uris, len(base.rstrip("/")) + 1)
 

@@ -105,7 +105,7 @@ def read_tables(
         yield from file.tables(columns.keys, passed_over)
 
 
-_BATCH_ROWS = 10_000
+_BATCH_ROWS = 10_000  # of a Parquet manifest, whose row groups often have a million rows
 
 
 def _format_of(uri: str) -> TableFormat:

@@ -71,7 +71,7 @@ def read_samples(
         yield sample
 
 
-_MAX_TEXT_BYTES = 16 << 20
+_MAX_TEXT_BYTES = 16 << 20  # of a member that the listing reads into memory, such as a caption
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _TAIL_BYTES = 64 << 10  # more than the padding that tar writes after the end mark
 
@@ -118,6 +118,7 @@ class _Targets:
 def _opened(source: BinaryIO, uri: str) -> Iterator[tarfile.TarFile]:
     source.seek(0)
     try:
+        # Without the colon tarfile would decompress, and the offsets would be those of the decompressed stream.
         with tarfile.open(fileobj=source, mode="r:") as tar:
             yield tar
     except tarfile.TarError as error:
@@ -126,21 +127,23 @@ def _opened(source: BinaryIO, uri: str) -> Iterator[tarfile.TarFile]:
 
 def _check(header: tarfile.TarInfo, end: int, uri: str) -> None:
     if header.issparse():
-        raise _broken(uri, f"{_name(header)} is stored sparse, in pieces")
+        raise _broken(uri, f"{_name(header)} is a sparse file")
+    # A size in base 256 can be negative, and tarfile accepts it.
     if header.size < 0 or (header.isreg() and header.offset_data + header.size > end):
-        raise _broken(uri, f"{_name(header)} has more bytes than the tar: was it cut?")
+        raise _broken(uri, f"{_name(header)} extends beyond the end of the tar, which may be truncated")
 
 
 def _check_end(source: BinaryIO, offset: int, uri: str) -> None:
     """Raises JobError if tarfile took a bad header or the end of a truncated file for the end of the tar."""
     source.seek(offset)
+    # tarfile ends without an error at a bad header that is not the first, and at the end of the file.
     block = source.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE:
-        raise _broken(uri, "it has no end mark: was it cut?")
+        raise _broken(uri, "it has no end-of-archive marker, so it may be truncated")
     if any(block):
         raise _broken(uri, f"there is a damaged header at byte {offset}")
     if any(source.read(_TAIL_BYTES)):
-        raise _broken(uri, "there is more behind its end mark: are these several tars in one file?")
+        raise _broken(uri, "data follows its end-of-archive marker, as where several tars are concatenated")
 
 
 def _compression(source: BinaryIO) -> str | None:
@@ -151,7 +154,8 @@ def _compression(source: BinaryIO) -> str | None:
 
 def _broken(uri: str, problem: str) -> JobError:
     return JobError(
-        f"dataset.path={redacted(uri)}: {problem}", cure="write a plain tar again, from which single images can be read"
+        f"dataset.path={redacted(uri)}: {problem}",
+        cure="recreate it as a plain tar, from which images can be read by byte range",
     )
 
 
@@ -176,7 +180,7 @@ def _is_hidden(name: str) -> bool:
 
 def _text(source: BinaryIO, member: Member, uri: str) -> str:
     if member.size > _MAX_TEXT_BYTES:
-        raise _unreadable(member, uri, f"{member.size} bytes are too many for a text")
+        raise _unreadable(member, uri, f"its text has {member.size:,} bytes, more than {_MAX_TEXT_BYTES:,}")
     source.seek(member.offset)
     try:
         return source.read(member.size).decode().strip()
@@ -207,5 +211,5 @@ def _well_formed(text: str) -> str:
 def _unreadable(member: Member, uri: str, problem: str) -> JobError:
     return JobError(
         f"dataset.path={redacted(uri)}: {member.name}: {problem}",
-        cure="repair that member, or take its columns out of id_column, label_column and keep_columns",
+        cure="fix that member, or remove its columns from id_column, label_column and keep_columns",
     )

@@ -62,10 +62,11 @@ class TextFile:
     def open_text(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[TextIO]:
         """Opens the characters, with the original line ends and without a byte order mark."""
         with self.open() as binary:
-            text = io.TextIOWrapper(binary, _without_mark(encoding), errors=errors, newline="")
+            text = io.TextIOWrapper(binary, _without_bom(encoding), errors=errors, newline="")
             try:
                 yield text
             finally:
+                # Otherwise the wrapper closes ``binary``, which belongs to `open`.
                 text.detach()
 
     @contextmanager
@@ -83,11 +84,11 @@ class TextFile:
 
     def _undecodable_line(self, encoding: str) -> int:
         line = 1
-        with self.open_text(encoding, errors=_MARKING) as text:
+        with self.open_text(encoding, errors=_ESCAPING) as text:
             while chunk := text.read(_CHUNK_CHARS):
-                marks = [chunk.find(mark) for mark in _MARKS if mark in chunk]
-                if marks:
-                    return line + chunk.count("\n", 0, min(marks))
+                escapes = [chunk.find(escape) for escape in _ESCAPES if escape in chunk]
+                if escapes:
+                    return line + chunk.count("\n", 0, min(escapes))
                 line += chunk.count("\n")
         return line
 
@@ -139,10 +140,10 @@ def plain_name(uri: str) -> str:
     return (uri.partition("?")[0] if is_web(uri) else uri).lower()
 
 
-MAX_RECORD_CHARS = 1 << 24
-_CHUNK_CHARS = 1 << 20
-_MARKING = "backslashreplace"
-_MARKS = tuple(f"\\x{byte:02x}" for byte in range(0x80, 0x100))
+MAX_RECORD_CHARS = 1 << 24  # limits memory where a quote or a line never ends
+_CHUNK_CHARS = 1 << 20  # decoded at once
+_ESCAPING = "backslashreplace"  # marks undecodable bytes; the same text in the file before them would be found first
+_ESCAPES = tuple(f"\\x{byte:02x}" for byte in range(0x80, 0x100))
 
 
 def _decompressed(raw: Any, compression: str | None) -> Any:
@@ -152,8 +153,10 @@ def _decompressed(raw: Any, compression: str | None) -> Any:
         return bz2.BZ2File(raw)
     if compression == ".xz":
         return lzma.LZMAFile(raw)
+    # Python's own library has zstd from 3.14 on.
     return pa.CompressedInputStream(raw, "zstd") if compression else raw
 
 
-def _without_mark(encoding: str) -> str:
+def _without_bom(encoding: str) -> str:
+    # Spreadsheets put a byte order mark before UTF-8, which would become part of the first column's name.
     return "utf-8-sig" if encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else encoding

@@ -76,6 +76,7 @@ class WebDataset(Dataset):
         return self.keep_columns
 
     def identity(self) -> dict[str, Any]:
+        # As in `ImagesDataset`: a suffix that was added since must not change the digest of earlier runs.
         default = {"image_column": ";".join(FIRST_EXTENSIONS)} if self.image_column == _IMAGES else {}
         return super().identity() | default
 

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("shardlens")
 
-TTL_S = 30.0
-"""Seconds without a sign of life after which a lease may be taken over."""
-
 
 class HeldError(Exception):
     """Another live run holds the output. Exit status 5."""
@@ -54,7 +51,7 @@ def hold(
     *,
     run_id: str = "",
     slices: int = 1,
-    ttl_s: float = TTL_S,
+    ttl_s: float,
     on_lost: Callable[[Exception], None],
 ) -> Iterator[Lease]:
     """Holds the output ``root`` until the end of the block, however it ends.
@@ -90,8 +87,10 @@ def hold(
         lease.release()
 
 
-def is_free(root: str, storage: Storage, *, ttl_s: float = TTL_S) -> bool:
-    """Returns True if no live process holds ``root``. May wait for the holder's ``ttl_s``."""
+def is_free(root: str, storage: Storage, *, ttl_s: float) -> bool:
+    """Returns True if no live process holds ``root``. May wait for the holder's ``ttl_s``, or for this one if the lease
+    cannot be read.
+    """
     files = _lease_files(root, storage)
     number = files.highest()
     try:
@@ -101,6 +100,7 @@ def is_free(root: str, storage: Storage, *, ttl_s: float = TTL_S) -> bool:
 
 
 def _lease_files(root: str, storage: Storage) -> LeaseFiles:
+    # Replaces the user's own time limit, which may be longer than the lease.
     return LeaseFiles(root, Storage({**storage.options, "timeout": _TIMEOUT}, _RETRY))
 
 
@@ -148,6 +148,7 @@ class Lease:
             raise _lost(self.token.files.root, _TAKEN)
 
     def start_beating(self, on_lost: Callable[[Exception], None]) -> None:
+        # A daemon: a driver that fails elsewhere must not be kept alive, nor its output held, by this thread.
         self._beating = threading.Thread(target=self._beat_until_lost, args=(on_lost,), name="lease", daemon=True)
         self._beating.start()
 
@@ -158,6 +159,7 @@ class Lease:
         if self._lost is not None:
             return
         try:
+            # Before the release: once another driver may begin, no writer of this one can rename a file into place.
             self._staging.close()
             self._write(released=True)
             self.token.files.delete_below(self.token.number)
@@ -171,6 +173,7 @@ class Lease:
             try:
                 if self.token.is_held() and self.token.files.is_of(self.token.number, self._holder):
                     self._write(released=False)
+                    # The time before the write, since others may see the change at once and count from then on.
                     good_at = tried_at
                 else:
                     self._lost = _lost(self.token.files.root, _TAKEN)
@@ -183,15 +186,15 @@ class Lease:
 
     def _write(self, *, released: bool) -> None:
         self._num_beats += 1
-        said = replace(self._holder, run_id=self.run_id, beat=self._num_beats, released=released)
-        self.token.files.write(self.token.number, said)
+        content = replace(self._holder, run_id=self.run_id, beat=self._num_beats, released=released)
+        self.token.files.write(self.token.number, content)
 
 
 _BEATS_A_TTL = 6  # some may fail before the lease expires
-_LOOKS_A_TTL = 60
+_LOOKS_A_TTL = 60  # of a driver that waits: it stops soon after the holder's next beat
 _TIMEOUT = "10s"  # obstore's default of 30 s is a whole ttl: one hung connection would cost the lease
 _RETRY = Retry(attempts=2, first_wait_s=0.2, max_wait_s=2.0)  # the next beat is the third attempt
-_LAST_BEAT_S = 15.0
+_LAST_BEAT_S = 15.0  # longer than one request: a beat that arrived after the release would undo it
 _TAKEN = "another run took over, having seen no sign of life of this one, or somebody removed its lease"
 
 
@@ -206,8 +209,8 @@ def _not_renewed(root: str, ttl_s: float, error: Exception) -> Exception:
     """The error of a lease that could not be renewed: its cause if known, since no other run is to blame."""
     if isinstance(error, CredentialsError):
         return CredentialsError(f"output.path={redacted(root)}: {error}")
-    if said := write_problem(error, root):
-        return OutputError(said)
+    if problem := write_problem(error, root):
+        return OutputError(problem)
     return _lost(root, f"its lease could not be renewed for {ttl_s:g} s: {one_line(error)}")
 
 
@@ -224,8 +227,8 @@ def _naming_the_output(root: str) -> Iterator[None]:
 
 def cannot_be_written(path: str, error: Exception) -> JobError | OutputError:
     """Error for a failed write: the job's if `output.path` is missing or not ours, the output's if the disk is full."""
-    if isinstance(error, OSError) and error.errno in _NO_ROOM and (said := write_problem(error, path)):
-        return OutputError(said)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and (problem := write_problem(error, path)):
+        return OutputError(problem)
     return JobError(
         f"output.path={path}: cannot be written: {one_line(error)}",
         cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
@@ -267,9 +270,11 @@ def _falls_free(files: LeaseFiles, number: int, ttl_s: float) -> bool:
         holder = Holder.from_bytes(content or b"")
         if holder is not None and (holder.released or holder.is_dead()):
             return True
+        # None: a network file system may hide the file for a moment while it is replaced.
         if content not in (first, None):
             raise _held(files, number, holder)
         limit_s = ttl_s if holder is None else holder.ttl_s
+        # From after the first answer to before the last request: slow storage only lengthens the wait.
         if asked_at - first_at >= limit_s:
             LOG.warning("output.path=%s: taken over: %g s without a sign of life of %s", files.root, limit_s, holder)
             return True

@@ -52,14 +52,15 @@ class Holder:
     def from_bytes(cls, data: bytes) -> Holder | None:
         """Parses a lease file; None if ``data`` is not a complete one."""
         try:
-            said = parse_object(data)
+            content = parse_object(data)
         except ValueError:
             return None
         kinds = get_type_hints(cls)
-        is_whole = all(isinstance(said.get(name), kind) for name, kind in kinds.items())
-        if not is_whole or not 0 < said["ttl_s"] <= _MAX_TTL_S or not 0 < said["pid"] < 1 << 31:
+        is_whole = all(isinstance(content.get(name), kind) for name, kind in kinds.items())
+        # os.kill takes 0 and negative numbers for groups of processes, and overflows from 2**31 on.
+        if not is_whole or not 0 < content["ttl_s"] <= MAX_TTL_S or not 0 < content["pid"] < 1 << 31:
             return None
-        return cls(**{name: said[name] for name in kinds})
+        return cls(**{name: content[name] for name in kinds})
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self), indent=1).encode()
@@ -77,6 +78,7 @@ class Holder:
             return True
         except PermissionError:
             pass  # alive, owned by another user
+        # Another start means that a later process got the number; an empty one, a zombie.
         return _started(self.pid) not in (self.started, None)
 
     def __str__(self) -> str:
@@ -128,10 +130,11 @@ class LeaseFiles:
 
     def is_of(self, number: int, holder: Holder) -> bool:
         """Returns True if the file of that number is the holder's."""
-        stands = Holder.from_bytes(self.read(number) or b"")
-        return stands is not None and stands.holder == holder.holder
+        current = Holder.from_bytes(self.read(number) or b"")
+        return current is not None and current.holder == holder.holder
 
     def write(self, number: int, holder: Holder) -> None:
+        # Not conditional: whoever took over holds a higher number, so that a late write changes nothing.
         self.storage.write(self.uri(number), holder.to_bytes())
 
     def create(self, number: int, holder: Holder) -> bool:
@@ -175,14 +178,15 @@ class LeaseFiles:
         return [int(name[1]) for uri in uris if (name := re.search(r"/_lease/(\d{8,})\.json$", uri))]
 
 
-_CHECKS = 3
-_MAX_BYTES = 1 << 16
-_MAX_TTL_S = 3600.0  # limit of the wait for a sign of life, whatever a file says
+_CHECKS = 3  # overwrites in a row that show a store without conditional writes
+_MAX_BYTES = 1 << 16  # a lease has less than 1 kB
+MAX_TTL_S = 3600.0  # a damaged or foreign file must not make other drivers wait for longer
 
 
 def _boot() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # Containers share the boot of their machine, but each numbers its processes from 1.
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
@@ -195,4 +199,5 @@ def _started(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
+    # Fields 3 and 22 of proc(5): the state, and the start in ticks since the boot.
     return "" if fields[0] in (b"Z", b"X") else fields[19].decode()

@@ -17,6 +17,7 @@ from jobs.leases.lease import HeldError, hold, is_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from actors.storage.store import Storage
     from jobs.job import RunConfig
@@ -81,6 +82,7 @@ class OutputLock:
         storage: holds it.
         part: slice of this driver.
         run_id: identifies the slices of one run to each other.
+        lease_s: `run.lease_s`.
         on_lost: called once, in another thread, with the error, when a lease is lost.
     """
 
@@ -88,6 +90,7 @@ class OutputLock:
     storage: Storage
     part: Slice
     run_id: str
+    lease_s: float
     on_lost: Callable[[Exception], None]
 
     @contextmanager
@@ -98,12 +101,12 @@ class OutputLock:
             HeldError: another driver has it.
         """
         if self.part.is_whole:
-            with hold(self.root, self.storage, run_id=self.run_id, on_lost=self.on_lost) as lease:
+            with self._lease(self.root) as lease:
                 self._refuse_strangers()
                 yield lease
             return
         place = join(_folder(self.root), self.run_id, str(self.part.count), str(self.part.index))
-        with hold(place, self.storage, run_id=self.run_id, on_lost=self.on_lost) as lease:
+        with self._lease(place) as lease:
             yield lease
 
     @contextmanager
@@ -117,8 +120,7 @@ class OutputLock:
         if self.part.is_whole:
             yield None
             return
-        slices = self.part.count
-        with hold(self.root, self.storage, run_id=self.run_id, slices=slices, on_lost=self.on_lost) as lease:
+        with self._lease(self.root, slices=self.part.count) as lease:
             self._refuse_strangers()
             yield lease
 
@@ -131,21 +133,26 @@ class OutputLock:
             for place in self.storage.children(join(_folder(self.root), self.run_id, str(self.part.count))):
                 end_attempts(place)
 
+    def _lease(self, place: str, slices: int = 1) -> AbstractContextManager[Lease]:
+        return hold(place, self.storage, run_id=self.run_id, slices=slices, ttl_s=self.lease_s, on_lost=self.on_lost)
+
     def _refuse_strangers(self) -> None:
         """Raises HeldError if a slice of another run, or of another division of this one, is alive; removes the files
         of dead slices. Must be called with the output held.
         """
-        held: dict[str, list[str]] = defaultdict(list)
+        files_of: dict[str, list[str]] = defaultdict(list)
         for uri in _files(_folder(self.root), self.storage):
             found = re.fullmatch(r"(.*/_slices/([^/]+)/(\d+)/\d+)/_lease/[^/]+", uri)
+            # The same slices of the same run are companions, whose leases guard themselves.
             if found and (found[2], int(found[3])) != (self.run_id, self.part.count):
-                held[found[1]].append(uri)
-        for place, uris in held.items():
-            if not is_free(place, self.storage):
+                files_of[found[1]].append(uri)
+        for place, uris in files_of.items():
+            if not is_free(place, self.storage, ttl_s=self.lease_s):
                 raise HeldError(
-                    f"output.path={self.root}: a slice of another run works here ({place})\n"
+                    f"output.path={self.root}: a slice of another run is using this output ({place})\n"
                     "  cure: wait for its end, or stop it, or choose another output.path"
                 )
+            # Workers of a dead driver may live on, on other machines.
             end_attempts(place)
             self.storage.delete(uris)
 

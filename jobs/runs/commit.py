@@ -57,6 +57,7 @@ class Outcome:
 
     def standing_in(self, later: Outcome) -> Outcome:
         """Returns this outcome with totals over only those of its files that are still valid in ``later``."""
+        # Files can become invalid during a run: see `decode_switch`.
         still = {part.uri for part in (*later.rows, *later.errors)}
         return replace(self, summary=_total(self.rows, self.errors, uris=still, coverage=self.coverage))
 
@@ -123,14 +124,17 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
         first = "; ".join(str(piece) for piece in coverage.missing(limit=3)) or "of other slices"
         raise IncompleteRunError(f"{num_missing:,} images have no outcome ({first}); nothing was published")
     fault("commit.collected")
+    # Deleted before the run counts as published: readers of the folder see every Parquet file in it.
     leftover = [*(part.uri for part in outcome.leftover), *_half_written(paths, storage)]
     with writing_to(paths.run):
         storage.delete(leftover)
     fault("commit.cleaned")
     manifest = _manifest(outcome, about)
+    # Before any document is written, so that a run that readers would see wrongly can still be resumed.
     check_readable(manifest, coverage.num_listed_everywhere, paths, storage)
     write_document(paths.manifest, json.dumps(manifest, indent=1).encode(), storage)
     fault("commit.manifest")
+    # Last: from here on readers, later runs and `jobs.verify` take the run as complete.
     write_document(paths.success, b"", storage)
     fault("commit.success")
 
@@ -156,6 +160,8 @@ def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
     try:
         return part.receipt is not None and coverage.take(part.receipt.ranges)
     except StrangeRowsError:
+        # Reads the whole file, in this rare case only. Intact, it proves that the inventory is not the one it was
+        # made from.
         if hashlib.sha256(storage.read(part.uri)).hexdigest().startswith(digest_of(part.uri)):
             raise
         LOG.warning("%s: damaged (claims rows that the inventory does not list); ignoring it", part.uri)

@@ -30,6 +30,7 @@ class Coverage:
     def __init__(self, sizes: np.ndarray, own: np.ndarray | None = None) -> None:
         self._sizes = sizes
         self._own = np.ones(len(sizes), np.bool_) if own is None else own
+        # 4 bytes a shard suffice: the inventory numbers rows in int32.
         self._num_done = np.zeros(len(sizes), np.int32)
         self._begun: Ranges = {}  # of shards that are neither untouched nor whole
 
@@ -74,6 +75,7 @@ class Coverage:
             if _overlap([*self._done(shard), *runs]):
                 return False
         for shard, runs in ranges.items():
+            # After the loop above, so that a file that overlaps in its last shard has added nothing.
             merged = _merge([*self._done(shard), *runs])
             self._num_done[shard] += count({shard: runs})
             self._begun[shard] = merged

@@ -69,6 +69,7 @@ def switch_to_cpu(run: Run, outcome: Outcome, error: DecoderMismatchError) -> Ru
     num_images = sum(receipt.summary.num_images for receipt in distrusted)
     switch = DecodeSwitch(run.part, error.seen, num_images, _in_words(shards))
     LOG.error("decoding %s", switch)
+    # The time is for people; nothing compares it.
     content = {**asdict(switch), "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
     with writing_to(run.paths.run):
         run.storage.write(_uri(run.paths, run.part), json.dumps(content, indent=1).encode())
@@ -132,6 +133,7 @@ def _on_cpu(run: Run) -> Run:
 
 def _in_words(shards: Sequence[int]) -> str:
     """Formats ascending numbers as ``0 to 3, 7``."""
+    # -2 stands next to no shard, so the first one starts a run and the last one ends one.
     starts = [shard for before, shard in pairwise([-2, *shards]) if shard != before + 1]
     stops = [shard for shard, after in pairwise([*shards, -2]) if after != shard + 1]
     return ", ".join(

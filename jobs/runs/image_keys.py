@@ -64,6 +64,7 @@ class KeyDatabase:
             try:
                 return self._thread.submit(call, *arguments).result()
             except BaseException:
+                # If a signal ends this wait, the query goes on, and leaving the `with` block would wait for it.
                 self._database.interrupt()
                 raise
 
@@ -94,25 +95,25 @@ class ImageIds(KeyDatabase):
     def __init__(self, folder: str, memory_bytes: int) -> None:
         super().__init__(folder, memory_bytes, _IDS_TABLE)
         self.num_rows = 0
-        self._held: list[pa.ChunkedArray] = []
+        self._pending: list[pa.ChunkedArray] = []
         self._run(self._database.begin)
 
     def add(self, ids: pa.ChunkedArray) -> None:
         """Adds the ids of the next images."""
-        self._held.append(ids)
-        if sum(map(len, self._held)) >= CHUNK_ROWS:
-            self._insert_held()
+        self._pending.append(ids)
+        if sum(map(len, self._pending)) >= CHUNK_ROWS:
+            self._insert_pending()
 
     def repeated(self, num_examples: int) -> tuple[int, list[int]]:
         """Number of images whose id an earlier image has, and the numbers of the first images with such ids."""
-        self._insert_held()
+        self._insert_pending()
         found = self._run(lambda: self._database.execute(_REPEATED, [num_examples]).fetchall())
         return int(found[0][1]) if found else 0, [number for number, _ in found]
 
-    def _insert_held(self) -> None:
-        ids = pa.chunked_array([chunk for column in self._held for chunk in column.chunks], pa.string())
+    def _insert_pending(self) -> None:
+        ids = pa.chunked_array([chunk for column in self._pending for chunk in column.chunks], pa.string())
         numbers = np.arange(self.num_rows, self.num_rows + len(ids))
-        self._held, self.num_rows = [], self.num_rows + len(ids)
+        self._pending, self.num_rows = [], self.num_rows + len(ids)
         self._insert("ids", pa.table({IMAGE_ID: ids, "number": numbers}), _ID_COLUMNS)
 
 
@@ -147,13 +148,13 @@ _NEW = "SELECT number FROM listed ANTI JOIN done USING (key) ORDER BY number"
 
 def _chunks(images: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[pa.Table]:
     """Columns of the keys with row numbers, in tables of at least `CHUNK_ROWS` rows but for the last."""
-    first, held = 0, list[pa.Table]()
+    first, pending = 0, list[pa.Table]()
     for table in images:
         numbers = np.arange(first, first + len(table))
-        held.append(pa.table({URI: table[URI], VERSION: table[VERSION], "number": numbers}))
+        pending.append(pa.table({URI: table[URI], VERSION: table[VERSION], "number": numbers}))
         first += len(table)
-        if sum(map(len, held)) >= CHUNK_ROWS:
-            yield pa.concat_tables(held)
-            held = []
-    if held:
-        yield pa.concat_tables(held)
+        if sum(map(len, pending)) >= CHUNK_ROWS:
+            yield pa.concat_tables(pending)
+            pending = []
+    if pending:
+        yield pa.concat_tables(pending)

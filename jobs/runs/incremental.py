@@ -53,10 +53,12 @@ def only_new(
         JobError: the temporary folder is full. Errors of ``entries`` and ``done`` pass through unchanged.
     """
     batches = (batch for batch in done if len(batch))
+    # Without an earlier run there is nothing to compare, and nothing to spool.
     head = next(batches, None)
     if head is None:
         yield from entries
         return
+    # Spooled, not listed twice: files may come and go between two listings.
     with TemporaryDirectory(prefix="shardlens-") as folder, ImageKeys(folder, memory_bytes) as keys:
         keys.add("done", chain([head], batches))
         first = next(entries)
@@ -97,6 +99,7 @@ def _read(shards: Shards, file_number: int, groups: Sequence[int]) -> pa.Table:
     uri = inventory_file(shards.folder, file_number)
     try:
         with shards.storage.open(uri) as source, pq.ParquetFile(source) as file:
+            # The pool of `done_images` reads in parallel already.
             return file.read_row_groups(groups, columns=[URI, VERSION], use_threads=False)
     except Exception as error:
         if not is_damage(error):

@@ -52,6 +52,7 @@ def write_inventory(
     schema = _inventory_schema(first.schema, layout, image_column)
     if not isinstance(shard_size, int):
         shard_size = auto_shard_size(first)
+    # The first two columns number shard and row, and are known only once shards are cut.
     tables = (table.cast(pa.schema(list(schema)[2:])) for table in chain([first], entries))
     cut = _cut_between(tables, shard_size) if layout is Layout.ROWS else _cut_exactly(tables, shard_size)
     sizes: list[np.ndarray] = []
@@ -100,50 +101,53 @@ def _inventory_schema(entries: pa.Schema, layout: Layout, image_column: str | No
 
 
 def _cut_exactly(tables: Iterable[pa.Table], shard_size: int) -> Iterator[pa.Table]:
-    held: list[pa.Table] = []
+    pending: list[pa.Table] = []
     missing = shard_size
     for table in tables:
         start = 0
         while len(table) - start >= missing:
-            yield pa.concat_tables([*held, table.slice(start, missing)])
+            yield pa.concat_tables([*pending, table.slice(start, missing)])
             start += missing
-            held, missing = [], shard_size
+            pending, missing = [], shard_size
         if start < len(table):
-            held.append(table.slice(start))
+            pending.append(table.slice(start))
             missing -= len(table) - start
-    if held:
-        yield pa.concat_tables(held)
+    if pending:
+        yield pa.concat_tables(pending)
 
 
 def _cut_between(tables: Iterable[pa.Table], shard_size: int) -> Iterator[pa.Table]:
-    held: list[pa.Table] = []
+    pending: list[pa.Table] = []
     for table in tables:
         step = shard_size if len(table) > _MAX_TABLE_SHARDS * shard_size else max(1, len(table))
         for start in range(0, len(table), step):
-            held.append(table.slice(start, step))
-            if sum(map(len, held)) >= shard_size:
-                yield pa.concat_tables(held)
-                held = []
-    if held:
-        yield pa.concat_tables(held)
+            pending.append(table.slice(start, step))
+            if sum(map(len, pending)) >= shard_size:
+                yield pa.concat_tables(pending)
+                pending = []
+    if pending:
+        yield pa.concat_tables(pending)
 
 
 def _files(shards: Iterable[pa.Table]) -> Iterator[tuple[list[pa.Table], bool]]:
-    held: list[pa.Table] = []
+    pending: list[pa.Table] = []
     for shard in shards:
-        if len(held) == SHARDS_PER_FILE:
-            yield held, False
-            held = []
-        held.append(shard)
-    yield held, True
+        if len(pending) == SHARDS_PER_FILE:
+            yield pending, False
+            pending = []
+        pending.append(shard)
+    # Even without any shard: one file carries the schema.
+    yield pending, True
 
 
 def _file(shards: list[pa.Table], *, first_shard: int, schema: pa.Schema, is_last: bool) -> memoryview:
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for shard, table in enumerate(shards, first_shard):
+            # Arrow's default would cut row groups at 1,048,576 rows, and a shard must be exactly one.
             writer.write_table(_numbered(table, shard, schema), row_group_size=len(table))
         if is_last:
+            # In the last file alone: a listing that was interrupted never looks complete.
             writer.add_key_value_metadata({NUM_SHARDS_KEY: str(first_shard + len(shards))})
     return memoryview(sink.getvalue())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
+from jobs.leases.lease_files import MAX_TTL_S
 
 if TYPE_CHECKING:
     from jobs.job import Job
@@ -17,6 +18,11 @@ def check_numbers(job: Job) -> None:
     for key, amount in _positive(job).items():
         if amount is not None and amount <= 0:
             raise JobError(f"{key}={amount}: must be above 0", cure="omit it")
+    if not _MIN_LEASE_S <= job.run.lease_s <= MAX_TTL_S:
+        raise JobError(
+            f"run.lease_s={job.run.lease_s}: must be from {_MIN_LEASE_S:g} to {MAX_TTL_S:g}",
+            cure="omit it, or give such a number of seconds",
+        )
     if job.cluster.price_per_hour is not None and job.cluster.price_per_hour < 0:
         raise JobError(f"cluster.price_per_hour={job.cluster.price_per_hour}: must not be below 0", cure="omit it")
     if job.errors.read_attempts < 1:
@@ -24,6 +30,9 @@ def check_numbers(job: Job) -> None:
 
     if not 0 <= job.errors.max_ratio <= 1:
         raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", cure="5 percent is 0.05")
+
+
+_MIN_LEASE_S = 10.0  # the time limit of one request to the lease: one hung connection must not lose it
 
 
 def number_of(value: int | str, key: str, auto: int) -> int:

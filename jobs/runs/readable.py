@@ -43,6 +43,7 @@ def compare(manifest: Mapping[str, Any], paths: RunPaths, storage: Storage) -> D
     kinds = ("rows",) if "redriven_by" in manifest else ("rows", "errors")
     named = {uri: entry["size_bytes"] for kind in kinds for uri, entry in _named(manifest, kind, paths)}
     there = {uri: size for kind in kinds for uri, size in _listed(_folder(kind, paths), storage)}
+    # Sizes, not digests: `repair` also calls this at the start of a job, where reading all parts would take too long.
     missing = [uri for uri, size in named.items() if there.get(uri) != size or not PART_NAME.fullmatch(_name(uri))]
     unnamed = sorted(there.keys() - (named.keys() - set(missing)))
     late = [uri for uri in unnamed if PART_NAME.fullmatch(_name(uri)) or _name(uri).startswith(".part-")]
@@ -87,6 +88,7 @@ def _wrong_counts(manifest: Mapping[str, Any], num_listed: int, paths: RunPaths,
         for (uri, number), found in zip(named, counted, strict=True)
         if found != number
     ]
+    # A part that is wrong explains the sum, and names the file besides.
     if not wrong and sum(counted) != num_listed:
         wrong = [f"its parts have {sum(counted):,} rows, but {num_listed:,} images are listed"]
     return wrong

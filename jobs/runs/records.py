@@ -81,6 +81,7 @@ class Record:
     def from_json(cls, content: dict[str, Any], *, is_published: bool) -> Record:
         """Parses `to_json`. Raises ValueError, which names the key, if ``content`` is not a valid record."""
         for key, kind in _KINDS.items():
+            # JSON's true is an int in Python.
             if not isinstance(content.get(key), kind) or isinstance(content[key], bool):
                 raise ValueError(f"{key} is missing or not of type {kind.__name__}")  # noqa: TRY004
         # These become parts of paths under which files are read, written and deleted.
@@ -101,6 +102,7 @@ def run_id_of(job: Job) -> str:
     """
     run_id = job.run.id
     if run_id is None:
+        # The random end keeps two runs apart that start in the same second.
         return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     if not _FOLDER_NAME.fullmatch(run_id):
         raise JobError(

@@ -49,6 +49,7 @@ def error_entries(
     LOG.info("retrying %s error rows of %s runs", sum(m["num_errors"] for m in failed.values()), len(failed))
 
     def entries() -> Iterator[pa.Table]:
+        # The inventory needs a schema even if no row failed.
         yield next(dataset.entries()).slice(0, 0)
         for run_id, manifest in failed.items():
             if (shards := inventories[run_id]) is not None:
@@ -68,6 +69,8 @@ def settle(records: Sequence[Record], root: str, storage: Storage) -> None:
             manifest = _read_manifest(paths, storage)
             if manifest is None:
                 continue
+            # The manifest first: a crash before the deletion leaves files that the next job deletes, never rows of
+            # two owners.
             if "redriven_by" not in manifest:
                 _write_manifest(manifest | {"redriven_by": record.run_id}, paths, storage)
             drop_errors(paths, storage)
@@ -115,6 +118,7 @@ def _read_manifest(paths: RunPaths, storage: Storage) -> dict[str, Any] | None:
 def _check_errors(manifest: dict[str, Any]) -> None:
     """Raises ValueError if the error rows of a manifest do not have the expected format."""
     try:
+        # Adding up everything fails on the first value of a wrong type.
         shown = manifest["num_errors"] + sum(
             int(shard) + start + stop
             for part in manifest["errors"]
@@ -160,13 +164,14 @@ def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
         return rows
     storage = dataset.image_storage
     # With `all`, a null version means that the file did not exist when it was listed.
-    asks_all = isinstance(dataset, ManifestDataset) and dataset.versions is Versions.all
+    requests_all = isinstance(dataset, ManifestDataset) and dataset.versions is Versions.all
 
     def describe_now(row: dict[str, Any]) -> dict[str, Any]:
-        if row[VERSION] is None and not asks_all:  # the listing knew none
+        if row[VERSION] is None and not requests_all:  # the listing knew none
             return row
         try:
             file = describe(row[URI], storage)
+        # Every other image would be refused, too: end the job rather than list them without versions.
         except CredentialsError:
             raise
         except Exception:  # noqa: BLE001  reading the file later reports what is wrong with it

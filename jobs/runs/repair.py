@@ -36,6 +36,7 @@ def repair(
         resumed: identities that the command would resume. No other run is withdrawn: nothing would redo its rows.
     """
     published = [record for record in records if record.is_published and record.num_listed]
+    # Not all published runs: each costs a listing of its folders at the start of every job.
     suspects = [record for record in published if record in published[:1] or record.run_id == run_id]
     repaired = [
         _repaired(record, root, storage, can_resume=record.identity in resumed) if record in suspects else record
@@ -61,6 +62,7 @@ def _repaired(record: Record, root: str, storage: Storage, *, can_resume: bool) 
         return record
     if lost:
         LOG.warning("run %s was published, but %s; redoing the missing rows", record.run_id, lost)
+        # Before anything is redone: a run that is incomplete must not look published.
         storage.delete([paths.success])
         record = record.withdrawn()
     if found.late:

@@ -76,6 +76,7 @@ class RepeatedIds:
         self._num_rows += len(images)
         if self._ids is None:
             return
+        # 100 million ids take 2.4 GB of the temporary folder, on which `only_new` depends.
         if self._num_rows > self._max_rows:
             self._give_up(f"more than {self._max_rows:,} images")
             return
@@ -89,7 +90,7 @@ class RepeatedIds:
         self._ids = None
 
 
-_NUM_EXAMPLES = 5
+_NUM_EXAMPLES = 5  # ids in the warning; each is looked up in its shard
 
 
 def _id_of(number: int, shards: Shards) -> str:

@@ -33,6 +33,7 @@ def named_run(job: Job, records: Sequence[Record], identity: Identity) -> Record
     record = next((record for record in records if record.run_id == job.run.id), None)
     if record is None:
         return None
+    # A redrive is a run of its own: without this, its id would make it a resumed run with nothing to do.
     if job.run.redrive and record.is_published:
         raise JobError(
             f"run.id={record.run_id}: that run is already published",

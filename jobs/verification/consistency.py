@@ -108,6 +108,6 @@ def _compare(
     kind: str = "wrong document",
 ) -> None:
     for key, fact in facts.items():
-        said = getattr(document, key, fact)
-        if said != fact:
-            findings.add(kind, f"{name}: {key} is {said}, but {source} says {fact}")
+        recorded = getattr(document, key, fact)
+        if recorded != fact:
+            findings.add(kind, f"{name}: {key} is {recorded}, but {source} says {fact}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-MODULUS = 1 << 128
+MODULUS = 1 << 128  # a sum, not an exclusive or: in that, two equal rows would cancel out
 
 
 def rows_digest(table: pa.Table) -> int:
@@ -25,6 +25,7 @@ def rows_digest(table: pa.Table) -> int:
     Columns are matched by name, in any order. Values are compared by their bits: 0.0 differs from -0.0.
     """
     digests = row_hashes(table)
+    # Sums of 32-bit words: uint64 holds those of 2**32 rows without overflow.
     columns = digests.view("<u4").reshape(-1, 4).sum(axis=0, dtype=np.uint64)
     return sum(int(number) << (32 * place) for place, number in enumerate(columns)) % MODULUS
 

@@ -111,6 +111,7 @@ def read_report(data: bytes) -> Report:
 def read_config(data: bytes) -> Config:
     """Parses ``config.yaml``. Raises ValueError if it is not UTF-8 text."""
     text = data.decode()
+    # The job writes this file in block style with two spaces a level, on which both patterns rely.
     task = re.search(r"^task:\n((?:  .*\n)*)", text, re.MULTILINE)
     activation = re.search(r"^  activation: (\w+)$", task[1], re.MULTILINE) if task else None
     digest = hashlib.sha256(json.dumps(text).encode()).hexdigest()
@@ -160,7 +161,7 @@ def _take(content: dict[str, Any], key: str, kind: type) -> Any:
     return _folder_name(key, value) if key in _FOLDER_NAMES else value
 
 
-_MAX_COUNT = 1 << 63
+_MAX_COUNT = 1 << 63  # counts are compared with numpy's int64
 _FOLDER_NAMES = {"run_id", "fingerprint", "redriven_by"}
 
 

@@ -45,6 +45,7 @@ class Findings:
         if not number:
             return
         named = self._named.setdefault(kind, [])
+        # zip stops at the limit, so further texts are never made.
         named.extend(text for text, _ in zip(texts, range(NUM_NAMED - len(named)), strict=False))
         self._counts[kind] += number
 

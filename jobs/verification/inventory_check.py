@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from jobs.verification.output_files import Output
 
+# Repeated from `actors.reading.shards`: a proof must not rest on the code that it checks.
 SHARDS_PER_FILE = 64
 NUM_SHARDS_KEY = b"shardlens.num_shards"
-NUM_THREADS = 8
+NUM_THREADS = 8  # each holds one whole file in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ class Inventory:
     def holds(self, wanted: np.ndarray) -> bool:
         """Returns True if all rows of these spans are listed."""
         shards, stops = wanted[:, 0], wanted[:, 2]
+        # The first test guards the index in the second.
         return bool((shards < len(self.sizes)).all() and (stops <= self.sizes[shards]).all())
 
     def rows(self, wanted: np.ndarray) -> pa.Table:
@@ -176,6 +178,6 @@ def _check_together(files: Sequence[_File], names: Sequence[str], findings: Find
             findings.add("wrong inventory", f"{name}: its columns differ from those of {names[-1]}")
     num_shards = sum(len(file.sizes) for file in files)
     if files[-1].num_shards != str(num_shards).encode():
-        said = (files[-1].num_shards or b"missing").decode(errors="replace")
+        recorded = (files[-1].num_shards or b"missing").decode(errors="replace")
         key = NUM_SHARDS_KEY.decode()
-        findings.add("wrong inventory", f"{names[-1]}: {key} is {said}, but the files hold {num_shards} shards")
+        findings.add("wrong inventory", f"{names[-1]}: {key} is {recorded}, but the files hold {num_shards} shards")

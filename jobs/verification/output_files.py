@@ -33,6 +33,7 @@ class Output:
 
     def uri(self, name: str) -> str:
         """The URI or absolute path of a file."""
+        # Local names that are not UTF-8 are listed as whole URIs.
         return name if name.startswith("file://") else join(self.root, name)
 
     def read(self, name: str) -> bytes:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jobs.verification.inventory_check import Inventory
     from jobs.verification.output_files import Output
 
+# Formats are repeated here on purpose, as in `inventory_check`.
 RECEIPT_KEY = b"shardlens.receipt"
 PROVENANCE_KEY = b"shardlens.provenance"
 
@@ -85,13 +86,13 @@ class PartCheck:
         try:
             metadata = pq.read_metadata(pa.BufferReader(data))
             found, schema = _receipt(metadata), metadata.schema.to_arrow_schema().remove_metadata()
-            said = _footer(metadata, PROVENANCE_KEY)
+            recorded = _footer(metadata, PROVENANCE_KEY)
         except UNREADABLE as error:
             findings.add("unreadable part", f"{name}: {first_line(error)}")
             return CheckedPart(findings)
         for key, value in self.provenance.items():
-            if said.get(key) != value:
-                text = f"{key} is {said.get(key)!r:.100} in its footer, but the manifest says {value}"
+            if recorded.get(key) != value:
+                text = f"{key} is {recorded.get(key)!r:.100} in its footer, but the manifest says {value}"
                 findings.add("wrong provenance", f"{name}: {text}")
         self._check_receipt(entry, name, found, metadata.num_rows, findings)
         part = CheckedPart(findings, found, metadata.num_rows, schema)
@@ -160,7 +161,7 @@ def claim(output: Output, name: str) -> CheckedPart:
             return CheckedPart(Findings())
 
 
-_DIGEST_CHARS = 32
+_DIGEST_CHARS = 32  # half of a SHA-256, as in the names of parts
 _BATCH_ROWS = 4096  # bounds memory: a part of 60 MB decodes to a multiple of that
 
 
@@ -173,8 +174,10 @@ class _Listed(NamedTuple):
 
 def _batches(data: bytes) -> Iterator[pa.Table]:
     with pq.ParquetFile(pa.BufferReader(data)) as file:
+        # `run_check` checks one part a thread already.
         for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
             table = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            # Arrow reads strings from Parquet without checking that they are UTF-8.
             table.validate(full=True)
             yield table
 

@@ -73,6 +73,7 @@ def _check_listed(output: Output, other: str, manifest: Manifest, inventory: Inv
     spans = [row_sets.merged(entry.spans) for entry in entries]
     with ThreadPoolExecutor(1) as pool:  # inside of DuckDB, a signal to the main thread would become another error
         lost = pool.submit(_unlisted, map(inventory.rows, spans), there).result()
+    # DuckDB numbered the moved rows across all parts.
     starts = np.cumsum([0, *map(row_sets.count, spans)])
     for entry, own, start, stop in zip(entries, spans, starts, starts[1:], strict=False):
         is_lost = np.zeros(stop - start, bool)

@@ -58,9 +58,9 @@ def _flat(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _slices(data: np.ndarray, offsets: np.ndarray) -> list[bytes]:
-    held = data.tobytes()
+    whole = data.tobytes()
     bounds = offsets.tolist()
-    return [held[start:stop] for start, stop in pairwise(bounds)]
+    return [whole[start:stop] for start, stop in pairwise(bounds)]
 
 
 def _flags(array: pa.Array) -> np.ndarray:
@@ -72,8 +72,10 @@ def _numbers(array: pa.Array) -> Cells:
         array = array.cast(pa.uint8())
     width = array.type.bit_width // 8
     buffer = array.buffers()[1] or b""
+    # A slice shares the buffers of its array, so its offset counts.
     values = np.frombuffer(buffer, np.uint8, len(array) * width, array.offset * width).reshape(len(array), width)
     flags = _flags(array)
+    # Arrow leaves the bytes behind a null undefined.
     return Cells([flags, values * flags if array.null_count else values])
 
 
@@ -82,11 +84,11 @@ def _texts(array: pa.Array) -> Cells:
         array = _as_texts(array)
     lengths = pc.binary_length(array).cast(pa.int64()).fill_null(-1).to_numpy()
     offsets = _offsets(lengths)
-    held = pc.fill_null(array.cast(pa.large_binary()), b"")
-    if not len(held):
+    binary = pc.fill_null(array.cast(pa.large_binary()), b"")
+    if not len(binary):
         return Cells([_as_bytes(lengths)], [(np.empty(0, np.uint8), offsets)])
-    first = np.frombuffer(held.buffers()[1], np.int64)[held.offset]
-    return Cells([_as_bytes(lengths)], [(np.frombuffer(held.buffers()[2] or b"", np.uint8)[first:], offsets)])
+    first = np.frombuffer(binary.buffers()[1], np.int64)[binary.offset]
+    return Cells([_as_bytes(lengths)], [(np.frombuffer(binary.buffers()[2] or b"", np.uint8)[first:], offsets)])
 
 
 def _as_texts(array: pa.Array) -> pa.Array:
@@ -109,4 +111,5 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
 
 
 def _as_bytes(numbers: np.ndarray) -> np.ndarray:
+    # Little-endian on any machine, since digests are compared between machines.
     return numbers.astype("<i8").view(np.uint8).reshape(-1, 8)

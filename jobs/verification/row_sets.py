@@ -98,9 +98,9 @@ def of_sizes(sizes: np.ndarray, *, first_shard: int = 0) -> np.ndarray:
     return np.column_stack([shards, np.zeros_like(stops), stops])[stops > 0]
 
 
-_MAX_INT32 = 2**31 - 1
+_MAX_INT32 = 2**31 - 1  # the type of shard and row in an inventory
 _SHARD_BITS = 32  # a row number needs 31, so that spans of two shards never touch
-_NUM_NAMED = 8
+_NUM_NAMED = 8  # ranges of one shard in a finding
 
 
 def _name(start: int, stop: int) -> str:
@@ -121,6 +121,7 @@ def _segments(edges: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Spans of the rows after each chosen edge; adjacent spans are joined."""
     is_wide = np.diff(edges) > 0
     starts, stops = edges[:-1][is_wide & chosen[:-1]], edges[1:][is_wide & chosen[:-1]]
+    # Row 0 of a shard is never the stop of the one before, see _SHARD_BITS.
     touches = starts[1:] == stops[:-1]
     starts, stops = starts[np.append(True, ~touches)[: len(starts)]], stops[np.append(~touches, True)[: len(stops)]]
     mask = (1 << _SHARD_BITS) - 1

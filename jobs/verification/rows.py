@@ -20,6 +20,7 @@ ERRORS_IN_DIGEST = [IMAGE_ID, URI, "stage", "error"]  # messages may hold attemp
 
 def wrong_columns(schema: pa.Schema, folder: str, carried: Sequence[str]) -> str:
     """Describes the first wrong column of a part; empty if all are right."""
+    # The columns of a task depend on its config, so only those that every output has are fixed.
     wanted = ERROR_FIELDS if folder == "errors" else ERROR_FIELDS[:2]
     for field in wanted:
         if field.name not in schema.names or schema.field(field.name).type != field.type:
@@ -76,4 +77,5 @@ def _differences(column: pa.ChunkedArray, listed: pa.ChunkedArray, name: str) ->
 
 
 def _is_same(value: Any, other: Any) -> bool:
+    # NaN differs from itself, also within lists and structs; its text does not.
     return bool(value == other) or repr(value) == repr(other)

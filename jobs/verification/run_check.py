@@ -107,6 +107,7 @@ class _Tally:
 
 
 def _read_parts(output: Output, run_id: str, manifest: Manifest, check: PartCheck, tally: _Tally) -> None:
+    # The run that took the error rows over has deleted their files; only the manifest still names them.
     moved = {"errors"} if manifest.redriven_by is not None else set()
     entries = [entry for entry in manifest.entries if entry.folder not in moved]
     names = [f"{entry.folder}/model={manifest.fingerprint}/run={run_id}/{entry.file}" for entry in entries]
@@ -117,12 +118,14 @@ def _read_parts(output: Output, run_id: str, manifest: Manifest, check: PartChec
         if entry.folder in moved:
             tally.found.append(entry.spans)
             tally.num_rows[entry.folder] += row_sets.count(entry.spans)
+    # A part that is listed twice has doubled rows and totals that agree, so each name must be unique.
     for name, number in Counter(names).items():
         if number > 1:
             tally.findings.add("wrong document", f"manifest.json: it lists {name} {number} times")
     there = {name for name in output.parts.get(run_id, ()) if name.partition("/")[0] not in moved}
     for name in sorted(there - set(names)):
         tally.findings.add("stranger file", f"{name}: a late part; {AGAIN}" if _is_part(name) else name)
+        # Readers see its rows, so they count as doubled if another file has them.
         if _is_seen(name):
             tally.found.append(claim(output, name).spans)
 
@@ -136,9 +139,9 @@ def _check_cover(inventory: Inventory, tally: _Tally) -> None:
 def _check_totals(manifest: Manifest, tally: _Tally) -> None:
     counted = {"num_ok": tally.num_rows["rows"], "num_errors": tally.num_rows["errors"]}
     for key, number in {**counted, "num_listed": sum(counted.values())}.items():
-        said = getattr(manifest, key)
-        if said != number:
-            tally.findings.add("wrong total", f"manifest.json: {key} is {said:,}, but {number:,} rows were counted")
+        recorded = getattr(manifest, key)
+        if recorded != number:
+            tally.findings.add("wrong total", f"manifest.json: {key} is {recorded:,}, but {number:,} rows were counted")
 
 
 def _unfinished(output: Output, run_id: str) -> Verdict:

@@ -42,7 +42,7 @@ def _wrong_scores(results: pa.Table, *, are_ratios: bool) -> Iterator[Wrong]:
     yield "label_id is null or negative", pc.fill_null(pc.less(results["label_id"], 0), fill_value=True).to_numpy()
 
 
-_ROUNDING = 1e-6
+_ROUNDING = 1e-6  # float32 has steps of 1.2e-7 above 1, and a softmax adds up a few of them
 
 
 def _wrong_tops(results: pa.Table) -> Iterator[Wrong]:

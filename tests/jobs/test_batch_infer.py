@@ -17,7 +17,9 @@ from jobs.runs.opening import Run
 
 def complete(run: Run) -> ExitStatus:
     """Completes a run in which every image has an outcome; `tests/end_to_end` runs the whole command."""
-    tenancy = OutputLock(run.paths.root, STORAGE, Slice(), run.record.run_id, on_lost=lambda _: None)
+    tenancy = OutputLock(
+        run.paths.root, STORAGE, Slice(), run.record.run_id, run.job.run.lease_s, on_lost=lambda _: None
+    )
     with tenancy.hold() as lease:
         return _complete(run, tenancy, lease, Shutdown(1.0), Clock())
 

@@ -62,8 +62,8 @@ def test_without_a_header_columns_are_numbered_and_the_first_line_is_an_image(pa
 @pytest.mark.parametrize(
     ("data", "settings", "problem", "cure"),
     [
-        ("", {}, "the file is empty", "leave it out"),
-        ("\n\n", {}, "the file is empty", "leave it out"),
+        ("", {}, "the file is empty", "omit it with dataset.exclude"),
+        ("\n\n", {}, "the file is empty", "omit it with dataset.exclude"),
         ("a.jpg,x\n", {}, "has no such column", "dataset.csv.header=false dataset.uri_column=1"),
         ("uri;c\na.jpg;x\n", {}, "has no such column", "\"dataset.csv.delimiter=';'\""),
         ("uri\tc\na.jpg\tx\n", {}, "has no such column", '"dataset.csv.delimiter=tab"'),

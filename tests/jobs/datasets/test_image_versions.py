@@ -22,7 +22,7 @@ def test_versions_are_those_of_a_listing(place: Place) -> None:
     uris = [place.put(f"x/{name}", b"x" * size) for size, name in enumerate(NAMES[:8])]
     storage = Storage(place.options)
     listed = {row["uri"]: row for batch in storage.list(f"{place.root}/x") for row in batch.to_pylist()}
-    with ImageVersions(storage, Versions.all) as versions:
+    with ImageVersions(storage, Versions.all, num_requests=8) as versions:
         assert versions.describe(uris) == (
             tuple(listed[uri]["size"] for uri in uris),
             tuple(listed[uri]["version"] for uri in uris),
@@ -39,7 +39,7 @@ def test_an_image_that_is_not_there_is_unknown(place: Place) -> None:
         "nope://h/x",
         "a\0b",
     ]
-    with ImageVersions(Storage(place.options), Versions.all) as versions:
+    with ImageVersions(Storage(place.options), Versions.all, num_requests=8) as versions:
         sizes, found = versions.describe(uris)
     assert sizes[:3] == (None, 1, None)
     assert [version is None for version in found] == [uri != uris[1] for uri in uris]
@@ -48,7 +48,7 @@ def test_an_image_that_is_not_there_is_unknown(place: Place) -> None:
 def test_a_web_server_tells_when_an_image_changed(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"a")
     os.utime(tmp_path / "a.jpg", (1e9, 1e9))
-    with serve_folder(tmp_path) as (url, requests), ImageVersions(Storage(), Versions.all) as versions:
+    with serve_folder(tmp_path) as (url, requests), ImageVersions(Storage(), Versions.all, num_requests=8) as versions:
         uris = [f"{url}/a.jpg", f"{url}/a.jpg?signature=x"]
         sizes, before = versions.describe(uris)
         os.utime(tmp_path / "a.jpg", (2e9, 2e9))
@@ -62,7 +62,10 @@ def test_a_web_server_tells_when_an_image_changed(tmp_path: Path) -> None:
 
 def test_remote_images_are_not_asked_unless_wanted(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"a")
-    with serve_folder(tmp_path) as (url, requests), ImageVersions(Storage(), Versions.local) as versions:
+    with (
+        serve_folder(tmp_path) as (url, requests),
+        ImageVersions(Storage(), Versions.local, num_requests=8) as versions,
+    ):
         sizes, found = versions.describe([f"{url}/a.jpg", f"{tmp_path}/a.jpg"])
     assert (sizes, found[0], requests) == ((None, 1), None, [])
 
@@ -70,10 +73,13 @@ def test_remote_images_are_not_asked_unless_wanted(tmp_path: Path) -> None:
 def test_a_store_that_fails_is_told_and_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with caplog.at_level(logging.WARNING, "shardlens"), ImageVersions(Storage(), Versions.all) as versions:
+    with (
+        caplog.at_level(logging.WARNING, "shardlens"),
+        ImageVersions(Storage(), Versions.all, num_requests=8) as versions,
+    ):
         uris = [f"http://127.0.0.1:{port}/{number}.jpg" for number in range(2000)]
         assert set(versions.describe(uris)[1]) == {None}
-    assert caplog.text.count("changed images are not seen") == 1
+    assert caplog.text.count("changes of its images go unnoticed") == 1
     assert "dataset.versions=local" in caplog.text
 
 
@@ -84,7 +90,7 @@ def test_images_that_are_not_allowed_are_not_asked_for_and_no_failures(tmp_path:
     with serve_folder(tmp_path) as (url, requests):
         storage = Storage(allow=Allowlist.parse([f"{url}/good/", str(tmp_path / "good")]))
         uris = [*[f"{url}/bad/a.jpg"] * 20, f"{tmp_path}/bad/a.jpg", f"{url}/good/a.jpg", f"{tmp_path}/good/a.jpg"]
-        with ImageVersions(storage, Versions.all) as versions:
+        with ImageVersions(storage, Versions.all, num_requests=8) as versions:
             sizes, found = versions.describe(uris)
     assert [version is not None for version in found] == [False] * 21 + [True] * 2
     assert set(sizes[:-1]) == {None}
@@ -96,5 +102,15 @@ def test_refused_credentials_are_no_unknown_version(s3: S3) -> None:
     with flaky.serve(s3.url) as proxy:
         storage = Storage(proxy.options(s3), Retry(first_wait_s=0.001))
         proxy.damage("", *[flaky.EXPIRED] * 100)
-        with pytest.raises(CredentialsError), ImageVersions(storage, Versions.all) as versions:
+        with pytest.raises(CredentialsError), ImageVersions(storage, Versions.all, num_requests=8) as versions:
             versions.describe([uri])
+
+
+def test_one_request_at_a_time(tmp_path: Path) -> None:
+    names = [f"{number}.jpg" for number in range(50)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"a")
+    with serve_folder(tmp_path) as (url, requests), ImageVersions(Storage(), Versions.all, num_requests=1) as versions:
+        _, found = versions.describe([f"{url}/{name}" for name in names])
+    assert None not in found
+    assert list(dict.fromkeys(requests)) == [f"/{name}" for name in names]

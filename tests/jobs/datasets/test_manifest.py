@@ -231,3 +231,18 @@ def test_keys_that_came_later_make_no_other_dataset_of_an_old_config() -> None:
     assert not {"format", "csv", "versions"} & set(dataset.identity())
     dataset.csv.header = False
     assert dataset.identity()["csv"]["header"] is False
+
+
+def test_the_pace_of_requests_is_no_part_of_the_identity(place: Place) -> None:
+    path = place.put("one.csv", b"uri\na.jpg\n")
+    slow, usual = (
+        ManifestDataset(path=path, storage_options=place.options, version_requests=number) for number in (1, 64)
+    )
+    assert slow.identity() == usual.identity()
+    assert "version_requests" not in usual.identity()
+
+
+def test_no_request_at_all(place: Place) -> None:
+    path = place.put("one.csv", b"uri\na.jpg\n")
+    with pytest.raises(JobError, match=r"dataset\.version_requests=0: must be at least 1"):
+        ManifestDataset(path=path, storage_options=place.options, version_requests=0).check()

@@ -125,7 +125,7 @@ def test_an_empty_tar_has_no_samples() -> None:
 @pytest.mark.parametrize("length", [0, 100, 512, 700, 5000, 20_480, 512 + 512 * 6, -1024, -10_240])
 def test_a_cut_tar_is_an_error_wherever_it_was_cut(length: int) -> None:
     data = tar_of(IMAGES)
-    end = data.rstrip(b"\0")  # the end mark and the padding are zeros
+    end = data.rstrip(b"\0")  # the end-of-archive marker and the padding are zeros
     cut = data[:length] if length >= 0 else data[: len(end) + 512 - len(end) % 512 + length]
     with pytest.raises(JobError, match=r"dataset\.path=x\.tar: "):
         samples(cut)
@@ -134,7 +134,7 @@ def test_a_cut_tar_is_an_error_wherever_it_was_cut(length: int) -> None:
 def test_a_tar_that_lost_its_end_mark_alone() -> None:
     data = tar_of({"1.jpg": b"x" * 512})
     assert names(data[: 512 * 4]) == ["1.jpg"]
-    with pytest.raises(JobError, match="no end mark"):
+    with pytest.raises(JobError, match="no end-of-archive marker"):
         samples(data[: 512 * 2])
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_header_in_the_middle() -> None:
 
 
 def test_several_tars_in_one_file() -> None:
-    with pytest.raises(JobError, match="several tars"):
+    with pytest.raises(JobError, match="several tars are concatenated"):
         samples(tar_of({"1.jpg": b"x"}) + tar_of({"2.jpg": b"x"}))
 
 
@@ -180,7 +180,7 @@ def test_a_sparse_member() -> None:
         }
         header.size = 1
         tar.addfile(header, io.BytesIO(b"x"))
-    with pytest.raises(JobError, match=r"1\.jpg is stored sparse"):
+    with pytest.raises(JobError, match=r"1\.jpg is a sparse file"):
         samples(sink.getvalue())
 
 
@@ -190,7 +190,7 @@ def test_a_sparse_member() -> None:
         ("1.cls", b"\xff", "not UTF-8"),
         ("1.json", b"{", "not JSON"),
         ("1.json", b"[1]", "not a JSON object"),
-        ("1.cls", b"x" * (17 << 20), "too many for a text"),
+        ("1.cls", b"x" * (17 << 20), "more than 16,777,216"),
     ],
 )
 def test_texts_that_cannot_be_read(name: str, data: bytes, problem: str) -> None:

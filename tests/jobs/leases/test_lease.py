@@ -335,7 +335,7 @@ def test_an_output_on_a_full_or_a_read_only_disk_can_be_held_once_that_is_mended
 def test_a_store_that_is_away_is_not(tmp_path: Path) -> None:
     with s3_server.serve(tmp_path) as server:
         storage = Storage(server.options, Retry(attempts=1))
-    with pytest.raises(GenericError), hold(f"s3://{server.bucket}/out", storage, on_lost=pytest.fail):
+    with pytest.raises(GenericError), hold(f"s3://{server.bucket}/out", storage, ttl_s=PATIENT_S, on_lost=pytest.fail):
         pass
 
 
@@ -398,7 +398,7 @@ def test_a_release_that_fails_is_told_and_hides_nothing(tmp_path: Path, caplog: 
     caplog.set_level(logging.WARNING, "shardlens")
 
     def end_badly() -> None:
-        with hold(str(tmp_path), Storage(), on_lost=pytest.fail):
+        with hold(str(tmp_path), Storage(), ttl_s=PATIENT_S, on_lost=pytest.fail):
             (tmp_path / "_lease").rename(tmp_path / "away")
             (tmp_path / "_lease").touch()
             raise ValueError("first")

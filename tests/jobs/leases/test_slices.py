@@ -29,7 +29,7 @@ from actors.storage.store import Storage
 from jobs.leases.slices import Slice, OutputLock
 
 root, options, index, count = json.loads(sys.argv[1])
-tenancy = OutputLock(root, Storage(options), Slice(index, count), "night", on_lost=lambda _: None)
+tenancy = OutputLock(root, Storage(options), Slice(index, count), "night", 30, on_lost=lambda _: None)
 with tenancy.hold():
     print("holds", flush=True)
     sys.stdin.read()
@@ -37,7 +37,7 @@ with tenancy.hold():
 
 
 def tenancy(place: Place, index: int = 0, count: int = 1, *, run_id: str = "night") -> OutputLock:
-    return OutputLock(place.root, Storage(place.options), Slice(index, count), run_id, on_lost=lambda _: None)
+    return OutputLock(place.root, Storage(place.options), Slice(index, count), run_id, 30, on_lost=lambda _: None)
 
 
 @contextmanager
@@ -92,7 +92,10 @@ def test_slices_of_a_run_work_side_by_side_and_each_has_one_driver(place: Place)
 def test_while_a_slice_works_nobody_else_has_the_output(place: Place) -> None:
     with tenancy(place, 0, 2).hold():
         for stranger in (tenancy(place), tenancy(place, run_id="")):
-            with pytest.raises(HeldError, match=f"{place.root}: a slice of another run works here"), stranger.hold():
+            with (
+                pytest.raises(HeldError, match=f"{place.root}: a slice of another run is using this output"),
+                stranger.hold(),
+            ):
                 pass
         for stranger in (tenancy(place, 0, 3), tenancy(place, 0, 2, run_id="day")):
             with stranger.hold(), pytest.raises(HeldError, match="a slice of another run"), stranger.enter():
@@ -163,3 +166,11 @@ def test_a_slice_on_another_machine_counts_as_alive_until_it_was_silent_for_long
     started = time.monotonic()
     with tenancy(place, run_id="day").hold():
         assert time.monotonic() - started >= 0.6
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_lease_lasts_as_long_as_the_job_says(count: int, tmp_path: Path) -> None:
+    place = local_place(tmp_path)
+    with OutputLock(place.root, Storage(), Slice(0, count), "night", 45.0, on_lost=pytest.fail).hold():
+        (file,) = Path(place.root).rglob("_lease/*.json")
+        assert json.loads(file.read_text())["ttl_s"] == 45

@@ -19,6 +19,8 @@ def a_job(**changes: object) -> Job:
     [
         (a_job(run=RunConfig(shard_size=0)), "run.shard_size=0"),
         (a_job(run=RunConfig(shard_size="all")), "run.shard_size=all"),
+        (a_job(run=RunConfig(lease_s=1)), "run.lease_s=1: must be from 10 to 3600"),
+        (a_job(run=RunConfig(lease_s=float("inf"))), "run.lease_s=inf"),
         (a_job(cluster=Cluster(price_per_hour=-1)), "cluster.price_per_hour=-1"),
         (a_job(cluster=Cluster(drivers=0)), "cluster.drivers=0"),
         (a_job(cluster=Cluster(cpus_per_worker=0)), "cluster.cpus_per_worker=0"),
@@ -27,7 +29,7 @@ def a_job(**changes: object) -> Job:
         (a_job(run=RunConfig(progress_s=-1)), "run.progress_s=-1: must be above 0"),
     ],
 )
-def test_numbers_that_are_told_before_the_dataset_is_listed(job: Job, key: str) -> None:
+def test_a_number_out_of_range(job: Job, key: str) -> None:
     with pytest.raises(JobError, match=key):
         check_numbers(job)
 
