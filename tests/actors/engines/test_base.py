@@ -1,130 +1,451 @@
+"""The contract of `actors.engines.base`, which every engine keeps whatever the form of its model, and how an engine is
+loaded. Particular promises of one engine stand in its own file.
+"""
+
 from __future__ import annotations
 
 import os
+import pickle
+import random
+import resource
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import weakref
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from networks import tiny
-from onnx_models import SIDE, save_onnx
+from networks import Coloured, Fixed, tiny
+from onnx_models import SIDE, images, plainly, save_coloured, save_graph, save_onnx
+from photos import photo
 
-from actors.engines.base import _cpu_quota, default_threads, describe, load_engine
-from actors.engines.configs import Device, OnnxEngineConfig, Precision, TorchEngineConfig
+from actors.device_errors import DeviceMemoryError
+from actors.engines.base import Engine, _cpu_quota, default_threads, describe, load_engine
+from actors.engines.configs import (
+    Device,
+    EngineConfig,
+    OnnxEngineConfig,
+    OpenVinoEngineConfig,
+    Precision,
+    TorchEngineConfig,
+)
 from actors.errors import JobError
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
+
+    from places import Place
+    from torch import nn
 
 PREPROCESS = Preprocess(resize=SIDE, crop=SIDE)
+CONFIGS: dict[str, EngineConfig] = {
+    "torch": TorchEngineConfig(device=Device.cpu, threads=1),
+    "onnxruntime": OnnxEngineConfig(device=Device.cpu, threads=1),
+    "openvino": OpenVinoEngineConfig(threads=1),
+}
+FILE_ENGINES = ("onnxruntime", "openvino")  # those that run an .onnx file
+CASES = [("torch", "state_dict"), *((name, form) for name in FILE_ENGINES for form in ("onnx", "state_dict"))]
+every_case = pytest.mark.parametrize(("name", "form"), CASES)
+every_file_engine = pytest.mark.parametrize("name", FILE_ENGINES)
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the size of the process")
 
 
-@pytest.fixture
-def state_dict(tmp_path: Path) -> Model:
+@dataclass
+class Loaded:
+    """An engine on one CPU thread with a `tiny` network."""
+
+    engine: Engine
+    config: EngineConfig
+    model: Model
+    network: nn.Module
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        (output,) = self.engine(pixels).values()
+        return output
+
+
+@pytest.fixture(autouse=True)
+def num_threads() -> Iterator[None]:
+    """Engines set PyTorch's threads for the whole process."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Model], nn.Module]:
+    """One network in each form, and itself."""
+    folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
-    torch.save(tiny().state_dict(), tmp_path / "tiny.pt")
-    return Model("networks:tiny", checkpoint=str(tmp_path / "tiny.pt"), preprocess=PREPROCESS)
-
-
-@pytest.fixture
-def onnx_file(tmp_path: Path) -> Model:
-    torch.manual_seed(0)
-    save_onnx(tiny(), tmp_path / "tiny.onnx")
-    return Model(checkpoint=str(tmp_path / "tiny.onnx"), preprocess=PREPROCESS)
-
-
-def libraries_after(code: str, *arguments: str) -> set[str]:
-    code = f"import sys\n{code}\nprint(*sys.modules.keys() & {{'torch', 'onnxruntime', 'onnx'}})"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
-
-
-def test_the_config_costs_no_library() -> None:
-    assert libraries_after("import actors.engines.base") == set()
-
-
-def test_an_engine_brings_no_library_of_another(onnx_file: Model) -> None:
-    code = """
-from actors.engines.base import load_engine
-from actors.engines.configs import OnnxEngineConfig
-from actors.models.spec import Model
-from actors.preprocess import Preprocess
-load_engine(OnnxEngineConfig(), Model(checkpoint=sys.argv[1], preprocess=Preprocess(resize=32, crop=32)))
-"""
-    assert libraries_after(code, onnx_file.checkpoint) == {"onnxruntime", "onnx"}
-
-
-def test_both_engines_give_what_the_plain_network_gives(state_dict: Model, onnx_file: Model) -> None:
     network = tiny().eval()
-    network.load_state_dict(torch.load(state_dict.checkpoint))
-    pixels = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), dtype=np.uint8)
-    normalised = (pixels / 255 - PREPROCESS.mean) / PREPROCESS.std
-    with torch.no_grad():
-        wanted = network(torch.from_numpy(normalised.transpose(0, 3, 1, 2).astype(np.float32))).numpy()
-    by_torch = load_engine(TorchEngineConfig(), state_dict)(pixels)
-    by_onnx = load_engine(OnnxEngineConfig(), onnx_file)(pixels)
-    np.testing.assert_allclose(by_torch["output"], wanted, atol=1e-5)
-    np.testing.assert_allclose(by_onnx["logits"], wanted, atol=1e-5)
+    save_onnx(network, folder / "tiny.onnx")
+    models = {
+        "state_dict": save_state_dict(network, folder, "networks:tiny"),
+        "onnx": Model(checkpoint=str(folder / "tiny.onnx"), preprocess=PREPROCESS),
+    }
+    return models, network
 
 
-@pytest.mark.parametrize("kind", ["torch", "onnxruntime"])
-def test_on_a_cpu_what_is_started_is_done_and_does_not_change(state_dict: Model, onnx_file: Model, kind: str) -> None:
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def loaded(request: pytest.FixtureRequest, recipes: tuple[dict[str, Model], nn.Module]) -> Loaded:
+    name, form = request.param
+    config, model = CONFIGS[name], recipes[0][form]
+    return Loaded(load_engine(config, model), config, model, recipes[1])
+
+
+def save_state_dict(network: nn.Module, folder: Path, architecture: str, **kwargs: Any) -> Model:
+    torch.save(network.state_dict(), folder / "tiny.pt")
+    return Model(architecture, kwargs=kwargs, checkpoint=str(folder / "tiny.pt"), preprocess=PREPROCESS)
+
+
+def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    for name, output in expected.items():
+        np.testing.assert_array_equal(found[name], output)
+
+
+# Answers
+
+
+@pytest.mark.parametrize("number", [1, 2, 7, 64])
+def test_outputs_equal_those_of_the_network(loaded: Loaded, number: int) -> None:
+    outputs = loaded.engine(images(number))
+    assert list(outputs) == ["logits" if loaded.model.checkpoint.endswith(".onnx") else "output"]
+    (output,) = outputs.values()
+    assert (output.dtype, output.shape, output.flags.writeable) == (np.float32, (number, 10), True)
+    np.testing.assert_allclose(output, plainly(loaded.network, images(number)), atol=1e-5)
+
+
+def test_photographs_get_the_answers_of_the_network(loaded: Loaded) -> None:
+    pixels = np.stack([np.asarray(photo(number, width=SIDE, height=SIDE)) for number in range(6)])
+    np.testing.assert_allclose(loaded(pixels), plainly(loaded.network, pixels), atol=1e-5)
+
+
+def test_results_depend_on_batching_only_by_rounding(loaded: Loaded) -> None:
+    whole = loaded(images(9))
+    for size in (1, 2, 4):
+        parts = [loaded(images(9)[start : start + size]) for start in range(0, 9, size)]
+        np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
+
+
+def test_batches_of_one_size_get_the_same_bits_again(loaded: Loaded) -> None:
+    first = {size: loaded(images(9)[:size]) for size in range(1, 10)}
+    for size in (2, 9, 1, 9, 5, 5, 8):
+        np.testing.assert_array_equal(loaded(images(9)[:size]), first[size])
+    again = replace(loaded, engine=load_engine(loaded.config, loaded.model))
+    np.testing.assert_array_equal(again(images(9)), first[9])
+
+
+def test_strided_pixels_are_read_correctly(loaded: Loaded) -> None:
+    np.testing.assert_array_equal(loaded(images(8)[::2]), loaded(images(8)[::2].copy()))
+
+
+def test_outputs_belong_to_the_caller(loaded: Loaded) -> None:
+    engine = load_engine(loaded.config, loaded.model)
+    outputs = engine(images(3))
+    expected = {name: output.copy() for name, output in outputs.items()}
+    engine(images(3)[::-1])
+    assert_equal(outputs, expected)
+    del engine
+    assert_equal(outputs, expected)
+
+
+def test_pixels_are_not_kept(loaded: Loaded) -> None:
+    pixels = np.zeros((2, SIDE, SIDE, 3), np.uint8)
+    reference = weakref.ref(pixels)
+    loaded(pixels)
+    del pixels
+    assert reference() is None
+
+
+def test_a_started_batch_does_not_follow_its_pixels(loaded: Loaded) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 5, SIDE, SIDE, 3), dtype=np.uint8)
-    if kind == "torch":
-        engine = load_engine(TorchEngineConfig(device=Device.cpu), state_dict)
-    else:
-        engine = load_engine(OnnxEngineConfig(device=Device.cpu), onnx_file)
-    assert not engine.overlaps
-    wanted = [engine(batch) for batch in pixels]
-    pending = [engine.start(batch) for batch in pixels]
+    expected = [loaded.engine(batch) for batch in pixels]
+    pending = [loaded.engine.start(batch) for batch in pixels]
+    assert not loaded.engine.overlaps  # on a CPU
     pixels[:] = 0
-    for one, outputs in zip(pending, wanted, strict=True):
-        found = one.result()
-        assert found.keys() == outputs.keys()
-        for name, output in outputs.items():
-            np.testing.assert_array_equal(found[name], output)
+    for batch, outputs in zip(pending, expected, strict=True):
+        assert_equal(batch.result(), outputs)
 
 
-def test_the_wrong_engine_is_reported_with_the_right_one(onnx_file: Model) -> None:
+def test_memory_can_be_released_at_any_time(loaded: Loaded) -> None:
+    before = loaded(images(3))
+    loaded.engine.release()
+    np.testing.assert_array_equal(loaded(images(3)), before)
+
+
+@every_case
+def test_outputs_keep_names_order_and_types(tmp_path: Path, name: str, form: str) -> None:
+    if form == "onnx":
+        save_coloured(tmp_path / "tiny.onnx")
+        model = Model(checkpoint=str(tmp_path / "tiny.onnx"), preprocess=PREPROCESS)
+    else:
+        model = save_state_dict(Coloured(), tmp_path, "networks:Coloured")
+    outputs = load_engine(CONFIGS[name], model)(images(4))
+    described = [(name, output.shape, output.dtype) for name, output in outputs.items()]
+    assert described == [("brightest", (4,), np.int64), ("colour", (4, 3), np.float32)]
+    np.testing.assert_array_equal(outputs["brightest"], outputs["colour"].argmax(axis=1))
+
+
+@every_file_engine
+@pytest.mark.parametrize("batch", ["n", 1, 4, 8])
+@pytest.mark.parametrize("takes", ["float", "float_nhwc", "uint8", "uint8_nhwc"])
+def test_a_file_takes_pixels_in_any_layout_and_batches_of_any_size(
+    model: Model, path: Path, network: nn.Module, name: str, takes: str, batch: Any
+) -> None:
+    save_onnx(network, path, takes=takes, batch=batch)
+    engine = load_engine(CONFIGS[name], model)
+    for number in (1, 4, 7, 9):
+        expected = plainly(network, images(number), normalise=takes.startswith("float"))
+        np.testing.assert_allclose(engine(images(number))["logits"], expected, atol=1e-5)
+
+
+@every_file_engine
+@pytest.mark.parametrize("batch", ["n", 2])
+def test_external_data_is_found_on_any_storage(
+    place: Place, tmp_path: Path, network: nn.Module, name: str, batch: Any
+) -> None:
+    save_onnx(network, tmp_path / "tiny.onnx", external=True, batch=batch)
+    assert (tmp_path / "data" / "weights.bin").stat().st_size > 4000
+    uri = place.put("models/tiny v1.onnx", (tmp_path / "tiny.onnx").read_bytes())
+    place.put("models/data/weights.bin", (tmp_path / "data" / "weights.bin").read_bytes())
+    model = Model(checkpoint=uri, preprocess=PREPROCESS, storage_options=place.options)
+    model.check()
+    found = load_engine(CONFIGS[name], model)(images(5))["logits"]
+    np.testing.assert_allclose(found, plainly(network, images(5)), atol=1e-5)
+
+
+# Refusals
+
+
+@every_case
+def test_images_of_the_wrong_size_are_refused_with_the_cure(
+    tmp_path: Path, recipes: tuple[dict[str, Model], nn.Module], name: str, form: str
+) -> None:
+    fixed = save_state_dict(Fixed(SIDE), tmp_path, "networks:Fixed", side=SIDE)
+    model = replace(fixed if form == "state_dict" else recipes[0]["onnx"], preprocess=Preprocess(resize=None, crop=48))
+    is_exported = name != "torch" and form == "state_dict"
+    with pytest.raises(JobError, match="cure: choose engine=torch" if is_exported else r"model\.preprocess\.crop"):
+        load_engine(CONFIGS[name], model)
+
+
+@every_file_engine
+@pytest.mark.parametrize(("operator", "shape"), [("ReduceMean", [1, 1, 1, 1]), ("Shape", [4])])
+def test_an_output_without_an_entry_per_image_is_refused(
+    model: Model, path: Path, name: str, operator: str, shape: list[int]
+) -> None:
+    save_graph(path, (operator, ["image"], {}), output=shape)
+    with pytest.raises(JobError, match=r"the model's output out has shape \(.*\) for 2 images"):
+        load_engine(CONFIGS[name], model)
+
+
+@every_file_engine
+def test_a_file_that_loads_but_does_not_run_is_refused(model: Model, path: Path, name: str) -> None:
+    constant = ("Constant", [], {"value_ints": [-1, 7]})
+    save_graph(path, constant, ("Reshape", ["image", "out0"], {}), output=["n", 7])
+    with pytest.raises(JobError, match=r"fails on two images of 32 by 32 pixels: .*\n.*model\.preprocess\.crop"):
+        load_engine(CONFIGS[name], model)
+
+
+@every_file_engine
+def test_a_damaged_file_is_a_mistake_or_runs(model: Model, path: Path, network: nn.Module, name: str) -> None:
+    save_onnx(network, path)
+    whole, chance = path.read_bytes(), random.Random(0)  # noqa: S311  no secret
+    problems = []
+    for number in range(60):
+        data = bytearray(whole)
+        if number % 2:
+            start = chance.randrange(600)  # among the nodes
+            data[start : start + 2] = chance.randbytes(2)
+        else:
+            start = chance.randrange(len(data))
+            data[start : start + 4] = chance.randbytes(chance.randrange(8))
+        if number % 5 == 0:
+            del data[start:]
+        path.write_bytes(data)
+        try:
+            load_engine(CONFIGS[name], model)
+        except JobError as error:
+            problems.append(error.problem)
+    assert len(problems) > 20
+    assert all("tiny.onnx" in problem and "\n" not in problem for problem in problems)
+    assert any(f"{name} cannot load it" in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("case", "precision", "message"),
+    [
+        (("onnxruntime", "onnx"), "bf16", r".* holds fp32.*\n.*engine\.precision=auto"),
+        (("onnxruntime", "onnx"), "fp16", r".* holds fp32.*\n.*engine\.precision=auto"),
+        (("onnxruntime", "state_dict"), "bf16", r".*tiny\.pt.*\n  cure: choose engine=torch or openvino"),
+        (("onnxruntime", "state_dict"), "fp16", r".* on a GPU alone.*\n  cure: set engine\.precision=fp32"),
+        (("openvino", "onnx"), "fp16", r".* fp32 and bf16 on a CPU\n  cure: choose one of the two"),
+        (("openvino", "state_dict"), "fp16", r".* fp32 and bf16 on a CPU\n  cure: choose one of the two"),
+    ],
+)
+def test_a_missing_precision_is_refused_and_nothing_is_exported(
+    recipes: tuple[dict[str, Model], nn.Module],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[str, str],
+    precision: str,
+    message: str,
+) -> None:
+    monkeypatch.setenv("SHARDLENS_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(JobError, match=rf"engine\.precision={precision}: {message}"):
+        load_engine(replace(CONFIGS[case[0]], precision=Precision[precision]), recipes[0][case[1]])
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@every_case
+def test_a_missing_gpu_is_refused(recipes: tuple[dict[str, Model], nn.Module], name: str, form: str) -> None:
+    with pytest.raises(JobError, match=r"engine\.device=cuda.*\n  cure: "):
+        load_engine(replace(CONFIGS[name], device=Device.cuda), recipes[0][form])
+    assert load_engine(replace(CONFIGS[name], device=Device.auto), recipes[0][form]).device == "cpu"
+
+
+def test_the_wrong_engine_is_refused_with_the_right_one(recipes: tuple[dict[str, Model], nn.Module]) -> None:
     with pytest.raises(JobError, match=r"engine=torch: cannot run .*tiny\..*\n  cure: choose engine=onnxruntime"):
-        load_engine(TorchEngineConfig(), onnx_file)
+        load_engine(TorchEngineConfig(), recipes[0]["onnx"])
 
 
-def test_a_precision_that_no_provider_has_is_reported_before_anything_is_made(state_dict: Model) -> None:
-    config = OnnxEngineConfig(precision=Precision.bf16)
-    with pytest.raises(
-        JobError, match=r"engine\.precision=bf16: .*tiny\.pt.*\n  cure: choose engine=torch or openvino"
-    ):
-        config.check(state_dict)
-    for precision in (Precision.auto, Precision.fp32, Precision.fp16):
-        OnnxEngineConfig(precision=precision).check(state_dict)
+# Memory
+
+SHORT_OF_MEMORY = """
+import pickle, resource, sys
+from pathlib import Path
+import numpy as np
+from actors.device_errors import DeviceMemoryError
+from actors.engines.base import load_engine
+engine = load_engine(*pickle.loads(bytes.fromhex(sys.argv[1])))
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (120 << 20), resource.RLIM_INFINITY))
+try:
+    engine(np.zeros((6000, 32, 32, 3), np.uint8))
+except DeviceMemoryError as error:
+    print(error)
+engine.release()
+(output,) = engine(np.zeros((30, 32, 32, 3), np.uint8)).values()
+print(output.shape)
+"""
 
 
-def test_a_report_learns_what_ran(state_dict: Model) -> None:
-    said = describe(load_engine(TorchEngineConfig(device=Device.cpu, threads=1), state_dict))
-    assert {"engine": "torch", "device": "cpu", "precision": "fp32", "threads": "1"}.items() <= said.items()
-    assert said["torch"] == torch.__version__
-    assert {type(value) for value in said.values()} == {str}  # who is told must not need the library
+@linux_only
+@pytest.mark.slow
+def test_a_batch_too_large_for_memory_is_reported_and_a_smaller_one_runs(loaded: Loaded) -> None:
+    error, shape = run_python(SHORT_OF_MEMORY, as_argument(loaded)).splitlines()[-2:]
+    assert "alloc" in error.lower()
+    assert "src/" not in error or loaded.config.name == "onnxruntime"  # whose messages name its own files
+    assert shape == "(30, 10)"
 
 
-@pytest.mark.parametrize(("given", "threads"), [("3", 3), ("1", 1)])
-def test_threads_are_what_the_process_was_given(monkeypatch: pytest.MonkeyPatch, given: str, threads: int) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", given)
-    assert default_threads() == threads
+@linux_only
+def test_released_memory_goes_back_with_the_next_batch(loaded: Loaded) -> None:
+    def process_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+    loaded(images(3))
+    before = process_bytes()
+    loaded(np.zeros((4000, SIDE, SIDE, 3), np.uint8))  # takes 100 MB and more
+    loaded.engine.release()
+    loaded(images(3))
+    assert process_bytes() < before + (40 << 20)
 
 
-@pytest.mark.parametrize("given", ["", "0", "4,2"])
-def test_without_a_number_threads_are_at_most_the_cpus(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", given)
+def test_an_engine_that_does_not_fit_is_a_mistake_of_the_job(
+    recipes: tuple[dict[str, Model], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DeviceMemoryError("out of memory")
+
+    monkeypatch.setattr("actors.engines.torch_engine.build_network", fail)
+    with pytest.raises(JobError, match=r"does not fit into the memory of its device: out of memory\n  cure: "):
+        load_engine(CONFIGS["torch"], recipes[0]["state_dict"])
+
+
+# Threads, details and libraries
+
+
+def test_details_are_strings_and_name_versions_and_threads(loaded: Loaded) -> None:
+    details = describe(loaded.engine)
+    name = loaded.config.name
+    expected = {"engine": name, "device": "cpu", "precision": "fp32", "threads": "1"}
+    assert expected.items() <= details.items()
+    assert details[name].split("+")[0].count(".") >= 2  # the version of the library
+    assert {type(value) for value in details.values()} == {str}  # a reader of the report must not need the library
+    assert pickle.loads(pickle.dumps((loaded.config, details))) == (loaded.config, details)  # noqa: S301  our own
+
+
+def test_without_a_number_an_engine_takes_the_threads_of_its_process(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    engine = load_engine(replace(loaded.config, threads=None), loaded.model)
+    assert engine.details["threads"] == str(default_threads()) == "1"
+
+
+def test_fp32_is_what_auto_means(loaded: Loaded) -> None:
+    engine = load_engine(replace(loaded.config, precision=Precision.fp32), loaded.model)
+    assert engine.precision == loaded.engine.precision == "fp32"
+    assert_equal(engine(images(3)), loaded.engine(images(3)))
+
+
+def test_loading_prints_nothing(loaded: Loaded, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    load_engine(loaded.config, loaded.model)(images(2))
+    broken = tmp_path / Path(loaded.model.checkpoint).name
+    broken.write_bytes(Path(loaded.model.checkpoint).read_bytes()[:-50])
+    with pytest.raises(JobError, match=r"tiny\."):
+        load_engine(loaded.config, replace(loaded.model, checkpoint=str(broken)))
+    assert capfd.readouterr() == ("", "")
+
+
+LIBRARIES = """
+import pickle, sys
+from actors.engines.base import load_engine
+load_engine(*pickle.loads(bytes.fromhex(sys.argv[1])))
+print(*{"torch", "onnxruntime", "openvino"} & sys.modules.keys())
+"""
+
+
+def test_an_engine_loads_no_library_of_another(loaded: Loaded) -> None:
+    assert run_python(LIBRARIES, as_argument(loaded)) == f"{loaded.config.name}\n"
+
+
+def test_importing_the_interface_loads_no_library() -> None:
+    code = "import sys, actors.engines.base\nprint(sys.modules.keys() & {'torch', 'onnxruntime', 'openvino', 'onnx'})"
+    assert run_python(code) == "set()\n"
+
+
+def as_argument(loaded: Loaded) -> str:
+    return pickle.dumps((loaded.config, loaded.model)).hex()
+
+
+def run_python(code: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", code, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "fixtures")}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("number", ["3", "1"])
+def test_the_number_of_threads_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", number)
+    assert default_threads() == int(number)
+
+
+@pytest.mark.parametrize("number", ["", "0", "4,2"])
+def test_without_a_number_threads_are_at_most_the_cpus(monkeypatch: pytest.MonkeyPatch, number: str) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", number)
     assert 1 <= default_threads() <= (os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize(("text", "cpus"), [("150000 100000\n", 2), ("50000 100000\n", 1), ("400000 100000\n", 4)])
-def test_a_containers_quota_is_read(tmp_path: Path, text: str, cpus: int) -> None:
+def test_the_cpu_quota_of_a_container_is_read(tmp_path: Path, text: str, cpus: int) -> None:
     (tmp_path / "cpu.max").write_text(text)
     assert _cpu_quota(tmp_path / "cpu.max") == cpus
 

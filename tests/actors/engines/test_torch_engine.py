@@ -104,15 +104,6 @@ def model(network: nn.Module, tmp_path: Path) -> Model:
     return save(network, tmp_path, "networks:tiny")
 
 
-@pytest.mark.parametrize("number", [1, 2, 7])
-def test_scores_are_those_of_the_plain_network(model: Model, network: nn.Module, number: int) -> None:
-    outputs = load_engine(TorchEngineConfig(), model)(images(number))
-    assert list(outputs) == ["output"]
-    assert outputs["output"].dtype == np.float32
-    assert outputs["output"].flags.writeable
-    np.testing.assert_allclose(outputs["output"], plainly(network, images(number)), atol=1e-5)
-
-
 def test_a_deep_network_gives_the_same_scores(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = resnet18(num_classes=10)
@@ -121,19 +112,6 @@ def test_a_deep_network_gives_the_same_scores(tmp_path: Path) -> None:
     wanted = plainly(network, images(3))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
     assert (found.argmax(axis=1) == wanted.argmax(axis=1)).all()
-
-
-def test_batching_changes_nothing(model: Model) -> None:
-    engine = load_engine(TorchEngineConfig(), model)
-    whole = engine(images(9))["output"]
-    for size in (1, 2, 4):
-        parts = [engine(images(9)[start : start + size])["output"] for start in range(0, 9, size)]
-        np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-5)
-
-
-def test_rows_that_lie_apart_are_read_right(model: Model) -> None:
-    engine = load_engine(TorchEngineConfig(), model)
-    np.testing.assert_array_equal(engine(images(8)[::2])["output"], engine(images(8)[::2].copy())["output"])
 
 
 @pytest.mark.parametrize("precision", [Precision.bf16, Precision.fp16])
@@ -190,23 +168,10 @@ def test_other_networks_get_channels_last(model: Model) -> None:
     assert load_engine(TorchEngineConfig(device=Device.cpu), model).details["memory_format"] == "channels_last"
 
 
-def test_the_wrong_size_of_image_is_reported_when_the_model_is_loaded(tmp_path: Path) -> None:
-    model = save(Viewing(), tmp_path, f"{__name__}:Viewing")
-    with pytest.raises(JobError, match=r"fails on a batch of shape \(2, 3, 40, 33\)"):
-        load_engine(TorchEngineConfig(), replace(model, preprocess=Preprocess(resize=None, crop=[40, 33])))
-
-
 def test_height_comes_before_width(model: Model) -> None:
     engine = load_engine(TorchEngineConfig(), replace(model, preprocess=Preprocess(resize=None, crop=[24, 40])))
     pixels = images(2, 40)[:, :24]
     assert engine(pixels)["output"].shape == (2, 10)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_missing_is_reported(model: Model) -> None:
-    with pytest.raises(JobError, match=r"engine\.device=cuda: PyTorch .*\n.*engine\.device=auto or cpu"):
-        load_engine(TorchEngineConfig(device=Device.cuda), model)
-    assert load_engine(TorchEngineConfig(device=Device.auto), model).device == "cpu"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -232,13 +197,6 @@ def test_threads_are_those_asked_for(model: Model) -> None:
     assert load_engine(TorchEngineConfig(threads=1), model).details["threads"] == "1"
     assert torch.get_num_threads() == 1
     assert load_engine(TorchEngineConfig(), model).details["threads"] == "1"
-
-
-def test_memory_may_be_released_at_any_time(model: Model) -> None:
-    engine = load_engine(TorchEngineConfig(), model)
-    before = engine(images(3))["output"]
-    engine.release()
-    np.testing.assert_array_equal(engine(images(3))["output"], before)
 
 
 @pytest.fixture(scope="module", params=[tiny, resnet18])
