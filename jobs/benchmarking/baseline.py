@@ -144,7 +144,7 @@ def _join(workers: Sequence[BaseProcess]) -> None:
 
 
 def _variables(way: ProcessLayout, number: int) -> dict[str, str]:
-    """Environment of a worker of a job. The decoder resizes in torch, with any engine, so OMP_NUM_THREADS matters."""
+    """Environment of a worker of a job. OMP_NUM_THREADS limits the threads of its libraries."""
     variables = {"OMP_NUM_THREADS": str(way.threads)}
     if way.with_gpu:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
