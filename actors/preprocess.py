@@ -10,7 +10,7 @@ import platform
 import sys
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,7 +18,10 @@ from PIL import Image
 from actors.errors import JobError
 from actors.field_types import coerce_fields
 
-# The platforms of its wheels, as in pyproject.toml. Pillow resizes elsewhere.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# The platforms for which cykooz.resizer has wheels, as in pyproject.toml. Pillow resizes elsewhere.
 _HAS_SIMD = sys.platform != "linux" or platform.machine() == "x86_64"
 if _HAS_SIMD:
     from cykooz_resizer import Algorithm, FilterType, PixelType
@@ -105,8 +108,10 @@ def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, floa
     visible = image_hwc[rows.first : rows.last, columns.first : columns.last]
     # Pillow rounds to 8 bits between its passes, so their order matters; this is its rule since version 13.
     is_vertical_first = rows.source - rows.length > 2 * max(0, columns.source - columns.length)
-    for number in (0, 1) if is_vertical_first else (1, 0):
-        visible = _resize_axis(visible, number, (rows, columns)[number], preprocess.interpolation)
+    passes = _passes(visible, (rows, columns), (0, 1) if is_vertical_first else (1, 0))
+    if passes:
+        resize = _resize_with_simd if _HAS_SIMD else _resize_with_pillow
+        visible = resize(visible, passes, preprocess.interpolation)
     return _padded(visible, size)
 
 
@@ -220,41 +225,47 @@ class Axis:
         return self.start * scale - self.first, min(self.stop * scale, self.last) - self.first
 
 
-def _resize_axis(image_hwc: np.ndarray, number: int, axis: Axis, interpolation: Interpolation) -> np.ndarray:
-    """The kept part of one axis: number 0 for the rows, 1 for the columns."""
-    if axis.source == axis.length:
-        return image_hwc
-    height, width, _ = image_hwc.shape
-    size, box = [height, width], [0.0, 0.0, width, height]
-    size[number] = axis.stop - axis.start
-    box[1 - number], box[3 - number] = axis.box
-    resize = _resize_with_simd if _HAS_SIMD else _resize_with_pillow
-    return resize(image_hwc, (size[0], size[1]), (box[0], box[1], box[2], box[3]), interpolation)
+class _Pass(NamedTuple):
+    """Resize along one axis: a box of the source, which may cut pixels, becomes an image of ``size``."""
+
+    size: tuple[int, int]  # height, width
+    box: tuple[float, float, float, float]  # left, top, right, bottom
 
 
-_Box = tuple[float, float, float, float]  # left, top, right, bottom: may cut pixels
+def _passes(image_hwc: np.ndarray, axes: tuple[Axis, Axis], order: tuple[int, int]) -> list[_Pass]:
+    """A pass for each axis that changes its length: number 0 are the rows, 1 the columns."""
+    size = list(image_hwc.shape[:2])
+    passes = []
+    for number in order:
+        axis = axes[number]
+        if axis.source != axis.length:
+            box = [0.0, 0.0, size[1], size[0]]
+            box[1 - number], box[3 - number] = axis.box
+            size[number] = axis.stop - axis.start
+            passes.append(_Pass((size[0], size[1]), (box[0], box[1], box[2], box[3])))
+    return passes
 
 
-def _resize_with_simd(
-    image_hwc: np.ndarray, size: tuple[int, int], box: _Box, interpolation: Interpolation
-) -> np.ndarray:
-    """Like `_resize_with_pillow`, in a third of the time; integers, so that every instruction set gives the same."""
-    height, width, _ = image_hwc.shape
-    left, top, right, bottom = box
+def _resize_with_simd(image_hwc: np.ndarray, passes: Sequence[_Pass], interpolation: Interpolation) -> np.ndarray:
+    """Like `_resize_with_pillow`, in a third of the time. Computes in integers: all CPUs give the same pixels."""
     # Pillow's bicubic is the spline of Catmull and Rom.
     kernel = FilterType.bilinear if interpolation is Interpolation.bilinear else FilterType.catmull_rom
     options = RustResizeOptions().set_resize_alg(Algorithm.convolution.value, kernel.value, 0)
-    options = options.set_crop_box(left, top, right - left, bottom - top)
-    resized = RustImage(size[1], size[0], PixelType.U8x3.value, None)
-    RustResizer().resize(RustImage(width, height, PixelType.U8x3.value, image_hwc.tobytes()), resized, options)
-    return np.frombuffer(resized.buffer(), np.uint8).reshape(*size, _NUM_CHANNELS)
+    height, width, _ = image_hwc.shape
+    resizer, rgb = RustResizer(), PixelType.U8x3.value
+    resized = RustImage(width, height, rgb, image_hwc.tobytes())
+    for (height, width), (left, top, right, bottom) in passes:
+        source, resized = resized, RustImage(width, height, rgb, None)
+        resizer.resize(source, resized, options.set_crop_box(left, top, right - left, bottom - top))
+    return np.frombuffer(resized.buffer(), np.uint8).reshape(height, width, _NUM_CHANNELS)
 
 
-def _resize_with_pillow(
-    image_hwc: np.ndarray, size: tuple[int, int], box: _Box, interpolation: Interpolation
-) -> np.ndarray:
+def _resize_with_pillow(image_hwc: np.ndarray, passes: Sequence[_Pass], interpolation: Interpolation) -> np.ndarray:
     resample = Image.Resampling[interpolation.name.upper()]
-    return np.asarray(Image.fromarray(image_hwc).resize((size[1], size[0]), resample, box))
+    image = Image.fromarray(image_hwc)
+    for (height, width), box in passes:
+        image = image.resize((width, height), resample, box)
+    return np.asarray(image)
 
 
 def _padded(visible: np.ndarray, size: tuple[int, int]) -> np.ndarray:
