@@ -11,7 +11,6 @@ import pyarrow as pa
 from actors.columns import READ_S, ROW
 from actors.decoding.pixel_blocks import pixel_block
 from actors.fault_injection import fault
-from actors.preprocess import Preprocess, warm_up
 from actors.reading.fetcher import BATCH_BYTES, Fetcher
 from actors.reading.ordered_requests import CONCURRENCY
 from actors.tracking.attempts import READ, Row, Work, attempt
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from actors.decoding.config import BatchDecoder, Decode
+    from actors.preprocess import Preprocess
     from actors.reading.image_bytes import Image
     from actors.reading.shards import Shards
     from actors.row_ranges import Piece
@@ -58,7 +58,6 @@ def read_piece(
     with attempt(ledger, Work(READ, (piece,))) as current:
         if current.instructions.stop:
             return
-        warm_up(plan.preprocess)
         with current.limit():
             fault("read.started")
             reader = _PieceReader(plan, piece, current, decoder)

@@ -169,10 +169,14 @@ def _activate(logits: np.ndarray, activation: Activation) -> np.ndarray:
 
 
 def _best(scores: np.ndarray, k: int) -> np.ndarray:
-    """Class numbers int32 (n, k) of the highest scores, best first; the sort is stable, so ties are deterministic."""
-    # Not argpartition, which would take 0.04 instead of 1.3 ms an image for 21,841 classes: it leaves ties in any
-    # order.
-    return np.argsort(-scores, axis=1, kind="stable")[:, :k].astype(np.int32)
+    """Class numbers int32 (n, k) of the highest scores, best first; of equal scores the lower class, NaN last."""
+    falling = -scores
+    least = np.partition(falling, k - 1, axis=1)[:, k - 1]
+    best = np.empty((len(scores), k), np.int32)
+    for row, limit, found in zip(falling, least, best, strict=True):
+        tied_or_better = np.flatnonzero(~(row > limit))  # not <=, which NaN fails
+        found[:] = tied_or_better[row[tied_or_better].argsort(kind="stable")[:k]]
+    return best
 
 
 def _lists(values: pa.Array, length: int) -> pa.Array:

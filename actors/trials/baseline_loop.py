@@ -16,7 +16,6 @@ from actors.columns import PIXELS
 from actors.decoding.batch_decoder import load_decoder
 from actors.decoding.pixel_blocks import pixel_block, pixel_columns
 from actors.predictor import Predictor
-from actors.preprocess import warm_up
 from actors.reading.fetcher import Fetcher
 from actors.reading.ordered_requests import CONCURRENCY
 from actors.trials.throughput import stamped
@@ -60,7 +59,6 @@ class PlainLoop:
     def _last_step(self) -> Callable[[pa.Table], pa.Table]:
         """The step after decoding, warmed up: engines allocate or compile at their first batch."""
         limits, preprocess = self.recipe.limits, self.recipe.model.preprocess
-        warm_up(preprocess)
         if not self.predicts:
             return lambda block: block.drop_columns([PIXELS])
         predictor = Predictor(self.recipe, batch_size=self.batch_size)

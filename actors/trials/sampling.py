@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from actors.columns import DECODE_S, PIXELS, STAGE, URI, unpack_pixels
 from actors.decoding.batch_decoder import load_decoder
 from actors.decoding.pixel_blocks import locating_mismatches, pixel_columns
-from actors.preprocess import warm_up
 from actors.reading.fetcher import Fetcher
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
         JobError: the GPU, or a library that it needs to decode, is missing.
         DecoderMismatchError: the GPU gives wrong pixels.
     """
-    warm_up(plan.preprocess)
     found = [np.zeros((0, *plan.preprocess.size, 3), np.uint8)]
     uris: list[str] = []
     num_read = 0

@@ -152,7 +152,7 @@ def _join(workers: Sequence[BaseProcess]) -> None:
 
 
 def _variables(layout: ProcessLayout, number: int) -> dict[str, str]:
-    """Environment of a worker of a job. The decoder resizes in torch, with any engine, so OMP_NUM_THREADS matters."""
+    """Environment of a worker of a job. OMP_NUM_THREADS limits the threads of its libraries."""
     variables = {"OMP_NUM_THREADS": str(layout.threads)}
     if layout.with_gpu:
         # Names of devices may be numbers or UUIDs; those that this process may not use must stay hidden.

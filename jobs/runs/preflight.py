@@ -190,7 +190,18 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=_plain).encode()).hexdigest()
 
 
-_LIBRARIES = ("shardlens", "ray", "torch", "onnxruntime-gpu", "onnxruntime", "pyarrow", "pillow", "simplejpeg", "numpy")
+_LIBRARIES = (
+    "shardlens",
+    "ray",
+    "torch",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "pyarrow",
+    "pillow",
+    "simplejpeg",
+    "cykooz.resizer",
+    "numpy",
+)
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ in this process. Uses only the standard library, and parses on Python 3.7 and la
 
 from __future__ import annotations
 
+import platform
 import runpy
 import sys
 
@@ -28,6 +29,11 @@ REQUIREMENTS = {
     "numpy": ("numpy", (2, 1)),
     "pillow": ("PIL", (13,)),
     "simplejpeg": ("simplejpeg", (1, 8)),
+    **(
+        {"cykooz-resizer": ("cykooz_resizer", (4,))}
+        if sys.platform != "linux" or platform.machine() == "x86_64"
+        else {}
+    ),
     "duckdb": ("duckdb", (2,)),
     "obstore": ("obstore", (0, 12)),
     "arro3-core": ("arro3.core", (0, 6)),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import math
+import platform
 import subprocess
 import sys
 import warnings
@@ -10,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cykooz_resizer import CpuExtensions
+from cykooz_resizer.rust_lib import RustResizer
 from photos import photo
 from PIL import Image
 
+import actors.preprocess
 from actors.errors import JobError
-from actors.preprocess import Interpolation, Preprocess, _resize_whole, _resized, fit, scale_and_bias
+from actors.preprocess import Interpolation, Preprocess, _resized, fit, scale_and_bias
 
 SIZES = [(375, 500), (500, 375), (224, 224), (256, 255), (31, 47), (600, 190), (1, 1), (7, 1), (900, 1201)]
 STRIPS = [(40, 1500), (1500, 40), (1, 300), (700, 2), (300, 3001)]
@@ -50,6 +54,11 @@ def fit_by_pillow(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
     return pixels[top : top + wanted[0], left : left + wanted[1]]
 
 
+@pytest.fixture(params=[True, False], ids=["simd", "pillow"])
+def _each_resizer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.preprocess._HAS_SIMD", request.param and actors.preprocess._HAS_SIMD)
+
+
 def assert_like_pillow(size: tuple[int, int], preprocess: Preprocess, *, most_on_average: float = 0.02) -> None:
     fitted = fit(np.asarray(picture(*size)), preprocess)
     differences = np.abs(fitted.astype(int) - fit_by_pillow(picture(*size), preprocess))
@@ -60,6 +69,7 @@ def assert_like_pillow(size: tuple[int, int], preprocess: Preprocess, *, most_on
     assert differences.mean() <= most_on_average
 
 
+@pytest.mark.usefixtures("_each_resizer")
 @pytest.mark.parametrize("interpolation", Interpolation)
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("size", SIZES)
@@ -69,6 +79,7 @@ def test_an_image_is_as_pillow_would_make_it(
     assert_like_pillow(size, Preprocess(**geometry, interpolation=interpolation))
 
 
+@pytest.mark.usefixtures("_each_resizer")
 @pytest.mark.parametrize("interpolation", Interpolation)
 @pytest.mark.parametrize("geometry", [{}, {"resize": 128, "crop": 224}, {"resize": [224, 90], "crop": None}])
 @pytest.mark.parametrize("size", STRIPS)
@@ -86,7 +97,7 @@ def test_halves_may_round_either_way_where_sizes_stand_as_5_to_4(resize: Any) ->
 def test_no_strip_takes_more_memory_than_a_few_copies_of_it() -> None:
     code = """
 import resource
-import numpy as np, torch
+import numpy as np
 from actors.preprocess import Preprocess, fit
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))  # the whole would take terabytes
 for shape in (1, 9_000_000), (9_000_000, 1), (3, 1_000_000):
@@ -99,14 +110,29 @@ for shape in (1, 9_000_000), (9_000_000, 1), (3, 1_000_000):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.skipif(not actors.preprocess._HAS_SIMD or platform.machine() != "x86_64", reason="instruction sets of x86")
+@pytest.mark.parametrize("interpolation", Interpolation)
+def test_every_instruction_set_gives_the_same_pixels(
+    interpolation: Interpolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resizer() -> Any:
+        resizer = RustResizer()
+        resizer.set_cpu_extensions(extensions.value)
+        return resizer
+
+    monkeypatch.setattr("actors.preprocess.RustResizer", resizer)
+    best = RustResizer().get_cpu_extensions()
+    for size in SIZES + STRIPS:
+        found = set()
+        for extensions in CpuExtensions.none, CpuExtensions.sse4_1, CpuExtensions.avx2:
+            if extensions.value <= best:
+                found.add(fit(np.asarray(picture(*size)), Preprocess(interpolation=interpolation)).tobytes())
+        assert len(found) == 1
+
+
 def test_an_image_of_the_right_size_is_left_as_it_is() -> None:
     image_hwc = np.asarray(picture(224, 224))
     np.testing.assert_array_equal(fit(image_hwc, Preprocess(resize=224)), image_hwc)
-
-
-def test_torch_keeps_its_fast_layout() -> None:
-    image_hwc = np.asarray(picture(375, 500))
-    assert _resize_whole(image_hwc, (375, 500), (256, 341), Interpolation.bilinear).flags.c_contiguous
 
 
 def test_a_small_image_gets_black_borders() -> None:
@@ -131,6 +157,7 @@ def test_a_single_row_upside_down_is_a_row() -> None:
     np.testing.assert_array_equal(fit(row_hwc[::-1], Preprocess()), fit(row_hwc, Preprocess()))
 
 
+@pytest.mark.usefixtures("_each_resizer")
 @pytest.mark.parametrize("interpolation", Interpolation)
 @pytest.mark.parametrize(
     ("extent", "resize"),
@@ -226,8 +253,16 @@ def test_scale_and_bias_normalise_as_mean_and_std_do() -> None:
     np.testing.assert_allclose(pixels * scale + bias, expected, atol=1e-6)
 
 
-def test_the_driver_reads_the_config_without_torch() -> None:
-    code = "import sys, actors.preprocess, actors.decoding.decode; sys.exit('torch' in sys.modules)"
+def test_reading_decoding_and_resizing_do_not_import_torch() -> None:
+    code = """
+import sys, simplejpeg, numpy as np, actors.reading.reader
+from actors.decoding.config import Decode
+from actors.decoding.pixel_blocks import pixel_columns
+from actors.preprocess import Preprocess
+jpeg = simplejpeg.encode_jpeg(np.full((375, 500, 3), 77, np.uint8))
+assert pixel_columns([jpeg], Decode(), Preprocess())["_error"].to_pylist() == [None]
+sys.exit("torch" in sys.modules)
+"""
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -1,5 +1,5 @@
 """Measures decoding: images per second on one CPU core, scaled and at full size, and on a GPU where there is one, and
-the differences between their pixels.
+the differences between their pixels; and the CPU milliseconds of each step from file to block.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/decode.py --images 256
 
@@ -13,26 +13,43 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import mutations
 import numpy as np
 import pyarrow as pa
+import simplejpeg
 import torch
 from photos import jpeg
+from read_plans import plan_over
 
-from actors.columns import PIXELS, STAGE, unpack_pixels
+from actors.columns import PIXELS, STAGE, pack_pixels, unpack_pixels
+from actors.decoding import jpeg_header
 from actors.decoding.batch_decoder import load_decoder
 from actors.decoding.config import Decode, DecodeDevice
-from actors.decoding.pixel_blocks import pixel_columns
+from actors.decoding.decode import decode_scaled
+from actors.decoding.pixel_blocks import pixel_block, pixel_columns
+from actors.decoding.turbo_decoder import stored_size
 from actors.errors import JobError
-from actors.preprocess import Preprocess
+from actors.preprocess import Preprocess, fit
+from actors.reading.fetcher import Fetcher
+from actors.reading.reader import ReadPlan, read_piece
+from actors.row_ranges import Piece
+from actors.storage.store import Storage
+from actors.tracking.ledger import Ledger
 
 SIZES = ((500, 375), (4000, 3000))
 SCALED, WHOLE, GPU = Decode(), Decode(scaled=False), Decode(device=DecodeDevice.gpu)
 PREPROCESS = Preprocess()
 TIMED_S = 1.0
+ROUNDS = 15
 
 
 def main() -> None:
@@ -48,6 +65,7 @@ def main() -> None:
         count = arguments.images if width == SIZES[0][0] else max(1, arguments.images // 8)
         batch = [jpeg(number, width=width, height=height) for number in range(count)]
         found = cpu_figures(batch) | (gpu_figures(batch) if with_gpu else {})
+        found["cpu_ms_an_image"] = step_figures(batch)
         figures[f"{width}x{height}"] = {"num_images": count, **found}
     print(json.dumps(figures, indent=1))
 
@@ -74,6 +92,59 @@ def cpu_figures(batch: list[bytes]) -> dict[str, float]:
         "cpu_core_whole_images_per_s": round(whole, 1),
         "share_of_the_whole_decode": round(whole / scaled, 2),
         **{f"scaled_{name}": value for name, value in apart.items()},
+    }
+
+
+def step_figures(batch: list[bytes]) -> dict[str, float]:
+    """Measures a read task without a model: CPU milliseconds per image of each step alone and of the whole, the least
+    of `ROUNDS` alternating rounds. ``decode`` contains ``headers``; ``limit`` is libjpeg-turbo and
+    ``resize``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plan = plan_of(batch, Path(folder))
+        steps = steps_of(plan, batch)
+        least = dict.fromkeys(steps, float("inf"))
+        for _ in range(ROUNDS):
+            for name, step in steps.items():
+                started = time.process_time()
+                step()
+                least[name] = min(least[name], (time.process_time() - started) / len(batch) * 1e3)
+    least["limit"] = least["libjpeg_turbo"] + least["resize"]
+    figures = {name: round(value, 4) for name, value in least.items()}
+    return figures | {"share_of_the_limit": round(least["limit"] / least["file_to_block"], 3)}
+
+
+def plan_of(batch: list[bytes], folder: Path) -> ReadPlan:
+    images = {f"{number:06d}.jpg": data for number, data in enumerate(batch)}
+    return replace(
+        plan_over(folder, images, Storage(), shard_size=len(batch)), preprocess=PREPROCESS, batch_size=len(batch)
+    )
+
+
+def steps_of(plan: ReadPlan, batch: list[bytes]) -> dict[str, Callable[[], object]]:
+    piece = Piece(0, ((0, len(batch)),))
+    rows = plan.shards.load_piece(piece)
+    decoded = [decode_scaled(data, SCALED, PREPROCESS.resized) for data in batch]
+    least = [dict(zip(("min_height", "min_width"), image.image_hwc.shape, strict=False)) for image in decoded]
+    pixels = pixels_of(batch, SCALED).copy()
+
+    def fetch() -> None:
+        with closing(Fetcher(plan.shards, plan.storage).batches(rows, plan.batch_size)) as batches:
+            assert sum(len(images) for _, images in batches) == len(batch)
+
+    # maxlen=0 drops each result, as the product does: kept ones would need fresh pages.
+    each = partial(deque, maxlen=0)
+    return {
+        "read": fetch,
+        "headers": lambda: each((jpeg_header.read_header(data), stored_size(data)) for data in batch),
+        "libjpeg_turbo": lambda: each(
+            simplejpeg.decode_jpeg(data, "RGB", strict=True, **size) for data, size in zip(batch, least, strict=True)
+        ),
+        "decode": lambda: each(decode_scaled(data, SCALED, PREPROCESS.resized) for data in batch),
+        "resize": lambda: each(fit(image.image_hwc, PREPROCESS, image.extent) for image in decoded),
+        "pack": lambda: pack_pixels(pixels),
+        "decode_to_block": lambda: pixel_block(rows, batch, SCALED, PREPROCESS),
+        "file_to_block": lambda: each(read_piece(plan, piece, Ledger())),
     }
 
 

@@ -13,7 +13,7 @@ from actors.engines.tolerance import EXACT, Tolerance
 from actors.errors import JobError
 from actors.preprocess import Preprocess
 from actors.tasks.base import Outputs
-from actors.tasks.classify import Activation, Classify
+from actors.tasks.classify import Activation, Classify, _best
 from actors.tasks.context import BatchContext
 from actors.tasks.parity import Agreement
 
@@ -61,6 +61,18 @@ def test_without_labels_the_number_is_the_label() -> None:
 def test_equal_scores_give_the_lower_class_first() -> None:
     table, _ = predict(Classify(top_k=3), np.array([[1, 2, 2, 0]], np.float32))
     assert table["top_label_ids"].to_pylist() == [[1, 2, 0]]
+
+
+def test_the_best_classes_are_those_of_a_full_stable_sort_with_ties_and_values_that_are_not_finite() -> None:
+    random = np.random.default_rng(3)
+    for _ in range(2000):
+        num_images, num_classes = random.integers(0, 6), random.integers(1, 60)
+        scores = random.integers(-3, 4, (num_images, num_classes)).astype(np.float32)
+        for value in np.nan, np.inf, -np.inf, -0.0:
+            scores[random.random(scores.shape) < random.choice([0, 0.3])] = value
+        k = random.integers(1, num_classes + 1)
+        expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(_best(scores, k), expected)
 
 
 def test_fewer_classes_than_top_k() -> None:

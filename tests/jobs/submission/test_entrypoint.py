@@ -25,6 +25,8 @@ def test_it_asks_for_what_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked: dict[str, Version] = {}
     for requirement in map(Requirement, project["dependencies"]):
+        if requirement.name == "cykooz.resizer" and requirement.marker and not requirement.marker.evaluate():
+            continue  # no wheel for this platform
         least = [Version(one.version) for one in requirement.specifier if one.operator == ">="]
         asked[canonicalize_name(requirement.name)] = least[0]
     del asked["openvino"]  # a job runs without it
