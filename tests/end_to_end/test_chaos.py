@@ -35,17 +35,25 @@ def check(trial: Trial) -> None:
 def test_kills_change_no_row(local: Place, nodes: RayNodes) -> None:
     strikes = [
         Strike("worker", "decode.done", 2),
-        Strike("node", "predict.started", 4),
-        Strike("worker", "write.between", 1),
-        Strike("slow", "write.syncing", 1),
-        Strike("worker", "write.staged", 2),
-        Strike("hang", "write.syncing", 3),
         Strike("node", "write.stands", 3),
         Strike("driver", "commit.cleaned", 1),
     ]
     check(chaos.run_trial(local, strikes, nodes))
 
 
+@pytest.mark.long
+def test_more_kills_and_a_bad_disk_change_no_row(local: Place, nodes: RayNodes) -> None:
+    strikes = [
+        Strike("node", "predict.started", 4),
+        Strike("worker", "write.between", 1),
+        Strike("slow", "write.syncing", 1),
+        Strike("worker", "write.staged", 2),
+        Strike("hang", "write.syncing", 3),
+    ]
+    check(chaos.run_trial(local, strikes, nodes))
+
+
+@pytest.mark.long
 def test_a_store_that_fails_now_and_then_changes_no_row(s3, nodes: RayNodes) -> None:  # noqa: ANN001
     chaos.write_images(s3)
     clean = chaos.s3_place(s3)

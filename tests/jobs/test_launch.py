@@ -195,6 +195,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_the_container_that_the_manifest_starts_ends_with_the_status(api: KubeApi) -> None:
     """The command and arguments of the CronJob's container, with the variables as the kubelet fills them in."""
     api.states = [[RUNNING, failed(3)]]
@@ -212,6 +213,7 @@ def test_the_container_that_the_manifest_starts_ends_with_the_status(api: KubeAp
     assert {verb for verb, _, _ in api.requests} == set(role["rules"][0]["verbs"])
 
 
+@pytest.mark.slow
 def test_the_container_that_is_told_to_end_leaves_the_rayjob(api: KubeApi) -> None:
     api.states = [[RUNNING]]
     process = start("shardlens", "--tick", "2025-11-10T22:00+02:00")

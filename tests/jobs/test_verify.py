@@ -103,6 +103,7 @@ def test_a_bucket_that_is_not_there(s3: S3) -> None:
         verify(Verification(output=VerifiedOutput("s3://nowhere/x", s3.options)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "status", "said"),
     [

@@ -350,12 +350,13 @@ def test_released_memory_goes_back_with_the_next_batch(loaded: Loaded) -> None:
     def process_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
-    loaded(images(3))
-    before = process_bytes()
+    if loaded.config.name == "torch":
+        pytest.skip("PyTorch caches no memory on a CPU")
     loaded(np.zeros((4000, SIDE, SIDE, 3), np.uint8))  # takes 100 MB and more
+    before = process_bytes()
     loaded.engine.release()
     loaded(images(3))
-    assert process_bytes() < before + (40 << 20)
+    assert process_bytes() < before - (80 << 20)
 
 
 def test_an_engine_that_does_not_fit_is_a_mistake_of_the_job(

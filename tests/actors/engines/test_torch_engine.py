@@ -220,12 +220,14 @@ def test_one_compilation_serves_every_size_of_batch(pair: tuple[Engine, nn.Modul
     np.testing.assert_allclose(found, plainly(network, images(number)), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_a_compiled_network_answers_depends_on_no_batch(pair: tuple[Engine, nn.Module]) -> None:
     whole = pair[0](images(40))["output"].copy()
     parts = [pair[0](images(40)[start : start + 7])["output"] for start in range(0, 40, 7)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
+@pytest.mark.slow
 def test_a_report_names_what_was_compiled(pair: tuple[Engine, nn.Module], model: Model) -> None:
     details = pair[0].details
     assert (details["compiled"], details["piece"], details["threads"]) == ("yes", "32 images", "1")

@@ -116,6 +116,7 @@ def compare(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None
         np.testing.assert_allclose(found[name], array, atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_deep_network_gives_what_pytorch_gives(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = save(Deep(), tmp_path, f"{__name__}:Deep")
@@ -138,6 +139,7 @@ def test_several_outputs_keep_names_types_and_values(tmp_path: Path, capfd: pyte
     onnx.checker.check_model(onnx.load(tmp_path / "a.onnx"))
 
 
+@pytest.mark.slow
 def test_half_is_the_network_in_fp16_and_nothing_else(tmp_path: Path) -> None:
     model = several("list", tmp_path)
     export(model, tmp_path / "a.onnx", half=True)

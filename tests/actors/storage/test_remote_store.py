@@ -49,6 +49,7 @@ OPERATIONS: dict[str, Callable[[RemoteStore, str], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_each_operation_survives_each_kind_of_damage(
@@ -139,6 +140,7 @@ def test_who_came_second_is_told_so(damage: str, s3: S3, proxy: Flaky, store: Re
     assert store.read(f"{prefix}/x", any_size) == b"by another"
 
 
+@pytest.mark.slow
 def test_a_put_is_whole_or_absent(s3: S3, proxy: Flaky, prefix: str) -> None:
     store = RemoteStore(f"s3://{s3.bucket}", proxy.options(s3), QUICK)
     data = os.urandom(70 << 20)  # three requests of data, one before and one after them

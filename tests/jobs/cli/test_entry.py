@@ -75,6 +75,7 @@ def run_ending(ends: str, stdout: int = subprocess.PIPE) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ends", "status", "said"),
     [

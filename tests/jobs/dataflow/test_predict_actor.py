@@ -175,6 +175,7 @@ def predict_on_a_device_that_gets_lost(checkpoint: str) -> None:
     predict(predictor_of(Path(checkpoint), strike="lose"), block_with(5), TellingLedger())
 
 
+@pytest.mark.slow
 def test_a_lost_device_ends_the_process_and_the_ledger_is_told(checkpoint: Path) -> None:
     code = f"import test_predict_actor as t; t.predict_on_a_device_that_gets_lost({str(checkpoint)!r})"
     folders = os.pathsep.join(map(str, [Path(__file__).parent, Path(deadly.__file__).parent]))

@@ -70,6 +70,7 @@ def test_remote_images_are_not_asked_unless_wanted(tmp_path: Path) -> None:
     assert (sizes, found[0], requests) == ((None, 1), None, [])
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_is_told_and_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -97,6 +98,7 @@ def test_images_that_are_not_allowed_are_not_asked_for_and_no_failures(tmp_path:
     assert requests == ["/good/a.jpg"]
 
 
+@pytest.mark.slow
 def test_refused_credentials_are_no_unknown_version(s3: S3) -> None:
     uri = s3.put("versions-refused/x.jpg", b"x")
     with flaky.serve(s3.url) as proxy:

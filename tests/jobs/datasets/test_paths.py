@@ -79,6 +79,7 @@ def test_a_bucket_that_is_not_there(s3: S3) -> None:
         assert len(str(caught.value).splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer(s3: S3) -> None:
     storage = Storage({**s3.options, "endpoint": "http://127.0.0.1:1"})
     with pytest.raises(UnreachableError, match=r"dataset\.storage_options.*same command again") as caught:
@@ -86,6 +87,7 @@ def test_a_server_that_does_not_answer(s3: S3) -> None:
     assert len(str(caught.value).splitlines()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [flaky.HTML, flaky.EMPTY, "server_error", "half"])
 def test_a_listing_that_is_none_is_the_servers_fault(damage: str, s3: S3) -> None:
     s3.put(f"damaged/{damage}/x.jpg", b"x")
