@@ -18,54 +18,69 @@ from actors.messages import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NUM_KEPT = 8  # folders, each of the size of a model: bounds the disk space of a node
+EXPORTS, CHECKS = "exports", "checks"
+_WHAT = {EXPORTS: "exported models", CHECKS: "checks of models"}
+NUM_KEPT = {EXPORTS: 8, CHECKS: 64}  # folders; an export has the size of a model, and bounds the disk space of a node
 
 
-def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bool]) -> Path:
+def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bool], *, kind: str = EXPORTS) -> Path:
     """The folder that ``make`` filled for ``key``. If several processes ask at once, one makes it and the others wait.
 
-    The cache is ``exports`` under SHARDLENS_CACHE, or ``shardlens/exports`` under XDG_CACHE_HOME or ``~/.cache``. It
+    The cache is the folder ``kind`` under SHARDLENS_CACHE, or under ``shardlens`` in XDG_CACHE_HOME or ``~/.cache``. It
     keeps the `NUM_KEPT` most recently used folders, and makes damaged ones again.
 
     Args:
         key: letters and digits.
         make: fills the empty folder that it gets.
         is_current: returns True if an undamaged folder may still be used.
+        kind: `EXPORTS` or `CHECKS`.
 
     Raises:
         JobError: the folder cannot be written, or other users may write to it.
         Exception: any error of ``make``, after which nothing is kept.
     """
-    root = _root()
+    root = _root(kind)
     folder = root / key
     try:
-        _claim(root.parent)
-        _claim(root)
-        with _locked(_lock(folder), is_shared=True):
-            is_ready = _is_ready(folder, is_current)
-        if not is_ready:
+        if not _is_there(folder, is_current):
             _make_once(folder, make, is_current)
-            _prune(root)
+            _prune(root, NUM_KEPT[kind])
     except OSError as error:
         raise JobError(
-            f"{root}: exported models cannot be kept there: {one_line(error)}", cure=f"make room, or {_CURE}"
+            f"{root}: {_WHAT[kind]} cannot be kept there: {one_line(error)}", cure=f"make room, or {_CURE}"
         ) from error
     return folder
+
+
+def find(key: str, is_current: Callable[[Path], bool], *, kind: str = EXPORTS) -> Path | None:
+    """The folder that `keep` kept; None if there is none to use, or no cache that this user alone may write to."""
+    try:
+        folder = _root(kind) / key
+        return folder if _is_there(folder, is_current) else None
+    except (JobError, OSError):
+        return None
+
+
+def _is_there(folder: Path, is_current: Callable[[Path], bool]) -> bool:
+    _claim(folder.parent.parent)
+    _claim(folder.parent)
+    with _locked(_lock(folder), is_shared=True):
+        return _is_ready(folder, is_current)
 
 
 _CURE = "set SHARDLENS_CACHE to a folder that this user alone may write to; it is created if needed"
 _DIGESTS = "digests.json"
 
 
-def _root() -> Path:
+def _root(kind: str) -> Path:
     if given := os.environ.get("SHARDLENS_CACHE"):
-        return Path(given).absolute() / "exports"
+        return Path(given).absolute() / kind
     if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given).absolute() / "shardlens" / "exports"
+        return Path(given).absolute() / "shardlens" / kind
     try:
-        return Path.home() / ".cache" / "shardlens" / "exports"
+        return Path.home() / ".cache" / "shardlens" / kind
     except RuntimeError as error:
-        raise JobError("this user has no home folder for exported models", cure=_CURE) from error
+        raise JobError(f"this user has no home folder for {_WHAT[kind]}", cure=_CURE) from error
 
 
 def _claim(folder: Path) -> None:
@@ -149,11 +164,11 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _prune(root: Path) -> None:
+def _prune(root: Path, num_kept: int) -> None:
     """Removes all but the most recently used folders, without waiting. Open files stay readable."""
     # A locked one is being checked or made, and raises; the next process that makes one prunes again.
     folders = sorted((path for path in root.iterdir() if path.is_dir()), key=_used_at, reverse=True)
-    for folder in folders[NUM_KEPT:]:
+    for folder in folders[num_kept:]:
         with suppress(OSError), _locked(_lock(folder), waits=False):
             _remove(folder)
             _lock(folder).unlink()

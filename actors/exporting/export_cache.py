@@ -39,7 +39,7 @@ def exported(model: Model, *, half: bool = False, network: nn.Module | None = No
     Raises:
         JobError: the checkpoint cannot be read, the network cannot be built or exported, or the file cannot be kept.
     """
-    folder = keep(_key(model, half=half), partial(_make, model, half=half, network=network), _is_current)
+    folder = keep(model_key(model, half=half), partial(_make, model, half=half, network=network), is_current)
     return folder / _FILE
 
 
@@ -49,8 +49,8 @@ _LIBRARIES = ("torch", "onnx", "onnxscript", "onnx-ir", "shardlens")
 _CODE = ("actors.exporting.onnx_export", "actors.models.outputs", "actors.preprocess")
 
 
-def _key(model: Model, *, half: bool) -> str:
-    """SHA-256, in hexadecimal, of all inputs that are known without building the network."""
+def model_key(model: Model, *, half: bool = False) -> str:
+    """SHA-256, in hexadecimal, of all that goes into the export and is known without building the network."""
     parts = (
         _content(model),
         model.architecture,
@@ -87,10 +87,16 @@ def _make(model: Model, folder: Path, *, half: bool, network: nn.Module | None) 
     from actors.exporting.onnx_export import export  # noqa: PLC0415  brings PyTorch
 
     export(model, folder / _FILE, half=half, network=network)
+    write_sources(folder, model)
+
+
+def write_sources(folder: Path, model: Model) -> None:
+    """Records in ``folder`` the code that the network was built from, once it is built."""
     (folder / _SOURCES).write_text(json.dumps(loaded_sources(str(model.architecture))))
 
 
-def _is_current(folder: Path) -> bool:
+def is_current(folder: Path) -> bool:
+    """Returns True if that code is the same now."""
     sources = json.loads((folder / _SOURCES).read_bytes())
     # Only after a build is it known which modules the network imports, so that they cannot be part of the key.
     return all(source_digest(name) == digest for name, digest in sources.items())

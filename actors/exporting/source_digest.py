@@ -5,6 +5,7 @@ exported network.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import sys
 import sysconfig
@@ -43,7 +44,9 @@ def loaded_sources(architecture: str) -> dict[str, str]:
     package = architecture.partition(":")[0].partition(".")[0]
     sources = {}
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
+        file, spec = getattr(module, "__file__", None), getattr(module, "__spec__", None)
+        if spec is not None and spec.name != name:  # __main__ of python -m, and its copy in child processes
+            continue
         if file and _may_change(name, file, package) and _origin(name) == file:
             sources[name] = source_digest(name)
     return sources
@@ -58,8 +61,17 @@ def source_digest(module: str) -> str:
         return ""
 
 
+def package_digest(package: str) -> str:
+    """SHA-256, in hexadecimal, of all Python files of an installed package."""
+    digest = hashlib.sha256()
+    folder = Path(importlib.import_module(package).__path__[0])
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 _ZOOS = ("timm", "torchvision")
-_OURS = ("actors", "jobs")
+_OURS = ("actors", "conf", "jobs")
 _INSTALLED = ("site-packages", "dist-packages")
 _PYTHON = Path(sysconfig.get_path("stdlib"))
 

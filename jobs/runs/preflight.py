@@ -6,26 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import platform
-import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from actors.columns import ERROR_FIELDS, IMAGE_ID, PARTITIONS, TARGET, URI
 from actors.decoding.config import Decode, DecodeDevice, Truncated, has_nvimgcodec
-from actors.engines.candidates import is_reference, reference
-from actors.engines.configs import AutoEngineConfig, Device, EngineConfig, Precision
+from actors.engines.configs import AutoEngineConfig, EngineConfig, Precision
 from actors.errors import JobError
 from actors.exporting.source_digest import version
-from actors.models.fingerprint import weights_digest
-from actors.models.forms import form_of
-from actors.models.network import build_network
-from actors.predictor import Predictor
 from jobs.config import to_yaml
+from jobs.runs.model_check import ModelFacts, check_model
 from jobs.runs.number_checks import check_numbers
 
 if TYPE_CHECKING:
@@ -35,8 +27,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from actors.engines.base import Engine
-    from actors.models.spec import Model
     from jobs.job import Job
+    from jobs.runs.model_check import LoadedModel
 
 
 @dataclass(frozen=True)
@@ -48,29 +40,32 @@ class Preflight:
     fields: list[pa.Field]
     """Columns of the task."""
     image_s: float
-    """Seconds per image of the reference engine on the driver's CPUs."""
+    """Seconds per image of the reference engine on one thread of the driver's CPU."""
     provenance: dict[str, str]
     """Origin recorded in every part and in the manifest: fingerprint, digest of the config, versions."""
     labels: list[str] | None = None
     """Class names, if the model has any."""
-    predictor: Predictor | None = field(default=None, compare=False, repr=False)
-    """Loaded reference, on one thread of the driver."""
-    network: nn.Module | None = field(default=None, compare=False, repr=False)
-    """Network that ``predictor`` runs; None if the model has none."""
+    loaded: LoadedModel | None = field(default=None, compare=False, repr=False)
+    """The model as this check loaded it; None if an earlier command has done so."""
 
     @property
     def reference_engine(self) -> Engine | None:
-        """The engine of ``predictor``, if its answers count as right."""
-        is_right = self.predictor and is_reference(self.predictor.recipe.engine, self.predictor.model)
-        return self.predictor.engine if self.predictor and is_right else None
+        """The loaded reference engine, on one thread."""
+        return self.loaded.reference_engine if self.loaded else None
+
+    @property
+    def network(self) -> nn.Module | None:
+        """The loaded network."""
+        return self.loaded.network if self.loaded else None
 
 
-def preflight(job: Job, *, before_loading: Callable[[], None] | None = None) -> Preflight:
+def preflight(job: Job, *, before_loading: Callable[[], object] = object) -> Preflight:
     """Checks dataset, model, engine, task and columns together.
 
     Args:
         job: the job.
         before_loading: called after the checks that take no time, before the model is loaded, which takes seconds.
+            Not called where an earlier command on this node has checked the same model.
 
     Raises:
         JobError: the first problem found.
@@ -80,21 +75,16 @@ def preflight(job: Job, *, before_loading: Callable[[], None] | None = None) -> 
     job.dataset.check()
     recipe = job.recipe
     recipe.check()
-    if before_loading is not None:
-        before_loading()
-    network = build_network(recipe.model) if form_of(recipe.model).has_network else None
-    digest = weights_digest(recipe.model, network)  # before the engine converts the weights
-    predictor = Predictor(replace(recipe, engine=_on_driver(recipe.engine, recipe.model)), network=network)
-    _check_columns(job, predictor.fields)
-    fingerprint = _fingerprint(job, digest, predictor.labels)
+    facts, loaded = check_model(recipe, before_loading)
+    _check_columns(job, facts.fields)
+    fingerprint = _fingerprint(job, facts)
     dataset = job.dataset.identity()
     return Preflight(
         fingerprint=fingerprint,
-        fields=predictor.fields,
-        image_s=_image_s(predictor),
-        labels=predictor.labels,
-        predictor=predictor,
-        network=network,
+        fields=facts.fields,
+        image_s=facts.image_s,
+        labels=facts.labels,
+        loaded=loaded,
         provenance={
             "fingerprint": fingerprint,
             "dataset_digest": _digest(dataset),
@@ -108,31 +98,6 @@ def preflight(job: Job, *, before_loading: Callable[[], None] | None = None) -> 
 
 # Dataset settings that decide the columns of a row, as opposed to which images there are.
 _COLUMNS = {"kind", "image_column", "uri_column", "id_column", "label_column", "keep_columns", "folder_labels"}
-
-
-def _on_driver(engine: EngineConfig, model: Model) -> EngineConfig:
-    """Engine for one thread of the CPU, without compilation: the driver need not have the devices of the workers."""
-    if engine.name == form_of(model).engines[0]:
-        return replace(engine.on_cpu(), threads=1)
-    return reference(EngineConfig(device=Device.cpu, threads=1), model)
-
-
-def _image_s(predictor: Predictor) -> float:
-    """Seconds of one CPU thread for an image: the least of several calls, as the first ones are up to 100 times slower.
-
-    Other processes only ever add to it. Ends after `_TIMED_S`, so that a large network runs once.
-    """
-    image_nhwc = np.zeros((1, *predictor.model.preprocess.size, 3), np.uint8)
-    predictor.engine(image_nhwc)
-    least_s, ends_at = math.inf, time.perf_counter() + _TIMED_S
-    while least_s == math.inf or time.perf_counter() < ends_at:
-        started = time.perf_counter()
-        predictor.engine(image_nhwc)
-        least_s = min(least_s, time.perf_counter() - started)
-    return least_s
-
-
-_TIMED_S = 0.1  # enough for 200 calls of the sample's network, or three of a ResNet-18
 
 
 def _check_columns(job: Job, fields: list[pa.Field]) -> None:
@@ -153,19 +118,19 @@ def _check_columns(job: Job, fields: list[pa.Field]) -> None:
             )
 
 
-def _fingerprint(job: Job, weights: str, labels: list[str] | None) -> str:
+def _fingerprint(job: Job, facts: ModelFacts) -> str:
     """Digest of everything except the image that decides the content of a row: weights, architecture, pre-processing,
     labels, task and precision. Starts with a letter, so that no reader parses the partition as a number.
     """
     content = {
-        "weights": weights,
+        "weights": facts.weights,
         "architecture": job.model.architecture,
         "kwargs": job.model.kwargs,
         "preprocess": asdict(job.model.preprocess),
         "scaled": job.decode.scaled,
         **({"truncated": "accept"} if job.decode.truncated is Truncated.accept else {}),
         **_decoded_on(job.decode),
-        "labels": labels,
+        "labels": facts.labels,
         "task": asdict(job.task),
         "precision": _precision(job.engine),
     }

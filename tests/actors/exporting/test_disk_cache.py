@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import JobError
-from actors.exporting.disk_cache import NUM_KEPT, keep
+from actors.exporting.disk_cache import EXPORTS, NUM_KEPT, keep
 
 
 @pytest.fixture(autouse=True)
@@ -141,23 +141,23 @@ def age(root: Path, key: str, seconds: int) -> None:
 
 def test_those_used_last_are_kept(root: Path) -> None:
     make = Maker()
-    for place in range(NUM_KEPT):
+    for place in range(NUM_KEPT[EXPORTS]):
         keep(f"old{place}", make, always)
         age(root, f"old{place}", 1000 - place)
     held = (root / "old1" / "model").open()
     keep("old0", make, always)  # counts as used
     keep("new", make, always)
     kept = {path.name for path in root.iterdir() if path.is_dir()}
-    assert kept == {"new", "old0", *(f"old{place}" for place in range(2, NUM_KEPT))}
+    assert kept == {"new", "old0", *(f"old{place}" for place in range(2, NUM_KEPT[EXPORTS]))}
     assert not (root / "old1.lock").exists()
     with held:
         assert held.read() == "made 2 times"
-    assert make.count == NUM_KEPT + 1
+    assert make.count == NUM_KEPT[EXPORTS] + 1
 
 
 def test_what_another_process_is_busy_with_is_not_removed(root: Path) -> None:
     make = Maker()
-    for place in range(NUM_KEPT):
+    for place in range(NUM_KEPT[EXPORTS]):
         keep(f"old{place}", make, always)
         age(root, f"old{place}", 1000 - place)
     with (root / "old0.lock").open() as lock:

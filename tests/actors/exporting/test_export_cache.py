@@ -16,7 +16,7 @@ from places import Place
 from actors.engines.base import load_engine
 from actors.engines.configs import Device, OnnxEngineConfig, TorchEngineConfig
 from actors.errors import JobError
-from actors.exporting.export_cache import _is_current, _key, exported
+from actors.exporting.export_cache import exported, is_current, model_key
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
@@ -91,9 +91,9 @@ def test_of_processes_that_ask_at_once_one_exports_and_the_rest_need_no_torch(mo
     assert found.keys() == wanted.keys() == {"output"}
     np.testing.assert_allclose(found["output"], wanted["output"], atol=1e-4)
 
-    assert _is_current(path.parent)
+    assert is_current(path.parent)
     (code / "layers.py").write_text(f"{LAYERS}\nx = 1")
-    assert not _is_current(path.parent)
+    assert not is_current(path.parent)
     (code / "layers.py").write_text(LAYERS)
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
@@ -102,37 +102,37 @@ def test_of_processes_that_ask_at_once_one_exports_and_the_rest_need_no_torch(mo
     assert (log.read_text(), len(path.read_bytes())) == ("built\n", len(whole))
 
 
-def test_the_same_recipe_has_the_same_key_wherever_its_weights_lie(model: Model, tmp_path: Path) -> None:
+def test_the_same_recipe_has_the_samemodel_key_wherever_its_weights_lie(model: Model, tmp_path: Path) -> None:
     moved = tmp_path / "moved.pt"
     moved.write_bytes(Path(model.checkpoint).read_bytes())
-    assert _key(replace(model, checkpoint=str(moved)), half=False) == _key(model, half=False)
+    assert model_key(replace(model, checkpoint=str(moved)), half=False) == model_key(model, half=False)
 
 
-def test_whatever_goes_into_the_file_changes_the_key(model: Model, code: Path) -> None:
+def test_whatever_goes_into_the_file_changes_themodel_key(model: Model, code: Path) -> None:
     keys = [
-        _key(model, half=False),
-        _key(model, half=True),
-        _key(replace(model, ema=True), half=False),
-        _key(replace(model, kwargs=model.kwargs | {"num_classes": 5}), half=False),
-        _key(replace(model, architecture="layers:tiny"), half=False),
-        _key(replace(model, preprocess=replace(PREPROCESS, mean=[0.5, 0.5, 0.5])), half=False),
-        _key(replace(model, preprocess=replace(PREPROCESS, crop=24)), half=False),
+        model_key(model, half=False),
+        model_key(model, half=True),
+        model_key(replace(model, ema=True), half=False),
+        model_key(replace(model, kwargs=model.kwargs | {"num_classes": 5}), half=False),
+        model_key(replace(model, architecture="layers:tiny"), half=False),
+        model_key(replace(model, preprocess=replace(PREPROCESS, mean=[0.5, 0.5, 0.5])), half=False),
+        model_key(replace(model, preprocess=replace(PREPROCESS, crop=24)), half=False),
     ]
     (code / "shapes.py").write_text(f"{SHAPES}\nx = 1")
-    keys.append(_key(model, half=False))
+    keys.append(model_key(model, half=False))
     torch.manual_seed(1)
     torch.save(tiny().state_dict(), model.checkpoint)
-    keys.append(_key(model, half=False))
+    keys.append(model_key(model, half=False))
     assert len(set(keys)) == len(keys)
 
 
-def test_weights_anywhere_have_a_key_that_follows_them(model: Model, place: Place) -> None:
+def test_weights_anywhere_have_amodel_key_that_follows_them(model: Model, place: Place) -> None:
     uri = place.put("tiny.pt", b"first")
     model = replace(model, checkpoint=uri, storage_options=place.options)
-    first = _key(model, half=False)
-    assert _key(model, half=False) == first
+    first = model_key(model, half=False)
+    assert model_key(model, half=False) == first
     place.put("tiny.pt", b"other")
-    assert _key(model, half=False) != first
+    assert model_key(model, half=False) != first
 
 
 def test_weights_that_are_missing_are_reported_and_nothing_is_kept(model: Model, place: Place, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -8,7 +10,13 @@ from pathlib import Path
 import PIL.Image
 import pytest
 
-from actors.exporting.source_digest import architecture_source, loaded_sources, source_digest, version
+from actors.exporting.source_digest import (
+    architecture_source,
+    loaded_sources,
+    package_digest,
+    source_digest,
+    version,
+)
 
 
 @pytest.fixture
@@ -77,3 +85,25 @@ def test_what_a_module_imports_counts_as_long_as_it_may_change(folder: Path) -> 
 
 def test_the_package_of_the_architecture_counts_where_it_is_installed() -> None:
     assert PIL.Image.__name__ in loaded_sources("PIL.nets:Net")
+
+
+def test_a_module_that_runs_as_a_command_counts_under_its_own_name(folder: Path) -> None:
+    write(
+        folder / "tool.py",
+        "from actors.exporting.source_digest import loaded_sources\nprint(sorted(loaded_sources('none:Net')))",
+    )
+    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parents[3]}"}
+    command = [sys.executable, "-m", "tool"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=60)
+    assert done.stdout == "[]\n"
+
+
+def test_a_package_changes_with_any_of_its_files(folder: Path) -> None:
+    for name in ("pile/__init__.py", "pile/deep/net.py"):
+        write(folder / name, "")
+    before = package_digest("pile")
+    assert package_digest("pile") == before
+    write(folder / "pile/notes.txt", "no code")
+    assert package_digest("pile") == before
+    write(folder / "pile/deep/net.py", "x = 1")
+    assert package_digest("pile") != before

@@ -1,0 +1,153 @@
+"""The check of a job's model: its facts, kept on the node, so that the next command needs no PyTorch to start. Runs on
+the driver.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from actors.engines.candidates import is_reference, reference
+from actors.engines.configs import Device, EngineConfig
+from actors.errors import JobError
+from actors.exporting.disk_cache import CHECKS, find, keep
+from actors.exporting.export_cache import is_current, model_key, write_sources
+from actors.exporting.source_digest import package_digest
+from actors.models.fingerprint import weights_digest
+from actors.models.forms import form_of
+from actors.models.labels import read_labels
+from actors.models.network import build_network
+from actors.predictor import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import nn
+
+    from actors.engines.base import Engine
+    from actors.models.spec import Model
+    from actors.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Facts about a model that runs and fits its task."""
+
+    weights: str
+    """Digest of the weights."""
+    fields: list[pa.Field]
+    """Columns of the task."""
+    labels: list[str] | None
+    """Class names, if the model has any."""
+    image_s: float
+    """Seconds of one CPU thread for an image, in the reference engine."""
+
+    def to_json(self) -> str:
+        schema = base64.b64encode(pa.schema(self.fields).serialize()).decode()
+        return json.dumps({**vars(self), "fields": schema})
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelFacts:
+        content = json.loads(text)
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(content.pop("fields"))))
+        return cls(**content, fields=list(schema))
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that this process has loaded for the check."""
+
+    predictor: Predictor
+    """The reference, on one thread."""
+    network: nn.Module | None
+    """Network that ``predictor`` runs; None if the model has none."""
+
+    @property
+    def reference_engine(self) -> Engine | None:
+        """The engine of ``predictor``, if its answers count as right."""
+        recipe = self.predictor.recipe
+        return self.predictor.engine if is_reference(recipe.engine, recipe.model) else None
+
+
+def check_model(recipe: Recipe, before_loading: Callable[[], object]) -> tuple[ModelFacts, LoadedModel | None]:
+    """Builds the recipe on the CPU and runs it on blank images, unless the same was done on this node before.
+
+    What counts as the same: the files of the weights, the code of the architecture and of this project, the versions of
+    libraries, labels, engine and task.
+
+    Args:
+        recipe: model, engine and task of the job.
+        before_loading: called before the model is loaded, which takes seconds.
+
+    Raises:
+        JobError: the model does not run, or does not fit the task.
+    """
+    recipe = replace(recipe, engine=_on_driver(recipe.engine, recipe.model))
+    key = _key(recipe)
+    if folder := find(key, is_current, kind=CHECKS):
+        with suppress(ValueError, KeyError, TypeError, OSError):  # pruned meanwhile
+            return ModelFacts.from_json((folder / _FILE).read_text()), None
+    before_loading()
+    network = build_network(recipe.model) if form_of(recipe.model).has_network else None
+    weights = weights_digest(recipe.model, network)  # before the engine converts the weights
+    predictor = Predictor(recipe, network=network)
+    facts = ModelFacts(weights, predictor.fields, predictor.labels, _image_s(predictor))
+    with suppress(JobError):  # no cache: the next command checks again
+        keep(key, partial(_write, facts, recipe.model), is_current, kind=CHECKS)
+    return facts, LoadedModel(predictor, network)
+
+
+_FILE = "facts.json"
+
+
+def _write(facts: ModelFacts, model: Model, folder: Path) -> None:
+    (folder / _FILE).write_text(facts.to_json())
+    write_sources(folder, model)
+
+
+def _key(recipe: Recipe) -> str:
+    parts = (
+        model_key(recipe.model),
+        read_labels(recipe.model),
+        recipe.engine,
+        recipe.task.name,
+        asdict(recipe.task),
+        package_digest("actors"),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _on_driver(engine: EngineConfig, model: Model) -> EngineConfig:
+    """Engine for one thread of the CPU, without compilation: the driver need not have the devices of the workers."""
+    if engine.name == form_of(model).engines[0]:
+        return replace(engine.on_cpu(), threads=1)
+    return reference(EngineConfig(device=Device.cpu, threads=1), model)
+
+
+def _image_s(predictor: Predictor) -> float:
+    """Seconds of one CPU thread for an image: the least of several calls, as the first ones are up to 100 times slower.
+
+    Other processes only ever add to it. Ends after `_TIMED_S`, so that a large network runs once.
+    """
+    image_nhwc = np.zeros((1, *predictor.model.preprocess.size, 3), np.uint8)
+    predictor.engine(image_nhwc)
+    least_s, ends_at = math.inf, time.perf_counter() + _TIMED_S
+    while least_s == math.inf or time.perf_counter() < ends_at:
+        started = time.perf_counter()
+        predictor.engine(image_nhwc)
+        least_s = min(least_s, time.perf_counter() - started)
+    return least_s
+
+
+_TIMED_S = 0.1  # enough for 200 calls of the sample's network, or three of a ResNet-18
