@@ -70,25 +70,22 @@ def prepare_stages(
     )
     recipe = replace(recipe, engine=choice.engine, limits=read.limits)
     stages = Stages(read, recipe, sink, plan)
-    if choice.calibration:  # what was measured changes the plan
-        return plan_again(stages, run, resources, choice, num_missing=num_missing), choice
-    return _with_plan(stages, plan, run, resources, choice), choice
+    return plan_again(stages, run, resources, choice, num_missing=num_missing), choice
 
 
 def plan_again(stages: Stages, run: Run, resources: Resources, choice: Choice, *, num_missing: int) -> Stages:
-    """Adapts ``stages`` to the ``num_missing`` images and the ``resources`` that are left.
+    """Adapts ``stages`` to what ``choice`` measured, and to the ``num_missing`` images and ``resources`` that are left.
+    Logs the plan and the time that it will take.
 
     Raises:
         JobError: the resources do not suffice.
     """
     job = replace(run.job, decode=stages.read.limits)
-    load = Load(num_missing, run.checked.image_s, choice.calibration)
-    return _with_plan(stages, make_plan(job, resources, run.checked.fields, load), run, resources, choice)
-
-
-def _with_plan(stages: Stages, plan: Plan, run: Run, resources: Resources, choice: Choice) -> Stages:
+    load = Load(num_missing, choice.image_s or run.checked.image_s, choice.calibration)
+    plan = make_plan(job, resources, run.checked.fields, load)
     check_room(plan, resources)
-    LOG.info("%s", plan)
+    seconds = f"about {num_missing * load.whole_image_s / plan.workers:,.0f} s for " if plan.is_fused else ""
+    LOG.info("engine %s, %s; %s%s images", choice.engine.label, plan, seconds, f"{num_missing:,}")
     engine = replace(choice.engine, threads=run.job.engine.threads or plan.threads)
     return Stages(
         replace(stages.read, batch_size=plan.batch_size, batches_a_block=plan.batches_a_block),

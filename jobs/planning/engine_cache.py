@@ -44,6 +44,14 @@ class Choice:
     missing: str = ""
     """Package of a faster engine that the workers lack; not cached."""
 
+    @property
+    def image_s(self) -> float | None:
+        """Seconds of the model for an image, as measured; None without a trial of the chosen engine."""
+        rates = [
+            trial.images_per_s for trial in self.trials if trial.engine == self.engine.label and trial.images_per_s
+        ]
+        return 1 / rates[0] if rates else None
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "engine": _to_json(self.engine)}
 

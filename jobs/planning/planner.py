@@ -94,6 +94,15 @@ class Load:
     calibration: Calibration | None = None
     """Measurements on the cluster, if any."""
 
+    @property
+    def whole_image_s(self) -> float:
+        """Seconds of a worker for one image, including decoding."""
+        calibration = self.calibration
+        if calibration is None or not calibration.rates.images_per_s:
+            return self.image_s + _DECODE_S
+        costs = calibration.costs
+        return costs.read_s + costs.decode_s + 1 / max(calibration.rates.images_per_s.values())
+
 
 def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: Load) -> Plan:
     """Plans ``job`` for a cluster with ``resources``.
@@ -178,8 +187,9 @@ _WRITERS_PER_CPU = 10
 # With separate readers, the engine gets its next batch while one runs, and waits only at the end of a call.
 BATCHES_A_CALL = 4
 
-# A worker takes about this many seconds to start: it pays off only if there is more work for it than that.
-_WORKER_S = 8.0
+# Seconds of work for which a worker starts. Its start takes two (the sample job, two threads of an AMD EPYC), and the
+# others then end that much earlier.
+_WORKER_S = 4.0
 _DECODE_S = 0.002  # typical seconds to read and decode an image, before anything is measured
 
 
@@ -218,17 +228,7 @@ def batch_sizes(job: Job, plan: Plan) -> list[int]:
 
 def _batches_a_block(batch_size: int, load: Load) -> int:
     """Batches of about half a second of work, at most 512 images: the block of a dead worker is redone one by one."""
-    image_s = _image_s(load)
-    return max(1, min(int(_BLOCK_S / (batch_size * image_s)), _MAX_BLOCK_ROWS // batch_size))
-
-
-def _image_s(load: Load) -> float:
-    """Seconds of a worker for one image, including decoding."""
-    calibration = load.calibration
-    if calibration is None or not calibration.rates.images_per_s:
-        return load.image_s + _DECODE_S
-    costs = calibration.costs
-    return costs.read_s + costs.decode_s + 1 / max(calibration.rates.images_per_s.values())
+    return max(1, min(int(_BLOCK_S / (batch_size * load.whole_image_s)), _MAX_BLOCK_ROWS // batch_size))
 
 
 _BLOCK_S, _MAX_BLOCK_ROWS = 0.5, 512
