@@ -163,6 +163,8 @@ def _write(report: Report, uri: str, run: Run) -> None:
 def _execute(
     run: Run, before: Outcome, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None = None
 ) -> tuple[Outcome, Execution]:
+    if ray is not None:
+        ray.begin()  # while it starts, the driver exports the network and imports what talks to it
     export_ahead(run, num_missing=before.coverage.num_missing)
     prepare(run.job.cluster, verbose=run.job.verbose)
     from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
