@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
-from concurrent.futures import CancelledError
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -12,13 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pyarrow as pa
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.columns import ROW, SHARD
 from actors.engines.base import load_engine
 from actors.engines.hardware import Hardware, hardware
-from actors.errors import DecoderMismatchError, JobError
 from actors.messages import one_line
 from actors.predicting.probes import noise
 from actors.row_ranges import Piece, row_ranges
@@ -27,6 +24,7 @@ from actors.trials.decode_trial import DecodeTrial, try_decoders
 from actors.trials.engine_trial import Rates, measure_rates, try_engine
 from actors.trials.sampling import Costs, Sample, take_sample
 from jobs.planning.calibration import Calibration
+from jobs.planning.trial_results import result_behind, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +68,7 @@ class TrialRunner:
         self._right: Answers | None = None
         self._begun: dict[str, list[Any]] = {}
         self._options: dict[str, Any] = {"num_cpus": plan.worker_cpus, "num_gpus": plan.worker_gpus}
-        self._result: Callable[[Any], Any] = _result
+        self._result: Callable[[Any], Any] = result_of
 
     def run_behind(self, is_over: Event, limit_s: float) -> None:
         """Runs what follows next to the workers of the run, which hold all CPUs, until ``is_over``.
@@ -80,7 +78,7 @@ class TrialRunner:
         """
         self._loaded = None
         self._options = {"num_cpus": 0, "scheduling_strategy": _largest_node()}
-        self._result = partial(_result_behind, is_over=is_over, limit_s=limit_s)
+        self._result = partial(result_behind, is_over=is_over, limit_s=limit_s)
 
     @property
     def has_reference(self) -> bool:
@@ -218,38 +216,6 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
 
-def _result(reference: Any) -> Any:
-    """Result of a task; raises its JobError or DecoderMismatchError. Kills a task that takes too long."""
-    for seconds in range(_LINE_EVERY_S, int(_LIMIT_S), _LINE_EVERY_S):
-        if ray.wait([reference], timeout=_LINE_EVERY_S)[0]:
-            break
-        LOG.info("no result from a trial for %d s: it waits for CPUs, or the model is slow", seconds)
-    try:
-        return ray.get(reference, timeout=_LINE_EVERY_S)
-    except GetTimeoutError:
-        ray.cancel(reference, force=True)
-        raise
-    except RayTaskError as error:
-        raise _own(error) from None
-
-
-def _result_behind(reference: Any, *, is_over: Event, limit_s: float) -> Any:
-    """Does as `_result`, for a thread that must leave Ray alone soon after ``is_over``."""
-    deadline = time.monotonic() + limit_s
-    while not ray.wait([reference], timeout=0)[0]:
-        if is_over.wait(_LOOK_EVERY_S) or time.monotonic() > deadline:
-            ray.cancel(reference, force=True)
-            raise CancelledError if is_over.is_set() else TimeoutError(f"a trial takes more than {limit_s:.0f} s")
-    try:
-        return ray.get(reference)
-    except RayTaskError as error:
-        raise _own(error) from None
-
-
-def _own(error: RayTaskError) -> Exception:
-    return error.cause if isinstance(error.cause, JobError | DecoderMismatchError) else error
-
-
 def _largest_node() -> NodeAffinitySchedulingStrategy:
     """The node with the most CPUs, which has workers: the driver's may have none."""
     nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
@@ -267,9 +233,6 @@ _NUM_SAMPLED = 256  # images, unless `_SAMPLE_BYTES` of pixels are fewer
 _FEWEST = 64  # images; fewer hardly show a disagreement
 _QUICK_S = 4.0  # a slower reference gets a worker, with all of its threads; loading it there takes about as long
 _SAMPLE_BYTES = 64 << 20
-_LIMIT_S = 900.0  # one trial, with its wait for resources and the compilation of the model
-_LINE_EVERY_S = 30
-_LOOK_EVERY_S = 0.2
 _RUN_LENGTH = 8  # consecutive images; each run opens a shard
 
 

@@ -41,7 +41,7 @@ def test_a_wrong_first_guess_is_replaced_while_the_job_works(cluster: str, tmp_p
     assert set(engines) == {"torch bf16", "openvino fp32"}
     assert engines.total() == 1500
     verdict = verify_run(list_output(str(output), Storage()), run.name, wants_digest=False)
-    assert (verdict.status, list(verdict.findings)) == (Status.proven, [])
+    assert (verdict.status, len(verdict.findings)) == (Status.proven, 0)
     choice = json.loads((run / "report.json").read_text())["execution"]["choice"]
     assert [trial["engine"] for trial in choice["trials"]] == ["torch fp32", "torch bf16", "openvino fp32"]
     assert choice["why"] == "the fastest of 3, tried during the run, on 64 images of the dataset"
