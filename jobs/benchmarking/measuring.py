@@ -42,7 +42,7 @@ def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
         LimitError: a process of the plain loop died.
     """
     with connect(run.job.cluster, verbose=run.job.verbose) as resources, workers_errors():
-        stages, _ = prepare_stages(run, resources, num_missing=run.shards.num_rows)
+        stages, _, _ = prepare_stages(run, resources, num_missing=run.shards.num_rows)
         measured = _measure_pipeline(run, stages, resources, stop)
         machine = _machine(run, stages, resources)
     pieces = stages.plan.cut(Coverage(run.shards.sizes).missing())

@@ -40,6 +40,8 @@ def connect(cluster: Cluster, *, verbose: bool, local: LocalRay | None = None) -
         yield cluster_resources()
         return
     with handlers_kept(), ExitStack() as session:
+        if not verbose:  # entered first, and left last: Ray also prints while it stops
+            session.enter_context(redirect_stdout(cast("Any", RayVoice())))
         with handlers_kept():
             if cluster.address is None:
                 session.callback(local.stop)
@@ -50,7 +52,6 @@ def connect(cluster: Cluster, *, verbose: bool, local: LocalRay | None = None) -
         if not verbose:
             for name in ("ray", "ray.data"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)  # they also raise what they log as errors
-            session.enter_context(redirect_stdout(cast("Any", RayVoice())))
         yield cluster_resources()
 
 

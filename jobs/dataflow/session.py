@@ -11,6 +11,7 @@ from actors.tracking.progress_counts import Pace
 from jobs.cluster.connection import connect
 from jobs.cluster.resources import await_nodes, cluster_resources
 from jobs.cluster.taken_resources import warn_if_taken
+from jobs.dataflow.engine_race import EngineRace
 from jobs.dataflow.pipeline import run_pipeline
 from jobs.dataflow.progress import follow
 from jobs.dataflow.stages import plan_again, prepare_stages
@@ -22,6 +23,7 @@ from jobs.runs.commit import IncompleteRunError
 from jobs.runs.decode_switch import as_switched, switch_to_cpu
 
 if TYPE_CHECKING:
+    from actors.tracking.ledger import View
     from jobs.cli.shutdown import Shutdown
     from jobs.cluster.local_ray import LocalRay
     from jobs.dataflow.stages import Stages
@@ -40,7 +42,8 @@ def execute(
     stop, or the error budget is exceeded. Laps ``start``, ``choose``, ``run`` and ``stop``.
 
     A pass that stalls, as after the loss of a node that nothing replaces, is restarted on the resources that are left.
-    After a GPU decoded an image wrongly, the CPU decodes, and the shards that the GPU decoded are done again.
+    After a GPU decoded an image wrongly, the CPU decodes, and the shards that the GPU decoded are done again. A pass
+    ends early for a faster engine, which does the rest.
 
     Raises:
         WorkerError: a worker failed permanently. Parts that were written stay.
@@ -75,34 +78,38 @@ def _session(
             warn_if_taken(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
         with workers_errors():
             num_missing = outcome.coverage.num_missing
-            stages, choice = prepare_stages(run, resources, num_missing=num_missing, mark=lease.token)
+            stages, choice, rivals = prepare_stages(run, resources, num_missing=num_missing, mark=lease.token)
             clock.lap("choose")
-            with stop.draining():
-                begun = Execution(stages.plan, choice, {}, Pace(0, 0.0), resources.cpus)
-                outcome, execution = _run_passes(run, outcome, stages, begun, stop)
+            begun = Execution(stages.plan, choice, {}, Pace(0, 0.0), resources.cpus)
+            race = EngineRace(rivals, choice, num_missing=num_missing, workers=stages.plan.workers)
+            with stop.draining(), race:
+                outcome, execution = _run_passes(run, outcome, stages, begun, stop, race)
         clock.lap("run")
     clock.lap("stop")
     return outcome, execution
 
 
 def _run_passes(
-    run: Run, outcome: Outcome, stages: Stages, execution: Execution, stop: Shutdown
+    run: Run, outcome: Outcome, stages: Stages, execution: Execution, stop: Shutdown, race: EngineRace
 ) -> tuple[Outcome, Execution]:
-    """Runs passes of the pipeline until nothing is missing. Each is planned for the resources of that moment."""
+    """Runs passes of the pipeline until nothing is missing. Each is planned for the resources of that moment, and for
+    the engine that leads the ``race``.
+    """
     first = outcome.summary
     while (num_missing := outcome.coverage.num_missing) and not stop.is_asked:
         metrics = Metrics.of(run, stages.plan, outcome, done_before=first)
-        engine, pace = _run_pass(run, outcome, stages, stop, metrics)
+        engine, pace = _run_pass(run, outcome, stages, stop, metrics, race)
         outcome, whole = run.collect(before=outcome), execution.pace
         whole = Pace(whole.num_images + pace.num_images, whole.seconds + pace.seconds)
         execution = replace(execution, plan=stages.plan, engine=engine, pace=whole)
-        if outcome.coverage.num_missing == num_missing and not stop.is_asked:
+        if outcome.coverage.num_missing == num_missing and not (stop.is_asked or race.is_due):
             raise IncompleteRunError(f"{num_missing:,} images got no outcome from any worker")
         if outcome.coverage.num_missing and not stop.is_asked:
             resources = cluster_resources().shared(run.job.cluster.drivers)
-            stages = plan_again(stages, run, resources, execution.choice, num_missing=outcome.coverage.num_missing)
+            choice = race.switch() if race.is_due else race.choice
+            stages = plan_again(stages, run, resources, choice, num_missing=outcome.coverage.num_missing)
             execution = replace(execution, cpus=resources.cpus)
-    return outcome, execution
+    return outcome, replace(execution, choice=race.result())
 
 
 # Pieces in one pass of the pipeline: bounds the state that Ray Data keeps for each on the driver.
@@ -110,15 +117,22 @@ _MAX_PIECES = 20_000
 
 
 def _run_pass(
-    run: Run, outcome: Outcome, stages: Stages, stop: Shutdown, metrics: Metrics
+    run: Run, outcome: Outcome, stages: Stages, stop: Shutdown, metrics: Metrics, race: EngineRace
 ) -> tuple[dict[str, str], Pace]:
     job, before, stall_s = run.job, outcome.summary, run.job.run.stall_s
     watch = StopConditions(job, before, stop, lambda: not stages.plan.fits(cluster_resources()))
+
+    def should_drain(view: View) -> bool:
+        if watch(view):
+            race.stop()
+            return True
+        return race.has_winner(outcome.coverage.num_missing - view.num_ok - view.num_errors)
+
     following = follow(
         outcome.coverage.num_listed,
         before.num_images,
         stall_s=stall_s,
-        should_stop=watch,
+        should_stop=should_drain,
         metrics=metrics,
         progress_s=job.run.progress_s,
     )

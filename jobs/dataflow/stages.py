@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from actors.writing.part_writer import WriteGuard
     from jobs.cluster.resources import Resources
     from jobs.planning.engine_cache import Choice
+    from jobs.planning.engine_selection import Rivals
     from jobs.planning.planner import Plan
     from jobs.runs.opening import Run
 
@@ -39,8 +40,9 @@ class Stages:
 
 def prepare_stages(
     run: Run, resources: Resources, *, num_missing: int, mark: WriteGuard | None = None
-) -> tuple[Stages, Choice]:
-    """Plans ``run`` for its ``num_missing`` images on ``resources``, and chooses the engine.
+) -> tuple[Stages, Choice, Rivals | None]:
+    """Plans ``run`` for its ``num_missing`` images on ``resources``, and chooses the engine. The rivals are those of
+    `choose_engine`.
 
     Raises:
         JobError: the cluster lacks what the job asks for, or the engine does not give the right answers.
@@ -59,18 +61,18 @@ def prepare_stages(
         batches_a_block=plan.batches_a_block,
         concurrency=job.dataset.read_concurrency,
     )
-    choice = choose_engine(run, plan, read, num_missing=num_missing)
+    choice, rivals = choose_engine(run, plan, read, num_missing=num_missing)
     LOG.info("engine %s: %s", choice.engine.label, choice.why)
     if choice.calibration:
         device = decode_device(job.decode.device, plan, choice, cpus=resources.cpus)
         read = replace(read, limits=replace(recipe.limits, device=device))
-    provenance = run.checked.provenance | {"engine": choice.engine.label, "decode": _decode_device(read)}
+    provenance = run.checked.provenance | {"decode": _decode_device(read)}
     sink = SinkPlan(
         run.paths, run.storage, provenance, plan.rows_per_part, mark, counts=job.task.counts, stall_s=job.run.stall_s
     )
     recipe = replace(recipe, engine=choice.engine, limits=read.limits)
     stages = Stages(read, recipe, sink, plan)
-    return plan_again(stages, run, resources, choice, num_missing=num_missing), choice
+    return plan_again(stages, run, resources, choice, num_missing=num_missing), choice, rivals
 
 
 def plan_again(stages: Stages, run: Run, resources: Resources, choice: Choice, *, num_missing: int) -> Stages:
@@ -90,7 +92,11 @@ def plan_again(stages: Stages, run: Run, resources: Resources, choice: Choice, *
     return Stages(
         replace(stages.read, batch_size=plan.batch_size, batches_a_block=plan.batches_a_block),
         replace(stages.recipe, engine=engine),
-        replace(stages.sink, rows_per_part=plan.rows_per_part),
+        replace(
+            stages.sink,
+            rows_per_part=plan.rows_per_part,
+            provenance={**stages.sink.provenance, "engine": choice.engine.label},
+        ),
         plan,
     )
 

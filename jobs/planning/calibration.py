@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from actors.trials.engine_trial import Rates
@@ -26,6 +26,11 @@ class Calibration:
         costs, rates = content["costs"], content["rates"]
         images_per_s = {int(size): rate for size, rate in rates["images_per_s"].items()}
         return cls(Costs(costs["read_s"], costs["decode_s"]), Rates(images_per_s, rates["worker_bytes"]))
+
+    def scaled(self, ratio: float) -> Calibration:
+        """Estimate for an engine that is ``ratio`` times as fast."""
+        images_per_s = {size: ratio * rate for size, rate in self.rates.images_per_s.items()}
+        return replace(self, rates=replace(self.rates, images_per_s=images_per_s))
 
     def batch_size(self, usual: int) -> int:
         """Returns the fastest batch size, but ``usual`` unless the gain exceeds the noise."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from actors.decoding.config import DecodeDevice, has_nvimgcodec
@@ -27,12 +27,25 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> Choice:
+@dataclass(frozen=True)
+class Rivals:
+    """Engines that were not tried before the run, for a race during it."""
+
+    trials: TrialRunner
+    kept: KeptChoice
+    right: EngineConfig
+    """The reference."""
+    others: list[EngineConfig]
+    """The most promising first; may be empty."""
+
+
+def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> tuple[Choice, Rivals | None]:
     """Selects the engine for the missing images; for a long job, also measures what an image costs.
 
     With engine=auto, engines are tried only while a trial is likely to pay off: a small job runs the reference without
     any measurement. On CPUs the run starts with the first one that passes; a long job tries the rest while it works
-    (`jobs.dataflow.engine_race`). A cached choice for the same model, hardware and config is reused.
+    (`jobs.dataflow.engine_race`), for which the rivals are returned. A cached choice for the same model, hardware and
+    config is reused.
 
     Raises:
         JobError: the engine named by the config does not match the reference, or no engine of the named precision
@@ -44,9 +57,9 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     num_images = num_missing / plan.workers
     work_s = num_images * run.checked.image_s
     if work_s < WORTH_S and is_settled:
-        return Choice(config, "named")
+        return Choice(config, "named"), None
     if work_s < WORTH_S and _may_run_reference(config):
-        return Choice(right, "the job is too small to try other engines")
+        return Choice(right, "the job is too small to try other engines"), None
     trials = TrialRunner(run, plan, read, reference_s=min(_REFERENCE_S, work_s * _REFERENCE_SHARE))
     kept = KeptChoice(run.paths, run.storage, _key(config, plan), trials.hardware())
     before = kept.read()
@@ -66,7 +79,12 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
             choice = replace(choice, decoders=trials.decoders(right))
     if choice != before and (choice.trials or choice.calibration):
         kept.write(choice)
-    return choice if _is_named(config) else replace(choice, missing=missing_engine(run.job.model, kept.hardware))
+    if _is_named(config):
+        return choice, None
+    known = {trial.engine for trial in choice.trials}
+    rivals = Rivals(trials, kept, right, [other for other in others if other.label not in known])
+    is_raced = bool(choice.trials) and not plan.worker_gpus
+    return replace(choice, missing=missing_engine(run.job.model, kept.hardware)), rivals if is_raced else None
 
 
 def _key(config: EngineConfig, plan: Plan) -> str:
@@ -138,7 +156,7 @@ class EngineSelection:
         if not worth and _may_run_reference(self._config):
             return Choice(self._right, "the job is too small to try other engines, which would gain little here")
         num_sampled = self._runner.sample()
-        if num_sampled and worth:
+        if num_sampled and worth and self._is_raced:  # one GPU runs one after the other, and its reference is quick
             self._runner.begin(worth[0])
         right = self._runner.reference(self._right) if num_sampled else None
         if right is None and _is_named(self._config):
@@ -153,7 +171,7 @@ class EngineSelection:
         for other in self._others:
             if self._is_raced and self._has_faster(trials):
                 break
-            if other in worth[:1] or self._is_worth(other, trials, num_images):
+            if (self._is_raced and other in worth[:1]) or self._is_worth(other, trials, num_images):
                 trials.append(self._try(other))
                 engines.append(other)
         return self._best(engines, trials)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pyarrow as pa
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.columns import ROW, SHARD
+from actors.engines.base import load_engine
 from actors.engines.hardware import Hardware, hardware
-from actors.errors import DecoderMismatchError, JobError
 from actors.messages import one_line
 from actors.predicting.probes import noise
 from actors.row_ranges import Piece, row_ranges
@@ -23,9 +24,11 @@ from actors.trials.decode_trial import DecodeTrial, try_decoders
 from actors.trials.engine_trial import Rates, measure_rates, try_engine
 from actors.trials.sampling import Costs, Sample, take_sample
 from jobs.planning.calibration import Calibration
+from jobs.planning.trial_results import result_behind, result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from threading import Event
 
     from actors.engines.configs import EngineConfig
     from actors.reading.reader import ReadPlan
@@ -64,13 +67,30 @@ class TrialRunner:
         self._sample: Any = None
         self._right: Answers | None = None
         self._begun: dict[str, list[Any]] = {}
+        self._options: dict[str, Any] = {"num_cpus": plan.worker_cpus, "num_gpus": plan.worker_gpus}
+        self._result: Callable[[Any], Any] = result_of
+
+    def run_behind(self, is_over: Event, limit_s: float) -> None:
+        """Runs what follows next to the workers of the run, which hold all CPUs, until ``is_over``.
+
+        From then on, every method raises CancelledError once ``is_over`` is set, and TimeoutError if a task takes
+        longer than ``limit_s``.
+        """
+        self._loaded = None
+        self._options = {"num_cpus": 0, "scheduling_strategy": _largest_node()}
+        self._result = partial(result_behind, is_over=is_over, limit_s=limit_s)
+
+    @property
+    def has_reference(self) -> bool:
+        """True if `reference` has answered."""
+        return self._right is not None
 
     def hardware(self) -> Hardware:
         """Hardware and library versions of a worker."""
         if self._is_local:
             return hardware(with_gpu=False)
         [result] = self._start(partial(hardware, with_gpu=bool(self._plan.worker_gpus)))
-        found: Hardware = _result(result)
+        found: Hardware = self._result(result)
         if self._plan.worker_gpus and not found.gpu:
             LOG.warning(
                 "PyTorch finds no GPU on a worker that has one: check for a CPU-only build or an outdated driver"
@@ -82,7 +102,7 @@ class TrialRunner:
         if self._num_sampled is None:
             result, self._sample = self._start(_sample, self._read, self._pieces(), returns=2)
             try:
-                self._num_sampled, self._costs = _result(result)
+                self._num_sampled, self._costs = self._result(result)
             except RayError as error:
                 LOG.warning("the sample could not be read: %s", one_line(error))
                 self._num_sampled = 0
@@ -105,7 +125,7 @@ class TrialRunner:
         recipe = replace(self.recipe, engine=reference)
         [result] = self._start(try_decoders, self._read, self._pieces(), recipe, self._agree)
         try:
-            return cast("DecodeTrial", _result(result))
+            return cast("DecodeTrial", self._result(result))
         except RayError as error:
             return DecodeTrial(breaches=[f"its worker did not finish: {one_line(error)}"])
 
@@ -115,7 +135,7 @@ class TrialRunner:
             return None
         [result] = self._start(_measure, replace(self.recipe, engine=config), self._sample, batch_sizes)
         try:
-            return Calibration(self._costs, _result(result))
+            return Calibration(self._costs, self._result(result))
         except RayError as error:
             LOG.warning("engine %s could not be measured: %s", config.label, one_line(error))
             return None
@@ -152,17 +172,28 @@ class TrialRunner:
             self.begin(config)
         result, answers = self._begun.pop(config.label)
         try:
-            trial, uris = _result(result)
+            trial, uris = self._result(result)
             return compare(self._right, trial, ray.get(answers), self._agree, uris)
         except RayTaskError as error:
             return Trial(config.label, breaches=[f"fails: {one_line(error.cause)}"])
         except RayError as error:
             return Trial(config.label, breaches=[f"its worker did not finish: {one_line(error)}"])
 
+    def challenge(self, current: EngineConfig, images_per_s: float, rival: EngineConfig) -> Trial:
+        """Tries ``rival`` as `candidate` does, in one process with ``current``, whose rate is ``images_per_s`` where
+        nothing else runs. The rate of the trial is scaled by that.
+
+        Raises:
+            JobError: either engine cannot run the model.
+        """
+        running = replace(self.recipe, engine=current)
+        self._begun[rival.label] = self._start(_challenge, running, images_per_s, *self._about(rival), returns=2)
+        return self.candidate(rival)
+
     def _reference(self, config: EngineConfig) -> tuple[Trial, Answers]:
         if self._loaded is None:
             result, answers = self._start(_try, *self._about(config), returns=2)
-            return _result(result)[0], ray.get(answers)
+            return self._result(result)[0], ray.get(answers)
         sample: Sample = ray.get(self._sample)
         recipe, pixels_nhwc = replace(self.recipe, engine=config), sample.pixels_nhwc[: self._num_wanted]
         return try_engine(recipe, pixels_nhwc, batch_size=self._plan.batch_size, loaded=self._loaded)
@@ -177,8 +208,7 @@ class TrialRunner:
 
     def _start(self, function: Callable[..., Any], *arguments: Any, returns: int = 1) -> list[Any]:
         task: Any = ray.remote(_call)
-        resources = {"num_cpus": self._plan.worker_cpus, "num_gpus": self._plan.worker_gpus}
-        references = task.options(**resources, max_retries=0, num_returns=returns).remote(function, *arguments)
+        references = task.options(**self._options, max_retries=0, num_returns=returns).remote(function, *arguments)
         return [references] if returns == 1 else list(references)
 
 
@@ -186,21 +216,11 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
 
-def _result(reference: Any) -> Any:
-    """Result of a task; raises its JobError or DecoderMismatchError. Kills a task that takes too long."""
-    for seconds in range(_LINE_EVERY_S, int(_LIMIT_S), _LINE_EVERY_S):
-        if ray.wait([reference], timeout=_LINE_EVERY_S)[0]:
-            break
-        LOG.info("no result from a trial for %d s: it waits for CPUs, or the model is slow", seconds)
-    try:
-        return ray.get(reference, timeout=_LINE_EVERY_S)
-    except GetTimeoutError:
-        ray.cancel(reference, force=True)
-        raise
-    except RayTaskError as error:
-        if isinstance(error.cause, JobError | DecoderMismatchError):
-            raise error.cause from None
-        raise
+def _largest_node() -> NodeAffinitySchedulingStrategy:
+    """The node with the most CPUs, which has workers: the driver's may have none."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    largest = max(nodes, key=lambda node: node["Resources"].get("CPU", 0.0))
+    return NodeAffinitySchedulingStrategy(largest["NodeID"], soft=True)
 
 
 def _num_compared(reference_s: float, image_s: float, *, on_gpu: bool) -> int:
@@ -213,8 +233,6 @@ _NUM_SAMPLED = 256  # images, unless `_SAMPLE_BYTES` of pixels are fewer
 _FEWEST = 64  # images; fewer hardly show a disagreement
 _QUICK_S = 4.0  # a slower reference gets a worker, with all of its threads; loading it there takes about as long
 _SAMPLE_BYTES = 64 << 20
-_LIMIT_S = 900.0  # one trial, with its wait for resources and the compilation of the model
-_LINE_EVERY_S = 30
 _RUN_LENGTH = 8  # consecutive images; each run opens a shard
 
 
@@ -239,6 +257,18 @@ def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | Non
 def _try(recipe: Recipe, sample: Sample, num_images: int, batch_size: int) -> tuple[tuple[Trial, list[str]], Answers]:
     trial, answers = try_engine(recipe, sample.pixels_nhwc[:num_images], batch_size=batch_size)
     return (trial, sample.uris[:num_images]), answers
+
+
+def _challenge(
+    running: Recipe, images_per_s: float, recipe: Recipe, sample: Sample, num_images: int, batch_size: int
+) -> tuple[tuple[Trial, list[str]], Answers]:
+    engine, few = load_engine(running.engine, running.model), sample.pixels_nhwc[: min(num_images, 2 * batch_size)]
+    before, _ = try_engine(running, few, batch_size=batch_size, loaded=engine)
+    (trial, uris), answers = _try(recipe, sample, num_images, batch_size)
+    after, _ = try_engine(running, few, batch_size=batch_size, loaded=engine)
+    # Before and after: the load of the node changes meanwhile.
+    ratio = 2 * trial.images_per_s / (before.images_per_s + after.images_per_s)
+    return (replace(trial, images_per_s=images_per_s * ratio), uris), answers
 
 
 def _measure(recipe: Recipe, sample: Sample, batch_sizes: list[int]) -> Rates:

@@ -29,7 +29,7 @@ def run_over(folder: Path, *, image_s: float, **changes: object) -> Run:
 def test_a_small_job_is_planned_by_rules_alone(tmp_path: Path) -> None:
     run = run_over(tmp_path, image_s=0.001)
     run.job.dataset.read_concurrency = 3
-    stages, choice = prepare_stages(run, Resources(2, 0), num_missing=12)
+    stages, choice, _ = prepare_stages(run, Resources(2, 0), num_missing=12)
     assert stages.read.concurrency == 3
     assert choice.calibration is None
     assert stages.plan.batch_size == stages.read.batch_size == 512
@@ -41,12 +41,12 @@ def test_a_small_job_is_planned_by_rules_alone(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("cluster")
 def test_a_long_one_by_what_was_measured_which_is_kept(tmp_path: Path) -> None:
     run = run_over(tmp_path, image_s=1000.0)
-    stages, choice = prepare_stages(run, Resources(2, 0), num_missing=12)
+    stages, choice, _ = prepare_stages(run, Resources(2, 0), num_missing=12)
     assert choice.calibration
     assert list(choice.calibration.rates.images_per_s) == [128, 512, 2048]
     assert stages.plan.batch_size == stages.read.batch_size == choice.calibration.batch_size(512)
     assert stages.recipe.engine.threads == 1
-    again, kept = prepare_stages(run, Resources(2, 0), num_missing=12)
+    again, kept, _ = prepare_stages(run, Resources(2, 0), num_missing=12)
     assert (again.plan, kept.calibration) == (stages.plan, choice.calibration)
     gated = replace(run, job=replace(run.job, engine=TorchEngineConfig(gate=Gate.off)))
     assert prepare_stages(gated, Resources(2, 0), num_missing=12)[1].calibration != choice.calibration

@@ -18,7 +18,8 @@ COMPILED = TorchEngineConfig(precision=Precision.bf16, compile=True)
         (HALF, [], 7),
         (GRAPH, [], 16),
         (COMPILED, [], 81),
-        (GRAPH, [Trial("onnxruntime fp32", 40.0)], 72),
+        (GRAPH, [Trial("onnxruntime fp32", 60.0)], 108),
+        (GRAPH, [Trial("onnxruntime fp32", 41.0)], 17),  # slow for a graph, so that another one may gain much
         (GRAPH, [Trial("onnxruntime fp32", 80.0, breaches=["differs"])], 16),
     ],
 )

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import CancelledError
+from typing import Any
+
+import pytest
+import ray
+
+from actors.errors import JobError
+from jobs.planning.trial_results import result_behind, result_of
+
+
+def started(function: Any, *arguments: Any) -> Any:
+    """A task; a lambda, which pickles by value: workers cannot import this file."""
+    return ray.remote(lambda: function(*arguments)).options(num_cpus=0, max_retries=0).remote()
+
+
+def failing(error: Exception) -> Any:
+    def fail() -> None:
+        raise error
+
+    return started(fail)
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_results_and_errors_come_as_the_task_gave_them() -> None:
+    never = threading.Event()
+    for wait in (result_of, lambda task: result_behind(task, is_over=never, limit_s=60)):
+        assert wait(started(abs, -3)) == 3
+        with pytest.raises(JobError, match="cannot run"):
+            wait(failing(JobError("cannot run", cure="none")))
+        with pytest.raises(ray.exceptions.RayTaskError, match="broken"):
+            wait(failing(OSError("broken")))
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(("is_over", "error"), [(True, CancelledError), (False, TimeoutError)])
+def test_a_task_that_is_no_longer_wanted_is_cancelled(is_over: bool, error: type[Exception]) -> None:  # noqa: FBT001
+    event = threading.Event()
+    if is_over:
+        event.set()
+    task = started(time.sleep, 600)
+    with pytest.raises(error):
+        result_behind(task, is_over=event, limit_s=0.5)
+    assert ray.wait([task], timeout=30)[0]
