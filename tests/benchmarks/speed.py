@@ -1,19 +1,24 @@
-"""Compares the whole job with its peers and with the limit: processes from command to exit, alternating in rounds, over
+"""Compares the whole job with its peers and with the limit: processes from command to exit, in turn, in rounds, over
 the same JPEGs of 500 by 375 pixels, with a ResNet-18 and the top five classes to Parquet.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/speed.py --data FOLDER --images 2000 --rounds 3 \
-        --variant engine.precision=fp32 --limit "--processes 2 --engine openvino --precision bf16" -- OVERRIDES
+        --variant engine.precision=fp32 --write docs/figures.md -- OVERRIDES
 
-makes images and weights in FOLDER unless they exist. Prints JSON, and a table on standard error. OVERRIDES apply to all
-of our jobs; --variant adds a job with further overrides, and --limit a run of the plain loop with these arguments.
-Every run is cold, without the exported models and the chosen engine of the one before, unless --warm is given. All
-results are compared with the DataLoader loop, the fp32 reference. Where the best class differs, the margin of the
-reference (first score minus second) shows whether it was a tie.
+makes images and weights in FOLDER unless they exist. Prints JSON, and a table on standard error; --write puts the table
+between two marks of a file. OVERRIDES apply to all of our jobs; --variant adds a job with further overrides. --limit
+runs the plain loop with these arguments instead of the usual ones: OpenVINO in the best precision of this CPU, one
+process a core.
+
+Each of our jobs runs twice in a round: the first command finds neither exported models nor a chosen engine, the second
+finds both, and no rows. The limit finds the model exported. Ratios are those of the least seconds, as other load only
+adds. All results are compared with the DataLoader loop, the fp32 reference. Where the best class differs, the margin of
+the reference (first score minus second) shows whether it was a tie. A peer that is not installed is left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shlex
@@ -31,11 +36,15 @@ import pyarrow.dataset as ds
 from fitted import save_fitted_resnet18
 from photos import NUM_CLASSES, write_photos
 
+from actors.engines.hardware import hardware
+from actors.exporting.source_digest import version
+
 HERE = Path(__file__).parent
 REFERENCE = "dataloader"
 PEERS = ("ray_guide", REFERENCE, "daft_guide")
 LONGEST_S = 3600  # a peer that hangs is killed
 CACHE = "SHARDLENS_CACHE"  # the variable that names the folder of exported models
+BEGIN, END = "<!-- speed.py: begin -->", "<!-- speed.py: end -->"
 
 
 def main() -> None:
@@ -44,25 +53,28 @@ def main() -> None:
     outputs = arguments.data.resolve() / "outputs"
     shutil.rmtree(outputs, ignore_errors=True)
     variants = [[*arguments.overrides, *shlex.split(variant)] for variant in ("", *arguments.variant)]
+    limits = [peer("limit", images, weights, outputs, shlex.split(options)) for options in arguments.limit or [limit()]]
     contestants = [
-        *[peer(name, images, weights, outputs) for name in arguments.peers],
-        *[peer("limit", images, weights, outputs, shlex.split(options)) for options in arguments.limit],
-        *[job(images, weights, outputs, overrides) for overrides in variants],
+        *[peer(name, images, weights, outputs) for name in arguments.peers if is_installed(name)],
+        *limits,
+        *[one for overrides in variants for one in jobs(images, weights, outputs, overrides)],
     ]
-    os.environ |= {"PYTHONPATH": str(HERE.parent / "fixtures"), CACHE: str(outputs / "cache")}
+    os.environ["PYTHONPATH"] = str(HERE.parent / "fixtures")
     os.environ.pop("OMP_NUM_THREADS", None)  # let each use its default number of threads
-    for one in contestants if arguments.warm else ():
-        if one.name not in PEERS:
-            run(one, "warming")
+    for one in limits:
+        run(one, "export")
     for number in range(arguments.rounds):
         for one in contestants:
-            clear(one, is_warm=arguments.warm)
+            clear(one)
             seconds, output = run(one, f"round{number}")
             one.seconds.append(seconds)
-            one.said += told(one, output)
+            one.figures += printed_figures(one, output)
             check_rows(one, arguments.images)
     print(json.dumps(figures(contestants, images), indent=1))
-    show(contestants)
+    lines = table(contestants)
+    print("\n".join(lines), file=sys.stderr)
+    if arguments.write:
+        write(arguments.write, [*machine(arguments), "", *lines])
 
 
 def parse() -> argparse.Namespace:
@@ -70,11 +82,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of images, weights and outputs, which is kept")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--quality", type=int, default=88, help="quality of the JPEGs")
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     parser.add_argument("--limit", action="append", default=[], metavar="ARGUMENTS")
     parser.add_argument("--variant", action="append", default=[], metavar="OVERRIDES")
-    parser.add_argument("--warm", action="store_true", help="keep the engine choices and exports of earlier runs")
+    parser.add_argument("--write", type=Path, help="file whose lines between the marks are replaced by the table")
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE")
     return parser.parse_args()
 
@@ -103,10 +115,34 @@ class Contestant:
     output: Path
     rows: Path
     is_ours: bool = False
+    is_warm: bool = False
+    """True if it finds what the one before it left, except rows."""
     seconds: list[float] = field(default_factory=list)
     """Seconds of each round."""
-    said: list[dict[str, Any]] = field(default_factory=list)
+    figures: list[dict[str, Any]] = field(default_factory=list)
     """Figures that it printed in each round, if any."""
+
+    @property
+    def cache(self) -> Path:
+        return self.output.with_suffix(".cache")
+
+    @property
+    def least_s(self) -> float:
+        return min(self.seconds)
+
+
+def limit() -> str:
+    """Arguments of the fastest plain loop known for this CPU."""
+    precision = "bf16" if hardware(with_gpu=False).has_fast_bf16 else "fp32"
+    return f"--processes {os.cpu_count()} --engine openvino --precision {precision}"
+
+
+def is_installed(name: str) -> bool:
+    package = "daft" if name.startswith("daft") else "torch"
+    if importlib.util.find_spec(package) is None:
+        print(f"{name}: left out, as {package} is not installed", file=sys.stderr)
+        return False
+    return True
 
 
 def peer(script: str, images: Path, weights: Path, outputs: Path, options: Sequence[str] = ()) -> Contestant:
@@ -116,7 +152,8 @@ def peer(script: str, images: Path, weights: Path, outputs: Path, options: Seque
     return Contestant(name, command, output, rows=output)
 
 
-def job(images: Path, weights: Path, outputs: Path, overrides: list[str]) -> Contestant:
+def jobs(images: Path, weights: Path, outputs: Path, overrides: list[str]) -> list[Contestant]:
+    """The first command of a job, and the second."""
     name = " ".join(["ours", *overrides])
     output = outputs / file_name(name)
     command: list[str | Path] = [
@@ -131,18 +168,20 @@ def job(images: Path, weights: Path, outputs: Path, overrides: list[str]) -> Con
         f"output.path={output}",
         *overrides,
     ]
-    return Contestant(name, command, output, rows=output / "rows", is_ours=True)
+    return [
+        Contestant(f"{name}{which}", command, output, rows=output / "rows", is_ours=True, is_warm=is_warm)
+        for which, is_warm in ((", first command", False), (", second command", True))
+    ]
 
 
 def file_name(name: str) -> str:
     return "".join(character if character.isalnum() else "_" for character in name)
 
 
-def clear(one: Contestant, *, is_warm: bool) -> None:
-    """Deletes the rows of the last round, and its caches unless this round is warm."""
-    keeps = is_warm and one.is_ours
-    stale = [one.output / name for name in ("rows", "errors", "runs")] if keeps else [one.output]
-    for path in stale if is_warm else [*stale, Path(os.environ[CACHE])]:
+def clear(one: Contestant) -> None:
+    """Deletes the rows of the last round, and the caches of a first command."""
+    stale = [one.output / name for name in ("rows", "errors", "runs")] if one.is_warm else [one.output]
+    for path in [*stale, one.cache] if one.is_ours and not one.is_warm else stale:
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -155,14 +194,17 @@ def run(one: Contestant, name: str) -> tuple[float, str]:
     log = one.output.with_suffix(f".{name}.log")
     with log.open("w") as errors:
         started = time.monotonic()
-        done = subprocess.run(one.command, check=False, stdout=subprocess.PIPE, stderr=errors, timeout=LONGEST_S)
+        environment = os.environ | {CACHE: str(one.cache)}
+        done = subprocess.run(
+            one.command, check=False, stdout=subprocess.PIPE, stderr=errors, timeout=LONGEST_S, env=environment
+        )
         seconds = time.monotonic() - started
     if done.returncode:
         raise SystemExit(f"{one.name} ended with {done.returncode}; see {log}")
     return seconds, done.stdout.decode()
 
 
-def told(one: Contestant, output: str) -> list[dict[str, Any]]:
+def printed_figures(one: Contestant, output: str) -> list[dict[str, Any]]:
     if one.is_ours:
         report = json.loads((Path(output.splitlines()[-1]) / "report.json").read_text())
         return [{key: report[key] for key in ("images_per_s", "elapsed_s", "execution")}]
@@ -187,14 +229,14 @@ def figures(contestants: list[Contestant], images: Path) -> dict[str, Any]:
             for ours in contestants
             if ours.is_ours
         },
-        "said": {one.name: one.said for one in contestants if one.said},
+        "figures": {one.name: one.figures for one in contestants if one.figures},
         "agreement": {name: agreement(reference, rows) for name, rows in answers.items() if reference and rows},
     }
 
 
 def ratio(ours: Contestant, other: Contestant) -> float:
-    """Ratio of our seconds to those of the other: median over rounds, since the load varies between them."""
-    return statistics.median(a / b for a, b in zip(ours.seconds, other.seconds, strict=True))
+    """Ratio of our least seconds to those of the other: other load on the machine only adds."""
+    return ours.least_s / other.least_s
 
 
 Answers = dict[str, tuple[list[int], list[float]]]
@@ -231,17 +273,33 @@ def agreement(reference: Answers, answers: Answers) -> dict[str, Any]:
     }
 
 
-def show(contestants: list[Contestant]) -> None:
-    """Prints the medians as a table on standard error."""
+def table(contestants: list[Contestant]) -> list[str]:
+    """Lines of a table in Markdown: the least seconds, the median, and the ratios of the least ones."""
     ours = [one for one in contestants if one.is_ours]
-    lines = [["", "seconds", *(f"{one.name} /" for one in ours)]]
+    rows = [["", "least s", "median s", *(f"{one.name} takes" for one in ours)], ["---"] * (3 + len(ours))]
     for one in contestants:
-        ratios = [f"{ratio(job, one):.2f}" if job is not one else "" for job in ours]
-        lines.append([one.name, f"{statistics.median(one.seconds):.1f}", *ratios])
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    for line in lines:
-        cells = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        print("  ".join([line[0].ljust(widths[0]), *cells]), file=sys.stderr)
+        ratios = ["" if one.is_ours else f"{ratio(job, one):.2f}" for job in ours]
+        rows.append([one.name, f"{one.least_s:.1f}", f"{statistics.median(one.seconds):.1f}", *ratios])
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def machine(arguments: argparse.Namespace) -> list[str]:
+    found = hardware(with_gpu=False)
+    libraries = [("ray", version("ray")), *found.libraries]
+    return [
+        f"{arguments.images:,} images, {arguments.rounds} rounds, {time.strftime('%Y-%m-%d')}.",
+        f"{os.cpu_count()} threads of {found.cpu} ({', '.join(found.cpu_features)});",
+        f"{', '.join(' '.join(library) for library in libraries)}.",
+    ]
+
+
+def write(path: Path, lines: list[str]) -> None:
+    """Replaces the lines between the marks."""
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"{path} has no lines {BEGIN} and {END}")
+    path.write_text("\n".join([f"{before}{BEGIN}", *lines, f"{END}{after}"]))
 
 
 if __name__ == "__main__":

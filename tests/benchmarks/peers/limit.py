@@ -45,7 +45,7 @@ def main() -> None:
     started = time.monotonic()
     arguments = parse()
     threads = arguments.threads or max(1, default_threads() // arguments.processes)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # the decoder's resize runs in torch, whatever the engine
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     arguments.output.mkdir(parents=True, exist_ok=True)
     paths = sorted(arguments.images.rglob("*.jpg"))
     loops = run_loops(paths, arguments)
