@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from actors.engines.configs import EngineConfig
+    from actors.models.spec import Model
     from actors.reading.reader import ReadPlan
     from actors.recipe import Recipe
     from jobs.planning.planner import Plan
@@ -99,6 +100,22 @@ class TrialRunner:
     def tried_on(self) -> str:
         """Describes the images that were compared, for a message."""
         return f"{self.num_images} {'synthetic images' if self.is_synthetic else 'images of the dataset'}"
+
+    def quantise(self) -> bytes:
+        """The network of the model, quantised on the sample.
+
+        Raises:
+            JobError: the sample is empty, or the network cannot be quantised.
+        """
+        if not self.sample():
+            raise JobError("engine.precision=int8: no image of the dataset could be read to quantise on", cure=_INT8)
+        [result] = self._start(_quantise, self.recipe.model, self._sample)
+        try:
+            return cast("bytes", _result(result))
+        except RayError as error:
+            raise JobError(
+                f"engine.precision=int8: quantising did not finish: {one_line(error)}", cure=_INT8
+            ) from error
 
     def decoders(self, reference: EngineConfig) -> DecodeTrial:
         """Compares decoding on the GPU with decoding on the CPU, in speed and in the model's answers."""
@@ -234,6 +251,15 @@ def spread(sizes: np.ndarray, count: int) -> list[Piece]:
 def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | None], Sample]:
     sample = take_sample(read, pieces)
     return (len(sample.uris), sample.costs), sample
+
+
+_INT8 = "choose engine.precision=fp32"
+
+
+def _quantise(model: Model, sample: Sample) -> bytes:
+    from actors.exporting.quantisation import quantised  # noqa: PLC0415  brings onnxruntime
+
+    return quantised(model, sample.pixels_nhwc, is_narrow=hardware(with_gpu=False).saturates_int8)
 
 
 def _try(recipe: Recipe, sample: Sample, num_images: int, batch_size: int) -> tuple[tuple[Trial, list[str]], Answers]:
