@@ -212,8 +212,8 @@ class OpenVinoEngineConfig(EngineConfig):
             )
         if self.precision is Precision.fp16:
             raise JobError(
-                "engine.precision=fp16: engine=openvino has fp32, bf16 and int8 on a CPU",
-                cure="choose one of the three",
+                "engine.precision=fp16: engine=openvino has fp32 and bf16 on a CPU",
+                cure="choose one of the two, or int8",
             )
 
 
