@@ -72,7 +72,7 @@ class Predictor:
         if batch_size is not None:
             _check_batch_size(batch_size)
         self.labels = read_labels(self.model)
-        self.engine = load_engine(recipe.engine, self.model, network)
+        self.engine = load_engine(recipe.engine, self.model, network, recipe.int8_graph)
         self.outputs = probe(self.engine, self.model, self.task, self.labels)
         self.fields = self.task.fields(self.outputs, self.labels)
         self._batches = ElasticBatches(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,8 @@ class Recipe:
         engine: by default PyTorch in fp32, or onnxruntime for an .onnx file.
         task: by default the five best classes.
         limits: which images are refused before they are decoded, and how the others are decoded.
+        int8_graph: the result of `actors.exporting.quantisation.quantised`, which engine.precision=int8 needs for a
+            network.
 
     Raises:
         JobError: no engine is given, and the form of the model is unknown.
@@ -42,6 +44,7 @@ class Recipe:
     engine: EngineConfig
     task: Task
     limits: Decode
+    int8_graph: bytes | None = field(repr=False)
 
     def __init__(
         self,
@@ -49,12 +52,14 @@ class Recipe:
         engine: EngineConfig | None = None,
         task: Task | None = None,
         limits: Decode | None = None,
+        int8_graph: bytes | None = None,
     ) -> None:
         fields = {
             "model": model,
             "engine": engine or default_engine(model),
             "task": task or Classify(),
             "limits": limits or Decode(),
+            "int8_graph": int8_graph,
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)  # as the generated __init__ of a frozen dataclass does

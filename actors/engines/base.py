@@ -84,10 +84,17 @@ class InTurn:
         return Finished(self(pixels_nhwc))
 
 
-def load_engine(config: EngineConfig, model: Model, network: nn.Module | None = None) -> Engine:
+def load_engine(
+    config: EngineConfig, model: Model, network: nn.Module | None = None, int8_graph: bytes | None = None
+) -> Engine:
     """Loads the engine of ``config`` with ``model``, and tries it on two blank images.
 
-    ``network`` is the result of `build_network` for ``model``, if it was built before; PyTorch's engine takes it over.
+    Args:
+        config: names the engine.
+        model: the model to run.
+        network: the result of `build_network` for ``model``, if it was built before; PyTorch's engine takes it over.
+        int8_graph: the result of `actors.exporting.quantisation.quantised`, which engine.precision=int8 needs if
+            ``model`` has a network.
 
     Raises:
         JobError: model and engine do not fit, the model does not run or is too large, or a device or provider is
@@ -104,8 +111,8 @@ def load_engine(config: EngineConfig, model: Model, network: nn.Module | None = 
     module, name = _ENGINES[type(config)]
     engine = getattr(importlib.import_module(module), name)
     try:
-        given = () if network is None or engine.name != TorchEngineConfig.name else (network,)
-        return cast("Engine", engine(config, model, *given))
+        given = network if engine.name == TorchEngineConfig.name else int8_graph
+        return cast("Engine", engine(config, model, given))
     except DeviceMemoryError as error:
         raise too_large(error) from error
 

@@ -49,7 +49,10 @@ def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[E
     """
     if not isinstance(config, AutoEngineConfig):
         return [] if is_reference(config, model) else [config]
-    found = _on_gpu(model, hardware) if hardware.gpu else _on_cpu(model, hardware)
+    if config.precision is Precision.int8:  # quantising takes time and costs accuracy, so that it has to be asked for
+        found = _in_int8(model, hardware)
+    else:
+        found = _on_gpu(model, hardware) if hardware.gpu else _on_cpu(model, hardware)
     return [
         replace(candidate, device=config.device, threads=config.threads)
         for candidate in found
@@ -81,6 +84,12 @@ def _on_cpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
     eager: list[EngineConfig] = [TorchEngineConfig(precision=Precision.bf16)] * hardware.has_fast_bf16
     compiled = [TorchEngineConfig(precision=precision, compile=True) for precision in precisions]
     return [*found, OnnxEngineConfig(precision=Precision.fp32), *eager, *compiled]
+
+
+def _in_int8(model: Model, hardware: Hardware) -> list[EngineConfig]:
+    openvino = [OpenVinoEngineConfig(precision=Precision.int8)] if hardware.has(OpenVinoEngineConfig.name) else []
+    runtime = [OnnxEngineConfig(precision=Precision.int8)] if form_of(model).has_network else []
+    return [*openvino, *runtime]
 
 
 def _on_gpu(model: Model, hardware: Hardware) -> list[EngineConfig]:

@@ -22,6 +22,7 @@ class Precision(Enum):
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
+    int8 = "int8"
 
 
 class Device(Enum):
@@ -62,7 +63,7 @@ class EngineConfig:
     name: str = ""
     """Name of the engine on the command line."""
     precision: Precision = Precision.auto
-    """Number format of the network and its input."""
+    """Number format of the network and its input. int8 quantises the network on images of the dataset, for CPUs."""
     device: Device = Device.auto
     """Device to run on. A device that is asked for and missing stops the job."""
     threads: int | None = None
@@ -78,6 +79,8 @@ class EngineConfig:
     @property
     def wants_gpu(self) -> bool | None:
         """True if a GPU is required, False if none may be used, None if one is used where present."""
+        if self.precision is Precision.int8:
+            return False
         # None, so that workers decide: the driver may have no GPU.
         return {Device.auto: None, Device.cpu: False, Device.cuda: True}[self.device]
 
@@ -93,10 +96,18 @@ class EngineConfig:
             raise JobError(
                 f"engine.threads={self.threads}: must be at least 1", cure="omit it, or give a number from 1"
             )
+        if self.precision is Precision.int8 and self.device is Device.cuda:
+            raise _int8_on_gpu()
         form = form_of(model)
         if self.name not in (AUTO, *form.engines):
             raise JobError(f"engine={self.name}: cannot run {model.where}", cure=f"choose engine={form.engines[0]}")
         self._check_model(model)
+
+    def needs_int8_graph(self, model: Model) -> bool:
+        """Returns True if ``model`` is a network to quantise, which takes images: see
+        `actors.exporting.quantisation.quantised`.
+        """
+        return self.precision is Precision.int8 and form_of(model).has_network
 
     def on_cpu(self) -> Self:
         """The same engine on the CPU, ready without waiting: the driver may lack what the workers have."""
@@ -128,6 +139,13 @@ class TorchEngineConfig(EngineConfig):
     def on_cpu(self) -> Self:
         return replace(super().on_cpu(), compile=False)
 
+    def _check_model(self, model: Model) -> None:  # noqa: ARG002
+        if self.precision is Precision.int8:
+            raise JobError(
+                "engine.precision=int8: engine=torch does not run networks in it",
+                cure="choose engine=openvino, onnxruntime or auto, or engine.precision=auto",
+            )
+
 
 @dataclass
 class OnnxEngineConfig(EngineConfig):
@@ -157,10 +175,13 @@ class OnnxEngineConfig(EngineConfig):
                 f"engine.precision=bf16: engine=onnxruntime does not run {model.where} in it",
                 cure="choose engine=torch or openvino, or engine.precision=fp32",
             )
-        self.wanted_provider()
+        if self.wanted_provider() not in (Provider.auto, Provider.cpu) and self.precision is Precision.int8:
+            raise _int8_on_gpu()
 
     def wanted_provider(self) -> Provider:
         """The provider that ``device`` and ``provider`` ask for together; auto if neither decides."""
+        if self.precision is Precision.int8 and self.provider is Provider.auto:
+            return Provider.cpu
         if self.device is Device.auto:
             return self.provider
         device_provider = Provider(self.device.value)
@@ -191,7 +212,8 @@ class OpenVinoEngineConfig(EngineConfig):
             )
         if self.precision is Precision.fp16:
             raise JobError(
-                "engine.precision=fp16: engine=openvino has fp32 and bf16 on a CPU", cure="choose one of the two"
+                "engine.precision=fp16: engine=openvino has fp32 and bf16 on a CPU",
+                cure="choose one of the two, or int8",
             )
 
 
@@ -199,6 +221,13 @@ ENGINE_CONFIGS: dict[str, type[EngineConfig]] = {
     config.name: config for config in (TorchEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig)
 }
 """The engines that can be named, by their names."""
+
+
+def _int8_on_gpu() -> JobError:
+    return JobError(
+        "engine.precision=int8: runs on CPUs alone",
+        cure="omit engine.device and engine.provider, or choose engine.precision=fp16",
+    )
 
 
 def default_engine(model: Model) -> EngineConfig:

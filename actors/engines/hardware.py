@@ -32,6 +32,11 @@ class Hardware:
         # Not avx512_bf16: there OpenVINO 2026.4 takes 38.7 ms for an image of a ResNet-18 in bf16, and 26.4 in fp32.
         return not {"amx_bf16", "bf16"}.isdisjoint(self.cpu_features)
 
+    @property
+    def saturates_int8(self) -> bool:
+        """True if products of int8 are added in 16 bits, which overflow: x86 without VNNI."""
+        return "avx2" in self.cpu_features and {"avx_vnni", "avx512_vnni"}.isdisjoint(self.cpu_features)
+
     def has(self, library: str) -> bool:
         return any(library == name for name, _ in self.libraries)
 

@@ -38,10 +38,11 @@ class OnnxEngine(InTurn):
     name = "onnxruntime"
 
     @device_errors()
-    def __init__(self, config: OnnxEngineConfig, model: Model) -> None:
+    def __init__(self, config: OnnxEngineConfig, model: Model, int8_graph: bytes | None = None) -> None:
         runtime = choose_runtime(config, config.threads or default_threads())
         self.device = runtime.device
-        with local_file(model, half=_is_half(config, model, runtime)) as file:
+        _check_half(config, model, runtime)
+        with local_file(model, precision=config.precision, int8_graph=int8_graph) as file:
             self.precision = file.precision
             _check_precision(config, model, file.precision)
             self._session = _open(_keeping(runtime, file), model, file)
@@ -97,16 +98,13 @@ class OnnxEngine(InTurn):
             raise wrong_size(model, error) from error
 
 
-def _is_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> bool:
-    """Returns True if a network is to be exported in fp16."""
-    if not form_of(model).has_network or config.precision is not Precision.fp16:
-        return False
-    if runtime.device == "cpu":
+def _check_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> None:
+    """Raises `JobError` before a network is exported in fp16 for a CPU."""
+    if form_of(model).has_network and config.precision is Precision.fp16 and runtime.device == "cpu":
         raise JobError(
             "engine.precision=fp16: engine=onnxruntime supports it on a GPU alone, and runs on the CPU here",
             cure="set engine.precision=fp32",
         )
-    return True
 
 
 def _keeping(runtime: Runtime, file: OnnxFile) -> Runtime:

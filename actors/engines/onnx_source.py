@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import tempfile
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.engines.configs import Precision
 from actors.errors import JobError
 from actors.exporting.export_cache import exported
 from actors.messages import one_line
@@ -12,18 +15,22 @@ from actors.models.forms import form_of
 from actors.models.onnx_files import OnnxFile
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from actors.engines.configs import EngineConfig
     from actors.models.spec import Model
 
 
-def local_file(model: Model, *, half: bool = False) -> AbstractContextManager[OnnxFile]:
-    """The .onnx file of ``model`` on this machine: its own, or one exported from its network and kept.
+def local_file(
+    model: Model, *, precision: Precision = Precision.auto, int8_graph: bytes | None = None
+) -> AbstractContextManager[OnnxFile]:
+    """The .onnx file of ``model`` on this machine: its own, or one made from its network.
 
     Args:
         model: the model to run.
-        half: compute in fp16; applies only to exported files.
+        precision: fp16 exports the network in it, int8 takes ``int8_graph``; does not affect a file of its own.
+        int8_graph: the result of `actors.exporting.quantisation.quantised`.
 
     Raises:
         JobError: a file is missing or is not an ONNX model, or none can be exported; on the call or on entry.
@@ -31,7 +38,24 @@ def local_file(model: Model, *, half: bool = False) -> AbstractContextManager[On
     own = form_of(model).onnx_file(model)
     if own is not None:
         return own
+    if precision is Precision.int8:
+        return _quantised_file(model, int8_graph)
+    half = precision is Precision.fp16
     return nullcontext(OnnxFile(exported(model, half=half), "fp16" if half else "fp32", is_exported=True))
+
+
+@contextmanager
+def _quantised_file(model: Model, int8_graph: bytes | None) -> Iterator[OnnxFile]:
+    if int8_graph is None:
+        raise JobError(
+            f"engine.precision=int8: {model.where} has to be quantised on images first",
+            cure="run a job, which quantises it on its dataset, or give a Recipe the int8_graph that "
+            "actors.exporting.quantisation.quantised returns",
+        )
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(int8_graph)
+        yield OnnxFile(path, Precision.int8.value)
 
 
 def wrong_precision(config: EngineConfig, model: Model, found: str) -> JobError:

@@ -37,9 +37,9 @@ class OpenVinoEngine(InTurn):
 
     @device_errors()
     @plain_errors()
-    def __init__(self, config: OpenVinoEngineConfig, model: Model) -> None:
+    def __init__(self, config: OpenVinoEngineConfig, model: Model, int8_graph: bytes | None = None) -> None:
         load_openvino()  # before a file is fetched or made
-        with local_file(model) as file:
+        with local_file(model, precision=config.precision, int8_graph=int8_graph) as file:
             self.precision = _precision(config, model, file.precision)
             self._runtime = OpenVinoRuntime(config.threads or default_threads(), self.precision)
             self._graph, self._input, self._outputs = read_graph(self._runtime.core, file, model)
@@ -90,13 +90,13 @@ class OpenVinoEngine(InTurn):
 
 
 _NUM_KEPT = 2  # each holds the weights; full batches, and one other size, are enough
-_INT8 = "int8"
 
 
 def _precision(config: OpenVinoEngineConfig, model: Model, found: str) -> str:
     """The precision to compute in: fp16 weights run as fp32 or bf16, and int8 ones unchanged."""
-    if found != _INT8:
-        return Precision.fp32.value if config.precision is Precision.auto else config.precision.value
-    if config.precision is not Precision.auto:
+    is_int8 = found == Precision.int8.value
+    if config.precision is Precision.auto:
+        return found if is_int8 else Precision.fp32.value
+    if is_int8 is not (config.precision is Precision.int8):
         raise wrong_precision(config, model, found)
-    return found
+    return str(config.precision.value)

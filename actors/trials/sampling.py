@@ -10,16 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from actors.columns import DECODE_S, PIXELS, STAGE, URI, unpack_pixels
+from actors.columns import DECODE_S, PIXELS, ROW, SHARD, STAGE, URI, unpack_pixels
 from actors.decoding.batch_decoder import load_decoder
 from actors.decoding.pixel_blocks import locating_mismatches, pixel_columns
 from actors.reading.fetcher import Fetcher
+from actors.row_ranges import Piece, row_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.reading.reader import ReadPlan
-    from actors.row_ranges import Piece
 
 
 @dataclass(frozen=True)
@@ -74,3 +74,19 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
     order = np.random.default_rng(0).permutation(len(uris))
     costs = Costs(read_s / num_read, decode_s / num_read) if num_read else None
     return Sample(np.concatenate(found)[order], [uris[place] for place in order], costs)
+
+
+def spread(sizes: np.ndarray, count: int) -> list[Piece]:
+    """About ``count`` rows in short runs, spread evenly over an inventory with shards of ``sizes`` rows."""
+    starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    num_rows = int(starts[-1])
+    num_runs = -(-min(count, num_rows) // _RUN_LENGTH)
+    firsts = (np.arange(num_runs) * num_rows) // max(1, num_runs)
+    places = np.unique((firsts[:, None] + np.arange(_RUN_LENGTH)).ravel())
+    places = places[places < num_rows]
+    shards = np.searchsorted(starts, places, side="right") - 1
+    ranges = row_ranges(pa.table({SHARD: shards, ROW: places - starts[shards]}))
+    return [Piece(shard, tuple(runs)) for shard, runs in ranges.items()]
+
+
+_RUN_LENGTH = 8  # consecutive images; each run opens a shard

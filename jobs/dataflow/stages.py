@@ -70,7 +70,7 @@ def prepare_stages(
     sink = SinkPlan(
         run.paths, run.storage, provenance, plan.rows_per_part, mark, counts=job.task.counts, stall_s=job.run.stall_s
     )
-    recipe = replace(recipe, engine=choice.engine, limits=read.limits)
+    recipe = replace(recipe, engine=choice.engine, limits=read.limits, int8_graph=choice.int8_graph)
     stages = Stages(read, recipe, sink, plan)
     return plan_again(stages, run, resources, choice, num_missing=num_missing), choice, rivals
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,8 @@ class Choice:
     """None if there was no choice of where to decode."""
     missing: str = ""
     """Package of a faster engine that the workers lack; not cached."""
+    int8_graph: bytes | None = field(default=None, repr=False)
+    """The quantised network that the engine runs; cached apart, by `jobs.planning.kept_graph`."""
 
     @property
     def image_s(self) -> float | None:
@@ -53,7 +55,8 @@ class Choice:
         return 1 / rates[0] if rates else None
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "engine": _to_json(self.engine)}
+        plain = asdict(replace(self, int8_graph=None)) | {"engine": _to_json(self.engine)}
+        return {name: value for name, value in plain.items() if name != "int8_graph"}
 
 
 @dataclass(frozen=True)

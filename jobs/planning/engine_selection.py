@@ -4,6 +4,7 @@ one whose answers match the reference. Runs on the driver, before the pipeline.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from actors.engines.configs import AutoEngineConfig, EngineConfig, Gate, Precisi
 from actors.errors import JobError
 from actors.trials.comparison import Trial
 from jobs.planning.engine_cache import Choice, KeptChoice
+from jobs.planning.kept_graph import int8_graph
 from jobs.planning.planner import batch_sizes
 from jobs.planning.trial_runner import TrialRunner
 from jobs.planning.trial_worth import WORTH_S, best_rate, is_worth
@@ -56,12 +58,14 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     is_settled = _is_named(config) and (config.gate is Gate.off or is_reference(config, run.job.model))
     num_images = num_missing / plan.workers
     work_s = num_images * run.checked.image_s
-    if work_s < WORTH_S and is_settled:
+    if work_s < WORTH_S and is_settled and not config.needs_int8_graph(run.job.model):
         return Choice(config, "named"), None
     if work_s < WORTH_S and _may_run_reference(config):
         return Choice(right, "the job is too small to try other engines"), None
     trials = TrialRunner(run, plan, read, reference_s=min(_REFERENCE_S, work_s * _REFERENCE_SHARE))
-    kept = KeptChoice(run.paths, run.storage, _key(config, plan), trials.hardware())
+    graph = int8_graph(run, trials) if config.needs_int8_graph(run.job.model) else None
+    trials.recipe = replace(trials.recipe, int8_graph=graph)
+    kept = KeptChoice(run.paths, run.storage, _key(config, plan, graph), trials.hardware())
     before = kept.read()
     others = candidates(config, trials.recipe.model, kept.hardware)
     selection = EngineSelection(trials, config, right, others, is_raced=not plan.worker_gpus)
@@ -79,6 +83,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
             choice = replace(choice, decoders=trials.decoders(right))
     if choice != before and (choice.trials or choice.calibration):
         kept.write(choice)
+    choice = replace(choice, int8_graph=graph)
     if _is_named(config):
         return choice, None
     known = {trial.engine for trial in choice.trials}
@@ -87,11 +92,11 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     return replace(choice, missing=missing_engine(run.job.model, kept.hardware)), rivals if is_raced else None
 
 
-def _key(config: EngineConfig, plan: Plan) -> str:
+def _key(config: EngineConfig, plan: Plan, graph: bytes | None) -> str:
     """Settings on which the choice depends, as JSON."""
     is_strict = config.gate is Gate.stop  # an engine that was accepted with a warning would not pass
     about = [config.label, config.device.value, str(config.tolerance), is_strict, plan.batch_size, config.threads]
-    return json.dumps(about)
+    return json.dumps(about if graph is None else [*about, hashlib.sha256(graph).hexdigest()])
 
 
 # Seconds of remaining work from which a calibration pays off: it takes about 8 s, and a better batch size gains a few

@@ -7,22 +7,19 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-import pyarrow as pa
 import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.columns import ROW, SHARD
 from actors.engines.base import load_engine
 from actors.engines.hardware import Hardware, hardware
+from actors.errors import JobError
 from actors.messages import one_line
 from actors.predicting.probes import noise
-from actors.row_ranges import Piece, row_ranges
 from actors.trials.comparison import Answers, Trial, compare
 from actors.trials.decode_trial import DecodeTrial, try_decoders
 from actors.trials.engine_trial import Rates, measure_rates, try_engine
-from actors.trials.sampling import Costs, Sample, take_sample
+from actors.trials.sampling import Costs, Sample, spread, take_sample
 from jobs.planning.calibration import Calibration
 from jobs.planning.trial_results import result_behind, result_of
 
@@ -31,8 +28,10 @@ if TYPE_CHECKING:
     from threading import Event
 
     from actors.engines.configs import EngineConfig
+    from actors.models.spec import Model
     from actors.reading.reader import ReadPlan
     from actors.recipe import Recipe
+    from actors.row_ranges import Piece
     from jobs.planning.planner import Plan
     from jobs.runs.opening import Run
 
@@ -119,6 +118,22 @@ class TrialRunner:
     def tried_on(self) -> str:
         """Describes the images that were compared, for a message."""
         return f"{self.num_images} {'synthetic images' if self.is_synthetic else 'images of the dataset'}"
+
+    def quantise(self) -> bytes:
+        """The network of the model, quantised on the sample.
+
+        Raises:
+            JobError: the sample is empty, or the network cannot be quantised.
+        """
+        if not self.sample():
+            raise JobError("engine.precision=int8: no image of the dataset could be read to quantise on", cure=_INT8)
+        [result] = self._start(_quantise, self.recipe.model, self._sample)
+        try:
+            return cast("bytes", result_of(result))
+        except RayError as error:
+            raise JobError(
+                f"engine.precision=int8: quantising did not finish: {one_line(error)}", cure=_INT8
+            ) from error
 
     def decoders(self, reference: EngineConfig) -> DecodeTrial:
         """Compares decoding on the GPU with decoding on the CPU, in speed and in the model's answers."""
@@ -233,25 +248,20 @@ _NUM_SAMPLED = 256  # images, unless `_SAMPLE_BYTES` of pixels are fewer
 _FEWEST = 64  # images; fewer hardly show a disagreement
 _QUICK_S = 4.0  # a slower reference gets a worker, with all of its threads; loading it there takes about as long
 _SAMPLE_BYTES = 64 << 20
-_RUN_LENGTH = 8  # consecutive images; each run opens a shard
-
-
-def spread(sizes: np.ndarray, count: int) -> list[Piece]:
-    """About ``count`` rows in short runs, spread evenly over an inventory with shards of ``sizes`` rows."""
-    starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
-    num_rows = int(starts[-1])
-    num_runs = -(-min(count, num_rows) // _RUN_LENGTH)
-    firsts = (np.arange(num_runs) * num_rows) // max(1, num_runs)
-    places = np.unique((firsts[:, None] + np.arange(_RUN_LENGTH)).ravel())
-    places = places[places < num_rows]
-    shards = np.searchsorted(starts, places, side="right") - 1
-    ranges = row_ranges(pa.table({SHARD: shards, ROW: places - starts[shards]}))
-    return [Piece(shard, tuple(runs)) for shard, runs in ranges.items()]
 
 
 def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | None], Sample]:
     sample = take_sample(read, pieces)
     return (len(sample.uris), sample.costs), sample
+
+
+_INT8 = "choose engine.precision=fp32"
+
+
+def _quantise(model: Model, sample: Sample) -> bytes:
+    from actors.exporting.quantisation import quantised  # noqa: PLC0415  brings onnxruntime
+
+    return quantised(model, sample.pixels_nhwc, is_narrow=hardware(with_gpu=False).saturates_int8)
 
 
 def _try(recipe: Recipe, sample: Sample, num_images: int, batch_size: int) -> tuple[tuple[Trial, list[str]], Answers]:

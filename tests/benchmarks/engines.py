@@ -6,7 +6,9 @@ reference. Deliberately wrong engines must be rejected.
 makes images and weights in FOLDER unless they exist. Each engine is tried as a job tries it, with one thread in its own
 process, one after the other, and compared with the reference under the default tolerance. With --job, whole jobs whose
 export was replaced by a wrong one must end with status 2. Prints JSON, and a table on standard error. Exits with 1 if a
-wrong engine passes or the right job fails. --only selects engines whose name contains one of the given words.
+wrong engine passes or the right job fails. --only selects engines whose name contains one of the given words. The int8
+engines are quantised on other photographs. For CPUs without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2, which limits OpenVINO,
+and --narrow.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -29,7 +32,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from photos import NUM_CLASSES
+from photos import NUM_CLASSES, jpeg
 from processes import batch_infer, environment
 from speed import CACHE, prepare
 
@@ -49,6 +52,7 @@ from actors.engines.hardware import hardware
 from actors.engines.tolerance import Tolerance
 from actors.errors import JobError
 from actors.exporting.export_cache import exported
+from actors.exporting.quantisation import NUM_CALIBRATED, quantised
 from actors.models.spec import Model
 from actors.recipe import Recipe
 from actors.tasks.classify import Classify
@@ -64,6 +68,7 @@ class Contestant:
     engine: EngineConfig
     model: Model
     is_wrong: bool = False
+    is_narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,12 @@ def main() -> None:
     wrong = wrong_models(right, outputs)
     paths = sorted(images.rglob("*.jpg"))
     sample = Sample(outputs / "pixels.npy", [path.name for path in paths], arguments.batch)
-    np.save(sample.pixels, decoded(paths, right))
-    contestants = [one for one in (*sound(right), *broken(wrong)) if is_wanted(one, arguments.only)]
+    np.save(sample.pixels, decoded([path.read_bytes() for path in paths], right))
+    contestants = [
+        one
+        for one in (*sound(right), *in_int8(right, is_narrow=arguments.narrow), *broken(wrong))
+        if is_wanted(one, arguments.only)
+    ]
     held = list(try_all(contestants, right, sample))
     jobs = whole_jobs(images, right, wrong, outputs) if arguments.job else []
     print(
@@ -115,6 +124,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quality", type=int, default=88, help="quality of the JPEGs")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--only", nargs="*", default=[""], metavar="WORD")
+    parser.add_argument("--narrow", action="store_true", help="quantise for a CPU without VNNI")
     parser.add_argument("--job", action="store_true", help="also run whole jobs")
     return parser.parse_args()
 
@@ -123,10 +133,10 @@ def is_wanted(one: Contestant, words: list[str]) -> bool:
     return any(word in one.name for word in words)
 
 
-def decoded(paths: list[Path], model: Model) -> np.ndarray:
+def decoded(images: list[bytes], model: Model) -> np.ndarray:
     """Pixels as a job decodes them: uint8 (n, height, width, 3)."""
-    columns = pixel_columns([path.read_bytes() for path in paths], Decode(), model.preprocess)
-    assert columns[STAGE].null_count == len(paths), "an image is damaged"
+    columns = pixel_columns(images, Decode(), model.preprocess)
+    assert columns[STAGE].null_count == len(images), "an image is damaged"
     return unpack_pixels(pa.chunked_array([columns[PIXELS]]), *model.preprocess.size)
 
 
@@ -143,6 +153,11 @@ def sound(model: Model) -> Iterator[Contestant]:
     right = reference(AutoEngineConfig(), model)
     engines = {engine.label: engine for engine in found if engine.label != right.label}
     return (Contestant(label, engine, model) for label, engine in engines.items())
+
+
+def in_int8(model: Model, *, is_narrow: bool) -> Iterator[Contestant]:
+    for engine in (OpenVinoEngineConfig(precision=Precision.int8), OnnxEngineConfig(precision=Precision.int8)):
+        yield Contestant(engine.label, engine, model, is_narrow=is_narrow)
 
 
 def broken(wrong: dict[str, Model]) -> Iterator[Contestant]:
@@ -205,7 +220,20 @@ def in_subprocess(function: Callable[..., Any], *given: Any) -> Any:
 
 def tried(one: Contestant, sample: Sample) -> tuple[Trial, Answers]:
     pixels_nhwc = np.load(sample.pixels, mmap_mode="r")
-    return try_engine(Recipe(one.model, replace(one.engine, threads=1)), pixels_nhwc, batch_size=sample.batch_size)
+    recipe = Recipe(one.model, replace(one.engine, threads=1), int8_graph=graph_of(one))
+    return try_engine(recipe, pixels_nhwc, batch_size=sample.batch_size)
+
+
+def graph_of(one: Contestant) -> bytes | None:
+    """The quantised network, if the engine needs one; its seconds go to standard error."""
+    if not one.engine.needs_int8_graph(one.model):
+        return None
+    exported(one.model)
+    pixels_nhwc = decoded([jpeg(number) for number in range(2_000_000, 2_000_000 + NUM_CALIBRATED)], one.model)
+    begun = time.perf_counter()
+    graph = quantised(one.model, pixels_nhwc, is_narrow=one.is_narrow)
+    print(f"quantised or found in {time.perf_counter() - begun:.1f} s", file=sys.stderr)
+    return graph
 
 
 def whole_jobs(images: Path, right: Model, wrong: dict[str, Model], outputs: Path) -> list[dict[str, Any]]:

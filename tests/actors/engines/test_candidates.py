@@ -63,6 +63,14 @@ def test_what_the_config_says_is_kept() -> None:
     assert {(candidate.device, candidate.threads) for candidate in found} == {(Device.cpu, 3)}
 
 
+def test_int8_is_tried_only_on_request() -> None:
+    config = AutoEngineConfig(precision=Precision.int8)
+    assert labels(XEON, config=config) == labels(T4, config=config) == ["openvino int8", "onnxruntime int8"]
+    assert labels(PLAIN, config=config) == ["onnxruntime int8"]
+    assert labels(XEON, ONNX_FILE, config) == ["openvino int8"]
+    assert not [label for found in (XEON, EPYC, PLAIN, T4, H100) for label in labels(found) if "int8" in label]
+
+
 @pytest.mark.parametrize(
     "config",
     [

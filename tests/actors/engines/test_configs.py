@@ -94,6 +94,8 @@ def test_device_and_provider_that_disagree_are_refused(device: Device, provider:
         (OnnxEngineConfig(provider=Provider.cpu), False),
         (OnnxEngineConfig(device=Device.cuda), True),
         (OpenVinoEngineConfig(), False),
+        (AutoEngineConfig(precision=Precision.int8), False),
+        (OnnxEngineConfig(precision=Precision.int8), False),
     ],
 )
 def test_a_gpu_is_wanted_where_the_config_says_so(config: EngineConfig, *, wants_gpu: bool | None) -> None:
@@ -111,6 +113,19 @@ def test_what_openvino_cannot_do_is_refused(config: EngineConfig, said: str) -> 
     for model in (STATE_DICT, ONNX_FILE):
         with pytest.raises(JobError, match=said):
             config.check(model)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (TorchEngineConfig(precision=Precision.int8), r"engine=torch does not run networks in it\n.*engine=openvino"),
+        (AutoEngineConfig(precision=Precision.int8, device=Device.cuda), r"runs on CPUs alone\n.*engine\.device"),
+        (OnnxEngineConfig(precision=Precision.int8, provider=Provider.cuda), r"runs on CPUs alone\n.*engine\.provider"),
+    ],
+)
+def test_int8_is_refused_where_nothing_runs_it(config: EngineConfig, said: str) -> None:
+    with pytest.raises(JobError, match=rf"engine\.precision=int8: {said}"):
+        config.check(STATE_DICT)
 
 
 @pytest.mark.parametrize(

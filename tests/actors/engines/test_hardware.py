@@ -54,6 +54,13 @@ def test_bf16_is_fast_where_the_processor_multiplies_matrices_in_it(found: Hardw
     assert found.has_fast_bf16 is is_fast
 
 
+def test_int8_saturates_where_x86_lacks_vnni() -> None:
+    assert made("avx2").saturates_int8
+    assert not made("avx2", "avx_vnni").saturates_int8
+    assert not made("avx2", "avx512_vnni").saturates_int8
+    assert not made("bf16").saturates_int8
+
+
 def test_this_machine_has_a_processor_and_torch() -> None:
     here = hardware(with_gpu=False)
     assert here.cpu

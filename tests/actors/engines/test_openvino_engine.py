@@ -69,7 +69,7 @@ def test_a_quantized_file_runs_as_stored(model: Model, path: Path) -> None:
     convolution = torch.nn.Conv2d(3, 4, 3, bias=False)
     convolution.weight.data = torch.from_numpy(weights / np.float32(128))
     mean = torch.nn.Sequential(convolution, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    assert engine.precision == "int8"
+    assert engine.precision == load_engine(replace(CPU, precision=Precision.int8), model).precision == "int8"
     np.testing.assert_allclose(engine(images(3))["out"], plainly(mean, images(3)), atol=1e-3)
     with pytest.raises(JobError, match=r"engine\.precision=fp32: .* holds int8.*\n.*engine\.precision=auto"):
         load_engine(replace(CPU, precision=Precision.fp32), model)

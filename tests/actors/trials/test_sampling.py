@@ -3,16 +3,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from finished import add_photos, job_over, opened
 
 from actors.columns import URI
 from actors.decoding.config import Decode
 from actors.reading.reader import ReadPlan
 from actors.reading.shards import Shards
-from actors.row_ranges import Piece
+from actors.row_ranges import Piece, count
 from actors.sample.train import PREPROCESS
 from actors.storage.store import Storage
-from actors.trials.sampling import take_sample
+from actors.trials.sampling import spread, take_sample
 
 
 def test_a_sample_holds_the_images_that_can_be_decoded_and_what_they_take(tmp_path: Path) -> None:
@@ -52,3 +53,15 @@ def test_a_sample_of_nothing(tmp_path: Path) -> None:
         sample = take_sample(read, pieces)
         assert sample.pixels_nhwc.shape == (0, *PREPROCESS.size, 3)
         assert sample.costs is None
+
+
+@pytest.mark.parametrize(("num_shards", "size"), [(1, 5), (1, 1000), (40, 16), (1000, 512), (3, 1), (7, 2), (0, 1)])
+def test_a_sample_is_spread_over_all_the_inventory(num_shards: int, size: int) -> None:
+    sizes = np.full(num_shards, size, np.int32)
+    ranges = {piece.shard: list(piece.ranges) for piece in spread(sizes, 64)}
+    assert min(num_shards * size, 64) == count(ranges)
+    assert all(0 <= start < stop <= size for runs in ranges.values() for start, stop in runs)
+    rows = [shard * size + row for shard, runs in ranges.items() for start, stop in runs for row in range(start, stop)]
+    assert rows == sorted(set(rows))
+    gaps = np.diff([0, *rows, num_shards * size])
+    assert gaps.max() <= max(8, num_shards * size / 8)

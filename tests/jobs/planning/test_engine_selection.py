@@ -207,5 +207,5 @@ def test_without_a_sample_a_named_engine_is_held_against_the_reference_on_noise(
 
 def test_what_passed_with_a_warning_has_not_passed_the_gate() -> None:
     plan = SimpleNamespace(batch_size=32)
-    keys = {gate: _key(replace(FAST, gate=gate, threads=1), plan) for gate in Gate}
+    keys = {gate: _key(replace(FAST, gate=gate, threads=1), plan, None) for gate in Gate}
     assert keys[Gate.stop] not in (keys[Gate.warn], keys[Gate.off])

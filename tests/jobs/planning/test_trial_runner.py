@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import ray
 import torch
@@ -18,11 +17,10 @@ from actors.errors import JobError
 from actors.models.spec import Model
 from actors.reading.reader import ReadPlan
 from actors.recipe import Recipe
-from actors.row_ranges import count
 from actors.sample.train import FOLDER, PREPROCESS
 from actors.storage.store import Storage
 from jobs.planning.planner import Plan
-from jobs.planning.trial_runner import TrialRunner, spread
+from jobs.planning.trial_runner import TrialRunner
 
 PLAN = Plan(
     is_fused=True, workers=1, worker_cpus=0.5, worker_gpus=0, read_cpus=0, writers=2, batch_size=4, piece_rows=8,
@@ -30,18 +28,6 @@ PLAN = Plan(
 )  # fmt: skip
 DIGITS = Model("actors.sample.network:Net", checkpoint=str(FOLDER / "digits.safetensors"), preprocess=PREPROCESS)
 REFERENCE = TorchEngineConfig(precision=Precision.fp32, threads=1)
-
-
-@pytest.mark.parametrize(("num_shards", "size"), [(1, 5), (1, 1000), (40, 16), (1000, 512), (3, 1), (7, 2), (0, 1)])
-def test_a_sample_is_spread_over_all_the_inventory(num_shards: int, size: int) -> None:
-    sizes = np.full(num_shards, size, np.int32)
-    ranges = {piece.shard: list(piece.ranges) for piece in spread(sizes, 64)}
-    assert min(num_shards * size, 64) == count(ranges)
-    assert all(0 <= start < stop <= size for runs in ranges.values() for start, stop in runs)
-    rows = [shard * size + row for shard, runs in ranges.items() for start, stop in runs for row in range(start, stop)]
-    assert rows == sorted(set(rows))
-    gaps = np.diff([0, *rows, num_shards * size])
-    assert gaps.max() <= max(8, num_shards * size / 8)
 
 
 def runner_over(
