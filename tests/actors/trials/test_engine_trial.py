@@ -72,7 +72,7 @@ class Slow:
 
 
 def test_batches_that_would_take_seconds_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_trial, "load_engine", lambda *_: Slow())
+    monkeypatch.setattr(engine_trial, "load_engine", lambda *_, **__: Slow())
     assert list(measure_rates(Recipe(DIGITS, ENGINE), pixels(5), [8, 128, 2]).images_per_s) == [2, 8]
 
 
