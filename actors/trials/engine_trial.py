@@ -18,14 +18,19 @@ from actors.predicting.adaptive_batches import ElasticBatches, joined
 from actors.trials.comparison import Answers, Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from actors.engines.base import Engine
     from actors.recipe import Recipe
 
 
 def try_engine(
-    recipe: Recipe, pixels_nhwc: np.ndarray, *, batch_size: int, loaded: Engine | None = None
+    recipe: Recipe,
+    pixels_nhwc: np.ndarray,
+    *,
+    batch_size: int,
+    loaded: Engine | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[Trial, Answers]:
     """Runs the engine of ``recipe`` over ``pixels_nhwc`` in batches of one size, like a run.
 
@@ -34,6 +39,7 @@ def try_engine(
         pixels_nhwc: uint8 (n, height, width, 3), n from 1.
         batch_size: images in a batch.
         loaded: the engine, if it is loaded already.
+        clock: of the rate, in seconds.
 
     Raises:
         JobError: the engine cannot run the model here.
@@ -44,13 +50,13 @@ def try_engine(
     )
     rows = np.arange(len(pixels_nhwc))
     parts = [engine(pixels_nhwc, rows[:batch_size])]  # the first batch may compile, or allocate
-    begun = time.perf_counter()
+    begun = clock()
     parts.append(engine(pixels_nhwc, rows[batch_size:]))
     num_timed = _padded(len(rows) - batch_size, batch_size)
-    while not num_timed or time.perf_counter() - begun < _TIMED_S:
+    while not num_timed or clock() - begun < _TIMED_S:
         engine(pixels_nhwc, rows[:batch_size])
         num_timed += batch_size
-    images_per_s = num_timed / (time.perf_counter() - begun)
+    images_per_s = num_timed / (clock() - begun)
     failed = [row for _, errors in parts for row in errors]
     answers = Answers(joined([outputs for outputs, _ in parts]), np.setdiff1d(rows, failed, assume_unique=True))
     return Trial(recipe.engine.label, images_per_s), answers

@@ -148,7 +148,7 @@ def _rate(choice: Choice, engine: EngineConfig | None = None) -> float:
 
 
 _SHARE = 0.03  # of the work, which all trials together may take
-_NOISE = 1.15  # ratio of two rates, measured next to a job that works, below which they count as equal
+_NOISE = 1.1  # ratio of two rates in CPU time below which they count as equal; it varies by about 0.02
 _SWITCH_S = 8.0  # start of the actors, and the last pieces of a pass, in which not all workers are busy
 _LIMIT_S = 120.0  # one trial; more for a job of hours
 _END_S = 1.0

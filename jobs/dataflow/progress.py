@@ -47,8 +47,8 @@ def follow(
         total: images of the run.
         already_done: images done by earlier attempts. All other counts belong to this attempt alone.
         stall_s: the ledger's limit; work that takes twice as long is logged.
-        should_stop: called once or twice a second, in another thread, as long as the ledger answers. Once it returns
-            True, no more images are read, and the pipeline ends by itself. The counts are only for display: images
+        should_stop: called once or twice a second, in another thread, as long as the ledger answers. Once it has
+            returned True, no more images are read, and the pipeline ends by itself. The counts are for display: images
             whose worker died may count twice. The parts have the true counts.
         metrics: receives the same counts.
         progress_s: `run.progress_s`.
@@ -123,7 +123,7 @@ class ProgressLoop:
             yield moment
 
     def _drain_if_stopped(self, view: View) -> None:
-        if not self._is_draining and self.should_stop(view):
+        if self.should_stop(view) and not self._is_draining:
             self.ledger.drain()
             self._is_draining = True  # after the call: it may raise, and is then repeated
 

@@ -47,11 +47,11 @@ class StopConditions:
         self._armed = (0.0, False)  # limit and is_shrunk of the interrupt that is pending
 
     def __call__(self, view: View) -> bool:
-        """Returns True if no more images are to be read."""
+        """Returns True if no more images are to be read. Call it until the pass has ended."""
         num_images = self._before.num_images + view.num_ok + view.num_errors
         if self._job.errors.is_exceeded(num_images, self._before.num_errors + view.num_errors):
             self._stop.ask()
-        if self._job.run.stall_s is not None:
+        if self._job.run.stall_s is not None and not self._stop.is_asked:  # then the grace period holds
             self._limit_silence(view.num_signs, _SILENCES * self._job.run.stall_s)
         return self._stop.is_asked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +12,6 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.engines.base import load_engine
 from actors.engines.hardware import Hardware, hardware
 from actors.errors import JobError
 from actors.messages import one_line
@@ -272,13 +272,13 @@ def _try(recipe: Recipe, sample: Sample, num_images: int, batch_size: int) -> tu
 def _challenge(
     running: Recipe, images_per_s: float, recipe: Recipe, sample: Sample, num_images: int, batch_size: int
 ) -> tuple[tuple[Trial, list[str]], Answers]:
-    engine, few = load_engine(running.engine, running.model), sample.pixels_nhwc[: min(num_images, 2 * batch_size)]
-    before, _ = try_engine(running, few, batch_size=batch_size, loaded=engine)
-    (trial, uris), answers = _try(recipe, sample, num_images, batch_size)
-    after, _ = try_engine(running, few, batch_size=batch_size, loaded=engine)
-    # Before and after: the load of the node changes meanwhile.
-    ratio = 2 * trial.images_per_s / (before.images_per_s + after.images_per_s)
-    return (replace(trial, images_per_s=images_per_s * ratio), uris), answers
+    # CPU time: that of the clock depends on what else runs on the node, which changes by the second.
+    cpu_time = time.process_time
+    trial, answers = try_engine(recipe, sample.pixels_nhwc[:num_images], batch_size=batch_size, clock=cpu_time)
+    few = sample.pixels_nhwc[: min(num_images, 2 * batch_size)]
+    current, _ = try_engine(running, few, batch_size=batch_size, clock=cpu_time)
+    images_per_s *= trial.images_per_s / current.images_per_s
+    return (replace(trial, images_per_s=images_per_s), sample.uris[:num_images]), answers
 
 
 def _measure(recipe: Recipe, sample: Sample, batch_sizes: list[int]) -> Rates:

@@ -104,7 +104,7 @@ def test_a_rival_that_is_faster_and_agrees_takes_over(caplog: pytest.LogCaptureF
 
 @pytest.mark.parametrize(
     "trial",
-    [Trial(RIVAL.label, 44.0), Trial(RIVAL.label, 90.0, breaches=WRONG), JobError("cannot", cure="none")],
+    [Trial(RIVAL.label, 43.0), Trial(RIVAL.label, 90.0, breaches=WRONG), JobError("cannot", cure="none")],
 )
 def test_noise_wrong_answers_and_failures_do_not(trial: Trial | JobError) -> None:
     rivals = rivals_of(TrialRunner({RIVAL.label: trial}), RIVAL)
@@ -125,7 +125,7 @@ def test_a_winner_that_comes_too_late_runs_next_time() -> None:
 
 
 def test_the_next_rival_is_held_against_the_winner() -> None:
-    trials = {RIVAL.label: Trial(RIVAL.label, 56.0), COMPILED.label: Trial(COMPILED.label, 60.0)}
+    trials = {RIVAL.label: Trial(RIVAL.label, 56.0), COMPILED.label: Trial(COMPILED.label, 61.0)}
     rivals = rivals_of(TrialRunner(trials), RIVAL, COMPILED)
     race = finished(race_over(rivals, num_missing=10_000_000))
     assert rivals.trials.tried == [(RIVAL.label, "onnxruntime fp32 40"), (COMPILED.label, "openvino fp32 56")]

@@ -56,6 +56,15 @@ def test_each_sign_of_life_puts_the_end_off() -> None:
     assert stop.armed == [60, 60, 60]
 
 
+def test_after_a_request_to_stop_the_grace_period_holds() -> None:
+    stop = Looked()
+    watch = watch_over(stop, max_ratio=1)
+    watch(view(0, 0, 1))
+    stop.ask()
+    assert watch(view(0, 0, 2))
+    assert stop.armed == [60]
+
+
 def test_on_a_cluster_that_has_shrunk_silence_is_soon_too_long() -> None:
     stop = Looked()
     watch = watch_over(stop, is_shrunk=True, max_ratio=1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +75,24 @@ def test_an_engine_is_held_against_the_reference(tmp_path: Path) -> None:
     assert calibration
     assert list(calibration.rates.images_per_s) == [2, 8]
     assert calibration.costs.decode_s > 0
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_behind_a_run_a_rival_is_timed_next_to_the_engine_that_runs(tmp_path: Path) -> None:
+    trials, is_over = runner_over(tmp_path), threading.Event()
+    trials.run_behind(is_over, limit_s=120)
+    assert not trials.has_reference
+    assert trials.sample() == 12
+    assert trials.reference(REFERENCE)
+    assert trials.has_reference
+    half = TorchEngineConfig(precision=Precision.bf16, threads=1)
+    rates = [trials.challenge(REFERENCE, rate, half).images_per_s for rate in (1.0, 1e6)]
+    assert 0 < rates[0] < rates[1]  # relative to the given rate
+    assert trials.challenge(REFERENCE, 100.0, half).figures["score_difference"] > 0
+    is_over.set()
+    with pytest.raises(CancelledError):
+        trials.challenge(REFERENCE, 100.0, half)
 
 
 @pytest.mark.cluster
