@@ -45,9 +45,7 @@ def try_engine(
         JobError: the engine cannot run the model here.
         Exception: any other failure of the engine.
     """
-    engine = ElasticBatches(
-        loaded or load_engine(recipe.engine, recipe.model, int8_graph=recipe.int8_graph), batch_size
-    )
+    engine = ElasticBatches(loaded or load_engine(recipe.engine, recipe.model, None, recipe.int8_graph), batch_size)
     rows = np.arange(len(pixels_nhwc))
     parts = [engine(pixels_nhwc, rows[:batch_size])]  # the first batch may compile, or allocate
     begun = clock()
@@ -85,7 +83,7 @@ def measure_rates(recipe: Recipe, pixels_nhwc: np.ndarray, batch_sizes: Sequence
     Raises:
         Exception: any failure of the engine.
     """
-    engine = load_engine(recipe.engine, recipe.model, int8_graph=recipe.int8_graph)
+    engine = load_engine(recipe.engine, recipe.model, None, recipe.int8_graph)
     images_per_s: dict[int, float] = {}
     for batch_size in sorted(batch_sizes):
         if images_per_s and batch_size / max(images_per_s.values()) > _LONGEST_BATCH_S:

@@ -92,7 +92,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     return replace(choice, missing=missing_engine(run.job.model, kept.hardware)), rivals if is_raced else None
 
 
-def _key(config: EngineConfig, plan: Plan, graph: bytes | None) -> str:
+def _key(config: EngineConfig, plan: Plan, graph: bytes | None = None) -> str:
     """Settings on which the choice depends, as JSON."""
     is_strict = config.gate is Gate.stop  # an engine that was accepted with a warning would not pass
     about = [config.label, config.device.value, str(config.tolerance), is_strict, plan.batch_size, config.threads]
