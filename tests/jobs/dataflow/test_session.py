@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -11,13 +12,16 @@ from finished import add_photos, job_over, opened
 
 from actors.decoding.config import DecodeDevice
 from actors.errors import DecoderMismatchError
+from actors.tracking.progress_counts import Pace
 from actors.writing.part_writer import SinkPlan, write_part
 from jobs.batch_infer import batch_infer
 from jobs.cli.entry import ExitStatus
+from jobs.cluster.resources import Resources
 from jobs.config import to_job
-from jobs.dataflow.session import SilenceError, execute
+from jobs.dataflow.session import SilenceError, _run_passes, execute
 from jobs.reporting.clock import Clock
-from jobs.runs.commit import Outcome, collect
+from jobs.reporting.execution import Execution
+from jobs.runs.commit import IncompleteRunError, Outcome, collect
 from jobs.runs.opening import Run
 
 
@@ -63,6 +67,45 @@ def test_a_gpu_that_decodes_wrongly_gives_way_to_the_cpu(monkeypatch: pytest.Mon
     assert set(clock.seconds) == {"run"}
     assert execute(run, run.collect(), *UNUSED, Clock()) == "done"  # of another driver
     assert found[2:] == [(DecodeDevice.cpu, 10)]
+
+
+@pytest.mark.parametrize("is_due", [True, False])
+def test_a_pass_that_ends_for_a_winner_before_its_first_image_is_not_incomplete(
+    is_due: bool,  # noqa: FBT001  a parameter of the test
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    run, engines = opened_over(tmp_path), []
+
+    def run_pass(run: Run, _: Outcome, stages: SimpleNamespace, *__: object) -> tuple[dict[str, str], Pace]:
+        engines.append(stages.engine)
+        for shard in range(6 if stages.engine == "faster" else 0):
+            write_part(SinkPlan(run.paths, run.storage, {}, 100), predicted_block(shard, range(2)), number=shard)
+        return {"engine": stages.engine}, Pace(0, 0.0)
+
+    monkeypatch.setattr("jobs.dataflow.session._run_pass", run_pass)
+    monkeypatch.setattr("jobs.dataflow.session.Metrics", SimpleNamespace(of=lambda *_, **__: None))
+    monkeypatch.setattr("jobs.dataflow.session.cluster_resources", lambda: Resources(2, 0))
+    monkeypatch.setattr(
+        "jobs.dataflow.session.plan_again", lambda *about, **_: SimpleNamespace(plan="plan", engine=about[3])
+    )
+    race = SimpleNamespace(is_due=is_due, switch=lambda: "faster", result=lambda: "the choice")
+    begun = Execution("plan", "choice", {}, Pace(0, 0.0), 2)
+    about = (
+        run,
+        nothing_done(run),
+        SimpleNamespace(plan="plan", engine="first"),
+        begun,
+        SimpleNamespace(is_asked=False),
+        race,
+    )
+    if not is_due:
+        with pytest.raises(IncompleteRunError, match="12 images"):
+            _run_passes(*about)
+        return
+    outcome, execution = _run_passes(*about)
+    assert (outcome.coverage.num_missing, engines) == (0, ["first", "faster"])
+    assert (execution.choice, execution.engine) == ("the choice", {"engine": "faster"})
 
 
 UNUSED = (None, None)
