@@ -41,7 +41,7 @@ def read_plan(run: Run) -> ReadPlan:
 
 
 def choose(run: Run) -> Choice:
-    return choose_engine(run, PLAN, read_plan(run), num_missing=40)
+    return choose_engine(run, PLAN, read_plan(run), num_missing=40)[0]
 
 
 class Quantising:
