@@ -18,19 +18,17 @@ from actors.messages import one_line
 from actors.predicting.probes import noise
 from actors.trials.comparison import Answers, Trial, compare
 from actors.trials.decode_trial import DecodeTrial, try_decoders
-from actors.trials.engine_trial import Rates, measure_rates, try_engine
-from actors.trials.sampling import Costs, Sample, spread, take_sample
+from actors.trials.sampling import Costs, Sample, spread
 from jobs.planning.calibration import Calibration
 from jobs.planning.trial_results import result_behind, result_of
+from jobs.planning.trial_tasks import challenged, measured, quantise, rated, sampled, tried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from threading import Event
 
     from actors.engines.configs import EngineConfig
-    from actors.models.spec import Model
     from actors.reading.reader import ReadPlan
-    from actors.recipe import Recipe
     from actors.row_ranges import Piece
     from jobs.planning.planner import Plan
     from jobs.runs.opening import Run
@@ -66,6 +64,7 @@ class TrialRunner:
         self._sample: Any = None
         self._right: Answers | None = None
         self._begun: dict[str, list[Any]] = {}
+        self._clock = time.perf_counter if plan.worker_gpus else time.process_time
         self._options: dict[str, Any] = {"num_cpus": plan.worker_cpus, "num_gpus": plan.worker_gpus}
         self._result: Callable[[Any], Any] = result_of
 
@@ -99,7 +98,7 @@ class TrialRunner:
     def sample(self) -> int:
         """Reads images spread over the dataset, on the first call. Returns their number."""
         if self._num_sampled is None:
-            result, self._sample = self._start(_sample, self._read, self._pieces(), returns=2)
+            result, self._sample = self._start(sampled, self._read, self._pieces(), returns=2)
             try:
                 self._num_sampled, self._costs = self._result(result)
             except RayError as error:
@@ -127,7 +126,7 @@ class TrialRunner:
         """
         if not self.sample():
             raise JobError("engine.precision=int8: no image of the dataset could be read to quantise on", cure=_INT8)
-        [result] = self._start(_quantise, self.recipe.model, self._sample)
+        [result] = self._start(quantise, self.recipe.model, self._sample)
         try:
             return cast("bytes", result_of(result))
         except RayError as error:
@@ -148,7 +147,7 @@ class TrialRunner:
         """Measures the cost of an image on a worker. None if the measurement fails, with a warning."""
         if not self.sample() or self._costs is None:
             return None
-        [result] = self._start(_measure, replace(self.recipe, engine=config), self._sample, batch_sizes)
+        [result] = self._start(measured, replace(self.recipe, engine=config), self._sample, batch_sizes)
         try:
             return Calibration(self._costs, self._result(result))
         except RayError as error:
@@ -172,7 +171,7 @@ class TrialRunner:
 
     def begin(self, config: EngineConfig) -> None:
         """Starts the trial of ``config``, for `candidate` to wait for: it runs at the same time as the reference."""
-        self._begun[config.label] = self._start(_try, *self._about(config), returns=2)
+        self._begun[config.label] = self._start(tried, *self._about(config), self._clock, returns=2)
 
     def candidate(self, config: EngineConfig) -> Trial:
         """Tries ``config``, and compares its answers with those of the reference. A failure of any kind becomes a
@@ -202,16 +201,16 @@ class TrialRunner:
             JobError: either engine cannot run the model.
         """
         running = replace(self.recipe, engine=current)
-        self._begun[rival.label] = self._start(_challenge, running, images_per_s, *self._about(rival), returns=2)
+        self._begun[rival.label] = self._start(challenged, running, images_per_s, *self._about(rival), returns=2)
         return self.candidate(rival)
 
     def _reference(self, config: EngineConfig) -> tuple[Trial, Answers]:
         if self._loaded is None:
-            result, answers = self._start(_try, *self._about(config), returns=2)
+            result, answers = self._start(tried, *self._about(config), self._clock, returns=2)
             return self._result(result)[0], ray.get(answers)
         sample: Sample = ray.get(self._sample)
         recipe, pixels_nhwc = replace(self.recipe, engine=config), sample.pixels_nhwc[: self._num_wanted]
-        return try_engine(recipe, pixels_nhwc, batch_size=self._plan.batch_size, loaded=self._loaded)
+        return rated(recipe, pixels_nhwc, self._plan.batch_size, self._clock, self._loaded)
 
     def _pieces(self) -> list[Piece]:
         """Rows of the sample, whose number is bounded by the memory of their pixels."""
@@ -250,36 +249,4 @@ _QUICK_S = 4.0  # a slower reference gets a worker, with all of its threads; loa
 _SAMPLE_BYTES = 64 << 20
 
 
-def _sample(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | None], Sample]:
-    sample = take_sample(read, pieces)
-    return (len(sample.uris), sample.costs), sample
-
-
 _INT8 = "choose engine.precision=fp32"
-
-
-def _quantise(model: Model, sample: Sample) -> bytes:
-    from actors.exporting.quantisation import quantised  # noqa: PLC0415  brings onnxruntime
-
-    return quantised(model, sample.pixels_nhwc, is_narrow=hardware(with_gpu=False).saturates_int8)
-
-
-def _try(recipe: Recipe, sample: Sample, num_images: int, batch_size: int) -> tuple[tuple[Trial, list[str]], Answers]:
-    trial, answers = try_engine(recipe, sample.pixels_nhwc[:num_images], batch_size=batch_size)
-    return (trial, sample.uris[:num_images]), answers
-
-
-def _challenge(
-    running: Recipe, images_per_s: float, recipe: Recipe, sample: Sample, num_images: int, batch_size: int
-) -> tuple[tuple[Trial, list[str]], Answers]:
-    # CPU time: that of the clock depends on what else runs on the node, which changes by the second.
-    cpu_time = time.process_time
-    trial, answers = try_engine(recipe, sample.pixels_nhwc[:num_images], batch_size=batch_size, clock=cpu_time)
-    few = sample.pixels_nhwc[: min(num_images, 2 * batch_size)]
-    current, _ = try_engine(running, few, batch_size=batch_size, clock=cpu_time)
-    images_per_s *= trial.images_per_s / current.images_per_s
-    return (replace(trial, images_per_s=images_per_s), sample.uris[:num_images]), answers
-
-
-def _measure(recipe: Recipe, sample: Sample, batch_sizes: list[int]) -> Rates:
-    return measure_rates(recipe, sample.pixels_nhwc, batch_sizes)
