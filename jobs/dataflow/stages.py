@@ -63,6 +63,8 @@ def prepare_stages(
     )
     choice, rivals = choose_engine(run, plan, read, num_missing=num_missing)
     LOG.info("engine %s: %s", choice.engine.label, choice.why)
+    if run.checked.loaded is not None:
+        run.checked.loaded.release()
     if choice.calibration:
         device = decode_device(job.decode.device, plan, choice, cpus=resources.cpus)
         read = replace(read, limits=replace(recipe.limits, device=device))

@@ -210,7 +210,8 @@ class TrialRunner:
             return self._result(result)[0], ray.get(answers)
         sample: Sample = ray.get(self._sample)
         recipe, pixels_nhwc = replace(self.recipe, engine=config), sample.pixels_nhwc[: self._num_wanted]
-        return rated(recipe, pixels_nhwc, self._plan.batch_size, self._clock, self._loaded)
+        engine, self._loaded = self._loaded, None  # not held for the time of the run
+        return rated(recipe, pixels_nhwc, self._plan.batch_size, self._clock, engine)
 
     def _pieces(self) -> list[Piece]:
         """Rows of the sample, whose number is bounded by the memory of their pixels."""

@@ -64,11 +64,11 @@ class ModelFacts:
         return cls(**content, fields=list(schema))
 
 
-@dataclass(frozen=True)
+@dataclass
 class LoadedModel:
-    """A model that this process has loaded for the check."""
+    """A model that this process has loaded for the check, until `release`."""
 
-    predictor: Predictor
+    predictor: Predictor | None
     """The reference, on one thread."""
     network: nn.Module | None
     """Network that ``predictor`` runs; None if the model has none."""
@@ -76,8 +76,14 @@ class LoadedModel:
     @property
     def reference_engine(self) -> Engine | None:
         """The engine of ``predictor``, if its answers count as right."""
+        if self.predictor is None:
+            return None
         recipe = self.predictor.recipe
         return self.predictor.engine if is_reference(recipe.engine, recipe.model) else None
+
+    def release(self) -> None:
+        """Frees the memory of the model, which the driver needs no more once the engine is chosen."""
+        self.predictor = self.network = None
 
 
 def check_model(recipe: Recipe, before_loading: Callable[[], object]) -> tuple[ModelFacts, LoadedModel | None]:

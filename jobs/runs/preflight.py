@@ -46,7 +46,7 @@ class Preflight:
     labels: list[str] | None = None
     """Class names, if the model has any."""
     loaded: LoadedModel | None = field(default=None, compare=False, repr=False)
-    """The model as this check loaded it; None if an earlier command has done so."""
+    """The model as this check loaded it, until the engine is chosen; None if an earlier command has checked it."""
 
     @property
     def reference_engine(self) -> Engine | None:

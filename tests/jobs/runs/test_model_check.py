@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,10 @@ def test_a_model_that_was_checked_is_not_loaded_again(recipe: Recipe) -> None:
     assert loaded.network is not None
     assert 0 < facts.image_s < 0.1
     assert facts.labels == list("abcdefghij")
+    network = weakref.ref(loaded.network)
+    loaded.release()
+    gc.collect()
+    assert (loaded.reference_engine, network()) == (None, None)
     again, loaded = check_model(recipe, lambda: begun.append(2))
     assert (again, loaded, begun) == (facts, None, [1])
     assert all(one.equals(other, check_metadata=True) for one, other in zip(again.fields, facts.fields, strict=True))
