@@ -64,7 +64,7 @@ def batch_infer(job: Job) -> ExitStatus:
         return _run(job, checked, stop, clock, ray)
 
 
-def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalRay | None = None) -> ExitStatus:
+def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalRay) -> ExitStatus:
     storage, part = Storage(job.output.storage_options), Slice.of(job.run)
     run_id = run_id_of(job) if job.run.id else ""
     lock = OutputLock(absolute(job.output.path), storage, part, run_id, job.run.lease_s, on_lost=stop.interrupt)

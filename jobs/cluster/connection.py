@@ -63,9 +63,9 @@ class RayVoice:
     """
 
     def write(self, text: str) -> int:
-        said = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().removeprefix("(raylet)")
-        if said:
-            LOG.warning("Ray: %s", re.split(r"(?<=\.) |\n", said.strip(), maxsplit=1)[0])
+        message = re.sub(r"\x1b\[[0-9;]*m", "", text).strip().removeprefix("(raylet)")
+        if message:
+            LOG.warning("Ray: %s", re.split(r"(?<=\.) |\n", message.strip(), maxsplit=1)[0])
         return len(text)
 
     def flush(self) -> None:

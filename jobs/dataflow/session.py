@@ -78,7 +78,7 @@ def _session(
             warn_if_taken(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
         with workers_errors():
             num_missing = outcome.coverage.num_missing
-            stages, choice, rivals = prepare_stages(run, resources, num_missing=num_missing, mark=lease.token)
+            stages, choice, rivals = prepare_stages(run, resources, num_missing=num_missing, guard=lease.token)
             clock.lap("choose")
             begun = Execution(stages.plan, choice, {}, Pace(0, 0.0), resources.cpus)
             race = EngineRace(rivals, choice, num_missing=num_missing, workers=stages.plan.workers)

@@ -39,7 +39,7 @@ class Stages:
 
 
 def prepare_stages(
-    run: Run, resources: Resources, *, num_missing: int, mark: WriteGuard | None = None
+    run: Run, resources: Resources, *, num_missing: int, guard: WriteGuard | None = None
 ) -> tuple[Stages, Choice, Rivals | None]:
     """Plans ``run`` for its ``num_missing`` images on ``resources``, and chooses the engine. The rivals are those of
     `choose_engine`.
@@ -70,7 +70,7 @@ def prepare_stages(
         read = replace(read, limits=replace(recipe.limits, device=device))
     provenance = run.checked.provenance | {"decode": _decode_device(read)}
     sink = SinkPlan(
-        run.paths, run.storage, provenance, plan.rows_per_part, mark, counts=job.task.counts, stall_s=job.run.stall_s
+        run.paths, run.storage, provenance, plan.rows_per_part, guard, counts=job.task.counts, stall_s=job.run.stall_s
     )
     recipe = replace(recipe, engine=choice.engine, limits=read.limits, int8_graph=choice.int8_graph)
     stages = Stages(read, recipe, sink, plan)

@@ -66,12 +66,10 @@ def challenged(
 ) -> tuple[tuple[Trial, list[str]], Answers]:
     """Does as `tried`, next to the engine of ``running``, whose rate is ``images_per_s`` where nothing else runs."""
     # CPU time: that of the clock depends on what else runs on the node, which changes by the second.
-    cpu_time = time.process_time
-    trial, answers = try_engine(recipe, sample.pixels_nhwc[:num_images], batch_size=batch_size, clock=cpu_time)
-    few = sample.pixels_nhwc[: min(num_images, 2 * batch_size)]
-    current, _ = try_engine(running, few, batch_size=batch_size, clock=cpu_time)
+    (trial, uris), answers = tried(recipe, sample, num_images, batch_size, time.process_time)
+    (current, _), _ = tried(running, sample, min(num_images, 2 * batch_size), batch_size, time.process_time)
     images_per_s *= trial.images_per_s / current.images_per_s
-    return (replace(trial, images_per_s=images_per_s), sample.uris[:num_images]), answers
+    return (replace(trial, images_per_s=images_per_s), uris), answers
 
 
 def measured(recipe: Recipe, sample: Sample, batch_sizes: list[int]) -> Rates:
