@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tars import tar_of
 import actors.reading.fetcher
 from actors.errors import CredentialsError, ImageError
 from actors.reading.fetcher import Fetcher
+from actors.reading.shards import Shards
 from actors.storage.retries import Retry
 from actors.storage.store import Storage
 from jobs.datasets.base import Dataset
@@ -49,9 +51,8 @@ def dataset(request: pytest.FixtureRequest, s3: S3, proxy: flaky.Flaky) -> Datas
     return dataset
 
 
-def read_all(dataset: Dataset, folder: Path, retry: Retry) -> list[bytes | ImageError]:
-    shards = list_into(folder / "inventory", dataset)
-    fetcher = Fetcher(shards, dataset.storage.with_retry(retry))
+def read_all(shards: Shards, storage: Storage) -> list[bytes | ImageError]:
+    fetcher = Fetcher(shards, storage)
     return [
         image
         for shard in range(shards.num_shards)
@@ -64,9 +65,12 @@ def read_all(dataset: Dataset, folder: Path, retry: Retry) -> list[bytes | Image
 def test_every_image_comes_through_a_store_that_fails_often(
     dataset: Dataset, proxy: flaky.Flaky, tmp_path: Path
 ) -> None:
+    shards = list_into(tmp_path / "inventory", dataset)
     proxy.share, proxy.kinds = 0.3, [*flaky.KINDS[:-1], flaky.STALLED]  # slow ones would only take time
-    proxy.damage("GET", "half")  # at most one failure in a row less than there are attempts
-    assert read_all(dataset, tmp_path, QUICK) == [image(number) for number in range(40)]
+    proxy.damage("GET", "half")
+    # At most four damaged answers come in a row; a busy machine may be late with a few good ones as well.
+    storage = dataset.storage.with_retry(replace(QUICK, attempts=12))
+    assert read_all(shards, storage) == [image(number) for number in range(40)]
     assert any(request.kind for request in proxy.requests)
 
 
@@ -106,7 +110,8 @@ def test_one_image_that_is_denied_is_told_apart(s3: S3, proxy: flaky.Flaky, tmp_
     dataset = put_dataset("files", s3_place(s3))
     dataset.storage_options = proxy.options(s3)
     proxy.damage("/07.jpg", *[flaky.DENIED] * 10)
-    found = [plain(image) for image in read_all(dataset, tmp_path, QUICK) if isinstance(image, ImageError)]
+    images = read_all(list_into(tmp_path / "inventory", dataset), dataset.storage.with_retry(QUICK))
+    found = [plain(image) for image in images if isinstance(image, ImageError)]
     assert found == ["read/permission_denied"]
 
 
