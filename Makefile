@@ -45,7 +45,7 @@ clean:
 # The stamps are the installed state, so that a second run installs nothing and demo needs no test tools. Modules are
 # compiled when they are first imported: most never are.
 .venv/.installed-demo: INSTALL := .
-.venv/.installed-test: INSTALL := .[heif,jxl,k8s,nvimgcodec,sample,test]
+.venv/.installed-test: INSTALL := .[heif,jxl,k8s,nvimgcodec,sample,test,timm,torchvision,transformers]
 
 .venv/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '$(INSTALL)'
