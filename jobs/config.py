@@ -26,6 +26,7 @@ from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
+from jobs.exporting.config import ExportJob
 from jobs.job import Job, Output
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -43,6 +44,7 @@ def register() -> None:
     store.store("job_schema", _schema(Job))
     store.store("verify_schema", Verification)
     store.store("benchmark_schema", _schema(BenchmarkJob))
+    store.store("export_schema", _schema(ExportJob))
     store.store("submit_schema", Submission)
     for group, name, schema in _SCHEMAS:
         store.store(f"{name}_schema", _schema(schema), group=group)
@@ -68,6 +70,11 @@ def to_job(config: DictConfig) -> Job:
 def to_benchmark_job(config: DictConfig) -> BenchmarkJob:
     """Converts the config of `jobs.benchmark`. Raises like `to_job`."""
     return cast("BenchmarkJob", to_job(config))
+
+
+def to_export_job(config: DictConfig) -> ExportJob:
+    """Converts the config of `jobs.export`. Raises like `to_job`."""
+    return cast("ExportJob", to_job(config))
 
 
 def to_verification(config: DictConfig) -> Verification:
@@ -158,6 +165,7 @@ _MANDATORY: dict[type, tuple[str, ...]] = {
     Model: ("checkpoint",),
     Job: ("model.checkpoint",),
     BenchmarkJob: ("model.checkpoint",),
+    ExportJob: ("model.checkpoint",),
 }
 _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("dataset", "images", ImagesDataset),
@@ -178,10 +186,11 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
 VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "batch_infer": to_job,
     "benchmark": to_benchmark_job,
+    "export": to_export_job,
     "verify": to_verification,
 }
 """Verbs that run on a cluster, each with the function that converts its config."""
-ROOTS = (BenchmarkJob, Verification, Submission)
+ROOTS = (BenchmarkJob, ExportJob, Verification, Submission)
 """Config classes of all verbs; `BenchmarkJob` includes the `Job` of `batch_infer`."""
 GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}
 """Config groups, the folders under conf/, each with its schemas."""

@@ -1,0 +1,43 @@
+"""A network followed by its post-processing, as the exporters of graphs take it. Needs PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from actors.exporting.postprocess import SCORES, SOFTMAX, TOP_LABEL_IDS, TOP_SCORES
+from actors.models.outputs import named
+
+if TYPE_CHECKING:
+    from actors.exporting.postprocess import Postprocess
+
+
+class Postprocessed(torch.nn.Module):
+    """See `actors.exporting.postprocess.Postprocess`, whose kind is not `NONE`. Scores are computed in fp32."""
+
+    def __init__(self, network: torch.nn.Module, steps: Postprocess) -> None:
+        super().__init__()
+        self.network = network
+        self.steps = steps
+
+    def forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        logits = named(self.network(pixels))[self.steps.output].flatten(1).to(torch.float32)
+        scores = logits.sigmoid() if self.steps.sigmoid else logits.softmax(dim=1)
+        if self.steps.kind == SOFTMAX:
+            return {SCORES: scores}
+        best, label_ids = scores.topk(self.steps.top_k, dim=1)
+        return {TOP_SCORES: best, TOP_LABEL_IDS: label_ids.to(torch.int32)}
+
+
+class AtPrecision(torch.nn.Module):
+    """A network that takes float32 pixels (n, 3, height, width), computes in ``dtype``, and gives float32."""
+
+    def __init__(self, network: torch.nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network.to(dtype)
+        self.dtype = dtype
+
+    def forward(self, pixels_nchw: torch.Tensor) -> dict[str, torch.Tensor]:
+        tensors = named(self.network(pixels_nchw.to(self.dtype)))
+        return {name: t.to(torch.float32) if t.is_floating_point() else t for name, t in tensors.items()}
