@@ -26,7 +26,7 @@ from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
-from jobs.exporting.config import ExportJob
+from jobs.bundling.config import ExportJob
 from jobs.job import Job, Output
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification

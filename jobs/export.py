@@ -18,14 +18,15 @@ from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
 from jobs.config import to_export_job
-from jobs.exporting.bundle import check_forms, export_bundle
-from jobs.exporting.table import table_of
+from jobs.bundling.bundle import check_forms, export_bundle
+from jobs.bundling.table import table_of
+from jobs.runs.bundle_choice import with_form
 from jobs.runs.preflight import preflight
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from jobs.exporting.config import ExportJob
+    from jobs.bundling.config import ExportJob
 
 LOG = logging.getLogger("shardlens")
 
@@ -46,6 +47,7 @@ def export(job: ExportJob) -> ExitStatus:
         StoppedError: stopped; nothing is written.
     """
     Shutdown(job.run.grace_s).install()
+    job = with_form(job)
     check_forms(job)
     uri, storage = absolute(job.export.path), Storage(job.output.storage_options)
     # The fingerprint must not depend on the engine, which the forms decide.

@@ -39,6 +39,8 @@ class Model:
     """Resize, crop and normalisation."""
     storage_options: dict[str, str] = field(default_factory=dict)
     """Settings for the store of ``checkpoint`` and ``labels``, such as ``endpoint`` or ``region``."""
+    form: str = field(default="auto", kw_only=True)
+    """Form of a bundle to run: onnx, openvino, safetensors or pt2; auto takes one that the engine runs."""
 
     def __post_init__(self) -> None:
         coerce_fields(self, "model")

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from bundles import export_job, export_sample, signals_kept, tiny_on_photos
 
-import jobs.exporting.bundle as exporting
+import jobs.bundling.bundle as exporting
 from actors.errors import JobError
 from actors.models.bundle_files import RECORD
 from actors.models.spec import Model
 from jobs.cli.entry import ExitStatus
 from jobs.export import export
-from jobs.exporting.forms import FormPlan, WrittenForm, write_form
+from jobs.bundling.forms import FormPlan, WrittenForm, write_form
 
 
 def files_of(folder: Path) -> set[str]:

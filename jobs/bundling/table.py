@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobs.exporting.parity import FormParity
+    from jobs.bundling.parity import FormParity
 
 
 def table_of(rows: Sequence[FormParity], *, with_rates: bool = True) -> list[str]:

@@ -5,7 +5,7 @@ from bundles import export_job
 
 from actors.engines.tolerance import EXACT, Tolerance
 from actors.errors import JobError
-from jobs.exporting.config import Export, ExportJob, FormPrecision
+from jobs.bundling.config import Export, ExportJob, FormPrecision
 
 
 def job(*overrides: str) -> ExportJob:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from actors.exporting.postprocess import Postprocess
     from actors.models.spec import Model
     from actors.tasks.base import Task
-    from jobs.exporting.forms import WrittenForm
-    from jobs.exporting.images import RealImages
+    from jobs.bundling.forms import WrittenForm
+    from jobs.bundling.images import RealImages
 
 
 @dataclass(frozen=True)

@@ -19,17 +19,17 @@ from actors.models.forms import form_of
 from actors.models.network import build_network
 from actors.predicting.form_agreement import steps_for
 from actors.tasks.base import Outputs
-from jobs.exporting.contents import Contents, metadata_of
-from jobs.exporting.forms import FormPlan, check_form, write_form
-from jobs.exporting.images import draw_images
-from jobs.exporting.parity import FormParity, Proof, answer
+from jobs.bundling.contents import Contents, metadata_of
+from jobs.bundling.forms import FormPlan, check_form, write_form
+from jobs.bundling.images import draw_images
+from jobs.bundling.parity import FormParity, Proof, answer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from actors.storage.store import Storage
-    from jobs.exporting.config import ExportJob
-    from jobs.exporting.forms import WrittenForm
+    from jobs.bundling.config import ExportJob
+    from jobs.bundling.forms import WrittenForm
     from jobs.runs.preflight import Preflight
 
 LOG = logging.getLogger("shardlens")

@@ -14,9 +14,9 @@ from actors.tasks.base import Task
 from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
-from jobs.exporting.forms import FormPlan, write_form
-from jobs.exporting.images import RealImages
-from jobs.exporting.parity import Proof, answer, described
+from jobs.bundling.forms import FormPlan, write_form
+from jobs.bundling.images import RealImages
+from jobs.bundling.parity import Proof, answer, described
 
 IMAGES = RealImages(encoded()[:24], [f"{number}.png" for number in range(24)], digit_pixels(24))
 MODEL = replace(DIGITS)

@@ -13,7 +13,7 @@ from actors.engines.configs import OnnxEngineConfig, TorchEngineConfig
 from actors.errors import JobError
 from actors.exporting.postprocess import SCORES, Postprocess
 from actors.models.spec import Model
-from jobs.exporting.forms import FormPlan, WrittenForm, check_form, write_form
+from jobs.bundling.forms import FormPlan, WrittenForm, check_form, write_form
 
 PIXELS = digit_pixels(16)
 

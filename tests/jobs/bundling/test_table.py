@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from jobs.exporting.parity import FormParity
-from jobs.exporting.table import table_of
+from jobs.bundling.parity import FormParity
+from jobs.bundling.table import table_of
 
 ROWS = [
     FormParity("onnx", "fp32", "onnxruntime", "cpu", 64, 9.54e-6, 1.18e-6, 0, 12_635.2),

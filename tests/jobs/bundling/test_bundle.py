@@ -14,7 +14,7 @@ from actors.models.bundle_files import check_files, read_bundle
 from actors.storage.store import Storage
 from jobs.cli.entry import ExitStatus
 from jobs.export import export
-from jobs.exporting.bundle import check_forms
+from jobs.bundling.bundle import check_forms
 
 
 @pytest.fixture

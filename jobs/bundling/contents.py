@@ -18,7 +18,7 @@ from actors.exporting.model_card import model_card
 from actors.exporting.source_digest import version
 from actors.models.bundle_files import RECORD, Bundle, FileDigest, FormRecord
 from actors.tasks.base import Outputs
-from jobs.exporting.table import table_of
+from jobs.bundling.table import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from jobs.exporting.config import ExportJob
-    from jobs.exporting.forms import WrittenForm
-    from jobs.exporting.parity import FormParity, Proof
+    from jobs.bundling.config import ExportJob
+    from jobs.bundling.forms import WrittenForm
+    from jobs.bundling.parity import FormParity, Proof
     from jobs.runs.preflight import Preflight
 
 

@@ -9,7 +9,7 @@ from bundles import export_job, tiny_on_photos
 
 from actors.errors import JobError
 from actors.preprocess import fit
-from jobs.exporting.images import draw_images
+from jobs.bundling.images import draw_images
 
 
 def test_images_come_encoded_named_and_decoded_in_one_order(tmp_path: Path) -> None:
