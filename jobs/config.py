@@ -20,13 +20,13 @@ from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from jobs.benchmarking.config import BenchmarkJob
+from jobs.bundling.config import ExportJob
 from jobs.cli.config_errors import unknown_key
 from jobs.cluster.config import Cluster
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
-from jobs.bundling.config import ExportJob
 from jobs.job import Job, Output
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification

@@ -14,12 +14,12 @@ from actors.engines.configs import default_engine
 from actors.exporting.bundle_folder import check_place
 from actors.storage.store import Storage
 from actors.storage.uris import absolute, redacted
+from jobs.bundling.bundle import check_forms, export_bundle
+from jobs.bundling.table import table_of
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
 from jobs.config import to_export_job
-from jobs.bundling.bundle import check_forms, export_bundle
-from jobs.bundling.table import table_of
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.preflight import preflight
 

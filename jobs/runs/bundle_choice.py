@@ -1,5 +1,5 @@
-"""Chooses the form of a bundle that a job runs: one that its engine takes, and that gives the right answers here. Runs on
-the driver, before the model is checked.
+"""Chooses the form of a bundle that a job runs: one that its engine takes, and that gives the right answers here.
+Runs on the driver, before the model is checked.
 """
 
 from __future__ import annotations
@@ -117,14 +117,14 @@ def _refusal(form: str, model: Model, bundle: Bundle) -> str | None:
 
 
 def _model(model: Model, bundle: Bundle, form: str) -> Model:
-    """The model that ``form`` is, with what the user changed. Raises `JobError` for changes that would have no effect."""
+    """The model that ``form`` is, with what the user changed. Raises `JobError` for changes without effect."""
     own = Preprocess(**bundle.preprocess)
     record = bundle.forms[form]
     changed = [name for name in _INSIDE if getattr(model.preprocess, name, None) != getattr(own, name, None)]
     if record.normalises and changed:
         raise JobError(
-            f"model.preprocess.{changed[0]}: the form {form} of model.source={model.source} normalises its input inside",
-            cure=f"omit it, or set model.form=safetensors, if the bundle has it; it has {', '.join(sorted(bundle.forms))}",
+            f"model.preprocess.{changed[0]}: form {form} of model.source={model.source} normalises its input inside",
+            cure=f"omit it, or name a form with weights alone; the bundle has {', '.join(sorted(bundle.forms))}",
         )
     is_network = form == "safetensors"
     return replace(

@@ -12,9 +12,9 @@ import jobs.bundling.bundle as exporting
 from actors.errors import JobError
 from actors.models.bundle_files import RECORD
 from actors.models.spec import Model
+from jobs.bundling.forms import FormPlan, WrittenForm, write_form
 from jobs.cli.entry import ExitStatus
 from jobs.export import export
-from jobs.bundling.forms import FormPlan, WrittenForm, write_form
 
 
 def files_of(folder: Path) -> set[str]:

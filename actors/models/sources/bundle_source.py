@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BundleSource:
-    """See `actors.models.sources.base.SourceReader`. The form is that of `default_form`; a job then chooses by engine."""
+    """See `actors.models.sources.base.SourceReader`. Takes the `default_form`; a job then chooses by its engine."""
 
     def owns(self, source: Source) -> bool:
         return not source.library and _bundle(source) is not None
@@ -29,8 +29,8 @@ class BundleSource:
 
 
 def record_of(bundle: Bundle, form: str, source: Source) -> Record:
-    """The model that ``form`` of ``bundle`` is. Weights of an architecture from no library come without its name: a file
-    must not decide which code runs.
+    """The model that ``form`` of ``bundle`` is. Weights come without the name of an architecture that is from no
+    library: a file must not decide which code runs.
     """
     has_name = form == "safetensors" and is_library(bundle.architecture)
     return Record(

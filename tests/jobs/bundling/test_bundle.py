@@ -12,9 +12,9 @@ from torch import nn
 from actors.errors import JobError
 from actors.models.bundle_files import check_files, read_bundle
 from actors.storage.store import Storage
+from jobs.bundling.bundle import check_forms
 from jobs.cli.entry import ExitStatus
 from jobs.export import export
-from jobs.bundling.bundle import check_forms
 
 
 @pytest.fixture
