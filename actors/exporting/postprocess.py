@@ -12,8 +12,6 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
-
 NONE, SOFTMAX, TOPK = "none", "softmax", "topk"
 SCORES, TOP_SCORES, TOP_LABEL_IDS = "scores", "top_scores", "top_label_ids"
 
@@ -43,14 +41,6 @@ class Postprocess:
             return {SCORES: scores}
         best = np.argsort(-scores, axis=1, kind="stable")[:, : self.top_k].astype(np.int32)
         return {TOP_SCORES: np.take_along_axis(scores, best, axis=1), TOP_LABEL_IDS: best}
-
-    def after(self, network: nn.Module) -> nn.Module:
-        """A network whose outputs are those of the graph; ``network`` itself if there are no steps."""
-        if self.kind == NONE:
-            return network
-        from actors.exporting.postprocess_layers import Postprocessed  # noqa: PLC0415  brings PyTorch
-
-        return Postprocessed(network, self)
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from actors.exporting.postprocess import SCORES, SOFTMAX, TOP_LABEL_IDS, TOP_SCORES
+from actors.exporting.postprocess import NONE, SCORES, SOFTMAX, TOP_LABEL_IDS, TOP_SCORES
 from actors.models.outputs import named
 
 if TYPE_CHECKING:
     from actors.exporting.postprocess import Postprocess
+
+
+def followed_by(steps: Postprocess, network: torch.nn.Module) -> torch.nn.Module:
+    """A network whose outputs are those after ``steps``; ``network`` itself if there are none."""
+    return network if steps.kind == NONE else Postprocessed(network, steps)
 
 
 class Postprocessed(torch.nn.Module):

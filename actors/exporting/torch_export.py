@@ -11,7 +11,7 @@ import torch
 
 from actors.errors import JobError
 from actors.exporting.exporter_errors import cause, quietly
-from actors.exporting.postprocess_layers import AtPrecision
+from actors.exporting.postprocess_layers import AtPrecision, followed_by
 from actors.models.network import build_network
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def export_pt2(model: Model, path: Path, precision: str, postprocess: Postproces
         JobError: PyTorch cannot export the network.
         OSError: the file cannot be written.
     """
-    network = AtPrecision(postprocess.after(build_network(model)), _DTYPES[precision]).eval()
+    network = AtPrecision(followed_by(postprocess, build_network(model)), _DTYPES[precision]).eval()
     # Two images: torch.export would take a batch axis of length 1 for a constant.
     pixels_nchw = torch.zeros((2, 3, *model.preprocess.size))
     batch_axis = {0: torch.export.Dim.DYNAMIC}

@@ -51,7 +51,9 @@ def import_library(module: str, where: str) -> ModuleType:
         return _import(module, where, cure=install)
     except JobError as error:
         if error.cure == _CODE_CURE:  # such as torchvision's operators, which were compiled for another torch
-            raise JobError(error.problem, cure=f"install builds of torch and torchvision that fit: {install}") from error
+            raise JobError(
+                error.problem, cure=f"install builds of torch and torchvision that fit: {install}"
+            ) from error
         raise
 
 

@@ -104,7 +104,8 @@ def _network_class(name: str, where: str) -> Any:
         ) from error
     if not hasattr(found, "from_pretrained") or getattr(found, "config_class", None) is None:
         raise JobError(
-            f"{where}: is not a network with a config", cure="name a class such as transformers:ViTForImageClassification"
+            f"{where}: is not a network with a config",
+            cure="name a class such as transformers:ViTForImageClassification",
         )
     return found
 

@@ -90,14 +90,13 @@ def _try_form(
     LOG.info("%s %s: exporting", name, plan.precision)
     scratch = folder / f".{name}"
     scratch.mkdir()
+    form: WrittenForm | None = None
     try:
         form = write_form(name, job.model, scratch, plan, metadata_of(job, checked))
-    except JobError as error:
-        row = FormParity(name, plan.precision, "-", breaches=[error.problem])
-        form = None
-    else:
         LOG.info("%s %s: comparing on %d images", name, form.precision, len(proof.images.names))
         row = proof.of(form, job.model, scratch)
+    except JobError as error:
+        row = FormParity(name, plan.precision, "-", breaches=[error.problem])
     if form is not None and row.passed:
         for file in form.files:
             (folder / file).parent.mkdir(exist_ok=True)

@@ -44,7 +44,7 @@ def metadata_of(job: ExportJob, checked: Preflight) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Contents:
-    """What an export knows about its bundle."""
+    """Facts of an export that its bundle records."""
 
     job: ExportJob
     checked: Preflight

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FormPlan:
-    """What the forms of a bundle have in common."""
+    """Choices that the forms of a bundle share."""
 
     precision: str = "fp32"
     """``fp32``, ``fp16``, ``bf16`` or ``int8``."""
@@ -175,9 +175,10 @@ def _onnx_graph(model: Model, plan: FormPlan) -> Iterator[Path]:
 
 def _exported_with(model: Model, plan: FormPlan, scratch: Path) -> Path:
     from actors.exporting.onnx_export import export  # noqa: PLC0415  brings PyTorch
+    from actors.exporting.postprocess_layers import followed_by  # noqa: PLC0415  brings PyTorch
 
     path = scratch / "network.onnx"
-    export(model, path, half=plan.precision == "fp16", network=plan.postprocess.after(build_network(model)))
+    export(model, path, half=plan.precision == "fp16", network=followed_by(plan.postprocess, build_network(model)))
     return path
 
 

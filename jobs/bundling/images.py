@@ -60,7 +60,8 @@ def draw_images(job: Job, count: int) -> RealImages:
                 columns = pixel_columns(images, job.decode, preprocess)
                 is_whole = pc.is_null(columns[STAGE])
                 pixels.append(unpack_pixels(pa.chunked_array([columns[PIXELS].filter(is_whole)]), *preprocess.size))
-                encoded += [image for image, whole in zip(images, is_whole.to_pylist(), strict=True) if whole]
+                pairs = zip(images, is_whole.to_pylist(), strict=True)
+                encoded += [image for image, whole in pairs if whole and isinstance(image, bytes)]
                 names += [redacted(uri) for uri in rows[URI].filter(is_whole).to_pylist()]
     if not names:
         raise JobError(

@@ -48,7 +48,7 @@ class FormParity:
     device: str = ""
     images: int = 0
     largest_difference: float | None = None
-    """Of any number in the outputs that the task reads."""
+    """Largest difference of any real number in the outputs."""
     mean_difference: float | None = None
     flips: int | None = None
     """Images whose best class differs; None where there are no classes."""

@@ -31,7 +31,7 @@ def test_timm_opens_the_folder_as_its_own(tmp_path: Path) -> None:
         torch.testing.assert_close(opened(pixels), network(pixels))
     data = timm.data.resolve_model_data_config(opened)
     assert (data["input_size"], data["interpolation"], data["crop_pct"]) == ((3, 36, 36), "bicubic", 0.9)
-    assert (data["mean"], data["std"]) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert (data["mean"], data["std"]) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
 
 
 def test_transformers_opens_the_folder_as_its_own(tmp_path: Path) -> None:

@@ -6,13 +6,12 @@ import torch
 from networks import tiny
 
 from actors.exporting.postprocess import SCORES, TOP_LABEL_IDS, TOP_SCORES, Postprocess
+from actors.exporting.postprocess_layers import Postprocessed
 
 PIXELS = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 def test_without_steps_nothing_changes() -> None:
-    network = tiny(4)
-    assert Postprocess().after(network) is network
     outputs = {"a": np.ones((2, 3), np.float32)}
     assert Postprocess().of(outputs)["a"] is outputs["a"]
 
@@ -23,7 +22,7 @@ def test_the_graph_gives_what_numpy_makes_of_the_network(kind: str, names: list[
     network, steps = tiny(7).eval(), Postprocess(kind, "output", top_k=3, sigmoid=sigmoid)
     with torch.no_grad():
         wanted = steps.of({"output": network(PIXELS).numpy()})
-        given = {name: values.numpy() for name, values in steps.after(network)(PIXELS).items()}
+        given = {name: values.numpy() for name, values in Postprocessed(network, steps)(PIXELS).items()}
     assert list(given) == list(wanted) == names
     for name in names:
         assert given[name].dtype == wanted[name].dtype

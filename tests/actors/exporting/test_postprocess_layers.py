@@ -4,9 +4,15 @@ import torch
 from networks import Coloured, tiny
 
 from actors.exporting.postprocess import SCORES, TOP_SCORES, Postprocess
-from actors.exporting.postprocess_layers import AtPrecision, Postprocessed
+from actors.exporting.postprocess_layers import AtPrecision, Postprocessed, followed_by
 
 PIXELS = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def test_without_steps_nothing_changes() -> None:
+    network = tiny(4)
+    assert followed_by(Postprocess(), network) is network
+    assert isinstance(followed_by(Postprocess("softmax", "output"), network), Postprocessed)
 
 
 def test_the_named_output_alone_counts_whatever_else_the_network_returns() -> None:
