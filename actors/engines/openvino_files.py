@@ -40,6 +40,9 @@ def convert(source: Path, target: Path, precision: str, metadata: Mapping[str, s
         _round_to_bf16(graph, openvino)
     for name, text in sorted(metadata.items()):
         graph.set_rt_info(text, ["model_info", name])
+    for place, node in enumerate(graph.get_ordered_ops()):
+        if node.get_friendly_name() == node.get_name():  # numbered over the whole process
+            node.set_friendly_name(f"{node.get_type_name()}.{place}")
     target.parent.mkdir(exist_ok=True)
     openvino.save_model(graph, str(target), compress_to_fp16=precision == "fp16")
 

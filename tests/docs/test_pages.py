@@ -16,7 +16,10 @@ from jobs.config import VERBS, compose_config
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("k8s/*.md")]
 FILES = (".json", ".yaml", ".onnx", ".onnx.data", ".pt2", ".safetensors", ".xml", ".py")
-TOPICS = "getting-started configuration datasets decoding models engines export outputs reliability cluster extending pitfalls"
+TOPICS = (
+    "getting-started configuration datasets decoding models engines export outputs reliability cluster extending "
+    "pitfalls"
+)
 REQUIRED = ("dataset.path=photos", "model.checkpoint=weights.pt", "output.path=predictions")
 # What stands for a user's own values, or for keys that are left out, in a command of a page.
 PLACEHOLDERS = {"KEY=VALUE", "...", "…", "VERB", "N", "DIR"}

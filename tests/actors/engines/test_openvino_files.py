@@ -35,6 +35,16 @@ def test_the_file_describes_itself(tmp_path: Path) -> None:
     assert graph.input().get_partial_shape()[0].is_dynamic
 
 
+def test_the_same_graph_gives_the_same_bytes(tmp_path: Path) -> None:
+    for precision in ("fp32", "bf16"):
+        files = [tmp_path / f"{precision}{number}" / "model.xml" for number in range(2)]
+        for path in files:
+            convert(exported(DIGITS), path, precision, {}, where="it")
+        for suffix in (".xml", ".bin"):
+            first, second = (path.with_suffix(suffix).read_bytes() for path in files)
+            assert first == second
+
+
 def test_a_file_that_is_no_graph(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"nothing")
     with pytest.raises(JobError, match=r"export\.formats=openvino: my\.pt: openvino cannot read its graph") as caught:
