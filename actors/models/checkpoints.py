@@ -11,13 +11,15 @@ from torch.nn.parameter import is_lazy
 
 from actors.errors import JobError
 from actors.models.model_files import file_name
+from actors.models.node_copies import local_copy
 from actors.models.state_dicts import StateDict, prefixes_to, rename, select, unwrap
 from actors.models.weight_files import read_weights
-from actors.models.weight_index import SHARD_CURE, is_shard
+from actors.models.weight_index import SHARD_CURE, is_index, is_shard, read_index
 from actors.storage.store import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from actors.models.spec import Model
 
@@ -35,7 +37,8 @@ def load(network: object, model: Model) -> None:
         )
     # Asked before loading, after which the parameters are ordinary, while their modules stay lazy until the first call.
     is_unfinished = any(map(is_lazy, _entries_of(network).values()))
-    content = read_weights(model.checkpoint, Storage(model.storage_options))
+    with local_copy(model, _shards, kind="shard") as path:
+        content = read_weights(str(path), Storage(), shown=model.checkpoint)
     whole = select(unwrap(content, ema=model.ema, where=model.where), model)
     state_dict = rename(whole, _entries_of(network).keys())
     try:
@@ -96,6 +99,10 @@ _FIT_CURE = "give the model.architecture and model.kwargs (such as num_classes) 
 _EXTRA_STATE = "_extra_state"  # suffix of the entries from get_extra_state
 _MAX_LISTED = 5  # names in a message; a network has hundreds
 _PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None))
+
+
+def _shards(path: Path) -> list[str]:
+    return sorted(set(read_index(str(path), Storage()).values())) if is_index(str(path)) else []
 
 
 def _load_at_its_version(network: torch.nn.Module, state_dict: StateDict, model: Model) -> None:

@@ -13,6 +13,7 @@ from actors.messages import redacted
 from actors.models.forms import form_of
 from actors.models.labels import read_labels
 from actors.models.model_files import reading
+from actors.models.pinned_files import check_pin
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
 
@@ -22,11 +23,17 @@ class Model:
     """Everything that decides a prediction, except engine and task."""
 
     architecture: str | None = None
-    """Builds the network: ``package.module:callable``, ``timm:NAME`` or ``torchvision:NAME``; null for .onnx."""
+    """Builds the network: ``package.module:callable``, ``timm:NAME`` or ``torchvision:NAME``; null for whole models."""
     kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for the architecture, such as ``num_classes``."""
     checkpoint: str = ""
-    """Path or URI of the weights: a state_dict (.pt, .pth, .bin, .ckpt, .safetensors), or a whole .onnx model."""
+    """Path or URI of the weights: a state_dict (.pt, .pth, .bin, .ckpt, .safetensors), or a whole model (.onnx, .xml of
+    OpenVINO, .pt2, TorchScript).
+    """
+    sha256: str = ""
+    """SHA-256 that the file must have, in hexadecimal; .pt2 and TorchScript need it, as loading them can run code. Of
+    several files, such as shards, that of one after the other: the checkpoint, then the rest in order of name.
+    """
     ema: bool = False
     """Take the averaged weights that a training checkpoint holds next to the last ones."""
     prefix: str | None = None
@@ -51,6 +58,7 @@ class Model:
     def check_form(self) -> None:
         """Raises `JobError` if the form of the checkpoint is unknown, or other keys do not go with it."""
         form_of(self).check_keys(self)
+        check_pin(self)
 
     def check(self) -> None:
         """Raises `JobError` if the model cannot work, as far as that shows without building the network."""
