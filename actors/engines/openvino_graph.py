@@ -14,7 +14,7 @@ from actors.models.onnx_files import not_numbers
 from actors.preprocess import scale_and_bias
 
 if TYPE_CHECKING:
-    from actors.models.onnx_files import OnnxFile
+    from actors.models.graph_file import GraphFile
     from actors.models.spec import Model
     from actors.preprocess import Preprocess
 
@@ -28,7 +28,7 @@ class PixelGraph(NamedTuple):
     outputs: list[str]
 
 
-def read_graph(core: Any, file: OnnxFile, model: Model) -> PixelGraph:
+def read_graph(core: Any, file: GraphFile, model: Model) -> PixelGraph:
     """Reads the graph in the ``file`` of ``model``, and adds the normalisation.
 
     Raises:

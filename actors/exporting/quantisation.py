@@ -16,8 +16,8 @@ import onnxruntime
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from actors.disk_cache import keep
 from actors.errors import JobError
-from actors.exporting.disk_cache import keep
 from actors.exporting.export_cache import exported
 from actors.exporting.source_digest import source_digest
 from actors.messages import one_line

@@ -20,7 +20,7 @@ from actors.decoding.pixel_blocks import pixel_columns
 from actors.engines.hardware import hardware
 from actors.engines.tolerance import Tolerance, to_tolerance
 from actors.errors import JobError
-from actors.exporting.disk_cache import CHECKS, find, keep
+from actors.disk_cache import CHECKS, find, keep
 from actors.exporting.golden import read_golden
 from actors.exporting.source_digest import package_digest, version
 from actors.messages import one_line

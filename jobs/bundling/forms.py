@@ -4,6 +4,7 @@ export.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -54,10 +55,13 @@ class WrittenForm:
 
     def model(self, source: Model, folder: Path) -> Model:
         """The model that this form of ``source`` is, in ``folder``."""
-        checkpoint = str(folder / MAIN_FILES[self.name])
+        path = folder / MAIN_FILES[self.name]
+        plain = replace(source, source="", checkpoint=str(path), sha256="", ema=False, prefix=None, ignore=[])
         if self.name == "safetensors":
-            return replace(source, checkpoint=checkpoint, ema=False, prefix=None, ignore=[])
-        return replace(source, architecture=None, kwargs={}, checkpoint=checkpoint, ema=False, prefix=None, ignore=[])
+            return plain
+        # Its loading could run code, which is that of the network that was just exported.
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if self.name == "pt2" else ""
+        return replace(plain, architecture=None, kwargs={}, sha256=sha256)
 
 
 def write_form(name: str, model: Model, folder: Path, plan: FormPlan, metadata: Mapping[str, str]) -> WrittenForm:
@@ -124,7 +128,11 @@ def _write_openvino(model: Model, folder: Path, plan: FormPlan, metadata: Mappin
     from actors.engines.openvino_files import convert  # noqa: PLC0415  brings OpenVINO
 
     if form_of(model).engines == ("openvino",):
-        shutil.copytree(Path(model.checkpoint).parent, folder / "openvino", dirs_exist_ok=True)
+        with _own_graph(model) as path:
+            target = folder / MAIN_FILES["openvino"]
+            target.parent.mkdir()
+            shutil.copy(path, target)
+            shutil.copy(path.with_suffix(".bin"), target.with_suffix(".bin"))
         return plan.precision
     # OpenVINO computes in the precision that its engine asks for: fp16 and bf16 are formats of the weights alone.
     graph_plan = plan if plan.precision == "int8" else replace(plan, precision="fp32")
@@ -160,10 +168,9 @@ _WRITERS: dict[str, Callable[[Model, Path, FormPlan, Mapping[str, str]], str]] =
 @contextmanager
 def _onnx_graph(model: Model, plan: FormPlan) -> Iterator[Path]:
     """The .onnx file of ``model`` by ``plan``, as the library wrote it."""
-    own = form_of(model).onnx_file(model)
-    if own is not None:
-        with own as file:
-            yield file.path
+    if not form_of(model).has_network:
+        with _own_graph(model) as path:
+            yield path
         return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         is_plain = plan.postprocess.kind == NONE and plan.precision != "fp16"
@@ -171,6 +178,16 @@ def _onnx_graph(model: Model, plan: FormPlan) -> Iterator[Path]:
         if plan.precision == "int8":
             path = _quantised(path, model, plan, Path(scratch))
         yield path
+
+
+@contextmanager
+def _own_graph(model: Model) -> Iterator[Path]:
+    """The file of a model that is a graph."""
+    own = form_of(model).graph_file(model)
+    if own is None:
+        raise AssertionError(f"{model.where}: has a network")
+    with own as file:
+        yield file.path
 
 
 def _exported_with(model: Model, plan: FormPlan, scratch: Path) -> Path:

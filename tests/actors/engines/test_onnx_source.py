@@ -25,7 +25,7 @@ def test_a_local_model_stays_where_it_is(tmp_path: Path) -> None:
         assert file.path == tmp_path / "a.onnx"
 
 
-def test_a_remote_model_is_fetched_with_its_data_and_then_removed(place: Place, tmp_path: Path) -> None:
+def test_a_remote_model_is_fetched_with_its_data_and_kept(place: Place, tmp_path: Path) -> None:
     save_onnx(tiny(), tmp_path / "a.onnx", external=True)
     uri = place.put("deep/er/a.onnx", (tmp_path / "a.onnx").read_bytes())
     place.put("deep/er/data/weights.bin", (tmp_path / "data" / "weights.bin").read_bytes())
@@ -33,7 +33,7 @@ def test_a_remote_model_is_fetched_with_its_data_and_then_removed(place: Place, 
         assert file.path.read_bytes() == (tmp_path / "a.onnx").read_bytes()
         beside = file.path.parent / "data" / "weights.bin"
         assert beside.read_bytes() == (tmp_path / "data" / "weights.bin").read_bytes()
-    assert file.path.exists() == (place.server is None)
+    assert file.path.exists()
 
 
 def test_external_data_that_is_missing_is_reported(place: Place, tmp_path: Path) -> None:
