@@ -35,14 +35,17 @@ class Postprocessed(torch.nn.Module):
         return {TOP_SCORES: best, TOP_LABEL_IDS: label_ids.to(torch.int32)}
 
 
-class AtPrecision(torch.nn.Module):
-    """A network that takes float32 pixels (n, 3, height, width), computes in ``dtype``, and gives float32."""
+class StoredIn(torch.nn.Module):
+    """A network whose real weights are stored in ``dtype``, and converted to float32 for each batch.
+
+    Not computed in ``dtype``: a program fixes where it converts, and engines choose the precision to compute in.
+    """
 
     def __init__(self, network: torch.nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
         self.network = network.to(dtype)
-        self.dtype = dtype
 
     def forward(self, pixels_nchw: torch.Tensor) -> dict[str, torch.Tensor]:
-        tensors = named(self.network(pixels_nchw.to(self.dtype)))
-        return {name: t.to(torch.float32) if t.is_floating_point() else t for name, t in tensors.items()}
+        stored = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
+        real = {name: t.to(torch.float32) if t.is_floating_point() else t for name, t in stored.items()}
+        return named(torch.func.functional_call(self.network, real, (pixels_nchw.to(torch.float32),)))

@@ -11,7 +11,7 @@ import torch
 
 from actors.errors import JobError
 from actors.exporting.exporter_errors import cause, quietly
-from actors.exporting.postprocess_layers import AtPrecision, followed_by
+from actors.exporting.postprocess_layers import StoredIn, followed_by
 from actors.models.network import build_network
 
 if TYPE_CHECKING:
@@ -27,25 +27,36 @@ if TYPE_CHECKING:
 def export_pt2(model: Model, path: Path, precision: str, postprocess: Postprocess, metadata: Mapping[str, str]) -> None:
     """Writes a program from normalised float32 pixels (n, 3, height, width), for any n, to the outputs of the network.
 
-    Floating outputs are float32, also where ``precision`` is ``fp16`` or ``bf16``, which the network computes in.
+    The weights are stored in ``precision``; the program computes in fp32.
 
     Raises:
         JobError: PyTorch cannot export the network.
         OSError: the file cannot be written.
     """
-    network = AtPrecision(followed_by(postprocess, build_network(model)), _DTYPES[precision]).eval()
+    network = followed_by(postprocess, build_network(model))
+    if precision != "fp32":
+        network = StoredIn(network, _DTYPES[precision])
     # Two images: torch.export would take a batch axis of length 1 for a constant.
     pixels_nchw = torch.zeros((2, 3, *model.preprocess.size))
     batch_axis = {0: torch.export.Dim.DYNAMIC}
     with quietly():
         try:
-            program = torch.export.export(network, (pixels_nchw,), dynamic_shapes=(batch_axis,), strict=False)
+            program = torch.export.export(network.eval(), (pixels_nchw,), dynamic_shapes=(batch_axis,), strict=False)
         except Exception as error:
             raise JobError(
                 f"export.formats=pt2: model.architecture={model.architecture} cannot be exported: {cause(error)}",
                 cure="leave pt2 out of export.formats",
             ) from error
+        _allow_any_dtype(program)
         torch.export.save(program, path, extra_files=dict(sorted(metadata.items())))
+
+
+def _allow_any_dtype(program: torch.export.ExportedProgram) -> None:
+    """Removes the checks that weights have the dtype that they are stored in: an engine may convert them all."""
+    for node in list(program.graph.nodes):
+        if node.target is torch.ops.aten._assert_tensor_metadata.default:  # noqa: SLF001  the exporter adds it
+            program.graph.erase_node(node)
+    program.graph_module.recompile()
 
 
 def save_weights(network: nn.Module, path: Path, precision: str) -> None:

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from actors.columns import MESSAGE, PIXELS, STAGE, unpack_pixels
 from actors.decoding.config import Decode
 from actors.decoding.pixel_blocks import pixel_columns
+from actors.disk_cache import CHECKS, find, keep
 from actors.engines.hardware import hardware
 from actors.engines.tolerance import Tolerance, to_tolerance
 from actors.errors import JobError
-from actors.disk_cache import CHECKS, find, keep
 from actors.exporting.golden import read_golden
 from actors.exporting.source_digest import package_digest, version
 from actors.messages import one_line

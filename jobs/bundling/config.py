@@ -40,8 +40,8 @@ class Export:
     formats: list[str] = field(default_factory=lambda: ["onnx", "openvino", "safetensors"])
     """Forms of the bundle, among onnx, openvino, pt2 and safetensors."""
     precision: FormPrecision = FormPrecision.fp32
-    """Number format of the weights, and of the network where the engine computes in it. int8 quantises the graphs on
-    images of the dataset; the weights in safetensors then stay in fp32."""
+    """Number format of the weights; model.onnx also computes in it. int8 quantises the graphs on images of the dataset;
+    the weights in safetensors then stay in fp32."""
     postprocess: PostSteps = PostSteps.none
     """Steps after the network that become part of the graphs: none, softmax or topk."""
     separate_weights: bool = False

@@ -35,7 +35,7 @@ class TimmSource:
 
 
 def pretrained_cfg(name: str, where: str) -> dict[str, Any]:
-    """timm's own record of ``NAME`` or ``NAME.TAG``, without its nulls. The default tag is timm's.
+    """Timm's own record of ``NAME`` or ``NAME.TAG``, without its nulls. The default tag is timm's.
 
     Raises:
         JobError: timm has no such model or tag, or cannot be imported; begins with ``where``.

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import copy
+
 import torch
 from networks import Coloured, tiny
 
 from actors.exporting.postprocess import SCORES, TOP_SCORES, Postprocess
-from actors.exporting.postprocess_layers import AtPrecision, Postprocessed, followed_by
+from actors.exporting.postprocess_layers import Postprocessed, StoredIn, followed_by
 
 PIXELS = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -26,8 +28,11 @@ def test_scores_are_computed_in_fp32() -> None:
     assert given[TOP_SCORES].dtype == torch.float32
 
 
-def test_a_network_at_another_precision_takes_and_gives_float32() -> None:
-    network = AtPrecision(Coloured(), torch.bfloat16)
-    given = network(PIXELS)
-    assert {name: values.dtype for name, values in given.items()} == {"brightest": torch.int64, "colour": torch.float32}
+def test_weights_are_stored_in_one_format_and_computed_in_fp32() -> None:
+    right = tiny(5).eval()
+    network = StoredIn(copy.deepcopy(right), torch.bfloat16)
     assert next(network.parameters()).dtype == torch.bfloat16
+    given = network(PIXELS)["output"]
+    assert given.dtype == torch.float32
+    assert 0 < (given - right(PIXELS)).abs().max() < 0.05
+    assert StoredIn(Coloured(), torch.float16)(PIXELS)["brightest"].dtype == torch.int64

@@ -12,6 +12,7 @@ from actors.errors import JobError
 from actors.exporting.postprocess import SCORES, Postprocess
 from actors.exporting.torch_export import export_pt2, save_weights
 from actors.models.network import build_network
+from actors.models.outputs import named
 from actors.models.spec import Model
 
 PIXELS = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -25,7 +26,7 @@ def test_a_program_answers_like_the_network_for_any_number_of_images(
     program = torch.export.load(tmp_path / "model.pt2").module()
     for count in (1, 5):
         wanted = build_network(DIGITS)(PIXELS[:count])
-        given = program(PIXELS[:count])["output"]
+        given = named(program(PIXELS[:count]))["output"]
         assert given.dtype == torch.float32
         assert (wanted - given).abs().max() < allowed
 

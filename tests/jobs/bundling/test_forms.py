@@ -9,9 +9,10 @@ import pytest
 from digit_images import DIGITS, digit_pixels
 
 from actors.engines.base import load_engine
-from actors.engines.configs import OnnxEngineConfig, TorchEngineConfig
+from actors.engines.configs import ENGINE_CONFIGS, TorchEngineConfig
 from actors.errors import JobError
 from actors.exporting.postprocess import SCORES, Postprocess
+from actors.models.bundle_files import ENGINES, MAIN_FILES
 from actors.models.spec import Model
 from jobs.bundling.forms import FormPlan, WrittenForm, check_form, write_form
 
@@ -23,8 +24,7 @@ def written(name: str, folder: Path, plan: FormPlan, model: Model = DIGITS) -> W
 
 
 def outputs_of(form: WrittenForm, folder: Path) -> dict[str, np.ndarray]:
-    config = OnnxEngineConfig(threads=1) if form.name == "onnx" else TorchEngineConfig(threads=1)
-    return load_engine(config, form.model(DIGITS, folder))(PIXELS)
+    return load_engine(ENGINE_CONFIGS[ENGINES[form.name][0]](threads=1), form.model(DIGITS, folder))(PIXELS)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,13 @@ def right() -> dict[str, np.ndarray]:
         ("onnx", "fp32", "fp32", 1e-4),
         ("onnx", "fp16", "fp16", 0.2),
         ("onnx", "int8", "int8", 3.0),
+        ("openvino", "fp32", "fp32", 1e-4),
+        ("openvino", "fp16", "fp16", 0.05),
+        ("openvino", "bf16", "bf16", 0.5),
+        ("openvino", "int8", "int8", 3.0),
+        ("pt2", "fp32", "fp32", 1e-4),
+        ("pt2", "fp16", "fp16", 0.05),
+        ("pt2", "bf16", "bf16", 0.5),
         ("safetensors", "fp32", "fp32", 1e-6),
         ("safetensors", "fp16", "fp16", 0.1),
         ("safetensors", "bf16", "bf16", 0.5),
@@ -48,8 +55,8 @@ def test_a_form_runs_from_its_files_alone(
     name: str, precision: str, stored: str, allowed: float, right: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     form = written(name, tmp_path, FormPlan(precision, calibration=digit_pixels(64)))
-    assert (form.precision, form.normalises) == (stored, name == "onnx")
-    assert form.files == (f"model.{name}",)
+    assert (form.precision, form.normalises) == (stored, name in ("onnx", "openvino"))
+    assert MAIN_FILES[name] in form.files
     given = outputs_of(form, tmp_path)
     assert np.abs(given["output"] - right["output"]).max() < allowed
     assert (given["output"].argmax(axis=1) == right["output"].argmax(axis=1)).all()
@@ -71,19 +78,19 @@ def test_scores_inside(right: dict[str, np.ndarray], tmp_path: Path) -> None:
     )
 
 
-def test_ir_and_pt2_are_written(tmp_path: Path) -> None:
-    assert written("openvino", tmp_path, FormPlan()).files == ("openvino/model.bin", "openvino/model.xml")
-    assert written("pt2", tmp_path, FormPlan()).files == ("model.pt2",)
-
-
 def test_a_graph_gives_graphs(tmp_path: Path) -> None:
     written("onnx", tmp_path, FormPlan())
     model = Model(checkpoint=str(tmp_path / "model.onnx"), preprocess=DIGITS.preprocess)
     (tmp_path / "again").mkdir()
     form = written("onnx", tmp_path / "again", FormPlan(), model)
     assert onnx.load(tmp_path / "again" / "model.onnx").graph == onnx.load(tmp_path / "model.onnx").graph
-    assert not form.normalises or form.files
-    written("openvino", tmp_path / "again", FormPlan("fp16"), model)
+    assert not form.normalises  # as far as is known
+    ir = written("openvino", tmp_path / "again", FormPlan("fp16"), model)
+    assert ir.files == ("openvino/model.bin", "openvino/model.xml")
+    (tmp_path / "third").mkdir()
+    copy = written("openvino", tmp_path / "third", FormPlan(), ir.model(model, tmp_path / "again"))
+    for name in copy.files:
+        assert (tmp_path / "third" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
 
 GRAPH = Model(checkpoint="x.onnx")
