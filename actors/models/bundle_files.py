@@ -57,7 +57,7 @@ class FormRecord:
     normalises: bool
     """True if it takes uint8 pixels (n, height, width, 3) and normalises them; else normalised float (n, 3, h, w)."""
     inputs: list[dict[str, Any]]
-    """Name, dtype and shape of each input; null in a shape is the number of images."""
+    """Name, dtype and shape of each input; null in a shape is the number of images. Empty for a graph of the user."""
     outputs: list[dict[str, Any]]
     """The same of each output."""
 

@@ -17,6 +17,7 @@ from actors.exporting.hub_configs import hub_configs
 from actors.exporting.model_card import model_card
 from actors.exporting.source_digest import version
 from actors.models.bundle_files import RECORD, Bundle, FileDigest, FormRecord
+from actors.models.forms import form_of
 from actors.tasks.base import Outputs
 from jobs.bundling.table import table_of
 
@@ -105,11 +106,13 @@ class Contents:
     def _form(self, form: WrittenForm, row: FormParity, digests: dict[str, FileDigest]) -> FormRecord:
         height, width = self.job.model.preprocess.size
         if form.normalises:
-            taken = {"name": "pixels_nhwc", "dtype": "uint8", "shape": [None, height, width, 3]}
-        else:
-            taken = {"name": "pixels_nchw", "dtype": "float32", "shape": [None, 3, height, width]}
+            taken = [{"name": "pixels_nhwc", "dtype": "uint8", "shape": [None, height, width, 3]}]
+        elif form_of(self.job.model).has_network:
+            taken = [{"name": "pixels_nchw", "dtype": "float32", "shape": [None, 3, height, width]}]
+        else:  # a graph of the user, which says itself what it takes
+            taken = []
         files = {name: digests[name] for name in form.files}
-        return FormRecord(files, form.precision, form.postprocess, form.normalises, [taken], row.outputs)
+        return FormRecord(files, form.precision, form.postprocess, form.normalises, taken, row.outputs)
 
 
 _LABELS, _CARD = "labels.txt", "README.md"

@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, TypeVar
 from actors.engines.base import load_engine
 from actors.engines.configs import AUTO, ENGINE_CONFIGS, Device, Precision
 from actors.errors import JobError
+from actors.exporting.postprocess import SCORES, SOFTMAX, TOPK
 from actors.models.bundle_files import ENGINES, MAIN_FILES
 from actors.models.sources.bundle_source import is_library
 from actors.predicting.golden_check import Run, bundle_of, golden_breach
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
+from actors.tasks.classify import Activation, Classify
+from actors.tasks.raw import Raw
 from jobs.job import Job
 
 if TYPE_CHECKING:
     from actors.engines.configs import EngineConfig
     from actors.models.bundle_files import Bundle
     from actors.models.spec import Model
+    from actors.tasks.base import Task
 
 LOG = logging.getLogger("shardlens")
 AnyJob = TypeVar("AnyJob", bound=Job)
@@ -52,7 +56,7 @@ def with_form(job: AnyJob) -> AnyJob:
         breach = golden_breach(bundle, form, run, storage)
         if breach is None:
             LOG.info("%s: form %s, %s", where, form, bundle.forms[form].precision)
-            return replace(job, model=chosen)
+            return replace(job, model=chosen, task=_task(job.task, bundle, form))
         refused.append(f"{form}: {breach}")
         LOG.warning("%s: form %s is not used: its golden images fail here: %s", where, form, breach)
     raise JobError(
@@ -134,6 +138,19 @@ def _model(model: Model, bundle: Bundle, form: str) -> Model:
         checkpoint=bundle.uri(MAIN_FILES[form]),
         sha256=record.files[MAIN_FILES[form]].sha256 if form == "pt2" else "",
     )
+
+
+def _task(task: Task, bundle: Bundle, form: str) -> Task:
+    """The task without the steps that the graph ends with. Raises `JobError` if the graph's outputs do not fit it."""
+    steps = bundle.forms[form].postprocess
+    if steps == TOPK and task.name != Raw.name:
+        raise JobError(
+            f"task={task.name}: the form {form} gives the best classes alone, as it was exported",
+            cure="choose task=raw, or export the model without export.postprocess=topk",
+        )
+    if steps == SOFTMAX and isinstance(task, Classify) and task.activation.value == bundle.task["activation"]:
+        return replace(task, activation=Activation.none, output=SCORES)
+    return task
 
 
 _INSIDE = ("mean", "std", "rescale_factor", "channel_order", "standardize")

@@ -3,8 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bundles import export_sample, tampered
+from digit_images import DIGITS, encoded
 
 from actors.engines.configs import (
     AutoEngineConfig,
@@ -18,8 +20,10 @@ from actors.errors import JobError
 from actors.models.bundle_files import read_bundle
 from actors.models.sources import model_from
 from actors.models.spec import Model
+from actors.predictor import Predictor
 from actors.storage.store import Storage
-from actors.tasks.classify import Classify
+from actors.tasks.classify import Activation, Classify
+from actors.tasks.raw import Raw
 from jobs.datasets.images import ImagesDataset
 from jobs.job import Job
 from jobs.runs.bundle_choice import with_form
@@ -98,6 +102,25 @@ def test_a_precision_that_graphs_do_not_have_takes_the_network(folder: Path) -> 
     assert bundle is not None
     model = with_form(job_of(folder, engine, sha256=bundle.digest)).model
     assert model.checkpoint == str(folder / "model.safetensors")
+
+
+def test_scores_inside_take_the_place_of_the_activation(tmp_path: Path) -> None:
+    export_sample(tmp_path / "soft", "export.formats=[onnx]", "export.postprocess=softmax")
+    job = with_form(job_of(tmp_path / "soft", AutoEngineConfig()))
+    assert job.task == Classify(activation=Activation.none, output="scores")
+    given, wanted = (Predictor(recipe).predict(encoded()[:8]) for recipe in (job.recipe, DIGITS))
+    assert given["label_id"].equals(wanted["label_id"])
+    np.testing.assert_allclose(given["score"], wanted["score"], atol=1e-5)
+    other = replace(job_of(tmp_path / "soft", AutoEngineConfig()), task=Classify(activation=Activation.sigmoid))
+    assert with_form(other).task == other.task  # refused when the model is checked
+
+
+def test_the_best_classes_alone_are_for_the_task_raw(tmp_path: Path) -> None:
+    export_sample(tmp_path / "top", "export.formats=[onnx]", "export.postprocess=topk", "task.top_k=3")
+    job = job_of(tmp_path / "top", AutoEngineConfig())
+    with pytest.raises(JobError, match="gives the best classes alone"):
+        with_form(job)
+    assert with_form(replace(job, task=Raw())).task == Raw()
 
 
 def test_models_from_elsewhere_stay_as_they_are(folder: Path, tmp_path: Path) -> None:
