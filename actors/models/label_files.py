@@ -58,7 +58,9 @@ def _csv(text: str, where: str) -> Iterable[object]:
     header = [cell.lower() for cell in rows[0]]
     width = len(header)
     if any(len(row) != width for row in rows):
-        raise JobError(f"{where}: its rows differ in length", cure='quote names that hold a comma: "tench, Tinca tinca"')
+        raise JobError(
+            f"{where}: its rows differ in length", cure='quote names that hold a comma: "tench, Tinca tinca"'
+        )
     names = next((header.index(name) for name in _NAME_COLUMNS if name in header), None)
     numbered = [header.index(name) for name in _NUMBER_COLUMNS if name in header]
     if names is not None or numbered:  # a header
@@ -122,5 +124,7 @@ def _are_numbers(values: Iterable[Any]) -> bool:
 def _other(numbers: int | None, width: int, where: str) -> int:
     """The only column beside that of the numbers."""
     if numbers is None or width != 2:  # noqa: PLR2004  a number and a name
-        raise JobError(f"{where}: does not tell which of {width} columns holds the names", cure="name it in a header: name")
+        raise JobError(
+            f"{where}: does not tell which of {width} columns holds the names", cure="name it in a header: name"
+        )
     return 1 - numbers
