@@ -18,10 +18,15 @@ from actors.messages import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-EXPORTS, CHECKS, WEIGHTS = "exports", "checks", "weights"
-_WHAT = {EXPORTS: "exported models", CHECKS: "checks of models", WEIGHTS: "fetched models"}
+EXPORTS, CHECKS, WEIGHTS, RECORDS = "exports", "checks", "weights", "records"
+_WHAT = {
+    EXPORTS: "exported models",
+    CHECKS: "checks of models",
+    WEIGHTS: "fetched models",
+    RECORDS: "records of models",
+}
 # Folders; an export has the size of a model, and bounds the disk space of a node.
-NUM_KEPT = {EXPORTS: 8, CHECKS: 64, WEIGHTS: 8}
+NUM_KEPT = {EXPORTS: 8, CHECKS: 64, WEIGHTS: 8, RECORDS: 64}
 
 
 class CacheError(JobError):
@@ -38,7 +43,7 @@ def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bo
         key: letters and digits.
         make: fills the empty folder that it gets.
         is_current: returns True if an undamaged folder may still be used.
-        kind: `EXPORTS`, `CHECKS` or `WEIGHTS`.
+        kind: `EXPORTS`, `CHECKS`, `WEIGHTS` or `RECORDS`.
 
     Raises:
         CacheError: the folder cannot be written, or other users may write to it.

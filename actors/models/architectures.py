@@ -62,7 +62,7 @@ def require_name(name: str, known: Iterable[str], where: str) -> None:
     names = list(known)
     if name in names:
         return
-    close = difflib.get_close_matches(name, names, n=3)
+    close = difflib.get_close_matches(name, names, n=3) or (names if len(names) <= _MAX_LISTED else [])
     raise JobError(
         f"{where}: there is no {name} in it",
         cure=f"did you mean {' or '.join(close)}?" if close else "correct the name after the colon",
@@ -74,6 +74,7 @@ ARCHITECTURE_CURE = (
     "whole model in model.source"
 )
 _CODE_CURE = "correct its code"
+_MAX_LISTED = 8  # names in a message
 
 
 def _builder(architecture: str, where: str) -> Callable[..., Any]:
@@ -82,7 +83,7 @@ def _builder(architecture: str, where: str) -> Callable[..., Any]:
         return _LIBRARIES[package](name, where)
     module = _import(package, where, cure=f"put the folder that holds {package.partition('.')[0]} on PYTHONPATH")
     first, *rest = name.split(".")
-    if not hasattr(module, first):  # a package may import on demand what its dictionary lacks
+    if first.startswith("__") or not hasattr(module, first):  # a package may import on demand what its dictionary lacks
         # Python's own error for a name that a module lacks does not list the closest ones.
         require_name(first, [key for key in dir(module) if not key.startswith("__")], where)
     try:

@@ -27,8 +27,8 @@ class Model:
     """The whole model in one key: ``timm:NAME.TAG``, ``torchvision:NAME:WEIGHTS``, ``hf:REPO@REVISION``, or a folder.
     Each other key overrides what the source says."""
     architecture: str | None = None
-    """Builds the network: ``package.module:callable``, ``timm:NAME``, ``torchvision:NAME`` or ``transformers:NAME``; null
-    for a model that holds its own."""
+    """Builds the network: ``package.module:callable``, ``timm:NAME``, ``torchvision:NAME`` or ``transformers:NAME``;
+    null for a model that holds its own."""
     kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for the architecture, such as ``num_classes``."""
     checkpoint: str = ""

@@ -1,5 +1,5 @@
-"""Networks of transformers, ``transformers:NAME``, whose weights its own code loads: it renames entries on the way. Runs
-wherever a network is rebuilt; no code comes from a checkpoint or a hub.
+"""Networks of transformers, ``transformers:NAME``, whose weights its own code loads, as it renames entries on the way.
+Runs wherever a network is rebuilt; no code comes from a checkpoint or a hub.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from actors.models.outputs import named
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from torch import nn
 
-def load_transformers(architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping[str, Any], where: str) -> Any:
+
+def load_transformers(
+    architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping[str, Any], where: str
+) -> nn.Module:
     """The network ``transformers:NAME`` with the weights of ``state_dict``, strictly.
 
     Args:
@@ -92,11 +96,12 @@ def _is_vector(tensor: torch.Tensor) -> bool:
 
 
 def _network_class(name: str, where: str) -> Any:
-    transformers = import_library("transformers", where)
-    if name not in dir(transformers):
-        require_name(name, [known for known in dir(transformers) if _NETWORK.search(known)], where)
     try:
+        # From the beginning: transformers asks once whether there is one.
         with _without_broken_torchvision():
+            transformers = import_library("transformers", where)
+            if name not in dir(transformers):
+                require_name(name, [known for known in dir(transformers) if _NETWORK.search(known)], where)
             found = getattr(transformers, name)
     except ImportError as error:
         raise JobError(
@@ -105,7 +110,7 @@ def _network_class(name: str, where: str) -> Any:
     if not hasattr(found, "from_pretrained") or getattr(found, "config_class", None) is None:
         raise JobError(
             f"{where}: is not a network with a config",
-            cure="name a class such as transformers:ViTForImageClassification",
+            cure="name one such as transformers:ViTForImageClassification",
         )
     return found
 
@@ -177,7 +182,7 @@ def _without_broken_torchvision() -> Iterator[None]:
         yield
         return
     except Exception:  # noqa: BLE001  whatever its compiled operators raise
-        sys.modules["torchvision"] = None  # type: ignore[assignment]  Python's way to make an import fail
+        sys.modules["torchvision"] = None  # type: ignore[assignment]  # makes imports of it fail
         try:
             yield
         finally:

@@ -45,7 +45,6 @@ class Record:
     kwargs: dict[str, Any] = field(default_factory=dict)
     checkpoint: str | tuple[str, ...] | None = None
     """URI of the weights; of several files of a hub, the first that exists."""
-    ignore: list[str] | None = None
     labels: list[str] | None = None
     preprocess: dict[str, Any] | None = None
     """Fields of `actors.preprocess.Preprocess`, complete: an omitted one has its default."""

@@ -1,5 +1,5 @@
-"""Folders in the shape of the Hugging Face hub, there (``hf:REPO@REVISION``) or in any store: written by transformers, or
-by timm.
+"""Folders in the shape of the Hugging Face hub, there (``hf:REPO@REVISION``) or in any store: written by transformers,
+or by timm.
 """
 
 from __future__ import annotations

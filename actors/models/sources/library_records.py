@@ -1,5 +1,5 @@
-"""The record that timm or torchvision has of an architecture whose weights come from the user: the pre-processing of its
-pretrained weights, which fine-tuned ones share.
+"""The record that timm or torchvision has of an architecture whose weights come from the user: the pre-processing of
+its pretrained weights, which fine-tuned ones share.
 """
 
 from __future__ import annotations
@@ -27,4 +27,6 @@ def architecture_record(architecture: str, checkpoint: str) -> Record:
     weights = list(weights_of(name, where).values())
     named = [entry for entry in weights if file_name(entry.url) == file_name(checkpoint)]
     preset = next((entry.transforms() for entry in [*named, *weights]), None)
-    return Record(kwargs=kwargs_of(name), preprocess=None if preset is None else from_torchvision(preset))
+    # Detectors and the like resize and normalise on their own.
+    is_classifier = type(preset).__name__ == "ImageClassification"
+    return Record(kwargs=kwargs_of(name), preprocess=from_torchvision(preset) if is_classifier else None)

@@ -1,5 +1,5 @@
-"""The kinds of sources, and the completion of a model from its own. Runs on the driver, and wherever Python callers make
-a model; importing it loads no library.
+"""The kinds of sources, and the completion of a model from its own. Runs on the driver, and where Python callers make a
+model; importing it loads no library.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from actors.models.sources.timm_source import TimmSource
 from actors.models.sources.torchvision_source import TRANSFORMING, TorchvisionSource
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
+from actors.storage.uris import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,8 +64,11 @@ def complete(given: Mapping[str, Any], keep: Keep = lambda _library, _key, make:
         completed.setdefault("architecture", record.architecture)
     if not _NUMBERS & given.get("kwargs", {}).keys():  # with another number of classes, names mean nothing
         completed.setdefault("labels", record.labels)
+    if source := given.get("source"):
+        completed["source"] = source if Source(source).library else absolute(source)
     completed["checkpoint"] = _pinned(given.get("checkpoint") or record.checkpoint or "")
-    return Model(**completed | {"preprocess": Preprocess(**{**(record.preprocess or {}), **preprocess})})
+    own = {key: value for key, value in (record.preprocess or {}).items() if key in _FIELDS}
+    return Model(**completed | {"preprocess": Preprocess(**{**own, **preprocess})})
 
 
 def read_source(source: Source) -> Record:
@@ -72,6 +76,7 @@ def read_source(source: Source) -> Record:
     return next(reader for reader in READERS if reader.owns(source)).read(source)
 
 
+_FIELDS = [field.name for field in fields(Preprocess)]
 _NUMBERS = {"num_classes", "num_labels"}
 _DECIDING = ("resize", "crop", "mean", "std")
 

@@ -35,7 +35,7 @@ class TimmSource:
 
 
 def pretrained_cfg(name: str, where: str) -> dict[str, Any]:
-    """Timm's own record of ``NAME`` or ``NAME.TAG``, without its nulls. The default tag is timm's.
+    """The record that timm has of ``NAME`` or ``NAME.TAG``, without its nulls. The default tag is timm's.
 
     Raises:
         JobError: timm has no such model or tag, or cannot be imported; begins with ``where``.
@@ -57,14 +57,13 @@ def labels_of(cfg: Mapping[str, Any]) -> list[str] | None:
         names = [names[key] for key in sorted(names, key=int)] if len(names) == cfg.get("num_classes") else None
     if names:
         return [str(descriptions.get(name, name)) for name in names]
-    import timm.data  # noqa: PLC0415  only where the user's config names it
-
-    subset = timm.data.infer_imagenet_subset(dict(cfg))
-    return list(timm.data.ImageNetInfo(subset).label_descriptions()) if subset else None
+    data = import_library("timm.data", "model.labels")
+    subset = data.infer_imagenet_subset(dict(cfg))
+    return list(data.ImageNetInfo(subset).label_descriptions()) if subset else None
 
 
 def _weights(cfg: Mapping[str, Any], source: Source) -> tuple[str, ...]:
-    """Where timm itself looks for the weights: first on the hub of Hugging Face, in safetensors where they are."""
+    """URIs of the weights in timm's own order: first the hub of Hugging Face, in safetensors where they are."""
     if repository := cfg.get("hf_hub_id"):
         file = cfg.get("hf_hub_filename") or "pytorch_model.bin"
         return tuple(f"{HUGGING_FACE}{repository}/{name}" for name in (*_SAFER.get(file, ()), file))
