@@ -21,7 +21,7 @@ def test_a_bundle_needs_nothing_else_and_predicts_as_the_model_does(batch_infer:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(tmp_path / "digits")
-    run = batch_infer("+dataset=sample", "model=custom", "model.source=digits", "dataset.limit=200", "output.path=out")
+    run = batch_infer("+dataset=sample", "model.source=digits", "dataset.limit=200", "output.path=out")
     assert run.returncode == 0, run.stderr
     assert f"model.source={tmp_path / 'digits'}: form onnx, fp32" in run.stderr
     rows = ds.dataset(tmp_path / "out" / "rows", partitioning="hive").to_table().sort_by("image_id")
