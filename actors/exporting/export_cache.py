@@ -46,7 +46,12 @@ def exported(model: Model, *, half: bool = False, network: nn.Module | None = No
 _FILE, _SOURCES = "model.onnx", "sources.json"
 # Of libraries the version counts; of our own code also the content, which in a checkout changes without the version.
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnx-ir", "shardlens")
-_CODE = ("actors.exporting.onnx_export", "actors.models.outputs", "actors.preprocess")
+_CODE = (
+    "actors.exporting.onnx_export",
+    "actors.models.outputs",
+    "actors.models.pixel_input",
+    "actors.preprocess.normalisation",
+)
 
 
 def model_key(model: Model, *, half: bool = False) -> str:
