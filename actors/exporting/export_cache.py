@@ -50,8 +50,9 @@ _LIBRARIES = ("torch", "onnx", "onnxscript", "onnx-ir", "shardlens")
 _CODE = (
     "actors.exporting.onnx_export",
     "actors.models.outputs",
+    "actors.models.pixel_input",
     "actors.models.transformers_networks",
-    "actors.preprocess",
+    "actors.preprocess.normalisation",
 )
 
 

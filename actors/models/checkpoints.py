@@ -147,7 +147,7 @@ def _finish(network: torch.nn.Module, model: Model) -> None:
     """Runs one blank image, which turns lazy layers into ordinary ones that can be exported and compiled."""
     try:
         with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, *model.preprocess.size))
+            network.eval()(torch.zeros(1, *model.preprocess.input_shape))
     except Exception as error:
         raise JobError(
             f"model.architecture={model.architecture}: its lazy layers do not run on a blank image with the weights of "

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,3 +120,19 @@ def test_the_yaml_of_a_model_from_a_source_composes_to_the_same_model(folder: Pa
     job = job_of(f"model.source={folder}")
     again = to_job(OmegaConf.merge(OmegaConf.structured(job), OmegaConf.create(to_yaml(job))))
     assert again.model == job.model
+
+
+def test_the_next_command_imports_no_library() -> None:
+    overrides = ["+dataset=images", "dataset.path=x", "model.architecture=timm:resnet18", "model.checkpoint=x.pt"]
+    with initialize_config_module("conf", version_base="1.3"):
+        preprocess = to_job(compose("batch_infer", overrides=overrides)).model.preprocess
+    code = f"""
+import sys
+from hydra import compose, initialize_config_module
+from jobs.config import to_job
+with initialize_config_module("conf", version_base="1.3"):
+    print(to_job(compose("batch_infer", overrides={overrides})).model.preprocess)
+sys.exit(bool({{"torch", "timm", "torchvision"}} & sys.modules.keys()))
+"""
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert told.strip() == str(preprocess)

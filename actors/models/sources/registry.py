@@ -67,8 +67,7 @@ def complete(given: Mapping[str, Any], keep: Keep = lambda _library, _key, make:
     if source := given.get("source"):
         completed["source"] = source if Source(source).library else absolute(source)
     completed["checkpoint"] = _pinned(given.get("checkpoint") or record.checkpoint or "")
-    own = {key: value for key, value in (record.preprocess or {}).items() if key in _FIELDS}
-    return Model(**completed | {"preprocess": Preprocess(**{**own, **preprocess})})
+    return Model(**completed | {"preprocess": Preprocess(**{**(record.preprocess or {}), **preprocess})})
 
 
 def read_source(source: Source) -> Record:
@@ -76,7 +75,6 @@ def read_source(source: Source) -> Record:
     return next(reader for reader in READERS if reader.owns(source)).read(source)
 
 
-_FIELDS = [field.name for field in fields(Preprocess)]
 _NUMBERS = {"num_classes", "num_labels"}
 _DECIDING = ("resize", "crop", "mean", "std")
 
@@ -100,7 +98,7 @@ def _record(given: Mapping[str, Any], preprocess: Mapping[str, Any], keep: Keep)
 def _record_of_architecture(given: Mapping[str, Any], preprocess: Mapping[str, Any], keep: Keep) -> Record:
     architecture, checkpoint = str(given.get("architecture")), str(given.get("checkpoint", ""))
     library, _, name = architecture.partition(":")
-    is_given = all(field.name in preprocess for field in fields(Preprocess)) and name not in TRANSFORMING
+    is_given = preprocess.keys() >= {*_DECIDING, "interpolation"} and name not in TRANSFORMING
     if library not in _ZOOS or not name or is_given:
         return Record()
     file = checkpoint.rpartition("/")[2] if library == "torchvision" else ""

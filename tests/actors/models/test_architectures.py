@@ -36,7 +36,7 @@ def with_backbone(*, weights="DEFAULT", weights_backbone="DEFAULT", **kwargs): .
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of importable modules, which are unloaded after the test."""
     for name in [name for name in sys.modules if name.partition(".")[0] in ("timm", "torchvision")]:
-        monkeypatch.delitem(sys.modules, name)  # another test may have imported the real one
+        monkeypatch.delitem(sys.modules, name)  # the real ones, which other tests import
     known = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 import torchvision_operators  # noqa: F401  before torchvision
-from torchvision.models import get_weight
+from torchvision.models import get_model_weights, get_weight, list_models
 
 from actors.errors import JobError
 from actors.models.sources.preprocess_records import from_timm, from_torchvision
+from actors.preprocess import Preprocess
 
 CLIP = {"mean": (0.481, 0.458, 0.408), "std": (0.269, 0.261, 0.276)}
 
@@ -44,6 +45,17 @@ def test_timm_is_read_by_its_rules(record: dict[str, Any], expected: dict[str, A
 def test_a_value_of_timm_without_counterpart_is_refused_by_name(record: dict[str, Any], problem: str) -> None:
     with pytest.raises(JobError, match=f"^timm: {problem}"):
         from_timm(record)
+
+
+def test_every_classifier_of_torchvision_is_read() -> None:
+    fields = from_torchvision(get_weight("EfficientNet_V2_S_Weights.IMAGENET1K_V1").transforms())
+    assert fields["resize"] == fields["crop"] == 384
+    assert fields["interpolation"] == "bilinear"
+    found = [weights.transforms() for name in list_models() for weights in get_model_weights(name)]
+    classifiers = [transforms for transforms in found if type(transforms).__name__ == "ImageClassification"]
+    assert len(classifiers) > 100
+    for transforms in classifiers:
+        Preprocess(**from_torchvision(transforms)).check()
 
 
 def test_transforms_of_other_tasks_are_refused() -> None:

@@ -177,10 +177,11 @@ def test_inception_converts_the_normalisation_of_its_weights_alone() -> None:
 def test_all_keys_given_need_no_library() -> None:
     code = """
 import sys
-from dataclasses import asdict
 from actors.models.sources.registry import complete
 from actors.preprocess import Preprocess
 complete({"architecture": "timm:resnet50", "checkpoint": "x.pt", "preprocess": Preprocess()})
+keys = {"resize": 256, "crop": 224, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
+complete({"architecture": "timm:resnet50", "checkpoint": "x.pt", "preprocess": keys})
 sys.exit("timm" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
