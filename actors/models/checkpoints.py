@@ -39,7 +39,7 @@ def load(network: object, model: Model) -> None:
     is_unfinished = any(map(is_lazy, _entries_of(network).values()))
     with local_copy(model, _shards, kind="shard") as path:
         content = read_weights(str(path), Storage(), shown=model.checkpoint)
-    whole = select(unwrap(content, ema=model.ema, where=model.where), model)
+    whole = select(unwrap(content, ema=model.ema, where=model.where, prefix=model.prefix), model)
     state_dict = rename(whole, _entries_of(network).keys())
     try:
         _load_at_its_version(network, state_dict, model)
