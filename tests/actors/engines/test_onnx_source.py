@@ -13,7 +13,8 @@ from onnx_models import save_onnx, save_with_constant
 
 from actors.engines.onnx_source import local_file, outside
 from actors.errors import JobError
-from actors.models.onnx_files import OnnxFile, digest
+from actors.models.graph_file import GraphFile
+from actors.models.onnx_files import digest
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
