@@ -62,7 +62,7 @@ def export(job: ExportJob) -> ExitStatus:
     if failed:
         names = ", ".join(f"{row.form} {row.precision}" for row in failed)
         rest = "the bundle has the other forms" if exported.is_written else "nothing was written"
-        LOG.error("export.formats: %s: not written, since the answers are not those of the model; %s", names, rest)
+        LOG.error("export.formats: %s: refused, for the reasons above; %s", names, rest)
     if exported.is_written:
         show(redacted(uri))  # the contract: the last line on standard output
     return ExitStatus.JOB_WRONG if failed else ExitStatus.DONE
