@@ -227,11 +227,11 @@ def batch_sizes(job: Job, plan: Plan) -> list[int]:
 
 
 def _batches_a_block(batch_size: int, load: Load) -> int:
-    """Batches of about half a second of work, at most 512 images: the block of a dead worker is redone one by one."""
+    """Batches of at most two seconds of work and 512 images: the block of a dead worker is redone one by one."""
     return max(1, min(int(_BLOCK_S / (batch_size * load.whole_image_s)), _MAX_BLOCK_ROWS // batch_size))
 
 
-_BLOCK_S, _MAX_BLOCK_ROWS = 0.5, 512
+_BLOCK_S, _MAX_BLOCK_ROWS = 2.0, 512
 
 
 def _auto_rows_per_part(fields: Sequence[pa.Field], num_images: int) -> int:
