@@ -5,7 +5,7 @@
 Photographs are JPEGs of 500 by 375 pixels, of which 2,000 are distinct, with the fitted ResNet-18 and every default;
 tiny images are those of `scale`, in Parquet, with its small network and pins. Images, weights and caches in FOLDER are
 kept: the first job of a series exports the model. Prints one line of JSON for each job, and a table on standard error.
-The rate is that of the steady part, from the first result on. See `processes` for the definition of the memory.
+The rate is that of the pipeline, its start included. See `processes` for the definition of the memory.
 """
 
 from __future__ import annotations
