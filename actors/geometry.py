@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from actors.preprocess import Axis
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from actors.preprocess import Preprocess
+    from actors.preprocess import Axis, Preprocess
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Geometry:
     offset: np.ndarray
     """Position of the top left corner of the model's input in the source, in x and y, float64 (n, 2)."""
     visible_xyxy: np.ndarray
-    """The part of the model's input that shows the image, int64 (n, 4); the rest is black padding."""
+    """The part of the model's input that shows the image, int64 (n, 4); the rest is padding."""
 
     @classmethod
     def of(cls, preprocess: Preprocess, sizes_hw: Iterable[tuple[int, int]]) -> Geometry:
@@ -61,15 +59,11 @@ class Geometry:
 
 def _image(preprocess: Preprocess, height: int, width: int) -> list[float]:
     """Size, scale, offset and visible part of one image, each as x and y."""
-    resized, wanted = preprocess.resized(height, width), preprocess.size
-    y, x = (_axis(*lengths) for lengths in zip((height, width), resized, wanted, strict=True))
+    y, x = map(_line, preprocess.axes(height, width))
     return [number for pair in zip(x, y, strict=True) for number in pair]
 
 
-def _axis(source: int, length: int, wanted: int) -> tuple[float, float, float, float, float]:
+def _line(axis: Axis) -> tuple[float, float, float, float, float]:
     """Size, scale, offset, and start and stop of the visible part along one axis."""
-    axis = Axis.plan(source, length, wanted)
-    num_visible = axis.stop - axis.start
-    padding = (wanted - num_visible) // 2  # the odd pixel goes after the image, as in `fit`
-    scale = source / length
-    return source, scale, (axis.start - padding) * scale, padding, padding + num_visible
+    offset = (axis.start - axis.padding) * axis.scale
+    return axis.source, axis.scale, offset, axis.shown.start, axis.shown.stop

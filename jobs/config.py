@@ -4,7 +4,8 @@ Runs on the driver.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from copy import deepcopy
+from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +15,10 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from actors.engines.configs import AutoEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
 from actors.engines.tolerance import to_tolerance
+from actors.exporting.kept_records import kept_record
+from actors.models.sources.registry import complete
 from actors.models.spec import Model
+from actors.preprocess import Preprocess
 from actors.storage.uris import absolute, text_without_users
 from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
@@ -49,15 +53,31 @@ def register() -> None:
 
 
 def to_job(config: DictConfig) -> Job:
-    """Converts a composed config to a `Job`. Makes the paths of the model absolute, because workers run elsewhere.
+    """Converts a composed config to a `Job` with a complete model: reads ``model.source``, and what the library of
+    ``model.architecture`` records. Makes the paths of the model absolute, because workers run elsewhere.
 
     Raises:
-        JobError: a key is unknown.
+        JobError: a key is unknown, or the model's source cannot be read.
+        UnreachableError: the hub or store of the source does not answer.
         OmegaConfBaseException: a mandatory value is missing; `jobs.cli.entry` reports it.
     """
+    given = _given(config.model)
+    job = to_incomplete_job(config)
+    # Not in the config: OmegaConf would take ${...} in what a source says for its own.
+    model = {name: getattr(job.model, name) for name in given if name != "preprocess"}
+    preprocess = {name: getattr(job.model.preprocess, name) for name in given["preprocess"]}
+    job.model = complete({**model, "preprocess": preprocess}, kept_record)
+    return job
+
+
+def to_incomplete_job(config: DictConfig) -> Job:
+    """Converts like `to_job`, but reads no source: what it would tell has the defaults. For clients of a cluster, which
+    may lack the libraries and the files.
+    """
     _refuse_unknown_keys(config)
-    job = cast("Job", OmegaConf.to_object(config))
-    job.model.checkpoint = absolute(job.model.checkpoint)
+    job = cast("Job", OmegaConf.to_object(_with_defaults(config)))
+    if job.model.checkpoint:
+        job.model.checkpoint = absolute(job.model.checkpoint)
     # The word exact, or a mapping: OmegaConf 2.3 has unions of primitive types alone.
     job.engine.tolerance = to_tolerance(job.engine.tolerance)
     if isinstance(job.model.labels, str):
@@ -113,7 +133,7 @@ def to_yaml(job: Job) -> str:
     """Formats the job as YAML that composes to the same job. Hides all storage options except public ones (see
     `is_public`), and removes users and passwords from URLs.
     """
-    config = OmegaConf.structured(job)
+    config = OmegaConf.structured(replace(job, model=_literal(job.model)))
     # Options that are not known to be public count as secret.
     for node in (config.dataset, config.model, config.output):
         for key in node.storage_options:
@@ -122,13 +142,45 @@ def to_yaml(job: Job) -> str:
     return text_without_users(OmegaConf.to_yaml(config))
 
 
+def _literal(model: Model) -> Model:
+    """The model with what its source said written so that OmegaConf interpolates nothing in it."""
+    return replace(model, kwargs=_escaped(model.kwargs), labels=_escaped(model.labels))
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(item) for item in value]
+    return value.replace("${", r"\${") if isinstance(value, str) else value
+
+
 def _schema(config: type) -> DictConfig:
-    """Returns Hydra's schema of ``config``, with the keys that only Python callers may omit marked as mandatory."""
+    """Returns Hydra's schema of ``config``, with the keys marked as missing that a model's source may tell."""
     node: DictConfig = OmegaConf.structured(config)
     # Not `MISSING` in the classes: Python callers would get the text "???" in place of a default.
-    for key in _MANDATORY.get(config, ()):
+    for key in _TOLD if config is Model else [f"model.{key}" for key in _TOLD] if issubclass(config, Job) else ():
         OmegaConf.update(node, key, MISSING)
     return node
+
+
+def _given(model: DictConfig) -> dict[str, Any]:
+    """The keys of ``model`` that the user, or a file of conf/, gives; those of ``preprocess`` under it."""
+    preprocess = model.preprocess
+    return {
+        **{str(key): None for key in model if not OmegaConf.is_missing(model, key)},
+        "preprocess": [str(key) for key in preprocess if not OmegaConf.is_missing(preprocess, key)],
+    }
+
+
+def _with_defaults(config: DictConfig) -> DictConfig:
+    """A copy with the defaults of the keys that a model's source may tell, and, with a source, without a checkpoint."""
+    filled, defaults = deepcopy(config), OmegaConf.structured(Model)
+    for key in _TOLD if config.model.source else _TOLD[1:]:
+        parent, _, name = f"model.{key}".rpartition(".")
+        if OmegaConf.is_missing(OmegaConf.select(filled, parent), name):
+            OmegaConf.update(filled, f"{parent}.{name}", OmegaConf.select(defaults, key))
+    return filled
 
 
 def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -154,11 +206,8 @@ def _packaged(place: str) -> str:
     return str(files(package) / name)
 
 
-_MANDATORY: dict[type, tuple[str, ...]] = {
-    Model: ("checkpoint",),
-    Job: ("model.checkpoint",),
-    BenchmarkJob: ("model.checkpoint",),
-}
+# Keys of ``model`` that its source may tell. The first has no default.
+_TOLD = ("checkpoint", "architecture", "labels", *(f"preprocess.{key.name}" for key in fields(Preprocess)))
 _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("dataset", "images", ImagesDataset),
     ("dataset", "manifest", ManifestDataset),
@@ -176,11 +225,11 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("cluster", "cluster", Cluster),
 )
 VERBS: dict[str, Callable[[DictConfig], Any]] = {
-    "batch_infer": to_job,
-    "benchmark": to_benchmark_job,
+    "batch_infer": to_incomplete_job,
+    "benchmark": to_incomplete_job,
     "verify": to_verification,
 }
-"""Verbs that run on a cluster, each with the function that converts its config."""
+"""Verbs that run on a cluster, each with the function that converts its config on a client."""
 ROOTS = (BenchmarkJob, Verification, Submission)
 """Config classes of all verbs; `BenchmarkJob` includes the `Job` of `batch_infer`."""
 GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}

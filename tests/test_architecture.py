@@ -126,7 +126,7 @@ def test_a_forbidden_import_is_a_breach(path: str, source: str) -> None:
         ("actors/decoding/decode.py", "import jobsite, raylib, torchless, onnxish\nfrom actors import ray, torch"),
         ("actors/decoding/decode.py", "if TYPE_CHECKING:\n    import torch\n    from onnx import ModelProto"),
         ("actors/tasks/base.py", "from . import torch\nfrom ..columns import URI"),
-        ("actors/preprocess.py", "import torch"),
+        ("actors/decoding/gpu_decoder.py", "import torch"),
         ("actors/engines/onnx_engine.py", "import onnx, onnxruntime, torch"),
         ("actors/models/checkpoints.py", "from safetensors.torch import load_file"),
         ("actors/models/checkpoints.py", "from safetensors import safe_open"),

@@ -19,7 +19,7 @@ from actors.device_errors import DeviceMemoryError, device_errors
 from actors.engines.base import default_threads
 from actors.errors import JobError
 from actors.messages import one_line
-from actors.preprocess import Axis
+from actors.preprocess import Axis, Interpolation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,11 +44,18 @@ class GpuDecoder:
         device: ``cuda``, or ``cpu`` for nvImageCodec's own CPU decoders, which stand in for a GPU in tests.
 
     Raises:
-        JobError: the device, nvImageCodec, or a library that it needs to decode JPEGs there is missing.
+        JobError: the device, nvImageCodec, or a library that it needs to decode JPEGs there is missing, or PyTorch has
+            not the interpolation.
         DeviceError: the device is lost, or has no memory left.
     """
 
     def __init__(self, limits: Decode, preprocess: Preprocess, *, device: str = "cuda") -> None:
+        if preprocess.interpolation not in _RESIZES:
+            raise JobError(
+                f"decode.device=gpu: PyTorch does not resize with {preprocess.interpolation.value}, the "
+                "model.preprocess.interpolation of this model",
+                cure="choose decode.device=cpu",
+            )
         self._limits = limits
         self._preprocess = preprocess
         self._device = device
@@ -80,11 +87,13 @@ class GpuDecoder:
         return [None] * len(chunk)
 
     def _fit(self, chunk: Sequence[PlainJpeg]) -> list[np.ndarray | None]:
-        fitted_nhwc = torch.zeros((len(chunk), *self._preprocess.size, 3), dtype=torch.uint8, device=self._device)
+        fitted_nhwc = torch.empty((len(chunk), *self._preprocess.size, 3), dtype=torch.uint8, device=self._device)
+        fitted_nhwc[:] = torch.tensor(self._preprocess.pad_color, dtype=torch.uint8, device=self._device)
         images = self._decode(chunk)
         for plain, image, fitted_hwc in zip(chunk, images, fitted_nhwc, strict=True):
             if image is not None:
-                _place(_resize(_upright(image, plain.orientation), plain, self._preprocess), fitted_hwc)
+                rows, columns = (axis.shown for axis in plain.axes)
+                fitted_hwc[rows, columns] = _resize(_upright(image, plain.orientation), plain, self._preprocess)
         pixels_nhwc = fitted_nhwc.cpu().numpy()
         return [None if image is None else pixels_nhwc[number] for number, image in enumerate(images)]
 
@@ -123,6 +132,9 @@ class GpuDecoder:
             )
 
 
+_RESIZES = (Interpolation.nearest, Interpolation.bilinear, Interpolation.bicubic)
+
+
 def _upright(image_hwc: torch.Tensor, orientation: int) -> torch.Tensor:
     """Undoes an EXIF orientation, like `actors.decoding.decode`."""
     if orientation in jpeg_header.TRANSPOSED:
@@ -137,17 +149,12 @@ def _resize(image_hwc: torch.Tensor, plain: PlainJpeg, preprocess: Preprocess) -
     if image_hwc.shape[:2] == plain.resized:
         return image_hwc[rows, columns]
     pixels_nchw = image_hwc.permute(2, 0, 1)[None].to(torch.float32)
-    mode = preprocess.interpolation.value
-    resized_nchw = torch.nn.functional.interpolate(pixels_nchw, size=plain.resized, mode=mode, antialias=True)
+    is_nearest = preprocess.interpolation is Interpolation.nearest
+    mode = "nearest-exact" if is_nearest else preprocess.interpolation.value
+    antialias = preprocess.antialias and not is_nearest
+    resized_nchw = torch.nn.functional.interpolate(pixels_nchw, size=plain.resized, mode=mode, antialias=antialias)
     kept_hwc = resized_nchw[0, :, rows, columns].permute(1, 2, 0)
     return kept_hwc.add(0.5).clamp_(0, 255).to(torch.uint8)  # a half rounds up, as on the CPU
-
-
-def _place(visible_hwc: torch.Tensor, fitted_hwc: torch.Tensor) -> None:
-    """Centres the visible part on black, like `actors.preprocess.fit`."""
-    (height, width), size = visible_hwc.shape[:2], fitted_hwc.shape[:2]
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    fitted_hwc[top : top + height, left : left + width] = visible_hwc
 
 
 def _load_nvimgcodec() -> Any:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from actors.decoding import jpeg_header
 from actors.decoding.turbo_decoder import has_sound_tables, stored_size
-from actors.preprocess import Axis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from actors.decoding.config import Decode
-    from actors.preprocess import Preprocess
+    from actors.preprocess import Axis, Preprocess
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def _plain(place: int, data: bytes, limits: Decode, preprocess: Preprocess) -> P
         return None
     height, width = stored[::-1] if header.orientation in jpeg_header.TRANSPOSED else stored
     resized = preprocess.resized(height, width)
-    rows, columns = (Axis.plan(*lengths) for lengths in zip((height, width), resized, preprocess.size, strict=True))
+    rows, columns = preprocess.axes(height, width)
     if math.prod(resized) > _MOST_PIXELS or not (_is_easy(rows) and _is_easy(columns)):
         return None
     return PlainJpeg(place, data, stored, header.orientation, resized, (rows, columns))

@@ -144,10 +144,16 @@ def _fit(image: bytes | np.ndarray | ImageError, limits: Decode, preprocess: Pre
     try:
         if isinstance(image, np.ndarray):
             return FittedImage(fit(_checked(image), preprocess), (image.shape[0], image.shape[1]))
-        decoded = decode_scaled(image, limits, preprocess.resized)
+        # A resize that skips pixels must find each where the whole image has it.
+        needed = preprocess.resized if preprocess.sees_all else _whole
+        decoded = decode_scaled(image, limits, needed)
         return FittedImage(fit(decoded.image_hwc, preprocess, decoded.extent), decoded.source_hw)
     except ImageError as error:
         return error
+
+
+def _whole(height: int, width: int) -> tuple[int, int]:
+    return height, width
 
 
 def _checked(image: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from actors.engines.base import InTurn, default_threads
 from actors.engines.configs import Precision, Provider
 from actors.engines.onnx_input import ONE_BY_ONE, PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
 from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, choose_runtime
-from actors.engines.onnx_source import local_file, wrong_precision, wrong_size
+from actors.engines.onnx_source import local_file, outside, wrong_precision, wrong_size
 from actors.errors import JobError
 from actors.messages import one_line
 from actors.models.forms import form_of
@@ -47,6 +47,7 @@ class OnnxEngine(InTurn):
             _check_precision(config, model, file.precision)
             self._session = _open(_keeping(runtime, file), model, file)
             one_by_one = file.mixes_images
+            model = outside(model, file)
         self._input = image_input(self._session.get_inputs(), model, one_by_one=one_by_one)
         prelude = self._input.prelude(model.preprocess)
         self._prelude = None if prelude is None else _prelude_runtime(runtime).open(prelude)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
 
+from actors.engines.onnx_prelude import PRELUDE_INPUT, PRELUDE_OUTPUT, TYPES, prelude
 from actors.errors import JobError
-from actors.preprocess import scale_and_bias
+from actors.preprocess import Layout, Standardize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from actors.models.spec import Model
     from actors.preprocess import Preprocess
 
-PRELUDE_INPUT = "pixels_nhwc"
-PRELUDE_OUTPUT = "image"
+__all__ = ["ONE_BY_ONE", "PRELUDE_INPUT", "PRELUDE_OUTPUT", "ImageInput", "image_input"]
+
 ONE_BY_ONE = "it quantises a batch by one scale, which would make an image's answer depend on the rest of its batch"
 
 
@@ -51,32 +51,8 @@ class ImageInput:
         return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def prelude(self, preprocess: Preprocess) -> bytes | None:
-        """An ONNX model from `PRELUDE_INPUT`, uint8 (n, height, width, 3), to `PRELUDE_OUTPUT`; None if not needed."""
-        nodes, constants = [], []
-        last = PRELUDE_INPUT
-        if self.layout == "nchw":  # first, while a pixel is one byte
-            nodes.append(helper.make_node("Transpose", [last], ["transposed"], perm=[0, 3, 1, 2]))
-            last = "transposed"
-        if self.dtype != "uint8":
-            shape = (3, 1, 1) if self.layout == "nchw" else (3,)
-            names = ("scale", "bias")
-            constants = [
-                numpy_helper.from_array(values.reshape(shape), name)
-                for name, values in zip(names, scale_and_bias(preprocess), strict=True)
-            ]
-            nodes += [
-                helper.make_node("Cast", [last], ["real"], to=TensorProto.FLOAT),
-                helper.make_node("Mul", ["real", "scale"], ["scaled"]),
-                helper.make_node("Add", ["scaled", "bias"], ["normalised"]),
-            ]
-            last = "normalised"
-        if self.dtype == "float16":  # last, so that the normalisation is computed in fp32
-            nodes.append(helper.make_node("Cast", [last], ["half"], to=TensorProto.FLOAT16))
-            last = "half"
-        if not nodes:
-            return None
-        nodes[-1].output[0] = PRELUDE_OUTPUT
-        return _model(nodes, constants, _TYPES[self.dtype])
+        """The ONNX model that gives this input, as `actors.engines.onnx_prelude.prelude` makes it."""
+        return prelude(preprocess, self.dtype, self.layout)
 
 
 def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False) -> ImageInput:
@@ -96,12 +72,17 @@ def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False
         raise JobError(f"{model.where}: takes {len(inputs)} inputs ({seen}), and there is one image", cure=_EXPORT_CURE)
     node = inputs[0]
     dtype = _dtype(node)
-    if dtype not in _TYPES or len(node.shape) != _NUM_AXES:
+    if dtype not in TYPES or len(node.shape) != _NUM_AXES:
         raise JobError(f"{model.where}: its input is {seen}, not a batch of images", cure=_EXPORT_CURE)
-    layout = _layout(node.shape, dtype)
+    layout = _layout(node.shape, dtype, model.preprocess)
     height, width, channels = (node.shape[layout.index(axis)] for axis in "hwc")
-    if isinstance(channels, int) and channels != _NUM_CHANNELS:
-        raise JobError(f"{model.where}: its input {seen} has {channels} channels, not 3", cure=_EXPORT_CURE)
+    if isinstance(channels, int) and channels != model.preprocess.channels:
+        raise _wrong_channels(model, seen, channels)
+    if dtype == "uint8" and model.preprocess.standardize is Standardize.per_image:
+        raise JobError(
+            f"{model.where}: its input {seen} takes whole pixels, not those of model.preprocess.standardize=per_image",
+            cure="set model.preprocess.standardize=none, or export it with a float input",
+        )
     size = model.preprocess.size
     if any(isinstance(side, int) and side != given for side, given in zip((height, width), size, strict=True)):
         raise JobError(
@@ -120,22 +101,33 @@ def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False
 
 
 _NUM_AXES = 4  # images, height, width and channels, in either layout
-_NUM_CHANNELS = 3  # RGB
-_TYPES = {"uint8": TensorProto.UINT8, "float": TensorProto.FLOAT, "float16": TensorProto.FLOAT16}
 _EXPORT_CURE = (
     "export it with one input: float (n, 3, height, width), for normalised pixels, or uint8 (n, height, width, 3)"
 )
-# Readable by every onnxruntime version that pyproject.toml allows.
-_OPSET, _IR_VERSION = 17, 8
 
 
-def _layout(shape: Sequence[int | str | None], dtype: str) -> str:
-    """Decides by the axis of length 3; if there is none, by what exporters commonly use for the dtype."""
-    if shape[1] == _NUM_CHANNELS:
-        return "nchw"
-    if shape[3] == _NUM_CHANNELS or dtype == "uint8":
-        return "nhwc"
-    return "nchw"
+def _layout(shape: Sequence[int | str | None], dtype: str, preprocess: Preprocess) -> str:
+    """Decides by the key, else by the axis of as many channels as the pre-processing gives, or of 1 or 3; if there is
+    none, by what exporters commonly use for the dtype.
+    """
+    if preprocess.layout is not Layout.auto:
+        return str(preprocess.layout.value)
+    for channels in (preprocess.channels, 3, 1):
+        for layout in ("nchw", "nhwc"):
+            if shape[layout.index("c")] == channels:
+                return layout
+    return "nhwc" if dtype == "uint8" else "nchw"
+
+
+def _wrong_channels(model: Model, seen: str, channels: int) -> JobError:
+    layout = model.preprocess.layout
+    cure = _EXPORT_CURE
+    if channels in (1, 3):
+        cure = f"set model.preprocess.channels={channels}"
+    elif layout is not Layout.auto:
+        cure = f"model.preprocess.layout={layout.value} takes another axis for the channels: set it to auto"
+    wanted = model.preprocess.channels
+    return JobError(f"{model.where}: its input {seen} has {channels} channels, not {wanted}", cure=cure)
 
 
 def _dtype(node: Any) -> str:
@@ -144,15 +136,3 @@ def _dtype(node: Any) -> str:
 
 def _shape(node: Any) -> str:
     return f"({', '.join(str(length) for length in node.shape)})"
-
-
-def _model(nodes: Sequence[Any], constants: Sequence[Any], element_type: int) -> bytes:
-    graph = helper.make_graph(
-        nodes,
-        "prelude",
-        [helper.make_tensor_value_info(PRELUDE_INPUT, TensorProto.UINT8, [None] * _NUM_AXES)],
-        [helper.make_tensor_value_info(PRELUDE_OUTPUT, element_type, [None] * _NUM_AXES)],
-        constants,
-    )
-    opsets = [helper.make_opsetid("", _OPSET)]
-    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION).SerializeToString())

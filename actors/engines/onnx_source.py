@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,9 @@ def local_file(
     if precision is Precision.int8:
         return _quantised_file(model, int8_graph)
     half = precision is Precision.fp16
-    return nullcontext(OnnxFile(exported(model, half=half), "fp16" if half else "fp32", is_exported=True))
+    return nullcontext(
+        OnnxFile(exported(model, half=half), "fp16" if half else "fp32", is_exported=True, takes_pixels=True)
+    )
 
 
 @contextmanager
@@ -55,7 +58,12 @@ def _quantised_file(model: Model, int8_graph: bytes | None) -> Iterator[OnnxFile
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(int8_graph)
-        yield OnnxFile(path, Precision.int8.value)
+        yield OnnxFile(path, Precision.int8.value, takes_pixels=True)
+
+
+def outside(model: Model, file: OnnxFile) -> Model:
+    """``model`` with the part of its pre-processing that ``file`` leaves to the engine."""
+    return replace(model, preprocess=model.preprocess.for_pixels()) if file.takes_pixels else model
 
 
 def wrong_precision(config: EngineConfig, model: Model, found: str) -> JobError:

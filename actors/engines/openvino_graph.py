@@ -5,13 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from actors.device_errors import device_errors
 from actors.engines.onnx_input import ImageInput, image_input
+from actors.engines.onnx_source import outside
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.errors import JobError
 from actors.messages import one_line
 from actors.models.onnx_files import not_numbers
-from actors.preprocess import scale_and_bias
+from actors.preprocess import ChannelOrder, Standardize, scale_and_bias
+from actors.preprocess.normalisation import GREY_HALF, GREY_SCALE, GREY_WEIGHTS, least_deviation
 
 if TYPE_CHECKING:
     from actors.models.onnx_files import OnnxFile
@@ -45,6 +49,7 @@ def read_graph(core: Any, file: OnnxFile, model: Model) -> PixelGraph:
     texts = [output.any_name for output in graph.outputs if output.get_element_type().get_type_name() == "string"]
     if texts:
         raise not_numbers(model, f"{', '.join(texts)} is text")
+    model = outside(model, file)
     taken = image_input(inputs, model, one_by_one=file.mixes_images)
     return PixelGraph(_from_pixels(graph, taken, model.preprocess), taken, outputs)
 
@@ -72,11 +77,15 @@ def _from_pixels(graph: Any, taken: ImageInput, preprocess: Preprocess) -> Any:
     pixels = processor.input()
     pixels.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     pixels.model().set_layout(openvino.Layout(taken.layout.upper()))
+    if preprocess.channels == 1:  # otherwise OpenVINO assumes the channels of the model
+        pixels.tensor().set_shape(openvino.PartialShape([-1, -1, -1, 3]))
     steps = pixels.preprocess()
     # The layout changes last: convolutions prefer NHWC, so that OpenVINO moves no data at all.
     if taken.dtype != "uint8":
         steps.convert_element_type(openvino.Type.f32)
         steps.custom(partial(_normalised, preprocess=preprocess))
+    elif preprocess.channels == 1 or preprocess.channel_order is ChannelOrder.bgr:
+        steps.custom(partial(_arranged, preprocess=preprocess))
     if taken.dtype == "float16":
         steps.convert_element_type(openvino.Type.f16)
     for place, output in enumerate(graph.outputs):
@@ -87,5 +96,35 @@ def _from_pixels(graph: Any, taken: ImageInput, preprocess: Preprocess) -> Any:
 
 def _normalised(node_nhwc: Any, preprocess: Preprocess) -> Any:
     operators = load_openvino().opset13
+    pixels = _channels(node_nhwc, preprocess)
+    if preprocess.standardize is Standardize.per_image:
+        return _standardised(pixels, preprocess)
     scale, bias = scale_and_bias(preprocess)
-    return operators.add(operators.multiply(node_nhwc, scale), bias).output(0)
+    return operators.add(operators.multiply(pixels, scale), bias).output(0)
+
+
+def _arranged(node_nhwc: Any, preprocess: Preprocess) -> Any:
+    """The channels that a model of uint8 pixels takes."""
+    operators = load_openvino().opset13
+    pixels = _channels(operators.convert(node_nhwc, "f32"), preprocess)
+    return operators.convert(pixels, "u8").output(0)
+
+
+def _channels(node_nhwc: Any, preprocess: Preprocess) -> Any:
+    operators = load_openvino().opset13
+    if preprocess.channels == 1:
+        sums = operators.reduce_sum(operators.multiply(node_nhwc, GREY_WEIGHTS), np.array([3]), keep_dims=True)
+        halved = operators.add(sums, np.float32(GREY_HALF))
+        return operators.floor(operators.multiply(halved, np.float32(GREY_SCALE)))
+    if preprocess.channel_order is ChannelOrder.bgr:
+        return operators.gather(node_nhwc, np.array([2, 1, 0]), np.array(3))
+    return node_nhwc
+
+
+def _standardised(node_nhwc: Any, preprocess: Preprocess) -> Any:
+    operators, axes = load_openvino().opset13, np.array([1, 2, 3])
+    numbers = operators.multiply(node_nhwc, np.float32(preprocess.rescale_factor))
+    centred = operators.subtract(numbers, operators.reduce_mean(numbers, axes, keep_dims=True))
+    variance = operators.reduce_mean(operators.multiply(centred, centred), axes, keep_dims=True)
+    least = np.float32(least_deviation(preprocess))
+    return operators.divide(centred, operators.maximum(operators.sqrt(variance), least)).output(0)

@@ -20,7 +20,7 @@ from actors.messages import one_line
 from actors.models.network import build_network
 from actors.models.output_shapes import uncounted
 from actors.models.outputs import named
-from actors.preprocess import scale_and_bias
+from actors.models.pixel_input import PixelInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,8 +120,8 @@ class TorchEngine:
             else:
                 return
         raise JobError(
-            f"model.architecture={model.architecture}: fails on a batch of shape (2, 3, {blank.shape[1]}, "
-            f"{blank.shape[2]}) in {self.precision}: {type(failures[-1]).__name__}: {one_line(failures[-1])}",
+            f"model.architecture={model.architecture}: fails on a batch of shape {(2, *model.preprocess.input_shape)} "
+            f"in {self.precision}: {type(failures[-1]).__name__}: {one_line(failures[-1])}",
             cure="give model.preprocess.crop the size that the network takes, and an engine.precision that it supports",
         ) from failures[-1]
 
@@ -129,16 +129,10 @@ class TorchEngine:
 class _Normalised(nn.Module):
     """Normalisation and network in one module, so that both are compiled: takes uint8 (n, height, width, 3)."""
 
-    scale: torch.Tensor
-    bias: torch.Tensor
-
     def __init__(self, network: nn.Module, preprocess: Preprocess, device: str, dtype: torch.dtype) -> None:
         super().__init__()
-        width = preprocess.size[1]
-        scale, bias = (torch.from_numpy(values).to(device).repeat(width) for values in scale_and_bias(preprocess))
         self.network = network
-        self.register_buffer("scale", scale)
-        self.register_buffer("bias", bias)
+        self.pixels = PixelInput(preprocess).to(device)
         self.dtype = dtype
         self.memory_format = torch.contiguous_format
 
@@ -148,10 +142,11 @@ class _Normalised(nn.Module):
         self.network.to(memory_format=memory_format)  # type: ignore[call-overload]  # PyTorch's stubs lack it
 
     def forward(self, pixels_nhwc: torch.Tensor) -> Any:
-        # Whole rows at a time: with 3 values at a time, this takes the CPU as long as decoding.
-        rows = pixels_nhwc.flatten(2).to(torch.float32).mul_(self.scale).add_(self.bias)
-        pixels = rows.view(pixels_nhwc.shape).permute(0, 3, 1, 2)
-        return self.network(pixels.contiguous(memory_format=self.memory_format).to(self.dtype))
+        numbers_nhwc = self.pixels(pixels_nhwc)
+        if self.pixels.is_nhwc:
+            return self.network(numbers_nhwc.contiguous().to(self.dtype))
+        numbers = numbers_nhwc.permute(0, 3, 1, 2)
+        return self.network(numbers.contiguous(memory_format=self.memory_format).to(self.dtype))
 
 
 _DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}

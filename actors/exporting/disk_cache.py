@@ -18,9 +18,13 @@ from actors.messages import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-EXPORTS, CHECKS = "exports", "checks"
-_WHAT = {EXPORTS: "exported models", CHECKS: "checks of models"}
-NUM_KEPT = {EXPORTS: 8, CHECKS: 64}  # folders; an export has the size of a model, and bounds the disk space of a node
+EXPORTS, CHECKS, RECORDS = "exports", "checks", "records"
+_WHAT = {EXPORTS: "exported models", CHECKS: "checks of models", RECORDS: "records of models"}
+NUM_KEPT = {
+    EXPORTS: 8,
+    CHECKS: 64,
+    RECORDS: 64,
+}  # folders; an export has the size of a model, and bounds the disk space of a node
 
 
 def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bool], *, kind: str = EXPORTS) -> Path:
@@ -33,7 +37,7 @@ def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bo
         key: letters and digits.
         make: fills the empty folder that it gets.
         is_current: returns True if an undamaged folder may still be used.
-        kind: `EXPORTS` or `CHECKS`.
+        kind: `EXPORTS`, `CHECKS` or `RECORDS`.
 
     Raises:
         JobError: the folder cannot be written, or other users may write to it.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from actors.exporting.disk_cache import keep
 from actors.exporting.source_digest import architecture_source, loaded_sources, source_digest, version
 from actors.models.forms import form_of
+from actors.models.hub_files import on_this_machine
 from actors.models.model_files import reading
 from actors.storage.store import Storage
 from actors.storage.uris import is_remote
@@ -46,7 +47,13 @@ def exported(model: Model, *, half: bool = False, network: nn.Module | None = No
 _FILE, _SOURCES = "model.onnx", "sources.json"
 # Of libraries the version counts; of our own code also the content, which in a checkout changes without the version.
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnx-ir", "shardlens")
-_CODE = ("actors.exporting.onnx_export", "actors.models.outputs", "actors.preprocess")
+_CODE = (
+    "actors.exporting.onnx_export",
+    "actors.models.outputs",
+    "actors.models.pixel_input",
+    "actors.models.transformers_networks",
+    "actors.preprocess.normalisation",
+)
 
 
 def model_key(model: Model, *, half: bool = False) -> str:
@@ -75,6 +82,7 @@ def _content(model: Model) -> str:
 
 
 def _file_content(uri: str, storage: Storage) -> str:
+    uri = on_this_machine(uri)
     if is_remote(uri):
         size, known_as = storage.describe(uri)
         if known_as is not None:

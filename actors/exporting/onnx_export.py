@@ -16,7 +16,7 @@ from actors.messages import one_line
 from actors.models.network import build_network
 from actors.models.output_shapes import uncounted
 from actors.models.outputs import named
-from actors.preprocess import scale_and_bias
+from actors.models.pixel_input import PixelInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,11 +68,8 @@ class _Graph(torch.nn.Module):
 
     def __init__(self, network: nn.Module, model: Model) -> None:
         super().__init__()
-        scale, bias = scale_and_bias(model.preprocess)
         self.network = network
-        width = model.preprocess.size[1]
-        self.scale = torch.from_numpy(scale).repeat(width)
-        self.bias = torch.from_numpy(bias).repeat(width)
+        self.pixels = PixelInput(model.preprocess)
         self.dtype = torch.float32
 
     def forward(self, pixels_nhwc: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -81,12 +78,11 @@ class _Graph(torch.nn.Module):
 
     def tensors(self, pixels_nhwc: torch.Tensor) -> dict[str, torch.Tensor]:
         """The outputs of the network, by name."""
+        numbers = self.pixels(pixels_nhwc).to(self.dtype)
         # The layout changes last: OpenVINO then drops the change, since its convolutions prefer NHWC.
-        # Whole rows are scaled at a time: with 3 values at a time, onnxruntime takes ten times as long.
-        rows = pixels_nhwc.flatten(2).to(torch.float32) * self.scale + self.bias
-        pixels = rows.reshape(pixels_nhwc.shape).to(self.dtype)
+        arranged = numbers if self.pixels.is_nhwc else numbers.permute(0, 3, 1, 2)
         # Contiguous, since some networks call view where they need reshape; free in the exported graph.
-        return named(self.network(pixels.permute(0, 3, 1, 2).contiguous()))
+        return named(self.network(arranged.contiguous()))
 
 
 def _program(graph: _Graph, pixels_nhwc: torch.Tensor, *, half: bool) -> torch.onnx.ONNXProgram:

@@ -70,7 +70,7 @@ def package_digest(package: str) -> str:
     return digest.hexdigest()
 
 
-_ZOOS = ("timm", "torchvision")
+_ZOOS = ("timm", "torchvision", "transformers")
 _OURS = ("actors", "conf", "jobs")
 _INSTALLED = ("site-packages", "dist-packages")
 _PYTHON = Path(sysconfig.get_path("stdlib"))

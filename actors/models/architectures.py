@@ -1,5 +1,5 @@
-"""Finds the code of a network by the name in the config: a callable of the user, timm or torchvision. Runs wherever a
-network is rebuilt. The content of a checkpoint never decides which code runs.
+"""Finds the code of a network by the name in the config: a callable of the user, or a model of timm, torchvision or
+transformers. Runs wherever a network is rebuilt. The content of a checkpoint never decides which code runs.
 """
 
 from __future__ import annotations
@@ -43,19 +43,49 @@ def construct(architecture: str, kwargs: Mapping[str, Any]) -> Any:
         ) from error
 
 
-ARCHITECTURE_CURE = "set model.architecture to package.module:callable, timm:NAME or torchvision:NAME"
+def import_library(module: str, where: str) -> ModuleType:
+    """Imports ``module`` of an optional library. Raises `JobError`, which begins with ``where``, if that fails."""
+    library = module.partition(".")[0]
+    install = f"pip install 'shardlens[{library}]'"
+    try:
+        return _import(module, where, cure=install)
+    except JobError as error:
+        if error.cure == _CODE_CURE:  # such as torchvision's operators, which were compiled for another torch
+            raise JobError(
+                error.problem, cure=f"install builds of torch and torchvision that fit: {install}"
+            ) from error
+        raise
+
+
+def require_name(name: str, known: Iterable[str], where: str) -> None:
+    """Raises `JobError` with the closest names if ``name`` is not ``known``; begins with ``where``."""
+    names = list(known)
+    if name in names:
+        return
+    close = difflib.get_close_matches(name, names, n=3) or (names if len(names) <= _MAX_LISTED else [])
+    raise JobError(
+        f"{where}: there is no {name} in it",
+        cure=f"did you mean {' or '.join(close)}?" if close else "correct the name after the colon",
+    )
+
+
+ARCHITECTURE_CURE = (
+    "set model.architecture to package.module:callable, timm:NAME, torchvision:NAME or transformers:NAME, or name the "
+    "whole model in model.source"
+)
+_CODE_CURE = "correct its code"
+_MAX_LISTED = 8  # names in a message
 
 
 def _builder(architecture: str, where: str) -> Callable[..., Any]:
     package, _, name = architecture.partition(":")
-    if package == "timm":
-        return _timm(name, where)
-    if package == "torchvision":
-        return _torchvision(name, where)
+    if package in _LIBRARIES:
+        return _LIBRARIES[package](name, where)
     module = _import(package, where, cure=f"put the folder that holds {package.partition('.')[0]} on PYTHONPATH")
     first, *rest = name.split(".")
-    # Python's own error for a name that a module lacks does not list the closest ones.
-    _require(first, [key for key in vars(module) if not key.startswith("__")], where)
+    if first.startswith("__") or not hasattr(module, first):  # a package may import on demand what its dictionary lacks
+        # Python's own error for a name that a module lacks does not list the closest ones.
+        require_name(first, [key for key in dir(module) if not key.startswith("__")], where)
     try:
         found = reduce(getattr, rest, getattr(module, first))
     except AttributeError as error:
@@ -66,17 +96,20 @@ def _builder(architecture: str, where: str) -> Callable[..., Any]:
 
 
 def _timm(name: str, where: str) -> Callable[..., Any]:
-    timm = _import("timm", where, cure="pip install timm")
-    _require(name.partition(".")[0], timm.list_models(), where)  # the part after a dot names pretrained weights
+    timm = import_library("timm", where)
+    require_name(name.partition(".")[0], timm.list_models(), where)  # the part after a dot names pretrained weights
     return partial(timm.create_model, name, pretrained=False)
 
 
 def _torchvision(name: str, where: str) -> Callable[..., Any]:
-    zoo = _import("torchvision.models", where, cure="pip install torchvision")
-    _require(name, zoo.list_models(), where)
+    zoo = import_library("torchvision.models", where)
+    require_name(name, zoo.list_models(), where)
     # Detectors and segmenters download weights for their backbone by default.
     takes = inspect.signature(zoo.get_model_builder(name)).parameters
     return partial(zoo.get_model, name, **{key: None for key in ("weights", "weights_backbone") if key in takes})
+
+
+_LIBRARIES = {"timm": _timm, "torchvision": _torchvision}
 
 
 def _import(module: str, where: str, *, cure: str) -> ModuleType:
@@ -91,17 +124,5 @@ def _import(module: str, where: str, *, cure: str) -> ModuleType:
         ) from error
     except Exception as error:
         raise JobError(
-            f"{where}: importing {module} failed: {type(error).__name__}: {one_line(error)}", cure="correct its code"
+            f"{where}: importing {module} failed: {type(error).__name__}: {one_line(error)}", cure=_CODE_CURE
         ) from error
-
-
-def _require(name: str, known: Iterable[str], where: str) -> None:
-    """Raises `JobError` with the closest names if ``name`` is not ``known``."""
-    names = list(known)
-    if name in names:
-        return
-    close = difflib.get_close_matches(name, names, n=3)
-    raise JobError(
-        f"{where}: there is no {name} in it",
-        cure=f"did you mean {' or '.join(close)}?" if close else "correct the name after the colon",
-    )

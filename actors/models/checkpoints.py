@@ -22,11 +22,26 @@ if TYPE_CHECKING:
     from actors.models.spec import Model
 
 
+class MisfitError(JobError):
+    """Weights and network do not fit."""
+
+
+def read_state_dict(model: Model) -> StateDict:
+    """The weights in the checkpoint of ``model``, as its keys select them, under the names in the file.
+
+    Raises:
+        JobError: the checkpoint cannot be read, or holds no such weights.
+    """
+    content = read_weights(model.checkpoint, Storage(model.storage_options))
+    return select(unwrap(content, ema=model.ema, where=model.where), model)
+
+
 def load(network: object, model: Model) -> None:
     """Loads the weights of ``model`` into ``network``, the result of its architecture.
 
     Raises:
-        JobError: ``network`` is not a torch.nn.Module, the checkpoint cannot be read, or the two do not fit.
+        JobError: ``network`` is not a torch.nn.Module, or the checkpoint cannot be read.
+        MisfitError: the two do not fit.
     """
     if not isinstance(network, torch.nn.Module):
         raise JobError(
@@ -35,13 +50,12 @@ def load(network: object, model: Model) -> None:
         )
     # Asked before loading, after which the parameters are ordinary, while their modules stay lazy until the first call.
     is_unfinished = any(map(is_lazy, _entries_of(network).values()))
-    content = read_weights(model.checkpoint, Storage(model.storage_options))
-    whole = select(unwrap(content, ema=model.ema, where=model.where), model)
+    whole = read_state_dict(model)
     state_dict = rename(whole, _entries_of(network).keys())
     try:
         _load_at_its_version(network, state_dict, model)
     except JobError as error:
-        raise JobError(error.problem, cure=_fit_cure(network, whole, state_dict, model) or error.cure) from error
+        raise MisfitError(error.problem, cure=_fit_cure(network, whole, state_dict, model) or error.cure) from error
     if is_unfinished:
         _finish(network, model)
 
@@ -122,7 +136,7 @@ def _finish(network: torch.nn.Module, model: Model) -> None:
     """Runs one blank image, which turns lazy layers into ordinary ones that can be exported and compiled."""
     try:
         with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, *model.preprocess.size))
+            network.eval()(torch.zeros(1, *model.preprocess.input_shape))
     except Exception as error:
         raise JobError(
             f"model.architecture={model.architecture}: its lazy layers do not run on a blank image with the weights of "

@@ -70,6 +70,11 @@ def form_of(model: Model) -> ModelForm:
     for form in FORMS:
         if form.owns(model.checkpoint):
             return form
+    if model.source and not model.checkpoint:
+        raise JobError(
+            f"model.source={model.source}: was not read",
+            cure="make the model with actors.models.sources.model_from, which reads its source",
+        )
     if not model.checkpoint:
         raise JobError("model.checkpoint is not given", cure="set model.checkpoint to the path or URI of the weights")
     if file_name(model.checkpoint).endswith(".pt2"):

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from actors.errors import JobError
 from actors.messages import redacted
-from actors.models.model_files import reading
+from actors.models.hub_files import on_this_machine
+from actors.models.label_files import labels_in
+from actors.models.model_files import file_name, reading
 from actors.storage.store import Storage
 
 if TYPE_CHECKING:
@@ -28,24 +30,24 @@ def read_labels(model: Model) -> list[str] | None:
         return None
     if isinstance(model.labels, str):
         where = redacted(f"model.labels={model.labels}")
-        return _checked_labels(where, _label_lines(model, where))
+        return _checked_labels(where, _names_in_file(model, where))
     if isinstance(model.labels, list):
         return _checked_labels("model.labels", model.labels)
     raise JobError(
         f"model.labels={model.labels}: neither a path nor a list",
-        cure="give a file with one name a line, or a list of names",
+        cure="give a file with one name a line, in JSON, YAML or CSV, or a list of names",
     )
 
 
-def _label_lines(model: Model, where: str) -> list[str]:
+def _names_in_file(model: Model, where: str) -> Iterable[object]:
+    file = on_this_machine(model.labels)
     with reading(where):
-        data = Storage(model.storage_options).read(model.labels, max_bytes=MAX_LABELS_BYTES)
+        data = Storage(model.storage_options).read(file, max_bytes=MAX_LABELS_BYTES)
     try:
         text = data.decode("utf-8-sig")  # editors on Windows write a byte-order mark
     except UnicodeDecodeError as error:
         raise JobError(f"{where}: not UTF-8 text: {error}", cure="give a text file with one name a line") from None
-    # Not splitlines, which also breaks at form feeds and Unicode's separators.
-    return text.rstrip("\r\n").split("\n") if text.strip() else []
+    return labels_in(text, file_name(model.labels), where)
 
 
 def _checked_labels(where: str, labels: Iterable[object]) -> list[str]:

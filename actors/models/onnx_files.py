@@ -39,6 +39,8 @@ class OnnxFile:
     """True if an image's answer depends on the rest of its batch, so that each image must run alone."""
     is_exported: bool = False
     """True if it was made from a network, and is kept in the export cache."""
+    takes_pixels: bool = False
+    """True if its input takes the pixels of the pipeline, since the graph holds what else the pre-processing does."""
 
 
 def not_numbers(model: Model, seen: str) -> JobError:

@@ -11,6 +11,7 @@ from actors.errors import JobError
 from actors.field_types import coerce_fields
 from actors.messages import redacted
 from actors.models.forms import form_of
+from actors.models.hub_files import on_this_machine
 from actors.models.labels import read_labels
 from actors.models.model_files import reading
 from actors.preprocess import Preprocess
@@ -21,8 +22,12 @@ from actors.storage.store import Storage
 class Model:
     """Everything that decides a prediction, except engine and task."""
 
+    source: str = field(default="", kw_only=True)
+    """The whole model in one key: ``timm:NAME.TAG``, ``torchvision:NAME:WEIGHTS``, ``hf:REPO@REVISION``, or a folder.
+    Each other key overrides what the source says."""
     architecture: str | None = None
-    """Builds the network: ``package.module:callable``, ``timm:NAME`` or ``torchvision:NAME``; null for .onnx."""
+    """Builds the network: ``package.module:callable``, ``timm:NAME``, ``torchvision:NAME`` or ``transformers:NAME``;
+    null for a model that holds its own."""
     kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for the architecture, such as ``num_classes``."""
     checkpoint: str = ""
@@ -34,7 +39,8 @@ class Model:
     ignore: list[str] = field(default_factory=list)
     """Patterns of names in the checkpoint that are not part of the network, such as ``criterion.*``."""
     labels: Any = None
-    """Class names in order: path or URI of a UTF-8 file with one per line, or a list; null if there are none."""
+    """Class names in order: a list, or path or URI of a file (text with one per line, JSON, YAML or CSV); null if there
+    are none."""
     preprocess: Preprocess = field(default_factory=Preprocess)
     """Resize, crop and normalisation."""
     storage_options: dict[str, str] = field(default_factory=dict)
@@ -58,8 +64,9 @@ class Model:
         self.check_form()
         wanted = form_of(self).stored_as
         # After the checks that need no storage: their errors come without waiting for a server.
+        checkpoint = on_this_machine(self.checkpoint)
         with reading(self.where):
-            kind = Storage(self.storage_options).kind(self.checkpoint)
+            kind = Storage(self.storage_options).kind(checkpoint)
         if kind != wanted:
             seen = f"is a {kind}" if kind else f"no such {wanted}"
             raise JobError(f"{self.where}: {seen}", cure=f"give the path or URI of the {wanted} with the weights")

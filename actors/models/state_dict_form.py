@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
-from actors.models.architectures import ARCHITECTURE_CURE, check_architecture, construct
+from actors.models.architectures import ARCHITECTURE_CURE, check_architecture
 from actors.models.model_files import file_name
 from actors.models.weight_index import INDEX_SUFFIXES, weight_files
 from actors.storage.store import Storage
@@ -43,11 +43,9 @@ class StateDictForm:
         return checkpoints.digest(self.network(model) if network is None else network)
 
     def network(self, model: Model) -> torch.nn.Module:
-        from actors.models import checkpoints  # noqa: PLC0415  torch takes seconds to import
+        from actors.models.network_building import build  # noqa: PLC0415  torch takes seconds to import
 
-        network = construct(str(model.architecture), model.kwargs)
-        checkpoints.load(network, model)
-        return network.eval().requires_grad_(requires_grad=False)  # type: ignore[no-any-return]  # `load` checked it
+        return build(model).eval().requires_grad_(requires_grad=False)
 
     def onnx_file(self, model: Model) -> None:
         """None: the file is exported from the network."""

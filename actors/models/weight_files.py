@@ -20,6 +20,7 @@ import torch
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
+from actors.models.hub_files import on_this_machine
 from actors.models.model_files import file_name, lfs_pointer, reading, sibling
 from actors.models.state_dicts import RESAVE_CURE, StateDict
 from actors.models.weight_index import INDEX_CURE, is_index, read_index
@@ -80,6 +81,7 @@ _UNREADABLE = (
 
 def _read_file(uri: str, storage: Storage) -> Any:
     where = redacted(f"model.checkpoint={uri}")
+    uri = on_this_machine(uri)
     with reading(where):
         source = io.BytesIO(storage.read(uri)) if is_remote(uri) else _regular_file(uri)
         start = _start(source)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
+from actors.models.hub_files import on_this_machine
 from actors.models.model_files import file_name, reading, sibling
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")
 def read_index(uri: str, storage: Storage) -> dict[str, str]:
     """Maps the name of each entry to the file that holds it, in the folder of the index."""
     where = redacted(f"model.checkpoint={uri}")
+    file = on_this_machine(uri)
     with reading(where):
-        data = storage.read(uri, max_bytes=_MAX_INDEX_BYTES)
+        data = storage.read(file, max_bytes=_MAX_INDEX_BYTES)
     try:
         weight_map = json.loads(data)["weight_map"]
         names = {str(PurePosixPath(name).name) for name in weight_map.values()}

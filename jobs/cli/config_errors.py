@@ -60,6 +60,8 @@ _PLUS = "a dataset is chosen with a plus sign: +dataset=NAME, such as +dataset=s
 def _missing(error: MissingMandatoryValue) -> JobError:
     key = error.full_key or ""
     cure = _PLUS if key == "dataset" else f"add {key}=VALUE to the command; --help shows every key"
+    if key == "model.checkpoint":
+        cure = f"{cure}; model.source names a whole model"
     return JobError(f"{key}: not given", cure=cure)
 
 

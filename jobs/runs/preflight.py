@@ -126,7 +126,7 @@ def _fingerprint(job: Job, facts: ModelFacts) -> str:
         "weights": facts.weights,
         "architecture": job.model.architecture,
         "kwargs": job.model.kwargs,
-        "preprocess": asdict(job.model.preprocess),
+        "preprocess": job.model.preprocess.digested(),
         "scaled": job.decode.scaled,
         **({"truncated": "accept"} if job.decode.truncated is Truncated.accept else {}),
         **_decoded_on(job.decode),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
 from actors.messages import redacted
+from actors.models.sources.base import Source
 from actors.storage.uris import is_remote
 from jobs.config import is_public
 
@@ -62,7 +63,7 @@ def named_variables(overrides: Sequence[str]) -> Iterator[None]:
 
 
 # Keys whose text is opened on the cluster; a list of labels is not a path.
-_PATHS = ("dataset.path", "model.checkpoint", "model.labels", "output.path")
+_PATHS = ("dataset.path", "model.source", "model.checkpoint", "model.labels", "output.path")
 # A benchmark writes to a scratch folder instead of output.path.
 _BENCHMARK_PATHS = (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch")
 _OPTIONS = re.compile(r"\bstorage_options\b")
@@ -73,10 +74,15 @@ def _paths(verb: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key in _BENCHMARK_PATHS if verb == "benchmark" else _PATHS:
         group, _, name = key.partition(".")
         value = (content.get(group) or {}).get(name)
-        if isinstance(value, str):
+        if isinstance(value, str) and _is_path(key, value):
             yield key, value
         elif key == "dataset.path":
             yield from ((key, path) for path in value or [])
+
+
+def _is_path(key: str, value: str) -> bool:
+    """False for the name of a model, and for a key that the cluster fills from it."""
+    return value not in ("", "???") and not (key == "model.source" and Source(value).library)
 
 
 def _secret_options(content: dict[str, Any]) -> Iterator[str]:

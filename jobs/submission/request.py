@@ -147,7 +147,8 @@ def _check_job(job: Job) -> None:
     check_numbers(job)
     # decode.device=gpu needs nvImageCodec, which the cluster may have and this machine not.
     replace(job.decode, device=DecodeDevice.cpu).check()
-    job.model.preprocess.check()
-    job.engine.check(job.model)
+    if not job.model.source:  # which only the cluster need be able to read
+        job.model.preprocess.check()
+        job.engine.check(job.model)
     if job.run.id is not None:
         run_id_of(job)

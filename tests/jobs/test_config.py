@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import hub_folders
+import pytest
+from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from actors.engines.configs import Precision, TorchEngineConfig
 from actors.models.spec import Model
+from actors.preprocess import Preprocess
 from actors.tasks.classify import Classify
-from jobs.config import to_job, to_yaml
+from jobs.config import compose_config, to_job, to_yaml
 from jobs.datasets.images import ImagesDataset
 from jobs.job import Job
 
@@ -48,3 +56,83 @@ def test_a_composed_config_converts_to_a_job() -> None:
 def test_packaged_files_are_found() -> None:
     config = OmegaConf.create({"path": "${package:actors.sample/labels.txt}"})
     assert Path(config.path).read_text().split() == list("0123456789")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("vit")
+    hub_folders.vit(folder)
+    return folder
+
+
+def job_of(*overrides: str) -> Job:
+    with initialize_config_module("conf", version_base="1.3"):
+        return to_job(compose("batch_infer", overrides=["+dataset=images", "dataset.path=x", *overrides]))
+
+
+def test_a_source_tells_what_no_key_gives(folder: Path) -> None:
+    model = job_of(f"model.source={folder}", "model.preprocess.mean=[0.1,0.2,0.3]", "+model.kwargs.x=1").model
+    assert model.architecture == "transformers:ViTForImageClassification"
+    assert model.checkpoint == f"{folder}/model.safetensors"
+    assert model.labels == ["cat", "dog", "owl"]
+    assert model.preprocess.resize == [32, 32]
+    assert model.preprocess.mean == [0.1, 0.2, 0.3]
+    assert model.kwargs["x"] == 1
+    assert model.kwargs["hidden_size"] == 32
+
+
+def test_keys_win_over_the_source_also_where_they_give_the_default(folder: Path) -> None:
+    model = job_of(f"model.source={folder}", "model.labels=null", "model.preprocess.resize=256").model
+    assert model.labels is None
+    assert model.preprocess.resize == 256
+
+
+def test_without_a_source_the_defaults_hold() -> None:
+    model = job_of("model.architecture=networks:tiny", "model.checkpoint=x.pt").model
+    assert model == Model("networks:tiny", checkpoint=str(Path.cwd() / "x.pt"))
+    assert model.preprocess == Preprocess()
+    with pytest.raises(MissingMandatoryValue):
+        job_of("model.architecture=networks:tiny")
+
+
+def test_the_library_of_an_architecture_tells_its_pre_processing() -> None:
+    model = job_of("model.architecture=timm:vit_base_patch32_clip_224.openai", "model.checkpoint=x.pt").model
+    assert model.preprocess.mean == pytest.approx([0.48145466, 0.4578275, 0.40821073])
+    assert model.checkpoint == str(Path.cwd() / "x.pt")
+
+
+def test_a_client_of_a_cluster_reads_no_source() -> None:
+    overrides = ["+dataset=images", "dataset.path=/x", "model.source=/volume/of/the/pods"]
+    job = compose_config("batch_infer", overrides).wanted
+    assert (job.model.source, job.model.checkpoint) == ("/volume/of/the/pods", "")
+    assert compose_config("benchmark", overrides).wanted.model.architecture is None
+
+
+def test_what_a_source_says_is_text_and_no_interpolation() -> None:
+    names = ["${oc.env:HOME}", "a ${ b", "$c"]
+    told = replace(JOB, model=replace(JOB.model, labels=names, kwargs={"config": {"x": "${y}"}}))
+    job = to_job(OmegaConf.merge(OmegaConf.structured(JOB), OmegaConf.create(to_yaml(told))))
+    assert job.model.labels == names
+    assert job.model.kwargs == {"config": {"x": "${y}"}}
+
+
+def test_the_yaml_of_a_model_from_a_source_composes_to_the_same_model(folder: Path) -> None:
+    job = job_of(f"model.source={folder}")
+    again = to_job(OmegaConf.merge(OmegaConf.structured(job), OmegaConf.create(to_yaml(job))))
+    assert again.model == job.model
+
+
+def test_the_next_command_imports_no_library() -> None:
+    overrides = ["+dataset=images", "dataset.path=x", "model.architecture=timm:resnet18", "model.checkpoint=x.pt"]
+    with initialize_config_module("conf", version_base="1.3"):
+        preprocess = to_job(compose("batch_infer", overrides=overrides)).model.preprocess
+    code = f"""
+import sys
+from hydra import compose, initialize_config_module
+from jobs.config import to_job
+with initialize_config_module("conf", version_base="1.3"):
+    print(to_job(compose("batch_infer", overrides={overrides})).model.preprocess)
+sys.exit(bool({{"torch", "timm", "torchvision"}} & sys.modules.keys()))
+"""
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert told.strip() == str(preprocess)

@@ -57,6 +57,8 @@ def pixels_by(decoder: GpuDecoder, encoded: list[bytes]) -> list[np.ndarray]:
         Preprocess(resize=30, crop=[60, 50]),
         Preprocess(resize=[50, 70], crop=None),
         Preprocess(resize=None, crop=50),
+        Preprocess(resize=40, crop=32, antialias=False, crop_offset="floor"),
+        Preprocess(resize=40, crop=None, resize_mode="longest_side", pad_color=[9, 99, 199], pad_position="top_left"),
     ],
     ids=str,
 )
@@ -142,3 +144,8 @@ def _raising(error: Exception) -> object:
         raise error
 
     return fail
+
+
+def test_an_interpolation_that_pytorch_lacks_is_refused() -> None:
+    with pytest.raises(JobError, match=r"decode\.device=gpu: PyTorch does not resize with lanczos"):
+        GpuDecoder(LIMITS, Preprocess(interpolation="lanczos"), device="cpu")

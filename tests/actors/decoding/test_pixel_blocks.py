@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,23 @@ def test_good_and_bad_images_keep_their_places() -> None:
     assert columns[HEIGHT].to_pylist() == [375, 0, 50, 0, 0]
     assert columns[WIDTH].to_pylist() == [500, 0, 60, 0, 0]
     assert all(seconds >= 0 for seconds in columns[DECODE_S].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_scaled"),
+    [
+        ({}, True),
+        ({"interpolation": "lanczos"}, True),
+        ({"interpolation": "nearest"}, False),
+        ({"antialias": False}, False),
+    ],
+)
+def test_a_resize_that_skips_pixels_gets_the_whole_image(keys: dict[str, Any], *, is_scaled: bool) -> None:
+    preprocess = Preprocess(resize=40, crop=32, **keys)
+    image = jpeg(0, height=600, width=800)
+    columns = pixel_columns([image], Decode(), preprocess)
+    whole = fit(decode(image, LIMITS), preprocess)
+    assert is_scaled is not np.array_equal(unpack_pixels(pa.chunked_array([columns[PIXELS]]), 32, 32)[0], whole)
 
 
 @pytest.mark.parametrize("taken", [(), (1,), (0, 1, 2)], ids=str)

@@ -22,6 +22,9 @@ ODD_SIZE = (603, 805)  # at 1/8 both sides end within a pixel
 EVEN_SIZE = (600, 800)
 
 
+SMOOTH = [Interpolation.bilinear, Interpolation.bicubic, Interpolation.lanczos]
+
+
 def oriented(data: bytes, orientation: int) -> bytes:
     return behind_soi(data, segment(0xE1, exif(orientation)))
 
@@ -41,7 +44,7 @@ def assert_nearly_whole(data: bytes, preprocess: Preprocess, *, most: int = 8, m
     return int(divisor)
 
 
-@pytest.mark.parametrize("interpolation", Interpolation)
+@pytest.mark.parametrize("interpolation", SMOOTH)
 @pytest.mark.parametrize("orientation", range(10))
 def test_an_image_of_odd_size_keeps_its_geometry_whichever_way_up(
     orientation: int, interpolation: Interpolation
@@ -144,7 +147,7 @@ def test_images_of_any_size_get_the_shape_and_the_content_of_the_whole() -> None
         y, x = np.mgrid[0:height, 0:width]
         slope_hw = (255 * (y / height + x / width) / 2).astype(np.uint8)
         data = oriented(encode(Image.fromarray(slope_hw), "JPEG", quality=95), int(rng.integers(1, 9)))
-        preprocess = Preprocess(resize=resize, crop=size, interpolation=rng.choice(list(Interpolation)))
+        preprocess = Preprocess(resize=resize, crop=size, interpolation=rng.choice(SMOOTH))
         divisors.add(assert_nearly_whole(data, preprocess, most=24, most_on_average=3))
     assert divisors == {1, 2, 4, 8}
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,44 @@ def test_an_image_input_is_known_by_type_and_shape(node: Node, wanted: ImageInpu
 def test_a_model_of_another_image_size_is_reported(nodes: list[Node], message: str) -> None:
     with pytest.raises(JobError, match=message):
         image_input(nodes, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("keys", "shape", "layout"),
+    [
+        ({"layout": "nhwc"}, ["n", "h", "w", "c"], "nhwc"),
+        ({"layout": "nchw"}, [None, None, None, None], "nchw"),
+        ({"channels": 1}, ["n", 1, 24, 40], "nchw"),
+        ({"channels": 1}, ["n", 24, 40, 1], "nhwc"),
+        ({"channels": 1, "layout": "nhwc"}, ["n", 24, 40, "c"], "nhwc"),
+    ],
+)
+def test_the_key_decides_the_layout_where_no_axis_does(keys: dict[str, Any], shape: list[Any], layout: str) -> None:
+    model = replace(MODEL, preprocess=replace(MODEL.preprocess, mean=[0.5], std=[0.5], **keys))
+    assert image_input([Node(shape)], model).layout == layout
+
+
+@pytest.mark.parametrize(
+    ("keys", "node", "message", "cure"),
+    [
+        ({}, ("n", 1, 24, 40), "has 1 channels, not 3", "set model.preprocess.channels=1"),
+        ({"channels": 1}, ("n", 24, 40, 3), "has 3 channels, not 1", "set model.preprocess.channels=3"),
+        ({"layout": "nhwc"}, ("n", 3, 24, 40), "has 40 channels, not 3", "set it to auto"),
+    ],
+)
+def test_channels_that_the_keys_do_not_give_are_reported(
+    keys: dict[str, Any], node: tuple[Any, ...], message: str, cure: str
+) -> None:
+    model = replace(MODEL, preprocess=replace(MODEL.preprocess, **keys))
+    with pytest.raises(JobError, match=message) as raised:
+        image_input([Node(list(node))], model)
+    assert cure in raised.value.cure
+
+
+def test_bytes_cannot_be_standardised() -> None:
+    model = replace(MODEL, preprocess=replace(MODEL.preprocess, standardize="per_image"))
+    with pytest.raises(JobError, match=r"takes whole pixels, not those of model\.preprocess\.standardize"):
+        image_input([Node(["n", 24, 40, 3], "tensor(uint8)")], model)
 
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ import pytest
 from networks import tiny
 from onnx_models import save_onnx, save_with_constant
 
-from actors.engines.onnx_source import local_file
+from actors.engines.onnx_source import local_file, outside
 from actors.errors import JobError
-from actors.models.onnx_files import digest
+from actors.models.onnx_files import OnnxFile, digest
 from actors.models.spec import Model
+from actors.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from places import Place
@@ -23,6 +25,14 @@ def test_a_local_model_stays_where_it_is(tmp_path: Path) -> None:
     save_onnx(tiny(), tmp_path / "a.onnx")
     with local_file(Model(checkpoint=str(tmp_path / "a.onnx"))) as file:
         assert file.path == tmp_path / "a.onnx"
+
+
+def test_a_file_that_takes_pixels_leaves_the_geometry_alone_to_the_engine() -> None:
+    model = Model(checkpoint="a.onnx", preprocess=Preprocess(resize=99, crop=80, channel_order="bgr"))
+    file = OnnxFile(Path("a.onnx"), "fp32")
+    assert outside(model, file) is model
+    left = outside(model, replace(file, takes_pixels=True))
+    assert left.preprocess == Preprocess(resize=99, crop=80)
 
 
 def test_a_remote_model_is_fetched_with_its_data_and_then_removed(place: Place, tmp_path: Path) -> None:

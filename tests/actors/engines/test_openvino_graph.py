@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from model_inputs import CASES, CHANNELS, PIXELS_NHWC, expected_channels, expected_numbers, make_preprocess
 from networks import tiny
 from onnx import TensorProto, helper
 from onnx_models import INPUTS, SIDE, make_model, save_onnx
@@ -65,6 +66,31 @@ def test_what_a_file_takes_is_what_onnxruntime_says(model: Model, takes: str, ba
     assert graph.outputs == ["logits"]
     assert graph.graph.input().get_element_type().get_type_name() == "u8"
     assert graph.graph.input().get_partial_shape()[-1] == 3
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize("keys", CASES, ids=str)
+def test_floats_are_normalised_as_the_keys_say(model: Model, keys: dict[str, Any], layout: str) -> None:
+    model.preprocess = make_preprocess(**keys)
+    save_identity(model, TensorProto.FLOAT, shape_of(model.preprocess, layout))
+    (found,) = run(model, PIXELS_NHWC)
+    found_nhwc = found.transpose(0, 2, 3, 1) if layout == "nchw" else found
+    np.testing.assert_allclose(found_nhwc, expected_numbers(model.preprocess), atol=2e-5)
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+@pytest.mark.parametrize("keys", CHANNELS, ids=str)
+def test_bytes_have_the_channels_that_the_keys_say(model: Model, keys: dict[str, Any], layout: str) -> None:
+    model.preprocess = make_preprocess(**keys)
+    save_identity(model, TensorProto.UINT8, shape_of(model.preprocess, layout))
+    (found,) = run(model, PIXELS_NHWC)
+    found_nhwc = found.transpose(0, 2, 3, 1) if layout == "nchw" else found
+    np.testing.assert_array_equal(found_nhwc, expected_channels(model.preprocess))
+
+
+def shape_of(preprocess: Preprocess, layout: str) -> list[Any]:
+    sides = dict(zip("hw", preprocess.size, strict=True))
+    return [{"n": "n", "c": preprocess.channels, **sides}[axis] for axis in layout]
 
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])

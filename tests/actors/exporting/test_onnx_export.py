@@ -10,12 +10,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from model_inputs import CASES, CHANNELS, PIXELS_NHWC, expected_numbers, make_preprocess
 from networks import resnet18
 from onnx import TensorProto
 from torch import nn
 
 from actors.engines.base import load_engine
-from actors.engines.configs import Device, TorchEngineConfig
+from actors.engines.configs import Device, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
 from actors.errors import JobError
 from actors.exporting.onnx_export import INPUT_NAME, export
 from actors.models.spec import Model
@@ -126,6 +127,29 @@ def test_a_deep_network_gives_what_pytorch_gives(tmp_path: Path) -> None:
         compare(session(images(number)), engine(images(number)))
     assert list(session(images(1))) == ["output_0", "output_2", "output_3"]
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".pt"] == ["a.onnx"]
+
+
+class Taken(nn.Module):
+    """Hands on what it takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return pixels * self.gain
+
+
+@pytest.mark.parametrize("keys", [*CASES[1:], {"layout": "nhwc"}, {**CHANNELS[1], "layout": "nhwc"}], ids=str)
+def test_pytorch_and_every_engine_of_the_exported_file_follow_the_keys(keys: dict[str, Any], tmp_path: Path) -> None:
+    model = save(Taken(), tmp_path, f"{__name__}:Taken")
+    model.preprocess = make_preprocess(**keys)
+    expected = expected_numbers(model.preprocess)
+    if keys.get("layout") != "nhwc":
+        expected = expected.transpose(0, 3, 1, 2)
+    for config in (TorchEngineConfig(device=Device.cpu), OnnxEngineConfig(), OpenVinoEngineConfig()):
+        (found,) = load_engine(config, model)(PIXELS_NHWC).values()
+        np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
 def test_several_outputs_keep_names_types_and_values(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
@@ -36,6 +35,8 @@ def with_backbone(*, weights="DEFAULT", weights_backbone="DEFAULT", **kwargs): .
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of importable modules, which are unloaded after the test."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("timm", "torchvision")]:
+        monkeypatch.delitem(sys.modules, name)  # the real ones, which other tests import
     known = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
@@ -101,11 +102,30 @@ def test_what_a_users_module_raises_is_shown(folder: Path, source: str, message:
 @pytest.mark.parametrize(
     ("architecture", "library"), [("timm:resnet50", "timm"), ("torchvision:resnet50", "torchvision")]
 )
-def test_a_missing_zoo_is_named_with_the_command_that_installs_it(architecture: str, library: str) -> None:
-    if importlib.util.find_spec(library):
-        pytest.skip(f"{library} is installed")
-    with pytest.raises(JobError, match=rf"no module named {library}\n  cure: pip install {library}$"):
+def test_a_missing_zoo_is_named_with_the_command_that_installs_it(
+    architecture: str, library: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not (folder / library).exists()
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(JobError, match=rf"no module named {library}.*\n  cure: pip install 'shardlens\[{library}\]'$"):
         construct(architecture, {})
+
+
+def test_a_zoo_that_cannot_be_imported_is_named_with_the_cure(folder: Path) -> None:
+    (folder / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    with pytest.raises(
+        JobError, match=r"importing timm failed: .*nms.*\n  cure: install builds of torch and torchvision"
+    ):
+        construct("timm:resnet50", {})
+
+
+def test_a_name_that_a_package_imports_on_demand_is_found(folder: Path) -> None:
+    (folder / "lazy.py").write_text(
+        "def __getattr__(name):\n if name == 'Net': return dict\n raise AttributeError(name)"
+    )
+    assert construct("lazy:Net", {"a": 1}) == {"a": 1}
+    with pytest.raises(JobError, match="there is no Nets in it"):
+        construct("lazy:Nets", {})
 
 
 def test_timm_is_asked_for_no_pretrained_weights(folder: Path) -> None:

@@ -23,6 +23,10 @@ def refuse(verb: str, *overrides: str) -> None:
         [],
         ["dataset.path=[/volume/a,s3://bucket/b]"],
         ["model.labels=[cat,dog]"],
+        ["model.source=timm:resnet50"],
+        ["model.source=hf:microsoft/resnet-50@main"],
+        ["model.source=/volume/models/resnet"],
+        ["model.checkpoint=hf://me/net/model.safetensors"],
         ["output.path=file:///volume/o"],
         ["+output.storage_options.endpoint=http://minio:9000", "+dataset.storage_options.aws_region=eu-west-1"],
         ["dataset.path=https://host/images/x%20y.jpg"],
@@ -34,7 +38,13 @@ def test_what_the_cluster_can_reach_is_not_refused(overrides: list[str]) -> None
 
 @pytest.mark.parametrize(
     "override",
-    ["dataset.path=images", "dataset.path=[/volume/a,b]", "model.checkpoint=x.pt", "model.labels='~/names.txt'"],
+    [
+        "dataset.path=images",
+        "dataset.path=[/volume/a,b]",
+        "model.checkpoint=x.pt",
+        "model.labels='~/names.txt'",
+        "model.source=models/resnet",
+    ],
 )
 def test_a_relative_path_is_refused(override: str) -> None:
     with pytest.raises(JobError, match=f"{override.partition('=')[0]}=.*a relative path"):

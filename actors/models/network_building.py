@@ -1,0 +1,65 @@
+"""Builds a network and loads its weights: strictly, by name, or with the library that knows how names changed. Runs
+wherever a network is rebuilt.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from actors.messages import one_line
+from actors.models.architectures import construct, import_library
+from actors.models.checkpoints import MisfitError, load, read_state_dict
+from actors.models.transformers_networks import load_transformers
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from actors.models.spec import Model
+
+
+def build(model: Model) -> nn.Module:
+    """The network of ``model`` with its weights.
+
+    Raises:
+        JobError: the architecture cannot be built, the checkpoint cannot be read, or the two do not fit.
+    """
+    architecture = str(model.architecture)
+    library = architecture.partition(":")[0]
+    if library == "transformers":
+        return load_transformers(architecture, model.kwargs, read_state_dict(model), model.where)
+    network = construct(architecture, model.kwargs)
+    try:
+        load(network, model)
+    except MisfitError as misfit:
+        if library != "timm":
+            raise
+        return _converted_by_timm(model, misfit)
+    return network  # type: ignore[no-any-return]  # `load` checked it
+
+
+def _converted_by_timm(model: Model, misfit: MisfitError) -> nn.Module:
+    """The network with weights that timm adapts: of a model's first release, of other numbers of channels, or with a
+    classifier that the network does without. Raises ``misfit`` if they do not fit after it, either.
+    """
+    name, kwargs = str(model.architecture).partition(":")[2], dict(model.kwargs)
+    timm = import_library("timm", f"model.architecture={model.architecture}")
+    known = timm.get_pretrained_cfg(name)
+    is_headless = kwargs.get("num_classes") == 0
+    if is_headless:  # timm would not check the rest of the weights either
+        del kwargs["num_classes"]
+    if known is None or kwargs.get("num_classes", known.num_classes) != known.num_classes:
+        raise misfit
+    source = {"state_dict": dict(read_state_dict(model))}
+    try:
+        network: Any = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=source, **kwargs)
+        if is_headless:
+            network.reset_classifier(0)
+    except Exception as error:
+        _LOG.debug("%s: timm cannot convert it: %s", model.where, one_line(error))
+        raise misfit from error
+    network.pretrained_cfg.pop("state_dict", None)  # frees the memory
+    return network  # type: ignore[no-any-return]  # timm is untyped
+
+
+_LOG = logging.getLogger("shardlens")

@@ -1,0 +1,63 @@
+"""The first layer of every network that runs in PyTorch or is exported from it: pixels to numbers. Runs in workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from actors.preprocess import ChannelOrder, Layout, Standardize, scale_and_bias
+from actors.preprocess.normalisation import GREY_HALF, GREY_SCALE, GREY_WEIGHTS, least_deviation
+
+if TYPE_CHECKING:
+    from actors.preprocess import Preprocess
+
+
+class PixelInput(nn.Module):
+    """Takes uint8 RGB (n, height, width, 3), gives float32 (n, height, width, channels): order of the channels and
+    normalisation are those of the model, the layout is not.
+    """
+
+    scale: torch.Tensor
+    bias: torch.Tensor
+    grey_weights: torch.Tensor
+
+    def __init__(self, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.is_nhwc = preprocess.layout is Layout.nhwc
+        self._is_grey = preprocess.channels == 1
+        self._is_bgr = preprocess.channel_order is ChannelOrder.bgr
+        self._factor = preprocess.rescale_factor
+        self._least_deviation = least_deviation(preprocess)
+        self._is_standardized = preprocess.standardize is Standardize.per_image
+        if self._is_grey:
+            self.register_buffer("grey_weights", torch.from_numpy(GREY_WEIGHTS))
+        if not self._is_standardized:
+            scale, bias = scale_and_bias(preprocess)
+            if self._is_bgr:  # the pixels are still RGB when they are scaled
+                scale, bias = scale[::-1], bias[::-1]
+            width = preprocess.size[1]
+            self.register_buffer("scale", torch.from_numpy(np.tile(scale, width)))
+            self.register_buffer("bias", torch.from_numpy(np.tile(bias, width)))
+
+    def forward(self, pixels_nhwc: torch.Tensor) -> torch.Tensor:
+        pixels = self._grey(pixels_nhwc) if self._is_grey else pixels_nhwc.to(torch.float32)
+        numbers = self._standardized(pixels) if self._is_standardized else self._scaled(pixels)
+        return numbers.flip(3) if self._is_bgr else numbers
+
+    def _grey(self, pixels_nhwc: torch.Tensor) -> torch.Tensor:
+        sums = (pixels_nhwc.to(torch.float32) * self.grey_weights).sum(3, keepdim=True)
+        return torch.floor((sums + GREY_HALF) * GREY_SCALE)
+
+    def _scaled(self, pixels: torch.Tensor) -> torch.Tensor:
+        # Whole rows at a time: with 3 values at a time, this takes the CPU as long as decoding, and onnxruntime ten
+        # times as long.
+        return pixels.flatten(2).mul_(self.scale).add_(self.bias).view(pixels.shape)
+
+    def _standardized(self, pixels: torch.Tensor) -> torch.Tensor:
+        numbers = pixels * self._factor
+        centred = numbers - numbers.mean((1, 2, 3), keepdim=True)
+        deviation = (centred * centred).mean((1, 2, 3), keepdim=True).sqrt()
+        return centred / deviation.clamp(min=self._least_deviation)

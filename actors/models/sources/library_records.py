@@ -1,0 +1,32 @@
+"""The record that timm or torchvision has of an architecture whose weights come from the user: the pre-processing of
+its pretrained weights, which fine-tuned ones share.
+"""
+
+from __future__ import annotations
+
+from actors.models.model_files import file_name
+from actors.models.sources.base import Record
+from actors.models.sources.preprocess_records import from_timm, from_torchvision
+from actors.models.sources.timm_source import pretrained_cfg
+from actors.models.sources.torchvision_source import kwargs_of, weights_of
+
+
+def architecture_record(architecture: str, checkpoint: str) -> Record:
+    """The record of ``timm:NAME`` or ``torchvision:NAME``.
+
+    timm's is that of the tag in the name, by default timm's first. torchvision's is that of the weights whose file
+    ``checkpoint`` is, by its name, and by default that of the oldest ones.
+
+    Raises:
+        JobError: the library has no such architecture, or cannot be imported.
+    """
+    library, _, name = architecture.partition(":")
+    where = f"model.architecture={architecture}"
+    if library == "timm":
+        return Record(preprocess=from_timm(pretrained_cfg(name, where)))
+    weights = list(weights_of(name, where).values())
+    named = [entry for entry in weights if file_name(entry.url) == file_name(checkpoint)]
+    preset = next((entry.transforms() for entry in [*named, *weights]), None)
+    # Detectors and the like resize and normalise on their own.
+    is_classifier = type(preset).__name__ == "ImageClassification"
+    return Record(kwargs=kwargs_of(name), preprocess=from_torchvision(preset) if is_classifier else None)

@@ -1,0 +1,86 @@
+"""Converts the pre-processing that others record for a model to fields of `actors.preprocess.Preprocess`. Runs on the
+driver; imports none of the libraries.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import JobError
+from actors.models.sources.image_processors import from_transformers
+from actors.models.sources.record_values import OWN_KEYS, inexpressible, interpolation, numbers, side
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["from_timm", "from_torchvision", "from_transformers"]
+
+
+def from_timm(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields for the transform that `timm.data.create_transform` makes for evaluation.
+
+    Args:
+        record: ``pretrained_cfg`` of a model, also that of a ``config.json``, or the result of
+            `timm.data.resolve_data_config`. What is missing or null has timm's default.
+
+    Raises:
+        JobError: `Preprocess` cannot express a value; the message names it.
+    """
+    given = _TIMM_DEFAULTS | {key: value for key, value in record.items() if value is not None}
+    shape = list(given["input_size"])
+    channels, *input_hw = shape
+    if channels not in (1, 3):
+        raise inexpressible("timm", "input_size", shape, "neither 1 nor 3 channels")
+    scaled_hw = [math.floor(length / given["crop_pct"]) for length in input_hw]  # timm rounds down
+    fields = {
+        "resize": side(scaled_hw),
+        "crop": side(input_hw),
+        "interpolation": interpolation("timm", "interpolation", given["interpolation"]),
+        "mean": numbers("timm", "mean", given["mean"], channels),
+        "std": numbers("timm", "std", given["std"], channels),
+        "channels": channels,
+    }
+    mode = given["crop_mode"]
+    if mode == "squash":
+        return fields | {"resize": scaled_hw}
+    if mode == "border":
+        color = [round(255 * value) for value in fields["mean"]]
+        return fields | {"resize_mode": "longest_side", "pad_color": color * (3 // channels)}
+    if mode != "center":
+        raise inexpressible("timm", "crop_mode", mode, "not center, border or squash")
+    if not isinstance(fields["resize"], int):
+        raise inexpressible("timm", "input_size", shape, "not square, as the crop mode center needs here")
+    return fields
+
+
+def from_torchvision(transforms: Any) -> dict[str, Any]:
+    """Fields for what ``weights.transforms()`` of a classifier does to a picture.
+
+    Args:
+        transforms: a `torchvision.transforms._presets.ImageClassification`.
+
+    Raises:
+        JobError: `Preprocess` cannot express a value, or the transforms are those of another task.
+    """
+    task = type(transforms).__name__
+    if task != "ImageClassification":
+        raise JobError(f"torchvision: transforms of {task}, not of ImageClassification", cure=OWN_KEYS)
+    return {
+        "resize": side(transforms.resize_size),
+        "crop": side(transforms.crop_size),
+        "interpolation": interpolation("torchvision", "interpolation", transforms.interpolation.value),
+        "antialias": transforms.antialias is not False,  # None left it to Pillow, which always does
+        "mean": [float(value) for value in transforms.mean],
+        "std": [float(value) for value in transforms.std],
+    }
+
+
+_TIMM_DEFAULTS: dict[str, Any] = {
+    "input_size": (3, 224, 224),
+    "crop_pct": 0.875,
+    "crop_mode": "center",
+    "interpolation": "bicubic",
+    "mean": (0.485, 0.456, 0.406),
+    "std": (0.229, 0.224, 0.225),
+}

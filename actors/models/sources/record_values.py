@@ -1,0 +1,48 @@
+"""Converts single values that timm, torchvision and transformers record. Runs on the driver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def inexpressible(record: str, key: str, value: object, reason: str) -> JobError:
+    """The error for a ``value`` that no field of `actors.preprocess.Preprocess` can express.
+
+    Args:
+        record: the library or file whose record it is.
+        key: the name of the value there.
+        value: the value.
+        reason: the cause, as a phrase.
+    """
+    return JobError(f"{record}: {key}={value!r}: {reason}", cure=OWN_KEYS)
+
+
+OWN_KEYS = "name the model by model.architecture and model.checkpoint, and give its model.preprocess keys yourself"
+
+
+def side(lengths: Sequence[int]) -> int | list[int]:
+    """A number for one length or two equal ones, else [height, width]."""
+    return lengths[0] if len({*lengths}) == 1 else list(lengths)
+
+
+def interpolation(record: str, key: str, value: Any) -> str:
+    """``value``, if it names a method of `actors.preprocess.Interpolation`. Raises `JobError` for others."""
+    if value in _INTERPOLATIONS:
+        return str(value)
+    raise inexpressible(record, key, value, f"not one of {', '.join(_INTERPOLATIONS)}")
+
+
+def numbers(record: str, key: str, values: Any, channels: int) -> list[float]:
+    """A number a channel; a single one counts for all. Raises `JobError` for another length."""
+    found = [float(value) for value in (values if isinstance(values, list | tuple) else [values])]
+    if len(found) not in (1, channels):
+        raise inexpressible(record, key, values, f"not one number for each of {channels} channels")
+    return found * (channels // len(found))
+
+
+_INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box")

@@ -1,0 +1,122 @@
+"""The kinds of sources, and the completion of a model from its own. Runs on the driver, and where Python callers make a
+model; importing it loads no library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import JobError
+from actors.models.hub_files import HUGGING_FACE, if_there, pinned
+from actors.models.sources.base import Record, Source
+from actors.models.sources.folder_source import FolderSource
+from actors.models.sources.library_records import architecture_record
+from actors.models.sources.timm_source import TimmSource
+from actors.models.sources.torchvision_source import TRANSFORMING, TorchvisionSource
+from actors.models.spec import Model
+from actors.preprocess import Preprocess
+from actors.storage.uris import absolute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from actors.models.sources.base import SourceReader
+
+    Keep = Callable[[str, str, Callable[[], Record]], Record]
+
+READERS: tuple[SourceReader, ...] = (TimmSource(), TorchvisionSource(), FolderSource())
+
+
+def model_from(source: str, **given: Any) -> Model:
+    """The model that ``source`` names, as ``model.source`` on the command line. Other fields of `Model` may be given,
+    and win; ``preprocess`` as a `Preprocess` or a mapping with some of its fields, and ``kwargs`` beside the source's.
+
+    Raises:
+        JobError: there is no such model, or the source does not say all that is needed.
+        UnreachableError: a hub or server does not answer.
+    """
+    return complete({"source": source, **given})
+
+
+def complete(given: Mapping[str, Any], keep: Keep = lambda _library, _key, make: make()) -> Model:
+    """The model with the fields that are ``given``, and for others the values of its source; then the defaults.
+
+    Without a source, ``timm:NAME`` and ``torchvision:NAME`` take the pre-processing that the library records.
+
+    Args:
+        given: fields of `Model`; ``preprocess`` may be a mapping with some of its fields.
+        keep: called with the name of a library, a key and a function that imports the library to make a record, which
+            depends on both alone.
+
+    Raises:
+        JobError: there is no such model, or the source does not say all that is needed.
+        UnreachableError: a hub or server does not answer.
+    """
+    preprocess = given.get("preprocess", {})
+    if isinstance(preprocess, Preprocess):
+        preprocess = {field.name: getattr(preprocess, field.name) for field in fields(preprocess)}
+    record = _record(given, preprocess, keep)
+    completed = {**given, "kwargs": {**_kwargs(record, preprocess), **given.get("kwargs", {})}}
+    if record.architecture:
+        completed.setdefault("architecture", record.architecture)
+    if not _NUMBERS & given.get("kwargs", {}).keys():  # with another number of classes, names mean nothing
+        completed.setdefault("labels", record.labels)
+    if source := given.get("source"):
+        completed["source"] = source if Source(source).library else absolute(source)
+    completed["checkpoint"] = _pinned(given.get("checkpoint") or record.checkpoint or "")
+    return Model(**completed | {"preprocess": Preprocess(**{**(record.preprocess or {}), **preprocess})})
+
+
+def read_source(source: Source) -> Record:
+    """The record of ``source``. Raises like `SourceReader.read`."""
+    return next(reader for reader in READERS if reader.owns(source)).read(source)
+
+
+_NUMBERS = {"num_classes", "num_labels"}
+_DECIDING = ("resize", "crop", "mean", "std")
+
+
+def _record(given: Mapping[str, Any], preprocess: Mapping[str, Any], keep: Keep) -> Record:
+    if not given.get("source"):
+        return _record_of_architecture(given, preprocess, keep)
+    source = Source(given["source"], given.get("storage_options", {}))
+    if source.library in _ZOOS:
+        return keep(source.library, source.text, partial(read_source, source))
+    record = read_source(source)
+    unknown = [key for key in _DECIDING if key not in preprocess]
+    if record.preprocess is None and unknown:
+        raise JobError(
+            f"{source.where}: does not say how images are pre-processed",
+            cure=f"add its preprocessor_config.json, or set {', '.join(f'model.preprocess.{key}' for key in unknown)}",
+        )
+    return record
+
+
+def _record_of_architecture(given: Mapping[str, Any], preprocess: Mapping[str, Any], keep: Keep) -> Record:
+    architecture, checkpoint = str(given.get("architecture")), str(given.get("checkpoint", ""))
+    library, _, name = architecture.partition(":")
+    is_given = preprocess.keys() >= {*_DECIDING, "interpolation"} and name not in TRANSFORMING
+    if library not in _ZOOS or not name or is_given:
+        return Record()
+    file = checkpoint.rpartition("/")[2] if library == "torchvision" else ""
+    return keep(library, f"{architecture} {file}", partial(architecture_record, architecture, checkpoint))
+
+
+_ZOOS = ("timm", "torchvision")
+
+
+def _kwargs(record: Record, preprocess: Mapping[str, Any]) -> dict[str, Any]:
+    """The record's arguments. One that converts the normalisation holds only for the record's own normalisation."""
+    own = record.preprocess or {}
+    is_own = all(preprocess.get(key, own.get(key)) == own.get(key) for key in ("mean", "std"))
+    return {key: value for key, value in record.kwargs.items() if is_own or key != "transform_input"}
+
+
+def _pinned(checkpoint: str | tuple[str, ...] | list[str]) -> str:
+    if isinstance(checkpoint, str):
+        return pinned(checkpoint)
+    *tried, last = checkpoint
+    found = (uri for uri in tried if uri.startswith(HUGGING_FACE) and if_there(uri))
+    return pinned(next(found, last))

@@ -1,0 +1,101 @@
+"""Resizes that read single pixels of the source and skip the others: the nearest one, or the nearest few without
+antialiasing. Runs in workers, once per image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actors.preprocess.choices import Interpolation
+
+if TYPE_CHECKING:
+    from actors.preprocess.axes import Axis
+
+
+def resize_nearest(image_hwc: np.ndarray, axes: tuple[Axis, Axis]) -> np.ndarray:
+    """The kept part of the resized image, each pixel that of the source below its centre, exactly as in Pillow.
+
+    Args:
+        image_hwc: the rows and columns of the source from ``first`` to ``last`` of the axes.
+        axes: rows and columns.
+    """
+    rows, columns = (_nearest(axis, length) for axis, length in zip(axes, image_hwc.shape, strict=False))
+    found: np.ndarray = image_hwc[rows[:, None], columns]
+    return found
+
+
+def resize_sampling(image_hwc: np.ndarray, axes: tuple[Axis, Axis], interpolation: Interpolation) -> np.ndarray:
+    """The kept part of the resized image as torchvision computes it from uint8 tensors with ``antialias=False``.
+
+    Args:
+        image_hwc: the rows and columns of the source from ``first`` to ``last`` of the axes, uint8.
+        axes: rows and columns.
+        interpolation: bilinear, or bicubic.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    taps = _linear_taps if interpolation is Interpolation.bilinear else _cubic_taps
+    rows, columns = (taps(axis, length) for axis, length in zip(axes, image_hwc.shape, strict=False))
+    total = np.zeros((), np.float32)
+    for row, row_weight in rows:
+        line = np.zeros((), np.float32)
+        for column, weight in columns:
+            line = line + image_hwc[row[:, None], column] * weight[:, None]
+        total = total + _to_bytes(line) * row_weight[:, None, None]  # PyTorch rounds between its passes
+    return _to_bytes(total)
+
+
+_MOST_SUMMED = 1 << 20  # pixels of a resized axis; beyond, the sums would take too much memory
+
+
+def _nearest(axis: Axis, length: int) -> np.ndarray:
+    """Pixels of the source, counted from ``first``."""
+    if axis.stop <= _MOST_SUMMED:
+        # Pillow adds the scale up, which decides where a centre falls between two pixels.
+        steps = np.full(axis.stop, axis.scale)
+        steps[0] /= 2
+        places = np.cumsum(steps)[axis.start :]
+    else:
+        places = (np.arange(axis.start, axis.stop) + 0.5) * axis.scale
+    return (places.astype(int) - axis.first).clip(0, length - 1)
+
+
+_Taps = list[tuple[np.ndarray, np.ndarray]]
+
+
+def _linear_taps(axis: Axis, length: int) -> _Taps:
+    """The 2 pixels that each kept one reads, counted from ``first``, and their weights, float32."""
+    first, share = _first(axis)
+    return _taps(first, [1 - share, share], length)
+
+
+def _cubic_taps(axis: Axis, length: int) -> _Taps:
+    """As `_linear_taps`, with 4 pixels: R. Keys' kernel with a = -0.75, as in PyTorch and OpenCV."""
+    first, share = _first(axis)
+    a = -0.75
+    near, far = np.stack([share, 1 - share]), np.stack([share + 1, 2 - share])
+    inner = ((a + 2) * near - (a + 3)) * near * near + 1
+    outer = ((a * far - 5 * a) * far + 8 * a) * far - 4 * a
+    return _taps(first - 1, [outer[0], inner[0], inner[1], outer[1]], length)
+
+
+def _first(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """The pixel of the source at or before the centre of each kept one, and the distance between the two."""
+    places = (np.arange(axis.start, axis.stop) + 0.5) * axis.scale - 0.5 - axis.first
+    first = np.floor(places)
+    return first.astype(int), places - first
+
+
+def _taps(first: np.ndarray, weights: list[np.ndarray], length: int) -> _Taps:
+    return [
+        ((first + number).clip(0, length - 1), weight.astype(np.float32))  # beyond its edge, the edge goes on
+        for number, weight in enumerate(weights)
+    ]
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    pixels: np.ndarray = np.floor(values + 0.5).clip(0, 255).astype(np.uint8)  # halves round up, as in PyTorch
+    return pixels

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors.errors import JobError
+from actors.models.sources.image_processors import from_transformers
+
+# A published preprocessor_config.json each, and the fields that follow from it.
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "openai/clip-vit-base-patch32": (
+        {"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224, "resample": 3},
+        {"resize": 224, "crop": 224, "interpolation": "bicubic", "crop_offset": "floor"},
+    ),
+    "google/vit-base-patch16-224": (
+        {"image_processor_type": "ViTFeatureExtractor", "size": 224, "resample": 2, "image_mean": [0.5, 0.5, 0.5]},
+        {"resize": [224, 224], "crop": None, "interpolation": "bilinear", "mean": [0.5, 0.5, 0.5]},
+    ),
+    "microsoft/resnet-50": (
+        {"feature_extractor_type": "ConvNextFeatureExtractor", "crop_pct": 0.875, "size": 224, "resample": 3},
+        {"resize": 256, "crop": 224},
+    ),
+    "facebook/convnext-xlarge-384-22k-1k": (
+        {"feature_extractor_type": "ConvNextFeatureExtractor", "crop_pct": None, "size": 384},
+        {"resize": [384, 384], "crop": None},
+    ),
+    "facebook/levit-128S": (
+        {"feature_extractor_type": "LevitFeatureExtractor", "size": {"shortest_edge": 224}, "do_center_crop": True},
+        {"resize": 256, "crop": 224, "mean": [0.485, 0.456, 0.406]},
+    ),
+    "facebook/dinov2-base": (
+        {
+            "image_processor_type": "BitImageProcessor",
+            "size": {"shortest_edge": 256},
+            "crop_size": {"height": 224, "width": 224},
+            "image_mean": [0.485, 0.456, 0.406],
+            "rescale_factor": 0.00392156862745098,
+        },
+        {"resize": 256, "crop": 224, "rescale_factor": 1 / 255, "channels": 3},
+    ),
+    "apple/mobilevit-small": (
+        {"feature_extractor_type": "MobileViTFeatureExtractor", "size": 288, "crop_size": 256, "resample": 2},
+        {"resize": 288, "crop": 256, "channel_order": "bgr", "mean": [0.0] * 3, "std": [1.0] * 3},
+    ),
+    "google/efficientnet-b0": (
+        {
+            "image_processor_type": "EfficientNetImageProcessor",
+            "size": {"height": 224, "width": 224},
+            "resample": 0,
+            "image_std": [0.5, 0.4, 0.3],
+            "include_top": True,
+            "rescale_offset": True,
+            "rescale_factor": 1 / 127.5,
+        },
+        {"interpolation": "nearest", "mean": [1.5] * 3, "std": [0.25, 0.4 * 0.4, 0.3 * 0.3]},
+    ),
+    "a processor of grey pictures that rescales nothing": (
+        {"image_processor_type": "ViTImageProcessorFast", "do_rescale": False, "image_mean": [127], "image_std": [64]},
+        {"channels": 1, "rescale_factor": 1.0, "mean": [127.0], "std": [64.0]},
+    ),
+    "a DETR of one size for all": (
+        {"image_processor_type": "DetrImageProcessor", "size": 640, "max_size": 640},
+        {
+            "resize": 640,
+            "crop": None,
+            "resize_mode": "longest_side",
+            "pad_position": "top_left",
+            "pad_color": [124, 116, 104],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("record", "expected"), CASES.values(), ids=CASES)
+def test_published_configs_give_these_fields(record: dict[str, Any], expected: dict[str, Any]) -> None:
+    fields = from_transformers(record)
+    for key, value in expected.items():
+        assert fields[key] == value, key
+
+
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        ({"image_processor_type": "Idefics3ImageProcessor"}, "image_processor_type='Idefics3ImageProcessor': not a"),
+        ({}, "image_processor_type=None: not a processor of"),
+        ({"image_processor_type": "ViTImageProcessor", "resample": 5}, "resample='hamming': not one of"),
+        ({"image_processor_type": "ViTImageProcessor", "do_thumbnail": True}, "do_thumbnail=True: a step of ViT"),
+        ({"image_processor_type": "DetrImageProcessor"}, "size={'shortest_edge': 800, 'longest_edge': 1333}: pictures"),
+        ({"image_processor_type": "DetrImageProcessor", "size": 9, "max_size": 9, "do_pad": False}, "pad_size=None"),
+        ({"image_processor_type": "ViTImageProcessor", "image_mean": [1, 2]}, r"image_mean=\[1, 2\]: not one number"),
+        (
+            {"image_processor_type": "CLIPImageProcessor", "crop_size": {"shortest_edge": 9}},
+            r"crop_size={'shortest_edge': 9}: not one size",
+        ),
+    ],
+)
+def test_a_value_without_counterpart_is_refused_by_name(record: dict[str, Any], problem: str) -> None:
+    with pytest.raises(JobError, match=f"^preprocessor_config.json: {problem}") as raised:
+        from_transformers(record)
+    assert "model.preprocess" in raised.value.cure
