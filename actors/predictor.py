@@ -17,6 +17,7 @@ from actors.engines.base import load_engine
 from actors.errors import ImageError, JobError
 from actors.models.labels import read_labels
 from actors.predicting.adaptive_batches import ElasticBatches
+from actors.predicting.golden_check import check_golden
 from actors.predicting.probes import probe
 from actors.predicting.reference_check import ReferenceCheck
 from actors.reading.fetcher import read_image
@@ -73,6 +74,7 @@ class Predictor:
             _check_batch_size(batch_size)
         self.labels = read_labels(self.model)
         self.engine = load_engine(recipe.engine, self.model, network, recipe.int8_graph)
+        check_golden(self.engine, recipe.engine, self.model)
         self.outputs = probe(self.engine, self.model, self.task, self.labels)
         self.fields = self.task.fields(self.outputs, self.labels)
         self._batches = ElasticBatches(

@@ -30,7 +30,7 @@ class Recipe:
 
     Args:
         model: architecture, weights, pre-processing and labels.
-        engine: by default PyTorch in fp32, or onnxruntime for an .onnx file.
+        engine: by default PyTorch in fp32, or the first that reads the file of a whole model, such as onnxruntime.
         task: by default the five best classes.
         limits: which images are refused before they are decoded, and how the others are decoded.
         int8_graph: the result of `actors.exporting.quantisation.quantised`, which engine.precision=int8 needs for a

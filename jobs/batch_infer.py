@@ -22,6 +22,7 @@ from jobs.leases.slices import OutputLock, Slice
 from jobs.planning.export_ahead import export_ahead
 from jobs.reporting.clock import Clock
 from jobs.reporting.report import Report
+from jobs.runs.bundle_choice import with_form
 from jobs.runs.commit import Outcome, collect, publish, write_document
 from jobs.runs.decode_switch import read_switches
 from jobs.runs.opening import Run, open_run
@@ -58,6 +59,7 @@ def batch_infer(job: Job) -> ExitStatus:
     stop = Shutdown(job.run.grace_s)
     stop.install()
     clock = Clock()
+    job = with_form(job)
     with LocalRay(job.cluster, verbose=job.verbose) as ray:
         checked = preflight(job, before_loading=ray.begin)
         clock.lap("check")

@@ -22,6 +22,7 @@ from jobs.cli.terminal import show
 from jobs.cluster.ray_start import prepare
 from jobs.config import to_benchmark_job
 from jobs.job import ErrorBudget
+from jobs.runs.bundle_choice import with_form
 from jobs.runs.opening import open_run
 from jobs.runs.preflight import preflight
 
@@ -52,7 +53,7 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
     job.benchmark.check()
     # Before the measurement, which takes minutes: a wrong path must not cost them.
     earlier = read_figures(job.benchmark.compare) if job.benchmark.compare else None
-    storage = Storage(job.output.storage_options)
+    job, storage = with_form(job), Storage(job.output.storage_options)
     with scratch(job.benchmark.scratch, storage) as root:
         figures = _measure(measured(job, root), storage, stop)
     for difference in unlike(figures, earlier) if earlier else ():

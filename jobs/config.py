@@ -24,6 +24,7 @@ from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from jobs.benchmarking.config import BenchmarkJob
+from jobs.bundling.config import ExportJob
 from jobs.cli.config_errors import unknown_key
 from jobs.cluster.config import Cluster
 from jobs.datasets.images import ImagesDataset
@@ -47,6 +48,7 @@ def register() -> None:
     store.store("job_schema", _schema(Job))
     store.store("verify_schema", Verification)
     store.store("benchmark_schema", _schema(BenchmarkJob))
+    store.store("export_schema", _schema(ExportJob))
     store.store("submit_schema", Submission)
     for group, name, schema in _SCHEMAS:
         store.store(f"{name}_schema", _schema(schema), group=group)
@@ -88,6 +90,11 @@ def to_incomplete_job(config: DictConfig) -> Job:
 def to_benchmark_job(config: DictConfig) -> BenchmarkJob:
     """Converts the config of `jobs.benchmark`. Raises like `to_job`."""
     return cast("BenchmarkJob", to_job(config))
+
+
+def to_export_job(config: DictConfig) -> ExportJob:
+    """Converts the config of `jobs.export`. Raises like `to_job`."""
+    return cast("ExportJob", to_job(config))
 
 
 def to_verification(config: DictConfig) -> Verification:
@@ -227,10 +234,11 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
 VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "batch_infer": to_incomplete_job,
     "benchmark": to_incomplete_job,
+    "export": to_incomplete_job,
     "verify": to_verification,
 }
 """Verbs that run on a cluster, each with the function that converts its config on a client."""
-ROOTS = (BenchmarkJob, Verification, Submission)
+ROOTS = (BenchmarkJob, ExportJob, Verification, Submission)
 """Config classes of all verbs; `BenchmarkJob` includes the `Job` of `batch_infer`."""
 GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}
 """Config groups, the folders under conf/, each with its schemas."""

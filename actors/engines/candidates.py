@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 
 def reference(config: EngineConfig, model: Model) -> EngineConfig:
-    """The engine whose answers count as right, on the device that ``config`` asks for: uncompiled PyTorch in fp32, or
-    onnxruntime if there is only an .onnx file.
+    """The engine whose answers count as right, on the device that ``config`` asks for: uncompiled PyTorch in fp32,
+    onnxruntime if there is only an .onnx file, or OpenVINO for its own format, in the precision of the file.
     """
-    if form_of(model).engines[0] == TorchEngineConfig.name:
+    first = form_of(model).engines[0]
+    if first == TorchEngineConfig.name:
         return TorchEngineConfig(precision=Precision.fp32, device=config.device, threads=config.threads)
+    if first == OpenVinoEngineConfig.name:
+        return OpenVinoEngineConfig(device=config.device, threads=config.threads)
     provider = Provider.auto
     if isinstance(config, OnnxEngineConfig):
         wanted = config.wanted_provider()
@@ -40,6 +43,8 @@ def is_reference(config: EngineConfig, model: Model) -> bool:
         return False
     if isinstance(config, OnnxEngineConfig):
         return config.wanted_provider() is not Provider.tensorrt
+    if isinstance(config, OpenVinoEngineConfig):  # an IR in int8 runs in nothing else
+        return config.precision in (*_FP32, Precision.int8)
     return config.precision in _FP32 and not (isinstance(config, TorchEngineConfig) and config.compile)
 
 
@@ -57,6 +62,8 @@ def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[E
         replace(candidate, device=config.device, threads=config.threads)
         for candidate in found
         if config.precision in (Precision.auto, candidate.precision)
+        and candidate.name in form_of(model).engines
+        and not is_reference(candidate, model)
     ]
 
 

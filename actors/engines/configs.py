@@ -123,6 +123,12 @@ class AutoEngineConfig(EngineConfig):
 
     name: str = AUTO
 
+    def _check_model(self, model: Model) -> None:
+        engines = form_of(model).engines
+        if len(engines) == 1:  # there is no choice, so that its limits hold
+            only = ENGINE_CONFIGS[engines[0]](precision=self.precision, device=self.device)
+            only._check_model(model)  # noqa: SLF001  of the same class
+
 
 @dataclass
 class TorchEngineConfig(EngineConfig):
@@ -197,7 +203,7 @@ class OnnxEngineConfig(EngineConfig):
 
 @dataclass
 class OpenVinoEngineConfig(EngineConfig):
-    """OpenVINO, on CPUs only, for the models that onnxruntime runs. precision=auto is fp32."""
+    """OpenVINO, on CPUs only, for its own format and the models that onnxruntime runs. precision=auto is fp32."""
 
     name: str = "openvino"
 

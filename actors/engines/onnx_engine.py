@@ -19,11 +19,12 @@ from actors.engines.onnx_source import local_file, outside, wrong_precision, wro
 from actors.errors import JobError
 from actors.messages import one_line
 from actors.models.forms import form_of
-from actors.models.onnx_files import OnnxFile, not_numbers
+from actors.models.onnx_files import not_numbers
 from actors.models.output_shapes import uncounted
 
 if TYPE_CHECKING:
     from actors.engines.configs import OnnxEngineConfig
+    from actors.models.graph_file import GraphFile
     from actors.models.spec import Model
 
 
@@ -108,7 +109,7 @@ def _check_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> Non
         )
 
 
-def _keeping(runtime: Runtime, file: OnnxFile) -> Runtime:
+def _keeping(runtime: Runtime, file: GraphFile) -> Runtime:
     """``runtime`` with a cache for what TensorRT builds, next to an exported file."""
     if not file.is_exported:
         return runtime
@@ -122,7 +123,7 @@ def _check_precision(config: OnnxEngineConfig, model: Model, found: str) -> None
         raise wrong_precision(config, model, found)
 
 
-def _open(runtime: Runtime, model: Model, file: OnnxFile) -> Any:
+def _open(runtime: Runtime, model: Model, file: GraphFile) -> Any:
     try:
         with device_errors():
             return runtime.open(str(file.path))

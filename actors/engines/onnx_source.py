@@ -13,7 +13,7 @@ from actors.errors import JobError
 from actors.exporting.export_cache import exported
 from actors.messages import one_line
 from actors.models.forms import form_of
-from actors.models.onnx_files import OnnxFile
+from actors.models.graph_file import GraphFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 def local_file(
     model: Model, *, precision: Precision = Precision.auto, int8_graph: bytes | None = None
-) -> AbstractContextManager[OnnxFile]:
-    """The .onnx file of ``model`` on this machine: its own, or one made from its network.
+) -> AbstractContextManager[GraphFile]:
+    """The file of ``model`` that an engine opens, on this machine: its own, or an .onnx file made from its network.
 
     Args:
         model: the model to run.
@@ -36,19 +36,19 @@ def local_file(
     Raises:
         JobError: a file is missing or is not an ONNX model, or none can be exported; on the call or on entry.
     """
-    own = form_of(model).onnx_file(model)
+    own = form_of(model).graph_file(model)
     if own is not None:
         return own
     if precision is Precision.int8:
         return _quantised_file(model, int8_graph)
     half = precision is Precision.fp16
     return nullcontext(
-        OnnxFile(exported(model, half=half), "fp16" if half else "fp32", is_exported=True, takes_pixels=True)
+        GraphFile(exported(model, half=half), "fp16" if half else "fp32", is_exported=True, takes_pixels=True)
     )
 
 
 @contextmanager
-def _quantised_file(model: Model, int8_graph: bytes | None) -> Iterator[OnnxFile]:
+def _quantised_file(model: Model, int8_graph: bytes | None) -> Iterator[GraphFile]:
     if int8_graph is None:
         raise JobError(
             f"engine.precision=int8: {model.where} has to be quantised on images first",
@@ -58,10 +58,10 @@ def _quantised_file(model: Model, int8_graph: bytes | None) -> Iterator[OnnxFile
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(int8_graph)
-        yield OnnxFile(path, Precision.int8.value, takes_pixels=True)
+        yield GraphFile(path, Precision.int8.value, takes_pixels=True)
 
 
-def outside(model: Model, file: OnnxFile) -> Model:
+def outside(model: Model, file: GraphFile) -> Model:
     """``model`` with the part of its pre-processing that ``file`` leaves to the engine."""
     return replace(model, preprocess=model.preprocess.for_pixels()) if file.takes_pixels else model
 

@@ -18,7 +18,7 @@ from actors.preprocess import ChannelOrder, Standardize, scale_and_bias
 from actors.preprocess.normalisation import GREY_HALF, GREY_SCALE, GREY_WEIGHTS, least_deviation
 
 if TYPE_CHECKING:
-    from actors.models.onnx_files import OnnxFile
+    from actors.models.graph_file import GraphFile
     from actors.models.spec import Model
     from actors.preprocess import Preprocess
 
@@ -32,7 +32,7 @@ class PixelGraph(NamedTuple):
     outputs: list[str]
 
 
-def read_graph(core: Any, file: OnnxFile, model: Model) -> PixelGraph:
+def read_graph(core: Any, file: GraphFile, model: Model) -> PixelGraph:
     """Reads the graph in the ``file`` of ``model``, and adds the normalisation.
 
     Raises:

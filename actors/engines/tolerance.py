@@ -48,20 +48,20 @@ EXACT = Tolerance(
 """``engine.tolerance=exact``: equal to fp32 except for rounding."""
 
 
-def to_tolerance(value: Any) -> Tolerance:
+def to_tolerance(value: Any, key: str = "engine.tolerance") -> Tolerance:
     """Parses a tolerance: a `Tolerance`, or the word ``exact``. Raises `JobError` for anything else."""
     if value == "exact":
         return EXACT
     if not isinstance(value, Tolerance):
         raise JobError(
-            f"engine.tolerance={value}: neither exact nor a set of limits",
-            cure="write engine.tolerance=exact, or single limits such as engine.tolerance.score_difference=0.05",
+            f"{key}={value}: neither exact nor a set of limits",
+            cure=f"write {key}=exact, or single limits such as {key}.score_difference=0.05",
         )
     for limit in fields(value):
         number = getattr(value, limit.name)
         if not 0 <= number <= 1:
             raise JobError(
-                f"engine.tolerance.{limit.name}={number}: not from 0 to 1",
+                f"{key}.{limit.name}={number}: not from 0 to 1",
                 cure="give a number from 0 to 1, or omit it",
             )
     return value

@@ -64,6 +64,7 @@ class TorchEngine:
             "torch": str(torch.__version__),  # a class of torch, which the driver and the ledger must not unpickle
             "threads": str(torch.get_num_threads()),
             "memory_format": str(self._whole.memory_format).removeprefix("torch."),
+            **getattr(network, "details", {}),
         }
         if self.device == "cuda":
             self.details["gpu"] = torch.cuda.get_device_name()
@@ -120,9 +121,14 @@ class TorchEngine:
             else:
                 return
         raise JobError(
-            f"model.architecture={model.architecture}: fails on a batch of shape {(2, *model.preprocess.input_shape)} "
+            f"{_named(model)}: fails on a batch of shape {(2, *model.preprocess.input_shape)} "
             f"in {self.precision}: {type(failures[-1]).__name__}: {one_line(failures[-1])}",
-            cure="give model.preprocess.crop the size that the network takes, and an engine.precision that it supports",
+            cure="give model.preprocess.crop the size that the network takes, and an engine.precision that it supports"
+            + (
+                ""
+                if model.architecture
+                else "; an exported program may keep to the batch size and device of its export"
+            ),
         ) from failures[-1]
 
 
@@ -160,6 +166,10 @@ def _device(wanted: Device) -> str:
             f"engine.device=cuda: PyTorch {torch.__version__} {built}", cure="choose engine.device=auto or cpu"
         )
     return "cuda" if has_cuda and wanted is not Device.cpu else "cpu"
+
+
+def _named(model: Model) -> str:
+    return f"model.architecture={model.architecture}" if model.architecture else model.where
 
 
 @contextmanager

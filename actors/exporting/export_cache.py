@@ -9,7 +9,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING
 
-from actors.exporting.disk_cache import keep
+from actors.disk_cache import keep
 from actors.exporting.source_digest import architecture_source, loaded_sources, source_digest, version
 from actors.models.forms import form_of
 from actors.models.hub_files import on_this_machine
@@ -60,6 +60,7 @@ def model_key(model: Model, *, half: bool = False) -> str:
     """SHA-256, in hexadecimal, of all that goes into the export and is known without building the network."""
     parts = (
         _content(model),
+        model.sha256,
         model.architecture,
         model.kwargs,
         model.ema,

@@ -9,8 +9,8 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from actors.disk_cache import RECORDS, find, keep
 from actors.errors import JobError
-from actors.exporting.disk_cache import RECORDS, find, keep
 from actors.exporting.source_digest import package_digest, version
 from actors.models.sources.base import Record
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from actors.device_errors import DeviceError, device_errors
 from actors.errors import JobError
-from actors.messages import one_line
+from actors.exporting.exporter_errors import cause, quietly
 from actors.models.network import build_network
 from actors.models.output_shapes import uncounted
 from actors.models.outputs import named
 from actors.models.pixel_input import PixelInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import nn
@@ -48,7 +43,7 @@ def export(model: Model, path: Path, *, half: bool = False, network: nn.Module |
     graph = _Graph(build_network(model) if network is None else network, model)
     # Two images: torch.export would take a batch axis of length 1 for a constant.
     pixels_nhwc = torch.zeros((2, *model.preprocess.size, 3), dtype=torch.uint8)
-    with _quietly():
+    with quietly():
         try:
             with device_errors(torch.OutOfMemoryError):
                 program = _program(graph, pixels_nhwc, half=half)
@@ -57,7 +52,7 @@ def export(model: Model, path: Path, *, half: bool = False, network: nn.Module |
         except Exception as error:
             raise JobError(
                 f"model.architecture={model.architecture}: cannot be exported to ONNX"
-                f"{' in fp16' * half}: {type(error).__name__}: {one_line(error)}",
+                f"{' in fp16' * half}: {cause(error)}",
                 cure="choose engine=torch",
             ) from error
         program.save(path)
@@ -112,19 +107,3 @@ def _rename_inner(graph: Any, names: set[str]) -> None:
     for value in inner:
         if value.name in names and id(value) not in outputs:
             value.name = f"{value.name}.inner"
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Silences the exporter, whose logs, warnings and prints are of no use to users; errors are raised anyway."""
-    level = logging.root.manager.disable  # all loggers: the exporter's belong to several libraries
-    logging.disable(logging.CRITICAL)
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            yield
-    finally:
-        logging.disable(level)

@@ -16,8 +16,8 @@ import onnxruntime
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from actors.disk_cache import keep
 from actors.errors import JobError
-from actors.exporting.disk_cache import keep
 from actors.exporting.export_cache import exported
 from actors.exporting.source_digest import source_digest
 from actors.messages import one_line
@@ -63,25 +63,34 @@ _BATCH_SIZE = 16
 _LAYERS = ("Conv", "Gemm", "MatMul")  # nearly all of the work
 
 
+def quantise(source: Path, target: Path, images: np.ndarray, *, is_narrow: bool = False) -> None:
+    """Writes the graph of ``source`` to ``target``, with its layers in int8; see `quantised`.
+
+    Raises:
+        Exception: any error of onnxruntime.
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        prepared = Path(scratch) / _FILE
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        graph = onnx.load(prepared, load_external_data=False).graph
+        quantization.quantize_static(
+            prepared,
+            target,
+            _Images(graph.input[0].name, images),
+            quant_format=quantization.QuantFormat.QDQ,
+            op_types_to_quantize=_LAYERS,
+            nodes_to_exclude=last_layers(graph),
+            per_channel=True,
+            reduce_range=is_narrow,
+            activation_type=quantization.QuantType.QUInt8,  # with int8 onnxruntime is as slow as in fp32
+            weight_type=quantization.QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True},
+        )
+
+
 def _make(model: Model, source: Path, images: np.ndarray, folder: Path, *, is_narrow: bool) -> None:
     try:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            prepared = Path(scratch) / _FILE
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)
-            graph = onnx.load(prepared, load_external_data=False).graph
-            quantization.quantize_static(
-                prepared,
-                folder / _FILE,
-                _Images(graph.input[0].name, images),
-                quant_format=quantization.QuantFormat.QDQ,
-                op_types_to_quantize=_LAYERS,
-                nodes_to_exclude=last_layers(graph),
-                per_channel=True,
-                reduce_range=is_narrow,
-                activation_type=quantization.QuantType.QUInt8,  # with int8 onnxruntime is as slow as in fp32
-                weight_type=quantization.QuantType.QInt8,
-                extra_options={"MatMulConstBOnly": True},
-            )
+        quantise(source, folder / _FILE, images, is_narrow=is_narrow)
     except JobError:
         raise
     except Exception as error:

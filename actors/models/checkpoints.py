@@ -10,14 +10,17 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from actors.errors import JobError
+from actors.models.hub_files import is_hub
 from actors.models.model_files import file_name
+from actors.models.node_copies import local_copy
 from actors.models.state_dicts import StateDict, prefixes_to, rename, select, unwrap
 from actors.models.weight_files import read_weights
-from actors.models.weight_index import SHARD_CURE, is_shard
+from actors.models.weight_index import SHARD_CURE, is_index, is_shard, read_index
 from actors.storage.store import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from actors.models.spec import Model
 
@@ -32,7 +35,11 @@ def read_state_dict(model: Model) -> StateDict:
     Raises:
         JobError: the checkpoint cannot be read, or holds no such weights.
     """
-    content = read_weights(model.checkpoint, Storage(model.storage_options))
+    if is_hub(model.checkpoint):
+        content = read_weights(model.checkpoint, Storage(model.storage_options))
+    else:
+        with local_copy(model, _shards, kind="shard") as path:
+            content = read_weights(str(path), Storage(), shown=model.checkpoint)
     return select(unwrap(content, ema=model.ema, where=model.where), model)
 
 
@@ -110,6 +117,10 @@ _FIT_CURE = "give the model.architecture and model.kwargs (such as num_classes) 
 _EXTRA_STATE = "_extra_state"  # suffix of the entries from get_extra_state
 _MAX_LISTED = 5  # names in a message; a network has hundreds
 _PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None))
+
+
+def _shards(path: Path) -> list[str]:
+    return sorted(set(read_index(str(path), Storage()).values())) if is_index(str(path)) else []
 
 
 def _load_at_its_version(network: torch.nn.Module, state_dict: StateDict, model: Model) -> None:

@@ -7,16 +7,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from actors.errors import JobError
-from actors.models.model_files import file_name
 from actors.models.onnx_form import OnnxForm
+from actors.models.openvino_form import OpenVinoForm
+from actors.models.pt2_form import Pt2Form
 from actors.models.state_dict_form import StateDictForm
+from actors.models.torchscript_form import TorchScriptForm, is_pinned_alone
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import torch
 
-    from actors.models.onnx_files import OnnxFile
+    from actors.models.graph_file import GraphFile
     from actors.models.spec import Model
 
 
@@ -37,7 +39,9 @@ class ModelForm(Protocol):
 
     @property
     def has_network(self) -> bool:
-        """True if a PyTorch network can be rebuilt from it, which needs torch, and exported in any precision."""
+        """True if a PyTorch network can be rebuilt from it, which needs torch. If other engines run it
+        too, they run an export of the network, in any precision.
+        """
 
     def owns(self, checkpoint: str) -> bool:
         """Returns True if a checkpoint of this name has this form; touches no storage."""
@@ -54,19 +58,25 @@ class ModelForm(Protocol):
     def network(self, model: Model) -> torch.nn.Module | None:
         """The network with its weights, on the CPU; None unless `has_network`."""
 
-    def onnx_file(self, model: Model) -> AbstractContextManager[OnnxFile] | None:
-        """The .onnx file on this machine while the context is open; None if it has to be exported from `network`."""
+    def graph_file(self, model: Model) -> AbstractContextManager[GraphFile] | None:
+        """The file that an engine opens, on this machine while the context is open; None if it has to be exported from
+        `network`.
+        """
 
 
-FORMS: tuple[ModelForm, ...] = (StateDictForm(), OnnxForm())
+_SCRIPT = TorchScriptForm()
+FORMS: tuple[ModelForm, ...] = (StateDictForm(), OnnxForm(), OpenVinoForm(), Pt2Form(), _SCRIPT)
 
 
 def form_of(model: Model) -> ModelForm:
-    """The form of ``model``, by the name of its checkpoint.
+    """The form of ``model``, by the name of its checkpoint. A .pt file that is pinned and has no architecture is taken
+    for TorchScript.
 
     Raises:
         JobError: no checkpoint is given, or its format is unknown.
     """
+    if is_pinned_alone(model):
+        return _SCRIPT
     for form in FORMS:
         if form.owns(model.checkpoint):
             return form
@@ -77,10 +87,5 @@ def form_of(model: Model) -> ModelForm:
         )
     if not model.checkpoint:
         raise JobError("model.checkpoint is not given", cure="set model.checkpoint to the path or URI of the weights")
-    if file_name(model.checkpoint).endswith(".pt2"):
-        raise JobError(
-            f"{model.where}: a .pt2 archive can hold code, and is not loaded",
-            cure="export the model to .onnx, or save its state_dict and set model.architecture",
-        )
     known = ", ".join(ending for form in FORMS for ending in form.formats)
     raise JobError(f"{model.where}: unknown format", cure=f"give a file that ends in one of {known}")

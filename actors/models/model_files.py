@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
@@ -19,8 +19,18 @@ if TYPE_CHECKING:
 
 def file_name(uri: str) -> str:
     """The part after the last slash, in lower case, without the query of a signed URL."""
+    return _last_part(uri).lower()
+
+
+def base_name(uri: str) -> str:
+    """The name of the file at ``uri``, percent-decoded: the name that `sibling` takes."""
+    last = _last_part(uri)
+    return unquote(last).replace("/", "_") if is_http(uri) or is_file(uri) else last
+
+
+def _last_part(uri: str) -> str:
     # Elsewhere, a question mark is part of the name.
-    return (urlsplit(uri).path if is_http(uri) else uri).rpartition("/")[2].lower()
+    return (urlsplit(uri).path if is_http(uri) else uri).rpartition("/")[2]
 
 
 def sibling(uri: str, name: str) -> str:

@@ -6,41 +6,25 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import tempfile
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # onnx brings it, without types
 
 from actors.errors import JobError
+from actors.models.graph_file import GraphFile
 from actors.models.model_files import lfs_pointer, reading, sibling
-from actors.storage.store import Storage
-from actors.storage.uris import is_remote, local_path
+from actors.models.node_copies import local_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from actors.models.spec import Model
-
-
-@dataclass(frozen=True)
-class OnnxFile:
-    """An ONNX model that an engine can open by path; external data lies in the same folder."""
-
-    path: Path
-    precision: str
-    """The format of most weights: fp32, fp16, bf16 or int8."""
-    mixes_images: bool = False
-    """True if an image's answer depends on the rest of its batch, so that each image must run alone."""
-    is_exported: bool = False
-    """True if it was made from a network, and is kept in the export cache."""
-    takes_pixels: bool = False
-    """True if its input takes the pixels of the pipeline, since the graph holds what else the pre-processing does."""
 
 
 def not_numbers(model: Model, seen: str) -> JobError:
@@ -52,36 +36,23 @@ def not_numbers(model: Model, seen: str) -> JobError:
 
 
 @contextmanager
-def local(model: Model) -> Iterator[OnnxFile]:
-    """The files of an .onnx ``model`` on this machine; remote ones are fetched for as long as the context is open.
+def local(model: Model) -> Iterator[GraphFile]:
+    """The files of an .onnx ``model`` on this machine, for as long as the context is open.
 
     Raises:
         JobError: a file is missing, or is not an ONNX model.
     """
-    graph, data = _read_graph(model)
-    names = _external_names(graph, model.where)
-    mixes_images = any(node.op_type in _ONE_SCALE for node in _nodes(graph))
-    if not is_remote(model.checkpoint):
-        path = Path(os.fsdecode(local_path(model.checkpoint)))
-        for name in names:
-            if not (path.parent / name).is_file():
-                raise _missing(model, name)
-        yield OnnxFile(path, _precision(graph), mixes_images)
-        return
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(data)
-        for name in names:
-            fetched = Path(folder) / name
-            fetched.parent.mkdir(parents=True, exist_ok=True)
-            fetched.write_bytes(_read_external(model, name))
-        yield OnnxFile(path, _precision(graph), mixes_images)
+    with _local_copy(model) as path:
+        graph = _graph_in(path, model)
+        mixes_images = any(node.op_type in _ONE_SCALE for node in _nodes(graph))
+        yield GraphFile(path, _precision(graph), mixes_images)
 
 
 def files(model: Model) -> list[str]:
     """URIs of the .onnx file and of its external data. Raises `JobError` as `digest`."""
-    graph, _ = _read_graph(model)
-    return [model.checkpoint, *(sibling(model.checkpoint, name) for name in _external_names(graph, model.where))]
+    with _local_copy(model) as path:
+        names = _external_names(_graph_in(path, model), model.where)
+    return [model.checkpoint, *(sibling(model.checkpoint, name) for name in names)]
 
 
 def digest(model: Model) -> str:
@@ -90,24 +61,29 @@ def digest(model: Model) -> str:
     Raises:
         JobError: a file is missing, or is not an ONNX model.
     """
-    graph, data = _read_graph(model)
-    total = hashlib.sha256(data)
-    for name in _external_names(graph, model.where):
-        content = _read_external(model, name)
-        total.update(f"\n{name} {len(content)}\n".encode())
-        total.update(content)
+    with _local_copy(model) as path, reading(model.where):
+        total = hashlib.sha256(path.read_bytes())
+        for name in _external_names(_graph_in(path, model), model.where):
+            content = (path.parent / name).read_bytes()
+            total.update(f"\n{name} {len(content)}\n".encode())
+            total.update(content)
     return total.hexdigest()
 
 
-def _read_graph(model: Model) -> tuple[Any, bytes]:
+def _local_copy(model: Model) -> AbstractContextManager[Path]:
+    return local_copy(model, lambda path: _external_names(_graph_in(path, model), model.where), kind="external data")
+
+
+def _graph_in(path: Path, model: Model) -> Any:
+    """The graph in the file at ``path``. Raises `JobError` if there is none."""
     with reading(model.where):
-        data = Storage(model.storage_options).read(model.checkpoint)
+        data = path.read_bytes()
     try:
         proto = onnx.load_model_from_string(data)
     except DecodeError:
         proto = onnx.ModelProto()
     if proto.graph.node:  # protobuf parses no bytes, and some files of other formats, as a model without nodes
-        return proto.graph, data
+        return proto.graph
     if pointer := lfs_pointer(data, model.where):
         raise pointer
     seen = "not a whole ONNX model" if data else "an empty file"
@@ -189,15 +165,3 @@ _PRECISIONS = {
     onnx.TensorProto.INT8: "int8",
     onnx.TensorProto.UINT8: "int8",
 }
-
-
-def _read_external(model: Model, name: str) -> bytes:
-    """Content of a file of external data, in the folder of the model."""
-    try:
-        return Storage(model.storage_options).read(sibling(model.checkpoint, name))
-    except FileNotFoundError:
-        raise _missing(model, name) from None
-
-
-def _missing(model: Model, name: str) -> JobError:
-    return JobError(f"{model.where}: its external data {name} is missing", cure="put that file into the same folder")

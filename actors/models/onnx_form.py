@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.errors import JobError
 from actors.models.model_files import file_name
+from actors.models.self_contained import check_alone
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import torch
 
-    from actors.models.onnx_files import OnnxFile
+    from actors.models.graph_file import GraphFile
     from actors.models.spec import Model
 
 
@@ -28,13 +28,7 @@ class OnnxForm:
         return file_name(checkpoint).endswith(self.formats)
 
     def check_keys(self, model: Model) -> None:
-        given = [name for name in _UNSET if getattr(model, name)]
-        if given:
-            seen = ", ".join(f"model.{name}={getattr(model, name)}" for name in given)
-            cure = " ".join(f"model.{name}={_UNSET[name]}" for name in given)
-            raise JobError(
-                f"{model.where}: holds its own network, yet {seen}", cure=f"set {cure}, or give a state_dict"
-            )
+        check_alone(model)
 
     def files(self, model: Model) -> list[str]:
         from actors.models import onnx_files  # noqa: PLC0415  a state_dict needs no onnx
@@ -49,11 +43,7 @@ class OnnxForm:
     def network(self, model: Model) -> None:
         """None: ONNX graphs do not run in PyTorch."""
 
-    def onnx_file(self, model: Model) -> AbstractContextManager[OnnxFile]:
+    def graph_file(self, model: Model) -> AbstractContextManager[GraphFile]:
         from actors.models import onnx_files  # noqa: PLC0415  a state_dict needs no onnx
 
         return onnx_files.local(model)
-
-
-# What the config calls a key that a state_dict needs and this form must not have.
-_UNSET = {"architecture": "null", "kwargs": "{}", "ema": "false", "prefix": "null", "ignore": "[]"}

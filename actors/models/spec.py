@@ -14,6 +14,7 @@ from actors.models.forms import form_of
 from actors.models.hub_files import on_this_machine
 from actors.models.labels import read_labels
 from actors.models.model_files import reading
+from actors.models.pinned_files import check_pin
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
 
@@ -31,7 +32,13 @@ class Model:
     kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments for the architecture, such as ``num_classes``."""
     checkpoint: str = ""
-    """Path or URI of the weights: a state_dict (.pt, .pth, .bin, .ckpt, .safetensors), or a whole .onnx model."""
+    """Path or URI of the weights: a state_dict (.pt, .pth, .bin, .ckpt, .safetensors), or a whole model (.onnx, .xml of
+    OpenVINO, .pt2, TorchScript).
+    """
+    sha256: str = ""
+    """SHA-256 that the file must have, in hexadecimal; .pt2 and TorchScript need it, as loading them can run code. Of
+    several files, such as shards, that of one after the other: the checkpoint, then the rest in order of name.
+    """
     ema: bool = False
     """Take the averaged weights that a training checkpoint holds next to the last ones."""
     prefix: str | None = None
@@ -45,6 +52,8 @@ class Model:
     """Resize, crop and normalisation."""
     storage_options: dict[str, str] = field(default_factory=dict)
     """Settings for the store of ``checkpoint`` and ``labels``, such as ``endpoint`` or ``region``."""
+    form: str = field(default="auto", kw_only=True)
+    """Form of a bundle to run: onnx, openvino, safetensors or pt2; auto takes one that the engine runs."""
 
     def __post_init__(self) -> None:
         coerce_fields(self, "model")
@@ -57,6 +66,7 @@ class Model:
     def check_form(self) -> None:
         """Raises `JobError` if the form of the checkpoint is unknown, or other keys do not go with it."""
         form_of(self).check_keys(self)
+        check_pin(self)
 
     def check(self) -> None:
         """Raises `JobError` if the model cannot work, as far as that shows without building the network."""

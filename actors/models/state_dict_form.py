@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from actors.errors import JobError
 from actors.models.architectures import ARCHITECTURE_CURE, check_architecture
 from actors.models.model_files import file_name
+from actors.models.torchscript_form import TorchScriptForm
 from actors.models.weight_index import INDEX_SUFFIXES, weight_files
 from actors.storage.store import Storage
 
@@ -25,12 +26,13 @@ class StateDictForm:
     has_network = True
 
     def owns(self, checkpoint: str) -> bool:
-        return file_name(checkpoint).endswith(self.formats)
+        return file_name(checkpoint).endswith(self.formats) and not TorchScriptForm().owns(checkpoint)
 
     def check_keys(self, model: Model) -> None:
         if model.architecture is None:
             raise JobError(
-                f"model.architecture is not given, and {model.where} holds weights alone", cure=ARCHITECTURE_CURE
+                f"model.architecture is not given, and {model.where} holds weights alone",
+                cure=f"{ARCHITECTURE_CURE}; a TorchScript archive needs none, but model.sha256: see docs/models.md",
             )
         check_architecture(model.architecture)
 
@@ -47,5 +49,5 @@ class StateDictForm:
 
         return build(model).eval().requires_grad_(requires_grad=False)
 
-    def onnx_file(self, model: Model) -> None:
+    def graph_file(self, model: Model) -> None:
         """None: the file is exported from the network."""

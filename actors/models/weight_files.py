@@ -20,6 +20,7 @@ import torch
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
+from actors.models.archives import read_kind
 from actors.models.hub_files import on_this_machine
 from actors.models.model_files import file_name, lfs_pointer, reading, sibling
 from actors.models.state_dicts import RESAVE_CURE, StateDict
@@ -30,23 +31,24 @@ if TYPE_CHECKING:
     from actors.storage.store import Storage
 
 
-def read_weights(uri: str, storage: Storage) -> object:
+def read_weights(uri: str, storage: Storage, *, shown: str | None = None) -> object:
     """Reads the content of a checkpoint to the CPU; tensors of a local file may share its memory map.
 
     Args:
         uri: a file of torch.save or safetensors (``.safetensors``), or the index of shards.
         storage: reads remote files.
+        shown: the URI that messages name, if ``uri`` is a copy.
 
     Raises:
         JobError: a file is missing or broken, or holds more than tensors and plain values.
     """
+    where = redacted(f"model.checkpoint={shown or uri}")
     if not is_index(uri):
-        return _read_file(uri, storage)
-    where = redacted(f"model.checkpoint={uri}")
+        return _read_file(uri, storage, where)
     gathered = StateDict()
     index = read_index(uri, storage)
     for shard in sorted(set(index.values())):
-        content = _read_file(sibling(uri, shard), storage)
+        content = _read_file(sibling(uri, shard), storage, redacted(f"model.checkpoint={sibling(shown or uri, shard)}"))
         if not isinstance(content, dict):
             raise JobError(f"{where}: its shard {shard} does not hold a state_dict", cure=INDEX_CURE)
         gathered.update(content)
@@ -60,7 +62,7 @@ def read_weights(uri: str, storage: Storage) -> object:
 
 
 _START_BYTES = 64  # of a file: more than any signature that is looked for
-_READ_BYTES = 1 << 20  # of an archive's member at a time: only its checksum is wanted
+_CODE_CURE = f"set model.architecture=null and pin the file with model.sha256, if you trust it, or {RESAVE_CURE}"
 _UNREADABLE = (
     ArithmeticError,
     AssertionError,
@@ -79,14 +81,13 @@ _UNREADABLE = (
 )
 
 
-def _read_file(uri: str, storage: Storage) -> Any:
-    where = redacted(f"model.checkpoint={uri}")
+def _read_file(uri: str, storage: Storage, where: str) -> Any:
     uri = on_this_machine(uri)
     with reading(where):
         source = io.BytesIO(storage.read(uri)) if is_remote(uri) else _regular_file(uri)
         start = _start(source)
     try:
-        return _parse(uri, source, start)
+        return _parse(uri, source, start, where)
     except _UNREADABLE as error:
         raise _unreadable(error, start, where) from error
 
@@ -105,7 +106,7 @@ def _start(source: Path | io.BytesIO) -> bytes:
         return file.read(_START_BYTES)
 
 
-def _parse(uri: str, source: Path | io.BytesIO, start: bytes) -> object:
+def _parse(uri: str, source: Path | io.BytesIO, start: bytes, where: str) -> object:
     """The content of a file whose first bytes are ``start``."""
     if file_name(uri).endswith(".safetensors"):
         if isinstance(source, Path):
@@ -113,7 +114,7 @@ def _parse(uri: str, source: Path | io.BytesIO, start: bytes) -> object:
         return safetensors.torch.load(source.getvalue())
     if not start.startswith(b"PK"):  # files from before PyTorch 1.6 are not zip archives, and cannot be mapped
         return _parse_torch(source, mmap=False)
-    _check_archive(source, redacted(f"model.checkpoint={uri}"))
+    _check_archive(source, where)
     return _parse_torch(source, mmap=isinstance(source, Path))
 
 
@@ -127,22 +128,8 @@ def _parse_torch(source: Path | io.BytesIO, *, mmap: bool) -> object:
 
 def _check_archive(source: Path | io.BytesIO, where: str) -> None:
     """Refuses archives that torch would misread, and damage that it would not notice."""
-    with zipfile.ZipFile(source) as archive:
-        names = {info.filename.rpartition("/")[2] for info in archive.infolist()}
-        for kind, telltale in (("a TorchScript archive", "constants.pkl"), ("an exported program", "archive_format")):
-            if telltale in names:
-                raise JobError(f"{where}: is {kind}, which holds code", cure=RESAVE_CURE)
-        for info in archive.infolist():
-            if info.compress_type != zipfile.ZIP_STORED:  # torch never compresses; a small file could fill the memory
-                raise zipfile.BadZipFile(f"{info.filename} is compressed")
-            if info.CRC:  # 0 if torch saved without checksums
-                _verify(archive, info)
-
-
-def _verify(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-    with archive.open(info) as file:
-        while file.read(_READ_BYTES):
-            pass
+    if kind := read_kind(source):
+        raise JobError(f"{where}: is {kind}, which holds code", cure=_CODE_CURE)
 
 
 def _unreadable(error: Exception, start: bytes, where: str) -> JobError:

@@ -46,6 +46,8 @@ class Figures:
     """Best plain loop; ``decoding``, the best that stops there; ``beside_ray``, true if an idle Ray was running."""
     machine: Mapping[str, Any]
     """Hardware and versions of libraries: what two benchmarks must have in common to be compared."""
+    steps: Mapping[str, Any] | None = None
+    """Fields of `actors.trials.step_times.StepTimes`; None if no image could be decoded."""
 
     @property
     def share_of_limit(self) -> float | None:
@@ -81,7 +83,10 @@ class Figures:
         """Inverse of `to_json`. Raises KeyError, TypeError or ValueError for other content or another version."""
         if content["version"] != VERSION:
             raise ValueError(f"version {content['version']}, not {VERSION}")
-        figures = cls(**{name: content[name] for name in cls.__dataclass_fields__})
+        # Figures from before the steps were timed lack them.
+        figures = cls(
+            **{name: content[name] for name in cls.__dataclass_fields__ if name in content or name != "steps"}
+        )
         if set(figures.stages) != set(STAGES) or not {"images_per_s", "decoding"} <= set(figures.limit):
             raise ValueError("stages or limit are not those of a benchmark")
         figures.rates()  # looks up every key that the table needs

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from actors.columns import DECODE_S, PREDICT_S, READ_BYTES
+from actors.reading.fetcher import Fetcher
+from actors.trials.step_times import time_steps
 from actors.trials.throughput import steady_images_per_s
 from jobs.benchmarking.baseline import measure_limit
 from jobs.benchmarking.figures import Figures
@@ -24,6 +26,10 @@ from jobs.runs.commit import collect
 from jobs.runs.coverage import Coverage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.row_ranges import Piece
+    from actors.trials.step_times import StepTimes
     from jobs.benchmarking.figures import Rates
     from jobs.benchmarking.variants import Variant
     from jobs.cli.shutdown import Shutdown
@@ -49,6 +55,7 @@ def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         loops, decoding = measure_limit(stages, pieces, Path(folder))
     # A Ray that nothing uses still takes some of a CPU, which lowers the limit.
+    steps = _steps(stages, pieces)
     beside_ray = run.job.cluster.address is not None or ray.is_initialized()
     return Figures(
         num_images=run.shards.num_rows,
@@ -60,7 +67,20 @@ def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
         variants=measured.variants,
         limit={**loops.to_json(), "decoding": decoding.to_json(), "beside_ray": beside_ray},
         machine=machine,
+        steps=steps.to_json() if steps else None,
     )
+
+
+def _steps(stages: Stages, pieces: Sequence[Piece]) -> StepTimes | None:
+    """Times the steps of a batch in this process, on the first images."""
+    read = stages.read
+    images: list[bytes] = []
+    fetcher = Fetcher(read.shards, read.storage, max_bytes=read.limits.max_bytes, concurrency=read.concurrency)
+    for piece in pieces:
+        if len(images) < read.batch_size:
+            for _, batch in fetcher.batches(read.shards.load_piece(piece), read.batch_size):
+                images += [image for image in batch if isinstance(image, bytes)]
+    return time_steps(stages.recipe, images[: read.batch_size], read.batch_size)
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,20 @@ def _notes(figures: Figures) -> list[str]:
         "limit": f"plain loop, {_layout(limit)}; decoding alone, {_layout(decoding)}",
         "bound by": figures.bound_by or _TOO_FEW,
         "engine": figures.engine,
+        **({"steps": _steps(figures.steps)} if figures.steps else {}),
     }
     return [f"{name:<10}{value}" for name, value in notes.items()]
+
+
+def _steps(steps: Mapping[str, Any]) -> str:
+    times = {name: steps[f"{key}_ms"] for name, key in _STEPS.items()}
+    return (
+        f"{', '.join(f'{name} {value:.3g} ms' for name, value in times.items())} an image, one after the other in "
+        f"batches of {steps['batch_size']}"
+    )
+
+
+_STEPS = {"pre-processing": "preprocess", "inference": "inference", "post-processing": "postprocess"}
 
 
 def _layout(loop: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from omegaconf.errors import (
 )
 
 from actors.errors import JobError
+from jobs.cli.familiar_words import CURES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,8 @@ def explain(error: Exception) -> JobError:
 
 def unknown_key(full_key: str, names: Sequence[str], *, override: str | None = None) -> JobError:
     """Error for a key that no schema knows; ``names`` are the keys of its parent."""
+    if full_key in CURES:
+        return JobError(f"{override or full_key}: there is no such key", cure=CURES[full_key])
     parent, _, key = full_key.rpartition(".")
     close = get_close_matches(key, names, n=1)
     prefix = f"{parent}." if parent else ""

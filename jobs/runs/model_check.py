@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from actors.disk_cache import CHECKS, find, keep
 from actors.engines.candidates import is_reference, reference
 from actors.engines.configs import Device, EngineConfig
 from actors.errors import JobError
-from actors.exporting.disk_cache import CHECKS, find, keep
 from actors.exporting.export_cache import is_current, model_key, write_sources
 from actors.exporting.source_digest import package_digest
 from actors.models.fingerprint import weights_digest

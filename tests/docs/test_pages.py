@@ -15,7 +15,11 @@ from jobs.config import VERBS, compose_config
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("k8s/*.md")]
-TOPICS = "getting-started configuration datasets decoding models engines outputs reliability cluster extending pitfalls"
+FILES = (".json", ".yaml", ".onnx", ".onnx.data", ".pt2", ".safetensors", ".xml", ".py")
+TOPICS = (
+    "getting-started configuration datasets decoding models engines export outputs reliability cluster extending "
+    "pitfalls"
+)
 REQUIRED = ("dataset.path=photos", "model.checkpoint=weights.pt", "output.path=predictions")
 # What stands for a user's own values, or for keys that are left out, in a command of a page.
 PLACEHOLDERS = {"KEY=VALUE", "...", "…", "VERB", "N", "DIR"}
@@ -59,7 +63,7 @@ def test_keys_that_are_named_are_in_the_reference(page: Path) -> None:
     roots = "|".join(sorted({node.partition(".")[0] for node in nodes}))
     keys = re.findall(rf"`'?\+?((?:{roots})\.\w[\w.]*)(?==|`|\.\*)", page.read_text(encoding="utf-8"))
     unknown = [key for key in keys if key.rstrip(".") not in known | nodes and key.rpartition(".")[0] not in known]
-    assert [key for key in unknown if not key.endswith((".json", ".yaml", ".onnx", ".py"))] == []
+    assert [key for key in unknown if not key.endswith(FILES)] == []
 
 
 def commands() -> list[tuple[str, str]]:

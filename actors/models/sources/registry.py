@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.errors import JobError
 from actors.models.hub_files import HUGGING_FACE, if_there, pinned
 from actors.models.sources.base import Record, Source
+from actors.models.sources.bundle_source import BundleSource
 from actors.models.sources.folder_source import FolderSource
 from actors.models.sources.library_records import architecture_record
 from actors.models.sources.timm_source import TimmSource
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Keep = Callable[[str, str, Callable[[], Record]], Record]
 
-READERS: tuple[SourceReader, ...] = (TimmSource(), TorchvisionSource(), FolderSource())
+READERS: tuple[SourceReader, ...] = (TimmSource(), TorchvisionSource(), BundleSource(), FolderSource())
 
 
 def model_from(source: str, **given: Any) -> Model:

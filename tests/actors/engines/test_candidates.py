@@ -18,6 +18,9 @@ from actors.models.spec import Model
 
 STATE_DICT = Model("networks:tiny", checkpoint="tiny.pt")
 ONNX_FILE = Model(checkpoint="tiny.onnx")
+IR = Model(checkpoint="tiny.xml")
+PROGRAM = Model(checkpoint="tiny.pt2", sha256="0" * 64)
+SCRIPT = Model(checkpoint="tiny.pt", sha256="0" * 64)
 WITH_OPENVINO = (("torch", "2.13.0"), ("openvino", "2026.4.1"))
 XEON = Hardware("Xeon", ("avx2", "avx512_bf16", "amx_bf16"), None, None, WITH_OPENVINO)
 EPYC = Hardware("EPYC", ("avx2",), None, None, WITH_OPENVINO)
@@ -54,6 +57,21 @@ def test_a_file_is_run_by_what_reads_it() -> None:
     assert labels(XEON, ONNX_FILE) == ["openvino bf16", "openvino fp32"]
     assert labels(H100, ONNX_FILE) == ["onnxruntime auto tensorrt"]
     assert labels(PLAIN, ONNX_FILE) == []
+
+
+def test_an_ir_runs_in_openvino_which_is_its_own_reference() -> None:
+    assert labels(XEON, IR) == ["openvino bf16"]
+    assert labels(EPYC, IR) == labels(H100, IR) == []
+    assert reference(AutoEngineConfig(threads=2), IR) == OpenVinoEngineConfig(threads=2)
+    for precision, is_same in ((Precision.auto, True), (Precision.int8, True), (Precision.bf16, False)):
+        assert is_reference(OpenVinoEngineConfig(precision=precision), IR) is is_same
+
+
+@pytest.mark.parametrize("model", [PROGRAM, SCRIPT])
+def test_a_program_of_pytorch_runs_in_pytorch_alone(model: Model) -> None:
+    assert labels(XEON, model) == ["torch bf16", "torch bf16 compiled", "torch fp32 compiled"]
+    assert labels(H100, model) == ["torch bf16", "torch bf16 compiled", "torch fp32 compiled"]
+    assert reference(AutoEngineConfig(), model) == TorchEngineConfig(precision=Precision.fp32)
 
 
 def test_what_the_config_says_is_kept() -> None:

@@ -13,7 +13,8 @@ from onnx_models import save_onnx, save_with_constant
 
 from actors.engines.onnx_source import local_file, outside
 from actors.errors import JobError
-from actors.models.onnx_files import OnnxFile, digest
+from actors.models.graph_file import GraphFile
+from actors.models.onnx_files import digest
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
@@ -29,13 +30,13 @@ def test_a_local_model_stays_where_it_is(tmp_path: Path) -> None:
 
 def test_a_file_that_takes_pixels_leaves_the_geometry_alone_to_the_engine() -> None:
     model = Model(checkpoint="a.onnx", preprocess=Preprocess(resize=99, crop=80, channel_order="bgr"))
-    file = OnnxFile(Path("a.onnx"), "fp32")
+    file = GraphFile(Path("a.onnx"), "fp32")
     assert outside(model, file) is model
     left = outside(model, replace(file, takes_pixels=True))
     assert left.preprocess == Preprocess(resize=99, crop=80)
 
 
-def test_a_remote_model_is_fetched_with_its_data_and_then_removed(place: Place, tmp_path: Path) -> None:
+def test_a_remote_model_is_fetched_with_its_data_and_kept(place: Place, tmp_path: Path) -> None:
     save_onnx(tiny(), tmp_path / "a.onnx", external=True)
     uri = place.put("deep/er/a.onnx", (tmp_path / "a.onnx").read_bytes())
     place.put("deep/er/data/weights.bin", (tmp_path / "data" / "weights.bin").read_bytes())
@@ -43,7 +44,7 @@ def test_a_remote_model_is_fetched_with_its_data_and_then_removed(place: Place, 
         assert file.path.read_bytes() == (tmp_path / "a.onnx").read_bytes()
         beside = file.path.parent / "data" / "weights.bin"
         assert beside.read_bytes() == (tmp_path / "data" / "weights.bin").read_bytes()
-    assert file.path.exists() == (place.server is None)
+    assert file.path.exists()
 
 
 def test_external_data_that_is_missing_is_reported(place: Place, tmp_path: Path) -> None:

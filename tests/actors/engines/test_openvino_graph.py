@@ -16,7 +16,7 @@ from actors.engines.onnx_input import image_input
 from actors.engines.openvino_graph import read_graph
 from actors.engines.openvino_library import load_openvino
 from actors.errors import JobError
-from actors.models.onnx_files import OnnxFile
+from actors.models.graph_file import GraphFile
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
@@ -30,7 +30,7 @@ def model(tmp_path: Path) -> Model:
 
 
 def read(model: Model) -> Any:
-    return read_graph(CORE, OnnxFile(Path(model.checkpoint), "fp32"), model)
+    return read_graph(CORE, GraphFile(Path(model.checkpoint), "fp32"), model)
 
 
 def run(model: Model, pixels_nhwc: np.ndarray) -> list[np.ndarray]:
@@ -169,4 +169,4 @@ def test_the_cure_for_a_network_of_pytorch_is_pytorch(tmp_path: Path) -> None:
     model = Model("networks:tiny", checkpoint="a.pt")
     (tmp_path / "made.onnx").write_bytes(b"nonsense")
     with pytest.raises(JobError, match=r"model\.checkpoint=a\.pt: openvino cannot load it: .*\n.*engine=torch"):
-        read_graph(CORE, OnnxFile(tmp_path / "made.onnx", "fp32", is_exported=True), model)
+        read_graph(CORE, GraphFile(tmp_path / "made.onnx", "fp32", is_exported=True), model)

@@ -32,7 +32,7 @@ def test_external_data_on_a_web_server_is_asked_for_with_the_token_of_the_model(
     with serve_folder(tmp_path) as (address, requests):
         found = digest(Model(checkpoint=f"{address}/a.onnx?token=x/y"))
     assert found == digest(Model(checkpoint=str(tmp_path / "a.onnx")))
-    assert requests == ["/a.onnx?token=x/y", "/data/weights.bin?token=x/y"]
+    assert set(requests) == {"/a.onnx?token=x/y", "/data/weights.bin?token=x/y"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_its_files_are_the_graph_and_its_external_data(tmp_path: Path) -> None:
     before = form.digest(model)
     (tmp_path / "data/weights.bin").write_bytes(b"other weights")
     assert form.digest(model) != before
-    opened = form.onnx_file(model)
+    opened = form.graph_file(model)
     assert opened is not None
     with opened as file:
         assert (file.path, file.is_exported) == (tmp_path / "a.onnx", False)

@@ -37,6 +37,8 @@ def test_a_sound_recipe_passes_and_travels(model: Model) -> None:
         ({"checkpoint": "no/such.pt"}, r"model\.checkpoint=no/such\.pt: no such file"),
         ({"checkpoint": "nul\0.pt"}, r"no such file"),
         ({"checkpoint": "weights.pt2"}, r"model\.checkpoint=weights\.pt2: a \.pt2 archive can hold code"),
+        ({"checkpoint": "weights.pt2", "sha256": "0" * 64}, r"weights\.pt2: holds its own network, yet model\.arch"),
+        ({"sha256": "abc"}, r"model\.sha256=abc: not the 64 hexadecimal digits"),
         ({"checkpoint": "weights.h5"}, r"weights\.h5: unknown format\n.*\.safetensors.*\.onnx"),
         ({"checkpoint": "weights"}, "unknown format"),
         ({"checkpoint": "weights.onnx"}, r"holds its own network, yet model\.architecture=networks:tiny"),

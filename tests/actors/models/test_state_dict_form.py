@@ -26,7 +26,7 @@ def test_its_network_is_ready_to_predict(tmp_path: Path) -> None:
     assert not network.training
     assert not any(weights.requires_grad for weights in network.parameters())
     assert form.digest(model, network) == form.digest(model)
-    assert form.onnx_file(model) is None
+    assert form.graph_file(model) is None
 
 
 def test_it_consists_of_its_shards(tmp_path: Path) -> None:

@@ -73,3 +73,10 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 def test_figures_survive_json() -> None:
     assert Figures.from_json(json.loads(json.dumps(FIGURES.to_json()))) == FIGURES
+
+
+def test_older_figures_without_the_steps_can_be_compared(tmp_path: Path) -> None:
+    content = FIGURES.to_json()
+    del content["steps"]
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    assert read_figures(str(tmp_path / "old.json")) == FIGURES

@@ -55,3 +55,11 @@ def test_differences_in_the_conditions_are_listed() -> None:
         "machine.cpus was 4.0, now 2.0",
         "machine.version_openvino was 1, now None",
     ]
+
+
+def test_the_steps_of_a_batch_are_told_apart() -> None:
+    steps = {"batch_size": 32, "preprocess_ms": 1.2345, "inference_ms": 25.0, "postprocess_ms": 0.0123}
+    assert lines_of(replace(FIGURES, steps=steps))[-1] == (
+        "steps     pre-processing 1.23 ms, inference 25 ms, post-processing 0.0123 ms an image, one after the other in "
+        "batches of 32"
+    )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from actors.disk_cache import EXPORTS, NUM_KEPT, keep
 from actors.errors import JobError
-from actors.exporting.disk_cache import EXPORTS, NUM_KEPT, keep
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ def test_nothing_is_kept_of_a_maker_that_fails(root: Path) -> None:
 CODE = """
 import os, sys, time
 from pathlib import Path
-from actors.exporting.disk_cache import keep
+from actors.disk_cache import keep
 
 def make(folder):
     with open(sys.argv[1], "a") as log:

@@ -18,13 +18,19 @@ from actors.messages import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-EXPORTS, CHECKS, RECORDS = "exports", "checks", "records"
-_WHAT = {EXPORTS: "exported models", CHECKS: "checks of models", RECORDS: "records of models"}
-NUM_KEPT = {
-    EXPORTS: 8,
-    CHECKS: 64,
-    RECORDS: 64,
-}  # folders; an export has the size of a model, and bounds the disk space of a node
+EXPORTS, CHECKS, WEIGHTS, RECORDS = "exports", "checks", "weights", "records"
+_WHAT = {
+    EXPORTS: "exported models",
+    CHECKS: "checks of models",
+    WEIGHTS: "fetched models",
+    RECORDS: "records of models",
+}
+# Folders; an export has the size of a model, and bounds the disk space of a node.
+NUM_KEPT = {EXPORTS: 8, CHECKS: 64, WEIGHTS: 8, RECORDS: 64}
+
+
+class CacheError(JobError):
+    """Nothing can be kept: the folder cannot be written, or other users may write to it."""
 
 
 def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bool], *, kind: str = EXPORTS) -> Path:
@@ -37,10 +43,10 @@ def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bo
         key: letters and digits.
         make: fills the empty folder that it gets.
         is_current: returns True if an undamaged folder may still be used.
-        kind: `EXPORTS`, `CHECKS` or `RECORDS`.
+        kind: `EXPORTS`, `CHECKS`, `WEIGHTS` or `RECORDS`.
 
     Raises:
-        JobError: the folder cannot be written, or other users may write to it.
+        CacheError: the folder cannot be written, or other users may write to it.
         Exception: any error of ``make``, after which nothing is kept.
     """
     root = _root(kind)
@@ -50,7 +56,7 @@ def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bo
             _make_once(folder, make, is_current)
             _prune(root, NUM_KEPT[kind])
     except OSError as error:
-        raise JobError(
+        raise CacheError(
             f"{root}: {_WHAT[kind]} cannot be kept there: {one_line(error)}", cure=f"make room, or {_CURE}"
         ) from error
     return folder
@@ -84,7 +90,7 @@ def _root(kind: str) -> Path:
     try:
         return Path.home() / ".cache" / "shardlens" / kind
     except RuntimeError as error:
-        raise JobError(f"this user has no home folder for {_WHAT[kind]}", cure=_CURE) from error
+        raise CacheError(f"this user has no home folder for {_WHAT[kind]}", cure=_CURE) from error
 
 
 def _claim(folder: Path) -> None:
@@ -92,7 +98,9 @@ def _claim(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
-        raise JobError(f"{folder}: belongs to another user, or others may write to it", cure=f"{_CURE}, or chmod go-w")
+        raise CacheError(
+            f"{folder}: belongs to another user, or others may write to it", cure=f"{_CURE}, or chmod go-w"
+        )
 
 
 _WRITABLE_BY_OTHERS = 0o022  # by the group, and by all

@@ -1,0 +1,128 @@
+"""Puts a finished bundle in its place: whole, or not at all. Runs where a bundle is made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import BaseError
+
+from actors.errors import JobError
+from actors.messages import one_line, redacted
+from actors.models.bundle_files import RECORD, read_bundle
+from actors.storage.uris import is_remote, join, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from actors.storage.store import Storage
+
+
+def check_place(uri: str, storage: Storage, fingerprint: str, *, overwrite: bool) -> None:
+    """Raises `JobError` if a bundle with ``fingerprint`` must not be written to ``uri``.
+
+    A bundle of the same model is replaced, that of another one only with ``overwrite``, and other files never.
+    """
+    where = redacted(f"export.path={uri}")
+    try:
+        kind = storage.kind(uri)
+        earlier = read_bundle(uri, storage, "export.path") if kind == "folder" else None
+        is_taken = kind == "file" or (
+            kind == "folder" and earlier is None and next(storage.list(uri), None) is not None
+        )
+    except (OSError, BaseError) as error:
+        raise JobError(
+            f"{where}: cannot be read: {one_line(error)}", cure="give a place that you may write to"
+        ) from error
+    if is_taken:
+        raise JobError(f"{where}: holds files that are no bundle", cure="give a new or an empty folder")
+    if earlier is not None and earlier.fingerprint != fingerprint and not overwrite:
+        raise JobError(
+            f"{where}: holds the bundle of another model, {earlier.fingerprint}, and this one is {fingerprint}",
+            cure="give another folder, or set export.overwrite=true",
+        )
+
+
+@contextmanager
+def staging(uri: str) -> Iterator[Path]:
+    """An empty folder to build the bundle for ``uri`` in, removed at the end of the block.
+
+    For a local ``uri`` it lies beside it, so that `place` can rename it.
+
+    Raises:
+        JobError: the folder above ``uri`` cannot be written.
+    """
+    try:
+        if is_remote(uri):
+            folder = Path(tempfile.mkdtemp(prefix="shardlens-export-"))
+        else:
+            target = _path(uri)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise _unwritable(uri, error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def place(folder: Path, uri: str, storage: Storage) -> None:
+    """Moves the content of ``folder``, from `staging`, to ``uri``, in place of an earlier bundle.
+
+    In an object store, `RECORD` goes first and comes last: without it the folder is no bundle.
+
+    Raises:
+        JobError: ``uri`` cannot be written.
+    """
+    try:
+        if is_remote(uri):
+            _upload(folder, uri, storage)
+        else:
+            _move(folder, _path(uri))
+    except (OSError, BaseError) as error:
+        raise _unwritable(uri, error) from error
+
+
+def _path(uri: str) -> Path:
+    return Path(os.fsdecode(local_path(uri)))
+
+
+def _unwritable(uri: str, error: Exception) -> JobError:
+    return JobError(
+        redacted(f"export.path={uri}: cannot be written: {one_line(error)}"),
+        cure="give a place that you may write to, and its region and keys in output.storage_options",
+    )
+
+
+def _move(folder: Path, target: Path) -> None:
+    # mkdtemp and safetensors hide what they make from other users.
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    earlier = folder.with_name(f"{folder.name}.old")
+    if target.exists():
+        target.rename(earlier)  # a rename replaces only an empty folder
+    try:
+        folder.rename(target)
+    except OSError:
+        if earlier.exists():
+            earlier.rename(target)
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _upload(folder: Path, uri: str, storage: Storage) -> None:
+    new = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    record = new.pop(RECORD)
+    storage.delete([join(uri, RECORD)])
+    for name, path in new.items():
+        storage.write(join(uri, name), path.read_bytes())
+    kept = {join(uri, name) for name in new}
+    listed = [found for batch in storage.list(uri) for found in batch["uri"].to_pylist()]
+    storage.delete([found for found in listed if found not in kept])
+    storage.write(join(uri, RECORD), record.read_bytes())

@@ -1,0 +1,108 @@
+"""The config files that timm and Hugging Face's libraries read, for architectures that have a name there. Runs where a
+bundle is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+    from actors.models.spec import Model
+    from actors.preprocess import Preprocess
+
+
+def hub_configs(model: Model, network: nn.Module | None, labels: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    """Content of ``config.json`` and ``preprocessor_config.json`` by name; empty if the architecture has no name there.
+
+    timm reads the first alone: it holds ``pretrained_cfg``.
+    """
+    package, _, name = (model.architecture or "").partition(":")
+    if network is None:
+        return {}
+    if package == "timm":
+        config = _timm_config(model, name, network, labels)
+    elif package == "transformers" and hasattr(network, "config"):
+        config = _transformers_config(network, labels)
+    else:
+        return {}
+    return {"config.json": config, "preprocessor_config.json": processor_config(model.preprocess)}
+
+
+def processor_config(preprocess: Preprocess) -> dict[str, Any]:
+    """The pre-processing as an image processor of transformers writes it."""
+    height, width = preprocess.size
+    resize = preprocess.resize
+    return {
+        "image_processor_type": "CLIPImageProcessor",  # of all that is given here, it has every step
+        "do_resize": resize is not None,
+        "size": {"shortest_edge": resize} if isinstance(resize, int) else _sides(resize or [height, width]),
+        "resample": _RESAMPLE[preprocess.interpolation.value],
+        "do_center_crop": preprocess.crop is not None,
+        "crop_size": _sides([height, width]),
+        "do_rescale": True,
+        "rescale_factor": float(getattr(preprocess, "rescale_factor", 1 / 255)),
+        "do_normalize": True,
+        "image_mean": preprocess.mean,
+        "image_std": preprocess.std,
+        "do_convert_rgb": True,
+    }
+
+
+_RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4}  # Pillow's numbers
+
+
+def _sides(size: Sequence[int]) -> dict[str, int]:
+    return {"height": size[0], "width": size[1]}
+
+
+def _timm_config(model: Model, name: str, network: Any, labels: Sequence[str] | None) -> dict[str, Any]:
+    preprocess, own = model.preprocess, dict(getattr(network, "pretrained_cfg", None) or {})
+    height, width = preprocess.size
+    architecture, _, tag = name.partition(".")
+    num_classes = int(getattr(network, "num_classes", model.kwargs.get("num_classes", 1000)))
+    own |= {
+        "tag": tag or own.get("tag") or "",
+        "custom_load": False,
+        "input_size": [3, height, width],
+        "interpolation": preprocess.interpolation.value,
+        "crop_pct": _crop_pct(preprocess),
+        "crop_mode": "squash" if isinstance(preprocess.resize, list) else "center",
+        "mean": preprocess.mean,
+        "std": preprocess.std,
+        "num_classes": num_classes,
+    }
+    args = {key: value for key, value in model.kwargs.items() if key != "num_classes"}
+    return {
+        "architecture": architecture,
+        "num_classes": num_classes,
+        "num_features": int(getattr(network, "num_features", 0)),
+        **({"global_pool": network.global_pool} if isinstance(getattr(network, "global_pool", None), str) else {}),
+        **({"label_names": list(labels)} if labels else {}),
+        **({"model_args": args} if args else {}),
+        "pretrained_cfg": {key: value for key, value in own.items() if key not in _ORIGIN},
+    }
+
+
+# Of the weights that timm would download, which these are not.
+_ORIGIN = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "hf_hub_revision", "source", "architecture")
+
+
+def _crop_pct(preprocess: Preprocess) -> float:
+    """The crop over the shorter side of the resize, as timm gives it."""
+    if preprocess.crop is None or preprocess.resize is None:
+        return 1.0
+    shorter = preprocess.resize if isinstance(preprocess.resize, int) else min(preprocess.resize)
+    return float(min(preprocess.size)) / shorter
+
+
+def _transformers_config(network: Any, labels: Sequence[str] | None) -> dict[str, Any]:
+    config: dict[str, Any] = network.config.to_dict()
+    config["architectures"] = [type(network).__name__]
+    if labels:
+        config["id2label"] = {str(place): label for place, label in enumerate(labels)}
+        config["label2id"] = {label: place for place, label in enumerate(labels)}
+    return config

@@ -1,0 +1,83 @@
+"""Turns an exported .onnx file into one for other people: described inside, without traces of this machine, with its
+weights inside or in a second file. Runs where a bundle is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import onnx
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def finish(source: Path, target: Path, metadata: Mapping[str, str], *, separate_weights: bool = False) -> None:
+    """Writes the graph of ``source`` to ``target``, for any number of images.
+
+    Args:
+        source: an .onnx file, whose external data lies beside it.
+        target: path of the new file; external data is called like it, and ``.data``.
+        metadata: becomes the file's ``metadata_props``.
+        separate_weights: write the weights as external data. Graphs of 2 GB and more need it, and get it.
+
+    Raises:
+        JobError: the graph takes a fixed number of images.
+    """
+    proto = onnx.load(source)
+    _require_any_batch(proto.graph)
+    proto.graph.ClearField("metadata_props")
+    for node in _nodes(proto.graph):
+        # The exporter notes the user's source lines here, with the paths of this machine.
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output):
+        value.ClearField("metadata_props")
+        _name_batch(value)
+    del proto.metadata_props[:]
+    onnx.helper.set_model_props(proto, dict(sorted(metadata.items())))
+    data = f"{target.name}.data"
+    if separate_weights or proto.ByteSize() >= _MOST_BYTES:
+        onnx.save_model(
+            proto, target, save_as_external_data=True, all_tensors_to_one_file=True, location=data,
+            size_threshold=_LEAST_EXTERNAL_BYTES,
+        )  # fmt: skip
+    else:
+        target.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+_MOST_BYTES = 2**31 - (1 << 20)  # of a protobuf message
+_LEAST_EXTERNAL_BYTES = 1024  # scales and shapes stay in the graph
+
+
+def _require_any_batch(graph: onnx.GraphProto) -> None:
+    stored = {tensor.name for tensor in graph.initializer}  # old files list them among the inputs
+    for value in graph.input:
+        axes = value.type.tensor_type.shape.dim
+        if value.name not in stored and axes and axes[0].WhichOneof("value") == "dim_value":
+            raise JobError(
+                f"export.formats=onnx: the input {value.name} takes batches of {axes[0].dim_value}, and a bundle takes "
+                "any number of images",
+                cure="export the network itself, or that file with a free batch size",
+            )
+
+
+def _name_batch(value: onnx.ValueInfoProto) -> None:
+    """Calls a first axis of any length ``batch``; exporters number such axes."""
+    axes = value.type.tensor_type.shape.dim
+    if axes and axes[0].WhichOneof("value") == "dim_param":
+        axes[0].dim_param = "batch"
+
+
+def _nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes of a graph, of its subgraphs, and of theirs."""
+    found = []
+    for node in graph.node:
+        found.append(node)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                found += _nodes(inner)
+    return found

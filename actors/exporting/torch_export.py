@@ -1,0 +1,74 @@
+"""Writes a network in PyTorch's own forms: a .pt2 archive of torch.export, and weights as safetensors. Runs where a
+bundle is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import safetensors.torch
+import torch
+
+from actors.errors import JobError
+from actors.exporting.exporter_errors import cause, quietly
+from actors.exporting.postprocess_layers import StoredIn, followed_by
+from actors.models.network import build_network
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+    from actors.exporting.postprocess import Postprocess
+    from actors.models.spec import Model
+
+
+def export_pt2(model: Model, path: Path, precision: str, postprocess: Postprocess, metadata: Mapping[str, str]) -> None:
+    """Writes a program from normalised float32 pixels (n, 3, height, width), for any n, to the outputs of the network.
+
+    The weights are stored in ``precision``; the program computes in fp32.
+
+    Raises:
+        JobError: PyTorch cannot export the network.
+        OSError: the file cannot be written.
+    """
+    network = followed_by(postprocess, build_network(model))
+    if precision != "fp32":
+        network = StoredIn(network, _DTYPES[precision])
+    # Two images: torch.export would take a batch axis of length 1 for a constant.
+    pixels_nchw = torch.zeros((2, 3, *model.preprocess.size))
+    batch_axis = {0: torch.export.Dim.DYNAMIC}
+    with quietly():
+        try:
+            program = torch.export.export(network.eval(), (pixels_nchw,), dynamic_shapes=(batch_axis,), strict=False)
+        except Exception as error:
+            raise JobError(
+                f"export.formats=pt2: model.architecture={model.architecture} cannot be exported: {cause(error)}",
+                cure="leave pt2 out of export.formats",
+            ) from error
+        _allow_any_dtype(program)
+        torch.export.save(program, path, extra_files=dict(sorted(metadata.items())))
+
+
+def _allow_any_dtype(program: torch.export.ExportedProgram) -> None:
+    """Removes the checks that weights have the dtype that they are stored in: an engine may convert them all."""
+    for node in list(program.graph.nodes):
+        if node.target is torch.ops.aten._assert_tensor_metadata.default:  # noqa: SLF001  the exporter adds it
+            program.graph.erase_node(node)
+    program.graph_module.recompile()
+
+
+def save_weights(network: nn.Module, path: Path, precision: str) -> None:
+    """Writes the state_dict of ``network`` in ``precision``; integers stay as they are. Raises OSError."""
+    dtype = _DTYPES[precision]
+    tensors = {
+        # Copies, since safetensors refuses tensors that share memory, as tied weights do.
+        name: value.to(dtype if value.is_floating_point() else value.dtype).clone().contiguous()
+        for name, value in network.state_dict().items()
+        if isinstance(value, torch.Tensor)
+    }
+    safetensors.torch.save_file(tensors, path, metadata={"format": "pt"})
+
+
+_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

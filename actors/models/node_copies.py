@@ -1,0 +1,139 @@
+"""Copies of a model's remote files on this machine, fetched once a node however many actors need them. Used where a
+model is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.disk_cache import WEIGHTS, CacheError, keep
+from actors.errors import JobError
+from actors.models.model_files import base_name, reading, sibling
+from actors.models.pinned_files import check_bytes, check_content
+from actors.storage.store import Storage
+from actors.storage.uris import is_remote, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from actors.models.spec import Model
+
+    Siblings = Callable[[Path], Sequence[str]]
+
+
+def no_siblings(path: Path) -> Sequence[str]:  # noqa: ARG001
+    """The siblings of a checkpoint that is one file."""
+    return ()
+
+
+@contextmanager
+def local_copy(model: Model, siblings: Siblings = no_siblings, *, kind: str = "file") -> Iterator[Path]:
+    """The checkpoint on this machine, with its other files in place, for as long as the context is open.
+
+    Local files are their own copies. Remote ones are kept for later runs if the server tells versions apart.
+
+    Args:
+        model: names the checkpoint.
+        siblings: returns the paths of its other files, relative to its folder, given the local path of the checkpoint.
+        kind: a word for such a file, for messages.
+
+    Raises:
+        JobError: a file is missing or cannot be read, or the files do not have the digest ``model.sha256``.
+    """
+    if not is_remote(model.checkpoint):
+        path = Path(os.fsdecode(local_path(model.checkpoint)))
+        with reading(model.where):
+            if not stat.S_ISREG(path.stat().st_mode):  # a reader would wait for a writer of a named pipe
+                raise OSError("not a regular file")
+            names = siblings(path)
+        for name in names:
+            if not (path.parent / name).is_file():
+                raise _missing(model, kind, name)
+        check_content(model, [path, *(path.parent / name for name in names)])
+        yield path
+        return
+    fetch = partial(_fetch, model, siblings=siblings, kind=kind)
+    if (kept := _kept(model, fetch)) is not None:
+        yield kept
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        fetch(Path(folder))
+        yield Path(folder) / base_name(model.checkpoint)
+
+
+def pinned_content(model: Model) -> bytes:
+    """The only file of ``model``, whose ``model.sha256`` is given. Raises `JobError` if it has another digest.
+
+    The caller must load these bytes, and not open the file again: it may have changed meanwhile.
+    """
+    with local_copy(model) as path, reading(model.where):
+        data = path.read_bytes()
+    check_bytes(model, data)
+    return data
+
+
+_VERSIONS = "versions.json"
+
+
+def _kept(model: Model, fetch: Callable[[Path], list[str]]) -> Path | None:
+    """The copy in the node's cache; None if nothing can be kept here, or no version tells when it is out of date."""
+    if _version(model, model.checkpoint)[1] is None:
+        return None
+    key = hashlib.sha256(repr((model.checkpoint, model.sha256)).encode()).hexdigest()
+    try:
+        folder = keep(key, partial(_fetch_version, model, fetch=fetch), partial(_is_current, model), kind=WEIGHTS)
+    except CacheError:
+        return None
+    return folder / base_name(model.checkpoint)
+
+
+def _fetch(model: Model, folder: Path, *, siblings: Siblings, kind: str) -> list[str]:
+    """Fills ``folder`` with the files of ``model``; returns the paths of the siblings."""
+    storage = Storage(model.storage_options)
+    path = folder / base_name(model.checkpoint)
+    with reading(model.where):
+        path.write_bytes(storage.read(model.checkpoint))
+    names = list(siblings(path))
+    for name in names:
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            copy.write_bytes(storage.read(sibling(model.checkpoint, name)))
+        except FileNotFoundError:
+            raise _missing(model, kind, name) from None
+    check_content(model, [path, *(folder / name for name in names)])
+    return names
+
+
+def _fetch_version(model: Model, folder: Path, *, fetch: Callable[[Path], list[str]]) -> None:
+    """Does the same, and records the versions of the files."""
+    before = _version(model, model.checkpoint)
+    names = fetch(folder)
+    versions = {"": before, **{name: _version(model, sibling(model.checkpoint, name)) for name in names}}
+    (folder / _VERSIONS).write_text(json.dumps(versions))
+
+
+def _is_current(model: Model, folder: Path) -> bool:
+    versions = json.loads((folder / _VERSIONS).read_bytes())
+    uris = {name: sibling(model.checkpoint, name) if name else model.checkpoint for name in versions}
+    try:
+        return all(known and (size, known) == _version(model, uris[name]) for name, (size, known) in versions.items())
+    except JobError:  # fetching it again says which one is missing
+        return False
+
+
+def _version(model: Model, uri: str) -> tuple[int, str | None]:
+    with reading(model.where):
+        return Storage(model.storage_options).describe(uri)
+
+
+def _missing(model: Model, kind: str, name: str) -> JobError:
+    return JobError(f"{model.where}: its {kind} {name} is missing", cure="put that file into the same folder")

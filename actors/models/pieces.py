@@ -1,0 +1,49 @@
+"""Runs a network that takes only some batch sizes on batches of any size. Used for programs whose batch size was fixed
+when they were exported.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from actors.models.outputs import named
+
+
+class Pieces(nn.Module):
+    """Cuts batches into pieces, and pads the last one with blank images. Returns the outputs of all images by name.
+
+    Args:
+        network: takes one tensor, with one entry an image along its first axis.
+        least: images that it needs at least.
+        most: images that it takes at most; at least ``least``.
+    """
+
+    def __init__(self, network: nn.Module, least: int, most: int) -> None:
+        super().__init__()
+        self.network = network
+        self.least = least
+        self.most = most
+
+    @property
+    def details(self) -> dict[str, str]:
+        """A line for the report."""
+        sizes = f"{self.most}" if self.least == self.most else f"{self.least} to {self.most}"
+        return {"batches": f"cut into pieces of {sizes} images: the program was exported for no other size"}
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        parts = [self._run(images[start : start + self.most]) for start in range(0, len(images), self.most)]
+        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+    def _run(self, piece: torch.Tensor) -> dict[str, torch.Tensor]:
+        num_images = len(piece)
+        size = max(num_images, self.least)
+        if size > num_images:
+            piece = torch.cat([piece, piece.new_zeros(size - num_images, *piece.shape[1:])])
+        outputs = named(self.network(piece))
+        return {name: out[:num_images] if out.shape[:1] == (size,) else out for name, out in outputs.items()}
+
+
+def _joined(outputs: list[torch.Tensor]) -> torch.Tensor:
+    # An output that does not count the images, such as a loss, is left out by the engine.
+    return torch.cat(outputs) if outputs[0].dim() and len(outputs) > 1 else outputs[0]

@@ -1,0 +1,67 @@
+"""Loads a TorchScript archive as a network. Runs on the driver and once in each worker."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+from typing import TYPE_CHECKING
+
+import torch
+
+from actors.errors import JobError
+from actors.messages import one_line
+from actors.models.archives import SCRIPT, read_kind
+from actors.models.node_copies import pinned_content
+from actors.models.pieces import Pieces
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from actors.models.spec import Model
+
+
+def load(model: Model) -> nn.Module:
+    """The network in the archive of ``model``, on the CPU, in evaluation mode, without gradients.
+
+    One that was traced for a single image, and fails on two, gets one image at a time.
+
+    Raises:
+        JobError: the file is not the pinned one, or not a TorchScript archive, or does not load.
+    """
+    data = io.BytesIO(pinned_content(model))
+    try:
+        kind = read_kind(data)
+    except zipfile.BadZipFile as error:
+        raise JobError(f"{model.where}: is no whole archive: {one_line(error)}", cure="copy it again") from error
+    if kind != SCRIPT:
+        raise JobError(
+            f"{model.where}: is {kind or 'a state_dict'}, not a TorchScript archive",
+            cure=".pt2 is the ending of an exported program" if kind else "set model.architecture, or copy it again",
+        )
+    data.seek(0)
+    with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated, and still in use
+        try:
+            network = torch.jit.load(data, map_location="cpu").eval()  # type: ignore[no-untyped-call]  # PyTorch's stubs lack it
+        except Exception as error:
+            raise JobError(
+                f"{model.where}: PyTorch {torch.__version__} does not load it: {one_line(error)}",
+                cure="save it again with this version, or export the model to .onnx",
+            ) from error
+    for parameter in network.parameters():
+        parameter.requires_grad_(requires_grad=False)
+    return Pieces(network, 1, 1).eval() if _takes_one_image(network, model) else network
+
+
+def _takes_one_image(network: nn.Module, model: Model) -> bool:
+    """Returns True if ``network`` runs on one blank image, and not on two."""
+    return _runs(network, model, 1) and not _runs(network, model, 2)
+
+
+def _runs(network: nn.Module, model: Model, num_images: int) -> bool:
+    try:
+        with torch.inference_mode():
+            network(torch.zeros(num_images, 3, *model.preprocess.size))
+    except Exception:  # noqa: BLE001  the code of the file may raise anything; the engine reports it
+        return False
+    return True

@@ -1,0 +1,64 @@
+"""Folders that `jobs.export` wrote, local or in a store: a model in several forms, of which each runs by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.models.bundle_files import MAIN_FILES, RECORD, Bundle, check_files, read_bundle
+from actors.models.model_files import reading
+from actors.models.sources.base import Record
+from actors.storage.store import Storage
+from actors.storage.uris import absolute
+
+if TYPE_CHECKING:
+    from actors.models.sources.base import Source
+
+
+class BundleSource:
+    """See `actors.models.sources.base.SourceReader`. Takes the `default_form`; a job then chooses by its engine."""
+
+    def owns(self, source: Source) -> bool:
+        return not source.library and _bundle(source) is not None
+
+    def read(self, source: Source) -> Record:
+        bundle = _bundle(source)
+        if bundle is None:
+            raise AssertionError(f"{source.where}: owned without {RECORD}")
+        check_files(bundle, Storage(source.storage_options))
+        return record_of(bundle, default_form(bundle), source)
+
+
+def record_of(bundle: Bundle, form: str, source: Source) -> Record:
+    """The model that ``form`` of ``bundle`` is. Weights come without the name of an architecture that is from no
+    library: a file must not decide which code runs.
+    """
+    has_name = form == "safetensors" and is_library(bundle.architecture)
+    return Record(
+        architecture=bundle.architecture if has_name else None,
+        kwargs=bundle.kwargs if has_name else {},
+        checkpoint=bundle.uri(MAIN_FILES[form]),
+        labels=_labels(bundle, source),
+        preprocess=bundle.preprocess,
+    )
+
+
+def default_form(bundle: Bundle) -> str:
+    """The form that runs without code from elsewhere, if there is one."""
+    return next(form for form in ("onnx", "openvino", "safetensors", "pt2") if form in bundle.forms)
+
+
+def is_library(architecture: str | None) -> bool:
+    """Returns True for an architecture of a library, whose names lead to its own networks alone."""
+    return (architecture or "").partition(":")[0] in ("timm", "torchvision", "transformers")
+
+
+def _bundle(source: Source) -> Bundle | None:
+    with reading(f"{source.where}: {RECORD}"):
+        return read_bundle(absolute(source.name), Storage(source.storage_options))
+
+
+def _labels(bundle: Bundle, source: Source) -> list[str] | None:
+    if bundle.labels is None:
+        return None
+    data = Storage(source.storage_options).read(bundle.uri(bundle.labels))
+    return data.decode().rstrip("\n").split("\n")

@@ -1,0 +1,72 @@
+"""`python -m jobs.export +dataset=... export.path=...`: writes a model in several forms into one folder, each with the
+proof that it gives the same answers.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import hydra
+
+from actors.engines.configs import default_engine
+from actors.exporting.bundle_folder import check_place
+from actors.storage.store import Storage
+from actors.storage.uris import absolute, redacted
+from jobs.bundling.bundle import check_forms, export_bundle
+from jobs.bundling.table import table_of
+from jobs.cli.entry import ExitStatus, end_with, run_verb
+from jobs.cli.shutdown import Shutdown
+from jobs.cli.terminal import show
+from jobs.config import to_export_job
+from jobs.runs.bundle_choice import with_form
+from jobs.runs.preflight import preflight
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from jobs.bundling.config import ExportJob
+
+LOG = logging.getLogger("shardlens")
+
+
+@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="export")
+def main(config: DictConfig) -> None:
+    verbose, log_format = bool(config.verbose), config.log.format
+    end_with(lambda: export(to_export_job(config)), verbose=verbose, resumes=False, log_format=log_format)
+
+
+def export(job: ExportJob) -> ExitStatus:
+    """Prints the parity table, and on the last line of standard output the place of the bundle, if there is one.
+
+    Returns `ExitStatus.JOB_WRONG` if a form fails: the bundle then has the others.
+
+    Raises:
+        JobError: the job is wrong; nothing is written.
+        StoppedError: stopped; nothing is written.
+    """
+    Shutdown(job.run.grace_s).install()
+    job = with_form(job)
+    check_forms(job)
+    uri, storage = absolute(job.export.path), Storage(job.output.storage_options)
+    # The fingerprint must not depend on the engine, which the forms decide.
+    job = replace(job, engine=default_engine(job.model))
+    checked = preflight(job)
+    if checked.loaded:
+        checked.loaded.release()
+    check_place(uri, storage, checked.fingerprint, overwrite=job.export.overwrite)
+    exported = export_bundle(job, checked, uri, storage)
+    show(*table_of(exported.rows))
+    failed = [row for row in exported.rows if not row.passed]
+    if failed:
+        names = ", ".join(f"{row.form} {row.precision}" for row in failed)
+        rest = "the bundle has the other forms" if exported.is_written else "nothing was written"
+        LOG.error("export.formats: %s: not written, since the answers are not those of the model; %s", names, rest)
+    if exported.is_written:
+        show(redacted(uri))  # the contract: the last line on standard output
+    return ExitStatus.JOB_WRONG if failed else ExitStatus.DONE
+
+
+if __name__ == "__main__":
+    run_verb(main)
