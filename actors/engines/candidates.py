@@ -99,6 +99,7 @@ def _on_gpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
     return [
         TorchEngineConfig(precision=half),
         OnnxEngineConfig(precision=Precision.fp16),
+        TorchEngineConfig(precision=half, compile=True, cuda_graphs=True),
         TorchEngineConfig(precision=half, compile=True),
         OnnxEngineConfig(precision=Precision.fp16, provider=Provider.tensorrt),
         TorchEngineConfig(precision=Precision.fp32, compile=True),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -116,6 +117,17 @@ def test_what_openvino_cannot_do_is_refused(config: EngineConfig, said: str) -> 
 
 
 @pytest.mark.parametrize(
+    "config",
+    [TorchEngineConfig(cuda_graphs=True), TorchEngineConfig(compile=True, cuda_graphs=True, device=Device.cpu)],
+)
+def test_cuda_graphs_are_refused_without_compilation_or_a_gpu(config: TorchEngineConfig) -> None:
+    with pytest.raises(JobError, match=r"engine\.cuda_graphs=true: .*\n.*set engine\.compile=true"):
+        config.check(STATE_DICT)
+    replace(config, compile=True, device=Device.auto).check(STATE_DICT)
+    config.on_cpu().check(STATE_DICT)
+
+
+@pytest.mark.parametrize(
     ("config", "said"),
     [
         (TorchEngineConfig(precision=Precision.int8), r"engine=torch does not run networks in it\n.*engine=openvino"),
@@ -133,6 +145,10 @@ def test_int8_is_refused_where_nothing_runs_it(config: EngineConfig, said: str) 
     [
         (TorchEngineConfig(precision=Precision.fp32), "torch fp32"),
         (TorchEngineConfig(precision=Precision.bf16, compile=True), "torch bf16 compiled"),
+        (
+            TorchEngineConfig(precision=Precision.bf16, compile=True, cuda_graphs=True),
+            "torch bf16 compiled with CUDA graphs",
+        ),
         (OnnxEngineConfig(precision=Precision.fp16), "onnxruntime fp16"),
         (OnnxEngineConfig(provider=Provider.tensorrt), "onnxruntime auto tensorrt"),
     ],
