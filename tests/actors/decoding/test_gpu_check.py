@@ -7,6 +7,7 @@ import pytest
 from odd_images import odd_images
 from photos import jpeg
 from simplejpeg import encode_jpeg
+from wrong_decoders import fitted_batch
 
 from actors.columns import DRAWN, FLAT
 from actors.decoding.config import Decode, FittedImage
@@ -21,9 +22,17 @@ SIZE = (48, 60)
 
 
 def check(data: bytes, gpu_hwc: np.ndarray) -> Checked:
-    checked = DecodeCheck(LIMITS, PREPROCESS)(data, FittedImage(gpu_hwc, SIZE))
-    assert isinstance(checked.fitted, ImageError) or checked.fitted.source_hw == SIZE
+    """Checks an image in the middle of a batch, next to one that is left to the CPU."""
+    batch = fitted_batch([None, FittedImage(gpu_hwc, SIZE), None], PREPROCESS)
+    [(place, checked)] = DecodeCheck(LIMITS, PREPROCESS)([b"", data, b""], batch).items()
+    assert place == 1
+    assert not isinstance(checked.by_cpu, FittedImage) or checked.by_cpu.source_hw == SIZE
     return checked
+
+
+def by_cpu(checked: Checked) -> np.ndarray:
+    assert isinstance(checked.by_cpu, FittedImage)
+    return checked.by_cpu.image_hwc
 
 
 def small(number: int) -> bytes:
@@ -63,7 +72,7 @@ def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_se
     rounded_hwc = np.full_like(right_hwc, np.clip(right_hwc[0, 0].astype(int) + 2, 0, 255))  # as a GPU may round
     checked = check(data, rounded_hwc)
     assert checked.reason == FLAT
-    np.testing.assert_array_equal(checked.fitted.image_hwc, right_hwc)
+    np.testing.assert_array_equal(by_cpu(checked), right_hwc)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +91,7 @@ def test_one_in_a_thousand_is_compared(spoil: Callable[[np.ndarray], np.ndarray]
     near_hwc = np.clip(right_hwc.astype(int) + np.random.default_rng(0).integers(-4, 5, right_hwc.shape), 0, 255)
     checked = check(data, near_hwc.astype(np.uint8))
     assert checked.reason == DRAWN
-    np.testing.assert_array_equal(checked.fitted.image_hwc, near_hwc)  # the GPU's pixels stay, for consistency
+    assert checked.by_cpu is None  # the GPU's pixels stay, for consistency
     with pytest.raises(
         DecoderMismatchError, match=r"^the GPU's pixels are \d+\.\d grey levels off the CPU's on average$"
     ):
@@ -103,6 +112,6 @@ def test_damage_is_not_blamed_on_the_gpu() -> None:
     damaged = odd_images()["damaged_inside.jpg"]
     outcome = check(damaged, black_hwc)
     assert outcome.reason == FLAT
-    np.testing.assert_array_equal(outcome.fitted.image_hwc, pixels(damaged))
+    np.testing.assert_array_equal(by_cpu(outcome), pixels(damaged))
     assert np.ptp(pixels(damaged)) > 100
-    assert isinstance(check(small(0)[:500], black_hwc).fitted, ImageError)
+    assert isinstance(check(small(0)[:500], black_hwc).by_cpu, ImageError)
