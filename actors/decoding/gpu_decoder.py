@@ -99,7 +99,8 @@ class GpuDecoder:
             visible_nhwc = _resize(batch_nhwc, plain, self._preprocess).to(fitted_nhwc.device)
             _place(visible_nhwc, fitted_nhwc, [one.place for one, _ in group])
         if self._device == "cuda":
-            torch.cuda.synchronize()  # nvImageCodec reuses the memory of its images, and a lost device shows here
+            # A lost device shows here, and only now may nvImageCodec have the memory of its images back.
+            torch.cuda.current_stream().synchronize()
         return [plain for plain, _ in decoded]
 
     def _decode(self, chunk: Sequence[PlainJpeg]) -> list[torch.Tensor | None]:

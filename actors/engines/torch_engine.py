@@ -72,7 +72,7 @@ class TorchEngine:
         if self.device == "cuda":
             self.details["gpu"] = torch.cuda.get_device_name()
         if config.compile:
-            self._compile(model, cuda_graphs=config.cuda_graphs)
+            self._compile(model, config)
 
     def __call__(self, pixels_nhwc: Pixels) -> dict[str, np.ndarray]:
         return self.start(pixels_nhwc).result()
@@ -98,16 +98,16 @@ class TorchEngine:
         counted = {name: output for name, output in outputs.items() if name not in self.uncounted}
         return {name: output.clone() for name, output in counted.items()} if self._reuses_outputs else counted
 
-    def _compile(self, model: Model, *, cuda_graphs: bool) -> None:
+    def _compile(self, model: Model, config: TorchEngineConfig) -> None:
         shape = (*model.preprocess.size, 3)
-        self._piece_size = piece_size(shape, self.device)
+        self._piece_size = config.piece or piece_size(shape, self.device)
         noise = np.random.default_rng(0).integers(0, 256, (self._piece_size, *shape), np.uint8)
         with torch.inference_mode(), _exact_convolutions():
             batch = self._transfers.send(noise, len(noise))
-            self._run = compiled(self._whole, batch, cuda_graphs=cuda_graphs)
-        self._reuses_outputs = cuda_graphs
+            self._run = compiled(self._whole, batch, cuda_graphs=config.cuda_graphs)
+        self._reuses_outputs = config.cuda_graphs
         self.details |= {"compiled": "yes", "piece": f"{self._piece_size} images"}
-        if cuda_graphs:
+        if config.cuda_graphs:
             self.details["cuda_graphs"] = "yes"
 
     def _choose_memory_format(self, model: Model) -> None:

@@ -137,6 +137,25 @@ def test_what_the_device_has_no_memory_for_is_left_to_the_cpu(
 
 
 @needs_nvimgcodec
+def test_a_device_without_memory_for_the_batch_decodes_into_that_of_the_cpu(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder, encoded, zeros = GpuDecoder(LIMITS, PREPROCESS, device=device), [jpeg(0), b"", jpeg(1)], torch.zeros
+    wanted = pixels_by(decoder, encoded)
+
+    def full(*shape: Any, **options: Any) -> torch.Tensor:
+        if "device" in options:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return zeros(*shape, **options)
+
+    monkeypatch.setattr("torch.zeros", full)
+    fitted = decoder(encoded)
+    assert fitted.pixels_nhwc.device.type == "cpu"
+    np.testing.assert_array_equal(to_host(fitted.pixels_nhwc), wanted)
+    assert [bool(source_hw) for source_hw in fitted.sources_hw] == [True, False, True]
+
+
+@needs_nvimgcodec
 def test_a_lost_device_is_reported(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = GpuDecoder(LIMITS, PREPROCESS, device=device)
     lost = RuntimeError("CUDA error: an illegal memory access was encountered")

@@ -228,6 +228,15 @@ def test_what_a_compiled_network_answers_depends_on_no_batch(pair: tuple[Engine,
 
 
 @pytest.mark.slow
+def test_a_piece_may_be_of_another_size(model: Model) -> None:
+    config = TorchEngineConfig(device=Device.cpu, threads=1, compile=True, piece=3)
+    engine = load_engine(config, model)
+    assert engine.details["piece"] == "3 images"
+    wanted = load_engine(TorchEngineConfig(device=Device.cpu), model)(images(7))["output"]
+    np.testing.assert_allclose(engine(images(7))["output"], wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_a_report_names_what_was_compiled(pair: tuple[Engine, nn.Module], model: Model) -> None:
     details = pair[0].details
     assert (details["compiled"], details["piece"], details["threads"]) == ("yes", "32 images", "1")
@@ -261,7 +270,12 @@ def test_a_gpu_gives_what_the_cpu_gives_when_compiled(model: Model, precision: P
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(
     "config",
-    [TorchEngineConfig(), TorchEngineConfig(compile=True), TorchEngineConfig(compile=True, cuda_graphs=True)],
+    [
+        TorchEngineConfig(),
+        TorchEngineConfig(compile=True),
+        TorchEngineConfig(compile=True, cuda_graphs=True),
+        TorchEngineConfig(compile=True, piece=16, cuda_graphs=True),
+    ],
     ids=lambda config: config.label,
 )
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])

@@ -42,7 +42,7 @@ def place(root: Path, **changes: object) -> KeptChoice:
     "engine",
     [
         TorchEngineConfig(precision=Precision.bf16, compile=True, threads=3),
-        TorchEngineConfig(precision=Precision.fp16, compile=True, cuda_graphs=True),
+        TorchEngineConfig(precision=Precision.fp16, compile=True, piece=128, cuda_graphs=True),
         OnnxEngineConfig(precision=Precision.fp16, provider=Provider.tensorrt, device=Device.cuda),
         OpenVinoEngineConfig(precision=Precision.fp32),
     ],
@@ -104,7 +104,7 @@ def test_a_person_can_read_it(tmp_path: Path) -> None:
     content = json.loads(file.read_text())
     assert content["engine"] == {
         "name": "torch", "precision": "auto", "device": "auto", "threads": None, "compile": True,
-        "cuda_graphs": False,
+        "piece": None, "cuda_graphs": False,
     }  # fmt: skip
     assert content["trials"][1]["breaches"] == ["the best class of image 17 differs"]
     assert content["hardware"]["cpu"] == "EPYC"
