@@ -85,7 +85,7 @@ def decode_batch(
         DecoderMismatchError: the decoder gives wrong pixels.
     """
     # One array for the batch, filled in place: the column shares its memory.
-    pixels = np.zeros((len(images), *preprocess.size, 3), np.uint8)
+    pixels = np.empty((len(images), *preprocess.size, 3), np.uint8)
     sources_hw = np.zeros((len(images), 2), np.int32)
     seconds = np.zeros(len(images), np.float32)
     errors: list[ImageError | None] = []
@@ -95,12 +95,11 @@ def decode_batch(
         started = time.perf_counter()
         outcome = checked[number].by_cpu if number in checked else _fit(image, limits, preprocess)
         errors.append(outcome if isinstance(outcome, ImageError) else None)
-        if isinstance(outcome, FittedImage):
-            pixels[number], sources_hw[number] = outcome
-        elif outcome is None:
+        if outcome is None:
             sources_hw[number] = checked[number].source_hw
-        if outcome is not None:
+        else:
             by_cpu.append(number)
+            pixels[number], sources_hw[number] = outcome if isinstance(outcome, FittedImage) else (0, 0)
         seconds[number] += time.perf_counter() - started
     columns = {
         HEIGHT: pa.array(sources_hw[:, 0]),
