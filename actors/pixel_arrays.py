@@ -24,10 +24,7 @@ def to_host(pixels_nhwc: Pixels) -> np.ndarray:
 
 def put(pixels_nhwc: Pixels, places: Sequence[int], images_nhwc: np.ndarray) -> None:
     """Overwrites the images at ``places``, in one transfer."""
-    if isinstance(pixels_nhwc, np.ndarray):
-        pixels_nhwc[places] = images_nhwc
-    else:
-        pixels_nhwc[places] = pixels_nhwc.new_tensor(images_nhwc)
+    pixels_nhwc[places] = _on_device(images_nhwc, pixels_nhwc)
 
 
 def gathered(arrays: Sequence[Any], rows: np.ndarray, size: int) -> Any:
@@ -50,7 +47,20 @@ def gathered(arrays: Sequence[Any], rows: np.ndarray, size: int) -> Any:
     return batch
 
 
-def find_flat(pixels_nhwc: Pixels) -> np.ndarray:
-    """Mask of the images of a single colour, such as black ones: bool (n,). Reads them on their device."""
-    is_first: Any = pixels_nhwc == pixels_nhwc[:, :1, :1]  # like the pixel at the top left
-    return to_host(is_first.all((1, 2, 3)))
+def find_flat(pixels_nhwc: Pixels, visible_yx: tuple[int, int], padding: Sequence[int]) -> np.ndarray:
+    """Mask of the images of a single colour, such as black ones: bool (n,). Reads them on their device.
+
+    Args:
+        pixels_nhwc: the images.
+        visible_yx: position of a pixel that is padding in no image.
+        padding: colour of the padding.
+    """
+    (y, x), colour = visible_yx, _on_device(np.array(padding, np.uint8), pixels_nhwc)
+    is_visible: Any = pixels_nhwc == pixels_nhwc[:, y : y + 1, x : x + 1]
+    is_padding: Any = pixels_nhwc == colour
+    return to_host((is_visible.all(-1) | is_padding.all(-1)).all((1, 2)))
+
+
+def _on_device(values: np.ndarray, pixels_nhwc: Pixels) -> Any:
+    """``values`` as an array or a tensor, like ``pixels_nhwc``."""
+    return values if isinstance(pixels_nhwc, np.ndarray) else pixels_nhwc.new_tensor(values)

@@ -42,5 +42,14 @@ def test_images_of_one_colour_are_found(pixels_nhwc: Pixels) -> None:
     colours = np.stack([np.full((4, 5, 3), colour, np.uint8) for colour in (0, 255, (0, 135, 0))])
     stripes = np.tile(np.array([0, 1], np.uint8)[:, None, None], (2, 5, 3))
     put(pixels_nhwc, [0, 4, 5, 8], np.stack([*colours, stripes]))
-    assert np.flatnonzero(find_flat(pixels_nhwc)).tolist() == [0, 4, 5]
-    assert find_flat(pixels_nhwc[:0]).tolist() == []
+    assert np.flatnonzero(find_flat(pixels_nhwc, (2, 2), (9, 9, 9))).tolist() == [0, 4, 5]
+    assert find_flat(pixels_nhwc[:0], (2, 2), (9, 9, 9)).tolist() == []
+
+
+def test_padding_does_not_hide_an_image_of_one_colour(pixels_nhwc: Pixels) -> None:
+    padded, mixed = (np.full((4, 5, 3), (114, 114, 115), np.uint8) for _ in range(2))
+    padded[1:3] = (0, 135, 0)
+    mixed[1:3] = IMAGES[0, 1:3]
+    put(pixels_nhwc, [2, 3], np.stack([padded, mixed]))
+    assert np.flatnonzero(find_flat(pixels_nhwc, (2, 2), (114, 114, 115))).tolist() == [2]
+    assert not find_flat(pixels_nhwc, (2, 2), (0, 0, 0)).any()

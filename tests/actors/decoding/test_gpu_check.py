@@ -65,6 +65,18 @@ def test_an_image_of_one_colour_that_the_cpu_gives_another_picture_for(
         check(small(0), spoil(right_hwc))
 
 
+def test_an_image_of_one_colour_shows_in_spite_of_its_padding() -> None:
+    preprocess, data = Preprocess(resize=None, crop=[64, 64]), small(0)
+    right_hwc = fit(decode(data, LIMITS), preprocess)
+    wrong_hwc = np.where(right_hwc.any(axis=2, keepdims=True), np.uint8([0, 135, 0]), right_hwc)
+    assert not wrong_hwc[0].any()
+    wrong = fitted_batch([FittedImage(wrong_hwc, SIZE)], preprocess)
+    with pytest.raises(DecoderMismatchError, match="single colour"):
+        DecodeCheck(LIMITS, preprocess)([data], wrong)
+    right = fitted_batch([FittedImage(right_hwc, SIZE)], preprocess)
+    assert DecodeCheck(LIMITS, preprocess)([data], right)[0].reason is None
+
+
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 60)])
 def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_sees_it(colour: tuple[int, ...]) -> None:
     data = encode_jpeg(np.full((48, 60, 3), colour, np.uint8))
