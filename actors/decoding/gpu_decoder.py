@@ -16,7 +16,7 @@ import torch
 
 from actors.decoding import jpeg_header
 from actors.decoding.config import FittedBatch
-from actors.decoding.gpu_eligibility import MOST_PIXELS, PlainJpeg, chunks, find_plain
+from actors.decoding.gpu_eligibility import PlainJpeg, chunks, find_plain
 from actors.device_errors import DeviceMemoryError, device_errors
 from actors.engines.base import default_threads
 from actors.errors import JobError
@@ -138,16 +138,17 @@ class GpuDecoder:
             )
 
 
+_GROUP_PIXELS = 1 << 23  # 100 MB as float32, on a GPU that the network may fill
+
+
 def _groups(decoded: Sequence[tuple[PlainJpeg, torch.Tensor]]) -> Iterator[list[tuple[PlainJpeg, torch.Tensor]]]:
-    """Images of one size, upright, to resize together. Their float32 copies take no more memory than that of the
-    largest image that a GPU decodes.
-    """
+    """Images of one size, upright, to resize together: as many as have `_GROUP_PIXELS`, or a single one."""
     by_size: defaultdict[tuple[int, int], list[tuple[PlainJpeg, torch.Tensor]]] = defaultdict(list)
     for plain, image in decoded:
         by_size[plain.source_hw].append((plain, image))
     for group in by_size.values():
         plain, _ = group[0]
-        size = max(1, MOST_PIXELS // max(plain.num_pixels, math.prod(plain.resized)))
+        size = max(1, _GROUP_PIXELS // max(plain.num_pixels, math.prod(plain.resized)))
         yield from (group[start : start + size] for start in range(0, len(group), size))
 
 

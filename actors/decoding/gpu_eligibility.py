@@ -70,7 +70,7 @@ def chunks(images: Sequence[PlainJpeg]) -> Iterator[list[PlainJpeg]]:
         yield chunk
 
 
-MOST_PIXELS = 1 << 25  # 400 MB as float32; libjpeg-turbo decodes a larger image faster, scaled down
+_MOST_PIXELS = 1 << 25  # 400 MB as float32; libjpeg-turbo decodes a larger image faster, scaled down
 _CHUNK_PIXELS = 1 << 26  # 200 MB as uint8
 _MOST_SHRUNK = 40  # times; beyond, the weights of PyTorch's bicubic kernel exceed 48 kB of shared memory
 
@@ -81,7 +81,7 @@ def _plain(place: int, data: bytes, limits: Decode, preprocess: Preprocess) -> P
     if header is None or header.is_multi_scan:
         return None
     stored = stored_size(data)
-    if stored is None or math.prod(stored) > min(limits.max_pixels, MOST_PIXELS):
+    if stored is None or math.prod(stored) > min(limits.max_pixels, _MOST_PIXELS):
         return None
     start = jpeg_header.plain_start(data)
     if start is None or not has_sound_tables(start):
@@ -89,7 +89,7 @@ def _plain(place: int, data: bytes, limits: Decode, preprocess: Preprocess) -> P
     height, width = stored[::-1] if header.orientation in jpeg_header.TRANSPOSED else stored
     resized = preprocess.resized(height, width)
     rows, columns = (Axis.plan(*lengths) for lengths in zip((height, width), resized, preprocess.size, strict=True))
-    if math.prod(resized) > MOST_PIXELS or not (_is_easy(rows) and _is_easy(columns)):
+    if math.prod(resized) > _MOST_PIXELS or not (_is_easy(rows) and _is_easy(columns)):
         return None
     return PlainJpeg(place, data, stored, header.orientation, resized, (rows, columns))
 

@@ -120,7 +120,7 @@ def test_images_of_one_size_are_resized_together_as_far_as_memory_allows(
     monkeypatch.setattr("torch.nn.functional.interpolate", counting)
     together = pixels_by(decoder, encoded)
     assert sizes == [3, 2, 1]
-    monkeypatch.setattr("actors.decoding.gpu_decoder.MOST_PIXELS", 2 * 80 * 60)
+    monkeypatch.setattr("actors.decoding.gpu_decoder._GROUP_PIXELS", 2 * 80 * 60)
     np.testing.assert_array_equal(pixels_by(decoder, encoded), together)
     assert sizes[3:] == [2, 1, 1, 1, 1]
 

@@ -91,9 +91,9 @@ def test_what_a_gpu_does_badly_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> 
     assert is_taken(data, preprocess=Preprocess(resize=[10, 10], crop=None))
     assert not is_taken(data, preprocess=Preprocess(resize=[8, 10], crop=None))  # more than 40 times smaller
     assert is_taken(data, preprocess=Preprocess(resize=[330, 2000], crop=None))
-    monkeypatch.setattr("actors.decoding.gpu_eligibility.MOST_PIXELS", 330 * 2000 - 1)
+    monkeypatch.setattr("actors.decoding.gpu_eligibility._MOST_PIXELS", 330 * 2000 - 1)
     assert not is_taken(data, preprocess=Preprocess(resize=[330, 2000], crop=None))
-    monkeypatch.setattr("actors.decoding.gpu_eligibility.MOST_PIXELS", 330 * 400 - 1)
+    monkeypatch.setattr("actors.decoding.gpu_eligibility._MOST_PIXELS", 330 * 400 - 1)
     assert not is_taken(data)
 
 
