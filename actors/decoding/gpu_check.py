@@ -62,7 +62,7 @@ class DecodeCheck:
         checked: dict[int, Checked] = {}
         height, width = self.preprocess.size
         with device_errors():
-            is_flat = find_flat(by_gpu.pixels_nhwc, (height // 2, width // 2), _PADDING)
+            is_flat = find_flat(by_gpu.pixels_nhwc, ((height - 1) // 2, (width - 1) // 2), _PADDING)
         for place, (data, source_hw) in enumerate(zip(encoded, by_gpu.sources_hw, strict=True)):
             if source_hw is None:
                 continue
