@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from actors.decoding.config import Decode
     from actors.engines.configs import EngineConfig
     from actors.models.spec import Model
+    from actors.pixel_arrays import Pixels
     from actors.tasks.base import Task
 
     Image = str | Path | bytes | np.ndarray
@@ -97,11 +98,15 @@ class Predictor:
         starts = range(0, max(1, len(images)), batch_size)
         return pa.concat_tables([self._predict(images[start : start + batch_size]) for start in starts])
 
-    def predict_block(self, block: pa.Table) -> pa.Table:
+    def predict_block(self, block: pa.Table, pixels_nhwc: Pixels | None = None) -> pa.Table:
         """Predicts a block of the pipeline: replaces `PIXELS` by the task's columns, null in rows with an error.
 
         Rows that arrive with an error keep it. A row without a valid result gets the error ``predict/not_finite``;
         one that the engine fails on gets ``predict/out_of_memory`` or ``predict/failed``.
+
+        Args:
+            block: the rows.
+            pixels_nhwc: the pixels of all rows, if ``block`` does not hold them in `PIXELS`.
 
         Raises:
             DeviceLostError: this process cannot predict any more.
@@ -110,18 +115,25 @@ class Predictor:
         """
         started = time.perf_counter()
         has_pixels = block[STAGE].is_null().to_numpy(zero_copy_only=False)
-        columns, errors = self._predict_rows(block, np.flatnonzero(has_pixels))
-        predicted = mark_errors(block.drop_columns([PIXELS, HEIGHT, WIDTH]), errors)
+        if pixels_nhwc is None:
+            # Chunk by chunk: concatenating first would leave the device idle meanwhile.
+            chunks = [pa.chunked_array([chunk]) for chunk in block[PIXELS].chunks]
+            arrays: list[Pixels] = [unpack_pixels(chunk, *self.model.preprocess.size) for chunk in chunks]
+            block = block.drop_columns([PIXELS])
+        else:
+            arrays = [pixels_nhwc]
+        columns, errors = self._predict_rows(block, arrays, np.flatnonzero(has_pixels))
+        predicted = mark_errors(block.drop_columns([HEIGHT, WIDTH]), errors)
         for field, column in zip(self.fields, columns, strict=True):
             predicted = predicted.append_column(field, column)
         seconds = has_pixels * ((time.perf_counter() - started) / max(1, int(has_pixels.sum())))
         return predicted.append_column(PREDICT_S, pa.array(seconds, pa.float32()))
 
-    def _predict_rows(self, block: pa.Table, rows: np.ndarray) -> tuple[list[pa.Array], dict[int, ImageError]]:
+    def _predict_rows(
+        self, block: pa.Table, arrays: Sequence[Pixels], rows: np.ndarray
+    ) -> tuple[list[pa.Array], dict[int, ImageError]]:
         """The task's columns for every row, null unless it is in ``rows`` and valid, and the errors of the rest."""
-        # Chunk by chunk: concatenating first would leave the device idle meanwhile.
-        chunks = [pa.chunked_array([chunk]) for chunk in block[PIXELS].chunks]
-        tensors, errors = self._batches([unpack_pixels(chunk, *self.model.preprocess.size) for chunk in chunks], rows)
+        tensors, errors = self._batches(arrays, rows)
         if not tensors:
             return [pa.nulls(len(block), field.type) for field in self.fields], errors
         predicted = np.setdiff1d(rows, list(errors), assume_unique=True)

@@ -79,6 +79,7 @@ def missing_engine(model: Model, hardware: Hardware) -> str:
     return OpenVinoEngineConfig.name if is_missing and OpenVinoEngineConfig.name in form_of(model).engines else ""
 
 
+_LARGE_PIECE = 128  # images: the usual batch of a GPU, in one call where its memory allows
 _FP32 = (Precision.auto, Precision.fp32)
 
 
@@ -106,6 +107,8 @@ def _on_gpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
     return [
         TorchEngineConfig(precision=half),
         OnnxEngineConfig(precision=Precision.fp16),
+        TorchEngineConfig(precision=half, compile=True, cuda_graphs=True),
+        TorchEngineConfig(precision=half, compile=True, piece=_LARGE_PIECE),
         TorchEngineConfig(precision=half, compile=True),
         OnnxEngineConfig(precision=Precision.fp16, provider=Provider.tensorrt),
         TorchEngineConfig(precision=Precision.fp32, compile=True),
