@@ -18,6 +18,7 @@ from actors.errors import ImageError, JobError
 from actors.models.labels import read_labels
 from actors.predicting.adaptive_batches import ElasticBatches
 from actors.predicting.golden_check import check_golden
+from actors.predicting.independence import independent
 from actors.predicting.probes import probe
 from actors.predicting.reference_check import ReferenceCheck
 from actors.reading.fetcher import read_image
@@ -74,7 +75,8 @@ class Predictor:
         if batch_size is not None:
             _check_batch_size(batch_size)
         self.labels = read_labels(self.model)
-        self.engine = load_engine(recipe.engine, self.model, network, recipe.int8_graph)
+        loaded = load_engine(recipe.engine, self.model, network, recipe.int8_graph)
+        self.engine = independent(loaded, self.model, recipe.one_by_one)
         check_golden(self.engine, recipe.engine, self.model)
         self.outputs = probe(self.engine, self.model, self.task, self.labels)
         self.fields = self.task.fields(self.outputs, self.labels)

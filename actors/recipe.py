@@ -35,6 +35,7 @@ class Recipe:
         limits: which images are refused before they are decoded, and how the others are decoded.
         int8_graph: the result of `actors.exporting.quantisation.quantised`, which engine.precision=int8 needs for a
             network.
+        one_by_one: the result of `actors.predicting.independence.mixing`, or None if that has yet to be found.
 
     Raises:
         JobError: no engine is given, and the form of the model is unknown.
@@ -45,6 +46,7 @@ class Recipe:
     task: Task
     limits: Decode
     int8_graph: bytes | None = field(repr=False)
+    one_by_one: str | None
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Recipe:
         task: Task | None = None,
         limits: Decode | None = None,
         int8_graph: bytes | None = None,
+        one_by_one: str | None = None,
     ) -> None:
         fields = {
             "model": model,
@@ -60,6 +63,7 @@ class Recipe:
             "task": task or Classify(),
             "limits": limits or Decode(),
             "int8_graph": int8_graph,
+            "one_by_one": one_by_one,
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)  # as the generated __init__ of a frozen dataclass does

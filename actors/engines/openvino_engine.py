@@ -9,6 +9,7 @@ import numpy as np
 from actors.device_errors import device_errors
 from actors.engines.base import InTurn, default_threads
 from actors.engines.configs import Precision
+from actors.engines.onnx_input import ONE_BY_ONE
 from actors.engines.onnx_source import local_file, wrong_precision, wrong_size
 from actors.engines.openvino_graph import read_graph
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
@@ -44,6 +45,7 @@ class OpenVinoEngine(InTurn):
             self.precision = _precision(config, model, file.precision)
             self._runtime = OpenVinoRuntime(config.threads or default_threads(), self.precision)
             self._graph, self._input, self._outputs = read_graph(self._runtime.core, file, model)
+            one_by_one = file.mixes_images
         self._size = model.preprocess.size
         self._requests: dict[int, Any] = {}
         self._try(model)
@@ -51,6 +53,7 @@ class OpenVinoEngine(InTurn):
             "openvino": self._runtime.version,
             "threads": str(self._runtime.num_threads(next(iter(self._requests.values())))),
             "cpu": self._runtime.cpu,
+            **({"one_by_one": ONE_BY_ONE} if one_by_one else {}),
         }
 
     @device_errors()

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from actors.preprocess import Preprocess, ResizeMode
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import nn
 
     from actors.models.spec import Model
-    from actors.preprocess import Preprocess
 
 
 def hub_configs(model: Model, network: nn.Module | None, labels: Sequence[str] | None) -> dict[str, dict[str, Any]]:
@@ -29,11 +30,15 @@ def hub_configs(model: Model, network: nn.Module | None, labels: Sequence[str] |
         config = _transformers_config(network, labels)
     else:
         return {}
-    return {"config.json": config, "preprocessor_config.json": processor_config(model.preprocess)}
+    processor = processor_config(model.preprocess)
+    return {"config.json": config, **({"preprocessor_config.json": processor} if processor else {})}
 
 
-def processor_config(preprocess: Preprocess) -> dict[str, Any]:
-    """The pre-processing as an image processor of transformers writes it."""
+def processor_config(preprocess: Preprocess) -> dict[str, Any] | None:
+    """The pre-processing as an image processor of transformers writes it; None if it has no words for a step."""
+    usual = Preprocess()
+    if any(getattr(preprocess, name) != getattr(usual, name) for name in _OTHER_STEPS):
+        return None
     height, width = preprocess.size
     resize = preprocess.resize
     return {
@@ -44,7 +49,7 @@ def processor_config(preprocess: Preprocess) -> dict[str, Any]:
         "do_center_crop": preprocess.crop is not None,
         "crop_size": _sides([height, width]),
         "do_rescale": True,
-        "rescale_factor": float(getattr(preprocess, "rescale_factor", 1 / 255)),
+        "rescale_factor": preprocess.rescale_factor,
         "do_normalize": True,
         "image_mean": preprocess.mean,
         "image_std": preprocess.std,
@@ -52,6 +57,7 @@ def processor_config(preprocess: Preprocess) -> dict[str, Any]:
     }
 
 
+_OTHER_STEPS = ("resize_mode", "antialias", "pad_position", "channels", "channel_order", "layout", "standardize")
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4}  # Pillow's numbers
 
 
@@ -62,17 +68,18 @@ def _sides(size: Sequence[int]) -> dict[str, int]:
 def _timm_config(model: Model, name: str, network: Any, labels: Sequence[str] | None) -> dict[str, Any]:
     preprocess, own = model.preprocess, dict(getattr(network, "pretrained_cfg", None) or {})
     height, width = preprocess.size
+    scale = 255 * preprocess.rescale_factor  # timm's mean and std are for pixels of 0 to 1
     architecture, _, tag = name.partition(".")
     num_classes = int(getattr(network, "num_classes", model.kwargs.get("num_classes", 1000)))
     own |= {
         "tag": tag or own.get("tag") or "",
         "custom_load": False,
-        "input_size": [3, height, width],
+        "input_size": [preprocess.channels, height, width],
         "interpolation": preprocess.interpolation.value,
         "crop_pct": _crop_pct(preprocess),
-        "crop_mode": "squash" if isinstance(preprocess.resize, list) else "center",
-        "mean": preprocess.mean,
-        "std": preprocess.std,
+        "crop_mode": _crop_mode(preprocess),
+        "mean": [value / scale for value in preprocess.mean],
+        "std": [value / scale for value in preprocess.std],
         "num_classes": num_classes,
     }
     args = {key: value for key, value in model.kwargs.items() if key != "num_classes"}
@@ -89,6 +96,12 @@ def _timm_config(model: Model, name: str, network: Any, labels: Sequence[str] | 
 
 # Of the weights that timm would download, which these are not.
 _ORIGIN = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "hf_hub_revision", "source", "architecture")
+
+
+def _crop_mode(preprocess: Preprocess) -> str:
+    if preprocess.resize_mode is ResizeMode.longest_side:
+        return "border"
+    return "squash" if isinstance(preprocess.resize, list) else "center"
 
 
 def _crop_pct(preprocess: Preprocess) -> float:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def export_pt2(model: Model, path: Path, precision: str, postprocess: Postprocess, metadata: Mapping[str, str]) -> None:
-    """Writes a program from normalised float32 pixels (n, 3, height, width), for any n, to the outputs of the network.
+    """Writes a program from normalised float32 pixels to the outputs of the network, for any number of images.
 
     The weights are stored in ``precision``; the program computes in fp32.
 
@@ -37,11 +37,11 @@ def export_pt2(model: Model, path: Path, precision: str, postprocess: Postproces
     if precision != "fp32":
         network = StoredIn(network, _DTYPES[precision])
     # Two images: torch.export would take a batch axis of length 1 for a constant.
-    pixels_nchw = torch.zeros((2, 3, *model.preprocess.size))
+    pixels = torch.zeros((2, *model.preprocess.input_shape))
     batch_axis = {0: torch.export.Dim.DYNAMIC}
     with quietly():
         try:
-            program = torch.export.export(network.eval(), (pixels_nchw,), dynamic_shapes=(batch_axis,), strict=False)
+            program = torch.export.export(network.eval(), (pixels,), dynamic_shapes=(batch_axis,), strict=False)
         except Exception as error:
             raise JobError(
                 f"export.formats=pt2: model.architecture={model.architecture} cannot be exported: {cause(error)}",

@@ -40,7 +40,7 @@ def read_state_dict(model: Model) -> StateDict:
     else:
         with local_copy(model, _shards, kind="shard") as path:
             content = read_weights(str(path), Storage(), shown=model.checkpoint)
-    return select(unwrap(content, ema=model.ema, where=model.where), model)
+    return select(unwrap(content, ema=model.ema, where=model.where, prefix=model.prefix), model)
 
 
 def load(network: object, model: Model) -> None:

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 def load(model: Model) -> nn.Module:
     """The program of ``model`` as a network on the CPU, for normalised images (n, channels, height, width).
 
-    A program for other batch sizes than the given one gets batches in pieces of the sizes that it takes.
+    A program that was exported for some batch sizes only gets batches in pieces of such sizes.
 
     Raises:
-    A program that was exported for other batch sizes gets batches in pieces of the sizes that it takes.
-            mode.
+        JobError: the file is not the pinned one, or not such a program, does not load, takes other images, or is in
+            training mode.
     """
     program = _read(model)
     if any(_trains(node) for node in program.graph.nodes) or program.graph_signature.buffers_to_mutate:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from actors.errors import JobError
 from actors.messages import one_line
@@ -16,8 +17,6 @@ from actors.models.node_copies import pinned_content
 from actors.models.pieces import Pieces
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from actors.models.spec import Model
 
 
@@ -50,7 +49,24 @@ def load(model: Model) -> nn.Module:
             ) from error
     for parameter in network.parameters():
         parameter.requires_grad_(requires_grad=False)
-    return Pieces(network, 1, 1).eval() if _takes_one_image(network, model) else network
+    script = Script(network).eval()
+    return Pieces(script, 1, 1).eval() if _takes_one_image(script, model) else script
+
+
+class Script(nn.Module):
+    """Runs a TorchScript network. Its errors have the reason in the first line, where others have it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> Any:
+        try:
+            return self.network(images)
+        except RuntimeError as error:
+            lines = [line.strip() for line in str(error).splitlines()]
+            reason = next((line for line in lines if line.startswith("RuntimeError: ")), lines[0] if lines else "")
+            raise RuntimeError(reason.removeprefix("RuntimeError: ")) from error
 
 
 def _takes_one_image(network: nn.Module, model: Model) -> bool:

@@ -43,13 +43,15 @@ class StateDict(dict[str, Any]):
         return StateDict({shorten(name): value for name, value in self.items()}, versions=versions)
 
 
-def unwrap(content: object, *, ema: bool, where: str) -> StateDict:
+def unwrap(content: object, *, ema: bool, where: str, prefix: str | None = None) -> StateDict:
     """Finds the tensors, and the extra state of modules, in the content of a checkpoint.
 
     Args:
         content: tensors by name, or nested dictionaries of them.
         ema: take the averaged weights instead of the last ones.
         where: key and value that start messages.
+        prefix: the part of the checkpoint that is wanted. If it leads into another dictionary than the weights are
+            usually in, names begin with the keys of the dictionaries around them.
 
     Raises:
         JobError: there are no tensors; the message lists the keys instead.
@@ -61,6 +63,8 @@ def unwrap(content: object, *, ema: bool, where: str) -> StateDict:
         tensors = _flat_averages(_innermost(content))
     elif ema and _is_ema_pytorch(tensors):
         tensors = _flat_averages(tensors)
+    if prefix and not ema and not _begin_with(prefix, tensors):
+        tensors = nested if _begin_with(prefix, nested := _nested(content)) else tensors
     if tensors:
         return tensors
     keys = ", ".join(map(str, list(content)[:20])) or "none"
@@ -68,7 +72,10 @@ def unwrap(content: object, *, ema: bool, where: str) -> StateDict:
         raise JobError(
             f"model.ema=true: {where} holds no averaged weights; its top-level keys: {keys}", cure="set model.ema=false"
         )
-    cure = "set model.ema=true" if _averaged(content) else RESAVE_CURE
+    parts = [str(key) for key, part in content.items() if _has_tensors(part) and "optim" not in str(key)]
+    named = f"name the part to load: {' or '.join(f'model.prefix={part}.' for part in parts)}"
+    cure = named if parts else RESAVE_CURE
+    cure = f"set model.ema=true, or {named}" if _averaged(content) else cure
     raise JobError(f"{where}: no weights are found in it; its top-level keys: {keys}", cure=cure)
 
 
@@ -147,6 +154,21 @@ def _innermost(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
             break
         content = inner
     return content
+
+
+def _nested(content: Mapping[Any, Any], path: str = "", depth: int = 0) -> StateDict:
+    """All tensors of ``content``, named by the keys that lead to them."""
+    found = StateDict()
+    for key, value in content.items() if depth <= _MAX_DEPTH else ():
+        if isinstance(value, torch.Tensor):
+            found[f"{path}{key}"] = value.detach()
+        elif isinstance(value, Mapping):
+            found.update(_nested(value, f"{path}{key}.", depth + 1))
+    return found
+
+
+def _begin_with(prefix: str, tensors: StateDict) -> bool:
+    return any(name.startswith(f"{prefix.removesuffix('.')}.") for name in tensors)
 
 
 def _has_tensors(value: object, depth: int = 0) -> bool:

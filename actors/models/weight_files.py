@@ -12,6 +12,7 @@ import stat
 import struct
 import warnings
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,8 @@ def read_weights(uri: str, storage: Storage, *, shown: str | None = None) -> obj
 
 _START_BYTES = 64  # of a file: more than any signature that is looked for
 _CODE_CURE = f"set model.architecture=null and pin the file with model.sha256, if you trust it, or {RESAVE_CURE}"
+_CODE = re.compile(r"[Uu]nsupported (?:global: GLOBAL|class|GLOBAL):? ([\w.]+)")
+_MAX_LISTED = 5  # names in a message
 _UNREADABLE = (
     ArithmeticError,
     AssertionError,
@@ -89,6 +92,8 @@ def _read_file(uri: str, storage: Storage, where: str) -> Any:
     try:
         return _parse(uri, source, start, where)
     except _UNREADABLE as error:
+        if _CODE.search(str(error)):
+            raise _holds_code(error, source, where) from error
         raise _unreadable(error, start, where) from error
 
 
@@ -132,14 +137,27 @@ def _check_archive(source: Path | io.BytesIO, where: str) -> None:
         raise JobError(f"{where}: is {kind}, which holds code", cure=_CODE_CURE)
 
 
+def _holds_code(error: Exception, source: Path | io.BytesIO, where: str) -> JobError:
+    """The error for a pickle that names classes, none of which was imported."""
+    names = [found[1]] if (found := _CODE.search(str(error))) else []
+    with suppress(*_UNREADABLE):  # it lists them in zip archives alone
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+        names += sorted(set(torch.serialization.get_unsafe_globals_in_checkpoint(source)) - set(names))
+    listed = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
+    return JobError(
+        f"{where}: holds more than tensors ({listed}); reading it could run code",
+        cure=f"{RESAVE_CURE}; or, if you know these names to be harmless, convert it with "
+        "torch.serialization.add_safe_globals and torch.load(weights_only=True), as docs/models.md shows",
+    )
+
+
 def _unreadable(error: Exception, start: bytes, where: str) -> JobError:
     """The error for a file that starts with ``start`` and raised ``error``."""
     if not start:
         return JobError(f"{where}: is empty", cure="copy it again")
     if pointer := lfs_pointer(start, where):
         return pointer
-    if code := re.search(r"[Uu]nsupported (?:global: GLOBAL|class|GLOBAL):? ([\w.]+)", str(error)):
-        return JobError(f"{where}: holds more than tensors ({code[1]}); reading it could run code", cure=RESAVE_CURE)
     pickled = re.search(r"WeightsUnpickler error:\s*(\S.*)", str(error))
     seen = pickled[1] if pickled else f"{type(error).__name__}: {one_line(error)}"
     if seen.startswith("Unsupported operand"):

@@ -14,6 +14,7 @@ from actors.engines.candidates import is_reference, reference
 from actors.engines.configs import Gate
 from actors.engines.tolerance import to_tolerance
 from actors.errors import JobError
+from actors.predicting.independence import ONE_BY_ONE, independent
 
 if TYPE_CHECKING:
     from actors.engines.base import Engine
@@ -47,7 +48,8 @@ class ReferenceCheck:
             return
         right = reference(self._config, self._model)
         pixels_nhwc = np.ascontiguousarray(pixels_nhwc[:NUM_COMPARED])
-        wanted, given = load_engine(right, self._model)(pixels_nhwc), engine(pixels_nhwc)
+        by_right = independent(load_engine(right, self._model), self._model, engine.details.get(ONE_BY_ONE, ""))
+        wanted, given = by_right(pixels_nhwc), engine(pixels_nhwc)
         breaches = self._task.agreement(wanted, given, to_tolerance(self._config.tolerance)).breaches
         problem = f"{self._config.label}: differs from {right.label} on {len(pixels_nhwc)} images: "
         if breaches and self._config.gate is Gate.stop:

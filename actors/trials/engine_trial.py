@@ -15,6 +15,7 @@ import numpy as np
 from actors.device_errors import DeviceMemoryError
 from actors.engines.base import load_engine
 from actors.predicting.adaptive_batches import ElasticBatches, joined
+from actors.predicting.independence import independent
 from actors.trials.comparison import Answers, Trial
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def try_engine(
         JobError: the engine cannot run the model here.
         Exception: any other failure of the engine.
     """
-    engine = ElasticBatches(loaded or load_engine(recipe.engine, recipe.model, None, recipe.int8_graph), batch_size)
+    engine = ElasticBatches(loaded or _load(recipe), batch_size)
     rows = np.arange(len(pixels_nhwc))
     parts = [engine(pixels_nhwc, rows[:batch_size])]  # the first batch may compile, or allocate
     begun, ends_at = clock(), time.perf_counter() + 2 * _TIMED_S
@@ -58,6 +59,11 @@ def try_engine(
     failed = [row for _, errors in parts for row in errors]
     answers = Answers(joined([outputs for outputs, _ in parts]), np.setdiff1d(rows, failed, assume_unique=True))
     return Trial(recipe.engine.label, images_per_s), answers
+
+
+def _load(recipe: Recipe) -> Engine:
+    engine = load_engine(recipe.engine, recipe.model, None, recipe.int8_graph)
+    return independent(engine, recipe.model, recipe.one_by_one or "")
 
 
 def _padded(num_images: int, batch_size: int) -> int:
@@ -83,7 +89,7 @@ def measure_rates(recipe: Recipe, pixels_nhwc: np.ndarray, batch_sizes: Sequence
     Raises:
         Exception: any failure of the engine.
     """
-    engine = load_engine(recipe.engine, recipe.model, None, recipe.int8_graph)
+    engine = _load(recipe)
     images_per_s: dict[int, float] = {}
     for batch_size in sorted(batch_sizes):
         if images_per_s and batch_size / max(images_per_s.values()) > _LONGEST_BATCH_S:

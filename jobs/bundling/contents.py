@@ -108,7 +108,7 @@ class Contents:
         if form.normalises:
             taken = [{"name": "pixels_nhwc", "dtype": "uint8", "shape": [None, height, width, 3]}]
         elif form_of(self.job.model).has_network:
-            taken = [{"name": "pixels_nchw", "dtype": "float32", "shape": [None, 3, height, width]}]
+            taken = [{"name": "pixels", "dtype": "float32", "shape": [None, *self.job.model.preprocess.input_shape]}]
         else:  # a graph of the user, which says itself what it takes
             taken = []
         files = {name: digests[name] for name in form.files}

@@ -57,6 +57,8 @@ class WrittenForm:
         """The model that this form of ``source`` is, in ``folder``."""
         path = folder / MAIN_FILES[self.name]
         plain = replace(source, source="", checkpoint=str(path), sha256="", ema=False, prefix=None, ignore=[])
+        if self.normalises:
+            plain = replace(plain, preprocess=source.preprocess.for_pixels())
         if self.name == "safetensors":
             return plain
         # Its loading could run code, which is that of the network that was just exported.

@@ -22,16 +22,20 @@ if TYPE_CHECKING:
 
 
 def as_typed(arguments: Sequence[str]) -> list[str]:
-    """Quotes the values that Hydra would not read literally.
+    """Quotes the values that Hydra would not read literally, and lets a source replace the model of a dataset.
 
     ``dataset.path=2024_01_15`` is a number to Hydra, and ``#``, ``=``, brackets and other scripts are syntax errors.
     Quoted values, lists and interpolations are unchanged; a comma separates values only with ``--multirun``.
     """
+    if any(_SOURCE.match(argument) for argument in arguments) and not any(map(_MODEL.match, arguments)):
+        # A dataset may bring its own model, as the sample does, whose keys would override those of the source.
+        arguments = [*arguments, "model=custom"]
     # Hydra 1.3 reads a comma as a list of choices even without the flag, and then refuses it.
     sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
     return [_override(argument, sweeps=sweeps) for argument in arguments]
 
 
+_SOURCE, _MODEL = re.compile(r"\+{0,2}model\.source=."), re.compile(r"\+{0,2}model=")
 _OVERRIDE = re.compile(r"(\+{0,2})([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 _TEXTS_OF_ANY_TYPE = frozenset({"dataset.path", "model.labels"})  # one name or a list of them
 

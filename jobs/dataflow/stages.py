@@ -48,7 +48,7 @@ def prepare_stages(
         JobError: the cluster lacks what the job asks for, or the engine does not give the right answers.
     """
     job = run.job
-    recipe = job.recipe
+    recipe = replace(job.recipe, one_by_one=run.checked.one_by_one)
     plan = make_plan(job, resources, run.checked.fields, Load(num_missing, run.checked.image_s))
     read = ReadPlan(
         shards=run.shards.without_sizes(),

@@ -48,7 +48,7 @@ class TrialRunner:
     """
 
     def __init__(self, run: Run, plan: Plan, read: ReadPlan, *, reference_s: float) -> None:
-        self.recipe = run.job.recipe
+        self.recipe = replace(run.job.recipe, one_by_one=run.checked.one_by_one)
         self.num_images = 0
         self.is_synthetic = False
         self._agree = self.recipe.agree

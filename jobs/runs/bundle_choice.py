@@ -14,7 +14,7 @@ from actors.engines.configs import AUTO, ENGINE_CONFIGS, Device, Precision
 from actors.errors import JobError
 from actors.exporting.postprocess import SCORES, SOFTMAX, TOPK
 from actors.models.bundle_files import ENGINES, MAIN_FILES
-from actors.models.sources.bundle_source import is_library
+from actors.models.sources.bundle_source import default_form, is_library, preprocess_of
 from actors.predicting.golden_check import Run, bundle_of, golden_breach
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
@@ -122,12 +122,14 @@ def _refusal(form: str, model: Model, bundle: Bundle) -> str | None:
 
 def _model(model: Model, bundle: Bundle, form: str) -> Model:
     """The model that ``form`` is, with what the user changed. Raises `JobError` for changes without effect."""
-    own = Preprocess(**bundle.preprocess)
     record = bundle.forms[form]
-    changed = [name for name in _INSIDE if getattr(model.preprocess, name, None) != getattr(own, name, None)]
-    if record.normalises and changed:
+    # What the default form left to the pipeline is what the model has, unless the user changed it.
+    told = preprocess_of(bundle, default_form(bundle))
+    changed = {name: value for name, value in vars(model.preprocess).items() if value != told[name]}
+    inside = [name for name in _INSIDE if name in changed]
+    if record.normalises and inside:
         raise JobError(
-            f"model.preprocess.{changed[0]}: form {form} of model.source={model.source} normalises its input inside",
+            f"model.preprocess.{inside[0]}: form {form} of model.source={model.source} normalises its input inside",
             cure=f"omit it, or name a form with weights alone; the bundle has {', '.join(sorted(bundle.forms))}",
         )
     is_network = form == "safetensors"
@@ -136,6 +138,7 @@ def _model(model: Model, bundle: Bundle, form: str) -> Model:
         architecture=bundle.architecture if is_network else None,
         kwargs={**bundle.kwargs, **model.kwargs} if is_network else {},
         checkpoint=bundle.uri(MAIN_FILES[form]),
+        preprocess=Preprocess(**{**preprocess_of(bundle, form), **changed}),
         sha256=record.files[MAIN_FILES[form]].sha256 if form == "pt2" else "",
     )
 
@@ -153,7 +156,7 @@ def _task(task: Task, bundle: Bundle, form: str) -> Task:
     return task
 
 
-_INSIDE = ("mean", "std", "rescale_factor", "channel_order", "standardize")
+_INSIDE = ("channels", "channel_order", "layout", "rescale_factor", "mean", "std", "standardize")
 
 
 def _engine(config: EngineConfig, form: str) -> EngineConfig:

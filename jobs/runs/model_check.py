@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import math
 import time
 from contextlib import suppress
@@ -27,6 +28,7 @@ from actors.models.fingerprint import weights_digest
 from actors.models.forms import form_of
 from actors.models.labels import read_labels
 from actors.models.network import build_network
+from actors.predicting.independence import ONE_BY_ONE
 from actors.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from actors.engines.base import Engine
     from actors.models.spec import Model
     from actors.recipe import Recipe
+
+LOG = logging.getLogger("shardlens")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class ModelFacts:
     """Class names, if the model has any."""
     image_s: float
     """Seconds of one CPU thread for an image, in the reference engine."""
+    one_by_one: str
+    """The result of `actors.predicting.independence.mixing`."""
 
     def to_json(self) -> str:
         schema = base64.b64encode(pa.schema(self.fields).serialize()).decode()
@@ -103,18 +109,25 @@ def check_model(recipe: Recipe, before_loading: Callable[[], object]) -> tuple[M
     key = _key(recipe)
     if folder := find(key, is_current, kind=CHECKS):
         with suppress(ValueError, KeyError, TypeError, OSError):  # pruned meanwhile
-            return ModelFacts.from_json((folder / _FILE).read_text()), None
+            return _told(ModelFacts.from_json((folder / _FILE).read_text()), recipe.model), None
     before_loading()
     network = build_network(recipe.model) if form_of(recipe.model).has_network else None
     weights = weights_digest(recipe.model, network)  # before the engine converts the weights
     predictor = Predictor(recipe, network=network)
-    facts = ModelFacts(weights, predictor.fields, predictor.labels, _image_s(predictor))
+    one_by_one = predictor.engine.details.get(ONE_BY_ONE, "")
+    facts = ModelFacts(weights, predictor.fields, predictor.labels, _image_s(predictor), one_by_one)
     with suppress(JobError):  # no cache: the next command checks again
         keep(key, partial(_write, facts, recipe.model), is_current, kind=CHECKS)
-    return facts, LoadedModel(predictor, network)
+    return _told(facts, recipe.model), LoadedModel(predictor, network)
 
 
 _FILE = "facts.json"
+
+
+def _told(facts: ModelFacts, model: Model) -> ModelFacts:
+    if facts.one_by_one:
+        LOG.warning("%s: %s; running one image at a time", model.where, facts.one_by_one)
+    return facts
 
 
 def _write(facts: ModelFacts, model: Model, folder: Path) -> None:

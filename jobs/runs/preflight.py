@@ -45,6 +45,8 @@ class Preflight:
     """Origin recorded in every part and in the manifest: fingerprint, digest of the config, versions."""
     labels: list[str] | None = None
     """Class names, if the model has any."""
+    one_by_one: str = ""
+    """The reason why each image has to run alone, if there is one."""
     loaded: LoadedModel | None = field(default=None, compare=False, repr=False)
     """The model as this check loaded it, until the engine is chosen; None if an earlier command has checked it."""
 
@@ -84,6 +86,7 @@ def preflight(job: Job, *, before_loading: Callable[[], object] = object) -> Pre
         fields=facts.fields,
         image_s=facts.image_s,
         labels=facts.labels,
+        one_by_one=facts.one_by_one,
         loaded=loaded,
         provenance={
             "fingerprint": fingerprint,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.models.bundle_files import MAIN_FILES, RECORD, Bundle, check_files, read_bundle
 from actors.models.model_files import reading
 from actors.models.sources.base import Record
+from actors.preprocess import Preprocess
 from actors.storage.store import Storage
 from actors.storage.uris import absolute
 
@@ -29,7 +30,7 @@ class BundleSource:
 
 
 def record_of(bundle: Bundle, form: str, source: Source) -> Record:
-    """The model that ``form`` of ``bundle`` is. Weights come without the name of an architecture that is from no
+    """The model that ``form`` of ``bundle`` is. A graph that normalises takes the geometry alone. Weights come without the name of an architecture that is from no
     library: a file must not decide which code runs.
     """
     has_name = form == "safetensors" and is_library(bundle.architecture)
@@ -38,8 +39,14 @@ def record_of(bundle: Bundle, form: str, source: Source) -> Record:
         kwargs=bundle.kwargs if has_name else {},
         checkpoint=bundle.uri(MAIN_FILES[form]),
         labels=_labels(bundle, source),
-        preprocess=bundle.preprocess,
+        preprocess=preprocess_of(bundle, form),
     )
+
+
+def preprocess_of(bundle: Bundle, form: str) -> dict[str, Any]:
+    """The part of the pre-processing that ``form`` leaves to the pipeline and the engine, complete."""
+    whole = Preprocess(**bundle.preprocess)
+    return vars(whole.for_pixels() if bundle.forms[form].normalises else whole)
 
 
 def default_form(bundle: Bundle) -> str:

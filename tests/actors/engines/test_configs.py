@@ -135,6 +135,20 @@ def test_cuda_graphs_are_refused_without_compilation_or_a_gpu(config: TorchEngin
     config.on_cpu().check(STATE_DICT)
 
 
+def test_a_model_that_one_engine_runs_has_the_limits_of_that_engine() -> None:
+    ir, program = Model(checkpoint="a.xml"), Model(checkpoint="a.pt2", sha256="0" * 64)
+    for config, model, said in (
+        (AutoEngineConfig(device=Device.cuda), ir, r"engine=openvino runs on CPUs alone"),
+        (AutoEngineConfig(precision=Precision.int8), program, r"engine=torch does not run networks in it"),
+        (OnnxEngineConfig(), ir, r"engine=onnxruntime: cannot run .*a\.xml\n.*engine=openvino"),
+        (OpenVinoEngineConfig(), program, r"engine=openvino: cannot run .*a\.pt2\n.*engine=torch"),
+    ):
+        with pytest.raises(JobError, match=said):
+            config.check(model)
+    AutoEngineConfig(precision=Precision.int8).check(ir)
+    AutoEngineConfig().check(program)
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [

@@ -10,6 +10,7 @@ import torchvision_operators  # noqa: F401  timm imports torchvision
 from actors.exporting.hub_configs import hub_configs, processor_config
 from actors.exporting.torch_export import save_weights
 from actors.models.architectures import construct
+from actors.models.sources.preprocess_records import from_timm, from_transformers
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
@@ -41,7 +42,9 @@ def test_transformers_opens_the_folder_as_its_own(tmp_path: Path) -> None:
         embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=3, layer_type="basic"
     )
     network = transformers.ResNetForImageClassification(config).eval()
-    model = Model("transformers:ResNetForImageClassification", {}, "x.safetensors", preprocess=Preprocess(40, 36))
+    model = Model(
+        "transformers:ResNetForImageClassification", {}, "x.safetensors", preprocess=Preprocess(resize=40, crop=36)
+    )
     for name, content in hub_configs(model, network, LABELS).items():
         (tmp_path / name).write_text(json.dumps(content))
     save_weights(network, tmp_path / "model.safetensors", "fp32")
@@ -63,7 +66,26 @@ def test_transformers_opens_the_folder_as_its_own(tmp_path: Path) -> None:
     ],
 )
 def test_the_size_as_an_image_processor_gives_it(preprocess: Preprocess, size: dict[str, int]) -> None:
-    assert processor_config(preprocess)["size"] == size
+    assert (processor_config(preprocess) or {})["size"] == size
+
+
+def test_the_project_reads_what_it_wrote() -> None:
+    preprocess = Preprocess(resize=40, crop=36, interpolation="lanczos", mean=[0.1, 0.2, 0.3], crop_offset="floor")
+    content = processor_config(preprocess)
+    assert content is not None
+    assert Preprocess(**from_transformers(content)) == preprocess
+    model = Model("timm:resnet10t", {"num_classes": 3}, "x.safetensors", preprocess=Preprocess(40, crop=36))
+    cfg = hub_configs(model, torch.nn.Identity(), None)["config.json"]["pretrained_cfg"]
+    assert Preprocess(**from_timm(cfg)) == model.preprocess
+
+
+def test_steps_without_a_word_there_leave_the_file_out() -> None:
+    assert processor_config(Preprocess(resize_mode="longest_side")) is None
+    assert processor_config(Preprocess(channel_order="bgr")) is None
+    model = Model("timm:resnet10t", checkpoint="x.safetensors", preprocess=Preprocess(40, "longest_side", crop=36))
+    files = hub_configs(model, torch.nn.Identity(), None)
+    assert list(files) == ["config.json"]
+    assert files["config.json"]["pretrained_cfg"]["crop_mode"] == "border"
 
 
 def test_other_architectures_have_no_name_there() -> None:

@@ -112,6 +112,16 @@ def test_what_holds_no_weights_says_what_it_holds(content: object, seen: str) ->
     assert "torch.save(model.state_dict()" in raised.value.cure
 
 
+def test_a_prefix_may_lead_into_a_dictionary_of_another_name() -> None:
+    content = {"generator": WEIGHTS, "step": 3, "discriminator": {"net": prefixed("module.", WEIGHTS)}}
+    found = unwrap(content, ema=False, where="a.pt", prefix="discriminator.net.module.")
+    assert {f"discriminator.net.module.{name}" for name in WEIGHTS} < found.keys()
+    with pytest.raises(JobError, match=r"model\.prefix=generator\. or model\.prefix=discriminator\."):
+        unwrap(content, ema=False, where="a.pt")
+    with pytest.raises(JobError, match=r"model\.ema=true, or .*model\.prefix=student\. or model\.prefix=teacher\."):
+        unwrap({"student": WEIGHTS, "teacher": WEIGHTS}, ema=False, where="a.pt")
+
+
 def test_a_dictionary_that_holds_itself_ends() -> None:
     content: dict[str, Any] = {}
     content["model"] = content

@@ -153,3 +153,11 @@ def test_a_shell_hands_the_value_over() -> None:
     )
     paths = [composed(*JOB, override)["dataset"]["path"] for override in json.loads(done.stdout)]  # type: ignore[index]
     assert paths == TEXTS
+
+
+def test_a_source_takes_the_place_of_the_model_that_a_dataset_brings() -> None:
+    sample = ["+dataset=sample", "model.source=timm:resnet18.a1_in1k"]
+    assert composed(*sample)["model"]["architecture"] == "???"  # type: ignore[index]
+    assert as_typed([*sample, "model=digits"]) == [*sample, "model=digits"]
+    assert as_typed(as_typed(sample)) == as_typed(sample)
+    assert as_typed(["+dataset=sample", "model.source="]) == ["+dataset=sample", "model.source="]

@@ -21,6 +21,7 @@ from actors.models.bundle_files import read_bundle
 from actors.models.sources import model_from
 from actors.models.spec import Model
 from actors.predictor import Predictor
+from actors.recipe import Recipe
 from actors.storage.store import Storage
 from actors.tasks.classify import Activation, Classify
 from actors.tasks.raw import Raw
@@ -108,7 +109,7 @@ def test_scores_inside_take_the_place_of_the_activation(tmp_path: Path) -> None:
     export_sample(tmp_path / "soft", "export.formats=[onnx]", "export.postprocess=softmax")
     job = with_form(job_of(tmp_path / "soft", AutoEngineConfig()))
     assert job.task == Classify(activation=Activation.none, output="scores")
-    given, wanted = (Predictor(recipe).predict(encoded()[:8]) for recipe in (job.recipe, DIGITS))
+    given, wanted = (Predictor(recipe).predict(encoded()[:8]) for recipe in (Recipe(job.model, task=job.task), DIGITS))
     assert given["label_id"].equals(wanted["label_id"])
     np.testing.assert_allclose(given["score"], wanted["score"], atol=1e-5)
     other = replace(job_of(tmp_path / "soft", AutoEngineConfig()), task=Classify(activation=Activation.sigmoid))

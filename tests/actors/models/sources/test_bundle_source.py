@@ -36,7 +36,7 @@ def bundle(folder: Path) -> Bundle:
 def test_python_callers_need_nothing_else(folder: Path) -> None:
     model = model_from(str(folder))
     assert (model.checkpoint, model.architecture) == (str(folder / "model.onnx"), None)
-    assert model.preprocess == DIGITS.preprocess
+    assert model.preprocess == DIGITS.preprocess.for_pixels()
     given, wanted = Predictor(model).predict(encoded()[:8]), Predictor(DIGITS).predict(encoded()[:8])
     assert given["label_id"].equals(wanted["label_id"])
     np.testing.assert_allclose(given["score"], wanted["score"], atol=1e-5)

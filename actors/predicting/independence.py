@@ -1,0 +1,130 @@
+"""Finds models whose answer for an image depends on the rest of its batch, and runs their images one at a time. Runs
+where a predictor is built.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from actors.device_errors import DeviceError
+from actors.engines.base import InTurn
+from actors.errors import JobError
+from actors.messages import one_line
+from actors.predicting.probes import noise
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.engines.base import Engine
+    from actors.models.spec import Model
+
+    Answers = Mapping[str, np.ndarray]
+
+ONE_BY_ONE = "one_by_one"
+"""The key of `Engine.details` for the reason why each image runs alone."""
+
+
+def mixing(engine: Engine, size: tuple[int, int], *, where: str) -> str:
+    """The reason why each image has to run alone; empty if answers depend on the batch by no more than rounding.
+
+    Compares the answers for an image alone, beside another, and at another place. A graph that was exported for one
+    image, and then given a free batch size, may give each the answer of the first; one that quantises a batch by a
+    single scale, or normalises over it, gives answers that depend on the others.
+
+    Args:
+        engine: the engine to try.
+        size: height and width of its images.
+        where: names the model in messages.
+
+    Raises:
+        JobError: running alone would not help: a single image fails, or gets another answer each time.
+    """
+    first, second = noise(size)
+    beside, moved = engine(np.stack([first, second])), engine(np.stack([second, first]))
+    try:
+        alone = engine(first[None])
+    except DeviceError:
+        raise
+    except Exception:  # noqa: BLE001  some networks drop the axis of the images if there is one, and jobs pad batches
+        alone = engine(np.stack([first, first]))
+    limit = _LIMITS.get(engine.precision, _COARSE)
+    if _agree(_entry(beside, 0), _entry(moved, 1), limit):
+        seen = "" if _agree(_entry(beside, 0), _entry(alone, 0), limit) else "alone and beside another image"
+    else:
+        seen = "at another place of a batch"
+    if not seen:
+        return ""
+    try:
+        again = engine(first[None])
+    except Exception as error:
+        raise JobError(
+            f"{where}: gives another answer to the same image {seen}, and fails on one image alone: {one_line(error)}",
+            cure=_CURE,
+        ) from error
+    if not _agree(_entry(alone, 0), _entry(again, 0), limit):
+        raise JobError(f"{where}: gives another answer to the same image each time", cure=_CURE)
+    return f"the model gives another answer to the same image {seen}"
+
+
+def independent(engine: Engine, model: Model, reason: str | None) -> Engine:
+    """``engine``, or `OneByOne` with it if ``reason``, the result of `mixing`, says so; None finds it first."""
+    if reason is None:
+        reason = mixing(engine, model.preprocess.size, where=model.where)
+    return OneByOne(engine, reason) if reason and ONE_BY_ONE not in engine.details else engine
+
+
+class OneByOne(InTurn):
+    """Runs the images of a batch one at a time. See `actors.engines.base.Engine`.
+
+    Args:
+        engine: runs them.
+        reason: goes into the report.
+    """
+
+    def __init__(self, engine: Engine, reason: str) -> None:
+        self._engine = engine
+        self.name, self.device, self.precision = engine.name, engine.device, engine.precision
+        self.details = {ONE_BY_ONE: reason, **engine.details}
+        self.uncounted = engine.uncounted
+
+    def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+        parts = [self._engine(pixels_nhwc[place : place + 1]) for place in range(len(pixels_nhwc))]
+        self.uncounted = self._engine.uncounted
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def release(self) -> None:
+        self._engine.release()
+
+
+# Distance of two answers that rounding explains, over the norm of one. Families of torchvision reach 3e-7 in fp32.
+_LIMITS = {"fp32": 1e-3, "fp16": 1e-2}
+_COARSE = 5e-2  # bf16 and int8
+_CURE = "export it in evaluation mode, with a free batch size, and quantised statically if at all"
+
+
+def _entry(answers: Answers, place: int) -> dict[str, np.ndarray]:
+    return {name: output[place] for name, output in answers.items()}
+
+
+def _agree(one: Answers, other: Answers, limit: float) -> bool:
+    """True if all outputs agree. Shapes that differ are left to `actors.predicting.probes.probe`."""
+    return all(
+        _distance(one[name], other[name]) <= limit
+        for name in one.keys() & other.keys()
+        if one[name].shape == other[name].shape and one[name].size
+    )
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Norm of the difference over that of ``one``; for integers, the share that differs."""
+    if one.dtype.kind != "f":
+        return float((one != other).mean()) * _INTEGER_WEIGHT
+    known = np.isfinite(one) & np.isfinite(other)
+    one, other = one[known].astype(np.float64), other[known].astype(np.float64)
+    norm = np.linalg.norm(one)
+    return float(np.linalg.norm(one - other) / norm) if norm else 0.0
+
+
+_INTEGER_WEIGHT = 0.1  # rounding may change a few of many integers, such as the classes of pixels
