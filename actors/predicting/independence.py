@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from actors.engines.base import Engine
     from actors.models.spec import Model
+    from actors.pixel_arrays import Pixels
 
     Answers = Mapping[str, np.ndarray]
 
@@ -89,7 +90,7 @@ class OneByOne(InTurn):
         self.details = {ONE_BY_ONE: reason, **engine.details}
         self.uncounted = engine.uncounted
 
-    def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, pixels_nhwc: Pixels) -> dict[str, np.ndarray]:
         parts = [self._engine(pixels_nhwc[place : place + 1]) for place in range(len(pixels_nhwc))]
         self.uncounted = self._engine.uncounted
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
