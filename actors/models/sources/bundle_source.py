@@ -30,8 +30,8 @@ class BundleSource:
 
 
 def record_of(bundle: Bundle, form: str, source: Source) -> Record:
-    """The model that ``form`` of ``bundle`` is. A graph that normalises takes the geometry alone. Weights come without the
-    name of an architecture that is from no library: a file must not decide which code runs.
+    """The model that ``form`` of ``bundle`` is. A graph that normalises takes the geometry alone. Weights come without
+    the name of an architecture that is from no library: a file must not decide which code runs.
     """
     has_name = form == "safetensors" and is_library(bundle.architecture)
     return Record(
