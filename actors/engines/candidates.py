@@ -54,10 +54,14 @@ def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[E
     """
     if not isinstance(config, AutoEngineConfig):
         return [] if is_reference(config, model) else [config]
-    if config.precision is Precision.int8:  # quantising takes time and costs accuracy, so that it has to be asked for
-        found = _in_int8(model, hardware)
+    # Quantising takes time and costs accuracy, so that it has to be asked for.
+    in_int8 = _in_int8(model, hardware)
+    if config.precision is Precision.int8:
+        found = in_int8
+    elif hardware.gpu:
+        found = _on_gpu(model, hardware)
     else:
-        found = _on_gpu(model, hardware) if hardware.gpu else _on_cpu(model, hardware)
+        found = in_int8[:1] * config.admits_int8(model) + _on_cpu(model, hardware)
     return [
         replace(candidate, device=config.device, threads=config.threads)
         for candidate in found

@@ -123,6 +123,11 @@ class AutoEngineConfig(EngineConfig):
 
     name: str = AUTO
 
+    def admits_int8(self, model: Model) -> bool:
+        """Returns True if int8 may be tried unasked: ``model`` is a network, and the tolerance is a widened one."""
+        has_room = self.precision is Precision.auto and to_tolerance(self.tolerance).is_widened
+        return has_room and self.device is not Device.cuda and form_of(model).has_network
+
     def _check_model(self, model: Model) -> None:
         engines = form_of(model).engines
         if len(engines) == 1:  # there is no choice, so that its limits hold

@@ -14,6 +14,7 @@ from actors.engines.configs import (
     TorchEngineConfig,
 )
 from actors.engines.hardware import Hardware
+from actors.engines.tolerance import Tolerance
 from actors.models.spec import Model
 
 STATE_DICT = Model("networks:tiny", checkpoint="tiny.pt")
@@ -89,6 +90,17 @@ def test_int8_is_tried_only_on_request() -> None:
     assert labels(PLAIN, config=config) == ["onnxruntime int8"]
     assert labels(XEON, ONNX_FILE, config) == ["openvino int8"]
     assert not [label for found in (XEON, EPYC, PLAIN, T4, H100) for label in labels(found) if "int8" in label]
+
+
+def test_a_widened_tolerance_asks_for_int8_on_cpus() -> None:
+    for tolerance in (Tolerance(flip_ratio=0.05), Tolerance(cosine=0.9)):
+        config = AutoEngineConfig(tolerance=tolerance)
+        assert labels(XEON, config=config) == ["openvino int8", *labels(XEON)]
+        assert labels(PLAIN, config=config) == ["onnxruntime int8", *labels(PLAIN)]
+        assert labels(H100, config=config) == labels(H100)
+        assert labels(XEON, ONNX_FILE, config) == labels(XEON, ONNX_FILE)
+    narrowed = AutoEngineConfig(tolerance=Tolerance(flip_ratio=0.001))
+    assert labels(XEON, config=narrowed) == labels(XEON, config=AutoEngineConfig(tolerance="exact")) == labels(XEON)
 
 
 @pytest.mark.parametrize(
