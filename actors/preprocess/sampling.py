@@ -4,7 +4,7 @@ antialiasing. Runs in workers, once per image.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,10 @@ def resize_nearest(image_hwc: np.ndarray, axes: tuple[Axis, Axis]) -> np.ndarray
         axes: rows and columns.
     """
     rows, columns = (_nearest(axis, length) for axis, length in zip(axes, image_hwc.shape, strict=False))
-    found: np.ndarray = image_hwc[rows[:, None], columns]
-    return found
+    height, width, _ = image_hwc.shape
+    if len(rows) * width <= height * len(columns):  # the smaller copy first, which bounds memory
+        return image_hwc.take(rows, 0).take(columns, 1)
+    return image_hwc.take(columns, 1).take(rows, 0)
 
 
 def resize_sampling(image_hwc: np.ndarray, axes: tuple[Axis, Axis], interpolation: Interpolation) -> np.ndarray:
@@ -39,13 +41,16 @@ def resize_sampling(image_hwc: np.ndarray, axes: tuple[Axis, Axis], interpolatio
     """
     taps = _linear_taps if interpolation is Interpolation.bilinear else _cubic_taps
     rows, columns = (taps(axis, length) for axis, length in zip(axes, image_hwc.shape, strict=False))
-    total = np.zeros((), np.float32)
-    for row, row_weight in rows:
-        line = np.zeros((), np.float32)
-        for column, weight in columns:
-            line = line + image_hwc[row[:, None], column] * weight[:, None]
-        total = total + _to_bytes(line) * row_weight[:, None, None]  # PyTorch rounds between its passes
-    return _to_bytes(total)
+    needed, places = np.unique(rows.pixels, return_inverse=True)
+    lines = image_hwc.take(needed, 0)
+    across = np.zeros((len(needed), columns.pixels.shape[1] * 3), np.float32)
+    for pixels, weights in zip(columns.pixels, columns.weights, strict=True):
+        across += lines.take(pixels, 1).reshape(len(needed), -1) * weights.repeat(3)
+    across = _to_bytes(across)  # PyTorch rounds between its passes
+    total = np.zeros((rows.pixels.shape[1], across.shape[1]), np.float32)
+    for numbers, weights in zip(places.reshape(rows.pixels.shape), rows.weights, strict=True):
+        total += across.take(numbers, 0) * weights[:, None]
+    return _to_bytes(total).reshape(len(total), -1, 3)
 
 
 _MOST_SUMMED = 1 << 20  # pixels of a resized axis; beyond, the sums would take too much memory
@@ -63,17 +68,20 @@ def _nearest(axis: Axis, length: int) -> np.ndarray:
     return (places.astype(int) - axis.first).clip(0, length - 1)
 
 
-_Taps = list[tuple[np.ndarray, np.ndarray]]
+class _Taps(NamedTuple):
+    """The pixels that each kept one reads, one row a tap, counted from ``first``, and their weights, float32."""
+
+    pixels: np.ndarray
+    weights: np.ndarray
 
 
 def _linear_taps(axis: Axis, length: int) -> _Taps:
-    """The 2 pixels that each kept one reads, counted from ``first``, and their weights, float32."""
     first, share = _first(axis)
     return _taps(first, [1 - share, share], length)
 
 
 def _cubic_taps(axis: Axis, length: int) -> _Taps:
-    """As `_linear_taps`, with 4 pixels: R. Keys' kernel with a = -0.75, as in PyTorch and OpenCV."""
+    """R. Keys' kernel with a = -0.75, as in PyTorch and OpenCV."""
     first, share = _first(axis)
     a = -0.75
     near, far = np.stack([share, 1 - share]), np.stack([share + 1, 2 - share])
@@ -90,10 +98,8 @@ def _first(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _taps(first: np.ndarray, weights: list[np.ndarray], length: int) -> _Taps:
-    return [
-        ((first + number).clip(0, length - 1), weight.astype(np.float32))  # beyond its edge, the edge goes on
-        for number, weight in enumerate(weights)
-    ]
+    pixels = (first + np.arange(len(weights))[:, None]).clip(0, length - 1)  # beyond its edge, the edge goes on
+    return _Taps(pixels, np.stack(weights).astype(np.float32))
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:

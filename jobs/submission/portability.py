@@ -64,14 +64,17 @@ def named_variables(overrides: Sequence[str]) -> Iterator[None]:
 
 # Keys whose text is opened on the cluster; a list of labels is not a path.
 _PATHS = ("dataset.path", "model.source", "model.checkpoint", "model.labels", "output.path")
-# A benchmark writes to a scratch folder instead of output.path.
-_BENCHMARK_PATHS = (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch")
+# Verbs that write elsewhere than to output.path: a benchmark to a scratch folder.
+_PATHS_OF = {
+    "benchmark": (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch"),
+    "export": (*_PATHS[:-1], "export.path"),
+}
 _OPTIONS = re.compile(r"\bstorage_options\b")
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")  # without a default, which would be a secret in plain text
 
 
 def _paths(verb: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for key in _BENCHMARK_PATHS if verb == "benchmark" else _PATHS:
+    for key in _PATHS_OF.get(verb, _PATHS):
         group, _, name = key.partition(".")
         value = (content.get(group) or {}).get(name)
         if isinstance(value, str) and _is_path(key, value):

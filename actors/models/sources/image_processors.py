@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from actors.models.sources.image_processor_types import TYPES
-from actors.models.sources.record_values import inexpressible, interpolation, numbers, side
+from actors.models.sources.record_values import inexpressible, interpolation, numbers, side, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from actors.errors import JobError
 
 
+@well_formed("preprocessor_config.json")
 def from_transformers(record: Mapping[str, Any]) -> dict[str, Any]:
     """Fields for what an image processor of transformers does to one picture.
 
@@ -34,7 +35,7 @@ def from_transformers(record: Mapping[str, Any]) -> dict[str, Any]:
     fields = _resize(kind, given) | _crop(kind, given) | _normalisation(given)
     if fields.get("resize_mode"):
         # transformers pads the normalised picture with zeros, which stand for the mean.
-        mean = [round(value / given["rescale_factor"]) for value in fields["mean"]]
+        mean = [round(value / fields["rescale_factor"]) for value in fields["mean"]]
         fields |= {"pad_position": "top_left", "pad_color": mean * (3 // len(mean))}
     return {
         **fields,
@@ -124,7 +125,9 @@ def _boxed(box_hw: list[int], given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _crop(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "ConvNext" and given["do_resize"]:
-        length = _size("size", given)["shortest_edge"]
+        length = _size("size", given).get("shortest_edge")
+        if length is None:
+            raise _inexpressible("size", given["size"], f"{kind} needs a shortest_edge")
         return {"crop": length if length < _CONVNEXT_WHOLE else None}
     if not given.get("do_center_crop"):
         return {"crop": None}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
 from actors.models.sources.image_processors import from_transformers
-from actors.models.sources.record_values import OWN_KEYS, inexpressible, interpolation, numbers, side
+from actors.models.sources.record_values import OWN_KEYS, inexpressible, interpolation, numbers, side, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["from_timm", "from_torchvision", "from_transformers"]
 
 
+@well_formed("timm")
 def from_timm(record: Mapping[str, Any]) -> dict[str, Any]:
     """Fields for the transform that `timm.data.create_transform` makes for evaluation.
 
@@ -54,6 +55,7 @@ def from_timm(record: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
+@well_formed("torchvision")
 def from_torchvision(transforms: Any) -> dict[str, Any]:
     """Fields for what ``weights.transforms()`` of a classifier does to a picture.
 

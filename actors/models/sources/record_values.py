@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
+from actors.messages import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def inexpressible(record: str, key: str, value: object, reason: str) -> JobError:
@@ -20,6 +22,17 @@ def inexpressible(record: str, key: str, value: object, reason: str) -> JobError
         reason: the cause, as a phrase.
     """
     return JobError(f"{record}: {key}={value!r}: {reason}", cure=OWN_KEYS)
+
+
+@contextmanager
+def well_formed(record: str) -> Iterator[None]:
+    """Raises `JobError` where a value of ``record`` has a type or a form that the library itself would not take."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise JobError(
+            f"{record}: not the record of a pre-processing: {type(error).__name__}: {one_line(error)}", cure=OWN_KEYS
+        ) from error
 
 
 OWN_KEYS = "name the model by model.architecture and model.checkpoint, and give its model.preprocess keys yourself"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,15 @@ def test_a_damaged_download_is_refused_and_not_kept(
     assert not list((tmp_path / "torch").rglob("*.pth"))
     with pytest.raises(UnreachableError, match="cannot be fetched"):
         on_this_machine(f"{TORCH_HUB}http://127.0.0.1:9/{weights.name}")
+
+
+def test_several_processes_fetch_a_file_of_the_hub_once(hub: Hub, tmp_path: Path) -> None:
+    commit = hub.put("me/net", {"model.safetensors": b"weights" * 100_000})
+    code = "import sys; from actors.models.hub_files import on_this_machine; print(on_this_machine(sys.argv[1]))"
+    command = [sys.executable, "-c", code, f"hf://me/net@{commit}/model.safetensors"]
+    environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf")}
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)]
+    paths = {process.communicate()[0].strip() for process in processes}
+    assert Path(paths.pop()).read_bytes() == b"weights" * 100_000
+    assert not paths
+    assert len(hub.fetched) == 1

@@ -5,15 +5,19 @@ from pathlib import Path
 
 import onnx
 import pytest
-from bundles import export_sample
+from bundles import export_sample, tampered
 from onnx import numpy_helper
 
 import actors.predicting.golden_check as checking
 from actors.engines.base import load_engine
-from actors.engines.configs import EngineConfig, OnnxEngineConfig, TorchEngineConfig
+from actors.engines.configs import EngineConfig, OnnxEngineConfig, Precision, TorchEngineConfig
+from actors.engines.tolerance import EXACT
+from actors.errors import JobError
 from actors.models.bundle_files import Bundle, read_bundle
+from actors.models.sources import model_from
 from actors.models.spec import Model
 from actors.predicting.golden_check import Run, golden_breach
+from actors.predictor import Predictor
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
 
@@ -72,3 +76,22 @@ def test_the_result_is_kept_until_hardware_or_versions_change(
 def test_a_form_that_does_not_load_is_a_breach(bundle: Bundle, tmp_path: Path) -> None:
     missing = replace(model_of(bundle, "model.onnx"), checkpoint=str(tmp_path / "missing.onnx"))
     assert "no such file" in str(breach_of(bundle, "onnx", missing))
+
+
+def test_python_callers_and_workers_get_no_form_that_fails(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARDLENS_CACHE", str(tmp_path / "cache"))
+    Predictor(model_from(str(folder)))
+    copy = tampered(folder, tmp_path / "copy", "model.onnx")
+    with pytest.raises(JobError, match=r"model\.source=.*its form onnx does not give the right answers") as caught:
+        Predictor(model_from(str(copy)))
+    assert "onnxruntime fp32 on cpu" in caught.value.problem
+
+
+def test_an_engine_in_another_precision_is_held_to_its_own_tolerance(bundle: Bundle) -> None:
+    model = replace(model_of(bundle, "model.safetensors"), source=bundle.folder)
+    config = TorchEngineConfig(threads=1, precision=Precision.bf16)
+    Predictor(model, engine=config)  # exact to fp32 it is not
+    with pytest.raises(JobError, match="torch bf16 on cpu"):
+        Predictor(model, engine=replace(config, tolerance=EXACT))

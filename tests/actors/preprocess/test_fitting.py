@@ -68,7 +68,7 @@ def assert_like_pillow(size: tuple[int, int], preprocess: Preprocess, *, most_on
 
 
 @pytest.mark.usefixtures("_each_resizer")
-@pytest.mark.parametrize("interpolation", EXACT)
+@pytest.mark.parametrize("interpolation", [Interpolation.bilinear, Interpolation.bicubic])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("size", SIZES)
 def test_an_image_is_as_pillow_would_make_it(

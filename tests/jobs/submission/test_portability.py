@@ -59,6 +59,12 @@ def test_the_default_output_is_relative() -> None:
     refuse("benchmark", *JOB[:-1], "benchmark.output=s3://bucket/figures.json")
 
 
+def test_an_export_writes_its_bundle_elsewhere_too() -> None:
+    with pytest.raises(JobError, match=r"export.path=bundle"):
+        refuse("export", *JOB[:-1], "export.path=bundle")
+    refuse("export", *JOB[:-1], "export.path=s3://bucket/bundle")
+
+
 @pytest.mark.parametrize("group", ["dataset", "model", "output"])
 @pytest.mark.parametrize("name", ["secret_access_key", "AWS_SECRET_ACCESS_KEY", "token"])
 def test_secret_options_are_refused(group: str, name: str) -> None:

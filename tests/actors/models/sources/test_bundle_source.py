@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from bundles import export_sample
 from digit_images import DIGITS, encoded
+from places import Place
 
 from actors.errors import JobError
 from actors.models.bundle_files import Bundle, read_bundle
@@ -76,3 +77,13 @@ def test_a_file_never_names_code_of_the_user(bundle: Bundle) -> None:
 def test_a_graph_is_the_default(bundle: Bundle) -> None:
     assert default_form(bundle) == "onnx"
     assert default_form(replace(bundle, forms={"safetensors": bundle.forms["safetensors"]})) == "safetensors"
+
+
+def test_a_bundle_in_any_store(folder: Path, place: Place) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            place.put(path.relative_to(folder).as_posix(), path.read_bytes())
+    model = model_from(place.root, storage_options=place.options)
+    assert model.checkpoint == f"{place.root}/model.onnx"
+    given, wanted = Predictor(model).predict(encoded()[:8]), Predictor(DIGITS).predict(encoded()[:8])
+    assert given["label_id"].equals(wanted["label_id"])

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+import transformers
+from conventions import Convention, differences
 
 from actors.errors import JobError
 from actors.models.sources.image_processors import from_transformers
@@ -79,6 +82,24 @@ def test_published_configs_give_these_fields(record: dict[str, Any], expected: d
         assert fields[key] == value, key
 
 
+# Grey and the nearest pixel aside, whose places PyTorch rounds to float32.
+@pytest.mark.parametrize(
+    "name", [name for name, (record, _) in CASES.items() if record.get("resample") and "size" in record]
+)
+def test_pictures_are_prepared_as_the_processor_prepares_them(name: str) -> None:
+    record = CASES[name][0]
+    kind = re.sub(
+        "FeatureExtractor|ImageProcessor", "", record.get("feature_extractor_type") or record["image_processor_type"]
+    )
+    processor = getattr(transformers, f"{kind}ImageProcessor")(**record)
+    original = Convention(
+        from_transformers(record), lambda picture: processor(picture, return_tensors="pt")["pixel_values"]
+    )
+    found = differences(original)
+    assert found.max() <= 3.01
+    assert found.mean() <= 0.15
+
+
 @pytest.mark.parametrize(
     ("record", "problem"),
     [
@@ -88,6 +109,14 @@ def test_published_configs_give_these_fields(record: dict[str, Any], expected: d
         ({"image_processor_type": "ViTImageProcessor", "do_thumbnail": True}, "do_thumbnail=True: a step of ViT"),
         ({"image_processor_type": "DetrImageProcessor"}, "size={'shortest_edge': 800, 'longest_edge': 1333}: pictures"),
         ({"image_processor_type": "DetrImageProcessor", "size": 9, "max_size": 9, "do_pad": False}, "pad_size=None"),
+        (
+            {"image_processor_type": "ConvNextImageProcessor", "size": {"height": 9, "width": 9}},
+            "size={.*ConvNext needs",
+        ),
+        (
+            {"image_processor_type": "ViTImageProcessor", "image_mean": "a"},
+            "not the record of .*: ValueError: could not",
+        ),
         ({"image_processor_type": "ViTImageProcessor", "image_mean": [1, 2]}, r"image_mean=\[1, 2\]: not one number"),
         (
             {"image_processor_type": "CLIPImageProcessor", "crop_size": {"shortest_edge": 9}},

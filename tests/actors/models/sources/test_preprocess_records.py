@@ -39,6 +39,8 @@ def test_timm_is_read_by_its_rules(record: dict[str, Any], expected: dict[str, A
         ({"input_size": (4, 224, 224)}, r"input_size=\[4, 224, 224\]: neither 1 nor 3"),
         ({"input_size": (3, 224, 112)}, r"input_size=\[3, 224, 112\]: not square"),
         ({"crop_mode": "five"}, "crop_mode='five'"),
+        ({"crop_pct": 0.0}, "not the record of a pre-processing: ZeroDivisionError: .*division by zero"),
+        ({"input_size": 224}, "not the record of a pre-processing: TypeError"),
         ({"input_size": (1, 28, 28)}, r"mean=\(0.485, 0.456, 0.406\): not one number"),
     ],
 )

@@ -193,3 +193,14 @@ def test_a_relative_folder_becomes_absolute(vit_folder: Path, monkeypatch: pytes
     assert model.source == str(vit_folder)
     assert Path(model.checkpoint).is_absolute()
     json.dumps(model.kwargs)
+
+
+def test_a_repository_in_several_files_loads_all_of_them(hub: Hub, tmp_path: Path) -> None:
+    network = hub_folders.vit(tmp_path, max_shard_size="20kB")
+    commit = hub.put_folder("me/vit", tmp_path)
+    model = model_from("hf:me/vit")
+    assert model.checkpoint == f"hf://me/vit@{commit}/model.safetensors.index.json"
+    model.check()
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(build_network(model)(pixels)["logits"], network(pixels).logits)
