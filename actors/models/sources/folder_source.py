@@ -13,7 +13,7 @@ from actors.models.hub_files import HUGGING_FACE, if_there, is_hub, pinned
 from actors.models.model_files import reading
 from actors.models.sources.base import Record
 from actors.models.sources.preprocess_records import from_timm, from_transformers
-from actors.models.sources.timm_source import labels_of
+from actors.models.sources.timm_source import own_labels
 from actors.storage.store import Storage
 from actors.storage.uris import absolute, join
 
@@ -31,11 +31,7 @@ class FolderSource:
         folder = Folder.of(source)
         config = folder.document("config.json")
         if config is None:
-            raise JobError(
-                f"{source.where}: holds no config.json",
-                cure="give a folder that transformers, timm or jobs.export wrote, or timm:NAME, torchvision:NAME or "
-                "hf:REPO",
-            )
+            raise folder.unknown()
         read = _of_timm if "architecture" in config else _of_transformers
         return read(folder, config)
 
@@ -67,7 +63,7 @@ class Folder:
         with reading(f"{self.where}: {name}"):
             try:
                 data = self.storage.read(uri, max_bytes=_MAX_BYTES)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return None
         try:
             content = json.loads(data)
@@ -87,6 +83,17 @@ class Folder:
                 return uri
         raise JobError(
             f"{self.where}: holds none of {', '.join(_WEIGHTS)}", cure="save the model again, or set model.checkpoint"
+        )
+
+    def unknown(self) -> JobError:
+        """The error for a folder without a config.json."""
+        with reading(self.where):
+            seen = self.storage.kind(self.uri)
+        problem = {None: "no such folder", "file": "is a file"}.get(seen, "holds no config.json")
+        return JobError(
+            f"{self.where}: {problem}",
+            cure="give timm:NAME, torchvision:NAME, hf:REPO, or a folder that transformers, timm or jobs.export wrote; "
+            "a single file is a model.checkpoint",
         )
 
 
@@ -115,13 +122,13 @@ def _of_transformers(folder: Folder, config: dict[str, Any]) -> Record:
     if processor is None:
         # Where a model has a tokenizer, too, transformers 5 writes both into one file.
         processor = (folder.document("processor_config.json") or {}).get("image_processor")
-    return Record(
+    record = Record(
         architecture=f"transformers:{name}" if name else None,
         kwargs=_without_labels(config),
         checkpoint=folder.weights(),
         labels=labels,
-        preprocess=from_transformers(processor) if processor else None,
     )
+    return record.prepared(from_transformers, processor) if processor else record
 
 
 _CLASSIFIER = "ForImageClassification"
@@ -160,6 +167,5 @@ def _of_timm(folder: Folder, config: dict[str, Any]) -> Record:
         architecture=f"timm:{config['architecture']}",
         kwargs=arguments,
         checkpoint=folder.weights(),
-        labels=labels_of(cfg),
-        preprocess=from_timm(cfg),
-    )
+        labels=own_labels(cfg),
+    ).prepared(from_timm, cfg)

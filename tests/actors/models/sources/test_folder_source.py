@@ -101,7 +101,7 @@ def test_a_repository_is_read_at_one_commit(hub: Hub, vit_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, r"holds no config\.json\n.*timm:NAME"),
+        ({"other": ""}, r"holds no config\.json\n.*timm:NAME"),
         ({"config.json": "["}, r"config\.json is not a JSON object"),
         ({"config.json": "[1]"}, r"config\.json is not a JSON object"),
         ({"config.json": "{}"}, r"holds none of model\.safetensors"),
@@ -113,6 +113,14 @@ def test_a_folder_without_a_model_is_reported(tmp_path: Path, files: dict[str, s
     with pytest.raises(JobError, match=message) as caught:
         read(tmp_path)
     assert f"model.source={tmp_path}" in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_and_a_file_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="nowhere: no such folder"):
+        read(tmp_path / "nowhere")
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(JobError, match=r"model\.onnx: is a file\n.*model\.checkpoint"):
+        read(tmp_path / "model.onnx")
 
 
 def test_labels_that_leave_numbers_out_are_none(vit_folder: Path, tmp_path: Path) -> None:
