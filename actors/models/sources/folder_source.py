@@ -124,7 +124,7 @@ def _of_transformers(folder: Folder, config: dict[str, Any]) -> Record:
         processor = (folder.document("processor_config.json") or {}).get("image_processor")
     record = Record(
         architecture=f"transformers:{name}" if name else None,
-        kwargs=_without_labels(config),
+        kwargs=_settings(config),
         checkpoint=folder.weights(),
         labels=labels,
     )
@@ -141,16 +141,30 @@ def _labels(id2label: Any) -> list[str] | None:
     return [by_id[number] for number in range(len(by_id))] if by_id.keys() == set(range(len(by_id))) else None
 
 
-def _without_labels(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with the number of labels in place of their names, which a network does not need."""
-    kept = {key: value for key, value in config.items() if key not in _NAMES}
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of the network alone, with the number of labels in place of their names."""
+    kept = {
+        key: _settings(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in _NOT_OF_THE_NETWORK and not key.endswith(_OF_HUBS)
+    }
     if isinstance(config.get("id2label"), dict):
         kept["num_labels"] = len(config["id2label"])
     return kept
 
 
-# Of a config.json: its labels, and what says nothing about the network.
-_NAMES = ("id2label", "label2id", "architectures", "transformers_version", "_name_or_path", "_commit_hash", "auto_map")
+# Of a config.json: its labels, and keys that say nothing about the network.
+_NOT_OF_THE_NETWORK = (
+    "id2label",
+    "label2id",
+    "architectures",
+    "transformers_version",
+    "_name_or_path",
+    "_commit_hash",
+    "auto_map",
+)
+# Keys such as attn_implementation may name code on a hub, and use_pretrained_backbone fetches weights.
+_OF_HUBS = ("_implementation", "use_pretrained_backbone")
 
 
 def _of_timm(folder: Folder, config: dict[str, Any]) -> Record:
@@ -158,7 +172,8 @@ def _of_timm(folder: Folder, config: dict[str, Any]) -> Record:
     cfg = {**config.get("pretrained_cfg", config)}
     cfg |= {key: config[key] for key in ("num_classes", "label_names", "label_descriptions") if config.get(key)}
     cfg.setdefault("label_names", cfg.pop("labels", None))
-    arguments = {**config.get("model_args", {})}
+    given = config.get("model_args") or {}
+    arguments = {key: value for key, value in given.items() if key not in _OF_THE_FACTORY}
     if isinstance(cfg.get("num_classes"), int) and cfg["num_classes"] >= 0:
         arguments.setdefault("num_classes", cfg["num_classes"])
     if cfg.get("fixed_input_size") and cfg.get("input_size"):
@@ -169,3 +184,7 @@ def _of_timm(folder: Folder, config: dict[str, Any]) -> Record:
         checkpoint=folder.weights(),
         labels=own_labels(cfg),
     ).prepared(from_timm, cfg)
+
+
+# Arguments of timm.create_model that fetch or read other weights.
+_OF_THE_FACTORY = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
