@@ -18,8 +18,8 @@ from actors.errors import ImageError, JobError
 from actors.models.labels import read_labels
 from actors.predicting.adaptive_batches import ElasticBatches
 from actors.predicting.golden_check import check_golden
-from actors.predicting.independence import independent
-from actors.predicting.probes import probe
+from actors.predicting.independence import independent, mixing
+from actors.predicting.probes import noise, probe
 from actors.predicting.reference_check import ReferenceCheck
 from actors.reading.fetcher import read_image
 from actors.recipe import Recipe
@@ -76,9 +76,14 @@ class Predictor:
             _check_batch_size(batch_size)
         self.labels = read_labels(self.model)
         loaded = load_engine(recipe.engine, self.model, network, recipe.int8_graph)
-        self.engine = independent(loaded, self.model, recipe.one_by_one)
+        size = self.model.preprocess.size
+        noisy = loaded(noise(size))
+        reason = recipe.one_by_one
+        if reason is None:
+            reason = mixing(loaded, noisy, size, where=self.model.where)
+        self.engine = independent(loaded, reason)
         check_golden(self.engine, recipe.engine, self.model)
-        self.outputs = probe(self.engine, self.model, self.task, self.labels)
+        self.outputs = probe(self.engine, noisy, self.model, self.task, self.labels)
         self.fields = self.task.fields(self.outputs, self.labels)
         self._batches = ElasticBatches(
             self.engine, batch_size, expected=self.outputs.select(self.task.output_names(self.outputs))

@@ -14,7 +14,7 @@ from actors.engines.configs import (
     Provider,
     TorchEngineConfig,
 )
-from actors.models.forms import form_of
+from actors.models.forms import FORMS, form_of
 
 if TYPE_CHECKING:
     from actors.engines.hardware import Hardware
@@ -69,6 +69,13 @@ def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[E
         and candidate.name in form_of(model).engines
         and not is_reference(candidate, model)
     ]
+
+
+def wants_gpu(config: EngineConfig, model: Model) -> bool | None:
+    """`EngineConfig.wants_gpu`, or False if no engine that runs ``model`` uses one."""
+    on_cpus = (OpenVinoEngineConfig.name,)
+    is_for_cpus = any(form.engines == on_cpus and form.owns(model.checkpoint) for form in FORMS)
+    return False if is_for_cpus else config.wants_gpu
 
 
 def needs_export(config: EngineConfig) -> bool:

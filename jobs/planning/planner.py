@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from actors.decoding.config import DecodeDevice
+from actors.engines.candidates import wants_gpu
 from actors.engines.configs import Device
 from actors.errors import JobError
 from jobs.runs.number_checks import number_of
@@ -196,14 +197,14 @@ _DECODE_S = 0.002  # typical seconds to read and decode an image, before anythin
 
 def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, float]:
     """Number of actors, and GPUs of each."""
-    if job.engine.wants_gpu and not resources.gpus:
+    if wants_gpu(job.engine, job.model) and not resources.gpus:
         key = "device" if job.engine.device is Device.cuda else "provider"
         raise JobError(
             f"engine.{key}={getattr(job.engine, key).value}: the cluster has no GPU",
             cure=f"use a cluster with one (cluster.address), wait for one to join (cluster.nodes_wait_s), or choose "
             f"engine.{key}=auto",
         )
-    if resources.gpus >= 1 and job.engine.wants_gpu is not False:
+    if resources.gpus >= 1 and wants_gpu(job.engine, job.model) is not False:
         sharing = job.cluster.workers_per_gpu
         return number_of(job.cluster.workers, "cluster.workers", int(resources.gpus) * sharing), _whole(1 / sharing)
     most = int(resources.cpus // max(job.cluster.cpus_per_worker, 1))

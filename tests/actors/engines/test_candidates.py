@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.engines.candidates import candidates, is_reference, reference
+from actors.engines.candidates import candidates, is_reference, reference, wants_gpu
 from actors.engines.configs import (
     AutoEngineConfig,
     Device,
@@ -68,6 +68,12 @@ def test_an_ir_runs_in_openvino_which_is_its_own_reference() -> None:
     assert reference(AutoEngineConfig(threads=2), IR) == OpenVinoEngineConfig(threads=2)
     for precision, is_same in ((Precision.auto, True), (Precision.int8, True), (Precision.bf16, False)):
         assert is_reference(OpenVinoEngineConfig(precision=precision), IR) is is_same
+
+
+def test_a_model_for_cpus_wants_no_gpu() -> None:
+    assert wants_gpu(AutoEngineConfig(), IR) is False
+    assert wants_gpu(AutoEngineConfig(), PROGRAM) is None
+    assert wants_gpu(TorchEngineConfig(device=Device.cuda), STATE_DICT) is True
 
 
 @pytest.mark.parametrize("model", [PROGRAM, SCRIPT])

@@ -20,6 +20,7 @@ from actors.engines.configs import Device, OnnxEngineConfig, OpenVinoEngineConfi
 from actors.errors import JobError
 from actors.models.spec import Model
 from actors.predicting.independence import ONE_BY_ONE, OneByOne, independent, mixing
+from actors.predicting.probes import noise
 from actors.predictor import Predictor
 from actors.tasks.raw import Raw
 
@@ -96,7 +97,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Tin
 
 def reason(model: Model, config: EngineConfig | None = None) -> str:
     engine = load_engine(config or TorchEngineConfig(device=Device.cpu, threads=1), model)
-    return mixing(engine, (SIDE, SIDE), where=model.where)
+    return mixing(engine, engine(noise((SIDE, SIDE))), (SIDE, SIDE), where=model.where)
 
 
 @pytest.mark.parametrize(
@@ -175,5 +176,5 @@ def test_whole_models_are_tried_as_well(tmp_path: Path) -> None:
 def test_a_known_reason_saves_the_trial(model: Callable[..., Model]) -> None:
     tiny = model(Tiny)
     engine = load_engine(TorchEngineConfig(threads=1), tiny)
-    assert independent(engine, tiny, "") is engine
-    assert isinstance(independent(engine, tiny, "known"), OneByOne)
+    assert independent(engine, "") is engine
+    assert isinstance(independent(engine, "known"), OneByOne)
