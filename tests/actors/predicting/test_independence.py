@@ -7,13 +7,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from networks import Tiny
-from onnx import TensorProto, helper, numpy_helper
-from onnx_models import SIDE, images, make_model
-from programs import PREPROCESS, save_ir, save_pt2, save_script
+from onnx_models import SIDE, images
+from programs import PREPROCESS, save_first, save_ir, save_pt2, save_script
 
 from actors.engines.base import load_engine
 from actors.engines.configs import Device, OnnxEngineConfig, OpenVinoEngineConfig, Precision, TorchEngineConfig
@@ -137,23 +135,6 @@ def test_each_image_gets_its_own_answer(model: Callable[..., Model], kind: type[
     alone = [predictor.predict([image])["output"].to_pylist()[0] for image in images(5)]
     assert together == alone
     assert len({tuple(answer) for answer in together}) == 5
-
-
-def save_first(path: Path) -> Model:
-    """An .onnx file whose answers are the mean colours of the first image, for each."""
-    constants = [numpy_helper.from_array(np.array([0]), "zero"), numpy_helper.from_array(np.array([3]), "three")]
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["colour"]),
-        helper.make_node("Gather", ["colour", "zero"], ["first"]),
-        helper.make_node("Shape", ["image"], ["number"], start=0, end=1),
-        helper.make_node("Concat", ["number", "three"], ["shape"], axis=0),
-        helper.make_node("Expand", ["first", "shape"], ["out"]),
-    ]
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])
-    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 3])
-    onnx.save(make_model(nodes, [image], [out], constants), path)
-    return Model(checkpoint=str(path), preprocess=PREPROCESS)
 
 
 @pytest.mark.parametrize("config", ENGINES)
