@@ -67,7 +67,7 @@ class WrittenForm:
 
 
 def write_form(name: str, model: Model, folder: Path, plan: FormPlan, metadata: Mapping[str, str]) -> WrittenForm:
-    """Writes the form ``name`` of ``model`` below ``folder``, and finds the same graph for forms that share it.
+    """Writes the form ``name`` of ``model`` below ``folder``.
 
     Args:
         name: one of `actors.models.bundle_files.ENGINES`.

@@ -14,7 +14,7 @@ from actors.engines.configs import AUTO, ENGINE_CONFIGS, Device, Precision
 from actors.errors import JobError
 from actors.exporting.postprocess import SCORES, SOFTMAX, TOPK
 from actors.models.bundle_files import ENGINES, MAIN_FILES
-from actors.models.sources.bundle_source import default_form, is_library, preprocess_of
+from actors.models.sources.bundle_source import default_form, is_library, preprocess_of, safe_kwargs
 from actors.predicting.golden_check import Run, bundle_of, golden_breach
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
@@ -79,16 +79,22 @@ def _forms(job: Job, bundle: Bundle, where: str) -> list[str]:
     if model.form != AUTO:
         _require(model.form, job, bundle, where)
         return [model.form]
-    order = _BY_ENGINE[engine.name]
-    if engine.name == AUTO and (engine.precision in (Precision.bf16, Precision.fp16) or engine.device is Device.cuda):
-        order = ("safetensors", *order)  # a graph keeps its precision
+    order = sorted(_BY_ENGINE[engine.name], key=lambda form: _is_fixed_otherwise(form, engine, bundle))
     if model.architecture and not is_library(model.architecture):  # named by the user, to be used
-        order = ("safetensors", *order)
+        order = ["safetensors", *order]
     found = [form for form in dict.fromkeys(order) if form in bundle.forms and _refusal(form, model, bundle) is None]
     if not found:
         wanted = next((form for form in order if form in bundle.forms), order[0])
         _require(wanted, job, bundle, where)
     return found
+
+
+def _is_fixed_otherwise(form: str, engine: EngineConfig, bundle: Bundle) -> bool:
+    """Returns True for a graph in another precision than ``engine`` asks for, and for any where it asks for a GPU."""
+    if form == "safetensors" or form not in bundle.forms:
+        return False
+    wanted = engine.precision.value
+    return wanted not in (Precision.auto.value, bundle.forms[form].precision) or engine.device is Device.cuda
 
 
 def _require(form: str, job: Job, bundle: Bundle, where: str) -> None:
@@ -116,7 +122,7 @@ def _refusal(form: str, model: Model, bundle: Bundle) -> str | None:
         return None
     if form == "pt2":
         return pin
-    is_named = is_library(bundle.architecture) or model.architecture == bundle.architecture
+    is_named = is_library(bundle.architecture) or model.architecture is not None
     return None if is_named else f"set model.architecture={bundle.architecture}; or, {pin}"
 
 
@@ -135,8 +141,8 @@ def _model(model: Model, bundle: Bundle, form: str) -> Model:
     is_network = form == "safetensors"
     return replace(
         model,
-        architecture=bundle.architecture if is_network else None,
-        kwargs={**bundle.kwargs, **model.kwargs} if is_network else {},
+        architecture=(model.architecture or bundle.architecture) if is_network else None,
+        kwargs={**safe_kwargs(bundle), **model.kwargs} if is_network else {},
         checkpoint=bundle.uri(MAIN_FILES[form]),
         preprocess=Preprocess(**{**preprocess_of(bundle, form), **changed}),
         sha256=record.files[MAIN_FILES[form]].sha256 if form == "pt2" else "",

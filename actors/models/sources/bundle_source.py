@@ -36,7 +36,7 @@ def record_of(bundle: Bundle, form: str, source: Source) -> Record:
     has_name = form == "safetensors" and is_library(bundle.architecture)
     return Record(
         architecture=bundle.architecture if has_name else None,
-        kwargs=bundle.kwargs if has_name else {},
+        kwargs=safe_kwargs(bundle) if has_name else {},
         checkpoint=bundle.uri(MAIN_FILES[form]),
         labels=_labels(bundle, source),
         preprocess=preprocess_of(bundle, form),
@@ -57,6 +57,17 @@ def default_form(bundle: Bundle) -> str:
 def is_library(architecture: str | None) -> bool:
     """Returns True for an architecture of a library, whose names lead to its own networks alone."""
     return (architecture or "").partition(":")[0] in ("timm", "torchvision", "transformers")
+
+
+def safe_kwargs(bundle: Bundle) -> dict[str, Any]:
+    """The arguments of the architecture, without those by which a library would fetch or read other weights."""
+    return {key: value for key, value in bundle.kwargs.items() if key not in _FETCHING}
+
+
+_FETCHING = (
+    "cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "weights",
+    "weights_backbone",
+)  # fmt: skip
 
 
 def _bundle(source: Source) -> Bundle | None:

@@ -10,6 +10,7 @@ from digit_images import DIGITS, encoded
 
 from actors.engines.configs import (
     AutoEngineConfig,
+    Device,
     EngineConfig,
     OnnxEngineConfig,
     OpenVinoEngineConfig,
@@ -98,11 +99,18 @@ def test_a_form_that_fails_its_golden_images_is_not_used(folder: Path, tmp_path:
 
 
 def test_a_precision_that_graphs_do_not_have_takes_the_network(folder: Path) -> None:
-    engine = AutoEngineConfig(precision=Precision.bf16)
     bundle = read_bundle(str(folder), Storage())
     assert bundle is not None
-    model = with_form(job_of(folder, engine, sha256=bundle.digest)).model
-    assert model.checkpoint == str(folder / "model.safetensors")
+    for engine, chosen in (
+        (AutoEngineConfig(precision=Precision.bf16), "model.safetensors"),
+        (AutoEngineConfig(device=Device.cuda), "model.safetensors"),
+        (OpenVinoEngineConfig(precision=Precision.int8), "model.safetensors"),
+        (AutoEngineConfig(precision=Precision.fp32), "model.onnx"),
+    ):
+        model = with_form(job_of(folder, engine, sha256=bundle.digest)).model
+        assert model.checkpoint == str(folder / chosen)
+    # Without a pin the weights would run code that the bundle names, and a graph may still do.
+    assert with_form(job_of(folder, AutoEngineConfig(precision=Precision.bf16))).model.checkpoint.endswith(".onnx")
 
 
 def test_scores_inside_take_the_place_of_the_activation(tmp_path: Path) -> None:

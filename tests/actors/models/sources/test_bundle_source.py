@@ -69,7 +69,8 @@ def test_a_file_never_names_code_of_the_user(bundle: Bundle) -> None:
         None,
         {},
     )
-    known = record_of(replace(bundle, architecture="timm:resnet18", kwargs={"num_classes": 3}), "safetensors", source)
+    kwargs = {"num_classes": 3, "pretrained": True, "checkpoint_path": "/etc/passwd"}
+    known = record_of(replace(bundle, architecture="timm:resnet18", kwargs=kwargs), "safetensors", source)
     assert (known.architecture, known.kwargs) == ("timm:resnet18", {"num_classes": 3})
     assert [is_library(name) for name in ("torchvision:resnet18", "timmy:x", None)] == [True, False, False]
 
