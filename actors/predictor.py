@@ -18,8 +18,8 @@ from actors.errors import ImageError, JobError
 from actors.models.labels import read_labels
 from actors.predicting.adaptive_batches import ElasticBatches
 from actors.predicting.golden_check import check_golden
-from actors.predicting.independence import independent
-from actors.predicting.probes import probe
+from actors.predicting.independence import independent, mixing
+from actors.predicting.probes import noise, probe
 from actors.predicting.reference_check import ReferenceCheck
 from actors.reading.fetcher import read_image
 from actors.recipe import Recipe
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from actors.decoding.config import Decode
     from actors.engines.configs import EngineConfig
     from actors.models.spec import Model
+    from actors.pixel_arrays import Pixels
     from actors.tasks.base import Task
 
     Image = str | Path | bytes | np.ndarray
@@ -75,9 +76,14 @@ class Predictor:
             _check_batch_size(batch_size)
         self.labels = read_labels(self.model)
         loaded = load_engine(recipe.engine, self.model, network, recipe.int8_graph)
-        self.engine = independent(loaded, self.model, recipe.one_by_one)
+        size = self.model.preprocess.size
+        noisy = loaded(noise(size))
+        reason = recipe.one_by_one
+        if reason is None:
+            reason = mixing(loaded, noisy, size, where=self.model.where)
+        self.engine = independent(loaded, reason)
         check_golden(self.engine, recipe.engine, self.model)
-        self.outputs = probe(self.engine, self.model, self.task, self.labels)
+        self.outputs = probe(self.engine, noisy, self.model, self.task, self.labels)
         self.fields = self.task.fields(self.outputs, self.labels)
         self._batches = ElasticBatches(
             self.engine, batch_size, expected=self.outputs.select(self.task.output_names(self.outputs))
@@ -99,11 +105,15 @@ class Predictor:
         starts = range(0, max(1, len(images)), batch_size)
         return pa.concat_tables([self._predict(images[start : start + batch_size]) for start in starts])
 
-    def predict_block(self, block: pa.Table) -> pa.Table:
+    def predict_block(self, block: pa.Table, pixels_nhwc: Pixels | None = None) -> pa.Table:
         """Predicts a block of the pipeline: replaces `PIXELS` by the task's columns, null in rows with an error.
 
         Rows that arrive with an error keep it. A row without a valid result gets the error ``predict/not_finite``;
         one that the engine fails on gets ``predict/out_of_memory`` or ``predict/failed``.
+
+        Args:
+            block: the rows.
+            pixels_nhwc: the pixels of all rows, if ``block`` does not hold them in `PIXELS`.
 
         Raises:
             DeviceLostError: this process cannot predict any more.
@@ -112,18 +122,25 @@ class Predictor:
         """
         started = time.perf_counter()
         has_pixels = block[STAGE].is_null().to_numpy(zero_copy_only=False)
-        columns, errors = self._predict_rows(block, np.flatnonzero(has_pixels))
-        predicted = mark_errors(block.drop_columns([PIXELS, HEIGHT, WIDTH]), errors)
+        if pixels_nhwc is None:
+            # Chunk by chunk: concatenating first would leave the device idle meanwhile.
+            chunks = [pa.chunked_array([chunk]) for chunk in block[PIXELS].chunks]
+            arrays: list[Pixels] = [unpack_pixels(chunk, *self.model.preprocess.size) for chunk in chunks]
+            block = block.drop_columns([PIXELS])
+        else:
+            arrays = [pixels_nhwc]
+        columns, errors = self._predict_rows(block, arrays, np.flatnonzero(has_pixels))
+        predicted = mark_errors(block.drop_columns([HEIGHT, WIDTH]), errors)
         for field, column in zip(self.fields, columns, strict=True):
             predicted = predicted.append_column(field, column)
         seconds = has_pixels * ((time.perf_counter() - started) / max(1, int(has_pixels.sum())))
         return predicted.append_column(PREDICT_S, pa.array(seconds, pa.float32()))
 
-    def _predict_rows(self, block: pa.Table, rows: np.ndarray) -> tuple[list[pa.Array], dict[int, ImageError]]:
+    def _predict_rows(
+        self, block: pa.Table, arrays: Sequence[Pixels], rows: np.ndarray
+    ) -> tuple[list[pa.Array], dict[int, ImageError]]:
         """The task's columns for every row, null unless it is in ``rows`` and valid, and the errors of the rest."""
-        # Chunk by chunk: concatenating first would leave the device idle meanwhile.
-        chunks = [pa.chunked_array([chunk]) for chunk in block[PIXELS].chunks]
-        tensors, errors = self._batches([unpack_pixels(chunk, *self.model.preprocess.size) for chunk in chunks], rows)
+        tensors, errors = self._batches(arrays, rows)
         if not tensors:
             return [pa.nulls(len(block), field.type) for field in self.fields], errors
         predicted = np.setdiff1d(rows, list(errors), assume_unique=True)

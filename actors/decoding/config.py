@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from actors.pixel_arrays import Pixels
+
 
 class DecodeDevice(Enum):
     """Device that decodes images; auto measures both where there is a capable GPU."""
@@ -93,11 +95,20 @@ class FittedImage(NamedTuple):
     """Height and width of the image as a viewer shows it: upright, at full size."""
 
 
+class FittedBatch(NamedTuple):
+    """The images of a batch that a `BatchDecoder` decoded, resized and cropped for the model."""
+
+    pixels_nhwc: Pixels
+    """Pixels of all images, writable, on the device of the decoder; without meaning where it did not decode."""
+    sources_hw: list[tuple[int, int] | None]
+    """The `FittedImage.source_hw` of each image, or None for an image that the CPU must decode."""
+
+
 class BatchDecoder(Protocol):
     """Decodes the images of a batch that it supports."""
 
-    def __call__(self, encoded: Sequence[bytes]) -> list[FittedImage | None]:
-        """Decodes a batch: each image in order, or None for an image that the CPU must decode.
+    def __call__(self, encoded: Sequence[bytes]) -> FittedBatch:
+        """Decodes a batch, in order. An image may have no bytes.
 
         Never reports an error for an image. It leaves anything unusual to the CPU, which says what is wrong.
 

@@ -11,23 +11,30 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from actors.columns import DRAWN, FLAT
+from actors.decoding.config import FittedImage
 from actors.decoding.decode import decode
 from actors.decoding.turbo_decoder import decode_with_turbo
+from actors.device_errors import device_errors
 from actors.errors import DecoderMismatchError, ImageError
-from actors.preprocess import fit
+from actors.pixel_arrays import find_flat, to_host
+from actors.preprocess import PadPosition, fit
 
 if TYPE_CHECKING:
-    from actors.decoding.config import Decode, FittedImage
+    from collections.abc import Sequence
+
+    from actors.decoding.config import Decode, FittedBatch
     from actors.preprocess import Preprocess
 
 
 class Checked(NamedTuple):
     """Outcome for an image that a GPU decoded."""
 
-    fitted: FittedImage | ImageError
-    """The CPU's outcome where the image is `FLAT`, otherwise the GPU's pixels."""
-    reason: str | None
-    """Reason why the CPU decoded it, too: `FLAT`, `DRAWN`, or None if it did not."""
+    by_cpu: FittedImage | ImageError | None
+    """The CPU's outcome where the image is `FLAT`; otherwise None, and the GPU's pixels stay."""
+    source_hw: tuple[int, int]
+    """See `FittedImage.source_hw`."""
+    reason: str | None = None
+    """Reason why the CPU decoded it, too: `FLAT` but for its padding, `DRAWN`, or None if it did not."""
 
 
 @dataclass(frozen=True)
@@ -37,38 +44,53 @@ class DecodeCheck:
     limits: Decode
     preprocess: Preprocess
 
-    def __call__(self, data: bytes, by_gpu: FittedImage) -> Checked:
-        """Checks one image; the choice depends on its bytes alone.
+    def __call__(self, encoded: Sequence[bytes], by_gpu: FittedBatch) -> dict[int, Checked]:
+        """Checks a batch. The choice of images depends on their bytes and pixels alone. Only those that are compared
+        leave the GPU.
 
         Args:
-            data: the encoded image.
+            encoded: the images.
             by_gpu: the GPU's result.
+
+        Returns:
+            The outcome of each image that the GPU decoded, by its position.
 
         Raises:
             DecoderMismatchError: the two differ by far more than rounding. Never raised for a file in which
                 libjpeg-turbo finds damage, since decoders may render damage differently.
         """
-        reason = FLAT if _is_flat(by_gpu.image_hwc) else DRAWN if _is_drawn(data) else None
-        if reason is None:
-            return Checked(by_gpu, None)
+        checked: dict[int, Checked] = {}
+        is_at_start = self.preprocess.pad_position is PadPosition.top_left
+        height, width = (1, 1) if is_at_start else self.preprocess.size
+        visible_yx, padding = ((height - 1) // 2, (width - 1) // 2), self.preprocess.pad_color
+        with device_errors():
+            is_flat = find_flat(by_gpu.pixels_nhwc, visible_yx, padding)
+        for place, (data, source_hw) in enumerate(zip(encoded, by_gpu.sources_hw, strict=True)):
+            if source_hw is None:
+                continue
+            checked[place] = Checked(None, source_hw)
+            if reason := FLAT if is_flat[place] else DRAWN if _is_drawn(data) else None:
+                gpu_hwc = to_host(by_gpu.pixels_nhwc[place : place + 1])[0]
+                by_cpu, mismatch = self._compare(data, FittedImage(gpu_hwc, source_hw), reason)
+                if mismatch:
+                    raise DecoderMismatchError(mismatch, place)
+                checked[place] = Checked(by_cpu if reason == FLAT else None, source_hw, reason)
+        return checked
+
+    def _compare(self, data: bytes, by_gpu: FittedImage, reason: str) -> tuple[FittedImage | ImageError, str]:
+        """Decodes on the CPU: the outcome, and the difference from the GPU's; empty if there is none to speak of."""
         try:
             cpu_hwc = fit(decode(data, self.limits), self.preprocess)
         except ImageError as error:
-            return Checked(error if reason == FLAT else by_gpu, reason)
+            return error, ""
         difference = np.abs(cpu_hwc.astype(np.int16) - by_gpu.image_hwc)
         mismatch = _flat_mismatch(difference) if reason == FLAT else _mismatch(difference)
-        if mismatch and decode_with_turbo(data, self.limits, 1, None) is not None:
-            raise DecoderMismatchError(mismatch)
-        return Checked(by_gpu._replace(image_hwc=cpu_hwc) if reason == FLAT else by_gpu, reason)
+        if mismatch and decode_with_turbo(data, self.limits, 1, None) is None:
+            mismatch = ""
+        return by_gpu._replace(image_hwc=cpu_hwc), mismatch
 
 
 _DRAWN_OF = 1000  # one image in so many: about one CPU second per million images of 0.2 megapixels
-
-
-def _is_flat(image_hwc: np.ndarray) -> bool:
-    """Returns True if all pixels are equal: black, or the colour of zeros in another colour space."""
-    values = image_hwc.reshape(-1)  # each value equals that of the next pixel, three further on
-    return np.array_equal(values[3:], values[:-3])
 
 
 def _is_drawn(data: bytes) -> bool:

@@ -5,7 +5,9 @@ predicts.
 from __future__ import annotations
 
 import logging
+import math
 import os
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import simplejpeg
 import torch
 
 from actors.decoding import jpeg_header
-from actors.decoding.config import FittedImage
+from actors.decoding.config import FittedBatch
 from actors.decoding.gpu_eligibility import PlainJpeg, chunks, find_plain
 from actors.device_errors import DeviceMemoryError, device_errors
 from actors.engines.base import default_threads
@@ -22,7 +24,7 @@ from actors.messages import one_line
 from actors.preprocess import Axis, Interpolation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from actors.decoding.config import Decode
     from actors.preprocess import Preprocess
@@ -31,7 +33,7 @@ LOG = logging.getLogger("shardlens")
 
 
 class GpuDecoder:
-    """Decodes batches on a GPU; see `actors.decoding.config.BatchDecoder`.
+    """Decodes batches on a GPU, where the pixels stay; see `actors.decoding.config.BatchDecoder`.
 
     Decodes the images that `gpu_eligibility.find_plain` selects; nvImageCodec sees no other bytes. Orientation, sizes
     and crop are those of `decode` and `actors.preprocess.fit`. Each image is decoded at full size, regardless of
@@ -66,36 +68,49 @@ class GpuDecoder:
             self._decoder = _decoder(self._codec, device)
             self._check_decoder()
 
-    def __call__(self, encoded: Sequence[bytes]) -> list[FittedImage | None]:
-        fitted: list[FittedImage | None] = [None] * len(encoded)
+    def __call__(self, encoded: Sequence[bytes]) -> FittedBatch:
+        fitted_nhwc = self._blank(len(encoded))
+        sources_hw: list[tuple[int, int] | None] = [None] * len(encoded)
         for chunk in chunks(find_plain(encoded, self._limits, self._preprocess)):
-            for plain, pixels in zip(chunk, self._fit_chunk(chunk), strict=True):
-                if pixels is not None:
-                    fitted[plain.place] = FittedImage(pixels, plain.source_hw)
-        return fitted
+            for plain in self._fit_chunk(chunk, fitted_nhwc):
+                sources_hw[plain.place] = plain.source_hw
+        return FittedBatch(fitted_nhwc, sources_hw)
 
-    def _fit_chunk(self, chunk: Sequence[PlainJpeg]) -> list[np.ndarray | None]:
-        """Pixels of each image, or None for all of them where the device runs out of memory."""
+    def _blank(self, num_images: int) -> torch.Tensor:
+        """Images of padding alone on the device, or in memory where the device has no room for them."""
+        shape = (num_images, *self._preprocess.size, 3)
+        try:
+            with device_errors(torch.OutOfMemoryError):
+                blank_nhwc = torch.zeros(shape, dtype=torch.uint8, device=self._device)
+        except DeviceMemoryError:
+            blank_nhwc = torch.zeros(shape, dtype=torch.uint8)
+        return blank_nhwc.add_(blank_nhwc.new_tensor(self._preprocess.pad_color))
+
+    def _fit_chunk(self, chunk: Sequence[PlainJpeg], fitted_nhwc: torch.Tensor) -> list[PlainJpeg]:
+        """Fills in the images of ``chunk``. Returns those that are done: none where the device runs out of memory."""
         try:
             with device_errors(torch.OutOfMemoryError), torch.inference_mode():
-                return self._fit(chunk)
+                return self._fit(chunk, fitted_nhwc)
         except DeviceMemoryError as error:
             LOG.warning("the GPU has no memory for %d images, so the CPU decodes them: %s", len(chunk), one_line(error))
         # nvImageCodec allocates outside PyTorch, which would keep what it has cached.
         if self._device == "cuda":
             torch.cuda.empty_cache()  # not earlier: the exception held the tensors
-        return [None] * len(chunk)
+        return []
 
-    def _fit(self, chunk: Sequence[PlainJpeg]) -> list[np.ndarray | None]:
-        fitted_nhwc = torch.empty((len(chunk), *self._preprocess.size, 3), dtype=torch.uint8, device=self._device)
-        fitted_nhwc[:] = torch.tensor(self._preprocess.pad_color, dtype=torch.uint8, device=self._device)
-        images = self._decode(chunk)
-        for plain, image, fitted_hwc in zip(chunk, images, fitted_nhwc, strict=True):
-            if image is not None:
-                rows, columns = (axis.shown for axis in plain.axes)
-                fitted_hwc[rows, columns] = _resize(_upright(image, plain.orientation), plain, self._preprocess)
-        pixels_nhwc = fitted_nhwc.cpu().numpy()
-        return [None if image is None else pixels_nhwc[number] for number, image in enumerate(images)]
+    def _fit(self, chunk: Sequence[PlainJpeg], fitted_nhwc: torch.Tensor) -> list[PlainJpeg]:
+        images = zip(chunk, self._decode(chunk), strict=True)
+        decoded = [(plain, image) for plain, image in images if image is not None]
+        for group in _groups(decoded):
+            plain, _ = group[0]
+            batch_nhwc = torch.stack([_upright(image, one.orientation) for one, image in group])
+            visible_nhwc = _resize(batch_nhwc, plain, self._preprocess).to(fitted_nhwc.device)
+            rows, columns = (axis.shown for axis in plain.axes)
+            fitted_nhwc[[one.place for one, _ in group], rows, columns] = visible_nhwc
+        if self._device == "cuda":
+            # A lost device shows here, and only now may nvImageCodec have the memory of its images back.
+            torch.cuda.current_stream().synchronize()
+        return [plain for plain, _ in decoded]
 
     def _decode(self, chunk: Sequence[PlainJpeg]) -> list[torch.Tensor | None]:
         """Decodes images as stored, uint8 (height, width, 3); None where nvImageCodec fails."""
@@ -133,6 +148,18 @@ class GpuDecoder:
 
 
 _RESIZES = (Interpolation.nearest, Interpolation.bilinear, Interpolation.bicubic)
+_GROUP_PIXELS = 1 << 23  # 100 MB as float32, on a GPU that the network may fill
+
+
+def _groups(decoded: Sequence[tuple[PlainJpeg, torch.Tensor]]) -> Iterator[list[tuple[PlainJpeg, torch.Tensor]]]:
+    """Images of one size, upright, to resize together: as many as have `_GROUP_PIXELS`, or a single one."""
+    by_size: defaultdict[tuple[int, int], list[tuple[PlainJpeg, torch.Tensor]]] = defaultdict(list)
+    for plain, image in decoded:
+        by_size[plain.source_hw].append((plain, image))
+    for group in by_size.values():
+        plain, _ = group[0]
+        size = max(1, _GROUP_PIXELS // max(plain.num_pixels, math.prod(plain.resized)))
+        yield from (group[start : start + size] for start in range(0, len(group), size))
 
 
 def _upright(image_hwc: torch.Tensor, orientation: int) -> torch.Tensor:
@@ -143,18 +170,20 @@ def _upright(image_hwc: torch.Tensor, orientation: int) -> torch.Tensor:
     return image_hwc.flip(dims) if dims else image_hwc
 
 
-def _resize(image_hwc: torch.Tensor, plain: PlainJpeg, preprocess: Preprocess) -> torch.Tensor:
-    """Resizes, and cuts the part that the crop keeps. In float32: PyTorch cannot resize integers on a GPU."""
+def _resize(batch_nhwc: torch.Tensor, plain: PlainJpeg, preprocess: Preprocess) -> torch.Tensor:
+    """Resizes images of the size of ``plain``, and cuts the part that the crop keeps. In float32: PyTorch cannot resize
+    integers on a GPU.
+    """
     rows, columns = (slice(axis.start, axis.stop) for axis in plain.axes)
-    if image_hwc.shape[:2] == plain.resized:
-        return image_hwc[rows, columns]
-    pixels_nchw = image_hwc.permute(2, 0, 1)[None].to(torch.float32)
+    if batch_nhwc.shape[1:3] == plain.resized:
+        return batch_nhwc[:, rows, columns]
+    pixels_nchw = batch_nhwc.permute(0, 3, 1, 2).to(torch.float32)
     is_nearest = preprocess.interpolation is Interpolation.nearest
     mode = "nearest-exact" if is_nearest else preprocess.interpolation.value
     antialias = preprocess.antialias and not is_nearest
     resized_nchw = torch.nn.functional.interpolate(pixels_nchw, size=plain.resized, mode=mode, antialias=antialias)
-    kept_hwc = resized_nchw[0, :, rows, columns].permute(1, 2, 0)
-    return kept_hwc.add(0.5).clamp_(0, 255).to(torch.uint8)  # a half rounds up, as on the CPU
+    kept_nhwc = resized_nchw[:, :, rows, columns].permute(0, 2, 3, 1)
+    return kept_nhwc.add(0.5).clamp_(0, 255).to(torch.uint8)  # a half rounds up, as on the CPU
 
 
 def _load_nvimgcodec() -> Any:

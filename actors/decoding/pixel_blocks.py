@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,12 +31,26 @@ from actors.decoding.decode import decode_scaled
 from actors.decoding.gpu_check import Checked, DecodeCheck
 from actors.errors import DecoderMismatchError, ImageError
 from actors.messages import redacted
+from actors.pixel_arrays import put, to_host
 from actors.preprocess import Preprocess, fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from actors.decoding.config import BatchDecoder, Decode
+    from actors.decoding.config import BatchDecoder, Decode, FittedBatch
+    from actors.pixel_arrays import Pixels
+
+
+class PixelBlock(NamedTuple):
+    """Rows and their pixels, which stay on the device that decoded them until `packed`."""
+
+    rows: pa.Table
+    pixels_nhwc: Pixels
+    """uint8 (n, height, width, 3): zeros in rows with an error."""
+
+    def packed(self) -> pa.Table:
+        """The rows with their pixels in the column `PIXELS`, which another process can read."""
+        return self.rows.append_column(PIXELS, pack_pixels(to_host(self.pixels_nhwc)))
 
 
 def pixel_columns(
@@ -45,46 +59,60 @@ def pixel_columns(
     preprocess: Preprocess,
     decoder: BatchDecoder | None = None,
 ) -> dict[str, pa.Array]:
-    """Decodes ``images`` into the columns `PIXELS`, `HEIGHT`, `WIDTH`, `DECODE_S`, `STAGE`, `ERROR` and `MESSAGE`, in
-    order; with a ``decoder`` also `DECODE_CHECK`.
+    """Decodes ``images`` like `decode_batch`, into the column `PIXELS` and the others."""
+    pixels_nhwc, columns = decode_batch(images, limits, preprocess, decoder)
+    return {PIXELS: pack_pixels(to_host(pixels_nhwc)), **columns}
+
+
+def decode_batch(
+    images: Sequence[bytes | np.ndarray | ImageError],
+    limits: Decode,
+    preprocess: Preprocess,
+    decoder: BatchDecoder | None = None,
+) -> tuple[Pixels, dict[str, pa.Array]]:
+    """Decodes ``images``, in order, to pixels (n, height, width, 3), and to the columns `HEIGHT`, `WIDTH`, `DECODE_S`,
+    `STAGE`, `ERROR` and `MESSAGE`; with a ``decoder`` also `DECODE_CHECK`.
 
     Args:
         images: encoded bytes, uint8 RGB arrays (height, width, 3), or the error from reading one.
         limits: checked before an image is decoded.
         preprocess: resize and crop. Rows with an error have pixels of zero, and height and width 0.
         decoder: decodes the encoded images that it supports, with the same limits and preprocessing, and is checked;
-            the CPU decodes the others. The time of its batch is spread evenly over them.
+            the CPU decodes the others. The time of its batch is spread evenly over them. Pixels are on its device.
 
     Raises:
-        DeviceLostError: this process can no longer use the decoder's device.
+        DeviceError: this process can no longer use the decoder's device, or it has no memory left.
         DecoderMismatchError: the decoder gives wrong pixels.
     """
     # One array for the batch, filled in place: the column shares its memory.
-    pixels = np.zeros((len(images), *preprocess.size, 3), np.uint8)
+    pixels = np.empty((len(images), *preprocess.size, 3), np.uint8)
     sources_hw = np.zeros((len(images), 2), np.int32)
     seconds = np.zeros(len(images), np.float32)
     errors: list[ImageError | None] = []
-    decoded = _decode(images, decoder, DecodeCheck(limits, preprocess), seconds) if decoder else {}
+    by_gpu, checked = _decode(images, decoder, DecodeCheck(limits, preprocess), seconds) if decoder else (None, {})
+    by_cpu: list[int] = []
     for number, image in enumerate(images):
         started = time.perf_counter()
-        fitted = decoded[number].fitted if number in decoded else _fit(image, limits, preprocess)
-        if isinstance(fitted, ImageError):
-            errors.append(fitted)
+        outcome = checked[number].by_cpu if number in checked else _fit(image, limits, preprocess)
+        errors.append(outcome if isinstance(outcome, ImageError) else None)
+        if outcome is None:
+            sources_hw[number] = checked[number].source_hw
         else:
-            errors.append(None)
-            pixels[number], sources_hw[number] = fitted
+            by_cpu.append(number)
+            pixels[number], sources_hw[number] = outcome if isinstance(outcome, FittedImage) else (0, 0)
         seconds[number] += time.perf_counter() - started
     columns = {
-        PIXELS: pack_pixels(pixels),
         HEIGHT: pa.array(sources_hw[:, 0]),
         WIDTH: pa.array(sources_hw[:, 1]),
         DECODE_S: pa.array(seconds),
         **_error_columns(errors),
     }
-    if decoder:
-        reasons = [decoded[number].reason if number in decoded else None for number in range(len(images))]
-        columns[DECODE_CHECK] = pa.array(reasons, pa.string())
-    return columns
+    if by_gpu is None:
+        return pixels, columns
+    if by_cpu:
+        put(by_gpu.pixels_nhwc, by_cpu, pixels[by_cpu])
+    reasons = [checked[number].reason if number in checked else None for number in range(len(images))]
+    return by_gpu.pixels_nhwc, {**columns, DECODE_CHECK: pa.array(reasons, pa.string())}
 
 
 def pixel_block(
@@ -93,25 +121,25 @@ def pixel_block(
     limits: Decode,
     preprocess: Preprocess,
     decoder: BatchDecoder | None = None,
-) -> pa.Table:
+) -> PixelBlock:
     """Builds a block from ``rows`` of an inventory: their columns except the location, then `READ_BYTES` and the
-    `pixel_columns` of their ``images``.
+    columns of `decode_batch` for their ``images``.
 
     Raises:
-        DecoderMismatchError: as `pixel_columns`; it names the image and its shard.
+        DecoderMismatchError: as `decode_batch`; it names the image and its shard.
     """
     sizes = [len(image) if isinstance(image, bytes) else 0 for image in images]
     block = rows.drop_columns(list(LOCATION)).append_column(READ_BYTES, pa.array(sizes, pa.int64()))
     with locating_mismatches(rows):
-        columns = pixel_columns(images, limits, preprocess, decoder)
+        pixels_nhwc, columns = decode_batch(images, limits, preprocess, decoder)
     for name, column in columns.items():
         block = block.append_column(name, column)
-    return block
+    return PixelBlock(block, pixels_nhwc)
 
 
 @contextmanager
 def locating_mismatches(rows: pa.Table) -> Iterator[None]:
-    """Adds shard and image to a DecoderMismatchError that `pixel_columns` raises for ``rows`` of an inventory."""
+    """Adds shard and image to a DecoderMismatchError that `decode_batch` raises for ``rows`` of an inventory."""
     try:
         yield
     except DecoderMismatchError as error:
@@ -121,21 +149,15 @@ def locating_mismatches(rows: pa.Table) -> Iterator[None]:
 
 def _decode(
     images: Sequence[bytes | np.ndarray | ImageError], decoder: BatchDecoder, check: DecodeCheck, seconds: np.ndarray
-) -> dict[int, Checked]:
-    """Decodes with ``decoder``: checked results by position. Adds the time to ``seconds``."""
-    encoded = {number: image for number, image in enumerate(images) if isinstance(image, bytes)}
-    if not encoded:
-        return {}
+) -> tuple[FittedBatch, dict[int, Checked]]:
+    """Decodes with ``decoder``, and checks the results. Adds the time to ``seconds`` of the encoded images."""
     started = time.perf_counter()
-    checked: dict[int, Checked] = {}
-    for number, fitted in zip(encoded, decoder(list(encoded.values())), strict=True):
-        if fitted is not None:
-            try:
-                checked[number] = check(encoded[number], fitted)
-            except DecoderMismatchError as error:
-                raise DecoderMismatchError(error.seen, number) from None
-    seconds[list(encoded)] = (time.perf_counter() - started) / len(encoded)
-    return checked
+    encoded = [image if isinstance(image, bytes) else b"" for image in images]
+    by_gpu = decoder(encoded)
+    checked = check(encoded, by_gpu)
+    places = np.flatnonzero([isinstance(image, bytes) for image in images])
+    seconds[places] = (time.perf_counter() - started) / max(1, len(places))
+    return by_gpu, checked
 
 
 def _fit(image: bytes | np.ndarray | ImageError, limits: Decode, preprocess: Preprocess) -> FittedImage | ImageError:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from actors.models.spec import Model
+    from actors.pixel_arrays import Pixels
 
 
 class Engine(Protocol):
@@ -35,11 +36,12 @@ class Engine(Protocol):
     uncounted: dict[str, tuple[int, ...]]
     """Omitted outputs without one entry per image, such as a loss: their shapes in the last call."""
 
-    def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, pixels_nhwc: Pixels) -> dict[str, np.ndarray]:
         """Every output by name, first axis n, floating ones as float32; the arrays belong to the caller.
 
         Args:
-            pixels_nhwc: uint8 of shape (n, height, width, 3), n >= 1; may be read-only; not kept.
+            pixels_nhwc: uint8 of shape (n, height, width, 3), n >= 1; may be read-only, or a tensor that a decoder
+                left on the GPU; not kept.
 
         Raises:
             DeviceMemoryError: the batch does not fit into the memory of the device.
@@ -47,7 +49,7 @@ class Engine(Protocol):
             Exception: anything else that the library or the user's network raises.
         """
 
-    def start(self, pixels_nhwc: np.ndarray) -> Pending:
+    def start(self, pixels_nhwc: Pixels) -> Pending:
         """Starts a batch: ``engine.start(pixels).result()`` equals ``engine(pixels)``.
 
         Several batches may be in flight; they finish in the order of their start. Either step may raise. A pending
@@ -80,7 +82,7 @@ class InTurn:
 
     overlaps = False
 
-    def start(self: Engine, pixels_nhwc: np.ndarray) -> Pending:
+    def start(self: Engine, pixels_nhwc: Pixels) -> Pending:
         return Finished(self(pixels_nhwc))
 
 

@@ -14,7 +14,7 @@ from actors.engines.configs import (
     Provider,
     TorchEngineConfig,
 )
-from actors.models.forms import form_of
+from actors.models.forms import FORMS, form_of
 
 if TYPE_CHECKING:
     from actors.engines.hardware import Hardware
@@ -54,10 +54,14 @@ def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[E
     """
     if not isinstance(config, AutoEngineConfig):
         return [] if is_reference(config, model) else [config]
-    if config.precision is Precision.int8:  # quantising takes time and costs accuracy, so that it has to be asked for
-        found = _in_int8(model, hardware)
+    # Quantising takes time and costs accuracy, so that it has to be asked for.
+    in_int8 = _in_int8(model, hardware)
+    if config.precision is Precision.int8:
+        found = in_int8
+    elif hardware.gpu:
+        found = _on_gpu(model, hardware)
     else:
-        found = _on_gpu(model, hardware) if hardware.gpu else _on_cpu(model, hardware)
+        found = in_int8[:1] * config.admits_int8(model) + _on_cpu(model, hardware)
     return [
         replace(candidate, device=config.device, threads=config.threads)
         for candidate in found
@@ -65,6 +69,13 @@ def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[E
         and candidate.name in form_of(model).engines
         and not is_reference(candidate, model)
     ]
+
+
+def wants_gpu(config: EngineConfig, model: Model) -> bool | None:
+    """`EngineConfig.wants_gpu`, or False if no engine that runs ``model`` uses one."""
+    on_cpus = (OpenVinoEngineConfig.name,)
+    is_for_cpus = any(form.engines == on_cpus and form.owns(model.checkpoint) for form in FORMS)
+    return False if is_for_cpus else config.wants_gpu
 
 
 def needs_export(config: EngineConfig) -> bool:
@@ -79,6 +90,7 @@ def missing_engine(model: Model, hardware: Hardware) -> str:
     return OpenVinoEngineConfig.name if is_missing and OpenVinoEngineConfig.name in form_of(model).engines else ""
 
 
+_LARGE_PIECE = 128  # images: the usual batch of a GPU, in one call where its memory allows
 _FP32 = (Precision.auto, Precision.fp32)
 
 
@@ -106,6 +118,8 @@ def _on_gpu(model: Model, hardware: Hardware) -> list[EngineConfig]:
     return [
         TorchEngineConfig(precision=half),
         OnnxEngineConfig(precision=Precision.fp16),
+        TorchEngineConfig(precision=half, compile=True, cuda_graphs=True),
+        TorchEngineConfig(precision=half, compile=True, piece=_LARGE_PIECE),
         TorchEngineConfig(precision=half, compile=True),
         OnnxEngineConfig(precision=Precision.fp16, provider=Provider.tensorrt),
         TorchEngineConfig(precision=Precision.fp32, compile=True),

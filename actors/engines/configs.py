@@ -123,6 +123,11 @@ class AutoEngineConfig(EngineConfig):
 
     name: str = AUTO
 
+    def admits_int8(self, model: Model) -> bool:
+        """Returns True if int8 may be tried unasked: ``model`` is a network, and the tolerance is a widened one."""
+        has_room = self.precision is Precision.auto and to_tolerance(self.tolerance).is_widened
+        return has_room and self.device is not Device.cuda and form_of(model).has_network
+
     def _check_model(self, model: Model) -> None:
         engines = form_of(model).engines
         if len(engines) == 1:  # there is no choice, so that its limits hold
@@ -137,15 +142,33 @@ class TorchEngineConfig(EngineConfig):
     name: str = "torch"
     compile: bool = False
     """Compile the network on loading, with frozen weights: takes tens of seconds, and then runs faster."""
+    piece: int | None = None
+    """Images that the compiled network takes at a time; smaller batches are padded to as many. null takes 8 images of
+    224 by 224 on a CPU and 32 on a GPU, or about as many pixels."""
+    cuda_graphs: bool = False
+    """Replay the compiled network as one CUDA graph, where launching its kernels one by one takes longer than they run:
+    small networks. Needs compile and a GPU."""
 
     @property
     def label(self) -> str:
-        return f"{super().label} compiled" if self.compile else super().label
+        pieces = f" in pieces of {self.piece}" if self.piece else ""
+        return f"{super().label}{' compiled' * self.compile}{pieces}{' with CUDA graphs' * self.cuda_graphs}"
 
     def on_cpu(self) -> Self:
-        return replace(super().on_cpu(), compile=False)
+        return replace(super().on_cpu(), compile=False, piece=None, cuda_graphs=False)
 
     def _check_model(self, model: Model) -> None:  # noqa: ARG002
+        if self.piece is not None and (not self.compile or self.piece < 1):
+            raise JobError(
+                f"engine.piece={self.piece}: with engine.compile={str(self.compile).lower()}",
+                cure="give a number of at least 1, and engine.compile=true; or omit it",
+            )
+        if self.cuda_graphs and (not self.compile or self.device is Device.cpu):
+            raise JobError(
+                f"engine.cuda_graphs=true: with engine.compile={str(self.compile).lower()} and "
+                f"engine.device={self.device.value}",
+                cure="set engine.compile=true and leave engine.device at auto, or omit engine.cuda_graphs",
+            )
         if self.precision is Precision.int8:
             raise JobError(
                 "engine.precision=int8: engine=torch does not run networks in it",

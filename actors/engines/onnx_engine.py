@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from actors.engines.configs import OnnxEngineConfig
     from actors.models.graph_file import GraphFile
     from actors.models.spec import Model
+    from actors.pixel_arrays import Pixels
 
 
 class OnnxEngine(InTurn):
@@ -64,7 +65,7 @@ class OnnxEngine(InTurn):
         self._try(model)
 
     @device_errors()
-    def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, pixels_nhwc: Pixels) -> dict[str, np.ndarray]:
         outputs = map(_as_float32, self._input.run(self._run, pixels_nhwc))
         return dict(zip((name for name in self._outputs if name not in self.uncounted), outputs, strict=True))
 

@@ -11,12 +11,14 @@ import numpy as np
 
 from actors.engines.onnx_prelude import PRELUDE_INPUT, PRELUDE_OUTPUT, TYPES, prelude
 from actors.errors import JobError
+from actors.pixel_arrays import to_host
 from actors.preprocess import Layout, Standardize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from actors.models.spec import Model
+    from actors.pixel_arrays import Pixels
     from actors.preprocess import Preprocess
 
 __all__ = ["ONE_BY_ONE", "PRELUDE_INPUT", "PRELUDE_OUTPUT", "ImageInput", "image_input"]
@@ -45,9 +47,9 @@ class ImageInput:
             padded = np.pad(piece, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else piece
             yield np.ascontiguousarray(padded), len(piece)
 
-    def run(self, run: Callable[[np.ndarray, int], list[np.ndarray]], pixels_nhwc: np.ndarray) -> list[np.ndarray]:
+    def run(self, run: Callable[[np.ndarray, int], list[np.ndarray]], pixels_nhwc: Pixels) -> list[np.ndarray]:
         """The outputs for all images; ``run`` returns those of one of the `pieces`."""
-        parts = [run(piece, num_images) for piece, num_images in self.pieces(pixels_nhwc)]
+        parts = [run(piece, num_images) for piece, num_images in self.pieces(to_host(pixels_nhwc))]
         return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def prelude(self, preprocess: Preprocess) -> bytes | None:

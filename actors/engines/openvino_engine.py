@@ -19,6 +19,7 @@ from actors.models.output_shapes import uncounted
 if TYPE_CHECKING:
     from actors.engines.configs import OpenVinoEngineConfig
     from actors.models.spec import Model
+    from actors.pixel_arrays import Pixels
 
 
 class OpenVinoEngine(InTurn):
@@ -57,7 +58,7 @@ class OpenVinoEngine(InTurn):
 
     @device_errors()
     @plain_errors()
-    def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, pixels_nhwc: Pixels) -> dict[str, np.ndarray]:
         outputs = self._input.run(self._run, pixels_nhwc)
         return dict(zip((name for name in self._outputs if name not in self.uncounted), outputs, strict=True))
 

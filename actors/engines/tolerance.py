@@ -35,6 +35,13 @@ class Tolerance:
     def __post_init__(self) -> None:
         coerce_fields(self, "engine.tolerance")
 
+    @property
+    def is_widened(self) -> bool:
+        """True if any limit admits more than the default."""
+        usual = Tolerance()
+        limits = [limit.name for limit in fields(self) if limit.name != "cosine"]
+        return self.cosine < usual.cosine or any(getattr(self, name) > getattr(usual, name) for name in limits)
+
 
 EXACT = Tolerance(
     score_difference=1e-3,

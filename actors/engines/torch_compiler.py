@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def compiled(network: nn.Module, batch: torch.Tensor) -> Callable[[torch.Tensor], Any]:
+def compiled(network: nn.Module, batch: torch.Tensor, *, cuda_graphs: bool = False) -> Callable[[torch.Tensor], Any]:
     """Compiles ``network`` for batches of the shape of ``batch`` and the current number of threads.
 
     On a CPU the weights are frozen: a second copy of them lives until the process ends. Nothing is compiled later:
@@ -28,6 +28,8 @@ def compiled(network: nn.Module, batch: torch.Tensor) -> Callable[[torch.Tensor]
     Args:
         network: a network that runs eagerly on ``batch``.
         batch: typical images, since a network may branch on their values.
+        cuda_graphs: on a GPU, records the kernels of a call and replays them together. The next call then overwrites
+            the outputs. Without effect on a CPU.
 
     Raises:
         JobError: no C++ compiler is installed, or the network cannot be compiled.
@@ -39,9 +41,11 @@ def compiled(network: nn.Module, batch: torch.Tensor) -> Callable[[torch.Tensor]
 
         num_graphs = counters["stats"]["unique_graphs"]
         # Apart from other networks: else PyTorch stops compiling after the eighth of a process.
-        run = torch.compile(network, dynamic=False, isolate_recompiles=True)  # type: ignore[call-overload]  # stubs lack it
+        mode = "reduce-overhead" if cuda_graphs else None
+        run = torch.compile(network, dynamic=False, mode=mode, isolate_recompiles=True)  # type: ignore[call-overload]  # stubs lack it
         with torch.inference_mode(), _refusals(), _freezing() if batch.device.type == "cpu" else nullcontext():
-            run(batch)
+            for _ in range(_CALLS_TO_RECORD if cuda_graphs else 1):
+                run(batch)
         if counters["stats"]["unique_graphs"] == num_graphs:
             raise JobError("engine.compile=true: PyTorch compiled nothing", cure=_CURE)
 
@@ -64,6 +68,7 @@ def piece_size(shape: tuple[int, ...], device: str) -> int:
 
 
 _PIECES = {"cpu": 8, "cuda": 32}  # images of 224 by 224 pixels
+_CALLS_TO_RECORD = 3  # PyTorch compiles and warms up in the first, records in the second, and replays the third
 _CURE = "set engine.compile=false"
 
 

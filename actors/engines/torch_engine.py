@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from actors.engines.base import Pending
     from actors.engines.configs import TorchEngineConfig
     from actors.models.spec import Model
+    from actors.pixel_arrays import Pixels
     from actors.preprocess import Preprocess
 
 
@@ -48,6 +49,8 @@ class TorchEngine:
     @device_errors(torch.OutOfMemoryError)
     def __init__(self, config: TorchEngineConfig, model: Model, network: nn.Module | None = None) -> None:
         self.device = _device(config.device)
+        if config.cuda_graphs and self.device != "cuda":
+            raise JobError("engine.cuda_graphs=true: there is no GPU here", cure="omit engine.cuda_graphs")
         self.overlaps = self.device == "cuda"
         self._transfers = Transfers(self.device)
         precision = Precision.fp32 if config.precision is Precision.auto else config.precision
@@ -59,6 +62,7 @@ class TorchEngine:
         self._run: Callable[[torch.Tensor], Any] = self._whole
         self.uncounted: dict[str, tuple[int, ...]] = {}
         self._piece_size: int | None = None
+        self._reuses_outputs = False
         self._choose_memory_format(model)
         self.details = {
             "torch": str(torch.__version__),  # a class of torch, which the driver and the ledger must not unpickle
@@ -69,13 +73,13 @@ class TorchEngine:
         if self.device == "cuda":
             self.details["gpu"] = torch.cuda.get_device_name()
         if config.compile:
-            self._compile(model)
+            self._compile(model, config)
 
-    def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, pixels_nhwc: Pixels) -> dict[str, np.ndarray]:
         return self.start(pixels_nhwc).result()
 
     @device_errors(torch.OutOfMemoryError)
-    def start(self, pixels_nhwc: np.ndarray) -> Pending:
+    def start(self, pixels_nhwc: Pixels) -> Pending:
         with torch.inference_mode(), _exact_convolutions():
             size = self._piece_size or len(pixels_nhwc)
             parts = [
@@ -89,18 +93,23 @@ class TorchEngine:
         if self.device == "cuda":
             torch.cuda.empty_cache()
 
-    def _predict(self, pixels_nhwc: np.ndarray, size: int) -> dict[str, torch.Tensor]:
+    def _predict(self, pixels_nhwc: Pixels, size: int) -> dict[str, torch.Tensor]:
         outputs = named(self._run(self._transfers.send(pixels_nhwc, size)))
         self.uncounted = uncounted(outputs, size)
-        return {name: output for name, output in outputs.items() if name not in self.uncounted}
+        counted = {name: output for name, output in outputs.items() if name not in self.uncounted}
+        return {name: output.clone() for name, output in counted.items()} if self._reuses_outputs else counted
 
-    def _compile(self, model: Model) -> None:
+    def _compile(self, model: Model, config: TorchEngineConfig) -> None:
         shape = (*model.preprocess.size, 3)
-        self._piece_size = piece_size(shape, self.device)
+        self._piece_size = config.piece or piece_size(shape, self.device)
         noise = np.random.default_rng(0).integers(0, 256, (self._piece_size, *shape), np.uint8)
         with torch.inference_mode(), _exact_convolutions():
-            self._run = compiled(self._whole, self._transfers.send(noise, len(noise)))
+            batch = self._transfers.send(noise, len(noise))
+            self._run = compiled(self._whole, batch, cuda_graphs=config.cuda_graphs)
+        self._reuses_outputs = config.cuda_graphs
         self.details |= {"compiled": "yes", "piece": f"{self._piece_size} images"}
+        if config.cuda_graphs:
+            self.details["cuda_graphs"] = "yes"
 
     def _choose_memory_format(self, model: Model) -> None:
         """Chooses channels last where that is faster and works: some networks call view where they need reshape.

@@ -12,11 +12,13 @@ import torch
 
 from actors.device_errors import device_errors
 from actors.engines.base import Finished
+from actors.pixel_arrays import gathered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.engines.base import Pending
+    from actors.pixel_arrays import Pixels
 
 
 class Transfers:
@@ -26,11 +28,18 @@ class Transfers:
     """
 
     def __init__(self, device: str) -> None:
+        self._device = device
         # On the stream of the network, copies would wait for it.
         self._copies = torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]  # PyTorch's stubs lack it
 
-    def send(self, pixels_nhwc: np.ndarray, size: int) -> torch.Tensor:
-        """The pixels on the device, padded with blank images up to ``size``; the array may be read-only."""
+    def send(self, pixels_nhwc: Pixels, size: int) -> torch.Tensor:
+        """The pixels on the device, padded with blank images up to ``size``; an array may be read-only. A tensor that
+        needs no padding is returned as it is.
+        """
+        if isinstance(pixels_nhwc, torch.Tensor):
+            there = pixels_nhwc.to(self._device)
+            padded: torch.Tensor = there if len(there) == size else gathered([there], np.arange(len(there)), size)
+            return padded
         # Torch cannot wrap read-only arrays, and asynchronous copies need pinned memory: one copy serves both.
         staged = torch.empty((size, *pixels_nhwc.shape[1:]), dtype=torch.uint8, pin_memory=self._copies is not None)
         np.copyto(staged[: len(pixels_nhwc)].numpy(), pixels_nhwc)

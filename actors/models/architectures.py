@@ -106,7 +106,13 @@ def _torchvision(name: str, where: str) -> Callable[..., Any]:
     require_name(name, zoo.list_models(), where)
     # Detectors and segmenters download weights for their backbone by default.
     takes = inspect.signature(zoo.get_model_builder(name)).parameters
-    return partial(zoo.get_model, name, **{key: None for key in ("weights", "weights_backbone") if key in takes})
+    settings: dict[str, Any] = {key: None for key in ("weights", "weights_backbone") if key in takes}
+    if name in _SLOWLY_INITIALISED:
+        settings["init_weights"] = False
+    return partial(zoo.get_model, name, **settings)
+
+
+_SLOWLY_INITIALISED = ("googlenet", "inception_v3")  # with random numbers that the checkpoint replaces; takes seconds
 
 
 _LIBRARIES = {"timm": _timm, "torchvision": _torchvision}

@@ -66,7 +66,7 @@ def local_copy(model: Model, siblings: Siblings = no_siblings, *, kind: str = "f
         return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         fetch(Path(folder))
-        yield Path(folder) / base_name(model.checkpoint)
+        yield _copy(Path(folder), model)
 
 
 def pinned_content(model: Model) -> bytes:
@@ -92,24 +92,30 @@ def _kept(model: Model, fetch: Callable[[Path], list[str]]) -> Path | None:
         folder = keep(key, partial(_fetch_version, model, fetch=fetch), partial(_is_current, model), kind=WEIGHTS)
     except CacheError:
         return None
-    return folder / base_name(model.checkpoint)
+    return _copy(folder, model)
+
+
+def _copy(folder: Path, model: Model) -> Path:
+    # In a folder of their own, since names come from the files.
+    return folder / "files" / base_name(model.checkpoint)
 
 
 def _fetch(model: Model, folder: Path, *, siblings: Siblings, kind: str) -> list[str]:
     """Fills ``folder`` with the files of ``model``; returns the paths of the siblings."""
     storage = Storage(model.storage_options)
-    path = folder / base_name(model.checkpoint)
+    path = _copy(folder, model)
+    path.parent.mkdir()
     with reading(model.where):
         path.write_bytes(storage.read(model.checkpoint))
     names = list(siblings(path))
     for name in names:
-        copy = folder / name
+        copy = path.parent / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         try:
             copy.write_bytes(storage.read(sibling(model.checkpoint, name)))
         except FileNotFoundError:
             raise _missing(model, kind, name) from None
-    check_content(model, [path, *(folder / name for name in names)])
+    check_content(model, [path, *(path.parent / name for name in names)])
     return names
 
 

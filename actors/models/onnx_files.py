@@ -43,15 +43,15 @@ def local(model: Model) -> Iterator[GraphFile]:
         JobError: a file is missing, or is not an ONNX model.
     """
     with _local_copy(model) as path:
-        graph = _graph_in(path, model)
-        mixes_images = any(node.op_type in _ONE_SCALE for node in _nodes(graph))
-        yield GraphFile(path, _precision(graph), mixes_images)
+        proto = _proto_in(path, model)
+        mixes_images = any(node.op_type in _ONE_SCALE for inner in _graphs(proto) for node in inner.node)
+        yield GraphFile(path, _precision(proto), mixes_images)
 
 
 def files(model: Model) -> list[str]:
     """URIs of the .onnx file and of its external data. Raises `JobError` as `digest`."""
     with _local_copy(model) as path:
-        names = _external_names(_graph_in(path, model), model.where)
+        names = _external_names(_proto_in(path, model), model.where)
     return [model.checkpoint, *(sibling(model.checkpoint, name) for name in names)]
 
 
@@ -63,7 +63,7 @@ def digest(model: Model) -> str:
     """
     with _local_copy(model) as path, reading(model.where):
         total = hashlib.sha256(path.read_bytes())
-        for name in _external_names(_graph_in(path, model), model.where):
+        for name in _external_names(_proto_in(path, model), model.where):
             content = (path.parent / name).read_bytes()
             total.update(f"\n{name} {len(content)}\n".encode())
             total.update(content)
@@ -71,11 +71,11 @@ def digest(model: Model) -> str:
 
 
 def _local_copy(model: Model) -> AbstractContextManager[Path]:
-    return local_copy(model, lambda path: _external_names(_graph_in(path, model), model.where), kind="external data")
+    return local_copy(model, lambda path: _external_names(_proto_in(path, model), model.where), kind="external data")
 
 
-def _graph_in(path: Path, model: Model) -> Any:
-    """The graph in the file at ``path``. Raises `JobError` if there is none."""
+def _proto_in(path: Path, model: Model) -> Any:
+    """The model in the file at ``path``. Raises `JobError` if there is none."""
     with reading(model.where):
         data = path.read_bytes()
     try:
@@ -83,18 +83,18 @@ def _graph_in(path: Path, model: Model) -> Any:
     except DecodeError:
         proto = onnx.ModelProto()
     if proto.graph.node:  # protobuf parses no bytes, and some files of other formats, as a model without nodes
-        return proto.graph
+        return proto
     if pointer := lfs_pointer(data, model.where):
         raise pointer
     seen = "not a whole ONNX model" if data else "an empty file"
     raise JobError(f"{model.where}: is {seen}", cure="copy it again, or export it again")
 
 
-def _external_names(graph: Any, where: str) -> list[str]:
+def _external_names(proto: Any, where: str) -> list[str]:
     """Paths of the external data, relative to the folder of the model. Raises `JobError` for one that leaves it."""
     names = {
         entry.value
-        for tensor in _tensors(graph)
+        for tensor in _tensors(proto)
         if tensor.data_location == onnx.TensorProto.EXTERNAL
         for entry in tensor.external_data
         if entry.key == "location"
@@ -117,38 +117,40 @@ def _is_inside(name: object) -> bool:
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
-def _tensors(graph: Any) -> Iterator[Any]:
-    """Every tensor stored in a graph and in the subgraphs of its nodes."""
-    for inner in _graphs(graph):
-        yield from inner.initializer
+def _tensors(proto: Any) -> Iterator[Any]:
+    """Every tensor stored in a model."""
+    for inner in _graphs(proto):
+        yield from getattr(inner, "initializer", ())  # a function has none
+        for sparse in getattr(inner, "sparse_initializer", ()):
+            yield from (sparse.values, sparse.indices)
         for node in inner.node:
             for attribute in node.attribute:
-                yield attribute.t
+                yield from (attribute.t, attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
                 yield from attribute.tensors
 
 
-def _nodes(graph: Any) -> Iterator[Any]:
-    for inner in _graphs(graph):
-        yield from inner.node
+def _graphs(proto: Any) -> Iterator[Any]:
+    """The graph and the functions of a model, and the subgraphs of their nodes, recursively."""
+    for graph in (proto.graph, *proto.functions):
+        yield from _with_subgraphs(graph)
 
 
-def _graphs(graph: Any) -> Iterator[Any]:
-    """``graph``, and the subgraphs of its nodes, recursively."""
+def _with_subgraphs(graph: Any) -> Iterator[Any]:
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                yield from _graphs(inner)
+                yield from _with_subgraphs(inner)
 
 
 # Operators that quantise a whole batch by one scale.
 _ONE_SCALE = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
 
 
-def _precision(graph: Any) -> str:
+def _precision(proto: Any) -> str:
     # By elements, not by tensors: quantised files keep many small ones, such as scales, in fp32.
     elements: Counter[str] = Counter()
-    for tensor in _tensors(graph):
+    for tensor in _tensors(proto):
         if name := _PRECISIONS.get(tensor.data_type):
             elements[name] += _num_elements(tensor)
     return max(elements, key=elements.__getitem__, default="fp32")

@@ -22,7 +22,6 @@ class PixelInput(nn.Module):
 
     scale: torch.Tensor
     bias: torch.Tensor
-    grey_weights: torch.Tensor
 
     def __init__(self, preprocess: Preprocess) -> None:
         super().__init__()
@@ -32,8 +31,6 @@ class PixelInput(nn.Module):
         self._factor = preprocess.rescale_factor
         self._least_deviation = least_deviation(preprocess)
         self._is_standardized = preprocess.standardize is Standardize.per_image
-        if self._is_grey:
-            self.register_buffer("grey_weights", torch.from_numpy(GREY_WEIGHTS))
         if not self._is_standardized:
             scale, bias = scale_and_bias(preprocess)
             if self._is_bgr:  # the pixels are still RGB when they are scaled
@@ -48,8 +45,11 @@ class PixelInput(nn.Module):
         return numbers.flip(3) if self._is_bgr else numbers
 
     def _grey(self, pixels_nhwc: torch.Tensor) -> torch.Tensor:
-        sums = (pixels_nhwc.to(torch.float32) * self.grey_weights).sum(3, keepdim=True)
-        return torch.floor((sums + GREY_HALF) * GREY_SCALE)
+        # One channel at a time: a sum along an axis of 3 takes four times as long.
+        red, green, blue = (channel.to(torch.float32) for channel in pixels_nhwc.unbind(3))
+        of_red, of_green, of_blue = GREY_WEIGHTS.tolist()
+        sums = red.mul_(of_red).add_(green, alpha=of_green).add_(blue, alpha=of_blue)
+        return sums.add_(GREY_HALF).mul_(GREY_SCALE).floor_().unsqueeze(3)
 
     def _scaled(self, pixels: torch.Tensor) -> torch.Tensor:
         # Whole rows at a time: with 3 values at a time, this takes the CPU as long as decoding, and onnxruntime ten

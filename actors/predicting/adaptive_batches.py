@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from actors.engines.base import Engine, Pending
+    from actors.pixel_arrays import Pixels
     from actors.tasks.base import Outputs
 
 LOG = logging.getLogger("shardlens")
@@ -55,13 +56,13 @@ class ElasticBatches:
         self._num_failed: Counter[str] = Counter()
 
     def __call__(
-        self, pixels_nhwc: np.ndarray | Sequence[np.ndarray], rows: np.ndarray
+        self, pixels_nhwc: np.ndarray | Sequence[Pixels], rows: np.ndarray
     ) -> tuple[dict[str, np.ndarray], dict[int, ImageError]]:
         """Runs the engine on the images at ``rows``.
 
         Args:
             pixels_nhwc: uint8 of shape (n, height, width, 3), or several such arrays in a row, which are not copied
-                into one; may be read-only.
+                into one; may be read-only, or on the GPU.
             rows: positions across all arrays, ascending.
 
         Returns:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.engines.base import Engine
-    from actors.models.spec import Model
+    from actors.pixel_arrays import Pixels
 
     Answers = Mapping[str, np.ndarray]
 
@@ -26,7 +26,7 @@ ONE_BY_ONE = "one_by_one"
 """The key of `Engine.details` for the reason why each image runs alone."""
 
 
-def mixing(engine: Engine, size: tuple[int, int], *, where: str) -> str:
+def mixing(engine: Engine, beside: Answers, size: tuple[int, int], *, where: str) -> str:
     """The reason why each image has to run alone; empty if answers depend on the batch by no more than rounding.
 
     Compares the answers for an image alone, beside another, and at another place. A graph that was exported for one
@@ -35,6 +35,7 @@ def mixing(engine: Engine, size: tuple[int, int], *, where: str) -> str:
 
     Args:
         engine: the engine to try.
+        beside: its answers for `actors.predicting.probes.noise`.
         size: height and width of its images.
         where: names the model in messages.
 
@@ -42,7 +43,7 @@ def mixing(engine: Engine, size: tuple[int, int], *, where: str) -> str:
         JobError: running alone would not help: a single image fails, or gets another answer each time.
     """
     first, second = noise(size)
-    beside, moved = engine(np.stack([first, second])), engine(np.stack([second, first]))
+    moved = engine(np.stack([second, first]))
     try:
         alone = engine(first[None])
     except DeviceError:
@@ -68,10 +69,8 @@ def mixing(engine: Engine, size: tuple[int, int], *, where: str) -> str:
     return f"the model gives another answer to the same image {seen}"
 
 
-def independent(engine: Engine, model: Model, reason: str | None) -> Engine:
-    """``engine``, or `OneByOne` with it if ``reason``, the result of `mixing`, says so; None finds it first."""
-    if reason is None:
-        reason = mixing(engine, model.preprocess.size, where=model.where)
+def independent(engine: Engine, reason: str) -> Engine:
+    """``engine``, or `OneByOne` with it if ``reason``, the result of `mixing`, is not empty."""
     return OneByOne(engine, reason) if reason and ONE_BY_ONE not in engine.details else engine
 
 
@@ -89,7 +88,7 @@ class OneByOne(InTurn):
         self.details = {ONE_BY_ONE: reason, **engine.details}
         self.uncounted = engine.uncounted
 
-    def __call__(self, pixels_nhwc: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, pixels_nhwc: Pixels) -> dict[str, np.ndarray]:
         parts = [self._engine(pixels_nhwc[place : place + 1]) for place in range(len(pixels_nhwc))]
         self.uncounted = self._engine.uncounted
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

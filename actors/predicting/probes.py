@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from actors.tasks.base import Task
 
 
-def probe(engine: Engine, model: Model, task: Task, labels: Sequence[str] | None) -> Outputs:
-    """Learns the outputs of ``engine`` from a batch of blank images, and checks them with a second batch, of noise.
+def probe(
+    engine: Engine, noisy: Mapping[str, np.ndarray], model: Model, task: Task, labels: Sequence[str] | None
+) -> Outputs:
+    """Learns the outputs of ``engine`` from a batch of blank images, and checks them with ``noisy``, those for `noise`.
 
     Raises:
         JobError: model, labels and task do not fit, outputs vary in shape, or no answer is finite.
@@ -30,7 +32,7 @@ def probe(engine: Engine, model: Model, task: Task, labels: Sequence[str] | None
     outputs = Outputs.of(blank, engine.uncounted)
     task.fields(outputs, labels)
     wanted = outputs.select(task.output_names(outputs))
-    answers = [check_consistent(tensors, wanted) for tensors in (blank, engine(noise(model.preprocess.size)))]
+    answers = [check_consistent(tensors, wanted) for tensors in (blank, noisy)]
     both = {name: np.concatenate([answer[name] for answer in answers]) for name in wanted.shapes}
     num_images = 2 * PROBE_SIZE
     _check_finite(both, model, task, BatchContext.of_inputs(labels, model.preprocess, num_images))

@@ -48,7 +48,7 @@ class ReferenceCheck:
             return
         right = reference(self._config, self._model)
         pixels_nhwc = np.ascontiguousarray(pixels_nhwc[:NUM_COMPARED])
-        by_right = independent(load_engine(right, self._model), self._model, engine.details.get(ONE_BY_ONE, ""))
+        by_right = independent(load_engine(right, self._model), engine.details.get(ONE_BY_ONE, ""))
         wanted, given = by_right(pixels_nhwc), engine(pixels_nhwc)
         breaches = self._task.agreement(wanted, given, to_tolerance(self._config.tolerance)).breaches
         problem = f"{self._config.label}: differs from {right.label} on {len(pixels_nhwc)} images: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,11 @@ class Axis:
     def is_strip(self) -> bool:
         """True if a resize of the whole axis would compute far more than is kept."""
         return self.length != self.source and self.length > _MAX_WASTE * (self.stop - self.start)
+
+    @property
+    def whole(self) -> Axis:
+        """The same resize without the crop."""
+        return replace(self, start=0, stop=self.length, first=0, last=math.ceil(self.source), padding=0)
 
     @property
     def scale(self) -> float:

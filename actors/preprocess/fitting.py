@@ -31,13 +31,20 @@ def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, floa
             the original. For a ``preprocess`` that does not see all pixels, the image must be at its full size.
     """
     height, width = extent or image_hwc.shape[:2]
-    rows, columns = preprocess.axes(height, width)
-    visible = image_hwc[rows.first : rows.last, columns.first : columns.last]
-    return _padded(_resized(visible, (rows, columns), preprocess), (rows, columns), preprocess)
+    axes = preprocess.axes(height, width)
+    return _padded(_resized(image_hwc, axes, preprocess), axes, preprocess)
 
 
-def _resized(visible_hwc: np.ndarray, axes: tuple[Axis, Axis], preprocess: Preprocess) -> np.ndarray:
-    if all(axis.source == axis.length for axis in axes):
+def _resized(image_hwc: np.ndarray, axes: tuple[Axis, Axis], preprocess: Preprocess) -> np.ndarray:
+    """The kept part of the resized image."""
+    rows, columns = axes
+    is_box = preprocess.interpolation is Interpolation.box
+    if is_box and not (rows.is_strip or columns.is_strip):
+        # Where the edge of the box falls between two pixels, the last bit of its place decides.
+        whole_hwc = resize_averaging(image_hwc, (rows.whole, columns.whole), preprocess.interpolation)
+        return whole_hwc[rows.start : rows.stop, columns.start : columns.stop]
+    visible_hwc = image_hwc[rows.first : rows.last, columns.first : columns.last]
+    if rows.source == rows.length and columns.source == columns.length:
         return visible_hwc
     if preprocess.interpolation is Interpolation.nearest:
         return resize_nearest(visible_hwc, axes)

@@ -31,14 +31,14 @@ def resize_averaging(image_hwc: np.ndarray, axes: tuple[Axis, Axis], interpolati
 
     Args:
         image_hwc: the rows and columns of the source from ``first`` to ``last`` of the axes, uint8.
-        axes: rows and columns, of which one at least changes its length.
+        axes: rows and columns.
         interpolation: any but nearest.
     """
     rows, columns = axes
     # Pillow rounds to 8 bits between its passes, so their order matters; this is its rule since version 13.
     is_vertical_first = rows.source - rows.length > 2 * max(0, columns.source - columns.length)
     passes = _passes(image_hwc, axes, (0, 1) if is_vertical_first else (1, 0))
-    resize = _resize_with_simd if _HAS_SIMD else _resize_with_pillow
+    resize = _resize_with_simd if _HAS_SIMD and interpolation in _KERNELS else _resize_with_pillow
     return resize(image_hwc, passes, interpolation)
 
 
@@ -76,12 +76,11 @@ def _resize_with_simd(image_hwc: np.ndarray, passes: Sequence[_Pass], interpolat
     return np.frombuffer(resized.buffer(), np.uint8).reshape(height, width, channels)
 
 
-# Pillow's bicubic is the spline of Catmull and Rom.
+# Pillow's bicubic is the spline of Catmull and Rom. The two boxes differ where their edge falls between two pixels.
 _KERNELS = {
     Interpolation.bilinear: "bilinear",
     Interpolation.bicubic: "catmull_rom",
     Interpolation.lanczos: "lanczos3",
-    Interpolation.box: "box",
 }
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from actors.columns import READ_S, ROW
-from actors.decoding.pixel_blocks import pixel_block
+from actors.decoding.pixel_blocks import PixelBlock, pixel_block
 from actors.fault_injection import fault
+from actors.pixel_arrays import to_host
 from actors.reading.fetcher import BATCH_BYTES, Fetcher
 from actors.reading.ordered_requests import CONCURRENCY
 from actors.tracking.attempts import READ, Row, Work, attempt
@@ -50,10 +53,19 @@ class ReadPlan:
 def read_piece(
     plan: ReadPlan, piece: Piece, ledger: SharedLedger, decoder: BatchDecoder | None = None
 ) -> Generator[pa.Table]:
+    """Yields the blocks of `read_blocks` as tables, with their pixels in the column `PIXELS`."""
+    with closing(read_blocks(plan, piece, ledger, decoder)) as blocks:
+        for block in blocks:
+            yield block.packed()
+
+
+def read_blocks(
+    plan: ReadPlan, piece: Piece, ledger: SharedLedger, decoder: BatchDecoder | None = None
+) -> Generator[PixelBlock]:
     """Yields blocks of at most ``plan.block_rows`` rows, with the columns of `pixel_block` and `READ_S`.
 
     Every row of ``piece`` is in exactly one block, with pixels or with an error, unless the ledger stops the reading
-    before. Retries yield the same blocks. ``decoder`` is as in `actors.decoding.pixel_blocks.pixel_columns`.
+    before. Retries yield the same blocks. ``decoder`` is as in `actors.decoding.pixel_blocks.decode_batch`.
     """
     with attempt(ledger, Work(READ, (piece,))) as current:
         if current.instructions.stop:
@@ -79,18 +91,18 @@ class _PieceReader:
         self._careful = [number for number, row in enumerate(self._rows) if row in current.instructions.careful]
         self._ahead: Generator[tuple[pa.Table, list[Image]]] | None = None
 
-    def blocks(self) -> Iterator[pa.Table]:
+    def blocks(self) -> Iterator[PixelBlock]:
         start, ledger, work = 0, self._attempt.ledger, self._attempt.work
         try:
             while start < len(self._rows) and not ledger.start_batch(work, self._rows[start]):
                 block = self._read_carefully(start) if start in self._careful else self._read_ahead(start)
-                start += len(block)
+                start += len(block.rows)
                 ledger.finish_batch(work, self._rows[start] if start < len(self._rows) else None)
                 yield block
         finally:
             self._close_ahead()
 
-    def _read_ahead(self, start: int) -> pa.Table:
+    def _read_ahead(self, start: int) -> PixelBlock:
         """Returns the next batch, while the one after it is fetched, unless that is to be read image by image."""
         stop = next((number for number in self._careful if number > start), None)
         with self._attempt.limit():
@@ -111,9 +123,9 @@ class _PieceReader:
             self._ahead.close()
             self._ahead = None
 
-    def _read_carefully(self, start: int) -> pa.Table:
+    def _read_carefully(self, start: int) -> PixelBlock:
         """Returns the same batch as `_read_ahead` would, read image by image."""
-        blocks: list[pa.Table] = []
+        blocks: list[PixelBlock] = []
         num_bytes = 0
         for number in range(start, min(start + self._plan.block_rows, len(self._rows))):
             row, batch = self._rows[number], self._table.slice(number, 1)
@@ -127,7 +139,8 @@ class _PieceReader:
                 blocks.append(self._decode(batch, [image], seconds))
             if num_bytes >= BATCH_BYTES:  # where `Fetcher.batches` ends a batch, too
                 break
-        return pa.concat_tables(blocks).combine_chunks()  # here, or every reader of the pixels would copy them
+        rows = pa.concat_tables([block.rows for block in blocks]).combine_chunks()
+        return PixelBlock(rows, np.concatenate([to_host(block.pixels_nhwc) for block in blocks]))
 
     def _fetch_alone(self, row: Row, batch: pa.Table) -> Image:
         self._attempt.start_image(row, "read")
@@ -135,7 +148,8 @@ class _PieceReader:
         fault("read.fetched")
         return image
 
-    def _decode(self, batch: pa.Table, images: list[Image], fetch_s: float) -> pa.Table:
+    def _decode(self, batch: pa.Table, images: list[Image], fetch_s: float) -> PixelBlock:
         block = pixel_block(batch, images, self._plan.limits, self._plan.preprocess, self._decoder)
         fault("decode.done")
-        return block.append_column(READ_S, pa.array([fetch_s / len(batch)] * len(batch), pa.float32()))
+        seconds = pa.array([fetch_s / len(batch)] * len(batch), pa.float32())
+        return block._replace(rows=block.rows.append_column(READ_S, seconds))

@@ -108,13 +108,13 @@ class Classify(Task):
         valid = np.isfinite(scores).all(axis=1)
         top_ids = _best(scores, min(self.top_k, scores.shape[1]))
         top_scores = np.take_along_axis(scores, top_ids, axis=1)
-        # Without labels, the number of the class is its name.
-        names = pa.array(context.labels or [str(number) for number in range(scores.shape[1])], pa.string())
-        top_labels = names.take(pa.array(top_ids.ravel()))
+        # Without labels, the number of the class is its name. Only those of the best become Arrow: there may be 20,000.
+        labels, best = context.labels, top_ids.ravel().tolist()
+        top_labels = pa.array([labels[label_id] if labels else str(label_id) for label_id in best], pa.string())
         k = top_ids.shape[1]
         columns = [
             pa.array(top_ids[:, 0]),
-            names.take(pa.array(top_ids[:, 0])),
+            top_labels[::k],
             pa.array(top_scores[:, 0]),
             _lists(pa.array(top_ids.ravel()), k),
             _lists(top_labels, k),

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from actors.columns import PIXELS
 from actors.decoding.batch_decoder import load_decoder
 from actors.decoding.pixel_blocks import pixel_block, pixel_columns
 from actors.predictor import Predictor
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from actors.decoding.config import BatchDecoder
+    from actors.decoding.pixel_blocks import PixelBlock
     from actors.reading.shards import Shards
     from actors.recipe import Recipe
     from actors.row_ranges import Piece
@@ -56,17 +56,17 @@ class PlainLoop:
         is_ready()
         return pa.concat_tables([stamped(finish(block)) for block in self._blocks(pieces, decoder)] or [pa.table({})])
 
-    def _last_step(self) -> Callable[[pa.Table], pa.Table]:
+    def _last_step(self) -> Callable[[PixelBlock], pa.Table]:
         """The step after decoding, warmed up: engines allocate or compile at their first batch."""
         limits, preprocess = self.recipe.limits, self.recipe.model.preprocess
         if not self.predicts:
-            return lambda block: block.drop_columns([PIXELS])
+            return lambda block: block.rows
         predictor = Predictor(self.recipe, batch_size=self.batch_size)
         blank = np.zeros((1, 1, 3), np.uint8)
         predictor.predict_block(pa.table(pixel_columns([blank] * self.batch_size, limits, preprocess)))
-        return predictor.predict_block
+        return lambda block: predictor.predict_block(*block)
 
-    def _blocks(self, pieces: Iterable[Piece], decoder: BatchDecoder | None) -> Iterator[pa.Table]:
+    def _blocks(self, pieces: Iterable[Piece], decoder: BatchDecoder | None) -> Iterator[PixelBlock]:
         limits, preprocess = self.recipe.limits, self.recipe.model.preprocess
         fetcher = Fetcher(self.shards, self.storage, max_bytes=limits.max_bytes, concurrency=self.concurrency)
         for piece in pieces:

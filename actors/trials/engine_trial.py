@@ -63,7 +63,7 @@ def try_engine(
 
 def _load(recipe: Recipe) -> Engine:
     engine = load_engine(recipe.engine, recipe.model, None, recipe.int8_graph)
-    return independent(engine, recipe.model, recipe.one_by_one or "")
+    return independent(engine, recipe.one_by_one or "")
 
 
 def _padded(num_images: int, batch_size: int) -> int:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from actors.columns import PIXELS, READ_BYTES, ROW, SHARD, pack_pixels
 from actors.decoding.batch_decoder import load_decoder
 from actors.reading.fetcher import Fetcher
-from actors.reading.reader import read_piece
+from actors.reading.reader import read_blocks
 from actors.tracking.attempts import READ, Work, attempt
 from actors.trials.throughput import stamped
 from jobs.dataflow.predict_actor import FusedActor, piece_of
@@ -79,9 +79,9 @@ class WithoutModel:
         self._decoder = load_decoder(read.limits, read.preprocess)
 
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
-        with closing(read_piece(self._read, piece_of(pieces), self._ledger, self._decoder)) as blocks:
+        with closing(read_blocks(self._read, piece_of(pieces), self._ledger, self._decoder)) as blocks:
             for block in blocks:
-                yield block.drop_columns([PIXELS])
+                yield block.rows
 
 
 class WithoutPixels:
@@ -117,7 +117,7 @@ def block_sizes(piece: Piece, block_rows: int) -> list[int]:
 
 
 def blank_blocks(plan: ReadPlan, piece: Piece, ledger: SharedLedger) -> Iterator[pa.Table]:  # noqa: ARG001
-    """Yields blocks as large as those of `read_piece`, of grey pixels, without reading or decoding."""
+    """Yields blocks as large as those of a `ShardSource`, of grey pixels, without reading or decoding."""
     rows = [row for start, stop in piece.ranges for row in range(start, stop)]
     pixels = np.full((plan.batch_size, *plan.preprocess.size, 3), _GREY, np.uint8)
     for first in range(0, len(rows), plan.batch_size):

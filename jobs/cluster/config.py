@@ -20,7 +20,10 @@ class Cluster:
     address: str | None = None
     """None starts Ray on this machine and stops it after the job; auto joins a running Ray; or host:port."""
     workers: int | str = "auto"
-    """Predictor actors; auto starts one per GPU, or without GPUs one per CPU."""
+    """Predictor actors; auto starts workers_per_gpu on each GPU, or without GPUs one per CPU."""
+    workers_per_gpu: int = 1
+    """Predictor actors that share a GPU and its memory. Two may be faster where one leaves it idle: compare the rates
+    of `jobs.benchmark`."""
     drivers: int = 1
     """Jobs, or slices of one job, that share the cluster; each plans for an equal part of it."""
     nodes_wait_s: float = 0.0
@@ -42,6 +45,8 @@ class Cluster:
         """Raises `JobError` for problems on which Ray times out without a reason: nothing answers at ``address``,
         ``metrics_port`` is taken, or the temporary folder is full.
         """
+        if self.workers_per_gpu < 1:
+            raise JobError(f"cluster.workers_per_gpu={self.workers_per_gpu}: not above 0", cure="give 1, or 2")
         if self.address is None:
             _check_temporary_room()
         if self.metrics_port is not None:

@@ -69,7 +69,8 @@ def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
     from ray.autoscaler.sdk import request_resources  # noqa: PLC0415  must come after `prepare`
 
     workers = cluster.drivers * (cluster.workers if isinstance(cluster.workers, int) else 1)
-    kind, wanted = ("GPU", workers) if wants_gpu else ("CPU", 1)
+    num_gpus = -(-workers // cluster.workers_per_gpu)
+    kind, wanted, asked = ("GPU", num_gpus, num_gpus) if wants_gpu else ("CPU", 1, workers)
     began, is_requested = time.monotonic(), False
     while True:
         resources = cluster_resources()
@@ -78,7 +79,7 @@ def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
             break
         if not is_requested:
             LOG.info("waiting for nodes: the cluster has %g %ss", there, kind)
-            request_resources(bundles=[{kind: 1}] * workers)
+            request_resources(bundles=[{kind: 1}] * asked)
             is_requested = True
         time.sleep(_LOOK_S)
     if wants_gpu is not False and 0 < resources.gpus < cluster.drivers:

@@ -15,7 +15,7 @@ from actors.decoding.batch_decoder import load_decoder
 from actors.engines.base import describe
 from actors.fault_injection import fault
 from actors.predictor import Predictor, mark_errors
-from actors.reading.reader import read_piece
+from actors.reading.reader import read_blocks
 from actors.row_ranges import Piece, row_ranges
 from actors.tracking.attempts import LOAD, PREDICT, Work, attempt
 from actors.tracking.metric_counts import flow_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from actors.errors import ImageError
+    from actors.pixel_arrays import Pixels
     from actors.reading.reader import ReadPlan
     from actors.recipe import Recipe
     from actors.tracking.attempts import Attempt, Row, SharedLedger
@@ -72,9 +73,9 @@ class FusedActor(PredictActor):
 
     def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
         self.check_loaded()
-        with closing(read_piece(self._read, piece_of(pieces), self._ledger, self._decoder)) as blocks:
-            for block in blocks:
-                yield super().__call__(block)
+        with closing(read_blocks(self._read, piece_of(pieces), self._ledger, self._decoder)) as blocks:
+            for rows, pixels_nhwc in blocks:
+                yield predict(self._predictor, rows, self._ledger, pixels_nhwc)
 
 
 def piece_block(piece: Piece) -> pa.Table:
@@ -89,32 +90,40 @@ def piece_of(block: pa.Table) -> Piece:
     return Piece(shard, tuple(zip(starts, stops, strict=True)))
 
 
-def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger) -> pa.Table:
+def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger, pixels_nhwc: Pixels | None = None) -> pa.Table:
     """Runs `Predictor.predict_block` as an attempt at ``block``. Quarantined images get their error instead."""
     work = Work(PREDICT, tuple(Piece(shard, tuple(runs)) for shard, runs in row_ranges(block).items()))
     with attempt(ledger, work) as current:
         marked = mark_errors(block, _quarantined(block, current.instructions.quarantined))
         if current.instructions.careful:
-            ones = [_predict_alone(predictor, marked.slice(number, 1), current) for number in range(len(marked))]
+            ones = [
+                _predict_alone(
+                    predictor,
+                    marked.slice(number, 1),
+                    None if pixels_nhwc is None else pixels_nhwc[number : number + 1],
+                    current,
+                )
+                for number in range(len(marked))
+            ]
             predicted = pa.concat_tables(ones).combine_chunks()
         else:
-            predicted = _predict(predictor, marked, current)
+            predicted = _predict(predictor, marked, pixels_nhwc, current)
         current.num_ok = predicted[STAGE].null_count
         current.num_errors = len(predicted) - current.num_ok
         current.flow = flow_of(predicted)
     return predicted
 
 
-def _predict_alone(predictor: Predictor, one: pa.Table, current: Attempt) -> pa.Table:
+def _predict_alone(predictor: Predictor, one: pa.Table, pixels_nhwc: Pixels | None, current: Attempt) -> pa.Table:
     if one[STAGE].null_count:  # the engine sees no row that has an error
         current.start_image((one[SHARD][0].as_py(), one[ROW][0].as_py()), PREDICT)
-    return _predict(predictor, one, current)
+    return _predict(predictor, one, pixels_nhwc, current)
 
 
-def _predict(predictor: Predictor, block: pa.Table, current: Attempt) -> pa.Table:
+def _predict(predictor: Predictor, block: pa.Table, pixels_nhwc: Pixels | None, current: Attempt) -> pa.Table:
     with current.limit():
         fault("predict.started")
-        predicted = predictor.predict_block(block)
+        predicted = predictor.predict_block(block, pixels_nhwc)
         fault("predict.done")
     return predicted
 

@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from actors.engines.candidates import wants_gpu
 from actors.errors import DecoderMismatchError
 from actors.tracking.progress_counts import Pace
 from jobs.cluster.connection import connect
@@ -73,9 +74,9 @@ def _session(
     """Runs `execute` on one connection to Ray."""
     with connect(run.job.cluster, verbose=run.job.verbose, local=ray):
         clock.lap("start")
-        resources = await_nodes(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
+        resources = await_nodes(run.job.cluster, wants_gpu=wants_gpu(run.job.engine, run.job.model))
         if run.job.cluster.address is not None:
-            warn_if_taken(run.job.cluster, wants_gpu=run.job.engine.wants_gpu)
+            warn_if_taken(run.job.cluster, wants_gpu=wants_gpu(run.job.engine, run.job.model))
         with workers_errors():
             num_missing = outcome.coverage.num_missing
             stages, choice, rivals = prepare_stages(run, resources, num_missing=num_missing, guard=lease.token)

@@ -31,7 +31,7 @@ def check_room(plan: Plan, resources: Resources) -> None:
 
 def _most_workers(plan: Plan, node: Resources) -> int:
     by_cpus = int(node.cpus / plan.worker_cpus) if plan.worker_cpus else plan.workers
-    return min(by_cpus, int(node.gpus) // plan.worker_gpus) if plan.worker_gpus else by_cpus
+    return min(by_cpus, round(int(node.gpus) / plan.worker_gpus)) if plan.worker_gpus else by_cpus
 
 
 def _memory_bytes(plan: Plan) -> int:

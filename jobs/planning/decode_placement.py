@@ -24,8 +24,9 @@ def decode_device(asked: DecodeDevice, plan: Plan, choice: Choice, *, cpus: floa
         return DecodeDevice.cpu
     model = max(calibration.rates.images_per_s.values())
     fed_by_cpus = (cpus - plan.workers * plan.worker_cpus) / (calibration.costs.read_s + trial.cpu_s)
-    on_cpus = min(fed_by_cpus, plan.workers * model)
-    on_gpus = plan.workers / (calibration.costs.read_s + trial.gpu_s + 1 / model)
+    num_gpus = plan.workers * plan.worker_gpus  # each as fast as one worker alone on it, which the trials are
+    on_cpus = min(fed_by_cpus, num_gpus * model)
+    on_gpus = num_gpus / (calibration.costs.read_s + trial.gpu_s + 1 / model)
     return DecodeDevice.gpu if on_gpus > _CLEARLY * on_cpus else DecodeDevice.cpu
 
 

@@ -63,11 +63,11 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     if work_s < WORTH_S and _may_run_reference(config):
         return Choice(right, "the job is too small to try other engines"), None
     trials = TrialRunner(run, plan, read, reference_s=min(_REFERENCE_S, work_s * _REFERENCE_SHARE))
-    graph = int8_graph(run, trials) if config.needs_int8_graph(run.job.model) else None
+    graph = _int8_graph(run, trials, config, 0 if plan.worker_gpus else work_s)
     trials.recipe = replace(trials.recipe, int8_graph=graph)
     kept = KeptChoice(run.paths, run.storage, _key(config, plan, graph), trials.hardware())
     before = kept.read()
-    others = candidates(config, trials.recipe.model, kept.hardware)
+    others = [one for one in candidates(config, trials.recipe.model, kept.hardware) if _is_possible(one, trials)]
     selection = EngineSelection(trials, config, right, others, is_raced=not plan.worker_gpus)
     if is_settled:
         choice = before or Choice(config, "named")
@@ -98,6 +98,28 @@ def _key(config: EngineConfig, plan: Plan, graph: bytes | None = None) -> str:
     about = [config.label, config.device.value, str(config.tolerance), is_strict, plan.batch_size, config.threads]
     return json.dumps(about if graph is None else [*about, hashlib.sha256(graph).hexdigest()])
 
+
+def _int8_graph(run: Run, trials: TrialRunner, config: EngineConfig, work_s: float) -> bytes | None:
+    """The quantised network, where the config asks for it, or admits it for a job of many seconds; else None."""
+    model = run.job.model
+    if config.needs_int8_graph(model):
+        return int8_graph(run, trials)
+    if work_s < _INT8_WORTH_S or not (isinstance(config, AutoEngineConfig) and config.admits_int8(model)):
+        return None
+    try:
+        return int8_graph(run, trials)
+    except JobError as error:
+        LOG.warning("int8, which engine.tolerance admits, is not tried: %s", error.problem)
+        return None
+
+
+def _is_possible(engine: EngineConfig, trials: TrialRunner) -> bool:
+    recipe = trials.recipe
+    return recipe.int8_graph is not None or not engine.needs_int8_graph(recipe.model)
+
+
+# Seconds of a worker's work from which quantising pays off: it takes 5 to 200 s, and then half of the work or more.
+_INT8_WORTH_S = 120.0
 
 # Seconds of remaining work from which a calibration pays off: it takes about 8 s, and a better batch size gains a few
 # percent.

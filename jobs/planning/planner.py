@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from actors.decoding.config import DecodeDevice
+from actors.engines.candidates import wants_gpu
 from actors.engines.configs import Device
 from actors.errors import JobError
 from jobs.runs.number_checks import number_of
@@ -34,8 +35,8 @@ class Plan:
     """Predictor actors."""
     worker_cpus: float
     """CPUs reserved by each actor."""
-    worker_gpus: int
-    """GPUs reserved by each actor."""
+    worker_gpus: float
+    """GPUs reserved by each actor: 0, 1, or the share of one in a GPU."""
     read_cpus: float
     """CPUs reserved by each read task; 0 if there are none."""
     writers: int
@@ -79,7 +80,7 @@ class Plan:
 
     def __str__(self) -> str:
         workers = f"{self.workers} worker" if self.workers == 1 else f"{self.workers} workers"
-        device = "1 GPU each" if self.worker_gpus else f"threads {self.threads}"
+        device = f"{self.worker_gpus:.3g} GPU each" if self.worker_gpus else f"threads {self.threads}"
         how = "reading on their own" if self.is_fused else "next to read tasks"
         return f"{workers}, {how}, {device}; batches of {self.batch_size} images, parts of {self.rows_per_part:,} rows"
 
@@ -165,14 +166,15 @@ def _shares(job: Job, resources: Resources, writers: int) -> tuple[float, float]
     of one task must be on one node.
     """
     nodes = resources.nodes or (resources,)
-    halves = [node.cpus / 2 / int(node.gpus) for node in nodes if node.gpus >= 1]
+    num_workers = [int(node.gpus) * job.cluster.workers_per_gpu for node in nodes]
+    halves = [node.cpus / 2 / number for node, number in zip(nodes, num_workers, strict=True) if number]
     worker_cpus = _whole(min(job.cluster.cpus_per_worker, *halves))
-    left_cpus = max(node.cpus - int(node.gpus) * worker_cpus for node in nodes)
+    left_cpus = max(node.cpus - number * worker_cpus for node, number in zip(nodes, num_workers, strict=True))
     return worker_cpus, _whole(min(1.0, left_cpus - writers * WRITE_CPUS))
 
 
 def _whole(cpus: float) -> float:
-    """Rounds down to a number of CPUs that Ray accepts: an integer, or below 1 a multiple of 0.0001."""
+    """Rounds down to a number of CPUs or GPUs that Ray accepts: an integer, or below 1 a multiple of 0.0001."""
     return float(math.floor(cpus)) if cpus >= 1 else math.floor(cpus * 10_000) / 10_000
 
 
@@ -193,17 +195,18 @@ _WORKER_S = 4.0
 _DECODE_S = 0.002  # typical seconds to read and decode an image, before anything is measured
 
 
-def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, int]:
+def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, float]:
     """Number of actors, and GPUs of each."""
-    if job.engine.wants_gpu and not resources.gpus:
+    if wants_gpu(job.engine, job.model) and not resources.gpus:
         key = "device" if job.engine.device is Device.cuda else "provider"
         raise JobError(
             f"engine.{key}={getattr(job.engine, key).value}: the cluster has no GPU",
             cure=f"use a cluster with one (cluster.address), wait for one to join (cluster.nodes_wait_s), or choose "
             f"engine.{key}=auto",
         )
-    if resources.gpus >= 1 and job.engine.wants_gpu is not False:
-        return number_of(job.cluster.workers, "cluster.workers", int(resources.gpus)), 1
+    if resources.gpus >= 1 and wants_gpu(job.engine, job.model) is not False:
+        sharing = job.cluster.workers_per_gpu
+        return number_of(job.cluster.workers, "cluster.workers", int(resources.gpus) * sharing), _whole(1 / sharing)
     most = int(resources.cpus // max(job.cluster.cpus_per_worker, 1))
     if load.calibration and resources.memory_bytes:
         most = min(most, resources.memory_bytes // max(1, load.calibration.rates.worker_bytes))
@@ -227,11 +230,11 @@ def batch_sizes(job: Job, plan: Plan) -> list[int]:
 
 
 def _batches_a_block(batch_size: int, load: Load) -> int:
-    """Batches of about half a second of work, at most 512 images: the block of a dead worker is redone one by one."""
+    """Batches of at most two seconds of work and 512 images: the block of a dead worker is redone one by one."""
     return max(1, min(int(_BLOCK_S / (batch_size * load.whole_image_s)), _MAX_BLOCK_ROWS // batch_size))
 
 
-_BLOCK_S, _MAX_BLOCK_ROWS = 0.5, 512
+_BLOCK_S, _MAX_BLOCK_ROWS = 2.0, 512
 
 
 def _auto_rows_per_part(fields: Sequence[pa.Field], num_images: int) -> int:

@@ -14,7 +14,7 @@ from overlapping import Overlapping
 from photos import jpeg, photo
 from pressed import LOST, images, pressed, save_pressed
 
-from actors.columns import ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, URI
+from actors.columns import ERROR, MESSAGE, PIXELS, PREDICT_S, STAGE, URI, unpack_pixels
 from actors.decoding.config import Decode
 from actors.decoding.pixel_blocks import pixel_columns
 from actors.device_errors import DeviceLostError
@@ -141,6 +141,18 @@ def test_a_block_of_several_chunks_gives_the_same_bits(tmp_path: Path, borders: 
         predictor._batches.engine = engine
         predicted = predictor.predict_block(chunks).drop_columns([PREDICT_S])
         assert predicted.combine_chunks() == whole.combine_chunks()
+
+
+def test_pixels_beside_the_block_give_the_same_bits(tmp_path: Path) -> None:
+    predictor = Predictor(save_pressed(tmp_path), task=Raw(), batch_size=8)
+    block = block_of(predictor, images(20), 3, 9)
+    pixels = unpack_pixels(block[PIXELS], *predictor.model.preprocess.size)
+    whole = predictor.predict_block(block).drop_columns([PREDICT_S])
+    rows = block.drop_columns([PIXELS])
+    for engine in (predictor.engine, Overlapping(predictor.engine, is_late=False)):
+        predictor._batches.engine = engine
+        for given in (pixels, torch.tensor(pixels)):
+            assert predictor.predict_block(rows, given).drop_columns([PREDICT_S]) == whole
 
 
 def test_a_block_of_errors_alone_does_not_reach_the_engine(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def steps_of(plan: ReadPlan, batch: list[bytes]) -> dict[str, Callable[[], objec
         "decode": lambda: each(decode_scaled(data, SCALED, PREPROCESS.resized) for data in batch),
         "resize": lambda: each(fit(image.image_hwc, PREPROCESS, image.extent) for image in decoded),
         "pack": lambda: pack_pixels(pixels),
-        "decode_to_block": lambda: pixel_block(rows, batch, SCALED, PREPROCESS),
+        "decode_to_block": lambda: pixel_block(rows, batch, SCALED, PREPROCESS).packed(),
         "file_to_block": lambda: each(read_piece(plan, piece, Ledger())),
     }
 

@@ -1,7 +1,9 @@
-"""Table of every engine and precision on the same photographs with the fitted ResNet-18: rate, and agreement with the
-reference. Deliberately wrong engines must be rejected.
+r"""Table of every engine and precision on the same photographs with the fitted ResNet-18 or another --architecture:
+rate, and agreement with the reference. Deliberately wrong engines of the ResNet-18 must be rejected.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/engines.py --data FOLDER --images 500 --job
+    PYTHONPATH=tests/fixtures python tests/benchmarks/engines.py --data FOLDER --images 64 \
+        --architecture timm:resnet50 torchvision:vit_b_16
 
 makes images and weights in FOLDER unless they exist. Each engine is tried as a job tries it, with one thread in its own
 process, one after the other, and compared with the reference under the default tolerance. With --job, whole jobs whose
@@ -32,6 +34,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+import torchvision_operators  # noqa: F401  before torchvision
 from photos import NUM_CLASSES, jpeg
 from processes import batch_infer, environment
 from speed import CACHE, prepare
@@ -54,11 +57,13 @@ from actors.errors import JobError
 from actors.exporting.export_cache import exported
 from actors.exporting.quantisation import NUM_CALIBRATED, quantised
 from actors.models.spec import Model
+from actors.preprocess import Preprocess
 from actors.recipe import Recipe
 from actors.tasks.classify import Classify
 from actors.trials.comparison import Answers, Trial, compare
 from actors.trials.engine_trial import try_engine
 
+RESNET18 = "networks:resnet18"
 LAYER = "layer3.1.conv1.weight"
 
 
@@ -92,13 +97,22 @@ class Sample:
 
 def main() -> None:
     arguments = parse()
-    images, weights = prepare(arguments.data, arguments.images, arguments.quality)
     outputs = arguments.data.resolve() / "outputs"
     shutil.rmtree(outputs, ignore_errors=True)
-    outputs.mkdir()
+    outputs.mkdir(parents=True)
     os.environ |= {CACHE: str(outputs / "cache"), "OMP_NUM_THREADS": "1"}
-    right = Model("networks:resnet18", {"num_classes": NUM_CLASSES}, str(weights))
-    wrong = wrong_models(right, outputs)
+    has_failed = False
+    for architecture in arguments.architecture:
+        has_failed |= try_architecture(architecture, outputs, arguments)
+    sys.exit(int(has_failed))
+
+
+def try_architecture(architecture: str, outputs: Path, arguments: argparse.Namespace) -> bool:
+    """Prints the table of an architecture; returns True if a wrong engine passes or the right job fails."""
+    print(architecture, file=sys.stderr)
+    images, weights = prepare(arguments.data, arguments.images, arguments.quality, architecture)
+    right = Model(architecture, {"num_classes": NUM_CLASSES}, str(weights), preprocess=Preprocess())
+    wrong = wrong_models(right, outputs) if architecture == RESNET18 else {}
     paths = sorted(images.rglob("*.jpg"))
     sample = Sample(outputs / "pixels.npy", [path.name for path in paths], arguments.batch)
     np.save(sample.pixels, decoded([path.read_bytes() for path in paths], right))
@@ -109,12 +123,10 @@ def main() -> None:
     ]
     held = list(try_all(contestants, right, sample))
     jobs = whole_jobs(images, right, wrong, outputs) if arguments.job else []
-    print(
-        json.dumps({"num_images": arguments.images, "engines": [asdict(one) for one in held], "jobs": jobs}, indent=1)
-    )
+    engines = [asdict(one) for one in held]
+    print(json.dumps({"architecture": architecture, "num_images": len(paths), "engines": engines, "jobs": jobs}))
     show(held)
-    has_failed = any(one.is_wrong and one.verdict == PASSED for one in held) or any(not job["is_right"] for job in jobs)
-    sys.exit(int(has_failed))
+    return any(one.is_wrong and one.verdict == PASSED for one in held) or any(not job["is_right"] for job in jobs)
 
 
 def parse() -> argparse.Namespace:
@@ -123,6 +135,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--quality", type=int, default=88, help="quality of the JPEGs")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--architecture", nargs="+", default=[RESNET18])
     parser.add_argument("--only", nargs="*", default=[""], metavar="WORD")
     parser.add_argument("--narrow", action="store_true", help="quantise for a CPU without VNNI")
     parser.add_argument("--job", action="store_true", help="also run whole jobs")

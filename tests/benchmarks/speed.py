@@ -1,5 +1,5 @@
 """Compares the whole job with its peers and with the limit: processes from command to exit, in turn, in rounds, over
-the same JPEGs of 500 by 375 pixels, with a ResNet-18 and the top five classes to Parquet.
+the same JPEGs of 500 by 375 pixels, with a ResNet-18 or another --architecture and the top five classes to Parquet.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/speed.py --data FOLDER --images 2000 --rounds 3 \
         --variant engine.precision=fp32 --write docs/figures.md -- OVERRIDES
@@ -7,7 +7,8 @@ the same JPEGs of 500 by 375 pixels, with a ResNet-18 and the top five classes t
 makes images and weights in FOLDER unless they exist. Prints JSON, and a table on standard error; --write puts the table
 between two marks of a file. OVERRIDES apply to all of our jobs; --variant adds a job with further overrides. --limit
 runs the plain loop with these arguments instead of the usual ones: OpenVINO in the best precision of this CPU, one
-process a core.
+process a core. --rival adds a DataLoader loop with these arguments, such as "--compile --precision bf16". --embed
+writes the inputs of the last layer in place of classes, and leaves out the peers that cannot.
 
 Each of our jobs runs twice in a round: the first command finds neither exported models nor a chosen engine, the second
 finds both, and no rows. The limit finds the model exported. Ratios are those of the least seconds, as other load only
@@ -29,11 +30,12 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow.dataset as ds
-from fitted import save_fitted_resnet18
+from fitted import save_fitted
 from photos import NUM_CLASSES, write_photos
 
 from actors.engines.hardware import hardware
@@ -49,15 +51,19 @@ BEGIN, END = "<!-- speed.py: begin -->", "<!-- speed.py: end -->"
 
 def main() -> None:
     arguments = parse()
-    images, weights = prepare(arguments.data, arguments.images, arguments.quality)
+    images, weights = prepare(arguments.data, arguments.images, arguments.quality, arguments.architecture)
     outputs = arguments.data.resolve() / "outputs"
     shutil.rmtree(outputs, ignore_errors=True)
     variants = [[*arguments.overrides, *shlex.split(variant)] for variant in ("", *arguments.variant)]
-    limits = [peer("limit", images, weights, outputs, shlex.split(options)) for options in arguments.limit or [limit()]]
+    loop = partial(peer, images=images, weights=weights, outputs=outputs)
+    rivals = [shlex.split(options) + ["--embed"] * arguments.embed for options in arguments.rival]
+    options = [] if arguments.embed else [shlex.split(options) for options in arguments.limit or [limit()]]
+    limits = [loop("limit", options=one) for one in options]
     contestants = [
-        *[peer(name, images, weights, outputs) for name in arguments.peers if is_installed(name)],
+        *[loop(name) for name in arguments.peers if is_installed(name) and not arguments.embed],
+        *[loop(REFERENCE, options=one) for one in rivals],
         *limits,
-        *[one for overrides in variants for one in jobs(images, weights, outputs, overrides)],
+        *[one for overrides in variants for one in jobs(images, weights, outputs, embed(arguments) + overrides)],
     ]
     os.environ["PYTHONPATH"] = str(HERE.parent / "fixtures")
     os.environ.pop("OMP_NUM_THREADS", None)  # let each use its default number of threads
@@ -82,18 +88,22 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder of images, weights and outputs, which is kept")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--quality", type=int, default=88, help="quality of the JPEGs")
+    parser.add_argument("--architecture", default="networks:resnet18")
+    parser.add_argument("--embed", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     parser.add_argument("--limit", action="append", default=[], metavar="ARGUMENTS")
+    parser.add_argument("--rival", action="append", default=[], metavar="ARGUMENTS")
     parser.add_argument("--variant", action="append", default=[], metavar="OVERRIDES")
     parser.add_argument("--write", type=Path, help="file whose lines between the marks are replaced by the table")
     parser.add_argument("overrides", nargs="*", metavar="OVERRIDE")
     return parser.parse_args()
 
 
-def prepare(data: Path, num_images: int, quality: int) -> tuple[Path, Path]:
+def prepare(data: Path, num_images: int, quality: int, architecture: str = "networks:resnet18") -> tuple[Path, Path]:
     """Folder of images and file of weights, created if missing; reads the images into the page cache."""
-    images, weights = data.resolve() / f"images-{num_images}-q{quality}", data.resolve() / "resnet18.pt"
+    images = data.resolve() / f"images-{num_images}-q{quality}"
+    weights = data.resolve() / f"{architecture.replace(':', '-')}.pt"
     if not images.exists():
         unfinished = images.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -101,7 +111,7 @@ def prepare(data: Path, num_images: int, quality: int) -> tuple[Path, Path]:
         unfinished.rename(images)
     if not weights.exists():
         unfinished = weights.with_suffix(".unfinished")
-        save_fitted_resnet18(unfinished)
+        save_fitted(unfinished, architecture)
         unfinished.rename(weights)
     for path in images.rglob("*.jpg"):
         path.read_bytes()
@@ -137,6 +147,10 @@ def limit() -> str:
     return f"--processes {os.cpu_count()} --engine openvino --precision {precision}"
 
 
+def embed(arguments: argparse.Namespace) -> list[str]:
+    return ["task=embed"] if arguments.embed else []
+
+
 def is_installed(name: str) -> bool:
     package = "daft" if name.startswith("daft") else "torch"
     if importlib.util.find_spec(package) is None:
@@ -152,6 +166,16 @@ def peer(script: str, images: Path, weights: Path, outputs: Path, options: Seque
     return Contestant(name, command, output, rows=output)
 
 
+PREPROCESS = {
+    "resize": 256,
+    "crop": 224,
+    "interpolation": "bilinear",
+    "mean": "[0.485,0.456,0.406]",
+    "std": "[0.229,0.224,0.225]",
+}
+"""The transform of all peers, which may not be the one of the architecture."""
+
+
 def jobs(images: Path, weights: Path, outputs: Path, overrides: list[str]) -> list[Contestant]:
     """The first command of a job, and the second."""
     name = " ".join(["ours", *overrides])
@@ -162,9 +186,10 @@ def jobs(images: Path, weights: Path, outputs: Path, overrides: list[str]) -> li
         "jobs.batch_infer",
         "+dataset=images",
         f"dataset.path={images}",
-        "model.architecture=networks:resnet18",
+        f"model.architecture={weights.stem.replace('-', ':', 1)}",
         f"+model.kwargs.num_classes={NUM_CLASSES}",
         f"model.checkpoint={weights}",
+        *[f"model.preprocess.{name}={value}" for name, value in PREPROCESS.items()],
         f"output.path={output}",
         *overrides,
     ]

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from fitted import save_fitted_resnet18
+from fitted import save_fitted
 from photos import NUM_CLASSES, write_photos
 from processes import batch_infer, environment, report_of
 
@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         write_photos(root / "images", arguments.images)
-        save_fitted_resnet18(root / "resnet18.pt")
+        save_fitted(root / "resnet18.pt")
         loop_s = timed([sys.executable, "-c", LOOP, root / "images", root / "resnet18.pt", root / "loop.parquet"])
         job_s = timed(job_command(root, overrides))
         report = report_of(root / "out")

@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 import torch
-from fitted import reference_pixels, save_fitted_resnet18
+from fitted import reference_pixels, save_fitted
 from networks import resnet18
 from photos import NUM_CLASSES, write_photos
 from PIL import Image
@@ -27,7 +27,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the photographs in every shape, the weights, and reference.npy."""
     root = tmp_path_factory.mktemp("photos")
     paths = write_photos(root / "images", NUM_PHOTOS)
-    save_fitted_resnet18(root / "resnet18.pt")
+    save_fitted(root / "resnet18.pt")
     network = resnet18(num_classes=NUM_CLASSES).eval()
     network.load_state_dict(torch.load(root / "resnet18.pt"))
     with torch.inference_mode():

@@ -4,8 +4,13 @@ pre-processing from it, once on the driver; workers get the complete model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,15 @@ class Record:
     labels: list[str] | None = None
     preprocess: dict[str, Any] | None = None
     """Fields of `actors.preprocess.Preprocess`, complete: an omitted one has its default."""
+    unexpressed: str = ""
+    """The reason why ``preprocess`` is None, if the source records one that no fields express."""
+
+    def prepared(self, convert: Callable[[Any], dict[str, Any]], recorded: Any) -> Record:
+        """The record with the pre-processing that ``convert`` makes of the ``recorded`` one, or the reason why not."""
+        try:
+            return replace(self, preprocess=convert(recorded))
+        except JobError as error:
+            return replace(self, unexpressed=error.problem)
 
 
 class SourceReader(Protocol):

@@ -13,7 +13,7 @@ from actors.models.hub_files import HUGGING_FACE, if_there, is_hub, pinned
 from actors.models.model_files import reading
 from actors.models.sources.base import Record
 from actors.models.sources.preprocess_records import from_timm, from_transformers
-from actors.models.sources.timm_source import labels_of
+from actors.models.sources.timm_source import own_labels
 from actors.storage.store import Storage
 from actors.storage.uris import absolute, join
 
@@ -31,11 +31,7 @@ class FolderSource:
         folder = Folder.of(source)
         config = folder.document("config.json")
         if config is None:
-            raise JobError(
-                f"{source.where}: holds no config.json",
-                cure="give a folder that transformers, timm or jobs.export wrote, or timm:NAME, torchvision:NAME or "
-                "hf:REPO",
-            )
+            raise folder.unknown()
         read = _of_timm if "architecture" in config else _of_transformers
         return read(folder, config)
 
@@ -67,7 +63,7 @@ class Folder:
         with reading(f"{self.where}: {name}"):
             try:
                 data = self.storage.read(uri, max_bytes=_MAX_BYTES)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return None
         try:
             content = json.loads(data)
@@ -87,6 +83,17 @@ class Folder:
                 return uri
         raise JobError(
             f"{self.where}: holds none of {', '.join(_WEIGHTS)}", cure="save the model again, or set model.checkpoint"
+        )
+
+    def unknown(self) -> JobError:
+        """The error for a folder without a config.json."""
+        with reading(self.where):
+            seen = self.storage.kind(self.uri)
+        problem = {None: "no such folder", "file": "is a file"}.get(seen, "holds no config.json")
+        return JobError(
+            f"{self.where}: {problem}",
+            cure="give timm:NAME, torchvision:NAME, hf:REPO, or a folder that transformers, timm or jobs.export wrote; "
+            "a single file is a model.checkpoint",
         )
 
 
@@ -115,13 +122,13 @@ def _of_transformers(folder: Folder, config: dict[str, Any]) -> Record:
     if processor is None:
         # Where a model has a tokenizer, too, transformers 5 writes both into one file.
         processor = (folder.document("processor_config.json") or {}).get("image_processor")
-    return Record(
+    record = Record(
         architecture=f"transformers:{name}" if name else None,
-        kwargs=_without_labels(config),
+        kwargs=_settings(config),
         checkpoint=folder.weights(),
         labels=labels,
-        preprocess=from_transformers(processor) if processor else None,
     )
+    return record.prepared(from_transformers, processor) if processor else record
 
 
 _CLASSIFIER = "ForImageClassification"
@@ -134,16 +141,30 @@ def _labels(id2label: Any) -> list[str] | None:
     return [by_id[number] for number in range(len(by_id))] if by_id.keys() == set(range(len(by_id))) else None
 
 
-def _without_labels(config: dict[str, Any]) -> dict[str, Any]:
-    """The config with the number of labels in place of their names, which a network does not need."""
-    kept = {key: value for key, value in config.items() if key not in _NAMES}
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of the network alone, with the number of labels in place of their names."""
+    kept = {
+        key: _settings(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key not in _NOT_OF_THE_NETWORK and not key.endswith(_OF_HUBS)
+    }
     if isinstance(config.get("id2label"), dict):
         kept["num_labels"] = len(config["id2label"])
     return kept
 
 
-# Of a config.json: its labels, and what says nothing about the network.
-_NAMES = ("id2label", "label2id", "architectures", "transformers_version", "_name_or_path", "_commit_hash", "auto_map")
+# Of a config.json: its labels, and keys that say nothing about the network.
+_NOT_OF_THE_NETWORK = (
+    "id2label",
+    "label2id",
+    "architectures",
+    "transformers_version",
+    "_name_or_path",
+    "_commit_hash",
+    "auto_map",
+)
+# Keys such as attn_implementation may name code on a hub, and use_pretrained_backbone fetches weights.
+_OF_HUBS = ("_implementation", "use_pretrained_backbone")
 
 
 def _of_timm(folder: Folder, config: dict[str, Any]) -> Record:
@@ -151,7 +172,8 @@ def _of_timm(folder: Folder, config: dict[str, Any]) -> Record:
     cfg = {**config.get("pretrained_cfg", config)}
     cfg |= {key: config[key] for key in ("num_classes", "label_names", "label_descriptions") if config.get(key)}
     cfg.setdefault("label_names", cfg.pop("labels", None))
-    arguments = {**config.get("model_args", {})}
+    given = config.get("model_args") or {}
+    arguments = {key: value for key, value in given.items() if key not in _OF_THE_FACTORY}
     if isinstance(cfg.get("num_classes"), int) and cfg["num_classes"] >= 0:
         arguments.setdefault("num_classes", cfg["num_classes"])
     if cfg.get("fixed_input_size") and cfg.get("input_size"):
@@ -160,6 +182,9 @@ def _of_timm(folder: Folder, config: dict[str, Any]) -> Record:
         architecture=f"timm:{config['architecture']}",
         kwargs=arguments,
         checkpoint=folder.weights(),
-        labels=labels_of(cfg),
-        preprocess=from_timm(cfg),
-    )
+        labels=own_labels(cfg),
+    ).prepared(from_timm, cfg)
+
+
+# Arguments of timm.create_model that fetch or read other weights.
+_OF_THE_FACTORY = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")

@@ -23,10 +23,8 @@ def architecture_record(architecture: str, checkpoint: str) -> Record:
     library, _, name = architecture.partition(":")
     where = f"model.architecture={architecture}"
     if library == "timm":
-        return Record(preprocess=from_timm(pretrained_cfg(name, where)))
+        return Record().prepared(from_timm, pretrained_cfg(name, where))
     weights = list(weights_of(name, where).values())
     named = [entry for entry in weights if file_name(entry.url) == file_name(checkpoint)]
     preset = next((entry.transforms() for entry in [*named, *weights]), None)
-    # Detectors and the like resize and normalise on their own.
-    is_classifier = type(preset).__name__ == "ImageClassification"
-    return Record(kwargs=kwargs_of(name), preprocess=from_torchvision(preset) if is_classifier else None)
+    return Record(kwargs=kwargs_of(name)).prepared(from_torchvision, preset)

@@ -14,7 +14,7 @@ from actors.models.sources.base import Record, Source
 from actors.models.sources.bundle_source import BundleSource
 from actors.models.sources.folder_source import FolderSource
 from actors.models.sources.library_records import architecture_record
-from actors.models.sources.timm_source import TimmSource
+from actors.models.sources.timm_source import TimmSource, imagenet_labels
 from actors.models.sources.torchvision_source import TRANSFORMING, TorchvisionSource
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
@@ -84,15 +84,28 @@ def _record(given: Mapping[str, Any], preprocess: Mapping[str, Any], keep: Keep)
         return _record_of_architecture(given, preprocess, keep)
     source = Source(given["source"], given.get("storage_options", {}))
     if source.library in _ZOOS:
-        return keep(source.library, source.text, partial(read_source, source))
-    record = read_source(source)
-    unknown = [key for key in _DECIDING if key not in preprocess]
-    if record.preprocess is None and unknown:
-        raise JobError(
-            f"{source.where}: does not say how images are pre-processed",
-            cure=f"add its preprocessor_config.json, or set {', '.join(f'model.preprocess.{key}' for key in unknown)}",
-        )
+        record = keep(source.library, source.text, partial(read_source, source))
+    else:
+        record = read_source(source)
+    if record.labels is None and str(record.architecture).startswith("timm:") and source.library != "timm":
+        record.labels = _imagenet_labels(record.kwargs.get("num_classes"), keep)
+    if record.preprocess is None:
+        _refuse_unprepared(source.where, record, preprocess)
     return record
+
+
+def _refuse_unprepared(where: str, record: Record, preprocess: Mapping[str, Any]) -> None:
+    """Raises `JobError` if keys do not make up for the missing pre-processing."""
+    unknown = [f"model.preprocess.{key}" for key in _DECIDING if key not in preprocess]
+    if unknown:
+        raise JobError(
+            f"{where}: {record.unexpressed or 'does not say how images are pre-processed'}",
+            cure=f"set {', '.join(unknown)}" + ", or add its preprocessor_config.json" * (not record.unexpressed),
+        )
+
+
+def _imagenet_labels(num_classes: int | None, keep: Keep) -> list[str] | None:
+    return keep("timm", f"labels of {num_classes} classes", lambda: Record(labels=imagenet_labels(num_classes))).labels
 
 
 def _record_of_architecture(given: Mapping[str, Any], preprocess: Mapping[str, Any], keep: Keep) -> Record:
@@ -102,7 +115,12 @@ def _record_of_architecture(given: Mapping[str, Any], preprocess: Mapping[str, A
     if library not in _ZOOS or not name or is_given:
         return Record()
     file = checkpoint.rpartition("/")[2] if library == "torchvision" else ""
-    return keep(library, f"{architecture} {file}", partial(architecture_record, architecture, checkpoint))
+    record = keep(library, f"{architecture} {file}", partial(architecture_record, architecture, checkpoint))
+    if (
+        record.preprocess is None and library == "timm"
+    ):  # torchvision's detectors and the like prepare images themselves
+        _refuse_unprepared(f"model.architecture={architecture}", record, preprocess)
+    return record
 
 
 _ZOOS = ("timm", "torchvision")

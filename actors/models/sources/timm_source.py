@@ -30,8 +30,7 @@ class TimmSource:
             architecture=f"timm:{source.name}",
             checkpoint=_weights(cfg, source),
             labels=labels_of(cfg),
-            preprocess=from_timm(cfg),
-        )
+        ).prepared(from_timm, cfg)
 
 
 def pretrained_cfg(name: str, where: str) -> dict[str, Any]:
@@ -52,13 +51,21 @@ def pretrained_cfg(name: str, where: str) -> dict[str, Any]:
 
 def labels_of(cfg: Mapping[str, Any]) -> list[str] | None:
     """Class names: those of the record, or ImageNet's if the number of classes is that of one of its subsets."""
+    return own_labels(cfg) or imagenet_labels(cfg.get("num_classes"))
+
+
+def own_labels(cfg: Mapping[str, Any]) -> list[str] | None:
+    """Class names of the record itself."""
     names, descriptions = cfg.get("label_names"), cfg.get("label_descriptions") or {}
     if isinstance(names, dict):  # sparse, by number
         names = [names[key] for key in sorted(names, key=int)] if len(names) == cfg.get("num_classes") else None
-    if names:
-        return [str(descriptions.get(name, name)) for name in names]
+    return [str(descriptions.get(name, name)) for name in names] if names else None
+
+
+def imagenet_labels(num_classes: int | None) -> list[str] | None:
+    """Class names of the subset of ImageNet with this number of classes."""
     data = import_library("timm.data", "model.labels")
-    subset = data.infer_imagenet_subset(dict(cfg))
+    subset = data.infer_imagenet_subset({"num_classes": num_classes})
     return list(data.ImageNetInfo(subset).label_descriptions()) if subset else None
 
 

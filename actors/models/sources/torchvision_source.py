@@ -31,8 +31,7 @@ class TorchvisionSource:
             kwargs=kwargs_of(name),
             checkpoint=f"{TORCH_HUB}{weights.url}",
             labels=list(map(str, weights.meta.get("categories") or ())) or None,
-            preprocess=from_torchvision(weights.transforms()),
-        )
+        ).prepared(from_torchvision, weights.transforms())
 
 
 def weights_of(name: str, where: str) -> dict[str, Any]:

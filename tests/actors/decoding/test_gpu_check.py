@@ -7,6 +7,7 @@ import pytest
 from odd_images import odd_images
 from photos import jpeg
 from simplejpeg import encode_jpeg
+from wrong_decoders import fitted_batch
 
 from actors.columns import DRAWN, FLAT
 from actors.decoding.config import Decode, FittedImage
@@ -21,9 +22,17 @@ SIZE = (48, 60)
 
 
 def check(data: bytes, gpu_hwc: np.ndarray) -> Checked:
-    checked = DecodeCheck(LIMITS, PREPROCESS)(data, FittedImage(gpu_hwc, SIZE))
-    assert isinstance(checked.fitted, ImageError) or checked.fitted.source_hw == SIZE
+    """Checks an image in the middle of a batch, next to one that is left to the CPU."""
+    batch = fitted_batch([None, FittedImage(gpu_hwc, SIZE), None], PREPROCESS)
+    [(place, checked)] = DecodeCheck(LIMITS, PREPROCESS)([b"", data, b""], batch).items()
+    assert place == 1
+    assert not isinstance(checked.by_cpu, FittedImage) or checked.by_cpu.source_hw == SIZE
     return checked
+
+
+def by_cpu(checked: Checked) -> np.ndarray:
+    assert isinstance(checked.by_cpu, FittedImage)
+    return checked.by_cpu.image_hwc
 
 
 def small(number: int) -> bytes:
@@ -56,6 +65,31 @@ def test_an_image_of_one_colour_that_the_cpu_gives_another_picture_for(
         check(small(0), spoil(right_hwc))
 
 
+@pytest.mark.parametrize(
+    "preprocess",
+    [
+        Preprocess(resize=None, crop=[64, 64]),
+        Preprocess(resize=[64, 64], resize_mode="longest_side", crop=None, pad_color=[114, 114, 115]),
+        Preprocess(
+            resize=[64, 90], resize_mode="longest_side", crop=None, pad_color=[9, 0, 0], pad_position="top_left"
+        ),
+    ],
+    ids=str,
+)
+def test_an_image_of_one_colour_shows_in_spite_of_its_padding(preprocess: Preprocess) -> None:
+    data = small(0)
+    right_hwc = fit(decode(data, LIMITS), preprocess)
+    rows, columns = (axis.shown for axis in preprocess.axes(*SIZE))
+    wrong_hwc = right_hwc.copy()
+    wrong_hwc[rows, columns] = (0, 135, 0)
+    assert (wrong_hwc[-1, -1] == preprocess.pad_color).all()
+    wrong = fitted_batch([FittedImage(wrong_hwc, SIZE)], preprocess)
+    with pytest.raises(DecoderMismatchError, match="single colour"):
+        DecodeCheck(LIMITS, preprocess)([data], wrong)
+    right = fitted_batch([FittedImage(right_hwc, SIZE)], preprocess)
+    assert DecodeCheck(LIMITS, preprocess)([data], right)[0].reason is None
+
+
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 60)])
 def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_sees_it(colour: tuple[int, ...]) -> None:
     data = encode_jpeg(np.full((48, 60, 3), colour, np.uint8))
@@ -63,7 +97,7 @@ def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_se
     rounded_hwc = np.full_like(right_hwc, np.clip(right_hwc[0, 0].astype(int) + 2, 0, 255))  # as a GPU may round
     checked = check(data, rounded_hwc)
     assert checked.reason == FLAT
-    np.testing.assert_array_equal(checked.fitted.image_hwc, right_hwc)
+    np.testing.assert_array_equal(by_cpu(checked), right_hwc)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +116,7 @@ def test_one_in_a_thousand_is_compared(spoil: Callable[[np.ndarray], np.ndarray]
     near_hwc = np.clip(right_hwc.astype(int) + np.random.default_rng(0).integers(-4, 5, right_hwc.shape), 0, 255)
     checked = check(data, near_hwc.astype(np.uint8))
     assert checked.reason == DRAWN
-    np.testing.assert_array_equal(checked.fitted.image_hwc, near_hwc)  # the GPU's pixels stay, for consistency
+    assert checked.by_cpu is None  # the GPU's pixels stay, for consistency
     with pytest.raises(
         DecoderMismatchError, match=r"^the GPU's pixels are \d+\.\d grey levels off the CPU's on average$"
     ):
@@ -103,6 +137,6 @@ def test_damage_is_not_blamed_on_the_gpu() -> None:
     damaged = odd_images()["damaged_inside.jpg"]
     outcome = check(damaged, black_hwc)
     assert outcome.reason == FLAT
-    np.testing.assert_array_equal(outcome.fitted.image_hwc, pixels(damaged))
+    np.testing.assert_array_equal(by_cpu(outcome), pixels(damaged))
     assert np.ptp(pixels(damaged)) > 100
-    assert isinstance(check(small(0)[:500], black_hwc).fitted, ImageError)
+    assert isinstance(check(small(0)[:500], black_hwc).by_cpu, ImageError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import mutations
 import numpy as np
@@ -20,6 +21,7 @@ from actors.decoding.gpu_eligibility import find_plain
 from actors.decoding.pixel_blocks import pixel_columns
 from actors.device_errors import DeviceLostError
 from actors.errors import JobError
+from actors.pixel_arrays import to_host
 from actors.preprocess import Interpolation, Preprocess
 
 LIMITS = Decode(scaled=False)
@@ -44,8 +46,8 @@ def pixels_of(columns: dict[str, pa.Array], preprocess: Preprocess) -> np.ndarra
     return unpack_pixels(pa.chunked_array([columns[PIXELS]]), *preprocess.size).astype(int)
 
 
-def pixels_by(decoder: GpuDecoder, encoded: list[bytes]) -> list[np.ndarray]:
-    return [image.image_hwc for image in decoder(encoded)]
+def pixels_by(decoder: GpuDecoder, encoded: list[bytes]) -> np.ndarray:
+    return to_host(decoder(encoded).pixels_nhwc)
 
 
 @needs_nvimgcodec
@@ -69,12 +71,13 @@ def test_every_plain_jpeg_gets_the_pixels_of_the_cpu(device: str, preprocess: Pr
     fitted = decoder(encoded)
     by_cpu = pixel_columns(encoded, LIMITS, preprocess)
     expected = pixels_of(by_cpu, preprocess)
-    done = [place for place, image in enumerate(fitted) if image is not None]
+    assert fitted.pixels_nhwc.device.type == device
+    done = [place for place, source_hw in enumerate(fitted.sources_hw) if source_hw]
     assert set(done) <= set(places)
     assert len(done) >= len(places) - 2  # inside damaged_inside.jpg and junk_before_end.jpg decoders may differ
     for place in done:
-        difference = np.abs(fitted[place].image_hwc - expected[place])
-        assert fitted[place].source_hw == (by_cpu[HEIGHT][place].as_py(), by_cpu[WIDTH][place].as_py())
+        difference = np.abs(to_host(fitted.pixels_nhwc)[place] - expected[place])
+        assert fitted.sources_hw[place] == (by_cpu[HEIGHT][place].as_py(), by_cpu[WIDTH][place].as_py())
         assert difference.max() <= MOST[device], place
         assert difference.mean() <= MOST_ON_AVERAGE[device], place
         assert preprocess.resize or device == "cuda" or not difference.any()
@@ -94,13 +97,34 @@ def test_every_image_has_the_outcome_of_the_cpu(device: str) -> None:
 
 @needs_nvimgcodec
 def test_an_image_gets_the_same_pixels_however_it_is_batched(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded = [jpeg(number, width=80 + number, height=60) for number in range(5)]
+    encoded = [jpeg(number, width=80 + number % 3, height=60) for number in range(8)]
     decoder = GpuDecoder(LIMITS, PREPROCESS, device=device)
     together = pixels_by(decoder, encoded)
     monkeypatch.setattr("actors.decoding.gpu_eligibility._CHUNK_PIXELS", 10_000)
     np.testing.assert_array_equal(pixels_by(decoder, encoded), together)
     np.testing.assert_array_equal([pixels_by(decoder, [data])[0] for data in encoded], together)
-    assert decoder([]) == []
+    assert decoder([]).sources_hw == []
+
+
+@needs_nvimgcodec
+def test_images_of_one_size_are_resized_together_as_far_as_memory_allows(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = [jpeg(number, width=width, height=60) for number, width in enumerate((80, 90, 80, 60, 80, 90))]
+    decoder = GpuDecoder(LIMITS, PREPROCESS, device=device)
+    sizes: list[int] = []
+    interpolate = torch.nn.functional.interpolate
+
+    def counting(batch: torch.Tensor, **options: Any) -> torch.Tensor:
+        sizes.append(len(batch))
+        return interpolate(batch, **options)
+
+    monkeypatch.setattr("torch.nn.functional.interpolate", counting)
+    together = pixels_by(decoder, encoded)
+    assert sizes == [3, 2, 1]
+    monkeypatch.setattr("actors.decoding.gpu_decoder._GROUP_PIXELS", 2 * 80 * 60)
+    np.testing.assert_array_equal(pixels_by(decoder, encoded), together)
+    assert sizes[3:] == [2, 1, 1, 1, 1]
 
 
 @needs_nvimgcodec
@@ -110,8 +134,27 @@ def test_what_the_device_has_no_memory_for_is_left_to_the_cpu(
     decoder = GpuDecoder(LIMITS, PREPROCESS, device=device)
     monkeypatch.setattr("torch.nn.functional.interpolate", _raising(torch.OutOfMemoryError("CUDA out of memory")))
     with caplog.at_level(logging.WARNING, "shardlens"):
-        assert decoder([jpeg(0), jpeg(1)]) == [None, None]
+        assert decoder([jpeg(0), jpeg(1)]).sources_hw == [None, None]
     assert caplog.messages == ["the GPU has no memory for 2 images, so the CPU decodes them: CUDA out of memory"]
+
+
+@needs_nvimgcodec
+def test_a_device_without_memory_for_the_batch_decodes_into_that_of_the_cpu(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder, encoded, zeros = GpuDecoder(LIMITS, PREPROCESS, device=device), [jpeg(0), b"", jpeg(1)], torch.zeros
+    wanted = pixels_by(decoder, encoded)
+
+    def full(*shape: Any, **options: Any) -> torch.Tensor:
+        if "device" in options:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return zeros(*shape, **options)
+
+    monkeypatch.setattr("torch.zeros", full)
+    fitted = decoder(encoded)
+    assert fitted.pixels_nhwc.device.type == "cpu"
+    np.testing.assert_array_equal(to_host(fitted.pixels_nhwc), wanted)
+    assert [bool(source_hw) for source_hw in fitted.sources_hw] == [True, False, True]
 
 
 @needs_nvimgcodec

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from photos import jpeg
 from simplejpeg import encode_jpeg
-from wrong_decoders import WrongDecoder
+from wrong_decoders import WrongDecoder, fitted_batch
 
 from actors.columns import (
     DECODE_CHECK,
@@ -26,9 +27,9 @@ from actors.columns import (
     WIDTH,
     unpack_pixels,
 )
-from actors.decoding.config import Decode, FittedImage
+from actors.decoding.config import Decode, FittedBatch, FittedImage
 from actors.decoding.decode import decode, decode_scaled
-from actors.decoding.pixel_blocks import pixel_block, pixel_columns
+from actors.decoding.pixel_blocks import PixelBlock, decode_batch, pixel_block, pixel_columns
 from actors.errors import DecoderMismatchError, ImageError
 from actors.preprocess import Preprocess, fit
 
@@ -77,13 +78,15 @@ def test_a_decoder_of_batches_gets_what_is_encoded_and_the_cpu_what_it_leaves(ta
     images = [ImageError("read", "not_found", "gone"), jpeg(0), array, b"no image", jpeg(1)]
     seen: list[bytes] = []
 
-    def decoder(encoded: Sequence[bytes]) -> list[FittedImage | None]:
+    def decoder(encoded: Sequence[bytes]) -> FittedBatch:
         seen.extend(encoded)
-        return [FittedImage(GRADIENT, (77, 99)) if place in taken else None for place in range(len(encoded))]
+        rows = {(1, 3, 4)[place] for place in taken}
+        images = [FittedImage(GRADIENT, (77, 99)) if row in rows else None for row in range(len(encoded))]
+        return fitted_batch(images, PREPROCESS)
 
     columns, alone = (pixel_columns(images, LIMITS, PREPROCESS, given) for given in (decoder, None))
     pixels, pixels_alone = (unpack_pixels(pa.chunked_array([each[PIXELS]]), 32, 32) for each in (columns, alone))
-    assert seen == [images[1], images[3], images[4]]
+    assert seen == [b"", images[1], b"", images[3], images[4]]
     for place, row in enumerate((1, 3, 4)):
         np.testing.assert_array_equal(pixels[row], GRADIENT if place in taken else pixels_alone[row])
         assert (columns[ERROR][row].as_py() is None) == (place in taken or row != 3)
@@ -94,11 +97,6 @@ def test_a_decoder_of_batches_gets_what_is_encoded_and_the_cpu_what_it_leaves(ta
         assert columns[ERROR][row] == alone[ERROR][row]
 
 
-def test_a_decoder_is_not_asked_for_nothing() -> None:
-    columns = pixel_columns([ImageError("read", "not_found", "gone")], LIMITS, PREPROCESS, decoder=_refusing)
-    assert columns[ERROR].to_pylist() == ["not_found"]
-
-
 def test_a_decoder_is_checked_and_what_it_spoils_is_named() -> None:
     flat = encode_jpeg(np.full((48, 60, 3), 9, np.uint8))
     images = [b"no image", flat, ImageError("read", "not_found", "gone"), jpeg(0), jpeg(1)]
@@ -106,18 +104,31 @@ def test_a_decoder_is_checked_and_what_it_spoils_is_named() -> None:
         {SHARD: [7] * 5, URI: [f"https://user:secret@host/{n}.jpg" for n in range(5)]}
         | {name: pa.nulls(5) for name in LOCATION}
     )
-    block = pixel_block(rows, images, LIMITS, PREPROCESS, WrongDecoder(LIMITS, PREPROCESS))
+    block = pixel_block(rows, images, LIMITS, PREPROCESS, WrongDecoder(LIMITS, PREPROCESS)).packed()
     assert block[DECODE_CHECK].to_pylist() == [None, FLAT, None, None, None]
     assert block[STAGE].to_pylist() == ["decode", None, "read", None, None]
     assert DECODE_CHECK not in pixel_columns(images, LIMITS, PREPROCESS)
-    spoiling = WrongDecoder(LIMITS, PREPROCESS, wrong=3)  # of the four that are encoded
+    spoiling = WrongDecoder(LIMITS, PREPROCESS, wrong=4)
     with pytest.raises(DecoderMismatchError, match=r"^shard 7: https://[^/]*host/4\.jpg: the GPU gives") as raised:
         pixel_block(rows, images, LIMITS, PREPROCESS, spoiling)
     assert "secret" not in str(raised.value)
 
 
-def _refusing(encoded: Sequence[bytes]) -> list[FittedImage | None]:
-    pytest.fail(f"was asked for {len(encoded)} images")
+def test_pixels_stay_where_they_were_decoded_until_they_are_packed() -> None:
+    class OnTensors(WrongDecoder):
+        def __call__(self, encoded: Sequence[bytes]) -> FittedBatch:
+            pixels_nhwc, sources_hw = super().__call__(encoded)
+            return FittedBatch(torch.from_numpy(pixels_nhwc), sources_hw)
+
+    flat = encode_jpeg(np.full((48, 60, 3), 9, np.uint8))
+    images = [b"no image", flat, ImageError("read", "not_found", "gone"), jpeg(0), np.full((50, 60, 3), 7, np.uint8)]
+    pixels_nhwc, columns = decode_batch(images, LIMITS, PREPROCESS, OnTensors(LIMITS, PREPROCESS))
+    assert isinstance(pixels_nhwc, torch.Tensor)
+    same_nhwc, same = decode_batch(images, LIMITS, PREPROCESS, WrongDecoder(LIMITS, PREPROCESS))
+    np.testing.assert_array_equal(pixels_nhwc.numpy(), same_nhwc)
+    assert columns[DECODE_CHECK].to_pylist() == same[DECODE_CHECK].to_pylist() == [None, FLAT, None, None, None]
+    block = PixelBlock(pa.table(columns), pixels_nhwc).packed()
+    np.testing.assert_array_equal(unpack_pixels(block[PIXELS], 32, 32), same_nhwc)
 
 
 def test_no_images_at_all() -> None:
@@ -138,6 +149,6 @@ def test_large_images_are_scaled_unless_that_is_switched_off(is_scaled: bool) ->
 def test_a_block_says_how_many_bytes_of_each_image_were_read_and_not_where_it_lies() -> None:
     images = [jpeg(0), ImageError("read", "not_found", "gone"), b"no image"]
     rows = pa.table({"image_id": ["a", "b", "c"], **{name: pa.nulls(3) for name in LOCATION}})
-    block = pixel_block(rows, images, LIMITS, PREPROCESS)
+    block = pixel_block(rows, images, LIMITS, PREPROCESS).rows
     assert block[READ_BYTES].to_pylist() == [len(images[0]), 0, 8]
     assert not set(LOCATION) & set(block.column_names)

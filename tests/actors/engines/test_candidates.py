@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.engines.candidates import candidates, is_reference, reference
+from actors.engines.candidates import candidates, is_reference, reference, wants_gpu
 from actors.engines.configs import (
     AutoEngineConfig,
     Device,
@@ -14,6 +14,7 @@ from actors.engines.configs import (
     TorchEngineConfig,
 )
 from actors.engines.hardware import Hardware
+from actors.engines.tolerance import Tolerance
 from actors.models.spec import Model
 
 STATE_DICT = Model("networks:tiny", checkpoint="tiny.pt")
@@ -48,8 +49,10 @@ def test_a_cpu_computes_in_bf16_only_where_that_is_not_emulated() -> None:
 
 
 def test_a_gpu_computes_in_the_half_precision_that_it_has() -> None:
-    assert {"torch bf16", "torch bf16 compiled"} < set(labels(H100))
-    assert {"torch fp16", "torch fp16 compiled"} < set(labels(T4))
+    ways = ("", " compiled", " compiled in pieces of 128", " compiled with CUDA graphs")
+    assert {f"torch bf16{way}" for way in ways} < set(labels(H100))
+    assert {f"torch fp16{way}" for way in ways} < set(labels(T4))
+    assert not [label for found in (XEON, EPYC, PLAIN) for label in labels(found) if "CUDA" in label or "128" in label]
     assert not {label for label in labels(T4) if "bf16" in label or "openvino" in label}
 
 
@@ -67,10 +70,16 @@ def test_an_ir_runs_in_openvino_which_is_its_own_reference() -> None:
         assert is_reference(OpenVinoEngineConfig(precision=precision), IR) is is_same
 
 
+def test_a_model_for_cpus_wants_no_gpu() -> None:
+    assert wants_gpu(AutoEngineConfig(), IR) is False
+    assert wants_gpu(AutoEngineConfig(), PROGRAM) is None
+    assert wants_gpu(TorchEngineConfig(device=Device.cuda), STATE_DICT) is True
+
+
 @pytest.mark.parametrize("model", [PROGRAM, SCRIPT])
 def test_a_program_of_pytorch_runs_in_pytorch_alone(model: Model) -> None:
     assert labels(XEON, model) == ["torch bf16", "torch bf16 compiled", "torch fp32 compiled"]
-    assert labels(H100, model) == ["torch bf16", "torch bf16 compiled", "torch fp32 compiled"]
+    assert labels(H100, model) == [label for label in labels(H100) if label.startswith("torch ")]
     assert reference(AutoEngineConfig(), model) == TorchEngineConfig(precision=Precision.fp32)
 
 
@@ -87,6 +96,17 @@ def test_int8_is_tried_only_on_request() -> None:
     assert labels(PLAIN, config=config) == ["onnxruntime int8"]
     assert labels(XEON, ONNX_FILE, config) == ["openvino int8"]
     assert not [label for found in (XEON, EPYC, PLAIN, T4, H100) for label in labels(found) if "int8" in label]
+
+
+def test_a_widened_tolerance_asks_for_int8_on_cpus() -> None:
+    for tolerance in (Tolerance(flip_ratio=0.05), Tolerance(cosine=0.9)):
+        config = AutoEngineConfig(tolerance=tolerance)
+        assert labels(XEON, config=config) == ["openvino int8", *labels(XEON)]
+        assert labels(PLAIN, config=config) == ["onnxruntime int8", *labels(PLAIN)]
+        assert labels(H100, config=config) == labels(H100)
+        assert labels(XEON, ONNX_FILE, config) == labels(XEON, ONNX_FILE)
+    narrowed = AutoEngineConfig(tolerance=Tolerance(flip_ratio=0.001))
+    assert labels(XEON, config=narrowed) == labels(XEON, config=AutoEngineConfig(tolerance="exact")) == labels(XEON)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -115,6 +116,25 @@ def test_what_openvino_cannot_do_is_refused(config: EngineConfig, said: str) -> 
             config.check(model)
 
 
+@pytest.mark.parametrize("config", [TorchEngineConfig(piece=8), TorchEngineConfig(compile=True, piece=0)])
+def test_pieces_are_those_of_compiled_networks(config: TorchEngineConfig) -> None:
+    with pytest.raises(JobError, match=rf"engine\.piece={config.piece}: .*\n.*engine\.compile=true"):
+        config.check(STATE_DICT)
+    replace(config, compile=True, piece=3).check(STATE_DICT)
+    config.on_cpu().check(STATE_DICT)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [TorchEngineConfig(cuda_graphs=True), TorchEngineConfig(compile=True, cuda_graphs=True, device=Device.cpu)],
+)
+def test_cuda_graphs_are_refused_without_compilation_or_a_gpu(config: TorchEngineConfig) -> None:
+    with pytest.raises(JobError, match=r"engine\.cuda_graphs=true: .*\n.*set engine\.compile=true"):
+        config.check(STATE_DICT)
+    replace(config, compile=True, device=Device.auto).check(STATE_DICT)
+    config.on_cpu().check(STATE_DICT)
+
+
 def test_a_model_that_one_engine_runs_has_the_limits_of_that_engine() -> None:
     ir, program = Model(checkpoint="a.xml"), Model(checkpoint="a.pt2", sha256="0" * 64)
     for config, model, said in (
@@ -147,6 +167,11 @@ def test_int8_is_refused_where_nothing_runs_it(config: EngineConfig, said: str) 
     [
         (TorchEngineConfig(precision=Precision.fp32), "torch fp32"),
         (TorchEngineConfig(precision=Precision.bf16, compile=True), "torch bf16 compiled"),
+        (
+            TorchEngineConfig(precision=Precision.bf16, compile=True, cuda_graphs=True),
+            "torch bf16 compiled with CUDA graphs",
+        ),
+        (TorchEngineConfig(compile=True, piece=128), "torch auto compiled in pieces of 128"),
         (OnnxEngineConfig(precision=Precision.fp16), "onnxruntime fp16"),
         (OnnxEngineConfig(provider=Provider.tensorrt), "onnxruntime auto tensorrt"),
     ],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,8 @@ def test_a_gpu_that_pytorch_cannot_use_is_none() -> None:
     [
         (made("avx2"), False),
         (made("avx512_bf16"), False),
+        (replace(made("avx512_bf16"), cpu="AMD EPYC 9655"), True),
+        (replace(made("avx512f"), cpu="AMD EPYC 7543"), False),
         (made("amx_bf16"), True),
         (made("bf16"), True),
         (made("amx_bf16", capability=(7, 5)), False),

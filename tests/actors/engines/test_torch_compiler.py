@@ -78,6 +78,12 @@ def test_a_network_that_no_compiler_can_follow_answers_right(
         torch.testing.assert_close(run(batch), network(batch))
 
 
+def test_asking_for_cuda_graphs_changes_nothing_on_a_cpu(network: nn.Module) -> None:
+    with torch.inference_mode():
+        run = compiled(network, LIGHT, cuda_graphs=True)
+        torch.testing.assert_close(run(LIGHT), network(LIGHT))
+
+
 def test_weights_are_frozen_in(network: nn.Module, run: Callable[[torch.Tensor], Any]) -> None:
     with torch.inference_mode():
         wanted = network(LIGHT)

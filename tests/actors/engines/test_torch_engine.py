@@ -228,28 +228,61 @@ def test_what_a_compiled_network_answers_depends_on_no_batch(pair: tuple[Engine,
 
 
 @pytest.mark.slow
+def test_a_piece_may_be_of_another_size(model: Model) -> None:
+    config = TorchEngineConfig(device=Device.cpu, threads=1, compile=True, piece=3)
+    engine = load_engine(config, model)
+    assert engine.details["piece"] == "3 images"
+    wanted = load_engine(TorchEngineConfig(device=Device.cpu), model)(images(7))["output"]
+    np.testing.assert_allclose(engine(images(7))["output"], wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_a_report_names_what_was_compiled(pair: tuple[Engine, nn.Module], model: Model) -> None:
     details = pair[0].details
     assert (details["compiled"], details["piece"], details["threads"]) == ("yes", "32 images", "1")
     assert "compiled" not in load_engine(TorchEngineConfig(), model).details
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_cuda_graphs_need_a_gpu(model: Model) -> None:
+    with pytest.raises(JobError, match=r"engine\.cuda_graphs=true: there is no GPU here"):
+        load_engine(TorchEngineConfig(compile=True, cuda_graphs=True), model)
+
+
+def test_pixels_on_the_device_give_the_same_answers(model: Model) -> None:
+    engine = load_engine(TorchEngineConfig(), model)
+    there = torch.from_numpy(images(9).copy()).to(engine.device)
+    np.testing.assert_array_equal(engine(there)["output"], engine(images(9))["output"])
+    np.testing.assert_array_equal(there.cpu().numpy(), images(9))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("has_graphs", [False, True])
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
-def test_a_gpu_gives_what_the_cpu_gives_when_compiled(model: Model, precision: Precision) -> None:
-    engine = load_engine(TorchEngineConfig(device=Device.cuda, precision=precision, compile=True), model)
+def test_a_gpu_gives_what_the_cpu_gives_when_compiled(model: Model, precision: Precision, *, has_graphs: bool) -> None:
+    config = TorchEngineConfig(device=Device.cuda, precision=precision, compile=True, cuda_graphs=has_graphs)
+    engine = load_engine(config, model)
     wanted = load_engine(TorchEngineConfig(device=Device.cpu), model)(images(140))["output"]
     atol = 1e-5 if precision is Precision.fp32 else 0.02
     np.testing.assert_allclose(engine(images(140))["output"], wanted, atol=atol)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.parametrize(
+    "config",
+    [
+        TorchEngineConfig(),
+        TorchEngineConfig(compile=True),
+        TorchEngineConfig(compile=True, cuda_graphs=True),
+        TorchEngineConfig(compile=True, piece=16, cuda_graphs=True),
+    ],
+    ids=lambda config: config.label,
+)
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
 def test_a_gpu_answers_alike_however_many_batches_are_on_their_way(
-    model: Model, precision: Precision, *, is_compiled: bool
+    model: Model, precision: Precision, config: TorchEngineConfig
 ) -> None:
-    engine = load_engine(TorchEngineConfig(device=Device.cuda, precision=precision, compile=is_compiled), model)
+    engine = load_engine(replace(config, device=Device.cuda, precision=precision), model)
     assert engine.overlaps
     batches = [images(size) for size in (64, 1, 64, 33, 64, 64, 7)]
     wanted = [engine(batch)["output"] for batch in batches]

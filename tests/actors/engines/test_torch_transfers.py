@@ -26,6 +26,23 @@ def test_pixels_reach_the_device_with_blank_images_behind_them(device: str, size
 
 
 @pytest.mark.parametrize("device", DEVICES)
+def test_a_tensor_on_the_device_is_not_copied_unless_it_is_padded(device: str) -> None:
+    there = torch.from_numpy(images(5).copy()).to(device)
+    assert Transfers(device).send(there, 5) is there
+    sent = Transfers(device).send(there, 8)
+    assert (sent.device.type, tuple(sent.shape)) == (device, (8, 8, 6, 3))
+    np.testing.assert_array_equal(sent[:5].cpu().numpy(), images(5))
+    assert not sent[5:].any()
+
+
+@needs_gpu
+def test_a_tensor_in_memory_reaches_the_gpu() -> None:
+    sent = Transfers("cuda").send(torch.from_numpy(images(5).copy()), 5)
+    assert sent.device.type == "cuda"
+    np.testing.assert_array_equal(sent.cpu().numpy(), images(5))
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_what_was_sent_does_not_follow_its_source(device: str) -> None:
     source = images(4).copy()
     sent = Transfers(device).send(source, 4)

@@ -47,6 +47,22 @@ def test_external_data_outside_the_folder_is_refused(tmp_path: Path, location: A
         digest(Model(checkpoint=str(path)))
 
 
+@pytest.mark.parametrize("place", ["function", "sparse", "attribute"])
+def test_external_data_is_confined_wherever_a_model_may_name_it(tmp_path: Path, place: str) -> None:
+    save_onnx(tiny(), tmp_path / "a.onnx")
+    model = onnx.load(tmp_path / "a.onnx")
+    if place == "sparse":
+        tensor = model.graph.sparse_initializer.add().values
+    else:
+        node = (model.functions.add() if place == "function" else model.graph).node.add(op_type="Constant")
+        tensor = node.attribute.add(name="value", type=onnx.AttributeProto.TENSOR).t
+    tensor.data_type, tensor.data_location = TensorProto.FLOAT, TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret")
+    (tmp_path / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(JobError, match=r"external data lies outside its folder, at '\.\./secret'"):
+        digest(Model(checkpoint=str(tmp_path / "a.onnx")))
+
+
 def test_data_in_a_graph_inside_a_node_counts(tmp_path: Path) -> None:
     inner = numpy_helper.from_array(np.ones(2, np.float32), "inner")
     branch = helper.make_graph(

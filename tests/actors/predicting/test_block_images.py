@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from actors.predicting.block_images import BlockImages
 
@@ -36,6 +37,15 @@ def test_what_lies_in_a_row_in_one_array_is_not_copied(start: int, stop: int, is
     arrays = cut(8, 16)
     batch = BlockImages(arrays).batch(np.arange(start, stop), stop - start)
     assert any(np.shares_memory(batch, array) for array in arrays) is not is_copied
+
+
+def test_tensors_give_the_same_batches_on_their_device() -> None:
+    arrays = cut(8, 16)
+    images, tensors = BlockImages(arrays), BlockImages([torch.from_numpy(array.copy()) for array in arrays])
+    for rows, size in ((np.array([0, 2, 9, 19]), 6), (np.arange(7, 9), 2), (np.arange(16, 20), 4)):
+        batch = tensors.batch(rows, size)
+        assert isinstance(batch, torch.Tensor)
+        np.testing.assert_array_equal(batch.numpy(), images.batch(rows, size))
 
 
 def test_images_that_lie_apart_and_blank_ones_are_a_copy() -> None:

@@ -7,19 +7,18 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from networks import Tiny
-from onnx import TensorProto, helper, numpy_helper
-from onnx_models import SIDE, images, make_model
-from programs import PREPROCESS, save_ir, save_pt2, save_script
+from onnx_models import SIDE, images
+from programs import PREPROCESS, save_first, save_ir, save_pt2, save_script
 
 from actors.engines.base import load_engine
 from actors.engines.configs import Device, OnnxEngineConfig, OpenVinoEngineConfig, Precision, TorchEngineConfig
 from actors.errors import JobError
 from actors.models.spec import Model
 from actors.predicting.independence import ONE_BY_ONE, OneByOne, independent, mixing
+from actors.predicting.probes import noise
 from actors.predictor import Predictor
 from actors.tasks.raw import Raw
 
@@ -96,7 +95,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Tin
 
 def reason(model: Model, config: EngineConfig | None = None) -> str:
     engine = load_engine(config or TorchEngineConfig(device=Device.cpu, threads=1), model)
-    return mixing(engine, (SIDE, SIDE), where=model.where)
+    return mixing(engine, engine(noise((SIDE, SIDE))), (SIDE, SIDE), where=model.where)
 
 
 @pytest.mark.parametrize(
@@ -138,23 +137,6 @@ def test_each_image_gets_its_own_answer(model: Callable[..., Model], kind: type[
     assert len({tuple(answer) for answer in together}) == 5
 
 
-def save_first(path: Path) -> Model:
-    """An .onnx file whose answers are the mean colours of the first image, for each."""
-    constants = [numpy_helper.from_array(np.array([0]), "zero"), numpy_helper.from_array(np.array([3]), "three")]
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["colour"]),
-        helper.make_node("Gather", ["colour", "zero"], ["first"]),
-        helper.make_node("Shape", ["image"], ["number"], start=0, end=1),
-        helper.make_node("Concat", ["number", "three"], ["shape"], axis=0),
-        helper.make_node("Expand", ["first", "shape"], ["out"]),
-    ]
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])
-    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 3])
-    onnx.save(make_model(nodes, [image], [out], constants), path)
-    return Model(checkpoint=str(path), preprocess=PREPROCESS)
-
-
 @pytest.mark.parametrize("config", ENGINES)
 def test_a_file_that_was_exported_for_one_image_is_run_one_by_one(tmp_path: Path, config: EngineConfig) -> None:
     model = save_first(tmp_path / "first.onnx")
@@ -175,5 +157,5 @@ def test_whole_models_are_tried_as_well(tmp_path: Path) -> None:
 def test_a_known_reason_saves_the_trial(model: Callable[..., Model]) -> None:
     tiny = model(Tiny)
     engine = load_engine(TorchEngineConfig(threads=1), tiny)
-    assert independent(engine, tiny, "") is engine
-    assert isinstance(independent(engine, tiny, "known"), OneByOne)
+    assert independent(engine, "") is engine
+    assert isinstance(independent(engine, "known"), OneByOne)

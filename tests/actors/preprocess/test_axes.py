@@ -26,3 +26,8 @@ def test_the_kept_part_needs_few_pixels_of_the_source() -> None:
     assert Axis.plan(1000, 500, 100, reach=3).first == 393
     assert Axis.plan(10, 5000, 100).is_strip
     assert not Axis.plan(10, 500, 100).is_strip
+
+
+def test_the_whole_axis_keeps_all_of_the_resize() -> None:
+    whole = Axis.plan(99.5, 50, 20).whole
+    assert (whole.start, whole.stop, whole.first, whole.last, whole.box) == (0, 50, 0, 100, (0, 99.5))

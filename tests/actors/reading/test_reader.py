@@ -12,9 +12,11 @@ import pytest
 from deadly import DeadlyStorage, Death
 from photos import jpeg
 from read_plans import WHOLE, plan_over, plan_over_ten
+from wrong_decoders import WrongDecoder
 
-from actors.columns import ERROR, FILE, IMAGE_ID, PIXELS, READ_S, ROW, SHARD, STAGE, URI
-from actors.reading.reader import ReadPlan, read_piece
+from actors.columns import DECODE_S, ERROR, FILE, IMAGE_ID, PIXELS, READ_S, ROW, SHARD, STAGE, URI
+from actors.decoding.config import FittedBatch
+from actors.reading.reader import ReadPlan, read_blocks, read_piece
 from actors.reading.shards import Shards
 from actors.row_ranges import Piece
 from actors.storage.store import Storage
@@ -48,6 +50,24 @@ def test_a_block_may_be_several_batches(plan: ReadPlan) -> None:
     wider = replace(plan, batch_size=2, batches_a_block=2)
     for piece in WHOLE:
         assert rows_of(list(read_piece(wider, piece, Ledger()))) == rows_of(list(read_piece(plan, piece, Ledger())))
+
+
+@pytest.mark.parametrize("is_careful", [False, True])
+def test_blocks_hold_pixels_of_a_decoder_until_they_are_packed(plan: ReadPlan, *, is_careful: bool) -> None:
+    decoder, ledger = WrongDecoder(plan.limits, plan.preprocess), Ledger()
+    if is_careful:
+        with pytest.raises(Death):
+            list(read_blocks(plan, WHOLE[0], ledger, _dying))
+    blocks = list(read_blocks(plan, WHOLE[0], ledger, decoder))
+    tables = list(read_piece(plan, WHOLE[0], Ledger(), decoder))
+    assert [len(block.pixels_nhwc) for block in blocks] == [4, 3]
+    for block, table in zip(blocks, tables, strict=True):
+        assert PIXELS not in block.rows.column_names
+        assert block.packed().drop_columns([READ_S, DECODE_S]) == table.drop_columns([READ_S, DECODE_S])
+
+
+def _dying(_: object) -> FittedBatch:
+    raise Death
 
 
 class InParallel(Storage):

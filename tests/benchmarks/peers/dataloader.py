@@ -1,12 +1,15 @@
 """Batch inference as in PyTorch's documentation: a map-style dataset, a DataLoader with two workers that decode with
-Pillow, and an eager loop in inference mode. Its results are the reference of the benchmark.
+Pillow, and a loop in inference mode. Its results in eager fp32 are the reference of the benchmark.
 
-    PYTHONPATH=tests/fixtures python tests/benchmarks/peers/dataloader.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet
+    PYTHONPATH=tests/fixtures python tests/benchmarks/peers/dataloader.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet \
+        --compile --precision bf16
+
+--embed writes the inputs of the last layer in place of classes.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,13 +20,46 @@ from recipe import BATCH, classify, load_network, transform
 from torch.utils.data import DataLoader, Dataset
 
 
-def main(images: str, weights: str, output: str) -> None:
-    network = load_network(weights)
+def main() -> None:
+    arguments = parse()
+    network = load_network(arguments.weights)
+    if arguments.embed:
+        without_head(network)
+    if arguments.compile:
+        network = torch.compile(network.to(memory_format=torch.channels_last))
     tables = []
-    for pixels_nchw, uris in DataLoader(Photos(images), batch_size=BATCH, num_workers=2):
-        ids, scores = classify(network, pixels_nchw)
-        tables.append(pa.table({"uri": uris, "top_label_ids": ids.tolist(), "top_scores": list(scores)}))
-    pq.write_table(pa.concat_tables(tables), output)
+    for pixels_nchw, uris in DataLoader(Photos(arguments.images), batch_size=BATCH, num_workers=2):
+        pixels = pixels_nchw.to(memory_format=torch.channels_last) if arguments.compile else pixels_nchw
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16"):
+            columns = embed(network, pixels) if arguments.embed else answers(network, pixels)
+        tables.append(pa.table({"uri": uris, **columns}))
+    pq.write_table(pa.concat_tables(tables), arguments.output)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images")
+    parser.add_argument("weights")
+    parser.add_argument("output")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--embed", action="store_true")
+    return parser.parse_args()
+
+
+def answers(network: torch.nn.Module, pixels_nchw: torch.Tensor) -> dict[str, list]:
+    ids, scores = classify(network, pixels_nchw)
+    return {"top_label_ids": ids.tolist(), "top_scores": list(scores)}
+
+
+def embed(network: torch.nn.Module, pixels_nchw: torch.Tensor) -> dict[str, list]:
+    with torch.inference_mode():
+        return {"embedding": list(network(pixels_nchw).float().numpy())}
+
+
+def without_head(network: torch.nn.Module) -> None:
+    name = [name for name, layer in network.named_modules() if isinstance(layer, torch.nn.Linear)][-1]
+    network.set_submodule(name, torch.nn.Identity())
 
 
 class Photos(Dataset):
@@ -39,4 +75,4 @@ class Photos(Dataset):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -34,6 +34,7 @@ from actors.engines.configs import (
     TorchEngineConfig,
 )
 from actors.models.spec import Model
+from actors.preprocess import Preprocess
 from actors.tasks.classify import Classify
 from actors.tasks.context import BatchContext
 
@@ -102,7 +103,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--engine", choices=[*ENGINES, "none"], default="torch")
     parser.add_argument("--precision", choices=[precision.value for precision in Precision], default="fp32")
     parser.add_argument("--compile", action="store_true", help="engine torch: compile the network")
-    parser.add_argument("--architecture", default="networks:resnet18")
     parser.add_argument("--batch", type=int, default=32)
     return parser.parse_args()
 
@@ -110,8 +110,9 @@ def parse() -> argparse.Namespace:
 def loop(
     part: Path, paths: list[Path], arguments: argparse.Namespace, answers: multiprocessing.SimpleQueue[Loop]
 ) -> None:
-    weights = str(arguments.weights.resolve())
-    model = Model(architecture=arguments.architecture, kwargs={"num_classes": NUM_CLASSES}, checkpoint=weights)
+    weights = arguments.weights.resolve()
+    architecture = weights.stem.replace("-", ":", 1)
+    model = Model(architecture, {"num_classes": NUM_CLASSES}, str(weights), preprocess=Preprocess())
     engine = None if arguments.engine == "none" else load_engine(engine_config(arguments), model)
     task, limits = Classify(), Decode()
     tables, ends = [], []

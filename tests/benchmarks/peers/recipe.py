@@ -1,4 +1,4 @@
-"""Model and transform of all peers: the fitted ResNet-18 in eager fp32, after torchvision's usual transform.
+"""Model and transform of all peers: the fitted network in eager fp32, after torchvision's usual transform.
 
 torchvision is not a dependency, so its transform is spelled out: Pillow resizes and crops, torch normalises, in
 torchvision's steps and order. The pixels equal those of `fitted.reference_pixels`.
@@ -6,12 +6,15 @@ torchvision's steps and order. The pixels equal those of `fitted.reference_pixel
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from fitted import MEAN, STD
-from networks import resnet18
 from photos import NUM_CLASSES
 from PIL import Image
+
+from actors.models.architectures import construct
 
 BATCH = 32
 TOP = 5
@@ -21,7 +24,8 @@ _MEAN, _STD = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
 
 
 def load_network(weights: str) -> torch.nn.Module:
-    network = resnet18(num_classes=NUM_CLASSES)
+    """The architecture that the file is named after, such as networks-resnet18.pt, with the weights in it."""
+    network = construct(Path(weights).stem.replace("-", ":", 1), {"num_classes": NUM_CLASSES})
     network.load_state_dict(torch.load(weights))
     return network.eval()
 

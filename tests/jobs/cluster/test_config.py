@@ -38,6 +38,11 @@ def test_a_metrics_port_that_cannot_be_had() -> None:
         Cluster(metrics_port=port, address="auto").check()
 
 
+def test_a_gpu_takes_at_least_one_worker() -> None:
+    with pytest.raises(JobError, match=r"cluster\.workers_per_gpu=0: not above 0"):
+        Cluster(workers_per_gpu=0).check()
+
+
 @pytest.mark.parametrize(("folder", "problem"), [("/proc", "0.0 MiB free"), ("/nowhere", "No such file or directory")])
 def test_a_temporary_folder_without_room(monkeypatch: pytest.MonkeyPatch, folder: str, problem: str) -> None:
     monkeypatch.setenv("TMPDIR", folder)

@@ -10,16 +10,18 @@ import deadly
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from deadly import Death
 from dying import poison, save_picky
 from overlapping import Overlapping
 from photos import photo
 
-from actors.columns import ERROR, PIXELS, PREDICT_S, ROW, SHARD, STAGE
+from actors.columns import ERROR, PIXELS, PREDICT_S, ROW, SHARD, STAGE, unpack_pixels
 from actors.decoding.config import Decode
 from actors.decoding.pixel_blocks import pixel_columns
 from actors.errors import ImageError
 from actors.models.spec import Model
+from actors.pixel_arrays import Pixels
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
 from actors.row_ranges import Piece
@@ -64,11 +66,13 @@ def block_with(*deadly: int, unread: int | None = None, shards: int = 1) -> pa.T
     return pa.table({**rows, **columns})
 
 
-def attempts(predictor: Predictor, block: pa.Table, ledger: Ledger) -> tuple[int, pa.Table]:
+def attempts(
+    predictor: Predictor, block: pa.Table, ledger: Ledger, pixels_nhwc: Pixels | None = None
+) -> tuple[int, pa.Table]:
     """Returns the number of workers that it took, and the result of the last one."""
     for number in count(1):
         try:
-            return number, predict(predictor, block, ledger)
+            return number, predict(predictor, block, ledger, pixels_nhwc)
         except Death:
             assert number < 30
     raise AssertionError
@@ -119,6 +123,16 @@ def test_a_block_of_several_batches_is_judged_image_by_image_as_well(
     good = [row for row in range(NUM_ROWS) if row not in bad]
     assert predicted["output"].take(good) == sound["output"].take(good)
     assert ledger.snapshot()[:2] == (len(good), len(bad))
+
+
+@pytest.mark.parametrize("deadly", [(), (5,)])
+def test_pixels_that_stay_on_the_device_are_judged_alike(deadly: tuple[int, ...], checkpoint: Path) -> None:
+    predictor, block = predictor_of(checkpoint, Raw()), block_with(*deadly, unread=3)
+    num_workers, expected = attempts(predictor, block, Ledger())
+    pixels_nhwc = torch.tensor(unpack_pixels(block[PIXELS], *PREPROCESS.size))
+    given = attempts(predictor, block.drop_columns([PIXELS]), Ledger(), pixels_nhwc)
+    assert given[0] == num_workers
+    assert given[1].drop_columns([PREDICT_S]) == expected.drop_columns([PREDICT_S])
 
 
 @pytest.mark.parametrize("task", [Embed(), Raw()])

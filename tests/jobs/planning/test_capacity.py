@@ -39,6 +39,13 @@ def test_a_store_must_hold_what_its_workers_have_in_flight() -> None:
     check_room(FUSED, cluster(Resources(8, 0, 10**12, 10**6)))
 
 
+def test_workers_that_share_a_gpu_share_a_store() -> None:
+    sharing = replace(APART, workers=6, worker_gpus=0.3333)
+    check_room(sharing, cluster(Resources(8, 1, 10**12, 27 * 10**9)))
+    with pytest.raises(JobError, match=r"need 27.0 GB; its object store is 26.9 GB"):
+        check_room(sharing, cluster(Resources(8, 1, 10**12, 26_900_000_000)))
+
+
 def test_memory_must_hold_the_batches_of_all_workers_of_a_node() -> None:
     check_room(FUSED, cluster(Resources(8, 0, 20 * 10**9, 1)))
     with pytest.raises(JobError, match=r"need 20.0 GB; its memory for workers is 19.0 GB"):

@@ -42,6 +42,7 @@ def place(root: Path, **changes: object) -> KeptChoice:
     "engine",
     [
         TorchEngineConfig(precision=Precision.bf16, compile=True, threads=3),
+        TorchEngineConfig(precision=Precision.fp16, compile=True, piece=128, cuda_graphs=True),
         OnnxEngineConfig(precision=Precision.fp16, provider=Provider.tensorrt, device=Device.cuda),
         OpenVinoEngineConfig(precision=Precision.fp32),
     ],
@@ -102,7 +103,8 @@ def test_a_person_can_read_it(tmp_path: Path) -> None:
     [file] = (tmp_path / "_engines").iterdir()
     content = json.loads(file.read_text())
     assert content["engine"] == {
-        "name": "torch", "precision": "auto", "device": "auto", "threads": None, "compile": True
+        "name": "torch", "precision": "auto", "device": "auto", "threads": None, "compile": True,
+        "piece": None, "cuda_graphs": False,
     }  # fmt: skip
     assert content["trials"][1]["breaches"] == ["the best class of image 17 differs"]
     assert content["hardware"]["cpu"] == "EPYC"

@@ -16,10 +16,13 @@ from actors.engines.configs import (
     Precision,
     TorchEngineConfig,
 )
+from actors.engines.tolerance import Tolerance
 from actors.errors import JobError
+from actors.models.spec import Model
+from actors.recipe import Recipe
 from actors.trials.comparison import Trial
 from jobs.planning.engine_cache import Choice
-from jobs.planning.engine_selection import EngineSelection, _key
+from jobs.planning.engine_selection import EngineSelection, _int8_graph, _is_possible, _key
 
 REFERENCE = TorchEngineConfig(precision=Precision.fp32)
 FAST = OpenVinoEngineConfig(precision=Precision.bf16)
@@ -209,3 +212,16 @@ def test_what_passed_with_a_warning_has_not_passed_the_gate() -> None:
     plan = SimpleNamespace(batch_size=32)
     keys = {gate: _key(replace(FAST, gate=gate, threads=1), plan, None) for gate in Gate}
     assert keys[Gate.stop] not in (keys[Gate.warn], keys[Gate.off])
+
+
+def test_int8_needs_the_quantised_network_and_is_not_tried_in_a_short_job() -> None:
+    model = Model("networks:tiny", checkpoint="tiny.pt")
+    auto = AutoEngineConfig(tolerance=Tolerance(flip_ratio=0.05))
+    for config in (auto, AutoEngineConfig()):
+        # Neither the run nor the trials are asked for anything.
+        assert _int8_graph(SimpleNamespace(job=SimpleNamespace(model=model)), None, config, work_s=1.0) is None
+    in_int8 = OpenVinoEngineConfig(precision=Precision.int8)
+    for graph in (None, b"graph"):
+        trials = SimpleNamespace(recipe=Recipe(model, int8_graph=graph))
+        assert _is_possible(in_int8, trials) is bool(graph)
+        assert _is_possible(FAST, trials)

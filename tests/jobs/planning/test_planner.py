@@ -44,6 +44,7 @@ def test_writing_always_finds_a_cpu(cpus: int, workers: int | str) -> None:
     assert plan(cpus, 1).writers == 2  # with separate read tasks
 
 
+@pytest.mark.parametrize("workers_per_gpu", [1, 3])
 @pytest.mark.parametrize("cpus_per_worker", [1, 4])
 @pytest.mark.parametrize(
     "nodes",
@@ -60,16 +61,17 @@ def test_writing_always_finds_a_cpu(cpus: int, workers: int | str) -> None:
     ],
 )
 def test_beside_actors_with_gpus_reading_finds_its_cpus_on_one_node(
-    nodes: list[tuple[int, int]], cpus_per_worker: int
+    nodes: list[tuple[int, int]], cpus_per_worker: int, workers_per_gpu: int
 ) -> None:
     each = tuple(Resources(cpus, gpus) for cpus, gpus in nodes)
     resources = Resources(sum(one.cpus for one in each), sum(one.gpus for one in each), nodes=each)
-    job = a_job(cluster=Cluster(cpus_per_worker=cpus_per_worker))
+    job = a_job(cluster=Cluster(cpus_per_worker=cpus_per_worker, workers_per_gpu=workers_per_gpu))
     made = make_plan(job, resources, [], Load(10**7, 1))
-    assert made.workers == resources.gpus
+    assert made.workers == resources.gpus * workers_per_gpu
+    assert made.workers * made.worker_gpus == pytest.approx(resources.gpus, rel=1e-3)
     assert 0 < made.worker_cpus <= cpus_per_worker
     assert 0 < made.read_cpus <= 1
-    left = [one.cpus - one.gpus * made.worker_cpus for one in each]
+    left = [one.cpus - one.gpus * workers_per_gpu * made.worker_cpus for one in each]
     assert min(left) >= 0
     assert max(left) >= made.read_cpus + made.writers * WRITE_CPUS - 1e-9
     assert sum(left) >= resources.cpus / 2 - 1e-9, "half is for reading and decoding"
@@ -124,6 +126,13 @@ def test_threads_fill_the_cpus_once() -> None:
 def test_a_plan_tells_itself_in_a_line() -> None:
     assert str(plan(2)) == "2 workers, reading on their own, threads 1; batches of 32 images, parts of 16,384 rows"
     assert str(plan(16, 4)) == "4 workers, next to read tasks, 1 GPU each; batches of 128 images, parts of 16,384 rows"
+
+
+def test_workers_share_a_gpu_on_request() -> None:
+    job = a_job(cluster=Cluster(workers_per_gpu=2))
+    assert str(plan(16, 4, job=job)).startswith("8 workers, next to read tasks, 0.5 GPU each;")
+    assert plan(16, 4, job=job).fits(Resources(16, 4))
+    assert plan(16, 0, job=job).worker_gpus == 0
 
 
 def test_gpus_are_left_alone_when_the_job_says_cpu() -> None:
@@ -208,14 +217,14 @@ def test_the_batch_size_is_what_was_measured_unless_the_config_names_one() -> No
     assert batch_sizes(a_job(batch_size=24), plan(2, job=a_job(batch_size=24))) == [24]
 
 
-def test_cheap_images_are_done_in_blocks_of_half_a_second() -> None:
-    for image_s, batches in ((1.0, 1), (0.013, 1), (0.005, 2), (0.0001, 7), (0.00001, 7)):
+def test_cheap_images_are_done_in_blocks_of_two_seconds() -> None:
+    for image_s, batches in ((1.0, 1), (0.013, 4), (0.005, 8), (0.0001, 16), (0.00001, 16)):
         assert make_plan(a_job(), Resources(2, 0), [], Load(10**7, image_s)).batches_a_block == batches, image_s
-    assert make_plan(a_job(batch_size=8), Resources(2, 0), [], Load(10**7, 1e-5)).batches_a_block == 31
+    assert make_plan(a_job(batch_size=8), Resources(2, 0), [], Load(10**7, 1e-5)).batches_a_block == 64
     assert plan(16, 4).batches_a_block == 1
     calibration = Calibration(Costs(0.0001, 0.001), Rates({32: 10_000}, 1))
     measured = make_plan(a_job(), Resources(2, 0), [], Load(10**7, 1.0, calibration))
-    assert measured.batches_a_block == 13
+    assert measured.batches_a_block == 16
 
 
 def test_no_more_workers_than_memory_holds() -> None:

@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 import torch
 from networks import tiny
+from programs import save_first, save_ir, save_pt2, save_script
 
-from actors.engines.configs import OpenVinoEngineConfig, Precision, TorchEngineConfig
+from actors.engines.configs import AutoEngineConfig, OpenVinoEngineConfig, Precision, TorchEngineConfig
 from actors.errors import JobError
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 from actors.recipe import Recipe
 from actors.tasks.embed import Embed
+from actors.tasks.raw import Raw
 from jobs.runs.model_check import LoadedModel, ModelFacts, check_model
 
 
@@ -136,3 +138,31 @@ def test_the_second_command_imports_no_torch(recipe: Recipe, tmp_path: Path) -> 
     ]
     weights = found[0][0]
     assert found == [[weights, False, True], [weights, True, False]]
+
+
+def test_a_model_that_runs_one_image_at_a_time_is_told_each_time(
+    recipe: Recipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert check(recipe)[0].one_by_one == ""
+    lying = Recipe(save_first(tmp_path / "first.onnx"), task=Raw())
+    for is_first in (True, False):
+        caplog.clear()
+        facts, loaded = check(lying)
+        assert (loaded is not None) is is_first
+        assert facts.one_by_one == "the model gives another answer to the same image at another place of a batch"
+        assert [record.message for record in caplog.records] == [
+            f"{lying.model.where}: {facts.one_by_one}; running one image at a time"
+        ]
+
+
+def test_a_whole_model_is_checked_in_its_own_engine(recipe: Recipe, tmp_path: Path) -> None:
+    for model in (
+        save_ir(tiny(), tmp_path / "a.xml"),
+        save_pt2(tiny(), tmp_path / "a.pt2"),
+        save_script(tiny(), tmp_path / "a.torchscript"),
+    ):
+        facts, loaded = check(Recipe(model, AutoEngineConfig(), recipe.task))
+        assert loaded is not None
+        assert loaded.reference_engine is not None
+        assert facts.weights
+        assert check(Recipe(model, AutoEngineConfig(), recipe.task)) == (facts, None)

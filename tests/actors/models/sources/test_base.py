@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.models.sources.base import Source
+from actors.errors import JobError
+from actors.models.sources.base import Record, Source
 
 
 @pytest.mark.parametrize(
@@ -21,3 +22,11 @@ def test_a_source_is_a_name_in_a_library_or_a_folder(text: str, library: str, na
     source = Source(text)
     assert (source.library, source.name) == (library, name)
     assert source.where == f"model.source={text}"
+
+
+def test_a_pre_processing_that_cannot_be_expressed_leaves_its_reason() -> None:
+    def refuse(recorded: object) -> dict[str, object]:
+        raise JobError(f"odd: {recorded}", cure="none")
+
+    assert Record(architecture="a:b").prepared(dict, {"crop": 7}) == Record(architecture="a:b", preprocess={"crop": 7})
+    assert Record().prepared(refuse, 3) == Record(unexpressed="odd: 3")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import hub_folders
@@ -101,7 +102,7 @@ def test_a_repository_is_read_at_one_commit(hub: Hub, vit_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, r"holds no config\.json\n.*timm:NAME"),
+        ({"other": ""}, r"holds no config\.json\n.*timm:NAME"),
         ({"config.json": "["}, r"config\.json is not a JSON object"),
         ({"config.json": "[1]"}, r"config\.json is not a JSON object"),
         ({"config.json": "{}"}, r"holds none of model\.safetensors"),
@@ -113,6 +114,32 @@ def test_a_folder_without_a_model_is_reported(tmp_path: Path, files: dict[str, s
     with pytest.raises(JobError, match=message) as caught:
         read(tmp_path)
     assert f"model.source={tmp_path}" in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_and_a_file_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="nowhere: no such folder"):
+        read(tmp_path / "nowhere")
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(JobError, match=r"model\.onnx: is a file\n.*model\.checkpoint"):
+        read(tmp_path / "model.onnx")
+
+
+def test_a_config_names_no_code_on_a_hub(vit_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(vit_folder, tmp_path / "model")
+    config = json.loads((vit_folder / "config.json").read_text())
+    code = {"attn_implementation": "me/kernel", "_attn_implementation": "me/kernel", "auto_map": {"AutoModel": "x.Y"}}
+    nested = {**config, **code, "vision_config": {**code, "depth": 3}}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(nested))
+    record = read(tmp_path / "model")
+    assert record.kwargs == {**read(vit_folder).kwargs, "vision_config": {"depth": 3}}
+
+
+def test_a_config_of_timm_names_no_other_weights(timm_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(timm_folder, tmp_path / "model")
+    config = json.loads((timm_folder / "config.json").read_text())
+    config["model_args"] |= {"pretrained": True, "checkpoint_path": "other.pt"}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    assert read(tmp_path / "model") == replace(read(timm_folder), checkpoint=f"{tmp_path}/model/model.safetensors")
 
 
 def test_labels_that_leave_numbers_out_are_none(vit_folder: Path, tmp_path: Path) -> None:

@@ -155,6 +155,24 @@ def test_a_source_that_is_silent_about_pre_processing_is_refused(vit_folder: Pat
     assert model_from(str(tmp_path), preprocess=keys).preprocess.resize == [32, 32]
 
 
+def test_pre_processing_that_no_key_expresses_must_be_given(vit_folder: Path, tmp_path: Path) -> None:
+    for path in vit_folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "FlavaImageProcessor"}')
+    with pytest.raises(JobError, match=r"model\.source=.*Flava.*\n  cure: set model\.preprocess\.resize, .*std$"):
+        model_from(str(tmp_path))
+    keys = {"resize": [32, 32], "crop": None, "mean": [0.5] * 3, "std": [0.5] * 3}
+    assert model_from(str(tmp_path), preprocess=keys).preprocess.resize == [32, 32]
+
+
+def test_a_folder_of_timm_for_imagenet_has_its_labels(tmp_path: Path) -> None:
+    hub_folders.timm_resnet(tmp_path, num_classes=1000)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["label_names"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert model_from(str(tmp_path)).labels[0].startswith("tench")
+
+
 def test_without_a_source_the_library_tells_the_pre_processing() -> None:
     clip = complete({"architecture": "timm:vit_base_patch32_clip_224.openai", "checkpoint": "mine.pt"})
     assert clip.preprocess.mean == pytest.approx([0.48145466, 0.4578275, 0.40821073])
