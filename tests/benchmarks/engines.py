@@ -8,9 +8,9 @@ rate, and agreement with the reference. Deliberately wrong engines of the ResNet
 makes images and weights in FOLDER unless they exist. Each engine is tried as a job tries it, with one thread in its own
 process, one after the other, and compared with the reference under the default tolerance. With --job, whole jobs whose
 export was replaced by a wrong one must end with status 2. Prints JSON, and a table on standard error. Exits with 1 if a
-wrong engine passes or the right job fails. --only selects engines whose name contains one of the given words. The int8
-engines are quantised on other photographs. For CPUs without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2, which limits OpenVINO,
-and --narrow.
+wrong engine passes or the right job fails. --only selects engines whose name contains one of the given words, --without
+omits such. The int8 engines are quantised on other photographs. For CPUs without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2,
+which limits OpenVINO, and --narrow.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def try_architecture(architecture: str, outputs: Path, arguments: argparse.Names
     contestants = [
         one
         for one in (*sound(right), *in_int8(right, is_narrow=arguments.narrow), *broken(wrong))
-        if is_wanted(one, arguments.only)
+        if is_wanted(one, arguments.only) and not is_wanted(one, arguments.without)
     ]
     held = list(try_all(contestants, right, sample))
     jobs = whole_jobs(images, right, wrong, outputs) if arguments.job else []
@@ -137,6 +137,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--architecture", nargs="+", default=[RESNET18])
     parser.add_argument("--only", nargs="*", default=[""], metavar="WORD")
+    parser.add_argument("--without", nargs="*", default=[], metavar="WORD")
     parser.add_argument("--narrow", action="store_true", help="quantise for a CPU without VNNI")
     parser.add_argument("--job", action="store_true", help="also run whole jobs")
     return parser.parse_args()
