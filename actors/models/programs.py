@@ -15,6 +15,7 @@ from actors.messages import one_line
 from actors.models.archives import PROGRAM, read_kind
 from actors.models.node_copies import pinned_content
 from actors.models.pieces import Pieces
+from actors.preprocess import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 
 def load(model: Model) -> nn.Module:
-    """The program of ``model`` as a network on the CPU, for normalised images (n, channels, height, width).
+    """The program of ``model`` as a network on the CPU, for normalised images in ``model.preprocess.layout``, which is
+    (n, channels, height, width) unless it says otherwise.
 
     A program that was exported for some batch sizes only gets batches in pieces of such sizes.
 
@@ -52,7 +54,8 @@ class ProgramInput(NamedTuple):
 
     keyword: str | None
     """Name of the argument; None if it is positional."""
-    is_nhwc: bool
+    is_turned: bool
+    """True if the images arrive as (n, channels, height, width), and it takes (n, height, width, channels)."""
     least: int
     """Images that it needs at least."""
     most: int | None
@@ -60,15 +63,16 @@ class ProgramInput(NamedTuple):
 
 
 class Program(nn.Module):
-    """Calls a program with images (n, channels, height, width), in its own layout, on the device of its weights."""
+    """Calls a program with images in its own layout, on the device of its weights."""
 
     def __init__(self, program: nn.Module, taken: ProgramInput) -> None:
         super().__init__()
         self.program = program
         self.taken = taken
 
-    def forward(self, images_nchw: torch.Tensor) -> Any:
-        images = images_nchw.permute(0, 2, 3, 1).contiguous() if self.taken.is_nhwc else images_nchw
+    def forward(self, images: torch.Tensor) -> Any:
+        if self.taken.is_turned:
+            images = images.permute(0, 2, 3, 1).contiguous()
         return self.program(**{self.taken.keyword: images}) if self.taken.keyword else self.program(images)
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Program:  # noqa: FBT001, FBT002
@@ -125,15 +129,22 @@ def _image_input(program: ExportedProgram, model: Model) -> ProgramInput:
             f"{model.where}: does not take one batch of images, but {len(names)} inputs: {', '.join(map(str, names))}",
             cure="export a network with one input: normalised pixels, float (n, 3, height, width)",
         )
-    is_nhwc = image.shape[1] not in _CHANNELS and image.shape[3] in _CHANNELS
-    sides = tuple(image.shape[1:3] if is_nhwc else image.shape[2:])
-    _check_size(model, sides)
+    layout, channels = model.preprocess.layout, model.preprocess.channels
+    is_turned = layout is Layout.auto and image.shape[1] != channels and image.shape[3] == channels
+    is_nhwc = is_turned or layout is Layout.nhwc
+    found = image.shape[3 if is_nhwc else 1]
+    if isinstance(found, int) and found != channels:
+        raise JobError(
+            f"model.preprocess.channels={channels}: {model.where} takes images of {found} channels, in the layout "
+            f"{'nhwc' if is_nhwc else 'nchw'}",
+            cure="set model.preprocess.channels and model.preprocess.layout as the program was exported",
+        )
+    _check_size(model, tuple(image.shape[1:3] if is_nhwc else image.shape[2:]))
     least, most = _batch_sizes(image.shape[0], program)
-    return ProgramInput(_keyword(program), is_nhwc, least, most)
+    return ProgramInput(_keyword(program), is_turned, least, most)
 
 
 _NUM_AXES = 4
-_CHANNELS = (1, 3)
 
 
 def _check_size(model: Model, sides: tuple[Any, ...]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,7 +69,16 @@ def test_the_layout_and_the_name_of_the_argument_are_those_of_the_program(tmp_pa
     )
     torch.export.save(program, tmp_path / "a.pt2")
     found = run(tmp_path / "a.pt2", example(2))["output"]
-    torch.testing.assert_close(found, network(example(2).permute(NHWC)).detach())
+    right = network(example(2).permute(NHWC)).detach()
+    torch.testing.assert_close(found, right)
+    model = pinned(tmp_path / "a.pt2")
+    model.preprocess = replace(model.preprocess, layout="nhwc")  # the engine then turns the images itself
+    with torch.inference_mode():
+        torch.testing.assert_close(named(build_network(model)(example(2).permute(NHWC)))["output"], right)
+    for changes, seen in (({"layout": "nchw"}, "32 channels, in the layout nchw"), ({"channels": 1}, "32 channels")):
+        model.preprocess = replace(PREPROCESS, **changes)
+        with pytest.raises(JobError, match=seen):
+            build_network(model)
 
 
 def test_tensors_that_a_program_makes_follow_it_to_another_device(tmp_path: Path) -> None:
