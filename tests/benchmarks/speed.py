@@ -7,7 +7,7 @@ the same JPEGs of 500 by 375 pixels, with a ResNet-18 or another --architecture 
 makes images and weights in FOLDER unless they exist. Prints JSON, and a table on standard error; --write puts the table
 between two marks of a file. OVERRIDES apply to all of our jobs; --variant adds a job with further overrides. --limit
 runs the plain loop with these arguments instead of the usual ones: OpenVINO in the best precision of this CPU, one
-process a core. --rival adds a DataLoader loop with these arguments, such as "--compile --precision bf16". --embed
+process a core. --rival adds a DataLoader loop with these arguments, as in --rival="--compile --precision bf16". --embed
 writes the inputs of the last layer in place of classes, and leaves out the peers that cannot.
 
 Each of our jobs runs twice in a round: the first command finds neither exported models nor a chosen engine, the second
