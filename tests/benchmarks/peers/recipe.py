@@ -45,5 +45,5 @@ def transform(image: Image.Image) -> torch.Tensor:
 def classify(network: torch.nn.Module, pixels_nchw: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Numbers and scores of the best classes, best first, each of shape (n, 5)."""
     with torch.inference_mode():
-        scores, ids = torch.softmax(network(pixels_nchw), dim=1).topk(TOP)
+        scores, ids = torch.softmax(network(pixels_nchw).float(), dim=1).topk(TOP)
     return ids.numpy(), scores.numpy()
