@@ -6,10 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.models.model_files import file_name
-from actors.models.node_copies import pinned_content
-from actors.models.pinned_files import check_pinned, pin
-from actors.models.self_contained import check_alone
+from actors.models.self_contained import PinnedForm
 
 if TYPE_CHECKING:
     import torch
@@ -17,33 +14,13 @@ if TYPE_CHECKING:
     from actors.models.spec import Model
 
 
-class Pt2Form:
+class Pt2Form(PinnedForm):
     """See `actors.models.forms.ModelForm`."""
 
     formats = (".pt2",)
-    stored_as = "file"
-    engines = ("torch",)
-    has_network = True
-
-    def owns(self, checkpoint: str) -> bool:
-        return file_name(checkpoint).endswith(self.formats)
-
-    def check_keys(self, model: Model) -> None:
-        check_pinned(model, "a .pt2 archive")
-        check_alone(model)
-
-    def files(self, model: Model) -> list[str]:
-        return [model.checkpoint]
-
-    def digest(self, model: Model, network: torch.nn.Module | None = None) -> str:
-        if network is None:
-            pinned_content(model)
-        return pin(model)
+    kind = "a .pt2 archive"
 
     def network(self, model: Model) -> torch.nn.Module:
         from actors.models import programs  # noqa: PLC0415  torch takes seconds to import
 
         return programs.load(model)
-
-    def graph_file(self, model: Model) -> None:
-        """None: the other engines do not run it."""

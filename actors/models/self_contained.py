@@ -1,12 +1,17 @@
-"""The keys of a model that brings its own network. Used by the forms of such models."""
+"""Shared parts of the forms of models that bring their own network."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
+from actors.models.model_files import file_name
+from actors.models.node_copies import pinned_content
+from actors.models.pinned_files import check_pinned, pin
 
 if TYPE_CHECKING:
+    import torch
+
     from actors.models.spec import Model
 
 
@@ -21,3 +26,34 @@ def check_alone(model: Model) -> None:
 
 # What the config calls a key that a state_dict needs and a whole model must not have.
 _UNSET = {"architecture": "null", "kwargs": "{}", "ema": "false", "prefix": "null", "ignore": "[]"}
+
+
+class PinnedForm:
+    """A network for PyTorch alone, in one file whose loading can run code, so that ``model.sha256`` has to pin it.
+    Subclasses add `network`; see `actors.models.forms.ModelForm`.
+    """
+
+    formats: tuple[str, ...]
+    kind: str
+    """The file as messages name it."""
+    stored_as = "file"
+    engines = ("torch",)
+    has_network = True
+
+    def owns(self, checkpoint: str) -> bool:
+        return file_name(checkpoint).endswith(self.formats)
+
+    def check_keys(self, model: Model) -> None:
+        check_pinned(model, self.kind)
+        check_alone(model)
+
+    def files(self, model: Model) -> list[str]:
+        return [model.checkpoint]
+
+    def digest(self, model: Model, network: torch.nn.Module | None = None) -> str:
+        if network is None:
+            pinned_content(model)
+        return pin(model)
+
+    def graph_file(self, model: Model) -> None:
+        """None: the other engines do not run it."""
