@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from typing import TYPE_CHECKING, BinaryIO
+
+from actors.errors import JobError
+from actors.messages import one_line
+from actors.models.node_copies import pinned_content
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
+
+    from actors.models.spec import Model
 
 SCRIPT, PROGRAM, COMPILED = "a TorchScript archive", "an exported program", "a network compiled for one machine"
 
@@ -32,6 +39,32 @@ def read_kind(source: Path | BinaryIO) -> str | None:
             for info in archive.infolist():
                 _check(archive, info)
         return kind
+
+
+def pinned_archive(model: Model, wanted: str, *, cure: str, cure_of_state_dict: str = "") -> io.BytesIO:
+    """The content of the only file of ``model``, which `model.sha256` pins, at its start.
+
+    Args:
+        model: the model.
+        wanted: the kind that the archive has to have.
+        cure: of the error for another kind.
+        cure_of_state_dict: the same for a state_dict; by default ``cure``.
+
+    Raises:
+        JobError: the file is not the pinned one, is damaged, or has another kind.
+    """
+    data = io.BytesIO(pinned_content(model))
+    try:
+        kind = read_kind(data)
+    except zipfile.BadZipFile as error:
+        raise JobError(f"{model.where}: is no whole archive: {one_line(error)}", cure="copy it again") from error
+    if kind != wanted:
+        raise JobError(
+            f"{model.where}: is {kind or 'a state_dict'}, not {wanted}",
+            cure=cure if kind else cure_of_state_dict or cure,
+        )
+    data.seek(0)
+    return data
 
 
 def _check(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import warnings
-import zipfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -12,8 +10,7 @@ from torch import nn
 
 from actors.errors import JobError
 from actors.messages import one_line
-from actors.models.archives import PROGRAM, read_kind
-from actors.models.node_copies import pinned_content
+from actors.models.archives import PROGRAM, pinned_archive
 from actors.models.pieces import Pieces
 from actors.preprocess import Layout
 
@@ -84,17 +81,7 @@ class Program(nn.Module):
 
 
 def _read(model: Model) -> ExportedProgram:
-    data = io.BytesIO(pinned_content(model))
-    try:
-        kind = read_kind(data)
-    except zipfile.BadZipFile as error:
-        raise JobError(f"{model.where}: is no whole archive: {one_line(error)}", cure="copy it again") from error
-    if kind != PROGRAM:
-        raise JobError(
-            f"{model.where}: is {kind or 'a state_dict'}, not an exported program",
-            cure="give the file that torch.export.save wrote",
-        )
-    data.seek(0)
+    data = pinned_archive(model, PROGRAM, cure="give the file that torch.export.save wrote")
     with warnings.catch_warnings(action="ignore"):
         try:
             return torch.export.load(data)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import warnings
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,8 +10,7 @@ from torch import nn
 
 from actors.errors import JobError
 from actors.messages import one_line
-from actors.models.archives import SCRIPT, read_kind
-from actors.models.node_copies import pinned_content
+from actors.models.archives import SCRIPT, pinned_archive
 from actors.models.pieces import Pieces
 
 if TYPE_CHECKING:
@@ -28,17 +25,12 @@ def load(model: Model) -> nn.Module:
     Raises:
         JobError: the file is not the pinned one, or not a TorchScript archive, or does not load.
     """
-    data = io.BytesIO(pinned_content(model))
-    try:
-        kind = read_kind(data)
-    except zipfile.BadZipFile as error:
-        raise JobError(f"{model.where}: is no whole archive: {one_line(error)}", cure="copy it again") from error
-    if kind != SCRIPT:
-        raise JobError(
-            f"{model.where}: is {kind or 'a state_dict'}, not a TorchScript archive",
-            cure=".pt2 is the ending of an exported program" if kind else "set model.architecture, or copy it again",
-        )
-    data.seek(0)
+    data = pinned_archive(
+        model,
+        SCRIPT,
+        cure=".pt2 is the ending of an exported program",
+        cure_of_state_dict="set model.architecture, or copy it again",
+    )
     with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated, and still in use
         try:
             network = torch.jit.load(data, map_location="cpu").eval()  # type: ignore[no-untyped-call]  # PyTorch's stubs lack it
