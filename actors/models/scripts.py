@@ -69,7 +69,7 @@ def _takes_one_image(network: nn.Module, model: Model) -> bool:
 def _runs(network: nn.Module, model: Model, num_images: int) -> bool:
     try:
         with torch.inference_mode():
-            network(torch.zeros(num_images, 3, *model.preprocess.size))
+            network(torch.zeros(num_images, *model.preprocess.input_shape))
     except Exception:  # noqa: BLE001  the code of the file may raise anything; the engine reports it
         return False
     return True

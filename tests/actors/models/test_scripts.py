@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from networks import Tiny, tiny
-from programs import example, pinned, save_pt2, save_script
+from programs import SIDE, example, pinned, save_pt2, save_script
 
 from actors.errors import JobError
 from actors.models.network import build_network
@@ -44,3 +46,20 @@ def test_other_files_are_told_apart(tmp_path: Path) -> None:
     ):
         with pytest.raises(JobError, match=rf"{name}: {seen}"):
             build_network(pinned(tmp_path / name))
+
+
+class Flat(torch.nn.Module):
+    """Runs on one grey image, and fails on two."""
+
+    def forward(self, images_nchw: torch.Tensor) -> torch.Tensor:
+        return images_nchw.reshape(1, SIDE * SIDE)[:, :10]
+
+
+def test_a_network_of_one_grey_image_gets_one_at_a_time(tmp_path: Path) -> None:
+    grey = torch.rand(2, 1, SIDE, SIDE)
+    with warnings.catch_warnings(action="ignore"):  # deprecated, and still in use
+        torch.jit.trace(Flat().eval(), grey[:1]).save(tmp_path / "a.ts")
+    model = pinned(tmp_path / "a.ts")
+    model.preprocess = replace(model.preprocess, channels=1, mean=[0.5], std=[0.5])
+    with torch.inference_mode():
+        torch.testing.assert_close(named(build_network(model)(grey))["output"], grey.reshape(2, -1)[:, :10])
