@@ -113,6 +113,7 @@ def _complete(
         price_per_hour=run.job.cluster.price_per_hour,
         passed_over=run.record.passed_over,
         switches=read_switches(run.paths, run.storage),
+        answers=run.job.task.summary(outcome.summary.counters),
     )
     part, paths = run.part, run.paths
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
@@ -138,7 +139,10 @@ def _publish(run: Run, outcome: Outcome, status: ExitStatus, lock: OutputLock, l
         outcome = _sealed(run, outcome, lock)
         status = _judge(run, outcome)
         passed_over, switches = run.record.passed_over, read_switches(run.paths, run.storage)
-        report = Report(run.paths, status, outcome, outcome, None, {}, passed_over=passed_over, switches=switches)
+        answers = run.job.task.summary(outcome.summary.counters)
+        report = Report(
+            run.paths, status, outcome, outcome, None, {}, passed_over=passed_over, switches=switches, answers=answers
+        )
         _write(report, run.paths.report, run)
         if not _may_publish(run, outcome):
             return status

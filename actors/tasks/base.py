@@ -109,6 +109,14 @@ class Task(ABC):
             table: rows from `Predictor.predict_block`, with the known labels in `TARGET` if the dataset has any.
         """
 
+    def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:  # noqa: ARG002
+        """Lines of the printed report about the predictions: a heading of at most ten characters, and a text.
+
+        Args:
+            counters: the counts of a run, added up by name.
+        """
+        return []
+
 
 def pick_output(outputs: Outputs, wanted: str | None, *, task: str) -> str:
     """Finds the output with one vector per image that ``task`` reads: of shape (n, c), or with further axes of length

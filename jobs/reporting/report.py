@@ -37,6 +37,7 @@ class Report:
         price_per_hour: of the cluster, if known.
         passed_over: files and lines that the listing skipped, by reason, from `PassedOver.to_json`.
         switches: drivers of the run that stopped decoding on GPUs.
+        answers: lines about the predictions, from `actors.tasks.base.Task.summary`.
     """
 
     paths: RunPaths
@@ -48,6 +49,7 @@ class Report:
     price_per_hour: float | None = None
     passed_over: Mapping[str, Any] = field(default_factory=dict)
     switches: Sequence[DecodeSwitch] = ()
+    answers: Sequence[tuple[str, str]] = ()
 
     @property
     def summary(self) -> Summary:
@@ -137,6 +139,7 @@ class Report:
         if self.accuracy_ratio is not None:
             right = f"{self._num_correct:,} of {self._num_labelled:,} labelled images"
             lines.append(("accuracy", f"{self.accuracy_ratio:.2%} ({right})"))
+        lines += self.answers
         for kind, number in summary.error_kinds.items():
             uri, message = summary.error_examples[kind][0]
             # A URI may be signed: the report is printed and stored, and must not give access.
