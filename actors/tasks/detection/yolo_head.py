@@ -170,7 +170,7 @@ def finite(tensor: np.ndarray) -> np.ndarray:
 
 
 def logarithms(probabilities: np.ndarray) -> np.ndarray:
-    """Logarithms of probabilities, of those below 1e-6 as if they were that. Unlike logits, they survive rounding to
+    """Logarithms of probabilities, of those below 1e-4 as if they were that. Unlike logits, they survive rounding to
     bf16 next to 1.
     """
     return np.asarray(np.log(np.maximum(probabilities, _LEAST)), np.float32)
@@ -178,7 +178,7 @@ def logarithms(probabilities: np.ndarray) -> np.ndarray:
 
 _NUM_AXES = 2
 _NUMBERS = 6  # corners, score and class
-_LEAST = 1e-6
+_LEAST = 1e-4
 _ROUNDING = 1e-2  # of a probability in bf16
 _SHARES = 1.5  # pixels: some centre of a grid lies beyond
 _MOST_OBJECTS = 1000
