@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from actors.messages import one_line
 from actors.models.architectures import construct, import_library
 from actors.models.checkpoints import MisfitError, load, read_state_dict
+from actors.models.detectors import Detector, is_detector
 from actors.models.transformers_networks import load_transformers
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def build(model: Model) -> nn.Module:
         if library != "timm":
             raise
         return _converted_by_timm(model, misfit)
-    return network  # type: ignore[no-any-return]  # `load` checked it
+    return Detector(network, model.preprocess) if is_detector(network) else network
 
 
 def _converted_by_timm(model: Model, misfit: MisfitError) -> nn.Module:

@@ -65,7 +65,8 @@ def load_transformers(
 class VisionNetwork(torch.nn.Module):
     """Gives the tensors that a network of transformers returns for ``pixel_values``, by their names there.
 
-    Where none of them is one vector an image, adds ``pooled``: the class token, or the mean over all places.
+    Where none of them is one vector an image, adds ``pooled``: the class token, or the mean over all places. Of a
+    detector, gives only classes and boxes.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -75,6 +76,8 @@ class VisionNetwork(torch.nn.Module):
 
     def forward(self, pixels_nchw: torch.Tensor) -> dict[str, torch.Tensor]:
         outputs = named(self.model(pixel_values=pixels_nchw))
+        if outputs.keys() >= _OF_DETECTORS:
+            return {name: outputs[name] for name in sorted(_OF_DETECTORS)}
         hidden = outputs.get("last_hidden_state")
         if hidden is not None and not any(map(_is_vector, outputs.values())):
             outputs["pooled"] = self._pooled(hidden)
@@ -86,6 +89,7 @@ class VisionNetwork(torch.nn.Module):
         return hidden[:, 0] if self.has_class_token else hidden.mean(dim=1)
 
 
+_OF_DETECTORS = {"logits", "pred_boxes"}
 _CLASS_TOKENS = ("cls_token", "class_embedding")
 _NCHW = 4
 _NETWORK = re.compile(r"For[A-Z]|Model$")

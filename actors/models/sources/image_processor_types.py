@@ -55,6 +55,7 @@ TYPES: dict[str, dict[str, Any]] = {
     "RTDetr": {**_squashed(640), **_LINEAR, **_IMAGENET, "do_normalize": False},
     "Segformer": {**_squashed(512), **_LINEAR, **_IMAGENET},
     "Siglip": {**_squashed(224), **_CUBIC, **_NEAR_ZERO},
+    "Yolos": {**_boxed(), **_LINEAR, **_IMAGENET},
     "ViT": {**_squashed(224), **_LINEAR, **_NEAR_ZERO},
 }
 TYPES["EfficientNet"]["include_top"] = True
