@@ -33,7 +33,8 @@ class Detector(nn.Module):
     image at most. Resizes nothing, as ``model.preprocess`` does that.
 
     Raises:
-        JobError: ``preprocess`` normalises the pixels, which the network does itself.
+        JobError: ``preprocess`` normalises the pixels, which the network does itself; or when called, the network is
+            being exported, as the graph of a detector depends on what is in the image.
     """
 
     def __init__(self, model: Any, preprocess: Preprocess) -> None:
@@ -44,6 +45,11 @@ class Detector(nn.Module):
         self.num_boxes = int(getattr(model, "roi_heads", model).detections_per_img)
 
     def forward(self, pixels_nchw: torch.Tensor) -> dict[str, torch.Tensor]:
+        if torch.compiler.is_exporting():
+            raise JobError(
+                "torchvision's detectors cannot be exported: their layers depend on the boxes found before",
+                cure="choose engine=torch",
+            )
         return padded(self.model(pixels_nchw), self.num_boxes)
 
 

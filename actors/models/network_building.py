@@ -11,6 +11,7 @@ from actors.messages import one_line
 from actors.models.architectures import construct, import_library
 from actors.models.checkpoints import MisfitError, load, read_state_dict
 from actors.models.detectors import Detector, is_detector
+from actors.models.masked_detectors import MaskedDetector, takes_mask
 from actors.models.transformers_networks import load_transformers
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def build(model: Model) -> nn.Module:
     architecture = str(model.architecture)
     library = architecture.partition(":")[0]
     if library == "transformers":
-        return load_transformers(architecture, model.kwargs, read_state_dict(model), model.where)
+        whole = load_transformers(architecture, model.kwargs, read_state_dict(model), model.where)
+        is_masked = takes_mask(architecture, model.preprocess)
+        return MaskedDetector(whole.model, model.preprocess) if is_masked else whole
     network = construct(architecture, model.kwargs)
     try:
         load(network, model)

@@ -83,6 +83,13 @@ def test_pixels_that_would_be_normalised_twice_are_refused() -> None:
     assert "model.preprocess.mean=[0,0,0]" in raised.value.cure
 
 
+def test_an_export_is_refused() -> None:
+    detector = Detector(_network("ssdlite320_mobilenet_v3_large"), PIXELS)
+    with pytest.raises(JobError, match="cannot be exported") as raised:
+        torch.export.export(detector, (_pixels(),), strict=False)
+    assert raised.value.cure == "choose engine=torch"
+
+
 def _network(name: str, **settings: Any) -> nn.Module:
     torch.manual_seed(0)
     network = models.get_model(name, weights=None, weights_backbone=None, num_classes=5, **settings).eval()
