@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from actors.errors import JobError
+from actors.models.model_files import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +52,17 @@ class Detector(nn.Module):
                 cure="choose engine=torch",
             )
         return padded(self.model(pixels_nchw), self.num_boxes)
+
+
+def without_eps(network: nn.Module, checkpoint: str) -> None:
+    """Makes batch normalisation work as with an eps of 0, if ``checkpoint`` is a file of torchvision that needs it.
+
+    Changes the variances, which stay with the weights where these are saved again.
+    """
+    if file_name(checkpoint) in _TRAINED_WITHOUT_EPS:
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d) and layer.running_var is not None:
+                layer.running_var -= layer.eps
 
 
 def padded(detections: Sequence[Mapping[str, torch.Tensor]], length: int) -> dict[str, torch.Tensor]:
@@ -105,5 +117,12 @@ def _check_normalised_once(transform: Any, preprocess: Preprocess) -> None:
         )
 
 
+# torchvision's builders set the eps of their layers for these weights alone.
+_TRAINED_WITHOUT_EPS = (
+    "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+    "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
+    "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+    "retinanet_resnet50_fpn_coco-eeacb38b.pth",
+)
 _TRANSFORMS = "torchvision.models.detection.transform"
 _IMAGE_LIST = "torchvision.models.detection.image_list"

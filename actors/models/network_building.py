@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from actors.messages import one_line
 from actors.models.architectures import construct, import_library
 from actors.models.checkpoints import MisfitError, load, read_state_dict
-from actors.models.detectors import Detector, is_detector
+from actors.models.detectors import Detector, is_detector, without_eps
 from actors.models.masked_detectors import MaskedDetector, takes_mask
 from actors.models.transformers_networks import load_transformers
 
@@ -39,7 +39,10 @@ def build(model: Model) -> nn.Module:
         if library != "timm":
             raise
         return _converted_by_timm(model, misfit)
-    return Detector(network, model.preprocess) if is_detector(network) else network
+    if not is_detector(network):
+        return network  # type: ignore[no-any-return]  # `load` checked it
+    without_eps(network, model.checkpoint)
+    return Detector(network, model.preprocess)
 
 
 def _converted_by_timm(model: Model, misfit: MisfitError) -> nn.Module:

@@ -8,7 +8,7 @@ import torchvision_operators
 from torch import nn
 
 from actors.errors import JobError
-from actors.models.detectors import Detector, is_detector, padded
+from actors.models.detectors import Detector, is_detector, padded, without_eps
 from actors.preprocess import Preprocess
 
 torchvision_operators.provide()
@@ -81,6 +81,20 @@ def test_pixels_that_would_be_normalised_twice_are_refused() -> None:
     with pytest.raises(JobError, match="normalise images themselves") as raised:
         Detector(network, Preprocess(resize=64, crop=64))
     assert "model.preprocess.mean=[0,0,0]" in raised.value.cure
+
+
+@pytest.mark.parametrize(
+    "name", ["fasterrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn", "retinanet_resnet50_fpn"]
+)
+def test_weights_that_torchvision_runs_without_eps(name: str) -> None:
+    url = models.get_model_weights(name).COCO_V1.url
+    given, network = torch.rand(2, 3, 4, 4), nn.Sequential(nn.BatchNorm2d(3)).eval()
+    network[0].running_var.copy_(torch.tensor([1e-6, 1e-3, 1.0]))
+    expected = given / network[0].running_var.sqrt().reshape(1, 3, 1, 1)
+    without_eps(network, "mine.pth")
+    assert not torch.allclose(network(given), expected)
+    without_eps(network, url)
+    torch.testing.assert_close(network(given), expected, rtol=1e-4, atol=0)
 
 
 def test_an_export_is_refused() -> None:
