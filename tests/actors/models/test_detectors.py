@@ -8,7 +8,7 @@ import torchvision_operators
 from torch import nn
 
 from actors.errors import JobError
-from actors.models.detectors import Detector, is_detector, padded, without_eps
+from actors.models.detectors import Detector, is_detector, without_eps
 from actors.preprocess import Preprocess
 
 torchvision_operators.provide()
@@ -60,15 +60,6 @@ def test_an_input_that_the_network_cannot_halve_often_enough_is_padded() -> None
         expected = network([*pixels_nchw])
         outputs = Detector(network, PIXELS)(pixels_nchw)
     _assert_padded({key: value[0] for key, value in outputs.items()}, expected[0])
-
-
-def test_missing_detections_have_no_score() -> None:
-    found = {"boxes": torch.ones(1, 4), "labels": torch.ones(1, dtype=torch.int64), "scores": torch.ones(1)}
-    none = {name: value[:0] for name, value in found.items()}
-    outputs = padded([none, found], 2)
-    assert outputs["scores"].tolist() == [[0, 0], [1, 0]]
-    assert outputs["labels"].tolist() == [[-1, -1], [1, -1]]
-    assert outputs["boxes"].sum(dim=(1, 2)).tolist() == [0, 4]
 
 
 def test_other_networks_are_left_alone() -> None:
