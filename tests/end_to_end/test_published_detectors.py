@@ -84,7 +84,7 @@ def plain(path: Path, session: Any, detector: Detector) -> tuple[tuple[int, int]
     width, height = image.size
     side, ratio = detector.side, max(image.size) / detector.side
     inner = [max(1, round(length / ratio)) for length in image.size]
-    corner = [round((side - length) / 2) if detector.is_centred else 0 for length in inner]
+    corner = [(side - length) // 2 if detector.is_centred else 0 for length in inner]
     # The pixels are the product's: the script is about everything after them.
     pixels_hwc = fit(np.asarray(image), preprocess(detector))
     blob = pixels_hwc.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255)
