@@ -75,6 +75,7 @@ class Predictor:
         if batch_size is not None:
             _check_batch_size(batch_size)
         self.labels = read_labels(self.model)
+        self.task.prepare(self.model)
         loaded = load_engine(recipe.engine, self.model, network, recipe.int8_graph)
         size = self.model.preprocess.size
         noisy = loaded(noise(size))

@@ -23,6 +23,7 @@ from actors.storage.uris import absolute, text_without_users
 from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
+from actors.tasks.regress import Regress
 from jobs.benchmarking.config import BenchmarkJob
 from jobs.bundling.config import ExportJob
 from jobs.cli.config_errors import unknown_key
@@ -228,6 +229,7 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("task", "classify", Classify),
     ("task", "embed", Embed),
     ("task", "raw", Raw),
+    ("task", "regress", Regress),
     ("output", "output", Output),
     ("cluster", "cluster", Cluster),
 )

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from actors.errors import JobError
 from actors.exporting.postprocess import NONE, SCORES, SOFTMAX, Postprocess
-from actors.tasks.classify import Activation, Classify
+from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
+from actors.tasks.regress import Regress
+from actors.tasks.scores import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from actors.tasks.base import Outputs, Task
     from actors.tasks.parity import Agreement
 
-TASKS: dict[str, type[Task]] = {"classify": Classify, "embed": Embed, "raw": Raw}
+TASKS: dict[str, type[Task]] = {"classify": Classify, "embed": Embed, "raw": Raw, "regress": Regress}
 
 
 def task_of(fields: Mapping[str, Any]) -> Task:
