@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 def load_transformers(
     architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping[str, Any], where: str
 ) -> nn.Module:
-    """The network ``transformers:NAME`` with the weights of ``state_dict``, strictly.
+    """The network ``transformers:NAME`` with the weights of ``state_dict``, strictly, for pixels alone. Arguments and
+    errors are those of `load_whole`.
+    """
+    return VisionNetwork(load_whole(architecture, kwargs, state_dict, where))
+
+
+def load_whole(architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping[str, Any], where: str) -> Any:
+    """The network ``transformers:NAME`` as the library makes it, with the weights of ``state_dict``, strictly.
 
     Args:
         architecture: names a class of transformers that has a config.
@@ -43,7 +50,7 @@ def load_transformers(
     network_class = _network_class(architecture.partition(":")[2], where_from)
     config, others = _split(network_class, kwargs)
     try:
-        with _quiet():
+        with quiet():
             network, report = network_class.from_pretrained(
                 None,
                 config=network_class.config_class.from_dict({**config, "return_dict": True}),
@@ -59,7 +66,7 @@ def load_transformers(
             cure="give the settings of its config.json in model.kwargs",
         ) from error
     _check(report, where, is_part=config is not kwargs)
-    return VisionNetwork(network)
+    return network
 
 
 class VisionNetwork(torch.nn.Module):
@@ -157,7 +164,7 @@ _MAX_LISTED = 5
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps the reports and progress bars of transformers from the terminal."""
     logging = importlib.import_module("transformers.utils.logging")
     verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -14,6 +14,7 @@ from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.tasks.regress import Regress
 from actors.tasks.scores import Activation
+from actors.tasks.zero_shot import ZeroShot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
     from actors.tasks.base import Outputs, Task
     from actors.tasks.parity import Agreement
 
-TASKS: dict[str, type[Task]] = {"classify": Classify, "embed": Embed, "raw": Raw, "regress": Regress}
+TASKS: dict[str, type[Task]] = {
+    "classify": Classify,
+    "embed": Embed,
+    "raw": Raw,
+    "regress": Regress,
+    "zero_shot": ZeroShot,
+}
 
 
 def task_of(fields: Mapping[str, Any]) -> Task:

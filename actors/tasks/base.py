@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
+from actors.models.labels import read_labels
 from actors.models.output_shapes import not_counted
 
 if TYPE_CHECKING:
@@ -114,6 +115,10 @@ class Task(ABC):
         """Makes what the task needs besides the outputs of ``model``: once, on the driver, or where a Python caller
         makes a predictor. Workers get it along with the task. Raises `JobError` if that fails.
         """
+
+    def class_names(self, model: Model) -> list[str] | None:
+        """Names of the classes in order, if there are any: the labels of ``model``. Raises `JobError`."""
+        return read_labels(model)
 
     def identity(self) -> dict[str, Any]:
         """All that decides the columns besides the outputs of the model, as plain values for the fingerprint."""

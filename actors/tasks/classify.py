@@ -19,6 +19,7 @@ from actors.tasks.scores import (
     SCORE_FIELDS,
     Activation,
     activate,
+    check_threshold,
     chosen_columns,
     compare_answers,
     score_columns,
@@ -78,19 +79,8 @@ class Classify(Task):
                 f"model.labels: {len(labels)} labels, and the model's output {output} has {num_classes} classes",
                 cure=f"give a file with {num_classes} lines, one label per line, in the order of the classes",
             )
-        self._check_threshold()
+        check_threshold(self.threshold, self.activation)
         return [*SCORE_FIELDS, *(CHOSEN_FIELDS if self.threshold is not None else ())]
-
-    def _check_threshold(self) -> None:
-        if self.threshold is None:
-            return
-        if self.activation is Activation.softmax:
-            raise JobError(
-                f"task.threshold={self.threshold:g}: with task.activation=softmax exactly one label is right",
-                cure="set task.activation=sigmoid for logits of independent classes, or none for their probabilities",
-            )
-        if not 0 < self.threshold < 1:
-            raise JobError(f"task.threshold={self.threshold:g}: must be between 0 and 1", cure="the usual value is 0.5")
 
     def output_names(self, outputs: Outputs) -> list[str]:
         return [pick_output(outputs, self.output, task="classify")]

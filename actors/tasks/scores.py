@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from actors.errors import JobError
 from actors.tasks.parity import Comparison, differences, ratios, spread
 
 if TYPE_CHECKING:
@@ -42,6 +43,20 @@ CHOSEN_FIELDS = (
     pa.field("labels", pa.list_(pa.string())),
     pa.field("scores", pa.list_(pa.float32())),
 )
+
+
+def check_threshold(threshold: float | None, activation: Activation) -> None:
+    """Raises `JobError` where a threshold makes no sense for scores of this ``activation``."""
+    if threshold is None:
+        return
+    if activation is Activation.softmax:
+        raise JobError(
+            f"task.threshold={threshold:g}: the scores are those of a softmax, where exactly one label is right",
+            cure="omit it, or set task.activation=sigmoid for logits of independent classes, or none for their "
+            "probabilities; task=zero_shot takes it with SigLIP models",
+        )
+    if not 0 < threshold < 1:
+        raise JobError(f"task.threshold={threshold:g}: must be between 0 and 1", cure="the usual value is 0.5")
 
 
 def activate(logits: np.ndarray, activation: Activation) -> np.ndarray:
