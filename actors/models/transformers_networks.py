@@ -54,7 +54,7 @@ def load_whole(architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping
             network, report = network_class.from_pretrained(
                 None,
                 config=network_class.config_class.from_dict({**config, "return_dict": True}),
-                state_dict=dict(state_dict),
+                state_dict=_of_the_library(state_dict),
                 dtype=torch.float32,
                 ignore_mismatched_sizes=True,  # reported below, with all others
                 output_loading_info=True,
@@ -72,7 +72,9 @@ def load_whole(architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping
 class VisionNetwork(torch.nn.Module):
     """Gives the tensors that a network of transformers returns for ``pixel_values``, by their names there.
 
-    Where none of them is one vector an image, adds ``pooled``: the class token, or the mean over all places.
+    With ``output_hidden_states`` in its config, adds ``hidden_states_0``, what goes into the first layer, and
+    ``hidden_states_1`` and so on, what comes out of each. Where no output is one vector an image, adds ``pooled``: the
+    class token, or the mean over all places.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -81,7 +83,11 @@ class VisionNetwork(torch.nn.Module):
         self.has_class_token = any(name.rpartition(".")[2] in _CLASS_TOKENS for name, _ in model.named_parameters())
 
     def forward(self, pixels_nchw: torch.Tensor) -> dict[str, torch.Tensor]:
-        outputs = named(self.model(pixel_values=pixels_nchw))
+        returned = self.model(pixel_values=pixels_nchw)
+        outputs = named(returned)
+        # A tuple, and there only with output_hidden_states in the config.
+        layers = getattr(returned, "hidden_states", None) or ()
+        outputs |= {f"hidden_states_{number}": layer for number, layer in enumerate(layers)}
         hidden = outputs.get("last_hidden_state")
         if hidden is not None and not any(map(_is_vector, outputs.values())):
             outputs["pooled"] = self._pooled(hidden)
@@ -135,7 +141,13 @@ def _split(network_class: Any, kwargs: Mapping[str, Any]) -> tuple[Mapping[str, 
     return {**part, **shared}, others
 
 
-_OF_THE_WHOLE = ("projection_dim",)
+_OF_THE_WHOLE = ("projection_dim", "output_hidden_states")
+
+
+def _of_the_library(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights under the names of transformers, also those of a saved `VisionNetwork`."""
+    is_wrapped = all(name.startswith("model.") for name in state_dict)
+    return {name.removeprefix("model.") if is_wrapped else name: value for name, value in state_dict.items()}
 
 
 def _check(report: Mapping[str, Any], where: str, *, is_part: bool) -> None:
