@@ -62,16 +62,9 @@ class Folder:
 
     def document(self, name: str) -> dict[str, Any] | None:
         """The JSON object in the file ``name``; None if there is no such file."""
-        uri: str | None = join(self.uri, name)
-        if is_hub(self.uri):
-            uri = if_there(join(self.uri, name))
-        if uri is None:
+        data = self.content(name)
+        if data is None:
             return None
-        with reading(f"{self.where}: {name}"):
-            try:
-                data = self.storage.read(uri, max_bytes=_MAX_BYTES)
-            except (FileNotFoundError, NotADirectoryError):
-                return None
         try:
             content = json.loads(data)
         except (ValueError, RecursionError):
@@ -79,6 +72,19 @@ class Folder:
         if not isinstance(content, dict):
             raise JobError(f"{self.where}: {name} is not a JSON object", cure="save the model again, or copy it again")
         return content
+
+    def content(self, name: str) -> bytes | None:
+        """The bytes of the file ``name``, which is no weights; None if there is no such file."""
+        uri: str | None = join(self.uri, name)
+        if is_hub(self.uri):
+            uri = if_there(join(self.uri, name))
+        if uri is None:
+            return None
+        with reading(f"{self.where}: {name}"):
+            try:
+                return self.storage.read(uri, max_bytes=_MAX_BYTES)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def weights(self) -> str:
         """The URI of the weights, in safetensors if there are such; an index if they are in several files."""
@@ -131,7 +137,7 @@ def _of_transformers(folder: Folder, config: dict[str, Any]) -> Record:
         processor = (folder.document("processor_config.json") or {}).get("image_processor")
     record = Record(
         architecture=f"transformers:{name}" if name else None,
-        kwargs=_settings(config),
+        kwargs=settings(config),
         checkpoint=folder.weights(),
         labels=labels,
     )
@@ -148,10 +154,10 @@ def _labels(id2label: Any) -> list[str] | None:
     return [by_id[number] for number in range(len(by_id))] if by_id.keys() == set(range(len(by_id))) else None
 
 
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
+def settings(config: dict[str, Any]) -> dict[str, Any]:
     """The config of the network alone, with the number of labels in place of their names."""
     kept = {
-        key: _settings(value) if isinstance(value, dict) else value
+        key: settings(value) if isinstance(value, dict) else value
         for key, value in config.items()
         if key not in _NOT_OF_THE_NETWORK and not key.endswith(_OF_HUBS)
     }
