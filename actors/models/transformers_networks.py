@@ -21,12 +21,10 @@ from actors.models.outputs import named
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from torch import nn
-
 
 def load_transformers(
     architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping[str, Any], where: str
-) -> nn.Module:
+) -> VisionNetwork:
     """The network ``transformers:NAME`` with the weights of ``state_dict``, strictly, for pixels alone. Arguments and
     errors are those of `load_whole`.
     """
@@ -60,6 +58,8 @@ def load_whole(architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping
                 output_loading_info=True,
                 **others,
             )
+    except ImportError as error:  # such as of timm, which has the backbones of some detectors
+        raise JobError(f"{where_from}: {one_line(error)}", cure=_INSTALL_CURE) from error
     except Exception as error:
         raise JobError(
             f"{where_from} with the weights of {where}: {type(error).__name__}: {one_line(error)}",
@@ -74,7 +74,7 @@ class VisionNetwork(torch.nn.Module):
 
     With ``output_hidden_states`` in its config, adds ``hidden_states_0``, what goes into the first layer, and
     ``hidden_states_1`` and so on, what comes out of each. Where no output is one vector an image, adds ``pooled``: the
-    class token, or the mean over all places.
+    class token, or the mean over all places. Of a detector, gives only classes and boxes.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -85,6 +85,8 @@ class VisionNetwork(torch.nn.Module):
     def forward(self, pixels_nchw: torch.Tensor) -> dict[str, torch.Tensor]:
         returned = self.model(pixel_values=pixels_nchw)
         outputs = named(returned)
+        if outputs.keys() >= _OF_DETECTORS:
+            return {name: outputs[name] for name in sorted(_OF_DETECTORS)}
         # A tuple, and there only with output_hidden_states in the config.
         layers = getattr(returned, "hidden_states", None) or ()
         outputs |= {f"hidden_states_{number}": layer for number, layer in enumerate(layers)}
@@ -99,6 +101,8 @@ class VisionNetwork(torch.nn.Module):
         return hidden[:, 0] if self.has_class_token else hidden.mean(dim=1)
 
 
+_INSTALL_CURE = "install what it needs, such as timm: pip install 'shardlens[timm]'"
+_OF_DETECTORS = {"logits", "pred_boxes"}
 _CLASS_TOKENS = ("cls_token", "class_embedding")
 _NCHW = 4
 _NETWORK = re.compile(r"For[A-Z]|Model$")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from actors.errors import JobError
 from actors.exporting.postprocess import NONE, SCORES, SOFTMAX, Postprocess
 from actors.tasks.classify import Classify
+from actors.tasks.detect import Detect
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.tasks.regress import Regress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 TASKS: dict[str, type[Task]] = {
     "classify": Classify,
+    "detect": Detect,
     "embed": Embed,
     "raw": Raw,
     "regress": Regress,
