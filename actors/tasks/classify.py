@@ -13,6 +13,7 @@ from actors.errors import JobError
 from actors.field_types import coerce_fields
 from actors.tasks.accuracy import count_correct
 from actors.tasks.base import Outputs, Task, pick_output, vectors
+from actors.tasks.label_counts import count_labels, label_lines
 from actors.tasks.parity import Comparison
 from actors.tasks.scores import (
     CHOSEN_FIELDS,
@@ -129,8 +130,11 @@ class Classify(Task):
         return compare_answers(output, wanted, given, self.activation, tolerance)
 
     def counts(self, table: pa.Table) -> dict[str, int]:
-        """Counts correct answers, unless an image may have several labels: then one known label decides nothing."""
-        return count_correct(table) if self.threshold is None else {}
+        """Counts correct answers; with a threshold, where one known label decides nothing, images by label."""
+        return count_correct(table) if self.threshold is None else count_labels(table, chosen=True)
+
+    def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
+        return [] if self.threshold is None else label_lines(counters)
 
     def identity(self) -> dict[str, Any]:
         """See `actors.tasks.base.Task`. Without a threshold it is that of versions that knew none."""

@@ -24,6 +24,7 @@ from actors.models.text_head import TextHead
 from actors.tasks.accuracy import count_correct
 from actors.tasks.base import Outputs, Task, pick_output, vectors
 from actors.tasks.embed import Embed
+from actors.tasks.label_counts import count_labels, label_lines
 from actors.tasks.parity import Comparison
 from actors.tasks.prompts import read_prompts
 from actors.tasks.scores import (
@@ -141,7 +142,13 @@ class ZeroShot(Task):
         return compare_answers(names[0], wanted, given, self._activation, tolerance)
 
     def counts(self, table: pa.Table) -> dict[str, int]:
-        return count_correct(table) if self.threshold is None else {}
+        """Counts images by label, and correct answers unless an image may have several labels."""
+        if self.threshold is not None:
+            return count_labels(table, chosen=True)
+        return {**count_labels(table, chosen=False), **count_correct(table)}
+
+    def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
+        return label_lines(counters)
 
     @property
     def _activation(self) -> Activation:

@@ -111,10 +111,8 @@ def _check_columns(job: Job, fields: list[pa.Field]) -> None:
         if name.lower() in taken or name.startswith("_"):  # SQL engines ignore case
             raise JobError(
                 f"task={job.task.name}: the model's output {name} has a reserved name",
-                cure="give it another name in task.names"
-                if job.task.name == "regress"
-                else "rename that output in the model, or choose task=classify or task=embed with task.output, whose "
-                "column names are fixed",
+                cure="rename that output in the model, or the column in task.names, or choose task=classify or "
+                "task=embed with task.output, whose column names are fixed",
             )
     for name in job.dataset.kept_columns():
         if name in names:

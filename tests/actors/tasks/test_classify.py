@@ -304,7 +304,10 @@ def test_all_classes_from_the_threshold_on_are_labels_best_first() -> None:
     np.testing.assert_allclose(table["scores"].to_pylist()[2], [0.8, 0.7, 0.6, 0.5])
     assert table["label"].to_pylist() == ["b", "d", "d"]
     assert valid.all()
-    assert task.counts(table.append_column("_target", pa.array(["b", "b", "b"]))) == {}
+    counts = task.counts(table.append_column("_target", pa.array(["b", "b", "b"])))
+    assert counts == {"labels/a": 1, "labels/b": 2, "labels/c": 2, "labels/d": 2}
+    assert task.summary(counts) == [("labels", "b 2, c 2, d 2, a 1")]
+    assert Classify().summary(counts) == []
 
 
 def test_a_threshold_needs_independent_classes() -> None:

@@ -12,6 +12,8 @@ from actors.models.sources.text_source import read_text_source
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from hub import Hub
+
 
 def test_the_folder_of_a_whole_model(tmp_path: Path) -> None:
     hub_folders.zero_shot_clip(tmp_path)
@@ -37,3 +39,11 @@ def test_a_model_without_a_tokenizer(tmp_path: Path) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="no such folder"):
         read_text_source(Source(str(tmp_path / "none")))
+
+
+def test_a_repository_is_read_at_the_commit_of_its_revision(hub: Hub, tmp_path: Path) -> None:
+    hub_folders.zero_shot_siglip(tmp_path)
+    commit = hub.put_folder("me/siglip", tmp_path)
+    source = read_text_source(Source("hf:me/siglip"))
+    assert source.model.checkpoint == f"hf://me/siglip@{commit}/model.safetensors"
+    assert source.tokenizer["tokenizer.json"] == (tmp_path / "tokenizer.json").read_bytes()
