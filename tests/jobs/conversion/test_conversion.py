@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from converted import converted
+from detected import DetectedRun
+from places import local_place
+
+from actors.errors import JobError
+from jobs.conversion.conversion import FORMATS
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"), [("voc", "csv: one line an image, or a box"), ("COCO", "did you mean coco?")]
+)
+def test_a_format_that_does_not_exist(name: str, cure: str, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=f"to={name}: there is no such format") as caught:
+        converted(local_place(tmp_path), name, tmp_path / "x")
+    assert cure in caught.value.cure
+    assert all(f"{known}: " in caught.value.cure for known in FORMATS)
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_every_format_adds_up_and_records_its_source(to: str, tmp_path: Path) -> None:
+    place = local_place(tmp_path / "out")
+    DetectedRun("a").put(place)
+    DetectedRun("b", names=[["a", "x"]], bad=(), cut=[], opened_at="2026-05-05").put(place)
+    lines = converted(place, to, tmp_path / "to")
+    assert lines[-1] == f"{tmp_path}/to: 9 rows read = 8 written + 1 left out (1 superseded by a newer run)"
+    found = json.loads((tmp_path / "to" / "conversion.json").read_text())
+    assert found["counts"].pop("notes") is not None
+    assert found == {
+        "status": "done", "format": to, "output": place.root, "model": "m0123456789abcde", "runs": ["b", "a"],
+        "counts": {
+            "num_read": 9, "num_written": 8, "left_out": {"superseded by a newer run": 1}, "num_images_without_row": 1
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_the_same_conversion_twice_gives_the_same_files(to: str, tmp_path: Path) -> None:
+    place = local_place(tmp_path / "out")
+    DetectedRun("a").put(place)
+    DetectedRun("b", names=[["a", "x"]], bad=(), cut=[], opened_at="2026-05-05").put(place)
+    for name in ("one", "two"):
+        converted(place, to, tmp_path / name)
+    one, two = (sorted(path for path in (tmp_path / name).rglob("*") if path.is_file()) for name in ("one", "two"))
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+
+
+def test_names_are_relative_to_the_dataset_or_to_a_given_folder(tmp_path: Path) -> None:
+    place = local_place(tmp_path / "out")
+    DetectedRun().put(place)
+    converted(place, "yolo", tmp_path / "one")
+    converted(place, "yolo", tmp_path / "two", base="/")
+    assert (tmp_path / "one" / "labels" / "a.txt").exists()
+    assert (tmp_path / "two" / "labels" / "data" / "a.txt").exists()
+
+
+def test_a_destination_that_is_taken_is_left_alone(tmp_path: Path) -> None:
+    place = local_place(tmp_path / "out")
+    DetectedRun().put(place)
+    converted(place, "yolo", tmp_path / "to")
+    with pytest.raises(JobError, match="holds an earlier conversion"):
+        converted(place, "csv", tmp_path / "to")
+    assert (tmp_path / "to" / "data.yaml").exists()
+    converted(place, "csv", tmp_path / "to", overwrite=True)
+    assert {path.name for path in (tmp_path / "to").iterdir()} == {"conversion.json", "predictions.csv"}
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_part_that_is_damaged_leaves_nothing_behind(to: str, tmp_path: Path) -> None:
+    place = local_place(tmp_path / "out")
+    run = DetectedRun()
+    run.put(place)
+    Path(place.root, run.of("rows")[1]).write_bytes(b"PAR1 broken")
+    with pytest.raises(JobError, match="cannot be read"):
+        converted(place, to, tmp_path / "to")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
