@@ -47,7 +47,6 @@ def evaluated(truth: Path, results: Path, kind: str = "bbox") -> float:
 
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 def test_a_perfect_prediction_has_a_precision_of_one(run: Place, kind: str, tmp_path: Path) -> None:
-    pytest.importorskip("pycocotools")
     converted(run, "coco", tmp_path / "coco")
     assert evaluated(tmp_path / "coco" / "dataset.json", tmp_path / "coco" / "results.json", kind) == 1
     # Boxes that are moved lose precision: the figure depends on what is written.
@@ -87,7 +86,6 @@ def test_the_boxes_are_those_of_the_rows(run: Place, tmp_path: Path) -> None:
 
 
 def test_the_ids_are_those_of_the_ground_truth(run: Place, tmp_path: Path) -> None:
-    pytest.importorskip("pycocotools")
     names = ["a", "c", "d", "f"]
     images = [{"id": 1000 + i, "file_name": f"val/{name}.jpg", "width": 9, "height": 9} for i, name in enumerate(names)]
     categories = [{"id": 17, "name": "cat"}, {"id": 18, "name": "dog"}]

@@ -3,9 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import duckdb
 import pytest
 from converted import converted
-from detected import DetectedRun
+from detected import DetectedRun, boxes_of
 from places import local_place
 
 from actors.errors import JobError
@@ -79,3 +80,14 @@ def test_a_part_that_is_damaged_leaves_nothing_behind(to: str, tmp_path: Path) -
     with pytest.raises(JobError, match="cannot be read"):
         converted(place, to, tmp_path / "to")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_duckdb_unnests_the_boxes_of_the_rows_themselves(tmp_path: Path) -> None:
+    DetectedRun().put(local_place(tmp_path))
+    boxes = "select image_id, unnest(detections, recursive := true) from read_parquet(?)"
+    found = duckdb.execute(f"from ({boxes}) order by image_id, score desc", [f"{tmp_path}/rows/**/*.parquet"])
+    names = [column[0] for column in found.description]
+    assert names == ["image_id", "label_id", "label", "score", "xmin", "ymin", "xmax", "ymax"]
+    rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    wanted = [{"image_id": f"/data/{name}.jpg", **box} for name in "acdfgh" for box in boxes_of(name)]
+    assert rows == [{**box, "score": pytest.approx(box["score"])} for box in wanted]

@@ -1,0 +1,56 @@
+"""The rows of real jobs, written for other tools."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from photos import jpeg, write_photos
+
+
+def convert(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "jobs.convert", "output.path=out", *overrides]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_newest_rows_of_two_jobs(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+    images = tmp_path / "images"
+    write_photos(images, 12, width=40, height=30)
+    (images / "broken.jpg").write_bytes(b"\xff\xd8 no image")
+    job = ["+dataset=images", "dataset.path=images", "model=digits", "output.path=out"]
+    assert batch_infer(*job, "run.id=one").returncode == 0
+    changed = images / "class0" / "000000.jpg"
+    changed.write_bytes(jpeg(77, width=50, height=40))
+    os.utime(changed, (1, 1))
+    assert batch_infer(*job, "run.id=two").returncode == 0
+
+    rows = ds.dataset(tmp_path / "out" / "rows", partitioning="hive").to_table()
+    assert len(rows) == 13
+    older = pc.and_(pc.equal(rows["run"], "one"), pc.equal(rows["image_id"], str(changed)))
+    newest = {row["image_id"]: row for row in rows.filter(pc.invert(older)).to_pylist()}
+    for to in ("csv", "jsonl", "hf"):
+        ended = convert(tmp_path, f"to={to}", f"convert.path={to}")
+        assert ended.returncode == 0, ended.stderr
+        *lines, last = ended.stdout.splitlines()
+        assert last == f"{tmp_path / to}: 13 rows read = 12 written + 1 left out (1 superseded by a newer run)"
+        assert "images without a row: 1 failed; errors/ has the reasons" in lines
+    with (tmp_path / "csv" / "predictions.csv").open(newline="") as file:
+        found = {line["image_id"]: line for line in csv.DictReader(file)}
+    assert {*found} == {*newest}
+    for image_id, line in found.items():
+        assert (line["filename"], line["label"]) == (image_id.removeprefix(f"{images}/"), newest[image_id]["label"])
+        assert np.float32(line["score"]) == np.float32(newest[image_id]["score"])
+    objects = map(json.loads, (tmp_path / "jsonl" / "predictions.jsonl").read_text().splitlines())
+    assert {one["image_id"]: one["top_labels"] for one in objects} == {
+        image_id: row["top_labels"] for image_id, row in newest.items()
+    }
+    ended = convert(tmp_path, "to=coco", "convert.path=coco")
+    assert ended.returncode == 2
+    assert "to=coco: the rows have no column detections" in ended.stderr
