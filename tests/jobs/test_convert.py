@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from detected import DetectedRun, renamed
 from places import local_place
 
-ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.mark.slow
@@ -30,9 +33,25 @@ def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said:
     DetectedRun("a").put(local_place(tmp_path / "two"))
     renamed(DetectedRun("b"), "mother").put(local_place(tmp_path / "two"))
     command = [sys.executable, "-m", "jobs.convert", *overrides]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.slow
+def test_a_conversion_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    names = [[f"{shard}-{row}" for row in range(2000)] for shard in range(10)]
+    cut = [2000 * shard for shard in range(1, 10)]
+    DetectedRun("a", names=names, bad=(), cut=cut).put(local_place(tmp_path / "out"))
+    command = [sys.executable, "-m", "jobs.convert", "output.path=out", "to=yolo", "convert.path=yolo"]
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob(".yolo-*/labels")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 4, said
+    assert "stopped before the end; nothing was published" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
