@@ -40,11 +40,10 @@ class Csv(Writer):
     @classmethod
     def columns(cls, schema: pa.Schema) -> list[str]:
         for field in schema:
-            if pt.is_fixed_size_list(field.type) and (
-                field.type.list_size > _MAX_NUMBERED or field.name == "embedding"
-            ):
+            size = _num_values(field.type)
+            if size > _MAX_NUMBERED or (size and field.name == "embedding"):
                 raise JobError(
-                    f"to=csv: column {field.name} has {field.type.list_size} numbers an image",
+                    f"to=csv: column {field.name} has {size} numbers an image",
                     cure="use to=hf, which writes Parquet, or to=jsonl",
                 )
         return [field.name for field in schema if _is_flat(field, schema)]
@@ -85,6 +84,7 @@ class Csv(Writer):
         columns: dict[str, Any] = {}
         for name in self._others:
             values = plain(rows[name])
+            values = values.storage if isinstance(values, pa.ExtensionArray) else values
             if pt.is_fixed_size_list(values.type):
                 numbered = range(values.type.list_size)
                 columns |= {f"{name}_{number}": pc.list_element(values, number) for number in numbered}
@@ -110,6 +110,12 @@ class Csv(Writer):
 _MAX_NUMBERED = 64  # columns made of one
 _FORMULA = r"^[=+\-@\t\r]"
 _REPEATED = ("top_label_ids", "top_labels", "top_scores")
+
+
+def _num_values(kind: pa.DataType) -> int:
+    """Values of a list of fixed length, or of a tensor; 0 for other types."""
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    return int(kind.list_size) if pt.is_fixed_size_list(kind) else 0
 
 
 def _is_flat(field: pa.Field, schema: pa.Schema) -> bool:

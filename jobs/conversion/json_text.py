@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,8 @@ def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def _text(array: pa.Array) -> pa.Array:
     kind = array.type
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return json_text(_nested(array))
     if pt.is_dictionary(kind):
         return json_text(array.dictionary_decode())
     if pt.is_struct(kind) and kind.num_fields:
@@ -70,6 +73,15 @@ def _scalars(array: pa.Array) -> pa.Array:
     if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_temporal(kind) or pt.is_decimal(kind):
         return _quoted(pc.cast(array, pa.string()))
     return pa.array([json.dumps(_bare(value), ensure_ascii=False) for value in array.to_pylist()], pa.string())
+
+
+def _nested(tensors: pa.Array) -> pa.Array:
+    """Tensors as lists of lists."""
+    _, *inner = tensors.type.shape
+    values = tensors.storage.flatten()
+    for size in reversed(inner):
+        values = pa.FixedSizeListArray.from_arrays(values, size)
+    return lists_of(values, offsets_of(tensors.storage) // math.prod(inner))
 
 
 def _numbers(array: pa.Array) -> pa.Array:

@@ -120,12 +120,14 @@ def test_short_lists_become_columns_and_bytes_are_left_out(tmp_path: Path) -> No
     run = PublishedRun(names=[["a", "b"]], bad=(), cut=[])
     for name in run.of("rows"):
         table = run.table(name).append_column("point", pa.array([[1.5, 2], None], pa.list_(pa.float32(), 2)))
+        tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(8, dtype=np.float32).reshape(2, 2, 2))
+        table = table.append_column("grid", tensors)
         table = table.append_column("raw", pa.array([b"x", b"y"]))
         run.rewrite(name, table.append_column("half", pa.array(np.array([0.5, 2], np.float16))))
     run.put(place)
     converted(place, "csv", tmp_path / "csv")
-    assert [[line[key] for key in ("point_0", "point_1", "half")] for line in lines_of(tmp_path / "csv")] == [
-        ["1.5", "2", "0.5"],
-        ["", "", "2"],
+    assert [[line[key] for key in ("point_0", "point_1", "half", "grid_3")] for line in lines_of(tmp_path / "csv")] == [
+        ["1.5", "2", "0.5", "3"],
+        ["", "", "2", "7"],
     ]
     assert record(tmp_path / "csv")["counts"]["num_written"] == 2

@@ -62,6 +62,14 @@ def test_what_json_lacks_becomes_text() -> None:
     assert parsed(pa.array([[("k", 1.0)]], pa.map_(pa.string(), pa.float64()))) == [[["k", 1.0]]]
 
 
+def test_tensors_are_nested_as_they_are_shaped() -> None:
+    values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(values)
+    assert parsed(tensors) == values.tolist()
+    assert parsed(tensors.slice(1)) == values[1:].tolist()
+    assert parsed(pa.concat_arrays([tensors, pa.nulls(1, tensors.type)])) == [*values.tolist(), None]
+
+
 def test_boxes_keep_their_order_and_their_nulls() -> None:
     rows = [
         [{"label": "a", "score": 0.5, "mask": b"0o\\1"}, None],
