@@ -67,6 +67,15 @@ class Boxes:
         return lists_of(values, self.offsets)
 
 
+def over_threshold(lists: pa.Array, threshold: float) -> tuple[pa.Array, int]:
+    """The boxes of `DETECTIONS` with a score of at least ``threshold``, and the number of the others."""
+    flat = lists.flatten()
+    is_kept = pc.fill_null(pc.greater_equal(pc.struct_field(flat, "score"), threshold), False)
+    ends = np.concatenate([[0], np.cumsum(is_kept.to_numpy(zero_copy_only=False), dtype=np.int64)])
+    kept = lists_of(flat.filter(is_kept), ends[offsets_of(lists)])
+    return kept.cast(lists.type), len(flat) - int(ends[-1])
+
+
 def fixed_lists(values: np.ndarray) -> pa.Array:
     """The rows of an array (n, k) as lists of k numbers."""
     num_rows, length = values.shape

@@ -34,7 +34,7 @@ class OwnIds:
 
     def categories(self, label_ids: pa.Array, labels: pa.Array) -> np.ndarray:  # noqa: ARG002
         """int64 ids of boxes; -1 for a label without one."""
-        return np.asarray(label_ids.to_numpy(zero_copy_only=False), np.int64)
+        return np.asarray(label_ids.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
 
 
 class GivenIds:

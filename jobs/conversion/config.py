@@ -33,6 +33,8 @@ class Convert:
     annotations: str | None = None
     """COCO file with ground truth, for to=coco. Its ids of images, by file name, and of categories, by name, are
     used."""
+    score_threshold: float = 0.0
+    """Leave out boxes with a lower score, such as those that only an evaluation needs."""
     escape_formulas: bool = True
     """With to=csv, put an apostrophe before text that a spreadsheet would take for a formula."""
     overwrite: bool = False

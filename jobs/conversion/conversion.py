@@ -12,12 +12,14 @@ from actors.columns import IMAGE_ID
 from actors.errors import JobError
 from actors.storage.store import Storage
 from actors.storage.uris import absolute, redacted
+from jobs.conversion.boxes import DETECTIONS, over_threshold
 from jobs.conversion.coco import Coco
 from jobs.conversion.coco_ids import read_ids
 from jobs.conversion.csv_table import Csv
 from jobs.conversion.destination import check_destination, destination
 from jobs.conversion.fifty_one import FiftyOne
 from jobs.conversion.hugging_face import HuggingFace
+from jobs.conversion.json_text import plain
 from jobs.conversion.jsonl import JsonLines
 from jobs.conversion.names import Names
 from jobs.conversion.newest import newest_rows
@@ -90,13 +92,22 @@ def _write_all(batches: Iterable[pa.Table], writer: Writer, names: Names) -> int
     try:
         for batch in batches:
             named = pa.array([names(image_id) for image_id in batch[IMAGE_ID].to_pylist()], pa.string())
-            writer.write(batch.append_column(NAME, named))
+            writer.write(_over_threshold(batch, writer).append_column(NAME, named))
             num_rows += len(batch)
         writer.close()
     except BaseException:
         writer.abort()
         raise
     return num_rows
+
+
+def _over_threshold(rows: pa.Table, writer: Writer) -> pa.Table:
+    threshold = writer.options.score_threshold
+    if not threshold or DETECTIONS not in rows.column_names:
+        return rows
+    boxes, num_lower = over_threshold(plain(rows[DETECTIONS]), threshold)
+    writer.tally.notes["boxes have a lower score than convert.score_threshold and are left out"] += num_lower
+    return rows.set_column(rows.schema.get_field_index(DETECTIONS), DETECTIONS, boxes)
 
 
 def _record(wanted: Conversion, runs: Sequence[PublishedRun]) -> dict[str, Any]:

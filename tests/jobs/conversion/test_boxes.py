@@ -4,9 +4,12 @@ import numpy as np
 import pyarrow as pa
 from detected import FIELDS, MASK
 
-from jobs.conversion.boxes import Boxes, Categories, fixed_lists
+from jobs.conversion.boxes import Boxes, Categories, fixed_lists, over_threshold
+from jobs.conversion.json_text import plain
 
 BOX = {"label_id": 1, "label": "dog", "score": 0.5, "xmin": 10.1, "ymin": 2, "xmax": 30, "ymax": 8}
+
+BOX_OF_FLOATS = {**BOX, "xmin": float(np.float32(10.1))}
 
 
 def rows(lists: list[list[dict[str, object]] | None], *, masks: bool = False) -> pa.Table:
@@ -22,6 +25,15 @@ def test_boxes_are_flat_and_know_their_image() -> None:
     assert boxes.xywh.tolist() == [[10.1, 2, 19.9, 6]] * 3
     assert boxes.by_image(boxes.label_id).to_pylist() == [[1, 1], [], [], [1]]
     assert boxes.mask is None
+
+
+def test_boxes_below_a_threshold_are_left_out() -> None:
+    lists = plain(rows([[BOX, {**BOX, "score": 0.25}], None, [{**BOX, "score": 0.1}], [BOX]])["detections"])
+    kept, num_lower = over_threshold(lists, 0.25)
+    assert [[box["score"] for box in boxes] for boxes in kept.to_pylist()] == [[0.5, 0.25], [], [], [0.5]]
+    assert num_lower == 1
+    assert kept.type == lists.type
+    assert over_threshold(lists.slice(2), 0.25)[0].to_pylist() == [[], [BOX_OF_FLOATS]]
 
 
 def test_a_slice_of_a_batch_has_its_own_boxes() -> None:

@@ -60,6 +60,18 @@ def test_names_are_relative_to_the_dataset_or_to_a_given_folder(tmp_path: Path) 
     assert (tmp_path / "two" / "labels" / "data" / "a.txt").exists()
 
 
+@pytest.mark.parametrize("to", FORMATS)
+def test_boxes_of_low_scores_can_be_left_out(to: str, tmp_path: Path) -> None:
+    place = local_place(tmp_path / "out")
+    DetectedRun().put(place)
+    lines = converted(place, to, tmp_path / "to", score_threshold=0.85)
+    assert "12 boxes have a lower score than convert.score_threshold and are left out" in lines
+    assert lines[-1].endswith("7 rows read = 7 written + 0 left out")
+    if to == "yolo":
+        texts = [(tmp_path / "to" / "labels" / f"{name}.txt").read_text() for name in "aeh"]
+        assert [text.count("\n") for text in texts] == [1, 0, 1]
+
+
 def test_a_destination_that_is_taken_is_left_alone(tmp_path: Path) -> None:
     place = local_place(tmp_path / "out")
     DetectedRun().put(place)
