@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from converted import converted
 from detected import HEIGHT, WIDTH, DetectedRun, EmbeddedRun, SegmentedRun, boxes_of
+from PIL import Image
 from places import local_place
 from published import PublishedRun
 
@@ -50,6 +51,25 @@ def test_class_maps_are_a_folder(tmp_path: Path) -> None:
     converted(place, "fiftyone", tmp_path / "fiftyone")
     names = {path.name for path in (tmp_path / "fiftyone" / "labels").iterdir()}
     assert names == {f"{name}.png" for name in "acdefgh"}
+
+
+def test_fiftyone_itself_reads_the_labels(tmp_path: Path) -> None:
+    """With the importers alone, which need no database."""
+    importers = pytest.importorskip("fiftyone.utils.data.importers")
+    (tmp_path / "images").mkdir()
+    for name in "acdefgh":
+        Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / f"{name}.jpg")
+    labels_of(DetectedRun(), tmp_path)
+    importer = importers.FiftyOneImageDetectionDatasetImporter(
+        data_path=str(tmp_path / "images"), labels_path=str(tmp_path / "fiftyone" / "labels.json")
+    )
+    with importer:
+        found = {Path(path).stem: label for path, _, label in importer}
+    assert list(found) == list("acdefgh")
+    for name in "acdfgh":
+        for one, box in zip(found[name].detections, boxes_of(name), strict=True):
+            assert (one.label, one.confidence) == (box["label"], pytest.approx(box["score"]))
+            assert one.bounding_box[0] == pytest.approx(box["xmin"] / WIDTH, abs=1e-5)
 
 
 def test_vectors_are_refused(tmp_path: Path) -> None:
