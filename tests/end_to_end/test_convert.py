@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import torch
+from box_networks import three
 from photos import jpeg, write_photos
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 
 def convert(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
@@ -54,3 +60,38 @@ def test_the_newest_rows_of_two_jobs(batch_infer, tmp_path: Path) -> None:  # no
     ended = convert(tmp_path, "to=coco", "convert.path=coco")
     assert ended.returncode == 2
     assert "to=coco: the rows have no column detections" in ended.stderr
+
+
+def test_the_boxes_of_a_job_are_evaluated_and_trained_on(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+    write_photos(tmp_path / "images", 8, width=100, height=80)
+    torch.save(three().state_dict(), tmp_path / "three.pt")
+    (tmp_path / "labels.txt").write_text("cat\ndog\ncow\n")
+    ended = batch_infer(
+        "+dataset=images", "dataset.path=images", "task=detect", "task.score_threshold=0.3", "output.path=out",
+        "model.architecture=box_networks:three", "model.checkpoint=three.pt", "model.labels=labels.txt",
+        "model.preprocess.resize=64", "model.preprocess.resize_mode=longest_side", "model.preprocess.crop=null",
+        "model.preprocess.mean=[0,0,0]", "model.preprocess.std=[1,1,1]", "engine=torch",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    rows = ds.dataset(tmp_path / "out" / "rows", partitioning="hive").to_table().to_pylist()
+    assert [box["label"] for row in rows for box in row["detections"]] == ["cat", "dog", "cow"] * 8
+    for to in ("coco", "yolo", "csv", "hf", "jsonl", "fiftyone"):
+        ended = convert(tmp_path, f"to={to}", f"convert.path={to}")
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.splitlines()[-1] == f"{tmp_path / to}: 8 rows read = 8 written + 0 left out"
+    assert precision(tmp_path / "coco" / "dataset.json", tmp_path / "coco" / "results.json") == 1
+    files = sorted((tmp_path / "yolo" / "labels").rglob("*.txt"))
+    assert [path.relative_to(tmp_path / "yolo" / "labels").with_suffix(".jpg") for path in files] == sorted(
+        path.relative_to(tmp_path / "images") for path in (tmp_path / "images").rglob("*.jpg")
+    )
+    assert {path.read_text().count("\n") for path in files} == {3}
+
+
+def precision(truth: Path, results: Path) -> float:
+    with redirect_stdout(io.StringIO()):  # pycocotools prints
+        known = COCO(str(truth))
+        evaluation = COCOeval(known, known.loadRes(str(results)), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return float(evaluation.stats[0])
