@@ -65,7 +65,8 @@ def run_conversion(wanted: Conversion) -> Iterator[str]:
         names = Names([wanted.convert.base] if wanted.convert.base else _bases(runs))
         with closing(newest.batches(read)) as batches:
             num_newest = _write_all(batches, writer, names)
-        tally.num_read = sum(run.num_rows for run in runs)
+        tally.num_read = newest.num_read
+        _check_sum(tally, runs)
         if num_older := tally.num_read - num_newest:
             tally.left_out["superseded by a newer run"] = num_older
         record["counts"] = _counts(tally, newest.num_failed)
@@ -108,6 +109,15 @@ def _over_threshold(rows: pa.Table, writer: Writer) -> pa.Table:
     boxes, num_lower = over_threshold(plain(rows[DETECTIONS]), threshold)
     writer.tally.notes["boxes have a lower score than convert.score_threshold and are left out"] += num_lower
     return rows.set_column(rows.schema.get_field_index(DETECTIONS), DETECTIONS, boxes)
+
+
+def _check_sum(tally: Tally, runs: Sequence[PublishedRun]) -> None:
+    num_published = sum(run.num_rows for run in runs)
+    if tally.num_read != num_published:
+        raise JobError(
+            f"the parts have {tally.num_read:,} rows, and the manifests of their runs list {num_published:,}",
+            cure="python -m jobs.verify output.path=… names the parts that have changed since",
+        )
 
 
 def _record(wanted: Conversion, runs: Sequence[PublishedRun]) -> dict[str, Any]:

@@ -35,11 +35,15 @@ class Newest:
         self._keys, self._runs, self._storage = keys, runs, storage
         self.num_failed = keys.num_failed() if keys else sum(run.num_errors for run in runs)
         """Images that failed and have no row in any of the runs."""
+        self.num_read = keys.num_rows if keys else 0
+        """Rows of all runs, once all batches were taken."""
 
     def batches(self, schema: pa.Schema) -> Generator[pa.Table]:
         """Yields the rows in tables of ``schema``, those of the newest run first."""
         rows = read_batches((part for run in self._runs for part in run.rows), self._storage, schema)
-        yield from ahead(picked(rows, self._keys.newest()) if self._keys else rows)
+        for batch in ahead(picked(rows, self._keys.newest()) if self._keys else rows):
+            self.num_read += 0 if self._keys else len(batch)
+            yield batch
 
 
 @contextmanager
@@ -67,13 +71,13 @@ class RowKeys(KeyDatabase):
 
     def __init__(self, folder: str, memory_bytes: int) -> None:
         super().__init__(folder, memory_bytes, _TABLES)
-        self._num_rows = 0
+        self.num_rows = 0
 
     def add_rows(self, run: int, batches: Iterable[pa.Table]) -> None:
         """Adds the rows of a run; a lower ``run`` is newer."""
         for batch in _joined(batches):
-            numbers = pa.array(np.arange(self._num_rows, self._num_rows + len(batch)))
-            self._num_rows += len(batch)
+            numbers = pa.array(np.arange(self.num_rows, self.num_rows + len(batch)))
+            self.num_rows += len(batch)
             self._insert("rows", batch.append_column("number", numbers), f"{_KEY}, {run}, number")
 
     def add_failed(self, batches: Iterable[pa.Table]) -> None:

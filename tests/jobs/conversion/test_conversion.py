@@ -83,6 +83,28 @@ def test_a_destination_that_is_taken_is_left_alone(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "to").iterdir()} == {"conversion.json", "predictions.csv"}
 
 
+@pytest.mark.parametrize("num_runs", [1, 2])
+def test_rows_that_the_manifest_does_not_list_are_not_converted(num_runs: int, tmp_path: Path) -> None:
+    place = local_place(tmp_path / "out")
+    for number in range(num_runs):
+        DetectedRun(f"r{number}", opened_at=f"2026-01-0{number + 1}").put(place)
+    run = DetectedRun("r0")
+    one, two = (Path(place.root, name) for name in run.of("rows"))
+    one.write_bytes(two.read_bytes())
+    with pytest.raises(JobError, match=r"the parts have \d+ rows, and the manifests of their runs list \d+"):
+        converted(place, "jsonl", tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
+def test_every_format_is_named_where_people_look() -> None:
+    listed = ", ".join([*FORMATS][:-1]) + f" or {[*FORMATS][-1]}"
+    root = Path(__file__).parents[3]
+    assert listed in (root / "conf" / "convert.yaml").read_text()
+    assert listed in (root / "docs" / "configuration.md").read_text()
+    page = (root / "docs" / "outputs.md").read_text()
+    assert all(f"| `{name}` |" in page for name in FORMATS)
+
+
 @pytest.mark.parametrize("to", FORMATS)
 def test_a_part_that_is_damaged_leaves_nothing_behind(to: str, tmp_path: Path) -> None:
     place = local_place(tmp_path / "out")
