@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.conversion.json_text import lists_of, offsets_of, plain
+from jobs.conversion.json_text import lists_of, offsets_of, plain, readable_masks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Boxes:
             pc.struct_field(flat, "label"),
             pc.struct_field(flat, "score"),
             np.column_stack([values.to_numpy(zero_copy_only=False) for values in corners]),
-            _readable(pc.struct_field(flat, "mask")) if "mask" in names else None,
+            readable_masks(pc.struct_field(flat, "mask")) if "mask" in names else None,
         )
 
     def __len__(self) -> int:
@@ -98,11 +98,3 @@ class Categories:
 
     def ordered(self) -> Sequence[tuple[int, str]]:
         return sorted(self.labels.items())
-
-
-def _readable(mask: pa.Array) -> pa.Array:
-    """The masks with ``counts`` as text, which it is: COCO's code has ASCII alone."""
-    counts = pc.cast(pc.struct_field(mask, "counts"), pa.string())
-    return pa.StructArray.from_arrays(
-        [pc.struct_field(mask, "size"), counts], ["size", "counts"], mask=pc.is_null(mask)
-    )

@@ -17,7 +17,7 @@ def json_text(array: pa.Array) -> pa.Array:
     """JSON of each value, as strings without nulls, on one line each.
 
     Floats have the fewest digits that give the same number in their own type; those that are not finite become null, as
-    JSON has no such number. Binary values become base64; times and decimals become text.
+    JSON has no such number. Times and decimals become text, as do COCO's run lengths; other binary values base64.
     """
     text = _text(array)
     return pc.fill_null(pc.if_else(pc.is_valid(array), text, pa.scalar(None, text.type)), "null")
@@ -50,12 +50,23 @@ def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return column
 
 
+def readable_masks(masks: pa.Array) -> pa.Array:
+    """Structs of ``size`` and ``counts``, COCO's run lengths, with ``counts`` as text: that code is ASCII alone."""
+    size, counts = (pc.struct_field(masks, name) for name in _RUN_LENGTHS)
+    return pa.StructArray.from_arrays([size, pc.cast(counts, pa.string())], _RUN_LENGTHS, mask=pc.is_null(masks))
+
+
+_RUN_LENGTHS = ["size", "counts"]
+
+
 def _text(array: pa.Array) -> pa.Array:
     kind = array.type
     if isinstance(kind, pa.FixedShapeTensorType):
         return json_text(_nested(array))
     if pt.is_dictionary(kind):
         return json_text(array.dictionary_decode())
+    if pt.is_struct(kind) and [field.name for field in kind] == _RUN_LENGTHS and pt.is_binary(kind.field(1).type):
+        return json_text(readable_masks(array))
     if pt.is_struct(kind) and kind.num_fields:
         return json_object({field.name: pc.struct_field(array, [number]) for number, field in enumerate(kind)})
     if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):

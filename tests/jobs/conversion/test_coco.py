@@ -12,6 +12,8 @@ import pytest
 from converted import content, converted, record
 from detected import HEIGHT, WIDTH, DetectedRun, EmbeddedRun, boxes_of
 from places import Place, local_place
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from actors.errors import JobError
 from jobs.conversion.coco import JsonArray
@@ -31,8 +33,6 @@ def quietly(call: Any, *arguments: Any) -> Any:
 
 def evaluated(truth: Path, results: Path, kind: str = "bbox") -> float:
     """The mean average precision by pycocotools."""
-    from pycocotools.coco import COCO  # noqa: PLC0415
-    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
 
     def evaluate() -> float:
         known = COCO(str(truth))

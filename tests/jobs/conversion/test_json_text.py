@@ -62,6 +62,13 @@ def test_what_json_lacks_becomes_text() -> None:
     assert parsed(pa.array([[("k", 1.0)]], pa.map_(pa.string(), pa.float64()))) == [[["k", 1.0]]]
 
 
+def test_run_lengths_are_text_as_in_coco() -> None:
+    masks = [{"size": [4, 6], "counts": rb"0o\1"}, None]
+    kind = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.binary())])
+    assert parsed(pa.array(masks, kind)) == [{"size": [4, 6], "counts": r"0o\1"}, None]
+    assert parsed(pa.array([masks, None], pa.list_(kind))) == [[{"size": [4, 6], "counts": r"0o\1"}, None], None]
+
+
 def test_tensors_are_nested_as_they_are_shaped() -> None:
     values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(values)

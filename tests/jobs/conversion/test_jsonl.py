@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from converted import content, converted
 from detected import DetectedRun, EmbeddedRun, SegmentedRun
 from places import Place, local_place
 from published import PublishedRun
+from pycocotools import mask
 
 from jobs.conversion.jsonl import write_lines
 
@@ -27,6 +29,19 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return None if value != value else pytest.approx(value, rel=1e-6)  # noqa: PLR0124  NaN
     return value
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+def test_pycocotools_decodes_the_masks_of_the_lines(tmp_path: Path) -> None:
+    place = local_place(tmp_path / "out")
+    DetectedRun(masks=True).put(place)
+    converted(place, "jsonl", tmp_path / "jsonl")
+    line = json.loads((tmp_path / "jsonl" / "predictions.jsonl").read_text().splitlines()[0])
+    for box in line["detections"]:
+        inside = mask.decode(box["mask"])
+        wanted = [int(box[key]) for key in ("ymin", "ymax", "xmin", "xmax")]
+        rows, columns = np.nonzero(inside)
+        assert [rows.min(), rows.max() + 1, columns.min(), columns.max() + 1] == wanted
 
 
 @pytest.mark.parametrize("kind", [PublishedRun, DetectedRun, SegmentedRun, EmbeddedRun])
