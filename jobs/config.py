@@ -21,6 +21,7 @@ from actors.models.spec import Model
 from actors.preprocess import Preprocess
 from actors.storage.uris import absolute, text_without_users
 from actors.tasks.classify import Classify
+from actors.tasks.detect import Detect
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from jobs.benchmarking.config import BenchmarkJob
@@ -226,6 +227,7 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("engine", "onnxruntime", OnnxEngineConfig),
     ("engine", "openvino", OpenVinoEngineConfig),
     ("task", "classify", Classify),
+    ("task", "detect", Detect),
     ("task", "embed", Embed),
     ("task", "raw", Raw),
     ("output", "output", Output),

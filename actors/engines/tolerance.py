@@ -16,9 +16,10 @@ class Tolerance:
     """
 
     score_difference: float = 0.1
-    """task=classify: the largest difference of any score of any image."""
+    """task=classify: the largest difference of any score of any image. task=detect: of any box."""
     mean_score_difference: float = 0.01
-    """task=classify: the mean difference over all images, for the reference's best class."""
+    """task=classify: the mean difference over all images, for the reference's best class. task=detect: over all
+    boxes."""
     tie_margin: float = 0.1
     """task=classify: the best class may differ only where the reference's first score leads by no more than this."""
     flip_ratio: float = 0.01
@@ -28,6 +29,10 @@ class Tolerance:
     """task=embed: the smallest cosine between the two vectors of any image."""
     relative_error: float = 0.1
     """task=raw: norm of the difference over the norm of the reference, for any image and output."""
+    box_iou: float = 0.9
+    """task=detect: the smallest overlap, as intersection over union, of two boxes that count as the same."""
+    unmatched_ratio: float = 0.02
+    """task=detect: the share of boxes, rounded up, that the other engine may lack."""
     output_error: float = 0.15
     """Every task: norm of the difference of two outputs, before they become scores, over the distance between the
     outputs of different images; for any image, and with task=classify for any class."""
@@ -39,9 +44,13 @@ class Tolerance:
     def is_widened(self) -> bool:
         """True if any limit admits more than the default."""
         usual = Tolerance()
-        limits = [limit.name for limit in fields(self) if limit.name != "cosine"]
-        return self.cosine < usual.cosine or any(getattr(self, name) > getattr(usual, name) for name in limits)
+        names = {limit.name for limit in fields(self)}
+        return any(getattr(self, name) < getattr(usual, name) for name in _LEAST) or any(
+            getattr(self, name) > getattr(usual, name) for name in names - _LEAST
+        )
 
+
+_LEAST = {"cosine", "box_iou"}  # these limit from below
 
 EXACT = Tolerance(
     score_difference=1e-3,
@@ -50,6 +59,8 @@ EXACT = Tolerance(
     flip_ratio=1e-3,
     cosine=1 - 1e-6,  # a relative error of 1e-3 costs half its square
     relative_error=1e-3,
+    box_iou=0.99,
+    unmatched_ratio=0,
     output_error=1e-3,
 )
 """``engine.tolerance=exact``: equal to fp32 except for rounding."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from actors.errors import JobError
 from actors.exporting.postprocess import NONE, SCORES, SOFTMAX, Postprocess
 from actors.tasks.classify import Activation, Classify
+from actors.tasks.detect import Detect
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from actors.tasks.base import Outputs, Task
     from actors.tasks.parity import Agreement
 
-TASKS: dict[str, type[Task]] = {"classify": Classify, "embed": Embed, "raw": Raw}
+TASKS: dict[str, type[Task]] = {"classify": Classify, "detect": Detect, "embed": Embed, "raw": Raw}
 
 
 def task_of(fields: Mapping[str, Any]) -> Task:

@@ -29,7 +29,7 @@ def probe(
         JobError: model, labels and task do not fit, outputs vary in shape, or no answer is finite.
     """
     blank = engine(np.zeros((PROBE_SIZE, *model.preprocess.size, 3), np.uint8))
-    outputs = Outputs.of(blank, engine.uncounted)
+    outputs = Outputs.of(blank, engine.uncounted, model.preprocess.size)
     task.fields(outputs, labels)
     wanted = outputs.select(task.output_names(outputs))
     answers = [check_consistent(tensors, wanted) for tensors in (blank, noisy)]

@@ -33,18 +33,27 @@ class Outputs:
     dtypes: Mapping[str, np.dtype]
     uncounted: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Full shapes of the outputs that do not hold one entry per image, which no task can use."""
+    input_hw: tuple[int, int] | None = None
+    """Height and width of the model's input, where it is known: the number of boxes of a detector follows from it."""
 
     @classmethod
-    def of(cls, tensors: Mapping[str, np.ndarray], uncounted: Mapping[str, tuple[int, ...]] | None = None) -> Outputs:
+    def of(
+        cls,
+        tensors: Mapping[str, np.ndarray],
+        uncounted: Mapping[str, tuple[int, ...]] | None = None,
+        input_hw: tuple[int, int] | None = None,
+    ) -> Outputs:
         return cls(
             {name: tensor.shape[1:] for name, tensor in tensors.items()},
             {name: tensor.dtype for name, tensor in tensors.items()},
             uncounted or {},
+            input_hw,
         )
 
     def select(self, names: Sequence[str]) -> Outputs:
         """Keeps the outputs with these ``names``."""
-        return Outputs({name: self.shapes[name] for name in names}, {name: self.dtypes[name] for name in names})
+        shapes = {name: self.shapes[name] for name in names}
+        return Outputs(shapes, {name: self.dtypes[name] for name in names}, input_hw=self.input_hw)
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {shape_text(shape)}" for name, shape in self.shapes.items())

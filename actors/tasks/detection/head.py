@@ -21,6 +21,10 @@ class Head(Protocol):
         """Value of ``task.head`` that names it."""
 
     @property
+    def layout(self) -> str:
+        """Outputs of the family, for messages: names and shapes."""
+
+    @property
     def is_suppressed(self) -> bool:
         """True if the network gives each object one box, so that suppression would only lose neighbours."""
 
@@ -29,6 +33,14 @@ class Head(Protocol):
 
     def output_names(self, outputs: Outputs) -> list[str]:
         """The outputs that `candidates` reads. Called only where `recognises` holds."""
+
+    def check(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Raises `JobError` where outputs for synthetic images hold values that this family never gives."""
+
+    def parts(self, tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The numbers behind the boxes, by name, each of n entries: how far two engines agree shows in them also where
+        no image has a box. Scores as logits. Empty for a family that sorts its boxes, whose places cannot be compared.
+        """
 
     def candidates(
         self, tensors: Mapping[str, np.ndarray], input_hw: tuple[int, int], *, threshold: float

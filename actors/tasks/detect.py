@@ -1,0 +1,132 @@
+"""Task ``detect``: the objects in each image, as boxes in pixels of the source. Runs in the predictor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from actors.errors import JobError
+from actors.field_types import coerce_fields
+from actors.tasks.base import Outputs, Task, check_values
+from actors.tasks.detection.box_agreement import compare_boxes
+from actors.tasks.detection.classes import chosen_classes
+from actors.tasks.detection.counts import count_objects, object_lines
+from actors.tasks.detection.heads import HEADS, head_for, recognising
+from actors.tasks.detection.rows import detections_column, detections_field, size_columns, size_fields
+from actors.tasks.detection.suppression import ranked, suppress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from actors.engines.tolerance import Tolerance
+    from actors.tasks.context import BatchContext
+    from actors.tasks.detection.candidates import Candidates
+    from actors.tasks.detection.head import Head
+    from actors.tasks.parity import Agreement
+
+
+@dataclass
+class Detect(Task):
+    """Writes ``width`` and ``height`` int32 of the source image, upright, and ``detections``: a list of structs of
+    ``label_id`` int32, ``label`` string, ``score`` float32 and the corners ``xmin``, ``ymin``, ``xmax``, ``ymax``
+    float32, in pixels of the source, best first. Boxes that lie outside of the image are dropped. A row whose outputs
+    are not finite becomes an error row.
+    """
+
+    name: str = "detect"
+    head: str = "auto"
+    """Layout of the model's outputs: yolov5, yolov8, yolov8_transposed or yolo_nms; auto recognises it by names and
+    shapes."""
+    score_threshold: float = 0.25
+    """Boxes with a lower score are dropped. The default is for looking at results, as in Ultralytics' predict mode; to
+    compute mAP, keep boxes down to 0.001."""
+    iou: float = 0.7
+    """Overlap, as intersection over union, from which on the worse of two boxes of a class is dropped. The default is
+    Ultralytics'; YOLOv5 used 0.45, torchvision uses 0.5. No effect on networks without duplicates."""
+    max_detections: int = 300
+    """Boxes of an image to keep, the best ones."""
+    classes: list[Any] = field(default_factory=list)
+    """Names or numbers of the classes to keep; empty: all."""
+    class_agnostic: bool = False
+    """Drop also the worse of two boxes of different classes."""
+
+    def __post_init__(self) -> None:
+        coerce_fields(self, "task")
+
+    def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
+        self._check_limits()
+        head = head_for(self.head, outputs, labels)
+        for name in head.output_names(outputs):
+            check_values(outputs, name)
+        chosen_classes(self.classes, labels)
+        return [*size_fields(), detections_field()]
+
+    def output_names(self, outputs: Outputs) -> list[str]:
+        return self._first_head(outputs).output_names(outputs)
+
+    def check(self, tensors: Mapping[str, np.ndarray]) -> None:
+        self._first_head(Outputs.of(tensors)).check(tensors)
+
+    def columns(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> tuple[list[pa.Array], np.ndarray]:
+        found = self.in_source(self.find(tensors, context), context)
+        columns = [*size_columns(context.sizes_hw), detections_column(found, context.labels)]
+        return columns, found.valid
+
+    def find(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> Candidates:
+        """The boxes that remain after suppression, best first within an image, in pixels of the model's input."""
+        input_hw = context.preprocess.size
+        head = head_for(self.head, Outputs.of(tensors, input_hw=input_hw), context.labels)
+        found = head.candidates(tensors, input_hw, threshold=self.score_threshold)
+        if self.classes:
+            found = found.take(np.isin(found.label_ids, chosen_classes(self.classes, context.labels)))
+        return self._best(head, found)
+
+    def in_source(self, found: Candidates, context: BatchContext) -> Candidates:
+        """Maps boxes to pixels of the source images, and drops those that lie outside of them."""
+        boxes = context.geometry.to_source(found.boxes_xyxy, found.images).astype(np.float32)
+        has_area = np.asarray((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+        return replace(found, boxes_xyxy=boxes).take(has_area)
+
+    def agreement(
+        self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
+    ) -> Agreement:
+        """See `actors.tasks.base.Task`. Each box of one engine needs a partner among the boxes that the other proposes,
+        before suppression and down to a lower threshold: so neither a score next to the threshold nor a near tie in
+        suppression counts. Where a network has the same places for all images, the numbers behind them are compared,
+        too, with or without boxes.
+        """
+        head = self._first_head(Outputs.of(reference))
+        return compare_boxes(head, self._best, (reference, candidate), self.score_threshold, tolerance)
+
+    def counts(self, table: pa.Table) -> dict[str, int]:
+        return count_objects(table)
+
+    def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
+        return object_lines(counters)
+
+    def _best(self, head: Head, found: Candidates) -> Candidates:
+        if head.is_suppressed:
+            return found.take(ranked(found, self.max_detections))
+        kept = suppress(found, iou=self.iou, max_detections=self.max_detections, class_agnostic=self.class_agnostic)
+        return found.take(kept)
+
+    def _first_head(self, outputs: Outputs) -> Head:
+        """The head, without asking for labels: several may fit then, which have the outputs in common."""
+        asked = list(HEADS.values()) if self.head == "auto" else [HEADS[self.head]]
+        fitting = recognising(asked, outputs, None)
+        return fitting[0] if fitting else head_for(self.head, outputs, None)
+
+    def _check_limits(self) -> None:
+        for key in ("score_threshold", "iou"):
+            value = getattr(self, key)
+            if not 0 <= value <= 1:
+                raise JobError(f"task.{key}={value}: not from 0 to 1", cure=f"the usual value is {_USUAL[key]}")
+        if self.max_detections < 1:
+            raise JobError(f"task.max_detections={self.max_detections}: must be at least 1", cure="300 is usual")
+
+
+_USUAL = {"score_threshold": 0.25, "iou": 0.7}

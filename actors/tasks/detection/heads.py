@@ -1,0 +1,66 @@
+"""The heads of detectors by name, and the choice among them by the names and shapes of a model's outputs."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import TYPE_CHECKING
+
+from actors.errors import JobError
+from actors.tasks.detection.yolo_head import YOLO_HEADS, YoloHead, YoloNmsHead
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.tasks.base import Outputs
+    from actors.tasks.detection.head import Head
+
+LOG = logging.getLogger("shardlens")
+AUTO = "auto"
+HEADS: dict[str, Head] = {head.name: head for head in YOLO_HEADS}
+"""All heads by the value of ``task.head`` that names them."""
+
+
+def head_for(name: str, outputs: Outputs, labels: Sequence[str] | None) -> Head:
+    """The head called ``name``, or with auto the only one that fits the outputs, which it logs.
+
+    Raises:
+        JobError: none is called so, it does not fit outputs and labels, or several fit.
+    """
+    if name != AUTO and name not in HEADS:
+        raise JobError(f"task.head={name}: no such head", cure=f"choose one of {', '.join([AUTO, *HEADS])}")
+    asked = list(HEADS.values()) if name == AUTO else [HEADS[name]]
+    fitting = recognising(asked, outputs, labels)
+    if len(fitting) == 1:
+        if name == AUTO:
+            _tell(fitting[0].name, str(outputs))
+        return fitting[0]
+    if fitting:
+        names = [head.name for head in fitting]
+        raise JobError(
+            f"task.head=auto: outputs {outputs} may be of {' or '.join(names)}",
+            cure=f"set task.head={names[0]}, or the one that the model was exported with; model.labels may tell, too",
+        )
+    if labels is not None and recognising(asked, outputs, None):
+        raise JobError(
+            f"model.labels: {len(labels)} labels do not fit the classes of a model with outputs {outputs}, which is "
+            f"{' or '.join(f'{head.name}, {head.layout}' for head in recognising(asked, outputs, None))}",
+            cure="give one label for each class, in the order of the classes",
+        )
+    layouts = "; ".join(f"{head.name}: {head.layout}" for head in asked)
+    raise JobError(
+        f"task.head={name}: does not fit a model with outputs {outputs}",
+        cure=f"use a detector with outputs of {layouts}; or task=raw, which takes outputs of any shape",
+    )
+
+
+def recognising(heads: Sequence[Head], outputs: Outputs, labels: Sequence[str] | None) -> list[Head]:
+    """The heads that fit; of several, those for which the number of boxes is the most usual."""
+    fitting = [head for head in heads if head.recognises(outputs, labels)]
+    ranks = [head.plausibility(outputs) if isinstance(head, YoloHead | YoloNmsHead) else 2 for head in fitting]
+    return [head for head, rank in zip(fitting, ranks, strict=True) if rank == max(ranks)]
+
+
+@cache  # once in each process: fields are asked for several times
+def _tell(name: str, outputs: str) -> None:
+    LOG.info("task.head=auto: took %s for a model with outputs %s", name, outputs)
