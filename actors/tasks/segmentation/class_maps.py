@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from actors.tasks.segmentation.grids import GridAxis
 
 
+_UINT8, _UINT16 = 0xFF, 0xFFFF
+
+
 def void_of(num_classes: int) -> int:
     """The value of pixels without a class: the highest of uint8 for up to 255 classes, and of uint16 above."""
-    return 0xFF if num_classes <= 0xFF else 0xFFFF
+    return _UINT8 if num_classes <= _UINT8 else _UINT16
 
 
 def map_logits(logits_chw: np.ndarray, axes: Sequence[GridAxis]) -> np.ndarray:
@@ -106,7 +109,8 @@ def _strips(rows: GridAxis, width: int, logits_a_row: int) -> Iterator[slice]:
 def _mixed(best_hw: np.ndarray) -> np.ndarray:
     """True for cells that differ from the next one to the right, below, or both."""
     after = np.pad(best_hw, ((0, 1), (0, 1)), mode="edge")
-    return (best_hw != after[:-1, 1:]) | (best_hw != after[1:, :-1]) | (best_hw != after[1:, 1:])
+    is_mixed: np.ndarray = (best_hw != after[:-1, 1:]) | (best_hw != after[1:, :-1]) | (best_hw != after[1:, 1:])
+    return is_mixed
 
 
 def _draw_borders(shown: np.ndarray, logits_chw: np.ndarray, is_mixed: np.ndarray, axes: Sequence[GridAxis]) -> None:
@@ -134,7 +138,7 @@ def _draw_borders(shown: np.ndarray, logits_chw: np.ndarray, is_mixed: np.ndarra
 
 
 class _Pixels(NamedTuple):
-    """Source pixels in mixed cells: rows and columns, the numbers of their cells, and the weights of the lower right."""
+    """Source pixels in mixed cells: rows and columns, numbers of their cells, and weights of the next cells."""
 
     y: np.ndarray
     x: np.ndarray

@@ -1,4 +1,4 @@
-"""Instance masks at the size of the source image, from those that Mask R-CNN gives in its boxes. Runs in the predictor."""
+"""Instance masks at the size of the source image, from those within boxes of Mask R-CNN. Runs in the predictor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def encode_instance(
     padded = np.pad(mask_hw, _BORDER)
     # A border of zeros, around a box that is as much larger.
     left, top, right, bottom = _expanded(box_xyxy.astype(np.float32), np.float32((side + 2 * _BORDER) / side))
-    x, y = (_places(first, last, limit, len(padded)) for first, last, limit in ((left, right, width), (top, bottom, height)))
+    x, y = (
+        _places(first, last, limit, len(padded)) for first, last, limit in ((left, right, width), (top, bottom, height))
+    )
     first_row, first_column = max(0, top), max(0, left)
     crop = np.empty((len(y[0]), len(x[0])), bool)
     across = padded[:, x[0]] * (1 - x[2]) + padded[:, x[1]] * x[2]
@@ -46,7 +48,7 @@ def _expanded(box_xyxy: np.ndarray, scale: np.float32) -> list[int]:
 
 
 def _places(first: int, last: int, limit: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower and upper cells, and the weights of the upper ones, for pixels ``first`` to ``last`` from 0 to ``limit``."""
+    """Lower and upper cells, and the weights of the upper ones, for pixels ``first`` to ``last``, of 0 to ``limit``."""
     length = max(1, last - first + 1)
     pixels = np.arange(max(0, first), min(last + 1, limit), dtype=np.float32) - np.float32(first)
     slope, half = np.float32(cells) / np.float32(length), np.float32(0.5)

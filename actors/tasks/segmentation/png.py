@@ -58,6 +58,6 @@ def _pixels(class_map_hw: np.ndarray) -> bytes:
         lines = np.concatenate([above, big_endian])
         filtered = np.full((len(strip), row_bytes + 1), _UP, np.uint8)
         np.subtract(lines[1:], lines[:-1], out=filtered[:, 1:])
-        pieces.append(deflate.compress(filtered))
+        pieces.append(deflate.compress(filtered.data))
         above = lines[-1:]
     return b"".join([*pieces, deflate.flush()])

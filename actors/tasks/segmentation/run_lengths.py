@@ -64,7 +64,7 @@ def decode(counts: bytes | str, size: tuple[int, int]) -> np.ndarray:
         ValueError: the runs do not cover the mask exactly.
     """
     lengths = _lengths(counts.encode() if isinstance(counts, str) else counts)
-    if len(lengths) and lengths.min() < 0 or lengths.sum() != size[0] * size[1]:
+    if (len(lengths) and lengths.min() < 0) or lengths.sum() != size[0] * size[1]:
         raise ValueError(f"run lengths of {lengths.sum()} pixels for a mask of {size[0]} by {size[1]}")
     values = np.arange(len(lengths)) % 2 == 1
     return np.repeat(values, lengths).reshape(size, order="F")
