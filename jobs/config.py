@@ -26,6 +26,7 @@ from actors.tasks.classify import Classify
 from actors.tasks.detect import Detect
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
+from actors.tasks.segment import Segment
 from jobs.benchmarking.config import BenchmarkJob
 from jobs.bundling.config import ExportJob
 from jobs.cli.config_errors import unknown_key
@@ -249,6 +250,7 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("task", "detect", Detect),
     ("task", "embed", Embed),
     ("task", "raw", Raw),
+    ("task", "segment", Segment),
     ("output", "output", Output),
     ("cluster", "cluster", Cluster),
 )

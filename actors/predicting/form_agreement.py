@@ -13,6 +13,7 @@ from actors.tasks.classify import Activation, Classify
 from actors.tasks.detect import Detect
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
+from actors.tasks.segment import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from actors.tasks.base import Outputs, Task
     from actors.tasks.parity import Agreement
 
-TASKS: dict[str, type[Task]] = {"classify": Classify, "detect": Detect, "embed": Embed, "raw": Raw}
+TASKS: dict[str, type[Task]] = {"classify": Classify, "detect": Detect, "embed": Embed, "raw": Raw, "segment": Segment}
 
 
 def task_of(fields: Mapping[str, Any]) -> Task:
