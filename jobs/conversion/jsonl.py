@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class JsonLines(Writer):
-    """Writes ``predictions.jsonl``. Keys are the columns of the rows; run lengths are text, other binary values base64."""
+    """Writes ``predictions.jsonl``. Keys are the columns; run lengths are text, and other binary values base64."""
 
     about = "one JSON object a line, with every column"
 

@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import torch
-from box_networks import three
+from box_networks import colours, three
 from photos import jpeg, write_photos
+from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -85,6 +86,27 @@ def test_the_boxes_of_a_job_are_evaluated_and_trained_on(batch_infer, tmp_path: 
         path.relative_to(tmp_path / "images") for path in (tmp_path / "images").rglob("*.jpg")
     )
     assert {path.read_text().count("\n") for path in files} == {3}
+
+
+def test_the_class_maps_of_a_job_are_files(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+    write_photos(tmp_path / "images", 6, width=100, height=80)
+    torch.save(colours().state_dict(), tmp_path / "colours.pt")
+    ended = batch_infer(
+        "+dataset=images", "dataset.path=images", "task=segment", "output.path=out", "engine=torch",
+        "model.architecture=box_networks:colours", "model.checkpoint=colours.pt", "model.labels=[red,green,blue]",
+        "model.preprocess.resize=64", "model.preprocess.resize_mode=longest_side", "model.preprocess.crop=null",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    rows = ds.dataset(tmp_path / "out" / "rows", partitioning="hive").to_table().to_pylist()
+    places = {row["image_id"].removeprefix(f"{tmp_path}/images/").replace(".jpg", ".png"): row["mask"] for row in rows}
+    for to, folder in (("csv", "masks"), ("hf", "masks"), ("fiftyone", "labels")):
+        ended = convert(tmp_path, f"to={to}", f"convert.path={to}")
+        assert ended.returncode == 0, ended.stderr
+        written = tmp_path / to / folder
+        assert {path.relative_to(written).as_posix(): path.read_bytes() for path in written.rglob("*.png")} == places
+        for path in written.rglob("*.png"):
+            with Image.open(path) as image:
+                assert image.size == (100, 80)
 
 
 def precision(truth: Path, results: Path) -> float:

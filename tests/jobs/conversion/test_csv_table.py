@@ -103,7 +103,7 @@ def test_class_maps_become_files(tmp_path: Path) -> None:
     assert [line["mask_file"] for line in lines][:2] == ["masks/a.png", "masks/c.png"]
     masks = [mask for name in run.of("rows") for mask in run.table(name)["mask"].to_pylist()]
     assert [(tmp_path / "csv" / line["mask_file"]).read_bytes() for line in lines] == masks
-    assert lines[0]["pixels"] == "[24]"
+    assert lines[0]["classes"] == '[{"label_id":0,"label":"label 0","pixels":24}]'
 
 
 def test_embeddings_are_refused_with_a_cure(tmp_path: Path) -> None:
