@@ -27,7 +27,14 @@ def test_other_programs_read_the_same_classes(size: tuple[int, int], dtype: type
 
 
 def test_colours_are_those_of_pascal_voc() -> None:
-    colours = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 15: (192, 128, 128), 20: (0, 64, 128), 255: (224, 224, 192)}
+    colours = {
+        0: (0, 0, 0),
+        1: (128, 0, 0),
+        2: (0, 128, 0),
+        15: (192, 128, 128),
+        20: (0, 64, 128),
+        255: (224, 224, 192),
+    }
     image = opened(np.arange(256, dtype=np.uint8)[None]).convert("RGB")
     assert {class_id: image.getpixel((class_id, 0)) for class_id in colours} == colours
     assert PALETTE.shape == (256, 3)
