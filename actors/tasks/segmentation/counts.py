@@ -21,7 +21,7 @@ def count_pixels(table: pa.Table) -> dict[str, int]:
     Args:
         table: predicted rows. Counts nothing without class maps, as when the benchmark omits the model.
     """
-    if "classes" not in table.column_names:
+    if not {"classes", "width", "height"} <= set(table.column_names):
         return {}
     structs = table["classes"].combine_chunks().flatten()
     classes = pa.table({name: structs.field(name) for name in ("label_id", "label", "pixels")})

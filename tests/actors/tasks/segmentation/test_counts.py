@@ -3,6 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from actors.tasks.segmentation.counts import MAX_CLASSES, count_pixels, pixel_lines
+from actors.tasks.segmentation.rows import classes_field
 
 
 def rows(*images: dict[str, int]) -> pa.Table:
@@ -11,7 +12,10 @@ def rows(*images: dict[str, int]) -> pa.Table:
         [{"label_id": ids[label], "label": label, "pixels": pixels} for label, pixels in image.items()]
         for image in images
     ]
-    return pa.table({"width": [10] * len(images), "height": [10] * len(images), "classes": classes})
+    sides = pa.array([10] * len(images), pa.int32())
+    return pa.table(
+        {"width": sides, "height": sides, "classes": pa.array(classes, classes_field(has_masks=False).type)}
+    )
 
 
 def test_pixels_add_up_to_those_of_the_pictures() -> None:

@@ -37,7 +37,7 @@ def test_instances_need_boxes_and_masks() -> None:
 
 
 def test_floats_are_classes_on_request_only() -> None:
-    with pytest.raises(JobError, match="task.head=auto: does not fit"):
+    with pytest.raises(JobError, match=r"task\.head=auto: does not fit"):
         read(classes=FLOATS)
     assert read(SegmentHead.class_map, classes=FLOATS) == Reading(SegmentHead.class_map, "classes")
 
