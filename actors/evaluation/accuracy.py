@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.evaluation.inferencer import CountingInferencer
-from actors.tasks.accuracy import NUM_LABELLED, count_correct, num_correct_among
+from actors.tasks.accuracy import accuracy_names, count_correct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,11 +26,10 @@ class Accuracy(CountingInferencer):
         return count_correct(rows, self.top_k)
 
     def compute(self, counts: Mapping[str, int]) -> dict[str, float]:
-        name = num_correct_among(self.top_k)
-        num_labelled = counts.get(NUM_LABELLED, 0)
+        num_labelled, num_correct = (counts.get(name, 0) for name in accuracy_names(self.top_k))
         if not num_labelled:
             return {}
-        share = counts.get(name, 0) / num_labelled
+        share = num_correct / num_labelled
         own, top = "accuracy" if self.top_k == 1 else f"accuracy_top{self.top_k}", f"top{self.top_k}"
         return {own: share, top: 100 * share, f"{top}_err": 100 * (1 - share)}
 

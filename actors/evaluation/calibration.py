@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.evaluation.inferencer import CountingInferencer
-from actors.tasks.calibration import NUM_BINS, calibration_name, count_calibration
+from actors.tasks.calibration import NUM_BINS, OUTSIDE, calibration_name, count_calibration
 from actors.tasks.fixed_point import from_units
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Calibration(CountingInferencer):
     """The expected calibration error ``ece``, over ``num_bins`` bins of the best score: torchmetrics'
     `MulticlassCalibrationError` with ``norm="l1"``. See Guo et al., On Calibration of Modern Neural Networks, 2017.
+    None where a score is no probability.
     """
 
     def __init__(self, num_bins: int = NUM_BINS) -> None:
@@ -30,7 +31,7 @@ class Calibration(CountingInferencer):
         bins = self.bins(counts)
         total = sum(number for number, _, _ in bins)
         gaps = (number * abs(accuracy - confidence) for number, accuracy, confidence in bins)
-        return {"ece": sum(gaps) / total} if total else {}
+        return {"ece": sum(gaps) / total} if total and not counts.get(OUTSIDE) else {}
 
     def bins(self, counts: Mapping[str, int]) -> list[tuple[int, float, float]]:
         """Images, accuracy and mean score of each bin, from low scores to high; the last is that of scores of 1."""

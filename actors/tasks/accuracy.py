@@ -16,9 +16,10 @@ NUM_LABELLED = "accuracy/num_labelled"
 NUM_CORRECT = "accuracy/num_correct"
 
 
-def num_correct_among(top_k: int) -> str:
-    """Name of the counter of images whose known label is among the ``top_k`` best classes."""
-    return NUM_CORRECT if top_k == 1 else f"{NUM_CORRECT}_top{top_k}"
+def accuracy_names(top_k: int) -> tuple[str, str]:
+    """Names of the counters of labelled images, and of those whose known label is among the ``top_k`` best classes."""
+    end = "" if top_k == 1 else f"_top{top_k}"
+    return f"{NUM_LABELLED}{end}", f"{NUM_CORRECT}{end}"
 
 
 def count_correct(table: pa.Table, top_k: int = 1) -> dict[str, int]:
@@ -35,7 +36,7 @@ def count_correct(table: pa.Table, top_k: int = 1) -> dict[str, int]:
         return {}
     rows = labelled(table)
     num_right = int(pc.sum(correct(rows)).as_py() or 0) if top_k == 1 else _num_correct_among(rows, top_k)
-    return {NUM_LABELLED: len(rows), num_correct_among(top_k): num_right}
+    return dict(zip(accuracy_names(top_k), (len(rows), num_right), strict=True))
 
 
 def is_labelled(table: pa.Table) -> bool:

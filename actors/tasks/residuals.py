@@ -34,4 +34,10 @@ def count_residuals(table: pa.Table, column: str) -> Mapping[str, int]:
     return {f"residuals/{column}/{name}": value for name, value in zip(MEASURES, values, strict=True)}
 
 
+def only_number(table: pa.Table) -> str | None:
+    """Name of the column of ``table`` with a predicted number; None if several could be meant."""
+    fields = [field for field in table.schema if field.type == pa.float32() and not field.name.startswith("_")]
+    return fields[0].name if len(fields) == 1 else None
+
+
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?\s*$"

@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from actors.columns import TARGET
 from actors.tasks.fixed_point import to_units
-from actors.tasks.residuals import count_residuals
+from actors.tasks.residuals import count_residuals, only_number
 
 
 def test_distances_and_known_numbers_add_up() -> None:
@@ -16,3 +16,9 @@ def test_distances_and_known_numbers_add_up() -> None:
     }  # fmt: skip
     assert count_residuals(rows.drop_columns([TARGET]), "age") == count_residuals(rows, TARGET) == {}
     assert to_units(rows["age"].to_numpy()[:1]) == 3 << 63
+
+
+def test_a_column_beside_internal_ones_is_the_only_number() -> None:
+    rows = pa.table({"age": pa.array([1], pa.float32()), "_read_s": pa.array([1], pa.float32()), TARGET: ["1"]})
+    assert only_number(rows) == "age"
+    assert only_number(rows.append_column("weight", rows["age"])) is None
