@@ -32,6 +32,8 @@ class SegmentationIoU(CountingInferencer):
     def __init__(self, read: Callable[[str], bytes], ignored: int = 255) -> None:
         super().__init__()
         self._read, self.ignored = read, ignored
+        self.num_images = 0
+        """Images that were compared."""
 
     def count(self, rows: pa.Table) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -41,6 +43,7 @@ class SegmentationIoU(CountingInferencer):
             predicted, true = _classes(mask), _classes(self._read(target))
             if predicted.shape != true.shape:
                 raise ValueError(f"{target}: {true.shape} pixels, and a mask of {predicted.shape}")
+            self.num_images += 1
             used = true != self.ignored
             for name, ids in _ids(true[used], predicted[used]).items():
                 for class_id, number in enumerate(np.bincount(ids).tolist()):

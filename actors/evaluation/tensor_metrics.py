@@ -27,8 +27,8 @@ class TensorMetric(Protocol):
 class TensorInferencer:
     """An `Inferencer` of a metric of classes that takes tensors: predictions, and numbers of known classes.
 
-    Predictions are scores, float32 (n, classes), where ``labels`` are given and the rows list all classes, and otherwise
-    the numbers of the best ones, int64 (n,). Rows whose known label is no class are left out.
+    Predictions are scores, float32 (n, classes), where ``labels`` are given and the rows list all classes, and
+    otherwise the numbers of the best ones, int64 (n,). Rows whose known label is no class are left out.
 
     Args:
         name: name of its score; one that gives several, as a dict, adds theirs with an underscore.
