@@ -17,6 +17,7 @@ from yaml import YAMLError
 
 from actors.engines.configs import AutoEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
 from actors.engines.tolerance import to_tolerance
+from actors.errors import JobError
 from actors.exporting.kept_records import kept_record
 from actors.models.sources.registry import complete
 from actors.models.spec import Model
@@ -115,6 +116,8 @@ def to_evaluation(config: DictConfig) -> Evaluation:
         job = cast("EvaluationJob", to_job(config))
         return Evaluation(job.evaluate, job.output, job.job)
     _refuse_unknown_keys(config)
+    if OmegaConf.is_missing(config, "dataset") and OmegaConf.is_interpolation(config.output, "path"):
+        raise JobError(f"evaluate.run={config.evaluate.run}: output.path: not given", cure="give that of the job")
     return Evaluation(*(cast("Any", OmegaConf.to_object(config[key])) for key in ("evaluate", "output")), job=None)
 
 

@@ -77,6 +77,12 @@ def _check_job(wanted: Evaluation, job: Job) -> None:
     check_limits(
         wanted.evaluate, score_names({"name": job.task.name, **vars(job.task)}, has_annotations=has_annotations)
     )
+    if job.run.redrive or job.run.slices > 1:
+        key = "run.redrive=true" if job.run.redrive else f"run.slices={job.run.slices}"
+        raise JobError(
+            f"{key}: the scores would be those of a part of the images",
+            cure="run python -m jobs.batch_infer with that key, then jobs.evaluate with evaluate.run=RUN_ID",
+        )
     has_labels = getattr(job.dataset, "label_column", None) or getattr(job.dataset, "folder_labels", False)
     if not has_labels and not has_annotations:
         raise JobError(

@@ -120,7 +120,8 @@ class Regress(Task):
 
     def counts(self, table: pa.Table) -> Mapping[str, int]:
         """Counts distances to known numbers, if there is one column of one number that they can be meant for."""
-        column = only_number(table)
+        named = [name for name, length in self._named().items() if length == 1] if self.names is not None else []
+        column = named[0] if len(named) == 1 else only_number(table)
         return count_residuals(table, column) if column else {}
 
     def _layout(self, outputs: Outputs) -> dict[str, int]:

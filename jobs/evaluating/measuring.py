@@ -5,6 +5,7 @@ the driver.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from actors.storage.uris import absolute
 from actors.tasks.accuracy import NUM_LABELLED
 from actors.tasks.class_counts import TOP_K
 from actors.tasks.confusion import MAX_PAIRED
+from actors.tasks.regress import Regress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -91,7 +93,7 @@ def measure(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
     elif names is PIXEL_SCORES:
         found = _pixels(run, storage)
     elif names is NUMBER_SCORES:
-        found = _numbers(run)
+        found = _numbers(run, storage)
     else:
         found = _classes(run, storage)
     if not found.scores:
@@ -106,11 +108,12 @@ def _classes(run: PublishedRun, storage: Storage) -> Measured:
     counters: Mapping[str, int] = run.counters
     labels = run.labels
     scores = receipt_scores(counters)
-    if counters.get(NUM_LABELLED) and "f1_macro" not in scores:
+    if "f1_macro" not in scores:
         # An earlier version wrote these receipts, or there are more classes than they hold.
         measures: list[Inferencer] = [Accuracy(), Calibration(), ClassAverages(labels), ConfusionMatrix(labels)]
         measures += [Accuracy(TOP_K)] if run.config["task"].get("top_k", TOP_K) >= TOP_K else []
-        counters = dict(run.counters) | _recount(measures, run, storage)
+        columns = [TARGET, "label", "label_id", "score", "top_label_ids", "top_labels", "top_scores"]
+        counters = _recount(measures, run, storage, columns)
         scores = receipt_scores(counters)
     names = dict(enumerate(labels)) if labels else _names(run, storage)
     classes = [
@@ -129,9 +132,14 @@ def _classes(run: PublishedRun, storage: Storage) -> Measured:
 OTHER = "(no class of the model)"
 
 
-def _numbers(run: PublishedRun) -> Measured:
-    num = next((number for name, number in run.counters.items() if name.endswith("/num") and "residuals" in name), 0)
-    return Measured(num, {name: value for name, value in receipt_scores(run.counters).items() if name in NUMBER_SCORES})
+def _numbers(run: PublishedRun, storage: Storage) -> Measured:
+    counters: Mapping[str, int] = run.counters
+    if not (scores := receipt_scores(counters)):  # those of an earlier version
+        task = Regress(names=run.config["task"].get("names"))
+        counters = sum((Counter(task.counts(rows)) for rows in _rows(run, storage)), Counter())
+        scores = receipt_scores(counters)
+    num = next((number for name, number in counters.items() if name.endswith("/num")), 0)
+    return Measured(num, scores)
 
 
 def _boxes(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
@@ -169,8 +177,9 @@ def _pixels(run: PublishedRun, storage: Storage) -> Measured:
     return Measured(measured.num_images, measured.compute(counts), classes)
 
 
-def _recount(measures: Sequence[Inferencer], run: PublishedRun, storage: Storage) -> dict[str, int]:
-    columns = [TARGET, "label", "label_id", "score", "top_label_ids", "top_labels", "top_scores"]
+def _recount(
+    measures: Sequence[Inferencer], run: PublishedRun, storage: Storage, columns: Sequence[str]
+) -> dict[str, int]:
     for rows in _rows(run, storage, columns):
         for measure in measures:
             measure.update(rows)
@@ -186,11 +195,11 @@ def _names(run: PublishedRun, storage: Storage) -> dict[int, str]:
     return names
 
 
-def _rows(run: PublishedRun, storage: Storage, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The rows of the run, in tables of bounded size, with those of ``columns`` that it has."""
+def _rows(run: PublishedRun, storage: Storage, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The rows of the run, in tables of bounded size, with those of ``columns`` that it has, or with all."""
     for part in run.parts:
         with storage.open(part) as source, pq.ParquetFile(source) as file:
-            there = [name for name in columns if name in file.schema_arrow.names]
+            there = columns and [name for name in columns if name in file.schema_arrow.names]
             for batch in file.iter_batches(_BATCH_ROWS, columns=there):
                 yield pa.Table.from_batches([batch])
 
