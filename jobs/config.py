@@ -39,7 +39,7 @@ from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
-from jobs.evaluating.config import Evaluation, EvaluationJob
+from jobs.evaluating.config import Evaluate, Evaluation, EvaluationJob
 from jobs.job import Job, Output
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -58,7 +58,7 @@ def register() -> None:
     store.store("verify_schema", Verification)
     store.store("benchmark_schema", _schema(BenchmarkJob))
     store.store("export_schema", _schema(ExportJob))
-    store.store("evaluate_schema", _open(_schema(EvaluationJob), "evaluate.fail_under", "evaluate.fail_over"))
+    store.store("evaluate_schema", _schema(EvaluationJob))
     store.store("convert_schema", Conversion)
     store.store("submit_schema", Submission)
     for group, name, schema in _SCHEMAS:
@@ -118,7 +118,8 @@ def to_evaluation(config: DictConfig) -> Evaluation:
     _refuse_unknown_keys(config)
     if OmegaConf.is_missing(config, "dataset") and OmegaConf.is_interpolation(config.output, "path"):
         raise JobError(f"evaluate.run={config.evaluate.run}: output.path: not given", cure="give that of the job")
-    return Evaluation(*(cast("Any", OmegaConf.to_object(config[key])) for key in ("evaluate", "output")), job=None)
+    options, output = (OmegaConf.to_object(config[key]) for key in ("evaluate", "output"))
+    return Evaluation(cast("Evaluate", options), cast("Output", output), job=None)
 
 
 def to_verification(config: DictConfig) -> Verification:
@@ -207,13 +208,8 @@ def _schema(config: type) -> DictConfig:
     # Not `MISSING` in the classes: Python callers would get the text "???" in place of a default.
     for key in _TOLD if config is Model else [f"model.{key}" for key in _TOLD] if issubclass(config, Job) else ():
         OmegaConf.update(node, key, MISSING)
-    return node
-
-
-def _open(node: DictConfig, *keys: str) -> DictConfig:
-    """Lets mappings take new entries without a plus sign."""
-    for key in keys:
-        OmegaConf.set_struct(OmegaConf.select(node, key), False)
+    for key in ("evaluate.fail_under", "evaluate.fail_over") if config is EvaluationJob else ():
+        OmegaConf.set_struct(OmegaConf.select(node, key), False)  # new entries need no plus sign
     return node
 
 

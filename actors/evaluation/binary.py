@@ -23,8 +23,7 @@ class BinaryClassification(CountingInferencer):
     Args:
         positive: number of the positive class.
         threshold: of the score of that class.
-        labels: names of the classes in order; without them, the rows themselves must name the classes of known labels
-            that are not numbers.
+        labels: names of the classes in order; needed where the model has any.
     """
 
     def __init__(self, positive: int = 1, *, threshold: float = 0.5, labels: Sequence[str] | None = None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from actors.evaluation.inferencer import CountingInferencer
 from actors.tasks.calibration import NUM_BINS, OUTSIDE, calibration_name, count_calibration
-from actors.tasks.fixed_point import from_units
+from actors.tasks.fixed_point import SHARE_BITS, from_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,5 +40,5 @@ class Calibration(CountingInferencer):
             num, right, units = (
                 counts.get(calibration_name(number, name), 0) for name in ("num", "num_correct", "score_units")
             )
-            found.append((num, right / max(1, num), from_units(units) / max(1, num)))
+            found.append((num, right / max(1, num), from_units(units, SHARE_BITS) / max(1, num)))
         return found

@@ -34,8 +34,7 @@ class ClassAverages(CountingInferencer):
     multiclass metrics of these names. Classes that neither occur nor are predicted do not count.
 
     Args:
-        labels: names of the classes in order; without them, the rows themselves must name the classes of known labels
-            that are not numbers.
+        labels: names of the classes in order; needed where the model has any.
         max_classes: leaves out the classes from this number on, and then gives no average if there are any.
     """
 

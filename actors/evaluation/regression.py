@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from actors.evaluation.inferencer import CountingInferencer
-from actors.tasks.fixed_point import BITS, from_units
+from actors.tasks.fixed_point import NUMBER_BITS, from_units
 from actors.tasks.residuals import MEASURES, count_residuals
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ class RegressionError(CountingInferencer):
         )
         if not num:
             return {}
-        mse = from_units(square) / num
-        scores = {"mse": mse, "rmse": math.sqrt(mse), "mae": from_units(absolute) / num}
+        mse = from_units(square, NUMBER_BITS) / num
+        scores = {"mse": mse, "rmse": math.sqrt(mse), "mae": from_units(absolute, NUMBER_BITS) / num}
         # In whole numbers, since a large mean would hide the spread around it.
-        spread = (num * known << BITS) - (above - below) ** 2
-        if spread > _ROUNDING * (num * known << BITS):
-            scores["r2"] = 1 - (square * num << BITS) / spread
+        spread = (num * known << NUMBER_BITS) - (above - below) ** 2
+        if spread > _ROUNDING * (num * known << NUMBER_BITS):
+            scores["r2"] = 1 - (square * num << NUMBER_BITS) / spread
         return {self.prefix + name: score for name, score in scores.items()}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from actors.evaluation.inferencer import CountingInferencer
-from actors.tasks.fixed_point import from_units, to_units
+from actors.tasks.fixed_point import NUMBER_BITS, from_units, to_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +34,8 @@ class ScalarStats(CountingInferencer):
             values = rows[name].drop_null().to_numpy().astype(np.float64)
             values = values[np.isfinite(values)]
             counts[f"scalar/{name}/num"] = len(values)
-            counts[f"scalar/{name}/above_units"] = to_units(values[values > 0])
-            counts[f"scalar/{name}/below_units"] = to_units(-values[values < 0])
+            counts[f"scalar/{name}/above_units"] = to_units(values[values > 0], NUMBER_BITS)
+            counts[f"scalar/{name}/below_units"] = to_units(-values[values < 0], NUMBER_BITS)
         return counts
 
     def compute(self, counts: Mapping[str, int]) -> dict[str, float]:
@@ -43,5 +43,5 @@ class ScalarStats(CountingInferencer):
         for name in self.names:
             num, above, below = (counts.get(f"scalar/{name}/{key}", 0) for key in ("num", "above_units", "below_units"))
             if num:
-                means[self.prefix + name] = from_units(above - below) / num
+                means[self.prefix + name] = from_units(above - below, NUMBER_BITS) / num
         return means

@@ -33,8 +33,7 @@ class TensorInferencer:
     Args:
         name: name of its score; one that gives several, as a dict, adds theirs with an underscore.
         metric: with `reset`, `update` and `compute`.
-        labels: names of the classes in order; without them, the rows themselves must name the classes of known labels
-            that are not numbers.
+        labels: names of the classes in order; needed where the model has any.
     """
 
     def __init__(self, name: str, metric: TensorMetric, labels: Sequence[str] | None = None) -> None:

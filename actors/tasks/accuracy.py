@@ -54,22 +54,29 @@ def correct(table: pa.Table) -> pa.ChunkedArray:
     return _matches(table[TARGET], table["label"], table["label_id"])
 
 
-def true_ids(table: pa.Table, labels: Sequence[str] | None) -> pa.Array:
+def are_named(rows: pa.Table) -> bool:
+    """Returns True if classes have names, in rows that are `labelled`: without them, a label is the number."""
+    return not pc.all(pc.equal(rows["label"], rows["label_id"].cast(pa.string()))).as_py()
+
+
+def true_ids(rows: pa.Table, labels: Sequence[str] | None) -> pa.Array:
     """Numbers of the classes that the known labels of `labelled` rows mean, int32; -1 for one that is no class.
 
     Args:
-        table: rows without nulls in these columns.
-        labels: names of the classes in order; without them, those that the rows themselves name.
+        rows: rows that are `labelled`.
+        labels: names of the classes in order; None if they have none.
+
+    Raises:
+        ValueError: classes have names, and ``labels`` is None: what a label means would depend on the other rows.
     """
-    names = _names(table) if labels is None else pa.table({"id": range(len(labels)), "name": pa.array(labels)})
-    target = _nfc(table[TARGET])
-    place = pc.index_in(target, value_set=_nfc(names["name"]).combine_chunks())
-    by_name = names["id"].cast(pa.int32()).combine_chunks().take(place.combine_chunks())
-    digits = pc.if_else(pc.match_substring_regex(target, _NUMBER), target, None).cast(pa.int32())
+    target = _nfc(rows[TARGET])
+    number = pc.if_else(pc.match_substring_regex(target, _NUMBER), target, None).cast(pa.int32())
     if labels is not None:
-        digits = pc.if_else(pc.less(digits, len(labels)), digits, None)
-    found = pc.if_else(correct(table), table["label_id"], pc.coalesce(by_name, digits))
-    return pc.fill_null(found, -1).cast(pa.int32())
+        number = pc.if_else(pc.less(number, len(labels)), number, None)
+        number = pc.coalesce(pc.index_in(target, value_set=_nfc(pa.array(labels, pa.string()))), number)
+    elif are_named(rows):
+        raise ValueError("labels: needed, since the classes have names: give them in the order of the classes")
+    return pc.fill_null(pc.if_else(correct(rows), rows["label_id"], number), -1).cast(pa.int32())
 
 
 _NUMBER = "^[0-9]{1,9}$"
@@ -90,11 +97,3 @@ def _matches(target: pa.ChunkedArray, label: pa.ChunkedArray, label_id: pa.Chunk
 def _nfc(names: pa.ChunkedArray) -> pa.ChunkedArray:
     # macOS writes accents in names of folders decomposed (NFD).
     return pc.utf8_normalize(names, "NFC")
-
-
-def _names(table: pa.Table) -> pa.Table:
-    seen = pa.table({"id": table["label_id"], "name": table["label"]})
-    if {"top_label_ids", "top_labels"} <= set(table.column_names):
-        lists = (pc.list_flatten(table[name]) for name in ("top_label_ids", "top_labels"))
-        seen = pa.concat_tables([seen, pa.table(dict(zip(("id", "name"), lists, strict=True)))])
-    return seen.group_by(["id", "name"]).aggregate([])

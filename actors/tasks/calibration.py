@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from actors.tasks.accuracy import correct, is_labelled, labelled
-from actors.tasks.fixed_point import to_units
+from actors.tasks.fixed_point import SHARE_BITS, to_units
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,8 +17,8 @@ NUM_BINS = 15
 
 
 def calibration_name(number: int, measure: str) -> str:
-    """Name of a counter of bin ``number``: ``num``, ``num_correct``, or ``score_units``, the sum of the scores in units
-    of `actors.tasks.fixed_point`.
+    """Name of a counter of bin ``number``: ``num``, ``num_correct``, or ``score_units``, the sum of the scores in
+    units of 2**-32.
     """
     return f"calibration/{number:02d}/{measure}"
 
@@ -46,5 +46,5 @@ def count_calibration(table: pa.Table, num_bins: int = NUM_BINS) -> dict[str, in
         own = bins == number
         counts[calibration_name(number, "num")] = int(own.sum())
         counts[calibration_name(number, "num_correct")] = int(right[own].sum())
-        counts[calibration_name(number, "score_units")] = to_units(scores[own])
+        counts[calibration_name(number, "score_units")] = to_units(scores[own], SHARE_BITS)
     return counts

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
-from actors.tasks.accuracy import count_correct, is_labelled
+from actors.tasks.accuracy import are_named, count_correct, is_labelled, labelled
 from actors.tasks.calibration import count_calibration
 from actors.tasks.confusion import count_classes, count_pairs
 from actors.tasks.two_classes import count_two_classes
@@ -26,7 +26,7 @@ def count_answers(table: pa.Table, labels: Sequence[str] | None, top_k: int) -> 
 
     Args:
         table: predicted rows. Counts nothing without targets or predictions.
-        labels: names of the classes in order; without them, those that the rows themselves name.
+        labels: names of the classes in order. Without them, classes that have names are not counted one by one.
         top_k: classes that the rows list, if the model has as many.
     """
     if not is_labelled(table):
@@ -34,7 +34,10 @@ def count_answers(table: pa.Table, labels: Sequence[str] | None, top_k: int) -> 
     counts = count_correct(table)
     if top_k >= TOP_K:
         counts |= count_correct(table, TOP_K)
-    counts |= count_calibration(table) | count_classes(table, labels) | count_pairs(table, labels)
+    counts |= count_calibration(table)
+    if labels is None and are_named(labelled(table)):
+        return counts
+    counts |= count_classes(table, labels) | count_pairs(table, labels)
     if top_k > 2 and _num_listed(table) == 2:  # noqa: PLR2004
         counts |= count_two_classes(table, labels)
     return counts

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-BITS = 64
-"""A counter of fractions counts units of 2**-64, below the rounding of the float32 values that are summed."""
+SHARE_BITS = 32
+"""Shares from 0 to 1 are counted in units of 2**-32: two billion of them fit into 63 bits."""
+NUMBER_BITS = 64
+"""Numbers of any size are counted in units of 2**-64, without a limit on the sum: JSON has none."""
 
 
-def to_units(values: np.ndarray) -> int:
-    """The sum of finite ``values`` from 0 up, each rounded to the unit."""
+def to_units(values: np.ndarray, bits: int) -> int:
+    """The sum of finite ``values`` from 0 up, each rounded to the unit 2**-``bits``."""
     # Python's integers: 64 bits hold no sum of squares.
-    return sum(map(int, np.rint(np.ldexp(values.astype(np.float64), BITS)).tolist()))
+    return sum(map(int, np.rint(np.ldexp(values.astype(np.float64), bits)).tolist()))
 
 
-def from_units(units: int) -> float:
-    return units / (1 << BITS)
+def from_units(units: int, bits: int) -> float:
+    return units / (1 << bits)

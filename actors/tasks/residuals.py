@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actors.columns import TARGET
-from actors.tasks.fixed_point import to_units
+from actors.tasks.fixed_point import NUMBER_BITS, to_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ def count_residuals(table: pa.Table, column: str) -> Mapping[str, int]:
     """Counts the rows with a number in ``column`` and one as known label, as ``residuals/COLUMN/MEASURE``.
 
     Sums the distances, their squares, and the known numbers and their squares, in units of
-    `actors.tasks.fixed_point`. Known labels that are not numbers are left out.
+    2**-64. Known labels that are not numbers are left out.
     """
     if not {TARGET, column} <= set(table.column_names) or not pa.types.is_floating(table.schema.field(column).type):
         return {}
@@ -30,7 +30,7 @@ def count_residuals(table: pa.Table, column: str) -> Mapping[str, int]:
     known = pc.utf8_trim_whitespace(rows[TARGET]).cast(pa.float64()).to_numpy()
     errors = rows[column].to_numpy().astype(np.float64) - known
     sums = (errors, np.abs(errors), errors**2, known.clip(0), -known.clip(None, 0), known**2)
-    values = (len(known), *map(to_units, sums[1:]))
+    values = (len(known), *(to_units(values, NUMBER_BITS) for values in sums[1:]))
     return {f"residuals/{column}/{name}": value for name, value in zip(MEASURES, values, strict=True)}
 
 

@@ -70,7 +70,8 @@ def score_names(task: Mapping[str, Any], *, has_annotations: bool) -> Sequence[s
             "task=detect: evaluate.annotations: not given", cure="give a COCO file with the boxes of the images"
         )
     if name in ("classify", "zero_shot") and task.get("threshold") is None:
-        return CLASS_SCORES
+        has_top = task.get("top_k", TOP_K) >= TOP_K
+        return [one for one in CLASS_SCORES if has_top or not one.removesuffix("_err").endswith("top5")]
     named = {"regress": NUMBER_SCORES, "segment": PIXEL_SCORES}
     if name in named:
         return named[name]
@@ -88,11 +89,12 @@ def measure(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
         JobError: no row has a known label, or what is needed cannot be read.
     """
     names = score_names(run.config["task"], has_annotations=wanted.annotations is not None)
+    task = run.config["task"]["name"]
     if names is METRICS:
         found = _boxes(run, wanted, storage)
-    elif names is PIXEL_SCORES:
+    elif task == "segment":
         found = _pixels(run, storage)
-    elif names is NUMBER_SCORES:
+    elif task == "regress":
         found = _numbers(run, storage)
     else:
         found = _classes(run, storage)
@@ -106,7 +108,7 @@ def measure(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
 
 def _classes(run: PublishedRun, storage: Storage) -> Measured:
     counters: Mapping[str, int] = run.counters
-    labels = run.labels
+    labels = run.labels or _named(run, storage)
     scores = receipt_scores(counters)
     if "f1_macro" not in scores:
         # An earlier version wrote these receipts, or there are more classes than they hold.
@@ -115,7 +117,7 @@ def _classes(run: PublishedRun, storage: Storage) -> Measured:
         columns = [TARGET, "label", "label_id", "score", "top_label_ids", "top_labels", "top_scores"]
         counters = _recount(measures, run, storage, columns)
         scores = receipt_scores(counters)
-    names = dict(enumerate(labels)) if labels else _names(run, storage)
+    names = dict(enumerate(labels or ()))
     classes = [
         {"class": names.get(own.class_id, str(own.class_id)), **own._asdict()}
         for own in ClassAverages().classes(counters)
@@ -186,13 +188,17 @@ def _recount(
     return {name: number for measure in measures for name, number in measure.counts().items()}
 
 
-def _names(run: PublishedRun, storage: Storage) -> dict[int, str]:
-    """Names of the classes that some row has as its answer."""
+def _named(run: PublishedRun, storage: Storage) -> list[str] | None:
+    """Names of the classes as far as the rows have them, where the labels of the model are gone; None if the rows have
+    numbers alone.
+    """
     names: dict[int, str] = {}
     for rows in _rows(run, storage, ["label_id", "label"]):
         pairs = rows.group_by(["label_id", "label"]).aggregate([])
         names |= dict(zip(pairs["label_id"].to_pylist(), pairs["label"].to_pylist(), strict=True))
-    return names
+    if all(name == str(number) for number, name in names.items()):
+        return None
+    return [names.get(number, str(number)) for number in range(max(names) + 1)]
 
 
 def _rows(run: PublishedRun, storage: Storage, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

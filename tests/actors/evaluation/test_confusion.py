@@ -78,6 +78,12 @@ def test_a_label_that_is_no_class_counts_against_the_predicted_one_alone() -> No
 
 
 def test_no_average_without_all_classes() -> None:
-    scored, averages = Scored.random(50, 20), ClassAverages(max_classes=10)
+    scored = Scored.random(50, 20)
+    averages = ClassAverages(scored.labels, max_classes=10)
     averages.update(scored.rows)
     assert averages.compute(averages.counts()) == {}
+
+
+def test_names_need_labels_since_batches_know_only_their_own() -> None:
+    with pytest.raises(ValueError, match="labels: needed"):
+        ClassAverages().update(Scored.random(5, 3).rows)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from scored import Scored
 
@@ -8,13 +10,15 @@ from actors.evaluation.calibration import Calibration
 from actors.evaluation.confusion import ClassAverages
 from actors.evaluation.inferencer import CountingInferencer, Inferencer, ratio
 
+LABELS = Scored.random(1, 3).labels
 
-@pytest.mark.parametrize("measure_class", [Accuracy, Calibration, ClassAverages])
-def test_states_of_processes_add_up_to_that_of_one(measure_class: type[CountingInferencer]) -> None:
+
+@pytest.mark.parametrize("make", [Accuracy, Calibration, lambda: ClassAverages(LABELS)])
+def test_states_of_processes_add_up_to_that_of_one(make: Callable[[], CountingInferencer]) -> None:
     scored = Scored.random(100, 3)
-    whole: Inferencer = measure_class()
+    whole: Inferencer = make()
     whole.update(scored.rows)
-    ranks = [measure_class() for _ in range(3)]
+    ranks = [make() for _ in range(3)]
     for place, rows in enumerate(scored.batches()):
         ranks[place % 2].update(rows)  # the third has no image
     total: dict[str, int] = {}

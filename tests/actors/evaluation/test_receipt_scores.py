@@ -28,7 +28,7 @@ def test_parts_give_the_scores_of_all_rows(num_classes: int) -> None:
     for measure in (
         Calibration(),
         ClassAverages(scored.labels),
-        *([BinaryClassification()] if num_classes == 2 else []),
+        *([BinaryClassification(labels=scored.labels)] if num_classes == 2 else []),
     ):
         measure.update(scored.rows)
         assert measure.compute(measure.counts()).items() <= found.items()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from scored import Scored
 
@@ -24,3 +26,14 @@ def test_a_receipt_stays_small_however_many_classes_there_are() -> None:
     counts = count_answers(scored.rows, scored.labels, top_k=5)
     assert counts[BEYOND] > 500
     assert len(counts) < 4000
+
+
+@pytest.mark.parametrize("size", [25, 100, 400])
+def test_the_size_of_parts_changes_nothing(size: int) -> None:
+    scored = Scored.random(400, 200)  # every other label is a name, of classes that a part may never predict
+    total = Counter[str]()
+    for first in range(0, 400, size):
+        total.update(count_answers(scored.rows.slice(first, size), scored.labels, top_k=5))
+    assert +total == +Counter(count_answers(scored.rows, scored.labels, top_k=5))
+    unnamed = count_answers(scored.rows, None, top_k=5)
+    assert unnamed.keys() == {name for name in total if name.startswith(("accuracy", "calibration"))}

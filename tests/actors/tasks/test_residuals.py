@@ -15,7 +15,7 @@ def test_distances_and_known_numbers_add_up() -> None:
         "absolute_units": 2.5, "square_units": 4.25, "above_units": 1, "below_units": 4, "target_square_units": 17,
     }  # fmt: skip
     assert count_residuals(rows.drop_columns([TARGET]), "age") == count_residuals(rows, TARGET) == {}
-    assert to_units(rows["age"].to_numpy()[:1]) == 3 << 63
+    assert to_units(rows["age"].to_numpy()[:1], 64) == 3 << 63
 
 
 def test_a_column_beside_internal_ones_is_the_only_number() -> None:

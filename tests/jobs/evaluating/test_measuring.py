@@ -91,3 +91,16 @@ def test_boxes_against_a_coco_file(tmp_path: Path) -> None:
 def test_answers_that_are_no_labels_are_refused(task: dict[str, object]) -> None:
     with pytest.raises(JobError, match="cannot be evaluated"):
         score_names(task, has_annotations=False)
+
+
+def test_fewer_than_five_classes_in_the_lists_give_no_top5() -> None:
+    names = score_names({"name": "classify", "top_k": 3}, has_annotations=False)
+    assert "top1" in names
+    assert not [name for name in names if "top5" in name]
+    assert "top5_err" in score_names({"name": "classify", "top_k": 5}, has_annotations=False)
+
+
+def test_labels_that_are_gone_are_those_of_the_rows(tmp_path: Path) -> None:
+    scored = Scored.random(100, 3)
+    publish_rows(tmp_path, Classify(), [scored.rows.slice(0, 50), scored.rows.slice(50)], labels="gone.txt")
+    assert [own["class"] for own in measured(tmp_path).classes] == scored.labels
