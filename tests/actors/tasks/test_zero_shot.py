@@ -97,7 +97,8 @@ def test_the_texts_are_embedded_once_and_travel_with_the_task(folder: Path, tmp_
 def test_vectors_that_are_kept_on_the_node_need_no_torch(folder: Path) -> None:
     ZeroShot(prompts=LABELS).prepare(model(folder))
     code = (
-        "import sys\nfrom actors.models.sources.registry import model_from\nfrom actors.tasks.zero_shot import ZeroShot\n"
+        "import sys\nfrom actors.models.sources.registry import model_from\n"
+        "from actors.tasks.zero_shot import ZeroShot\n"
         f"task = ZeroShot(prompts={LABELS}); task.prepare(model_from({str(folder)!r}))\n"
         "assert task.identity()['text'] and not {'torch', 'transformers'} & set(sys.modules)"
     )
