@@ -10,11 +10,10 @@ import torch
 from torch import nn
 
 from actors.errors import JobError
+from actors.models.detections import padded
 from actors.models.model_files import file_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from actors.preprocess import Preprocess
 
 
@@ -63,20 +62,6 @@ def without_eps(network: nn.Module, checkpoint: str) -> None:
         for layer in network.modules():
             if isinstance(layer, nn.BatchNorm2d) and layer.running_var is not None:
                 layer.running_var -= layer.eps
-
-
-def padded(detections: Sequence[Mapping[str, torch.Tensor]], length: int) -> dict[str, torch.Tensor]:
-    """The detections of n images by name, each tensor (k, ...) as (n, length, ...).
-
-    Missing ones have score 0, label -1 and a box of zeros.
-    """
-    outputs = {}
-    for name, first in detections[0].items():
-        whole = first.new_full((len(detections), length, *first.shape[1:]), -1 if name == "labels" else 0)
-        for place, found in enumerate(detections):
-            whole[place, : len(found[name])] = found[name][:length]
-        outputs[name] = whole.squeeze(2) if name == "masks" else whole  # of torchvision's (k, 1, height, width)
-    return outputs
 
 
 class _Normalisation(nn.Module):

@@ -1,15 +1,24 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 import torchvision_operators
+from photos import photo
 from torch import nn
 
+from actors.engines.configs import TorchEngineConfig
 from actors.errors import JobError
-from actors.models.detectors import Detector, is_detector, padded, without_eps
+from actors.models.detectors import Detector, is_detector, without_eps
+from actors.models.sources.registry import model_from
+from actors.predictor import Predictor
 from actors.preprocess import Preprocess
+from actors.tasks.detect import Detect
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 torchvision_operators.provide()
 models = pytest.importorskip("torchvision.models")
@@ -62,15 +71,6 @@ def test_an_input_that_the_network_cannot_halve_often_enough_is_padded() -> None
     _assert_padded({key: value[0] for key, value in outputs.items()}, expected[0])
 
 
-def test_missing_detections_have_no_score() -> None:
-    found = {"boxes": torch.ones(1, 4), "labels": torch.ones(1, dtype=torch.int64), "scores": torch.ones(1)}
-    none = {name: value[:0] for name, value in found.items()}
-    outputs = padded([none, found], 2)
-    assert outputs["scores"].tolist() == [[0, 0], [1, 0]]
-    assert outputs["labels"].tolist() == [[-1, -1], [1, -1]]
-    assert outputs["boxes"].sum(dim=(1, 2)).tolist() == [0, 4]
-
-
 def test_other_networks_are_left_alone() -> None:
     assert not is_detector(nn.Linear(1, 1))
     assert is_detector(_network("ssdlite320_mobilenet_v3_large"))
@@ -102,6 +102,40 @@ def test_an_export_is_refused() -> None:
     with pytest.raises(JobError, match="cannot be exported") as raised:
         torch.export.export(detector, (_pixels(),), strict=False)
     assert raised.value.cure == "choose engine=torch"
+
+
+def test_a_predictor_finds_the_boxes_of_torchvision_in_a_picture(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    settings = {"num_classes": 5, "score_thresh": 0.02, "weights_backbone": None}
+    network = models.get_model("ssdlite320_mobilenet_v3_large", weights=None, **settings).eval()
+    for weights in network.head.classification_head.parameters():
+        nn.init.normal_(weights, std=0.3)  # so that scores differ
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    picture = photo(3, height=150, width=200)
+    image_hwc = np.array(picture)
+    with torch.inference_mode():
+        (expected,) = network([torch.from_numpy(image_hwc).permute(2, 0, 1) / 255])
+
+    model = model_from(
+        "",
+        architecture="torchvision:ssdlite320_mobilenet_v3_large",
+        kwargs=settings,
+        checkpoint=str(tmp_path / "weights.pt"),
+        labels=["__background__", "a", "b", "c", "d"],
+    )
+    predictor = Predictor(model, engine=TorchEngineConfig(threads=1), task=Detect(score_threshold=0.0))
+    (row,) = predictor.predict([image_hwc]).to_pylist()
+    assert (row["width"], row["height"], row["error"]) == (200, 150, None)
+    found = row["detections"]
+    assert len(found) > 100
+    best = found[:30]  # rounded pixels change which ones come last
+    np.testing.assert_allclose([one["score"] for one in best], expected["scores"][:30], atol=5e-3)
+    corners = torch.tensor([[one[name] for name in ("xmin", "ymin", "xmax", "ymax")] for one in best])
+    overlaps = models.detection.ssd.box_ops.box_iou(corners, expected["boxes"])
+    label_ids = torch.tensor([one["label_id"] for one in best])
+    overlaps[label_ids[:, None] != expected["labels"]] = 0
+    assert overlaps.amax(dim=1).min() > 0.9
+    assert [one["label"] for one in best] == [model.labels[label_id] for label_id in label_ids]
 
 
 def _network(name: str, **settings: Any) -> nn.Module:
