@@ -84,10 +84,12 @@ def from_torchvision(transforms: Any) -> dict[str, Any]:
     }
 
 
-def _uncropped(resize: int, mean: Sequence[float]) -> dict[str, Any]:
+def _uncropped(resize: int | list[int], mean: Sequence[float]) -> dict[str, Any]:
     """The resize of a network for segmentation, which takes pictures of any proportions, in a square that holds a
     picture of 4 to 3; longer ones become smaller.
     """
+    if not isinstance(resize, int):
+        return {"crop": None}
     longest = resize * 4 // 3
     color = [round(255 * value) for value in mean]
     return {"resize_limit": longest, "crop": longest, "pad_position": "top_left", "pad_color": color}
