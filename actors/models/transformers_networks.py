@@ -74,7 +74,7 @@ class VisionNetwork(torch.nn.Module):
 
     With ``output_hidden_states`` in its config, adds ``hidden_states_0``, what goes into the first layer, and
     ``hidden_states_1`` and so on, what comes out of each. Where no output is one vector an image, adds ``pooled``: the
-    class token, or the mean over all places. Of a detector, gives only classes and boxes.
+    class token, or the mean over all places. Of a detector, gives classes and boxes, and those layers.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -85,11 +85,12 @@ class VisionNetwork(torch.nn.Module):
     def forward(self, pixels_nchw: torch.Tensor) -> dict[str, torch.Tensor]:
         returned = self.model(pixel_values=pixels_nchw)
         outputs = named(returned)
-        if outputs.keys() >= _OF_DETECTORS:
-            return {name: outputs[name] for name in sorted(_OF_DETECTORS)}
         # A tuple, and there only with output_hidden_states in the config.
         layers = getattr(returned, "hidden_states", None) or ()
-        outputs |= {f"hidden_states_{number}": layer for number, layer in enumerate(layers)}
+        asked = {f"hidden_states_{number}": layer for number, layer in enumerate(layers)}
+        if outputs.keys() >= _OF_DETECTORS:
+            return {name: outputs[name] for name in sorted(_OF_DETECTORS)} | asked
+        outputs |= asked
         hidden = outputs.get("last_hidden_state")
         if hidden is not None and not any(map(_is_vector, outputs.values())):
             outputs["pooled"] = self._pooled(hidden)

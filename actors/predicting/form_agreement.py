@@ -15,6 +15,7 @@ from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.tasks.regress import Regress
 from actors.tasks.scores import Activation
+from actors.tasks.segment import Segment
 from actors.tasks.zero_shot import ZeroShot
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ TASKS: dict[str, type[Task]] = {
     "embed": Embed,
     "raw": Raw,
     "regress": Regress,
+    "segment": Segment,
     "zero_shot": ZeroShot,
 }
 

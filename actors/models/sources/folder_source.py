@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
+from actors.models.bundle_files import RECORD
 from actors.models.hub_files import HUGGING_FACE, if_there, is_hub, pinned
 from actors.models.model_files import reading
 from actors.models.sources.base import Record
@@ -49,6 +50,12 @@ class Folder:
         """The folder that ``source`` names; that of a hub at the commit that its revision names now."""
         uri = source.name
         if source.library == "hf":
+            if if_there(f"{HUGGING_FACE}{source.name}/{RECORD}"):
+                raise JobError(
+                    f"{source.where}: the repository holds a bundle of shardlens, which is read from a folder",
+                    cure=f"fetch it with `hf download {source.name.partition('@')[0]} --local-dir DIR`, and set "
+                    "model.source=DIR",
+                )
             # The first file fetched tells the commit, and all others are then taken from there.
             uri = pinned(f"{HUGGING_FACE}{source.name}/config.json").removesuffix("/config.json")
         return cls(uri if is_hub(uri) else absolute(uri), source.where, Storage(source.storage_options))
@@ -137,7 +144,7 @@ def _of_transformers(folder: Folder, config: dict[str, Any]) -> Record:
     return record.prepared(from_transformers, processor) if processor else record
 
 
-_CLASSIFIER = ("ForImageClassification", "ForObjectDetection")
+_CLASSIFIER = ("ForImageClassification", "ForObjectDetection", "ForSemanticSegmentation")
 
 
 def _labels(id2label: Any) -> list[str] | None:
