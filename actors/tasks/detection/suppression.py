@@ -69,7 +69,8 @@ def _suppressed(
         free = (chunk >= 0) & ~(_overlap(boxes, groups, before, chunk, iou) & (before >= 0)[:, :, None]).any(axis=1)
         # Usually few are left, which leaves few pairs.
         front = np.argsort(~free, axis=1, kind="stable")[:, : free.sum(axis=1).max()]
-        chunk, free = (np.take_along_axis(array, front, axis=1) for array in (chunk, free))
+        chunk = np.take_along_axis(chunk, front, axis=1)
+        free = np.take_along_axis(free, front, axis=1)
         keeps = free & _greedy(_overlap(boxes, groups, chunk, chunk, iou), free)
         ranks = num_kept[active, None] + keeps.cumsum(axis=1) - 1
         rows, columns = np.nonzero(keeps & (ranks < limit))

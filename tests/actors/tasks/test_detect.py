@@ -110,7 +110,9 @@ def test_a_task_that_cannot_work_is_refused(task: Detect, message: str) -> None:
 
 
 def test_a_class_without_a_label_is_refused_where_shapes_do_not_tell() -> None:
-    with pytest.raises(JobError, match=r"model.labels: the model gives class 2, counted from 0, and there are 2 labels"):
+    with pytest.raises(
+        JobError, match=r"model.labels: the model gives class 2, counted from 0, and there are 2 labels"
+    ):
         predict(Detect(), yolo_nms(IMAGES, 10), [(SIDE, SIDE)] * 2, labels=["cat", "dog"])
 
 
