@@ -81,6 +81,12 @@ class Detect(Task):
         input_hw = context.preprocess.size
         head = head_for(self.head, Outputs.of(tensors, input_hw=input_hw), context.labels)
         found = head.candidates(tensors, input_hw, threshold=self.score_threshold)
+        if context.labels is not None and len(found) and found.label_ids.max() >= len(context.labels):
+            raise JobError(
+                f"model.labels: the model gives class {found.label_ids.max()}, counted from 0, and there are "
+                f"{len(context.labels)} labels",
+                cure="give one label for each class, in the order of the classes",
+            )
         if self.classes:
             found = found.take(np.isin(found.label_ids, chosen_classes(self.classes, context.labels)))
         return self._best(head, found)
