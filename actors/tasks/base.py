@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from actors.engines.tolerance import Tolerance
     from actors.tasks.context import BatchContext
+    from actors.tasks.detection.tile import Tile
     from actors.tasks.parity import Agreement
 
 
@@ -117,6 +118,11 @@ class Task(ABC):
         Args:
             table: rows from `Predictor.predict_block`, with the known labels in `TARGET` if the dataset has any.
         """
+
+    @property
+    def tiling(self) -> Tile | None:
+        """The tiles that it cuts images into; None if it takes each image as a whole."""
+        return None
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:  # noqa: ARG002
         """Lines of the printed report about the predictions: a heading of at most ten characters, and a text.
