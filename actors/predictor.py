@@ -231,9 +231,9 @@ class Predictor:
 
 def _sound_pixels(columns: Mapping[str, pa.Array], size: tuple[int, int]) -> np.ndarray:
     """The pixels of images without an error, in the columns of `pixel_columns`."""
-    pixels_nhwc = unpack_pixels(pa.chunked_array([columns[PIXELS]]), *size)
-    is_sound: np.ndarray = columns[STAGE].is_null().to_numpy(zero_copy_only=False)
-    return pixels_nhwc[is_sound]
+    is_sound = columns[STAGE].is_null().to_numpy(zero_copy_only=False)
+    sound: np.ndarray = unpack_pixels(pa.chunked_array([columns[PIXELS]]), *size)[is_sound]
+    return sound
 
 
 def _recipe(given: Recipe | Model, engine: EngineConfig | None, task: Task | None, limits: Decode | None) -> Recipe:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH_BYTES", "Fetcher", "read_image"]
 
-BATCH_BYTES = 256 << 20
+BATCH_BYTES = 256 << 20  # a batch ends early at this size, so that large images cannot fill a worker's memory
 
 
 class Fetcher:
@@ -32,7 +32,7 @@ class Fetcher:
         storage: storage of the images, which may differ from that of the inventory.
         max_bytes: limit of an image in bytes. Larger ones become errors, and are not requested if their size is known.
         concurrency: maximum number of requests in flight; see `OrderedRequests`.
-        batch_bytes: bytes at which a batch ends early, so that large images cannot fill a worker's memory.
+        batch_bytes: bytes at which a batch ends early; by default `BATCH_BYTES`.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Fetcher:
         *,
         max_bytes: int | None = None,
         concurrency: int = CONCURRENCY,
-        batch_bytes: int = BATCH_BYTES,
+        batch_bytes: int | None = None,
     ) -> None:
         self._reader = READERS[shards.layout](shards, storage, max_bytes)
         self._concurrency = concurrency
-        self._batch_bytes = batch_bytes
+        self._batch_bytes = batch_bytes or BATCH_BYTES
 
     def batches(self, rows: pa.Table, batch_size: int) -> Generator[tuple[pa.Table, list[Image]]]:
         """Yields slices of ``rows`` in order, of at most ``batch_size`` rows, each with its images or their errors.

@@ -119,7 +119,7 @@ class _PieceReader(Generic[Block]):
 
     def __init__(self, plan: ReadPlan, piece: Piece, current: Attempt, build: _Build[Block]) -> None:
         self._plan = plan
-        self._build = build
+        self._build: _Build[Block] = build
         self._attempt = current
         self._table = plan.shards.load_piece(piece)
         self._rows: list[Row] = [(piece.shard, row) for row in self._table[ROW].to_pylist()]
@@ -128,7 +128,7 @@ class _PieceReader(Generic[Block]):
             plan.storage,
             max_bytes=plan.limits.max_bytes,
             concurrency=plan.concurrency,
-            batch_bytes=plan.batch_bytes,
+            batch_bytes=None if plan.tile is None else plan.batch_bytes,
         )
         self._careful = [number for number, row in enumerate(self._rows) if row in current.instructions.careful]
         self._ahead: Generator[tuple[pa.Table, list[Image]]] | None = None
