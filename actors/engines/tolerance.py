@@ -59,7 +59,7 @@ EXACT = Tolerance(
     flip_ratio=1e-3,
     cosine=1 - 1e-6,  # a relative error of 1e-3 costs half its square
     relative_error=1e-3,
-    box_iou=0.99,
+    box_iou=0.999,
     unmatched_ratio=0,
     output_error=1e-3,
 )

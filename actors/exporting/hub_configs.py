@@ -57,7 +57,16 @@ def processor_config(preprocess: Preprocess) -> dict[str, Any] | None:
     }
 
 
-_OTHER_STEPS = ("resize_mode", "antialias", "pad_position", "channels", "channel_order", "layout", "standardize")
+_OTHER_STEPS = (
+    "resize_mode",
+    "resize_limit",
+    "antialias",
+    "pad_position",
+    "channels",
+    "channel_order",
+    "layout",
+    "standardize",
+)
 _RESAMPLE = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4}  # Pillow's numbers
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from actors.messages import one_line
 from actors.models.architectures import construct, import_library
 from actors.models.checkpoints import MisfitError, load, read_state_dict
+from actors.models.detectors import Detector, is_detector, without_eps
+from actors.models.masked_detectors import MaskedDetector, takes_mask
 from actors.models.transformers_networks import load_transformers
 
 if TYPE_CHECKING:
@@ -27,7 +29,9 @@ def build(model: Model) -> nn.Module:
     architecture = str(model.architecture)
     library = architecture.partition(":")[0]
     if library == "transformers":
-        return load_transformers(architecture, model.kwargs, read_state_dict(model), model.where)
+        whole = load_transformers(architecture, model.kwargs, read_state_dict(model), model.where)
+        is_masked = takes_mask(architecture, model.preprocess)
+        return MaskedDetector(whole.model, model.preprocess) if is_masked else whole
     network = construct(architecture, model.kwargs)
     try:
         load(network, model)
@@ -35,7 +39,10 @@ def build(model: Model) -> nn.Module:
         if library != "timm":
             raise
         return _converted_by_timm(model, misfit)
-    return network  # type: ignore[no-any-return]  # `load` checked it
+    if not is_detector(network):
+        return network  # type: ignore[no-any-return]  # `load` checked it
+    without_eps(network, model.checkpoint)
+    return Detector(network, model.preprocess)
 
 
 def _converted_by_timm(model: Model, misfit: MisfitError) -> nn.Module:

@@ -8,17 +8,22 @@ from typing import Any
 import torch
 
 from actors.errors import JobError
+from actors.models.detections import MOST_DETECTIONS, is_detections, padded
 
 
 def named(returned: Any) -> dict[str, torch.Tensor]:
     """The returned tensors by name: ``output`` for a single one, ``output_0`` and so on for a tuple or list; those of a
-    dictionary keep their names. Omits everything else.
+    dictionary keep their names, and so do detections, a list of a dictionary for each image, which `padded` brings to
+    `MOST_DETECTIONS`, without masks, which would be as large as the image each. Omits everything else.
 
     Raises:
         JobError: nothing returned is a tensor.
     """
     if isinstance(returned, torch.Tensor):
         return {"output": returned}
+    if isinstance(returned, list) and returned and all(map(is_detections, returned)):
+        kept = [{name: value for name, value in found.items() if name != "masks"} for found in returned]
+        return padded(kept, MOST_DETECTIONS)
     if isinstance(returned, Mapping):  # also a ModelOutput of transformers, which is an OrderedDict
         by_name = {str(name): value for name, value in returned.items()}
     elif isinstance(returned, tuple | list):

@@ -21,12 +21,10 @@ from actors.models.outputs import named
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from torch import nn
-
 
 def load_transformers(
     architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping[str, Any], where: str
-) -> nn.Module:
+) -> VisionNetwork:
     """The network ``transformers:NAME`` with the weights of ``state_dict``, strictly.
 
     Args:
@@ -53,6 +51,8 @@ def load_transformers(
                 output_loading_info=True,
                 **others,
             )
+    except ImportError as error:  # such as of timm, which has the backbones of some detectors
+        raise JobError(f"{where_from}: {one_line(error)}", cure=_INSTALL_CURE) from error
     except Exception as error:
         raise JobError(
             f"{where_from} with the weights of {where}: {type(error).__name__}: {one_line(error)}",
@@ -65,7 +65,8 @@ def load_transformers(
 class VisionNetwork(torch.nn.Module):
     """Gives the tensors that a network of transformers returns for ``pixel_values``, by their names there.
 
-    Where none of them is one vector an image, adds ``pooled``: the class token, or the mean over all places.
+    Where none of them is one vector an image, adds ``pooled``: the class token, or the mean over all places. Of a
+    detector, gives only classes and boxes.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -75,6 +76,8 @@ class VisionNetwork(torch.nn.Module):
 
     def forward(self, pixels_nchw: torch.Tensor) -> dict[str, torch.Tensor]:
         outputs = named(self.model(pixel_values=pixels_nchw))
+        if outputs.keys() >= _OF_DETECTORS:
+            return {name: outputs[name] for name in sorted(_OF_DETECTORS)}
         hidden = outputs.get("last_hidden_state")
         if hidden is not None and not any(map(_is_vector, outputs.values())):
             outputs["pooled"] = self._pooled(hidden)
@@ -86,6 +89,8 @@ class VisionNetwork(torch.nn.Module):
         return hidden[:, 0] if self.has_class_token else hidden.mean(dim=1)
 
 
+_INSTALL_CURE = "install what it needs, such as timm: pip install 'shardlens[timm]'"
+_OF_DETECTORS = {"logits", "pred_boxes"}
 _CLASS_TOKENS = ("cls_token", "class_embedding")
 _NCHW = 4
 _NETWORK = re.compile(r"For[A-Z]|Model$")

@@ -19,7 +19,7 @@ def check(preprocess: Preprocess) -> None:
     for name in ("resize", "crop"):
         _check_side(f"model.preprocess.{name}", getattr(preprocess, name))
     _ = preprocess.size
-    for check_one in (_check_resize, _check_channels, _check_borders, _check_normalisation):
+    for check_one in (_check_resize, _check_limit, _check_channels, _check_borders, _check_normalisation):
         check_one(preprocess)
 
 
@@ -61,6 +61,25 @@ def _check_resize(preprocess: Preprocess) -> None:
         raise JobError(
             f"model.preprocess.antialias=false with model.preprocess.interpolation={method.value}: it has no such form",
             cure="set model.preprocess.antialias=true, or model.preprocess.interpolation=bilinear or bicubic",
+        )
+
+
+def _check_limit(preprocess: Preprocess) -> None:
+    resize, limit = preprocess.resize, preprocess.resize_limit
+    if limit is None:
+        return
+    key = f"model.preprocess.resize_limit={limit!r}"
+    if preprocess.resize_mode is ResizeMode.longest_side or not isinstance(resize, int):
+        raise JobError(
+            f"{key} with model.preprocess.resize={resize}, resize_mode={preprocess.resize_mode.value}: there is no "
+            "shorter side that the longer one follows",
+            cure="omit model.preprocess.resize_limit, or give model.preprocess.resize one number and "
+            "resize_mode=shorter_side",
+        )
+    if not resize <= limit <= _MAX_SIDE:
+        raise JobError(
+            f"{key}: not from model.preprocess.resize={resize} to {_MAX_SIDE}",
+            cure="write for instance model.preprocess.resize=800 and model.preprocess.resize_limit=1333",
         )
 
 

@@ -31,6 +31,10 @@ class Preprocess:
     """shorter_side: as in torchvision, where [height, width] is an exact size, which squashes the image.
     longest_side: the image fits into a square of that side, or into [height, width], as in a letterbox."""
 
+    resize_limit: int | None = None
+    """Most pixels of the longer side after a resize of the shorter one, which then gets fewer; as torchvision's
+    max_size. null for no limit."""
+
     crop: Any = 224
     """Side of the centre crop, or [height, width], or null for none. A smaller image gets borders."""
 
@@ -114,9 +118,10 @@ class Preprocess:
             return max(1, round(height / ratio)), max(1, round(width / ratio))
         if is_pair(self.resize):
             return _pair(self.resize)
-        if height < width:
-            return self.resize, int(self.resize * width / height)
-        return int(self.resize * height / width), self.resize
+        shorter, longer = self.resize, int(self.resize * max(height, width) / min(height, width))
+        if self.resize_limit is not None and longer > self.resize_limit:
+            shorter, longer = max(1, int(self.resize_limit * shorter / longer)), self.resize_limit
+        return (shorter, longer) if height < width else (longer, shorter)
 
     def axes(self, height: float, width: float) -> tuple[Axis, Axis]:
         """Resize, crop and padding of the rows and the columns of an image of this size."""
@@ -146,7 +151,17 @@ class Preprocess:
         check(self)
 
 
-_GEOMETRY = ("resize", "resize_mode", "crop", "crop_offset", "interpolation", "antialias", "pad_color", "pad_position")
+_GEOMETRY = (
+    "resize",
+    "resize_mode",
+    "resize_limit",
+    "crop",
+    "crop_offset",
+    "interpolation",
+    "antialias",
+    "pad_color",
+    "pad_position",
+)
 _FIRST_KEYS = {"resize", "crop", "interpolation", "mean", "std"}
 
 

@@ -40,8 +40,8 @@ class Detect(Task):
 
     name: str = "detect"
     head: str = "auto"
-    """Layout of the model's outputs: yolov5, yolov8, yolov8_transposed or yolo_nms; auto recognises it by names and
-    shapes."""
+    """Layout of the model's outputs: yolov5, yolov8, yolov8_transposed, yolo_nms, padded, detr or detr_sigmoid; auto
+    recognises it by names and shapes."""
     score_threshold: float = 0.25
     """Boxes with a lower score are dropped. The default is for looking at results, as in Ultralytics' predict mode; to
     compute mAP, keep boxes down to 0.001."""

@@ -131,7 +131,7 @@ def _of_transformers(folder: Folder, config: dict[str, Any]) -> Record:
     return record.prepared(from_transformers, processor) if processor else record
 
 
-_CLASSIFIER = "ForImageClassification"
+_CLASSIFIER = ("ForImageClassification", "ForObjectDetection")
 
 
 def _labels(id2label: Any) -> list[str] | None:

@@ -53,8 +53,10 @@ TYPES: dict[str, dict[str, Any]] = {
     "PoolFormer": {**_kept(224), **_CUBIC, **_IMAGENET, **_crop(224), "crop_pct": 0.9},
     "Pvt": {**_squashed(224), **_CUBIC, **_IMAGENET},
     "RTDetr": {**_squashed(640), **_LINEAR, **_IMAGENET, "do_normalize": False},
+    "RfDetr": {**_boxed(), **_LINEAR, **_IMAGENET},
     "Segformer": {**_squashed(512), **_LINEAR, **_IMAGENET},
     "Siglip": {**_squashed(224), **_CUBIC, **_NEAR_ZERO},
+    "Yolos": {**_boxed(), **_LINEAR, **_IMAGENET},
     "ViT": {**_squashed(224), **_LINEAR, **_NEAR_ZERO},
 }
 TYPES["EfficientNet"]["include_top"] = True

@@ -33,7 +33,9 @@ def from_transformers(record: Mapping[str, Any]) -> dict[str, Any]:
     if others:
         raise _inexpressible(others[0], given[others[0]], f"a step of {kind} that has no counterpart here")
     fields = _resize(kind, given) | _crop(kind, given) | _normalisation(given)
-    if fields.get("resize_mode"):
+    if "resize_limit" in fields:
+        fields["crop"] = fields["resize_limit"]
+    if "resize_mode" in fields or "resize_limit" in fields:
         # transformers pads the normalised picture with zeros, which stand for the mean.
         mean = [round(value / fields["rescale_factor"]) for value in fields["mean"]]
         fields |= {"pad_position": "top_left", "pad_color": mean * (3 // len(mean))}
@@ -104,8 +106,8 @@ def _resize(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if names == {"height", "width"}:
         share = given["crop_pct"] if kind == "PoolFormer" else 1
         return {"resize": [int(size["height"] / share), int(size["width"] / share)]}
-    if names == {"shortest_edge", "longest_edge"} and size["shortest_edge"] >= size["longest_edge"]:
-        return _boxed([size["longest_edge"]] * 2, given)
+    if names == {"shortest_edge", "longest_edge"} and given.get("do_pad"):
+        return _boxed(size["shortest_edge"], size["longest_edge"], given)
     raise _inexpressible("size", given["size"], "pictures would differ in size")
 
 
@@ -115,12 +117,14 @@ def _shorter_side(kind: str, length: int, given: Mapping[str, Any]) -> int:
     return int(_LEVIT_MARGIN * length) if kind == "Levit" else length
 
 
-def _boxed(box_hw: list[int], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A resize into a box that padding then fills."""
+def _boxed(shortest: int, longest: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A resize with a limit, and padding to the square that holds every picture."""
     padded = _size("pad_size", given) if given.get("pad_size") else {}
-    if not given.get("do_pad") or (padded and [padded["height"], padded["width"]] != box_hw):
-        raise _inexpressible("pad_size", given.get("pad_size"), f"not the {box_hw} that the picture is resized into")
-    return {"resize": side(box_hw), "resize_mode": "longest_side"}
+    if padded and [padded["height"], padded["width"]] != [longest] * 2:
+        raise _inexpressible("pad_size", given["pad_size"], f"not the square of {longest} that holds every picture")
+    if shortest >= longest:
+        return {"resize": longest, "resize_mode": "longest_side"}
+    return {"resize": shortest, "resize_limit": longest}
 
 
 def _crop(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from actors.models.model_files import file_name
 from actors.models.sources.base import Record
 from actors.models.sources.preprocess_records import from_timm, from_torchvision
 from actors.models.sources.timm_source import pretrained_cfg
-from actors.models.sources.torchvision_source import kwargs_of, weights_of
+from actors.models.sources.torchvision_source import kwargs_of, transforms_of, weights_of
 
 
 def architecture_record(architecture: str, checkpoint: str) -> Record:
@@ -26,5 +26,5 @@ def architecture_record(architecture: str, checkpoint: str) -> Record:
         return Record().prepared(from_timm, pretrained_cfg(name, where))
     weights = list(weights_of(name, where).values())
     named = [entry for entry in weights if file_name(entry.url) == file_name(checkpoint)]
-    preset = next((entry.transforms() for entry in [*named, *weights]), None)
+    preset = next((transforms_of(name, entry) for entry in [*named, *weights]), None)
     return Record(kwargs=kwargs_of(name)).prepared(from_torchvision, preset)

@@ -57,15 +57,17 @@ def from_timm(record: Mapping[str, Any]) -> dict[str, Any]:
 
 @well_formed("torchvision")
 def from_torchvision(transforms: Any) -> dict[str, Any]:
-    """Fields for what ``weights.transforms()`` of a classifier does to a picture.
+    """Fields for what ``weights.transforms()`` of a classifier does to a picture, or a detector before its first layer.
 
     Args:
-        transforms: a `torchvision.transforms._presets.ImageClassification`.
+        transforms: a `torchvision.transforms._presets.ImageClassification`, or the ``transform`` of a detector.
 
     Raises:
         JobError: `Preprocess` cannot express a value, or the transforms are those of another task.
     """
     task = type(transforms).__name__
+    if task == "GeneralizedRCNNTransform":
+        return _of_detector(transforms)
     if task != "ImageClassification":
         raise JobError(f"torchvision: transforms of {task}, not of ImageClassification", cure=OWN_KEYS)
     return {
@@ -76,6 +78,19 @@ def from_torchvision(transforms: Any) -> dict[str, Any]:
         "mean": [float(value) for value in transforms.mean],
         "std": [float(value) for value in transforms.std],
     }
+
+
+def _of_detector(transform: Any) -> dict[str, Any]:
+    """The resize of a detector; `actors.models.detectors.Detector` leaves the network its own normalisation."""
+    geometry: dict[str, Any]
+    if transform.fixed_size is not None:
+        width, height = transform.fixed_size
+        geometry = {"resize": [height, width], "crop": None}
+    else:
+        color = [round(255 * value) for value in transform.image_mean]  # torchvision pads the normalised picture
+        geometry = {"resize": transform.min_size[-1], "resize_limit": transform.max_size, "crop": transform.max_size}
+        geometry |= {"pad_position": "top_left", "pad_color": color}
+    return {**geometry, "interpolation": "bilinear", "antialias": False, "mean": [0.0] * 3, "std": [1.0] * 3}
 
 
 _TIMM_DEFAULTS: dict[str, Any] = {

@@ -31,7 +31,7 @@ class TorchvisionSource:
             kwargs=kwargs_of(name),
             checkpoint=f"{TORCH_HUB}{weights.url}",
             labels=list(map(str, weights.meta.get("categories") or ())) or None,
-        ).prepared(from_torchvision, weights.transforms())
+        ).prepared(from_torchvision, transforms_of(name, weights))
 
 
 def weights_of(name: str, where: str) -> dict[str, Any]:
@@ -43,6 +43,20 @@ def weights_of(name: str, where: str) -> dict[str, Any]:
     zoo = import_library("torchvision.models", where)
     require_name(name, zoo.list_models(), where)
     return dict(zoo.get_model_weights(name).__members__)
+
+
+def transforms_of(name: str, weights: Any) -> Any:
+    """The transforms that `from_torchvision` converts: those of the weights, or the part of a detector that does their
+    work.
+    """
+    transforms = weights.transforms()
+    if type(transforms).__name__ != "ObjectDetection":
+        return transforms
+    import torch  # noqa: PLC0415  torchvision has imported it
+
+    zoo = import_library("torchvision.models", name)
+    with torch.device("meta"):  # without the memory and time of the weights
+        return zoo.get_model(name, weights=None, weights_backbone=None).transform
 
 
 def kwargs_of(name: str) -> dict[str, Any]:

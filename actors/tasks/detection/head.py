@@ -39,7 +39,8 @@ class Head(Protocol):
 
     def parts(self, tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """The numbers behind the boxes, by name, each of n entries: how far two engines agree shows in them also where
-        no image has a box. Scores as logits. Empty for a family that sorts its boxes, whose places cannot be compared.
+        no image has a box. Scores as logits or logarithms. Empty for a family that sorts its boxes: their places
+        cannot be compared.
         """
 
     def candidates(

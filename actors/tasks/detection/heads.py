@@ -7,6 +7,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
+from actors.tasks.detection.detr_head import DetrHead, SigmoidDetrHead
+from actors.tasks.detection.padded_head import PaddedHead
 from actors.tasks.detection.yolo_head import YOLO_HEADS, YoloHead, YoloNmsHead
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("shardlens")
 AUTO = "auto"
-HEADS: dict[str, Head] = {head.name: head for head in YOLO_HEADS}
+HEADS: dict[str, Head] = {head.name: head for head in (*YOLO_HEADS, PaddedHead(), DetrHead(), SigmoidDetrHead())}
 """All heads by the value of ``task.head`` that names them."""
 
 

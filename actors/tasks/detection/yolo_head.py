@@ -76,7 +76,7 @@ class YoloHead:
 
     def parts(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         by_channel = self._by_channel(next(iter(tensors.values())))
-        return {"boxes": by_channel[:, :4], "scores": logits(by_channel[:, 4:])}
+        return {"boxes": by_channel[:, :4], "scores": logarithms(by_channel[:, 4:])}
 
     def candidates(
         self,
@@ -169,15 +169,16 @@ def finite(tensor: np.ndarray) -> np.ndarray:
     return np.asarray(np.isfinite(sums))
 
 
-def logits(probabilities: np.ndarray) -> np.ndarray:
-    """Logits of probabilities, those nearer to 0 or 1 than 1e-6 as if they were that far."""
-    inner = np.clip(probabilities, _LEAST, 1 - _LEAST)
-    return np.asarray(np.log(inner / (1 - inner)), np.float32)
+def logarithms(probabilities: np.ndarray) -> np.ndarray:
+    """Logarithms of probabilities, of those below 1e-4 as if they were that. Unlike logits, they survive rounding to
+    bf16 next to 1.
+    """
+    return np.asarray(np.log(np.maximum(probabilities, _LEAST)), np.float32)
 
 
 _NUM_AXES = 2
 _NUMBERS = 6  # corners, score and class
-_LEAST = 1e-6
+_LEAST = 1e-4
 _ROUNDING = 1e-2  # of a probability in bf16
 _SHARES = 1.5  # pixels: some centre of a grid lies beyond
 _MOST_OBJECTS = 1000

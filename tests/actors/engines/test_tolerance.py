@@ -35,9 +35,11 @@ def test_a_limit_that_there_is_not_is_refused() -> None:
 
 def test_one_word_stands_for_what_equals_fp32() -> None:
     assert to_tolerance(from_config(tolerance="exact")) is EXACT
-    strictness = [value if limit.name != "cosine" else 1 - value for limit, value in by_limit(EXACT)]
-    assert max(strictness) <= 1e-3
-    usual = [value if limit.name != "cosine" else 1 - value for limit, value in by_limit(Tolerance())]
+    strictness, usual = (
+        [1 - value if limit.name in ("cosine", "box_iou") else value for limit, value in by_limit(tolerance)]
+        for tolerance in (EXACT, Tolerance())
+    )
+    assert max(strictness) <= 1.001e-3
     assert all(ours < other for ours, other in zip(strictness, usual, strict=True))
 
 

@@ -41,6 +41,27 @@ def test_a_network_without_a_vector_gives_its_class_token(vit: Any) -> None:
     assert torch.equal(outputs["last_hidden_state"], vit.vit(PIXELS).last_hidden_state)
 
 
+@pytest.mark.parametrize("kind", ["rt_detr", "yolos"])
+def test_a_detector_gives_classes_and_boxes_alone(kind: str, tmp_path: Path) -> None:
+    detector = getattr(hub_folders, kind)(tmp_path)
+    network = load(type(detector).__name__, detector.config.to_dict(), detector.state_dict())
+    pixels_nchw = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        outputs, expected = network(pixels_nchw), detector(pixel_values=pixels_nchw)
+    assert outputs.keys() == {"logits", "pred_boxes"}
+    assert all(torch.equal(outputs[name], expected[name]) for name in outputs)
+
+
+def test_a_backbone_of_timm_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = hub_folders.detr(tmp_path)
+    config = {**detector.config.to_dict(), "backbone_config": None, "backbone": "resnet18", "use_timm_backbone": True}
+    monkeypatch.setattr("transformers.utils.import_utils.is_timm_available", lambda: False)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(JobError, match="timm") as raised:
+        load("DetrForObjectDetection", config, detector.state_dict())
+    assert "shardlens[timm]" in raised.value.cure
+
+
 @pytest.mark.parametrize("shape", [(2, 8, 4, 4), (2, 16, 8)])
 def test_without_a_class_token_the_mean_of_all_places_is_given(shape: tuple[int, ...]) -> None:
     class Hidden(torch.nn.Module):

@@ -66,6 +66,14 @@ class Random(Tiny):
         return torch.nn.functional.dropout(super().forward(pixels_nchw), training=True)
 
 
+class Swapping(Tiny):
+    """Gives pairs of numbers for each image, two of them in another order beside other images, as rounding may do."""
+
+    def forward(self, pixels_nchw: torch.Tensor) -> torch.Tensor:
+        pairs = super().forward(pixels_nchw).unflatten(1, (5, 2))
+        return pairs if len(pairs) == 1 else pairs[:, [0, 2, 1, 3, 4]]
+
+
 class Dropping(Tiny):
     """Drops the axis of the images if there is one."""
 
@@ -103,6 +111,7 @@ def reason(model: Model, config: EngineConfig | None = None) -> str:
     [
         (Tiny, ""),
         (Dropping, ""),
+        (Swapping, ""),
         (First, "at another place of a batch"),
         (Best, "at another place of a batch"),
         (Scaled, "alone and beside another image"),

@@ -40,6 +40,9 @@ def test_a_wrong_value_is_named_by_its_full_key(field: str, value: Any) -> None:
     ("keys", "problem"),
     [
         ({"resize": None, "resize_mode": "longest_side"}, "model.preprocess.resize_mode=longest_side with model"),
+        ({"resize": [9, 9], "resize_limit": 9}, "model.preprocess.resize_limit=9 with model.preprocess.resize="),
+        ({"resize_limit": 300, "resize_mode": "longest_side"}, "model.preprocess.resize_limit=300 with model"),
+        ({"resize_limit": 255}, "model.preprocess.resize_limit=255: not from model.preprocess.resize=256 to"),
         ({"antialias": False, "interpolation": "box"}, "model.preprocess.antialias=false with model"),
         ({"channels": 1, "channel_order": "bgr"}, "model.preprocess.channel_order=bgr with model"),
         ({"channels": 1}, r"model.preprocess.mean=\[0.485, 0.456, 0.406\]: not one number, of grey"),

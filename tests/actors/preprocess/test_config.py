@@ -85,5 +85,5 @@ def test_a_file_that_takes_pixels_is_left_the_geometry() -> None:
     geometry |= {"interpolation": "nearest", "antialias": False, "pad_color": [1, 2, 3], "pad_position": "top_left"}
     rest = {"channels": 1, "layout": "nhwc", "mean": [0.3], "std": [0.4], "rescale_factor": 0.5}
     assert Preprocess(**geometry, **rest).for_pixels() == Preprocess(**geometry)
-    others = {"channel_order", "standardize"}
+    others = {"resize_limit", "channel_order", "standardize"}
     assert {key.name for key in fields(Preprocess)} == geometry.keys() | rest.keys() | others

@@ -1,17 +1,26 @@
 from __future__ import annotations
 
+import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from boxes import Box, yolo_nms, yolov8
+from detectors import yolo_like
+from photos import jpeg
 
+from actors.engines.configs import Device, OnnxEngineConfig, TorchEngineConfig
 from actors.errors import JobError
+from actors.models.spec import Model
+from actors.predictor import Predictor
 from actors.preprocess import PadPosition, Preprocess, ResizeMode
 from actors.tasks.base import Outputs
 from actors.tasks.context import BatchContext
 from actors.tasks.detect import Detect
+from actors.tasks.detection import heads
 
 LABELS = ["cat", "dog", "cow"]
 SIDE = 64
@@ -106,3 +115,50 @@ def test_outputs_that_are_not_read_may_be_anything() -> None:
     whole = Outputs.of({"output0": np.zeros((2, 300, 6), np.complex64)})
     with pytest.raises(JobError, match="complex numbers"):
         Detect().fields(whole, None)
+
+
+PREPROCESS = Preprocess(resize=128, crop=128, mean=[0, 0, 0], std=[1, 1, 1])
+
+
+def saved(folder: Path, layout: str) -> Model:
+    torch.manual_seed(0)
+    torch.save(yolo_like(layout=layout).state_dict(), folder / "detector.pt")
+    kwargs = {"layout": layout}
+    return Model("detectors:yolo_like", kwargs, str(folder / "detector.pt"), labels=LABELS, preprocess=PREPROCESS)
+
+
+@pytest.mark.parametrize("layout", ["yolov8", "yolov5"])
+def test_a_predictor_recognises_the_layout_and_boxes_are_the_same_in_every_engine(
+    tmp_path: Path, layout: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    heads._tell.cache_clear()
+    model = saved(tmp_path, layout)
+    images = [jpeg(number, width=160 + 16 * number, height=200) for number in range(6)]
+    with caplog.at_level(logging.INFO, "shardlens"):
+        by_torch, by_onnx = (
+            Predictor(model, engine=engine, task=Detect(score_threshold=0.5)).predict(images)
+            for engine in (TorchEngineConfig(device=Device.cpu), OnnxEngineConfig(device=Device.cpu))
+        )
+    assert f"task.head=auto: took {layout} for a model with outputs" in caplog.text
+    assert by_torch["error"].null_count == by_onnx["error"].null_count == len(images)
+    assert by_torch["width"].to_pylist() == [160 + 16 * number for number in range(6)]
+    both = [[box for boxes in table["detections"].to_pylist() for box in boxes] for table in (by_torch, by_onnx)]
+    assert len(both[0]) == len(both[1]) > 6
+    for box, other in zip(*both, strict=True):
+        assert box["label"] == other["label"]
+        numbers = ("score", "xmin", "ymin", "xmax", "ymax")
+        assert [box[name] for name in numbers] == pytest.approx([other[name] for name in numbers], abs=1e-2)
+
+
+def test_a_predictor_refuses_labels_of_another_model(tmp_path: Path) -> None:
+    model = saved(tmp_path, "yolov8")
+    model.labels = ["cat", "dog"]
+    with pytest.raises(JobError, match=r"model.labels: 2 labels do not fit"):
+        Predictor(model, engine=TorchEngineConfig(device=Device.cpu), task=Detect())
+
+
+def test_rows_are_counted_and_the_report_names_classes() -> None:
+    table, _ = predict(Detect(), yolov8(IMAGES, 84, 3), [(SIDE, SIDE)] * 2)
+    counts = Detect().counts(table)
+    assert counts["objects/dog"] == 1
+    assert Detect().summary(counts)[0] == ("objects", "3 in 1 images: cat 1, cow 1, dog 1")

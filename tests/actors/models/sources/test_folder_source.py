@@ -47,6 +47,15 @@ def test_a_folder_of_timm_says_all(timm_folder: Path) -> None:
     assert record.preprocess["interpolation"] == "bilinear"
 
 
+def test_a_detector_has_labels_and_a_size_that_holds_every_picture(tmp_path: Path) -> None:
+    hub_folders.detr(tmp_path)
+    record = read(tmp_path)
+    assert record.architecture == "transformers:DetrForObjectDetection"
+    assert record.labels == LABELS
+    preprocess = record.preprocess
+    assert (preprocess["resize"], preprocess["resize_limit"], preprocess["crop"]) == (32, 64, 64)
+
+
 def test_old_configs_of_timm_are_the_record_itself(timm_folder: Path, tmp_path: Path) -> None:
     config = json.loads((timm_folder / "config.json").read_text())
     old = {**config["pretrained_cfg"], "architecture": "test_resnet", "labels": LABELS, "num_classes": 3}

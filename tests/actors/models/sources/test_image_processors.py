@@ -72,6 +72,20 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "pad_color": [124, 116, 104],
         },
     ),
+    "facebook/detr-resnet-50": (
+        {"feature_extractor_type": "DetrFeatureExtractor", "size": 800, "max_size": 1333, "format": "coco_detection"},
+        {
+            "resize": 800,
+            "resize_limit": 1333,
+            "crop": 1333,
+            "pad_position": "top_left",
+            "pad_color": [124, 116, 104],
+        },
+    ),
+    "PekingU/rtdetr_r50vd": (
+        {"image_processor_type": "RTDetrImageProcessor", "size": {"height": 640, "width": 640}, "do_pad": False},
+        {"resize": [640, 640], "crop": None, "mean": [0.0] * 3, "std": [1.0] * 3},
+    ),
 }
 
 
@@ -107,8 +121,14 @@ def test_pictures_are_prepared_as_the_processor_prepares_them(name: str) -> None
         ({}, "image_processor_type=None: not a processor of"),
         ({"image_processor_type": "ViTImageProcessor", "resample": 5}, "resample='hamming': not one of"),
         ({"image_processor_type": "ViTImageProcessor", "do_thumbnail": True}, "do_thumbnail=True: a step of ViT"),
-        ({"image_processor_type": "DetrImageProcessor"}, "size={'shortest_edge': 800, 'longest_edge': 1333}: pictures"),
-        ({"image_processor_type": "DetrImageProcessor", "size": 9, "max_size": 9, "do_pad": False}, "pad_size=None"),
+        (
+            {"image_processor_type": "DetrImageProcessor", "do_pad": False},
+            "size={'shortest_edge': 800, 'longest_edge': 1333}: pictures",
+        ),
+        (
+            {"image_processor_type": "DetrImageProcessor", "pad_size": {"height": 900, "width": 1333}},
+            "pad_size={.*: not the square of 1333",
+        ),
         (
             {"image_processor_type": "ConvNextImageProcessor", "size": {"height": 9, "width": 9}},
             "size={.*ConvNext needs",

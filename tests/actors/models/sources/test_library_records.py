@@ -26,8 +26,10 @@ def test_networks_that_convert_the_normalisation_are_told_to() -> None:
     assert architecture_record("torchvision:resnet50", "mine.pth").kwargs == {}
 
 
-def test_a_detector_has_no_such_record() -> None:
-    assert architecture_record("torchvision:fasterrcnn_resnet50_fpn", "mine.pth").preprocess is None
+def test_a_detector_has_the_resize_of_its_own_transform() -> None:
+    preprocess = architecture_record("torchvision:fasterrcnn_mobilenet_v3_large_320_fpn", "mine.pth").preprocess
+    assert preprocess is not None
+    assert (preprocess["resize"], preprocess["resize_limit"], preprocess["crop"]) == (320, 640, 640)
 
 
 @pytest.mark.parametrize("architecture", ["timm:resnet5", "timm:resnet50.nope", "torchvision:resnet5"])

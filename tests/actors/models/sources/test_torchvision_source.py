@@ -49,5 +49,29 @@ def test_a_name_that_torchvision_lacks_is_reported(name: str, message: str) -> N
         TorchvisionSource().read(Source(f"torchvision:{name}"))
 
 
+def test_a_detector_keeps_the_numbers_of_its_classes_and_normalises_itself() -> None:
+    record = TorchvisionSource().read(Source("torchvision:fasterrcnn_resnet50_fpn:COCO_V1"))
+    assert record.labels is not None
+    assert record.labels[:2] == ["__background__", "person"]
+    assert (len(record.labels), record.labels[12]) == (91, "N/A")
+    assert record.preprocess == {
+        "resize": 800,
+        "resize_limit": 1333,
+        "crop": 1333,
+        "interpolation": "bilinear",
+        "antialias": False,
+        "pad_position": "top_left",
+        "pad_color": [124, 116, 104],
+        "mean": [0.0] * 3,
+        "std": [1.0] * 3,
+    }
+
+
+def test_a_detector_of_one_size_squashes() -> None:
+    record = TorchvisionSource().read(Source("torchvision:ssd300_vgg16"))
+    assert record.preprocess is not None
+    assert (record.preprocess["resize"], record.preprocess["crop"]) == ([300, 300], None)
+
+
 def test_the_oldest_weights_come_first() -> None:
     assert next(iter(weights_of("resnet50", "x"))) == "IMAGENET1K_V1"

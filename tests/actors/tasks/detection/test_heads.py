@@ -79,3 +79,35 @@ def test_outputs_of_no_detector() -> None:
         head_for("yolov5", outputs((10, 3)), None)
     with pytest.raises(JobError, match=r"task.head=yolo: no such head\n  cure: choose one of auto, yolov5"):
         head_for("yolo", outputs((84, 8400)), None)
+
+
+DETR = {"logits": (100, 4), "pred_boxes": (100, 4), "last_hidden_state": (100, 256)}
+PADDED = {"boxes": (100, 4), "scores": (100,), "labels": (100,), "masks": (100, 28, 28)}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "num_labels", "name"),
+    [
+        (PADDED, 91, "padded"),
+        (PADDED, None, "padded"),
+        (PADDED, 96, "padded"),
+        (DETR, 3, "detr"),
+        (DETR, 4, "detr_sigmoid"),
+    ],
+)
+def test_outputs_with_names_of_their_own_are_recognised(
+    shapes: dict[str, tuple[int, ...]], num_labels: int | None, name: str
+) -> None:
+    named = Outputs(shapes, dict.fromkeys(shapes, np.dtype(np.float32)), input_hw=(640, 640))
+    labels = None if num_labels is None else COCO[:1] * num_labels
+    assert head_for("auto", named, labels).name == name
+
+
+def test_labels_tell_softmax_from_sigmoid() -> None:
+    named = Outputs(DETR, dict.fromkeys(DETR, np.dtype(np.float32)))
+    with pytest.raises(JobError, match="may be of detr or detr_sigmoid") as raised:
+        head_for("auto", named, None)
+    assert "set task.head=detr" in raised.value.cure
+    assert head_for("detr_sigmoid", named, None).name == "detr_sigmoid"
+    with pytest.raises(JobError, match=r"model.labels: 7 labels do not fit .* detr, .* or detr_sigmoid"):
+        head_for("auto", named, ["a"] * 7)

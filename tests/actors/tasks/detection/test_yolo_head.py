@@ -8,7 +8,7 @@ from actors.errors import JobError
 from actors.tasks.base import Outputs
 from actors.tasks.detection.candidates import Candidates
 from actors.tasks.detection.head import Head
-from actors.tasks.detection.yolo_head import YOLO_HEADS, finite, logits
+from actors.tasks.detection.yolo_head import YOLO_HEADS, finite, logarithms
 
 V5, V8, TRANSPOSED, NMS = YOLO_HEADS
 IMAGES: list[list[Box]] = [
@@ -95,17 +95,16 @@ def test_other_numbers_than_score_and_class_are_refused() -> None:
         NMS.check({"output0": TENSORS[NMS.name] + np.float32(0.3)})
 
 
-def test_numbers_behind_the_boxes_are_boxes_and_logits() -> None:
+def test_numbers_behind_the_boxes_are_boxes_and_logarithms() -> None:
     parts = V5.parts({"output0": TENSORS[V5.name]})
     assert parts["boxes"].shape == (3, 4, 63)
     assert parts["scores"].shape == (3, 4, 63)
-    assert parts["scores"][0, 0, 0] == pytest.approx(np.log(9), rel=1e-5)
+    assert parts["scores"][0, 0, 0] == pytest.approx(np.log(0.9), rel=1e-5)
     assert NMS.parts({"output0": TENSORS[NMS.name]}) == {}
 
 
-def test_logits_of_certain_scores_are_finite() -> None:
-    values = logits(np.array([0, 0.5, 1], np.float32))
-    assert values.tolist() == pytest.approx([-13.8, 0, 13.8], abs=0.1)
+def test_logarithms_of_certain_scores_are_finite() -> None:
+    assert logarithms(np.array([0, 0.5, 1], np.float32)).tolist() == pytest.approx([-9.21, -0.69, 0], abs=0.01)
 
 
 def test_finite_looks_at_every_value() -> None:
