@@ -15,7 +15,8 @@ import numpy as np
 
 from actors.decoding.decode import decode
 from actors.decoding.pixel_blocks import checked_pixels
-from actors.errors import ImageError
+from actors.errors import ImageError, JobError
+from actors.geometry import Geometry
 from actors.preprocess import fit
 from actors.tasks.context import BatchContext
 from actors.tasks.detection.candidates import Candidates
@@ -70,6 +71,9 @@ class TiledPictures:
         labels: names of the classes.
         preprocess: resize and crop of each tile.
         limits: apply to whole pictures.
+
+    Raises:
+        JobError: the model would not see the whole of a tile.
     """
 
     def __init__(
@@ -82,6 +86,14 @@ class TiledPictures:
     ) -> None:
         self.batches, self.task, self.labels = batches, task, labels
         self.preprocess, self.limits = preprocess, limits
+        height, width = task.tile.side_hw
+        [[left, top, right, bottom]] = np.rint(Geometry.of(preprocess, [(height, width)]).shown).astype(int)
+        if (left, top, right, bottom) != (0, 0, width, height):
+            raise JobError(
+                f"task.tile.size={task.tile.size}: model.preprocess crops tiles, so that the model would see only "
+                f"{right - left} by {bottom - top} of {width} by {height} pixels",
+                cure="give model.preprocess.resize and crop=null, or the crop as task.tile.size",
+            )
 
     def __call__(
         self,
@@ -127,6 +139,9 @@ class _OpenPicture:
     """A picture with tiles that have not all been predicted."""
 
     places: np.ndarray
+    """The result of `Tile.places`."""
+    shown: np.ndarray
+    """The parts of the picture that the model sees in each tile, once it has seen it, int64 (n, 4)."""
     parts: list[TileBoxes] = field(default_factory=list)
 
 
@@ -176,7 +191,7 @@ class _Run:
         height, width = image_hwc.shape[:2]
         self._sizes_hw[number] = height, width
         places = self._tile.places(height, width)
-        self._open[number] = _OpenPicture(places)
+        self._open[number] = _OpenPicture(places, places.copy())
         yield from cut(image_hwc, places, self._tiled.preprocess)
 
     @property
@@ -197,7 +212,7 @@ class _Run:
             if number not in self._errors and picture.parts:
                 boxes = TileBoxes.joined(picture.parts)
                 agnostic = self._tiled.task.class_agnostic
-                self._merged[number] = merged(boxes, picture.places, self._tile, class_agnostic=agnostic)
+                self._merged[number] = merged(boxes, picture.shown, self._tile, class_agnostic=agnostic)
 
     def _predict(self) -> None:
         pixels_nhwc = self._pixels_nhwc[: len(self._tiles)]
@@ -219,12 +234,15 @@ class _Run:
         found = task.in_source(task.find(tensors, context), context)
         for row in rows[~found.valid]:
             self._fail(int(row), _NOT_FINITE)
-        boxes = found.boxes_xyxy + np.tile(places[found.images, :2], 2).astype(np.float32)
+        offsets = np.tile(places[:, :2], 2)
+        shown = np.rint(context.geometry.shown).astype(np.int64) + offsets
+        boxes = found.boxes_xyxy + offsets[found.images].astype(np.float32)
         pictures, numbers = np.array(owners).T
         whole = TileBoxes(boxes, found.scores, found.label_ids, numbers[found.images])
         for picture in np.unique(pictures):
-            mine = np.flatnonzero(pictures[found.images] == picture)
-            self._open[picture].parts.append(whole.take(mine))
+            own = pictures == picture
+            self._open[picture].shown[numbers[own]] = shown[own]
+            self._open[picture].parts.append(whole.take(np.flatnonzero(own[found.images])))
 
     def _fail(self, row: int, error: ImageError) -> None:
         picture, number = self._tiles[row]

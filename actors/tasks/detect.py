@@ -59,6 +59,8 @@ class Detect(Task):
     tile."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.tile, dict):  # as a bundle keeps it
+            self.tile = Tile(**self.tile)
         coerce_fields(self, "task")
 
     @property

@@ -48,7 +48,7 @@ def merged(found: TileBoxes, places: np.ndarray, tile: Tile, *, class_agnostic: 
 
     Args:
         found: the boxes of one picture.
-        places: the result of `Tile.places` for it.
+        places: the part of it that each tile shows, int64 (n, 4).
         tile: the settings.
         class_agnostic: true if boxes of different classes are merged, too.
     """

@@ -13,7 +13,7 @@ from PIL import Image
 
 from actors.columns import ERROR, MESSAGE, STAGE
 from actors.decoding.config import Decode
-from actors.errors import ImageError
+from actors.errors import ImageError, JobError
 from actors.models.spec import Model
 from actors.predicting.tiled_pictures import TiledPictures
 from actors.predictor import Predictor
@@ -195,3 +195,16 @@ def test_a_picture_without_objects_has_an_empty_list(checkpoint: Path) -> None:
     table = predictor_of(checkpoint, Tile(INPUT)).predict([np.zeros((200, 200, 3), np.uint8)])
     assert table["detections"].to_pylist() == [[]]
     assert table["stage"].to_pylist() == [None]
+
+
+def test_the_whole_picture_adds_nothing_to_what_tiles_show_although_the_crop_cuts_it(checkpoint: Path) -> None:
+    """Here the model sees the centre of the whole picture, with parts of marks at its borders."""
+    tile = Tile(INPUT, 0.2, whole=True)
+    corners = np.array([(x, y) for x in range(10, 480, 34) for y in range(10, 480, 34)])
+    table = predictor_of(checkpoint, tile).predict([marked_picture(500, 500, corners)])
+    assert corners_of(table["detections"][0].as_py()) == boxes_at(corners)
+
+
+def test_tiles_of_which_the_model_would_see_a_part_are_refused(checkpoint: Path) -> None:
+    with pytest.raises(JobError, match=r"task\.tile\.size=200: .* only 128 by 128 of 200 by 200 pixels"):
+        predictor_of(checkpoint, Tile(200))
