@@ -75,6 +75,10 @@ def test_pieces_of_a_large_object_give_way_to_its_view_in_the_whole_picture() ->
     assert merged(found, places, tile).boxes_xyxy.tolist() == [large]
 
 
+def test_a_box_without_area_overlaps_nothing() -> None:
+    assert len(kept(boxes_of(([90, 10, 90, 20], 0.9, 0), ([85, 5, 95, 20], 0.8, 1), ([90, 10, 90, 20], 0.7, 1)))) == 3
+
+
 def test_without_boxes_nothing_is_merged() -> None:
     empty = TileBoxes(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(0, int))
     assert len(merged(empty, PLACES, TILE).scores) == 0
