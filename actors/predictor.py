@@ -15,7 +15,6 @@ from actors.columns import DECODE_S, ERROR, HEIGHT, MESSAGE, PIXELS, PREDICT_S, 
 from actors.decoding.pixel_blocks import error_columns, pixel_columns
 from actors.engines.base import load_engine
 from actors.errors import ImageError, JobError
-from actors.models.labels import read_labels
 from actors.predicting.adaptive_batches import ElasticBatches
 from actors.predicting.golden_check import check_golden
 from actors.predicting.independence import independent, mixing
@@ -78,7 +77,8 @@ class Predictor:
         self.limits.check()
         if batch_size is not None:
             _check_batch_size(batch_size)
-        self.labels = read_labels(self.model)
+        self.labels = self.task.class_names(self.model)
+        self.task.prepare(self.model)
         loaded = load_engine(recipe.engine, self.model, network, recipe.int8_graph)
         size = self.model.preprocess.size
         noisy = loaded(noise(size))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from actors.engines.configs import AutoEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
 from actors.engines.tolerance import to_tolerance
@@ -24,10 +26,14 @@ from actors.tasks.classify import Classify
 from actors.tasks.detect import Detect
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
+from actors.tasks.regress import Regress
+from actors.tasks.segment import Segment
+from actors.tasks.zero_shot import ZeroShot
 from jobs.benchmarking.config import BenchmarkJob
 from jobs.bundling.config import ExportJob
 from jobs.cli.config_errors import unknown_key
 from jobs.cluster.config import Cluster
+from jobs.conversion.config import Conversion
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
@@ -50,6 +56,7 @@ def register() -> None:
     store.store("verify_schema", Verification)
     store.store("benchmark_schema", _schema(BenchmarkJob))
     store.store("export_schema", _schema(ExportJob))
+    store.store("convert_schema", Conversion)
     store.store("submit_schema", Submission)
     for group, name, schema in _SCHEMAS:
         store.store(f"{name}_schema", _schema(schema), group=group)
@@ -104,6 +111,12 @@ def to_verification(config: DictConfig) -> Verification:
     return cast("Verification", OmegaConf.to_object(config))
 
 
+def to_conversion(config: DictConfig) -> Conversion:
+    """Converts the config of `jobs.convert`. Raises like `to_job`."""
+    _refuse_unknown_keys(config)
+    return cast("Conversion", OmegaConf.to_object(config))
+
+
 def to_submission(overrides: Sequence[str]) -> Submission:
     """Composes the config of `jobs.submit` itself from its overrides. Raises like `to_job`."""
     config = _compose("submit", overrides)
@@ -148,6 +161,15 @@ def to_yaml(job: Job) -> str:
             if not is_public(key):
                 node.storage_options[key] = "***"
     return text_without_users(OmegaConf.to_yaml(config))
+
+
+def dataset_paths(text: str) -> list[str]:
+    """`dataset.path` in the ``config.yaml`` of a run, as a list. Raises ValueError if there is no such document."""
+    try:
+        path = OmegaConf.select(OmegaConf.create(text), "dataset.path", default=[])
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ValueError(f"config.yaml: {error}") from error
+    return [path] if isinstance(path, str) else [str(one) for one in path]
 
 
 def _literal(model: Model) -> Model:
@@ -230,6 +252,9 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("task", "detect", Detect),
     ("task", "embed", Embed),
     ("task", "raw", Raw),
+    ("task", "regress", Regress),
+    ("task", "segment", Segment),
+    ("task", "zero_shot", ZeroShot),
     ("output", "output", Output),
     ("cluster", "cluster", Cluster),
 )
@@ -238,9 +263,10 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "benchmark": to_incomplete_job,
     "export": to_incomplete_job,
     "verify": to_verification,
+    "convert": to_conversion,
 }
 """Verbs that run on a cluster, each with the function that converts its config on a client."""
-ROOTS = (BenchmarkJob, ExportJob, Verification, Submission)
+ROOTS = (BenchmarkJob, ExportJob, Verification, Conversion, Submission)
 """Config classes of all verbs; `BenchmarkJob` includes the `Job` of `batch_infer`."""
 GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}
 """Config groups, the folders under conf/, each with its schemas."""

@@ -69,6 +69,16 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def digits_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits' network as a bundle of onnx and safetensors, compared on 24 digits; not to be changed."""
+    from bundles import export_sample  # noqa: PLC0415  brings PyTorch, which few tests need
+
+    path: Path = tmp_path_factory.mktemp("exported") / "digits"
+    export_sample(path, "export.formats=[onnx,safetensors]")
+    return path
+
+
 @pytest.fixture
 def proxy(s3: s3_server.S3) -> Iterator[flaky.Flaky]:
     """A proxy in front of the S3 server that damages answers on request."""

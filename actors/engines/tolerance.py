@@ -33,6 +33,9 @@ class Tolerance:
     """task=detect: the smallest overlap, as intersection over union, of two boxes that count as the same."""
     unmatched_ratio: float = 0.02
     """task=detect: the share of boxes, rounded up, that the other engine may lack."""
+    pixel_agreement: float = 0.98
+    """task=segment: the smallest share of pixels, over all images, whose classes are equal. Pixels where the
+    reference's class leads by no more than tie_margin do not count."""
     output_error: float = 0.15
     """Every task: norm of the difference of two outputs, before they become scores, over the distance between the
     outputs of different images; for any image, and with task=classify for any class."""
@@ -50,7 +53,7 @@ class Tolerance:
         )
 
 
-_LEAST = {"cosine", "box_iou"}  # these limit from below
+_LEAST = {"cosine", "box_iou", "pixel_agreement"}  # these limit from below
 
 EXACT = Tolerance(
     score_difference=1e-3,
@@ -61,6 +64,7 @@ EXACT = Tolerance(
     relative_error=1e-3,
     box_iou=0.999,
     unmatched_ratio=0,
+    pixel_agreement=0.999,
     output_error=1e-3,
 )
 """``engine.tolerance=exact``: equal to fp32 except for rounding."""

@@ -130,7 +130,7 @@ class TorchEngine:
             else:
                 return
         raise JobError(
-            f"{_named(model)}: fails on a batch of shape {(2, *model.preprocess.input_shape)} "
+            f"{model.network_key}: fails on a batch of shape {(2, *model.preprocess.input_shape)} "
             f"in {self.precision}: {type(failures[-1]).__name__}: {one_line(failures[-1])}",
             cure="give model.preprocess.crop the size that the network takes, and an engine.precision that it supports"
             + (
@@ -175,10 +175,6 @@ def _device(wanted: Device) -> str:
             f"engine.device=cuda: PyTorch {torch.__version__} {built}", cure="choose engine.device=auto or cpu"
         )
     return "cuda" if has_cuda and wanted is not Device.cpu else "cpu"
-
-
-def _named(model: Model) -> str:
-    return f"model.architecture={model.architecture}" if model.architecture else model.where
 
 
 @contextmanager

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from obstore.exceptions import BaseError
@@ -14,10 +10,12 @@ from obstore.exceptions import BaseError
 from actors.errors import JobError
 from actors.messages import one_line, redacted
 from actors.models.bundle_files import RECORD, read_bundle
-from actors.storage.uris import is_remote, join, local_path
+from actors.storage.uris import is_remote, join
+from actors.storage.whole_folders import path_of, replace_folder, staged_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from actors.storage.store import Storage
 
@@ -56,19 +54,12 @@ def staging(uri: str) -> Iterator[Path]:
     Raises:
         JobError: the folder above ``uri`` cannot be written.
     """
-    try:
-        if is_remote(uri):
-            folder = Path(tempfile.mkdtemp(prefix="shardlens-export-"))
-        else:
-            target = _path(uri)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise _unwritable(uri, error) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(staged_folder(uri, "export"))
+        except OSError as error:
+            raise _unwritable(uri, error) from error
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def place(folder: Path, uri: str, storage: Storage) -> None:
@@ -83,13 +74,9 @@ def place(folder: Path, uri: str, storage: Storage) -> None:
         if is_remote(uri):
             _upload(folder, uri, storage)
         else:
-            _move(folder, _path(uri))
+            _move(folder, path_of(uri))
     except (OSError, BaseError) as error:
         raise _unwritable(uri, error) from error
-
-
-def _path(uri: str) -> Path:
-    return Path(os.fsdecode(local_path(uri)))
 
 
 def _unwritable(uri: str, error: Exception) -> JobError:
@@ -100,20 +87,9 @@ def _unwritable(uri: str, error: Exception) -> JobError:
 
 
 def _move(folder: Path, target: Path) -> None:
-    # mkdtemp and safetensors hide what they make from other users.
-    folder.chmod(0o755)
-    for path in folder.rglob("*"):
+    for path in folder.rglob("*"):  # safetensors hides what it makes from other users
         path.chmod(0o755 if path.is_dir() else 0o644)
-    earlier = folder.with_name(f"{folder.name}.old")
-    if target.exists():
-        target.rename(earlier)  # a rename replaces only an empty folder
-    try:
-        folder.rename(target)
-    except OSError:
-        if earlier.exists():
-            earlier.rename(target)
-        raise
-    shutil.rmtree(earlier, ignore_errors=True)
+    replace_folder(folder, target)
 
 
 def _upload(folder: Path, uri: str, storage: Storage) -> None:

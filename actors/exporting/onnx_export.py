@@ -51,8 +51,7 @@ def export(model: Model, path: Path, *, half: bool = False, network: nn.Module |
             raise
         except Exception as error:
             raise JobError(
-                f"model.architecture={model.architecture}: cannot be exported to ONNX"
-                f"{' in fp16' * half}: {cause(error)}",
+                f"{model.network_key}: cannot be exported to ONNX{' in fp16' * half}: {cause(error)}",
                 cure="choose engine=torch",
             ) from error
         program.save(path)

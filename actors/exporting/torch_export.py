@@ -41,10 +41,11 @@ def export_pt2(model: Model, path: Path, precision: str, postprocess: Postproces
     batch_axis = {0: torch.export.Dim.DYNAMIC}
     with quietly():
         try:
-            program = torch.export.export(network.eval(), (pixels,), dynamic_shapes=(batch_axis,), strict=False)
+            # Already in evaluation mode, and an exported program has no eval().
+            program = torch.export.export(network, (pixels,), dynamic_shapes=(batch_axis,), strict=False)
         except Exception as error:
             raise JobError(
-                f"export.formats=pt2: model.architecture={model.architecture} cannot be exported: {cause(error)}",
+                f"export.formats=pt2: {model.network_key} cannot be exported: {cause(error)}",
                 cure="leave pt2 out of export.formats",
             ) from error
         _allow_any_dtype(program)

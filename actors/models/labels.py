@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
 from actors.messages import redacted
@@ -26,28 +26,35 @@ def read_labels(model: Model) -> list[str] | None:
     Raises:
         JobError: the file cannot be read, or an entry is not a name.
     """
-    if model.labels is None:
+    return read_names(model.labels, "model.labels", model.storage_options)
+
+
+def read_names(given: Any, key: str, storage_options: dict[str, str]) -> list[str] | None:
+    """The names that the value ``given`` of a config key leads to: a list, or the path or URI of a file in a store with
+    these options; None for None. Raises like `read_labels`.
+    """
+    if given is None:
         return None
-    if isinstance(model.labels, str):
-        where = redacted(f"model.labels={model.labels}")
-        return _checked_labels(where, _names_in_file(model, where))
-    if isinstance(model.labels, list):
-        return _checked_labels("model.labels", model.labels)
+    if isinstance(given, str):
+        where = redacted(f"{key}={given}")
+        return _checked_labels(where, _names_in_file(given, where, storage_options))
+    if isinstance(given, list):
+        return _checked_labels(key, given)
     raise JobError(
-        f"model.labels={model.labels}: neither a path nor a list",
+        f"{key}={given}: neither a path nor a list",
         cure="give a file with one name a line, in JSON, YAML or CSV, or a list of names",
     )
 
 
-def _names_in_file(model: Model, where: str) -> Iterable[object]:
-    file = on_this_machine(model.labels)
+def _names_in_file(uri: str, where: str, storage_options: dict[str, str]) -> Iterable[object]:
+    file = on_this_machine(uri)
     with reading(where):
-        data = Storage(model.storage_options).read(file, max_bytes=MAX_LABELS_BYTES)
+        data = Storage(storage_options).read(file, max_bytes=MAX_LABELS_BYTES)
     try:
         text = data.decode("utf-8-sig")  # editors on Windows write a byte-order mark
     except UnicodeDecodeError as error:
         raise JobError(f"{where}: not UTF-8 text: {error}", cure="give a text file with one name a line") from None
-    return labels_in(text, file_name(model.labels), where)
+    return labels_in(text, file_name(uri), where)
 
 
 def _checked_labels(where: str, labels: Iterable[object]) -> list[str]:

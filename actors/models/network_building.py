@@ -12,7 +12,7 @@ from actors.models.architectures import construct, import_library
 from actors.models.checkpoints import MisfitError, load, read_state_dict
 from actors.models.detectors import Detector, is_detector, without_eps
 from actors.models.masked_detectors import MaskedDetector, takes_mask
-from actors.models.transformers_networks import load_transformers
+from actors.models.transformers_networks import load_transformers, load_whole
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,9 +29,10 @@ def build(model: Model) -> nn.Module:
     architecture = str(model.architecture)
     library = architecture.partition(":")[0]
     if library == "transformers":
-        whole = load_transformers(architecture, model.kwargs, read_state_dict(model), model.where)
-        is_masked = takes_mask(architecture, model.preprocess)
-        return MaskedDetector(whole.model, model.preprocess) if is_masked else whole
+        given = (architecture, model.kwargs, read_state_dict(model), model.where)
+        if takes_mask(architecture, model.preprocess):
+            return MaskedDetector(load_whole(*given), model.preprocess)
+        return load_transformers(*given)
     network = construct(architecture, model.kwargs)
     try:
         load(network, model)

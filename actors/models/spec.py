@@ -63,6 +63,11 @@ class Model:
         """The checkpoint as messages name it, without secrets."""
         return redacted(f"model.checkpoint={self.checkpoint}")
 
+    @property
+    def network_key(self) -> str:
+        """The key that names the network, as messages name it: the architecture, or the file that holds one."""
+        return f"model.architecture={self.architecture}" if self.architecture else self.where
+
     def check_form(self) -> None:
         """Raises `JobError` if the form of the checkpoint is unknown, or other keys do not go with it."""
         form_of(self).check_keys(self)

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 def load_transformers(
     architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping[str, Any], where: str
 ) -> VisionNetwork:
-    """The network ``transformers:NAME`` with the weights of ``state_dict``, strictly.
+    """The network ``transformers:NAME`` with the weights of ``state_dict``, strictly, for pixels alone. Arguments and
+    errors are those of `load_whole`.
+    """
+    return VisionNetwork(load_whole(architecture, kwargs, state_dict, where))
+
+
+def load_whole(architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping[str, Any], where: str) -> Any:
+    """The network ``transformers:NAME`` as the library makes it, with the weights of ``state_dict``, strictly.
 
     Args:
         architecture: names a class of transformers that has a config.
@@ -41,11 +48,11 @@ def load_transformers(
     network_class = _network_class(architecture.partition(":")[2], where_from)
     config, others = _split(network_class, kwargs)
     try:
-        with _quiet():
+        with quiet():
             network, report = network_class.from_pretrained(
                 None,
                 config=network_class.config_class.from_dict({**config, "return_dict": True}),
-                state_dict=dict(state_dict),
+                state_dict=_of_the_library(state_dict),
                 dtype=torch.float32,
                 ignore_mismatched_sizes=True,  # reported below, with all others
                 output_loading_info=True,
@@ -59,14 +66,15 @@ def load_transformers(
             cure="give the settings of its config.json in model.kwargs",
         ) from error
     _check(report, where, is_part=config is not kwargs)
-    return VisionNetwork(network)
+    return network
 
 
 class VisionNetwork(torch.nn.Module):
     """Gives the tensors that a network of transformers returns for ``pixel_values``, by their names there.
 
-    Where none of them is one vector an image, adds ``pooled``: the class token, or the mean over all places. Of a
-    detector, gives only classes and boxes.
+    With ``output_hidden_states`` in its config, adds ``hidden_states_0``, what goes into the first layer, and
+    ``hidden_states_1`` and so on, what comes out of each. Where no output is one vector an image, adds ``pooled``: the
+    class token, or the mean over all places. Of a detector, gives classes and boxes, and those layers.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -75,9 +83,14 @@ class VisionNetwork(torch.nn.Module):
         self.has_class_token = any(name.rpartition(".")[2] in _CLASS_TOKENS for name, _ in model.named_parameters())
 
     def forward(self, pixels_nchw: torch.Tensor) -> dict[str, torch.Tensor]:
-        outputs = named(self.model(pixel_values=pixels_nchw))
+        returned = self.model(pixel_values=pixels_nchw)
+        outputs = named(returned)
+        # A tuple, and there only with output_hidden_states in the config.
+        layers = getattr(returned, "hidden_states", None) or ()
+        asked = {f"hidden_states_{number}": layer for number, layer in enumerate(layers)}
         if outputs.keys() >= _OF_DETECTORS:
-            return {name: outputs[name] for name in sorted(_OF_DETECTORS)}
+            return {name: outputs[name] for name in sorted(_OF_DETECTORS)} | asked
+        outputs |= asked
         hidden = outputs.get("last_hidden_state")
         if hidden is not None and not any(map(_is_vector, outputs.values())):
             outputs["pooled"] = self._pooled(hidden)
@@ -133,7 +146,13 @@ def _split(network_class: Any, kwargs: Mapping[str, Any]) -> tuple[Mapping[str, 
     return {**part, **shared}, others
 
 
-_OF_THE_WHOLE = ("projection_dim",)
+_OF_THE_WHOLE = ("projection_dim", "output_hidden_states")
+
+
+def _of_the_library(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights under the names of transformers, also those of a saved `VisionNetwork`."""
+    is_wrapped = all(name.startswith("model.") for name in state_dict)
+    return {name.removeprefix("model.") if is_wrapped else name: value for name, value in state_dict.items()}
 
 
 def _check(report: Mapping[str, Any], where: str, *, is_part: bool) -> None:
@@ -162,7 +181,7 @@ _MAX_LISTED = 5
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps the reports and progress bars of transformers from the terminal."""
     logging = importlib.import_module("transformers.utils.logging")
     verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

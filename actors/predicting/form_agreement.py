@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 from actors.errors import JobError
 from actors.exporting.postprocess import NONE, SCORES, SOFTMAX, Postprocess
-from actors.tasks.classify import Activation, Classify
+from actors.tasks.classify import Classify
 from actors.tasks.detect import Detect
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
+from actors.tasks.regress import Regress
+from actors.tasks.scores import Activation
+from actors.tasks.segment import Segment
+from actors.tasks.zero_shot import ZeroShot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +28,15 @@ if TYPE_CHECKING:
     from actors.tasks.base import Outputs, Task
     from actors.tasks.parity import Agreement
 
-TASKS: dict[str, type[Task]] = {"classify": Classify, "detect": Detect, "embed": Embed, "raw": Raw}
+TASKS: dict[str, type[Task]] = {
+    "classify": Classify,
+    "detect": Detect,
+    "embed": Embed,
+    "raw": Raw,
+    "regress": Regress,
+    "segment": Segment,
+    "zero_shot": ZeroShot,
+}
 
 
 def task_of(fields: Mapping[str, Any]) -> Task:

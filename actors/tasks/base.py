@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
+from actors.models.labels import read_labels
 from actors.models.output_shapes import not_counted
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from actors.engines.tolerance import Tolerance
+    from actors.models.spec import Model
     from actors.tasks.context import BatchContext
     from actors.tasks.detection.tile import Tile
     from actors.tasks.parity import Agreement
@@ -123,6 +125,19 @@ class Task(ABC):
     def tiling(self) -> Tile | None:
         """The tiles that it cuts images into; None if it takes each image as a whole."""
         return None
+
+    def prepare(self, model: Model) -> None:  # noqa: B027
+        """Makes what the task needs besides the outputs of ``model``: once, on the driver, or where a Python caller
+        makes a predictor. Workers get it along with the task. Raises `JobError` if that fails.
+        """
+
+    def class_names(self, model: Model) -> list[str] | None:
+        """Names of the classes in order, if there are any: the labels of ``model``. Raises `JobError`."""
+        return read_labels(model)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides the columns besides the outputs of the model, as plain values for the fingerprint."""
+        return asdict(self)
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:  # noqa: ARG002
         """Lines of the printed report about the predictions: a heading of at most ten characters, and a text.

@@ -5,20 +5,31 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from actors.errors import JobError
 from actors.field_types import coerce_fields
 from actors.tasks.accuracy import count_correct
 from actors.tasks.base import Outputs, Task, pick_output, vectors
-from actors.tasks.parity import Comparison, differences, ratios, spread
+from actors.tasks.label_counts import count_labels, label_lines
+from actors.tasks.parity import Comparison
+from actors.tasks.scores import (
+    CHOSEN_FIELDS,
+    SCORE_FIELDS,
+    Activation,
+    activate,
+    check_threshold,
+    chosen_columns,
+    compare_answers,
+    score_columns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
 
     from actors.engines.tolerance import Tolerance
     from actors.tasks.context import BatchContext
@@ -26,14 +37,6 @@ if TYPE_CHECKING:
 
 
 LOG = logging.getLogger("shardlens")
-
-
-class Activation(Enum):
-    """Function that turns a model's outputs into scores."""
-
-    softmax = "softmax"
-    sigmoid = "sigmoid"
-    none = "none"
 
 
 @dataclass
@@ -53,6 +56,10 @@ class Classify(Task):
     """
     output: str | None = None
     """Name of the output with one number per class; needed only where several could be meant."""
+    threshold: float | None = None
+    """For models of several labels an image: adds ``label_ids``, ``labels`` and ``scores``, lists of all classes whose
+    score is at least this, best first; null adds none. Needs ``activation`` sigmoid or none.
+    """
 
     def __post_init__(self) -> None:
         coerce_fields(self, "task")
@@ -73,7 +80,8 @@ class Classify(Task):
                 f"model.labels: {len(labels)} labels, and the model's output {output} has {num_classes} classes",
                 cure=f"give a file with {num_classes} lines, one label per line, in the order of the classes",
             )
-        return list(_FIELDS)
+        check_threshold(self.threshold, self.activation)
+        return [*SCORE_FIELDS, *(CHOSEN_FIELDS if self.threshold is not None else ())]
 
     def output_names(self, outputs: Outputs) -> list[str]:
         return [pick_output(outputs, self.output, task="classify")]
@@ -104,129 +112,34 @@ class Classify(Task):
 
     def columns(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> tuple[list[pa.Array], np.ndarray]:
         output = pick_output(Outputs.of(tensors), self.output, task="classify")
-        scores = _activate(vectors(tensors[output]), self.activation)
-        valid = np.isfinite(scores).all(axis=1)
-        top_ids = _best(scores, min(self.top_k, scores.shape[1]))
-        top_scores = np.take_along_axis(scores, top_ids, axis=1)
-        # Without labels, the number of the class is its name. Only those of the best become Arrow: there may be 20,000.
-        labels, best = context.labels, top_ids.ravel().tolist()
-        top_labels = pa.array([labels[label_id] if labels else str(label_id) for label_id in best], pa.string())
-        k = top_ids.shape[1]
-        columns = [
-            pa.array(top_ids[:, 0]),
-            top_labels[::k],
-            pa.array(top_scores[:, 0]),
-            _lists(pa.array(top_ids.ravel()), k),
-            _lists(top_labels, k),
-            _lists(pa.array(top_scores.ravel()), k),
-        ]
-        return columns, valid
+        scores = activate(vectors(tensors[output]), self.activation)
+        columns = score_columns(scores, context.labels, self.top_k)
+        if self.threshold is not None:
+            columns += chosen_columns(scores, context.labels, self.threshold)
+        return columns, np.isfinite(scores).all(axis=1)
 
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:
-        """See `actors.tasks.base.Task`. Compares scores and the logits behind them: where all scores are small, or all
-        but one are nearly 0, even a broken network changes no score by much.
-        """
-        comparison = Comparison(tolerance)
+        """See `actors.tasks.base.Task`. Compares scores and the logits behind them."""
         output = pick_output(Outputs.of(reference), self.output, task="classify")
+        comparison = Comparison(tolerance)
         if not comparison.has_outputs(reference, candidate, [output]):
             return comparison.result
-        both = [vectors(tensors[output]) for tensors in (reference, candidate)]
-        scores = [_activate(logits, self.activation) for logits in both]
-        places = comparison.finite(output, *(np.isfinite(one).all(axis=1) for one in scores))
-        if len(places):
-            # In float64: the differences are near the rounding of float32.
-            _compare_scores(comparison, places, *(one[places].astype(np.float64) for one in scores))
-            _compare_logits(comparison, places, *_comparable(both[0][places], both[1][places], self.activation))
-        return comparison.result
+        wanted, given = (vectors(tensors[output]) for tensors in (reference, candidate))
+        return compare_answers(output, wanted, given, self.activation, tolerance)
 
     def counts(self, table: pa.Table) -> dict[str, int]:
-        return count_correct(table)
+        """Counts correct answers; with a threshold, where one known label decides nothing, images by label."""
+        return count_correct(table) if self.threshold is None else count_labels(table, chosen=True)
+
+    def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
+        return [] if self.threshold is None else label_lines(counters)
+
+    def identity(self) -> dict[str, Any]:
+        """See `actors.tasks.base.Task`. Without a threshold it is that of versions that knew none."""
+        fields = super().identity()
+        return fields if self.threshold is not None else {key: fields[key] for key in fields if key != "threshold"}
 
 
 _ROUNDING = 5e-3  # of the sum of probabilities computed in bf16
-
-_FIELDS = (
-    pa.field("label_id", pa.int32()),
-    pa.field("label", pa.string()),
-    pa.field("score", pa.float32()),
-    pa.field("top_label_ids", pa.list_(pa.int32())),
-    pa.field("top_labels", pa.list_(pa.string())),
-    pa.field("top_scores", pa.list_(pa.float32())),
-)
-
-
-def _activate(logits: np.ndarray, activation: Activation) -> np.ndarray:
-    if activation is Activation.none:
-        return logits
-    with np.errstate(over="ignore", invalid="ignore"):  # the caller finds the logits that are not finite
-        if activation is Activation.sigmoid:
-            return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
-        # The largest exponent is 0, so that none overflows.
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
-
-
-def _best(scores: np.ndarray, k: int) -> np.ndarray:
-    """Class numbers int32 (n, k) of the highest scores, best first; of equal scores the lower class, NaN last."""
-    falling = -scores
-    least = np.partition(falling, k - 1, axis=1)[:, k - 1]
-    best = np.empty((len(scores), k), np.int32)
-    for row, limit, found in zip(falling, least, best, strict=True):
-        tied_or_better = np.flatnonzero(~(row > limit))  # not <=, which NaN fails
-        found[:] = tied_or_better[row[tied_or_better].argsort(kind="stable")[:k]]
-    return best
-
-
-def _lists(values: pa.Array, length: int) -> pa.Array:
-    # int32 offsets are enough: a block holds far fewer than 2**31 scores.
-    return pa.ListArray.from_arrays(pa.array(np.arange(0, len(values) + 1, length, dtype=np.int32)), values)
-
-
-def _compare_scores(comparison: Comparison, places: np.ndarray, wanted: np.ndarray, given: np.ndarray) -> None:
-    """Compares float64 scores (n, classes) of the images at ``places``."""
-    errors = np.abs(wanted - given)
-    row, label_id = np.unravel_index(errors.argmax(), errors.shape)
-    message = f"the score of class {label_id} of image {places[row]} differs by {errors.max():.3g}"
-    comparison.at_most("score_difference", errors.max(), message)
-    best = wanted.argmax(axis=1)
-    mean = np.take_along_axis(errors, best[:, None], axis=1).mean()
-    comparison.at_most("mean_score_difference", mean, f"the scores of the best classes differ by {mean:.3g} on average")
-    flipped = np.flatnonzero(given.argmax(axis=1) != best)
-    comparison.note("flips", len(flipped))
-    message = f"the best class of {len(flipped)} of {len(best)} images differs"
-    comparison.flips("top1_agreement", len(flipped), len(best), message)
-    if len(flipped):
-        first, second = np.sort(wanted[flipped], axis=1)[:, :-3:-1].T  # the two highest scores
-        row, margin = (first - second).argmax(), (first - second).max()
-        message = f"the best class of image {places[flipped[row]]} differs, where the reference leads by {margin:.3g}"
-        comparison.at_most("largest_flip_margin", margin, message, limit="tie_margin")
-
-
-def _comparable(wanted: np.ndarray, given: np.ndarray, activation: Activation) -> list[np.ndarray]:
-    """Reduces logits to what scores depend on: drops classes that the reference masks with -inf, and for softmax the
-    mean over classes.
-    """
-    known = np.isfinite(wanted).all(axis=0)
-    both = [np.nan_to_num(logits[:, known]) for logits in (wanted, given)]
-    if activation is not Activation.softmax or not known.any():
-        return both
-    return [logits - logits.mean(axis=1, keepdims=True, dtype=np.float64) for logits in both]
-
-
-def _compare_logits(comparison: Comparison, places: np.ndarray, wanted: np.ndarray, given: np.ndarray) -> None:
-    """Compares each image over all classes, and each class over all images: one wrong class drowns among a thousand."""
-    num_images, num_classes = wanted.shape
-    if not num_classes:
-        return
-    scale = spread(wanted)
-    by_image = ratios(differences(wanted, given), scale)
-    message = (
-        f"the output for image {places[by_image.argmax()]} is off by {by_image.max():.3g} of the spread between images"
-    )
-    comparison.at_most("output_error", by_image.max(), message)
-    # A class has num_images values and an image num_classes, and lengths grow with the root of their number.
-    by_class = ratios(differences(wanted.T, given.T), scale * np.sqrt(num_images / num_classes))
-    message = f"the output for class {by_class.argmax()} is off by {by_class.max():.3g} of the spread between images"
-    comparison.at_most("class_error", by_class.max(), message, limit="output_error")

@@ -91,8 +91,8 @@ class Comparison:
         self._require(bool(value <= getattr(self._tolerance, name)), message, name)  # NaN is a breach, too
 
     def at_least(self, figure: str, value: float, message: str) -> None:
-        """Records a figure that must not fall below its limit."""
-        self._figures[figure] = float(value)
+        """Records a figure that must not fall below its limit. Where several outputs have it, the lowest is kept."""
+        self._figures[figure] = min(float(value), self._figures.get(figure, np.inf))
         self._require(bool(value >= getattr(self._tolerance, figure)), message, figure)
 
     def flips(self, figure: str, num_flips: int, num_all: int, message: str) -> None:

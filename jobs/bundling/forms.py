@@ -19,6 +19,7 @@ from actors.messages import one_line
 from actors.models.bundle_files import MAIN_FILES
 from actors.models.forms import form_of
 from actors.models.network import build_network
+from actors.models.torchscript_form import TorchScriptForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -94,6 +95,10 @@ def write_form(name: str, model: Model, folder: Path, plan: FormPlan, metadata: 
 def check_form(name: str, model: Model, precision: str) -> None:
     """Raises `JobError` if ``model`` cannot have the form ``name`` in ``precision``, as far as that shows at once."""
     where = f"export.formats={name}"
+    if isinstance(form_of(model), TorchScriptForm):
+        raise JobError(
+            f"{where}: {model.where} is a TorchScript archive, which PyTorch exports to no other form", cure=_NETWORK
+        )
     if not form_of(model).has_network and name not in _OF_GRAPHS.get(form_of(model).engines[0], ()):
         raise JobError(f"{where}: {model.where} holds a whole graph, and no network to make it of", cure=_LEAVE_OUT)
     if name == "safetensors" and model.architecture is None:
@@ -109,6 +114,7 @@ def check_form(name: str, model: Model, precision: str) -> None:
         )
 
 
+_NETWORK = "export the network itself: model.architecture and its weights; the archive alone runs in engine=torch"
 _LEAVE_OUT = "leave it out of export.formats"
 _OF_GRAPHS = {"onnxruntime": ("onnx", "openvino"), "openvino": ("openvino",)}
 _OF_A_GRAPH = {"onnx": ("fp32",), "openvino": ("fp32", "fp16", "bf16")}

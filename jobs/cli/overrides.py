@@ -37,7 +37,8 @@ def as_typed(arguments: Sequence[str]) -> list[str]:
 
 _SOURCE, _MODEL = re.compile(r"\+{0,2}model\.source=."), re.compile(r"\+{0,2}model=")
 _OVERRIDE = re.compile(r"(\+{0,2})([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
-_TEXTS_OF_ANY_TYPE = frozenset({"dataset.path", "model.labels"})  # one name or a list of them
+# One name or a list of them.
+_TEXTS_OF_ANY_TYPE = frozenset({"dataset.path", "model.labels", "task.prompts", "task.output"})
 
 
 def _override(argument: str, *, sweeps: bool) -> str:

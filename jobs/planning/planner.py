@@ -270,4 +270,11 @@ def _bytes(arrow_type: pa.DataType) -> int:
         return _bytes(arrow_type.storage_type)
     if pa.types.is_fixed_size_list(arrow_type):
         return int(arrow_type.list_size) * _bytes(arrow_type.value_type)
-    return arrow_type.bit_width // 8 if pa.types.is_primitive(arrow_type) else 32
+    if pa.types.is_primitive(arrow_type):
+        return int(arrow_type.bit_width) // 8
+    if pa.types.is_nested(arrow_type):
+        return max(32, sum(_bytes(arrow_type.field(place).type) for place in range(arrow_type.num_fields)))
+    return _MASK_BYTES if pa.types.is_binary(arrow_type) else 32
+
+
+_MASK_BYTES = 32_768  # between the class map of a picture of 500 by 375, and one of 12 megapixels

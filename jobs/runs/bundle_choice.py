@@ -18,8 +18,9 @@ from actors.models.sources.bundle_source import default_form, is_library, prepro
 from actors.predicting.golden_check import Run, bundle_of, golden_breach
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
-from actors.tasks.classify import Activation, Classify
+from actors.tasks.classify import Classify
 from actors.tasks.raw import Raw
+from actors.tasks.scores import Activation
 from jobs.job import Job
 
 if TYPE_CHECKING:

@@ -33,6 +33,9 @@ class KeyDatabase:
     DuckDB is lost, and the query fails with another error.
     """
 
+    cure = "set TMPDIR to a folder on a larger disk, or process every image with run.mode=full"
+    """Remedy for a full temporary folder."""
+
     def __init__(self, folder: str, memory_bytes: int, tables: str) -> None:
         threads = max(1, min(os.cpu_count() or 1, _MAX_THREADS, memory_bytes // _THREAD_BYTES))
         settings: dict[str, str | bool | int | float | list[str]] = {
@@ -44,7 +47,7 @@ class KeyDatabase:
             "autoload_known_extensions": False,
         }
         self._thread = ThreadPoolExecutor(1)
-        with temporary_room():
+        with temporary_room(self.cure):
             self._database = duckdb.connect(Path(folder, "keys.duckdb"), config=settings)
         self._run(self._database.execute, tables)
 
@@ -60,7 +63,7 @@ class KeyDatabase:
         self._run(lambda: self._database.from_arrow(rows).project(columns).insert_into(name))
 
     def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        with temporary_room():
+        with temporary_room(self.cure):
             try:
                 return self._thread.submit(call, *arguments).result()
             except BaseException:
@@ -118,14 +121,14 @@ class ImageIds(KeyDatabase):
 
 
 @contextmanager
-def temporary_room() -> Iterator[None]:
+def temporary_room(cure: str = KeyDatabase.cure) -> Iterator[None]:
     """Converts the errors of a full temporary folder to JobError."""
     try:
         yield
     except (duckdb.OperationalError, OSError) as error:
         raise JobError(
             f"{gettempdir()}: cannot hold the comparison with earlier runs: {one_line(error)}",
-            cure="set TMPDIR to a folder on a larger disk, or process every image with run.mode=full",
+            cure=cure,
         ) from error
 
 

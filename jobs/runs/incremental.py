@@ -65,7 +65,7 @@ def only_new(
         spool = Path(folder, "entries.arrow")
         keys.add("listed", _spooled(chain([first], entries), first.schema, spool))
         yield first.schema.empty_table()
-        yield from _picked(_unspooled(spool), keys.new_numbers())
+        yield from picked(_unspooled(spool), keys.new_numbers())
 
 
 def done_images(inventories: Iterable[Shards]) -> Iterator[pa.RecordBatch]:
@@ -130,7 +130,7 @@ def _unspooled(spool: Path) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch])
 
 
-def _picked(tables: Iterable[pa.Table], numbers: Iterator[np.ndarray]) -> Iterator[pa.Table]:
+def picked(tables: Iterable[pa.Table], numbers: Iterator[np.ndarray]) -> Iterator[pa.Table]:
     """Rows of ``tables`` at the ascending positions ``numbers``, which count across all tables from 0."""
     start, waiting = 0, np.empty(0, np.int64)
     for table in tables:

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -141,7 +141,7 @@ def _key(recipe: Recipe) -> str:
         read_labels(recipe.model),
         recipe.engine,
         recipe.task.name,
-        asdict(recipe.task),
+        recipe.task.identity(),
         package_digest("actors"),
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()

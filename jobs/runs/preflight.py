@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,7 @@ def preflight(job: Job, *, before_loading: Callable[[], object] = object) -> Pre
     job.dataset.check()
     recipe = job.recipe
     recipe.check()
+    recipe.task.prepare(recipe.model)
     facts, loaded = check_model(recipe, before_loading)
     _check_columns(job, facts.fields)
     fingerprint = _fingerprint(job, facts)
@@ -110,8 +111,8 @@ def _check_columns(job: Job, fields: list[pa.Field]) -> None:
         if name.lower() in taken or name.startswith("_"):  # SQL engines ignore case
             raise JobError(
                 f"task={job.task.name}: the model's output {name} has a reserved name",
-                cure="rename that output in the model, or choose task=classify or task=embed with task.output, whose "
-                "column names are fixed",
+                cure="rename that output in the model, or the column in task.names, or choose task=classify or "
+                "task=embed with task.output, whose column names are fixed",
             )
     for name in job.dataset.kept_columns():
         if name in names:
@@ -134,7 +135,7 @@ def _fingerprint(job: Job, facts: ModelFacts) -> str:
         **({"truncated": "accept"} if job.decode.truncated is Truncated.accept else {}),
         **_decoded_on(job.decode),
         "labels": facts.labels,
-        "task": asdict(job.task),
+        "task": job.task.identity(),
         "precision": _precision(job.engine),
     }
     return f"m{_digest(content)[:15]}"

@@ -63,11 +63,20 @@ def named_variables(overrides: Sequence[str]) -> Iterator[None]:
 
 
 # Keys whose text is opened on the cluster; a list of labels is not a path.
-_PATHS = ("dataset.path", "model.source", "model.checkpoint", "model.labels", "output.path")
+_PATHS = (
+    "dataset.path",
+    "model.source",
+    "model.checkpoint",
+    "model.labels",
+    "task.prompts",
+    "task.text_source",
+    "output.path",
+)
 # Verbs that write elsewhere than to output.path: a benchmark to a scratch folder.
 _PATHS_OF = {
     "benchmark": (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch"),
     "export": (*_PATHS[:-1], "export.path"),
+    "convert": ("output.path", "convert.path", "convert.annotations"),
 }
 _OPTIONS = re.compile(r"\bstorage_options\b")
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")  # without a default, which would be a secret in plain text
@@ -85,7 +94,7 @@ def _paths(verb: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _is_path(key: str, value: str) -> bool:
     """False for the name of a model, and for a key that the cluster fills from it."""
-    return value not in ("", "???") and not (key == "model.source" and Source(value).library)
+    return value not in ("", "???") and not (key in ("model.source", "task.text_source") and Source(value).library)
 
 
 def _secret_options(content: dict[str, Any]) -> Iterator[str]:

@@ -72,8 +72,8 @@ class Request:
     @property
     def grace_s(self) -> float:
         """Seconds that the verb may take to stop."""
-        # The `run` of `verify` has only an id.
-        return float(getattr(self.composed.wanted.run, "grace_s", 0.0))
+        # The `run` of `verify` has only an id, and `convert` has none.
+        return float(getattr(getattr(self.composed.wanted, "run", None), "grace_s", 0.0))
 
     def arguments(self) -> list[str]:
         """Overrides as passed to the cluster."""

@@ -114,8 +114,9 @@ def read_config(data: bytes) -> Config:
     # The job writes this file in block style with two spaces a level, on which both patterns rely.
     task = re.search(r"^task:\n((?:  .*\n)*)", text, re.MULTILINE)
     activation = re.search(r"^  activation: (\w+)$", task[1], re.MULTILINE) if task else None
+    is_zero_shot = task is not None and re.search(r"^  name: zero_shot$", task[1], re.MULTILINE) is not None
     digest = hashlib.sha256(json.dumps(text).encode()).hexdigest()
-    return Config(digest, activation is not None and activation[1] in {"softmax", "sigmoid"})
+    return Config(digest, is_zero_shot or (activation is not None and activation[1] in {"softmax", "sigmoid"}))
 
 
 _OF_BOTH = {

@@ -29,8 +29,10 @@ def wrong_values(results: pa.Table, *, are_ratios: bool) -> Iterator[Wrong]:
     if {"label_id", "label", "score", "top_scores"} <= set(results.column_names):
         yield from _wrong_scores(results, are_ratios=are_ratios)
         yield from _wrong_tops(results)
-    if "embedding" in results.column_names and pt.is_fixed_size_list(results.schema.field("embedding").type):
-        yield "embedding is not finite", ~_finite(results["embedding"])
+    for name in results.column_names:
+        is_embedding = name == "embedding" or name.startswith("embedding_")
+        if is_embedding and pt.is_fixed_size_list(results.schema.field(name).type):
+            yield f"{name} is not finite", ~_finite(results[name])
 
 
 def _wrong_scores(results: pa.Table, *, are_ratios: bool) -> Iterator[Wrong]:

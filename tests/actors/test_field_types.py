@@ -13,9 +13,10 @@ from actors.errors import JobError
 from actors.models.spec import Model
 from actors.preprocess import Interpolation, Preprocess
 from actors.storage.retries import Retry
-from actors.tasks.classify import Activation, Classify
+from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed, EmbeddingType
 from actors.tasks.raw import Raw
+from actors.tasks.scores import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,6 +23,7 @@ MODES = [
     Preprocess(resize=[90, 141], crop=[64, 100]),
     Preprocess(resize=None, crop=257),
     Preprocess(resize=120, crop=None, resize_mode="longest_side"),
+    Preprocess(resize=90, resize_limit=131, crop=131, pad_position="top_left"),
     Preprocess(resize=[100, 120], crop=131, resize_mode="longest_side", pad_position="top_left"),
 ]
 DARK, BRIGHT = 40, 220

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from actors.models.sources.base import Source
 
 
-class BundleSource:
-    """See `actors.models.sources.base.SourceReader`. Takes the `default_form`; a job then chooses by its engine."""
+def bundle_record(source: Source) -> Record | None:
+    """The record of the `default_form` of a bundle, until a job chooses by its engine; None if ``source`` is none.
 
-    def owns(self, source: Source) -> bool:
-        return not source.library and _bundle(source) is not None
-
-    def read(self, source: Source) -> Record:
-        bundle = _bundle(source)
-        if bundle is None:
-            raise AssertionError(f"{source.where}: owned without {RECORD}")
-        check_files(bundle, Storage(source.storage_options))
-        return record_of(bundle, default_form(bundle), source)
+    Raises:
+        JobError: the bundle is damaged.
+        UnreachableError: a server does not answer.
+    """
+    bundle = None if source.library else _bundle(source)
+    if bundle is None:
+        return None
+    check_files(bundle, Storage(source.storage_options))
+    return record_of(bundle, default_form(bundle), source)
 
 
 def record_of(bundle: Bundle, form: str, source: Source) -> Record:

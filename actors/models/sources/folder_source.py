@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
+from actors.models.bundle_files import RECORD
 from actors.models.hub_files import HUGGING_FACE, if_there, is_hub, pinned
 from actors.models.model_files import reading
 from actors.models.sources.base import Record
@@ -49,22 +50,21 @@ class Folder:
         """The folder that ``source`` names; that of a hub at the commit that its revision names now."""
         uri = source.name
         if source.library == "hf":
+            if if_there(f"{HUGGING_FACE}{source.name}/{RECORD}"):
+                raise JobError(
+                    f"{source.where}: the repository holds a bundle of shardlens, which is read from a folder",
+                    cure=f"fetch it with `hf download {source.name.partition('@')[0]} --local-dir DIR`, and set "
+                    "model.source=DIR",
+                )
             # The first file fetched tells the commit, and all others are then taken from there.
             uri = pinned(f"{HUGGING_FACE}{source.name}/config.json").removesuffix("/config.json")
         return cls(uri if is_hub(uri) else absolute(uri), source.where, Storage(source.storage_options))
 
     def document(self, name: str) -> dict[str, Any] | None:
         """The JSON object in the file ``name``; None if there is no such file."""
-        uri: str | None = join(self.uri, name)
-        if is_hub(self.uri):
-            uri = if_there(join(self.uri, name))
-        if uri is None:
+        data = self.content(name)
+        if data is None:
             return None
-        with reading(f"{self.where}: {name}"):
-            try:
-                data = self.storage.read(uri, max_bytes=_MAX_BYTES)
-            except (FileNotFoundError, NotADirectoryError):
-                return None
         try:
             content = json.loads(data)
         except (ValueError, RecursionError):
@@ -72,6 +72,19 @@ class Folder:
         if not isinstance(content, dict):
             raise JobError(f"{self.where}: {name} is not a JSON object", cure="save the model again, or copy it again")
         return content
+
+    def content(self, name: str) -> bytes | None:
+        """The bytes of the file ``name``, which is no weights; None if there is no such file."""
+        uri: str | None = join(self.uri, name)
+        if is_hub(self.uri):
+            uri = if_there(join(self.uri, name))
+        if uri is None:
+            return None
+        with reading(f"{self.where}: {name}"):
+            try:
+                return self.storage.read(uri, max_bytes=_MAX_BYTES)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def weights(self) -> str:
         """The URI of the weights, in safetensors if there are such; an index if they are in several files."""
@@ -124,14 +137,14 @@ def _of_transformers(folder: Folder, config: dict[str, Any]) -> Record:
         processor = (folder.document("processor_config.json") or {}).get("image_processor")
     record = Record(
         architecture=f"transformers:{name}" if name else None,
-        kwargs=_settings(config),
+        kwargs=settings(config),
         checkpoint=folder.weights(),
         labels=labels,
     )
     return record.prepared(from_transformers, processor) if processor else record
 
 
-_CLASSIFIER = ("ForImageClassification", "ForObjectDetection")
+_CLASSIFIER = ("ForImageClassification", "ForObjectDetection", "ForSemanticSegmentation")
 
 
 def _labels(id2label: Any) -> list[str] | None:
@@ -141,10 +154,10 @@ def _labels(id2label: Any) -> list[str] | None:
     return [by_id[number] for number in range(len(by_id))] if by_id.keys() == set(range(len(by_id))) else None
 
 
-def _settings(config: dict[str, Any]) -> dict[str, Any]:
+def settings(config: dict[str, Any]) -> dict[str, Any]:
     """The config of the network alone, with the number of labels in place of their names."""
     kept = {
-        key: _settings(value) if isinstance(value, dict) else value
+        key: settings(value) if isinstance(value, dict) else value
         for key, value in config.items()
         if key not in _NOT_OF_THE_NETWORK and not key.endswith(_OF_HUBS)
     }

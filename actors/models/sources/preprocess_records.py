@@ -12,7 +12,7 @@ from actors.models.sources.image_processors import from_transformers
 from actors.models.sources.record_values import OWN_KEYS, inexpressible, interpolation, numbers, side, well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["from_timm", "from_torchvision", "from_transformers"]
 
@@ -57,10 +57,12 @@ def from_timm(record: Mapping[str, Any]) -> dict[str, Any]:
 
 @well_formed("torchvision")
 def from_torchvision(transforms: Any) -> dict[str, Any]:
-    """Fields for what ``weights.transforms()`` of a classifier does to a picture, or a detector before its first layer.
+    """Fields for what ``weights.transforms()`` of a classifier or of a network for segmentation does to a picture, or a
+    detector before its first layer.
 
     Args:
-        transforms: a `torchvision.transforms._presets.ImageClassification`, or the ``transform`` of a detector.
+        transforms: an `ImageClassification` or a `SemanticSegmentation` of `torchvision.transforms._presets`, or the
+            ``transform`` of a detector.
 
     Raises:
         JobError: `Preprocess` cannot express a value, or the transforms are those of another task.
@@ -68,16 +70,29 @@ def from_torchvision(transforms: Any) -> dict[str, Any]:
     task = type(transforms).__name__
     if task == "GeneralizedRCNNTransform":
         return _of_detector(transforms)
-    if task != "ImageClassification":
+    if task not in ("ImageClassification", "SemanticSegmentation"):
         raise JobError(f"torchvision: transforms of {task}, not of ImageClassification", cure=OWN_KEYS)
+    is_classifier = task == "ImageClassification"
+    resize = side(transforms.resize_size)
     return {
-        "resize": side(transforms.resize_size),
-        "crop": side(transforms.crop_size),
+        "resize": resize,
+        **({"crop": side(transforms.crop_size)} if is_classifier else _uncropped(resize, transforms.mean)),
         "interpolation": interpolation("torchvision", "interpolation", transforms.interpolation.value),
         "antialias": transforms.antialias is not False,  # None left it to Pillow, which always does
         "mean": [float(value) for value in transforms.mean],
         "std": [float(value) for value in transforms.std],
     }
+
+
+def _uncropped(resize: int | list[int], mean: Sequence[float]) -> dict[str, Any]:
+    """The resize of a network for segmentation, which takes pictures of any proportions, in a square that holds a
+    picture of 4 to 3; longer ones become smaller.
+    """
+    if not isinstance(resize, int):
+        return {"crop": None}
+    longest = resize * 4 // 3
+    color = [round(255 * value) for value in mean]
+    return {"resize_limit": longest, "crop": longest, "pad_position": "top_left", "pad_color": color}
 
 
 def _of_detector(transform: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.errors import JobError
 from actors.models.hub_files import HUGGING_FACE, if_there, pinned
 from actors.models.sources.base import Record, Source
-from actors.models.sources.bundle_source import BundleSource
+from actors.models.sources.bundle_source import bundle_record
 from actors.models.sources.folder_source import FolderSource
 from actors.models.sources.library_records import architecture_record
 from actors.models.sources.timm_source import TimmSource, imagenet_labels
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Keep = Callable[[str, str, Callable[[], Record]], Record]
 
-READERS: tuple[SourceReader, ...] = (TimmSource(), TorchvisionSource(), BundleSource(), FolderSource())
+READERS: tuple[SourceReader, ...] = (TimmSource(), TorchvisionSource(), FolderSource())
 
 
 def model_from(source: str, **given: Any) -> Model:
@@ -72,6 +72,8 @@ def complete(given: Mapping[str, Any], keep: Keep = lambda _library, _key, make:
 
 def read_source(source: Source) -> Record:
     """The record of ``source``. Raises like `SourceReader.read`."""
+    if bundle := bundle_record(source):
+        return bundle
     return next(reader for reader in READERS if reader.owns(source)).read(source)
 
 
@@ -116,9 +118,7 @@ def _record_of_architecture(given: Mapping[str, Any], preprocess: Mapping[str, A
         return Record()
     file = checkpoint.rpartition("/")[2] if library == "torchvision" else ""
     record = keep(library, f"{architecture} {file}", partial(architecture_record, architecture, checkpoint))
-    if (
-        record.preprocess is None and library == "timm"
-    ):  # torchvision's detectors and the like prepare images themselves
+    if record.preprocess is None and library == "timm":  # torchvision has none for some tasks, such as those on videos
         _refuse_unprepared(f"model.architecture={architecture}", record, preprocess)
     return record
 

@@ -112,7 +112,9 @@ def _overlaps(found: TileBoxes, pairs: np.ndarray, cut: np.ndarray) -> np.ndarra
     both = (np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2])).clip(0).prod(axis=1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (one, other)]
     whole = np.where(cut[pairs].any(axis=0), np.minimum(*areas), sum(areas) - both)
-    return np.divide(both, whole, out=np.zeros_like(both), where=whole > 0)  # in float32, a thin box may lose its area
+    shares: np.ndarray = np.zeros_like(both)  # in float32, a thin box may lose its area
+    np.divide(both, whole, out=shares, where=whole > 0)
+    return shares
 
 
 def _greedy(number: int, pairs: np.ndarray) -> np.ndarray:

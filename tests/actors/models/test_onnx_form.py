@@ -21,7 +21,8 @@ from actors.models.network import build_network
 from actors.models.spec import Model
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
-from actors.tasks.classify import Activation, Classify
+from actors.tasks.classify import Classify
+from actors.tasks.scores import Activation
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -118,3 +118,24 @@ def test_nothing_is_printed_while_it_loads(vit: Any, capfd: pytest.CaptureFixtur
         load("ViTModel", CONFIG, vit.state_dict())
     load("ViTForImageClassification", CONFIG, vit.state_dict())
     assert capfd.readouterr() == ("", "")
+
+
+def test_inner_layers_have_names_of_their_own(vit: Any, tmp_path: Path) -> None:
+    network = load("ViTForImageClassification", {**CONFIG, "output_hidden_states": True}, vit.state_dict())
+    wanted = vit(PIXELS, output_hidden_states=True).hidden_states
+    outputs = network(PIXELS)
+    assert set(outputs) == {"logits", "hidden_states_0", "hidden_states_1", "hidden_states_2"}
+    assert all(torch.equal(outputs[f"hidden_states_{number}"], layer) for number, layer in enumerate(wanted))
+    clip = hub_folders.clip(tmp_path)
+    whole = {**clip.config.to_dict(), "output_hidden_states": True}
+    assert "hidden_states_2" in load("CLIPVisionModelWithProjection", whole, clip.state_dict())(PIXELS)
+
+
+@pytest.mark.parametrize("make", [hub_folders.zero_shot_clip, hub_folders.zero_shot_siglip, hub_folders.vit])
+def test_weights_of_a_network_that_was_loaded_load_again(make: Any, tmp_path: Path) -> None:
+    whole = make(tmp_path)
+    part = {"CLIPModel": "CLIPVisionModelWithProjection", "SiglipModel": "SiglipVisionModel"}
+    name = part.get(type(whole).__name__, type(whole).__name__)
+    first = load(name, whole.config.to_dict(), whole.state_dict())
+    again = load(name, whole.config.to_dict(), first.state_dict())
+    assert all(torch.equal(wanted, again(PIXELS)[key]) for key, wanted in first(PIXELS).items())

@@ -10,11 +10,12 @@ from actors.errors import JobError
 from actors.exporting.postprocess import Postprocess
 from actors.predicting.form_agreement import agreement, steps_for, task_of
 from actors.tasks.base import Outputs, Task
-from actors.tasks.classify import Activation, Classify
+from actors.tasks.classify import Classify
 from actors.tasks.detect import Detect
 from actors.tasks.detection.tile import Tile, TileMerge
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
+from actors.tasks.scores import Activation
 
 LOGITS = {"output": np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)}
 OUTPUTS = Outputs.of(LOGITS)

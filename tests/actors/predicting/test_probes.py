@@ -14,9 +14,10 @@ from actors.models.spec import Model
 from actors.predicting.probes import noise
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
-from actors.tasks.classify import Activation, Classify
+from actors.tasks.classify import Classify
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
+from actors.tasks.scores import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,10 @@ from actors.engines.tolerance import EXACT, Tolerance
 from actors.errors import JobError
 from actors.preprocess import Preprocess
 from actors.tasks.base import Outputs
-from actors.tasks.classify import Activation, Classify, _best
+from actors.tasks.classify import Classify
 from actors.tasks.context import BatchContext
 from actors.tasks.parity import Agreement
+from actors.tasks.scores import Activation, best
 
 LOGITS = np.random.default_rng(1).normal(size=(6, 20)).astype(np.float32) * 5
 
@@ -72,7 +73,7 @@ def test_the_best_classes_are_those_of_a_full_stable_sort_with_ties_and_values_t
             scores[random.random(scores.shape) < random.choice([0, 0.3])] = value
         k = random.integers(1, num_classes + 1)
         expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        np.testing.assert_array_equal(_best(scores, k), expected)
+        np.testing.assert_array_equal(best(scores, k), expected)
 
 
 def test_fewer_classes_than_top_k() -> None:
@@ -292,3 +293,35 @@ def test_what_may_be_the_outcome_of_a_sigmoid_is_a_warning(
     with caplog.at_level(logging.WARNING, "shardlens"):
         Classify().check({"y": values})
     assert ("set task.activation=none" in caplog.text) is is_told
+
+
+def test_all_classes_from_the_threshold_on_are_labels_best_first() -> None:
+    scores = np.array([[0.2, 0.9, 0.5, 0.9], [0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]], np.float32)
+    task = Classify(activation=Activation.none, threshold=0.5)
+    table, valid = predict(task, scores, ["a", "b", "c", "d"])
+    assert table["label_ids"].to_pylist() == [[1, 3, 2], [], [3, 2, 1, 0]]
+    assert table["labels"].to_pylist() == [["b", "d", "c"], [], ["d", "c", "b", "a"]]
+    np.testing.assert_allclose(table["scores"].to_pylist()[2], [0.8, 0.7, 0.6, 0.5])
+    assert table["label"].to_pylist() == ["b", "d", "d"]
+    assert valid.all()
+    counts = task.counts(table.append_column("_target", pa.array(["b", "b", "b"])))
+    assert counts == {"labels/a": 1, "labels/b": 2, "labels/c": 2, "labels/d": 2}
+    assert task.summary(counts) == [("labels", "b 2, c 2, d 2, a 1")]
+    assert Classify().summary(counts) == []
+
+
+def test_a_threshold_needs_independent_classes() -> None:
+    with pytest.raises(JobError, match="exactly one label is right"):
+        Classify(threshold=0.5).fields(Outputs.of({"output": LOGITS}), None)
+    with pytest.raises(JobError, match="between 0 and 1"):
+        Classify(threshold=1.5, activation=Activation.sigmoid).fields(Outputs.of({"output": LOGITS}), None)
+
+
+def test_rows_of_versions_without_a_threshold_stay_current() -> None:
+    assert Classify().identity() == {
+        "name": "classify",
+        "top_k": 5,
+        "activation": Activation.softmax,
+        "output": None,
+    }
+    assert Classify(threshold=0.5).identity()["threshold"] == 0.5

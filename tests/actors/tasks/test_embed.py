@@ -9,7 +9,7 @@ from actors.errors import JobError
 from actors.preprocess import Preprocess
 from actors.tasks.base import Outputs
 from actors.tasks.context import BatchContext
-from actors.tasks.embed import Embed, EmbeddingType
+from actors.tasks.embed import Embed, EmbeddingType, Pool
 from actors.tasks.parity import Agreement
 
 VECTORS = np.random.default_rng(2).normal(size=(4, 8)).astype(np.float32)
@@ -112,3 +112,64 @@ def test_a_vector_of_another_length_is_a_breach() -> None:
     assert compare(VECTORS, VECTORS[:, :5]).breaches == [
         "output output has shape (4, 5), where the reference's has (4, 8)"
     ]
+
+
+HIDDEN = np.random.default_rng(3).normal(size=(4, 7, 8)).astype(np.float32)
+MAPS = np.random.default_rng(4).normal(size=(4, 6, 3, 5)).astype(np.float32)
+
+
+def test_tokens_and_places_are_pooled() -> None:
+    column, _ = embed(Embed(pool=Pool.cls), HIDDEN)
+    np.testing.assert_array_equal(np.stack(column.to_pylist()), HIDDEN[:, 0])
+    column, _ = embed(Embed(pool=Pool.mean), HIDDEN)
+    np.testing.assert_allclose(np.stack(column.to_pylist()), HIDDEN.mean(axis=1), atol=1e-6)
+    column, _ = embed(Embed(pool=Pool.mean), MAPS)
+    assert column.type == pa.list_(pa.float32(), 6)
+    np.testing.assert_allclose(np.stack(column.to_pylist()), MAPS.mean(axis=(2, 3)), atol=1e-6)
+
+
+def test_each_of_several_outputs_gets_a_column() -> None:
+    tensors = {"last_hidden_state": HIDDEN, "pooler_output": VECTORS, "other": VECTORS}
+    task = Embed(output=["pooler_output", "last_hidden_state"], pool=Pool.cls, normalize=True)
+    fields = task.fields(Outputs.of(tensors), None)
+    assert [field.name for field in fields] == ["embedding_pooler_output", "embedding_last_hidden_state"]
+    broken = {**tensors, "pooler_output": VECTORS.copy()}
+    broken["pooler_output"][2, 0] = np.nan
+    columns, valid = task.columns(broken, BatchContext.of_inputs(None, Preprocess(), 4))
+    first = HIDDEN[:, 0] / np.linalg.norm(HIDDEN[:, 0], axis=1, keepdims=True)
+    np.testing.assert_allclose(np.stack(columns[1].to_pylist()), first, atol=1e-6)
+    assert valid.tolist() == [True, True, False, True]
+
+
+def test_with_pooling_the_only_output_with_tokens_is_taken() -> None:
+    outputs = Outputs.of({"pooler_output": VECTORS, "last_hidden_state": HIDDEN})
+    assert Embed().output_names(outputs) == ["pooler_output"]
+    assert Embed(pool=Pool.mean).output_names(outputs) == ["last_hidden_state"]
+    assert Embed(pool=Pool.mean, output="pooler_output").output_names(outputs) == ["pooler_output"]
+    for task, message in (
+        (Embed(output="last_hidden_state"), "task.pool=cls or mean"),
+        (Embed(output=["pooler_output", "pooler_output"]), "one twice"),
+        (Embed(output=[]), "names no output"),
+        (Embed(output=[3]), "not a name"),
+        (Embed(pool=Pool.cls, output="logits"), "task.pool=cls: needs an output"),
+    ):
+        with pytest.raises(JobError, match=message):
+            task.fields(outputs, None)
+    pooled = Outputs.of({"a": MAPS.mean(axis=(2, 3), keepdims=True)})
+    assert Embed(output="a").fields(pooled, None)[0].type == pa.list_(pa.float32(), 6)
+    with pytest.raises(JobError, match=r"set task.output to one of \['a', 'b'\]"):
+        Embed(pool=Pool.mean).fields(Outputs.of({"a": HIDDEN, "b": MAPS}), None)
+
+
+def test_the_worst_of_several_outputs_decides() -> None:
+    tensors = {"a": VECTORS, "b": VECTORS}
+    agreement = Embed(output=["a", "b"]).agreement(tensors, {"a": -VECTORS, "b": VECTORS}, Tolerance())
+    assert agreement.figures["cosine"] == pytest.approx(-1)
+    assert agreement.breaches[0].startswith("output a: the vectors of image ")
+    assert len(agreement.breaches) == 2
+
+
+def test_rows_of_versions_without_pooling_stay_current() -> None:
+    wanted = {"name": "embed", "dtype": EmbeddingType.float32, "normalize": False, "output": None}
+    assert Embed().identity() == wanted
+    assert Embed(pool=Pool.cls).identity() == {**wanted, "pool": Pool.cls}

@@ -8,21 +8,18 @@ import numpy as np
 import onnx
 import pyarrow.parquet as pq
 import pytest
-from bundles import export_sample
 
 from actors.exporting.golden import NUM_GOLDEN, read_golden
 from actors.models.bundle_files import Bundle, check_files, read_bundle
 from actors.storage.store import Storage
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("exported") / "digits"
-    export_sample(path, "export.formats=[onnx,safetensors]")
-    return path
+@pytest.fixture
+def folder(digits_bundle: Path) -> Path:
+    return digits_bundle
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def bundle(folder: Path) -> Bundle:
     found = read_bundle(str(folder), Storage())
     assert found is not None

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from digit_images import DIGITS, digit_pixels
+from networks import tiny
+from onnx_models import SIDE, save_onnx
+from programs import PREPROCESS, save_ir, save_pt2, save_script
+from torch import nn
 
 from actors.engines.base import load_engine
 from actors.engines.configs import ENGINE_CONFIGS, TorchEngineConfig
 from actors.errors import JobError
 from actors.exporting.postprocess import SCORES, Postprocess
 from actors.models.bundle_files import ENGINES, MAIN_FILES
+from actors.models.forms import form_of
 from actors.models.spec import Model
 from jobs.bundling.forms import FormPlan, WrittenForm, check_form, write_form
 
@@ -94,6 +101,50 @@ def test_a_graph_gives_graphs(tmp_path: Path) -> None:
 
 
 GRAPH = Model(checkpoint="x.onnx")
+SCRIPT = Model(checkpoint="x.ts", sha256="0" * 64)
+TO_GRAPHS, TO_ALL = {"onnx", "openvino"}, {"onnx", "openvino", "pt2"}
+
+
+def _state_dict(network: nn.Module, folder: Path) -> Model:
+    torch.save(network.state_dict(), folder / "x.pt")
+    return Model("networks:tiny", {"num_classes": 5}, str(folder / "x.pt"), preprocess=PREPROCESS)
+
+
+def _graph(network: nn.Module, folder: Path) -> Model:
+    save_onnx(network, folder / "x.onnx")
+    return Model(checkpoint=str(folder / "x.onnx"), preprocess=PREPROCESS)
+
+
+@pytest.mark.parametrize(
+    ("save", "possible"),
+    [
+        (_state_dict, {*TO_ALL, "safetensors"}),
+        (lambda network, folder: save_script(network, folder / "x.ts"), set()),
+        (lambda network, folder: save_pt2(network, folder / "x.pt2"), TO_ALL),
+        (_graph, TO_GRAPHS),
+        (lambda network, folder: save_ir(network, folder / "x.xml"), {"openvino"}),
+    ],
+    ids=["state_dict", "torchscript", "pt2", "onnx", "openvino"],
+)
+def test_each_form_gives_a_form_with_its_answers_or_is_refused_at_once(
+    save: Callable[[nn.Module, Path], Model], possible: set[str], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = save(tiny(5).eval(), tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
+    config = ENGINE_CONFIGS[form_of(model).engines[0]](threads=1)
+    (right,) = load_engine(config, model)(pixels).values()
+    for name in ENGINES:
+        if name not in possible:
+            with pytest.raises(JobError, match=rf"export\.formats={name}: model\.checkpoint="):
+                check_form(name, model, "fp32")
+            continue
+        folder = tmp_path / name
+        folder.mkdir()
+        form = written(name, folder, FormPlan(), model)
+        engine = ENGINE_CONFIGS[ENGINES[name][0]](threads=1)
+        (given,) = load_engine(engine, form.model(model, folder))(pixels).values()
+        np.testing.assert_allclose(given, right, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +155,10 @@ GRAPH = Model(checkpoint="x.onnx")
         ("onnx", GRAPH, "fp16", r"export\.precision=fp16: .* is a graph"),
         ("onnx", DIGITS, "bf16", r"export\.precision=bf16: onnxruntime"),
         ("pt2", DIGITS, "int8", r"export\.precision=int8: torch"),
+        *(
+            (name, SCRIPT, "fp32", rf"export\.formats={name}: model\.checkpoint=x\.ts is a TorchScript archive")
+            for name in ENGINES
+        ),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_done(name: str, model: Model, precision: str, said: str) -> None:

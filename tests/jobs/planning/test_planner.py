@@ -244,6 +244,14 @@ def test_wide_rows_make_parts_of_fewer_rows() -> None:
     assert wide.rows_per_part == 64_000_000 // (256 + 512 * 14 * 14 * 4)
 
 
+def test_rows_with_masks_make_parts_of_fewer_rows() -> None:
+    mask = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.binary())])
+    for column in (pa.binary(), pa.list_(pa.struct([("score", pa.float32()), ("mask", mask)]))):
+        assert 1_900 < plan(2, fields=(pa.field("column", column),)).rows_per_part < 2_000
+    without = pa.list_(pa.struct([("label", pa.string()), ("score", pa.float32())]))
+    assert plan(2, fields=(pa.field("detections", without),)).rows_per_part == 16_384
+
+
 @pytest.mark.parametrize(("num_images", "rows"), [(10, 512), (100_000, 1_562), (10**9, 16_384)])
 def test_a_small_run_has_small_parts_so_that_little_is_lost_with_its_driver(num_images: int, rows: int) -> None:
     assert plan(2, num_images=num_images).rows_per_part == rows

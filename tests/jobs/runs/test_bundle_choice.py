@@ -24,8 +24,9 @@ from actors.models.spec import Model
 from actors.predictor import Predictor
 from actors.recipe import Recipe
 from actors.storage.store import Storage
-from actors.tasks.classify import Activation, Classify
+from actors.tasks.classify import Classify
 from actors.tasks.raw import Raw
+from actors.tasks.scores import Activation
 from jobs.datasets.images import ImagesDataset
 from jobs.job import Job
 from jobs.runs.bundle_choice import with_form

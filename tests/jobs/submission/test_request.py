@@ -87,6 +87,15 @@ def test_a_missing_value_is_refused() -> None:
         read_request(["batch_infer", ADDRESS, "+dataset=images", "dataset.path=s3://bucket/x", "output.path=/o"])
 
 
+def test_a_conversion_can_be_sent_with_paths_of_the_cluster() -> None:
+    words = ["convert", ADDRESS, "output.path=s3://bucket/out", "to=csv"]
+    request = read_request([*words, "convert.path=/shared/csv"])
+    assert request.arguments() == ["output.path=s3://bucket/out", "to=csv", "convert.path=/shared/csv"]
+    assert (request.grace_s, request.run_id) == (0, None)
+    with pytest.raises(JobError, match=r"convert\.path=csv: a relative path"):
+        read_request([*words, "convert.path=csv"])
+
+
 def test_the_same_run_has_the_same_name() -> None:
     request = read_request([*SAMPLE, "run.id=tick.7"])
     assert submission_name(request) == submission_name(read_request([*SAMPLE, "run.id=tick.7", "cluster.workers=3"]))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from published import PublishedRun
 
-from jobs.verification.documents import read_manifest, read_record
+from jobs.verification.documents import read_config, read_manifest, read_record
 
 RUN = PublishedRun(redrives=["r0"])
 RECORD, MANIFEST = (json.loads(RUN.files[f"runs/r1/{name}"]) for name in ("run.json", "manifest.json"))
@@ -54,3 +54,17 @@ def test_what_is_no_document(data: bytes) -> None:
     for read in (read_record, read_manifest):
         with pytest.raises(ValueError, match=r".+"):
             read(data)
+
+
+@pytest.mark.parametrize(
+    ("task", "gives_ratios"),
+    [
+        ("  name: classify\n  activation: sigmoid\n", True),
+        ("  name: classify\n  activation: none\n", False),
+        ("  name: zero_shot\n  prompts:\n    activation: none\n", True),
+        ("  name: embed\n", False),
+    ],
+)
+def test_scores_are_ratios_after_an_activation_and_with_texts(task: str, *, gives_ratios: bool) -> None:
+    config = read_config(f"model:\n  name: zero_shot\ntask:\n{task}output:\n  path: x\n".encode())
+    assert config.gives_ratios is gives_ratios

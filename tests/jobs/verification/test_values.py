@@ -34,7 +34,8 @@ def test_an_embedding_is_null_or_finite(size: int) -> None:
     vectors = [[0.5] * size, None, [*[0.5] * (size - 1), float("inf")], [float("nan"), *[0.5] * (size - 1)]]
     for kind in (pa.float16(), pa.float32()):
         column = pa.array(vectors, pa.list_(pa.float32(), size)).cast(pa.list_(kind, size))
-        assert wrong(pa.table({"embedding": column})) == {"embedding is not finite": [2, 3]}
+        for name in ("embedding", "embedding_pooled"):
+            assert wrong(pa.table({name: column})) == {f"{name} is not finite": [2, 3]}
 
 
 def test_what_other_tasks_give_is_free() -> None:

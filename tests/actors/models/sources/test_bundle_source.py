@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import export_sample
 from digit_images import DIGITS, encoded
 from places import Place
 
@@ -13,21 +12,17 @@ from actors.errors import JobError
 from actors.models.bundle_files import Bundle, read_bundle
 from actors.models.sources import model_from
 from actors.models.sources.base import Source
-from actors.models.sources.bundle_source import BundleSource, default_form, is_library, record_of
+from actors.models.sources.bundle_source import bundle_record, default_form, is_library, record_of
 from actors.predictor import Predictor
 from actors.storage.store import Storage
 
-READER = BundleSource()
+
+@pytest.fixture
+def folder(digits_bundle: Path) -> Path:
+    return digits_bundle
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("source") / "bundle"
-    export_sample(path, "export.formats=[onnx,safetensors]")
-    return path
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def bundle(folder: Path) -> Bundle:
     found = read_bundle(str(folder), Storage())
     assert found is not None
@@ -44,10 +39,10 @@ def test_python_callers_need_nothing_else(folder: Path) -> None:
     assert given["label"][0].as_py() in (folder / "labels.txt").read_text().split()
 
 
-def test_bundles_alone_are_owned(folder: Path, tmp_path: Path) -> None:
-    assert READER.owns(Source(str(folder)))
-    assert not READER.owns(Source(str(tmp_path)))
-    assert not READER.owns(Source("timm:resnet18"))
+def test_other_sources_have_no_record(folder: Path, tmp_path: Path) -> None:
+    assert bundle_record(Source(str(folder))) is not None
+    assert bundle_record(Source(str(tmp_path))) is None
+    assert bundle_record(Source("timm:resnet18")) is None
 
 
 def test_a_bundle_whose_weights_changed_by_one_byte_is_refused(folder: Path) -> None:

@@ -133,6 +133,14 @@ def test_a_folder_that_is_not_there_and_a_file_are_reported(tmp_path: Path) -> N
         read(tmp_path / "model.onnx")
 
 
+def test_a_bundle_in_a_repository_is_not_taken_for_a_plain_folder(hub: Hub, vit_folder: Path) -> None:
+    hub.put("me/vit", {**{path.name: path.read_bytes() for path in vit_folder.iterdir()}, "bundle.json": b"{}"})
+    with pytest.raises(
+        JobError, match=r"model\.source=hf:me/vit@main: .* bundle of shardlens(?s:.*)hf download me/vit"
+    ):
+        FolderSource().read(Source("hf:me/vit@main"))
+
+
 def test_a_config_names_no_code_on_a_hub(vit_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(vit_folder, tmp_path / "model")
     config = json.loads((vit_folder / "config.json").read_text())

@@ -1,0 +1,1 @@
+"""Conversion of published rows for other tools."""

@@ -1,0 +1,105 @@
+"""Reads the rows of parts in batches of bounded size, whatever the rows hold. Runs on the driver."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from obstore.exceptions import BaseError
+
+from actors.errors import JobError
+from actors.messages import one_line, redacted
+from actors.storage.damage import is_damage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from actors.storage.store import Storage
+    from jobs.conversion.published_runs import PublishedRun
+
+Item = TypeVar("Item")
+
+
+def read_schema(runs: Sequence[PublishedRun], storage: Storage) -> pa.Schema:
+    """The columns of all ``runs``, those of the newest first. Parts of one run have equal columns.
+
+    Raises:
+        JobError: no run has rows, or a column has types that do not agree.
+    """
+    schemas = [(run, _footer(run.rows[0], storage)) for run in runs if run.rows]
+    if not schemas:
+        num_errors = sum(run.num_errors for run in runs)
+        raise JobError(
+            f"{' and '.join(run.run_id for run in runs[:2])}: no rows to convert; {num_errors:,} images failed",
+            cure="errors/ has the reason for each image",
+        )
+    try:
+        return pa.unify_schemas([schema for _, schema in schemas], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise JobError(
+            f"the columns of runs {', '.join(run.run_id for run, _ in schemas)} do not agree: {one_line(error)}",
+            cure="convert one of them with convert.run=RUN_ID",
+        ) from error
+
+
+def read_batches(parts: Iterable[str], storage: Storage, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yields the rows of ``parts`` in their order, in tables of ``schema``; a column that a part lacks is null.
+
+    Raises:
+        JobError: a part is damaged or missing.
+    """
+    for part in parts:
+        with _reading(part), storage.open(part) as source, pq.ParquetFile(source) as file:
+            there = file.schema_arrow
+            names = [name for name in schema.names if name in there.names]
+            for batch in file.iter_batches(_batch_rows(file.metadata), columns=names):
+                yield _conformed(batch, schema)
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Yields ``items``, of which the next is made in a second thread meanwhile."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = pool.submit(next, items, None)
+            yield item
+
+
+_BATCH_BYTES = 8 << 20  # uncompressed; text made of it takes a few times as much
+_BATCH_ROWS = 8192
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    num_rows: int = metadata.num_rows
+    num_bytes: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * num_rows // max(1, num_bytes)))
+
+
+def _footer(part: str, storage: Storage) -> pa.Schema:
+    with _reading(part), storage.open(part) as source, pq.ParquetFile(source) as file:
+        return file.schema_arrow.remove_metadata()
+
+
+def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    columns = [
+        batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+@contextmanager
+def _reading(part: str) -> Iterator[None]:
+    """Raises `JobError` for errors of the block that come from the part or its storage."""
+    try:
+        yield
+    except Exception as error:
+        if not is_damage(error) and not isinstance(error, OSError | BaseError):
+            raise
+        raise JobError(
+            f"{redacted(part)}: cannot be read: {one_line(error)}",
+            cure="python -m jobs.verify output.path=… names everything that is damaged or missing",
+        ) from error

@@ -1,0 +1,40 @@
+"""`python -m jobs.convert output.path=... to=FORMAT convert.path=...`: writes published rows for other tools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import hydra
+
+from jobs.cli.entry import ExitStatus, end_with, run_verb
+from jobs.cli.shutdown import Shutdown
+from jobs.cli.terminal import show
+from jobs.config import to_conversion
+from jobs.conversion.conversion import run_conversion
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from jobs.conversion.config import Conversion
+
+
+@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="convert")
+def main(config: DictConfig) -> None:
+    verbose, log_format = bool(config.verbose), config.log.format
+    end_with(lambda: convert(to_conversion(config)), verbose=verbose, resumes=False, log_format=log_format)
+
+
+def convert(wanted: Conversion) -> ExitStatus:
+    """Prints what was converted; the last line has the place, and rows read = written + left out, by reason.
+
+    Raises:
+        JobError: the job is wrong, or the destination cannot be written.
+        StoppedError: stopped; a local destination is unchanged.
+    """
+    Shutdown(grace_s=0).install()
+    show(*run_conversion(wanted))
+    return ExitStatus.DONE
+
+
+if __name__ == "__main__":
+    run_verb(main)

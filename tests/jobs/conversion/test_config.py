@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from jobs.cli.config_errors import explain
+from jobs.config import to_conversion
+from jobs.conversion.config import Conversion
+
+
+def composed(*overrides: str) -> Conversion:
+    with initialize_config_module("conf", version_base="1.3"):
+        return to_conversion(compose("convert", list(overrides)))
+
+
+def test_the_keys() -> None:
+    wanted = composed("output.path=s3://b/out", "to=coco", "convert.path=x", "+output.storage_options.region=y")
+    assert isinstance(wanted, Conversion)
+    assert (wanted.output.path, wanted.to, wanted.convert.path) == ("s3://b/out", "coco", "x")
+    assert wanted.output.storage_options == {"region": "y"}
+    assert (wanted.convert.run, wanted.convert.overwrite, wanted.convert.escape_formulas) == (None, False, True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem", "cure"),
+    [
+        (("output.path=x", "convert.path=y"), "to: not given", "add to=VALUE"),
+        (("output.path=x", "to=csv"), "convert.path: not given", "add convert.path=VALUE"),
+        (("output.path=x", "to=csv", "convert.pth=y"), "convert.pth=y: there is no such key", "convert.path?"),
+    ],
+)
+def test_mistakes_are_explained_as_those_of_a_job(overrides: tuple[str, ...], problem: str, cure: str) -> None:
+    with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
+        composed(*overrides)
+    message = str(explain(caught.value))
+    assert problem in message
+    assert cure in message
