@@ -128,6 +128,8 @@ class Predictor:
             JobError: the model does not fit into the memory of the device.
             Exception: the engine's own, if it failed on all of the first images.
         """
+        if self._tiled is not None:
+            raise ValueError("the task cuts tiles from whole pictures: call predict_pictures")
         started = time.perf_counter()
         has_pixels = block[STAGE].is_null().to_numpy(zero_copy_only=False)
         if pixels_nhwc is None:

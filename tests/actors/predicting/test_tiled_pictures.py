@@ -208,3 +208,11 @@ def test_the_whole_picture_adds_nothing_to_what_tiles_show_although_the_crop_cut
 def test_tiles_of_which_the_model_would_see_a_part_are_refused(checkpoint: Path) -> None:
     with pytest.raises(JobError, match=r"task\.tile\.size=200: .* only 128 by 128 of 200 by 200 pixels"):
         predictor_of(checkpoint, Tile(200))
+
+
+def test_blocks_of_pixels_and_of_pictures_are_not_mixed_up(checkpoint: Path) -> None:
+    block = pa.table({STAGE: pa.nulls(0, pa.string())})
+    with pytest.raises(ValueError, match="call predict_pictures"):
+        predictor_of(checkpoint, Tile(INPUT)).predict_block(block)
+    with pytest.raises(ValueError, match="cuts no tiles"):
+        predictor_of(checkpoint, Tile()).predict_pictures(block, [])
