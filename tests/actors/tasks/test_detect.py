@@ -21,6 +21,7 @@ from actors.tasks.base import Outputs
 from actors.tasks.context import BatchContext
 from actors.tasks.detect import Detect
 from actors.tasks.detection import heads
+from actors.tasks.detection.tile import Tile
 
 LABELS = ["cat", "dog", "cow"]
 SIDE = 64
@@ -169,3 +170,11 @@ def test_rows_are_counted_and_the_report_names_classes() -> None:
     counts = Detect().counts(table)
     assert counts["objects/dog"] == 1
     assert Detect().summary(counts)[0] == ("objects", "3 in 1 images: cat 1, cow 1, dog 1")
+
+
+def test_tiles_come_from_the_config_and_are_checked_with_the_other_numbers() -> None:
+    assert Detect().tiling is None
+    task = Detect(tile=Tile(640, overlap=640))
+    assert task.tiling is task.tile
+    with pytest.raises(JobError, match=r"task\.tile\.overlap=640: not below the side of a tile"):
+        task.fields(Outputs({"output0": (5, 8400)}, {"output0": np.dtype(np.float32)}), ["mark"])
