@@ -15,6 +15,7 @@ from actors.columns import ROW, SHARD, STAGE
 from actors.decoding.batch_decoder import load_decoder
 from actors.engines.base import describe
 from actors.fault_injection import fault
+from actors.predicting.tiled_pictures import DECODE
 from actors.predictor import Predictor, mark_errors
 from actors.reading.reader import read_blocks, read_encoded
 from actors.row_ranges import Piece, row_ranges
@@ -184,9 +185,14 @@ class _Watching:
             self._current.show_life()
             self._told_s = time.monotonic()
         with self._current.limit():
-            fault(f"{stage}.started")
-            yield
-            fault(f"{stage}.done")
+            if stage == DECODE:
+                fault("decode.started")
+                yield
+                fault("decode.done")
+            else:
+                fault("predict.started")
+                yield
+                fault("predict.done")
 
 
 _TELL_EVERY_S = 5.0  # a call of the ledger takes milliseconds, as a batch on a GPU may
