@@ -14,6 +14,7 @@ POINTS = (
     "open.recorded",
     "read.started",
     "read.fetched",
+    "decode.started",  # of a picture that is cut into tiles
     "decode.done",
     "predict.loaded",
     "predict.started",

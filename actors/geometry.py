@@ -56,6 +56,11 @@ class Geometry:
         # Also boxes that lie in the padding: they end up empty, at an edge of the image.
         return np.asarray(np.clip(boxes * scale + offset, 0, limit))
 
+    @property
+    def shown(self) -> np.ndarray:
+        """The part of each source image that the model sees, in its pixels, float64 (n, 4)."""
+        return self.to_source(self.visible_xyxy[:, None])[:, 0]
+
 
 def _image(preprocess: Preprocess, height: int, width: int) -> list[float]:
     """Size, scale, offset and visible part of one image, each as x and y."""

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.columns import DECODE_S, ERROR, HEIGHT, MESSAGE, PIXELS, PREDICT_S, STAGE, URI, WIDTH, unpack_pixels
-from actors.decoding.pixel_blocks import pixel_columns
+from actors.decoding.pixel_blocks import error_columns, pixel_columns
 from actors.engines.base import load_engine
 from actors.errors import ImageError, JobError
 from actors.predicting.adaptive_batches import ElasticBatches
@@ -20,13 +20,16 @@ from actors.predicting.golden_check import check_golden
 from actors.predicting.independence import independent, mixing
 from actors.predicting.probes import noise, probe
 from actors.predicting.reference_check import ReferenceCheck
+from actors.predicting.tiled_pictures import TiledPictures, unwatched
 from actors.reading.fetcher import read_image
 from actors.recipe import Recipe
 from actors.storage.store import Storage
 from actors.tasks.context import BatchContext
+from actors.tasks.detect import Detect
+from actors.tasks.detection.rows import detections_column, size_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import nn
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from actors.engines.configs import EngineConfig
     from actors.models.spec import Model
     from actors.pixel_arrays import Pixels
+    from actors.predicting.tiled_pictures import Watch
     from actors.tasks.base import Task
 
     Image = str | Path | bytes | np.ndarray
@@ -89,6 +93,10 @@ class Predictor:
             self.engine, batch_size, expected=self.outputs.select(self.task.output_names(self.outputs))
         )
         self._check: ReferenceCheck | None = None
+        self._tiled: TiledPictures | None = None
+        if isinstance(self.task, Detect) and self.task.tiling:
+            self._tiled = TiledPictures(self._batches, self.task, self.labels, self.model.preprocess, self.limits)
+        self._batch_size = batch_size
 
     def predict(self, images: Sequence[Image], *, batch_size: int = 32) -> pa.Table:
         """One row per image, in order: ``uri`` (null unless a path was given), the task's columns, and ``stage``,
@@ -96,14 +104,14 @@ class Predictor:
 
         Args:
             images: paths or URIs, encoded bytes, or uint8 RGB arrays of shape (height, width, 3).
-            batch_size: images that the engine gets at a time.
+            batch_size: images, or tiles of them, that the engine gets at a time.
 
         Raises:
             JobError: on the first images, the answers of the engine differ from those of the reference.
         """
         _check_batch_size(batch_size)
         starts = range(0, max(1, len(images)), batch_size)
-        return pa.concat_tables([self._predict(images[start : start + batch_size]) for start in starts])
+        return pa.concat_tables([self._predict(images[start : start + batch_size], batch_size) for start in starts])
 
     def predict_block(self, block: pa.Table, pixels_nhwc: Pixels | None = None) -> pa.Table:
         """Predicts a block of the pipeline: replaces `PIXELS` by the task's columns, null in rows with an error.
@@ -120,6 +128,8 @@ class Predictor:
             JobError: the model does not fit into the memory of the device.
             Exception: the engine's own, if it failed on all of the first images.
         """
+        if self._tiled is not None:
+            raise ValueError("the task cuts tiles from whole pictures: call predict_pictures")
         started = time.perf_counter()
         has_pixels = block[STAGE].is_null().to_numpy(zero_copy_only=False)
         if pixels_nhwc is None:
@@ -135,6 +145,42 @@ class Predictor:
             predicted = predicted.append_column(field, column)
         seconds = has_pixels * ((time.perf_counter() - started) / max(1, int(has_pixels.sum())))
         return predicted.append_column(PREDICT_S, pa.array(seconds, pa.float32()))
+
+    def predict_pictures(
+        self,
+        block: pa.Table,
+        images: Sequence[bytes | np.ndarray | ImageError],
+        *,
+        batch_size: int | None = None,
+        watch: Watch = unwatched,
+        inspect: Callable[[np.ndarray], None] | None = None,
+    ) -> pa.Table:
+        """Predicts like `predict_block`, but decodes, and cuts into tiles as ``task.tile`` says.
+
+        Args:
+            block: rows without pixels.
+            images: of all rows; those of rows with an error are not touched.
+            batch_size: tiles in a batch, if the predictor has no fixed size.
+            watch: surrounds each step that takes long.
+            inspect: called with the tiles of each call of the engine before it.
+        """
+        if self._tiled is None:
+            raise ValueError("the task cuts no tiles")
+        rows = np.flatnonzero(block[STAGE].is_null().to_numpy(zero_copy_only=False))
+        given = [image for row in rows.tolist() if not isinstance(image := images[row], ImageError)]
+        size = self._batch_size or batch_size or 1
+        result = self._tiled(given, batch_size=size, watch=watch, inspect=inspect)
+        predicted = mark_errors(block, {int(rows[number]): error for number, error in result.errors.items()})
+        places = np.full(len(block), -1)
+        places[rows[result.found.valid]] = np.flatnonzero(result.found.valid)
+        columns = [*size_columns(result.sizes_hw), detections_column(result.found, self.labels)]
+        for field, column in zip(self.fields, columns, strict=True):
+            predicted = predicted.append_column(field, _spread(column, places))
+        for name, values in ((DECODE_S, result.decode_s), (PREDICT_S, result.predict_s)):
+            seconds = np.zeros(len(block), np.float32)
+            seconds[rows] = values
+            predicted = predicted.append_column(name, pa.array(seconds))
+        return predicted
 
     def _predict_rows(
         self, block: pa.Table, arrays: Sequence[Pixels], rows: np.ndarray
@@ -152,7 +198,7 @@ class Predictor:
         places[predicted[is_finite]] = np.flatnonzero(is_finite)
         return [_spread(column, places) for column in columns], errors
 
-    def _predict(self, images: Sequence[Image]) -> pa.Table:
+    def _predict(self, images: Sequence[Image], batch_size: int) -> pa.Table:
         storage = Storage(self.model.storage_options)
         paths = [str(image) if isinstance(image, str | Path) else None for image in images]
         loaded = [
@@ -161,19 +207,35 @@ class Predictor:
             else image
             for image in images
         ]
-        columns = pixel_columns(loaded, self.limits, self.model.preprocess)
-        self._compare_with_reference(columns)
-        block = self.predict_block(pa.table({URI: pa.array(paths, pa.string()), **columns}))
-        errors = {STAGE: "stage", ERROR: "error", MESSAGE: "message"}
-        named = block.drop_columns([DECODE_S, PREDICT_S]).rename_columns(errors)
-        return named.select([URI, *(field.name for field in self.fields), *errors.values()])
+        uris = {URI: pa.array(paths, pa.string())}
+        if self._tiled is None:
+            columns = pixel_columns(loaded, self.limits, self.model.preprocess)
+            self._compare_with_reference(_sound_pixels(columns, self.model.preprocess.size))
+            block = self.predict_block(pa.table({**uris, **columns}))
+        else:
+            errors = [image if isinstance(image, ImageError) else None for image in loaded]
+            block = self.predict_pictures(
+                pa.table({**uris, **error_columns(errors)}),
+                loaded,
+                batch_size=batch_size,
+                inspect=self._compare_with_reference,
+            )
+        names = {STAGE: "stage", ERROR: "error", MESSAGE: "message"}
+        named = block.drop_columns([DECODE_S, PREDICT_S]).rename_columns(names)
+        return named.select([URI, *(field.name for field in self.fields), *names.values()])
 
-    def _compare_with_reference(self, columns: Mapping[str, pa.Array]) -> None:
+    def _compare_with_reference(self, pixels_nhwc: np.ndarray) -> None:
         """Compares engines, for `predict` only: a job has done so before its workers start."""
         if self._check is None:
             self._check = ReferenceCheck(self.recipe.engine, self.model, self.task)
-        pixels_nhwc = unpack_pixels(pa.chunked_array([columns[PIXELS]]), *self.model.preprocess.size)
-        self._check(self.engine, pixels_nhwc[columns[STAGE].is_null().to_numpy(zero_copy_only=False)])
+        self._check(self.engine, pixels_nhwc)
+
+
+def _sound_pixels(columns: Mapping[str, pa.Array], size: tuple[int, int]) -> np.ndarray:
+    """The pixels of images without an error, in the columns of `pixel_columns`."""
+    is_sound = columns[STAGE].is_null().to_numpy(zero_copy_only=False)
+    sound: np.ndarray = unpack_pixels(pa.chunked_array([columns[PIXELS]]), *size)[is_sound]
+    return sound
 
 
 def _recipe(given: Recipe | Model, engine: EngineConfig | None, task: Task | None, limits: Decode | None) -> Recipe:

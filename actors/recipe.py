@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from actors.decoding.config import Decode
+from actors.decoding.config import Decode, DecodeDevice
 from actors.engines.configs import EngineConfig, default_engine
 from actors.engines.tolerance import to_tolerance
+from actors.errors import JobError
 from actors.tasks.classify import Classify
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class Recipe:
         self.limits.check()
         self.model.check()
         self.engine.check(self.model)
+        if self.task.tiling and self.limits.device is DecodeDevice.gpu:
+            raise JobError(
+                "decode.device=gpu with task.tile.size: pictures that are cut into tiles are decoded by the CPU",
+                cure="leave decode.device at auto, or task.tile.size at null",
+            )
 
     @property
     def agree(self) -> Agree:

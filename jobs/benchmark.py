@@ -51,6 +51,9 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
     stop = Shutdown(job.run.grace_s)
     stop.install()
     job.benchmark.check()
+    if job.task.tiling:
+        cure = "measure the model without tiles: task.tile.size=null"
+        raise JobError("task.tile.size: the benchmark compares jobs that predict whole images", cure=cure)
     # Before the measurement, which takes minutes: a wrong path must not cost them.
     earlier = read_figures(job.benchmark.compare) if job.benchmark.compare else None
     job, storage = with_form(job), Storage(job.output.storage_options)

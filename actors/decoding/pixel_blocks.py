@@ -52,6 +52,12 @@ class PixelBlock(NamedTuple):
         """The rows with their pixels in the column `PIXELS`, which another process can read."""
         return self.rows.append_column(PIXELS, pack_pixels(to_host(self.pixels_nhwc)))
 
+    @classmethod
+    def joined(cls, blocks: Sequence[PixelBlock]) -> PixelBlock:
+        """One block of the rows of several, with its pixels in memory."""
+        rows = pa.concat_tables([block.rows for block in blocks]).combine_chunks()
+        return cls(rows, np.concatenate([to_host(block.pixels_nhwc) for block in blocks]))
+
 
 def pixel_columns(
     images: Sequence[bytes | np.ndarray | ImageError],
@@ -105,7 +111,7 @@ def decode_batch(
         HEIGHT: pa.array(sources_hw[:, 0]),
         WIDTH: pa.array(sources_hw[:, 1]),
         DECODE_S: pa.array(seconds),
-        **_error_columns(errors),
+        **error_columns(errors),
     }
     if by_gpu is None:
         return pixels, columns
@@ -165,7 +171,7 @@ def _fit(image: bytes | np.ndarray | ImageError, limits: Decode, preprocess: Pre
         return image
     try:
         if isinstance(image, np.ndarray):
-            return FittedImage(fit(_checked(image), preprocess), (image.shape[0], image.shape[1]))
+            return FittedImage(fit(checked_pixels(image), preprocess), (image.shape[0], image.shape[1]))
         # A resize that skips pixels must find each where the whole image has it.
         needed = preprocess.resized if preprocess.sees_all else _whole
         decoded = decode_scaled(image, limits, needed)
@@ -178,7 +184,7 @@ def _whole(height: int, width: int) -> tuple[int, int]:
     return height, width
 
 
-def _checked(image: np.ndarray) -> np.ndarray:
+def checked_pixels(image: np.ndarray) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim != _HWC or image.shape[2] != _RGB or 0 in image.shape:
         raise ImageError("decode", "unsupported", f"needs uint8 (height, width, 3), got {image.dtype} {image.shape}")
     return image
@@ -188,7 +194,7 @@ _HWC = 3  # axes
 _RGB = 3  # channels
 
 
-def _error_columns(errors: Sequence[ImageError | None]) -> dict[str, pa.Array]:
+def error_columns(errors: Sequence[ImageError | None]) -> dict[str, pa.Array]:
     return {
         STAGE: pa.array([error and error.stage for error in errors], pa.string()),
         ERROR: pa.array([error and error.kind for error in errors], pa.string()),

@@ -63,7 +63,7 @@ EXACT = Tolerance(
     cosine=1 - 1e-6,  # a relative error of 1e-3 costs half its square
     relative_error=1e-3,
     box_iou=0.999,
-    unmatched_ratio=0,
+    unmatched_ratio=1e-3,
     pixel_agreement=0.999,
     output_error=1e-3,
 )

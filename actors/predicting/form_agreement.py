@@ -11,6 +11,7 @@ from actors.errors import JobError
 from actors.exporting.postprocess import NONE, SCORES, SOFTMAX, Postprocess
 from actors.tasks.classify import Classify
 from actors.tasks.detect import Detect
+from actors.tasks.detection.tile import Tile
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.tasks.regress import Regress
@@ -44,6 +45,8 @@ def task_of(fields: Mapping[str, Any]) -> Task:
     kind = TASKS.get(str(fields.get("name")))
     if kind is None:
         raise JobError(f"task={fields.get('name')}: a bundle cannot be compared by it", cure="update shardlens")
+    if "tile" in fields:
+        fields = {**fields, "tile": Tile(**fields["tile"])}
     return kind(**fields)
 
 

@@ -32,6 +32,7 @@ class Fetcher:
         storage: storage of the images, which may differ from that of the inventory.
         max_bytes: limit of an image in bytes. Larger ones become errors, and are not requested if their size is known.
         concurrency: maximum number of requests in flight; see `OrderedRequests`.
+        batch_bytes: bytes at which a batch ends early; by default `BATCH_BYTES`.
     """
 
     def __init__(
@@ -41,9 +42,11 @@ class Fetcher:
         *,
         max_bytes: int | None = None,
         concurrency: int = CONCURRENCY,
+        batch_bytes: int | None = None,
     ) -> None:
         self._reader = READERS[shards.layout](shards, storage, max_bytes)
         self._concurrency = concurrency
+        self._batch_bytes = batch_bytes or BATCH_BYTES
 
     def batches(self, rows: pa.Table, batch_size: int) -> Generator[tuple[pa.Table, list[Image]]]:
         """Yields slices of ``rows`` in order, of at most ``batch_size`` rows, each with its images or their errors.
@@ -65,7 +68,7 @@ class Fetcher:
             for image in images:
                 batch.append(image)
                 num_bytes += len(image) if isinstance(image, bytes) else 0
-                if len(batch) == batch_size or num_bytes >= BATCH_BYTES:
+                if len(batch) == batch_size or num_bytes >= self._batch_bytes:
                     yield rows.slice(start, len(batch)), batch
                     start, num_bytes, batch = start + len(batch), 0, []
         if batch:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-import numpy as np
 import pyarrow as pa
 
 from actors.columns import READ_S, ROW
 from actors.decoding.pixel_blocks import PixelBlock, pixel_block
 from actors.fault_injection import fault
-from actors.pixel_arrays import to_host
+from actors.reading import encoded_blocks
+from actors.reading.encoded_blocks import EncodedBlock, encoded_block
 from actors.reading.fetcher import BATCH_BYTES, Fetcher
 from actors.reading.ordered_requests import CONCURRENCY
 from actors.tracking.attempts import READ, Row, Work, attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from actors.decoding.config import BatchDecoder, Decode
     from actors.preprocess import Preprocess
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from actors.reading.shards import Shards
     from actors.row_ranges import Piece
     from actors.storage.store import Storage
+    from actors.tasks.detection.tile import Tile
     from actors.tracking.attempts import Attempt, SharedLedger
 
 
@@ -44,10 +45,21 @@ class ReadPlan:
     """Batches that are read, decoded and handed on as one block."""
     concurrency: int = CONCURRENCY
     """Requests of one task in flight."""
+    tile: Tile | None = None
+    """Tiles that images are cut into; None if they are not."""
 
     @property
     def block_rows(self) -> int:
         return self.batch_size * self.batches_a_block
+
+    @property
+    def batch_bytes(self) -> int:
+        """Encoded bytes at which a block ends early."""
+        return BATCH_BYTES if self.tile is None else _TILED_BYTES
+
+
+# Images to be cut are large, and a worker that dies at one has its whole block done again.
+_TILED_BYTES = 32 << 20
 
 
 def read_piece(
@@ -67,31 +79,61 @@ def read_blocks(
     Every row of ``piece`` is in exactly one block, with pixels or with an error, unless the ledger stops the reading
     before. Retries yield the same blocks. ``decoder`` is as in `actors.decoding.pixel_blocks.decode_batch`.
     """
+
+    def block(rows: pa.Table, images: list[Image]) -> PixelBlock:
+        return pixel_block(rows, images, plan.limits, plan.preprocess, decoder)
+
     with attempt(ledger, Work(READ, (piece,))) as current:
-        if current.instructions.stop:
-            return
-        with current.limit():
-            fault("read.started")
-            reader = _PieceReader(plan, piece, current, decoder)
-        yield from reader.blocks()
+        yield from _read(plan, piece, current, _Build(block, PixelBlock.joined))
 
 
-class _PieceReader:
+def read_encoded(plan: ReadPlan, piece: Piece, ledger: SharedLedger) -> Generator[EncodedBlock]:
+    """Yields blocks like `read_blocks`, but leaves the decoding to the caller."""
+    build = _Build(encoded_block, encoded_blocks.joined)
+    with attempt(ledger, Work(READ, (piece,))) as current:
+        yield from _read(plan, piece, current, build)
+
+
+Block = TypeVar("Block", PixelBlock, EncodedBlock)
+
+
+@dataclass(frozen=True)
+class _Build(Generic[Block]):
+    """Functions that make blocks of rows and their images, and one block of several."""
+
+    block: Callable[[pa.Table, list[Image]], Block]
+    joined: Callable[[list[Block]], Block]
+
+
+def _read(plan: ReadPlan, piece: Piece, current: Attempt, build: _Build[Block]) -> Iterator[Block]:
+    if current.instructions.stop:
+        return
+    with current.limit():
+        fault("read.started")
+        reader = _PieceReader(plan, piece, current, build)
+    yield from reader.blocks()
+
+
+class _PieceReader(Generic[Block]):
     """One attempt at a piece. Reads batches in which an earlier attempt died image by image, and all others ahead."""
 
-    def __init__(self, plan: ReadPlan, piece: Piece, current: Attempt, decoder: BatchDecoder | None) -> None:
+    def __init__(self, plan: ReadPlan, piece: Piece, current: Attempt, build: _Build[Block]) -> None:
         self._plan = plan
-        self._decoder = decoder
+        self._build: _Build[Block] = build
         self._attempt = current
         self._table = plan.shards.load_piece(piece)
         self._rows: list[Row] = [(piece.shard, row) for row in self._table[ROW].to_pylist()]
         self._fetcher = Fetcher(
-            plan.shards, plan.storage, max_bytes=plan.limits.max_bytes, concurrency=plan.concurrency
+            plan.shards,
+            plan.storage,
+            max_bytes=plan.limits.max_bytes,
+            concurrency=plan.concurrency,
+            batch_bytes=None if plan.tile is None else plan.batch_bytes,
         )
         self._careful = [number for number, row in enumerate(self._rows) if row in current.instructions.careful]
         self._ahead: Generator[tuple[pa.Table, list[Image]]] | None = None
 
-    def blocks(self) -> Iterator[PixelBlock]:
+    def blocks(self) -> Iterator[Block]:
         start, ledger, work = 0, self._attempt.ledger, self._attempt.work
         try:
             while start < len(self._rows) and not ledger.start_batch(work, self._rows[start]):
@@ -102,7 +144,7 @@ class _PieceReader:
         finally:
             self._close_ahead()
 
-    def _read_ahead(self, start: int) -> PixelBlock:
+    def _read_ahead(self, start: int) -> Block:
         """Returns the next batch, while the one after it is fetched, unless that is to be read image by image."""
         stop = next((number for number in self._careful if number > start), None)
         with self._attempt.limit():
@@ -123,9 +165,9 @@ class _PieceReader:
             self._ahead.close()
             self._ahead = None
 
-    def _read_carefully(self, start: int) -> PixelBlock:
+    def _read_carefully(self, start: int) -> Block:
         """Returns the same batch as `_read_ahead` would, read image by image."""
-        blocks: list[PixelBlock] = []
+        blocks: list[Block] = []
         num_bytes = 0
         for number in range(start, min(start + self._plan.block_rows, len(self._rows))):
             row, batch = self._rows[number], self._table.slice(number, 1)
@@ -137,10 +179,9 @@ class _PieceReader:
                     self._attempt.start_image(row, "decode")
                     num_bytes += len(image)
                 blocks.append(self._decode(batch, [image], seconds))
-            if num_bytes >= BATCH_BYTES:  # where `Fetcher.batches` ends a batch, too
+            if num_bytes >= self._plan.batch_bytes:  # where `Fetcher.batches` ends a batch, too
                 break
-        rows = pa.concat_tables([block.rows for block in blocks]).combine_chunks()
-        return PixelBlock(rows, np.concatenate([to_host(block.pixels_nhwc) for block in blocks]))
+        return self._build.joined(blocks)
 
     def _fetch_alone(self, row: Row, batch: pa.Table) -> Image:
         self._attempt.start_image(row, "read")
@@ -148,8 +189,8 @@ class _PieceReader:
         fault("read.fetched")
         return image
 
-    def _decode(self, batch: pa.Table, images: list[Image], fetch_s: float) -> PixelBlock:
-        block = pixel_block(batch, images, self._plan.limits, self._plan.preprocess, self._decoder)
+    def _decode(self, batch: pa.Table, images: list[Image], fetch_s: float) -> Block:
+        block = self._build.block(batch, images)
         fault("decode.done")
         seconds = pa.array([fetch_s / len(batch)] * len(batch), pa.float32())
         return block._replace(rows=block.rows.append_column(READ_S, seconds))

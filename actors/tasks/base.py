@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from actors.engines.tolerance import Tolerance
     from actors.models.spec import Model
     from actors.tasks.context import BatchContext
+    from actors.tasks.detection.tile import Tile
     from actors.tasks.parity import Agreement
 
 
@@ -119,6 +120,11 @@ class Task(ABC):
         Args:
             table: rows from `Predictor.predict_block`, with the known labels in `TARGET` if the dataset has any.
         """
+
+    @property
+    def tiling(self) -> Tile | None:
+        """The tiles that it cuts images into; None if it takes each image as a whole."""
+        return None
 
     def prepare(self, model: Model) -> None:  # noqa: B027
         """Makes what the task needs besides the outputs of ``model``: once, on the driver, or where a Python caller

@@ -16,6 +16,7 @@ from actors.tasks.detection.counts import count_objects, object_lines
 from actors.tasks.detection.heads import HEADS, head_for, recognising
 from actors.tasks.detection.rows import detections_column, detections_field, size_columns, size_fields
 from actors.tasks.detection.suppression import ranked, suppress
+from actors.tasks.detection.tile import Tile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,9 +54,18 @@ class Detect(Task):
     """Names or numbers of the classes to keep; empty: all."""
     class_agnostic: bool = False
     """Drop also the worse of two boxes of different classes."""
+    tile: Tile = field(default_factory=Tile)
+    """Cut pictures into tiles, for objects that are small in large pictures. `task.max_detections` then holds for each
+    tile."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.tile, dict):  # as a bundle keeps it
+            self.tile = Tile(**self.tile)
         coerce_fields(self, "task")
+
+    @property
+    def tiling(self) -> Tile | None:
+        return self.tile if self.tile.is_on else None
 
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
         self._check_limits()
@@ -81,6 +91,12 @@ class Detect(Task):
         input_hw = context.preprocess.size
         head = head_for(self.head, Outputs.of(tensors, input_hw=input_hw), context.labels)
         found = head.candidates(tensors, input_hw, threshold=self.score_threshold)
+        if context.labels is not None and len(found) and found.label_ids.max() >= len(context.labels):
+            raise JobError(
+                f"model.labels: the model gives class {found.label_ids.max()}, counted from 0, and there are "
+                f"{len(context.labels)} labels",
+                cure="give one label for each class, in the order of the classes",
+            )
         if self.classes:
             found = found.take(np.isin(found.label_ids, chosen_classes(self.classes, context.labels)))
         return self._best(head, found)
@@ -127,6 +143,7 @@ class Detect(Task):
                 raise JobError(f"task.{key}={value}: not from 0 to 1", cure=f"the usual value is {_USUAL[key]}")
         if self.max_detections < 1:
             raise JobError(f"task.max_detections={self.max_detections}: must be at least 1", cure="300 is usual")
+        self.tile.check()
 
 
 _USUAL = {"score_threshold": 0.25, "iou": 0.7}

@@ -92,6 +92,11 @@ class Attempt:
     def start_image(self, row: Row, stage: str) -> None:
         self.ledger.start_image(self.work, row, stage)
 
+    def show_life(self) -> None:
+        """Reports progress within a batch that takes long."""
+        if self.work.first is not None:
+            self.ledger.start_batch(self.work, self.work.first)
+
     def report_exit(self, kind: str, reason: str) -> None:
         self.ledger.report_exit(self.work, kind, reason)
 

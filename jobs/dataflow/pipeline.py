@@ -12,7 +12,7 @@ from ray.data import ActorPoolStrategy, DataContext
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from actors.reading.reader import read_piece
-from jobs.dataflow.predict_actor import FusedActor, PredictActor, piece_block
+from jobs.dataflow.predict_actor import FusedActor, PredictActor, TiledActor, piece_block
 from jobs.dataflow.sink import PartSink
 from jobs.dataflow.source import ShardSource
 from jobs.planning.planner import BATCHES_A_CALL, WRITE_CPUS
@@ -48,6 +48,8 @@ class StageCode:
     """Predicts blocks of pixels; constructed with recipe, batch size and ledger."""
     fused_predictor: type[Stage] = FusedActor
     """Reads pieces, made by `piece_block`, and predicts their images; constructed with recipe, read plan and ledger."""
+    tiled_predictor: type[Stage] = TiledActor
+    """Predicts as fused_predictor does, for tasks that cut images into tiles."""
     sink: Callable[[SinkPlan], Datasink[Any]] = PartSink
 
 
@@ -77,7 +79,7 @@ def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, code: 
     """Actors that read, decode and predict, for a model that shares the CPUs with its images."""
     source: Dataset = ray.data.from_blocks([piece_block(piece) for piece in pieces])
     return source.map_batches(
-        code.fused_predictor,
+        code.tiled_predictor if stages.read.tile else code.fused_predictor,
         fn_constructor_args=(stages.recipe, stages.read, ledger),
         batch_size=1,  # a piece; actors with a GPU need a number
         batch_format="pyarrow",

@@ -4,7 +4,8 @@ ledger, and process images one by one where an earlier attempt died.
 
 from __future__ import annotations
 
-from contextlib import closing
+import time
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,8 +15,9 @@ from actors.columns import ROW, SHARD, STAGE
 from actors.decoding.batch_decoder import load_decoder
 from actors.engines.base import describe
 from actors.fault_injection import fault
+from actors.predicting.tiled_pictures import DECODE
 from actors.predictor import Predictor, mark_errors
-from actors.reading.reader import read_blocks
+from actors.reading.reader import read_blocks, read_encoded
 from actors.row_ranges import Piece, row_ranges
 from actors.tracking.attempts import LOAD, PREDICT, Work, attempt
 from actors.tracking.metric_counts import flow_of
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from actors.errors import ImageError
     from actors.pixel_arrays import Pixels
+    from actors.reading.image_bytes import Image
     from actors.reading.reader import ReadPlan
     from actors.recipe import Recipe
     from actors.tracking.attempts import Attempt, Row, SharedLedger
@@ -78,6 +81,20 @@ class FusedActor(PredictActor):
                 yield predict(self._predictor, rows, self._ledger, pixels_nhwc)
 
 
+class TiledActor(PredictActor):
+    """Reads images itself, decodes them, and predicts them tile by tile."""
+
+    def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
+        self._read = read
+        super().__init__(recipe, read.batch_size, ledger)
+
+    def __call__(self, pieces: pa.Table) -> Iterator[pa.Table]:
+        self.check_loaded()
+        with closing(read_encoded(self._read, piece_of(pieces), self._ledger)) as blocks:
+            for rows, images in blocks:
+                yield predict(self._predictor, rows, self._ledger, images)
+
+
 def piece_block(piece: Piece) -> pa.Table:
     """A piece as Ray Data carries it to a `FusedActor`: a table of one row."""
     starts, stops = zip(*piece.ranges, strict=True)
@@ -90,8 +107,17 @@ def piece_of(block: pa.Table) -> Piece:
     return Piece(shard, tuple(zip(starts, stops, strict=True)))
 
 
-def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger, pixels_nhwc: Pixels | None = None) -> pa.Table:
-    """Runs `Predictor.predict_block` as an attempt at ``block``. Quarantined images get their error instead."""
+def predict(
+    predictor: Predictor, block: pa.Table, ledger: SharedLedger, images: Pixels | list[Image] | None = None
+) -> pa.Table:
+    """Predicts a ``block`` as an attempt at it. Quarantined images get their error instead.
+
+    Args:
+        predictor: predicts by `Predictor.predict_block`, or by `Predictor.predict_pictures` where ``images`` is a list.
+        block: the rows.
+        ledger: receives the attempt.
+        images: their pixels, if ``block`` does not hold them, or the encoded images.
+    """
     work = Work(PREDICT, tuple(Piece(shard, tuple(runs)) for shard, runs in row_ranges(block).items()))
     with attempt(ledger, work) as current:
         marked = mark_errors(block, _quarantined(block, current.instructions.quarantined))
@@ -100,32 +126,76 @@ def predict(predictor: Predictor, block: pa.Table, ledger: SharedLedger, pixels_
                 _predict_alone(
                     predictor,
                     marked.slice(number, 1),
-                    None if pixels_nhwc is None else pixels_nhwc[number : number + 1],
+                    None if images is None else images[number : number + 1],
                     current,
                 )
                 for number in range(len(marked))
             ]
             predicted = pa.concat_tables(ones).combine_chunks()
         else:
-            predicted = _predict(predictor, marked, pixels_nhwc, current)
+            predicted = _predict(predictor, marked, images, current)
         current.num_ok = predicted[STAGE].null_count
         current.num_errors = len(predicted) - current.num_ok
         current.flow = flow_of(predicted)
     return predicted
 
 
-def _predict_alone(predictor: Predictor, one: pa.Table, pixels_nhwc: Pixels | None, current: Attempt) -> pa.Table:
+def _predict_alone(
+    predictor: Predictor, one: pa.Table, images: Pixels | list[Image] | None, current: Attempt
+) -> pa.Table:
+    row = (one[SHARD][0].as_py(), one[ROW][0].as_py())
     if one[STAGE].null_count:  # the engine sees no row that has an error
-        current.start_image((one[SHARD][0].as_py(), one[ROW][0].as_py()), PREDICT)
-    return _predict(predictor, one, pixels_nhwc, current)
+        current.start_image(row, PREDICT)
+    return _predict(predictor, one, images, current, row)
 
 
-def _predict(predictor: Predictor, block: pa.Table, pixels_nhwc: Pixels | None, current: Attempt) -> pa.Table:
+def _predict(
+    predictor: Predictor,
+    block: pa.Table,
+    images: Pixels | list[Image] | None,
+    current: Attempt,
+    alone: Row | None = None,
+) -> pa.Table:
+    if isinstance(images, list):
+        return predictor.predict_pictures(block, images, watch=_Watching(current, alone))
     with current.limit():
         fault("predict.started")
-        predicted = predictor.predict_block(block, pixels_nhwc)
+        predicted = predictor.predict_block(block, images)
         fault("predict.done")
     return predicted
+
+
+class _Watching:
+    """Limits each step at pictures that take long, and tells the ledger that they go on.
+
+    Args:
+        current: the attempt.
+        alone: the only image of the block, if it is processed alone.
+    """
+
+    def __init__(self, current: Attempt, alone: Row | None) -> None:
+        self._current, self._alone = current, alone
+        self._told_s = time.monotonic()
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        if self._alone is not None:
+            self._current.start_image(self._alone, stage)
+        elif time.monotonic() - self._told_s > _TELL_EVERY_S:
+            self._current.show_life()
+            self._told_s = time.monotonic()
+        with self._current.limit():
+            if stage == DECODE:
+                fault("decode.started")
+                yield
+                fault("decode.done")
+            else:
+                fault("predict.started")
+                yield
+                fault("predict.done")
+
+
+_TELL_EVERY_S = 5.0  # a call of the ledger takes milliseconds, as a batch on a GPU may
 
 
 def _quarantined(block: pa.Table, errors: Mapping[Row, ImageError]) -> dict[int, ImageError]:

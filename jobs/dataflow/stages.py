@@ -13,7 +13,7 @@ from actors.writing.part_writer import SinkPlan
 from jobs.planning.capacity import check_room
 from jobs.planning.decode_placement import decode_device
 from jobs.planning.engine_selection import choose_engine
-from jobs.planning.planner import Load, make_plan
+from jobs.planning.planner import Load, make_plan, usual_inputs
 
 if TYPE_CHECKING:
     from actors.recipe import Recipe
@@ -49,7 +49,8 @@ def prepare_stages(
     """
     job = run.job
     recipe = replace(job.recipe, one_by_one=run.checked.one_by_one)
-    plan = make_plan(job, resources, run.checked.fields, Load(num_missing, run.checked.image_s))
+    num_inputs = usual_inputs(job)
+    plan = make_plan(job, resources, run.checked.fields, Load(num_missing, run.checked.image_s * num_inputs))
     read = ReadPlan(
         shards=run.shards.without_sizes(),
         storage=job.dataset.image_storage.with_retry(
@@ -60,8 +61,9 @@ def prepare_stages(
         batch_size=plan.batch_size,
         batches_a_block=plan.batches_a_block,
         concurrency=job.dataset.read_concurrency,
+        tile=job.task.tiling,
     )
-    choice, rivals = choose_engine(run, plan, read, num_missing=num_missing)
+    choice, rivals = choose_engine(run, plan, read, num_missing=num_missing * num_inputs)
     LOG.info("engine %s: %s", choice.engine.label, choice.why)
     if run.checked.loaded is not None:
         run.checked.loaded.release()
@@ -85,7 +87,8 @@ def plan_again(stages: Stages, run: Run, resources: Resources, choice: Choice, *
         JobError: the resources do not suffice.
     """
     job = replace(run.job, decode=stages.read.limits)
-    load = Load(num_missing, choice.image_s or run.checked.image_s, choice.calibration)
+    image_s = (choice.image_s or run.checked.image_s) * usual_inputs(job)
+    load = Load(num_missing, image_s, choice.calibration)
     plan = make_plan(job, resources, run.checked.fields, load)
     check_room(plan, resources)
     seconds = f"about {num_missing * load.whole_image_s / plan.workers:,.0f} s for " if plan.is_fused else ""

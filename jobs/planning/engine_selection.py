@@ -79,7 +79,8 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     if choice.calibration is None and num_images / images_per_s > _CALIBRATION_WORTH_S:
         LOG.info("measuring the cost of an image with engine %s", choice.engine.label)
         choice = replace(choice, calibration=trials.calibrate(choice.engine, batch_sizes(run.job, plan)))
-        if plan.worker_gpus and run.job.decode.device is DecodeDevice.auto and has_nvimgcodec():
+        may_decode = run.job.decode.device is DecodeDevice.auto and has_nvimgcodec() and read.tile is None
+        if plan.worker_gpus and may_decode:
             choice = replace(choice, decoders=trials.decoders(right))
     if choice != before and (choice.trials or choice.calibration):
         kept.write(choice)

@@ -63,7 +63,7 @@ class Plan:
         """
         pieces = [part for piece in missing for part in self._evenly(piece, self.piece_rows)]
         first_late = len(pieces) * 3 // 4
-        late_rows = self.batch_size * max(1, self.piece_rows // self.batch_size // 4)
+        late_rows = self._step * max(1, self.piece_rows // self._step // 4)
         return pieces[:first_late] + [part for piece in pieces[first_late:] for part in self._evenly(piece, late_rows)]
 
     def _evenly(self, piece: Piece, most_rows: int) -> Iterator[Piece]:
@@ -71,7 +71,12 @@ class Plan:
         cost as much to schedule as a full piece.
         """
         num_pieces = -(-piece.num_rows // most_rows)
-        return piece.cut(self.batch_size * -(-piece.num_rows // (num_pieces * self.batch_size)))
+        return piece.cut(self._step * -(-piece.num_rows // (num_pieces * self._step)))
+
+    @property
+    def _step(self) -> int:
+        """Rows of which pieces have a multiple: a batch, or less where an image fills one with its tiles."""
+        return min(self.batch_size, self.piece_rows)
 
     def fits(self, resources: Resources) -> bool:
         """True if ``resources`` suffice for all actors and one read task at once."""
@@ -108,9 +113,10 @@ class Load:
 def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: Load) -> Plan:
     """Plans ``job`` for a cluster with ``resources``.
 
-    Without GPUs, and with decoding on GPUs, the actors do everything except writing. Otherwise some CPUs always remain
-    for read tasks: an actor pool that holds every CPU would wait for its input forever. Some always remain for write
-    tasks, too: else they would start only after the last image is read, and a driver that dies would lose everything.
+    Without GPUs, with decoding on GPUs, and with tiles, the actors do everything except writing. Otherwise some CPUs
+    always remain for read tasks: an actor pool that holds every CPU would wait for its input forever. Some always
+    remain for write tasks, too: else they would start only after the last image is read, and a driver that dies would
+    lose everything.
 
     Args:
         job: the job.
@@ -127,8 +133,8 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
             cure="add a node, or wait for nodes to join with cluster.nodes_wait_s=600",
         )
     workers, gpus = _workers(job, resources, load)
-    num_images = load.num_images
-    is_fused = not gpus or job.decode.device is DecodeDevice.gpu
+    num_images, tiling = load.num_images, job.task.tiling
+    is_fused = not gpus or job.decode.device is DecodeDevice.gpu or tiling is not None
     if job.decode.device is DecodeDevice.gpu and not gpus:
         cure = "choose decode.device=auto, and engine.device=auto where the cluster has GPUs"
         raise JobError("decode.device=gpu: the job has no GPU", cure=cure)
@@ -151,14 +157,27 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
         read_cpus=read_cpus,
         writers=writers,
         batch_size=batch_size,
-        batches_a_block=_batches_a_block(batch_size, load) if is_fused else 1,
-        piece_rows=batch_size * max(1, num_images // (workers * batch_size * _PIECES_A_WORKER)),
+        batches_a_block=_batches_a_block(batch_size, load) if is_fused and tiling is None else 1,
+        piece_rows=_piece_rows(num_images // (workers * _PIECES_A_WORKER), batch_size, is_tiled=tiling is not None),
         rows_per_part=number_of(
             job.output.rows_per_part, "output.rows_per_part", _auto_rows_per_part(fields, num_images)
         ),
         block_bytes=batch_size * image_bytes,
         threads=max(1, int(resources.cpus // workers)),
     )
+
+
+def _piece_rows(share: int, batch_size: int, *, is_tiled: bool) -> int:
+    """Rows of a piece, given a worker's ``share`` of each: whole batches, unless an image has many tiles."""
+    return max(1, share) if is_tiled and share < batch_size else batch_size * max(1, share // batch_size)
+
+
+def usual_inputs(job: Job) -> int:
+    """Inputs of the model that an image makes, until that is measured: many where it is cut into tiles."""
+    return 1 if job.task.tiling is None else _USUAL_TILES
+
+
+_USUAL_TILES = 16  # a picture of 4 megapixels in tiles of 640
 
 
 def _shares(job: Job, resources: Resources, writers: int) -> tuple[float, float]:

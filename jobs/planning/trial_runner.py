@@ -18,7 +18,7 @@ from actors.messages import one_line
 from actors.predicting.probes import noise
 from actors.trials.comparison import Answers, Trial, compare
 from actors.trials.decode_trial import DecodeTrial, try_decoders
-from actors.trials.sampling import Costs, Sample, spread
+from actors.trials.sampling import TILES_OF_AN_IMAGE, Costs, Sample, spread
 from jobs.planning.calibration import Calibration
 from jobs.planning.trial_results import result_behind, result_of
 from jobs.planning.trial_tasks import challenged, measured, quantise, rated, sampled, tried
@@ -149,7 +149,7 @@ class TrialRunner:
             return None
         [result] = self._start(measured, replace(self.recipe, engine=config), self._sample, batch_sizes)
         try:
-            return Calibration(self._costs, self._result(result))
+            return Calibration(self._costs, self._result(result)).scaled(1 / self._costs.num_inputs)
         except RayError as error:
             LOG.warning("engine %s could not be measured: %s", config.label, one_line(error))
             return None
@@ -216,7 +216,8 @@ class TrialRunner:
     def _pieces(self) -> list[Piece]:
         """Rows of the sample, whose number is bounded by the memory of their pixels."""
         height, width = self._read.preprocess.size
-        return spread(self._sizes, min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3))))
+        most = min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3)))
+        return spread(self._sizes, most if self._read.tile is None else -(-most // TILES_OF_AN_IMAGE))
 
     def _about(self, config: EngineConfig) -> tuple[Any, ...]:
         return replace(self.recipe, engine=config), self._sample, self._num_wanted, self._plan.batch_size

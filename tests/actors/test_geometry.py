@@ -13,7 +13,7 @@ from actors.decoding.config import Decode
 from actors.decoding.decode import decode_scaled
 from actors.decoding.pixel_blocks import pixel_columns
 from actors.geometry import Geometry
-from actors.preprocess import Preprocess, fit
+from actors.preprocess import Preprocess, ResizeMode, fit
 
 MODES = [
     Preprocess(),
@@ -23,6 +23,7 @@ MODES = [
     Preprocess(resize=[90, 141], crop=[64, 100]),
     Preprocess(resize=None, crop=257),
     Preprocess(resize=120, crop=None, resize_mode="longest_side"),
+    Preprocess(resize=90, resize_limit=131, crop=131, pad_position="top_left"),
     Preprocess(resize=[100, 120], crop=131, resize_mode="longest_side", pad_position="top_left"),
 ]
 DARK, BRIGHT = 40, 220
@@ -140,3 +141,10 @@ def jpeg_shown_as(image_hwc: np.ndarray, orientation: int) -> bytes:
     written = io.BytesIO()
     stored.save(written, "JPEG", quality=95, exif=exif)
     return written.getvalue()
+
+
+def test_the_shown_part_of_a_picture_is_all_but_what_the_crop_takes_away() -> None:
+    letterbox = Preprocess(resize=64, crop=None, resize_mode=ResizeMode.longest_side)
+    assert Geometry.of(letterbox, [(50, 100), (64, 64)]).shown.tolist() == [[0, 0, 100, 50], [0, 0, 64, 64]]
+    cropped = Geometry.of(Preprocess(resize=None, crop=10), [(30, 20), (8, 8)])
+    assert cropped.shown.tolist() == [[5, 10, 15, 20], [0, 0, 8, 8]]

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from actors.decoding.config import Decode
+from actors.decoding.config import Decode, DecodeDevice
 from actors.engines.configs import AutoEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
 from actors.errors import JobError
 from actors.models.spec import Model
 from actors.recipe import Recipe
 from actors.sample.train import FOLDER, PREPROCESS
 from actors.tasks.classify import Classify
+from actors.tasks.detect import Detect
+from actors.tasks.detection.tile import Tile
 from actors.tasks.embed import Embed
 
 if TYPE_CHECKING:
@@ -82,3 +84,11 @@ def test_agreement_follows_task_and_tolerance() -> None:
     nearly = {"output": outputs["output"] * 1.02}
     assert Recipe(DIGITS).agree(outputs, nearly).breaches == []
     assert Recipe(DIGITS, TorchEngineConfig(tolerance="exact")).agree(outputs, nearly).breaches
+
+
+def test_tiles_are_not_decoded_by_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.decoding.config.has_nvimgcodec", lambda: True)
+    gpu = Decode(device=DecodeDevice.gpu)
+    Recipe(DIGITS, task=Detect(), limits=gpu).check()
+    with pytest.raises(JobError, match=r"decode\.device=gpu with task\.tile\.size"):
+        Recipe(DIGITS, task=Detect(tile=Tile(640)), limits=gpu).check()

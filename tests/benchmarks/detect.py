@@ -5,7 +5,7 @@
 All decode the same JPEGs in the same way, run the same .onnx file in onnxruntime, and find boxes from the same scores
 on. The loop reads a batch, runs it, suppresses image by image with a plain function of numpy, and writes one Parquet
 file. Without a checkpoint, a small network of the tests stands in, with which everything but the network counts. The
-figures of loop and predictor are the best of three passes after a first one; that of the job is its own: images over
+figures of loop and predictor are the best of two passes after a first one; that of the job is its own: images over
 the seconds of the run.
 """
 
@@ -39,7 +39,7 @@ from actors.predictor import Predictor
 from actors.preprocess import Preprocess, ResizeMode
 from actors.tasks.detect import Detect
 
-BATCH, PASSES = 32, 3
+BATCH, PASSES = 32, 2
 
 
 def main() -> None:

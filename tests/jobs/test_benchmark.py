@@ -78,3 +78,9 @@ def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said:
     assert said in (done.stderr if status else done.stdout)
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_tiles_are_refused() -> None:
+    job = job_of("task=detect", "task.tile.size=640")
+    with pytest.raises(JobError, match=r"task\.tile\.size: the benchmark compares"):
+        benchmark(job)

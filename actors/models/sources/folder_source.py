@@ -144,7 +144,7 @@ def _of_transformers(folder: Folder, config: dict[str, Any]) -> Record:
     return record.prepared(from_transformers, processor) if processor else record
 
 
-_CLASSIFIER = ("ForImageClassification", "ForObjectDetection")
+_CLASSIFIER = ("ForImageClassification", "ForObjectDetection", "ForSemanticSegmentation")
 
 
 def _labels(id2label: Any) -> list[str] | None:

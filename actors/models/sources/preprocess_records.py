@@ -12,7 +12,7 @@ from actors.models.sources.image_processors import from_transformers
 from actors.models.sources.record_values import OWN_KEYS, inexpressible, interpolation, numbers, side, well_formed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 __all__ = ["from_timm", "from_torchvision", "from_transformers"]
 
@@ -73,10 +73,9 @@ def from_torchvision(transforms: Any) -> dict[str, Any]:
     if task not in ("ImageClassification", "SemanticSegmentation"):
         raise JobError(f"torchvision: transforms of {task}, not of ImageClassification", cure=OWN_KEYS)
     is_classifier = task == "ImageClassification"
-    resize = side(transforms.resize_size)
     return {
-        "resize": resize,
-        **({"crop": side(transforms.crop_size)} if is_classifier else _uncropped(resize, transforms.mean)),
+        "resize": side(transforms.resize_size),
+        **({"crop": side(transforms.crop_size)} if is_classifier else _uncropped(transforms)),
         "interpolation": interpolation("torchvision", "interpolation", transforms.interpolation.value),
         "antialias": transforms.antialias is not False,  # None left it to Pillow, which always does
         "mean": [float(value) for value in transforms.mean],
@@ -84,12 +83,13 @@ def from_torchvision(transforms: Any) -> dict[str, Any]:
     }
 
 
-def _uncropped(resize: int, mean: Sequence[float]) -> dict[str, Any]:
+def _uncropped(transforms: Any) -> dict[str, Any]:
     """The resize of a network for segmentation, which takes pictures of any proportions, in a square that holds a
     picture of 4 to 3; longer ones become smaller.
     """
-    longest = resize * 4 // 3
-    color = [round(255 * value) for value in mean]
+    (shorter,) = transforms.resize_size
+    longest = shorter * 4 // 3
+    color = [round(255 * value) for value in transforms.mean]
     return {"resize_limit": longest, "crop": longest, "pad_position": "top_left", "pad_color": color}
 
 

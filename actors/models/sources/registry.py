@@ -118,9 +118,7 @@ def _record_of_architecture(given: Mapping[str, Any], preprocess: Mapping[str, A
         return Record()
     file = checkpoint.rpartition("/")[2] if library == "torchvision" else ""
     record = keep(library, f"{architecture} {file}", partial(architecture_record, architecture, checkpoint))
-    if (
-        record.preprocess is None and library == "timm"
-    ):  # torchvision's detectors and the like prepare images themselves
+    if record.preprocess is None and library == "timm":  # torchvision has none for some tasks, such as those on videos
         _refuse_unprepared(f"model.architecture={architecture}", record, preprocess)
     return record
 

@@ -67,6 +67,10 @@ def _suppressed(
         chunk[chunk >= ends[active, None]] = -1
         before = kept[active, : num_kept[active].max()]
         free = (chunk >= 0) & ~(_overlap(boxes, groups, before, chunk, iou) & (before >= 0)[:, :, None]).any(axis=1)
+        # Usually few are left, which leaves few pairs.
+        front = np.argsort(~free, axis=1, kind="stable")[:, : free.sum(axis=1).max()]
+        chunk = np.take_along_axis(chunk, front, axis=1)
+        free = np.take_along_axis(free, front, axis=1)
         keeps = free & _greedy(_overlap(boxes, groups, chunk, chunk, iou), free)
         ranks = num_kept[active, None] + keeps.cumsum(axis=1) - 1
         rows, columns = np.nonzero(keeps & (ranks < limit))

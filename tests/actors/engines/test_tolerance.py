@@ -36,7 +36,10 @@ def test_a_limit_that_there_is_not_is_refused() -> None:
 def test_one_word_stands_for_what_equals_fp32() -> None:
     assert to_tolerance(from_config(tolerance="exact")) is EXACT
     strictness, usual = (
-        [1 - value if limit.name in ("cosine", "box_iou") else value for limit, value in by_limit(tolerance)]
+        [
+            1 - value if limit.name in ("cosine", "box_iou", "pixel_agreement") else value
+            for limit, value in by_limit(tolerance)
+        ]
         for tolerance in (EXACT, Tolerance())
     )
     assert max(strictness) <= 1.001e-3

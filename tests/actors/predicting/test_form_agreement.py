@@ -11,12 +11,19 @@ from actors.exporting.postprocess import Postprocess
 from actors.predicting.form_agreement import agreement, steps_for, task_of
 from actors.tasks.base import Outputs, Task
 from actors.tasks.classify import Classify
+from actors.tasks.detect import Detect
+from actors.tasks.detection.tile import Tile, TileMerge
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.tasks.scores import Activation
 
 LOGITS = {"output": np.random.default_rng(0).normal(size=(8, 6)).astype(np.float32)}
 OUTPUTS = Outputs.of(LOGITS)
+
+
+def test_the_tiles_of_a_task_are_made_again_from_their_fields() -> None:
+    task = Detect(tile=Tile([64, 32], merge=TileMerge.nms))
+    assert task_of(asdict(task)) == task
 
 
 @pytest.mark.parametrize("task", [Classify(top_k=2), Embed(), Raw()])

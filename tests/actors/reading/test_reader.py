@@ -16,10 +16,11 @@ from wrong_decoders import WrongDecoder
 
 from actors.columns import DECODE_S, ERROR, FILE, IMAGE_ID, PIXELS, READ_S, ROW, SHARD, STAGE, URI
 from actors.decoding.config import FittedBatch
-from actors.reading.reader import ReadPlan, read_blocks, read_piece
+from actors.reading.reader import ReadPlan, read_blocks, read_encoded, read_piece
 from actors.reading.shards import Shards
 from actors.row_ranges import Piece
 from actors.storage.store import Storage
+from actors.tasks.detection.tile import Tile
 from actors.tracking.attempts import Row, Work, WorkerKilledError
 from actors.tracking.ledger import Ledger
 
@@ -215,3 +216,24 @@ def test_only_the_batch_of_a_death_is_read_image_by_image(plan: ReadPlan) -> Non
         ((0, 4), "read"),  # there are no bytes to decode
         *[((0, row), stage) for row in (5, 6) for stage in ("read", "decode")],
     ]
+
+
+def test_encoded_images_come_in_the_same_blocks_whole_or_carefully(plan: ReadPlan) -> None:
+    piece = WHOLE[0]
+    decoded = list(read_blocks(plan, piece, Ledger()))
+    encoded = list(read_encoded(plan, piece, Ledger()))
+    assert [block.rows[ROW].to_pylist() for block in encoded] == [block.rows[ROW].to_pylist() for block in decoded]
+    assert [block.rows[ERROR].to_pylist() for block in encoded] == [[None] * 4, ["empty", None, None]]
+    assert [image for block in encoded for image in block.images if isinstance(image, bytes)] == [
+        jpeg(number, width=40, height=30) for number in range(7) if number != 4
+    ]
+    ledger = Ledger()
+    ledger.begin(Work("read", (piece,)), "a worker that dies")
+    careful = list(read_encoded(plan, piece, ledger))
+    for given, expected in zip(careful, encoded, strict=True):
+        assert list(map(str, given.images)) == list(map(str, expected.images))
+        assert given.rows.drop_columns([READ_S]) == expected.rows.drop_columns([READ_S])
+
+
+def test_blocks_of_images_to_be_cut_end_at_fewer_bytes(plan: ReadPlan) -> None:
+    assert replace(plan, tile=Tile(64)).batch_bytes < plan.batch_bytes

@@ -21,6 +21,7 @@ from actors.tasks.base import Outputs
 from actors.tasks.context import BatchContext
 from actors.tasks.detect import Detect
 from actors.tasks.detection import heads
+from actors.tasks.detection.tile import Tile
 
 LABELS = ["cat", "dog", "cow"]
 SIDE = 64
@@ -109,6 +110,13 @@ def test_a_task_that_cannot_work_is_refused(task: Detect, message: str) -> None:
         task.fields(Outputs.of({"output0": yolov8(IMAGES, 84, 3)}), LABELS)
 
 
+def test_a_class_without_a_label_is_refused_where_shapes_do_not_tell() -> None:
+    with pytest.raises(
+        JobError, match=r"model.labels: the model gives class 2, counted from 0, and there are 2 labels"
+    ):
+        predict(Detect(), yolo_nms(IMAGES, 10), [(SIDE, SIDE)] * 2, labels=["cat", "dog"])
+
+
 def test_outputs_that_are_not_read_may_be_anything() -> None:
     outputs = Outputs.of({"masks": np.zeros((2, 3, 8, 8), np.float32), "output0": yolov8(IMAGES, 84, 3)})
     assert Detect().output_names(outputs) == ["output0"]
@@ -136,7 +144,7 @@ def test_a_predictor_recognises_the_layout_and_boxes_are_the_same_in_every_engin
     images = [jpeg(number, width=160 + 16 * number, height=200) for number in range(6)]
     with caplog.at_level(logging.INFO, "shardlens"):
         by_torch, by_onnx = (
-            Predictor(model, engine=engine, task=Detect(score_threshold=0.5)).predict(images)
+            Predictor(model, engine=engine, task=Detect()).predict(images)
             for engine in (TorchEngineConfig(device=Device.cpu), OnnxEngineConfig(device=Device.cpu))
         )
     assert f"task.head=auto: took {layout} for a model with outputs" in caplog.text
@@ -162,3 +170,11 @@ def test_rows_are_counted_and_the_report_names_classes() -> None:
     counts = Detect().counts(table)
     assert counts["objects/dog"] == 1
     assert Detect().summary(counts)[0] == ("objects", "3 in 1 images: cat 1, cow 1, dog 1")
+
+
+def test_tiles_come_from_the_config_and_are_checked_with_the_other_numbers() -> None:
+    assert Detect().tiling is None
+    task = Detect(tile=Tile(640, overlap=640))
+    assert task.tiling is task.tile
+    with pytest.raises(JobError, match=r"task\.tile\.overlap=640: not below the side of a tile"):
+        task.fields(Outputs({"output0": (5, 8400)}, {"output0": np.dtype(np.float32)}), ["mark"])

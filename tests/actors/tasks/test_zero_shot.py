@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hub_folders
@@ -18,8 +21,6 @@ from actors.tasks.base import Outputs
 from actors.tasks.zero_shot import ZeroShot
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from actors.models.spec import Model
 
 LABELS = ["cat", "dog", "red owl"]
@@ -91,6 +92,17 @@ def test_the_texts_are_embedded_once_and_travel_with_the_task(folder: Path, tmp_
     assert predictor.labels == ["cat", "dog", "red owl"]
     assert scores(predictor).shape == (4, 3)
     assert there.identity() == task.identity()
+
+
+def test_vectors_that_are_kept_on_the_node_need_no_torch(folder: Path) -> None:
+    ZeroShot(prompts=LABELS).prepare(model(folder))
+    code = (
+        "import sys\nfrom actors.models.sources.registry import model_from\n"
+        "from actors.tasks.zero_shot import ZeroShot\n"
+        f"task = ZeroShot(prompts={LABELS}); task.prepare(model_from({str(folder)!r}))\n"
+        "assert task.identity()['text'] and not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
 
 
 def test_the_identity_follows_texts_and_not_their_source(folder: Path) -> None:

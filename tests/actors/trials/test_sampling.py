@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from actors.reading.shards import Shards
 from actors.row_ranges import Piece, count
 from actors.sample.train import PREPROCESS
 from actors.storage.store import Storage
-from actors.trials.sampling import spread, take_sample
+from actors.tasks.detection.tile import Tile
+from actors.trials.sampling import TILES_OF_AN_IMAGE, spread, take_sample
 
 
 def test_a_sample_holds_the_images_that_can_be_decoded_and_what_they_take(tmp_path: Path) -> None:
@@ -65,3 +67,20 @@ def test_a_sample_is_spread_over_all_the_inventory(num_shards: int, size: int) -
     assert rows == sorted(set(rows))
     gaps = np.diff([0, *rows, num_shards * size])
     assert gaps.max() <= max(8, num_shards * size / 8)
+
+
+def test_a_sample_of_images_to_be_cut_holds_some_tiles_of_each(tmp_path: Path) -> None:
+    add_photos(tmp_path / "images", range(3))  # of 20 by 20
+    (tmp_path / "images" / "1b.jpg").write_bytes(b"no image")
+    run = opened(job_over(tmp_path / "images", tmp_path / "out"))
+    read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, 2, tile=Tile(4, 0))
+    every = [Piece(shard, ((0, int(size)),)) for shard, size in enumerate(run.shards.sizes)]
+    sample = take_sample(read, every)
+    assert sample.pixels_nhwc.shape == (3 * TILES_OF_AN_IMAGE, *PREPROCESS.size, 3)
+    assert len(set(sample.uris)) == 3
+    assert len({tile.tobytes() for tile in sample.pixels_nhwc}) > 2 * TILES_OF_AN_IMAGE
+    assert sample.costs
+    assert sample.costs.num_inputs == 3 * 25 / 4
+    assert sample.costs.decode_s > 0
+    [whole] = take_sample(replace(read, tile=Tile(20)), [Piece(0, ((0, 1),))]).pixels_nhwc
+    assert np.array_equal(whole, take_sample(replace(read, tile=None), [Piece(0, ((0, 1),))]).pixels_nhwc[0])

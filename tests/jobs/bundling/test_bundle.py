@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 from bundles import export_job, export_sample, signals_kept, tiny_on_photos
+from detectors import yolo_like
+from photos import write_photos
 from places import Place
 from torch import nn
 
+from actors.engines.configs import Device, OnnxEngineConfig, Precision, TorchEngineConfig
 from actors.errors import JobError
 from actors.models.bundle_files import check_files, read_bundle
+from actors.models.sources import model_from
+from actors.predictor import Predictor
 from actors.storage.store import Storage
 from jobs.bundling.bundle import check_forms
 from jobs.cli.entry import ExitStatus
@@ -70,3 +75,32 @@ def test_forms_that_cannot_be_are_refused_before_the_model_is_loaded() -> None:
     job = export_job("+dataset=sample", "export.path=b", "export.precision=bf16", "model.checkpoint=/nowhere.pt")
     with pytest.raises(JobError, match="leave onnx out"):
         check_forms(job)
+
+
+def test_a_detector_becomes_a_bundle_whose_forms_find_the_same_boxes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(yolo_like().state_dict(), tmp_path / "detector.pt")
+    write_photos(tmp_path / "photos", 12, width=160, height=120)
+    job = export_job(
+        "+dataset=images", f"dataset.path={tmp_path}/photos", "model.architecture=detectors:yolo_like",
+        f"model.checkpoint={tmp_path}/detector.pt", "model.labels=[cat,dog,cow]", "model.preprocess.resize=128",
+        "model.preprocess.crop=128", "task=detect", "task.classes=[dog,2]", "task.score_threshold=0.3",
+        f"export.path={tmp_path}/b", "export.images=12",
+    )  # fmt: skip
+    with signals_kept():
+        assert export(job) is ExitStatus.DONE
+    bundle = read_bundle(str(tmp_path / "b"), Storage())
+    assert bundle is not None
+    assert set(bundle.forms) == {"onnx", "openvino", "safetensors"}
+    # Loading the form checks the golden images, whose boxes are compared.
+    from_bundle = model_from(str(tmp_path / "b"))
+    found = [
+        Predictor(model, engine=engine, task=job.task).predict(sorted((tmp_path / "photos").rglob("*.jpg")))
+        for model, engine in (
+            (from_bundle, OnnxEngineConfig(device=Device.cpu)),
+            (job.model, TorchEngineConfig(device=Device.cpu, precision=Precision.fp32)),
+        )
+    ]
+    labels = [[[box["label"] for box in boxes] for boxes in table["detections"].to_pylist()] for table in found]
+    assert labels[0] == labels[1]
+    assert {label for boxes in labels[0] for label in boxes} == {"dog", "cow"}

@@ -33,7 +33,11 @@ IMAGES = ("+dataset=images", "dataset.path=x", "model.checkpoint=y")
         ((*IMAGES, "engine.precision=fp17"), "engine.precision=fp17", "expected one of [auto, fp32"),
         ((*IMAGES, "task.top_k=many"), "task.top_k=many", "Integer"),
         ((*IMAGES, "batch_size=[1]"), "batch_size=[1]", "batch_size"),
-        ((*IMAGES, "task=clasify"), "task=clasify: there is no such choice", "classify, embed, raw"),
+        (
+            (*IMAGES, "task=clasify"),
+            "task=clasify: there is no such choice",
+            "classify, detect, embed, raw, regress, segment, zero_shot",
+        ),
         (("+dataset=imgs",), "dataset=imgs: there is no such choice", "images, manifest, parquet, sample, webdataset"),
         (("dataset=images",), "dataset", "+dataset"),
         ((), "dataset: not given", "+dataset=sample"),

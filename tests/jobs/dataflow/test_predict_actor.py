@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -13,24 +14,34 @@ import pytest
 import torch
 from deadly import Death
 from dying import poison, save_picky
+from marks import marked_picture, save_marks
 from overlapping import Overlapping
 from photos import photo
+from PIL import Image
 
-from actors.columns import ERROR, PIXELS, PREDICT_S, ROW, SHARD, STAGE, unpack_pixels
+from actors.columns import DECODE_S, ERROR, PIXELS, PREDICT_S, ROW, SHARD, STAGE, URI, unpack_pixels
 from actors.decoding.config import Decode
+from actors.decoding.decode import decode
 from actors.decoding.pixel_blocks import pixel_columns
+from actors.engines.base import Pending
 from actors.errors import ImageError
 from actors.models.spec import Model
 from actors.pixel_arrays import Pixels
+from actors.predicting import tiled_pictures
+from actors.predicting.block_images import BlockImages
 from actors.predictor import Predictor
 from actors.preprocess import Preprocess
+from actors.reading.encoded_blocks import encoded_block
 from actors.row_ranges import Piece
 from actors.tasks.base import Task
 from actors.tasks.classify import Classify
+from actors.tasks.detect import Detect
+from actors.tasks.detection.tile import Tile
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.tracking.attempts import Row, Work, WorkerKilledError
 from actors.tracking.ledger import Ledger
+from jobs.dataflow import predict_actor
 from jobs.dataflow.predict_actor import piece_block, piece_of, predict
 
 NUM_ROWS = 8
@@ -205,3 +216,80 @@ def test_a_lost_device_ends_the_process_and_the_ledger_is_told(checkpoint: Path)
     said = "its device is lost: CUDA error: an illegal memory access was encountered"
     assert done.stdout == f"shard 0, rows 10 to 17: device_lost: {said}\n"
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def tiled(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    path = tmp_path_factory.mktemp("marks") / "marks.pt"
+    save_marks(path)
+    preprocess = Preprocess(resize=None, crop=64, mean=[0.0] * 3, std=[1.0] * 3)
+    model = Model("marks:Marks", checkpoint=str(path), labels=["mark"], preprocess=preprocess)
+    return Predictor(model, task=Detect(head="yolov8", tile=Tile(64)), batch_size=4)
+
+
+def marked_block(*deadly: int) -> tuple[pa.Table, list[bytes | ImageError]]:
+    """Five pictures of which number 3 could not be read; those that are ``deadly`` begin with red pixels."""
+    images: list[bytes | ImageError] = []
+    for number in range(5):
+        picture = marked_picture(90, 100, np.array([[10, 20], [60, 70]]), number)
+        picture[:4, :4] = (255, 0, 0) if number in deadly else (0, 0, 0)
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "PNG")
+        images.append(buffer.getvalue())
+    images[3] = ImageError("read", "not_found", "gone")
+    rows = {SHARD: pa.array([0] * 5, pa.int32()), ROW: pa.array(range(5), pa.int32()), URI: list("abcde")}
+    block = encoded_block(pa.table(rows), images)
+    return block.rows, block.images
+
+
+@pytest.mark.parametrize("stage", ["decode", "predict"])
+@pytest.mark.parametrize(("deadly", "num_attempts"), [((), 1), ((2,), 4), ((0, 4), 6)])
+def test_pictures_that_kill_while_they_are_decoded_or_cut_become_errors_of_that_stage(
+    stage: str, deadly: tuple[int, ...], num_attempts: int, tiled: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die_of_red(pixels_nhwc: np.ndarray) -> None:
+        if (pixels_nhwc[:, 0, 0] == (255, 0, 0)).all(axis=1).any():
+            raise Death
+
+    if stage == "decode":
+
+        def dying(data: bytes, limits: Decode) -> np.ndarray:
+            image_hwc = decode(data, limits)
+            die_of_red(image_hwc[None])
+            return image_hwc
+
+        monkeypatch.setattr(tiled_pictures, "decode", dying)
+    else:
+        start = tiled._batches._start
+
+        def start_or_die(images: BlockImages, piece: np.ndarray, size: int) -> Pending:
+            die_of_red(np.asarray(images.batch(piece, size)))
+            return start(images, piece, size)
+
+        monkeypatch.setattr(tiled._batches, "_start", start_or_die)
+    ledger, (rows, images) = Ledger(), marked_block(*deadly)
+    for workers in count(1):
+        try:
+            predicted = predict(tiled, rows, ledger, images)
+            break
+        except Death:
+            assert workers < 30
+    assert workers == num_attempts
+    is_bad = dict.fromkeys(deadly, (stage, "killed_worker")) | {3: ("read", "not_found")}
+    said = list(zip(predicted[STAGE].to_pylist(), predicted[ERROR].to_pylist(), strict=True))
+    assert said == [is_bad.get(number, (None, None)) for number in range(5)]
+    sizes = [None if found is None else len(found) for found in predicted["detections"].to_pylist()]
+    assert sizes == [None if number in is_bad else 2 for number in range(5)]
+    assert ledger.snapshot()[:2] == (5 - len(is_bad), len(is_bad))
+    assert {DECODE_S, PREDICT_S} <= set(predicted.column_names)
+
+
+def test_a_picture_that_takes_long_gives_signs_of_life(tiled: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, images = marked_block()
+    signs = []
+    for every_s in (1000.0, 0.0):
+        monkeypatch.setattr(predict_actor, "_TELL_EVERY_S", every_s)
+        ledger = Ledger()
+        predict(tiled, rows, ledger, images)
+        signs.append(ledger.snapshot().num_signs)
+    assert signs[1] == signs[0] + 8  # four pictures of four tiles, and a batch of each

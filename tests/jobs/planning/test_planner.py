@@ -12,13 +12,15 @@ from actors.models.spec import Model
 from actors.preprocess import Preprocess
 from actors.row_ranges import Piece
 from actors.tasks.classify import Classify
+from actors.tasks.detect import Detect
+from actors.tasks.detection.tile import Tile
 from actors.trials.engine_trial import Rates
 from actors.trials.sampling import Costs
 from jobs.cluster.config import Cluster
 from jobs.cluster.resources import Resources
 from jobs.job import Job, Output
 from jobs.planning.calibration import Calibration
-from jobs.planning.planner import WRITE_CPUS, Load, Plan, batch_sizes, make_plan
+from jobs.planning.planner import WRITE_CPUS, Load, Plan, batch_sizes, make_plan, usual_inputs
 from jobs.runs.number_checks import check_numbers
 
 
@@ -269,3 +271,30 @@ def test_impossible_numbers(job: Job, key: str) -> None:
         plan(2, job=job)
     with pytest.raises(JobError, match=key):
         check_numbers(job)
+
+
+TILED = Detect(tile=Tile(640))
+
+
+def test_images_that_are_cut_into_tiles_stay_in_the_actors_that_predict_them() -> None:
+    made = plan(8, 1, job=a_job(task=TILED))
+    assert made.is_fused
+    assert made.worker_gpus == 1
+    assert made.read_cpus == 0
+    assert made.batches_a_block == 1
+    assert not plan(8, 1, job=a_job(task=Detect())).is_fused
+
+
+@pytest.mark.parametrize("num_images", [1, 5, 40, 10_000])
+def test_a_few_large_images_are_spread_over_all_workers(num_images: int) -> None:
+    made = plan(4, job=a_job(task=TILED, cluster=Cluster(workers=4)), num_images=num_images)
+    pieces = made.cut([Piece(0, ((0, num_images),))])
+    assert sum(piece.num_rows for piece in pieces) == num_images
+    assert len(pieces) >= min(num_images, 16)
+    many = made.piece_rows >= made.batch_size
+    assert made.piece_rows % made.batch_size == 0 if many else made.piece_rows == max(1, num_images // 32)
+
+
+def test_an_image_counts_as_many_inputs_until_its_tiles_are_known() -> None:
+    assert usual_inputs(a_job()) == 1
+    assert usual_inputs(a_job(task=TILED)) > 1

@@ -61,5 +61,13 @@ def test_every_classifier_of_torchvision_is_read() -> None:
 
 
 def test_transforms_of_other_tasks_are_refused() -> None:
-    with pytest.raises(JobError, match="torchvision: transforms of SemanticSegmentation"):
-        from_torchvision(get_weight("FCN_ResNet50_Weights.DEFAULT").transforms())
+    with pytest.raises(JobError, match="torchvision: transforms of VideoClassification"):
+        from_torchvision(get_weight("R3D_18_Weights.DEFAULT").transforms())
+
+
+def test_networks_for_segmentation_get_whole_pictures() -> None:
+    preprocess = Preprocess(**from_torchvision(get_weight("FCN_ResNet50_Weights.DEFAULT").transforms()))
+    preprocess.check()
+    assert preprocess.size == (693, 693)
+    assert preprocess.resized(480, 640) == (520, 693)
+    assert preprocess.resized(1000, 500) == (693, 346)
