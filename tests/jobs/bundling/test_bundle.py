@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from bundles import export_job, export_sample, signals_kept, tiny_on_photos
+from networks import tiny
 from places import Place
+from programs import save_pt2
 from torch import nn
 
 from actors.errors import JobError
@@ -69,4 +72,11 @@ def test_a_network_that_cannot_be_exported_is_in_the_table(tmp_path: Path, capsy
 def test_forms_that_cannot_be_are_refused_before_the_model_is_loaded() -> None:
     job = export_job("+dataset=sample", "export.path=b", "export.precision=bf16", "model.checkpoint=/nowhere.pt")
     with pytest.raises(JobError, match="leave onnx out"):
+        check_forms(job)
+
+
+def test_a_program_of_one_batch_size_is_refused_at_once(tmp_path: Path) -> None:
+    job = export_job("+dataset=sample", f"export.path={tmp_path / 'b'}", "export.formats=[onnx,pt2]")
+    job = replace(job, model=save_pt2(tiny(5), tmp_path / "a.pt2", batch=None, num_images=3))
+    with pytest.raises(JobError, match=r"a\.pt2 was exported for batches of 3 images.*\n  cure: .*Dim\.DYNAMIC"):
         check_forms(job)
