@@ -17,6 +17,7 @@ from actors.exporting.bundle_folder import place, staging
 from actors.exporting.quantisation import NUM_CALIBRATED
 from actors.models.forms import form_of
 from actors.models.network import build_network
+from actors.models.pt2_form import Pt2Form
 from actors.predicting.form_agreement import steps_for
 from actors.tasks.base import Outputs
 from jobs.bundling.contents import Contents, metadata_of
@@ -49,6 +50,22 @@ def check_forms(job: ExportJob) -> None:
     job.export.check()
     for name in job.export.formats:
         check_form(name, job.model, job.export.precision.value)
+    if isinstance(form_of(job.model), Pt2Form):
+        _check_batches(job)
+
+
+def _check_batches(job: ExportJob) -> None:
+    """Raises `JobError` if a program takes some batch sizes only, which the forms of a bundle must not."""
+    from actors.models.pieces import Pieces  # noqa: PLC0415  brings PyTorch
+
+    network = build_network(job.model)
+    if isinstance(network, Pieces):
+        raise JobError(
+            f"export.formats={','.join(job.export.formats)}: {job.model.where} was exported for batches of "
+            f"{network.sizes} images, and the forms of a bundle take any number",
+            cure="export it again with dynamic_shapes=({0: torch.export.Dim.DYNAMIC},); as it is, it runs in "
+            "engine=torch",
+        )
 
 
 def export_bundle(job: ExportJob, checked: Preflight, uri: str, storage: Storage) -> Exported:
