@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
 
@@ -48,8 +48,20 @@ def main(config: DictConfig) -> None:
     end_with(lambda: batch_infer(to_job(config)), verbose=bool(config.verbose), log_format=config.log.format)
 
 
+class Inferred(NamedTuple):
+    """A run that a command has completed, resumed, or found published."""
+
+    status: ExitStatus
+    run: Run
+
+
 def batch_infer(job: Job) -> ExitStatus:
-    """Runs the job to its end. The last line on standard output names the run's folder.
+    """Runs the job to its end. The last line on standard output names the run's folder. Raises like `infer`."""
+    return infer(job).status
+
+
+def infer(job: Job) -> Inferred:
+    """Runs the job to its end, and prints the folder of the run last.
 
     Raises:
         JobError: the job is wrong; nothing was started.
@@ -66,7 +78,7 @@ def batch_infer(job: Job) -> ExitStatus:
         return _run(job, checked, stop, clock, ray)
 
 
-def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalRay) -> ExitStatus:
+def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalRay) -> Inferred:
     storage, part = Storage(job.output.storage_options), Slice.of(job.run)
     run_id = run_id_of(job) if job.run.id else ""
     lock = OutputLock(absolute(job.output.path), storage, part, run_id, job.run.lease_s, on_lost=stop.interrupt)
@@ -82,7 +94,7 @@ def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalR
         else:
             status = _complete(run, lock, lease, stop, clock, ray)
         show(run.paths.run)  # the contract: the last line on standard output
-        return status
+        return Inferred(status, run)
 
 
 def _complete(

@@ -38,6 +38,7 @@ from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
+from jobs.evaluating.config import Evaluation, EvaluationJob
 from jobs.job import Job, Output
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -56,6 +57,7 @@ def register() -> None:
     store.store("verify_schema", Verification)
     store.store("benchmark_schema", _schema(BenchmarkJob))
     store.store("export_schema", _schema(ExportJob))
+    store.store("evaluate_schema", _open(_schema(EvaluationJob), "evaluate.fail_under", "evaluate.fail_over"))
     store.store("convert_schema", Conversion)
     store.store("submit_schema", Submission)
     for group, name, schema in _SCHEMAS:
@@ -103,6 +105,17 @@ def to_benchmark_job(config: DictConfig) -> BenchmarkJob:
 def to_export_job(config: DictConfig) -> ExportJob:
     """Converts the config of `jobs.export`. Raises like `to_job`."""
     return cast("ExportJob", to_job(config))
+
+
+def to_evaluation(config: DictConfig) -> Evaluation:
+    """Converts the config of `jobs.evaluate`; with `evaluate.run`, its keys and those of the output alone. Raises like
+    `to_job`.
+    """
+    if config.evaluate.run is None:
+        job = cast("EvaluationJob", to_job(config))
+        return Evaluation(job.evaluate, job.output, job.job)
+    _refuse_unknown_keys(config)
+    return Evaluation(*(cast("Any", OmegaConf.to_object(config[key])) for key in ("evaluate", "output")), job=None)
 
 
 def to_verification(config: DictConfig) -> Verification:
@@ -194,6 +207,13 @@ def _schema(config: type) -> DictConfig:
     return node
 
 
+def _open(node: DictConfig, *keys: str) -> DictConfig:
+    """Lets mappings take new entries without a plus sign."""
+    for key in keys:
+        OmegaConf.set_struct(OmegaConf.select(node, key), False)
+    return node
+
+
 def _given(model: DictConfig) -> dict[str, Any]:
     """The keys of ``model`` that the user, or a file of conf/, gives; those of ``preprocess`` under it."""
     preprocess = model.preprocess
@@ -262,11 +282,12 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "batch_infer": to_incomplete_job,
     "benchmark": to_incomplete_job,
     "export": to_incomplete_job,
+    "evaluate": to_incomplete_job,
     "verify": to_verification,
     "convert": to_conversion,
 }
 """Verbs that run on a cluster, each with the function that converts its config on a client."""
-ROOTS = (BenchmarkJob, ExportJob, Verification, Conversion, Submission)
+ROOTS = (BenchmarkJob, ExportJob, EvaluationJob, Verification, Conversion, Submission)
 """Config classes of all verbs; `BenchmarkJob` includes the `Job` of `batch_infer`."""
 GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}
 """Config groups, the folders under conf/, each with its schemas."""

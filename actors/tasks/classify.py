@@ -11,8 +11,8 @@ import numpy as np
 
 from actors.errors import JobError
 from actors.field_types import coerce_fields
-from actors.tasks.accuracy import count_correct
 from actors.tasks.base import Outputs, Task, pick_output, vectors
+from actors.tasks.class_counts import count_answers
 from actors.tasks.label_counts import count_labels, label_lines
 from actors.tasks.parity import Comparison
 from actors.tasks.scores import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from actors.engines.tolerance import Tolerance
+    from actors.models.spec import Model
     from actors.tasks.context import BatchContext
     from actors.tasks.parity import Agreement
 
@@ -63,6 +64,10 @@ class Classify(Task):
 
     def __post_init__(self) -> None:
         coerce_fields(self, "task")
+        self._labels: list[str] | None = None  # no field: the labels are those of the model
+
+    def prepare(self, model: Model) -> None:
+        self._labels = self.class_names(model)
 
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
         if self.top_k < 1:
@@ -130,8 +135,10 @@ class Classify(Task):
         return compare_answers(output, wanted, given, self.activation, tolerance)
 
     def counts(self, table: pa.Table) -> dict[str, int]:
-        """Counts correct answers; with a threshold, where one known label decides nothing, images by label."""
-        return count_correct(table) if self.threshold is None else count_labels(table, chosen=True)
+        """Counts answers against known labels; with a threshold, where one decides nothing, images by label."""
+        if self.threshold is not None:
+            return count_labels(table, chosen=True)
+        return count_answers(table, self._labels, self.top_k)
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
         return [] if self.threshold is None else label_lines(counters)

@@ -16,6 +16,7 @@ from actors.field_types import coerce_fields
 from actors.models.output_shapes import not_counted
 from actors.tasks.base import PROBE_SIZE, Outputs, Task, check_values, vectors
 from actors.tasks.parity import Comparison, differences, ratios, spread
+from actors.tasks.residuals import count_residuals, only_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,8 +118,10 @@ class Regress(Task):
                     _compare(comparison, name, part[places], given[name][places], places)
         return comparison.result
 
-    def counts(self, table: pa.Table) -> dict[str, int]:  # noqa: ARG002
-        return {}
+    def counts(self, table: pa.Table) -> Mapping[str, int]:
+        """Counts distances to known numbers, if there is one column of one number that they can be meant for."""
+        column = only_number(table)
+        return count_residuals(table, column) if column else {}
 
     def _layout(self, outputs: Outputs) -> dict[str, int]:
         """The number of values of each column, in order."""

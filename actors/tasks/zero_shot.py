@@ -21,8 +21,8 @@ from actors.field_types import coerce_fields
 from actors.models.sources.base import Source
 from actors.models.sources.text_source import read_text_source
 from actors.models.text_head import TextHead
-from actors.tasks.accuracy import count_correct
 from actors.tasks.base import Outputs, Task, pick_output, vectors
+from actors.tasks.class_counts import count_answers
 from actors.tasks.embed import Embed
 from actors.tasks.label_counts import count_labels, label_lines
 from actors.tasks.parity import Comparison
@@ -145,7 +145,7 @@ class ZeroShot(Task):
         """Counts images by label, and correct answers unless an image may have several labels."""
         if self.threshold is not None:
             return count_labels(table, chosen=True)
-        return {**count_labels(table, chosen=False), **count_correct(table)}
+        return {**count_labels(table, chosen=False), **count_answers(table, list(self._texts) or None, self.top_k)}
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
         return label_lines(counters)

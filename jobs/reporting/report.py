@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from actors.evaluation.receipt_scores import receipt_scores
 from actors.messages import redacted
 from actors.tasks.accuracy import NUM_CORRECT, NUM_LABELLED
 from jobs.cli.terminal import show
@@ -112,6 +113,7 @@ class Report:
             "num_correct": self._num_correct,
             "decode_switches": [asdict(switch) for switch in self.switches],
             "accuracy_ratio": self.accuracy_ratio,
+            "metrics": receipt_scores(self.summary.counters),
             "images_per_s": self.images_per_s,
             "elapsed_s": {**self.elapsed_s, "total": sum(self.elapsed_s.values())},
             "execution": self.execution.to_json() if self.execution else None,
@@ -139,6 +141,7 @@ class Report:
         if self.accuracy_ratio is not None:
             right = f"{self._num_correct:,} of {self._num_labelled:,} labelled images"
             lines.append(("accuracy", f"{self.accuracy_ratio:.2%} ({right})"))
+        lines += self._scores()
         lines += self.answers
         for kind, number in summary.error_kinds.items():
             uri, message = summary.error_examples[kind][0]
@@ -148,6 +151,11 @@ class Report:
             lines.append(("", self.paths.errors))
         lines.append(("rows", self.paths.rows))
         return lines + self._verdict()
+
+    def _scores(self) -> list[tuple[str, str]]:
+        scores = receipt_scores(self.summary.counters)
+        named = [f"{name} {scores[name]:.4g}" for name in _SHOWN if name in scores]
+        return [("metrics", ", ".join(named))] if named else []
 
     def _not_listed(self) -> list[tuple[str, str]]:
         passed_over = PassedOver.from_json(dict(self.passed_over))
@@ -193,3 +201,6 @@ class Report:
         return f"{summary.num_images + num_missing:,} listed = {' + '.join(parts)}" + (
             f" ({done_before:,} of them done before)" if done_before else ""
         )
+
+
+_SHOWN = ("top5", "ece", "f1_macro", "auroc", "rmse", "mae", "r2")  # scores besides the accuracy

@@ -1,0 +1,46 @@
+"""Config of `python -m jobs.evaluate`, which extends that of a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from jobs.job import Job, Output
+
+
+@dataclass
+class Evaluate:
+    """Comparison of predictions with known labels, and the limits that its scores must keep."""
+
+    run: str | None = None
+    """Published run below `output.path` to evaluate; null predicts the dataset first, as `jobs.batch_infer`."""
+    annotations: str | None = None
+    """COCO file with ground truth, for boxes of task=detect and instances of task=segment."""
+    results_file: str | None = None
+    """CSV file that gets a row in the columns of timm's validate.py; made where it is missing."""
+    fail_under: dict[str, float] = field(default_factory=dict)
+    """Smallest values of scores, by name; a lower one ends with status 3. Shares from 0 to 1, also for top1 and top5,
+    such as top1=0.75."""
+    fail_over: dict[str, float] = field(default_factory=dict)
+    """Largest values of scores, by name, such as ece=0.05; a higher one ends with status 3."""
+
+
+@dataclass
+class EvaluationJob(Job):
+    """Config of `python -m jobs.evaluate`: a job, and the comparison of its rows with known labels."""
+
+    evaluate: Evaluate = field(default_factory=Evaluate)
+
+    @property
+    def job(self) -> Job:
+        """The job alone, as `jobs.batch_infer` runs it."""
+        return Job(**{item.name: getattr(self, item.name) for item in fields(Job)})
+
+
+@dataclass
+class Evaluation:
+    """Rows to evaluate, and how."""
+
+    evaluate: Evaluate
+    output: Output
+    job: Job | None
+    """The job to run first; None for a published run."""

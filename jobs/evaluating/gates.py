@@ -1,0 +1,57 @@
+"""Limits on scores, which make an evaluation a gate for CI. Checked on the driver before and after the run."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jobs.evaluating.config import Evaluate
+
+PERCENT = ("top1", "top1_err", "top5", "top5_err")
+"""Scores in percent, as timm writes them; their limits are shares."""
+
+
+def check_limits(wanted: Evaluate, names: Sequence[str]) -> None:
+    """Raises `JobError` for the limit of a score that the task does not give, or one of a share above 1.
+
+    Args:
+        wanted: the limits.
+        names: scores of the task.
+    """
+    for key, name, limit in _limits(wanted):
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            raise JobError(
+                f"{key}.{name}: the task has no score of that name",
+                cure=f"{f'did you mean {close[0]}? ' if close else ''}the scores are {', '.join(names) or 'none'}",
+            )
+        if name not in UNBOUNDED and not 0 <= limit <= 1:
+            raise JobError(f"{key}.{name}={limit:g}: not from 0 to 1", cure="limits are shares: 0.75 for 75 percent")
+
+
+UNBOUNDED = ("mse", "rmse", "mae", "r2")
+
+
+def breaches(wanted: Evaluate, scores: Mapping[str, float]) -> list[str]:
+    """Messages on the limits that ``scores`` do not keep. A score that could not be computed keeps none."""
+    found = []
+    for key, name, limit in _limits(wanted):
+        if name not in scores:
+            found.append(f"{key}.{name}={limit:g}: {name} could not be computed from these images")
+            continue
+        value = scores[name] / 100 if name in PERCENT else scores[name]
+        # The comparison fails for NaN, which keeps no limit.
+        if not (value >= limit if key.endswith("under") else value <= limit):
+            found.append(f"{key}.{name}={limit:g}: {name} is {value:.6g}")
+    return found
+
+
+def _limits(wanted: Evaluate) -> Iterator[tuple[str, str, float]]:
+    for key in ("fail_under", "fail_over"):
+        for name, limit in getattr(wanted, key).items():
+            yield f"evaluate.{key}", name, limit

@@ -1,0 +1,198 @@
+"""Scores of a published run: from the counters in its receipts, and from its rows where those do not suffice. Runs on
+the driver.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from obstore.exceptions import BaseError
+
+from actors.columns import IMAGE_ID, TARGET
+from actors.errors import JobError
+from actors.evaluation.accuracy import Accuracy
+from actors.evaluation.calibration import Calibration
+from actors.evaluation.confusion import ClassAverages, ConfusionMatrix
+from actors.evaluation.detection import METRICS, DetectionAP
+from actors.evaluation.receipt_scores import CLASS_SCORES, NUMBER_SCORES, receipt_scores
+from actors.evaluation.segmentation import SegmentationIoU
+from actors.messages import one_line, redacted
+from actors.storage.uris import absolute
+from actors.tasks.accuracy import NUM_LABELLED
+from actors.tasks.class_counts import TOP_K
+from actors.tasks.confusion import MAX_PAIRED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from actors.evaluation.inferencer import Inferencer
+    from actors.storage.store import Storage
+    from jobs.evaluating.config import Evaluate
+    from jobs.evaluating.published import PublishedRun
+
+PIXEL_SCORES = ("mean_iou", "pixel_accuracy")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores of a run against known labels."""
+
+    num_labelled: int
+    """Images with an answer and a known label."""
+    scores: Mapping[str, float]
+    classes: Sequence[Mapping[str, Any]] = ()
+    """Scores of each class that occurs or is predicted."""
+    confusion: Sequence[tuple[str, str, int]] = field(default=())
+    """Known class, predicted class and images, without zeros; empty above 100 classes."""
+
+
+def score_names(task: Mapping[str, Any], *, has_annotations: bool) -> Sequence[str]:
+    """Names of the scores that a task may give.
+
+    Args:
+        task: its config, as plain values.
+        has_annotations: ground truth is in a COCO file.
+
+    Raises:
+        JobError: the answers of the task cannot be compared with labels.
+    """
+    name = task["name"]
+    if has_annotations and name in ("detect", "segment"):
+        return METRICS
+    if name == "detect":
+        raise JobError(
+            "task=detect: evaluate.annotations: not given", cure="give a COCO file with the boxes of the images"
+        )
+    if name in ("classify", "zero_shot") and task.get("threshold") is None:
+        return CLASS_SCORES
+    named = {"regress": NUMBER_SCORES, "segment": PIXEL_SCORES}
+    if name in named:
+        return named[name]
+    why = "an image may have several labels" if name in ("classify", "zero_shot") else "its answers are no labels"
+    raise JobError(
+        f"task={name}: cannot be evaluated: {why}",
+        cure="choose task=classify without task.threshold, zero_shot, regress, detect or segment",
+    )
+
+
+def measure(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
+    """Compares the rows of ``run`` with known labels.
+
+    Raises:
+        JobError: no row has a known label, or what is needed cannot be read.
+    """
+    names = score_names(run.config["task"], has_annotations=wanted.annotations is not None)
+    if names is METRICS:
+        found = _boxes(run, wanted, storage)
+    elif names is PIXEL_SCORES:
+        found = _pixels(run, storage)
+    elif names is NUMBER_SCORES:
+        found = _numbers(run)
+    else:
+        found = _classes(run, storage)
+    if not found.scores:
+        raise JobError(
+            f"{redacted(run.paths.rows)}: no row has a known label to compare with",
+            cure="give the dataset labels: dataset.label_column=NAME, or dataset.folder_labels=true",
+        )
+    return found
+
+
+def _classes(run: PublishedRun, storage: Storage) -> Measured:
+    counters: Mapping[str, int] = run.counters
+    labels = run.labels
+    scores = receipt_scores(counters)
+    if counters.get(NUM_LABELLED) and "f1_macro" not in scores:
+        # An earlier version wrote these receipts, or there are more classes than they hold.
+        measures: list[Inferencer] = [Accuracy(), Calibration(), ClassAverages(labels), ConfusionMatrix(labels)]
+        measures += [Accuracy(TOP_K)] if run.config["task"].get("top_k", TOP_K) >= TOP_K else []
+        counters = dict(run.counters) | _recount(measures, run, storage)
+        scores = receipt_scores(counters)
+    names = dict(enumerate(labels)) if labels else _names(run, storage)
+    classes = [
+        {"class": names.get(own.class_id, str(own.class_id)), **own._asdict()}
+        for own in ClassAverages().classes(counters)
+    ]
+    pairs = ConfusionMatrix().pairs(counters)
+    is_small = len(names) <= MAX_PAIRED and all(max(pair) < MAX_PAIRED for pair in pairs)
+    confusion = [
+        (names.get(true, str(true)) if true >= 0 else OTHER, names.get(predicted, str(predicted)), number)
+        for (true, predicted), number in sorted(pairs.items())
+    ]
+    return Measured(counters.get(NUM_LABELLED, 0), scores, classes, confusion if is_small else ())
+
+
+OTHER = "(no class of the model)"
+
+
+def _numbers(run: PublishedRun) -> Measured:
+    num = next((number for name, number in run.counters.items() if name.endswith("/num") and "residuals" in name), 0)
+    return Measured(num, {name: value for name, value in receipt_scores(run.counters).items() if name in NUMBER_SCORES})
+
+
+def _boxes(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
+    where = f"evaluate.annotations={redacted(wanted.annotations or '')}"
+    try:
+        truth = json.loads(storage.read(absolute(wanted.annotations or "")))
+        measured = DetectionAP(truth, masks=run.config["task"]["name"] == "segment")
+    except (OSError, BaseError, ValueError, LookupError, TypeError) as error:
+        raise JobError(
+            f"{where}: cannot be read: {one_line(error)}", cure="give a COCO file with images, annotations, categories"
+        ) from error
+    for rows in _rows(run, storage, [IMAGE_ID, "detections"]):
+        measured.update(rows)
+    if run.num_ok and not measured.num_images:
+        raise JobError(f"{where}: names none of the images", cure="its file_name must be the end of an image_id")
+    classes = [{"class": name, "map": value} for name, value in measured.per_class().items()]
+    return Measured(measured.num_images, measured.compute(), classes)
+
+
+def _pixels(run: PublishedRun, storage: Storage) -> Measured:
+    measured = SegmentationIoU(lambda target: storage.read(absolute(target)))
+    try:
+        for rows in _rows(run, storage, ["mask", TARGET]):
+            measured.update(rows)
+    except (OSError, BaseError, ValueError) as error:
+        raise JobError(
+            f"a label cannot be read: {one_line(error)}",
+            cure="labels of task=segment are paths of PNG files with the class of each pixel, as large as the image",
+        ) from error
+    counts, labels = measured.counts(), run.labels
+    classes = [
+        {"class": labels[own] if labels and own < len(labels) else str(own), "iou": value}
+        for own, value in measured.classes(counts).items()
+    ]
+    return Measured(measured.num_images, measured.compute(counts), classes)
+
+
+def _recount(measures: Sequence[Inferencer], run: PublishedRun, storage: Storage) -> dict[str, int]:
+    columns = [TARGET, "label", "label_id", "score", "top_label_ids", "top_labels", "top_scores"]
+    for rows in _rows(run, storage, columns):
+        for measure in measures:
+            measure.update(rows)
+    return {name: number for measure in measures for name, number in measure.counts().items()}
+
+
+def _names(run: PublishedRun, storage: Storage) -> dict[int, str]:
+    """Names of the classes that some row has as its answer."""
+    names: dict[int, str] = {}
+    for rows in _rows(run, storage, ["label_id", "label"]):
+        pairs = rows.group_by(["label_id", "label"]).aggregate([])
+        names |= dict(zip(pairs["label_id"].to_pylist(), pairs["label"].to_pylist(), strict=True))
+    return names
+
+
+def _rows(run: PublishedRun, storage: Storage, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of the run, in tables of bounded size, with those of ``columns`` that it has."""
+    for part in run.parts:
+        with storage.open(part) as source, pq.ParquetFile(source) as file:
+            there = [name for name in columns if name in file.schema_arrow.names]
+            for batch in file.iter_batches(_BATCH_ROWS, columns=there):
+                yield pa.Table.from_batches([batch])
+
+
+_BATCH_ROWS = 4096
