@@ -118,6 +118,13 @@ def rename(state_dict: Mapping[str, Any], expected: Collection[str]) -> StateDic
     return max(_views(own), key=lambda view: len(view.keys() & set(expected)))  # the first of equals
 
 
+def without_wrappers(state_dict: StateDict) -> StateDict:
+    """The same entries under the names that they have outside DistributedDataParallel, FSDP and torch.compile."""
+    plain = state_dict.renamed(_without_inserted)
+    is_parallel = bool(plain) and all(name.startswith("module.") for name in plain)
+    return plain.renamed(methodcaller("removeprefix", "module.")) if is_parallel else plain
+
+
 RESAVE_CURE = "save the weights alone: torch.save(model.state_dict(), path), or safetensors.torch.save_file"
 
 # Keys of training checkpoints, in the order in which they are tried.
