@@ -11,6 +11,7 @@ from digit_images import DIGITS
 from torch import nn
 
 from actors.errors import JobError
+from actors.exporting.hub_configs import hub_configs
 from actors.exporting.postprocess import SCORES, Postprocess
 from actors.exporting.torch_export import export_pt2, save_weights
 from actors.models.network import build_network
@@ -81,3 +82,5 @@ def test_weights_of_a_network_of_transformers_have_the_names_that_it_loads(tmp_p
     again = build_network(replace(model, checkpoint=str(tmp_path / "again.safetensors")))
     pixels = torch.rand(2, *model.preprocess.input_shape)
     assert torch.equal(again(pixels)["logits"], network(pixels)["logits"])
+    files = hub_configs(model, network, ["cat", "dog", "owl"])
+    assert files["config.json"]["model_type"] == "vit"
