@@ -26,8 +26,8 @@ def hub_configs(model: Model, network: nn.Module | None, labels: Sequence[str] |
         return {}
     if package == "timm":
         config = _timm_config(model, name, network, labels)
-    elif package == "transformers" and hasattr(network, "config"):
-        config = _transformers_config(network, labels)
+    elif package == "transformers" and hasattr(own := getattr(network, "model", network), "config"):  # in our wrapper
+        config = _transformers_config(own, labels)
     else:
         return {}
     processor = processor_config(model.preprocess)

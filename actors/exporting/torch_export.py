@@ -13,6 +13,7 @@ from actors.errors import JobError
 from actors.exporting.exporter_errors import cause, quietly
 from actors.exporting.postprocess_layers import StoredIn, followed_by
 from actors.models.network import build_network
+from actors.models.transformers_networks import VisionNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +64,8 @@ def _allow_any_dtype(program: torch.export.ExportedProgram) -> None:
 def save_weights(network: nn.Module, path: Path, precision: str) -> None:
     """Writes the state_dict of ``network`` in ``precision``; integers stay as they are. Raises OSError."""
     dtype = _DTYPES[precision]
+    if isinstance(network, VisionNetwork):  # transformers loads the names of its own network
+        network = network.model
     tensors = {
         # Copies, since safetensors refuses tensors that share memory, as tied weights do.
         name: value.to(dtype if value.is_floating_point() else value.dtype).clone().contiguous()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import hub_folders
 import pytest
 import safetensors.torch
 import torch
@@ -9,10 +11,12 @@ from digit_images import DIGITS
 from torch import nn
 
 from actors.errors import JobError
+from actors.exporting.hub_configs import hub_configs
 from actors.exporting.postprocess import SCORES, Postprocess
 from actors.exporting.torch_export import export_pt2, save_weights
 from actors.models.network import build_network
 from actors.models.outputs import named
+from actors.models.sources.registry import model_from
 from actors.models.spec import Model
 
 PIXELS = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -68,3 +72,15 @@ def test_weights_are_saved_with_the_numbers_of_the_precision(tmp_path: Path) -> 
         assert found["0.weight"].dtype == dtype
         assert found["1.num_batches_tracked"].dtype == torch.int64
         torch.testing.assert_close(found["2.weight"].float(), network[0].weight.detach(), atol=1e-3, rtol=1e-3)
+
+
+def test_weights_of_a_network_of_transformers_have_the_names_that_it_loads(tmp_path: Path) -> None:
+    hub_folders.vit(tmp_path / "vit")
+    model = model_from(str(tmp_path / "vit"))
+    network = build_network(model)
+    save_weights(network, tmp_path / "again.safetensors", "fp32")
+    again = build_network(replace(model, checkpoint=str(tmp_path / "again.safetensors")))
+    pixels = torch.rand(2, *model.preprocess.input_shape)
+    assert torch.equal(again(pixels)["logits"], network(pixels)["logits"])
+    files = hub_configs(model, network, ["cat", "dog", "owl"])
+    assert files["config.json"]["model_type"] == "vit"
