@@ -136,8 +136,11 @@ def _digest(path: Path) -> FileDigest:
 
 
 def _values(config: Any) -> dict[str, Any]:
-    """The fields of a config dataclass, enums as their values."""
-    return {name: value.value if isinstance(value, Enum) else value for name, value in asdict(config).items()}
+    """The fields of a config dataclass, and of those in it; enums as their values."""
+    return asdict(
+        config,
+        dict_factory=lambda pairs: {name: value.value if isinstance(value, Enum) else value for name, value in pairs},
+    )
 
 
 def _json(content: Any) -> str:
