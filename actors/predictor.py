@@ -16,7 +16,8 @@ from actors.decoding.pixel_blocks import error_columns, pixel_columns
 from actors.engines.base import load_engine
 from actors.errors import ImageError, JobError
 from actors.predicting.adaptive_batches import ElasticBatches
-from actors.predicting.golden_check import check_golden
+from actors.predicting.box_steps import for_suppressed
+from actors.predicting.golden_check import bundle_of, check_golden
 from actors.predicting.independence import independent, mixing
 from actors.predicting.probes import noise, probe
 from actors.predicting.reference_check import ReferenceCheck
@@ -78,6 +79,8 @@ class Predictor:
         if batch_size is not None:
             _check_batch_size(batch_size)
         self.labels = self.task.class_names(self.model)
+        if found := bundle_of(self.model):
+            self.task = for_suppressed(self.task, *found, self.labels)
         self.task.prepare(self.model)
         loaded = load_engine(recipe.engine, self.model, network, recipe.int8_graph)
         size = self.model.preprocess.size

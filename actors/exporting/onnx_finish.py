@@ -36,7 +36,7 @@ def finish(source: Path, target: Path, metadata: Mapping[str, str], *, separate_
         node.ClearField("doc_string")
     for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output):
         value.ClearField("metadata_props")
-        _name_batch(value)
+    _name_batch(proto.graph)
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, dict(sorted(metadata.items())))
     data = f"{target.name}.data"
@@ -65,11 +65,16 @@ def _require_any_batch(graph: onnx.GraphProto) -> None:
             )
 
 
-def _name_batch(value: onnx.ValueInfoProto) -> None:
-    """Calls a first axis of any length ``batch``; exporters number such axes."""
-    axes = value.type.tensor_type.shape.dim
-    if axes and axes[0].WhichOneof("value") == "dim_param":
-        axes[0].dim_param = "batch"
+def _name_batch(graph: onnx.GraphProto) -> None:
+    """Calls the first axis of inputs and outputs ``batch``, if it has any length; exporters number such axes. Inner
+    values follow by name: their first axis may be another, and engines reuse memory where names are equal.
+    """
+    ends = [value.type.tensor_type.shape.dim for value in (*graph.input, *graph.output)]
+    names = {axes[0].dim_param for axes in ends if axes and axes[0].WhichOneof("value") == "dim_param"}
+    for value in (*graph.value_info, *graph.input, *graph.output):
+        for axis in value.type.tensor_type.shape.dim:
+            if axis.WhichOneof("value") == "dim_param" and axis.dim_param in names:
+                axis.dim_param = "batch"
 
 
 def _nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -1,5 +1,5 @@
-"""Non-maximum suppression as steps of a graph, and the jobs that a graph with fixed limits can serve. Used by an export,
-and where a bundle is loaded.
+"""Non-maximum suppression as steps of a graph, and the tasks that a graph with fixed limits can serve. Used by an
+export, and where a bundle is loaded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import numpy as np
 
 from actors.errors import JobError
 from actors.exporting.postprocess import NMS, Postprocess, Suppression
-from actors.tasks.base import Outputs
 from actors.tasks.detect import Detect
 from actors.tasks.detection.classes import chosen_classes
 from actors.tasks.detection.heads import head_for
@@ -20,9 +19,9 @@ from actors.tasks.detection.yolo_head import YoloHead, YoloNmsHead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any
 
-    from actors.tasks.base import Task
+    from actors.models.bundle_files import Bundle
+    from actors.tasks.base import Outputs, Task
 
 
 def settled(task: Task, outputs: Outputs, labels: Sequence[str] | None) -> Detect:
@@ -81,18 +80,21 @@ def _detections(task: Detect, output: str, num_rows: int, outputs: Mapping[str, 
     return rows
 
 
-def for_suppressed(task: Detect, fixed: Mapping[str, Any], form: str, labels: Sequence[str] | None) -> Detect:
-    """The task for boxes that the graph of ``form`` has suppressed.
+def for_suppressed(task: Task, bundle: Bundle, form: str, labels: Sequence[str] | None) -> Task:
+    """The task for boxes that the graph of ``form`` has suppressed; the same task if it does not.
 
     Args:
         task: the task of a job. It may be stricter than the graph, as long as the same boxes remain.
-        fixed: fields of the task that the graph was exported with.
-        form: names the graph in messages.
+        bundle: records the task that the graph was exported with.
+        form: one of its forms.
         labels: names of the classes.
 
     Raises:
         JobError: the task needs boxes that the graph does not give.
     """
+    if bundle.forms[form].postprocess != NMS or not isinstance(task, Detect):
+        return task
+    fixed = bundle.task
     classes = chosen_classes(task.classes, labels).tolist()
     is_part = bool(classes) and not fixed["class_agnostic"] and set(classes) <= set(fixed["classes"] or classes)
     fits = {

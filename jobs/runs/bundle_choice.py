@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from actors.engines.base import load_engine
 from actors.engines.configs import AUTO, ENGINE_CONFIGS, Device, Precision
 from actors.errors import JobError
-from actors.exporting.postprocess import NMS, SCORES, SOFTMAX, TOPK
+from actors.exporting.postprocess import SCORES, SOFTMAX, TOPK
 from actors.models.bundle_files import ENGINES, MAIN_FILES
 from actors.models.sources.bundle_source import default_form, is_library, preprocess_of, safe_kwargs
 from actors.predicting.box_steps import for_suppressed
@@ -20,7 +20,6 @@ from actors.predicting.golden_check import Run, bundle_of, golden_breach
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
 from actors.tasks.classify import Classify
-from actors.tasks.detect import Detect
 from actors.tasks.raw import Raw
 from actors.tasks.scores import Activation
 from jobs.job import Job
@@ -162,9 +161,7 @@ def _task(task: Task, model: Model, bundle: Bundle, form: str) -> Task:
         )
     if steps == SOFTMAX and isinstance(task, Classify) and task.activation.value == bundle.task["activation"]:
         return replace(task, activation=Activation.none, output=SCORES)
-    if steps == NMS and isinstance(task, Detect):
-        return for_suppressed(task, bundle.task, form, task.class_names(model))
-    return task
+    return for_suppressed(task, bundle, form, task.class_names(model))
 
 
 _INSIDE = ("channels", "channel_order", "layout", "rescale_factor", "mean", "std", "standardize")

@@ -29,4 +29,5 @@ def test_small_images_are_chosen_and_the_smallest_where_all_are_large() -> None:
     assert choose_golden([10, 2 << 20, 20]) == [0, 2]
     assert choose_golden([3 << 20, 2 << 20]) == [1]
     assert choose_golden([1] * 100) == list(range(NUM_GOLDEN))
+    assert choose_golden([1] * 100, [99, 50]) == [*range(NUM_GOLDEN - 2), 50, 99]
     assert 8 <= NUM_GOLDEN <= 32

@@ -60,3 +60,16 @@ def test_a_graph_for_a_fixed_number_of_images_is_refused(exported: Path, tmp_pat
     with pytest.raises(JobError, match="pixels_nhwc takes batches of 4"):
         finish(tmp_path / "fixed.onnx", tmp_path / "model.onnx", {})
     assert not (tmp_path / "model.onnx").exists()
+
+
+def test_inner_axes_of_another_length_keep_their_names(tmp_path: Path) -> None:
+    def value(name: str, *axes: str | int) -> onnx.ValueInfoProto:
+        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, axes)
+
+    nodes = [onnx.helper.make_node("Relu", ["x"], ["r"]), onnx.helper.make_node("Relu", ["r"], ["y"])]
+    inner = [value("r", "n", 3), value("range", "columns")]
+    graph = onnx.helper.make_graph(nodes, "g", [value("x", "n", 3)], [value("y", "n", 3)], value_info=inner)
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "raw.onnx")
+    finish(tmp_path / "raw.onnx", tmp_path / "model.onnx", METADATA)
+    found = onnx.load(tmp_path / "model.onnx").graph.value_info
+    assert [one.type.tensor_type.shape.dim[0].dim_param for one in found] == ["batch", "columns"]

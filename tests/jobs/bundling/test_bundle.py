@@ -3,7 +3,9 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from bundles import export_job, export_sample, signals_kept, tiny_on_photos
@@ -14,15 +16,18 @@ from places import Place
 from programs import save_pt2
 from torch import nn
 
-from actors.engines.configs import Device, OnnxEngineConfig, Precision, TorchEngineConfig
+from actors.engines.configs import Device, OnnxEngineConfig, OpenVinoEngineConfig, Precision, TorchEngineConfig
 from actors.errors import JobError
 from actors.models.bundle_files import check_files, read_bundle
 from actors.models.sources import model_from
 from actors.predictor import Predictor
 from actors.storage.store import Storage
 from jobs.bundling.bundle import check_forms
+from jobs.bundling.config import ExportJob
 from jobs.cli.entry import ExitStatus
 from jobs.export import export
+from jobs.job import Job
+from jobs.runs.bundle_choice import with_form
 
 
 @pytest.fixture
@@ -80,16 +85,20 @@ def test_forms_that_cannot_be_are_refused_before_the_model_is_loaded() -> None:
         check_forms(job)
 
 
-def test_a_detector_becomes_a_bundle_whose_forms_find_the_same_boxes(tmp_path: Path) -> None:
+def detector_job(folder: Path, *overrides: str) -> ExportJob:
     torch.manual_seed(0)
-    torch.save(yolo_like().state_dict(), tmp_path / "detector.pt")
-    write_photos(tmp_path / "photos", 12, width=160, height=120)
-    job = export_job(
-        "+dataset=images", f"dataset.path={tmp_path}/photos", "model.architecture=detectors:yolo_like",
-        f"model.checkpoint={tmp_path}/detector.pt", "model.labels=[cat,dog,cow]", "model.preprocess.resize=128",
-        "model.preprocess.crop=128", "task=detect", "task.classes=[dog,2]", "task.score_threshold=0.3",
-        f"export.path={tmp_path}/b", "export.images=12",
+    torch.save(yolo_like().state_dict(), folder / "detector.pt")
+    write_photos(folder / "photos", 12, width=160, height=120)
+    return export_job(
+        "+dataset=images", f"dataset.path={folder}/photos", "model.architecture=detectors:yolo_like",
+        f"model.checkpoint={folder}/detector.pt", "model.labels=[cat,dog,cow]", "model.preprocess.resize=128",
+        "model.preprocess.crop=128", "task=detect", "task.score_threshold=0.3", f"export.path={folder}/b",
+        "export.images=12", *overrides,
     )  # fmt: skip
+
+
+def test_a_detector_becomes_a_bundle_whose_forms_find_the_same_boxes(tmp_path: Path) -> None:
+    job = detector_job(tmp_path, "task.classes=[dog,2]")
     with signals_kept():
         assert export(job) is ExitStatus.DONE
     bundle = read_bundle(str(tmp_path / "b"), Storage())
@@ -113,4 +122,45 @@ def test_a_program_of_one_batch_size_is_refused_at_once(tmp_path: Path) -> None:
     job = export_job("+dataset=sample", f"export.path={tmp_path / 'b'}", "export.formats=[onnx,pt2]")
     job = replace(job, model=save_pt2(tiny(5), tmp_path / "a.pt2", batch=None, num_images=3))
     with pytest.raises(JobError, match=r"a\.pt2 was exported for batches of 3 images.*\n  cure: .*Dim\.DYNAMIC"):
+        check_forms(job)
+
+
+def boxes_of(row: list[dict[str, Any]]) -> list[tuple[float, ...]]:
+    """Numbers of the boxes of an image, in an order that does not depend on scores near 1."""
+    names = ("label_id", "xmin", "ymin", "xmax", "ymax", "score")
+    return sorted(tuple(float(box[name]) for name in names) for box in row)
+
+
+def test_a_bundle_whose_graphs_suppress_boxes_finds_those_of_the_network(tmp_path: Path) -> None:
+    # The bias keeps most scores away from 1, where they are equal.
+    job = detector_job(tmp_path, "task.classes=[dog,2]", "export.postprocess=nms", "+model.kwargs.bias=-20.0")
+    with signals_kept():
+        assert export(job) is ExitStatus.DONE
+    bundle = read_bundle(str(tmp_path / "b"), Storage())
+    assert bundle is not None
+    assert {name: form.postprocess for name, form in bundle.forms.items()} == {
+        "onnx": "nms", "openvino": "nms", "safetensors": "none",
+    }  # fmt: skip
+    assert bundle.forms["onnx"].outputs == [{"name": "detections", "dtype": "float32", "shape": [None, 256, 6]}]
+    assert (bundle.task["head"], bundle.task["classes"], bundle.task["score_threshold"]) == ("yolov8", [1, 2], 0.3)
+    photos = sorted((tmp_path / "photos").rglob("*.jpg"))
+    from_bundle = model_from(str(tmp_path / "b"))
+    for changes in ({}, {"score_threshold": 0.4, "max_detections": 3, "classes": ["dog"]}):
+        task = replace(job.task, **changes)
+        for engine in (OnnxEngineConfig(device=Device.cpu), OpenVinoEngineConfig()):
+            wanted = Predictor(job.model, engine=engine, task=task).predict(photos)
+            chosen = with_form(Job(dataset=job.dataset, model=from_bundle, engine=engine, task=task))
+            found = Predictor(chosen.model, engine=engine, task=chosen.task).predict(photos)
+            both = [[boxes_of(row) for row in table["detections"].to_pylist()] for table in (found, wanted)]
+            assert sum(map(len, both[0])) > len(photos)
+            for mine, other in zip(*both, strict=True):
+                assert np.array(mine).shape == np.array(other).shape
+                np.testing.assert_allclose(mine, other, atol=1e-2)
+    with pytest.raises(JobError, match=r"task\.iou=0\.5: the graph of form onnx was exported with task\.iou=0\.7"):
+        Predictor(from_bundle, task=replace(job.task, iou=0.5))
+
+
+def test_forms_that_cannot_suppress_are_told_before_anything_is_done() -> None:
+    job = export_job("+dataset=sample", "export.path=b", "export.formats=[pt2]", "export.postprocess=nms")
+    with pytest.raises(JobError, match=r"export\.postprocess=nms: cannot end the form pt2"):
         check_forms(job)
