@@ -96,7 +96,7 @@ class Predictor:
         self._tiled: TiledPictures | None = None
         if isinstance(self.task, Detect) and self.task.tiling:
             self._tiled = TiledPictures(self._batches, self.task, self.labels, self.model.preprocess, self.limits)
-        self._batch_size = batch_size
+        self.batch_size = batch_size
 
     def predict(self, images: Sequence[Image], *, batch_size: int = 32) -> pa.Table:
         """One row per image, in order: ``uri`` (null unless a path was given), the task's columns, and ``stage``,
@@ -168,7 +168,7 @@ class Predictor:
             raise ValueError("the task cuts no tiles")
         rows = np.flatnonzero(block[STAGE].is_null().to_numpy(zero_copy_only=False))
         given = [image for row in rows.tolist() if not isinstance(image := images[row], ImageError)]
-        size = self._batch_size or batch_size or 1
+        size = self.batch_size or batch_size or 1
         result = self._tiled(given, batch_size=size, watch=watch, inspect=inspect)
         predicted = mark_errors(block, {int(rows[number]): error for number, error in result.errors.items()})
         places = np.full(len(block), -1)

@@ -13,6 +13,7 @@ from actors.engines.onnx_source import outside
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.errors import JobError
 from actors.messages import one_line
+from actors.models.forms import form_of
 from actors.models.onnx_files import not_numbers
 from actors.preprocess import ChannelOrder, Standardize, scale_and_bias
 from actors.preprocess.normalisation import GREY_HALF, GREY_SCALE, GREY_WEIGHTS, least_deviation
@@ -44,14 +45,21 @@ def read_graph(core: Any, file: GraphFile, model: Model) -> PixelGraph:
             inputs = [_node(node) for node in graph.inputs]
             outputs = [output.any_name for output in graph.outputs]
     except OPENVINO_ERRORS as error:
-        cure = "choose engine=torch" if file.is_exported else "choose engine=onnxruntime, or export it again"
-        raise JobError(f"{model.where}: openvino cannot load it: {one_line(error)}", cure=cure) from error
+        raise JobError(f"{model.where}: openvino cannot load it: {one_line(error)}", cure=_cure(model, file)) from error
     texts = [output.any_name for output in graph.outputs if output.get_element_type().get_type_name() == "string"]
     if texts:
         raise not_numbers(model, f"{', '.join(texts)} is text")
     model = outside(model, file)
     taken = image_input(inputs, model, one_by_one=file.mixes_images)
     return PixelGraph(_from_pixels(graph, taken, model.preprocess), taken, outputs)
+
+
+def _cure(model: Model, file: GraphFile) -> str:
+    if file.is_exported:
+        return "choose engine=torch"
+    if form_of(model).engines == ("openvino",):
+        return "copy its .xml and .bin again, or export it again"
+    return "choose engine=onnxruntime, or export it again"
 
 
 class _Node(NamedTuple):

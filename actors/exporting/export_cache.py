@@ -13,7 +13,8 @@ from actors.disk_cache import keep
 from actors.exporting.source_digest import architecture_source, loaded_sources, source_digest, version
 from actors.models.forms import form_of
 from actors.models.hub_files import on_this_machine
-from actors.models.model_files import reading
+from actors.models.model_files import base_name, reading
+from actors.models.node_copies import missing_file
 from actors.storage.store import Storage
 from actors.storage.uris import is_remote
 
@@ -79,11 +80,19 @@ def _content(model: Model) -> str:
     """Identifies the content of the weights: by digest, or by the server's size and version for remote files."""
     storage = Storage(model.storage_options)
     with reading(model.where):
-        return " ".join(_file_content(uri, storage) for uri in form_of(model).files(model))
+        return " ".join(_file_content(uri, storage, model) for uri in form_of(model).files(model))
 
 
-def _file_content(uri: str, storage: Storage) -> str:
-    uri = on_this_machine(uri)
+def _file_content(uri: str, storage: Storage, model: Model) -> str:
+    try:
+        return _content_of(on_this_machine(uri), storage)
+    except FileNotFoundError:
+        if uri == model.checkpoint:
+            raise
+        raise missing_file(model, "file", base_name(uri)) from None
+
+
+def _content_of(uri: str, storage: Storage) -> str:
     if is_remote(uri):
         size, known_as = storage.describe(uri)
         if known_as is not None:

@@ -56,10 +56,13 @@ def read_golden(folder: str, storage: Storage) -> Golden:
     return Golden([image["bytes"] for image in images], [image["path"] for image in images], values)
 
 
-def choose_golden(sizes: Sequence[int]) -> list[int]:
-    """Positions of up to `NUM_GOLDEN` images, given the sizes of all in bytes: the first ones that are not large."""
+def choose_golden(sizes: Sequence[int], preferred: Sequence[int] = ()) -> list[int]:
+    """Positions of up to `NUM_GOLDEN` images, given the sizes of all in bytes: the first ones that are not large, of
+    those at the positions ``preferred`` before others.
+    """
     small = [place for place, size in enumerate(sizes) if size <= _MOST_BYTES]
-    return (small or [int(np.argmin(sizes))])[:NUM_GOLDEN]
+    small.sort(key=lambda place: place not in preferred)
+    return sorted((small or [int(np.argmin(sizes))])[:NUM_GOLDEN])
 
 
 _SHAPES = b"shardlens.shapes"

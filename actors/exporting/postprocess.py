@@ -4,16 +4,36 @@ model is exported, and where a bundle is checked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-NONE, SOFTMAX, TOPK = "none", "softmax", "topk"
-SCORES, TOP_SCORES, TOP_LABEL_IDS = "scores", "top_scores", "top_label_ids"
+NONE, SOFTMAX, TOPK, NMS = "none", "softmax", "topk", "nms"
+SCORES, TOP_SCORES, TOP_LABEL_IDS, DETECTIONS = "scores", "top_scores", "top_label_ids", "detections"
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """Non-maximum suppression of the boxes of a YOLO network, with the limits that the graph fixes."""
+
+    output: str
+    """Name of the network's output, (n, numbers, boxes) or (n, boxes, numbers): centre, width, height, objectness if
+    there is one, and a score for each class."""
+    channel_axis: int
+    """Axis of the numbers, of the two after that of the images."""
+    has_objectness: bool
+    num_classes: int
+    num_rows: int
+    """Boxes of an image that remain at most."""
+    score_threshold: float
+    iou: float
+    class_agnostic: bool
+    classes: tuple[int, ...]
+    """Classes to keep; empty: all."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +41,9 @@ class Postprocess:
     """Steps after the network.
 
     With `SOFTMAX` the only output is `SCORES`, float32 (n, classes). With `TOPK` there are `TOP_SCORES`, float32, and
-    `TOP_LABEL_IDS`, int32, both (n, `top_k`), best first. With `NONE` the outputs are those of the network.
+    `TOP_LABEL_IDS`, int32, both (n, `top_k`), best first. With `NMS` the only output is `DETECTIONS`, float32
+    (n, boxes, 6): corners in pixels of the model's input, score and class, best first; rows without a box are 0. With
+    `NONE` the outputs are those of the network.
     """
 
     kind: str = NONE
@@ -30,11 +52,17 @@ class Postprocess:
     top_k: int = 1
     sigmoid: bool = False
     """Scores by sigmoid instead of softmax."""
+    suppression: Suppression | None = None
+    """The steps of `NMS`."""
+    detections: Callable[[Mapping[str, np.ndarray]], np.ndarray] | None = field(default=None, compare=False)
+    """Computes `DETECTIONS` in NumPy, given the outputs of the network."""
 
     def of(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs of the graph, given those of the network."""
         if self.kind == NONE:
             return dict(outputs)
+        if self.detections is not None:
+            return {DETECTIONS: self.detections(outputs)}
         logits = outputs[self.output].reshape(len(outputs[self.output]), -1).astype(np.float64)
         scores = _sigmoid(logits) if self.sigmoid else _softmax(logits)
         if self.kind == SOFTMAX:

@@ -53,7 +53,7 @@ class FormRecord:
     precision: str
     """``fp32``, ``fp16``, ``bf16`` or ``int8``."""
     postprocess: str
-    """``none``, ``softmax`` or ``topk``: how far the graph goes."""
+    """``none``, ``softmax``, ``topk`` or ``nms``: how far the graph goes."""
     normalises: bool
     """True if it takes uint8 pixels (n, height, width, 3) and normalises them; else normalised float (n, 3, h, w)."""
     inputs: list[dict[str, Any]]

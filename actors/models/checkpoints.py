@@ -29,12 +29,15 @@ class MisfitError(JobError):
     """Weights and network do not fit."""
 
 
-def read_state_dict(model: Model) -> StateDict:
-    """The weights in the checkpoint of ``model``, as its keys select them, under the names in the file.
+def read_state_dict(model: Model, weights: StateDict | None = None) -> StateDict:
+    """The weights in the checkpoint of ``model``, or ``weights`` in place of them, as its keys select them, under the
+    names in the file.
 
     Raises:
         JobError: the checkpoint cannot be read, or holds no such weights.
     """
+    if weights is not None:
+        return select(weights, model)
     if is_hub(model.checkpoint):
         content = read_weights(model.checkpoint, Storage(model.storage_options))
     else:
@@ -43,8 +46,8 @@ def read_state_dict(model: Model) -> StateDict:
     return select(unwrap(content, ema=model.ema, where=model.where, prefix=model.prefix), model)
 
 
-def load(network: object, model: Model) -> None:
-    """Loads the weights of ``model`` into ``network``, the result of its architecture.
+def load(network: object, model: Model, weights: StateDict | None = None) -> None:
+    """Loads the weights of ``model``, or ``weights`` in place of them, into ``network``, which its architecture made.
 
     Raises:
         JobError: ``network`` is not a torch.nn.Module, or the checkpoint cannot be read.
@@ -57,7 +60,7 @@ def load(network: object, model: Model) -> None:
         )
     # Asked before loading, after which the parameters are ordinary, while their modules stay lazy until the first call.
     is_unfinished = any(map(is_lazy, _entries_of(network).values()))
-    whole = read_state_dict(model)
+    whole = read_state_dict(model, weights)
     state_dict = rename(whole, _entries_of(network).keys())
     try:
         _load_at_its_version(network, state_dict, model)

@@ -88,4 +88,7 @@ def form_of(model: Model) -> ModelForm:
     if not model.checkpoint:
         raise JobError("model.checkpoint is not given", cure="set model.checkpoint to the path or URI of the weights")
     known = ", ".join(ending for form in FORMS for ending in form.formats)
-    raise JobError(f"{model.where}: unknown format", cure=f"give a file that ends in one of {known}")
+    raise JobError(
+        f"{model.where}: unknown format",
+        cure=f"give a file that ends in one of {known}; convert those of other frameworks to .onnx: see docs/models.md",
+    )

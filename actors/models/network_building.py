@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from torch import nn
 
     from actors.models.spec import Model
+    from actors.models.state_dicts import StateDict
 
 
-def build(model: Model) -> nn.Module:
+def build(model: Model, weights: StateDict | None = None) -> nn.Module:
     """The network of ``model`` with its weights.
+
+    Args:
+        model: the model.
+        weights: the content of its checkpoint, if it was read before, or is in memory alone.
 
     Raises:
         JobError: the architecture cannot be built, the checkpoint cannot be read, or the two do not fit.
@@ -29,15 +34,15 @@ def build(model: Model) -> nn.Module:
     architecture = str(model.architecture)
     library = architecture.partition(":")[0]
     if library == "transformers":
-        given = (architecture, model.kwargs, read_state_dict(model), model.where)
+        given = (architecture, model.kwargs, read_state_dict(model, weights), model.where)
         if takes_mask(architecture, model.preprocess):
             return MaskedDetector(load_whole(*given), model.preprocess)
         return load_transformers(*given)
     network = construct(architecture, model.kwargs)
     try:
-        load(network, model)
+        load(network, model, weights)
     except MisfitError as misfit:
-        if library != "timm":
+        if library != "timm" or weights is not None:
             raise
         return _converted_by_timm(model, misfit)
     if not is_detector(network):

@@ -56,7 +56,7 @@ def local_copy(model: Model, siblings: Siblings = no_siblings, *, kind: str = "f
             names = siblings(path)
         for name in names:
             if not (path.parent / name).is_file():
-                raise _missing(model, kind, name)
+                raise missing_file(model, kind, name)
         check_content(model, [path, *(path.parent / name for name in names)])
         yield path
         return
@@ -114,7 +114,7 @@ def _fetch(model: Model, folder: Path, *, siblings: Siblings, kind: str) -> list
         try:
             copy.write_bytes(storage.read(sibling(model.checkpoint, name)))
         except FileNotFoundError:
-            raise _missing(model, kind, name) from None
+            raise missing_file(model, kind, name) from None
     check_content(model, [path, *(path.parent / name for name in names)])
     return names
 
@@ -141,5 +141,6 @@ def _version(model: Model, uri: str) -> tuple[int, str | None]:
         return Storage(model.storage_options).describe(uri)
 
 
-def _missing(model: Model, kind: str, name: str) -> JobError:
+def missing_file(model: Model, kind: str, name: str) -> JobError:
+    """The error for a model that lacks one of the files beside its checkpoint."""
     return JobError(f"{model.where}: its {kind} {name} is missing", cure="put that file into the same folder")

@@ -26,10 +26,14 @@ class Pieces(nn.Module):
         self.most = most
 
     @property
+    def sizes(self) -> str:
+        """The batch sizes that the network takes, as messages name them."""
+        return f"{self.most}" if self.least == self.most else f"{self.least} to {self.most}"
+
+    @property
     def details(self) -> dict[str, str]:
         """A line for the report."""
-        sizes = f"{self.most}" if self.least == self.most else f"{self.least} to {self.most}"
-        return {"batches": f"cut into pieces of {sizes} images: the program was exported for no other size"}
+        return {"batches": f"cut into pieces of {self.sizes} images: the program was exported for no other size"}
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         parts = [self._run(images[start : start + self.most]) for start in range(0, len(images), self.most)]

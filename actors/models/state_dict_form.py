@@ -32,7 +32,8 @@ class StateDictForm:
         if model.architecture is None:
             raise JobError(
                 f"model.architecture is not given, and {model.where} holds weights alone",
-                cure=f"{ARCHITECTURE_CURE}; a TorchScript archive needs none, but model.sha256: see docs/models.md",
+                cure=f"{ARCHITECTURE_CURE}; an OpenVINO IR is named by its .xml file; a TorchScript archive needs "
+                "none, but model.sha256: see docs/models.md",
             )
         check_architecture(model.architecture)
 

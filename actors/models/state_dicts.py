@@ -72,7 +72,7 @@ def unwrap(content: object, *, ema: bool, where: str, prefix: str | None = None)
         raise JobError(
             f"model.ema=true: {where} holds no averaged weights; its top-level keys: {keys}", cure="set model.ema=false"
         )
-    parts = [str(key) for key, part in content.items() if _has_tensors(part) and "optim" not in str(key)]
+    parts = [_path(key, part) for key, part in _parts(content)]
     named = f"name the part to load: {' or '.join(f'model.prefix={part}.' for part in parts)}"
     cure = named if parts else RESAVE_CURE
     cure = f"set model.ema=true, or {named}" if _averaged(content) else cure
@@ -118,6 +118,13 @@ def rename(state_dict: Mapping[str, Any], expected: Collection[str]) -> StateDic
     return max(_views(own), key=lambda view: len(view.keys() & set(expected)))  # the first of equals
 
 
+def without_wrappers(state_dict: StateDict) -> StateDict:
+    """The same entries under the names that they have outside DistributedDataParallel, FSDP and torch.compile."""
+    plain = state_dict.renamed(_without_inserted)
+    is_parallel = bool(plain) and all(name.startswith("module.") for name in plain)
+    return plain.renamed(methodcaller("removeprefix", "module.")) if is_parallel else plain
+
+
 RESAVE_CURE = "save the weights alone: torch.save(model.state_dict(), path), or safetensors.torch.save_file"
 
 # Keys of training checkpoints, in the order in which they are tried.
@@ -154,6 +161,17 @@ def _innermost(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
             break
         content = inner
     return content
+
+
+def _parts(content: Mapping[Any, Any]) -> list[tuple[Any, Mapping[Any, Any]]]:
+    return [(key, part) for key, part in content.items() if _has_tensors(part) and "optim" not in str(key)]
+
+
+def _path(key: object, part: Mapping[Any, Any], depth: int = 0) -> str:
+    """The keys that lead to the tensors of ``part``, as long as there is one way."""
+    inner = _parts(part)
+    is_end = len(inner) != 1 or any(isinstance(value, torch.Tensor) for value in part.values())
+    return str(key) if is_end or depth == _MAX_DEPTH else f"{key}.{_path(*inner[0], depth + 1)}"
 
 
 def _nested(content: Mapping[Any, Any], path: str = "", depth: int = 0) -> StateDict:

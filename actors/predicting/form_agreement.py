@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
-from actors.exporting.postprocess import NONE, SCORES, SOFTMAX, Postprocess
+from actors.exporting.postprocess import NMS, NONE, SCORES, SOFTMAX, Postprocess
+from actors.predicting.box_steps import suppression_steps
 from actors.tasks.classify import Classify
 from actors.tasks.detect import Detect
 from actors.tasks.detection.tile import Tile
+from actors.tasks.detection.yolo_head import YoloNmsHead
 from actors.tasks.embed import Embed
 from actors.tasks.raw import Raw
 from actors.tasks.regress import Regress
@@ -58,6 +60,8 @@ def steps_for(kind: str, task: Task, outputs: Outputs, labels: Sequence[str] | N
     """
     if kind == NONE:
         return Postprocess()
+    if kind == NMS:
+        return suppression_steps(task, outputs, labels)
     if not isinstance(task, Classify) or task.activation is Activation.none:
         given = f"task={task.name}" if not isinstance(task, Classify) else f"task.activation={task.activation.value}"
         raise JobError(
@@ -88,4 +92,6 @@ def _measured_by(task: Task, kind: str) -> Task:
         return task
     if kind == SOFTMAX and isinstance(task, Classify):
         return replace(task, activation=Activation.none, output=SCORES)
+    if kind == NMS and isinstance(task, Detect):
+        return replace(task, head=YoloNmsHead.name)
     return Raw()

@@ -88,17 +88,22 @@ class Detect(Task):
 
     def find(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> Candidates:
         """The boxes that remain after suppression, best first within an image, in pixels of the model's input."""
-        input_hw = context.preprocess.size
-        head = head_for(self.head, Outputs.of(tensors, input_hw=input_hw), context.labels)
+        return self.boxes(tensors, context.preprocess.size, context.labels)
+
+    def boxes(
+        self, tensors: Mapping[str, np.ndarray], input_hw: tuple[int, int], labels: Sequence[str] | None
+    ) -> Candidates:
+        """See `find`."""
+        head = head_for(self.head, Outputs.of(tensors, input_hw=input_hw), labels)
         found = head.candidates(tensors, input_hw, threshold=self.score_threshold)
-        if context.labels is not None and len(found) and found.label_ids.max() >= len(context.labels):
+        if labels is not None and len(found) and found.label_ids.max() >= len(labels):
             raise JobError(
                 f"model.labels: the model gives class {found.label_ids.max()}, counted from 0, and there are "
-                f"{len(context.labels)} labels",
+                f"{len(labels)} labels",
                 cure="give one label for each class, in the order of the classes",
             )
         if self.classes:
-            found = found.take(np.isin(found.label_ids, chosen_classes(self.classes, context.labels)))
+            found = found.take(np.isin(found.label_ids, chosen_classes(self.classes, labels)))
         return self._best(head, found)
 
     def in_source(self, found: Candidates, context: BatchContext) -> Candidates:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from actors.engines.candidates import reference
@@ -17,8 +17,11 @@ from actors.exporting.bundle_folder import place, staging
 from actors.exporting.quantisation import NUM_CALIBRATED
 from actors.models.forms import form_of
 from actors.models.network import build_network
+from actors.models.pt2_form import Pt2Form
+from actors.predicting.box_steps import settled
 from actors.predicting.form_agreement import steps_for
 from actors.tasks.base import Outputs
+from jobs.bundling.config import PostSteps
 from jobs.bundling.contents import Contents, metadata_of
 from jobs.bundling.forms import FormPlan, check_form, write_form
 from jobs.bundling.images import draw_images
@@ -48,7 +51,23 @@ def check_forms(job: ExportJob) -> None:
     """Raises `JobError` if the model cannot have one of the forms, before anything slow is done."""
     job.export.check()
     for name in job.export.formats:
-        check_form(name, job.model, job.export.precision.value)
+        check_form(name, job.model, job.export.precision.value, job.export.postprocess.value)
+    if isinstance(form_of(job.model), Pt2Form):
+        _check_batches(job)
+
+
+def _check_batches(job: ExportJob) -> None:
+    """Raises `JobError` if a program takes some batch sizes only, which the forms of a bundle must not."""
+    from actors.models.pieces import Pieces  # noqa: PLC0415  brings PyTorch
+
+    network = build_network(job.model)
+    if isinstance(network, Pieces):
+        raise JobError(
+            f"export.formats={','.join(job.export.formats)}: {job.model.where} was exported for batches of "
+            f"{network.sizes} images, and the forms of a bundle take any number",
+            cure="export it again with dynamic_shapes=({0: torch.export.Dim.DYNAMIC},); as it is, it runs in "
+            "engine=torch",
+        )
 
 
 def export_bundle(job: ExportJob, checked: Preflight, uri: str, storage: Storage) -> Exported:
@@ -63,7 +82,10 @@ def export_bundle(job: ExportJob, checked: Preflight, uri: str, storage: Storage
     LOG.info("%s images of the dataset; computing the model's own answers", f"{len(images.names):,}")
     right = answer(job.model, reference(EngineConfig(device=Device.cpu), job.model), images)
     LOG.info("reference %s: %.0f images/s", right.engine, right.images_per_s)
-    steps = steps_for(job.export.postprocess.value, job.task, Outputs.of(right.outputs), checked.labels)
+    outputs = Outputs.of(right.outputs, input_hw=job.model.preprocess.size)
+    if job.export.postprocess is PostSteps.nms:
+        job = replace(job, task=settled(job.task, outputs, checked.labels))
+    steps = steps_for(job.export.postprocess.value, job.task, outputs, checked.labels)
     proof = Proof(images, right, job.task, steps, job.export.limits)
     plan = FormPlan(
         job.export.precision.value,

@@ -29,6 +29,8 @@ class PostSteps(StrEnum):
     """The scores of all classes, by task.activation."""
     topk = "topk"
     """The task.top_k best classes and their scores."""
+    nms = "nms"
+    """The boxes of a YOLO network after non-maximum suppression, by the keys of task=detect."""
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Export:
     """Number format of the weights; model.onnx also computes in it. int8 quantises the graphs on images of the dataset;
     the weights in safetensors then stay in fp32."""
     postprocess: PostSteps = PostSteps.none
-    """Steps after the network that become part of the graphs: none, softmax or topk."""
+    """Steps after the network that become part of the graphs: none, softmax, topk or nms."""
     separate_weights: bool = False
     """Write the weights of model.onnx into a second file, model.onnx.data."""
     images: int = 64

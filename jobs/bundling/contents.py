@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from actors.engines.hardware import hardware
 from actors.exporting.golden import Golden, choose_golden, write_golden
 from actors.exporting.hub_configs import hub_configs
 from actors.exporting.model_card import model_card
+from actors.exporting.postprocess import DETECTIONS
 from actors.exporting.source_digest import version
 from actors.models.bundle_files import RECORD, Bundle, FileDigest, FormRecord
 from actors.models.forms import form_of
@@ -73,13 +76,18 @@ class Contents:
 
     def _golden(self) -> Golden:
         images, outputs = self.proof.images, self.proof.reference.outputs
-        places = choose_golden([len(image) for image in images.encoded])
+        places = choose_golden([len(image) for image in images.encoded], self._with_boxes())
         read = self.proof.task.output_names(Outputs.of(outputs))
         return Golden(
             [images.encoded[place] for place in places],
             [images.names[place].rpartition("/")[2] for place in places],
             {name: outputs[name][places] for name in read},
         )
+
+    def _with_boxes(self) -> list[int]:
+        """Images that have boxes after suppression: without any there is nothing to compare."""
+        found = self.proof.steps.of(self.proof.reference.outputs).get(DETECTIONS)
+        return [] if found is None else np.flatnonzero(found[:, 0, 4] > 0).tolist()
 
     def _record(self, folder: Path, passed: Sequence[tuple[WrittenForm, FormParity]]) -> Bundle:
         digests = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from actors.errors import JobError
 from actors.exporting.export_cache import exported
-from actors.exporting.postprocess import NONE, Postprocess
+from actors.exporting.postprocess import NMS, NONE, Postprocess
 from actors.messages import one_line
 from actors.models.bundle_files import MAIN_FILES
 from actors.models.forms import form_of
@@ -81,7 +81,7 @@ def write_form(name: str, model: Model, folder: Path, plan: FormPlan, metadata: 
         JobError: the model has no such form, or a library fails on it.
         OSError: a file cannot be written.
     """
-    check_form(name, model, plan.precision)
+    check_form(name, model, plan.precision, plan.postprocess.kind)
     write: Callable[[Model, Path, FormPlan, Mapping[str, str]], str] = _WRITERS[name]
     before = {path for path in folder.rglob("*") if path.is_file()}
     precision = write(model, folder, plan, metadata)
@@ -92,8 +92,10 @@ def write_form(name: str, model: Model, folder: Path, plan: FormPlan, metadata: 
     return WrittenForm(name, new, precision, steps, normalises=is_graph and form_of(model).has_network)
 
 
-def check_form(name: str, model: Model, precision: str) -> None:
-    """Raises `JobError` if ``model`` cannot have the form ``name`` in ``precision``, as far as that shows at once."""
+def check_form(name: str, model: Model, precision: str, postprocess: str = NONE) -> None:
+    """Raises `JobError` if ``model`` cannot have the form ``name`` in ``precision`` with the steps ``postprocess``, as
+    far as that shows at once.
+    """
     where = f"export.formats={name}"
     if isinstance(form_of(model), TorchScriptForm):
         raise JobError(
@@ -103,6 +105,9 @@ def check_form(name: str, model: Model, precision: str) -> None:
         raise JobError(f"{where}: {model.where} holds a whole graph, and no network to make it of", cure=_LEAVE_OUT)
     if name == "safetensors" and model.architecture is None:
         raise JobError(f"{where}: {model.where} has no model.architecture to load weights into", cure=_LEAVE_OUT)
+    if postprocess == NMS and (name == "pt2" or form_of(model).engines == ("openvino",)):
+        reason = "torch has no operator for it" if name == "pt2" else f"{model.where} is a graph of OpenVINO"
+        raise JobError(f"export.postprocess=nms: cannot end the form {name} with it: {reason}", cure=_NMS_IN_ONNX)
     if precision in _IMPOSSIBLE.get(name, {}):
         raise JobError(
             f"export.precision={precision}: {_IMPOSSIBLE[name][precision]}", cure=f"leave {name} out of export.formats"
@@ -116,6 +121,7 @@ def check_form(name: str, model: Model, precision: str) -> None:
 
 _NETWORK = "export the network itself: model.architecture and its weights; the archive alone runs in engine=torch"
 _LEAVE_OUT = "leave it out of export.formats"
+_NMS_IN_ONNX = "choose export.formats=[onnx,openvino] of a network or an .onnx file, or omit export.postprocess"
 _OF_GRAPHS = {"onnxruntime": ("onnx", "openvino"), "openvino": ("openvino",)}
 _OF_A_GRAPH = {"onnx": ("fp32",), "openvino": ("fp32", "fp16", "bf16")}
 _IMPOSSIBLE = {
@@ -176,6 +182,25 @@ _WRITERS: dict[str, Callable[[Model, Path, FormPlan, Mapping[str, str]], str]] =
 @contextmanager
 def _onnx_graph(model: Model, plan: FormPlan) -> Iterator[Path]:
     """The .onnx file of ``model`` by ``plan``, as the library wrote it."""
+    suppression = plan.postprocess.suppression
+    if suppression is None:
+        with _network_graph(model, plan) as path:
+            yield path
+        return
+    from actors.exporting.onnx_suppression import append_suppression  # noqa: PLC0415  brings onnx
+
+    # After quantisation, so that boxes and scores stay in fp32.
+    with (
+        _network_graph(model, replace(plan, postprocess=Postprocess())) as source,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
+    ):
+        path = Path(scratch) / "suppressed.onnx"
+        append_suppression(source, path, suppression)
+        yield path
+
+
+@contextmanager
+def _network_graph(model: Model, plan: FormPlan) -> Iterator[Path]:
     if not form_of(model).has_network:
         with _own_graph(model) as path:
             yield path

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 from actors.engines.base import load_engine
 from actors.engines.configs import AUTO, ENGINE_CONFIGS, Device, Precision
 from actors.errors import JobError
-from actors.exporting.postprocess import SCORES, SOFTMAX, TOPK
+from actors.exporting.postprocess import NMS, SCORES, SOFTMAX, TOPK
 from actors.models.bundle_files import ENGINES, MAIN_FILES
 from actors.models.sources.bundle_source import default_form, is_library, preprocess_of, safe_kwargs
+from actors.predicting.box_steps import for_suppressed
 from actors.predicting.golden_check import Run, bundle_of, golden_breach
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
 from actors.tasks.classify import Classify
+from actors.tasks.detect import Detect
 from actors.tasks.raw import Raw
 from actors.tasks.scores import Activation
 from jobs.job import Job
@@ -57,7 +59,7 @@ def with_form(job: AnyJob) -> AnyJob:
         breach = golden_breach(bundle, form, run, storage)
         if breach is None:
             LOG.info("%s: form %s, %s", where, form, bundle.forms[form].precision)
-            return replace(job, model=chosen, task=_task(job.task, bundle, form))
+            return replace(job, model=chosen, task=_task(job.task, chosen, bundle, form))
         refused.append(f"{form}: {breach}")
         LOG.warning("%s: form %s is not used: its golden images fail here: %s", where, form, breach)
     raise JobError(
@@ -150,7 +152,7 @@ def _model(model: Model, bundle: Bundle, form: str) -> Model:
     )
 
 
-def _task(task: Task, bundle: Bundle, form: str) -> Task:
+def _task(task: Task, model: Model, bundle: Bundle, form: str) -> Task:
     """The task without the steps that the graph ends with. Raises `JobError` if the graph's outputs do not fit it."""
     steps = bundle.forms[form].postprocess
     if steps == TOPK and task.name != Raw.name:
@@ -160,6 +162,8 @@ def _task(task: Task, bundle: Bundle, form: str) -> Task:
         )
     if steps == SOFTMAX and isinstance(task, Classify) and task.activation.value == bundle.task["activation"]:
         return replace(task, activation=Activation.none, output=SCORES)
+    if steps == NMS and isinstance(task, Detect):
+        return for_suppressed(task, bundle.task, form, task.class_names(model))
     return task
 
 

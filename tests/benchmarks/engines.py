@@ -9,8 +9,8 @@ makes images and weights in FOLDER unless they exist. Each engine is tried as a 
 process, one after the other, and compared with the reference under the default tolerance. With --job, whole jobs whose
 export was replaced by a wrong one must end with status 2. Prints JSON, and a table on standard error. Exits with 1 if a
 wrong engine passes or the right job fails. --only selects engines whose name contains one of the given words, --without
-omits such. The int8 engines are quantised on other photographs. For CPUs without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2,
-which limits OpenVINO, and --narrow.
+omits such. --forms tries the model in each form that a user may bring. The int8 engines are quantised on other
+photographs. For CPUs without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2, which limits OpenVINO, and --narrow.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 import torchvision_operators  # noqa: F401  before torchvision
+from fitted import arguments_of
 from photos import NUM_CLASSES, jpeg
 from processes import batch_infer, environment
 from speed import CACHE, prepare
@@ -44,6 +45,7 @@ from actors.decoding.config import Decode
 from actors.decoding.pixel_blocks import pixel_columns
 from actors.engines.candidates import candidates, reference
 from actors.engines.configs import (
+    ENGINE_CONFIGS,
     AutoEngineConfig,
     EngineConfig,
     OnnxEngineConfig,
@@ -56,12 +58,15 @@ from actors.engines.tolerance import Tolerance
 from actors.errors import JobError
 from actors.exporting.export_cache import exported
 from actors.exporting.quantisation import NUM_CALIBRATED, quantised
+from actors.models.forms import form_of
+from actors.models.network import build_network
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 from actors.recipe import Recipe
 from actors.tasks.classify import Classify
 from actors.trials.comparison import Answers, Trial, compare
 from actors.trials.engine_trial import try_engine
+from jobs.bundling.forms import FormPlan, write_form
 
 RESNET18 = "networks:resnet18"
 LAYER = "layer3.1.conv1.weight"
@@ -111,14 +116,18 @@ def try_architecture(architecture: str, outputs: Path, arguments: argparse.Names
     """Prints the table of an architecture; returns True if a wrong engine passes or the right job fails."""
     print(architecture, file=sys.stderr)
     images, weights = prepare(arguments.data, arguments.images, arguments.quality, architecture)
-    right = Model(architecture, {"num_classes": NUM_CLASSES}, str(weights), preprocess=Preprocess())
+    right = Model(architecture, arguments_of(architecture), str(weights), preprocess=Preprocess())
     wrong = wrong_models(right, outputs) if architecture == RESNET18 else {}
     paths = sorted(images.rglob("*.jpg"))
     sample = Sample(outputs / "pixels.npy", [path.name for path in paths], arguments.batch)
     np.save(sample.pixels, decoded([path.read_bytes() for path in paths], right))
     contestants = [
         one
-        for one in (*sound(right), *in_int8(right, is_narrow=arguments.narrow), *broken(wrong))
+        for one in (
+            *(as_input(right, outputs) if arguments.forms else sound(right)),
+            *in_int8(right, is_narrow=arguments.narrow),
+            *broken(wrong),
+        )
         if is_wanted(one, arguments.only) and not is_wanted(one, arguments.without)
     ]
     held = list(try_all(contestants, right, sample))
@@ -139,6 +148,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=[""], metavar="WORD")
     parser.add_argument("--without", nargs="*", default=[], metavar="WORD")
     parser.add_argument("--narrow", action="store_true", help="quantise for a CPU without VNNI")
+    parser.add_argument("--forms", action="store_true", help="the model in each form as input, in fp32")
     parser.add_argument("--job", action="store_true", help="also run whole jobs")
     return parser.parse_args()
 
@@ -167,6 +177,34 @@ def sound(model: Model) -> Iterator[Contestant]:
     right = reference(AutoEngineConfig(), model)
     engines = {engine.label: engine for engine in found if engine.label != right.label}
     return (Contestant(label, engine, model) for label, engine in engines.items())
+
+
+def as_input(model: Model, folder: Path) -> Iterator[Contestant]:
+    """The model in each form that a user may bring, in fp32, through each engine that runs the form."""
+    folder = folder / "forms"
+    for name, given in {**as_exported(model, folder), "TorchScript": as_script(model, folder / "model.ts")}.items():
+        for engine in form_of(given).engines:
+            config = replace(ENGINE_CONFIGS[engine](), precision=Precision.fp32)
+            yield Contestant(f"{name} in {config.label}", config, given)
+
+
+def as_exported(model: Model, folder: Path) -> dict[str, Model]:
+    """The model as the forms of a bundle, by name."""
+    plans = {"ONNX": ("onnx", FormPlan()), "ONNX, external data": ("onnx", FormPlan(separate_weights=True))}
+    plans |= {name: (name, FormPlan()) for name in ("openvino", "pt2", "safetensors")}
+    given = {}
+    for name, (form, plan) in plans.items():
+        place = folder / name
+        place.mkdir(parents=True)
+        given[name] = write_form(form, model, place, plan, {}).model(model, place)
+    return given
+
+
+def as_script(model: Model, path: Path) -> Model:
+    """The model as a traced TorchScript archive."""
+    torch.jit.trace(build_network(model), torch.rand(2, *model.preprocess.input_shape)).save(path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return replace(model, architecture=None, kwargs={}, checkpoint=str(path), sha256=digest)
 
 
 def in_int8(model: Model, *, is_narrow: bool) -> Iterator[Contestant]:

@@ -11,6 +11,7 @@ from model_inputs import CASES, CHANNELS, PIXELS_NHWC, expected_channels, expect
 from networks import tiny
 from onnx import TensorProto, helper
 from onnx_models import INPUTS, SIDE, make_model, save_onnx
+from programs import save_ir
 
 from actors.engines.onnx_input import image_input
 from actors.engines.openvino_graph import read_graph
@@ -163,6 +164,13 @@ def test_a_file_that_openvino_cannot_load_is_reported_in_a_line(model: Model) ->
     onnx.save(make_model([helper.make_node("SplitToSequence", ["x"], ["pieces"])], [image], [pieces]), model.checkpoint)
     with pytest.raises(JobError, match=r"a\.onnx: openvino cannot load it: [^\n]*SplitToSequence.*\n.*onnxruntime"):
         read(model)
+
+
+def test_an_ir_whose_weights_were_cut_is_to_be_copied_again(tmp_path: Path) -> None:
+    model = save_ir(tiny(5), tmp_path / "a.xml")
+    (tmp_path / "a.bin").write_bytes(b"short")
+    with pytest.raises(JobError, match=r"a\.xml: openvino cannot load it: .*\n  cure: copy its \.xml and \.bin again"):
+        read_graph(load_openvino().Core(), GraphFile(tmp_path / "a.xml", "fp32"), model)
 
 
 def test_the_cure_for_a_network_of_pytorch_is_pytorch(tmp_path: Path) -> None:

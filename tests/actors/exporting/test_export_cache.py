@@ -140,3 +140,22 @@ def test_weights_that_are_missing_are_reported_and_nothing_is_kept(model: Model,
     with pytest.raises(JobError, match=r"model\.checkpoint=.*no\.pt: no such file"):
         exported(model)
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "content", "missing"),
+    [
+        (
+            "a.safetensors.index.json",
+            b'{"weight_map": {"fc.bias": "a-00002-of-00002.safetensors"}}',
+            "a-00002-of-00002",
+        ),
+        ("a.xml", b"<net/>", r"a\.bin"),
+    ],
+)
+def test_a_missing_companion_is_named_and_not_the_checkpoint(
+    checkpoint: str, content: bytes, missing: str, place: Place
+) -> None:
+    uri = place.put(checkpoint, content)
+    with pytest.raises(JobError, match=rf"{checkpoint}: its file {missing}.* is missing\n  cure: put that file into"):
+        model_key(Model(checkpoint=uri, storage_options=place.options))

@@ -78,6 +78,15 @@ def test_averaged_weights_come_when_asked_for_and_only_then(content: dict[str, A
     assert_equal(loaded(content, ema=True), AVERAGED)
 
 
+def test_the_cure_names_the_way_to_the_weights() -> None:
+    content = {"state": {"epoch": 3, "generator": {"state_dict": prefixed("module.", WEIGHTS)}, "optimizer": WEIGHTS}}
+    with pytest.raises(JobError, match=r"cure: name the part to load: model\.prefix=state\.generator\.state_dict\.$"):
+        loaded(content)
+    prefix = "state.generator.state_dict."
+    found = unwrap(content, ema=False, where="", prefix=prefix)
+    assert {f"{prefix}module.{name}" for name in WEIGHTS} <= found.keys()
+
+
 def test_averaged_weights_that_are_not_there_are_missed_by_name() -> None:
     with pytest.raises(
         JobError, match=r"model\.ema=true: .* its top-level keys: epoch, model, ema\n.*model\.ema=false"

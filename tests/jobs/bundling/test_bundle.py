@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from bundles import export_job, export_sample, signals_kept, tiny_on_photos
 from detectors import yolo_like
+from networks import tiny
 from photos import write_photos
 from places import Place
+from programs import save_pt2
 from torch import nn
 
 from actors.engines.configs import Device, OnnxEngineConfig, Precision, TorchEngineConfig
@@ -104,3 +107,10 @@ def test_a_detector_becomes_a_bundle_whose_forms_find_the_same_boxes(tmp_path: P
     labels = [[[box["label"] for box in boxes] for boxes in table["detections"].to_pylist()] for table in found]
     assert labels[0] == labels[1]
     assert {label for boxes in labels[0] for label in boxes} == {"dog", "cow"}
+
+
+def test_a_program_of_one_batch_size_is_refused_at_once(tmp_path: Path) -> None:
+    job = export_job("+dataset=sample", f"export.path={tmp_path / 'b'}", "export.formats=[onnx,pt2]")
+    job = replace(job, model=save_pt2(tiny(5), tmp_path / "a.pt2", batch=None, num_images=3))
+    with pytest.raises(JobError, match=r"a\.pt2 was exported for batches of 3 images.*\n  cure: .*Dim\.DYNAMIC"):
+        check_forms(job)

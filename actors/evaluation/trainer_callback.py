@@ -1,0 +1,35 @@
+"""The callback of transformers' Trainer that runs an `Evaluation`. Imported only by those who ask for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.errors import JobError
+
+if TYPE_CHECKING:
+    from actors.evaluation.evaluation import Evaluation
+
+
+def trainer_callback(evaluation: Evaluation, prefix: str) -> Any:
+    """See `Evaluation.as_trainer_callback`. Raises `JobError` if transformers is missing."""
+    try:
+        from transformers import TrainerCallback  # noqa: PLC0415
+    except ImportError as error:
+        raise JobError(
+            "Evaluation.as_trainer_callback: transformers is missing", cure="pip install transformers accelerate"
+        ) from error
+
+    class ScoreEpochs(TrainerCallback):  # type: ignore[misc]  # mypy may lack the package
+        """A callback is not given its trainer, through which alone the others hear of scores."""
+
+        trainer: Any = None
+
+        def on_epoch_end(self, _args: Any, state: Any, _control: Any, **given: Any) -> None:
+            scores = evaluation(given["model"], step=round(state.epoch))
+            logs = {prefix + name: score for name, score in scores.items()}
+            if logs and self.trainer is not None:
+                self.trainer.log(logs)
+            elif logs:
+                state.log_history.append({**logs, "epoch": state.epoch, "step": state.global_step})
+
+    return ScoreEpochs()
