@@ -18,7 +18,7 @@ from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.terminal import show
 from jobs.config import to_evaluation
 from jobs.evaluating.gates import breaches, check_limits
-from jobs.evaluating.measuring import measure, score_names
+from jobs.evaluating.measuring import measure, read_truth, score_names
 from jobs.evaluating.published import read_published
 from jobs.evaluating.results import add_result, lines_of, metrics_document
 from jobs.runs.commit import write_document
@@ -26,7 +26,7 @@ from jobs.runs.commit import write_document
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from jobs.evaluating.config import Evaluation
+    from jobs.evaluating.config import Evaluate, Evaluation
     from jobs.job import Job
 
 LOG = logging.getLogger("shardlens")
@@ -50,7 +50,7 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
     options, storage = wanted.evaluate, Storage(wanted.output.storage_options)
     run_id = options.run
     if wanted.job is not None:
-        _check_job(wanted, wanted.job)
+        _check_job(options, wanted.job, storage)
         status, inferred = infer(wanted.job)
         if status is not ExitStatus.DONE:
             return status
@@ -71,18 +71,18 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
     return ExitStatus.OVER_BUDGET if failed else ExitStatus.DONE
 
 
-def _check_job(wanted: Evaluation, job: Job) -> None:
+def _check_job(wanted: Evaluate, job: Job, storage: Storage) -> None:
     """Raises `JobError` before anything starts if the rows could not be compared with anything."""
-    has_annotations = wanted.evaluate.annotations is not None
-    check_limits(
-        wanted.evaluate, score_names({"name": job.task.name, **vars(job.task)}, has_annotations=has_annotations)
-    )
+    has_annotations = wanted.annotations is not None
+    check_limits(wanted, score_names({"name": job.task.name, **vars(job.task)}, has_annotations=has_annotations))
     if job.run.redrive or job.run.slices > 1:
         key = "run.redrive=true" if job.run.redrive else f"run.slices={job.run.slices}"
         raise JobError(
             f"{key}: the scores would be those of a part of the images",
             cure="run python -m jobs.batch_infer with that key, then jobs.evaluate with evaluate.run=RUN_ID",
         )
+    if wanted.annotations is not None:
+        read_truth(wanted.annotations, storage, masks=job.task.name == "segment")
     has_labels = getattr(job.dataset, "label_column", None) or getattr(job.dataset, "folder_labels", False)
     if not has_labels and not has_annotations:
         raise JobError(

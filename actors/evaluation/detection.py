@@ -33,9 +33,13 @@ class DetectionAP:
         truth: content of a COCO file. Images are found by ``file_name``, the end of an image_id, and otherwise by its
             last part where that is of one image alone; categories by name.
         masks: compare masks in place of boxes.
+
+    Raises:
+        JobError: the library is missing.
     """
 
     def __init__(self, truth: Mapping[str, Any], *, masks: bool = False) -> None:
+        self._library = _library()
         self.kind = "segm" if masks else "bbox"
         self._truth = truth
         self._images = {str(one["file_name"]): int(one["id"]) for one in truth["images"]}
@@ -48,10 +52,12 @@ class DetectionAP:
 
     def reset(self) -> None:
         self._results: list[dict[str, Any]] = []
+        self._evaluated: Any = None
         self.num_images = 0
         """Images of the ground truth that have had a row."""
 
     def update(self, rows: pa.Table) -> None:
+        self._evaluated = None
         for name, boxes in zip(rows[IMAGE_ID].to_pylist(), rows["detections"].to_pylist(), strict=True):
             image_id = self._image_id(name)
             if image_id is None or boxes is None:
@@ -67,7 +73,7 @@ class DetectionAP:
         return {}
 
     def compute(self, counts: Mapping[str, int] | None = None) -> dict[str, float]:  # noqa: ARG002
-        """See `Inferencer.compute`. Raises `JobError` where the library is missing."""
+        """See `Inferencer.compute`."""
         if not self._truth.get("annotations"):
             return {}
         stats = dict(zip(METRICS, self._evaluate().stats[: len(METRICS)].tolist(), strict=True))
@@ -91,19 +97,27 @@ class DetectionAP:
         return self._last.get(parts[-1]) if found is None else found
 
     def _evaluate(self) -> Any:
-        try:
-            from faster_coco_eval import COCO, COCOeval_faster  # noqa: PLC0415  optional
-        except ImportError as error:
-            raise JobError("faster-coco-eval is not installed", cure="pip install 'shardlens[eval]'") from error
+        if self._evaluated is not None:
+            return self._evaluated
+        COCO = self._library.COCO  # noqa: N806  a class
         with redirect_stdout(io.StringIO()):
             truth = COCO({**self._truth, "annotations": [_annotation(one) for one in self._truth["annotations"]]})
             results = [dict(one) for one in self._results]  # loadRes adds keys
             found = truth.loadRes(results) if results else COCO({**self._truth, "annotations": []})
-            evaluation = COCOeval_faster(truth, found, self.kind)
+            evaluation = self._library.COCOeval_faster(truth, found, self.kind)
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
+        self._evaluated = evaluation
         return evaluation
+
+
+def _library() -> Any:
+    try:
+        import faster_coco_eval  # noqa: PLC0415  optional
+    except ImportError as error:
+        raise JobError("faster-coco-eval is not installed", cure="pip install 'shardlens[eval]'") from error
+    return faster_coco_eval
 
 
 def _annotation(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,8 +90,8 @@ def measure(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
     """
     names = score_names(run.config["task"], has_annotations=wanted.annotations is not None)
     task = run.config["task"]["name"]
-    if names is METRICS:
-        found = _boxes(run, wanted, storage)
+    if wanted.annotations is not None and names is METRICS:
+        found = _boxes(run, wanted.annotations, storage)
     elif task == "segment":
         found = _pixels(run, storage)
     elif task == "regress":
@@ -144,19 +144,26 @@ def _numbers(run: PublishedRun, storage: Storage) -> Measured:
     return Measured(num, scores)
 
 
-def _boxes(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
-    where = f"evaluate.annotations={redacted(wanted.annotations or '')}"
+def read_truth(annotations: str, storage: Storage, *, masks: bool) -> DetectionAP:
+    """Reads `evaluate.annotations`. Raises `JobError` if it cannot, or if the library of mAP is missing."""
     try:
-        truth = json.loads(storage.read(absolute(wanted.annotations or "")))
-        measured = DetectionAP(truth, masks=run.config["task"]["name"] == "segment")
+        return DetectionAP(json.loads(storage.read(absolute(annotations))), masks=masks)
     except (OSError, BaseError, ValueError, LookupError, TypeError) as error:
         raise JobError(
-            f"{where}: cannot be read: {one_line(error)}", cure="give a COCO file with images, annotations, categories"
+            f"evaluate.annotations={redacted(annotations)}: cannot be read: {one_line(error)}",
+            cure="give a COCO file with images, annotations and categories",
         ) from error
+
+
+def _boxes(run: PublishedRun, annotations: str, storage: Storage) -> Measured:
+    measured = read_truth(annotations, storage, masks=run.config["task"]["name"] == "segment")
     for rows in _rows(run, storage, [IMAGE_ID, "detections"]):
         measured.update(rows)
     if run.num_ok and not measured.num_images:
-        raise JobError(f"{where}: names none of the images", cure="its file_name must be the end of an image_id")
+        raise JobError(
+            f"evaluate.annotations={redacted(annotations)}: names none of the images",
+            cure="its file_name must be the end of an image_id",
+        )
     classes = [{"class": name, "map": value} for name, value in measured.per_class().items()]
     return Measured(measured.num_images, measured.compute(), classes)
 

@@ -23,6 +23,11 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         (["output.path=out", "evaluate.run=r", "evaluate.fail_under.top=0.9"], 2, "the scores are accuracy, top1"),
         (["+dataset=sample", "dataset.label_column=null"], 2, "jobs.evaluate: the dataset has no labels"),
         (["+dataset=sample", "task=embed"], 2, "task=embed: cannot be evaluated"),
+        (
+            ["+dataset=sample", "task=detect", "evaluate.annotations=x.json"],
+            2,
+            "evaluate.annotations=x.json: cannot be",
+        ),
         (["+dataset=sample", "run.slices=2"], 2, "run.slices=2: the scores would be those of a part"),
         (["--help"], 0, "python -m jobs.evaluate output.path=PATH evaluate.run=RUN_ID"),
     ],
