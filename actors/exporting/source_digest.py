@@ -43,7 +43,7 @@ def loaded_sources(architecture: str) -> dict[str, str]:
     """
     package = architecture.partition(":")[0].partition(".")[0]
     sources = {}
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # list() allocates: another thread may import meanwhile
         file, spec = getattr(module, "__file__", None), getattr(module, "__spec__", None)
         if spec is not None and spec.name != name:  # __main__ of python -m, and its copy in child processes
             continue

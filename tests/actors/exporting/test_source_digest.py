@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import subprocess
 import sys
+import types
 from importlib import metadata
 from pathlib import Path
 
@@ -107,3 +109,20 @@ def test_a_package_changes_with_any_of_its_files(folder: Path) -> None:
     assert package_digest("pile") == before
     write(folder / "pile/deep/net.py", "x = 1")
     assert package_digest("pile") != before
+
+
+def test_loaded_sources_while_another_module_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = dict(sys.modules)
+
+    def imports_one(_phase: str, _info: dict[str, int]) -> None:
+        modules[f"imported_meanwhile_{len(modules)}"] = types.ModuleType("imported_meanwhile")
+
+    monkeypatch.setattr(sys, "modules", modules)
+    threshold = gc.get_threshold()
+    gc.callbacks.append(imports_one)
+    gc.set_threshold(1)
+    try:
+        loaded_sources("timm:resnet18")
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(imports_one)
