@@ -213,7 +213,9 @@ def _schema(config: type) -> DictConfig:
     """Returns Hydra's schema of ``config``, with the keys marked as missing that a model's source may tell."""
     node: DictConfig = OmegaConf.structured(config)
     # Not `MISSING` in the classes: Python callers would get the text "???" in place of a default.
-    for key in _TOLD if config is Model else [f"model.{key}" for key in _TOLD] if issubclass(config, Job | ServeJob) else ():
+    for key in (
+        _TOLD if config is Model else [f"model.{key}" for key in _TOLD] if issubclass(config, Job | ServeJob) else ()
+    ):
         OmegaConf.update(node, key, MISSING)
     for key in ("evaluate.fail_under", "evaluate.fail_over") if config is EvaluationJob else ():
         OmegaConf.set_struct(OmegaConf.select(node, key), False)  # new entries need no plus sign

@@ -109,7 +109,7 @@ def _running(job: ServeJob, recipe: Recipe, settings: Settings) -> Iterator[None
         ray_serve.run(ingress.bind(model, settings), name="shardlens")
         yield
     finally:
-        ray_serve.shutdown()
+        ray_serve.shutdown()  # type: ignore[no-untyped-call]  Ray 2.60
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""Images in the bodies of requests: read within a limit, and taken out of JSON and multipart forms. Runs in the ingress.
+"""Images in the bodies of requests, read within a limit, and taken out of JSON and multipart forms. Runs in the
+ingress.
 """
 
 from __future__ import annotations

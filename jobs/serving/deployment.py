@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -43,8 +43,9 @@ class ModelReplica:
     def __init__(self, recipe: Recipe, batch_size: int, batch_wait_s: float) -> None:
         self._predictor = Predictor(recipe)
         self._lost: DeviceLostError | None = None
-        self.predict.set_max_batch_size(batch_size)
-        self.predict.set_batch_wait_timeout_s(batch_wait_s)
+        batches: Any = self.predict  # typed as a plain function; the decorator adds the setters
+        batches.set_max_batch_size(batch_size)
+        batches.set_batch_wait_timeout_s(batch_wait_s)
 
     @serve.batch
     async def predict(self, images: list[FittedPixels]) -> list[Answer]:

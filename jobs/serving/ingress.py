@@ -58,23 +58,22 @@ class Settings:
 class Ingress:
     """Answers requests. Decodes in threads, and at most one image per CPU at a time."""
 
-    def __init__(self, model: DeploymentHandle, settings: Settings) -> None:
+    def __init__(self, model: DeploymentHandle[Any], settings: Settings) -> None:
         self.settings = settings
         self.counters = Counters()
         self._model = model
         self._decoding = asyncio.Semaphore(os.cpu_count() or 1)
-        self._storage: Storage | None = None
-        if settings.serve.allow:
-            self._storage = Storage(retry=Retry(attempts=2, timeout_s=10), allow=Allowlist.parse(settings.serve.allow))
+        allow = Allowlist.parse(settings.serve.allow)
+        self._storage = Storage(retry=Retry(attempts=2, timeout_s=_FETCH_S), allow=allow)
 
-    def __serve_build_asgi_app__(self) -> FastAPI:  # noqa: PLW3201  the name that Ray Serve calls
+    def __serve_build_asgi_app__(self) -> FastAPI:
         return build_app(self)
 
     async def predict(self, request: Request) -> Response:
         """One row, or ``{"predictions": [...]}`` for JSON and for several images."""
         serve = self.settings.serve
         body = await read_body(request.stream(), serve.max_body_bytes)
-        fetch = self._fetch if self._storage else None
+        fetch = self._fetch if serve.allow else None
         content_type = request.headers.get("content-type", "")
         found = await asyncio.to_thread(images_of, content_type, body, serve.max_images, fetch)
         rows = await self._rows(found.images)
@@ -133,7 +132,6 @@ class Ingress:
         return dict(row)
 
     def _fetch(self, uri: str) -> Image:
-        assert self._storage is not None
         image = read_image(uri, storage=self._storage, max_bytes=self.settings.limits.max_bytes)
         if isinstance(image, ImageError):
             return ImageError(image.stage, image.kind, image.message.replace("dataset.allow", "serve.allow"))
@@ -212,6 +210,7 @@ def _refusal(status: int) -> Response:
     return JSONResponse({"error": text}, status_code=status, headers={"WWW-Authenticate": "Bearer"})
 
 
+_FETCH_S = 10.0  # for the whole answer of a web server
 _READY_S = 5.0  # a replica answers between two batches
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PREDICT_BODY = {
