@@ -291,7 +291,6 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "benchmark": to_incomplete_job,
     "export": to_incomplete_job,
     "evaluate": to_incomplete_job,
-    "serve": to_incomplete_job,
     "verify": to_verification,
     "convert": to_conversion,
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -54,12 +55,15 @@ def serve(job: ServeJob) -> ExitStatus:
     recipe = _recipe(job)
     fields = Predictor(recipe).fields  # tries the model, and the golden images of its bundle, before anything listens
     prepare(job.cluster, verbose=job.verbose)
+    stdout = sys.stdout  # `connect` takes its place for what Ray prints
     with connect(job.cluster, verbose=job.verbose):
         from jobs.serving.ingress import Settings  # noqa: PLC0415  imports Ray, which must come after `prepare`
 
         settings = Settings(job.serve, recipe.limits, recipe.model.preprocess, fields, token_digest)
         with _running(job, recipe, settings), _stop_on_signal() as stopped:
-            show(f"http://{job.serve.host}:{job.serve.port}")
+            with redirect_stdout(stdout):
+                show(f"http://{job.serve.host}:{job.serve.port}")
+                stdout.flush()
             stopped.wait()
     LOG.info("stopped")
     return ExitStatus.DONE

@@ -49,7 +49,7 @@ def test_json_gives_its_images_in_order() -> None:
 def test_a_uri_is_fetched_where_that_is_allowed() -> None:
     body = json.dumps({"instances": [{"uri": "s3://bucket/a"}]}).encode()
     assert images_of("application/json", body, 2, str.encode).images == [b"s3://bucket/a"]
-    with pytest.raises(RequestError, match="serve.allow"):
+    with pytest.raises(RequestError, match=r"serve\.allow"):
         images_of("application/json", body, 2, None)
 
 

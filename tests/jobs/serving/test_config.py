@@ -58,5 +58,5 @@ def test_a_token_that_keeps_nobody_out_is_refused(content: str | None, tmp_path:
     file = tmp_path / "token"
     if content is not None:
         file.write_text(content, encoding="utf-8")
-    with pytest.raises(JobError, match="serve.token_file"):
+    with pytest.raises(JobError, match=r"serve\.token_file"):
         Serve(token_file=str(file)).token_digest()
