@@ -124,11 +124,6 @@ def to_evaluation(config: DictConfig) -> Evaluation:
     return Evaluation(cast("Evaluate", options), cast("Output", output), job=None)
 
 
-def to_serve_job(config: DictConfig) -> ServeJob:
-    """Converts the config of `jobs.serve`. Raises like `to_job`."""
-    return cast("ServeJob", to_job(config))
-
-
 def to_verification(config: DictConfig) -> Verification:
     """Converts the config of `jobs.verify`. Raises like `to_job`."""
     _refuse_unknown_keys(config)

@@ -8,7 +8,7 @@ import sys
 import threading
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import hydra
 
@@ -20,7 +20,7 @@ from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cli.terminal import show
 from jobs.cluster.connection import connect
 from jobs.cluster.ray_start import prepare
-from jobs.config import to_serve_job
+from jobs.config import to_job
 from jobs.runs.bundle_choice import with_form
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ LOG = logging.getLogger("shardlens")
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="serve")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
-    end_with(lambda: serve(to_serve_job(config)), verbose=verbose, resumes=False, log_format=log_format)
+    end_with(lambda: serve(cast("ServeJob", to_job(config))), verbose=verbose, resumes=False, log_format=log_format)
 
 
 def serve(job: ServeJob) -> ExitStatus:
@@ -113,7 +113,7 @@ def _running(job: ServeJob, recipe: Recipe, settings: Settings) -> Iterator[None
         ray_serve.run(ingress.bind(model, settings), name="shardlens")
         yield
     finally:
-        ray_serve.shutdown()  # type: ignore[no-untyped-call]  Ray 2.60
+        ray_serve.shutdown()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
