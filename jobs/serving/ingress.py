@@ -124,7 +124,11 @@ class Ingress:
         if isinstance(fitted, ImageError):
             self.counters.add_error()
             return error_row(fitted)
-        row, batch_size = await self._model.predict.remote(fitted)
+        try:
+            row, batch_size = await self._model.predict.remote(fitted)
+        # Here, because Ray Serve answers a BackPressureError that leaves a route itself, without Retry-After.
+        except (BackPressureError, DeploymentUnavailableError, RayActorError):
+            raise RequestError(503, "too busy: try again") from None
         if is_error(row):
             self.counters.add_error()
         else:
@@ -198,11 +202,10 @@ async def _answer(call_next: Callable[[Request], Awaitable[Response]], request: 
     try:
         return await call_next(request)
     except RequestError as error:
-        return JSONResponse({"error": error.message}, status_code=error.status)
+        headers = {"Retry-After": "1"} if error.status == 503 else None  # noqa: PLR2004
+        return JSONResponse({"error": error.message}, status_code=error.status, headers=headers)
     except TimeoutError:
         return JSONResponse({"error": "no answer within serve.timeout_s"}, status_code=504)
-    except (BackPressureError, DeploymentUnavailableError, RayActorError):
-        return JSONResponse({"error": "too busy: try again"}, status_code=503, headers={"Retry-After": "1"})
 
 
 def _refusal(status: int) -> Response:
