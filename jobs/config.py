@@ -41,6 +41,7 @@ from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
 from jobs.evaluating.config import Evaluate, Evaluation, EvaluationJob
 from jobs.job import Job, Output
+from jobs.serving.config import ServeJob
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
 
@@ -59,6 +60,7 @@ def register() -> None:
     store.store("benchmark_schema", _schema(BenchmarkJob))
     store.store("export_schema", _schema(ExportJob))
     store.store("evaluate_schema", _schema(EvaluationJob))
+    store.store("serve_schema", _schema(ServeJob))
     store.store("convert_schema", Conversion)
     store.store("submit_schema", Submission)
     for group, name, schema in _SCHEMAS:
@@ -206,7 +208,9 @@ def _schema(config: type) -> DictConfig:
     """Returns Hydra's schema of ``config``, with the keys marked as missing that a model's source may tell."""
     node: DictConfig = OmegaConf.structured(config)
     # Not `MISSING` in the classes: Python callers would get the text "???" in place of a default.
-    for key in _TOLD if config is Model else [f"model.{key}" for key in _TOLD] if issubclass(config, Job) else ():
+    for key in (
+        _TOLD if config is Model else [f"model.{key}" for key in _TOLD] if issubclass(config, Job | ServeJob) else ()
+    ):
         OmegaConf.update(node, key, MISSING)
     for key in ("evaluate.fail_under", "evaluate.fail_over") if config is EvaluationJob else ():
         OmegaConf.set_struct(OmegaConf.select(node, key), False)  # new entries need no plus sign
@@ -286,7 +290,7 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "convert": to_conversion,
 }
 """Verbs that run on a cluster, each with the function that converts its config on a client."""
-ROOTS = (BenchmarkJob, ExportJob, EvaluationJob, Verification, Conversion, Submission)
+ROOTS = (BenchmarkJob, ExportJob, EvaluationJob, ServeJob, Verification, Conversion, Submission)
 """Config classes of all verbs; `BenchmarkJob` includes the `Job` of `batch_infer`."""
 GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}
 """Config groups, the folders under conf/, each with its schemas."""

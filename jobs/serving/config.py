@@ -1,0 +1,140 @@
+"""Config of `python -m jobs.serve`."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from hashlib import sha256
+from ipaddress import ip_address
+
+from omegaconf import MISSING
+
+from actors.decoding.config import Decode
+from actors.engines.configs import EngineConfig  # noqa: TC001  OmegaConf evaluates the annotations of a config
+from actors.errors import JobError
+from actors.models.spec import Model
+from actors.storage.allowlist import Allowlist
+from actors.storage.store import Storage
+from actors.tasks.base import Task  # noqa: TC001  as above
+from jobs.cluster.config import Cluster
+from jobs.job import Job, Log
+
+
+@dataclass
+class Serve:
+    """The HTTP endpoint, its limits, and the replicas behind it."""
+
+    name: str = "model"
+    """Name of the model in the URLs of the Open Inference Protocol."""
+    host: str = "127.0.0.1"
+    """Address to listen on; any but a loopback address needs `token_file`."""
+    port: int = 8000
+    """Port to listen on."""
+    token_file: str | None = None
+    """File with the bearer token that requests must carry; null needs none, which only a loopback address allows."""
+    allow: list[str] = field(default_factory=list)
+    """Prefixes of the URIs that requests may name instead of sending an image; none are allowed by default."""
+    batch_size: int = 16
+    """Most images per batch of the engine."""
+    batch_wait_s: float = 0.01
+    """Seconds that the first image of a batch waits for others."""
+    max_body_bytes: int = 64 * 2**20
+    """Most bytes of the body of a request; a larger one is answered with 413. `decode.max_bytes` limits each image."""
+    max_images: int = 64
+    """Most images in a request; more are answered with 413."""
+    max_queued: int = 256
+    """Images that may wait for a replica; more are answered with 503 and Retry-After."""
+    timeout_s: float = 30.0
+    """Seconds after which a request is answered with 504."""
+    min_replicas: int = 1
+    """Fewest replicas of the model."""
+    max_replicas: int = 1
+    """Most replicas of the model; Ray Serve starts them as requests queue."""
+    cpus_per_replica: float = 0.5
+    """CPUs that a replica reserves; engine.threads sets how many it uses."""
+    gpus_per_replica: float = 0.0
+    """GPUs that a replica reserves; it sees no GPU with 0."""
+
+    def check(self) -> None:
+        """Raises `JobError` if a value is out of range, or the endpoint would be open to others without a token."""
+        names = ("batch_size", "max_body_bytes", "max_images", "max_queued", "timeout_s", "min_replicas")
+        for name in names:
+            if getattr(self, name) <= 0:
+                raise JobError(f"serve.{name}={getattr(self, name)}: not above 0", cure="give a number above 0")
+        if self.max_replicas < self.min_replicas:
+            raise JobError(
+                f"serve.max_replicas={self.max_replicas}: below serve.min_replicas={self.min_replicas}",
+                cure="raise it, or lower serve.min_replicas",
+            )
+        if not 0 < self.port <= _MAX_PORT:
+            raise JobError(f"serve.port={self.port}: not a port", cure=f"give one from 1 to {_MAX_PORT}")
+        if self.token_file is None and not self.is_loopback:
+            raise JobError(
+                f"serve.host={self.host}: anyone who reaches this address could send requests",
+                cure="give serve.token_file=FILE with a bearer token, or listen on 127.0.0.1",
+            )
+        Allowlist.parse(self.allow)
+        self._check_free()
+
+    @property
+    def is_loopback(self) -> bool:
+        """True if only this machine reaches `host`."""
+        try:
+            return ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    def token_digest(self) -> bytes | None:
+        """SHA-256 of the token, which alone leaves the driver; None if requests need no token.
+
+        Raises:
+            JobError: the file cannot be read, or its token is too short to keep anyone out.
+        """
+        if self.token_file is None:
+            return None
+        try:
+            token = Storage().read(self.token_file).strip()
+        except OSError as error:
+            raise JobError(
+                f"serve.token_file={self.token_file}: {error.strerror or error}", cure="give a file that can be read"
+            ) from None
+        if len(token) < _MIN_TOKEN_CHARS:
+            raise JobError(
+                f"serve.token_file={self.token_file}: a token of {len(token)} characters can be guessed",
+                cure=f"write at least {_MIN_TOKEN_CHARS} random ones, such as those of `openssl rand -hex 32`",
+            )
+        return sha256(token).digest()
+
+    def _check_free(self) -> None:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            socket.create_server((self.host.strip("[]"), self.port), family=family).close()
+        except OSError as error:
+            raise JobError(
+                f"serve.port={self.port} on {self.host}: {error.strerror or error}",
+                cure="give another serve.port, or stop what listens there",
+            ) from None
+
+
+_MAX_PORT = 65_535
+_MIN_TOKEN_CHARS = 16
+
+
+@dataclass
+class ServeJob:
+    """Config of `python -m jobs.serve`."""
+
+    model: Model = field(default_factory=Model)
+    engine: EngineConfig = MISSING
+    task: Task = MISSING
+    decode: Decode = field(default_factory=Decode)
+    cluster: Cluster = field(default_factory=Cluster)
+    serve: Serve = field(default_factory=Serve)
+    verbose: bool = False
+    """Show the logs of Ray, and the traceback of an unexpected error."""
+    log: Log = field(default_factory=Log)
+
+    @property
+    def job(self) -> Job:
+        """A job of the same model, engine and task, without a dataset."""
+        return Job(model=self.model, engine=self.engine, task=self.task, decode=self.decode)
