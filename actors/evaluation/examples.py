@@ -5,7 +5,7 @@ training process.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 Image = str | Path | bytes | np.ndarray
 Example = tuple[Image, Any]
-Given, Made = TypeVar("Given"), TypeVar("Made")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 Examples = Iterable[Example] | Callable[[], Iterable[Example]]
 
 
@@ -63,7 +64,7 @@ def share(data: Examples, rank: int, total: int) -> Iterator[tuple[int, Example]
 
     A data set with a length gives only those; from another iterable the rest is skipped.
     """
-    given = data() if callable(data) and not isinstance(data, Iterable) else data
+    given: Any = data() if callable(data) and not isinstance(data, Iterable) else data
     if hasattr(given, "__getitem__") and hasattr(given, "__len__"):
         for number in range(rank, len(given), total):
             yield number, given[number]
@@ -87,7 +88,7 @@ def read_batch(numbered: Sequence[tuple[int, Example]], storage: Storage, max_by
     return Batch(pa.table(columns), read)
 
 
-def ahead(function: Callable[[Given], Made], items: Iterator[Given], threads: int) -> Iterator[Made]:
+def ahead(function: Callable[[Given], Made], items: Iterator[Given], threads: int) -> Generator[Made]:
     """Maps ``function`` over ``items`` in threads, in order, with a few results ahead of the caller."""
     with ThreadPoolExecutor(threads) as pool:
         waiting = deque(pool.submit(function, item) for item in islice(items, threads + 1))

@@ -21,7 +21,7 @@ from actors.evaluation.inferencer import CountingInferencer
 from actors.storage.store import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -103,12 +103,12 @@ def _check_answers(num_images: int, errors: Sequence[str]) -> None:
 
 def _keep_local(inferencer: Inferencer) -> None:
     """Keeps torchmetrics from adding up the processes again: each has all rows."""
-    metric = getattr(inferencer, "metric", None)
+    metric: Any = getattr(inferencer, "metric", None)
     if hasattr(metric, "sync_on_compute"):
         metric.sync_on_compute = False
 
 
-def _predicted(predictor: Predictor, numbered: Iterator[tuple[int, Example]]) -> Iterator[pa.Table]:
+def _predicted(predictor: Predictor, numbered: Iterator[tuple[int, Example]]) -> Generator[pa.Table]:
     """Rows of `Predictor.predict_block` in batches; threads read and decode the next ones meanwhile."""
     limits, preprocess = predictor.limits, predictor.model.preprocess
     size = predictor.batch_size or 1

@@ -19,13 +19,13 @@ def trainer_callback(evaluation: Evaluation, prefix: str) -> Any:
             "Evaluation.as_trainer_callback: transformers is missing", cure="pip install transformers accelerate"
         ) from error
 
-    class ScoreEpochs(TrainerCallback):  # type: ignore[misc]  # mypy may lack the package
+    class ScoreEpochs(TrainerCallback):
         """A callback is not given its trainer, through which alone the others hear of scores."""
 
         trainer: Any = None
 
-        def on_epoch_end(self, _args: Any, state: Any, _control: Any, **given: Any) -> None:
-            scores = evaluation(given["model"], step=round(state.epoch))
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+            scores = evaluation(kwargs["model"], step=round(state.epoch))
             logs = {prefix + name: score for name, score in scores.items()}
             if logs and self.trainer is not None:
                 self.trainer.log(logs)

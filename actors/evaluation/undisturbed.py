@@ -20,7 +20,7 @@ def undisturbed() -> Iterator[None]:
     """
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  the training's own
     threads = torch.get_num_threads()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         with (
             torch.random.fork_rng(devices),
