@@ -26,6 +26,7 @@ from actors.tasks.classify import Classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 NUM_RIGHT, NUM_HELD_OUT = 592, 599
 
@@ -77,7 +78,7 @@ def test_the_score_is_that_of_the_saved_checkpoint(wrapped: Callable[[torch.nn.M
     assert evaluation(wrapped(trained()))["accuracy"] == NUM_RIGHT / NUM_HELD_OUT
 
 
-def test_answers_are_bit_for_bit_those_of_the_checkpoint_with_its_statistics(tmp_path: object) -> None:
+def test_answers_are_bit_for_bit_those_of_the_checkpoint_with_its_statistics(tmp_path: Path) -> None:
     network = Normalised().train()
     step(network)
     path = f"{tmp_path}/weights.pt"
@@ -160,16 +161,15 @@ def test_every_counts_calls_or_steps() -> None:
     assert evaluation(trained(), step=9) == {"accuracy": 1, "top1": 100, "top1_err": 0}  # a batch of one
 
 
-def test_paths_arrays_and_metrics_of_tensors(tmp_path: object, caplog: pytest.LogCaptureFixture) -> None:
+def test_paths_arrays_and_metrics_of_tensors(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     torchmetrics = pytest.importorskip("torchmetrics.classification")
     data: list[tuple[object, object]] = []
     for number, (image, label) in enumerate(held_out()[:30]):
-        path = f"{tmp_path}/{number}.png"
-        with open(path, "wb") as file:
-            file.write(image)
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(image)
         array = np.array(Image.open(io.BytesIO(image)).convert("RGB"))
         data += [(path, label), (array, int(label)), (image, torch.tensor(int(label)))]
-    data += [(f"{tmp_path}/absent.png", "3"), (b"damaged", "3"), (data[0][0], None)]
+    data += [(str(tmp_path / "absent.png"), "3"), (b"damaged", "3"), (data[0][0], None)]
     metrics = {
         "own": Accuracy(),
         "f1": torchmetrics.MulticlassF1Score(10),
