@@ -12,7 +12,9 @@ from actors.evaluation.contact_sheet import contact_sheet
 
 
 def answered(*rows: tuple[str | None, float | None, str | None]) -> pa.Table:
-    return pa.table({name: list(column) for name, column in zip(("label", "score", "error"), zip(*rows), strict=True)})
+    return pa.table(
+        {name: list(column) for name, column in zip(("label", "score", "error"), zip(*rows, strict=True), strict=True)}
+    )
 
 
 def colours(sheet: np.ndarray, place: int) -> set[tuple[int, ...]]:

@@ -101,10 +101,10 @@ def test_the_training_does_not_notice() -> None:
     def draw() -> list[float]:
         return [float(torch.rand(1)), random.random(), float(np.random.rand())]  # noqa: NPY002, S311
 
-    for seed in (torch.manual_seed, random.seed, np.random.seed):  # noqa: NPY002
+    for seed in (torch.manual_seed, random.seed, np.random.seed):
         seed(5)
     wanted = draw()
-    for seed in (torch.manual_seed, random.seed, np.random.seed):  # noqa: NPY002
+    for seed in (torch.manual_seed, random.seed, np.random.seed):
         seed(5)
     with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
         rough = Evaluation(NORMALISED, held_out()[:40], [Accuracy()])(network)

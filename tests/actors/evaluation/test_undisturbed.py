@@ -22,7 +22,7 @@ def fail(drawn: list[float], threads: int) -> None:
 
 def test_random_numbers_and_threads_are_restored_after_an_error() -> None:
     threads = torch.get_num_threads()
-    for seed in (torch.manual_seed, random.seed, np.random.seed):  # noqa: NPY002
+    for seed in (torch.manual_seed, random.seed, np.random.seed):
         seed(3)
     drawn: list[float] = []
     with pytest.raises(KeyError):
