@@ -29,7 +29,8 @@ class Training(lightning.LightningModule):  # type: ignore[misc]
 def test_the_trainer_logs_the_scores_of_every_second_epoch(tmp_path: Any) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     callback = Evaluation(MODEL, held_out()[:64], [Accuracy()], every=2).as_lightning("val_")
-    batches = [(torch.zeros(2, 3, 32, 32), torch.tensor([1, 2]))]
+    images = torch.utils.data.TensorDataset(torch.zeros(4, 3, 32, 32), torch.tensor([1, 2, 3, 4]))
+    batches = torch.utils.data.DataLoader(images, batch_size=2)
     keeping = lightning.callbacks.ModelCheckpoint(tmp_path, monitor="val_accuracy", every_n_epochs=2, mode="max")
     options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
     trainer = lightning.Trainer(max_epochs=2, callbacks=[callback, keeping], default_root_dir=tmp_path, **options)
