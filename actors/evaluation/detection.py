@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.columns import IMAGE_ID
 from actors.errors import JobError
+from actors.tasks.detection.rows import CORNERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,5 +131,5 @@ def _result(box: Mapping[str, Any], image_id: int, category_id: int, kind: str) 
     if kind == "segm":
         counts = box["mask"]["counts"]
         return {**result, "segmentation": {"size": list(box["mask"]["size"]), "counts": counts.decode()}}
-    xmin, ymin, xmax, ymax = (float(box[name]) for name in ("xmin", "ymin", "xmax", "ymax"))
+    xmin, ymin, xmax, ymax = (float(box[name]) for name in CORNERS)
     return {**result, "bbox": [xmin, ymin, xmax - xmin, ymax - ymin]}

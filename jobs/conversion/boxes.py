@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from actors.tasks.detection.rows import CORNERS
 from jobs.conversion.json_text import lists_of, offsets_of, plain, readable_masks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DETECTIONS = "detections"
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True, eq=False)

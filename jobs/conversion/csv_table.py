@@ -11,7 +11,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.types as pt
 
 from actors.errors import JobError
-from jobs.conversion.boxes import CORNERS, DETECTIONS, Boxes
+from actors.tasks.detection.rows import CORNERS
+from jobs.conversion.boxes import DETECTIONS, Boxes
 from jobs.conversion.json_text import json_text, plain
 from jobs.conversion.writer import MASK, NAME, Context, Writer, is_mask, put_masks
 

@@ -31,6 +31,9 @@ class Head(Protocol):
     def recognises(self, outputs: Outputs, labels: Sequence[str] | None) -> bool:
         """Returns True if outputs of these names and shapes can be of this family."""
 
+    def plausibility(self, outputs: Outputs) -> int:
+        """Ranks the family among several that recognise the outputs, from 0 to 2: 2 for a usual number of boxes."""
+
     def output_names(self, outputs: Outputs) -> list[str]:
         """The outputs that `candidates` reads. Called only where `recognises` holds."""
 

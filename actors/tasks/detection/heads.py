@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from actors.errors import JobError
 from actors.tasks.detection.detr_head import DetrHead, SigmoidDetrHead
 from actors.tasks.detection.padded_head import PaddedHead
-from actors.tasks.detection.yolo_head import YOLO_HEADS, YoloHead, YoloNmsHead
+from actors.tasks.detection.yolo_head import YOLO_HEADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def head_for(name: str, outputs: Outputs, labels: Sequence[str] | None) -> Head:
 def recognising(heads: Sequence[Head], outputs: Outputs, labels: Sequence[str] | None) -> list[Head]:
     """The heads that fit; of several, those for which the number of boxes is the most usual."""
     fitting = [head for head in heads if head.recognises(outputs, labels)]
-    ranks = [head.plausibility(outputs) if isinstance(head, YoloHead | YoloNmsHead) else 2 for head in fitting]
+    ranks = [head.plausibility(outputs) for head in fitting]
     return [head for head, rank in zip(fitting, ranks, strict=True) if rank == max(ranks)]
 
 

@@ -30,6 +30,9 @@ class PaddedHead:
     def recognises(self, outputs: Outputs, labels: Sequence[str] | None) -> bool:  # noqa: ARG002  any number of them
         return _layout(outputs) is not None
 
+    def plausibility(self, outputs: Outputs) -> int:  # noqa: ARG002  the names tell
+        return 2
+
     def output_names(self, outputs: Outputs) -> list[str]:
         return [] if (layout := _layout(outputs)) is None else layout.names
 

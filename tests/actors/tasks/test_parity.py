@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from disturbances import disturb, roll_classes
 from networks import resnet18, tiny
 from onnx_models import SIDE, save_onnx
 from photos import NUM_CLASSES, photo
@@ -114,20 +115,6 @@ def flat(pixels_nhwc: np.ndarray) -> Given:
     return Given.of(resnet18(1000), pixels_nhwc)
 
 
-def disturb(name: str, amount: float) -> Callable[[nn.Module], None]:
-    def add_noise(network: nn.Module) -> None:
-        weight = network.get_parameter(name)
-        noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
-        weight.add_(amount * weight.std() * noise)
-
-    return add_noise
-
-
-def roll_classes(network: nn.Module) -> None:
-    for name in ("fc.weight", "fc.bias"):
-        network.get_parameter(name).copy_(network.get_parameter(name).roll(1, 0))
-
-
 def shift_bias(network: nn.Module) -> None:
     network.get_parameter("fc.bias")[3] += 2
 
@@ -142,7 +129,7 @@ EDITS: dict[str, Callable[[nn.Module], None]] = {
     "first layer disturbed": disturb("conv1.weight", 0.1),
     "inner layer disturbed": disturb("layer3.0.conv2.weight", 0.3),
     "last layer disturbed": disturb("fc.weight", 0.2),
-    "classes in another order": roll_classes,
+    "classes in another order": roll_classes("fc"),
     "bias of one class": shift_bias,
     "another eps": widen_eps,
 }

@@ -9,6 +9,7 @@ import pytest
 import torch
 from boxes import Box, yolo_nms, yolov8
 from detectors import YoloLike
+from disturbances import disturb, roll_classes
 from photos import photo
 from torch import nn
 
@@ -48,19 +49,6 @@ def outputs(
     return {"output0": tensor.float().numpy()}
 
 
-def disturb(name: str, amount: float) -> Callable[[nn.Module], None]:
-    def add_noise(detector: nn.Module) -> None:
-        weight = detector.get_parameter(name)
-        weight.add_(amount * weight.std() * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
-
-    return add_noise
-
-
-def roll_classes(detector: nn.Module) -> None:
-    for name in ("score.weight", "score.bias"):
-        detector.get_parameter(name).copy_(detector.get_parameter(name).roll(1, 0))
-
-
 def move_boxes(detector: nn.Module) -> None:
     detector.get_parameter("box.bias")[0] += 1
 
@@ -73,7 +61,7 @@ EDITS = {
     "first layer disturbed": disturb("conv1.weight", 0.3),
     "scores disturbed": disturb("score.weight", 0.3),
     "boxes disturbed": disturb("box.weight", 0.5),
-    "classes in another order": roll_classes,
+    "classes in another order": roll_classes("score"),
     "boxes moved": move_boxes,
     "scores of a class shifted": shift_scores,
 }
