@@ -1,70 +1,39 @@
-"""Registers the dataclasses of all components as Hydra's schemas, and converts composed configs to instances of them.
-Runs on the driver.
-"""
+"""Composes configs, and converts them to instances of the dataclasses in `jobs.schemas`. Runs on the driver."""
 
 from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass, replace
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hydra import compose, initialize_config_module
-from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from actors.engines.configs import AutoEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
 from actors.engines.tolerance import to_tolerance
 from actors.errors import JobError
 from actors.exporting.kept_records import kept_record
 from actors.models.sources.registry import complete
 from actors.models.spec import Model
-from actors.preprocess import Preprocess
 from actors.storage.uris import absolute, text_without_users
-from actors.tasks.classify import Classify
-from actors.tasks.detect import Detect
-from actors.tasks.embed import Embed
-from actors.tasks.raw import Raw
-from actors.tasks.regress import Regress
-from actors.tasks.segment import Segment
-from actors.tasks.zero_shot import ZeroShot
-from jobs.benchmarking.config import BenchmarkJob
-from jobs.bundling.config import ExportJob
 from jobs.cli.config_errors import unknown_key
-from jobs.cluster.config import Cluster
 from jobs.conversion.config import Conversion
-from jobs.datasets.images import ImagesDataset
-from jobs.datasets.manifest import ManifestDataset
-from jobs.datasets.parquet import ParquetDataset
-from jobs.datasets.webdataset import WebDataset
-from jobs.evaluating.config import Evaluate, Evaluation, EvaluationJob
-from jobs.job import Job, Output
-from jobs.serving.config import ServeJob
+from jobs.evaluating.config import Evaluation
+from jobs.schemas import TOLD
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jobs.benchmarking.config import BenchmarkJob
+    from jobs.bundling.config import ExportJob
+    from jobs.evaluating.config import Evaluate, EvaluationJob
+    from jobs.job import Job, Output
 
-def register() -> None:
-    """Registers the schemas that the files under conf/ start from, and ``${package:actors.sample/file}``, which
-    resolves to the path of a file in a package.
-    """
-    OmegaConf.register_new_resolver("package", _packaged, replace=True)
-    store = ConfigStore.instance()
-    store.store("job_schema", _schema(Job))
-    store.store("verify_schema", Verification)
-    store.store("benchmark_schema", _schema(BenchmarkJob))
-    store.store("export_schema", _schema(ExportJob))
-    store.store("evaluate_schema", _schema(EvaluationJob))
-    store.store("serve_schema", _schema(ServeJob))
-    store.store("convert_schema", Conversion)
-    store.store("submit_schema", Submission)
-    for group, name, schema in _SCHEMAS:
-        store.store(f"{name}_schema", _schema(schema), group=group)
+T = TypeVar("T")
 
 
 def to_job(config: DictConfig) -> Job:
@@ -124,23 +93,16 @@ def to_evaluation(config: DictConfig) -> Evaluation:
     return Evaluation(cast("Evaluate", options), cast("Output", output), job=None)
 
 
-def to_verification(config: DictConfig) -> Verification:
-    """Converts the config of `jobs.verify`. Raises like `to_job`."""
+def to_object(config: DictConfig, kind: type[T]) -> T:  # noqa: ARG001  the root schema's class, for the types
+    """Converts the config of a verb that extends no job to an instance of ``kind``. Raises like `to_job`."""
     _refuse_unknown_keys(config)
-    return cast("Verification", OmegaConf.to_object(config))
-
-
-def to_conversion(config: DictConfig) -> Conversion:
-    """Converts the config of `jobs.convert`. Raises like `to_job`."""
-    _refuse_unknown_keys(config)
-    return cast("Conversion", OmegaConf.to_object(config))
+    return cast("T", OmegaConf.to_object(config))
 
 
 def to_submission(overrides: Sequence[str]) -> Submission:
     """Composes the config of `jobs.submit` itself from its overrides. Raises like `to_job`."""
     config = _compose("submit", overrides)
-    _refuse_unknown_keys(config)
-    return cast("Submission", OmegaConf.to_object(config))
+    return to_object(config, Submission)
 
 
 @dataclass(frozen=True)
@@ -204,19 +166,6 @@ def _escaped(value: Any) -> Any:
     return value.replace("${", r"\${") if isinstance(value, str) else value
 
 
-def _schema(config: type) -> DictConfig:
-    """Returns Hydra's schema of ``config``, with the keys marked as missing that a model's source may tell."""
-    node: DictConfig = OmegaConf.structured(config)
-    # Not `MISSING` in the classes: Python callers would get the text "???" in place of a default.
-    for key in (
-        _TOLD if config is Model else [f"model.{key}" for key in _TOLD] if issubclass(config, Job | ServeJob) else ()
-    ):
-        OmegaConf.update(node, key, MISSING)
-    for key in ("evaluate.fail_under", "evaluate.fail_over") if config is EvaluationJob else ():
-        OmegaConf.set_struct(OmegaConf.select(node, key), False)  # new entries need no plus sign
-    return node
-
-
 def _given(model: DictConfig) -> dict[str, Any]:
     """The keys of ``model`` that the user, or a file of conf/, gives; those of ``preprocess`` under it."""
     preprocess = model.preprocess
@@ -229,7 +178,7 @@ def _given(model: DictConfig) -> dict[str, Any]:
 def _with_defaults(config: DictConfig) -> DictConfig:
     """A copy with the defaults of the keys that a model's source may tell, and, with a source, without a checkpoint."""
     filled, defaults = deepcopy(config), OmegaConf.structured(Model)
-    for key in _TOLD if config.model.source else _TOLD[1:]:
+    for key in TOLD if config.model.source else TOLD[1:]:
         parent, _, name = f"model.{key}".rpartition(".")
         if OmegaConf.is_missing(OmegaConf.select(filled, parent), name):
             OmegaConf.update(filled, f"{parent}.{name}", OmegaConf.select(defaults, key))
@@ -254,47 +203,14 @@ def _refuse_unknown_keys(config: DictConfig, prefix: str = "") -> None:
             _refuse_unknown_keys(node, f"{prefix}{key}.")
 
 
-def _packaged(place: str) -> str:
-    package, _, name = place.partition("/")
-    return str(files(package) / name)
-
-
-# Keys of ``model`` that its source may tell. The first has no default.
-_TOLD = ("checkpoint", "architecture", "labels", *(f"preprocess.{key.name}" for key in fields(Preprocess)))
-_SCHEMAS: tuple[tuple[str, str, type], ...] = (
-    ("dataset", "images", ImagesDataset),
-    ("dataset", "manifest", ManifestDataset),
-    ("dataset", "parquet", ParquetDataset),
-    ("dataset", "webdataset", WebDataset),
-    ("model", "model", Model),
-    ("engine", "auto", AutoEngineConfig),
-    ("engine", "torch", TorchEngineConfig),
-    ("engine", "onnxruntime", OnnxEngineConfig),
-    ("engine", "openvino", OpenVinoEngineConfig),
-    ("task", "classify", Classify),
-    ("task", "detect", Detect),
-    ("task", "embed", Embed),
-    ("task", "raw", Raw),
-    ("task", "regress", Regress),
-    ("task", "segment", Segment),
-    ("task", "zero_shot", ZeroShot),
-    ("output", "output", Output),
-    ("cluster", "cluster", Cluster),
-)
 VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "batch_infer": to_incomplete_job,
     "benchmark": to_incomplete_job,
     "export": to_incomplete_job,
     "evaluate": to_incomplete_job,
-    "verify": to_verification,
-    "convert": to_conversion,
+    "verify": partial(to_object, kind=Verification),
+    "convert": partial(to_object, kind=Conversion),
 }
 """Verbs that run on a cluster, each with the function that converts its config on a client."""
-ROOTS = (BenchmarkJob, ExportJob, EvaluationJob, ServeJob, Verification, Conversion, Submission)
-"""Config classes of all verbs; `BenchmarkJob` includes the `Job` of `batch_infer`."""
-GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}
-"""Config groups, the folders under conf/, each with its schemas."""
 # Names of obstore's options, without the provider's prefix.
 _PUBLIC_OPTIONS = frozenset({"endpoint", "region", "allow_http", "skip_signature", "virtual_hosted_style_request"})
-
-register()

@@ -9,19 +9,18 @@ import hydra
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
-from jobs.config import to_conversion
+from jobs.config import to_object
+from jobs.conversion.config import Conversion
 from jobs.conversion.conversion import run_conversion
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from jobs.conversion.config import Conversion
-
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="convert")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
-    end_with(lambda: convert(to_conversion(config)), verbose=verbose, resumes=False, log_format=log_format)
+    end_with(lambda: convert(to_object(config, Conversion)), verbose=verbose, resumes=False, log_format=log_format)
 
 
 def convert(wanted: Conversion) -> ExitStatus:

@@ -14,7 +14,8 @@ from actors.messages import one_line
 from actors.storage.store import Storage
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.terminal import show
-from jobs.config import to_verification
+from jobs.config import to_object
+from jobs.verification.config import Verification
 from jobs.verification.consistency import manifest_sha256
 from jobs.verification.findings import Status, plural
 from jobs.verification.output_files import list_output
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
-    from jobs.verification.config import Verification
     from jobs.verification.output_files import Output
 
 LOG = logging.getLogger("shardlens")
@@ -34,7 +34,7 @@ LOG = logging.getLogger("shardlens")
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="verify")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
-    end_with(lambda: verify(to_verification(config)), verbose=verbose, resumes=False, log_format=log_format)
+    end_with(lambda: verify(to_object(config, Verification)), verbose=verbose, resumes=False, log_format=log_format)
 
 
 def verify(wanted: Verification) -> ExitStatus:

@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import ValueType
 from hydra.errors import HydraException
 
 from jobs.cli.config_errors import quoted
-from jobs.config import GROUPS, ROOTS
+from jobs.schemas import GROUPS, ROOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ import re
 import pytest
 from config_reference import PAGE, VERBS, keys, reference
 
-from jobs.config import GROUPS
+from jobs.schemas import GROUPS
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from actors.errors import JobError
 from jobs.cli.overrides import as_typed
-from jobs.config import to_job, to_submission, to_verification
+from jobs.config import to_job, to_object, to_submission
+from jobs.verification.config import Verification
 
 JOB = ("+dataset=manifest", "model.checkpoint=y")
 TEXTS = [
@@ -128,7 +129,7 @@ def test_the_other_verbs_refuse_them_too() -> None:
     with initialize_config_module("conf", version_base="1.3"):
         config = compose("verify", overrides=["output.path=x", "+digests=false"])
     with pytest.raises(JobError, match="digests: there is no such key"):
-        to_verification(config)
+        to_object(config, Verification)
     with pytest.raises(JobError, match="waits: there is no such key"):
         to_submission(["+waits=false"])
 

@@ -6,13 +6,13 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from jobs.cli.config_errors import explain
-from jobs.config import to_conversion
+from jobs.config import to_object
 from jobs.conversion.config import Conversion
 
 
 def composed(*overrides: str) -> Conversion:
     with initialize_config_module("conf", version_base="1.3"):
-        return to_conversion(compose("convert", list(overrides)))
+        return to_object(compose("convert", list(overrides)), Conversion)
 
 
 def test_the_keys() -> None:

@@ -1,0 +1,107 @@
+"""Registers the dataclasses of all components as Hydra's schemas. Runs on the driver."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from actors.engines.configs import AutoEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig, TorchEngineConfig
+from actors.models.spec import Model
+from actors.preprocess import Preprocess
+from actors.tasks.classify import Classify
+from actors.tasks.detect import Detect
+from actors.tasks.embed import Embed
+from actors.tasks.raw import Raw
+from actors.tasks.regress import Regress
+from actors.tasks.segment import Segment
+from actors.tasks.zero_shot import ZeroShot
+from jobs.benchmarking.config import BenchmarkJob
+from jobs.bundling.config import ExportJob
+from jobs.cluster.config import Cluster
+from jobs.conversion.config import Conversion
+from jobs.datasets.images import ImagesDataset
+from jobs.datasets.manifest import ManifestDataset
+from jobs.datasets.parquet import ParquetDataset
+from jobs.datasets.webdataset import WebDataset
+from jobs.evaluating.config import EvaluationJob
+from jobs.job import Job, Output
+from jobs.serving.config import ServeJob
+from jobs.submission.config import Submission
+from jobs.verification.config import Verification
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def register() -> None:
+    """Registers the schemas that the files under conf/ start from, and ``${package:actors.sample/file}``, which
+    resolves to the path of a file in a package.
+    """
+    OmegaConf.register_new_resolver("package", _packaged, replace=True)
+    store = ConfigStore.instance()
+    for name, schema in _ROOT_SCHEMAS.items():
+        store.store(f"{name}_schema", _schema(schema))
+    for group, name, schema in _SCHEMAS:
+        store.store(f"{name}_schema", _schema(schema), group=group)
+
+
+def _schema(config: type) -> DictConfig:
+    """Returns Hydra's schema of ``config``, with the keys marked as missing that a model's source may tell."""
+    node: DictConfig = OmegaConf.structured(config)
+    # Not `MISSING` in the classes: Python callers would get the text "???" in place of a default.
+    for key in (
+        TOLD if config is Model else [f"model.{key}" for key in TOLD] if issubclass(config, Job | ServeJob) else ()
+    ):
+        OmegaConf.update(node, key, MISSING)
+    for key in ("evaluate.fail_under", "evaluate.fail_over") if config is EvaluationJob else ():
+        OmegaConf.set_struct(OmegaConf.select(node, key), False)  # new entries need no plus sign
+    return node
+
+
+def _packaged(place: str) -> str:
+    package, _, name = place.partition("/")
+    return str(files(package) / name)
+
+
+# Keys of ``model`` that its source may tell. The first has no default.
+TOLD = ("checkpoint", "architecture", "labels", *(f"preprocess.{key.name}" for key in fields(Preprocess)))
+_SCHEMAS: tuple[tuple[str, str, type], ...] = (
+    ("dataset", "images", ImagesDataset),
+    ("dataset", "manifest", ManifestDataset),
+    ("dataset", "parquet", ParquetDataset),
+    ("dataset", "webdataset", WebDataset),
+    ("model", "model", Model),
+    ("engine", "auto", AutoEngineConfig),
+    ("engine", "torch", TorchEngineConfig),
+    ("engine", "onnxruntime", OnnxEngineConfig),
+    ("engine", "openvino", OpenVinoEngineConfig),
+    ("task", "classify", Classify),
+    ("task", "detect", Detect),
+    ("task", "embed", Embed),
+    ("task", "raw", Raw),
+    ("task", "regress", Regress),
+    ("task", "segment", Segment),
+    ("task", "zero_shot", ZeroShot),
+    ("output", "output", Output),
+    ("cluster", "cluster", Cluster),
+)
+_ROOT_SCHEMAS: dict[str, type] = {
+    "job": Job,
+    "benchmark": BenchmarkJob,
+    "convert": Conversion,
+    "evaluate": EvaluationJob,
+    "export": ExportJob,
+    "serve": ServeJob,
+    "submit": Submission,
+    "verify": Verification,
+}
+ROOTS = tuple(_ROOT_SCHEMAS.values())
+"""Config classes of all verbs; `Job` is that of ``batch_infer``."""
+GROUPS = {group: tuple(schema for own, _, schema in _SCHEMAS if own == group) for group, _, _ in _SCHEMAS}
+"""Config groups, the folders under conf/, each with its schemas."""
+
+register()

@@ -1,0 +1,29 @@
+"""Schemas that the files under conf/ start from."""
+
+from dataclasses import is_dataclass
+
+import pytest
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from actors.preprocess import Preprocess
+from jobs.job import Job
+from jobs.schemas import GROUPS, ROOTS, TOLD
+
+
+def test_every_root_and_group_has_a_schema() -> None:
+    stored = ConfigStore.instance().repo
+    roots = [OmegaConf.get_type(stored[name].node) for name in stored if str(name).endswith("_schema.yaml")]
+    assert set(ROOTS) <= set(roots)
+    for group, schemas in GROUPS.items():
+        assert set(schemas) == {OmegaConf.get_type(one.node) for one in stored[group].values()}
+        assert all(map(is_dataclass, schemas))
+
+
+@pytest.mark.parametrize("key", TOLD)
+def test_keys_that_a_source_may_tell_are_missing_in_the_schema_and_have_defaults_in_python(key: str) -> None:
+    schema = ConfigStore.instance().repo["job_schema.yaml"].node.model
+    parent, _, name = key.rpartition(".")
+    assert OmegaConf.is_missing(OmegaConf.select(schema, parent) if parent else schema, name)
+    assert parent != "preprocess" or getattr(Preprocess(), name) != "???"
+    assert Job in ROOTS
