@@ -11,7 +11,7 @@ import hydra
 from actors.storage.store import Storage
 from actors.storage.uris import absolute
 from jobs.cli.entry import ExitStatus, end_with, run_verb
-from jobs.cli.logs import name_run
+from jobs.cli.logs import log_closing, name_run
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
 from jobs.cluster.local_ray import LocalRay
@@ -21,6 +21,7 @@ from jobs.job import Job
 from jobs.leases.slices import OutputLock, Slice
 from jobs.planning.export_ahead import export_ahead
 from jobs.reporting.clock import Clock
+from jobs.reporting.facts import Facts
 from jobs.reporting.report import Report
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.commit import Outcome, collect, publish, write_document
@@ -115,18 +116,7 @@ def _complete(
         outcome = _sealed(run, outcome, lock)
     status = _judge(run, outcome)
     clock.lap("commit")
-    report = Report(
-        paths=run.paths,
-        status=status,
-        outcome=outcome,
-        before=before.standing_in(outcome),
-        execution=execution,
-        elapsed_s=clock.seconds,
-        price_per_hour=run.job.cluster.price_per_hour,
-        passed_over=run.record.passed_over,
-        switches=read_switches(run.paths, run.storage),
-        answers=run.job.task.summary(outcome.summary.counters),
-    )
+    report = _report(run, status, outcome, before=before.standing_in(outcome), execution=execution, clock=clock)
     part, paths = run.part, run.paths
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
     if _may_publish(run, outcome):
@@ -134,6 +124,7 @@ def _complete(
             leases = [lease, output_lease] if output_lease else [lease]
             status = _publish(run, outcome, status, lock, leases)
     report.show()
+    log_closing(report.closing())
     return status
 
 
@@ -150,11 +141,7 @@ def _publish(run: Run, outcome: Outcome, status: ExitStatus, lock: OutputLock, l
             return ExitStatus.DONE
         outcome = _sealed(run, outcome, lock)
         status = _judge(run, outcome)
-        passed_over, switches = run.record.passed_over, read_switches(run.paths, run.storage)
-        answers = run.job.task.summary(outcome.summary.counters)
-        report = Report(
-            run.paths, status, outcome, outcome, None, {}, passed_over=passed_over, switches=switches, answers=answers
-        )
+        report = _report(run, status, outcome, before=outcome)
         _write(report, run.paths.report, run)
         if not _may_publish(run, outcome):
             return status
@@ -176,6 +163,33 @@ def _sealed(run: Run, outcome: Outcome, lock: OutputLock) -> Outcome:
 
 def _write(report: Report, uri: str, run: Run) -> None:
     write_document(uri, json.dumps(report.to_json(), indent=1).encode(), run.storage)
+
+
+def _report(
+    run: Run,
+    status: ExitStatus,
+    outcome: Outcome,
+    *,
+    before: Outcome,
+    execution: Execution | None = None,
+    clock: Clock | None = None,
+) -> Report:
+    """Report of this command or, without ``clock``, of a run that slices share."""
+    elapsed_s = clock.seconds if clock else {}
+    return Report(
+        paths=run.paths,
+        status=status,
+        outcome=outcome,
+        before=before,
+        execution=execution,
+        elapsed_s=elapsed_s,
+        price_per_hour=run.job.cluster.price_per_hour,
+        currency=run.job.cluster.currency,
+        passed_over=run.record.passed_over,
+        switches=read_switches(run.paths, run.storage),
+        answers=run.job.task.summary(outcome.summary.counters),
+        facts=Facts.of(run.job, run.record, run.paths.root, elapsed_s),
+    )
 
 
 def _execute(

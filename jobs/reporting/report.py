@@ -11,6 +11,7 @@ from actors.tasks.accuracy import NUM_CORRECT, NUM_LABELLED
 from jobs.cli.terminal import show
 from jobs.datasets.passed_over import PassedOver
 from jobs.reporting.bottleneck import DECODE, MODEL, READ, Measured, judge
+from jobs.reporting.facts import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,9 +37,11 @@ class Report:
         execution: plan, engine and pace; None if there was nothing to do.
         elapsed_s: wall-clock seconds of each phase: check, list, start, run, stop, commit.
         price_per_hour: of the cluster, if known.
+        currency: of the price.
         passed_over: files and lines that the listing skipped, by reason, from `PassedOver.to_json`.
         switches: drivers of the run that stopped decoding on GPUs.
         answers: lines about the predictions, from `actors.tasks.base.Task.summary`.
+        facts: model, dataset, output and times.
     """
 
     paths: RunPaths
@@ -48,9 +51,11 @@ class Report:
     execution: Execution | None
     elapsed_s: Mapping[str, float]
     price_per_hour: float | None = None
+    currency: str = ""
     passed_over: Mapping[str, Any] = field(default_factory=dict)
     switches: Sequence[DecodeSwitch] = ()
     answers: Sequence[tuple[str, str]] = ()
+    facts: Facts = field(default_factory=Facts)
 
     @property
     def summary(self) -> Summary:
@@ -103,6 +108,7 @@ class Report:
             "run_id": self.paths.run_id,
             "fingerprint": self.paths.fingerprint,
             "status": self.status.name.lower(),
+            **asdict(self.facts),
             "rows": self.paths.rows,
             "errors": self.paths.errors,
             "num_listed": self.summary.num_images + self.outcome.coverage.num_missing,
@@ -118,7 +124,13 @@ class Report:
             "elapsed_s": {**self.elapsed_s, "total": sum(self.elapsed_s.values())},
             "execution": self.execution.to_json() if self.execution else None,
             "verdict": verdict.to_json() if (verdict := self.verdict) else None,
+            "currency": self.currency,
         }
+
+    def closing(self) -> dict[str, Any]:
+        """Returns the few keys of `to_json` that identify and count the run, for a line in the log."""
+        content = self.to_json()
+        return {key: content[key] for key in _CLOSING} | {"elapsed_s": content["elapsed_s"]["total"]}
 
     def show(self) -> None:
         """Prints the table to standard output."""
@@ -128,6 +140,7 @@ class Report:
         summary, elapsed = self.summary, self.elapsed_s
         lines = [
             ("status", self.status.name.lower()),
+            *([("model", f"{self.facts.model} ({self.paths.fingerprint})")] if self.facts.model else []),
             ("images", self._images()),
             *self._not_listed(),
             ("speed", self._speed()),
@@ -168,8 +181,13 @@ class Report:
         lines = [("verdict", str(verdict))]
         lines += [("" if number else "to gain", str(one)) for number, one in enumerate(verdict.advice)]
         if verdict.price_per_million is not None:
-            lines.append(("price", f"{verdict.price_per_million:,.2f} for a million images like these"))
+            lines.append(("price", self._price(verdict.price_per_million, verdict.start_price)))
         return lines
+
+    def _price(self, per_million: float, start: float | None) -> str:
+        unit = f" {self.currency}" if self.currency else ""
+        steady = f"{per_million:,.2f}{unit} for a million images like these"
+        return steady if start is None else f"{steady}, and {start:,.2f}{unit} once for start-up and end"
 
     def _speed(self) -> str:
         steady = self.execution.pace.images_per_s if self.execution else 0.0
@@ -203,4 +221,8 @@ class Report:
         )
 
 
+_CLOSING = (
+    *("fingerprint", "status", "model", "dataset", "output", "inventory_digest", "started_at", "ended_at"),
+    *("num_listed", "num_ok", "num_errors", "images_per_s"),
+)
 _SHOWN = ("top5", "ece", "f1_macro", "auroc", "rmse", "mae", "r2")  # scores besides the accuracy
