@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from omegaconf import MISSING
 
-from actors.errors import JobError
 from actors.decoding.config import Decode
 from actors.engines.configs import EngineConfig  # noqa: TC001  OmegaConf evaluates the annotations of a config
+from actors.errors import JobError
 from actors.models.spec import Model
 from actors.recipe import Recipe
 from actors.tasks.base import Task  # noqa: TC001  as above

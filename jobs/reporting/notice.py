@@ -12,7 +12,7 @@ import aiohttp
 from actors.errors import UnreachableError
 from actors.messages import one_line
 from actors.storage.json_documents import read_object
-from actors.storage.uris import redacted
+from actors.storage.uris import absolute, redacted
 from jobs.cli.entry import status_of
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def notify_end(job: Job, status: ExitStatus, report: str, storage: Storage) -> N
         content = {}
     kept = {key: content[key] for key in KEYS if key in content}
     done = f"{kept.get('num_ok', 0):,} ok, {kept.get('num_errors', 0):,} errors of {kept.get('num_listed', 0):,} images"
-    _send(job.notify, {**_about(job, status, done), **kept})
+    _send(job.notify, {**_about(job, status, done), "report": redacted(report), **kept})
 
 
 def notify_error(job: Job, error: BaseException) -> None:
@@ -53,7 +53,7 @@ def notify_error(job: Job, error: BaseException) -> None:
 
 
 def _about(job: Job, status: ExitStatus, outcome: str) -> dict[str, Any]:
-    output = redacted(job.output.path)
+    output = redacted(absolute(job.output.path))
     return {
         "text": f"shardlens: {status.name.lower()}: {outcome}: {output}",  # shown by Slack, Mattermost and Teams
         "status": status.name.lower(),
@@ -84,19 +84,27 @@ async def _post(url: str, content: Mapping[str, Any]) -> None:
     timeout = aiohttp.ClientTimeout(total=_ATTEMPT_S)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
         for wait_s in (*_WAITS_S, None):
-            try:
-                # A redirect would carry the report, and the token, to a host that nobody named.
-                async with session.post(url, json=content, allow_redirects=False) as answer:
-                    if answer.ok and answer.status < _REDIRECTS:
-                        return
-                    problem: Exception = UnreachableError(f"it answers with status {answer.status}")
-                    if answer.status not in _TRANSIENT:
-                        raise problem
-            except (aiohttp.ClientError, TimeoutError) as error:
-                problem = error
+            problem = await _attempt(session, url, content)
+            if problem is None:
+                return
             if wait_s is None:
                 raise problem
             await asyncio.sleep(wait_s)
+
+
+async def _attempt(session: aiohttp.ClientSession, url: str, content: Mapping[str, Any]) -> Exception | None:
+    """Posts ``content`` once; returns an error that may pass, and raises any other."""
+    try:
+        # A redirect would carry the report, and the token, to a host that nobody named.
+        async with session.post(url, json=content, allow_redirects=False) as answer:
+            if answer.status < _REDIRECTS:
+                return None
+            problem = UnreachableError(f"it answers with status {answer.status}")
+            if answer.status in _TRANSIENT:
+                return problem
+            raise problem
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return error
 
 
 _ATTEMPT_S = 10.0
