@@ -1,4 +1,6 @@
-"""Writes predicted blocks as part files, whole or not at all, with receipts. Runs in the write tasks of workers."""
+"""Writes predicted blocks as part files, whole or not at all, with receipts. Runs in the write tasks of workers, and
+once on the driver for a run without errors.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from actors.messages import writing_to
 from actors.storage.local_files import StagingEndedError
 from actors.storage.uris import join, without_users
 from actors.tracking.watchdog import limit
+from actors.writing.parts import Part
 from actors.writing.receipts import FOOTER_KEY, PROVENANCE_KEY, Receipt
+from actors.writing.summaries import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,6 +104,20 @@ def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
     names += [_write(plan, plan.paths.rows, ok, _public_rows(ok), number)] if len(ok) else []
     fault("write.done")
     return names
+
+
+def write_no_errors(paths: RunPaths, storage: Storage, provenance: Mapping[str, str]) -> Part:
+    """Writes an error file without rows, so that readers of ``errors/`` find its columns where no image failed.
+
+    Raises:
+        OutputError: the output cannot be written.
+    """
+    receipt = Receipt({}, Summary())
+    data = _encode(pa.schema(ERROR_FIELDS).empty_table(), receipt, provenance)
+    uri = join(paths.errors, f"empty-{0:06d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet")
+    with writing_to(paths.errors):
+        storage.write(uri, data)
+    return Part(uri, data.size, receipt)
 
 
 def _without_users(table: pa.Table) -> pa.Table:
