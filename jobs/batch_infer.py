@@ -27,6 +27,7 @@ from jobs.reporting.report import Report
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.commit import Outcome, collect, publish, write_document
 from jobs.runs.decode_switch import read_switches
+from jobs.runs.empty_runs import without_empty
 from jobs.runs.opening import Run, open_run
 from jobs.runs.preflight import preflight
 from jobs.runs.redrive import settle
@@ -98,12 +99,13 @@ def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalR
     lock = OutputLock(absolute(job.output.path), storage, part, run_id, job.run.lease_s, on_lost=stop.interrupt)
     with lock.hold() as lease:
         with lock.enter():
-            run = open_run(job, checked, storage)
+            run = without_empty(opened := open_run(job, checked, storage))
         lease.run_id = run.record.run_id
         name_run(run.record.run_id)
         clock.lap("list")
         if run.record.is_published:
-            LOG.info("run.id=%s ended before: nothing to do", run.record.run_id)
+            if run is opened:
+                LOG.info("run.id=%s ended before: nothing to do", run.record.run_id)
             status = ExitStatus.DONE
         else:
             status = _complete(run, lock, lease, stop, clock, ray)

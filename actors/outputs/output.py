@@ -52,7 +52,7 @@ class Output:
         Raises:
             JobError: storage does not give them.
         """
-        with self._reading():
+        with self.reading():
             return read_records(self.root, self.storage)
 
     def runs(self, model: str | None = None) -> Sequence[PublishedRun]:
@@ -84,7 +84,7 @@ class Output:
             raise JobError(f"{key}={model}: no published run has that model", cure=f"the models are {listed}")
         if model is None and len(models) > 1:
             raise JobError(
-                f"{self._name}: has the rows of {len(models)} models: {listed}",
+                f"{self.name}: has the rows of {len(models)} models: {listed}",
                 cure=f"choose one with {key}=FINGERPRINT, or a single run by its id",
             )
         return self._read([record for record in published if model in (None, record.identity.fingerprint)])
@@ -161,27 +161,29 @@ class Output:
             yield from run_batches(run, getattr(run, folder), self.storage, schema)
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """Name for messages, without secrets."""
         return redacted(f"output.path={self.root}")
 
     def _published(self, records: Sequence[Record]) -> Sequence[Record]:
         if published := [record for record in records if record.is_published]:
             return published
         state = f"none of its {len(records)} runs is published" if records else "there are no runs below it"
-        raise JobError(f"{self._name}: {state}", cure="give the output.path of a job that has ended")
+        raise JobError(f"{self.name}: {state}", cure="give the output.path of a job that has ended")
 
     def _read(self, records: Sequence[Record]) -> Sequence[PublishedRun]:
-        with self._reading(), ThreadPoolExecutor(_THREADS) as pool:
+        with self.reading(), ThreadPoolExecutor(_THREADS) as pool:
             runs = pool.map(lambda record: read_published(record, self.root, self.storage), records)
             return sorted(runs, key=lambda run: run.committed_at, reverse=True)
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
+        """Raises `JobError` for errors of the block that come from storage."""
         try:
             yield
         except (OSError, BaseError) as error:
             raise JobError(
-                f"{self._name}: cannot be read: {one_line(error)}",
+                f"{self.name}: cannot be read: {one_line(error)}",
                 cure="give a folder or prefix that you may read, and its region and keys in output.storage_options",
             ) from error
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from actors.messages import redacted
 from actors.models.names import model_name
+from jobs.datasets.paths import dataset_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.writing.records import Record
-    from jobs.datasets.base import Dataset
     from jobs.job import Job
 
 
@@ -40,16 +40,9 @@ class Facts:
         model = job.model
         return cls(
             model=model_name(model.source, model.architecture, model.checkpoint),
-            dataset=_dataset_name(job.dataset),
+            dataset=dataset_name(job.dataset.kind, job.dataset.path),
             output=redacted(root),
             inventory_digest=record.inventory_digest,
             started_at=started if elapsed_s else record.opened_at,
             ended_at=now.isoformat(timespec="milliseconds"),
         )
-
-
-def _dataset_name(dataset: Dataset) -> str:
-    path = dataset.path
-    paths = [str(one) for one in path] if isinstance(path, list) else [str(path)]
-    more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
-    return f"{dataset.kind}: {redacted(paths[0])}{more}" if path and path != "???" else dataset.kind
