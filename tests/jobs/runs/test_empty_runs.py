@@ -17,7 +17,7 @@ def test_a_run_of_nothing_leaves_no_trace_and_the_one_with_the_images_stands_for
     place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_photos(tmp_path / "images", range(3))
-    job = replace(job_over(tmp_path / "images", tmp_path), output=Output(place.root, dict(place.options)))
+    job = replace(job_over(tmp_path / "images", tmp_path), output=Output(path=place.root, storage_options=dict(place.options)))
     storage = Storage(place.options)
     first = open_run(job, CHECKED, storage)
     finish(first)
