@@ -100,7 +100,7 @@ def _image_storage(config: Mapping[str, Any]) -> Storage:
 
 
 def _limits(config: Mapping[str, Any]) -> Decode:
-    """Those of the job; but of a truncated image, the part that is there is shown."""
+    """The limits of the job, except that the part of a truncated image that is there is shown."""
     given = {name: value for name, value in config.get("decode", {}).items() if name in ("max_pixels", "max_bytes")}
     return Decode(**given, truncated=Truncated.accept)
 
