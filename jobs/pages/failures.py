@@ -25,7 +25,7 @@ class Failure(NamedTuple):
     percent: str
     """Share of the failed images."""
     message: str
-    """Of the first example."""
+    """That of the first example."""
     pictures: Sequence[Captioned]
     examples: Sequence[tuple[str, str]]
     """URI, without secrets, and message."""

@@ -24,7 +24,7 @@ class Cell(NamedTuple):
     predicted: str
     number: int
     share: float
-    """Of the images of the known class."""
+    """Share in the images of the known class."""
     group: str
     """Name of its pictures in the gallery; empty if there are none."""
     is_right: bool
