@@ -15,6 +15,7 @@ from actors.tasks.base import Outputs, Task, pick_output, vectors
 from actors.tasks.class_counts import count_predicted
 from actors.tasks.label_counts import label_lines
 from actors.tasks.parity import Comparison
+from actors.tasks.rankings import rank_answers
 from actors.tasks.scores import (
     CHOSEN_FIELDS,
     SCORE_FIELDS,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from actors.models.spec import Model
     from actors.tasks.context import BatchContext
     from actors.tasks.parity import Agreement
+    from actors.writing.picks import Ranking
 
 
 LOG = logging.getLogger("shardlens")
@@ -137,6 +139,9 @@ class Classify(Task):
     def counts(self, table: pa.Table) -> dict[str, int]:
         """Counts images by label and by score, and answers against known labels unless an image may have several."""
         return count_predicted(table, self._labels, top_k=self.top_k, has_several=self.threshold is not None)
+
+    def rankings(self, table: pa.Table) -> list[Ranking]:
+        return rank_answers(table, self._labels, is_single=self.threshold is None)
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
         return [] if self.threshold is None else label_lines(counters)
