@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from actors.tasks import label_counts
 from actors.tasks.detection import counts as object_counts
+from actors.tasks.score_counts import SCORES
 from actors.tasks.segmentation import counts as pixel_counts
 from jobs.pages.charts import Chart, column_chart
 from jobs.pages.wording import percent
@@ -67,7 +68,7 @@ def distribution(facts: RunFacts) -> Distribution | None:
 
 def score_histogram(facts: RunFacts) -> Chart | None:
     """The histogram of the scores in tenths; None if the task counts none."""
-    numbers = [facts.counters.get(f"{object_counts.SCORES}{tenth / 10:.2f}", 0) for tenth in range(10)]
+    numbers = [facts.counters.get(f"{SCORES}{tenth / 10:.2f}", 0) for tenth in range(10)]
     total = sum(numbers)
     if not total:
         return None

@@ -8,14 +8,12 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from actors.storage.json_documents import MAX_BYTES, parse_object, read_object
+from actors.storage.json_documents import MAX_BYTES, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from actors.storage.store import Storage
+    from actors.outputs import PublishedRun
     from actors.writing.run_paths import RunPaths
 
 
@@ -62,27 +60,22 @@ class RunFacts:
         return dict(self.metrics.get("metrics") or self.report.get("metrics", {}))
 
 
-def read_facts(paths: RunPaths, storage: Storage, labels: Sequence[str] | None = None) -> RunFacts:
+def read_facts(run: PublishedRun) -> RunFacts:
     """Reads the documents of a published run.
 
     Raises:
         ValueError: one of them is damaged.
         OSError, obstore.exceptions.BaseError: one of them is missing, or cannot be read.
     """
-    manifest = storage.read(paths.manifest, max_bytes=MAX_BYTES)
-    parts = parse_object(manifest, max_bytes=MAX_BYTES)
+    paths, storage = run.paths, run.storage
     has_metrics = storage.kind(paths.metrics) == "file"
-    try:
-        config = yaml.safe_load(storage.read(paths.config))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{paths.config}: {error}") from error
     return RunFacts(
         paths=paths,
         report=read_object(paths.report, storage, allow_nan=True),
         record=read_object(paths.record, storage),
-        config=config,
-        num_parts=len(parts["rows"]) + len(parts["errors"]),
-        manifest_sha256=hashlib.sha256(manifest).hexdigest(),
+        config=run.config,
+        num_parts=len(run.rows) + len(run.errors),
+        manifest_sha256=hashlib.sha256(storage.read(paths.manifest, max_bytes=MAX_BYTES)).hexdigest(),
         metrics=read_object(paths.metrics, storage, allow_nan=True) if has_metrics else {},
-        labels=labels,
+        labels=run.labels,
     )

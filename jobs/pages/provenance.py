@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from actors.messages import redacted
 from jobs.pages.wording import listing
+from jobs.reporting.origin import model_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ def provenance(facts: RunFacts) -> Provenance:
     report, record = facts.report, facts.record
     rows = {
         "Run": facts.paths.run_id,
-        "Model": model_name(facts.config),
+        "Model": _model(facts.config),
         "Dataset": dataset_name(facts.config),
         "Task": facts.task,
         "Output": redacted(facts.paths.root),
@@ -53,7 +53,7 @@ def provenance(facts: RunFacts) -> Provenance:
     versions = {name.removeprefix("version_"): text for name, text in record.items() if name.startswith("version_")}
     prove = f"python -m jobs.verify output.path={redacted(facts.paths.root)} run.id={facts.paths.run_id}"
     return Provenance(
-        model=model_name(facts.config),
+        model=_model(facts.config),
         dataset=dataset_name(facts.config),
         origin=_given(rows),
         digests=_given(digests),
@@ -63,13 +63,9 @@ def provenance(facts: RunFacts) -> Provenance:
     )
 
 
-def model_name(config: Mapping[str, Any]) -> str:
-    """A name of the model for people: its source, or its architecture with the file of its weights."""
+def _model(config: Mapping[str, Any]) -> str:
     model = config["model"]
-    if source := model.get("source"):
-        return redacted(str(source))
-    file = PurePath(str(model.get("checkpoint") or "")).name
-    return redacted(" ".join(text for text in (str(model.get("architecture") or ""), file) if text))
+    return model_name(model.get("source"), model.get("architecture"), model.get("checkpoint"))
 
 
 def dataset_name(config: Mapping[str, Any]) -> str:

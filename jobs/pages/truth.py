@@ -78,12 +78,12 @@ def truth(facts: RunFacts, groups: Collection[str], names: Mapping[int, str]) ->
     scores = [(title, _score(name, facts.scores[name])) for name, title in _SCORES.items() if name in facts.scores]
     if not scores:
         return None
-    cells = _cells(facts.counters, groups, names)
+    cells = _cells(facts, groups, names)
     known = {class_id for pair in cells for class_id in pair if class_id >= 0}
     is_small = len(known) <= _MAX_MATRIX
     classes = [*sorted(known)] if is_small else []
     rows = [*classes, *([-1] if any(true < 0 for true, _ in cells) else [])] if is_small else []
-    empty = {(true, own): _cell(0, 0, (true, own), groups, names) for true in rows for own in classes}
+    empty = {(true, own): _cell((true, own), (0, 0), "", names) for true in rows for own in classes}
     wrong = sorted((cell for cell in cells.values() if not cell.is_right), key=lambda cell: -cell.number)
     weakest = sorted(ClassAverages().classes(facts.counters), key=lambda own: (own.f1, own.class_id))
     return Truth(
@@ -97,22 +97,27 @@ def truth(facts: RunFacts, groups: Collection[str], names: Mapping[int, str]) ->
     )
 
 
-def _cells(
-    counters: Mapping[str, int], groups: Collection[str], names: Mapping[int, str]
-) -> dict[tuple[int, int], Cell]:
-    pairs = ConfusionMatrix().pairs(counters)
+def _cells(facts: RunFacts, groups: Collection[str], names: Mapping[int, str]) -> dict[tuple[int, int], Cell]:
+    pairs = ConfusionMatrix().pairs(facts.counters)
     totals: dict[int, int] = {}
     for (true, _), number in pairs.items():
         totals[true] = totals.get(true, 0) + number
-    return {pair: _cell(number, totals[pair[0]], pair, groups, names) for pair, number in pairs.items()}
+    found = {pair: cell_group(pair, facts.labels) for pair in pairs}
+    return {
+        pair: _cell(pair, (number, totals[pair[0]]), found[pair] if found[pair] in groups else "", names)
+        for pair, number in pairs.items()
+    }
 
 
-def _cell(number: int, total: int, pair: tuple[int, int], groups: Collection[str], names: Mapping[int, str]) -> Cell:
-    known, predicted = (_name(one, names) for one in pair)
-    group = f"cell/{known}/{predicted}"
-    return Cell(
-        known, predicted, number, number / total if total else 0.0, group if group in groups else "", pair[0] == pair[1]
-    )
+def cell_group(pair: tuple[int, int], labels: Sequence[str] | None) -> str:
+    """Name of the group in the gallery that has the pictures of a known and a predicted class."""
+    names = dict(enumerate(labels or ()))
+    return "/".join(["cell", *(names.get(one, str(one)) for one in pair)])
+
+
+def _cell(pair: tuple[int, int], counted: tuple[int, int], group: str, names: Mapping[int, str]) -> Cell:
+    (known, predicted), (number, total) = (_name(one, names) for one in pair), counted
+    return Cell(known, predicted, number, number / total if total else 0.0, group, pair[0] == pair[1])
 
 
 def _class_row(own: ClassScores, names: Mapping[int, str]) -> ClassRow:
