@@ -24,6 +24,8 @@ class Captioned:
     """A picture as the macro ``picture`` of ``macros.html`` shows it; all texts may hold anything."""
 
     name: str
+    short_name: str
+    """Its last part, which differs from image to image."""
     title: str
     lines: Sequence[str]
     message: str
@@ -50,6 +52,7 @@ def captioned(picture: Picture) -> Captioned:
     width, height = _size(picture.thumbnail)
     return Captioned(
         name=name,
+        short_name=name.rstrip("/").rpartition("/")[2] or name,
         title=title,
         lines=lines,
         message=message,

@@ -66,13 +66,15 @@ def rates(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
 
 
 def _throughput(report: Mapping[str, Any]) -> Chart | None:
-    points = rates(((report.get("execution") or {}).get("timeline")) or [])
+    timeline = (report.get("execution") or {}).get("timeline") or []
+    points = rates(timeline[:: max(1, len(timeline) // _MAX_POINTS)])
     if len(points) < _MIN_POINTS:
         return None
-    highest = max(rate for _, rate in points)
-    span = duration(points[-1][0] - points[0][0])
-    text = f"Images per second over {span}: at most {highest:,.0f}, at the end {points[-1][1]:,.0f}"
-    return line_chart(points, "Throughput", text, labels=("seconds since the workers started", "images/s"))
+    highest, total = max(rate for _, rate in points), points[-1][0]
+    unit, name = next((unit, name) for unit, name in _UNITS if total <= _MAX_UNITS * unit or name == "hours")
+    text = f"Images per second over {duration(total)}: at most {highest:,.0f}, at the end {points[-1][1]:,.0f}"
+    scaled = [(seconds / unit, rate) for seconds, rate in points]
+    return line_chart(scaled, "Throughput", text, labels=(f"{name} since the workers started", "images/s"))
 
 
 def _limit(share: float | None) -> list[Share]:
@@ -97,7 +99,8 @@ def _advice(one: Mapping[str, Any]) -> str:
     return one["what"] if speedup is None else f"{one['what']}: {speedup:.1f} times as fast"
 
 
-_MIN_POINTS = 3
+_MIN_POINTS, _MAX_POINTS = 3, 80
+_UNITS, _MAX_UNITS = ((1, "seconds"), (60, "minutes"), (3600, "hours")), 300
 _MIN_SHARE = 0.001  # of the command, below which a phase is left out
 _PHASES = {
     "check": "checks",

@@ -19,6 +19,7 @@ from jobs.pages.failures import failures
 from jobs.pages.gallery import Gallery
 from jobs.pages.headline import headline
 from jobs.pages.pace import Share, pace
+from jobs.pages.picture_files import TOO_LATE
 from jobs.pages.provenance import provenance
 from jobs.pages.trials import engine_choice
 from jobs.pages.truth import truth
@@ -73,7 +74,8 @@ class PictureGroup:
 
 
 def _render(facts: RunFacts, gallery: Gallery) -> str:
-    groups = {name: [captioned(one) for one in some] for name, some in gallery.groups.items() if some}
+    found = {name: [captioned(one) for one in some if _is_shown(one)] for name, some in gallery.groups.items()}
+    groups = {name: some for name, some in found.items() if some}
     names = _class_names(facts, gallery)
     known, speed, failed = truth(facts, groups, names), pace(facts), failures(facts, gallery)
     engine, classes = engine_choice(facts), _classes(groups)
@@ -112,6 +114,11 @@ def _render(facts: RunFacts, gallery: Gallery) -> str:
             numbers=embedded_json(_numbers(facts)),
         )
     )
+
+
+def _is_shown(one: Picture) -> bool:
+    """Returns False for an image that there was no time to read, unless it failed: then there is a message."""
+    return one.note != TOO_LATE.note or "message" in one.row
 
 
 _EXTREMES = {

@@ -31,7 +31,7 @@ def test_a_program_of_the_user_is_no_command_of_ours() -> None:
     [
         ("timm:resnet18", "x", "", "timm:resnet18"),
         ("", "timm:resnet18", "/w/r18.safetensors", "timm:resnet18 r18.safetensors"),
-        (None, None, "s3://b/model.onnx?sig=1", "model.onnx?…"),
+        (None, None, "https://host/b/model.onnx?sig=1", "model.onnx?…"),
         ("https://me:word@host/m.onnx?sig=1", "", "", "https://…@host/m.onnx?…"),
     ],
 )
