@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
@@ -136,7 +137,7 @@ def _complete(
             leases = [lease, output_lease] if output_lease else [lease]
             status = _publish(run, outcome, status, lock, leases)
     if run.job.report.html and run.storage.kind(run.paths.success) and not run.storage.kind(run.paths.page):
-        from jobs.pages.page_file import add_page  # noqa: PLC0415  templates, for which nothing should wait
+        from jobs.pages.page_file import add_page  # noqa: PLC0415  loaded meanwhile
 
         add_page(run, sum(clock.seconds.values()))
     report.show()
@@ -187,11 +188,20 @@ def _execute(
 ) -> tuple[Outcome, Execution]:
     if ray is not None:
         ray.begin()  # while it starts, the driver exports the network and imports what talks to it
+    if run.job.report.html:
+        Thread(target=_load_templates, daemon=True).start()
     export_ahead(run, num_missing=before.coverage.num_missing)
     prepare(run.job.cluster, verbose=run.job.verbose)
     from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
 
     return execute(run, before, lease, stop, clock, ray)
+
+
+def _load_templates() -> None:
+    """Loads what makes the page of the run, so that nothing waits for it at the end."""
+    from jobs.pages.page import load_templates  # noqa: PLC0415
+
+    load_templates()
 
 
 def _judge(run: Run, outcome: Outcome) -> ExitStatus:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jobs.pages.facts import RunFacts
     from jobs.pages.gallery import Picture
 
+_TEMPLATE = "report.html"
 MAX_BYTES = 5_000_000
 """Limit of a page, also by mail and in a browser on a phone."""
 
@@ -55,6 +56,11 @@ def environment() -> Environment:
     )
     found.filters |= {"shown": shown, "plain": plain}
     return found
+
+
+def load_templates() -> None:
+    """Compiles the templates of the report; `make_page` does it by itself."""
+    environment().get_template(_TEMPLATE)
 
 
 def embedded_json(content: Any) -> Markup:
@@ -93,7 +99,7 @@ def _render(facts: RunFacts, gallery: Gallery) -> str:
     }
     return (
         environment()
-        .get_template("report.html")
+        .get_template(_TEMPLATE)
         .render(
             sections=[(key, name) for key, name in sections.items() if name],
             run_id=facts.paths.run_id,

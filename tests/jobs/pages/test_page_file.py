@@ -1,19 +1,17 @@
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
 import pytest
 from detected import DetectedRun
+from finished import STORAGE, add_photos, finish, job_over, opened
 from places import local_place
 
-from actors.engines.configs import AutoEngineConfig
 from actors.outputs import PublishedRun, open_output
-from actors.reading.shards import Shards
-from actors.tasks.detect import Detect
-from jobs.datasets.images import ImagesDataset
-from jobs.job import Job, Output
 from jobs.pages.page_file import add_page, write_page
+from jobs.runs.commit import write_document
 from jobs.runs.opening import Run
 
 CONFIG = b"""
@@ -31,17 +29,6 @@ def run(tmp_path: Path) -> PublishedRun:
     return open_output(str(tmp_path)).run("a")
 
 
-def opened(run: PublishedRun) -> Run:
-    job = Job(
-        dataset=ImagesDataset(path="/data"),
-        engine=AutoEngineConfig(),
-        task=Detect(),
-        output=Output(path=run.paths.root),
-    )
-    shards = Shards.open(run.storage, run.paths.inventory)
-    return Run(job, None, run.storage, run.paths, run.record, shards)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("pictures", [0, 400])
 def test_the_page_of_a_run_of_an_earlier_version(run: PublishedRun, pictures: int) -> None:
     assert write_page(run, pictures=pictures) == run.paths.page
@@ -50,16 +37,29 @@ def test_the_page_of_a_run_of_an_earlier_version(run: PublishedRun, pictures: in
     assert Path(run.paths.page).name == "report.html"
 
 
-def test_a_job_adds_its_page(run: PublishedRun, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def photos(tmp_path: Path) -> Run:
+    """A run of two photographs, as its job has published it."""
+    add_photos(tmp_path / "in", range(2))
+    finished = opened(job_over(tmp_path / "in", tmp_path / "out"))
+    finish(finished)
+    write_document(finished.paths.report, json.dumps({"num_listed": 2, "num_ok": 2, "num_errors": 0}).encode(), STORAGE)
+    return finished
+
+
+def test_a_job_adds_its_page(photos: Run, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "shardlens"):
-        add_page(opened(run), 10.0)
-    assert Path(run.paths.page).is_file()
-    assert f"report: {run.paths.page}" in caplog.text
+        add_page(photos, 1000.0)
+    page = Path(photos.paths.page).read_text()
+    assert "All 2 images predicted" in page
+    assert f"report: {photos.paths.page}" in caplog.text
+    assert "hush" not in page  # a key of the dataset's store
 
 
-def test_no_problem_of_a_page_is_one_of_the_job(run: PublishedRun, caplog: pytest.LogCaptureFixture) -> None:
-    Path(run.paths.report).write_text("{")
-    add_page(opened(run), 10.0)
-    assert not Path(run.paths.page).exists()
+def test_no_problem_of_a_page_is_one_of_the_job(photos: Run, caplog: pytest.LogCaptureFixture) -> None:
+    Path(photos.paths.report).write_text("{")
+    add_page(photos, 10.0)
+    assert not Path(photos.paths.page).exists()
     assert "report.html was not written: " in caplog.text
-    assert f"python -m jobs.report output.path={run.paths.root} run.id=a makes it" in caplog.text
+    cure = f"python -m jobs.report output.path={photos.paths.root} run.id={photos.record.run_id} makes it"
+    assert cure in caplog.text
