@@ -15,6 +15,7 @@ from jobs.reporting.origin import command_line, model_name
         ("dataset.storage_options.region=eu-1", "dataset.storage_options.region=eu-1"),
         ("dataset.path=https://me:abc@host/x?sig=abc", "'dataset.path=https://…@host/x?…'"),
         ("model.kwargs.api_key=abc", "'model.kwargs.api_key=***'"),
+        ("notify.url=https://hooks/T/B/abc", "'notify.url=***'"),
         ("-m", "-m"),
     ],
 )
