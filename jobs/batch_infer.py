@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
@@ -21,8 +22,8 @@ from jobs.job import Job
 from jobs.leases.slices import OutputLock, Slice
 from jobs.planning.export_ahead import export_ahead
 from jobs.reporting.clock import Clock
-from jobs.reporting.facts import Facts
 from jobs.reporting.notice import notify_end, notify_error
+from jobs.reporting.origin import origin_of
 from jobs.reporting.report import Report
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.commit import Outcome, collect, publish, write_document
@@ -138,6 +139,10 @@ def _complete(
         with lock.enter() as output_lease:
             leases = [lease, output_lease] if output_lease else [lease]
             status = _publish(run, outcome, status, lock, leases)
+    if run.job.report.html and run.storage.kind(run.paths.success) and not run.storage.kind(run.paths.page):
+        from jobs.pages.page_file import add_page  # noqa: PLC0415  loaded meanwhile
+
+        add_page(run, sum(clock.seconds.values()))
     report.show()
     log_closing(report.closing())
     return status
@@ -190,20 +195,19 @@ def _report(
     clock: Clock | None = None,
 ) -> Report:
     """Report of this command or, without ``clock``, of a run that slices share."""
-    elapsed_s = clock.seconds if clock else {}
     return Report(
         paths=run.paths,
         status=status,
         outcome=outcome,
         before=before,
         execution=execution,
-        elapsed_s=elapsed_s,
+        elapsed_s=clock.seconds if clock else {},
         price_per_hour=run.job.cluster.price_per_hour,
         currency=run.job.cluster.currency,
         passed_over=run.record.passed_over,
         switches=read_switches(run.paths, run.storage),
         answers=run.job.task.summary(outcome.summary.counters),
-        facts=Facts.of(run.job, run.record, run.paths.root, elapsed_s),
+        origin=origin_of(run),
     )
 
 
@@ -212,11 +216,20 @@ def _execute(
 ) -> tuple[Outcome, Execution]:
     if ray is not None:
         ray.begin()  # while it starts, the driver exports the network and imports what talks to it
+    if run.job.report.html:
+        Thread(target=_load_templates, daemon=True).start()
     export_ahead(run, num_missing=before.coverage.num_missing)
     prepare(run.job.cluster, verbose=run.job.verbose)
     from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
 
     return execute(run, before, lease, stop, clock, ray)
+
+
+def _load_templates() -> None:
+    """Loads what makes the page of the run, so that nothing waits for it at the end."""
+    from jobs.pages.page import load_templates  # noqa: PLC0415
+
+    load_templates()
 
 
 def _judge(run: Run, outcome: Outcome) -> ExitStatus:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import PurePath
 
 from actors.messages import redacted
 
 
 def model_name(source: str | None, architecture: str | None, checkpoint: str | None) -> str:
-    """Returns the shortest text by which people know the model: that of ``timm:resnet18`` is ``resnet18``.
+    """A model's name for people: its source, or its architecture with the file of its weights.
 
     Args:
         source: `model.source`.
         architecture: `model.architecture`.
         checkpoint: `model.checkpoint`; only the name of its file is used.
     """
-    name = (source or "").removeprefix("timm:") or architecture or PurePosixPath(checkpoint or "").stem
-    return redacted(name)
+    file = PurePath(redacted(checkpoint or "")).name
+    return redacted(source) if source else " ".join(filter(None, (architecture, file)))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import BaseError
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
-from actors.models.names import model_name
 from actors.storage.uris import absolute
 from jobs.evaluating.gates import PERCENT
 
@@ -92,8 +92,10 @@ def _row(run: PublishedRun, measured: Measured, param_count: int | None) -> dict
     preprocess = model["preprocess"]
     resize, crop = preprocess["resize"], preprocess["crop"]
     side, cropped = (max(one) if isinstance(one, list) else one for one in (resize, crop))
+    source = str(model.get("source") or "").removeprefix("timm:")
+    name = source or model.get("architecture") or PurePath(str(model.get("checkpoint"))).stem
     return {
-        "model": model_name(*(model.get(key) for key in ("source", "architecture", "checkpoint"))),
+        "model": redacted(name),
         **{key: round(value, 4 if key in PERCENT else 6) for key, value in measured.scores.items()},
         "param_count": "" if param_count is None else round(param_count / 1e6, 2),  # in millions, as timm's
         "img_size": cropped or side,

@@ -11,7 +11,6 @@ from actors.tasks.accuracy import NUM_CORRECT, NUM_LABELLED
 from jobs.cli.terminal import show
 from jobs.datasets.passed_over import PassedOver
 from jobs.reporting.bottleneck import DECODE, MODEL, READ, Measured, judge
-from jobs.reporting.facts import Facts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +40,7 @@ class Report:
         passed_over: files and lines that the listing skipped, by reason, from `PassedOver.to_json`.
         switches: drivers of the run that stopped decoding on GPUs.
         answers: lines about the predictions, from `actors.tasks.base.Task.summary`.
-        facts: model, dataset, output and times.
+        origin: from `jobs.reporting.origin`; report.json has its keys.
     """
 
     paths: RunPaths
@@ -55,7 +54,7 @@ class Report:
     passed_over: Mapping[str, Any] = field(default_factory=dict)
     switches: Sequence[DecodeSwitch] = ()
     answers: Sequence[tuple[str, str]] = ()
-    facts: Facts = field(default_factory=Facts)
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> Summary:
@@ -108,7 +107,7 @@ class Report:
             "run_id": self.paths.run_id,
             "fingerprint": self.paths.fingerprint,
             "status": self.status.name.lower(),
-            **asdict(self.facts),
+            **self.origin,
             "rows": self.paths.rows,
             "errors": self.paths.errors,
             "num_listed": self.summary.num_images + self.outcome.coverage.num_missing,
@@ -130,7 +129,7 @@ class Report:
     def closing(self) -> dict[str, Any]:
         """Returns the few keys of `to_json` that identify and count the run, for a line in the log."""
         content = self.to_json()
-        return {key: content[key] for key in _CLOSING} | {"elapsed_s": content["elapsed_s"]["total"]}
+        return {key: content[key] for key in _CLOSING if key in content} | {"elapsed_s": content["elapsed_s"]["total"]}
 
     def show(self) -> None:
         """Prints the table to standard output."""
@@ -140,7 +139,7 @@ class Report:
         summary, elapsed = self.summary, self.elapsed_s
         lines = [
             ("status", self.status.name.lower()),
-            *([("model", f"{self.facts.model} ({self.paths.fingerprint})")] if self.facts.model else []),
+            *([("model", f"{model} ({self.paths.fingerprint})")] if (model := self.origin.get("model")) else []),
             ("images", self._images()),
             *self._not_listed(),
             ("speed", self._speed()),
@@ -162,6 +161,7 @@ class Report:
             lines.append(("errors", f"{number:,} {kind}, such as {redacted(uri)}: {message}"))
         if summary.error_kinds:
             lines.append(("", self.paths.errors))
+        lines += [("model", f"{self.origin['model']} ({self.paths.fingerprint})")] if self.origin else []
         lines.append(("rows", self.paths.rows))
         return lines + self._verdict()
 

@@ -8,13 +8,11 @@ from actors.models.names import model_name
 @pytest.mark.parametrize(
     ("source", "architecture", "checkpoint", "name"),
     [
-        ("timm:resnet18", "timm:create_model", None, "resnet18"),
-        (None, "torchvision.models:resnet50", "s3://bucket/x.pt", "torchvision.models:resnet50"),
-        (None, None, "https://user:secret@host/nets/cats.onnx", "cats"),
-        (None, None, None, ""),
+        ("timm:resnet18", "x", "", "timm:resnet18"),
+        ("", "timm:resnet18", "/w/r18.safetensors", "timm:resnet18 r18.safetensors"),
+        (None, None, "https://host/b/model.onnx?sig=1", "model.onnx?…"),
+        ("https://me:word@host/m.onnx?sig=1", "", "", "https://…@host/m.onnx?…"),
     ],
 )
-def test_the_name_is_the_one_that_people_know(
-    source: str | None, architecture: str | None, checkpoint: str | None, name: str
-) -> None:
+def test_a_model_has_a_name_for_people(source: str, architecture: str, checkpoint: str, name: str) -> None:
     assert model_name(source, architecture, checkpoint) == name
