@@ -117,7 +117,7 @@ def write_no_errors(paths: RunPaths, storage: Storage, provenance: Mapping[str, 
         OutputError: the output cannot be written.
     """
     receipt = Receipt({}, Summary())
-    data = _encode(pa.schema(ERROR_FIELDS).empty_table(), receipt, provenance)
+    data = _encode(pa.schema(ERROR_FIELDS).empty_table(), _proof(receipt, provenance))
     uri = join(paths.errors, f"empty-{0:06d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet")
     with writing_to(paths.errors):
         storage.write(uri, data)
@@ -166,8 +166,12 @@ def _do_nothing() -> None:
 
 def _footer(plan: SinkPlan, table: pa.Table) -> dict[bytes, bytes]:
     receipt = Receipt.of(table, plan.counts and plan.counts(table))
-    footer = {FOOTER_KEY: receipt.to_footer(), PROVENANCE_KEY: json.dumps(dict(plan.provenance)).encode()}
+    footer = _proof(receipt, plan.provenance)
     return footer if plan.rankings is None else footer | {PICKS_KEY: to_footer(pick_rows(table, plan.rankings))}
+
+
+def _proof(receipt: Receipt, provenance: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {FOOTER_KEY: receipt.to_footer(), PROVENANCE_KEY: json.dumps(dict(provenance)).encode()}
 
 
 def _encode(rows: pa.Table, footer: Mapping[bytes, bytes]) -> pa.Buffer:
