@@ -19,6 +19,7 @@ from actors.storage.uris import absolute, text_without_users
 from jobs.cli.config_errors import unknown_key
 from jobs.conversion.config import Conversion
 from jobs.evaluating.config import Evaluation
+from jobs.pages.config import Reporting
 from jobs.schemas import TOLD
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -131,7 +132,7 @@ def is_public(option: str) -> bool:
 
 def to_yaml(job: Job) -> str:
     """Formats the job as YAML that composes to the same job. Hides all storage options except public ones (see
-    `is_public`), and removes users and passwords from URLs.
+    `is_public`) and the address of the webhook, and removes users and passwords from URLs.
     """
     config = OmegaConf.structured(replace(job, model=_literal(job.model)))
     # Options that are not known to be public count as secret.
@@ -139,6 +140,8 @@ def to_yaml(job: Job) -> str:
         for key in node.storage_options:
             if not is_public(key):
                 node.storage_options[key] = "***"
+    if config.notify.url is not None:  # the address of a webhook is its password
+        config.notify.url = "https://***"
     return text_without_users(OmegaConf.to_yaml(config))
 
 
@@ -199,6 +202,7 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "evaluate": to_incomplete_job,
     "verify": partial(to_object, kind=Verification),
     "convert": partial(to_object, kind=Conversion),
+    "report": partial(to_object, kind=Reporting),
 }
 """Verbs that run on a cluster, each with the function that converts its config on a client."""
 # Names of obstore's options, without the provider's prefix.
