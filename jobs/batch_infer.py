@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
@@ -60,8 +61,12 @@ def batch_infer(job: Job) -> ExitStatus:
     return infer(job).status
 
 
-def infer(job: Job) -> Inferred:
+def infer(job: Job, shared: LocalRay | None = None) -> Inferred:
     """Runs the job to its end, and prints the folder of the run last.
+
+    Args:
+        job: the job.
+        shared: the Ray of the caller, which stays up; None starts one for this job.
 
     Raises:
         JobError: the job is wrong; nothing was started.
@@ -72,7 +77,7 @@ def infer(job: Job) -> Inferred:
     stop.install()
     clock = Clock()
     job = with_form(job)
-    with LocalRay(job.cluster, verbose=job.verbose) as ray:
+    with nullcontext(shared) if shared else LocalRay(job.cluster, verbose=job.verbose) as ray:
         checked = preflight(job, before_loading=ray.begin)
         clock.lap("check")
         return _run(job, checked, stop, clock, ray)
