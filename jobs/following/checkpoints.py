@@ -50,7 +50,7 @@ class Checkpoint:
     def version(self) -> str:
         """Changes with the content, as far as a listing tells."""
         if not self.is_folder:
-            return f"{self.files[0].size}-{self.files[0].version}"
+            return self.files[0].version
         return hashlib.sha256(json.dumps(self.files).encode()).hexdigest()
 
     @property

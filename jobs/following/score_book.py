@@ -31,7 +31,7 @@ class Row:
     checkpoint: str
     """URI, without user and password."""
     version: str
-    """Size and version of the file as listed."""
+    """Version of the file as listed, such as its ETag."""
     digest: str
     modified_at: str
     """UTC, ISO 8601, as are other times."""
