@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import hydra
 
 from actors.errors import JobError
-from actors.storage.store import Storage
+from actors.outputs import open_output
 from actors.storage.uris import redacted
 from jobs.batch_infer import infer
 from jobs.cli.entry import ExitStatus, end_with, run_verb
@@ -44,7 +44,8 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
     Raises:
         JobError: the job is wrong, or there are no labels; otherwise like `jobs.batch_infer.infer`.
     """
-    options, storage = wanted.evaluate, Storage(wanted.output.storage_options)
+    options, output = wanted.evaluate, open_output(wanted.output.path, wanted.output.storage_options)
+    storage = output.storage
     run_id = options.run
     if wanted.job is not None:
         check_job(options, wanted.job, storage)
@@ -52,7 +53,8 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
         if status is not ExitStatus.DONE:
             return status
         run_id = inferred.record.run_id
-    run, measured = evaluate_run(wanted.output.path, run_id or "", options, storage)
+    run = output.run(run_id or "", key="evaluate.run")
+    measured = evaluate_run(run, options)
     show(*lines_of(run, measured))
     if options.results_file is not None:
         add_result(options.results_file, run, measured, _param_count(wanted.job), storage)

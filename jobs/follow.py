@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import hydra
 
 from actors.errors import JobError
+from actors.outputs import open_output
 from actors.storage.store import Storage
-from actors.storage.uris import absolute, join, redacted
+from actors.storage.uris import join, redacted
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cluster.local_ray import LocalRay
@@ -50,14 +51,14 @@ def follow(wanted: Following) -> ExitStatus:
         LostLeaseError: another one took over.
     """
     Shutdown(grace_s=0).install()
-    job, output = wanted.job, Storage(wanted.job.output.storage_options)
+    job, output = wanted.job, open_output(wanted.job.output.path, wanted.job.output.storage_options)
     checkpoints = Storage(job.model.storage_options)
-    score = _check(job, checkpoints, output)
-    book_folder, digest = join(absolute(job.output.path), "follow"), job_digest(job)
-    book = ScoreBook(book_folder, output, score, job.checkpoints.is_minimum(score), digest)
+    score = _check(job, checkpoints, output.storage)
+    folder, digest = join(output.root, "follow"), job_digest(job)
+    book = ScoreBook(folder, output.storage, score, job.checkpoints.is_minimum(score), digest)
     with ExitStack() as held:
         # A lease that is lost shows in the check before each row is kept: the run has a lease of its own.
-        lease = held.enter_context(hold(book_folder, output, ttl_s=job.run.lease_s, on_lost=lambda _error: None))
+        lease = held.enter_context(hold(folder, output.storage, ttl_s=job.run.lease_s, on_lost=lambda _error: None))
         book.load()
         ray = held.enter_context(LocalRay(job.cluster, verbose=job.verbose, is_shared=True))
         watch = Watch(job.checkpoints.path, job.checkpoints.pattern, job.checkpoints.poll_s, checkpoints)

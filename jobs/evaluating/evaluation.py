@@ -5,31 +5,22 @@ document. Runs on the driver.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from actors.errors import JobError
-from actors.storage.uris import absolute
 from jobs.evaluating.gates import check_limits
 from jobs.evaluating.measuring import measure, read_truth, score_names
-from jobs.evaluating.published import read_published
 from jobs.evaluating.results import metrics_document
 from jobs.runs.commit import write_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from actors.outputs import PublishedRun
     from actors.storage.store import Storage
     from jobs.evaluating.config import Evaluate
     from jobs.evaluating.measuring import Measured
-    from jobs.evaluating.published import PublishedRun
     from jobs.job import Job
-
-
-class Evaluated(NamedTuple):
-    """A published run and its scores."""
-
-    run: PublishedRun
-    measured: Measured
 
 
 def check_job(wanted: Evaluate, job: Job, storage: Storage) -> Sequence[str]:
@@ -58,21 +49,14 @@ def check_job(wanted: Evaluate, job: Job, storage: Storage) -> Sequence[str]:
     return names
 
 
-def evaluate_run(root: str, run_id: str, wanted: Evaluate, storage: Storage) -> Evaluated:
-    """Compares the rows of a published run with known labels, and writes its ``metrics.json``.
-
-    Args:
-        root: `output.path`.
-        run_id: name of the run.
-        wanted: annotations, and limits whose names are checked.
-        storage: holds the output.
+def evaluate_run(run: PublishedRun, wanted: Evaluate) -> Measured:
+    """Compares the rows of ``run`` with known labels, and writes its ``metrics.json``.
 
     Raises:
-        JobError: the run cannot be read, or has no labels.
+        JobError: no row has a known label, or what is needed cannot be read.
     """
-    run = read_published(absolute(root), run_id, storage)
     check_limits(wanted, score_names(run.config["task"], has_annotations=wanted.annotations is not None))
-    measured = measure(run, wanted, storage)
+    measured = measure(run, wanted)
     document = json.dumps(metrics_document(run, measured), indent=1, ensure_ascii=False)
-    write_document(run.paths.metrics, document.encode(), storage)
-    return Evaluated(run, measured)
+    write_document(run.paths.metrics, document.encode(), run.storage)
+    return measured

@@ -111,13 +111,16 @@ def _whole_models(path: str, folders: Mapping[str, Sequence[ListedFile]]) -> Ite
 def _listed(path: str, storage: Storage) -> Iterator[ListedFile]:
     try:
         for batch in storage.list(path):
-            for row in batch.to_pylist():
-                name = name_below(path, row["uri"])
-                # No version: gone since, or no regular file. No last name: the mark of a folder in an object store.
-                if row["version"] and not any(part.startswith(".") or not part for part in name.split("/")):
-                    yield ListedFile(name, row["uri"], row["size"], row["version"])
+            rows = zip(*(batch[name].to_pylist() for name in ("uri", "size", "version")), strict=True)
+            # No version: gone since, or no regular file.
+            files = [ListedFile(name_below(path, uri), uri, size, version) for uri, size, version in rows if version]
+            yield from (file for file in files if not any(map(_is_hidden, file.name.split("/"))))
     except FileNotFoundError:
         return
+
+
+def _is_hidden(name: str) -> bool:
+    return not name or name.startswith(".")  # the name is empty in the mark of a folder in an object store
 
 
 def _digest(uri: str, storage: Storage) -> str:

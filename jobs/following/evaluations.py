@@ -26,9 +26,9 @@ from jobs.following.score_book import Row
 
 if TYPE_CHECKING:
     from actors.models.spec import Model
-    from actors.storage.store import Storage
+    from actors.outputs import Output, PublishedRun
     from jobs.cluster.local_ray import LocalRay
-    from jobs.evaluating.evaluation import Evaluated
+    from jobs.evaluating.measuring import Measured
     from jobs.following.checkpoints import Checkpoint
     from jobs.following.config import Following
     from jobs.job import Job
@@ -49,14 +49,14 @@ class Evaluations:
     Args:
         wanted: the job of each checkpoint.
         job: its `job_digest`.
-        storage: holds the output.
+        output: that of the job.
         ray: stays up from one to the next.
     """
 
-    def __init__(self, wanted: Following, job: str, storage: Storage, ray: LocalRay) -> None:
+    def __init__(self, wanted: Following, job: str, output: Output, ray: LocalRay) -> None:
         self._wanted = wanted
         self._job = job
-        self._storage = storage
+        self._output = output
         self._ray = ray
 
     def evaluate(self, checkpoint: Checkpoint, digest: str) -> Row:
@@ -102,15 +102,15 @@ class Evaluations:
                 f"run {run.record.run_id}: too many images failed",
                 cure=f"see {redacted(run.paths.report)}; errors.max_ratio and errors.max_count set the limits",
             )
-        return _with_scores(row, evaluate_run(job.output.path, row.run_id, whole.evaluate, self._storage))
+        published = self._output.run(row.run_id)
+        return _with_scores(row, published, evaluate_run(published, whole.evaluate))
 
 
 def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
-def _with_scores(row: Row, evaluated: Evaluated) -> Row:
-    run, measured = evaluated
+def _with_scores(row: Row, run: PublishedRun, measured: Measured) -> Row:
     return replace(
         row,
         metrics={name: value for name, value in measured.scores.items() if math.isfinite(value)},

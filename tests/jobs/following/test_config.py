@@ -42,7 +42,7 @@ def test_a_folder_takes_the_place_of_the_source() -> None:
         (["model.sha256=abc"], "model.sha256=abc: each"),
         (["checkpoints.patience=0"], "checkpoints.patience=0: less than 1"),
         (["checkpoints.poll_s=0"], "checkpoints.poll_s=0.0: less than 0.1"),
-        (["checkpoints.poll_s=.nan"], "checkpoints.poll_s=nan: less than 0.1"),
+        (["checkpoints.poll_s=nan"], "checkpoints.poll_s=nan: less than 0.1"),
         (["checkpoints.max_failures=0"], "checkpoints.max_failures=0: less than 1"),
     ],
 )
@@ -55,7 +55,7 @@ def test_a_file_is_no_place_to_watch(tmp_path: Path) -> None:
     (tmp_path / "a.pt").touch()
     job = following("+dataset=sample").job
     job.checkpoints.path = str(tmp_path / "a.pt")
-    with pytest.raises(JobError, match="a.pt: is a file"):
+    with pytest.raises(JobError, match=r"a\.pt: is a file"):
         job.check(Storage())
 
 

@@ -77,5 +77,5 @@ def test_rows_of_another_job_are_refused_unless_they_are_errors(tmp_path: Path) 
     with pytest.raises(JobError, match="scores of another dataset, model or task"):
         book(tmp_path, job="other")
     (tmp_path / "scores.jsonl").write_text('{"name": 1}\n')
-    with pytest.raises(JobError, match="scores.jsonl: damaged"):
+    with pytest.raises(JobError, match=r"scores\.jsonl: damaged"):
         book(tmp_path)

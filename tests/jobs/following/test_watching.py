@@ -49,7 +49,10 @@ def test_the_order_is_that_of_the_training(watch: Watch) -> None:
     assert (names(watch), names(watch)) == ([], ["z.pt", "b-9.pt", "b-10.pt", "a.pt"])
 
 
-def test_one_that_is_removed_too_early_is_reported(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_is_removed_too_early_is_reported(
+    watch: Watch, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("shardlens"), "propagate", True)
     write(watch, "a.pt", b"a", at_s=1)
     write(watch, "b.pt", b"b", at_s=2)
     watch.poll()
@@ -57,7 +60,6 @@ def test_one_that_is_removed_too_early_is_reported(watch: Watch, caplog: pytest.
     watch.finish(done)
     for name in ("a.pt", "b.pt"):
         (Path(watch._path) / name).unlink()
-    logging.getLogger("shardlens").propagate = True
     assert names(watch) == []
     assert [message for message in caplog.messages if "removed" in message] == [
         f"{watch._path}/b.pt: removed before it was evaluated"
