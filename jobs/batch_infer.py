@@ -22,6 +22,7 @@ from jobs.job import Job
 from jobs.leases.slices import OutputLock, Slice
 from jobs.planning.export_ahead import export_ahead
 from jobs.reporting.clock import Clock
+from jobs.reporting.notice import notify_end, notify_error
 from jobs.reporting.report import Report
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.commit import Outcome, collect, publish, write_document
@@ -75,6 +76,18 @@ def infer(job: Job, shared: LocalRay | None = None) -> Inferred:
     """
     stop = Shutdown(job.run.grace_s)
     stop.install()
+    try:
+        inferred = _infer(job, stop)
+    except BaseException as error:
+        notify_error(job, error)
+        raise
+    run = inferred.run
+    report = run.paths.report if run.part.is_whole else run.paths.slice_report(run.part.index, run.part.count)
+    notify_end(job, inferred.status, report, run.storage)
+    return inferred
+
+
+def _infer(job: Job, stop: Shutdown) -> Inferred:
     clock = Clock()
     job = with_form(job)
     with nullcontext(shared) if shared else LocalRay(job.cluster, verbose=job.verbose) as ray:
