@@ -77,7 +77,7 @@ def infer(job: Job, shared: LocalRay | None = None) -> Inferred:
     stop = Shutdown(job.run.grace_s)
     stop.install()
     try:
-        inferred = _infer(job, stop)
+        inferred = _infer(job, stop, shared)
     except BaseException as error:
         notify_error(job, error)
         raise
@@ -87,7 +87,7 @@ def infer(job: Job, shared: LocalRay | None = None) -> Inferred:
     return inferred
 
 
-def _infer(job: Job, stop: Shutdown) -> Inferred:
+def _infer(job: Job, stop: Shutdown, shared: LocalRay | None) -> Inferred:
     clock = Clock()
     job = with_form(job)
     with nullcontext(shared) if shared else LocalRay(job.cluster, verbose=job.verbose) as ray:

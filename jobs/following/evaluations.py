@@ -103,6 +103,7 @@ class Evaluations:
                 cure=f"see {redacted(run.paths.report)}; errors.max_ratio and errors.max_count set the limits",
             )
         published = self._output.run(row.run_id)
+        row = replace(row, is_pinned=bool(job.model.sha256))
         return _with_scores(row, published, evaluate_run(published, whole.evaluate))
 
 

@@ -109,8 +109,9 @@ class Follower:
         except HeldError as error:
             LOG.warning("%s; trying again", str(error).splitlines()[0])
             return
-        if not self._watch.is_current(checkpoint):
-            LOG.warning("%s: changed or removed while it was evaluated; its scores do not count", checkpoint.name)
+        has_valid_scores = row.error is None and row.is_pinned
+        if not has_valid_scores and not self._watch.is_current(checkpoint):
+            LOG.warning("%s: changed or removed while it was evaluated; the result does not count", checkpoint.name)
             return
         self._watch.finish(checkpoint)
         self._digests.add(digest)

@@ -42,6 +42,8 @@ class Row:
     evaluated_at: str
     seconds: float
     """Time of the evaluation."""
+    is_pinned: bool = False
+    """True if every worker compared what it loaded with `digest`."""
     metrics: Mapping[str, float] | None = None
     """Scores by name; None if there are none because of `error`."""
     num_images: int = 0

@@ -26,12 +26,6 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
 SAMPLE = (
     "+dataset=sample", "batch_size=50", "run.shard_size=100", "output.rows_per_part=100", "checkpoints.poll_s=0.3"
 )  # fmt: skip
-    "+dataset=sample",
-    "batch_size=50",
-    "run.shard_size=100",
-    "output.rows_per_part=100",
-    "checkpoints.poll_s=0.3",
-)
 Start = Callable[..., subprocess.Popen[str]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -30,16 +31,28 @@ class Readings:
     def __init__(self) -> None:
         self.names: list[str] = []
         self.before: Callable[[Checkpoint], None] = lambda _: None
+        self.is_pinned = False
 
     def evaluate(self, checkpoint: Checkpoint, digest: str) -> Row:
         self.names.append(checkpoint.name)
-        self.before(checkpoint)
         text = Path(checkpoint.uri).read_text()
+        self.before(checkpoint)
         is_good = text != "torn"
         return Row(
-            checkpoint.name, checkpoint.uri, checkpoint.version, digest, str(checkpoint.modified_at), 1, "j", "r",
-            f"{len(self.names):03}", 0.0, {"top1": float(text)} if is_good else None, error=None if is_good else "torn",
-        )  # fmt: skip
+            name=checkpoint.name,
+            checkpoint=checkpoint.uri,
+            version=checkpoint.version,
+            digest=digest,
+            modified_at=str(checkpoint.modified_at),
+            size_bytes=checkpoint.size_bytes,
+            job="j",
+            run_id="r",
+            evaluated_at=f"{len(self.names):03}",
+            seconds=0.0,
+            is_pinned=self.is_pinned,
+            metrics={"top1": float(text)} if is_good else None,
+            error=None if is_good else "torn",
+        )
 
 
 @pytest.fixture
@@ -135,21 +148,27 @@ def test_too_many_failures_in_a_row_end_it(tmp_path: Path, follow: Follow, readi
     assert follow("checkpoints.end_marker=DONE", "checkpoints.max_failures=1") is ExitStatus.OVER_BUDGET
 
 
-def test_one_that_changes_meanwhile_counts_once_it_is_complete(
-    tmp_path: Path, follow: Follow, readings: Readings, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("is_pinned", "scores"), [(False, [90.0]), (True, [50.0, 90.0])])
+def test_one_that_changes_meanwhile_has_a_score_if_its_content_was_held(
+    tmp_path: Path, follow: Follow, readings: Readings, *, is_pinned: bool, scores: list[float]
 ) -> None:
     def overwrite(checkpoint: Checkpoint) -> None:
         readings.before = lambda _: None
         Path(checkpoint.uri).write_text("90.0")
 
-    readings.before = overwrite
+    readings.before, readings.is_pinned = overwrite, is_pinned
     write(tmp_path, 50.0)
     assert follow(end(tmp_path)) is ExitStatus.DONE
     assert readings.names == ["0.pt", "0.pt"]
-    assert "0.pt: changed or removed while it was evaluated; its scores do not count" in caplog.text
-    rows = (tmp_path / "follow" / "scores.jsonl").read_text().splitlines()
-    assert len(rows) == 1
-    assert '"top1": 90.0' in rows[0]
+    rows = [json.loads(line) for line in (tmp_path / "follow" / "scores.jsonl").read_text().splitlines()]
+    assert [row["metrics"]["top1"] for row in rows] == scores
+
+
+def test_one_that_is_removed_meanwhile_keeps_its_score(tmp_path: Path, follow: Follow, readings: Readings) -> None:
+    readings.before, readings.is_pinned = lambda checkpoint: Path(checkpoint.uri).unlink(), True
+    write(tmp_path, 50.0)
+    assert follow(end(tmp_path)) is ExitStatus.DONE
+    assert '"top1": 50.0' in (tmp_path / "follow" / "scores.jsonl").read_text()
 
 
 def test_an_output_that_another_run_holds_is_tried_again(tmp_path: Path, follow: Follow, readings: Readings) -> None:
