@@ -30,6 +30,7 @@ from jobs.datasets.webdataset import WebDataset
 from jobs.evaluating.config import EvaluationJob
 from jobs.following.config import FollowJob
 from jobs.job import Job, Output
+from jobs.pages.config import Reporting
 from jobs.serving.config import ServeJob
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -97,6 +98,7 @@ _ROOT_SCHEMAS: dict[str, type] = {
     "evaluate": EvaluationJob,
     "export": ExportJob,
     "follow": FollowJob,
+    "report": Reporting,
     "serve": ServeJob,
     "submit": Submission,
     "verify": Verification,
