@@ -42,7 +42,7 @@ def plot(score: str, points: Sequence[Point], width: int = 72) -> list[str]:
     margin = max(len(high), len(low)) + 1
     shown = _thinned(points, max(width - margin - 1, 1))
     rows = ["".join(line) for line in _bars(shown, _HEIGHT)]
-    labels = [high, *[""] * (_HEIGHT - 2), low]
+    labels = [high, *[""] * (_HEIGHT - 2), low if low != high else ""]
     lines = [f"{label:>{margin}} {row}".rstrip() for label, row in zip(labels, rows, strict=True)]
     marks = "".join("^" if point.is_best else " " for point in shown).rstrip()
     best = next((point.name for point in shown if point.is_best), "")

@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
-from actors.escapes import printable
 from actors.messages import redacted
 from actors.storage.uris import is_file, is_remote, join
 from jobs.cli.entry import ExitStatus
@@ -137,7 +136,8 @@ class Follower:
         self._book.add(row)
         if row.error is not None:
             self._num_failures += 1
-            LOG.error("%s: cannot be evaluated: %s\n  cure: %s", name, printable(row.error), printable(row.cure or ""))
+            LOG.error("%s: cannot be evaluated: %s", name, row.error)
+            LOG.error("  cure: %s", row.cure)
             return
         self._num_failures = 0
         value = self._book.value(row)

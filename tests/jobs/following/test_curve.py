@@ -22,6 +22,7 @@ def test_a_chart_with_its_scale_and_a_mark_below_the_best() -> None:
     assert lines[6] == " 50.0000 % ▁█ █"
     assert lines[7] == f"{'':10}  ^ 1.pt"
     assert plot("top1", curve(None)) == []
+    assert plot("top1", curve(0.5))[6] == f"{'':9} █", "a single value has one label"
 
 
 def test_a_long_training_fits_and_keeps_its_best() -> None:
