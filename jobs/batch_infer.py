@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import nullcontext
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,8 +65,12 @@ def batch_infer(job: Job) -> ExitStatus:
     return infer(job).status
 
 
-def infer(job: Job) -> Inferred:
+def infer(job: Job, shared: LocalRay | None = None) -> Inferred:
     """Runs the job to its end, and prints the folder of the run last.
+
+    Args:
+        job: the job.
+        shared: the Ray of the caller, which stays up; None starts one for this job.
 
     Raises:
         JobError: the job is wrong; nothing was started.
@@ -75,7 +80,7 @@ def infer(job: Job) -> Inferred:
     stop = Shutdown(job.run.grace_s)
     stop.install()
     try:
-        inferred = _infer(job, stop)
+        inferred = _infer(job, stop, shared)
     except BaseException as error:
         notify_error(job, error)
         raise
@@ -85,10 +90,10 @@ def infer(job: Job) -> Inferred:
     return inferred
 
 
-def _infer(job: Job, stop: Shutdown) -> Inferred:
+def _infer(job: Job, stop: Shutdown, shared: LocalRay | None) -> Inferred:
     clock = Clock()
     job = with_form(job)
-    with LocalRay(job.cluster, verbose=job.verbose) as ray:
+    with nullcontext(shared) if shared else LocalRay(job.cluster, verbose=job.verbose) as ray:
         checked = preflight(job, before_loading=ray.begin)
         clock.lap("check")
         return _run(job, checked, stop, clock, ray)
