@@ -12,13 +12,15 @@ from actors.storage.store import Storage
 from actors.storage.uris import absolute
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.logs import name_run
+from jobs.cli.phases import phase
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
 from jobs.cluster.local_ray import LocalRay
 from jobs.cluster.ray_start import prepare
-from jobs.config import to_job
+from jobs.config import CONFIG_DIR, to_job
 from jobs.job import Job
 from jobs.leases.slices import OutputLock, Slice
+from jobs.planning.dry_run import show_forecast
 from jobs.planning.export_ahead import export_ahead
 from jobs.reporting.clock import Clock
 from jobs.reporting.report import Report
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="batch_infer")
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="batch_infer")
 def main(config: DictConfig) -> None:
     end_with(lambda: batch_infer(to_job(config)), verbose=bool(config.verbose), log_format=config.log.format)
 
@@ -56,7 +58,12 @@ class Inferred(NamedTuple):
 
 
 def batch_infer(job: Job) -> ExitStatus:
-    """Runs the job to its end. The last line on standard output names the run's folder. Raises like `infer`."""
+    """Runs the job to its end, or plans it. The last line on standard output names the run's folder, or for a plan the
+    output. Raises like `infer`.
+    """
+    if job.run.plan_only:
+        show_forecast(job)
+        return ExitStatus.DONE
     return infer(job).status
 
 
@@ -71,9 +78,10 @@ def infer(job: Job) -> Inferred:
     stop = Shutdown(job.run.grace_s)
     stop.install()
     clock = Clock()
-    job = with_form(job)
-    with LocalRay(job.cluster, verbose=job.verbose) as ray:
-        checked = preflight(job, before_loading=ray.begin)
+    with phase("collecting the parts"), LocalRay(job.cluster, verbose=job.verbose) as ray:
+        with phase("checking the model"):
+            job = with_form(job)
+            checked = preflight(job, before_loading=ray.begin)
         clock.lap("check")
         return _run(job, checked, stop, clock, ray)
 
@@ -83,7 +91,7 @@ def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalR
     run_id = run_id_of(job) if job.run.id else ""
     lock = OutputLock(absolute(job.output.path), storage, part, run_id, job.run.lease_s, on_lost=stop.interrupt)
     with lock.hold() as lease:
-        with lock.enter():
+        with phase("listing the images"), lock.enter():
             run = open_run(job, checked, storage)
         lease.run_id = run.record.run_id
         name_run(run.record.run_id)
@@ -183,9 +191,11 @@ def _execute(
 ) -> tuple[Outcome, Execution]:
     if ray is not None:
         ray.begin()  # while it starts, the driver exports the network and imports what talks to it
-    export_ahead(run, num_missing=before.coverage.num_missing)
-    prepare(run.job.cluster, verbose=run.job.verbose)
-    from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
+    with phase("exporting the network"):
+        export_ahead(run, num_missing=before.coverage.num_missing)
+    with phase("starting Ray"):
+        prepare(run.job.cluster, verbose=run.job.verbose)
+        from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
 
     return execute(run, before, lease, stop, clock, ray)
 

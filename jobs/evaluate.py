@@ -15,12 +15,12 @@ from actors.storage.store import Storage
 from actors.storage.uris import absolute, redacted
 from jobs.batch_infer import infer
 from jobs.cli.entry import ExitStatus, end_with, run_verb
-from jobs.cli.terminal import show
-from jobs.config import to_evaluation
+from jobs.cli.terminal import show, show_pairs
+from jobs.config import CONFIG_DIR, to_evaluation
 from jobs.evaluating.gates import breaches, check_limits
 from jobs.evaluating.measuring import measure, read_truth, score_names
 from jobs.evaluating.published import read_published
-from jobs.evaluating.results import add_result, lines_of, metrics_document
+from jobs.evaluating.results import add_result, metrics_document, table_of
 from jobs.runs.commit import write_document
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="evaluate")
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="evaluate")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: evaluate(to_evaluation(config)), verbose=verbose, log_format=log_format)
@@ -59,7 +59,7 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
     names = score_names(run.config["task"], has_annotations=options.annotations is not None)
     check_limits(options, names)
     measured = measure(run, options, storage)
-    show(*lines_of(run, measured))
+    show_pairs(table_of(run, measured), width=16)
     document = json.dumps(metrics_document(run, measured), indent=1, ensure_ascii=False)
     write_document(run.paths.metrics, document.encode(), storage)
     if options.results_file is not None:

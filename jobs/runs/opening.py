@@ -35,6 +35,8 @@ from jobs.runs.run_choice import REDRIVE, mode_of, named_run, resumed_by, unfini
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import pyarrow as pa
+
     from actors.reading.shards import Shards
     from actors.storage.store import Storage
     from jobs.job import Job
@@ -78,12 +80,12 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
     """
     root = absolute(job.output.path)
     identity = Identity(checked.fingerprint, checked.provenance["dataset_digest"], mode_of(job))
-    with _naming_the_output(job):
+    with naming_the_output(job):
         records = read_records(root, storage)
         settle(records, root, storage)
         resumed = [] if job.run.resume is Resume.never else resumed_by(job, identity)
         records = repair(records, root, storage, run_id=job.run.id, resumed=resumed)
-    earlier = _with_the_same_columns(records, checked)
+    earlier = with_the_same_columns(records, checked)
     record = named_run(job, records, identity) if job.run.id else unfinished_run(job, records, identity)
     shards = _inventory_of(job, record, root, storage) if record else None
     if record is None or shards is None:
@@ -134,14 +136,9 @@ def _begin(
     job: Job, checked: Preflight, paths: RunPaths, storage: Storage, earlier: Sequence[Record], identity: Identity
 ) -> tuple[Record, Shards]:
     """Lists the images of a new run and records that the run is open."""
-    redrives: list[str] = []
-    entries = job.dataset.entries()
-    if job.run.redrive:
-        redrives, entries = error_entries(earlier, paths.root, storage, job.dataset)
-    elif job.run.mode is Mode.incremental:
-        entries = only_new(entries, done_images(_inventories(earlier, paths, storage)))
+    redrives, entries = new_entries(job, paths, storage, earlier)
     entries = warn_of_strangers(entries, checked.labels)
-    with _naming_the_output(job):
+    with naming_the_output(job):
         storage.write(paths.config, to_yaml(job).encode())
     with RepeatedIds() as ids:
         shards = write_inventory(
@@ -172,6 +169,18 @@ def _begin(
     return record, shards
 
 
+def new_entries(
+    job: Job, paths: RunPaths, storage: Storage, earlier: Sequence[Record]
+) -> tuple[list[str], Iterator[pa.Table]]:
+    """Runs that a redrive retries, and the images of a new run of ``job``, next to the ``earlier`` ones."""
+    if job.run.redrive:
+        return error_entries(earlier, paths.root, storage, job.dataset)
+    entries = job.dataset.entries()
+    if job.run.mode is Mode.incremental:
+        entries = only_new(entries, done_images(_inventories(earlier, paths, storage)))
+    return [], entries
+
+
 def _inventories(records: Sequence[Record], paths: RunPaths, storage: Storage) -> Iterator[Shards]:
     """Inventories of the runs that list any images, opened ahead. Omits missing or damaged ones, with a warning."""
     listed = [replace(paths, run_id=record.run_id) for record in records if record.num_listed]
@@ -182,7 +191,7 @@ def _inventories(records: Sequence[Record], paths: RunPaths, storage: Storage) -
 _THREADS = 16  # inventories opened at once; each takes a few small requests to storage
 
 
-def _with_the_same_columns(records: Sequence[Record], checked: Preflight) -> list[Record]:
+def with_the_same_columns(records: Sequence[Record], checked: Preflight) -> list[Record]:
     """Published runs of the same model whose rows have the same columns as this job's."""
     return [
         record
@@ -194,7 +203,7 @@ def _with_the_same_columns(records: Sequence[Record], checked: Preflight) -> lis
 
 
 @contextmanager
-def _naming_the_output(job: Job) -> Iterator[None]:
+def naming_the_output(job: Job) -> Iterator[None]:
     """Converts errors of the first access to `output.path` to JobError: the path or its permissions are wrong."""
     try:
         yield

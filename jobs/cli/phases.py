@@ -1,0 +1,83 @@
+"""Log lines that name the phase of a command while nothing else shows that it works. Runs on the driver."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOG = logging.getLogger("shardlens")
+
+SILENT_S = 4.0
+"""Seconds without a log line after which the phase is named."""
+
+
+@contextmanager
+def phase(name: str) -> Iterator[None]:
+    """Logs ``name`` and its seconds whenever nothing else was logged for `SILENT_S`, until the end of the block.
+
+    Of nested phases the innermost is logged; one without a name logs nothing. Outside the main thread, where work goes
+    on beside a phase, does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _OPEN.append((name, time.monotonic()))
+    try:
+        if len(_OPEN) == 1:
+            with _Ticker().running():
+                yield
+        else:
+            yield
+    finally:
+        _OPEN.pop()
+        if _OPEN:
+            _OPEN[-1] = (_OPEN[-1][0], time.monotonic())
+
+
+_OPEN: list[tuple[str, float]] = []
+"""Name of each open phase, and the time since which it is the innermost; only the main thread changes it."""
+
+
+@dataclass
+class _Ticker:
+    """Logs the innermost phase from a thread."""
+
+    began: float = field(default_factory=time.monotonic)
+    logged: float = field(default_factory=time.monotonic)
+    """Time of the last log line of any kind."""
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._run, name="phases", daemon=True)
+        LOG.addFilter(self._note)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.is_over.set()
+            thread.join()
+            LOG.removeFilter(self._note)
+
+    def _note(self, record: logging.LogRecord) -> bool:
+        self.logged = time.monotonic()
+        return bool(record)
+
+    def _run(self) -> None:
+        while not self.is_over.wait(_LOOK_S):
+            name, since = _OPEN[-1]
+            now = time.monotonic()
+            if name and now - self.logged >= SILENT_S:
+                own, whole = f"{now - since:.0f} s", f"{now - self.began:.0f} s"
+                more = f", {whole} since the start" if own != whole else ""
+                LOG.info("%s: %s%s", name, own, more, extra={"phase": name, "phase_s": round(now - since, 1)})
+
+
+_LOOK_S = 0.25
