@@ -13,13 +13,15 @@ from pathlib import Path
 
 COMPLETION = r"""_shardlens() {
   if (( COMP_CWORD == 1 )); then
-    mapfile -t COMPREPLY < <(compgen -W "$(shardlens --verbs)" -- "${COMP_WORDS[1]}")
+    compopt +o nospace 2>/dev/null
+    COMPREPLY=( $(compgen -W "$(shardlens --verbs)" -- "${COMP_WORDS[1]}") )
     return
   fi
   local line="${COMP_LINE#*[[:space:]]}"
-  mapfile -t COMPREPLY < <(
-    COMP_LINE="shardlens ${line#*[[:space:]]}" shardlens "${COMP_WORDS[1]}" -sc query=bash 2>/dev/null | tr ' ' '\n'
-  )
+  COMPREPLY=( $(
+    COMP_LINE="shardlens ${line#*[[:space:]]}" shardlens "${COMP_WORDS[1]}" -sc query=bash 2>/dev/null |
+      tr ' ' '\n' | grep -v '_schema$'
+  ) )
 }
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
 complete -o nospace -o default -F _shardlens shardlens

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("shardlens")
 
-SILENT_S = 4.0
-"""Seconds without a log line after which the phase is named."""
+SILENT_S = 3.0
+"""Seconds without a log line after which the phase is named. Below the 5 s that are promised: an exporter may hold the
+interpreter for two."""
 
 
 @contextmanager
@@ -74,10 +75,10 @@ class _Ticker:
         while not self.is_over.wait(_LOOK_S):
             name, since = _OPEN[-1]
             now = time.monotonic()
-            if name and now - self.logged >= SILENT_S:
+            if name and now - self.logged >= SILENT_S and now - since >= _LOOK_S:
                 own, whole = f"{now - since:.0f} s", f"{now - self.began:.0f} s"
                 more = f", {whole} since the start" if own != whole else ""
                 LOG.info("%s: %s%s", name, own, more, extra={"phase": name, "phase_s": round(now - since, 1)})
 
 
-_LOOK_S = 0.25
+_LOOK_S = 0.25  # also the age of a phase that is named: others pass unseen, such as the way out after an error

@@ -5,6 +5,7 @@ and on the client.
 from __future__ import annotations
 
 import sys
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from actors.escapes import printable
@@ -29,12 +30,14 @@ def show_text(*lines: str) -> None:
 
 def show_pairs(pairs: Iterable[tuple[str, str]], *, width: int) -> None:
     """Prints names and values, the values from column ``width`` on. On a terminal, a value that is too long continues
-    below itself; elsewhere each pair is one line.
+    below itself, unless that would break a word of it, such as a path; elsewhere each pair is one line.
     """
-    if sys.stdout.isatty():
-        _show_wrapped([(name.ljust(width - 1), value) for name, value in pairs], num_texts=2, gap=1)
-    else:
-        show(*(f"{name:<{width}}{value}" for name, value in pairs))
+    room = get_terminal_size().columns - width if sys.stdout.isatty() else -1
+    for name, value in pairs:
+        if max(map(len, printable(value).split()), default=0) <= room:
+            _show_wrapped([(name.ljust(width - 1), value)], num_texts=2, gap=1)
+        else:
+            show(f"{name:<{width}}{value}")
 
 
 def show_columns(rows: Sequence[Sequence[str]], *, num_texts: int = 1) -> None:

@@ -60,9 +60,11 @@ class Forecast:
         yield "time", f"{most}about {_duration(self.work_s)} of work, and {_START} to start"
         if job.cluster.price_per_hour is not None:
             price = job.cluster.price_per_hour * self.work_s / 3600
-            yield "price", f"{most}about {price:,.2f}, at {job.cluster.price_per_hour:,.2f} an hour, without the start"
+            amount = f"about {price:,.2f}" if price >= _LEAST else f"less than {_LEAST}"
+            yield "price", f"{most}{amount}, at {job.cluster.price_per_hour:,.2f} an hour, without the start"
 
 
+_LEAST = 0.01
 # Measured on two threads of an AMD EPYC, with what a node keeps, and without.
 _START = "5 to 40 s"
 

@@ -74,3 +74,10 @@ _shardlens; printf '%s\\n' "${{COMPREPLY[@]}}" """
     variables["PYTHONPATH"] = str(Path(jobs.__file__).parents[1])
     done = subprocess.run(["bash", "-c", typed], env=variables, capture_output=True, text=True, timeout=120, check=True)
     assert expected <= set(done.stdout.split()), done
+
+
+def test_no_module_hides_one_of_python_when_a_verb_is_run_as_a_file() -> None:
+    folder = Path(jobs.__file__).parent
+    names = {path.stem for path in folder.iterdir()}
+    assert "batch_infer" in names
+    assert names.isdisjoint(sys.stdlib_module_names)
