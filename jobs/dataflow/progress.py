@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jobs.cli.logs import is_for_machines
+from jobs.cli.phases import phase
 from jobs.dataflow.ledger_actor import start_ledger
 from jobs.job import RunConfig
 from jobs.reporting.moment import Moment
@@ -53,7 +54,8 @@ def follow(
         metrics: receives the same counts.
         progress_s: `run.progress_s`.
     """
-    ledger = start_ledger(stall_s)
+    with phase("starting the ledger"):
+        ledger = start_ledger(stall_s)
     watch = ProgressLoop(
         ledger, total, already_done, None if stall_s is None else 2 * stall_s, should_stop, metrics, progress_s
     )

@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 FILES = (".json", ".yaml", ".onnx", ".onnx.data", ".pt2", ".safetensors", ".xml", ".py")
 TOPICS = (
     "getting-started configuration datasets decoding models engines export outputs reliability cluster extending "
-    "pitfalls"
+    "pitfalls glossary"
 )
 REQUIRED = ("dataset.path=photos", "model.checkpoint=weights.pt", "output.path=predictions")
 # What stands for a user's own values, or for keys that are left out, in a command of a page.
