@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from actors.engines.tolerance import to_tolerance
 from actors.errors import JobError
@@ -24,6 +22,7 @@ from jobs.cli.config_errors import unknown_key
 from jobs.cli.phases import phase
 from jobs.conversion.config import Conversion
 from jobs.evaluating.config import Evaluation
+from jobs.pages.config import Reporting
 from jobs.schemas import TOLD
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -148,7 +147,7 @@ def is_public(option: str) -> bool:
 
 def to_yaml(job: Job) -> str:
     """Formats the job as YAML that composes to the same job. Hides all storage options except public ones (see
-    `is_public`), and removes users and passwords from URLs.
+    `is_public`) and the address of the webhook, and removes users and passwords from URLs.
     """
     config = OmegaConf.structured(replace(job, model=_literal(job.model)))
     # Options that are not known to be public count as secret.
@@ -156,16 +155,9 @@ def to_yaml(job: Job) -> str:
         for key in node.storage_options:
             if not is_public(key):
                 node.storage_options[key] = "***"
+    if config.notify.url is not None:  # the address of a webhook is its password
+        config.notify.url = "https://***"
     return text_without_users(OmegaConf.to_yaml(config))
-
-
-def dataset_paths(text: str) -> list[str]:
-    """`dataset.path` in the ``config.yaml`` of a run, as a list. Raises ValueError if there is no such document."""
-    try:
-        path = OmegaConf.select(OmegaConf.create(text), "dataset.path", default=[])
-    except (OmegaConfBaseException, YAMLError) as error:
-        raise ValueError(f"config.yaml: {error}") from error
-    return [path] if isinstance(path, str) else [str(one) for one in path]
 
 
 def _literal(model: Model) -> Model:
@@ -225,6 +217,7 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "evaluate": to_incomplete_job,
     "verify": partial(to_object, kind=Verification),
     "convert": partial(to_object, kind=Conversion),
+    "report": partial(to_object, kind=Reporting),
 }
 """Verbs that run on a cluster, each with the function that converts its config on a client."""
 # Names of obstore's options, without the provider's prefix.

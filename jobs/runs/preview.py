@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actors.storage.uris import absolute
+from actors.writing.records import Identity, read_records
 from actors.writing.run_paths import RunPaths
 from jobs.runs.commit import collect
 from jobs.runs.opening import naming_the_output, new_entries, with_the_same_columns
-from jobs.runs.records import Identity, read_records
 from jobs.runs.redrive import open_inventory
 from jobs.runs.run_choice import mode_of, named_run, unfinished_run
 
 if TYPE_CHECKING:
     from actors.storage.store import Storage
+    from actors.writing.records import Record
     from jobs.job import Job
     from jobs.runs.preflight import Preflight
-    from jobs.runs.records import Record
 
 
 @dataclass(frozen=True)

@@ -43,3 +43,9 @@ def test_the_short_help_fits_a_screen_and_is_true(verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_all_keys_are_an_override_away(verb: str) -> None:
     assert "$CONFIG" in template_of(verb, "hydra/help=whole")
+
+
+def test_every_verb_reads_our_files_whatever_packages_the_user_has() -> None:
+    verbs = {path.name: path.read_text() for path in (ROOT.parent / "jobs").glob("*.py")}
+    by_package = [name for name, text in verbs.items() if "pkg://" in text]
+    assert by_package == [], "write config_path=CONFIG_DIR, of jobs.config: a user's own package may be called conf"

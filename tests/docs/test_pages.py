@@ -71,19 +71,23 @@ def commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-        for verb, arguments in re.findall(r"python -m jobs\.(\w+)((?: +[^\s`|]+=[^\s`|]+| +…| +\.\.\.)+)", text):
-            if verb in VERBS:
-                found.append((verb, arguments.strip()))
+        for verb, arguments in re.findall(
+            r"(?:python -m jobs\.|shardlens )([\w-]+)((?: +[^\s`|]+=[^\s`|]+| +…| +\.\.\.)+)", text
+        ):
+            # Other options than a dry run need more than the config: a folder of the user's, or a terminal.
+            if (name := verb.replace("-", "_")) in VERBS and " --" not in arguments.replace(" --dry-run", ""):
+                found.append((name, arguments.strip()))
     return sorted(set(found))
 
 
 @pytest.mark.parametrize(("verb", "arguments"), commands())
-def test_commands_compose(verb: str, arguments: str) -> None:
+def test_commands_compose(verb: str, arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_URL", "https://hooks.example")
     words = [word for word in shlex.split(arguments) if word not in PLACEHOLDERS]
     for placeholder, value in NUMBERS.items():
         words = [re.sub(rf"{placeholder}$", value, word) for word in words]
     given = {word.partition("=")[0] for word in words}
-    if verb not in ("verify", "convert"):
+    if verb not in ("verify", "convert", "report"):
         dataset = [] if "+dataset" in given else ["+dataset=images"]
         words = [*dataset, *words, *(word for word in REQUIRED if word.partition("=")[0] not in given)]
     assert compose_config(verb, as_typed(words)).wanted is not None
