@@ -15,6 +15,7 @@ from actors.outputs import open_output
 from actors.storage.uris import redacted
 from jobs.batch_infer import infer
 from jobs.cli.entry import ExitStatus, end_with, run_verb
+from jobs.cli.phases import phase
 from jobs.cli.terminal import show, show_pairs
 from jobs.config import CONFIG_DIR, to_evaluation
 from jobs.evaluating.gates import breaches, check_limits
@@ -59,7 +60,8 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
     run = output.run(run_id or "", key="evaluate.run")
     names = score_names(run.config["task"], has_annotations=options.annotations is not None)
     check_limits(options, names)
-    measured = measure(run, options)
+    with phase("comparing with the labels"):
+        measured = measure(run, options)
     show_pairs(table_of(run, measured), width=16)
     document = json.dumps(metrics_document(run, measured), indent=1, ensure_ascii=False)
     write_document(run.paths.metrics, document.encode(), storage)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def phase(name: str) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _OPEN.append((name, time.monotonic()))
+    _OPEN.append(_Phase(name))
     try:
         if len(_OPEN) == 1:
             with _Ticker().running():
@@ -39,11 +39,27 @@ def phase(name: str) -> Iterator[None]:
     finally:
         _OPEN.pop()
         if _OPEN:
-            _OPEN[-1] = (_OPEN[-1][0], time.monotonic())
+            _OPEN[-1] = replace(_OPEN[-1], since=time.monotonic())
 
 
-_OPEN: list[tuple[str, float]] = []
-"""Name of each open phase, and the time since which it is the innermost; only the main thread changes it."""
+def show_detail(text: str) -> None:
+    """Adds ``text``, such as a count, to the next lines of the innermost phase, in place of an earlier one."""
+    if _OPEN and threading.current_thread() is threading.main_thread():
+        _OPEN[-1] = replace(_OPEN[-1], detail=text)
+
+
+@dataclass(frozen=True)
+class _Phase:
+    """A phase that is open."""
+
+    name: str
+    since: float = field(default_factory=time.monotonic)
+    """Time since which it is the innermost."""
+    detail: str = ""
+
+
+_OPEN: list[_Phase] = []
+"""From the outermost to the innermost; only the main thread changes it."""
 
 
 @dataclass
@@ -73,12 +89,14 @@ class _Ticker:
 
     def _run(self) -> None:
         while not self.is_over.wait(_LOOK_S):
-            name, since = _OPEN[-1]
-            now = time.monotonic()
-            if name and now - self.logged >= SILENT_S and now - since >= _LOOK_S:
-                own, whole = f"{now - since:.0f} s", f"{now - self.began:.0f} s"
+            current, now = _OPEN[-1], time.monotonic()
+            own_s = now - current.since
+            if current.name and now - self.logged >= SILENT_S and own_s >= _LOOK_S:
+                own, whole = f"{own_s:.0f} s", f"{now - self.began:.0f} s"
+                detail = f", {current.detail}" if current.detail else ""
                 more = f", {whole} since the start" if own != whole else ""
-                LOG.info("%s: %s%s", name, own, more, extra={"phase": name, "phase_s": round(now - since, 1)})
+                extra = {"phase": current.name, "phase_s": round(own_s, 1)}
+                LOG.info("%s: %s%s%s", current.name, own, detail, more, extra=extra)
 
 
 _LOOK_S = 0.25  # also the age of a phase that is named: others pass unseen, such as the way out after an error

@@ -18,6 +18,7 @@ from actors.fault_injection import fault
 from actors.storage.uris import absolute
 from actors.writing.records import Identity, Record, read_records, write_record
 from actors.writing.run_paths import RunPaths
+from jobs.cli.phases import show_detail
 from jobs.config import to_yaml
 from jobs.datasets.labels import warn_of_strangers
 from jobs.datasets.passed_over import PassedOver
@@ -175,10 +176,19 @@ def new_entries(
     """Runs that a redrive retries, and the images of a new run of ``job``, next to the ``earlier`` ones."""
     if job.run.redrive:
         return error_entries(earlier, paths.root, storage, job.dataset)
-    entries = job.dataset.entries()
+    entries = _counted(job.dataset.entries())
     if job.run.mode is Mode.incremental:
         entries = only_new(entries, done_images(_inventories(earlier, paths, storage)))
     return [], entries
+
+
+def _counted(entries: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Shows the number of images while they are listed."""
+    num_listed = 0
+    for table in entries:
+        num_listed += len(table)
+        show_detail(f"{num_listed:,} images so far")
+        yield table
 
 
 def _inventories(records: Sequence[Record], paths: RunPaths, storage: Storage) -> Iterator[Shards]:

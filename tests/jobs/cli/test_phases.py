@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from jobs.cli import phases
-from jobs.cli.phases import phase
+from jobs.cli.phases import phase, show_detail
 
 LOG = logging.getLogger("shardlens")
 
@@ -43,6 +43,9 @@ def test_the_innermost_phase_is_named_until_it_ends(lines: list[str]) -> None:
     with phase("outer"):
         with phase("inner"):
             assert re.fullmatch(r"inner: \d+ s(, \d+ s since the start)?", await_line(lines, "inner"))
+            show_detail("7 images so far")
+            lines.clear()
+            assert re.match(r"inner: \d+ s, 7 images so far", await_line(lines, "inner"))
         lines.clear()
         await_line(lines, "outer")
         assert not any(line.startswith("inner") for line in lines)
