@@ -20,6 +20,7 @@ PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder 
 
 demo: .venv/.installed-demo
 	$(BIN)/python -m jobs.batch_infer +dataset=sample
+	@echo "next: source .venv/bin/activate; shardlens --help" >&2
 
 quick: .venv/.installed-test
 	$(PYTEST) -m "not cluster and not slow and not long"

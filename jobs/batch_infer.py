@@ -14,13 +14,15 @@ from actors.storage.store import Storage
 from actors.storage.uris import absolute
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.logs import log_closing, name_run
+from jobs.cli.phases import phase
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
 from jobs.cluster.local_ray import LocalRay
 from jobs.cluster.ray_start import prepare
-from jobs.config import to_job
+from jobs.config import CONFIG_DIR, to_job
 from jobs.job import Job
 from jobs.leases.slices import OutputLock, Slice
+from jobs.planning.dry_run import show_forecast
 from jobs.planning.export_ahead import export_ahead
 from jobs.reporting.clock import Clock
 from jobs.reporting.notice import notify_end, notify_error
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="batch_infer")
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="batch_infer")
 def main(config: DictConfig) -> None:
     end_with(lambda: batch_infer(to_job(config)), verbose=bool(config.verbose), log_format=config.log.format)
 
@@ -61,7 +63,12 @@ class Inferred(NamedTuple):
 
 
 def batch_infer(job: Job) -> ExitStatus:
-    """Runs the job to its end. The last line on standard output names the run's folder. Raises like `infer`."""
+    """Runs the job to its end, or plans it. The last line on standard output names the run's folder, or for a plan the
+    output. Raises like `infer`.
+    """
+    if job.run.plan_only:
+        show_forecast(job)
+        return ExitStatus.DONE
     return infer(job).status
 
 
@@ -92,9 +99,11 @@ def infer(job: Job, shared: LocalRay | None = None) -> Inferred:
 
 def _infer(job: Job, stop: Shutdown, shared: LocalRay | None) -> Inferred:
     clock = Clock()
-    job = with_form(job)
-    with nullcontext(shared) if shared else LocalRay(job.cluster, verbose=job.verbose) as ray:
-        checked = preflight(job, before_loading=ray.begin)
+    started = nullcontext(shared) if shared else LocalRay(job.cluster, verbose=job.verbose)
+    with phase("collecting the parts"), started as ray:
+        with phase("checking the model"):
+            job = with_form(job)
+            checked = preflight(job, before_loading=ray.begin)
         clock.lap("check")
         return _run(job, checked, stop, clock, ray)
 
@@ -104,7 +113,7 @@ def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalR
     run_id = run_id_of(job) if job.run.id else ""
     lock = OutputLock(absolute(job.output.path), storage, part, run_id, job.run.lease_s, on_lost=stop.interrupt)
     with lock.hold() as lease:
-        with lock.enter():
+        with phase("listing the images"), lock.enter():
             run = without_empty(opened := open_run(job, checked, storage))
         lease.run_id = run.record.run_id
         name_run(run.record.run_id)
@@ -223,9 +232,11 @@ def _execute(
         ray.begin()  # while it starts, the driver exports the network and imports what talks to it
     if run.job.report.html:
         Thread(target=_load_templates, daemon=True).start()
-    export_ahead(run, num_missing=before.coverage.num_missing)
-    prepare(run.job.cluster, verbose=run.job.verbose)
-    from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
+    with phase("exporting the network"):
+        export_ahead(run, num_missing=before.coverage.num_missing)
+    with phase("starting Ray"):
+        prepare(run.job.cluster, verbose=run.job.verbose)
+        from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
 
     return execute(run, before, lease, stop, clock, ray)
 

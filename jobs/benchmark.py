@@ -15,12 +15,13 @@ from actors.errors import JobError
 from actors.storage.store import Storage
 from jobs.benchmarking.figures import read_figures, write_figures
 from jobs.benchmarking.scratch_folder import scratch
-from jobs.benchmarking.table import lines_of, unlike
+from jobs.benchmarking.table import notes_of, rates_of, unlike
 from jobs.cli.entry import ExitStatus, end_with, run_verb
+from jobs.cli.phases import phase
 from jobs.cli.shutdown import Shutdown
-from jobs.cli.terminal import show
+from jobs.cli.terminal import show, show_columns, show_pairs
 from jobs.cluster.ray_start import prepare
-from jobs.config import to_benchmark_job
+from jobs.config import CONFIG_DIR, to_benchmark_job
 from jobs.job import ErrorBudget
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.opening import open_run
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="benchmark")
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="benchmark")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: benchmark(to_benchmark_job(config)), verbose=verbose, resumes=False, log_format=log_format)
@@ -57,11 +58,13 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
     # Before the measurement, which takes minutes: a wrong path must not cost them.
     earlier = read_figures(job.benchmark.compare) if job.benchmark.compare else None
     job, storage = with_form(job), Storage(job.output.storage_options)
-    with scratch(job.benchmark.scratch, storage) as root:
+    with phase("measuring"), scratch(job.benchmark.scratch, storage) as root:
         figures = _measure(measured(job, root), storage, stop)
     for difference in unlike(figures, earlier) if earlier else ():
         LOG.warning("not measured alike: %s", difference)
-    show(*lines_of(figures, earlier), write_figures(figures, job.benchmark.output))
+    show_columns(rates_of(figures, earlier))
+    show_pairs(notes_of(figures), width=10)
+    show(write_figures(figures, job.benchmark.output))
     return ExitStatus.DONE
 
 
@@ -79,10 +82,12 @@ def measured(job: BenchmarkJob, root: str) -> BenchmarkJob:
 
 
 def _measure(job: BenchmarkJob, storage: Storage, stop: Shutdown) -> Figures:
-    checked = preflight(job)
+    with phase("checking the model"):
+        checked = preflight(job)
     since = time.monotonic()
     # Includes the cut into shards and the writing of the inventory, as in every job.
-    run = open_run(job, checked, storage)
+    with phase("listing the images"):
+        run = open_run(job, checked, storage)
     listing_s = time.monotonic() - since
     if not run.shards.num_rows:
         raise JobError(f"dataset.path={job.dataset.path}: there are no images", cure="name a folder that has some")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from actors.engines.tolerance import to_tolerance
@@ -17,6 +19,7 @@ from actors.models.sources.registry import complete
 from actors.models.spec import Model
 from actors.storage.uris import absolute, text_without_users
 from jobs.cli.config_errors import unknown_key
+from jobs.cli.phases import phase
 from jobs.conversion.config import Conversion
 from jobs.evaluating.config import Evaluation
 from jobs.following.config import Following
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CONFIG_DIR = str(Path(__file__).parents[1] / "conf")
+"""Folder of the YAML files; a path and not the package, whose name a user's own package may have."""
+
 
 def to_job(config: DictConfig) -> Job:
     """Converts a composed config to a `Job` with a complete model: reads ``model.source``, and what the library of
@@ -48,10 +54,12 @@ def to_job(config: DictConfig) -> Job:
     """
     given = _given(config.model)
     job = to_incomplete_job(config)
+    job.cluster.resolve()  # not on a client of a cluster, whose RAY_ADDRESS is not that of its nodes
     # Not in the config: OmegaConf would take ${...} in what a source says for its own.
     model = {name: getattr(job.model, name) for name in given if name != "preprocess"}
     preprocess = {name: getattr(job.model.preprocess, name) for name in given["preprocess"]}
-    job.model = complete({**model, "preprocess": preprocess}, kept_record)
+    with phase("reading what model.source says") if job.model.source else nullcontext():
+        job.model = complete({**model, "preprocess": preprocess}, kept_record)
     return job
 
 
@@ -72,12 +80,12 @@ def to_incomplete_job(config: DictConfig) -> Job:
 
 def to_benchmark_job(config: DictConfig) -> BenchmarkJob:
     """Converts the config of `jobs.benchmark`. Raises like `to_job`."""
-    return cast("BenchmarkJob", to_job(config))
+    return cast("BenchmarkJob", _not_planned(to_job(config), "benchmark"))
 
 
 def to_export_job(config: DictConfig) -> ExportJob:
     """Converts the config of `jobs.export`. Raises like `to_job`."""
-    return cast("ExportJob", to_job(config))
+    return cast("ExportJob", _not_planned(to_job(config), "export"))
 
 
 def to_evaluation(config: DictConfig) -> Evaluation:
@@ -85,7 +93,7 @@ def to_evaluation(config: DictConfig) -> Evaluation:
     `to_job`.
     """
     if config.evaluate.run is None:
-        job = cast("EvaluationJob", to_job(config))
+        job = cast("EvaluationJob", _not_planned(to_job(config), "evaluate"))
         return Evaluation(job.evaluate, job.output, job.job)
     _refuse_unknown_keys(config)
     if OmegaConf.is_missing(config, "dataset") and OmegaConf.is_interpolation(config.output, "path"):
@@ -112,6 +120,13 @@ def _with_weights(config: DictConfig, *, checkpoint: str = "", source: str = "")
     if source:
         OmegaConf.update(changed, "model.source", _escaped(source))
     return changed
+
+
+def _not_planned(job: Job, verb: str) -> Job:
+    if job.run.plan_only:
+        cure = "plan the job itself: python -m jobs.batch_infer --dry-run with the other keys"
+        raise JobError(f"run.plan_only=true: jobs.{verb} makes no plan", cure=cure)
+    return job
 
 
 def to_object(config: DictConfig, kind: type[T]) -> T:  # noqa: ARG001  the root schema's class, for the types
@@ -200,7 +215,7 @@ def _with_defaults(config: DictConfig) -> DictConfig:
 
 
 def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
-    with initialize_config_module("conf", version_base="1.3"):
+    with initialize_config_dir(CONFIG_DIR, version_base="1.3"):
         return compose(name, overrides=list(overrides))
 
 

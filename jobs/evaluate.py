@@ -14,11 +14,12 @@ from actors.outputs import open_output
 from actors.storage.uris import redacted
 from jobs.batch_infer import infer
 from jobs.cli.entry import ExitStatus, end_with, run_verb
-from jobs.cli.terminal import show
-from jobs.config import to_evaluation
+from jobs.cli.phases import phase
+from jobs.cli.terminal import show, show_pairs
+from jobs.config import CONFIG_DIR, to_evaluation
 from jobs.evaluating.evaluation import check_job, evaluate_run
 from jobs.evaluating.gates import breaches
-from jobs.evaluating.results import add_result, lines_of
+from jobs.evaluating.results import add_result, table_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="evaluate")
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="evaluate")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: evaluate(to_evaluation(config)), verbose=verbose, log_format=log_format)
@@ -54,8 +55,9 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
             return status
         run_id = inferred.record.run_id
     run = output.run(run_id or "", key="evaluate.run")
-    measured = evaluate_run(run, options)
-    show(*lines_of(run, measured))
+    with phase("comparing with the labels"):
+        measured = evaluate_run(run, options)
+    show_pairs(table_of(run, measured), width=16)
     if options.results_file is not None:
         add_result(options.results_file, run, measured, _param_count(wanted.job), storage)
     failed = breaches(options, measured.scores)

@@ -15,11 +15,12 @@ from actors.exporting.bundle_folder import check_place
 from actors.storage.store import Storage
 from actors.storage.uris import absolute, redacted
 from jobs.bundling.bundle import check_forms, export_bundle
-from jobs.bundling.table import table_of
+from jobs.bundling.table import NUM_TEXTS, failures_of, table_of
 from jobs.cli.entry import ExitStatus, end_with, run_verb
+from jobs.cli.phases import phase
 from jobs.cli.shutdown import Shutdown
-from jobs.cli.terminal import show
-from jobs.config import to_export_job
+from jobs.cli.terminal import show, show_columns
+from jobs.config import CONFIG_DIR, to_export_job
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.preflight import preflight
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="export")
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="export")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: export(to_export_job(config)), verbose=verbose, resumes=False, log_format=log_format)
@@ -47,17 +48,21 @@ def export(job: ExportJob) -> ExitStatus:
         StoppedError: stopped; nothing is written.
     """
     Shutdown(job.run.grace_s).install()
-    job = with_form(job)
-    check_forms(job)
+    with phase("checking the model"):
+        job = with_form(job)
+        check_forms(job)
     uri, storage = absolute(job.export.path), Storage(job.output.storage_options)
     # The fingerprint must not depend on the engine, which the forms decide.
     job = replace(job, engine=default_engine(job.model))
-    checked = preflight(job)
+    with phase("checking the model"):
+        checked = preflight(job)
     if checked.loaded:
         checked.loaded.release()
     check_place(uri, storage, checked.fingerprint, overwrite=job.export.overwrite)
-    exported = export_bundle(job, checked, uri, storage)
-    show(*table_of(exported.rows))
+    with phase("exporting and comparing"):
+        exported = export_bundle(job, checked, uri, storage)
+    show_columns(table_of(exported.rows), num_texts=NUM_TEXTS)
+    show(*failures_of(exported.rows))
     failed = [row for row in exported.rows if not row.passed]
     if failed:
         names = ", ".join(f"{row.form} {row.precision}" for row in failed)

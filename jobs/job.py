@@ -59,6 +59,9 @@ class RunConfig:
     """auto resumes an unfinished run of the same job; with never, such a run is an error."""
     redrive: bool = False
     """Retry only the rows in errors/; those that succeed move to rows/."""
+    plan_only: bool = False
+    """Check the job, list its images, plan, predict time and price, and end with status 0; publish and keep nothing.
+    `--dry-run` is the same."""
     slices: int = 1
     """Drivers that share the run, each with an equal part of the shards and the same run.id. The last publishes it."""
     slice: int = 0

@@ -20,7 +20,7 @@ from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cli.terminal import show
 from jobs.cluster.connection import connect
 from jobs.cluster.ray_start import prepare
-from jobs.config import to_job
+from jobs.config import CONFIG_DIR, to_job
 from jobs.runs.bundle_choice import with_form
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="serve")
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="serve")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: serve(cast("ServeJob", to_job(config))), verbose=verbose, resumes=False, log_format=log_format)

@@ -13,8 +13,8 @@ from actors.errors import JobError
 from actors.messages import one_line
 from actors.storage.store import Storage
 from jobs.cli.entry import ExitStatus, end_with, run_verb
-from jobs.cli.terminal import show
-from jobs.config import to_object
+from jobs.cli.terminal import show, show_text
+from jobs.config import CONFIG_DIR, to_object
 from jobs.verification.config import Verification
 from jobs.verification.consistency import manifest_sha256
 from jobs.verification.findings import Status, plural
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="verify")
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="verify")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: verify(to_object(config, Verification)), verbose=verbose, resumes=False, log_format=log_format)
@@ -55,10 +55,10 @@ def verify(wanted: Verification) -> ExitStatus:
         # For the user to keep elsewhere: who can write the output can change parts and manifest together.
         LOG.info("run %s: %s; manifest.json has SHA-256 %s", run_id, num_parts, manifest_sha256(output, run_id))
         verdict = verify_run(output, run_id, wants_digest=wanted.digest, manifest_sha256=wanted.verify.manifest_sha256)
-        show(*verdict.lines())
+        show_text(*verdict.lines())
         statuses.append(verdict.status)
         num_findings += len(verdict.findings)
-    show(*(f"output: stranger file: {name}" for name in strangers))
+    show_text(*(f"output: stranger file: {name}" for name in strangers))
     return _end(statuses, num_findings)
 
 
@@ -105,7 +105,9 @@ def _end(statuses: Sequence[Status], num_findings: int) -> ExitStatus:
     others = f"; {plural(num_open, 'run')} did not end" if num_open else ""
     if num_findings:
         num_refuted = sum(status is Status.refuted for status in statuses)
-        show(f"refuted: {plural(num_findings, 'finding')}; {num_refuted} of {plural(num_ended, 'run')} refuted{others}")
+        show_text(
+            f"refuted: {plural(num_findings, 'finding')}; {num_refuted} of {plural(num_ended, 'run')} refuted{others}"
+        )
         return ExitStatus.FAILED
     if not num_ended:
         show(f"nothing to prove: {plural(num_open, 'run')} did not end")

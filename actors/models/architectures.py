@@ -8,6 +8,7 @@ import difflib
 import importlib
 import inspect
 from functools import partial, reduce
+from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import JobError
@@ -51,10 +52,24 @@ def import_library(module: str, where: str) -> ModuleType:
         return _import(module, where, cure=install)
     except JobError as error:
         if error.cure == _CODE_CURE:  # such as torchvision's operators, which were compiled for another torch
-            raise JobError(
-                error.problem, cure=f"install builds of torch and torchvision that fit: {install}"
-            ) from error
+            cure = (
+                _PAIR_CURE.format(installed=_installed()) if "torchvision" in error.problem else f"reinstall {library}"
+            )
+            raise JobError(error.problem, cure=cure) from error
         raise
+
+
+def _installed() -> str:
+    """Versions for a message; a build is a part of them, such as 2.13.0+cpu."""
+    named = [dist for name in ("torch", "torchvision") for dist in distributions(name=name)]
+    return " and ".join(f"{dist.name} {dist.version}" for dist in named)
+
+
+# Pip leaves a build for another CUDA, or for the CPU, in place: its version is the one that was asked for.
+_PAIR_CURE = (
+    "{installed} do not fit each other: torchvision must be built for this torch, CPU or CUDA alike; uninstall both, "
+    "and install them together from one index: pip install torch torchvision"
+)
 
 
 def require_name(name: str, known: Iterable[str], where: str) -> None:

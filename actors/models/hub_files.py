@@ -107,8 +107,19 @@ def _downloaded(uri: str) -> str:
         raise JobError(f"{uri}: {repo} has no revision {revision}", cure=cure) from None
     except errors.HFValidationError as error:
         raise JobError(f"{uri}: {one_line(error)}", cure="write hf://OWNER/NAME@REVISION/FILE") from None
+    except errors.HfHubHTTPError as error:
+        if error.response.status_code in _REFUSED:
+            raise JobError(
+                f"{uri}: the hub refuses access: {one_line(error)}",
+                cure="correct HF_TOKEN, or run hf auth login; without a token (unset HF_TOKEN, hf auth logout) public "
+                "models can be read",
+            ) from None
+        raise _unreachable(uri, error) from error
     except Exception as error:
         raise _unreachable(uri, error) from error
+
+
+_REFUSED = (401, 403)
 
 
 def _unreachable(uri: str, error: Exception) -> Exception:

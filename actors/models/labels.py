@@ -10,6 +10,7 @@ from actors.models.hub_files import on_this_machine
 from actors.models.label_files import labels_in
 from actors.models.model_files import file_name, reading
 from actors.storage.store import Storage
+from actors.storage.uris import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +48,7 @@ def read_names(given: Any, key: str, storage_options: dict[str, str]) -> list[st
 
 
 def _names_in_file(uri: str, where: str, storage_options: dict[str, str]) -> Iterable[object]:
-    file = on_this_machine(uri)
+    file = on_this_machine(absolute(uri))
     with reading(where):
         data = Storage(storage_options).read(file, max_bytes=MAX_LABELS_BYTES)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, cast
 
 from obstore.exceptions import GenericError, UnknownConfigurationKeyError
@@ -22,7 +23,7 @@ def connect(root: str, options: Mapping[str, str]) -> Any:
     """
     given = {key: _parse(value) for key, value in options.items() if key in _CLIENT_OPTIONS}
     config = {key: value for key, value in options.items() if key not in _CLIENT_OPTIONS}
-    client = {**_CLIENT_DEFAULTS, **given}
+    client = {**_CLIENT_DEFAULTS, **_from_environment(root), **given}
     try:
         return from_url(
             root,
@@ -37,6 +38,20 @@ def connect(root: str, options: Mapping[str, str]) -> Any:
         ) from None
 
 
+def _from_environment(root: str) -> dict[str, object]:
+    """Settings of the client in variables such as AWS_ALLOW_HTTP: obstore reads them, unless it is given any."""
+    prefixes = _PREFIXES.get(root.partition("://")[0].lower(), ())
+    found = ((f"{prefix}_{key}".upper(), key) for prefix in prefixes for key in _CLIENT_OPTIONS)
+    return {key: _parse(os.environ[name]) for name, key in found if name in os.environ}
+
+
+_PREFIXES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("s3", "s3a"), ("aws",)),
+    **dict.fromkeys(("gs", "gcs"), ("google",)),
+    **dict.fromkeys(("az", "azure", "abfs", "abfss", "adl"), ("azure",)),
+}
+
+
 def _parse(option: str) -> object:
     return {"true": True, "false": False}.get(str(option).lower(), option)
 
@@ -48,11 +63,18 @@ _CLIENT_OPTIONS = frozenset(
         "allow_http",
         "allow_invalid_certificates",
         "connect_timeout",
+        "default_content_type",
+        "http1_only",
+        "http2_keep_alive_interval",
+        "http2_keep_alive_timeout",
+        "http2_keep_alive_while_idle",
+        "http2_only",
         "pool_idle_timeout",
         "pool_max_idle_per_host",
         "proxy_url",
         "proxy_ca_certificate",
         "proxy_excludes",
+        "randomize_addresses",
         "root_certificate",
         "timeout",
         "read_timeout",

@@ -48,11 +48,11 @@ def name_below(base: str, uri: str) -> str:
 
 
 def absolute(uri: str) -> str:
-    """Makes a local path that is relative or below ``~/`` absolute; returns URIs unchanged."""
+    """Makes a local path absolute that is relative, or is ``~`` or below it; returns URIs unchanged."""
     if is_remote(uri) or is_file(uri):
         return uri
     # Not Path.resolve, which follows links: outputs and inventories keep the names that users gave.
-    return os.path.abspath(os.path.expanduser(uri) if uri.startswith("~/") else uri)  # noqa: PTH100, PTH111
+    return os.path.abspath(os.path.expanduser(uri) if uri == "~" or uri.startswith("~/") else uri)  # noqa: PTH100, PTH111
 
 
 def resolve(file: str, name: str) -> str:

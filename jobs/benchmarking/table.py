@@ -1,4 +1,4 @@
-"""Formats the figures of a benchmark as a table, next to those of an earlier one. Runs on the driver."""
+"""Table of the figures of a benchmark, next to those of an earlier one. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from jobs.benchmarking.figures import Figures
 
 
-def lines_of(figures: Figures, earlier: Figures | None = None) -> list[str]:
-    """Formats a line per rate, with the earlier rate and the ratio if given, then notes on images and engine."""
+def rates_of(figures: Figures, earlier: Figures | None = None) -> list[list[str]]:
+    """A row of cells per rate, with the earlier rate and the ratio if given."""
     before = earlier.rates() if earlier else {}
     rows = [["", "images/s", *(["before", "ratio"] if earlier else [])]]
     for name, rate in figures.rates().items():
@@ -19,7 +19,7 @@ def lines_of(figures: Figures, earlier: Figures | None = None) -> list[str]:
     share, share_before = figures.share_of_limit, earlier.share_of_limit if earlier else None
     more = [_percent(share_before), _ratio(share, share_before)] if earlier else []
     rows.append(["share of limit", _percent(share), *more])
-    return [*_columns(rows), *_notes(figures)]
+    return rows
 
 
 _TOO_FEW = "too few images"
@@ -37,14 +37,8 @@ def unlike(figures: Figures, earlier: Figures) -> list[str]:
     return [f"{what} was {old}, now {new}" for what, (old, new) in pairs.items() if old != new]
 
 
-def _columns(rows: list[list[str]]) -> list[str]:
-    """Aligns the first column to the left and all others to the right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    cells = [[text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True)] for row in rows]
-    return ["  ".join([row[0].ljust(widths[0]), *others]).rstrip() for row, others in zip(rows, cells, strict=True)]
-
-
-def _notes(figures: Figures) -> list[str]:
+def notes_of(figures: Figures) -> list[tuple[str, str]]:
+    """Names and values about images, limit and engine."""
     whole = figures.variants["whole"]
     errors = f", {figures.num_errors:,} of them errors" if figures.num_errors else ""
     size = f" of {figures.mean_image_bytes / 1000:,.1f} kB" if figures.mean_image_bytes else ""
@@ -57,7 +51,7 @@ def _notes(figures: Figures) -> list[str]:
         "engine": figures.engine,
         **({"steps": _steps(figures.steps)} if figures.steps else {}),
     }
-    return [f"{name:<10}{value}" for name, value in notes.items()]
+    return list(notes.items())
 
 
 def _steps(steps: Mapping[str, Any]) -> str:

@@ -22,7 +22,8 @@ from actors.exporting.source_digest import version
 from actors.models.bundle_files import RECORD, Bundle, FileDigest, FormRecord
 from actors.models.forms import form_of
 from actors.tasks.base import Outputs
-from jobs.bundling.table import table_of
+from jobs.bundling.table import NUM_TEXTS, table_of
+from jobs.cli.terminal import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,8 @@ class Contents:
         write_golden(folder, self._golden())
         bundle = self._record(folder, passed)
         name = uri.rstrip("/").rpartition("/")[2] or "model"
-        card = model_card(bundle, name, table_of([row for _, row in passed], with_rates=False))
+        table = table_of([row for _, row in passed], with_rates=False)
+        card = model_card(bundle, name, aligned(table, num_texts=NUM_TEXTS))
         (folder / _CARD).write_text(card, encoding="utf-8")
         # The card is for people, who edit it: it alone has no digest.
         (folder / RECORD).write_text(_json(bundle.to_json()), encoding="utf-8")

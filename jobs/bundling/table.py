@@ -10,23 +10,22 @@ if TYPE_CHECKING:
     from jobs.bundling.parity import FormParity
 
 
-def table_of(rows: Sequence[FormParity], *, with_rates: bool = True) -> list[str]:
-    """A line per form, then one for each form that failed, with the reason.
-
-    Args:
-        rows: outcomes of the comparisons.
-        with_rates: include images per second, which differ from run to run.
-    """
+def table_of(rows: Sequence[FormParity], *, with_rates: bool = True) -> list[list[str]]:
+    """A row of cells per form, below the heads. Without rates, which differ from run to run, if so wanted."""
     heads = ["form", "precision", "engine", "images", "largest diff", "mean diff", "flips", "images/s", "passed"]
     cells = [heads, *map(_cells, rows)]
-    if not with_rates:
-        cells = [[cell for place, cell in enumerate(row) if heads[place] != "images/s"] for row in cells]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in cells]
-    return [*lines, *(f"{row.form} {row.precision} failed: {row.breaches[0]}" for row in rows if row.breaches)]
+    if with_rates:
+        return cells
+    return [[cell for place, cell in enumerate(row) if heads[place] != "images/s"] for row in cells]
 
 
-_NUM_TEXTS = 3  # columns that are aligned to the left
+def failures_of(rows: Sequence[FormParity]) -> list[str]:
+    """A line for each form that failed, with the reason."""
+    return [f"{row.form} {row.precision} failed: {row.breaches[0]}" for row in rows if row.breaches]
+
+
+NUM_TEXTS = 3
+"""Columns of `table_of` that are aligned to the left."""
 
 
 def _cells(row: FormParity) -> list[str]:
@@ -39,10 +38,3 @@ def _cells(row: FormParity) -> list[str]:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2g}"
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    return [
-        cell.ljust(width) if place < _NUM_TEXTS else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]

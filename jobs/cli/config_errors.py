@@ -15,6 +15,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
+    InterpolationResolutionError,
     MissingMandatoryValue,
     OmegaConfBaseException,
     ValidationError,
@@ -35,6 +36,8 @@ def explain(error: Exception) -> JobError:
         return _unknown_choice(str(error))
     # Hydra wraps what OmegaConf raises; its own message has the override, the cause has key and type.
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, InterpolationResolutionError):
+        return _unresolved(cause)
     if isinstance(cause, MissingMandatoryValue):
         return _missing(cause)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
@@ -68,6 +71,19 @@ def _missing(error: MissingMandatoryValue) -> JobError:
     return JobError(f"{key}: not given", cure=cure)
 
 
+def _unresolved(error: InterpolationResolutionError) -> JobError:
+    reason = str(error).splitlines()[0]
+    if variable := re.search(r"Environment variable '([^']*)' not found", reason):
+        return JobError(
+            f"{error.full_key}: the environment variable {variable[1]} is not set",
+            cure=f"export {variable[1]}=VALUE before the command, or give a default: ${{oc.env:{variable[1]},VALUE}}",
+        )
+    return JobError(
+        f"{error.full_key}: {reason[:1].lower()}{reason[1:]}",
+        cure=r"name a key that has a value, or write \${ for a dollar sign and a brace",
+    )
+
+
 # Hydra 1.3 names the missing choice and the available ones in the text of the exception alone.
 def _unknown_choice(message: str) -> JobError:
     choice = re.search(r"Could not find '([^']*)'", message)
@@ -75,7 +91,8 @@ def _unknown_choice(message: str) -> JobError:
     listed = message.partition("Available options in")[2].partition("Config search path")[0].splitlines()[1:]
     # The schemas are in the same groups as the files of conf/, but are no choices.
     options = sorted(line.strip() for line in listed if line.strip() and not line.strip().endswith("_schema"))
-    return JobError(f"{group}={name}: there is no such choice", cure=f"choose one of {', '.join(options)}")
+    own = f"; one of your own is DIR/{group}/{name}.yaml, with --config-dir=DIR"
+    return JobError(f"{group}={name}: there is no such choice", cure=f"choose one of {', '.join(options)}{own}")
 
 
 def _unknown_key(error: OmegaConfBaseException, override: str) -> JobError:
@@ -93,6 +110,11 @@ def _wrong_value(error: OmegaConfBaseException, override: str) -> JobError:
 def _other(message: str) -> JobError:
     # Without Hydra's links, which explain its grammar and not this project's keys.
     lines = [line.strip() for line in message.splitlines() if line.strip() and "hydra.cc" not in line]
+    if folder := re.search(r"Additional config directory '(.*)' not found", lines[0]):
+        return JobError(
+            f"--config-dir={folder[1]}: there is no such folder",
+            cure="give the folder above your own choices: DIR/dataset/photos.yaml is +dataset=photos",
+        )
     if "No match in the defaults list" in message or "To append to your default list" in message:
         return JobError(lines[0], cure=_PLUS if "'dataset'" in lines[0] else lines[-1])
     return JobError("; ".join(lines[:3]), cure=_as_one_value(lines[0]) or "write overrides as key=value")

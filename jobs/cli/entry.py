@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 from actors.errors import CredentialsError, JobError, OutputError, UnreachableError
 from jobs.cli.config_errors import CONFIG_ERRORS, explain
 from jobs.cli.logs import format_of, is_for_machines, say, set_up_logging
+from jobs.cli.options import expand_options
 from jobs.cli.overrides import as_typed
 from jobs.cli.shutdown import StoppedError
 from jobs.job import LogFormat
@@ -42,8 +43,8 @@ def run_verb(main: Callable[[], object]) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):  # the terminal's encoding may lack characters of a file name
         sys.stdout.reconfigure(errors="backslashreplace")
     status: int = ExitStatus.DONE
-    sys.argv[1:] = as_typed(sys.argv[1:])  # in place: Hydra reads the command line from there
     try:
+        sys.argv[1:] = as_typed(expand_options(sys.argv[1:]))  # in place: Hydra reads the command line from there
         main()
     # From composing the config, which Hydra does before it calls the verb and thus before `end_with`.
     except (*CONFIG_ERRORS, JobError) as error:

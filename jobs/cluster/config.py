@@ -18,7 +18,8 @@ class Cluster:
     """Cluster that the job runs on, and its share of it."""
 
     address: str | None = None
-    """None starts Ray on this machine and stops it after the job; auto joins a running Ray; or host:port."""
+    """null joins the cluster that RAY_ADDRESS names, and without that variable is local: starts Ray on this machine and
+    stops it after the job; auto joins a running Ray; or host:port."""
     workers: int | str = "auto"
     """Predictor actors; auto starts workers_per_gpu on each GPU, or without GPUs one per CPU."""
     workers_per_gpu: int = 1
@@ -43,6 +44,13 @@ class Cluster:
     metrics_port: int | None = None
     """Port of the metrics page of a cluster started here, on 127.0.0.1 only; any free port by default."""
 
+    def resolve(self) -> None:
+        """Makes ``address`` that of the cluster to join, or None for a Ray that is started here."""
+        if self.address is None:
+            self.address = os.environ.get("RAY_ADDRESS") or None
+        if self.address == LOCAL:
+            self.address = None
+
     def check(self) -> None:
         """Raises `JobError` for problems on which Ray times out without a reason: nothing answers at ``address``,
         ``metrics_port`` is taken, or the temporary folder is full.
@@ -57,8 +65,9 @@ class Cluster:
             return
         if "://" in str(self.address):
             raise JobError(
-                f"cluster.address={self.address}: not a Ray cluster to join",
-                cure="give host:port; to send the job to a Jobs API: python -m jobs.submit VERB KEY=VALUE ...",
+                f"{_given(str(self.address))}: not a Ray cluster to join",
+                cure="give host:port, or cluster.address=local to run here; to send the job to a Jobs API: "
+                "python -m jobs.submit VERB KEY=VALUE ...",
             )
         host, _, port = str(self.address).rpartition(":")
         try:
@@ -67,6 +76,7 @@ class Cluster:
             raise not_reached(str(self.address), str(error)) from None
 
 
+LOCAL = "local"
 _ANSWER_S = 5.0  # for a TCP connection to a head that is alive
 
 
@@ -107,9 +117,15 @@ def _check_temporary_room() -> None:
 _SESSION_BYTES = 16 << 20  # a session takes a few MiB of logs
 
 
+def _given(address: str) -> str:
+    """The address with the key or variable that has it."""
+    return f"{'RAY_ADDRESS' if os.environ.get('RAY_ADDRESS') == address else 'cluster.address'}={address}"
+
+
 def not_reached(address: str, reason: str) -> JobError:
     """Error for a cluster that does not answer at ``address``."""
     return JobError(
-        f"cluster.address={address}: {reason}",
-        cure="give auto or the host:port of a cluster (`ray start --head` starts one), or omit it to run here",
+        f"{_given(address)}: {reason}",
+        cure="give auto or the host:port of a cluster (`ray start --head` starts one), or cluster.address=local to "
+        "run here",
     )

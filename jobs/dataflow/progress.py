@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jobs.cli.logs import is_for_machines
+from jobs.cli.phases import phase
 from jobs.dataflow.ledger_actor import start_ledger
 from jobs.job import RunConfig
 from jobs.reporting.moment import Moment
@@ -53,7 +54,8 @@ def follow(
         metrics: receives the same counts.
         progress_s: `run.progress_s`.
     """
-    ledger = start_ledger(stall_s)
+    with phase("starting the ledger"):
+        ledger = start_ledger(stall_s)
     watch = ProgressLoop(
         ledger, total, already_done, None if stall_s is None else 2 * stall_s, should_stop, metrics, progress_s
     )
@@ -81,6 +83,7 @@ class ProgressLoop:
     metrics: Metrics | None
     progress_s: float
     is_over: threading.Event = field(default_factory=threading.Event)
+    began: float = field(default_factory=time.monotonic)
     _is_draining: bool = False
     _first: tuple[float, int] | None = None
     """Time and count of the first results."""
@@ -88,22 +91,34 @@ class ProgressLoop:
     def show_lines(self) -> None:
         shown_at = time.monotonic()
         for moment in self._moments():
-            if time.monotonic() - shown_at >= self.progress_s:
+            if time.monotonic() - shown_at >= self.progress_s - _LOOK_EVERY_S:
                 shown_at = time.monotonic()
-                LOG.info("%s", moment, extra=asdict(moment))
+                LOG.info("%s", self._text(moment), extra=asdict(moment))
 
     def show_live(self) -> None:
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:,.1f} images/s, {task.fields[errors]:,} errors"),
+            TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
         # Without redirect_stdout, which would send results to the console of this line: standard error.
         with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
-            task = progress.add_task("", total=self.total, rate=0.0, errors=0)
+            task = progress.add_task("", total=self.total, rate="")
             for moment in self._moments():
-                progress.update(task, completed=moment.num_done, rate=moment.images_per_s, errors=moment.num_errors)
+                progress.update(task, completed=moment.num_done, rate=self._rate(moment))
+
+    def _text(self, moment: Moment) -> str:
+        return str(moment) if self._first else f"{self._loading}; {moment}"
+
+    def _rate(self, moment: Moment) -> str:
+        """The text of the live line next to its bar and count."""
+        rate = f"{moment.images_per_s:,.1f} images/s, " if moment.images_per_s else ""
+        return f"{rate}{moment.num_errors:,} errors" if self._first else self._loading
+
+    @property
+    def _loading(self) -> str:
+        return f"loading workers: {time.monotonic() - self.began:.0f} s"
 
     def _moments(self) -> Iterator[Moment]:
         """Yields the state every half second, and once at the end."""

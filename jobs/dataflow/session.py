@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from actors.engines.candidates import wants_gpu
 from actors.errors import DecoderMismatchError
 from actors.tracking.progress_counts import Pace
+from jobs.cli.phases import phase
 from jobs.cluster.connection import connect
 from jobs.cluster.resources import await_nodes, cluster_resources
 from jobs.cluster.taken_resources import warn_if_taken
@@ -73,18 +75,22 @@ def _session(
     run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None
 ) -> tuple[Outcome, Execution]:
     """Runs `execute` on one connection to Ray."""
-    with connect(run.job.cluster, verbose=run.job.verbose, local=ray):
+    with phase("stopping Ray"), ExitStack() as session:
+        with phase("starting Ray" if run.job.cluster.address is None else "joining the cluster"):
+            session.enter_context(connect(run.job.cluster, verbose=run.job.verbose, local=ray))
         clock.lap("start")
-        resources = await_nodes(run.job.cluster, wants_gpu=wants_gpu(run.job.engine, run.job.model))
-        if run.job.cluster.address is not None:
-            warn_if_taken(run.job.cluster, wants_gpu=wants_gpu(run.job.engine, run.job.model))
+        with phase("waiting for nodes"):
+            resources = await_nodes(run.job.cluster, wants_gpu=wants_gpu(run.job.engine, run.job.model))
+            if run.job.cluster.address is not None:
+                warn_if_taken(run.job.cluster, wants_gpu=wants_gpu(run.job.engine, run.job.model))
         with workers_errors():
             num_missing = outcome.coverage.num_missing
-            stages, choice, rivals = prepare_stages(run, resources, num_missing=num_missing, guard=lease.token)
+            with phase("choosing the engine"):
+                stages, choice, rivals = prepare_stages(run, resources, num_missing=num_missing, guard=lease.token)
             clock.lap("choose")
             begun = Execution(stages.plan, choice, {}, Pace(0, 0.0), resources.cpus)
             race = EngineRace(rivals, choice, num_missing=num_missing, workers=stages.plan.workers)
-            with stop.draining(), race:
+            with stop.draining(), race, phase(""):  # progress has lines of its own
                 outcome, execution = _run_passes(run, outcome, stages, begun, stop, race)
         clock.lap("run")
     clock.lap("stop")

@@ -41,20 +41,20 @@ def metrics_document(run: PublishedRun, measured: Measured) -> dict[str, Any]:
     }
 
 
-def lines_of(run: PublishedRun, measured: Measured) -> Iterator[str]:
-    """The table for people: images, scores, and the worst classes."""
+def table_of(run: PublishedRun, measured: Measured) -> Iterator[tuple[str, str]]:
+    """The table for people as names and values: images, scores, and the worst classes."""
     failed = f", {run.num_errors:,} failed and are left out" if run.num_errors else ""
-    yield f"{'run':<16}{run.paths.run_id}"
-    yield f"{'images':<16}{measured.num_labelled:,} with a known label{failed}"
+    yield "run", run.paths.run_id
+    yield "images", f"{measured.num_labelled:,} with a known label{failed}"
     for name, value in measured.scores.items():
-        yield f"{name:<16}{score_text(name, value)}"
+        yield name, score_text(name, value)
     key = next((key for key in ("f1", "map", "iou") if measured.classes and key in measured.classes[0]), None)
     if key is not None:
         worst = sorted(measured.classes, key=lambda own: own[key])[:_NUM_WORST]
-        yield f"{'worst classes':<16}" + ", ".join(f"{own['class']} ({key} {own[key]:.3f})" for own in worst)
+        yield "worst classes", ", ".join(f"{own['class']} ({key} {own[key]:.3f})" for own in worst)
     wrong = sorted((pair for pair in measured.confusion if pair[0] != pair[1]), key=lambda pair: -pair[2])[:_NUM_WORST]
     if wrong:
-        yield f"{'confusions':<16}" + ", ".join(f"{true} as {own} {number:,}" for true, own, number in wrong)
+        yield "confusions", ", ".join(f"{true} as {own} {number:,}" for true, own, number in wrong)
 
 
 def score_text(name: str, value: float) -> str:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from actors.engines.configs import ENGINE_CONFIGS, Device, EngineConfig, Precision, Provider
+from actors.engines.configs import ENGINE_CONFIGS, Device, EngineConfig, Gate, Precision, Provider
 from actors.messages import writing_to
 from actors.storage.json_documents import read_object
 from actors.storage.uris import join
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from actors.engines.hardware import Hardware
     from actors.storage.store import Storage
     from actors.writing.run_paths import RunPaths
+    from jobs.planning.planner import Plan
 
 LOG = logging.getLogger("shardlens")
 
@@ -99,6 +100,13 @@ class KeptChoice:
     def _uri(self) -> str:
         key = hashlib.sha256(json.dumps([self.asked, asdict(self.hardware)]).encode()).hexdigest()[:12]
         return join(self.paths.root, "_engines", f"{self.paths.fingerprint}-{key}.json")
+
+
+def choice_key(config: EngineConfig, plan: Plan, graph: bytes | None = None) -> str:
+    """Settings on which the choice depends, as JSON."""
+    is_strict = config.gate is Gate.stop  # an engine that was accepted with a warning would not pass
+    about = [config.label, config.device.value, str(config.tolerance), is_strict, plan.batch_size, config.threads]
+    return json.dumps(about if graph is None else [*about, hashlib.sha256(graph).hexdigest()])
 
 
 _TRIAL_FIELDS = [field.name for field in fields(Trial)]  # earlier versions kept more

@@ -4,8 +4,6 @@ one whose answers match the reference. Runs on the driver, before the pipeline.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,7 +13,8 @@ from actors.engines.candidates import candidates, is_reference, missing_engine, 
 from actors.engines.configs import AutoEngineConfig, EngineConfig, Gate, Precision
 from actors.errors import JobError
 from actors.trials.comparison import Trial
-from jobs.planning.engine_cache import Choice, KeptChoice
+from jobs.cli.phases import phase
+from jobs.planning.engine_cache import Choice, KeptChoice, choice_key
 from jobs.planning.kept_graph import int8_graph
 from jobs.planning.planner import batch_sizes
 from jobs.planning.trial_runner import TrialRunner
@@ -65,7 +64,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     trials = TrialRunner(run, plan, read, reference_s=min(_REFERENCE_S, work_s * _REFERENCE_SHARE))
     graph = _int8_graph(run, trials, config, 0 if plan.worker_gpus else work_s)
     trials.recipe = replace(trials.recipe, int8_graph=graph)
-    kept = KeptChoice(run.paths, run.storage, _key(config, plan, graph), trials.hardware())
+    kept = KeptChoice(run.paths, run.storage, choice_key(config, plan, graph), trials.hardware())
     before = kept.read()
     others = [one for one in candidates(config, trials.recipe.model, kept.hardware) if _is_possible(one, trials)]
     selection = EngineSelection(trials, config, right, others, is_raced=not plan.worker_gpus)
@@ -78,7 +77,8 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     images_per_s = best_rate(choice.trials) if choice.trials else 1 / run.checked.image_s
     if choice.calibration is None and num_images / images_per_s > _CALIBRATION_WORTH_S:
         LOG.info("measuring the cost of an image with engine %s", choice.engine.label)
-        choice = replace(choice, calibration=trials.calibrate(choice.engine, batch_sizes(run.job, plan)))
+        with phase("measuring the cost of an image"):
+            choice = replace(choice, calibration=trials.calibrate(choice.engine, batch_sizes(run.job, plan)))
         may_decode = run.job.decode.device is DecodeDevice.auto and has_nvimgcodec() and read.tile is None
         if plan.worker_gpus and may_decode:
             choice = replace(choice, decoders=trials.decoders(right))
@@ -91,13 +91,6 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     rivals = Rivals(trials, kept, right, [other for other in others if other.label not in known])
     is_raced = bool(choice.trials) and not plan.worker_gpus
     return replace(choice, missing=missing_engine(run.job.model, kept.hardware)), rivals if is_raced else None
-
-
-def _key(config: EngineConfig, plan: Plan, graph: bytes | None = None) -> str:
-    """Settings on which the choice depends, as JSON."""
-    is_strict = config.gate is Gate.stop  # an engine that was accepted with a warning would not pass
-    about = [config.label, config.device.value, str(config.tolerance), is_strict, plan.batch_size, config.threads]
-    return json.dumps(about if graph is None else [*about, hashlib.sha256(graph).hexdigest()])
 
 
 def _int8_graph(run: Run, trials: TrialRunner, config: EngineConfig, work_s: float) -> bytes | None:
@@ -183,10 +176,12 @@ class EngineSelection:
         worth = [other for other in self._others if self._is_worth(other, known, num_images)]
         if not worth and _may_run_reference(self._config):
             return Choice(self._right, "the job is too small to try other engines, which would gain little here")
-        num_sampled = self._runner.sample()
+        with phase("reading a sample of the images"):
+            num_sampled = self._runner.sample()
         if num_sampled and worth and self._is_raced:  # one GPU runs one after the other, and its reference is quick
             self._runner.begin(worth[0])
-        right = self._runner.reference(self._right) if num_sampled else None
+        with phase(f"running the reference, {self._right.label}"):
+            right = self._runner.reference(self._right) if num_sampled else None
         if right is None and _is_named(self._config):
             LOG.warning("no image of the dataset could be compared; trying %s on synthetic ones", self._config.label)
             self._runner.use_noise()
@@ -211,7 +206,8 @@ class EngineSelection:
 
     def _try(self, engine: EngineConfig) -> Trial:
         try:
-            return self._runner.candidate(engine)
+            with phase(f"trying engine {engine.label}"):
+                return self._runner.candidate(engine)
         except JobError as error:
             if _is_named(self._config):
                 raise

@@ -16,11 +16,11 @@ class Moment:
     """Rate since the first batch ended, so that the start-up of actors does not count; 0 until it is known."""
 
     def __str__(self) -> str:
-        left = (self.total - self.num_done) / self.images_per_s if self.images_per_s else None
-        return (
-            f"{self.num_done:,} of {self.total:,} images, {self.images_per_s:,.1f} images/s, "
-            f"{self.num_errors:,} errors, {'time left unknown' if left is None else f'{_duration(left)} left'}"
-        )
+        done, errors = f"{self.num_done:,} of {self.total:,} images", f"{self.num_errors:,} errors"
+        if not self.images_per_s:
+            return f"{done}, {errors}"
+        left = _duration((self.total - self.num_done) / self.images_per_s)
+        return f"{done}, {self.images_per_s:,.1f} images/s, {errors}, {left} left"
 
 
 def _duration(seconds: float) -> str:

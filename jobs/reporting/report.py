@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from actors.evaluation.receipt_scores import receipt_scores
 from actors.messages import redacted
 from actors.tasks.accuracy import NUM_CORRECT, NUM_LABELLED
-from jobs.cli.terminal import show
+from jobs.cli.terminal import show_pairs
 from jobs.datasets.passed_over import PassedOver
 from jobs.reporting.bottleneck import DECODE, MODEL, READ, Measured, judge
 
@@ -133,7 +133,7 @@ class Report:
 
     def show(self) -> None:
         """Prints the table to standard output."""
-        show(*(f"{name:<11}{value}" for name, value in self._lines()))
+        show_pairs(self._lines(), width=11)
 
     def _lines(self) -> list[tuple[str, str]]:
         summary, elapsed = self.summary, self.elapsed_s

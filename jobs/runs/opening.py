@@ -18,6 +18,7 @@ from actors.fault_injection import fault
 from actors.storage.uris import absolute
 from actors.writing.records import Identity, Record, read_records, write_record
 from actors.writing.run_paths import RunPaths
+from jobs.cli.phases import show_detail
 from jobs.config import to_yaml
 from jobs.datasets.labels import warn_of_strangers
 from jobs.datasets.passed_over import PassedOver
@@ -34,6 +35,8 @@ from jobs.runs.run_choice import REDRIVE, mode_of, named_run, resumed_by, run_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import pyarrow as pa
 
     from actors.reading.shards import Shards
     from actors.storage.store import Storage
@@ -80,12 +83,12 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
     """
     root = absolute(job.output.path)
     identity = Identity(checked.fingerprint, checked.provenance["dataset_digest"], mode_of(job))
-    with _naming_the_output(job):
+    with naming_the_output(job):
         records = read_records(root, storage)
         settle(records, root, storage)
         resumed = [] if job.run.resume is Resume.never else resumed_by(job, identity)
         records = repair(records, root, storage, run_id=job.run.id, resumed=resumed)
-    earlier = _with_the_same_columns(records, checked)
+    earlier = with_the_same_columns(records, checked)
     record = named_run(job, records, identity) if job.run.id else unfinished_run(job, records, identity)
     shards = _inventory_of(job, record, root, storage) if record else None
     if record is None or shards is None:
@@ -137,14 +140,9 @@ def _begin(
     job: Job, checked: Preflight, paths: RunPaths, storage: Storage, earlier: Sequence[Record], identity: Identity
 ) -> tuple[Record, Shards]:
     """Lists the images of a new run and records that the run is open."""
-    redrives: list[str] = []
-    entries = job.dataset.entries()
-    if job.run.redrive:
-        redrives, entries = error_entries(earlier, paths.root, storage, job.dataset)
-    elif job.run.mode is Mode.incremental:
-        entries = only_new(entries, done_images(_inventories(earlier, paths, storage)))
+    redrives, entries = new_entries(job, paths, storage, earlier)
     entries = warn_of_strangers(entries, checked.labels)
-    with _naming_the_output(job):
+    with naming_the_output(job):
         storage.write(paths.config, to_yaml(job).encode())
     with RepeatedIds() as ids:
         shards = write_inventory(
@@ -175,6 +173,27 @@ def _begin(
     return record, shards
 
 
+def new_entries(
+    job: Job, paths: RunPaths, storage: Storage, earlier: Sequence[Record]
+) -> tuple[list[str], Iterator[pa.Table]]:
+    """Runs that a redrive retries, and the images of a new run of ``job``, next to the ``earlier`` ones."""
+    if job.run.redrive:
+        return error_entries(earlier, paths.root, storage, job.dataset)
+    entries = _counted(job.dataset.entries())
+    if job.run.mode is Mode.incremental:
+        entries = only_new(entries, done_images(_inventories(earlier, paths, storage)))
+    return [], entries
+
+
+def _counted(entries: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Shows the number of images while they are listed."""
+    num_listed = 0
+    for table in entries:
+        num_listed += len(table)
+        show_detail(f"{num_listed:,} images so far")
+        yield table
+
+
 def _inventories(records: Sequence[Record], paths: RunPaths, storage: Storage) -> Iterator[Shards]:
     """Inventories of the runs that list any images, opened ahead. Omits missing or damaged ones, with a warning."""
     listed = [replace(paths, run_id=record.run_id) for record in records if record.num_listed]
@@ -185,7 +204,7 @@ def _inventories(records: Sequence[Record], paths: RunPaths, storage: Storage) -
 _THREADS = 16  # inventories opened at once; each takes a few small requests to storage
 
 
-def _with_the_same_columns(records: Sequence[Record], checked: Preflight) -> list[Record]:
+def with_the_same_columns(records: Sequence[Record], checked: Preflight) -> list[Record]:
     """Published runs of the same model whose rows have the same columns as this job's."""
     return [
         record
@@ -197,7 +216,7 @@ def _with_the_same_columns(records: Sequence[Record], checked: Preflight) -> lis
 
 
 @contextmanager
-def _naming_the_output(job: Job) -> Iterator[None]:
+def naming_the_output(job: Job) -> Iterator[None]:
     """Converts errors of the first access to `output.path` to JobError: the path or its permissions are wrong."""
     try:
         yield

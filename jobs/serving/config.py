@@ -15,6 +15,7 @@ from actors.errors import JobError
 from actors.models.spec import Model
 from actors.storage.allowlist import Allowlist
 from actors.storage.store import Storage
+from actors.storage.uris import absolute
 from actors.tasks.base import Task  # noqa: TC001  as above
 from jobs.cluster.config import Cluster
 from jobs.job import Job, Log
@@ -93,7 +94,7 @@ class Serve:
         if self.token_file is None:
             return None
         try:
-            token = Storage().read(self.token_file).strip()
+            token = Storage().read(absolute(self.token_file)).strip()
         except OSError as error:
             raise JobError(
                 f"serve.token_file={self.token_file}: {error.strerror or error}", cure="give a file that can be read"

@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 FILES = (".json", ".yaml", ".onnx", ".onnx.data", ".pt2", ".safetensors", ".xml", ".py")
 TOPICS = (
     "getting-started configuration datasets decoding models engines export outputs reliability cluster extending "
-    "pitfalls"
+    "pitfalls glossary"
 )
 REQUIRED = ("dataset.path=photos", "model.checkpoint=weights.pt", "output.path=predictions")
 # What stands for a user's own values, or for keys that are left out, in a command of a page.
@@ -71,9 +71,12 @@ def commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-        for verb, arguments in re.findall(r"python -m jobs\.(\w+)((?: +[^\s`|]+=[^\s`|]+| +…| +\.\.\.)+)", text):
-            if verb in VERBS:
-                found.append((verb, arguments.strip()))
+        for verb, arguments in re.findall(
+            r"(?:python -m jobs\.|shardlens )([\w-]+)((?: +[^\s`|]+=[^\s`|]+| +…| +\.\.\.)+)", text
+        ):
+            # Other options than a dry run need more than the config: a folder of the user's, or a terminal.
+            if (name := verb.replace("-", "_")) in VERBS and " --" not in arguments.replace(" --dry-run", ""):
+                found.append((name, arguments.strip()))
     return sorted(set(found))
 
 

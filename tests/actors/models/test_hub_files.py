@@ -79,6 +79,15 @@ def test_a_wrong_name_is_reported(hub: Hub, uri: str, message: str) -> None:
         on_this_machine(uri)
 
 
+def test_a_refused_token_is_no_matter_of_waiting(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_of_another")
+    hub.put("me/net", {"config.json": b"{}"})
+    hub.tokens = {"hf_mine"}
+    with pytest.raises(JobError, match=r"the hub refuses access: .*\n  cure: correct HF_TOKEN") as caught:
+        on_this_machine("hf://me/net/config.json")
+    assert "hf_of_another" not in str(caught.value)
+
+
 def test_a_hub_that_does_not_answer_may_do_so_later(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     template = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)

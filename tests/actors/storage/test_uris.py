@@ -32,6 +32,7 @@ def test_paths_are_taken_as_they_are_written() -> None:
 def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home-of-someone")
     assert absolute("~/x") == "/home-of-someone/x"
+    assert absolute("~") == "/home-of-someone"
     assert absolute("~x") == str(Path.cwd() / "~x")
 
 

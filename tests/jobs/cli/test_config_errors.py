@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from jobs.cli.config_errors import explain
@@ -45,6 +45,12 @@ IMAGES = ("+dataset=images", "dataset.path=x", "model.checkpoint=y")
         (("+dataset=images", "model.checkpoint=x"), "dataset.path: not given", "dataset.path=VALUE"),
         ((*IMAGES, "model.kwargs.x=3"), "model.kwargs.x=3", "+model.kwargs.x=3"),
         ((*IMAGES, "verbose"), "verbose", "key=value"),
+        (
+            ("+dataset=images", "model.checkpoint=y", "dataset.path=${oc.env:NOT_SET}/x"),
+            "dataset.path: the environment variable NOT_SET is not set",
+            "export NOT_SET=VALUE before the command, or give a default: ${oc.env:NOT_SET,VALUE}",
+        ),
+        (("+dataset=mine",), "dataset=mine: there is no such choice", "DIR/dataset/mine.yaml, with --config-dir=DIR"),
     ],
 )
 def test_key_value_and_cure_are_named_in_a_few_lines(overrides: tuple[str, ...], problem: str, cure: str) -> None:
@@ -52,6 +58,11 @@ def test_key_value_and_cure_are_named_in_a_few_lines(overrides: tuple[str, ...],
     assert problem in message
     assert cure in message
     assert len(message.splitlines()) <= 3
+
+
+def test_a_folder_of_choices_that_is_not_there() -> None:
+    error = ConfigCompositionException("Additional config directory '/nope' not found")
+    assert str(explain(error)).startswith("--config-dir=/nope: there is no such folder\n  cure: give the folder above")
 
 
 @pytest.mark.parametrize(

@@ -50,3 +50,17 @@ def test_a_temporary_folder_without_room(monkeypatch: pytest.MonkeyPatch, folder
         Cluster().check()
     monkeypatch.setenv("RAY_TMPDIR", "/")
     Cluster().check()
+
+
+def test_the_variable_names_the_cluster_where_the_key_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    addresses = [Cluster(), Cluster(address="local"), Cluster(address="auto")]
+    for cluster in addresses:
+        cluster.resolve()
+    assert [cluster.address for cluster in addresses] == ["127.0.0.1:1", None, "auto"]
+    with pytest.raises(JobError, match=r"RAY_ADDRESS=127\.0\.0\.1:1: .*\n  cure: .*cluster\.address=local"):
+        addresses[0].check()
+    monkeypatch.delenv("RAY_ADDRESS")
+    here = Cluster()
+    here.resolve()
+    assert here.address is None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator
 
@@ -74,8 +75,17 @@ def test_lines_count_from_what_was_done_before(lines: list[str]) -> None:
     with follow(200, 100, should_stop=should_stop, metrics=metrics, progress_s=0) as ledger:  # type: ignore[arg-type]
         ledger.end(BATCH, 30, 2, {("images_done",): 30})
         assert seen.wait(30)
-    assert lines[-1] == "132 of 200 images, 0.0 images/s, 2 errors, time left unknown"
+    assert lines[-1] == "132 of 200 images, 2 errors"
     assert metrics.last == ({("images_done",): 30}, Moment(132, 2, 200, 0.0))
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+def test_until_the_first_results_the_line_says_what_is_awaited(lines: list[str]) -> None:
+    seen = threading.Event()
+    with follow(200, should_stop=lambda _: seen.set() or False, progress_s=0):  # type: ignore[func-returns-value]
+        assert seen.wait(30)
+    assert re.fullmatch(r"loading workers: \d+ s; 0 of 200 images, 0 errors", lines[-1])
 
 
 class Noting:

@@ -21,8 +21,8 @@ from actors.errors import JobError
 from actors.models.spec import Model
 from actors.recipe import Recipe
 from actors.trials.comparison import Trial
-from jobs.planning.engine_cache import Choice
-from jobs.planning.engine_selection import EngineSelection, _int8_graph, _is_possible, _key
+from jobs.planning.engine_cache import Choice, choice_key
+from jobs.planning.engine_selection import EngineSelection, _int8_graph, _is_possible
 
 REFERENCE = TorchEngineConfig(precision=Precision.fp32)
 FAST = OpenVinoEngineConfig(precision=Precision.bf16)
@@ -210,7 +210,7 @@ def test_without_a_sample_a_named_engine_is_held_against_the_reference_on_noise(
 
 def test_what_passed_with_a_warning_has_not_passed_the_gate() -> None:
     plan = SimpleNamespace(batch_size=32)
-    keys = {gate: _key(replace(FAST, gate=gate, threads=1), plan, None) for gate in Gate}
+    keys = {gate: choice_key(replace(FAST, gate=gate, threads=1), plan, None) for gate in Gate}
     assert keys[Gate.stop] not in (keys[Gate.warn], keys[Gate.off])
 
 
