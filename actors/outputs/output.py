@@ -114,7 +114,7 @@ class Output:
     def newest(self, model: str | None = None) -> View:
         """Returns the newest row of each image, over the runs of one model.
 
-        A run supersedes runs that were committed before it, for the images of which it has a row. 16 bytes a row go to
+        A run supersedes runs that were committed before it, for the images of which it has a row. 28 bytes a row go to
         the temporary folder while the rows are read.
 
         Args:

@@ -139,7 +139,6 @@ class Report:
         summary, elapsed = self.summary, self.elapsed_s
         lines = [
             ("status", self.status.name.lower()),
-            *([("model", f"{model} ({self.paths.fingerprint})")] if (model := self.origin.get("model")) else []),
             ("images", self._images()),
             *self._not_listed(),
             ("speed", self._speed()),

@@ -32,6 +32,6 @@ def test_the_command_as_a_user_meets_it(tmp_path: Path) -> None:
         assert text in table.stdout
     assert max(map(len, table.stdout.splitlines())) <= 80
     (line,) = listed("output.path=out", "runs.format=json").stdout.splitlines()
-    assert json.loads(line).items() >= {"model": "resnet18", "num_ok": 7, "num_errors": 1}.items()
+    assert json.loads(line).items() >= {"model": "timm:resnet18", "num_ok": 7, "num_errors": 1}.items()
     wrong = listed("output.path=nowhere")
     assert (wrong.returncode, "there are no runs below it" in wrong.stderr) == (2, True)
