@@ -27,8 +27,8 @@ from jobs.runs.commit import Outcome, collect, publish, write_document
 from jobs.runs.decode_switch import read_switches
 from jobs.runs.opening import Run, open_run
 from jobs.runs.preflight import preflight
-from jobs.runs.records import run_id_of
 from jobs.runs.redrive import settle
+from jobs.runs.run_choice import run_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from actors.engines.tolerance import to_tolerance
 from actors.errors import JobError
@@ -142,15 +140,6 @@ def to_yaml(job: Job) -> str:
             if not is_public(key):
                 node.storage_options[key] = "***"
     return text_without_users(OmegaConf.to_yaml(config))
-
-
-def dataset_paths(text: str) -> list[str]:
-    """`dataset.path` in the ``config.yaml`` of a run, as a list. Raises ValueError if there is no such document."""
-    try:
-        path = OmegaConf.select(OmegaConf.create(text), "dataset.path", default=[])
-    except (OmegaConfBaseException, YAMLError) as error:
-        raise ValueError(f"config.yaml: {error}") from error
-    return [path] if isinstance(path, str) else [str(one) for one in path]
 
 
 def _literal(model: Model) -> Model:

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 import hydra
 
 from actors.errors import JobError
-from actors.storage.store import Storage
-from actors.storage.uris import absolute, redacted
+from actors.outputs import open_output
+from actors.storage.uris import redacted
 from jobs.batch_infer import infer
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.terminal import show
 from jobs.config import to_evaluation
 from jobs.evaluating.gates import breaches, check_limits
 from jobs.evaluating.measuring import measure, read_truth, score_names
-from jobs.evaluating.published import read_published
 from jobs.evaluating.results import add_result, lines_of, metrics_document
 from jobs.runs.commit import write_document
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from actors.storage.store import Storage
     from jobs.evaluating.config import Evaluate, Evaluation
     from jobs.job import Job
 
@@ -47,7 +47,8 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
     Raises:
         JobError: the job is wrong, or there are no labels; otherwise like `jobs.batch_infer.infer`.
     """
-    options, storage = wanted.evaluate, Storage(wanted.output.storage_options)
+    options, output = wanted.evaluate, open_output(wanted.output.path, wanted.output.storage_options)
+    storage = output.storage
     run_id = options.run
     if wanted.job is not None:
         _check_job(options, wanted.job, storage)
@@ -55,10 +56,10 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
         if status is not ExitStatus.DONE:
             return status
         run_id = inferred.record.run_id
-    run = read_published(absolute(wanted.output.path), run_id or "", storage)
+    run = output.run(run_id or "", key="evaluate.run")
     names = score_names(run.config["task"], has_annotations=options.annotations is not None)
     check_limits(options, names)
-    measured = measure(run, options, storage)
+    measured = measure(run, options)
     show(*lines_of(run, measured))
     document = json.dumps(metrics_document(run, measured), indent=1, ensure_ascii=False)
     write_document(run.paths.metrics, document.encode(), storage)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.writing.part_writer import SinkPlan
-    from jobs.runs.parts import Part
+    from actors.writing.parts import Part
 
 
 def writing_images_per_s(plan: SinkPlan, parts: Sequence[Part], *, writers: int) -> float | None:

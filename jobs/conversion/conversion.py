@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from actors.columns import IMAGE_ID
 from actors.errors import JobError
-from actors.storage.store import Storage
+from actors.outputs import open_output
+from actors.outputs.newest import newest_rows
+from actors.outputs.row_batches import read_schema
 from actors.storage.uris import absolute, redacted
 from jobs.conversion.boxes import DETECTIONS, over_threshold
 from jobs.conversion.coco import Coco
@@ -22,17 +24,14 @@ from jobs.conversion.hugging_face import HuggingFace
 from jobs.conversion.json_text import plain
 from jobs.conversion.jsonl import JsonLines
 from jobs.conversion.names import Names
-from jobs.conversion.newest import newest_rows
-from jobs.conversion.published_runs import choose_runs
-from jobs.conversion.row_batches import read_schema
 from jobs.conversion.writer import NAME, Context, Tally, Writer
 from jobs.conversion.yolo import Yolo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from actors.outputs import PublishedRun
     from jobs.conversion.config import Conversion
-    from jobs.conversion.published_runs import PublishedRun
 
 FORMATS: dict[str, type[Writer]] = {
     "coco": Coco,
@@ -51,12 +50,16 @@ def run_conversion(wanted: Conversion) -> Iterator[str]:
         JobError: the job is wrong, or the destination cannot be written; a local destination is then unchanged.
     """
     writer_class = _format(wanted.to)
-    storage = Storage(wanted.output.storage_options)
-    root, uri = absolute(wanted.output.path), absolute(wanted.convert.path)
-    runs = choose_runs(wanted, root, storage)
+    output, uri = open_output(wanted.output.path, wanted.output.storage_options), absolute(wanted.convert.path)
+    storage, options = output.storage, wanted.convert
+    runs = (
+        output.runs_of_one_model(options.model, key="convert.model")
+        if options.run is None
+        else [output.run(options.run, key="convert.run")]
+    )
     schema = read_schema(runs, storage)
     columns = writer_class.columns(schema)
-    check_destination(uri, storage, root, overwrite=wanted.convert.overwrite)
+    check_destination(uri, storage, output.root, overwrite=options.overwrite)
     coco_ids = read_ids(wanted.convert.annotations, storage) if wanted.convert.annotations else None
     tally, record = Tally(), _record(wanted, runs)
     with newest_rows(runs, storage) as newest, destination(uri, storage, record) as files:
@@ -112,7 +115,7 @@ def _over_threshold(rows: pa.Table, writer: Writer) -> pa.Table:
 
 
 def _check_sum(tally: Tally, runs: Sequence[PublishedRun]) -> None:
-    num_published = sum(run.num_rows for run in runs)
+    num_published = sum(run.num_ok for run in runs)
     if tally.num_read != num_published:
         raise JobError(
             f"the parts have {tally.num_read:,} rows, and the manifests of their runs list {num_published:,}",

@@ -9,8 +9,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from obstore.exceptions import BaseError
 
 from actors.columns import IMAGE_ID, TARGET
@@ -29,12 +27,12 @@ from actors.tasks.confusion import MAX_PAIRED
 from actors.tasks.regress import Regress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from actors.evaluation.inferencer import Inferencer
+    from actors.outputs import PublishedRun
     from actors.storage.store import Storage
     from jobs.evaluating.config import Evaluate
-    from jobs.evaluating.published import PublishedRun
 
 PIXEL_SCORES = ("mean_iou", "pixel_accuracy")
 
@@ -82,7 +80,7 @@ def score_names(task: Mapping[str, Any], *, has_annotations: bool) -> Sequence[s
     )
 
 
-def measure(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
+def measure(run: PublishedRun, wanted: Evaluate) -> Measured:
     """Compares the rows of ``run`` with known labels.
 
     Raises:
@@ -91,13 +89,13 @@ def measure(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
     names = score_names(run.config["task"], has_annotations=wanted.annotations is not None)
     task = run.config["task"]["name"]
     if wanted.annotations is not None and names is METRICS:
-        found = _boxes(run, wanted.annotations, storage)
+        found = _boxes(run, wanted.annotations)
     elif task == "segment":
-        found = _pixels(run, storage)
+        found = _pixels(run)
     elif task == "regress":
-        found = _numbers(run, storage)
+        found = _numbers(run)
     else:
-        found = _classes(run, storage)
+        found = _classes(run)
     if not found.scores:
         raise JobError(
             f"{redacted(run.paths.rows)}: no row has a known label to compare with",
@@ -106,16 +104,16 @@ def measure(run: PublishedRun, wanted: Evaluate, storage: Storage) -> Measured:
     return found
 
 
-def _classes(run: PublishedRun, storage: Storage) -> Measured:
+def _classes(run: PublishedRun) -> Measured:
     counters: Mapping[str, int] = run.counters
-    labels = run.labels or _named(run, storage)
+    labels = run.labels or _named(run)
     scores = receipt_scores(counters)
     if "f1_macro" not in scores:
         # An earlier version wrote these receipts, or there are more classes than they hold.
         measures: list[Inferencer] = [Accuracy(), Calibration(), ClassAverages(labels), ConfusionMatrix(labels)]
         measures += [Accuracy(TOP_K)] if run.config["task"].get("top_k", TOP_K) >= TOP_K else []
         columns = [TARGET, "label", "label_id", "score", "top_label_ids", "top_labels", "top_scores"]
-        counters = _recount(measures, run, storage, columns)
+        counters = _recount(measures, run, columns)
         scores = receipt_scores(counters)
     names = dict(enumerate(labels or ()))
     classes = [
@@ -134,11 +132,11 @@ def _classes(run: PublishedRun, storage: Storage) -> Measured:
 OTHER = "(no class of the model)"
 
 
-def _numbers(run: PublishedRun, storage: Storage) -> Measured:
+def _numbers(run: PublishedRun) -> Measured:
     counters: Mapping[str, int] = run.counters
     if not (scores := receipt_scores(counters)):  # those of an earlier version
         task = Regress(names=run.config["task"].get("names"))
-        counters = sum((Counter(task.counts(rows)) for rows in _rows(run, storage)), Counter())
+        counters = sum((Counter(task.counts(rows)) for rows in run.read()), Counter())
         scores = receipt_scores(counters)
     num = next((number for name, number in counters.items() if name.endswith("/num")), 0)
     return Measured(num, scores)
@@ -155,9 +153,9 @@ def read_truth(annotations: str, storage: Storage, *, masks: bool) -> DetectionA
         ) from error
 
 
-def _boxes(run: PublishedRun, annotations: str, storage: Storage) -> Measured:
-    measured = read_truth(annotations, storage, masks=run.config["task"]["name"] == "segment")
-    for rows in _rows(run, storage, [IMAGE_ID, "detections"]):
+def _boxes(run: PublishedRun, annotations: str) -> Measured:
+    measured = read_truth(annotations, run.storage, masks=run.config["task"]["name"] == "segment")
+    for rows in run.read([IMAGE_ID, "detections"]):
         measured.update(rows)
     if run.num_ok and not measured.num_images:
         raise JobError(
@@ -168,10 +166,10 @@ def _boxes(run: PublishedRun, annotations: str, storage: Storage) -> Measured:
     return Measured(measured.num_images, measured.compute(), classes)
 
 
-def _pixels(run: PublishedRun, storage: Storage) -> Measured:
-    measured = SegmentationIoU(lambda target: storage.read(absolute(target)))
+def _pixels(run: PublishedRun) -> Measured:
+    measured = SegmentationIoU(lambda target: run.storage.read(absolute(target)))
     try:
-        for rows in _rows(run, storage, ["mask", TARGET]):
+        for rows in run.read(["mask", TARGET]):
             measured.update(rows)
     except (OSError, BaseError, ValueError) as error:
         raise JobError(
@@ -186,35 +184,21 @@ def _pixels(run: PublishedRun, storage: Storage) -> Measured:
     return Measured(measured.num_images, measured.compute(counts), classes)
 
 
-def _recount(
-    measures: Sequence[Inferencer], run: PublishedRun, storage: Storage, columns: Sequence[str]
-) -> dict[str, int]:
-    for rows in _rows(run, storage, columns):
+def _recount(measures: Sequence[Inferencer], run: PublishedRun, columns: Sequence[str]) -> dict[str, int]:
+    for rows in run.read(columns):
         for measure in measures:
             measure.update(rows)
     return {name: number for measure in measures for name, number in measure.counts().items()}
 
 
-def _named(run: PublishedRun, storage: Storage) -> list[str] | None:
+def _named(run: PublishedRun) -> list[str] | None:
     """Names of the classes as far as the rows have them, where the labels of the model are gone; None if the rows have
     numbers alone.
     """
     names: dict[int, str] = {}
-    for rows in _rows(run, storage, ["label_id", "label"]):
+    for rows in run.read(["label_id", "label"]):
         pairs = rows.group_by(["label_id", "label"]).aggregate([])
         names |= dict(zip(pairs["label_id"].to_pylist(), pairs["label"].to_pylist(), strict=True))
     if all(name == str(number) for number, name in names.items()):
         return None
     return [names.get(number, str(number)) for number in range(max(names) + 1)]
-
-
-def _rows(run: PublishedRun, storage: Storage, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """The rows of the run, in tables of bounded size, with those of ``columns`` that it has, or with all."""
-    for part in run.parts:
-        with storage.open(part) as source, pq.ParquetFile(source) as file:
-            there = columns and [name for name in columns if name in file.schema_arrow.names]
-            for batch in file.iter_batches(_BATCH_ROWS, columns=there):
-                yield pa.Table.from_batches([batch])
-
-
-_BATCH_ROWS = 4096

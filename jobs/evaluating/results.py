@@ -17,9 +17,9 @@ from jobs.evaluating.gates import PERCENT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from actors.outputs import PublishedRun
     from actors.storage.store import Storage
     from jobs.evaluating.measuring import Measured
-    from jobs.evaluating.published import PublishedRun
 
 TIMM_COLUMNS = (
     "model", "top1", "top1_err", "top5", "top5_err", "param_count", "img_size", "crop_pct", "interpolation",

@@ -246,7 +246,7 @@ def _num_compared(reference_s: float, image_s: float, *, on_gpu: bool) -> int:
 
 
 _NUM_SAMPLED = 256  # images, unless `_SAMPLE_BYTES` of pixels are fewer
-_FEWEST = 64  # images; fewer hardly show a disagreement
+_FEWEST = 32  # images; fewer hardly show a disagreement, and a ViT-B takes 0.4 s for each
 _QUICK_S = 4.0  # a slower reference gets a worker, with all of its threads; loading it there takes about as long
 _SAMPLE_BYTES = 64 << 20
 

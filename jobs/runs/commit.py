@@ -9,6 +9,7 @@ import json
 import logging
 import re
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from obstore.exceptions import BaseError
@@ -19,10 +20,10 @@ from actors.messages import one_line, redacted, write_problem, writing_to
 from actors.row_ranges import count
 from actors.storage.local_files import STAGED_NAME
 from actors.storage.uris import name_below
+from actors.writing.parts import Part, digest_of, find_parts
 from actors.writing.summaries import total
 from jobs.runs.coverage import Coverage, StrangeRowsError
 from jobs.runs.decode_switch import is_withdrawn, read_switches, switched_shards
-from jobs.runs.parts import Part, digest_of, find_parts
 from jobs.runs.readable import check_readable
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ def _manifest(outcome: Outcome, about: Mapping[str, Any]) -> dict[str, Any]:
     summary = outcome.summary
     return {
         **about,
+        "committed_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "num_listed": summary.num_images,
         "num_ok": summary.num_ok,
         "num_errors": summary.num_errors,

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from actors.errors import DecoderMismatchError
     from actors.storage.store import Storage
+    from actors.writing.parts import Part
     from actors.writing.run_paths import RunPaths
     from jobs.runs.commit import Outcome
     from jobs.runs.opening import Run
-    from jobs.runs.parts import Part
 
 LOG = logging.getLogger("shardlens")
 

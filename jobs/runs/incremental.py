@@ -13,15 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.columns import URI, VERSION
 from actors.messages import one_line
+from actors.outputs.key_database import temporary_room
+from actors.outputs.row_batches import picked
 from actors.reading.shards import SHARDS_PER_FILE, inventory_file
 from actors.storage.damage import is_damage
-from jobs.runs.image_keys import ImageKeys, temporary_room
+from jobs.runs.image_keys import ImageKeys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -128,19 +129,3 @@ def _unspooled(spool: Path) -> Iterator[pa.Table]:
     with pa.OSFile(str(spool), "rb") as source, pa.ipc.open_stream(source) as reader:
         for batch in reader:
             yield pa.Table.from_batches([batch])
-
-
-def picked(tables: Iterable[pa.Table], numbers: Iterator[np.ndarray]) -> Iterator[pa.Table]:
-    """Rows of ``tables`` at the ascending positions ``numbers``, which count across all tables from 0."""
-    start, waiting = 0, np.empty(0, np.int64)
-    for table in tables:
-        stop = start + len(table)
-        while not len(waiting) or waiting[-1] < stop:
-            more = next(numbers, None)
-            if more is None:
-                break
-            waiting = np.concatenate([waiting, more])
-        count = int(np.searchsorted(waiting, stop))
-        if count:
-            yield table if count == len(table) else table.take(waiting[:count] - start)
-        start, waiting = stop, waiting[count:]

@@ -16,6 +16,7 @@ from obstore.exceptions import BaseError
 from actors.errors import JobError
 from actors.fault_injection import fault
 from actors.storage.uris import absolute
+from actors.writing.records import Identity, Record, read_records, write_record
 from actors.writing.run_paths import RunPaths
 from jobs.config import to_yaml
 from jobs.datasets.labels import warn_of_strangers
@@ -26,11 +27,10 @@ from jobs.leases.slices import Slice
 from jobs.runs.commit import collect
 from jobs.runs.incremental import done_images, only_new
 from jobs.runs.inventory import write_inventory
-from jobs.runs.records import Identity, Record, read_records, run_id_of, write_record
 from jobs.runs.redrive import drop_errors, error_entries, open_inventory, settle
 from jobs.runs.repair import repair
 from jobs.runs.repeated_ids import RepeatedIds
-from jobs.runs.run_choice import REDRIVE, mode_of, named_run, resumed_by, unfinished_run
+from jobs.runs.run_choice import REDRIVE, mode_of, named_run, resumed_by, run_id_of, unfinished_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

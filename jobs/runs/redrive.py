@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from actors.storage.store import Storage
+    from actors.writing.records import Record
     from jobs.datasets.base import Dataset
-    from jobs.runs.records import Record
 
 LOG = logging.getLogger("shardlens")
 

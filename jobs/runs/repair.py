@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from actors.storage.store import Storage
-    from jobs.runs.records import Identity, Record
+    from actors.writing.records import Identity, Record
 
 LOG = logging.getLogger("shardlens")
 

@@ -1,21 +1,24 @@
-"""Chooses the run that a command resumes: the one that `run.id` names, or the unfinished one of the same job. Runs on
-the driver, while it holds the lease of the output.
+"""Chooses the run that a command resumes: the one that `run.id` names, or the unfinished one of the same job; or names
+a new one. Runs on the driver, while it holds the lease of the output.
 """
 
 from __future__ import annotations
 
 import logging
+import uuid
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
+from actors.writing.records import FOLDER_NAME
 from jobs.job import Resume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from actors.writing.records import Identity, Record
     from jobs.job import Job
-    from jobs.runs.records import Identity, Record
 
 LOG = logging.getLogger("shardlens")
 
@@ -26,6 +29,24 @@ REDRIVE = "redrive"
 def mode_of(job: Job) -> str:
     """Mode of a new run of ``job``: ``incremental``, ``full`` or `REDRIVE`."""
     return REDRIVE if job.run.redrive else job.run.mode.value
+
+
+def run_id_of(job: Job) -> str:
+    """Returns `run.id`, or by default a name made from the UTC time, so that names sort by age.
+
+    Raises:
+        JobError: `run.id` is not a valid folder name.
+    """
+    run_id = job.run.id
+    if run_id is None:
+        # The random end keeps two runs apart that start in the same second.
+        return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
+    if not FOLDER_NAME.fullmatch(run_id):
+        raise JobError(
+            f"run.id={run_id}: not a valid folder name",
+            cure="use at most 100 letters, digits, dots, dashes and underscores, starting with a letter or digit",
+        )
+    return run_id
 
 
 def named_run(job: Job, records: Sequence[Record], identity: Identity) -> Record | None:

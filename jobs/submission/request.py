@@ -18,7 +18,7 @@ from actors.writing.run_paths import RunPaths
 from jobs.config import VERBS, compose_config, to_submission
 from jobs.job import Job
 from jobs.runs.number_checks import check_numbers
-from jobs.runs.records import run_id_of
+from jobs.runs.run_choice import run_id_of
 from jobs.submission.config import OWN_KEYS
 from jobs.submission.portability import named_variables, refuse_relative_paths, refuse_secrets
 

@@ -11,9 +11,9 @@ from blocks import predicted_block
 from actors.columns import DECODE_S, PREDICT_S, READ_S
 from actors.storage.store import Storage
 from actors.writing.part_writer import SinkPlan, write_part
+from actors.writing.parts import Part, find_parts
 from actors.writing.run_paths import RunPaths
 from jobs.benchmarking.write_speed import as_predicted, rewrite, writing_images_per_s
-from jobs.runs.parts import Part, find_parts
 
 
 def plan_below(folder: Path) -> SinkPlan:

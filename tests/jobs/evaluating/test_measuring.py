@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scored import Scored
-from scored_runs import STORAGE, publish_rows
+from scored_runs import publish_rows
 
 from actors.columns import IMAGE_ID, TARGET
 from actors.errors import JobError
+from actors.outputs import open_output
 from actors.tasks.classify import Classify
 from actors.tasks.detect import Detect
 from actors.tasks.detection.rows import detections_field
@@ -19,11 +20,10 @@ from actors.tasks.segment import Segment
 from actors.tasks.segmentation.png import encode_png
 from jobs.evaluating.config import Evaluate
 from jobs.evaluating.measuring import Measured, measure, score_names
-from jobs.evaluating.published import read_published
 
 
 def measured(root: Path, **options: object) -> Measured:
-    return measure(read_published(str(root), "r", STORAGE), Evaluate(**options), STORAGE)
+    return measure(open_output(str(root)).run("r"), Evaluate(**options))
 
 
 @pytest.mark.parametrize("num_classes", [4, 1200])

@@ -9,18 +9,18 @@ from scored import Scored
 from scored_runs import STORAGE, publish_rows
 
 from actors.errors import JobError
+from actors.outputs import PublishedRun, open_output
 from actors.tasks.classify import Classify
 from jobs.evaluating.config import Evaluate
 from jobs.evaluating.measuring import Measured, measure
-from jobs.evaluating.published import PublishedRun, read_published
 from jobs.evaluating.results import TIMM_COLUMNS, add_result, lines_of, metrics_document
 
 
 @pytest.fixture
 def found(tmp_path: Path) -> tuple[PublishedRun, Measured]:
     publish_rows(tmp_path / "out", Classify(), [Scored.random(100, 6).rows], architecture="timm:resnet18")
-    run = read_published(str(tmp_path / "out"), "r", STORAGE)
-    return run, measure(run, Evaluate(), STORAGE)
+    run = open_output(str(tmp_path / "out")).run("r")
+    return run, measure(run, Evaluate())
 
 
 def test_the_document_and_the_table(found: tuple[PublishedRun, Measured]) -> None:

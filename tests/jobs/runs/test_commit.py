@@ -23,11 +23,11 @@ from actors.row_ranges import Piece
 from actors.storage.retries import Retry
 from actors.storage.store import Storage
 from actors.writing.part_writer import SinkPlan, write_part
+from actors.writing.parts import find_parts
 from actors.writing.run_paths import RunPaths
 from jobs.leases.lease import hold
 from jobs.runs.commit import IncompleteRunError, Outcome, collect, publish
 from jobs.runs.coverage import StrangeRowsError
-from jobs.runs.parts import find_parts
 from jobs.runs.readable import UnreadableRunError
 
 SIZES = np.array([5, 3], np.int32)

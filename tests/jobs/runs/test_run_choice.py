@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from actors.errors import JobError
+from actors.writing.records import Identity, Record
 from jobs.job import Job, Mode, Resume
-from jobs.runs.records import Identity, Record
 from jobs.runs.run_choice import REDRIVE, mode_of, named_run, resumed_by, unfinished_run
 
 MINE = Identity("mabc", "dataset", "incremental")

@@ -9,8 +9,8 @@ import pytest
 from places import Place, local_place
 
 from actors.storage.store import Storage
+from actors.writing.records import Identity, Record, read_records, write_record
 from actors.writing.run_paths import RunPaths
-from jobs.runs.records import Identity, Record, read_records, write_record
 
 SAME = Identity("mabc", "d", "incremental")
 RECORD = Record(

@@ -10,17 +10,16 @@ from detected import DetectedRun
 from places import Place, local_place
 
 from actors.errors import JobError
+from actors.outputs import open_output
 from actors.storage.store import Storage
-from jobs.conversion.config import Conversion, Convert, ConvertedOutput
-from jobs.conversion.newest import RowKeys, newest_rows
-from jobs.conversion.published_runs import choose_runs
-from jobs.conversion.row_batches import read_schema
+from actors.outputs.newest import RowKeys, newest_rows
+from actors.outputs.row_batches import read_schema
 
 
 def newest(place: Place) -> tuple[list[tuple[str, float]], int]:
     """Image and weight of the newest rows, and the number of images without one."""
     storage = Storage(place.options)
-    runs = choose_runs(Conversion(ConvertedOutput(place.root), "jsonl", Convert("x")), place.root, storage)
+    runs = open_output(place.root, place.options).runs()
     with newest_rows(runs, storage) as rows:
         schema = read_schema(runs, storage)
         table = pa.concat_tables(rows.batches(schema))

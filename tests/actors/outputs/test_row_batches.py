@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +12,15 @@ from detected import DetectedRun
 from places import Place, local_place
 
 from actors.errors import JobError
+from actors.outputs import PublishedRun, open_output, row_batches
 from actors.storage.store import Storage
-from jobs.conversion import row_batches
-from jobs.conversion.config import Conversion, Convert, ConvertedOutput
-from jobs.conversion.published_runs import PublishedRun, choose_runs
-from jobs.conversion.row_batches import ahead, read_batches, read_schema
+from actors.outputs.row_batches import ahead, read_batches, read_schema
 
 STORAGE = Storage()
 
 
-def runs_at(place: Place) -> list[PublishedRun]:
-    wanted = Conversion(ConvertedOutput(place.root), "jsonl", Convert("x"))
-    return choose_runs(wanted, place.root, STORAGE)
+def runs_at(place: Place) -> Sequence[PublishedRun]:
+    return open_output(place.root).runs()
 
 
 def test_a_column_that_only_one_run_has_is_null_in_the_others(tmp_path: Path) -> None:
@@ -55,10 +52,10 @@ def test_columns_that_do_not_agree_are_refused(tmp_path: Path) -> None:
     assert "convert.run=" in caught.value.cure
 
 
-def test_a_run_without_rows_has_nothing_to_convert(tmp_path: Path) -> None:
+def test_a_run_without_rows_is_named(tmp_path: Path) -> None:
     place = local_place(tmp_path)
     DetectedRun("a", names=[["x", "y"]], bad=[(0, 0), (0, 1)], cut=[1]).put(place)
-    with pytest.raises(JobError, match="a: no rows to convert; 2 images failed"):
+    with pytest.raises(JobError, match="a: no rows; 2 images failed"):
         read_schema(runs_at(place), STORAGE)
 
 

@@ -1,5 +1,5 @@
 """The record of each run, ``run.json``: the identity of its job and the size of its inventory. Read on the driver
-before a run opens, to find the run to resume and the ones already published.
+before a run opens, to find the run to resume and the ones already published, and by readers of an output.
 """
 
 from __future__ import annotations
@@ -7,13 +7,10 @@ from __future__ import annotations
 import json
 import logging
 import re
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from actors.errors import JobError
 from actors.messages import writing_to
 from actors.storage.json_documents import read_object
 from actors.storage.uris import join
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.storage.store import Storage
-    from jobs.job import Job
 
 LOG = logging.getLogger("shardlens")
 
@@ -86,7 +82,7 @@ class Record:
                 raise ValueError(f"{key} is missing or not of type {kind.__name__}")  # noqa: TRY004
         # These become parts of paths under which files are read, written and deleted.
         for name in (content["run_id"], content["fingerprint"], *content["redrives"]):
-            if not isinstance(name, str) or not _FOLDER_NAME.fullmatch(name):
+            if not isinstance(name, str) or not FOLDER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r:.100} is not a valid folder name")
         identity = Identity(content["fingerprint"], content["dataset_digest"], content["mode"])
         own = {key: content[key] for key in _KEYS}
@@ -94,25 +90,8 @@ class Record:
         return cls(identity=identity, passed_over=passed_over, is_published=is_published, **own)
 
 
-def run_id_of(job: Job) -> str:
-    """Returns `run.id`, or by default a name made from the UTC time, so that names sort by age.
-
-    Raises:
-        JobError: `run.id` is not a valid folder name.
-    """
-    run_id = job.run.id
-    if run_id is None:
-        # The random end keeps two runs apart that start in the same second.
-        return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
-    if not _FOLDER_NAME.fullmatch(run_id):
-        raise JobError(
-            f"run.id={run_id}: not a valid folder name",
-            cure="use at most 100 letters, digits, dots, dashes and underscores, starting with a letter or digit",
-        )
-    return run_id
-
-
-_FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""Valid names of runs and fingerprints."""
 _KEYS = ("run_id", "columns_digest", "opened_at", "num_listed", "num_shards", "inventory_digest", "redrives")
 _KINDS = dict.fromkeys(("run_id", "fingerprint", "dataset_digest", "mode", *_KEYS), str) | {
     "num_listed": int,

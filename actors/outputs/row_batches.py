@@ -1,4 +1,4 @@
-"""Reads the rows of parts in batches of bounded size, whatever the rows hold. Runs on the driver."""
+"""Reads the rows of parts in batches of bounded size, whatever the rows hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import BaseError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from actors.storage.store import Storage
-    from jobs.conversion.published_runs import PublishedRun
+    from actors.outputs.published_run import PublishedRun
 
 Item = TypeVar("Item")
 
@@ -29,11 +30,11 @@ def read_schema(runs: Sequence[PublishedRun], storage: Storage) -> pa.Schema:
     Raises:
         JobError: no run has rows, or a column has types that do not agree.
     """
-    schemas = [(run, _footer(run.rows[0], storage)) for run in runs if run.rows]
+    schemas = [(run, part_schema(run.rows[0], storage)) for run in runs if run.rows]
     if not schemas:
         num_errors = sum(run.num_errors for run in runs)
         raise JobError(
-            f"{' and '.join(run.run_id for run in runs[:2])}: no rows to convert; {num_errors:,} images failed",
+            f"{' and '.join(run.run_id for run in runs[:2])}: no rows; {num_errors:,} images failed",
             cure="errors/ has the reason for each image",
         )
     try:
@@ -41,8 +42,14 @@ def read_schema(runs: Sequence[PublishedRun], storage: Storage) -> pa.Schema:
     except pa.ArrowException as error:
         raise JobError(
             f"the columns of runs {', '.join(run.run_id for run, _ in schemas)} do not agree: {one_line(error)}",
-            cure="convert one of them with convert.run=RUN_ID",
+            cure="read one of them; jobs.convert does with convert.run=RUN_ID",
         ) from error
+
+
+def part_schema(part: str, storage: Storage) -> pa.Schema:
+    """Returns the columns of a part. Raises `JobError` if it is damaged or missing."""
+    with _reading(part), storage.open(part) as source, pq.ParquetFile(source) as file:
+        return file.schema_arrow.remove_metadata()
 
 
 def read_batches(parts: Iterable[str], storage: Storage, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -68,6 +75,22 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
             yield item
 
 
+def picked(tables: Iterable[pa.Table], numbers: Iterator[np.ndarray]) -> Iterator[pa.Table]:
+    """Rows of ``tables`` at the ascending positions ``numbers``, which count across all tables from 0."""
+    start, waiting = 0, np.empty(0, np.int64)
+    for table in tables:
+        stop = start + len(table)
+        while not len(waiting) or waiting[-1] < stop:
+            more = next(numbers, None)
+            if more is None:
+                break
+            waiting = np.concatenate([waiting, more])
+        count = int(np.searchsorted(waiting, stop))
+        if count:
+            yield table if count == len(table) else table.take(waiting[:count] - start)
+        start, waiting = stop, waiting[count:]
+
+
 _BATCH_BYTES = 8 << 20  # uncompressed; text made of it takes a few times as much
 _BATCH_ROWS = 8192
 
@@ -76,11 +99,6 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
     num_rows: int = metadata.num_rows
     num_bytes: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES * num_rows // max(1, num_bytes)))
-
-
-def _footer(part: str, storage: Storage) -> pa.Schema:
-    with _reading(part), storage.open(part) as source, pq.ParquetFile(source) as file:
-        return file.schema_arrow.remove_metadata()
 
 
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Picks the newest rows of each image over several runs, by a query in a database on disk. Runs on the driver.
+"""Picks the newest rows of each image over several runs, by a query in a database on disk.
 
 Memory stays bounded for any number of rows: 28 bytes a row go to the temporary folder.
 """
@@ -13,15 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from actors.columns import IMAGE_ID, URI
-from jobs.conversion.row_batches import ahead, read_batches
-from jobs.runs.image_keys import CHUNK_ROWS, KeyDatabase
-from jobs.runs.incremental import picked
+from actors.outputs.key_database import CHUNK_ROWS, KeyDatabase
+from actors.outputs.row_batches import ahead, picked, read_batches
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from actors.storage.store import Storage
-    from jobs.conversion.published_runs import PublishedRun
+    from actors.outputs.published_run import PublishedRun
 
 
 class Newest:
@@ -33,7 +32,7 @@ class Newest:
 
     def __init__(self, keys: RowKeys | None, runs: Sequence[PublishedRun], storage: Storage) -> None:
         self._keys, self._runs, self._storage = keys, runs, storage
-        self.num_failed = keys.num_failed() if keys else sum(run.num_errors for run in runs)
+        self.num_failed = keys.num_failed() if keys else sum(run.num_error_rows for run in runs)
         """Images that failed and have no row in any of the runs."""
         self.num_read = keys.num_rows if keys else 0
         """Rows of all runs, once all batches were taken."""
@@ -67,7 +66,7 @@ def newest_rows(runs: Sequence[PublishedRun], storage: Storage, *, memory_bytes:
 class RowKeys(KeyDatabase):
     """Keys of rows, numbered from 0 in the order in which they are added, and of failed images."""
 
-    cure = "set TMPDIR to a folder on a larger disk, or convert one run with convert.run=RUN_ID"
+    cure = "set TMPDIR to a folder on a larger disk, or read one run; jobs.convert does with convert.run=RUN_ID"
 
     def __init__(self, folder: str, memory_bytes: int) -> None:
         super().__init__(folder, memory_bytes, _TABLES)
