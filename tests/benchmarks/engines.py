@@ -38,7 +38,7 @@ import torchvision_operators  # noqa: F401  before torchvision
 from fitted import arguments_of
 from photos import NUM_CLASSES, jpeg
 from processes import batch_infer, environment
-from speed import CACHE, prepare
+from speed import CACHES, prepare
 
 from actors.columns import PIXELS, STAGE, unpack_pixels
 from actors.decoding.config import Decode
@@ -105,7 +105,7 @@ def main() -> None:
     outputs = arguments.data.resolve() / "outputs"
     shutil.rmtree(outputs, ignore_errors=True)
     outputs.mkdir(parents=True)
-    os.environ |= {CACHE: str(outputs / "cache"), "OMP_NUM_THREADS": "1"}
+    os.environ |= {CACHES[0]: str(outputs / "cache"), "OMP_NUM_THREADS": "1"}
     has_failed = False
     for architecture in arguments.architecture:
         has_failed |= try_architecture(architecture, outputs, arguments)
@@ -317,7 +317,7 @@ def whole_job(name: str, images: Path, model: Model, output: Path, *, expected: 
 
 def exports() -> dict[str, str]:
     """Digests of the exported models in the cache."""
-    paths = Path(os.environ[CACHE]).rglob("model.onnx")
+    paths = Path(os.environ[CACHES[0]]).rglob("model.onnx")
     return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 

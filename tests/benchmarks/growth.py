@@ -23,7 +23,7 @@ import torch
 from networks import tiny
 from photos import NUM_CLASSES
 from processes import batch_infer, report_of, watch
-from speed import CACHE, prepare
+from speed import CACHES, prepare
 
 NUM_DISTINCT = 2000
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--tiny", type=int, nargs="*", default=[1_000_000])
     arguments = parser.parse_args()
     data = arguments.data.resolve()
-    os.environ[CACHE] = str(data / "cache")
+    os.environ[CACHES[0]] = str(data / "cache")
     jobs = [of_photos(data, count) for count in sorted(arguments.photos)]
     jobs += [of_tiny(data, count) for count in sorted(arguments.tiny)]
     print("\n".join(table(jobs)), file=sys.stderr)

@@ -11,7 +11,8 @@ process a core. --rival adds a DataLoader loop with these arguments, as in --riv
 writes the inputs of the last layer in place of classes, and leaves out the peers that cannot.
 
 Each of our jobs runs twice in a round: the first command finds neither exported models nor a chosen engine, the second
-finds both, and no rows. The limit finds the model exported. Ratios are those of the least seconds, as other load only
+finds both, and no rows. A rival runs twice too, and its second command finds what torch.compile kept. The limit finds
+the model exported. Ratios are those of the least seconds, as other load only
 adds. All results are compared with the DataLoader loop, the fp32 reference. Where the best class differs, the margin of
 the reference (first score minus second) shows whether it was a tie. A peer that is not installed is left out.
 """
@@ -29,7 +30,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ HERE = Path(__file__).parent
 REFERENCE = "dataloader"
 PEERS = ("ray_guide", REFERENCE, "daft_guide")
 LONGEST_S = 3600  # a peer that hangs is killed
-CACHE = "SHARDLENS_CACHE"  # the variable that names the folder of exported models
+CACHES = ("SHARDLENS_CACHE", "TORCHINDUCTOR_CACHE_DIR")  # variables that name the folder of what a command keeps
 BEGIN, END = "<!-- speed.py: begin -->", "<!-- speed.py: end -->"
 
 
@@ -61,7 +62,7 @@ def main() -> None:
     limits = [loop("limit", options=one) for one in options]
     contestants = [
         *[loop(name) for name in arguments.peers if is_installed(name) and not arguments.embed],
-        *[loop(REFERENCE, options=one) for one in rivals],
+        *[one for options in rivals for one in twice(loop(REFERENCE, options=options))],
         *limits,
         *[one for overrides in variants for one in jobs(images, weights, outputs, embed(arguments) + overrides)],
     ]
@@ -125,8 +126,8 @@ class Contestant:
     output: Path
     rows: Path
     is_ours: bool = False
-    is_warm: bool = False
-    """True if it finds what the one before it left, except rows."""
+    is_first: bool = False
+    """True if it finds nothing of what an earlier command kept; otherwise it finds all except rows."""
     seconds: list[float] = field(default_factory=list)
     """Seconds of each round."""
     figures: list[dict[str, Any]] = field(default_factory=list)
@@ -193,9 +194,14 @@ def jobs(images: Path, weights: Path, outputs: Path, overrides: list[str]) -> li
         f"output.path={output}",
         *overrides,
     ]
+    return twice(Contestant(name, command, output, rows=output / "rows", is_ours=True))
+
+
+def twice(one: Contestant) -> list[Contestant]:
+    """The first command of a contestant, and the second, which finds what the first keeps."""
     return [
-        Contestant(f"{name}{which}", command, output, rows=output / "rows", is_ours=True, is_warm=is_warm)
-        for which, is_warm in ((", first command", False), (", second command", True))
+        replace(one, name=f"{one.name}, {which} command", is_first=which == "first", seconds=[], figures=[])
+        for which in ("first", "second")
     ]
 
 
@@ -204,9 +210,10 @@ def file_name(name: str) -> str:
 
 
 def clear(one: Contestant) -> None:
-    """Deletes the rows of the last round, and the caches of a first command."""
-    stale = [one.output / name for name in ("rows", "errors", "runs")] if one.is_warm else [one.output]
-    for path in [*stale, one.cache] if one.is_ours and not one.is_warm else stale:
+    """Deletes the rows of the last round, and before a first command all that is kept."""
+    is_second_of_ours = one.is_ours and not one.is_first
+    stale = [one.output / name for name in ("rows", "errors", "runs")] if is_second_of_ours else [one.output]
+    for path in [*stale, one.cache] if one.is_first else stale:
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -219,7 +226,7 @@ def run(one: Contestant, name: str) -> tuple[float, str]:
     log = one.output.with_suffix(f".{name}.log")
     with log.open("w") as errors:
         started = time.monotonic()
-        environment = os.environ | {CACHE: str(one.cache)}
+        environment = os.environ | {name: str(one.cache) for name in CACHES}
         done = subprocess.run(
             one.command, check=False, stdout=subprocess.PIPE, stderr=errors, timeout=LONGEST_S, env=environment
         )

@@ -3,11 +3,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pressed import images, save_pressed
 
+from actors.engines.base import Engine, Pending, load_engine
 from actors.engines.configs import TorchEngineConfig
 from actors.errors import JobError
 from actors.models.spec import Model
@@ -48,6 +50,29 @@ def test_images_that_fail_have_no_answers(tmp_path: Path, wrong: tuple[int, ...]
     assert answers.rows.tolist() == good
     _, right = try_engine(Recipe(model, ENGINE), images(20), batch_size=4)
     np.testing.assert_array_equal(answers.outputs["output"], right.outputs["output"][good])
+
+
+class Counted:
+    """An engine that counts its batches."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self.num_batches = engine, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def start(self, pixels_nhwc: np.ndarray) -> Pending:
+        self.num_batches += 1
+        return self._engine.start(pixels_nhwc)
+
+
+@pytest.mark.parametrize(("batch_s", "num_batches"), [(1.0, 2), (3.0, 1)])
+def test_a_batch_that_takes_seconds_is_timed_once(batch_s: float, num_batches: int) -> None:
+    engine = Counted(load_engine(ENGINE, DIGITS, None))
+    trial, _ = try_engine(
+        Recipe(DIGITS, ENGINE), pixels(8), batch_size=8, loaded=engine, clock=lambda: batch_s * engine.num_batches
+    )
+    assert (trial.images_per_s, engine.num_batches) == (8 / batch_s, num_batches)
 
 
 def test_what_cannot_run_the_model_says_why() -> None:
