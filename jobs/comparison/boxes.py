@@ -100,7 +100,8 @@ _MEASURED = pa.schema(
     ]
 )
 _FIGURES = """
-    SELECT count(*), count(*) FILTER (len(changes) > 0), coalesce(sum(num_a), 0)::BIGINT, coalesce(sum(num_b), 0)::BIGINT,
+    SELECT count(*), count(*) FILTER (len(changes) > 0), coalesce(sum(num_a), 0)::BIGINT,
+    coalesce(sum(num_b), 0)::BIGINT,
     coalesce(sum(num_matched), 0)::BIGINT, coalesce(sum(num_other_class), 0)::BIGINT, count(*) FILTER (num_a <> num_b),
     sum(score_difference) / nullif(sum(num_matched), 0), sum(overlap) / nullif(sum(num_matched), 0) FROM pairs
 """

@@ -42,7 +42,7 @@ class Comparison:
     """Whole config of `python -m jobs.compare`."""
 
     a: str = "???"
-    """Published run to compare with: its id below `output.path`, or the path or URI of its folder, OUTPUT/runs/RUN_ID."""
+    """Published run to compare with: its id below `output.path`, or path or URI of its folder, OUTPUT/runs/RUN_ID."""
     b: str = "???"
     """Published run to compare, given like `a`."""
     output: ComparedOutput = field(default_factory=ComparedOutput)

@@ -30,7 +30,7 @@ class Distribution:
     Kolmogorov and Smirnov, for the bounds of 1,000 buckets.
     """
     stability_index: float
-    """Population stability index over the buckets: from 0 for equal histograms; from 0.25 on people speak of a shift."""
+    """Population stability index over the buckets: 0 for equal histograms; 0.25 usually counts as a shift."""
 
     def to_json(self) -> dict[str, Any]:
         content = dict(vars(self))

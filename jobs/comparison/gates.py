@@ -31,7 +31,10 @@ def check_limits(wanted: Compare, task: str, limits: Sequence[str]) -> None:
     for name, reason in _BY_TASK.items():
         value = getattr(wanted, name)
         if value is not None and name not in limits:
-            raise JobError(f"compare.{name}={value:g}: task={task} cannot exceed it: {reason.partition(';')[0]}", cure=reason.partition("; ")[2])
+            raise JobError(
+                f"compare.{name}={value:g}: task={task} cannot exceed it: {reason.partition(';')[0]}",
+                cure=reason.partition("; ")[2],
+            )
     for name, value in _given(wanted):
         if not value >= 0 or (name == "max_flip_ratio" and value > 1):
             raise JobError(

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from actors.columns import IMAGE_ID, URI
-from jobs.runs.image_keys import KeyDatabase
+from actors.outputs.key_database import KeyDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -60,13 +60,12 @@ class PixelAnswers:
     def changes(self, outcomes: Outcomes) -> Changes:
         ((num_pairs, num_flips, num_pixels, num_equal, least),) = outcomes.query(_FIGURES)
         agreement = num_equal / num_pixels if num_pixels else 1.0
-        flips = "SELECT a, b, c.before, c.after, c.pixels AS num, c.pixels AS weight FROM (SELECT a, b, unnest(changes) AS c FROM pairs)"
         worst = "SELECT a, b, 1 - num_equal / num_pixels AS weight FROM pairs WHERE num_equal < num_pixels"
         figures = {"pixel_agreement": agreement, "num_pixels": num_pixels, "num_equal_pixels": num_equal}
         return Changes(
             num_flips,
             1 - agreement,
-            flips=most_frequent_flips(outcomes, flips),
+            flips=most_frequent_flips(outcomes, _FLIPS),
             figures={**figures, **({"least_agreement_of_an_image": least} if num_pairs else {})},
             examples={"Least agreement": examples(outcomes, worst, _NUM_IMAGES)},
         )
@@ -88,6 +87,10 @@ _MEASURED = pa.schema(
         ),
     ]
 )
+_FLIPS = """
+    SELECT a, b, c.before, c.after, c.pixels AS num, c.pixels AS weight
+    FROM (SELECT a, b, unnest(changes) AS c FROM pairs)
+"""
 _FIGURES = """
     SELECT count(*), count(*) FILTER (num_equal < num_pixels), coalesce(sum(num_pixels), 0)::BIGINT,
     coalesce(sum(num_equal), 0)::BIGINT, min(num_equal / greatest(num_pixels, 1)) FROM pairs

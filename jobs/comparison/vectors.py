@@ -62,8 +62,8 @@ _BATCH_VALUES = 1 << 21
 _NUM_IMAGES = 40
 _NAMES = ("mean", "median", "p90", "p99", "largest", "num_images")
 _FIGURES = f"""
-    SELECT avg({{x}}), approx_quantile({{x}}, 0.5), approx_quantile({{x}}, 0.9), approx_quantile({{x}}, 0.99), max({{x}}),
-    count(*) FILTER ({{x}} > {_ROUNDING}) FROM pairs
+    SELECT avg({{x}}), approx_quantile({{x}}, 0.5), approx_quantile({{x}}, 0.9), approx_quantile({{x}}, 0.99),
+    max({{x}}), count(*) FILTER ({{x}} > {_ROUNDING}) FROM pairs
 """
 
 
