@@ -1,0 +1,6 @@
+"""Reads an output folder: its published runs, and their rows and errors as tables."""
+
+from actors.outputs.output import Output, open_output
+from actors.outputs.published_run import PublishedRun
+
+__all__ = ["Output", "PublishedRun", "open_output"]

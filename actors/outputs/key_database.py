@@ -1,0 +1,85 @@
+"""A DuckDB database of image keys on disk, in bounded memory. Used on the driver to compare the images of runs."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import gettempdir
+from typing import TYPE_CHECKING, Any, Self
+
+import duckdb
+
+from actors.errors import JobError
+from actors.messages import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+CHUNK_ROWS = 1 << 17  # rows inserted at a time: about one row group of DuckDB (122,880 rows)
+
+
+class KeyDatabase:
+    """DuckDB database in ``folder`` that uses at most ``memory_bytes`` and spills the rest to disk. ``tables`` is the
+    SQL that creates its tables.
+
+    Queries run on a thread of their own: an exception raised by a signal handler while the main thread is inside
+    DuckDB is lost, and the query fails with another error.
+    """
+
+    cure = "set TMPDIR to a folder on a larger disk, or process every image with run.mode=full"
+    """Remedy for a full temporary folder."""
+
+    def __init__(self, folder: str, memory_bytes: int, tables: str) -> None:
+        threads = max(1, min(os.cpu_count() or 1, _MAX_THREADS, memory_bytes // _THREAD_BYTES))
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{memory_bytes}B",
+            "threads": threads,
+            "preserve_insertion_order": False,  # rows are numbered, and keeping their order costs memory
+            "enable_external_access": False,  # it spills next to its own file and needs no other
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        self._thread = ThreadPoolExecutor(1)
+        with temporary_room(self.cure):
+            self._database = duckdb.connect(Path(folder, "keys.duckdb"), config=settings)
+        self._run(self._database.execute, tables)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+        self._database.close()
+
+    def _insert(self, name: str, rows: pa.Table, columns: str) -> None:
+        # Not `register`: DuckDB keeps a registered table in memory until the commit, even once unregistered.
+        self._run(lambda: self._database.from_arrow(rows).project(columns).insert_into(name))
+
+    def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        with temporary_room(self.cure):
+            try:
+                return self._thread.submit(call, *arguments).result()
+            except BaseException:
+                # If a signal ends this wait, the query goes on, and leaving the `with` block would wait for it.
+                self._database.interrupt()
+                raise
+
+
+@contextmanager
+def temporary_room(cure: str = KeyDatabase.cure) -> Iterator[None]:
+    """Converts the errors of a full temporary folder to JobError."""
+    try:
+        yield
+    except (duckdb.OperationalError, OSError) as error:
+        raise JobError(
+            f"{gettempdir()}: cannot hold the comparison with earlier runs: {one_line(error)}",
+            cure=cure,
+        ) from error
+
+
+_MAX_THREADS = 4  # the driver has other work meanwhile
+_THREAD_BYTES = 128 << 20  # memory per thread that DuckDB recommends as a minimum
