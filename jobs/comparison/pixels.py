@@ -109,8 +109,8 @@ def _compared(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
         "num_equal": int(before.size - differs.sum()),
         "changes": [
             {
-                "before": names[0].get(pair[0], _name(pair[0])),
-                "after": names[1].get(pair[1], _name(pair[1])),
+                "before": names[0].get(pair[0]),
+                "after": names[1].get(pair[1]),
                 "pixels": number,
             }
             for pair, number in zip(pairs.tolist(), counts.tolist(), strict=True)
@@ -121,13 +121,9 @@ def _compared(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
 def _class_map(row: Mapping[str, Any]) -> np.ndarray:
     if row["png"] is not None:
         with Image.open(io.BytesIO(row["png"])) as image:  # in palette mode, pixels are the classes
-            return np.asarray(image).astype(np.int32)
+            pixels = np.asarray(image).astype(np.int32)
+        return np.where(np.isin(pixels, row["ids"]), pixels, _NO_CLASS)
     found = np.full((row["height"], row["width"]), _NO_CLASS, np.int32)
     for class_id, runs in zip(row["ids"], row["runs"], strict=True):
         found[decode(runs, found.shape)] = class_id
     return found
-
-
-def _name(class_id: int) -> str | None:
-    """The name of a class that an image does not count: none for pixels of no class."""
-    return None if class_id in (_NO_CLASS, 255) else str(class_id)
