@@ -19,8 +19,8 @@ from actors.outputs.row_batches import ahead, picked, read_batches
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
-    from actors.storage.store import Storage
     from actors.outputs.published_run import PublishedRun
+    from actors.storage.store import Storage
 
 
 class Newest:

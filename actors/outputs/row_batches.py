@@ -18,8 +18,8 @@ from actors.storage.damage import is_damage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from actors.storage.store import Storage
     from actors.outputs.published_run import PublishedRun
+    from actors.storage.store import Storage
 
 Item = TypeVar("Item")
 

@@ -17,7 +17,7 @@ def test_it_lies_on_disk_and_reads_no_other_file(tmp_path: Path) -> None:
         found = keys._run(lambda: keys._database.sql("SELECT count(DISTINCT key) FROM keys").fetchall())
         assert found == [(2,)]
         with pytest.raises(Exception, match="disabled"):
-            keys._run(keys._database.execute, f"SELECT * FROM '{other}'")
+            keys._run(keys._database.execute, f"SELECT * FROM '{other}'")  # noqa: S608
     assert (tmp_path / "keys.duckdb").exists()
 
 

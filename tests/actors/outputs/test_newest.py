@@ -11,9 +11,9 @@ from places import Place, local_place
 
 from actors.errors import JobError
 from actors.outputs import open_output
-from actors.storage.store import Storage
 from actors.outputs.newest import RowKeys, newest_rows
 from actors.outputs.row_batches import read_schema
+from actors.storage.store import Storage
 
 
 def newest(place: Place) -> tuple[list[tuple[str, float]], int]:

@@ -13,8 +13,8 @@ from places import Place, local_place
 
 from actors.errors import JobError
 from actors.outputs import PublishedRun, open_output, row_batches
-from actors.storage.store import Storage
 from actors.outputs.row_batches import ahead, read_batches, read_schema
+from actors.storage.store import Storage
 
 STORAGE = Storage()
 
