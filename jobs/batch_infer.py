@@ -21,6 +21,7 @@ from jobs.job import Job
 from jobs.leases.slices import OutputLock, Slice
 from jobs.planning.export_ahead import export_ahead
 from jobs.reporting.clock import Clock
+from jobs.reporting.origin import origin_of
 from jobs.reporting.report import Report
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.commit import Outcome, collect, publish, write_document
@@ -126,6 +127,7 @@ def _complete(
         passed_over=run.record.passed_over,
         switches=read_switches(run.paths, run.storage),
         answers=run.job.task.summary(outcome.summary.counters),
+        origin=origin_of(run),
     )
     part, paths = run.part, run.paths
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
@@ -133,6 +135,10 @@ def _complete(
         with lock.enter() as output_lease:
             leases = [lease, output_lease] if output_lease else [lease]
             status = _publish(run, outcome, status, lock, leases)
+    if run.job.report.html and run.storage.kind(run.paths.success) and not run.storage.kind(run.paths.page):
+        from jobs.pages.page_file import add_page  # noqa: PLC0415  templates, for which nothing should wait
+
+        add_page(run, sum(clock.seconds.values()))
     report.show()
     return status
 
@@ -151,10 +157,8 @@ def _publish(run: Run, outcome: Outcome, status: ExitStatus, lock: OutputLock, l
         outcome = _sealed(run, outcome, lock)
         status = _judge(run, outcome)
         passed_over, switches = run.record.passed_over, read_switches(run.paths, run.storage)
-        answers = run.job.task.summary(outcome.summary.counters)
-        report = Report(
-            run.paths, status, outcome, outcome, None, {}, passed_over=passed_over, switches=switches, answers=answers
-        )
+        answers, origin = run.job.task.summary(outcome.summary.counters), origin_of(run)
+        report = Report(run.paths, status, outcome, outcome, None, {}, None, passed_over, switches, answers, origin)
         _write(report, run.paths.report, run)
         if not _may_publish(run, outcome):
             return status

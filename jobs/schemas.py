@@ -30,6 +30,7 @@ from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
 from jobs.evaluating.config import EvaluationJob
 from jobs.job import Job, Output
+from jobs.pages.config import Reporting
 from jobs.serving.config import ServeJob
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -97,6 +98,7 @@ _ROOT_SCHEMAS: dict[str, type] = {
     "convert": Conversion,
     "evaluate": EvaluationJob,
     "export": ExportJob,
+    "report": Reporting,
     "serve": ServeJob,
     "submit": Submission,
     "verify": Verification,

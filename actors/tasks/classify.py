@@ -12,9 +12,10 @@ import numpy as np
 from actors.errors import JobError
 from actors.field_types import coerce_fields
 from actors.tasks.base import Outputs, Task, pick_output, vectors
-from actors.tasks.class_counts import count_answers
-from actors.tasks.label_counts import count_labels, label_lines
+from actors.tasks.class_counts import count_predicted
+from actors.tasks.label_counts import label_lines
 from actors.tasks.parity import Comparison
+from actors.tasks.rankings import rank_answers
 from actors.tasks.scores import (
     CHOSEN_FIELDS,
     SCORE_FIELDS,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from actors.models.spec import Model
     from actors.tasks.context import BatchContext
     from actors.tasks.parity import Agreement
+    from actors.writing.picks import Ranking
 
 
 LOG = logging.getLogger("shardlens")
@@ -135,10 +137,11 @@ class Classify(Task):
         return compare_answers(output, wanted, given, self.activation, tolerance)
 
     def counts(self, table: pa.Table) -> dict[str, int]:
-        """Counts answers against known labels; with a threshold, where one decides nothing, images by label."""
-        if self.threshold is not None:
-            return count_labels(table, chosen=True)
-        return count_answers(table, self._labels, self.top_k)
+        """Counts images by label and by score, and answers against known labels unless an image may have several."""
+        return count_predicted(table, self._labels, top_k=self.top_k, has_several=self.threshold is not None)
+
+    def rankings(self, table: pa.Table) -> list[Ranking]:
+        return rank_answers(table, self._labels, is_single=self.threshold is None)
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
         return [] if self.threshold is None else label_lines(counters)

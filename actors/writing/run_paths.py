@@ -1,8 +1,8 @@
 """Paths of a run below `output.path`. Used on driver and workers.
 
 rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same
-runs/<run id>/{inventory/, {slices,decode_switches}/*.json, comparisons/, config.yaml, _SUCCESS,
-    {run,manifest,report,metrics}.json}
+runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, {run,manifest,report,metrics}.json,
+report.html, _SUCCESS, comparisons/}
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class RunPaths:
     @property
     def report(self) -> str:
         return join(self.run, "report.json")
+
+    @property
+    def page(self) -> str:
+        """The report for people, with pictures."""
+        return join(self.run, "report.html")
 
     @property
     def metrics(self) -> str:

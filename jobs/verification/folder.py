@@ -21,8 +21,8 @@ def check_folder(output: Output, run_id: str, findings: Findings) -> None:
 
 
 _OWN = re.compile(
-    r"(?:run|manifest|report|metrics)\.json|config\.yaml|_SUCCESS|(?:slices|decode_switches)/\d+-of-\d+\.json|inventory/.*"
-    r"|comparisons/[^/]+/comparison\.(?:json|html)",
+    r"(?:run|manifest|report|metrics)\.json|report\.html|config\.yaml|_SUCCESS|inventory/.*"
+    r"|(?:slices|decode_switches)/\d+-of-\d+\.json|comparisons/[^/]+/comparison\.(?:json|html)",
     # A name may contain a line feed.
     re.DOTALL,
 )
