@@ -19,6 +19,8 @@ from jobs.cli.terminal import show
 from jobs.comparison.config import Comparison
 from jobs.comparison.findings import compare_runs
 from jobs.comparison.gates import breaches, check, check_limits
+from jobs.comparison.page import make_page
+from jobs.comparison.pictures import make_pictures
 from jobs.comparison.sides import find_run
 from jobs.comparison.table import lines_of
 from jobs.comparison.tasks import answers_of
@@ -37,12 +39,13 @@ def main(config: DictConfig) -> None:
 
 
 def compare(wanted: Comparison) -> ExitStatus:
-    """Prints the differences, writes comparison.json and comparison.html, and names the folder of both on the last
-    line. Returns `ExitStatus.OVER_BUDGET` if a limit is exceeded.
+    """Prints the differences, writes comparison.json and comparison.html, and names the page on the last line.
+
+    Returns `ExitStatus.OVER_BUDGET` if a limit is exceeded.
 
     Raises:
         JobError: the job is wrong, or what it needs cannot be read or written.
-        StoppedError: stopped; nothing was written.
+        StoppedError: stopped.
     """
     Shutdown(grace_s=0).install()
     options = wanted.compare
@@ -54,18 +57,24 @@ def compare(wanted: Comparison) -> ExitStatus:
     show(*lines_of(findings))
     folder = absolute(options.path) if options.path else b.paths.comparison(a.run_id)
     storage = Storage(wanted.output.storage_options)
-    document = json.dumps({**findings.to_json(), "limits": limits}, indent=1, ensure_ascii=False, allow_nan=False)
-    _write(join(folder, "comparison.json"), document.encode(), storage)
+    document = {**findings.to_json(), "limits": limits}
+    _write(
+        join(folder, "comparison.json"), json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False), storage
+    )
+    given = wanted.dataset.storage_options
+    pictures = make_pictures(findings, options.pictures, Storage(given) if given else None)
+    page = join(folder, "comparison.html")
+    _write(page, make_page(findings, limits, pictures), storage)
     failed = breaches(limits)
     for message in failed:
         LOG.error("%s", message)
-    show(redacted(folder))  # the contract: the last line on standard output
+    show(redacted(page))  # the contract: the last line on standard output
     return ExitStatus.OVER_BUDGET if failed else ExitStatus.DONE
 
 
-def _write(uri: str, data: bytes, storage: Storage) -> None:
+def _write(uri: str, text: str, storage: Storage) -> None:
     try:
-        storage.write(uri, data)
+        storage.write(uri, text.encode())
     except (OSError, BaseError) as error:
         raise JobError(
             f"{redacted(uri)}: cannot be written: {one_line(error)}",

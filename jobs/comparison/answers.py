@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 
 
 class Match(NamedTuple):
-    """Numbers of the rows of one image in runs ``a`` and ``b``; None where it has none."""
+    """Numbers of the rows, or error rows, of one image in both runs."""
 
-    a: int | None
-    b: int | None
+    a: int
+    b: int
 
 
 @dataclass(frozen=True)
 class Flip:
     """A change from one class to another."""
 
-    before: str
-    after: str
+    before: str | None
+    """None for a box or pixel that only B has."""
+    after: str | None
+    """None for one that only A has."""
     num: int
     """Images; of boxes and pixels, their number."""
     examples: Sequence[Match] = ()
@@ -57,14 +59,25 @@ class Changes:
 class Answers(Protocol):
     """Answers of one task. Names of columns are our own: those of a user could be anything."""
 
-    columns: Sequence[str]
-    """Columns of the rows that are read, besides image_id and uri."""
-    kept: pa.Schema
-    """Columns of the tables ``a`` and ``b``."""
-    batch_rows: int
-    """Rows to `measure` at once."""
-    limits: Sequence[str]
-    """Limits that the task has something for: max_flip_ratio, max_drift, or both."""
+    @property
+    def columns(self) -> Sequence[str]:
+        """Columns of the rows that are read, besides image_id and uri."""
+        ...
+
+    @property
+    def kept(self) -> pa.Schema:
+        """Columns of the tables ``a`` and ``b``."""
+        ...
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows to `measure` at once."""
+        ...
+
+    @property
+    def limits(self) -> Sequence[str]:
+        """Limits that the task has something for: max_flip_ratio, max_drift, or both."""
+        ...
 
     def keep(self, rows: pa.Table) -> pa.Table:
         """The columns `kept` of rows."""

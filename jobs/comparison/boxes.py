@@ -137,6 +137,7 @@ def _compared(a: _Boxes, b: _Boxes) -> dict[str, Any]:
     is_left[:, [j for _, j in same]] = False
     other = _partners(np.where(is_left, overlaps, 0))
     paired_a, paired_b = ({pair[place] for pair in (*same, *other)} for place in (0, 1))
+    changes: list[tuple[str | None, str | None, float]]
     changes = [(a.labels[i], b.labels[j], b.scores[j]) for i, j in other]
     changes += [(label, None, a.scores[i]) for i, label in enumerate(a.labels) if i not in paired_a]
     changes += [(None, label, b.scores[j]) for j, label in enumerate(b.labels) if j not in paired_b]

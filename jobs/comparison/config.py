@@ -18,6 +18,14 @@ class ComparedOutput:
 
 
 @dataclass
+class ComparedImages:
+    """The images of both runs."""
+
+    storage_options: dict[str, str] = field(default_factory=dict)
+    """Settings for the store of the images where config.yaml of a run hides them, such as keys."""
+
+
+@dataclass
 class Compare:
     """Files that a comparison writes, and the limits that it must keep. A limit that is exceeded ends with status 3,
     after all files are written; null sets none.
@@ -25,8 +33,8 @@ class Compare:
 
     path: str | None = None
     """Folder or URI prefix for comparison.json and comparison.html; null is comparisons/A below the folder of run B."""
-    page: bool = True
-    """Write comparison.html, with pictures of what changed, which are read again from the dataset."""
+    pictures: int = 240
+    """Largest number of images in comparison.html, which are read again from the dataset; 0 for none."""
     max_flip_ratio: float | None = None
     """Largest share of the images in both runs whose answer differs, from 0 to 1."""
     max_new_errors: int | None = None
@@ -46,6 +54,7 @@ class Comparison:
     b: str = "???"
     """Published run to compare, given like `a`."""
     output: ComparedOutput = field(default_factory=ComparedOutput)
+    dataset: ComparedImages = field(default_factory=ComparedImages)
     compare: Compare = field(default_factory=Compare)
     verbose: bool = False
     """Show the traceback of unexpected errors."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actors.errors import JobError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jobs.comparison.config import Compare
     from jobs.comparison.findings import Findings
@@ -43,10 +43,11 @@ def check_limits(wanted: Compare, task: str, limits: Sequence[str]) -> None:
             )
 
 
-def check(wanted: Compare, findings: Findings) -> list[dict[str, Any]]:
+def check(wanted: Compare, findings: Findings) -> list[Mapping[str, Any]]:
     """Each limit that is set, its value, what was found, and whether the limit is kept."""
     failed, changes = findings.failures, findings.changes
-    found = {
+    # `check_limits` refuses limits on what a task does not have.
+    found: dict[str, Any] = {
         "max_flip_ratio": changes.flip_ratio,
         "max_new_errors": failed.num_new,
         "max_drift": changes.drift,
@@ -59,7 +60,7 @@ def check(wanted: Compare, findings: Findings) -> list[dict[str, Any]]:
     ]
 
 
-def breaches(limits: Sequence[dict[str, Any]]) -> list[str]:
+def breaches(limits: Sequence[Mapping[str, Any]]) -> list[str]:
     """Messages on the limits that are not kept."""
     return [
         f"compare.{one['limit']}={one['value']:g}: {_NAMES[one['limit']]} {one['found']:.6g}"

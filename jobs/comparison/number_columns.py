@@ -34,7 +34,7 @@ class NumberColumns:
         Raises:
             JobError: there are none, or the number of values differs.
         """
-        layouts = [{field.name: _layout(field.type) for field in schema if _layout(field.type)} for schema in (a, b)]
+        layouts = [dict(_layouts(schema)) for schema in (a, b)]
         names = [name for name in layouts[0] if name in layouts[1]]
         if not names and (len(a) or len(b)):
             raise JobError(
@@ -42,7 +42,7 @@ class NumberColumns:
                 cure="compare runs whose models give outputs of the same names",
             )
         for name in names:
-            lengths = [layout[name][0] for layout in layouts]  # type: ignore[index]  None was left out
+            lengths = [layout[name][0] for layout in layouts]
             if lengths[0] != lengths[1]:
                 raise JobError(
                     f"column {name} has {lengths[0]} values in run A and {lengths[1]} in run B",
@@ -54,7 +54,7 @@ class NumberColumns:
     @property
     def num_values(self) -> int:
         """Values of one row."""
-        return sum(field.type.list_size for field in self.kept)
+        return sum(int(field.type.list_size) for field in self.kept)
 
     def keep(self, rows: pa.Table) -> pa.Table:
         """The columns ``v0``, ``v1`` and so on of rows."""
@@ -77,16 +77,17 @@ def differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Absolute differences; equal values, infinite ones and NaN included, differ by 0, and NaN from others by inf."""
     with np.errstate(invalid="ignore"):
         apart = np.abs(a - b)
-    apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0
-    return np.nan_to_num(apart, copy=False, nan=np.inf, posinf=np.inf)
+    are_equal = (a == b) | (np.isnan(a) & np.isnan(b))
+    return np.where(are_equal, 0, np.where(np.isnan(apart), np.inf, apart))
 
 
-def _layout(kind: pa.DataType) -> tuple[int, pa.DataType] | None:
-    """The number of values and their type; None for a column of something else than numbers."""
-    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-    length, value = (kind.list_size, kind.value_type) if pt.is_fixed_size_list(kind) else (1, kind)
-    is_number = pt.is_floating(value) or pt.is_integer(value) or pt.is_boolean(value)
-    return (length, value) if is_number and length else None
+def _layouts(schema: pa.Schema) -> Iterator[tuple[str, tuple[int, pa.DataType]]]:
+    """The number of values and their type, of each column of numbers."""
+    for field in schema:
+        kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+        length, value = (kind.list_size, kind.value_type) if pt.is_fixed_size_list(kind) else (1, kind)
+        if length and (pt.is_floating(value) or pt.is_integer(value) or pt.is_boolean(value)):
+            yield field.name, (length, value)
 
 
 def _kept(place: int, layouts: Sequence[tuple[int, pa.DataType]]) -> pa.Field:
@@ -96,7 +97,7 @@ def _kept(place: int, layouts: Sequence[tuple[int, pa.DataType]]) -> pa.Field:
 
 def _array(column: pa.ChunkedArray, field: pa.Field) -> np.ndarray:
     length = field.type.list_size
-    values = pc.list_flatten(column).to_numpy().astype(np.float64)
+    values = np.asarray(pc.list_flatten(column).to_numpy(), np.float64)
     return values.reshape(-1, length)
 
 

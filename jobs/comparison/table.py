@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from actors.outputs import PublishedRun
     from jobs.comparison.answers import Flip
@@ -24,10 +24,8 @@ def lines_of(findings: Findings) -> Iterator[str]:
         yield _line("flips", f"{changes.num_flips:,} images; ratio {changes.flip_ratio:.6g}")
     if changes.drift is not None:
         yield _line("drift", f"{changes.drift:.6g}")
-    for one in changes.distributions[:_NUM_ROWS]:
-        means = f"mean {one.mean_a:.6g} in A, {one.mean_b:.6g} in B; PSI {one.stability_index:.4g}"
-        yield _line(_short(one.name, 15), means)
-    yield from _figures(changes.figures)
+    for name, text in figure_lines(findings):
+        yield _line(_short(name, 15), text)
     yield _line("new errors", _kinds(failed.new))
     yield _line("lost errors", _kinds(failed.lost))
     if failed.num_both:
@@ -61,26 +59,24 @@ def _flips(flips: Sequence[Flip]) -> Iterator[str]:
         yield "comparison.json has more pairs"
 
 
-def _figures(figures: Mapping[str, Any]) -> Iterator[str]:
+def figure_lines(findings: Findings) -> Iterator[tuple[str, str]]:
+    """Names and texts of the figures on the answers."""
+    figures = findings.changes.figures
+    for one in findings.changes.distributions[:_NUM_ROWS]:
+        yield one.name, f"mean {one.mean_a:.6g} in A, {one.mean_b:.6g} in B; PSI {one.stability_index:.4g}"
     if "num_labelled" in figures:
-        yield _line("labels", f"{figures['num_labelled']:,} images")
-        yield _line(
-            "accuracy",
-            f"{figures['accuracy_a']:.6f} in A, {figures['accuracy_b']:.6f} in B; "
-            f"{figures['num_fixed']:,} fixed, {figures['num_broken']:,} broken",
-        )
+        yield "labels", f"{figures['num_labelled']:,} images"
+        yield "accuracy", f"{figures['accuracy_a']:.6f} in A, {figures['accuracy_b']:.6f} in B"
+        yield "better or worse", f"{figures['num_fixed']:,} fixed, {figures['num_broken']:,} broken"
     for name in ("num_boxes_a", "num_boxes_b", "num_matched", "num_other_class", "pixel_agreement"):
         if name in figures:
             value = figures[name]
-            yield _line(
-                name.removeprefix("num_").replace("_", " "), f"{value:,}" if isinstance(value, int) else f"{value:.6f}"
-            )
+            text = f"{value:,}" if isinstance(value, int) else f"{value:.6f}"
+            yield name.removeprefix("num_").replace("_", " "), text
     for name, own in [*figures.get("columns", {}).items()][:_NUM_ROWS]:
-        text = f"differs by {own['mean_difference']:.4g} on average, {own['largest_difference']:.4g} at most"
-        yield _line(_short(name, 15), text)
+        yield name, f"differs by {own['mean_difference']:.4g} on average, {own['largest_difference']:.4g} at most"
     for name, own in [*figures.get("cosine_distance", {}).items()][:_NUM_ROWS]:
-        text = f"cosine distance {own['mean']:.4g} on average, p99 {own['p99']:.4g}, {own['largest']:.4g} at most"
-        yield _line(_short(name, 15), text)
+        yield name, f"distance {own['mean']:.4g} on average, p99 {own['p99']:.4g}, largest {own['largest']:.4g}"
 
 
 def _run(run: PublishedRun) -> str:

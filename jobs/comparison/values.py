@@ -49,7 +49,7 @@ class RawAnswers:
 
     def figures(self, outcomes: Outcomes) -> dict[str, Mapping[str, Any]]:
         """The differences of each column, by name."""
-        found = {}
+        found: dict[str, Mapping[str, Any]] = {}
         for place, name in enumerate(self.numbers.names):
             ((largest, mean, num),) = outcomes.query(
                 f"SELECT max(largest{place}), avg(mean{place}), count(*) FILTER (largest{place} > 0) FROM pairs"

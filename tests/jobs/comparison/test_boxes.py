@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
+import torchvision_operators  # noqa: F401
 from compared import compared, publish_run
 from places import local_place
 
@@ -78,14 +80,15 @@ def test_boxes_are_matched_once_and_within_their_class_first(tmp_path: Path) -> 
     assert figures["mean_overlap"] == pytest.approx((100 / 120 + 1 + 100 / 120 + 1) / 4)
     classes = {own["class"]: own for own in found.classes}
     assert classes["dog"] == {"class": "dog", "num_a": 1, "num_b": 3, "num_left": 0, "num_joined": 2}
-    assert found.distributions[0].a == np.histogram(np.float32([0.9, 0.8, 0.9, 0.62, 0.7, 0.5]), 20, (0, 1))[0].tolist()
+    assert (
+        found.distributions[0].a
+        == np.histogram(np.float32([0.9, 0.8, 0.9, 0.62, 0.7, 0.5]).astype(float), 20, (0, 1))[0].tolist()
+    )
     assert compared(a, a).changes.num_flips == 0
 
 
 def test_overlaps_are_those_of_torchvision() -> None:
-    import torch
-    import torchvision_operators  # noqa: F401
-    from torchvision.ops import box_iou
+    from torchvision.ops import box_iou  # noqa: PLC0415  needs torchvision_operators first
 
     corners = np.random.default_rng(0).uniform(0, 50, (2, 30, 4))
     corners[..., 2:] += corners[..., :2]
