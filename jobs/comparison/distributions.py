@@ -71,8 +71,8 @@ _LEAST_SHARE = 1e-4  # of an empty bucket, which would make the index infinite
 
 
 def _bucket_counts(outcomes: Outcomes, query: str, low: float, high: float) -> np.ndarray:
-    # Divided first: the difference of two large values may be infinite.
-    place = f"(x / {high - low!r} - {low / (high - low)!r}) * {_NUM_FINE}"
+    # Halved, because the difference of two large values may be infinite.
+    place = f"(x / 2 - {low / 2!r}::DOUBLE) / {high / 2 - low / 2!r}::DOUBLE * {_NUM_FINE}"
     rows = outcomes.query(
         f"SELECT greatest(0, least({_NUM_FINE - 1}, floor({place})))::INTEGER, count(*) FROM {query} GROUP BY 1"
     )

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator, Sequence
 
-    from actors.outputs import PublishedRun
     from jobs.comparison.answers import Flip
     from jobs.comparison.failures import Kind
     from jobs.comparison.findings import Findings
@@ -17,8 +16,9 @@ if TYPE_CHECKING:
 def lines_of(findings: Findings) -> Iterator[str]:
     """Runs, images, differences of the answers, errors, and the most frequent flips."""
     failed, changes = findings.failures, findings.changes
-    yield _line("run A", _run(findings.a))
-    yield _line("run B", _run(findings.b))
+    for name, run in (("run A", findings.a), ("run B", findings.b)):
+        yield _line(name, f"{run.run_id}, model {run.fingerprint}")
+        yield _line("", f"{run.num_ok:,} answers, {run.num_errors:,} errors")
     yield from _images(findings)
     if changes.num_flips is not None:
         yield _line("flips", f"{changes.num_flips:,} images; ratio {changes.flip_ratio:.6g}")
@@ -77,10 +77,6 @@ def figure_lines(findings: Findings) -> Iterator[tuple[str, str]]:
         yield name, f"differs by {own['mean_difference']:.4g} on average, {own['largest_difference']:.4g} at most"
     for name, own in [*figures.get("cosine_distance", {}).items()][:_NUM_ROWS]:
         yield name, f"distance {own['mean']:.4g} on average, p99 {own['p99']:.4g}, largest {own['largest']:.4g}"
-
-
-def _run(run: PublishedRun) -> str:
-    return f"{run.run_id}: {run.num_ok:,} answers, {run.num_errors:,} errors, model {run.fingerprint}"
 
 
 def _kinds(counts: Counter[Kind]) -> str:
