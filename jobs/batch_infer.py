@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
@@ -21,6 +22,7 @@ from jobs.job import Job
 from jobs.leases.slices import OutputLock, Slice
 from jobs.planning.export_ahead import export_ahead
 from jobs.reporting.clock import Clock
+from jobs.reporting.notice import notify_end, notify_error
 from jobs.reporting.origin import origin_of
 from jobs.reporting.report import Report
 from jobs.runs.bundle_choice import with_form
@@ -71,6 +73,18 @@ def infer(job: Job) -> Inferred:
     """
     stop = Shutdown(job.run.grace_s)
     stop.install()
+    try:
+        inferred = _infer(job, stop)
+    except BaseException as error:
+        notify_error(job, error)
+        raise
+    run = inferred.run
+    report = run.paths.report if run.part.is_whole else run.paths.slice_report(run.part.index, run.part.count)
+    notify_end(job, inferred.status, report, run.storage)
+    return inferred
+
+
+def _infer(job: Job, stop: Shutdown) -> Inferred:
     clock = Clock()
     job = with_form(job)
     with LocalRay(job.cluster, verbose=job.verbose) as ray:
@@ -136,7 +150,7 @@ def _complete(
             leases = [lease, output_lease] if output_lease else [lease]
             status = _publish(run, outcome, status, lock, leases)
     if run.job.report.html and run.storage.kind(run.paths.success) and not run.storage.kind(run.paths.page):
-        from jobs.pages.page_file import add_page  # noqa: PLC0415  templates, for which nothing should wait
+        from jobs.pages.page_file import add_page  # noqa: PLC0415  loaded meanwhile
 
         add_page(run, sum(clock.seconds.values()))
     report.show()
@@ -187,11 +201,20 @@ def _execute(
 ) -> tuple[Outcome, Execution]:
     if ray is not None:
         ray.begin()  # while it starts, the driver exports the network and imports what talks to it
+    if run.job.report.html:
+        Thread(target=_load_templates, daemon=True).start()
     export_ahead(run, num_missing=before.coverage.num_missing)
     prepare(run.job.cluster, verbose=run.job.verbose)
     from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
 
     return execute(run, before, lease, stop, clock, ray)
+
+
+def _load_templates() -> None:
+    """Loads what makes the page of the run, so that nothing waits for it at the end."""
+    from jobs.pages.page import load_templates  # noqa: PLC0415
+
+    load_templates()
 
 
 def _judge(run: Run, outcome: Outcome) -> ExitStatus:

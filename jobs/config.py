@@ -132,7 +132,7 @@ def is_public(option: str) -> bool:
 
 def to_yaml(job: Job) -> str:
     """Formats the job as YAML that composes to the same job. Hides all storage options except public ones (see
-    `is_public`), and removes users and passwords from URLs.
+    `is_public`) and the address of the webhook, and removes users and passwords from URLs.
     """
     config = OmegaConf.structured(replace(job, model=_literal(job.model)))
     # Options that are not known to be public count as secret.
@@ -140,6 +140,8 @@ def to_yaml(job: Job) -> str:
         for key in node.storage_options:
             if not is_public(key):
                 node.storage_options[key] = "***"
+    if config.notify.url is not None:  # the address of a webhook is its password
+        config.notify.url = "https://***"
     return text_without_users(OmegaConf.to_yaml(config))
 
 

@@ -9,6 +9,7 @@ from omegaconf import MISSING
 
 from actors.decoding.config import Decode
 from actors.engines.configs import EngineConfig  # noqa: TC001  OmegaConf evaluates the annotations of a config
+from actors.errors import JobError
 from actors.models.spec import Model
 from actors.recipe import Recipe
 from actors.tasks.base import Task  # noqa: TC001  as above
@@ -126,6 +127,19 @@ class ReportConfig:
 
 
 @dataclass
+class Notify:
+    """Notice at the end of a command, however it ends."""
+
+    url: str | None = None
+    """Webhook that gets the summary of the report as JSON by POST, such as ${oc.env:WEBHOOK_URL}; null sends nothing.
+    The environment variable SHARDLENS_NOTIFY_TOKEN, if set, is sent along as a bearer token."""
+
+    def __post_init__(self) -> None:
+        if self.url is not None and not self.url.startswith(("https://", "http://")):
+            raise JobError("notify.url: is not an http(s) URL", cure="give the whole address, beginning with https://")
+
+
+@dataclass
 class Job:
     """Config of `python -m jobs.batch_infer`."""
 
@@ -144,6 +158,7 @@ class Job:
     verbose: bool = False
     """Show the logs of Ray, and the traceback of an unexpected error."""
     log: Log = field(default_factory=Log)
+    notify: Notify = field(default_factory=Notify)
 
     @property
     def recipe(self) -> Recipe:

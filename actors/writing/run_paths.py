@@ -1,8 +1,7 @@
 """Paths of a run below `output.path`. Used on driver and workers.
 
 rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same
-runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, {run,manifest,report,metrics}.json,
-report.html, _SUCCESS, comparisons/}
+runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, report.html, *.json, _SUCCESS, comparisons/}
 """
 
 from __future__ import annotations

@@ -95,28 +95,34 @@ def end_with(
         raise SystemExit(int(status))
 
 
+def status_of(error: BaseException) -> ExitStatus:
+    """The status with which a verb ends that raises ``error``."""
+    if isinstance(error, (*CONFIG_ERRORS, JobError)):
+        return ExitStatus.JOB_WRONG
+    # KeyboardInterrupt: Ctrl-C before the verb has installed its own handler.
+    if isinstance(error, StoppedError | KeyboardInterrupt):
+        return ExitStatus.STOPPED
+    return ExitStatus.HELD if isinstance(error, HeldError | LostLeaseError) else ExitStatus.FAILED
+
+
 def _status_of(body: Callable[[], ExitStatus], *, verbose: bool) -> ExitStatus:
     try:
         return body()
     # A value that is missing shows only when the config is converted, in the body.
-    except (*CONFIG_ERRORS, JobError) as error:
-        _say_error(error if isinstance(error, JobError) else explain(error))
-        return ExitStatus.JOB_WRONG
-    # KeyboardInterrupt: Ctrl-C before the verb has installed its own handler.
-    except (StoppedError, KeyboardInterrupt):
+    except CONFIG_ERRORS as error:
+        _say_error(explain(error))
+        return status_of(error)
+    except (StoppedError, KeyboardInterrupt) as error:
         say(logging.WARNING, "stopped before the end; nothing was published")
-        return ExitStatus.STOPPED
-    except (HeldError, LostLeaseError) as error:
+        return status_of(error)
+    except (JobError, HeldError, LostLeaseError, CredentialsError, OutputError, UnreachableError) as error:
         _say_error(error)
-        return ExitStatus.HELD
-    except (CredentialsError, OutputError, UnreachableError) as error:
-        _say_error(error)
-        return ExitStatus.FAILED
+        return status_of(error)
     except Exception as error:  # noqa: BLE001  the last guard: the status is the contract, the message its comment
         first_line = (str(error).strip().splitlines() or [""])[0]
         more = "" if verbose else "\n  verbose=true shows where, and what the workers logged"
         say(logging.ERROR, f"{type(error).__name__}: {first_line}{more}", exc_info=verbose or is_for_machines())
-        return ExitStatus.FAILED
+        return status_of(error)
 
 
 def _say_error(error: Exception) -> None:

@@ -24,6 +24,8 @@ class Captioned:
     """A picture as the macro ``picture`` of ``macros.html`` shows it; all texts may hold anything."""
 
     name: str
+    short_name: str
+    """Its last part, which differs from image to image."""
     title: str
     lines: Sequence[str]
     message: str
@@ -50,6 +52,7 @@ def captioned(picture: Picture) -> Captioned:
     width, height = _size(picture.thumbnail)
     return Captioned(
         name=name,
+        short_name=name.rstrip("/").rpartition("/")[2] or name,
         title=title,
         lines=lines,
         message=message,
@@ -73,7 +76,8 @@ def _answer(row: Mapping[str, Any]) -> tuple[str, list[str]]:
         return f"{row['stage']}/{row['error']}", []
     if row.get("label") is not None:
         second = list(zip(row.get("top_labels") or (), row.get("top_scores") or (), strict=False))[1:2]
-        return f"{row['label']} {_score(row.get('score'))}", [f"then {name} {_score(score)}" for name, score in second]
+        lines = [f"then {name} · {_score(score)}" for name, score in second if score >= _WORTH_NAMING]
+        return f"{row['label']} · {_score(row.get('score'))}", lines
     if row.get("detections") is not None:
         return _objects(row["detections"])
     if row.get("classes") is not None:
@@ -111,3 +115,4 @@ def _size(webp: bytes) -> tuple[int, int]:
 
 
 _SMALL = 64  # pixels
+_WORTH_NAMING = 0.01  # score of the second class

@@ -65,14 +65,22 @@ def rates(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
     return [(points[0][0], found[0][1]), *found] if found else []
 
 
+def thinned(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
+    """At most 25 of ``points``, at equal distances in their order, from the first to the last."""
+    count = min(len(points), _MAX_POINTS + 1)
+    return [points[place * (len(points) - 1) // max(1, count - 1)] for place in range(count)]
+
+
 def _throughput(report: Mapping[str, Any]) -> Chart | None:
-    points = rates(((report.get("execution") or {}).get("timeline")) or [])
+    timeline = (report.get("execution") or {}).get("timeline") or []
+    points = rates(thinned(timeline))
     if len(points) < _MIN_POINTS:
         return None
-    highest = max(rate for _, rate in points)
-    span = duration(points[-1][0] - points[0][0])
-    text = f"Images per second over {span}: at most {highest:,.0f}, at the end {points[-1][1]:,.0f}"
-    return line_chart(points, "Throughput", text, labels=("seconds since the workers started", "images/s"))
+    highest, total = max(rate for _, rate in points), points[-1][0]
+    unit, name = next((unit, name) for unit, name in _UNITS if total <= _MAX_UNITS * unit or name == "hours")
+    text = f"Images per second over {duration(total)}: at most {highest:,.0f}, at the end {points[-1][1]:,.0f}"
+    scaled = [(seconds / unit, rate) for seconds, rate in points]
+    return line_chart(scaled, "Throughput", text, labels=(f"{name} since the workers started", "images/s"))
 
 
 def _limit(share: float | None) -> list[Share]:
@@ -97,7 +105,8 @@ def _advice(one: Mapping[str, Any]) -> str:
     return one["what"] if speedup is None else f"{one['what']}: {speedup:.1f} times as fast"
 
 
-_MIN_POINTS = 3
+_MIN_POINTS, _MAX_POINTS = 3, 24  # batches end in bursts, which shorter intervals would show alone
+_UNITS, _MAX_UNITS = ((1, "seconds"), (60, "minutes"), (3600, "hours")), 300
 _MIN_SHARE = 0.001  # of the command, below which a phase is left out
 _PHASES = {
     "check": "checks",

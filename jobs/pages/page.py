@@ -19,6 +19,7 @@ from jobs.pages.failures import failures
 from jobs.pages.gallery import Gallery
 from jobs.pages.headline import headline
 from jobs.pages.pace import Share, pace
+from jobs.pages.picture_files import TOO_LATE
 from jobs.pages.provenance import provenance
 from jobs.pages.trials import engine_choice
 from jobs.pages.truth import truth
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from jobs.pages.facts import RunFacts
     from jobs.pages.gallery import Picture
 
+_TEMPLATE = "report.html"
 MAX_BYTES = 5_000_000
 """Limit of a page, also by mail and in a browser on a phone."""
 
@@ -56,6 +58,11 @@ def environment() -> Environment:
     return found
 
 
+def load_templates() -> None:
+    """Compiles the templates of the report; `make_page` does it by itself."""
+    environment().get_template(_TEMPLATE)
+
+
 def embedded_json(content: Any) -> Markup:
     """JSON for a ``script`` element of a data type: no text in it can end the element, and NaN becomes null."""
     text = json.dumps(_finite(content), ensure_ascii=True, allow_nan=False, default=str)
@@ -73,7 +80,8 @@ class PictureGroup:
 
 
 def _render(facts: RunFacts, gallery: Gallery) -> str:
-    groups = {name: [captioned(one) for one in some] for name, some in gallery.groups.items() if some}
+    found = {name: [captioned(one) for one in some if _is_shown(one)] for name, some in gallery.groups.items()}
+    groups = {name: some for name, some in found.items() if some}
     names = _class_names(facts, gallery)
     known, speed, failed = truth(facts, groups, names), pace(facts), failures(facts, gallery)
     engine, classes = engine_choice(facts), _classes(groups)
@@ -83,15 +91,15 @@ def _render(facts: RunFacts, gallery: Gallery) -> str:
         "outcomes": "Outcomes",
         "speed": "Speed" if speed else "",
         "predictions": "Predictions" if spread or histogram else "",
-        "pictures": "Pictures" if classes or extremes else "",
         "labels": "Known labels" if known else "",
+        "pictures": "Pictures" if classes or extremes else "",
         "errors": "Errors" if failed else "",
         "engine": "Engine" if engine else "",
         "provenance": "Provenance",
     }
     return (
         environment()
-        .get_template("report.html")
+        .get_template(_TEMPLATE)
         .render(
             sections=[(key, name) for key, name in sections.items() if name],
             run_id=facts.paths.run_id,
@@ -112,6 +120,11 @@ def _render(facts: RunFacts, gallery: Gallery) -> str:
             numbers=embedded_json(_numbers(facts)),
         )
     )
+
+
+def _is_shown(one: Picture) -> bool:
+    """Returns False for an image that there was no time to read, unless it failed: then there is a message."""
+    return one.note != TOO_LATE.note or "message" in one.row
 
 
 _EXTREMES = {

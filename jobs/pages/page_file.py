@@ -55,11 +55,10 @@ def add_page(run: Run, elapsed_s: float) -> None:
         published = open_output(run.paths.root, job.output.storage_options).run(run.record.run_id)
         images, seconds = job.dataset.image_storage, max(_MIN_S, elapsed_s * _SHARE)
         uri = write_page(published, pictures=job.report.pictures, seconds=seconds, image_storage=images)
-        LOG.info("report: %s (%.1f s)", redacted(uri), time.monotonic() - since)
+        LOG.info("report: %s (%.2f s)", redacted(uri), time.monotonic() - since)
     except Exception as error:  # noqa: BLE001  whatever it is, the run is published
         where = f"output.path={redacted(run.paths.root)} run.id={run.record.run_id}"
         LOG.warning("report.html was not written: %s; python -m jobs.report %s makes it", one_line(error), where)
 
 
-_SHARE = 0.01
-_MIN_S = 0.1
+_SHARE, _MIN_S = 0.01, 0.2  # limits the wait for pictures, which usually takes less

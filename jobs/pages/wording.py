@@ -29,12 +29,14 @@ def shortened(text: str, most: int = _MAX_SHOWN) -> str:
 
 
 def percent(part: float, whole: float = 1.0) -> str:
-    """A share with the digits that matter: ``0.02 %``, ``7.5 %``, ``98.83 %``, ``100 %`` only if nothing is missing."""
+    """A share: ``7.5 %``, ``99.95 %``, ``< 0.01 %``; ``0 %`` and ``100 %`` only for nothing and for all."""
     share = part / whole * 100 if whole else 0.0
-    if share in (0, 100):
+    least = min(share, 100 - share)
+    if least <= 0:
         return f"{share:.0f} %"
-    digits = next(digits for digits in (1, 2, 3, 4) if 10.0**-digits <= min(share, 100 - share) or digits == 4)  # noqa: PLR2004
-    return f"{share:.{digits}f} %"
+    if least < 0.01:  # noqa: PLR2004
+        return "< 0.01 %" if share < 50 else "> 99.99 %"  # noqa: PLR2004
+    return f"{share:.{1 if least >= 0.1 else 2}f} %"  # noqa: PLR2004
 
 
 def duration(seconds: float) -> str:

@@ -62,7 +62,7 @@ def _without_secrets(argument: str) -> str:
     key, has_value, _ = argument.partition("=")
     group, _, option = key.rpartition(".")
     is_option = group.endswith("storage_options") and not is_public(option)
-    if has_value and (is_option or option == "storage_options" or _SECRET.search(option)):
+    if has_value and (is_option or option == "storage_options" or key == "notify.url" or _SECRET.search(option)):
         return f"{key}=***"
     return redacted(argument)
 

@@ -78,7 +78,8 @@ def commands() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("verb", "arguments"), commands())
-def test_commands_compose(verb: str, arguments: str) -> None:
+def test_commands_compose(verb: str, arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_URL", "https://hooks.example")
     words = [word for word in shlex.split(arguments) if word not in PLACEHOLDERS]
     for placeholder, value in NUMBERS.items():
         words = [re.sub(rf"{placeholder}$", value, word) for word in words]

@@ -39,7 +39,8 @@ def test_the_size_of_parts_changes_nothing(size: int) -> None:
     assert unnamed.keys() == {name for name in total if name.startswith(("accuracy", "calibration"))}
 
 
-def test_images_are_counted_by_label_and_score_without_known_labels(scored: Scored) -> None:
+def test_images_are_counted_by_label_and_score_without_known_labels() -> None:
+    scored = Scored.random(60, 7)
     rows = scored.rows.drop_columns([TARGET])
     counts = count_predicted(rows, scored.labels, top_k=5, has_several=False)
     of_labels = {name: number for name, number in counts.items() if name.startswith("labels/")}

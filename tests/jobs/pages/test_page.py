@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from pages import GALLERY, HOSTILE, LABELLED, facts_of, failed, picture
 
-from jobs.pages.gallery import Gallery
+from jobs.pages.gallery import Gallery, Picture
 from jobs.pages.page import MAX_BYTES, embedded_json, make_page
+from jobs.pages.picture_files import TOO_LATE
 
 CHROMIUM = shutil.which("chromium")
 HEADINGS = {"outcomes", "speed", "predictions", "labels", "errors", "pictures", "engine", "provenance"}
@@ -100,6 +101,15 @@ def test_text_from_outside_stays_text(text: str) -> None:
     assert not [name for _, attributes in found.elements for name in attributes if name.startswith("on")]
     assert not set(page) & set("\x00\x1b\u202e\u2066")
     assert text in str(numbers(page)["report"]["counters"]) or text in numbers(page)["report"]["command"]
+
+
+def test_pictures_that_there_was_no_time_for_are_left_out() -> None:
+    late = Picture({"image_id": "late.jpg", "label": "cat", "score": 0.5}, b"", TOO_LATE.note)
+    message = failed("broken.jpg", "cut off", TOO_LATE.note)
+    page = make_page(facts_of(), Gallery({"class/cat": [picture("a.jpg"), late], "error/decode/truncated": [message]}))
+    assert "a.jpg" in page
+    assert "broken.jpg" in page
+    assert "late.jpg" not in page
 
 
 def test_json_in_a_page_cannot_end_its_element() -> None:

@@ -8,7 +8,15 @@ from jobs.pages.wording import duration, images, listing, percent, plain, shown
 
 @pytest.mark.parametrize(
     ("part", "whole", "text"),
-    [(0, 5, "0 %"), (5, 5, "100 %"), (1, 2, "50.0 %"), (1999, 2000, "99.95 %"), (1, 10**6, "0.0001 %"), (3, 0, "0 %")],
+    [
+        (0, 5, "0 %"),
+        (5, 5, "100 %"),
+        (1, 2, "50.0 %"),
+        (1999, 2000, "99.95 %"),
+        (1, 10**6, "< 0.01 %"),
+        (10**6 - 1, 10**6, "> 99.99 %"),
+        (3, 0, "0 %"),
+    ],
 )
 def test_only_all_is_a_hundred_percent(part: float, whole: float, text: str) -> None:
     assert percent(part, whole) == text

@@ -15,6 +15,7 @@ from jobs.reporting.origin import command_line, model_name
         ("dataset.storage_options.region=eu-1", "dataset.storage_options.region=eu-1"),
         ("dataset.path=https://me:abc@host/x?sig=abc", "'dataset.path=https://…@host/x?…'"),
         ("model.kwargs.api_key=abc", "'model.kwargs.api_key=***'"),
+        ("notify.url=https://hooks/T/B/abc", "'notify.url=***'"),
         ("-m", "-m"),
     ],
 )
@@ -31,7 +32,7 @@ def test_a_program_of_the_user_is_no_command_of_ours() -> None:
     [
         ("timm:resnet18", "x", "", "timm:resnet18"),
         ("", "timm:resnet18", "/w/r18.safetensors", "timm:resnet18 r18.safetensors"),
-        (None, None, "s3://b/model.onnx?sig=1", "model.onnx?…"),
+        (None, None, "https://host/b/model.onnx?sig=1", "model.onnx?…"),
         ("https://me:word@host/m.onnx?sig=1", "", "", "https://…@host/m.onnx?…"),
     ],
 )
