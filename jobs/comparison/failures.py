@@ -30,7 +30,7 @@ class Failures:
     num_both: int = 0
     """Failed in both runs."""
     num_changed: int = 0
-    """Of `num_both`: for another reason."""
+    """Part of `num_both` that failed for another reason."""
     examples: dict[tuple[str, Kind], Sequence[Match]] = field(default_factory=dict)
     """Images for each kind, under ``new`` or ``lost``."""
     alone: dict[str, tuple[int, int]] = field(default_factory=dict)

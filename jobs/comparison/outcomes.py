@@ -28,9 +28,9 @@ class Counts(NamedTuple):
     num_only_a: int
     num_only_b: int
     num_by_id_alone: int
-    """Of `num_both`: images with equal ids and different URIs, as in two copies of a dataset."""
+    """Part of `num_both`: images with equal ids and different URIs, as in two copies of a dataset."""
     num_ambiguous: int
-    """Of `num_only_a`: images whose id several images of a run have, at other URIs, so that none is the same."""
+    """Part of `num_only_a`: images whose id several images of a run have, at other URIs, so that none is the same."""
 
 
 class Outcomes(KeyDatabase):
