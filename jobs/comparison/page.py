@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.comparison.drift_chart import drift_chart
 from jobs.comparison.gates import breaches
-from jobs.comparison.pictures import NUM_FLIPS
+from jobs.comparison.pictures import NUM_FLIPS, is_drawn
 from jobs.comparison.table import class_name, figure_lines
 from jobs.pages.headline import Tile
 from jobs.pages.page import MAX_BYTES, embedded_json, environment
@@ -65,6 +65,7 @@ def _render(findings: Findings, limits: Sequence[Mapping[str, Any]], pictures: G
             tiles=_tiles(findings),
             limits=limits,
             unit=_unit(findings),
+            in_pairs=is_drawn(findings),
             flips=flips,
             more_flips=len(changes.flips) > len(flips),
             charts=charts,

@@ -47,7 +47,7 @@ def make_pictures(findings: Findings, limit: int, image_storage: Storage | None)
     """
     wanted = _in_turn(_examples(findings), limit)
     matches = {match for some in wanted.values() for match in some}
-    both = findings.a.config["task"]["name"] in ("detect", "segment")
+    both = is_drawn(findings)
     rows_a = rows_at(findings.a, (match.a for match in matches))
     rows_b = rows_at(findings.b, (match.b for match in matches))
     pictures_b = _pictures(findings.b, rows_b.values(), image_storage)
@@ -61,6 +61,11 @@ def make_pictures(findings: Findings, limit: int, image_storage: Storage | None)
         return [_caption(pictures_b[b.identity], a.values, b.values)]
 
     return {name: [one for match in some for one in shown(match)] for name, some in wanted.items()}
+
+
+def is_drawn(findings: Findings) -> bool:
+    """Returns True if the pictures of an image are two, with the answers of A and of B drawn over it."""
+    return findings.a.config["task"]["name"] in ("detect", "segment")
 
 
 def _examples(findings: Findings) -> dict[str, Sequence[Match]]:

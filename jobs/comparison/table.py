@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobs.pages.wording import images
+
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator, Sequence
@@ -21,7 +23,7 @@ def lines_of(findings: Findings) -> Iterator[str]:
         yield _line("", f"{run.num_ok:,} answers, {run.num_errors:,} errors")
     yield from _images(findings)
     if changes.num_flips is not None:
-        yield _line("flips", f"{changes.num_flips:,} images; ratio {changes.flip_ratio:.6g}")
+        yield _line("flips", f"{images(changes.num_flips)}; ratio {changes.flip_ratio:.6g}")
     if changes.drift is not None:
         yield _line("drift", f"{changes.drift:.6g}")
     for name, text in figure_lines(findings):

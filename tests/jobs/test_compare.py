@@ -51,7 +51,7 @@ def test_files_are_written_beside_run_b_or_where_the_user_wants(
 @pytest.mark.parametrize(
     ("overrides", "status", "said"),
     [
-        (["a=a", "b=b", "output.path=out"], 0, "flips           1 images; ratio 0.5"),
+        (["a=a", "b=b", "output.path=out"], 0, "flips           1 image; ratio 0.5"),
         (["a=a", "b=a", "output.path=out", "compare.max_flip_ratio=0", "compare.max_drift=0"], 0, "flips           0"),
         (["a=a", "b=out/runs/b", "output.path=out", "compare.max_flip_ratio=0.1"], 3, "max_flip_ratio=0.1: the flip"),
         (

@@ -24,7 +24,7 @@ def test_the_table_fits_into_80_columns_and_says_the_same_as_the_findings(tmp_pa
     for expected in (
         "images          4 in both, 2 with an answer in both",
         "                0 only in A, 1 only in B",
-        "flips           1 images; ratio 0.5",
+        "flips           1 image; ratio 0.5",
         "accuracy        1.000000 in A, 0.500000 in B",
         "better or worse 0 fixed, 1 broken",
         "new errors      1: read/not_found 1",
