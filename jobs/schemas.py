@@ -22,6 +22,7 @@ from actors.tasks.zero_shot import ZeroShot
 from jobs.benchmarking.config import BenchmarkJob
 from jobs.bundling.config import ExportJob
 from jobs.cluster.config import Cluster
+from jobs.comparison.config import Comparison
 from jobs.conversion.config import Conversion
 from jobs.datasets.images import ImagesDataset
 from jobs.datasets.manifest import ManifestDataset
@@ -95,6 +96,7 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
 _ROOT_SCHEMAS: dict[str, type] = {
     "job": Job,
     "benchmark": BenchmarkJob,
+    "compare": Comparison,
     "convert": Conversion,
     "evaluate": EvaluationJob,
     "export": ExportJob,

@@ -1,7 +1,7 @@
 """Paths of a run below `output.path`. Used on driver and workers.
 
 rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same, or empty-*.parquet without rows
-runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, report.html, *.json, _SUCCESS}
+runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, report.html, *.json, _SUCCESS, comparisons/}
 """
 
 from __future__ import annotations
@@ -67,6 +67,10 @@ class RunPaths:
     def metrics(self) -> str:
         """Scores against known labels, from `python -m jobs.evaluate`."""
         return join(self.run, "metrics.json")
+
+    def comparison(self, other: str) -> str:
+        """Folder of the comparison of run ``other`` with this one, from `python -m jobs.compare`."""
+        return join(self.run, "comparisons", other)
 
     def slice_report(self, index: int, count: int) -> str:
         """Report of driver ``index`` of ``count``, which share the run."""

@@ -76,7 +76,8 @@ def _answer(row: Mapping[str, Any]) -> tuple[str, list[str]]:
         return f"{row['stage']}/{row['error']}", []
     if row.get("label") is not None:
         second = list(zip(row.get("top_labels") or (), row.get("top_scores") or (), strict=False))[1:2]
-        return f"{row['label']} {_score(row.get('score'))}", [f"then {name} {_score(score)}" for name, score in second]
+        lines = [f"then {name} · {_score(score)}" for name, score in second if score >= _WORTH_NAMING]
+        return f"{row['label']} · {_score(row.get('score'))}", lines
     if row.get("detections") is not None:
         return _objects(row["detections"])
     if row.get("classes") is not None:
@@ -114,3 +115,4 @@ def _size(webp: bytes) -> tuple[int, int]:
 
 
 _SMALL = 64  # pixels
+_WORTH_NAMING = 0.01  # score of the second class

@@ -47,7 +47,7 @@ def line_chart(points: Sequence[tuple[float, float]], title: str, text: str, *, 
     drawn = [((x - first) / span * 100, 100 - y / top * 100) for x, y in points]
     path = " L".join(f"{x:.2f} {y:.2f}" for x, y in drawn)
     shapes = Markup('<path class="area" d="M0 100 L{} L100 100 Z"/><path class="line" d="M{}"/>').format(path, path)
-    x_ticks = [f"{first + span * place / 4:.3g}" for place in range(5)]
+    x_ticks = [f"{first + span * place / 4:.1f}".removesuffix(".0") for place in range(5)]
     return Chart(title, text, _GRID + shapes, x_ticks, _ticks(top, 0), *labels)
 
 

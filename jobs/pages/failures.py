@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.messages import redacted
@@ -41,7 +42,8 @@ def _failure(kind: str, number: int, facts: RunFacts, gallery: Gallery) -> Failu
     examples = [
         (redacted(uri), redacted(message)) for uri, message in facts.report.get("error_examples", {}).get(kind, [])
     ]
-    pictures = [captioned(one) for one in gallery.groups.get(f"error/{kind}", ())]
+    # The heading names the kind.
+    pictures = [replace(captioned(one), title="") for one in gallery.groups.get(f"error/{kind}", ())]
     message = examples[0][1] if examples else next((one.message for one in pictures), "")
     return Failure(kind, number, percent(number, facts.num_errors), message, pictures, examples)
 

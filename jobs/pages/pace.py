@@ -65,9 +65,15 @@ def rates(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
     return [(points[0][0], found[0][1]), *found] if found else []
 
 
+def thinned(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
+    """At most 25 of ``points``, at equal distances in their order, from the first to the last."""
+    count = min(len(points), _MAX_POINTS + 1)
+    return [points[place * (len(points) - 1) // max(1, count - 1)] for place in range(count)]
+
+
 def _throughput(report: Mapping[str, Any]) -> Chart | None:
     timeline = (report.get("execution") or {}).get("timeline") or []
-    points = rates(timeline[:: max(1, len(timeline) // _MAX_POINTS)])
+    points = rates(thinned(timeline))
     if len(points) < _MIN_POINTS:
         return None
     highest, total = max(rate for _, rate in points), points[-1][0]
@@ -99,7 +105,7 @@ def _advice(one: Mapping[str, Any]) -> str:
     return one["what"] if speedup is None else f"{one['what']}: {speedup:.1f} times as fast"
 
 
-_MIN_POINTS, _MAX_POINTS = 3, 80
+_MIN_POINTS, _MAX_POINTS = 3, 24  # batches end in bursts, which shorter intervals would show alone
 _UNITS, _MAX_UNITS = ((1, "seconds"), (60, "minutes"), (3600, "hours")), 300
 _MIN_SHARE = 0.001  # of the command, below which a phase is left out
 _PHASES = {

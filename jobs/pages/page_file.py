@@ -61,5 +61,4 @@ def add_page(run: Run, elapsed_s: float) -> None:
         LOG.warning("report.html was not written: %s; python -m jobs.report %s makes it", one_line(error), where)
 
 
-_SHARE = 0.01
-_MIN_S = 0.1
+_SHARE, _MIN_S = 0.01, 0.2  # limits the wait for pictures, which usually takes less

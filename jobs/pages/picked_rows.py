@@ -124,14 +124,14 @@ def _references(uri: str, storage: Storage) -> dict[str, list[Reference]]:
     picks = from_footer(footer.metadata, num_rows=footer.num_rows)
     if receipt is None or not picks:
         return {}
-    shards, rows = _identities(receipt.ranges)
+    shards, rows = identities(receipt.ranges)
     return {
         name: [Reference(rank, key, (int(shards[place]), int(rows[place])), (uri, place)) for rank, key, place in some]
         for name, some in picks.items()
     }  # fmt: skip
 
 
-def _identities(ranges: Ranges) -> tuple[np.ndarray, np.ndarray]:
+def identities(ranges: Ranges) -> tuple[np.ndarray, np.ndarray]:
     """Shard and row of each row of a part, which is sorted by both."""
     runs = [(shard, start, stop) for shard, found in sorted(ranges.items()) for start, stop in found]
     shards = [np.full(stop - start, shard) for shard, start, stop in runs]

@@ -27,7 +27,8 @@ def check_numbers(job: Job) -> None:
         raise JobError(f"cluster.price_per_hour={job.cluster.price_per_hour}: must not be below 0", cure="omit it")
     if job.errors.read_attempts < 1:
         raise JobError(f"errors.read_attempts={job.errors.read_attempts}: must be at least 1", cure="omit it")
-
+    if job.report.pictures < 0:
+        raise JobError(f"report.pictures={job.report.pictures}: below 0", cure="0 leaves pictures out")
     if not 0 <= job.errors.max_ratio <= 1:
         raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", cure="5 percent is 0.05")
 

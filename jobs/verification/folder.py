@@ -22,7 +22,7 @@ def check_folder(output: Output, run_id: str, findings: Findings) -> None:
 
 _OWN = re.compile(
     r"(?:run|manifest|report|metrics)\.json|report\.html|config\.yaml|_SUCCESS|inventory/.*"
-    r"|(?:slices|decode_switches)/\d+-of-\d+\.json",
+    r"|(?:slices|decode_switches)/\d+-of-\d+\.json|comparisons/[^/]+/comparison\.(?:json|html)",
     # A name may contain a line feed.
     re.DOTALL,
 )

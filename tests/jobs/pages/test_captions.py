@@ -16,10 +16,11 @@ BOX = {"label": "car", "score": 0.5}
     [
         (
             {"label": "cat", "score": 0.75, "top_labels": ["cat", "dog"], "top_scores": [0.75, 0.25]},
-            "cat 75.0 %",
-            ["then dog 25.0 %"],
+            "cat · 75.0 %",
+            ["then dog · 25.0 %"],
         ),
-        ({"label": "cat", "score": 12.5}, "cat 12.5", []),
+        ({"label": "a", "score": 1.0, "top_labels": ["a", "b"], "top_scores": [1.0, 0.002]}, "a · 100 %", []),
+        ({"label": "cat", "score": 12.5}, "cat · 12.5", []),
         (
             {"detections": [BOX, {**BOX, "score": 0.9}, {**BOX, "label": "dog"}]},
             "2 car, 1 dog",
@@ -43,7 +44,7 @@ def test_the_answer_of_each_task_in_words(row: dict[str, Any], title: str, lines
 def test_a_mistake_names_the_known_label() -> None:
     found = captioned(picture("c.jpg", "dog", known="cat"))
     assert found.is_wrong
-    assert found.alt == "image c.jpg, dog 75.0 %, known: cat"
+    assert found.alt == "image c.jpg, dog · 75.0 %, known: cat"
     assert not captioned(picture("c.jpg", "dog", known="dog")).is_wrong
     assert not captioned(picture("c.jpg", "dog", known="0")).is_wrong  # the number of the class
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pages import EXECUTION, VERDICT, facts_of
 
-from jobs.pages.pace import pace, rates
+from jobs.pages.pace import pace, rates, thinned
 
 
 def test_stages_phases_and_the_limit_are_shares() -> None:
@@ -25,6 +25,14 @@ def test_stages_phases_and_the_limit_are_shares() -> None:
 def test_throughput_is_that_of_each_interval() -> None:
     assert rates([[0.0, 0], [1.0, 2], [3.0, 10]]) == [(0.0, 2.0), (1.0, 2.0), (3.0, 4.0)]
     assert rates([[1.0, 5]]) == rates([[1.0, 5], [1.0, 9]]) == []
+
+
+def test_a_chart_has_few_points_from_the_first_to_the_last() -> None:
+    points = [(float(second), second) for second in range(100)]
+    kept = thinned(points)
+    assert (len(kept), kept[0], kept[-1]) == (25, points[0], points[-1])
+    assert thinned(points[:3]) == points[:3]
+    assert thinned([]) == []
 
 
 @pytest.mark.parametrize("timeline", [[], [[0.0, 0]], [[0.0, 0], [1.0, 4]]])

@@ -6,7 +6,7 @@ from actors.engines.configs import TorchEngineConfig
 from actors.errors import JobError
 from actors.tasks.classify import Classify
 from jobs.cluster.config import Cluster
-from jobs.job import ErrorBudget, Job, RunConfig
+from jobs.job import ErrorBudget, Job, ReportConfig, RunConfig
 from jobs.runs.number_checks import check_numbers
 
 
@@ -27,6 +27,7 @@ def a_job(**changes: object) -> Job:
         (a_job(cluster=Cluster(loss_wait_s=0)), "cluster.loss_wait_s=0: must be above 0"),
         (a_job(errors=ErrorBudget(max_ratio=5)), "errors.max_ratio=5"),
         (a_job(run=RunConfig(progress_s=-1)), "run.progress_s=-1: must be above 0"),
+        (a_job(report=ReportConfig(pictures=-1)), "report.pictures=-1: below 0"),
     ],
 )
 def test_a_number_out_of_range(job: Job, key: str) -> None:

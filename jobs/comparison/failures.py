@@ -1,0 +1,70 @@
+"""Images that failed in one run, or are in one run alone. Runs on the driver."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jobs.comparison.answers import Match
+from jobs.comparison.flips import NUM_EXAMPLES
+from jobs.comparison.outcomes import SIDES, UNMATCHED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.comparison.outcomes import Outcomes
+
+Kind = tuple[str, str]
+"""Stage and error, as in error rows."""
+
+
+@dataclass
+class Failures:
+    """Images by how they failed."""
+
+    new: Counter[Kind] = field(default_factory=Counter)
+    """With an answer in run A, failed in run B."""
+    lost: Counter[Kind] = field(default_factory=Counter)
+    """Failed in run A, with an answer in run B."""
+    num_both: int = 0
+    """Failed in both runs."""
+    num_changed: int = 0
+    """Part of `num_both` that failed for another reason."""
+    examples: dict[tuple[str, Kind], Sequence[Match]] = field(default_factory=dict)
+    """Images for each kind, under ``new`` or ``lost``."""
+    alone: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """For ``a`` and ``b``: images that only this run has, with an answer and failed."""
+
+    @property
+    def num_new(self) -> int:
+        return self.new.total()
+
+    @property
+    def num_lost(self) -> int:
+        return self.lost.total()
+
+
+def failures(outcomes: Outcomes) -> Failures:
+    """Counts the failures of matched images by kind, and the images without a match."""
+    found = Failures()
+    for stage_a, error_a, stage_b, error_b, num, first in outcomes.query(_BY_KIND):
+        if error_a is not None and error_b is not None:
+            found.num_both += num
+            found.num_changed += num if (stage_a, error_a) != (stage_b, error_b) else 0
+            continue
+        name, kind = ("new", (stage_b, error_b)) if error_a is None else ("lost", (stage_a, error_a))
+        getattr(found, name)[kind] += num
+        found.examples[name, kind] = [Match(one["a"], one["b"]) for one in first]
+    for side in SIDES:
+        (counts,) = outcomes.query(_ALONE.format(unmatched=UNMATCHED.format(side=side)))
+        found.alone[side] = counts[0], counts[1]
+    return found
+
+
+_BY_KIND = f"""
+    SELECT a.stage, a.error, b.stage, b.error, count(*), min_by({{a: a.number, b: b.number}}, a.number, {NUM_EXAMPLES})
+    FROM matches JOIN a ON a.number = matches.a JOIN b ON b.number = matches.b
+    WHERE a.error IS NOT NULL OR b.error IS NOT NULL GROUP BY ALL ORDER BY ALL
+"""
+_ALONE = "SELECT count(*) FILTER (error IS NULL), count(*) FILTER (error IS NOT NULL) FROM {unmatched}"
