@@ -24,7 +24,7 @@ from jobs.comparison.pictures import make_pictures
 from jobs.comparison.sides import find_run
 from jobs.comparison.table import lines_of
 from jobs.comparison.tasks import answers_of
-from jobs.config import to_object
+from jobs.config import CONFIG_DIR, to_object
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="compare")
+@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="compare")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: compare(to_object(config, Comparison)), verbose=verbose, resumes=False, log_format=log_format)

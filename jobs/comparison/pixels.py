@@ -119,10 +119,10 @@ def _compared(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
 def _class_map(row: Mapping[str, Any]) -> np.ndarray:
     if row["png"] is not None:
         with Image.open(io.BytesIO(row["png"])) as image:  # in palette mode, pixels are the classes
-            pixels = np.asarray(image)
-        known = np.full(1 << 16, _NO_CLASS, np.int64)
+            pixels: np.ndarray = np.asarray(image)
+        known: np.ndarray = np.full(1 << 16, _NO_CLASS, np.int64)
         known[row["ids"]] = row["ids"]
-        return known[pixels]
+        return np.take(known, pixels)
     found = np.full((row["height"], row["width"]), _NO_CLASS, np.int64)
     for class_id, runs in zip(row["ids"], row["runs"], strict=True):
         found[decode(runs, found.shape)] = class_id
