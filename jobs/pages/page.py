@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from actors.columns import TARGET
 from jobs.pages.answers import distribution, score_histogram
 from jobs.pages.captions import captioned
 from jobs.pages.failures import failures
@@ -113,7 +114,7 @@ def _render(facts: RunFacts, gallery: Gallery) -> str:
             extremes=extremes,
             truth=known,
             mistakes=groups.get("mistakes", []),
-            cells=_cells(groups),
+            cells=_cells(gallery, groups),
             failures=failed,
             engine=engine,
             origin=provenance(facts),
@@ -149,11 +150,14 @@ def _classes(groups: Mapping[str, Sequence[Captioned]]) -> list[PictureGroup]:
     return [PictureGroup(name.removeprefix(_CLASS), some) for name, some in groups.items() if name.startswith(_CLASS)]
 
 
-def _cells(groups: Mapping[str, Sequence[Captioned]]) -> dict[str, PictureGroup]:
+def _cells(gallery: Gallery, groups: Mapping[str, Sequence[Captioned]]) -> dict[str, PictureGroup]:
     """Pictures of the cells of the confusion matrix, by name of the group."""
-    names = [name for name in groups if name.startswith(_CELL)]
+    rows = {name: gallery.groups[name][0].row for name in groups if name.startswith(_CELL)}
     return {
-        name: PictureGroup(name.removeprefix(_CELL), groups[name], f"cell-{place}") for place, name in enumerate(names)
+        name: PictureGroup(
+            f"Known as {row.get(TARGET)}, predicted as {row.get('label')}", groups[name], f"cell-{place}"
+        )
+        for place, (name, row) in enumerate(rows.items())
     }
 
 
