@@ -84,7 +84,8 @@ def _speed(facts: RunFacts) -> list[Tile]:
         pace = (report.get("execution") or {}).get("pace", {}).get("images_per_s")
         tiles.append(Tile("Images/s", f"{rate:,.0f}", f"{pace:,.0f} without start-up" if pace else ""))
     if total := report.get("elapsed_s", {}).get("total"):
-        tiles.append(Tile("Duration", duration(total), "from command to commit"))
+        note = "of the last command" if report.get("num_done_before") else "from command to commit"
+        tiles.append(Tile("Duration", duration(total), note))
     return tiles
 
 
