@@ -42,11 +42,11 @@ class Thumbnail(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where images are, and how they may be decoded."""
+    """Places of images, and how they may be decoded."""
 
     shards: Shards
     storage: Storage
-    """Of the images."""
+    """Storage of the images, not of the inventory."""
     limits: Decode
 
 
@@ -68,7 +68,7 @@ def make_thumbnails(source: ImageSource, rows: Rows, *, end: float | None) -> di
 
 
 MAX_BYTES = 3_000_000
-"""Of all thumbnails of a page."""
+"""Limit for all thumbnails of a page."""
 
 _STEP = 32  # images that are held in memory, unless they are large
 _STEP_BYTES = 64 << 20
