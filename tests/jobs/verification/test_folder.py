@@ -21,6 +21,7 @@ def said(run: PublishedRun, folder: Path) -> list[str]:
 def test_what_a_run_has_is_no_stranger(tmp_path: Path) -> None:
     run = PublishedRun()
     run.files |= {f"runs/r1/{folder}/0-of-2.json": b"{}" for folder in ("slices", "decode_switches")}
+    run.files["runs/r1/report.html"] = b"<html>"
     assert said(run, tmp_path) == []
 
 
