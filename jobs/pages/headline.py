@@ -84,17 +84,18 @@ def _speed(facts: RunFacts) -> list[Tile]:
         pace = (report.get("execution") or {}).get("pace", {}).get("images_per_s")
         tiles.append(Tile("Images/s", f"{rate:,.0f}", f"{pace:,.0f} without start-up" if pace else ""))
     if total := report.get("elapsed_s", {}).get("total"):
-        tiles.append(Tile("Duration", duration(total), "from command to commit"))
+        note = "of the last command" if report.get("num_done_before") else "from command to commit"
+        tiles.append(Tile("Duration", duration(total), note))
     return tiles
 
 
 def _cost(facts: RunFacts) -> list[Tile]:
-    verdict, unit = facts.report.get("verdict") or {}, facts.report.get("currency") or ""
-    price, start = verdict.get("price_per_million"), verdict.get("start_price") or 0.0
+    """Price of the command: that of its images at the steady rate, and that of start-up."""
+    verdict = facts.report.get("verdict") or {}
+    price = verdict.get("price_per_million")
     if price is None:
         return []
     done = facts.num_listed - int(facts.report.get("num_done_before") or 0)
-    once = f", and {start:,.2f} for start-up" if start else ""
-    return [
-        Tile("Cost", f"{price * done / 1e6 + start:,.2f} {unit}".strip(), f"{price:,.2f} for a million images{once}")
-    ]
+    unit = f" {facts.report['currency']}" if facts.report.get("currency") else ""
+    whole = price * done / 1e6 + (verdict.get("start_price") or 0)
+    return [Tile("Cost", f"{whole:,.2f}{unit}", f"{price:,.2f}{unit} for a million images like these")]

@@ -8,11 +8,13 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from actors.columns import TARGET
 from jobs.pages.answers import distribution, score_histogram
 from jobs.pages.captions import captioned
 from jobs.pages.failures import failures
@@ -39,10 +41,10 @@ MAX_BYTES = 5_000_000
 
 def make_page(facts: RunFacts, gallery: Gallery) -> str:
     """Makes the page, of at most `MAX_BYTES` in UTF-8: leaves out as many pictures as are too much."""
-    page = _render(facts, gallery)
+    page, budget = _render(facts, gallery), _num_bytes(gallery)
     while (size := len(page.encode())) > MAX_BYTES and gallery.groups:
-        num_bytes = sum(len(one.thumbnail) for some in gallery.groups.values() for one in some) * 4 / 3
-        gallery = _thinned(gallery, max(0.0, 1 - (size - _TARGET_BYTES) / max(num_bytes, 1)))
+        budget -= size - _TARGET_BYTES
+        gallery = _thinned(gallery, budget)
         page = _render(facts, gallery)
     return page
 
@@ -113,7 +115,7 @@ def _render(facts: RunFacts, gallery: Gallery) -> str:
             extremes=extremes,
             truth=known,
             mistakes=groups.get("mistakes", []),
-            cells=_cells(groups),
+            cells=_cells(gallery, groups),
             failures=failed,
             engine=engine,
             origin=provenance(facts),
@@ -149,11 +151,14 @@ def _classes(groups: Mapping[str, Sequence[Captioned]]) -> list[PictureGroup]:
     return [PictureGroup(name.removeprefix(_CLASS), some) for name, some in groups.items() if name.startswith(_CLASS)]
 
 
-def _cells(groups: Mapping[str, Sequence[Captioned]]) -> dict[str, PictureGroup]:
+def _cells(gallery: Gallery, groups: Mapping[str, Sequence[Captioned]]) -> dict[str, PictureGroup]:
     """Pictures of the cells of the confusion matrix, by name of the group."""
-    names = [name for name in groups if name.startswith(_CELL)]
+    rows = {name: gallery.groups[name][0].row for name in groups if name.startswith(_CELL)}
     return {
-        name: PictureGroup(name.removeprefix(_CELL), groups[name], f"cell-{place}") for place, name in enumerate(names)
+        name: PictureGroup(
+            f"Known as {row.get(TARGET)}, predicted as {row.get('label')}", groups[name], f"cell-{place}"
+        )
+        for place, (name, row) in enumerate(rows.items())
     }
 
 
@@ -173,15 +178,30 @@ def _numbers(facts: RunFacts) -> dict[str, Any]:
     return {"report": dict(facts.report), **about}
 
 
-def _thinned(gallery: Gallery, share: float) -> Gallery:
-    """The gallery with the first pictures of each group, and without groups that lose all of theirs."""
-    kept: dict[str, Sequence[Picture]] = {
-        name: some[: math.floor(len(some) * share)] for name, some in gallery.groups.items()
-    }
+def _num_bytes(gallery: Gallery) -> int:
+    return sum(_size(one) for some in gallery.groups.values() for one in some)
+
+
+def _size(one: Picture) -> int:
+    """Bytes of a picture in the page; the words around it are less than an estimate of a thousand."""
+    return len(one.thumbnail) * 4 // 3 + 1000
+
+
+def _thinned(gallery: Gallery, budget: int) -> Gallery:
+    """The gallery without what is beyond ``budget`` bytes: the first picture of each group counts before any second."""
+    turns = sorted(
+        ((number, name) for name, some in gallery.groups.items() for number in range(len(some))), key=itemgetter(0)
+    )
+    kept: dict[str, list[Picture]] = {name: [] for name in gallery.groups}
+    for number, name in turns:
+        one = gallery.groups[name][number]
+        budget -= _size(one)
+        if budget >= 0:
+            kept[name].append(one)
     return Gallery({name: some for name, some in kept.items() if some})
 
 
-_TARGET_BYTES = 4_700_000  # groups differ in the size of their pictures: a second round is seldom needed
+_TARGET_BYTES = 4_800_000  # sizes are estimates: a second round is seldom needed
 
 
 def _finite(value: Any) -> Any:

@@ -160,7 +160,6 @@ class Report:
             lines.append(("errors", f"{number:,} {kind}, such as {redacted(uri)}: {message}"))
         if summary.error_kinds:
             lines.append(("", self.paths.errors))
-        lines += [("model", f"{self.origin['model']} ({self.paths.fingerprint})")] if self.origin else []
         lines.append(("rows", self.paths.rows))
         return lines + self._verdict()
 

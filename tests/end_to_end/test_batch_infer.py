@@ -41,6 +41,13 @@ def test_the_sample_on_a_cluster_of_its_own_and_once_more(tmp_path: Path) -> Non
     assert "ray" not in done.stderr.lower(), done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
 
+    page = (run / "report.html").read_text()
+    assert "All 1,797 images predicted" in page
+    assert f"output.path={output} run.id=once verify.manifest_sha256=" in page
+    assert report["command"] == "python -m jobs.batch_infer +dataset=sample run.id=once"
+    assert report["execution"]["timeline"][-1][1] == 1797
+    assert report["started_at"] < report["ended_at"]
+
     gallery = make_gallery(open_output(str(output)).run("once"))
     assert {"mistakes", "near_ties", "class/7", "cell/3/3"} <= set(gallery.groups)
     assert all(picture.thumbnail and not picture.note for some in gallery.groups.values() for picture in some)

@@ -22,14 +22,16 @@ def test_the_verdict_is_one_sentence(ok: int, errors: int, tone: str, verdict: s
 
 
 def test_the_numbers_that_everybody_asks_for() -> None:
-    facts = facts_of(counters=LABELLED, metrics={"accuracy": 7 / 9}, accuracy_ratio=7 / 9, num_done_before=2)
+    facts = facts_of(
+        counters=LABELLED, metrics={"accuracy": 7 / 9}, accuracy_ratio=7 / 9, num_done_before=2, currency="EUR"
+    )
     tiles = {tile.name: (tile.value, tile.note) for tile in headline(facts).tiles}
     assert tiles["Predicted"] == ("9", "of 10 listed")
     assert tiles["Errors"] == ("1", "10.0 %")
     assert tiles["Accuracy"] == ("77.8 %", "of 9 with a label")
     assert tiles["Images/s"] == ("2", "4 without start-up")
     assert tiles["Duration"][0] == "5.0 s"
-    assert tiles["Cost"] == ("0.00", "2.50 for a million images")
+    assert tiles["Cost"] == ("1.25 EUR", "2.50 EUR for a million images like these")
     lead = headline(facts).lead
     assert "exactly one outcome" in lead
     assert "right for 77.8 % of 9 images with a label" in lead

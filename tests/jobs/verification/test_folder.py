@@ -22,6 +22,7 @@ def test_what_a_run_has_is_no_stranger(tmp_path: Path) -> None:
     run = PublishedRun()
     run.files |= {f"runs/r1/{folder}/0-of-2.json": b"{}" for folder in ("slices", "decode_switches")}
     run.files |= {f"runs/r1/comparisons/r0/comparison.{end}": b"" for end in ("json", "html")}
+    run.files["runs/r1/report.html"] = b"<html>"
     assert said(run, tmp_path) == []
 
 
