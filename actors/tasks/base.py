@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from actors.errors import JobError
 from actors.models.labels import read_labels
 from actors.models.output_shapes import not_counted
+from actors.writing.picks import Ranking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,6 +121,14 @@ class Task(ABC):
         Args:
             table: rows from `Predictor.predict_block`, with the known labels in `TARGET` if the dataset has any.
         """
+
+    def rankings(self, table: pa.Table) -> Sequence[Ranking]:  # noqa: ARG002
+        """Orders of rows of a part file, by which a few are picked for pages to show; by default a random sample.
+
+        Args:
+            table: rows without an error from `Predictor.predict_block`, as for `counts`.
+        """
+        return [Ranking("sample")]
 
     @property
     def tiling(self) -> Tile | None:

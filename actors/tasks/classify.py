@@ -15,6 +15,7 @@ from actors.tasks.base import Outputs, Task, pick_output, vectors
 from actors.tasks.class_counts import count_answers
 from actors.tasks.label_counts import count_labels, label_lines
 from actors.tasks.parity import Comparison
+from actors.tasks.rankings import rank_answers
 from actors.tasks.scores import (
     CHOSEN_FIELDS,
     SCORE_FIELDS,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from actors.models.spec import Model
     from actors.tasks.context import BatchContext
     from actors.tasks.parity import Agreement
+    from actors.writing.picks import Ranking
 
 
 LOG = logging.getLogger("shardlens")
@@ -139,6 +141,9 @@ class Classify(Task):
         if self.threshold is not None:
             return count_labels(table, chosen=True)
         return count_answers(table, self._labels, self.top_k)
+
+    def rankings(self, table: pa.Table) -> list[Ranking]:
+        return rank_answers(table, self._labels, is_single=self.threshold is None)
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
         return [] if self.threshold is None else label_lines(counters)

@@ -17,6 +17,7 @@ from actors.tasks.detection.heads import HEADS, head_for, recognising
 from actors.tasks.detection.rows import detections_column, detections_field, size_columns, size_fields
 from actors.tasks.detection.suppression import ranked, suppress
 from actors.tasks.detection.tile import Tile
+from actors.tasks.rankings import rank_objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from actors.tasks.detection.candidates import Candidates
     from actors.tasks.detection.head import Head
     from actors.tasks.parity import Agreement
+    from actors.writing.picks import Ranking
 
 
 @dataclass
@@ -125,6 +127,9 @@ class Detect(Task):
 
     def counts(self, table: pa.Table) -> dict[str, int]:
         return count_objects(table)
+
+    def rankings(self, table: pa.Table) -> list[Ranking]:
+        return rank_objects(table)
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
         return object_lines(counters)

@@ -17,6 +17,7 @@ from actors.field_types import coerce_fields
 from actors.tasks.base import Outputs, Task
 from actors.tasks.detect import Detect
 from actors.tasks.detection.rows import detections_column, detections_field, size_columns, size_fields
+from actors.tasks.rankings import rank_objects
 from actors.tasks.segmentation.class_maps import count_classes, map_classes, map_logits, void_of
 from actors.tasks.segmentation.counts import count_pixels, pixel_lines
 from actors.tasks.segmentation.grids import grid_axes
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from actors.engines.tolerance import Tolerance
     from actors.tasks.context import BatchContext
     from actors.tasks.parity import Agreement
+    from actors.writing.picks import Ranking
 
 LOG = logging.getLogger("shardlens")
 
@@ -141,6 +143,9 @@ class Segment(Task):
 
     def counts(self, table: pa.Table) -> dict[str, int]:
         return {**self._detect.counts(table), **count_pixels(table)}
+
+    def rankings(self, table: pa.Table) -> list[Ranking]:
+        return rank_objects(table)
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
         return pixel_lines(counters) or self._detect.summary(counters)

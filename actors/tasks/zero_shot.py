@@ -27,6 +27,7 @@ from actors.tasks.embed import Embed
 from actors.tasks.label_counts import count_labels, label_lines
 from actors.tasks.parity import Comparison
 from actors.tasks.prompts import read_prompts
+from actors.tasks.rankings import rank_answers
 from actors.tasks.scores import (
     CHOSEN_FIELDS,
     SCORE_FIELDS,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from actors.models.spec import Model
     from actors.tasks.context import BatchContext
     from actors.tasks.parity import Agreement
+    from actors.writing.picks import Ranking
 
 
 @dataclass
@@ -146,6 +148,9 @@ class ZeroShot(Task):
         if self.threshold is not None:
             return count_labels(table, chosen=True)
         return {**count_labels(table, chosen=False), **count_answers(table, list(self._texts) or None, self.top_k)}
+
+    def rankings(self, table: pa.Table) -> list[Ranking]:
+        return rank_answers(table, list(self._texts) or None, is_single=self.threshold is None)
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:
         return label_lines(counters)

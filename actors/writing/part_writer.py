@@ -18,12 +18,14 @@ from actors.messages import writing_to
 from actors.storage.local_files import StagingEndedError
 from actors.storage.uris import join, without_users
 from actors.tracking.watchdog import limit
+from actors.writing.picks import PICKS_KEY, pick_rows, to_footer
 from actors.writing.receipts import FOOTER_KEY, PROVENANCE_KEY, Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from actors.storage.store import Storage
+    from actors.writing.picks import Ranking
     from actors.writing.run_paths import RunPaths
 
 
@@ -60,6 +62,7 @@ class SinkPlan:
         guard: consulted before each write; None if nobody else can write.
         observer: notified of each part that was written.
         counts: task's counters over a file's rows, see `actors.tasks.base.Task.counts`; None for no counters.
+        rankings: task's rankings of a file's rows, see `actors.tasks.base.Task.rankings`; None picks no rows.
         stall_s: time limit of a write in seconds. After it, as on a disk that hangs, the process ends, and the task is
             retried elsewhere. None for no limit.
     """
@@ -71,6 +74,7 @@ class SinkPlan:
     guard: WriteGuard | None = None
     observer: WriteObserver | None = None
     counts: Callable[[pa.Table], Mapping[str, int]] | None = None
+    rankings: Callable[[pa.Table], Sequence[Ranking]] | None = None
     stall_s: float | None = None
 
 
@@ -121,7 +125,7 @@ def _error_rows(errors: pa.Table) -> pa.Table:
 
 def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, number: int) -> str:
     since = time.perf_counter()
-    data = _encode(columns, Receipt.of(table, plan.counts and plan.counts(table)), plan.provenance)
+    data = _encode(columns, _footer(plan, table))
     name = f"part-{number:06d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet"
     # After encoding, immediately before the put, which an object store cannot undo.
     if plan.guard is not None and not plan.guard.is_held():
@@ -142,8 +146,13 @@ def _do_nothing() -> None:
     """Nothing to report: Ray notices the death of the process, and its log has the tracebacks."""
 
 
-def _encode(rows: pa.Table, receipt: Receipt, provenance: Mapping[str, str]) -> pa.Buffer:
-    footer = {FOOTER_KEY: receipt.to_footer(), PROVENANCE_KEY: json.dumps(dict(provenance)).encode()}
+def _footer(plan: SinkPlan, table: pa.Table) -> dict[bytes, bytes]:
+    receipt = Receipt.of(table, plan.counts and plan.counts(table))
+    footer = {FOOTER_KEY: receipt.to_footer(), PROVENANCE_KEY: json.dumps(dict(plan.provenance)).encode()}
+    return footer if plan.rankings is None else footer | {PICKS_KEY: to_footer(pick_rows(table, plan.rankings))}
+
+
+def _encode(rows: pa.Table, footer: Mapping[bytes, bytes]) -> pa.Buffer:
     # In memory: the digest of the whole file is a part of its name.
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata(footer), sink, compression="zstd")

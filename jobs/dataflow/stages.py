@@ -72,7 +72,14 @@ def prepare_stages(
         read = replace(read, limits=replace(recipe.limits, device=device))
     provenance = run.checked.provenance | {"decode": _decode_device(read)}
     sink = SinkPlan(
-        run.paths, run.storage, provenance, plan.rows_per_part, guard, counts=job.task.counts, stall_s=job.run.stall_s
+        run.paths,
+        run.storage,
+        provenance,
+        plan.rows_per_part,
+        guard,
+        counts=job.task.counts,
+        rankings=job.task.rankings,
+        stall_s=job.run.stall_s,
     )
     recipe = replace(recipe, engine=choice.engine, limits=read.limits, int8_graph=choice.int8_graph)
     stages = Stages(read, recipe, sink, plan)

@@ -70,6 +70,14 @@ def decode(counts: bytes | str, size: tuple[int, int]) -> np.ndarray:
     return np.repeat(values, lengths).reshape(size, order="F")
 
 
+def lookup(counts: bytes | str, places: np.ndarray) -> np.ndarray:
+    """Pixels of the mask with these run lengths, bool in the shape of ``places``: numbers of pixels, counted column by
+    column from the top left. Takes no memory for the whole mask; it is 0 beyond its last run.
+    """
+    ends = _lengths(counts.encode() if isinstance(counts, str) else counts).cumsum()
+    return np.asarray(np.searchsorted(ends, places, side="right") % 2 == 1) & (places < (ends[-1] if len(ends) else 0))
+
+
 _MOST_CHARACTERS = 13  # five bits each, for 64
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from actors.tasks.segmentation.run_lengths import decode, encode, encode_classes, encode_crop, encode_runs
+from actors.tasks.segmentation.run_lengths import decode, encode, encode_classes, encode_crop, encode_runs, lookup
 
 # A warning of pycocotools 2.0.11 itself under NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -67,3 +67,12 @@ def test_runs_that_touch_become_one() -> None:
 def test_lengths_that_do_not_fit_the_size_are_refused() -> None:
     with pytest.raises(ValueError, match="run lengths of 16 pixels for a mask of 3 by 5"):
         decode(encode(np.ones((4, 4), bool)), (3, 5))
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 1])
+def test_single_pixels_are_looked_up_without_the_mask(share: float) -> None:
+    mask = RANDOM.random((31, 47)) < share
+    columns, rows = RANDOM.integers(0, 47, (5, 9)), RANDOM.integers(0, 31, (5, 9))
+    np.testing.assert_array_equal(lookup(encode(mask), columns * 31 + rows), mask[rows, columns])
+    assert not lookup(b"", np.arange(4)).any()
+    assert not lookup(encode(mask), np.array([31 * 47, 1 << 40])).any()
