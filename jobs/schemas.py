@@ -29,6 +29,7 @@ from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
 from jobs.evaluating.config import EvaluationJob
 from jobs.job import Job, Output
+from jobs.replaying.config import ReplayJob
 from jobs.serving.config import ServeJob
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -95,6 +96,7 @@ _ROOT_SCHEMAS: dict[str, type] = {
     "convert": Conversion,
     "evaluate": EvaluationJob,
     "export": ExportJob,
+    "replay": ReplayJob,
     "serve": ServeJob,
     "submit": Submission,
     "verify": Verification,

@@ -1,0 +1,161 @@
+"""Compares answers of an endpoint with the rows of a run, within the tolerance of the run. Runs on the driver."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from actors.tasks.detection.box_agreement import ious
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from actors.engines.tolerance import Tolerance
+
+    Row = Mapping[str, Any]
+
+ROUNDING = 1e-3
+"""Relative difference of numbers that no limit of the tolerance covers."""
+
+
+def difference(row: Row, answer: Row, tolerance: Tolerance) -> str | None:
+    """The first difference that exceeds the tolerance; None if both say the same.
+
+    Args:
+        row: a published row, or an error row.
+        answer: content of the endpoint's answer, where binary values are base64.
+        tolerance: limits of the run; of a class, `tie_margin` is how far the first score may lead where it differs.
+    """
+    if "stage" in row or "stage" in answer:
+        return _failure(row, answer)
+    for name, given in answer.items():
+        if name not in row:
+            return f"{name}: the run has no such column"
+        compare = _COLUMNS.get(name, _values)
+        if found := compare(row, given, name, tolerance):
+            return f"{name}: {found}"
+    return None
+
+
+def _failure(row: Row, answer: Row) -> str | None:
+    wanted, given = (f"{one['stage']}/{one['error']}" if "stage" in one else "an answer" for one in (row, answer))
+    return None if wanted == given else f"the run has {wanted}, the endpoint {given}"
+
+
+def _values(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
+    """Numbers and lists of numbers by their relative error; everything else must be equal."""
+    wanted = row[name]
+    if isinstance(wanted, bytes):
+        wanted = base64.b64encode(wanted).decode("ascii")
+    if not _is_float(wanted):
+        return None if wanted == given else f"{_short(wanted)} became {_short(given)}"
+    numbers, others = np.asarray(wanted, np.float64), np.asarray(given, np.float64)
+    if numbers.shape != others.shape:
+        return f"of shape {numbers.shape}, and now {others.shape}"
+    error = float(np.linalg.norm(numbers - others) / max(float(np.linalg.norm(numbers)), 1e-12))
+    limit = max(tolerance.relative_error, ROUNDING) if numbers.ndim else ROUNDING
+    return None if error <= limit else f"off by {error:.3g} of its size, more than {limit:g}"
+
+
+def _score(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
+    off = abs(float(row[name]) - float(given))
+    limit = tolerance.score_difference
+    return None if off <= limit else f"{row[name]:.4f} became {given:.4f}, more than {limit:g} apart"
+
+
+def _label(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
+    """The best class may differ at a near tie."""
+    if row[name] == given:
+        return None
+    classes = row.get("top_labels" if name == "label" else "top_label_ids") or []
+    scores = row.get("top_scores") or []
+    lead = scores[0] - scores[classes.index(given)] if given in classes[: len(scores)] else float("inf")
+    return None if lead <= tolerance.tie_margin else f"{_short(row[name])} became {_short(given)}"
+
+
+def _best(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
+    """Lists of the best classes hold their scores in order: those of equal places are compared."""
+    if name != "top_scores":
+        return None
+    wanted, others = np.asarray(row[name]), np.asarray(given)
+    if wanted.shape != others.shape:
+        return f"{len(wanted)} classes became {len(others)}"
+    off = float(np.abs(wanted - others).max(initial=0))
+    return None if off <= tolerance.score_difference else f"off by {off:.3g}, more than {tolerance.score_difference:g}"
+
+
+def _embedding(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
+    wanted, others = np.asarray(row[name], np.float64), np.asarray(given, np.float64)
+    if wanted.shape != others.shape:
+        return f"{len(wanted)} numbers became {len(others)}"
+    cosine = float(wanted @ others / max(float(np.linalg.norm(wanted) * np.linalg.norm(others)), 1e-12))
+    return None if cosine >= tolerance.cosine else f"a cosine of {cosine:.6f}, less than {tolerance.cosine:g}"
+
+
+def _boxes(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
+    """Each box needs a partner of the same class; scores near the lowest one may come and go."""
+    wanted = row[name]
+    lowest = min((box["score"] for box in [*wanted, *given]), default=0.0) + tolerance.score_difference
+    for first, second, what in ((wanted, given, "is gone"), (given, wanted, "is new")):
+        free = list(second)
+        lost = [box for box in first if not _takes_partner(box, free, tolerance) and box["score"] > lowest]
+        if len(lost) > np.ceil(tolerance.unmatched_ratio * len(first)):
+            return f"a box of {_short(lost[0]['label'])} with score {lost[0]['score']:.3f} {what}"
+    return None
+
+
+def _takes_partner(box: Row, free: list[Row], tolerance: Tolerance) -> bool:
+    """Removes the best partner of ``box`` from ``free``, if it has any."""
+    same = [other for other in free if other["label_id"] == box["label_id"]]
+    if not same:
+        return False
+    found = ious(_corners(box), np.array([_corners(other) for other in same]))
+    best = int(found.argmax())
+    if found[best] < tolerance.box_iou or abs(same[best]["score"] - box["score"]) > tolerance.score_difference:
+        return False
+    free.remove(same[best])
+    return True
+
+
+def _corners(box: Row) -> np.ndarray:
+    return np.array([box[name] for name in ("xmin", "ymin", "xmax", "ymax")], np.float64)
+
+
+def _mask(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
+    wanted, others = (np.asarray(Image.open(io.BytesIO(data))) for data in (row[name], base64.b64decode(given)))
+    if wanted.shape != others.shape:
+        return f"{wanted.shape} pixels became {others.shape}"
+    share = float((wanted == others).mean())
+    limit = tolerance.pixel_agreement
+    return None if share >= limit else f"{share:.2%} of the pixels are equal, less than {limit:.2%}"
+
+
+_COLUMNS: Mapping[str, Callable[[Row, Any, str, Tolerance], str | None]] = {
+    "label": _label,
+    "label_id": _label,
+    "score": _score,
+    "top_label_ids": _best,
+    "top_labels": _best,
+    "top_scores": _best,
+    "embedding": _embedding,
+    "detections": _boxes,
+    "mask": _mask,
+}
+
+
+def _is_float(value: Any) -> bool:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, float)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+_LONGEST = 60
