@@ -94,12 +94,9 @@ class Client:
     async def _post(self, session: aiohttp.ClientSession, image: bytes) -> tuple[int, bytes, float]:
         try:
             async with session.post(self._url, data=image, allow_redirects=False) as answer:
-                wait = answer.headers.get("Retry-After", "1")
-                return (
-                    answer.status,
-                    await answer.read(),
-                    min(float(wait) if wait.isdecimal() else 1.0, _LONGEST_WAIT_S),
-                )
+                asked = answer.headers.get("Retry-After", "")
+                wait_s = float(asked) if asked.isdecimal() else _WAIT_S
+                return answer.status, await answer.read(), min(wait_s, _LONGEST_WAIT_S)
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = one_line(error) or "no answer in time"
             raise UnreachableError(f"{self._name}: {reason}\n  cure: start it with python -m jobs.serve") from error
@@ -124,4 +121,4 @@ class Client:
 
 
 _BUSY = 503
-_LONGEST_WAIT_S = 5.0
+_WAIT_S, _LONGEST_WAIT_S = 1.0, 5.0

@@ -41,8 +41,8 @@ class SourceImages:
     limits: Decode
 
     def read(self, identities: Sequence[Identity], batch_size: int) -> Iterator[dict[Identity, Image]]:
-        """Yields the bytes of images in batches, in the order of the inventory. One that cannot be read, or is no longer
-        the one that was listed, has an error instead.
+        """Yields the bytes of images in batches, in the order of the inventory. An image that cannot be read, or is no
+        longer the one that was listed, has an error instead.
 
         Raises:
             CredentialsError: the store refuses all of them.

@@ -1,4 +1,6 @@
-"""docs/tutorial.md as it stands: the score in training is that of the job on the saved checkpoint."""
+"""docs/tutorial.md as it stands: the score in training is that of the job on the saved checkpoint, of an evaluation of
+its run, and of an endpoint that serves it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,14 @@ import io
 import json
 import re
 import shlex
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +48,50 @@ def test_training_and_job_and_predictor_agree(
     report = json.loads((tmp_path / done.stdout.splitlines()[-1] / "report.json").read_text())
     assert report["num_labelled"] == 599
     assert report["accuracy_ratio"] == accuracy
+
+    run_id = done.stdout.splitlines()[-1].rpartition("/")[2]
+    evaluated = verb("evaluate", "output.path=predictions", f"evaluate.run={run_id}")
+    assert evaluated.returncode == 0, evaluated.stderr
+    metrics = json.loads((tmp_path / "predictions" / "runs" / run_id / "metrics.json").read_text())
+    assert metrics["metrics"]["accuracy"] == accuracy
+
+    with serving("model=digits", "model.checkpoint=digits.pt", "engine=torch") as url:
+        with ThreadPoolExecutor(8) as pool:
+            answers = [*pool.map(lambda row: ask(url, row["image"]["bytes"]), names["rows"])]
+        num_right = sum(row["label"] == known["test_label"] for row, known in zip(answers, names["rows"], strict=True))
+        assert (len(answers), num_right / 599) == (599, accuracy)
+        replayed = [f"run={run_id}", f"url={url}", "output.path=predictions", "replay.images=300"]
+        same = verb("replay", *replayed)
+        assert same.returncode == 0, same.stderr
+        assert same.stdout.splitlines()[-1].endswith("300 drawn = 300 equal + 0 different + 0 not sent")
+
+
+def verb(name: str, *overrides: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"jobs.{name}", *overrides]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@contextmanager
+def serving(*overrides: str) -> Iterator[str]:
+    """An endpoint in a process of its own, below the current folder."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "jobs.serve", f"serve.port={port}", *overrides]
+    with (
+        Path("serve.log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            assert url.endswith(str(port)), Path("serve.log").read_text()
+            yield url
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def ask(url: str, image: bytes) -> dict[str, Any]:
+    request = urllib.request.Request(f"{url}/predict", image, {"Content-Type": "image/png"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        row: dict[str, Any] = json.load(answer)
+    return row
