@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jobs.bundling.config import ExportJob
     from jobs.evaluating.config import Evaluate, EvaluationJob
     from jobs.job import Job, Output
+    from jobs.serving.config import ServeJob
 
 T = TypeVar("T")
 
@@ -101,6 +102,11 @@ def to_submission(overrides: Sequence[str]) -> Submission:
     """Composes the config of `jobs.submit` itself from its overrides. Raises like `to_job`."""
     config = _compose("submit", overrides)
     return to_object(config, Submission)
+
+
+def compose_serving(overrides: Sequence[str]) -> ServeJob:
+    """Composes the config of `jobs.serve` from its overrides. Raises like `to_job`, and as `compose_config`."""
+    return cast("ServeJob", to_job(_compose("serve", overrides)))
 
 
 @dataclass(frozen=True)

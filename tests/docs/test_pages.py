@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from rules import TIERS
 
 from jobs.cli.overrides import as_typed
-from jobs.config import VERBS, compose_config
+from jobs.config import VERBS, compose_config, compose_serving
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("k8s/*.md")]
@@ -66,13 +67,13 @@ def test_keys_that_are_named_are_in_the_reference(page: Path) -> None:
     assert [key for key in unknown if not key.endswith(FILES)] == []
 
 
-def commands() -> list[tuple[str, str]]:
-    """Every command of a verb that composes a config, with its arguments."""
+def commands(verbs: Collection[str] = VERBS) -> list[tuple[str, str]]:
+    """Every command of ``verbs``, with its arguments."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for verb, arguments in re.findall(r"python -m jobs\.(\w+)((?: +[^\s`|]+=[^\s`|]+| +…| +\.\.\.)+)", text):
-            if verb in VERBS:
+            if verb in verbs:
                 found.append((verb, arguments.strip()))
     return sorted(set(found))
 
@@ -88,6 +89,14 @@ def test_commands_compose(verb: str, arguments: str, monkeypatch: pytest.MonkeyP
         dataset = [] if "+dataset" in given else ["+dataset=images"]
         words = [*dataset, *words, *(word for word in REQUIRED if word.partition("=")[0] not in given)]
     assert compose_config(verb, as_typed(words)).wanted is not None
+
+
+def test_commands_of_an_endpoint_compose() -> None:
+    found = [arguments for _, arguments in commands(["serve"])]
+    assert found
+    for arguments in found:
+        words = [word for word in shlex.split(arguments) if word not in PLACEHOLDERS and not word.endswith("=…")]
+        assert compose_serving(as_typed([*words, "model=digits"])).serve is not None
 
 
 def test_there_are_commands_of_each_kind() -> None:
