@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torchvision_operators  # noqa: F401  before torchvision
 import yaml
 from hydra import compose, initialize_config_module
 from manifests import K8S, KUBERAY_SCHEMAS, combine, find, kuberay_schema, pods, ray_cluster, render, schema_breaches
