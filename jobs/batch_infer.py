@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
@@ -22,6 +23,7 @@ from jobs.leases.slices import OutputLock, Slice
 from jobs.planning.export_ahead import export_ahead
 from jobs.reporting.clock import Clock
 from jobs.reporting.notice import notify_end, notify_error
+from jobs.reporting.origin import origin_of
 from jobs.reporting.report import Report
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.commit import Outcome, collect, publish, write_document
@@ -139,6 +141,7 @@ def _complete(
         passed_over=run.record.passed_over,
         switches=read_switches(run.paths, run.storage),
         answers=run.job.task.summary(outcome.summary.counters),
+        origin=origin_of(run),
     )
     part, paths = run.part, run.paths
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
@@ -146,6 +149,10 @@ def _complete(
         with lock.enter() as output_lease:
             leases = [lease, output_lease] if output_lease else [lease]
             status = _publish(run, outcome, status, lock, leases)
+    if run.job.report.html and run.storage.kind(run.paths.success) and not run.storage.kind(run.paths.page):
+        from jobs.pages.page_file import add_page  # noqa: PLC0415  loaded meanwhile
+
+        add_page(run, sum(clock.seconds.values()))
     report.show()
     return status
 
@@ -164,10 +171,8 @@ def _publish(run: Run, outcome: Outcome, status: ExitStatus, lock: OutputLock, l
         outcome = _sealed(run, outcome, lock)
         status = _judge(run, outcome)
         passed_over, switches = run.record.passed_over, read_switches(run.paths, run.storage)
-        answers = run.job.task.summary(outcome.summary.counters)
-        report = Report(
-            run.paths, status, outcome, outcome, None, {}, passed_over=passed_over, switches=switches, answers=answers
-        )
+        answers, origin = run.job.task.summary(outcome.summary.counters), origin_of(run)
+        report = Report(run.paths, status, outcome, outcome, None, {}, None, passed_over, switches, answers, origin)
         _write(report, run.paths.report, run)
         if not _may_publish(run, outcome):
             return status
@@ -196,11 +201,20 @@ def _execute(
 ) -> tuple[Outcome, Execution]:
     if ray is not None:
         ray.begin()  # while it starts, the driver exports the network and imports what talks to it
+    if run.job.report.html:
+        Thread(target=_load_templates, daemon=True).start()
     export_ahead(run, num_missing=before.coverage.num_missing)
     prepare(run.job.cluster, verbose=run.job.verbose)
     from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
 
     return execute(run, before, lease, stop, clock, ray)
+
+
+def _load_templates() -> None:
+    """Loads what makes the page of the run, so that nothing waits for it at the end."""
+    from jobs.pages.page import load_templates  # noqa: PLC0415
+
+    load_templates()
 
 
 def _judge(run: Run, outcome: Outcome) -> ExitStatus:

@@ -19,6 +19,7 @@ from actors.storage.uris import absolute, text_without_users
 from jobs.cli.config_errors import unknown_key
 from jobs.conversion.config import Conversion
 from jobs.evaluating.config import Evaluation
+from jobs.pages.config import Reporting
 from jobs.schemas import TOLD
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -207,6 +208,7 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "evaluate": to_incomplete_job,
     "verify": partial(to_object, kind=Verification),
     "convert": partial(to_object, kind=Conversion),
+    "report": partial(to_object, kind=Reporting),
 }
 """Verbs that run on a cluster, each with the function that converts its config on a client."""
 # Names of obstore's options, without the provider's prefix.

@@ -116,6 +116,17 @@ class Log:
 
 
 @dataclass
+class ReportConfig:
+    """The report for people, ``report.html`` in the folder of a published run."""
+
+    html: bool = True
+    """Write it: one file with charts and pictures, which needs no network. The job does not depend on it."""
+    pictures: int = 400
+    """Largest number of pictures in it, which are read again from the dataset; 0 for none. A job takes fewer than that
+    if it was short; `python -m jobs.report` takes them all."""
+
+
+@dataclass
 class Notify:
     """Notice at the end of a command, however it ends."""
 
@@ -141,6 +152,7 @@ class Job:
     run: RunConfig = field(default_factory=RunConfig)
     errors: ErrorBudget = field(default_factory=ErrorBudget)
     decode: Decode = field(default_factory=Decode)
+    report: ReportConfig = field(default_factory=ReportConfig)
     batch_size: int | str = "auto"
     """Images per batch of the engine."""
     verbose: bool = False

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from actors.decoding.config import Decode
 from actors.decoding.decode import decode
 from actors.errors import ImageError, JobError
+from actors.pictures.thumbnails import within
 from actors.reading.image_bytes import read_image
 from actors.storage.store import Storage
 
@@ -51,7 +52,8 @@ def contact_sheet(
         left, top = place % columns * cell, place // columns * (cell + _LINE)
         if row["error"] is None:
             picture = Image.fromarray(_pixels(image))
-            picture = picture.resize(_within(picture.size, cell - _GAP), Image.Resampling.BILINEAR)
+            size = within(picture.size, cell - _GAP, enlarge=True)
+            picture = picture.resize(size, Image.Resampling.BILINEAR)
             sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
         text, colour = _caption(row, target)
         drawing.text((left + _GAP, top + cell), text, fill=colour, font_size=_LINE - _GAP)
@@ -79,9 +81,3 @@ def _pixels(image: Given) -> np.ndarray:
             raise JobError(f"contact_sheet: {image}: {read.message}", cure="give images that are still there")
         image = read
     return image if isinstance(image, np.ndarray) else decode(image, Decode())
-
-
-def _within(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """Width and height that fill a square of ``side`` pixels, in the proportions of ``size``."""
-    scale = side / max(size)
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

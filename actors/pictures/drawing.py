@@ -84,6 +84,8 @@ _CORNERS = (("xmin", 0), ("ymin", 1), ("xmax", 0), ("ymax", 1))
 def _write(canvas: ImageDraw.ImageDraw, label: str, corner: tuple[float, float], label_id: int) -> None:
     """Writes a label into the top left corner of its box, on a ground of its colour."""
     text = "".join(one if one.isprintable() else "?" for one in label[:_LABEL_LENGTH])
+    length = canvas.textlength(text, font_size=_FONT_SIZE)
+    corner = (max(0.0, min(corner[0], canvas.im.size[0] - length - 1)), corner[1])  # inside the picture
     box = canvas.textbbox(corner, text, font_size=_FONT_SIZE)
     red, green, blue = colour(label_id)
     canvas.rectangle((corner[0], corner[1], box[2] + 1, box[3] + 1), fill=(red, green, blue))

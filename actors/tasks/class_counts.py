@@ -1,4 +1,4 @@
-"""Counters of the tasks that choose one of several classes, over rows with known labels. Runs in the sink."""
+"""Counters of the tasks that choose one of several classes. Runs in the sink."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 from actors.tasks.accuracy import are_named, count_correct, is_labelled, labelled
 from actors.tasks.calibration import count_calibration
 from actors.tasks.confusion import count_classes, count_pairs
+from actors.tasks.label_counts import count_labels
+from actors.tasks.score_counts import count_scores
 from actors.tasks.two_classes import count_two_classes
 
 if TYPE_CHECKING:
@@ -18,6 +20,21 @@ if TYPE_CHECKING:
 
 TOP_K = 5
 """Classes that may be right in the second accuracy, as users of ImageNet expect."""
+
+
+def count_predicted(table: pa.Table, labels: Sequence[str] | None, *, top_k: int, has_several: bool) -> dict[str, int]:
+    """Counts images by label and by best score, and answers by `count_answers`.
+
+    Args:
+        table: predicted rows. Counts nothing without predictions, as when the benchmark omits the model.
+        labels: names of the classes in order.
+        top_k: classes that the rows list.
+        has_several: an image may have several labels: counts all over the threshold, and compares with none.
+    """
+    if "score" not in table.column_names:
+        return {}
+    counts = count_labels(table, chosen=has_several) | count_scores(table["score"])
+    return counts if has_several else counts | count_answers(table, labels, top_k)
 
 
 def count_answers(table: pa.Table, labels: Sequence[str] | None, top_k: int) -> dict[str, int]:

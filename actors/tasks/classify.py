@@ -12,8 +12,8 @@ import numpy as np
 from actors.errors import JobError
 from actors.field_types import coerce_fields
 from actors.tasks.base import Outputs, Task, pick_output, vectors
-from actors.tasks.class_counts import count_answers
-from actors.tasks.label_counts import count_labels, label_lines
+from actors.tasks.class_counts import count_predicted
+from actors.tasks.label_counts import label_lines
 from actors.tasks.parity import Comparison
 from actors.tasks.rankings import rank_answers
 from actors.tasks.scores import (
@@ -137,10 +137,8 @@ class Classify(Task):
         return compare_answers(output, wanted, given, self.activation, tolerance)
 
     def counts(self, table: pa.Table) -> dict[str, int]:
-        """Counts answers against known labels; with a threshold, where one decides nothing, images by label."""
-        if self.threshold is not None:
-            return count_labels(table, chosen=True)
-        return count_answers(table, self._labels, self.top_k)
+        """Counts images by label and by score, and answers against known labels unless an image may have several."""
+        return count_predicted(table, self._labels, top_k=self.top_k, has_several=self.threshold is not None)
 
     def rankings(self, table: pa.Table) -> list[Ranking]:
         return rank_answers(table, self._labels, is_single=self.threshold is None)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 LABELS, OTHERS = "labels/", "labels_beyond/num"
 MAX_CLASSES = 1000
 """Classes with a counter of their own, those with the lowest numbers: a receipt carries all counters."""
+MAX_LENGTH = 200
+"""Characters of a label that has a counter of its own."""
 
 
 def count_labels(table: pa.Table, *, chosen: bool) -> dict[str, int]:
@@ -29,7 +31,7 @@ def count_labels(table: pa.Table, *, chosen: bool) -> dict[str, int]:
     if not set(names) <= set(table.column_names):
         return {}
     ids, labels = (pc.list_flatten(table[name]) if chosen else pc.drop_null(table[name]) for name in names)
-    is_named = pc.less(ids, MAX_CLASSES)
+    is_named = pc.and_(pc.less(ids, MAX_CLASSES), pc.less_equal(pc.utf8_length(labels), MAX_LENGTH))
     found = pc.value_counts(labels.filter(is_named))
     counts = {LABELS + value["values"].as_py(): value["counts"].as_py() for value in found}
     num_others = len(ids) - sum(counts.values())

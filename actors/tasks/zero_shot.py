@@ -22,9 +22,9 @@ from actors.models.sources.base import Source
 from actors.models.sources.text_source import read_text_source
 from actors.models.text_head import TextHead
 from actors.tasks.base import Outputs, Task, pick_output, vectors
-from actors.tasks.class_counts import count_answers
+from actors.tasks.class_counts import count_predicted
 from actors.tasks.embed import Embed
-from actors.tasks.label_counts import count_labels, label_lines
+from actors.tasks.label_counts import label_lines
 from actors.tasks.parity import Comparison
 from actors.tasks.prompts import read_prompts
 from actors.tasks.rankings import rank_answers
@@ -144,10 +144,9 @@ class ZeroShot(Task):
         return compare_answers(names[0], wanted, given, self._activation, tolerance)
 
     def counts(self, table: pa.Table) -> dict[str, int]:
-        """Counts images by label, and correct answers unless an image may have several labels."""
-        if self.threshold is not None:
-            return count_labels(table, chosen=True)
-        return {**count_labels(table, chosen=False), **count_answers(table, list(self._texts) or None, self.top_k)}
+        """Counts like `actors.tasks.classify.Classify.counts`."""
+        texts = list(self._texts) or None
+        return count_predicted(table, texts, top_k=self.top_k, has_several=self.threshold is not None)
 
     def rankings(self, table: pa.Table) -> list[Ranking]:
         return rank_answers(table, list(self._texts) or None, is_single=self.threshold is None)

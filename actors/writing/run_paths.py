@@ -1,7 +1,7 @@
 """Paths of a run below `output.path`. Used on driver and workers.
 
 rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same
-runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, {run,manifest,report,metrics}.json, _SUCCESS}
+runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, report.html, *.json, _SUCCESS}
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ class RunPaths:
     @property
     def report(self) -> str:
         return join(self.run, "report.json")
+
+    @property
+    def page(self) -> str:
+        """The report for people, with pictures."""
+        return join(self.run, "report.html")
 
     @property
     def metrics(self) -> str:

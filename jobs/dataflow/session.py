@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jobs.dataflow.stages import Stages
     from jobs.leases.lease import Lease
     from jobs.reporting.clock import Clock
+    from jobs.reporting.timeline import Timeline
     from jobs.runs.commit import Outcome
     from jobs.runs.opening import Run
 
@@ -99,7 +100,7 @@ def _run_passes(
     first = outcome.summary
     while (num_missing := outcome.coverage.num_missing) and not stop.is_asked:
         metrics = Metrics.of(run, stages.plan, outcome, done_before=first)
-        engine, pace = _run_pass(run, outcome, stages, stop, metrics, race)
+        engine, pace = _run_pass(run, outcome, stages, stop, (metrics, execution.timeline), race)
         outcome, whole = run.collect(before=outcome), execution.pace
         whole = Pace(whole.num_images + pace.num_images, whole.seconds + pace.seconds)
         execution = replace(execution, plan=stages.plan, engine=engine, pace=whole)
@@ -118,12 +119,14 @@ _MAX_PIECES = 20_000
 
 
 def _run_pass(
-    run: Run, outcome: Outcome, stages: Stages, stop: Shutdown, metrics: Metrics, race: EngineRace
+    run: Run, outcome: Outcome, stages: Stages, stop: Shutdown, records: tuple[Metrics, Timeline], race: EngineRace
 ) -> tuple[dict[str, str], Pace]:
     job, before, stall_s = run.job, outcome.summary, run.job.run.stall_s
+    metrics, timeline = records
     watch = StopConditions(job, before, stop, lambda: not stages.plan.fits(cluster_resources()))
 
     def should_drain(view: View) -> bool:
+        timeline.record(before.num_images + view.num_ok + view.num_errors)
         if watch(view):
             race.stop()
             return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from actors.decoding.config import Decode, Truncated
 from actors.messages import one_line
@@ -19,7 +19,7 @@ from jobs.pages.picture_files import ImageSource, make_thumbnails
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from actors.writing.run_paths import RunPaths
+    from actors.outputs import PublishedRun
 
 LOG = logging.getLogger("shardlens")
 
@@ -50,25 +50,8 @@ class Gallery:
     groups: Mapping[str, Sequence[Picture]]
 
 
-class GalleryRun(Protocol):
-    """The part of a published run that `make_gallery` needs."""
-
-    @property
-    def paths(self) -> RunPaths: ...
-    @property
-    def config(self) -> Mapping[str, Any]: ...
-    @property
-    def rows(self) -> Sequence[str]: ...
-    @property
-    def errors(self) -> Sequence[str]: ...
-    @property
-    def labels(self) -> list[str] | None: ...
-    @property
-    def storage(self) -> Storage: ...
-
-
 def make_gallery(
-    run: GalleryRun, *, limit: int = 400, seconds: float | None = None, image_storage: Storage | None = None
+    run: PublishedRun, *, limit: int = 400, seconds: float | None = None, image_storage: Storage | None = None
 ) -> Gallery:
     """Makes the pictures of a run. Never raises: whatever cannot be had is left out, or has a note.
 
@@ -86,7 +69,7 @@ def make_gallery(
         return Gallery({})
 
 
-def _gallery(run: GalleryRun, limit: int, end: float | None, image_storage: Storage) -> Gallery:
+def _gallery(run: PublishedRun, limit: int, end: float | None, image_storage: Storage) -> Gallery:
     parts = [*run.rows, *run.errors]
     chosen = choose_rows(parts, run.storage, limit, lambda: end is not None and time.monotonic() > end)
     if not chosen.rows:
@@ -117,7 +100,7 @@ def _image_storage(config: Mapping[str, Any]) -> Storage:
 
 
 def _limits(config: Mapping[str, Any]) -> Decode:
-    """Those of the job; but of a truncated image, the part that is there is shown."""
+    """The limits of the job, except that the part of a truncated image that is there is shown."""
     given = {name: value for name, value in config.get("decode", {}).items() if name in ("max_pixels", "max_bytes")}
     return Decode(**given, truncated=Truncated.accept)
 

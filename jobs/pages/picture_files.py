@@ -42,11 +42,11 @@ class Thumbnail(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where images are, and how they may be decoded."""
+    """Places of images, and how they may be decoded."""
 
     shards: Shards
     storage: Storage
-    """Of the images."""
+    """Storage of the images, not of the inventory."""
     limits: Decode
 
 
@@ -64,18 +64,18 @@ def make_thumbnails(source: ImageSource, rows: Rows, *, end: float | None) -> di
     thread.start()
     thread.join(None if end is None else max(0.0, end - time.monotonic()))
     done = dict(made)
-    return {identity: done.get(identity, _TOO_LATE) for identity in rows}
+    return {identity: done.get(identity, TOO_LATE) for identity in rows}
 
 
 MAX_BYTES = 3_000_000
-"""Of all thumbnails of a page."""
+"""Limit for all thumbnails of a page."""
 
 _STEP = 32  # images that are held in memory, unless they are large
 _STEP_BYTES = 64 << 20
 _DECODERS = 2  # threads; images without a smaller size inside take up to 1.2 GB each
 _THREADS = 16  # requests to storage at once
 _HEX_BYTES = 64  # of a file that is no image
-_TOO_LATE = Thumbnail(b"", "not read: the time for pictures was up")
+TOO_LATE = Thumbnail(b"", "not read: the time for pictures was up")
 _TOO_LARGE = Thumbnail(b"", "left out: the page would become too large")
 _ERROR_NAMES = {field.name for field in ERROR_FIELDS}
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from jobs.reporting.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +28,10 @@ class Execution:
     """Images and seconds without start-up."""
     cpus: float
     """CPUs of the cluster."""
+    timeline: Timeline = field(default_factory=Timeline)
+    """Images done over time, from the start of the first pass."""
 
     def to_json(self) -> dict[str, Any]:
         pace = {**self.pace._asdict(), "images_per_s": self.pace.images_per_s}
         about = {"plan": asdict(self.plan), "choice": self.choice.to_json(), "engine": dict(self.engine)}
-        return {**about, "pace": pace, "cpus": self.cpus}
+        return {**about, "pace": pace, "cpus": self.cpus, "timeline": self.timeline.points}

@@ -39,6 +39,7 @@ class Report:
         passed_over: files and lines that the listing skipped, by reason, from `PassedOver.to_json`.
         switches: drivers of the run that stopped decoding on GPUs.
         answers: lines about the predictions, from `actors.tasks.base.Task.summary`.
+        origin: from `jobs.reporting.origin`; report.json has its keys.
     """
 
     paths: RunPaths
@@ -51,6 +52,7 @@ class Report:
     passed_over: Mapping[str, Any] = field(default_factory=dict)
     switches: Sequence[DecodeSwitch] = ()
     answers: Sequence[tuple[str, str]] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> Summary:
@@ -103,6 +105,7 @@ class Report:
             "run_id": self.paths.run_id,
             "fingerprint": self.paths.fingerprint,
             "status": self.status.name.lower(),
+            **self.origin,
             "rows": self.paths.rows,
             "errors": self.paths.errors,
             "num_listed": self.summary.num_images + self.outcome.coverage.num_missing,
@@ -149,6 +152,7 @@ class Report:
             lines.append(("errors", f"{number:,} {kind}, such as {redacted(uri)}: {message}"))
         if summary.error_kinds:
             lines.append(("", self.paths.errors))
+        lines += [("model", f"{self.origin['model']} ({self.paths.fingerprint})")] if self.origin else []
         lines.append(("rows", self.paths.rows))
         return lines + self._verdict()
 

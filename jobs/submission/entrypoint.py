@@ -39,6 +39,7 @@ REQUIREMENTS = {
     "arro3-core": ("arro3.core", (0, 6)),
     "safetensors": ("safetensors", (0, 6)),
     "rich": ("rich", (14,)),
+    "jinja2": ("jinja2", (3, 1)),
     "pathspec": ("pathspec", (1,)),
     "aiohttp": ("aiohttp", (3, 14)),
     "yarl": ("yarl", (1, 20)),

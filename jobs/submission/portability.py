@@ -77,6 +77,7 @@ _PATHS_OF = {
     "benchmark": (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch"),
     "export": (*_PATHS[:-1], "export.path"),
     "convert": ("output.path", "convert.path", "convert.annotations"),
+    "report": ("output.path",),
 }
 _OPTIONS = re.compile(r"\bstorage_options\b")
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")  # without a default, which would be a secret in plain text

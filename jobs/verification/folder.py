@@ -21,7 +21,8 @@ def check_folder(output: Output, run_id: str, findings: Findings) -> None:
 
 
 _OWN = re.compile(
-    r"(?:run|manifest|report|metrics)\.json|config\.yaml|_SUCCESS|(?:slices|decode_switches)/\d+-of-\d+\.json|inventory/.*",
+    r"(?:run|manifest|report|metrics)\.json|report\.html|config\.yaml|_SUCCESS|inventory/.*"
+    r"|(?:slices|decode_switches)/\d+-of-\d+\.json",
     # A name may contain a line feed.
     re.DOTALL,
 )

@@ -15,6 +15,8 @@ import torch
 from photos import write_photos
 
 import actors.sample
+from actors.outputs import open_output
+from jobs.pages.gallery import make_gallery
 
 SAMPLE = Path(actors.sample.__file__).parent
 
@@ -38,6 +40,10 @@ def test_the_sample_on_a_cluster_of_its_own_and_once_more(tmp_path: Path) -> Non
     assert len(json.loads((run / "manifest.json").read_text())["rows"]) == len(list(output.rglob("part-*.parquet")))
     assert "ray" not in done.stderr.lower(), done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
+
+    gallery = make_gallery(open_output(str(output)).run("once"))
+    assert {"mistakes", "near_ties", "class/7", "cell/3/3"} <= set(gallery.groups)
+    assert all(picture.thumbnail and not picture.note for some in gallery.groups.values() for picture in some)
 
     again = sample(tmp_path)
     assert "nothing to do" in again.stderr

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow.compute as pc
+
+from actors.tasks.score_counts import SCORES, count_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pyarrow as pa
 
-OBJECTS, SCORES, IMAGES, OTHERS = "objects/", "score_histogram/", "images/num_with_objects", "objects_beyond/num"
+OBJECTS, IMAGES, OTHERS = "objects/", "images/num_with_objects", "objects_beyond/num"
 MAX_CLASSES = 1000
 """Classes with a counter of their own, those with the lowest numbers: a receipt carries all counters."""
 
@@ -35,8 +36,7 @@ def count_objects(table: pa.Table) -> dict[str, int]:
     for value in pc.value_counts(labels.filter(is_named)):
         counts[OBJECTS + value["values"].as_py()] = value["counts"].as_py()
     counts[OTHERS] = len(ids) - int(pc.sum(is_named).as_py())
-    tenths = np.bincount(np.clip(scores.to_numpy() * 10, 0, 9).astype(int), minlength=10)
-    counts |= {f"{SCORES}{tenth / 10:.2f}": int(number) for tenth, number in enumerate(tenths)}
+    counts |= count_scores(scores)
     return {name: number for name, number in counts.items() if number}
 
 

@@ -7,7 +7,7 @@ from scored import Scored
 
 from actors.columns import TARGET
 from actors.tasks.accuracy import accuracy_names
-from actors.tasks.class_counts import count_answers
+from actors.tasks.class_counts import count_answers, count_predicted
 from actors.tasks.confusion import BEYOND
 
 
@@ -37,3 +37,17 @@ def test_the_size_of_parts_changes_nothing(size: int) -> None:
     assert +total == +Counter(count_answers(scored.rows, scored.labels, top_k=5))
     unnamed = count_answers(scored.rows, None, top_k=5)
     assert unnamed.keys() == {name for name in total if name.startswith(("accuracy", "calibration"))}
+
+
+def test_images_are_counted_by_label_and_score_without_known_labels() -> None:
+    scored = Scored.random(60, 7)
+    rows = scored.rows.drop_columns([TARGET])
+    counts = count_predicted(rows, scored.labels, top_k=5, has_several=False)
+    of_labels = {name: number for name, number in counts.items() if name.startswith("labels/")}
+    assert of_labels == {
+        f"labels/{name}": rows["label"].to_pylist().count(name) for name in set(rows["label"].to_pylist())
+    }
+    assert sum(number for name, number in counts.items() if name.startswith("score_histogram")) == len(rows)
+    assert count_predicted(rows.drop_columns(["score"]), scored.labels, top_k=5, has_several=False) == {}
+    both = count_predicted(scored.rows, scored.labels, top_k=5, has_several=False)
+    assert both == counts | count_answers(scored.rows, scored.labels, top_k=5)

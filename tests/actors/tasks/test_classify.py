@@ -305,7 +305,8 @@ def test_all_classes_from_the_threshold_on_are_labels_best_first() -> None:
     assert table["label"].to_pylist() == ["b", "d", "d"]
     assert valid.all()
     counts = task.counts(table.append_column("_target", pa.array(["b", "b", "b"])))
-    assert counts == {"labels/a": 1, "labels/b": 2, "labels/c": 2, "labels/d": 2}
+    scores = {"score_histogram/0.40": 1, "score_histogram/0.80": 1, "score_histogram/0.90": 1}
+    assert counts == {"labels/a": 1, "labels/b": 2, "labels/c": 2, "labels/d": 2, **scores}
     assert task.summary(counts) == [("labels", "b 2, c 2, d 2, a 1")]
     assert Classify().summary(counts) == []
 

@@ -18,6 +18,7 @@ from actors.errors import OutputError
 from actors.fault_injection import VARIABLE
 from actors.storage.store import Storage
 from actors.writing.part_writer import ReplacedError, SinkPlan, write_part
+from actors.writing.picks import Ranking, from_footer
 from actors.writing.receipts import Receipt
 from actors.writing.run_paths import RunPaths
 from actors.writing.staging import Staging
@@ -73,6 +74,20 @@ def test_the_counters_of_the_task_are_committed_in_the_receipt_of_each_file(plan
         {"task/num_rows": 1},
         {"task/num_rows": 9},
     ]
+
+
+def test_each_file_carries_the_picks_of_its_own_rows(plan: SinkPlan) -> None:
+    ranked = replace(plan, rankings=lambda rows: [Ranking("most_confident", -rows["score"].to_numpy())])
+    write_part(ranked, predicted_block(1, [3, 0, 2, 1], bad=[2]), number=1)
+    (rows,), (errors,) = (list(Path(folder).iterdir()) for folder in (plan.paths.rows, plan.paths.errors))
+    picked = {}
+    for part in (rows, errors):
+        footer = pq.read_metadata(part)
+        picked |= from_footer(footer.metadata, num_rows=footer.num_rows)
+    assert {name: [pick.place for pick in picks] for name, picks in picked.items()} == {
+        "most_confident": [2, 1, 0],
+        "error/decode/truncated": [0],
+    }
 
 
 def test_a_name_is_the_digest_of_the_file(plan: SinkPlan) -> None:

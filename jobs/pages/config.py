@@ -1,0 +1,54 @@
+"""Typed config of `python -m jobs.report`. Keys are read like those of `python -m jobs.batch_infer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jobs.job import Log
+
+
+@dataclass
+class ReportedOutput:
+    """Location of the runs."""
+
+    path: str = "???"
+    """Folder or URI prefix: the output.path of the job."""
+    storage_options: dict[str, str] = field(default_factory=dict)
+    """Settings for the store of `path`, such as endpoint or region."""
+
+
+@dataclass
+class ReportedRun:
+    """Selects one run."""
+
+    id: str | None = None
+    """Published run to report on; null takes the last one."""
+
+
+@dataclass
+class ReportedImages:
+    """The images of the run."""
+
+    storage_options: dict[str, str] = field(default_factory=dict)
+    """Settings for the store of the images where config.yaml of the run hides them, such as keys."""
+
+
+@dataclass
+class Reported:
+    """Content of the report."""
+
+    pictures: int = 400
+    """Largest number of pictures; 0 for none."""
+
+
+@dataclass
+class Reporting:
+    """Whole config of `python -m jobs.report`."""
+
+    output: ReportedOutput = field(default_factory=ReportedOutput)
+    run: ReportedRun = field(default_factory=ReportedRun)
+    dataset: ReportedImages = field(default_factory=ReportedImages)
+    report: Reported = field(default_factory=Reported)
+    verbose: bool = False
+    """Show the traceback of unexpected errors."""
+    log: Log = field(default_factory=Log)

@@ -1,0 +1,192 @@
+"""The report of a run as one HTML file, which loads nothing and runs no script. Made on the driver, from the documents
+of the run and the pictures of its gallery.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from jobs.pages.answers import distribution, score_histogram
+from jobs.pages.captions import captioned
+from jobs.pages.failures import failures
+from jobs.pages.gallery import Gallery
+from jobs.pages.headline import headline
+from jobs.pages.pace import Share, pace
+from jobs.pages.picture_files import TOO_LATE
+from jobs.pages.provenance import provenance
+from jobs.pages.trials import engine_choice
+from jobs.pages.truth import truth
+from jobs.pages.wording import plain, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jobs.pages.captions import Captioned
+    from jobs.pages.facts import RunFacts
+    from jobs.pages.gallery import Picture
+
+_TEMPLATE = "report.html"
+MAX_BYTES = 5_000_000
+"""Limit of a page, also by mail and in a browser on a phone."""
+
+
+def make_page(facts: RunFacts, gallery: Gallery) -> str:
+    """Makes the page, of at most `MAX_BYTES` in UTF-8: leaves out as many pictures as are too much."""
+    page = _render(facts, gallery)
+    while (size := len(page.encode())) > MAX_BYTES and gallery.groups:
+        num_bytes = sum(len(one.thumbnail) for some in gallery.groups.values() for one in some) * 4 / 3
+        gallery = _thinned(gallery, max(0.0, 1 - (size - _TARGET_BYTES) / max(num_bytes, 1)))
+        page = _render(facts, gallery)
+    return page
+
+
+@cache
+def environment() -> Environment:
+    """The templates of all pages, with the filters ``shown`` and ``plain`` for text from outside."""
+    loader = PackageLoader("jobs.pages")
+    found = Environment(
+        loader=loader, autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    found.filters |= {"shown": shown, "plain": plain}
+    return found
+
+
+def load_templates() -> None:
+    """Compiles the templates of the report; `make_page` does it by itself."""
+    environment().get_template(_TEMPLATE)
+
+
+def embedded_json(content: Any) -> Markup:
+    """JSON for a ``script`` element of a data type: no text in it can end the element, and NaN becomes null."""
+    text = json.dumps(_finite(content), ensure_ascii=True, allow_nan=False, default=str)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704  escaped
+
+
+@dataclass(frozen=True)
+class PictureGroup:
+    """Pictures under one heading."""
+
+    name: str
+    pictures: Sequence[Captioned]
+    key: str = ""
+    """Anchor in the page."""
+
+
+def _render(facts: RunFacts, gallery: Gallery) -> str:
+    found = {name: [captioned(one) for one in some if _is_shown(one)] for name, some in gallery.groups.items()}
+    groups = {name: some for name, some in found.items() if some}
+    names = _class_names(facts, gallery)
+    known, speed, failed = truth(facts, groups, names), pace(facts), failures(facts, gallery)
+    engine, classes = engine_choice(facts), _classes(groups)
+    spread, histogram = distribution(facts), score_histogram(facts)
+    extremes = [PictureGroup(title, groups[name]) for name, title in _EXTREMES.items() if name in groups]
+    sections = {
+        "outcomes": "Outcomes",
+        "speed": "Speed" if speed else "",
+        "predictions": "Predictions" if spread or histogram else "",
+        "pictures": "Pictures" if classes or extremes else "",
+        "labels": "Known labels" if known else "",
+        "errors": "Errors" if failed else "",
+        "engine": "Engine" if engine else "",
+        "provenance": "Provenance",
+    }
+    return (
+        environment()
+        .get_template(_TEMPLATE)
+        .render(
+            sections=[(key, name) for key, name in sections.items() if name],
+            run_id=facts.paths.run_id,
+            num_errors=facts.num_errors,
+            headline=headline(facts),
+            proof=_proof(facts),
+            pace=speed,
+            spread=spread,
+            histogram=histogram,
+            classes=classes,
+            extremes=extremes,
+            truth=known,
+            mistakes=groups.get("mistakes", []),
+            cells=_cells(groups),
+            failures=failed,
+            engine=engine,
+            origin=provenance(facts),
+            numbers=embedded_json(_numbers(facts)),
+        )
+    )
+
+
+def _is_shown(one: Picture) -> bool:
+    """Returns False for an image that there was no time to read, unless it failed: then there is a message."""
+    return one.note != TOO_LATE.note or "message" in one.row
+
+
+_EXTREMES = {
+    "least_confident": "Least confident",
+    "near_ties": "Near ties: the first two classes have almost the same score",
+    "most_confident": "Most confident",
+    "nothing_found": "Nothing found",
+    "sample": "Drawn from all rows",
+}
+
+
+def _proof(facts: RunFacts) -> dict[str, Any]:
+    listed, ok, failed = facts.num_listed, facts.num_ok, facts.num_errors
+    parts = [
+        Share("predicted", ok / listed if listed else 0, f"{ok:,}", "good"),
+        Share("errors", failed / listed if listed else 0, f"{failed:,}", "bad"),
+    ]
+    return {"listed": listed, "ok": ok, "errors": failed, "parts": parts, "digest": facts.manifest_sha256}
+
+
+def _classes(groups: Mapping[str, Sequence[Captioned]]) -> list[PictureGroup]:
+    return [PictureGroup(name.removeprefix(_CLASS), some) for name, some in groups.items() if name.startswith(_CLASS)]
+
+
+def _cells(groups: Mapping[str, Sequence[Captioned]]) -> dict[str, PictureGroup]:
+    """Pictures of the cells of the confusion matrix, by name of the group."""
+    names = [name for name in groups if name.startswith(_CELL)]
+    return {
+        name: PictureGroup(name.removeprefix(_CELL), groups[name], f"cell-{place}") for place, name in enumerate(names)
+    }
+
+
+_CLASS, _CELL = "class/", "cell/"
+
+
+def _class_names(facts: RunFacts, gallery: Gallery) -> dict[int, str]:
+    """Names of the classes: those of the model, or, where they are gone, those in the rows at hand."""
+    if facts.labels:
+        return dict(enumerate(facts.labels))
+    rows = [one.row for some in gallery.groups.values() for one in some]
+    return {int(row["label_id"]): str(row["label"]) for row in rows if row.get("label_id") is not None}
+
+
+def _numbers(facts: RunFacts) -> dict[str, Any]:
+    about = {"manifest_sha256": facts.manifest_sha256, "run": dict(facts.record), "metrics": dict(facts.metrics)}
+    return {"report": dict(facts.report), **about}
+
+
+def _thinned(gallery: Gallery, share: float) -> Gallery:
+    """The gallery with the first pictures of each group, and without groups that lose all of theirs."""
+    kept: dict[str, Sequence[Picture]] = {
+        name: some[: math.floor(len(some) * share)] for name, some in gallery.groups.items()
+    }
+    return Gallery({name: some for name, some in kept.items() if some})
+
+
+_TARGET_BYTES = 4_700_000  # groups differ in the size of their pictures: a second round is seldom needed
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,77 @@
+"""Origin of a run, for its report: when, by whom and with which command, on which data and by which model. Runs on the
+driver.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shlex
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from actors.messages import redacted
+from jobs.config import is_public
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.runs.opening import Run
+
+
+def origin_of(run: Run) -> dict[str, Any]:
+    """Plain values for report.json; times are UTC, ISO 8601. Nothing in them gives access to anything."""
+    job, path = run.job, run.job.dataset.path
+    paths = [path] if isinstance(path, str) else list(path)
+    return {
+        "started_at": run.record.opened_at,
+        "ended_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "started_by": f"{_user()}@{socket.gethostname()}",
+        "command": command_line(sys.argv),
+        "dataset": {"kind": job.dataset.kind, "path": [redacted(one) for one in paths]},
+        "model": model_name(job.model.source, job.model.architecture, job.model.checkpoint),
+        "task": job.task.name,
+        "output": redacted(run.paths.root),
+        "inventory_digest": run.record.inventory_digest,
+    }
+
+
+def model_name(source: str | None, architecture: str | None, checkpoint: str | None) -> str:
+    """A model's name for people: its source, or its architecture with the file of its weights."""
+    file = PurePath(redacted(checkpoint or "")).name
+    return redacted(source) if source else " ".join(filter(None, (architecture, file)))
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """The command of this process without secrets, for a shell; empty where a verb did not start it.
+
+    Args:
+        arguments: as in ``sys.argv``.
+    """
+    path = PurePath(arguments[0])
+    if path.parent.name != "jobs" or path.suffix != ".py":
+        return ""
+    return shlex.join(["python", "-m", f"jobs.{path.stem}", *map(_without_secrets, arguments[1:])])
+
+
+def _without_secrets(argument: str) -> str:
+    key, has_value, _ = argument.partition("=")
+    group, _, option = key.rpartition(".")
+    is_option = group.endswith("storage_options") and not is_public(option)
+    if has_value and (is_option or option == "storage_options" or key == "notify.url" or _SECRET.search(option)):
+        return f"{key}=***"
+    return redacted(argument)
+
+
+_SECRET = re.compile(r"token|secret|passw|credential|(?:api|access|account)_?key", re.IGNORECASE)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        return str(os.getuid())
