@@ -29,11 +29,8 @@ from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
 from jobs.evaluating.config import EvaluationJob
 from jobs.job import Job, Output
-<<<<<<< HEAD
-from jobs.replaying.config import ReplayJob
-=======
 from jobs.pages.config import Reporting
->>>>>>> main
+from jobs.replaying.config import ReplayJob
 from jobs.serving.config import ServeJob
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -100,11 +97,8 @@ _ROOT_SCHEMAS: dict[str, type] = {
     "convert": Conversion,
     "evaluate": EvaluationJob,
     "export": ExportJob,
-<<<<<<< HEAD
     "replay": ReplayJob,
-=======
     "report": Reporting,
->>>>>>> main
     "serve": ServeJob,
     "submit": Submission,
     "verify": Verification,

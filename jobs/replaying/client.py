@@ -107,6 +107,8 @@ class Client:
                 f"{self._name}: refuses the token with status {status}\n  cure: give that of the endpoint's "
                 "serve.token_file as replay.token_file"
             )
+        if status == _TOO_LARGE:
+            return {"stage": "request", "error": "too_large", "message": "the endpoint has a lower limit than the run"}
         if status not in (200, 422):
             raise UnreachableError(f"{self._name}: answers with status {status}: {body[:200].decode(errors='replace')}")
         try:
@@ -120,5 +122,5 @@ class Client:
         return content
 
 
-_BUSY = 503
+_BUSY, _TOO_LARGE = 503, 413
 _WAIT_S, _LONGEST_WAIT_S = 1.0, 5.0

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from actors.columns import IMAGE_ID, URI
 from actors.tasks.detection.box_agreement import ious
+from jobs.serving.rows import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,19 +28,26 @@ def difference(row: Row, answer: Row, tolerance: Tolerance) -> str | None:
     """The first difference that exceeds the tolerance; None if both say the same.
 
     Args:
-        row: a published row, or an error row.
+        row: a published row with image_id, uri and the columns of the task, or an error row.
         answer: content of the endpoint's answer, where binary values are base64.
         tolerance: limits of the run; of a class, `tie_margin` is how far the first score may lead where it differs.
     """
     if "stage" in row or "stage" in answer:
         return _failure(row, answer)
+    wanted = {name: plain(value) for name, value in row.items() if name not in (IMAGE_ID, URI)}
+    if odd := sorted(wanted.keys() ^ answer.keys()):
+        return f"{odd[0]}: {'the endpoint' if odd[0] in wanted else 'the run'} has no such column"
     for name, given in answer.items():
-        if name not in row:
-            return f"{name}: the run has no such column"
-        compare = _COLUMNS.get(name, _values)
-        if found := compare(row, given, name, tolerance):
+        if wanted[name] != given and (found := _unequal(name, wanted, given, tolerance)):
             return f"{name}: {found}"
     return None
+
+
+def _unequal(name: str, wanted: Row, given: Any, tolerance: Tolerance) -> str | None:
+    try:
+        return _COLUMNS.get(name, _values)(wanted, given, name, tolerance)
+    except (TypeError, ValueError, LookupError, OSError):  # such as text where numbers are wanted
+        return f"{_short(wanted[name])} became {_short(given)}"
 
 
 def _failure(row: Row, answer: Row) -> str | None:
@@ -49,10 +58,8 @@ def _failure(row: Row, answer: Row) -> str | None:
 def _values(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
     """Numbers and lists of numbers by their relative error; everything else must be equal."""
     wanted = row[name]
-    if isinstance(wanted, bytes):
-        wanted = base64.b64encode(wanted).decode("ascii")
     if not _is_float(wanted):
-        return None if wanted == given else f"{_short(wanted)} became {_short(given)}"
+        return f"{_short(wanted)} became {_short(given)}"
     numbers, others = np.asarray(wanted, np.float64), np.asarray(given, np.float64)
     if numbers.shape != others.shape:
         return f"of shape {numbers.shape}, and now {others.shape}"
@@ -69,8 +76,6 @@ def _score(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
 
 def _label(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
     """The best class may differ at a near tie."""
-    if row[name] == given:
-        return None
     classes = row.get("top_labels" if name == "label" else "top_label_ids") or []
     scores = row.get("top_scores") or []
     lead = scores[0] - scores[classes.index(given)] if given in classes[: len(scores)] else float("inf")
@@ -126,7 +131,7 @@ def _corners(box: Row) -> np.ndarray:
 
 
 def _mask(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
-    wanted, others = (np.asarray(Image.open(io.BytesIO(data))) for data in (row[name], base64.b64decode(given)))
+    wanted, others = (np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in (row[name], given))
     if wanted.shape != others.shape:
         return f"{wanted.shape} pixels became {others.shape}"
     share = float((wanted == others).mean())

@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 import pyarrow.parquet as pq
 
+from actors.columns import IMAGE_ID, URI
 from actors.errors import JobError
 from actors.messages import one_line, redacted
 from actors.outputs.row_batches import part_schema, picked, read_batches
@@ -30,7 +31,7 @@ class Sent:
     """An image of the run, as the endpoint gets it."""
 
     row: Mapping[str, Any]
-    """Its published row, or its error row, as plain values."""
+    """Its published row without target and kept columns, or its error row, as plain values."""
     image: Image
     """Its bytes, or the reason why they cannot be had again."""
 
@@ -48,9 +49,10 @@ def draw(run: PublishedRun, count: int, image_storage: Storage | None = None) ->
     try:
         rows = _rows(run, np.sort(numbers))
         source = source_images(run, image_storage)
+        kept = {*source.shards.schema.names} - {IMAGE_ID, URI}
         for images in source.read([*rows], _BATCH_SIZE):
             for identity, image in images.items():
-                yield Sent(rows[identity], image)
+                yield Sent({name: value for name, value in rows[identity].items() if name not in kept}, image)
     except (OSError, ValueError) as error:
         raise JobError(
             f"{redacted(run.paths.run)}: cannot be read: {one_line(error)}",

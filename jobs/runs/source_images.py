@@ -33,11 +33,11 @@ Identity = tuple[int, int]
 
 @dataclass(frozen=True)
 class SourceImages:
-    """Where the images of a run are, and how they may be decoded."""
+    """Places of the images of a run, and how they may be decoded."""
 
     shards: Shards
     storage: Storage
-    """Of the images."""
+    """Storage of the images, not of the inventory."""
     limits: Decode
 
     def read(self, identities: Sequence[Identity], batch_size: int) -> Iterator[dict[Identity, Image]]:
@@ -113,6 +113,6 @@ def _image_storage(config: Mapping[str, Any]) -> Storage:
 
 
 def _limits(config: Mapping[str, Any]) -> Decode:
-    """Those of the job."""
+    """The limits of the job."""
     given = {name: value for name, value in config.get("decode", {}).items() if name in ("max_pixels", "max_bytes")}
     return Decode(**given)
