@@ -9,10 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 from rules import TIERS
 
 from jobs.cli.overrides import as_typed
-from jobs.config import VERBS, compose_config, compose_serving
+from jobs.config import VERBS, compose_config, compose_serving, to_object
+from jobs.replaying.config import ReplayJob
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("k8s/*.md")]
@@ -92,11 +94,15 @@ def test_commands_compose(verb: str, arguments: str, monkeypatch: pytest.MonkeyP
 
 
 def test_commands_of_an_endpoint_compose() -> None:
-    found = [arguments for _, arguments in commands(["serve"])]
-    assert found
-    for arguments in found:
-        words = [word for word in shlex.split(arguments) if word not in PLACEHOLDERS and not word.endswith("=…")]
-        assert compose_serving(as_typed([*words, "model=digits"])).serve is not None
+    found = commands(["serve", "replay"])
+    assert {verb for verb, _ in found} == {"serve", "replay"}
+    for verb, arguments in found:
+        words = as_typed([word for word in shlex.split(arguments) if not word.endswith("=…")])
+        if verb == "serve":
+            assert compose_serving([*words, "model=digits"]).serve is not None
+        else:
+            with initialize_config_module("conf", version_base="1.3"):
+                assert to_object(compose("replay", words), ReplayJob).replay is not None
 
 
 def test_there_are_commands_of_each_kind() -> None:

@@ -8,19 +8,16 @@ import io
 import json
 import re
 import shlex
-import signal
-import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from served import serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -55,7 +52,8 @@ def test_training_and_job_and_predictor_agree(
     metrics = json.loads((tmp_path / "predictions" / "runs" / run_id / "metrics.json").read_text())
     assert metrics["metrics"]["accuracy"] == accuracy
 
-    with serving("model=digits", "model.checkpoint=digits.pt", "engine=torch") as url:
+    with serving(tmp_path, "model=digits", "model.checkpoint=digits.pt", "engine=torch") as served:
+        url = served.url
         with ThreadPoolExecutor(8) as pool:
             answers = [*pool.map(lambda row: ask(url, row["image"]["bytes"]), names["rows"])]
         num_right = sum(row["label"] == known["test_label"] for row, known in zip(answers, names["rows"], strict=True))
@@ -69,25 +67,6 @@ def test_training_and_job_and_predictor_agree(
 def verb(name: str, *overrides: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"jobs.{name}", *overrides]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
-@contextmanager
-def serving(*overrides: str) -> Iterator[str]:
-    """An endpoint in a process of its own, below the current folder."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jobs.serve", f"serve.port={port}", *overrides]
-    with (
-        Path("serve.log").open("w") as log,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().strip()
-            assert url.endswith(str(port)), Path("serve.log").read_text()
-            yield url
-        finally:
-            process.send_signal(signal.SIGTERM)
 
 
 def ask(url: str, image: bytes) -> dict[str, Any]:
