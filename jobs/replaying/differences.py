@@ -24,13 +24,14 @@ ROUNDING = 1e-3
 """Relative difference of numbers that no limit of the tolerance covers."""
 
 
-def difference(row: Row, answer: Row, tolerance: Tolerance) -> str | None:
+def difference(row: Row, answer: Row, tolerance: Tolerance, *, score_threshold: float = 0.0) -> str | None:
     """The first difference that exceeds the tolerance; None if both say the same.
 
     Args:
         row: a published row with image_id, uri and the columns of the task, or an error row.
         answer: content of the endpoint's answer, where binary values are base64.
         tolerance: limits of the run; of a class, `tie_margin` is how far the first score may lead where it differs.
+        score_threshold: of the task, for boxes.
     """
     if "stage" in row or "stage" in answer:
         return _failure(row, answer)
@@ -38,13 +39,15 @@ def difference(row: Row, answer: Row, tolerance: Tolerance) -> str | None:
     if odd := sorted(wanted.keys() ^ answer.keys()):
         return f"{odd[0]}: {'the endpoint' if odd[0] in wanted else 'the run'} has no such column"
     for name, given in answer.items():
-        if wanted[name] != given and (found := _unequal(name, wanted, given, tolerance)):
+        if wanted[name] != given and (found := _unequal(name, wanted, given, tolerance, score_threshold)):
             return f"{name}: {found}"
     return None
 
 
-def _unequal(name: str, wanted: Row, given: Any, tolerance: Tolerance) -> str | None:
+def _unequal(name: str, wanted: Row, given: Any, tolerance: Tolerance, score_threshold: float) -> str | None:
     try:
+        if name == "detections":
+            return _boxes(wanted[name], given, tolerance, score_threshold)
         return _COLUMNS.get(name, _values)(wanted, given, name, tolerance)
     except (TypeError, ValueError, LookupError, OSError):  # such as text where numbers are wanted
         return f"{_short(wanted[name])} became {_short(given)}"
@@ -101,14 +104,15 @@ def _embedding(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | N
     return None if cosine >= tolerance.cosine else f"a cosine of {cosine:.6f}, less than {tolerance.cosine:g}"
 
 
-def _boxes(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
-    """Each box needs a partner of the same class; scores near the lowest one may come and go."""
-    wanted = row[name]
-    lowest = min((box["score"] for box in [*wanted, *given]), default=0.0) + tolerance.score_difference
+def _boxes(wanted: list[Row], given: list[Row], tolerance: Tolerance, score_threshold: float) -> str | None:
+    """Each box needs a partner of the same class. The weakest ones may come and go: those whose score may be below the
+    threshold of the task in the other answer.
+    """
     for first, second, what in ((wanted, given, "is gone"), (given, wanted, "is new")):
         free = list(second)
-        lost = [box for box in first if not _takes_partner(box, free, tolerance) and box["score"] > lowest]
-        if len(lost) > np.ceil(tolerance.unmatched_ratio * len(first)):
+        lost = [box for box in first if not _takes_partner(box, free, tolerance)]
+        lost = [box for box in lost if box["score"] > score_threshold + tolerance.score_difference]
+        if len(lost) > tolerance.unmatched_ratio * len(first):
             return f"a box of {_short(lost[0]['label'])} with score {lost[0]['score']:.3f} {what}"
     return None
 
@@ -147,7 +151,6 @@ _COLUMNS: Mapping[str, Callable[[Row, Any, str, Tolerance], str | None]] = {
     "top_labels": _best,
     "top_scores": _best,
     "embedding": _embedding,
-    "detections": _boxes,
     "mask": _mask,
 }
 

@@ -87,7 +87,7 @@ def replay_run(wanted: ReplayJob) -> Replayed:
             raise JobError(f"replay.{name}={getattr(options, name)}: must be above 0", cure="omit it for the default")
     run = open_output(wanted.output.path, wanted.output.storage_options).run(wanted.run)
     client = Client(wanted.url, _token(options), concurrency=options.concurrency, timeout_s=options.timeout_s)
-    tolerance = _tolerance(run)
+    tolerance, threshold = _tolerance(run), float(run.config["task"].get("score_threshold", 0.0))
     image_options = options.image_storage_options
     answers = client.answers(draw(run, options.images, Storage(image_options) if image_options else None))
     different, unsent = [], []
@@ -95,7 +95,7 @@ def replay_run(wanted: ReplayJob) -> Replayed:
         about = {"image_id": answer.row[IMAGE_ID], "uri": answer.row[URI]}
         if answer.unsent:
             unsent.append({**about, "reason": answer.unsent})
-        elif reason := difference(answer.row, answer.content, tolerance):
+        elif reason := difference(answer.row, answer.content, tolerance, score_threshold=threshold):
             different.append({**about, "reason": reason})
     return Replayed(run.run_id, client.url, len(answers) - len(unsent), different, unsent)
 

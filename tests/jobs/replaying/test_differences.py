@@ -46,7 +46,7 @@ def b64(data: bytes) -> str:
         ({"score": float("nan")}, {"score": None}),
         ({"embedding": [1.0, 0.0]}, {"embedding": [0.9999, 0.01]}),
         ({"detections": [box(0), box(200)]}, {"detections": [box(201, 0.82), box(0.5)]}),
-        ({"detections": [box(0), box(200, 0.11)]}, {"detections": [box(0)]}),
+        ({"detections": [box(0), box(200, 0.09)]}, {"detections": [box(0)]}),
         ({"mask": mask(1)}, {"mask": b64(mask(2))}),
         ({"age": 40.0}, {"age": 40.0001}),
         ({"logits": [[1.0, 2.0]]}, {"logits": [[1.01, 2.0]]}),
@@ -85,6 +85,12 @@ def test_answers_within_the_tolerance_are_equal(row: dict[str, Any], answer: dic
 )
 def test_other_answers_differ(row: dict[str, Any], answer: dict[str, Any], named: str) -> None:
     assert named in (difference({**BASE, **row}, answer, Tolerance()) or "")
+
+
+def test_boxes_near_the_threshold_may_come_and_go() -> None:
+    row = {**BASE, "detections": [box(0), box(200, 0.3)]}
+    assert difference(row, {"detections": [box(0)]}, Tolerance(), score_threshold=0.25) is None
+    assert "is gone" in (difference(row, {"detections": [box(0)]}, Tolerance(), score_threshold=0.1) or "")
 
 
 def test_the_tolerance_is_that_of_the_run() -> None:

@@ -33,7 +33,7 @@ def tar(folder: Path) -> Dataset:
 
 def parquet(folder: Path) -> Dataset:
     table = pa.table({"id": [*FILES], "image": [*FILES.values()]})
-    pq.write_table(table, folder / "a.parquet")
+    pq.write_table(table, folder / "a.parquet", row_group_size=2)
     return ParquetDataset(path=str(folder / "a.parquet"), image_column="image", id_column="id")
 
 
