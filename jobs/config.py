@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hydra import compose, initialize_config_module
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from actors.engines.tolerance import to_tolerance
 from actors.errors import JobError
@@ -19,6 +19,7 @@ from actors.storage.uris import absolute, text_without_users
 from jobs.cli.config_errors import unknown_key
 from jobs.conversion.config import Conversion
 from jobs.evaluating.config import Evaluation
+from jobs.following.config import Following
 from jobs.pages.config import Reporting
 from jobs.schemas import TOLD
 from jobs.submission.config import Submission
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from jobs.benchmarking.config import BenchmarkJob
     from jobs.bundling.config import ExportJob
     from jobs.evaluating.config import Evaluate, EvaluationJob
+    from jobs.following.config import FollowJob
     from jobs.job import Job, Log, Output
     from jobs.serving.config import ServeJob
 
@@ -96,6 +98,26 @@ def to_evaluation(config: DictConfig) -> Evaluation:
 def to_incomplete_evaluation(config: DictConfig) -> Evaluation | Job:
     """Converts like `to_evaluation` for a published run, and else like `to_incomplete_job`."""
     return to_incomplete_job(config) if config.evaluate.run is None else to_evaluation(config)
+
+
+def to_following(config: DictConfig) -> Following:
+    """Converts the config of `jobs.follow`, which needs no checkpoint. Raises like `to_job`."""
+    job = cast("FollowJob", to_incomplete_job(_with_weights(config)))
+    job.checkpoints.path = absolute(job.checkpoints.path)
+    return Following(job, partial(_job_for, config))
+
+
+def _job_for(config: DictConfig, *, checkpoint: str = "", source: str = "") -> EvaluationJob:
+    return cast("EvaluationJob", to_job(_with_weights(config, checkpoint=checkpoint, source=source)))
+
+
+def _with_weights(config: DictConfig, *, checkpoint: str = "", source: str = "") -> DictConfig:
+    """A copy with another ``model.checkpoint``, or with another source and no checkpoint."""
+    changed = deepcopy(config)
+    OmegaConf.update(changed, "model.checkpoint", MISSING if source else _escaped(checkpoint))
+    if source:
+        OmegaConf.update(changed, "model.source", _escaped(source))
+    return changed
 
 
 def to_object(config: DictConfig, kind: type[T]) -> T:  # noqa: ARG001  the root schema's class, for the types
