@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from jobs.bundling.config import ExportJob
     from jobs.evaluating.config import Evaluate, EvaluationJob
     from jobs.following.config import FollowJob
-    from jobs.job import Job, Output
+    from jobs.job import Job, Log, Output
+    from jobs.serving.config import ServeJob
 
 T = TypeVar("T")
 
@@ -98,8 +99,13 @@ def to_evaluation(config: DictConfig) -> Evaluation:
     _refuse_unknown_keys(config)
     if OmegaConf.is_missing(config, "dataset") and OmegaConf.is_interpolation(config.output, "path"):
         raise JobError(f"evaluate.run={config.evaluate.run}: output.path: not given", cure="give that of the job")
-    options, output = (OmegaConf.to_object(config[key]) for key in ("evaluate", "output"))
-    return Evaluation(cast("Evaluate", options), cast("Output", output), job=None)
+    options, output, log = (OmegaConf.to_object(config[key]) for key in ("evaluate", "output", "log"))
+    return Evaluation(cast("Evaluate", options), cast("Output", output), None, bool(config.verbose), cast("Log", log))
+
+
+def to_incomplete_evaluation(config: DictConfig) -> Evaluation | Job:
+    """Converts like `to_evaluation` for a published run, and else like `to_incomplete_job`."""
+    return to_incomplete_job(config) if config.evaluate.run is None else to_evaluation(config)
 
 
 def to_following(config: DictConfig) -> Following:
@@ -139,6 +145,11 @@ def to_submission(overrides: Sequence[str]) -> Submission:
     """Composes the config of `jobs.submit` itself from its overrides. Raises like `to_job`."""
     config = _compose("submit", overrides)
     return to_object(config, Submission)
+
+
+def compose_serving(overrides: Sequence[str]) -> ServeJob:
+    """Composes the config of `jobs.serve` from its overrides. Raises like `to_job`, and as `compose_config`."""
+    return cast("ServeJob", to_job(_compose("serve", overrides)))
 
 
 @dataclass(frozen=True)
@@ -236,7 +247,7 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "batch_infer": to_incomplete_job,
     "benchmark": to_incomplete_job,
     "export": to_incomplete_job,
-    "evaluate": to_incomplete_job,
+    "evaluate": to_incomplete_evaluation,
     "verify": partial(to_object, kind=Verification),
     "convert": partial(to_object, kind=Conversion),
     "report": partial(to_object, kind=Reporting),

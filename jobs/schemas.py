@@ -32,6 +32,7 @@ from jobs.evaluating.config import EvaluationJob
 from jobs.following.config import FollowJob
 from jobs.job import Job, Output
 from jobs.pages.config import Reporting
+from jobs.replaying.config import ReplayJob
 from jobs.runs.config import RunList
 from jobs.serving.config import ServeJob
 from jobs.submission.config import Submission
@@ -101,6 +102,7 @@ _ROOT_SCHEMAS: dict[str, type] = {
     "evaluate": EvaluationJob,
     "export": ExportJob,
     "follow": FollowJob,
+    "replay": ReplayJob,
     "report": Reporting,
     "runs": RunList,
     "serve": ServeJob,

@@ -7,13 +7,10 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import hydra
 
-from actors.engines.configs import AUTO, default_engine
-from actors.errors import JobError
 from actors.predictor import Predictor
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown, StoppedError
@@ -21,16 +18,16 @@ from jobs.cli.terminal import show
 from jobs.cluster.connection import connect
 from jobs.cluster.ray_start import prepare
 from jobs.config import CONFIG_DIR, to_job
-from jobs.runs.bundle_choice import with_form
+from jobs.serving.recipe import serving_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    import pyarrow as pa
     from omegaconf import DictConfig
 
     from actors.recipe import Recipe
-    from jobs.serving.config import ServeJob
-    from jobs.serving.ingress import Settings
+    from jobs.serving.config import Serve, ServeJob
 
 LOG = logging.getLogger("shardlens")
 
@@ -51,66 +48,34 @@ def serve(job: ServeJob) -> ExitStatus:
     job.serve.check()
     job.decode.check()
     job.cluster.check()
-    token_digest = job.serve.token_digest()
-    recipe = _recipe(job)
+    job.serve.token_digest()  # before the model, which takes longer
+    recipe = serving_recipe(job)
     fields = Predictor(recipe).fields  # tries the model, and the golden images of its bundle, before anything listens
     prepare(job.cluster, verbose=job.verbose)
     stdout = sys.stdout  # `connect` takes its place for what Ray prints
-    with connect(job.cluster, verbose=job.verbose):
-        from jobs.serving.ingress import Settings  # noqa: PLC0415  imports Ray, which must come after `prepare`
-
-        settings = Settings(job.serve, recipe.limits, recipe.model.preprocess, fields, token_digest)
-        with _running(job, recipe, settings), _stop_on_signal() as stopped:
-            with redirect_stdout(stdout):
-                show(f"http://{job.serve.host}:{job.serve.port}")
-                stdout.flush()
-            stopped.wait()
+    with (
+        connect(job.cluster, verbose=job.verbose),
+        _running(job.serve, recipe, fields),
+        _stop_on_signal() as stopped,
+    ):
+        with redirect_stdout(stdout):
+            show(f"http://{job.serve.host}:{job.serve.port}")
+            stdout.flush()
+        stopped.wait()
     LOG.info("stopped")
     return ExitStatus.DONE
 
 
-def _recipe(job: ServeJob) -> Recipe:
-    """The model, the form that runs, and the engine; auto is the first engine that reads the form."""
-    if job.task.tiling:
-        raise JobError(
-            "task.tile.size: jobs.serve cuts no tiles", cure="leave it at null, or run python -m jobs.batch_infer"
-        )
-    chosen = with_form(job.job)
-    if chosen.engine.name == AUTO:
-        chosen = replace(chosen, engine=default_engine(chosen.model))
-        LOG.info("engine.name=auto: %s", chosen.engine.name)
-    recipe = chosen.recipe
-    recipe.check()
-    return recipe
-
-
 @contextmanager
-def _running(job: ServeJob, recipe: Recipe, settings: Settings) -> Iterator[None]:
+def _running(options: Serve, recipe: Recipe, fields: Sequence[pa.Field]) -> Iterator[None]:
     """Runs the application for the block, once its replicas are ready."""
     from ray import serve as ray_serve  # noqa: PLC0415  must come after `prepare`
 
-    from jobs.serving.deployment import ModelReplica  # noqa: PLC0415  as above
-    from jobs.serving.ingress import Ingress  # noqa: PLC0415  as above
+    from jobs.serving.application import application  # noqa: PLC0415  as above
 
-    options = job.serve
-    replica = ray_serve.deployment(
-        name="model",
-        max_ongoing_requests=2 * options.batch_size,  # the next batch fills while one is computed
-        max_queued_requests=options.max_queued,
-        autoscaling_config={
-            "min_replicas": options.min_replicas,
-            "max_replicas": options.max_replicas,
-            "target_ongoing_requests": options.batch_size,
-        },
-        ray_actor_options={"num_cpus": options.cpus_per_replica, "num_gpus": options.gpus_per_replica},
-    )(ModelReplica)
-    ingress = ray_serve.deployment(
-        name="ingress", max_ongoing_requests=_MOST_REQUESTS, ray_actor_options={"num_cpus": 0.1}
-    )(ray_serve.ingress()(Ingress))
     ray_serve.start(http_options={"host": options.host, "port": options.port})
     try:
-        model = replica.bind(recipe, options.batch_size, options.batch_wait_s)
-        ray_serve.run(ingress.bind(model, settings), name="shardlens")
+        ray_serve.run(application(options, recipe, fields), name="shardlens")
         yield
     finally:
         ray_serve.shutdown()  # type: ignore[no-untyped-call]
@@ -136,8 +101,6 @@ def _stop_on_signal() -> Iterator[threading.Event]:
         for number, handler in kept.items():
             signal.signal(number, handler)
 
-
-_MOST_REQUESTS = 1000  # requests that read or wait at a time; the queue of the model is what limits them
 
 if __name__ == "__main__":
     run_verb(main)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-from jobs.job import Job, Output
+from jobs.job import Job, Log, Output
 
 
 @dataclass
@@ -44,3 +44,5 @@ class Evaluation:
     output: Output
     job: Job | None
     """The job to run first; None for a published run."""
+    verbose: bool = False
+    log: Log = field(default_factory=Log)

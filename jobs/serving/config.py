@@ -57,6 +57,11 @@ class Serve:
     """GPUs that a replica reserves; it sees no GPU with 0."""
 
     def check(self) -> None:
+        """Raises `JobError` like `check_values`, and if the port is taken."""
+        self.check_values()
+        self._check_free()
+
+    def check_values(self) -> None:
         """Raises `JobError` if a value is out of range, or the endpoint would be open to others without a token."""
         names = ("batch_size", "max_body_bytes", "max_images", "max_queued", "timeout_s", "min_replicas")
         for name in names:
@@ -75,7 +80,6 @@ class Serve:
                 cure="give serve.token_file=FILE with a bearer token, or listen on 127.0.0.1",
             )
         Allowlist.parse(self.allow)
-        self._check_free()
 
     @property
     def is_loopback(self) -> bool:

@@ -27,6 +27,7 @@ from actors.storage.store import Storage
 from jobs.serving.bodies import RequestError, images_of, parse_json, read_body
 from jobs.serving.counters import Counters
 from jobs.serving.deployment import FittedPixels
+from jobs.serving.docs_page import docs_page
 from jobs.serving.protocol import encoded_images, infer_document, model_document
 from jobs.serving.rows import Row, error_row, is_error
 
@@ -155,7 +156,8 @@ def fit_image(image: Image, limits: Decode, preprocess: Preprocess) -> FittedPix
 
 def build_app(ingress: Ingress) -> FastAPI:
     """The routes of the endpoint, and its page /docs."""
-    app = FastAPI(title=f"shardlens: {ingress.settings.serve.name}", version="2")
+    # FastAPI's own pages load scripts from the Internet.
+    app = FastAPI(title=f"shardlens: {ingress.settings.serve.name}", version="2", docs_url=None, redoc_url=None)
     name = ingress.settings.serve.name
     model = f"/v2/models/{name}"
     app.add_api_route("/predict", ingress.predict, methods=["POST"], openapi_extra=_PREDICT_BODY)
@@ -178,6 +180,10 @@ def build_app(ingress: Ingress) -> FastAPI:
     @app.get(model)
     async def metadata() -> dict[str, Any]:
         return model_document(name, ingress.settings.fields)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return docs_page()
 
     @app.get("/metrics")
     async def metrics() -> Response:

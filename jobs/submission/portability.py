@@ -76,6 +76,7 @@ _PATHS = (
 _PATHS_OF = {
     "benchmark": (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch"),
     "export": (*_PATHS[:-1], "export.path"),
+    "evaluate": (*_PATHS, "evaluate.annotations", "evaluate.results_file"),
     "convert": ("output.path", "convert.path", "convert.annotations"),
     "report": ("output.path",),
 }
@@ -86,11 +87,17 @@ _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")  # without a default, which would
 def _paths(verb: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key in _PATHS_OF.get(verb, _PATHS):
         group, _, name = key.partition(".")
-        value = (content.get(group) or {}).get(name)
+        value = _node(content, group).get(name)
         if isinstance(value, str) and _is_path(key, value):
             yield key, value
         elif key == "dataset.path":
             yield from ((key, path) for path in value or [])
+
+
+def _node(content: dict[str, Any], group: str) -> dict[str, Any]:
+    """A node of the config; empty if the verb has none, or it is not given."""
+    node = content.get(group)
+    return node if isinstance(node, dict) else {}
 
 
 def _is_path(key: str, value: str) -> bool:
@@ -101,6 +108,6 @@ def _is_path(key: str, value: str) -> bool:
 def _secret_options(content: dict[str, Any]) -> Iterator[str]:
     # Unknown options count as secrets: `is_public` lists the few that never hold one.
     for group in ("dataset", "model", "output"):
-        for name, value in ((content.get(group) or {}).get("storage_options") or {}).items():
+        for name, value in (_node(content, group).get("storage_options") or {}).items():
             if not is_public(name) and not _VARIABLE.fullmatch(str(value)):
                 yield f"{group}.storage_options.{name}"

@@ -131,6 +131,8 @@ def _verb(arguments: Sequence[str]) -> str:
     if arguments[0] not in VERBS:
         close = get_close_matches(arguments[0], VERBS, n=1)
         cure = f"did you mean {close[0]}? A cluster runs {verbs}" if close else f"choose one of {verbs}"
+        if arguments[0] == "serve":
+            cure = "a driver that ends with its pod is no endpoint: deploy the RayService of k8s/overlays/endpoint-cpu"
         raise JobError(f"{arguments[0]}: not a verb for a cluster", cure=cure)
     flags = [argument for argument in arguments[1:] if argument.startswith("-")]
     if flags:

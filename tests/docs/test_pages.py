@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_module
 from rules import TIERS
 
 from jobs.cli.overrides import as_typed
-from jobs.config import VERBS, compose_config
+from jobs.config import VERBS, compose_config, compose_serving, to_object
+from jobs.replaying.config import ReplayJob
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("k8s/*.md")]
@@ -66,8 +69,8 @@ def test_keys_that_are_named_are_in_the_reference(page: Path) -> None:
     assert [key for key in unknown if not key.endswith(FILES)] == []
 
 
-def commands() -> list[tuple[str, str]]:
-    """Every command of a verb that composes a config, with its arguments."""
+def commands(verbs: Collection[str] = VERBS) -> list[tuple[str, str]]:
+    """Every command of ``verbs``, with its arguments."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
@@ -75,7 +78,7 @@ def commands() -> list[tuple[str, str]]:
             r"(?:python -m jobs\.|shardlens )([\w-]+)((?: +[^\s`|]+=[^\s`|]+| +…| +\.\.\.)+)", text
         ):
             # Other options than a dry run need more than the config: a folder of the user's, or a terminal.
-            if (name := verb.replace("-", "_")) in VERBS and " --" not in arguments.replace(" --dry-run", ""):
+            if (name := verb.replace("-", "_")) in verbs and " --" not in arguments.replace(" --dry-run", ""):
                 found.append((name, arguments.strip()))
     return sorted(set(found))
 
@@ -91,6 +94,18 @@ def test_commands_compose(verb: str, arguments: str, monkeypatch: pytest.MonkeyP
         dataset = [] if "+dataset" in given else ["+dataset=images"]
         words = [*dataset, *words, *(word for word in REQUIRED if word.partition("=")[0] not in given)]
     assert compose_config(verb, as_typed(words)).wanted is not None
+
+
+def test_commands_of_an_endpoint_compose() -> None:
+    found = commands(["serve", "replay"])
+    assert {verb for verb, _ in found} == {"serve", "replay"}
+    for verb, arguments in found:
+        words = as_typed([word for word in shlex.split(arguments) if not word.endswith("=…")])
+        if verb == "serve":
+            assert compose_serving([*words, "model=digits"]).serve is not None
+        else:
+            with initialize_config_module("conf", version_base="1.3"):
+                assert to_object(compose("replay", words), ReplayJob).replay is not None
 
 
 def test_there_are_commands_of_each_kind() -> None:

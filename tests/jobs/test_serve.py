@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 from digit_images import DIGITS, encoded
 from prometheus_client.parser import text_string_to_metric_families
+from served import serving
 
 from actors.predictor import Predictor
 from actors.recipe import Recipe
@@ -38,7 +38,6 @@ class Endpoint(NamedTuple):
     url: str
     folder: Path
     """Folder whose images requests may name."""
-    process: subprocess.Popen[str]
 
     def ask(self, route: str, body: bytes | None = None, kind: str = "image/png", token: str = TOKEN) -> Reply:
         headers = {"Content-Type": kind, **({"Authorization": f"Bearer {token}"} if token else {})}
@@ -63,29 +62,14 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     allowed.mkdir()
     for number, image in enumerate(encoded()[:2]):
         (allowed / f"{number}.png").write_bytes(image)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     overrides = [
-        "model=digits", "engine=torch", f"serve.port={port}", "serve.name=digits", f"serve.token_file={folder}/token",
+        "model=digits", "engine=torch", "serve.name=digits", f"serve.token_file={folder}/token",
         f"serve.allow=[{allowed}]", f"serve.max_body_bytes={MAX_BODY_BYTES}", "serve.batch_wait_s=0.05",
         "serve.max_images=20",
     ]  # fmt: skip
-    command = [sys.executable, "-m", "jobs.serve", *overrides]
-    with (folder / "log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().strip()
-            assert url == f"http://127.0.0.1:{port}", (folder / "log").read_text(encoding="utf-8")
-            yield Endpoint(url, allowed, process)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
-            assert TOKEN not in (folder / "log").read_text(encoding="utf-8")
-        finally:
-            process.kill()
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
+    with serving(folder, *overrides) as served:
+        yield Endpoint(served.url, allowed)
+    assert TOKEN not in served.log.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torchvision_operators  # noqa: F401  before torchvision
+import yaml
 from hydra import compose, initialize_config_module
-from manifests import K8S, KUBERAY_SCHEMAS, combine, find, kuberay_schema, pods, render, schema_breaches
+from manifests import K8S, KUBERAY_SCHEMAS, combine, find, kuberay_schema, pods, ray_cluster, render, schema_breaches
 from operator_rules import operator_breaches
 from pod_security import container_breaches, pod_breaches
+from ray.serve.schema import ServeDeploySchema
 
-from jobs.config import to_job
+from jobs.config import compose_serving, to_job
 from jobs.job import RunConfig
 from jobs.launching.names import name_of_job
 
@@ -33,6 +36,7 @@ COMBINATIONS = (
     "retried+kueue+sliced",
     "gpu+autoscaling+workload-identity+raycronjob",
     "gpu+autoscaling+s3-secret+workload-identity+shared-volume+nightly",
+    "gpu+autoscaling+workload-identity+endpoint",
 )
 BASE = K8S / "base"
 
@@ -57,6 +61,10 @@ def ray_objects(objects: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
 
 def all_pods(objects: tuple[dict[str, Any], ...]) -> list[tuple[str, dict[str, Any]]]:
     return [named for obj in objects for named in pods(obj)]
+
+
+def ray_jobs(objects: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+    return [obj for obj in ray_objects(objects) if obj["kind"] != "RayService"]
 
 
 def job_of(obj: dict[str, Any]) -> dict[str, Any]:
@@ -84,12 +92,12 @@ def test_every_pod_is_restricted(objects: tuple[dict[str, Any], ...]) -> None:
     (namespace,) = (obj for obj in objects if obj["kind"] == "Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     for obj in ray_objects(objects):
-        options = job_of(obj)["rayClusterSpec"].get("autoscalerOptions")
+        options = ray_cluster(obj).get("autoscalerOptions")
         assert options is None or container_breaches(options) == []
 
 
 def test_tokens_of_kubernetes_are_where_they_are_needed_alone(objects: tuple[dict[str, Any], ...]) -> None:
-    scales = any(job_of(obj)["rayClusterSpec"].get("enableInTreeAutoscaling") for obj in ray_objects(objects))
+    scales = any(ray_cluster(obj).get("enableInTreeAutoscaling") for obj in ray_objects(objects))
     may = {"launcher", "head"} if scales else {"launcher"}
     assert {name for name, pod in all_pods(objects) if pod["spec"]["automountServiceAccountToken"]} <= may
     for role in (obj for obj in objects if obj["kind"] == "Role"):
@@ -105,7 +113,7 @@ def test_every_image_has_a_digest_and_is_changed_in_one_place(objects: tuple[dic
 def test_ray_asks_for_a_token_and_is_the_pinned_one(objects: tuple[dict[str, Any], ...]) -> None:
     pinned = re.search(r"^ray==(.+)$", (K8S.parent / "constraints.txt").read_text(), re.MULTILINE)
     for obj in ray_objects(objects):
-        cluster = job_of(obj)["rayClusterSpec"]
+        cluster = ray_cluster(obj)
         assert cluster["authOptions"] == {"mode": "token"}
         assert pinned
         assert cluster["rayVersion"] == pinned.group(1)
@@ -120,14 +128,14 @@ def test_what_ray_is_started_with_is_an_option_of_it(objects: tuple[dict[str, An
         re.findall(r'^    "(--[a-z-]+)"', (Path(spec.origin).parent / "scripts/scripts.py").read_text(), re.MULTILINE)
     )
     for obj in ray_objects(objects):
-        cluster = job_of(obj)["rayClusterSpec"]
+        cluster = ray_cluster(obj)
         for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
             assert {f"--{name}" for name in group["rayStartParams"]} <= known
 
 
 def test_memory_and_disk_of_ray_fit_together(objects: tuple[dict[str, Any], ...]) -> None:
     for obj in ray_objects(objects):
-        cluster = job_of(obj)["rayClusterSpec"]
+        cluster = ray_cluster(obj)
         for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
             spec = group["template"]["spec"]
             (container,) = spec["containers"]
@@ -144,7 +152,7 @@ def test_memory_and_disk_of_ray_fit_together(objects: tuple[dict[str, Any], ...]
 
 
 def test_who_is_told_to_stop_has_the_time_for_it(objects: tuple[dict[str, Any], ...]) -> None:
-    for obj in ray_objects(objects):
+    for obj in ray_jobs(objects):
         job = job_of(obj)
         head = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
         wait = {env["name"]: env.get("value") for env in head["containers"][0]["env"]}["RAY_JOB_STOP_WAIT_TIME_S"]
@@ -181,10 +189,28 @@ def test_secrets_are_named_and_never_written(objects: tuple[dict[str, Any], ...]
 
 
 def test_the_entry_point_is_a_valid_job(objects: tuple[dict[str, Any], ...]) -> None:
-    for obj in ray_objects(objects):
+    for obj in ray_jobs(objects):
         python, flag, module, *overrides = shlex.split(job_of(obj)["entrypoint"])
         assert (python, flag, module) == ("python", "-m", "jobs.batch_infer")
         assert compose_job(*overrides, "run.id=shardlens-202611220200").cluster.address == "auto"
+
+
+def test_an_endpoint_takes_the_place_of_the_job(objects: tuple[dict[str, Any], ...]) -> None:
+    for obj in ray_objects(objects):
+        if obj["kind"] == "RayService":
+            assert ray_jobs(objects) == []
+            config = ServeDeploySchema.model_validate(yaml.safe_load(obj["spec"]["serveConfigV2"]))
+            (application,) = config.applications
+            options = compose_serving(application.args["overrides"]).serve  # type: ignore[index]
+            assert options.token_file == "/etc/shardlens/token"  # noqa: S105
+            for _, pod in pods(obj):
+                (container,) = pod["spec"]["containers"]
+                assert {"name": "token", "mountPath": "/etc/shardlens", "readOnly": True} in container["volumeMounts"]
+                assert {"name": "serve", "containerPort": config.http_options.port} in container["ports"]
+            assert obj["spec"]["rayClusterDeletionDelaySeconds"] > options.timeout_s
+            workers = ray_cluster(obj)["workerGroupSpecs"][0]
+            cpus = int(workers["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
+            assert options.max_replicas * options.cpus_per_replica < workers["maxReplicas"] * cpus
 
 
 @functools.cache
@@ -223,7 +249,9 @@ def test_a_namespace_of_another_name_reaches_everything(tmp_path: Path) -> None:
 
 def mutated(kind: str, path: str, value: Any) -> dict[str, Any]:
     """The object of that kind with one value changed, or removed if it is `...`."""
-    overlay = {"RayCronJob": "raycronjob", "CronJob": "nightly-cpu"}.get(kind, "nightly-gpu")
+    overlay = {"RayCronJob": "raycronjob", "CronJob": "nightly-cpu", "RayService": "endpoint-cpu"}.get(
+        kind, "nightly-gpu"
+    )
     obj = find(render(K8S / "overlays" / overlay), kind)
     *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
     node: Any = obj
@@ -247,6 +275,8 @@ HEAD = "spec/rayClusterSpec/headGroupSpec"
         ("RayJob", f"{HEAD}/template", ...),
         ("RayJob", "spec/backoffLimit", "none"),
         ("RayCronJob", "spec/schedule", ...),
+        ("RayService", "spec/upgradeStrategy/kind", "NewCluster"),
+        ("RayService", "spec/rayClusterConfig", ...),
         ("CronJob", "spec/concurrency", "Forbid"),
         ("CronJob", "spec/jobTemplate/spec/template/spec/containers/0/args", "shardlens"),
         ("NetworkPolicy", "spec/podSelector", ...),
@@ -271,6 +301,8 @@ def test_a_schema_that_is_broken_is_told(kind: str, path: str, value: Any) -> No
         ("RayJob", "metadata/name", "2nights", "name"),
         ("RayJob", "metadata/labels", {"kueue.x-k8s.io/queue-name": "q"}, "Kueue"),
         ("RayCronJob", "spec/schedule", "TZ=UTC 0 2 * * *", "time zone"),
+        ("RayService", "spec/upgradeStrategy/type", "Rolling", "upgradeStrategy Rolling"),
+        ("RayService", "spec/upgradeStrategy/type", "NewClusterWithIncrementalUpgrade", "autoscaling"),
         ("RayJob", "spec/shutdownAfterJobFinishes", False, "TTL"),
         ("RayJob", "spec/deletionStrategy", {"deletionRules": [{}]}, "deletionRules"),
         ("RayJob", "spec/clusterSelector", {"ray.io/cluster": "c"}, "suspend with clusterSelector"),

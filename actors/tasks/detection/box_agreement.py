@@ -111,14 +111,14 @@ def _partners(mine: Candidates, other: Candidates, least: float) -> tuple[np.nda
         first, last = np.searchsorted(other.images, [image, image + 1])
         of_class = first + np.flatnonzero(other.label_ids[first:last] == label_id)
         if len(of_class):
-            ious = _ious(box, other.boxes_xyxy[of_class])
-            near = of_class[ious >= least]
-            overlaps[place] = ious.max()
+            found = ious(box, other.boxes_xyxy[of_class])
+            near = of_class[found >= least]
+            overlaps[place] = found.max()
             errors[place] = np.abs(other.scores[near] - mine.scores[place]).min(initial=np.inf)
     return errors, overlaps
 
 
-def _ious(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def ious(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Intersection over union of ``box`` with each of ``boxes``, float64; 0 without any area."""
     box, boxes = box.astype(np.float64), boxes.astype(np.float64)
     both = (np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])).clip(0).prod(axis=1)

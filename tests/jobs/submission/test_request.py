@@ -33,6 +33,23 @@ def test_a_verb_without_a_cluster_is_not_told_of_one() -> None:
     assert not request.is_resumed
 
 
+def test_an_evaluation_of_a_published_run_needs_no_dataset() -> None:
+    request = read_request(["evaluate", ADDRESS, "evaluate.run=r", "output.path=s3://bucket/out", "log.format=json"])
+    assert request.arguments() == [
+        "evaluate.run=r",
+        "output.path=s3://bucket/out",
+        "log.format=json",
+        "cluster.address=auto",
+    ]
+    assert request.composed.wanted.log.format == "json"
+    assert not request.composed.wanted.verbose
+
+
+def test_an_endpoint_is_deployed_and_not_submitted() -> None:
+    with pytest.raises(JobError, match="RayService"):
+        read_request(["serve", ADDRESS, "model=digits"])
+
+
 def test_the_run_has_its_folder_once_it_has_a_name() -> None:
     assert read_request([*SAMPLE, "run.id=r", "run.grace_s=7"]).run_folder == "/shared/out/runs/r"
     assert read_request(SAMPLE).run_folder is None

@@ -1,0 +1,50 @@
+"""Typed config of `python -m jobs.replay`. Keys are read like those of `python -m jobs.batch_infer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jobs.job import Log
+
+
+@dataclass
+class ReplayedOutput:
+    """Location of the run."""
+
+    path: str = "???"
+    """Folder or URI prefix: the output.path of the job."""
+    storage_options: dict[str, str] = field(default_factory=dict)
+    """Settings for the store of `path`, such as endpoint or region."""
+
+
+@dataclass
+class Replay:
+    """Images to send, and how."""
+
+    images: int = 200
+    """Images of the run to send, drawn at random and always the same ones."""
+    concurrency: int = 8
+    """Requests in flight."""
+    token_file: str | None = None
+    """File with the bearer token of the endpoint; null sends the environment variable SHARDLENS_SERVE_TOKEN, if set."""
+    timeout_s: float = 60.0
+    """Seconds for an answer, retries of busy replicas included."""
+    image_storage_options: dict[str, str] = field(default_factory=dict)
+    """Settings for the store of the images, where the run's own, without its secrets, do not suffice."""
+    path: str | None = None
+    """JSON file to write the differences to; null writes none."""
+
+
+@dataclass
+class ReplayJob:
+    """Whole config of `python -m jobs.replay`."""
+
+    run: str = "???"
+    """Id of a published run below `output.path`."""
+    url: str = "???"
+    """Address of the endpoint, such as http://localhost:8000. Nothing is sent to any other host."""
+    output: ReplayedOutput = field(default_factory=ReplayedOutput)
+    replay: Replay = field(default_factory=Replay)
+    verbose: bool = False
+    """Show the traceback of unexpected errors."""
+    log: Log = field(default_factory=Log)
