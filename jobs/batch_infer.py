@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import nullcontext
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +13,7 @@ import hydra
 from actors.storage.store import Storage
 from actors.storage.uris import absolute
 from jobs.cli.entry import ExitStatus, end_with, run_verb
-from jobs.cli.logs import name_run
+from jobs.cli.logs import log_closing, name_run
 from jobs.cli.phases import phase
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
@@ -30,6 +31,7 @@ from jobs.reporting.report import Report
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.commit import Outcome, collect, publish, write_document
 from jobs.runs.decode_switch import read_switches
+from jobs.runs.empty_runs import without_empty
 from jobs.runs.opening import Run, open_run
 from jobs.runs.preflight import preflight
 from jobs.runs.redrive import settle
@@ -70,8 +72,12 @@ def batch_infer(job: Job) -> ExitStatus:
     return infer(job).status
 
 
-def infer(job: Job) -> Inferred:
+def infer(job: Job, shared: LocalRay | None = None) -> Inferred:
     """Runs the job to its end, and prints the folder of the run last.
+
+    Args:
+        job: the job.
+        shared: the Ray of the caller, which stays up; None starts one for this job.
 
     Raises:
         JobError: the job is wrong; nothing was started.
@@ -81,7 +87,7 @@ def infer(job: Job) -> Inferred:
     stop = Shutdown(job.run.grace_s)
     stop.install()
     try:
-        inferred = _infer(job, stop)
+        inferred = _infer(job, stop, shared)
     except BaseException as error:
         notify_error(job, error)
         raise
@@ -91,9 +97,10 @@ def infer(job: Job) -> Inferred:
     return inferred
 
 
-def _infer(job: Job, stop: Shutdown) -> Inferred:
+def _infer(job: Job, stop: Shutdown, shared: LocalRay | None) -> Inferred:
     clock = Clock()
-    with phase("collecting the parts"), LocalRay(job.cluster, verbose=job.verbose) as ray:
+    started = nullcontext(shared) if shared else LocalRay(job.cluster, verbose=job.verbose)
+    with phase("collecting the parts"), started as ray:
         with phase("checking the model"):
             job = with_form(job)
             checked = preflight(job, before_loading=ray.begin)
@@ -107,12 +114,13 @@ def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalR
     lock = OutputLock(absolute(job.output.path), storage, part, run_id, job.run.lease_s, on_lost=stop.interrupt)
     with lock.hold() as lease:
         with phase("listing the images"), lock.enter():
-            run = open_run(job, checked, storage)
+            run = without_empty(opened := open_run(job, checked, storage))
         lease.run_id = run.record.run_id
         name_run(run.record.run_id)
         clock.lap("list")
         if run.record.is_published:
-            LOG.info("run.id=%s ended before: nothing to do", run.record.run_id)
+            if run is opened:
+                LOG.info("run.id=%s ended before: nothing to do", run.record.run_id)
             status = ExitStatus.DONE
         else:
             status = _complete(run, lock, lease, stop, clock, ray)
@@ -138,19 +146,7 @@ def _complete(
         outcome = _sealed(run, outcome, lock)
     status = _judge(run, outcome)
     clock.lap("commit")
-    report = Report(
-        paths=run.paths,
-        status=status,
-        outcome=outcome,
-        before=before.standing_in(outcome),
-        execution=execution,
-        elapsed_s=clock.seconds,
-        price_per_hour=run.job.cluster.price_per_hour,
-        passed_over=run.record.passed_over,
-        switches=read_switches(run.paths, run.storage),
-        answers=run.job.task.summary(outcome.summary.counters),
-        origin=origin_of(run),
-    )
+    report = _report(run, status, outcome, before=before.standing_in(outcome), execution=execution, clock=clock)
     part, paths = run.part, run.paths
     _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
     if _may_publish(run, outcome):
@@ -162,6 +158,7 @@ def _complete(
 
         add_page(run, sum(clock.seconds.values()))
     report.show()
+    log_closing(report.closing())
     return status
 
 
@@ -178,9 +175,7 @@ def _publish(run: Run, outcome: Outcome, status: ExitStatus, lock: OutputLock, l
             return ExitStatus.DONE
         outcome = _sealed(run, outcome, lock)
         status = _judge(run, outcome)
-        passed_over, switches = run.record.passed_over, read_switches(run.paths, run.storage)
-        answers, origin = run.job.task.summary(outcome.summary.counters), origin_of(run)
-        report = Report(run.paths, status, outcome, outcome, None, {}, None, passed_over, switches, answers, origin)
+        report = _report(run, status, outcome, before=outcome)
         _write(report, run.paths.report, run)
         if not _may_publish(run, outcome):
             return status
@@ -202,6 +197,32 @@ def _sealed(run: Run, outcome: Outcome, lock: OutputLock) -> Outcome:
 
 def _write(report: Report, uri: str, run: Run) -> None:
     write_document(uri, json.dumps(report.to_json(), indent=1).encode(), run.storage)
+
+
+def _report(
+    run: Run,
+    status: ExitStatus,
+    outcome: Outcome,
+    *,
+    before: Outcome,
+    execution: Execution | None = None,
+    clock: Clock | None = None,
+) -> Report:
+    """Report of this command or, without ``clock``, of a run that slices share."""
+    return Report(
+        paths=run.paths,
+        status=status,
+        outcome=outcome,
+        before=before,
+        execution=execution,
+        elapsed_s=clock.seconds if clock else {},
+        price_per_hour=run.job.cluster.price_per_hour,
+        currency=run.job.cluster.currency,
+        passed_over=run.record.passed_over,
+        switches=read_switches(run.paths, run.storage),
+        answers=run.job.task.summary(outcome.summary.counters),
+        origin=origin_of(run),
+    )
 
 
 def _execute(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from actors.engines.tolerance import to_tolerance
 from actors.errors import JobError
@@ -22,6 +22,7 @@ from jobs.cli.config_errors import unknown_key
 from jobs.cli.phases import phase
 from jobs.conversion.config import Conversion
 from jobs.evaluating.config import Evaluation
+from jobs.following.config import Following
 from jobs.pages.config import Reporting
 from jobs.schemas import TOLD
 from jobs.submission.config import Submission
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from jobs.benchmarking.config import BenchmarkJob
     from jobs.bundling.config import ExportJob
     from jobs.evaluating.config import Evaluate, EvaluationJob
+    from jobs.following.config import FollowJob
     from jobs.job import Job, Output
 
 T = TypeVar("T")
@@ -98,6 +100,26 @@ def to_evaluation(config: DictConfig) -> Evaluation:
         raise JobError(f"evaluate.run={config.evaluate.run}: output.path: not given", cure="give that of the job")
     options, output = (OmegaConf.to_object(config[key]) for key in ("evaluate", "output"))
     return Evaluation(cast("Evaluate", options), cast("Output", output), job=None)
+
+
+def to_following(config: DictConfig) -> Following:
+    """Converts the config of `jobs.follow`, which needs no checkpoint. Raises like `to_job`."""
+    job = cast("FollowJob", to_incomplete_job(_with_weights(config)))
+    job.checkpoints.path = absolute(job.checkpoints.path)
+    return Following(job, partial(_job_for, config))
+
+
+def _job_for(config: DictConfig, *, checkpoint: str = "", source: str = "") -> EvaluationJob:
+    return cast("EvaluationJob", to_job(_with_weights(config, checkpoint=checkpoint, source=source)))
+
+
+def _with_weights(config: DictConfig, *, checkpoint: str = "", source: str = "") -> DictConfig:
+    """A copy with another ``model.checkpoint``, or with another source and no checkpoint."""
+    changed = deepcopy(config)
+    OmegaConf.update(changed, "model.checkpoint", MISSING if source else _escaped(checkpoint))
+    if source:
+        OmegaConf.update(changed, "model.source", _escaped(source))
+    return changed
 
 
 def _not_planned(job: Job, verb: str) -> Job:

@@ -4,7 +4,6 @@ its rows with known labels.
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -18,16 +17,14 @@ from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.phases import phase
 from jobs.cli.terminal import show, show_pairs
 from jobs.config import CONFIG_DIR, to_evaluation
-from jobs.evaluating.gates import breaches, check_limits
-from jobs.evaluating.measuring import measure, read_truth, score_names
-from jobs.evaluating.results import add_result, metrics_document, table_of
-from jobs.runs.commit import write_document
+from jobs.evaluating.evaluation import check_job, evaluate_run
+from jobs.evaluating.gates import breaches
+from jobs.evaluating.results import add_result, table_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from actors.storage.store import Storage
-    from jobs.evaluating.config import Evaluate, Evaluation
+    from jobs.evaluating.config import Evaluation
     from jobs.job import Job
 
 LOG = logging.getLogger("shardlens")
@@ -52,19 +49,15 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
     storage = output.storage
     run_id = options.run
     if wanted.job is not None:
-        _check_job(options, wanted.job, storage)
+        check_job(options, wanted.job, storage)
         status, inferred = infer(wanted.job)
         if status is not ExitStatus.DONE:
             return status
         run_id = inferred.record.run_id
     run = output.run(run_id or "", key="evaluate.run")
-    names = score_names(run.config["task"], has_annotations=options.annotations is not None)
-    check_limits(options, names)
     with phase("comparing with the labels"):
-        measured = measure(run, options)
+        measured = evaluate_run(run, options)
     show_pairs(table_of(run, measured), width=16)
-    document = json.dumps(metrics_document(run, measured), indent=1, ensure_ascii=False)
-    write_document(run.paths.metrics, document.encode(), storage)
     if options.results_file is not None:
         add_result(options.results_file, run, measured, _param_count(wanted.job), storage)
     failed = breaches(options, measured.scores)
@@ -72,26 +65,6 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
         LOG.error("%s", message)
     show(redacted(run.paths.metrics))  # the contract: the last line on standard output
     return ExitStatus.OVER_BUDGET if failed else ExitStatus.DONE
-
-
-def _check_job(wanted: Evaluate, job: Job, storage: Storage) -> None:
-    """Raises `JobError` before anything starts if the rows could not be compared with anything."""
-    has_annotations = wanted.annotations is not None
-    check_limits(wanted, score_names({"name": job.task.name, **vars(job.task)}, has_annotations=has_annotations))
-    if job.run.redrive or job.run.slices > 1:
-        key = "run.redrive=true" if job.run.redrive else f"run.slices={job.run.slices}"
-        raise JobError(
-            f"{key}: the scores would be those of a part of the images",
-            cure="run python -m jobs.batch_infer with that key, then jobs.evaluate with evaluate.run=RUN_ID",
-        )
-    if wanted.annotations is not None:
-        read_truth(wanted.annotations, storage, masks=job.task.name == "segment")
-    has_labels = getattr(job.dataset, "label_column", None) or getattr(job.dataset, "folder_labels", False)
-    if not has_labels and not has_annotations:
-        raise JobError(
-            "jobs.evaluate: the dataset has no labels",
-            cure="set dataset.label_column=NAME, or dataset.folder_labels=true where each folder is a class",
-        )
 
 
 def _param_count(job: Job | None) -> int | None:

@@ -66,6 +66,9 @@ class RunConfig:
     """Drivers that share the run, each with an equal part of the shards and the same run.id. The last publishes it."""
     slice: int = 0
     """Index of this driver, from 0 to run.slices - 1."""
+    keep_empty: bool = False
+    """Publish a run even if there is no new image. By default its folder is removed, unless run.id names it or no
+    earlier run of the model exists, and the command ends with the folder of the latest run that has images."""
     shard_size: int | str = "auto"
     """Images that a worker takes at a time; auto aims at 64 MB, with 128 to 4,096 images."""
     grace_s: float = 30.0

@@ -28,8 +28,10 @@ from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
 from jobs.evaluating.config import EvaluationJob
+from jobs.following.config import FollowJob
 from jobs.job import Job, Output
 from jobs.pages.config import Reporting
+from jobs.runs.config import RunList
 from jobs.serving.config import ServeJob
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -58,7 +60,7 @@ def _schema(config: type) -> DictConfig:
         TOLD if config is Model else [f"model.{key}" for key in TOLD] if issubclass(config, Job | ServeJob) else ()
     ):
         OmegaConf.update(node, key, MISSING)
-    for key in ("evaluate.fail_under", "evaluate.fail_over") if config is EvaluationJob else ():
+    for key in ("evaluate.fail_under", "evaluate.fail_over") if issubclass(config, EvaluationJob) else ():
         OmegaConf.set_struct(OmegaConf.select(node, key), False)  # new entries need no plus sign
     return node
 
@@ -96,7 +98,9 @@ _ROOT_SCHEMAS: dict[str, type] = {
     "convert": Conversion,
     "evaluate": EvaluationJob,
     "export": ExportJob,
+    "follow": FollowJob,
     "report": Reporting,
+    "runs": RunList,
     "serve": ServeJob,
     "submit": Submission,
     "verify": Verification,

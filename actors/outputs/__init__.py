@@ -2,5 +2,6 @@
 
 from actors.outputs.output import Output, open_output
 from actors.outputs.published_run import PublishedRun
+from actors.outputs.view import View
 
-__all__ = ["Output", "PublishedRun", "open_output"]
+__all__ = ["Output", "PublishedRun", "View", "open_output"]

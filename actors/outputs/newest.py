@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from actors.columns import IMAGE_ID, URI
 from actors.outputs.key_database import CHUNK_ROWS, KeyDatabase
-from actors.outputs.row_batches import ahead, picked, read_batches
+from actors.outputs.row_batches import ahead, picked, read_batches, run_batches
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -38,8 +38,8 @@ class Newest:
         """Rows of all runs, once all batches were taken."""
 
     def batches(self, schema: pa.Schema) -> Generator[pa.Table]:
-        """Yields the rows in tables of ``schema``, those of the newest run first."""
-        rows = read_batches((part for run in self._runs for part in run.rows), self._storage, schema)
+        """Yields the rows in tables of ``schema``, which may have the partitions; those of the newest run first."""
+        rows = (table for run in self._runs for table in run_batches(run, run.rows, self._storage, schema))
         for batch in ahead(picked(rows, self._keys.newest()) if self._keys else rows):
             self.num_read += 0 if self._keys else len(batch)
             yield batch

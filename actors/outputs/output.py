@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from obstore.exceptions import BaseError
 
+from actors.columns import ERROR_FIELDS, PARTITIONS
 from actors.errors import JobError
 from actors.messages import one_line, redacted
+from actors.outputs.newest import newest_rows
 from actors.outputs.published_run import PublishedRun, read_published
+from actors.outputs.row_batches import read_schema, run_batches
+from actors.outputs.view import View
 from actors.storage.store import Storage
 from actors.storage.uris import absolute
 from actors.writing.records import read_records
@@ -47,7 +52,7 @@ class Output:
         Raises:
             JobError: storage does not give them.
         """
-        with self._reading():
+        with self.reading():
             return read_records(self.root, self.storage)
 
     def runs(self, model: str | None = None) -> Sequence[PublishedRun]:
@@ -79,7 +84,7 @@ class Output:
             raise JobError(f"{key}={model}: no published run has that model", cure=f"the models are {listed}")
         if model is None and len(models) > 1:
             raise JobError(
-                f"{self._name}: has the rows of {len(models)} models: {listed}",
+                f"{self.name}: has the rows of {len(models)} models: {listed}",
                 cure=f"choose one with {key}=FINGERPRINT, or a single run by its id",
             )
         return self._read([record for record in published if model in (None, record.identity.fingerprint)])
@@ -106,30 +111,85 @@ class Output:
             cure=f"the latest published runs are {latest}" if latest else "give the output.path of a job",
         )
 
+    def newest(self, model: str | None = None) -> View:
+        """Returns the newest row of each image, over the runs of one model.
+
+        A run supersedes runs that were committed before it, for the images of which it has a row. 16 bytes a row go to
+        the temporary folder while the rows are read.
+
+        Args:
+            model: fingerprint, which is needed only where the output has several models.
+
+        Raises:
+            JobError: there is no run, several models would be mixed, or no run has rows.
+        """
+        runs = self.runs_of_one_model(model)
+
+        def read(schema: pa.Schema) -> Iterator[pa.Table]:
+            with newest_rows(runs, self.storage) as newest, closing(newest.batches(schema)) as batches:
+                yield from batches
+
+        return View(_with_partitions(read_schema(runs, self.storage)), read)
+
+    def rows(self, model: str | None = None, run: str | None = None) -> View:
+        """Returns the rows of all runs of one model, or those of one run. Raises like `newest`.
+
+        Args:
+            model: fingerprint.
+            run: run id.
+        """
+        runs = self.runs_of_one_model(model) if run is None else [self.run(run)]
+        return View(
+            _with_partitions(read_schema(runs, self.storage)), lambda schema: self._tables(runs, schema, "rows")
+        )
+
+    def errors(self, model: str | None = None, run: str | None = None) -> View:
+        """Returns the error rows that no later run has retried, of all models or one, or of one run.
+
+        Args:
+            model: fingerprint.
+            run: run id.
+
+        Raises:
+            JobError: there is no run.
+        """
+        runs = self.runs(model) if run is None else [self.run(run)]
+        return View(_with_partitions(pa.schema(ERROR_FIELDS)), lambda schema: self._tables(runs, schema, "errors"))
+
+    def _tables(self, runs: Sequence[PublishedRun], schema: pa.Schema, folder: str) -> Iterator[pa.Table]:
+        for run in runs:
+            yield from run_batches(run, getattr(run, folder), self.storage, schema)
+
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """Name for messages, without secrets."""
         return redacted(f"output.path={self.root}")
 
     def _published(self, records: Sequence[Record]) -> Sequence[Record]:
         if published := [record for record in records if record.is_published]:
             return published
         state = f"none of its {len(records)} runs is published" if records else "there are no runs below it"
-        raise JobError(f"{self._name}: {state}", cure="give the output.path of a job that has ended")
+        raise JobError(f"{self.name}: {state}", cure="give the output.path of a job that has ended")
 
     def _read(self, records: Sequence[Record]) -> Sequence[PublishedRun]:
-        with self._reading(), ThreadPoolExecutor(_THREADS) as pool:
+        with self.reading(), ThreadPoolExecutor(_THREADS) as pool:
             runs = pool.map(lambda record: read_published(record, self.root, self.storage), records)
             return sorted(runs, key=lambda run: run.committed_at, reverse=True)
 
     @contextmanager
-    def _reading(self) -> Iterator[None]:
+    def reading(self) -> Iterator[None]:
+        """Raises `JobError` for errors of the block that come from storage."""
         try:
             yield
         except (OSError, BaseError) as error:
             raise JobError(
-                f"{self._name}: cannot be read: {one_line(error)}",
+                f"{self.name}: cannot be read: {one_line(error)}",
                 cure="give a folder or prefix that you may read, and its region and keys in output.storage_options",
             ) from error
+
+
+def _with_partitions(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([*schema, *(pa.field(name, pa.string()) for name in PARTITIONS)])
 
 
 _NUM_NAMED = 5  # runs in an error message

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.exceptions import BaseError
 
+from actors.columns import PARTITIONS
 from actors.errors import JobError
 from actors.messages import one_line, redacted
 from actors.storage.damage import is_damage
@@ -64,6 +65,18 @@ def read_batches(parts: Iterable[str], storage: Storage, schema: pa.Schema) -> I
             names = [name for name in schema.names if name in there.names]
             for batch in file.iter_batches(_batch_rows(file.metadata), columns=names):
                 yield _conformed(batch, schema)
+
+
+def run_batches(run: PublishedRun, parts: Sequence[str], storage: Storage, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yields the rows of ``parts`` of ``run`` like `read_batches`, with the partitions that ``schema`` has."""
+    values = {PARTITIONS[0]: run.fingerprint, PARTITIONS[1]: run.run_id}
+    own = pa.schema([field for field in schema if field.name not in values])
+    for table in read_batches(parts, storage, own):
+        columns = [
+            pa.repeat(values[name], len(table)) if name in values else table[name].combine_chunks()
+            for name in schema.names
+        ]
+        yield pa.Table.from_arrays(columns, schema=schema)
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:

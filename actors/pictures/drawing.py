@@ -51,7 +51,7 @@ def colour(label_id: int) -> tuple[int, int, int]:
 
 
 _OPACITY = 0.45
-_MAX_PIXELS = 1 << 28  # of a class map
+_MAX_PIXELS = 1 << 27  # of a class map
 _NUM_NAMED = 4  # boxes whose label is written: more would cover each other
 _FONT_SIZE = 10
 _LABEL_LENGTH = 14

@@ -58,6 +58,11 @@ class RemoteStore:
         meta = self._ask(partial(_head, key=key))
         return int(meta["size"]), _version(meta["e_tag"], meta["last_modified"])
 
+    def modified(self, key: str) -> datetime:
+        """Time of the last change of one object, with one request; UTC."""
+        changed: datetime = self._ask(partial(_head, key=key))["last_modified"]
+        return changed
+
     def read(self, key: str, check_size: Callable[[int], None]) -> bytes:
         """Reads one whole object, unless ``check_size`` raises for its size in bytes."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -135,6 +136,14 @@ class Storage:
             return self.retry.call(partial(describe_file, self.local_path(uri)))
         store, key = self._locate(uri)
         return store.describe(key)
+
+    def modified(self, uri: str) -> datetime:
+        """Time of the last change of one object, by the clock of its store; UTC."""
+        if not is_remote(uri):
+            path = self.local_path(uri)
+            return datetime.fromtimestamp(self.retry.call(partial(os.stat, path)).st_mtime, UTC)
+        store, key = self._below(uri)
+        return store.modified(key)
 
     def local_path(self, uri: str) -> bytes:
         """The path of a local URI. Raises `NotAllowedError` if the allowlist does not name its target."""

@@ -1,4 +1,6 @@
-"""Writes predicted blocks as part files, whole or not at all, with receipts. Runs in the write tasks of workers."""
+"""Writes predicted blocks as part files, whole or not at all, with receipts. Runs in the write tasks of workers, and
+once on the driver for a run without errors.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,10 @@ from actors.messages import writing_to
 from actors.storage.local_files import StagingEndedError
 from actors.storage.uris import join, without_users
 from actors.tracking.watchdog import limit
+from actors.writing.parts import Part
 from actors.writing.picks import PICKS_KEY, pick_rows, to_footer
 from actors.writing.receipts import FOOTER_KEY, PROVENANCE_KEY, Receipt
+from actors.writing.summaries import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -106,6 +110,20 @@ def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
     return names
 
 
+def write_no_errors(paths: RunPaths, storage: Storage, provenance: Mapping[str, str]) -> Part:
+    """Writes an error file without rows, so that readers of ``errors/`` find its columns where no image failed.
+
+    Raises:
+        OutputError: the output cannot be written.
+    """
+    receipt = Receipt({}, Summary())
+    data = _encode(pa.schema(ERROR_FIELDS).empty_table(), _proof(receipt, provenance))
+    uri = join(paths.errors, f"empty-{0:06d}-{hashlib.sha256(data).hexdigest()[:32]}.parquet")
+    with writing_to(paths.errors):
+        storage.write(uri, data)
+    return Part(uri, data.size, receipt)
+
+
 def _without_users(table: pa.Table) -> pa.Table:
     # An output may be shared more widely than the passwords in its URLs.
     for name in (IMAGE_ID, URI):
@@ -148,8 +166,12 @@ def _do_nothing() -> None:
 
 def _footer(plan: SinkPlan, table: pa.Table) -> dict[bytes, bytes]:
     receipt = Receipt.of(table, plan.counts and plan.counts(table))
-    footer = {FOOTER_KEY: receipt.to_footer(), PROVENANCE_KEY: json.dumps(dict(plan.provenance)).encode()}
+    footer = _proof(receipt, plan.provenance)
     return footer if plan.rankings is None else footer | {PICKS_KEY: to_footer(pick_rows(table, plan.rankings))}
+
+
+def _proof(receipt: Receipt, provenance: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {FOOTER_KEY: receipt.to_footer(), PROVENANCE_KEY: json.dumps(dict(provenance)).encode()}
 
 
 def _encode(rows: pa.Table, footer: Mapping[bytes, bytes]) -> pa.Buffer:

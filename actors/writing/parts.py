@@ -56,7 +56,7 @@ _FOOTER_THREADS = 16  # requests to storage at once
 def _is_of_a_sink(uri: str) -> bool:
     """True if the sink made the file, complete or not. All other files in the folder are left alone."""
     # Other tools leave files too, such as .DS_Store or the _metadata of Spark, which are not ours to delete.
-    return uri.rpartition("/")[2].lstrip(".").startswith("part-")
+    return uri.rpartition("/")[2].lstrip(".").startswith(("part-", "empty-"))
 
 
 def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:

@@ -1,6 +1,6 @@
 """Paths of a run below `output.path`. Used on driver and workers.
 
-rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same
+rows/model=<fingerprint>/run=<run id>/part-*.parquet     errors/ the same, or empty-*.parquet without rows
 runs/<run id>/{inventory/, {slices,decode_switches}/*.json, config.yaml, report.html, *.json, _SUCCESS}
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from actors.storage.uris import join
 
-PART_NAME = re.compile(r"part-\d{6,}-[0-9a-f]{32}\.parquet")
+PART_NAME = re.compile(r"(?:part|empty)-\d{6,}-[0-9a-f]{32}\.parquet")
 """Names of parts, which end in half of the SHA-256 of the file. Other files are ignored."""
 
 

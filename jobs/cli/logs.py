@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.cli.log_lines import BARE, NAME, JsonLines, TextLines
 from jobs.job import LogFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 LOG = logging.getLogger(NAME)
 
@@ -44,6 +44,12 @@ def name_run(run_id: str) -> None:
     for handler in LOG.handlers:
         if isinstance(handler.formatter, JsonLines):
             handler.formatter.run = run_id
+
+
+def log_closing(content: Mapping[str, Any]) -> None:
+    """Logs one JSON line with ``content`` at the end of a run; people read the report instead."""
+    if is_for_machines():
+        LOG.info("run ended", extra=dict(content))
 
 
 def say(level: int, text: str, *, exc_info: bool = False) -> None:

@@ -34,7 +34,9 @@ class Cluster:
     """Seconds without progress after which a job that has lost nodes restarts on the nodes that are left. A larger
     value gives replacements time to join."""
     price_per_hour: float | None = None
-    """Price of the whole cluster, in any currency; with it the report shows the price of a million images."""
+    """Price of the whole cluster; with it the report shows the price of a million images, and that of start-up."""
+    currency: str = ""
+    """Currency of price_per_hour, shown behind prices: such as EUR."""
     cpus_per_worker: float = 1.0
     """CPUs that a predictor actor reserves, fewer on a smaller cluster; engine.threads sets how many it uses."""
     object_store_bytes: int | None = None

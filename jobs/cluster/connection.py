@@ -44,7 +44,7 @@ def connect(cluster: Cluster, *, verbose: bool, local: LocalRay | None = None) -
             session.enter_context(redirect_stdout(cast("Any", RayVoice())))
         with handlers_kept():
             if cluster.address is None:
-                session.callback(local.stop)
+                session.push(lambda kind, *_: local.leave(has_failed=kind is not None))
                 local.wait()
             else:
                 init_ray(cluster, verbose=verbose)

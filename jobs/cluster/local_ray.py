@@ -22,11 +22,17 @@ class LocalRay:
     """A Ray of this machine alone, stopped at the end of the block. It may begin early, and again after a stop.
 
     Does nothing for a job that joins a cluster, and where this process uses a Ray already.
+
+    Args:
+        cluster: config of the job.
+        verbose: show what Ray logs.
+        is_shared: several jobs of this process use it, one after the other.
     """
 
-    def __init__(self, cluster: Cluster, *, verbose: bool) -> None:
+    def __init__(self, cluster: Cluster, *, verbose: bool, is_shared: bool = False) -> None:
         self._cluster = cluster
         self._verbose = verbose
+        self._is_shared = is_shared
         self._thread: threading.Thread | None = None
         self._is_up = threading.Event()
         self._is_over = threading.Event()
@@ -65,6 +71,11 @@ class LocalRay:
         self._is_up.wait()
         if self._error is not None:
             raise self._error
+
+    def leave(self, *, has_failed: bool) -> None:
+        """Ends the use by one job: stops Ray, unless other jobs share it and this one raised no error."""
+        if has_failed or not self._is_shared:
+            self.stop()
 
     def stop(self) -> None:
         """Stops Ray if it was begun."""

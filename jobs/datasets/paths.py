@@ -131,3 +131,12 @@ def _at_least_one(path: str, batches: Iterator[pa.RecordBatch], selection: Selec
 
 def _passed(selection: Selection) -> str:
     return f"; skipped: {selection.passed_over}" if selection.passed_over.total else ""
+
+
+def dataset_name(kind: str, path: object) -> str:
+    """Returns a short text for people: the kind and the first of the paths, without secrets."""
+    paths = path if isinstance(path, list) else [path]
+    if not paths or paths[0] in (None, "", "???"):
+        return kind
+    more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+    return f"{kind}: {redacted(str(paths[0]))}{more}"

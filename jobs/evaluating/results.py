@@ -47,7 +47,7 @@ def table_of(run: PublishedRun, measured: Measured) -> Iterator[tuple[str, str]]
     yield "run", run.paths.run_id
     yield "images", f"{measured.num_labelled:,} with a known label{failed}"
     for name, value in measured.scores.items():
-        yield name, f"{value:.4f} %" if name in PERCENT else f"{value:.6g}"
+        yield name, score_text(name, value)
     key = next((key for key in ("f1", "map", "iou") if measured.classes and key in measured.classes[0]), None)
     if key is not None:
         worst = sorted(measured.classes, key=lambda own: own[key])[:_NUM_WORST]
@@ -55,6 +55,11 @@ def table_of(run: PublishedRun, measured: Measured) -> Iterator[tuple[str, str]]
     wrong = sorted((pair for pair in measured.confusion if pair[0] != pair[1]), key=lambda pair: -pair[2])[:_NUM_WORST]
     if wrong:
         yield "confusions", ", ".join(f"{true} as {own} {number:,}" for true, own, number in wrong)
+
+
+def score_text(name: str, value: float) -> str:
+    """The score as people read it: those in percent with their sign."""
+    return f"{value:.4f} %" if name in PERCENT else f"{value:.6g}"
 
 
 def add_result(file: str, run: PublishedRun, measured: Measured, param_count: int | None, storage: Storage) -> None:

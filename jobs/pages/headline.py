@@ -89,8 +89,12 @@ def _speed(facts: RunFacts) -> list[Tile]:
 
 
 def _cost(facts: RunFacts) -> list[Tile]:
-    price = (facts.report.get("verdict") or {}).get("price_per_million")
+    verdict, unit = facts.report.get("verdict") or {}, facts.report.get("currency") or ""
+    price, start = verdict.get("price_per_million"), verdict.get("start_price") or 0.0
     if price is None:
         return []
     done = facts.num_listed - int(facts.report.get("num_done_before") or 0)
-    return [Tile("Cost", f"{price * done / 1e6:,.2f}", f"{price:,.2f} for a million images")]
+    once = f", and {start:,.2f} for start-up" if start else ""
+    return [
+        Tile("Cost", f"{price * done / 1e6 + start:,.2f} {unit}".strip(), f"{price:,.2f} for a million images{once}")
+    ]

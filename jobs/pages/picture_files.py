@@ -58,7 +58,7 @@ def make_thumbnails(source: ImageSource, rows: Rows, *, end: float | None) -> di
         rows: published rows, whose boxes and masks are drawn, or error rows.
         end: time of `time.monotonic` at which this returns, even if a server hangs; None waits for all.
     """
-    made: dict[Identity, Thumbnail] = {}
+    made = {identity: _DEADLY for identity, row in rows.items() if _is_deadly(row)}
     # A daemon: a request that hangs holds up neither the page nor the end of the process.
     thread = threading.Thread(target=_make, args=(source, rows, made, end), daemon=True)
     thread.start()
@@ -77,11 +77,13 @@ _THREADS = 16  # requests to storage at once
 _HEX_BYTES = 64  # of a file that is no image
 TOO_LATE = Thumbnail(b"", "not read: the time for pictures was up")
 _TOO_LARGE = Thumbnail(b"", "left out: the page would become too large")
+_DEADLY = Thumbnail(b"", "not read again: it ended the process that read it")
 _ERROR_NAMES = {field.name for field in ERROR_FIELDS}
+_DEADLY_KINDS = {"killed_worker", "stalled", "device_lost", "out_of_memory"}
 
 
 def _make(source: ImageSource, rows: Rows, made: dict[Identity, Thumbnail], end: float | None) -> None:
-    waiting = list(rows)
+    waiting = [identity for identity in rows if identity not in made]
     while waiting and (end is None or time.monotonic() < end):
         step, waiting = sorted(waiting[:_STEP]), waiting[_STEP:]
         try:
@@ -95,6 +97,11 @@ def _make(source: ImageSource, rows: Rows, made: dict[Identity, Thumbnail], end:
         if sum(len(one.webp) for one in list(made.values())) > MAX_BYTES:
             made.update(dict.fromkeys(waiting, _TOO_LARGE))
             return
+
+
+def _is_deadly(row: Mapping[str, Any]) -> bool:
+    """Returns True for an error row whose image could end this process, too."""
+    return set(row) == _ERROR_NAMES and row["stage"] != "predict" and row["error"] in _DEADLY_KINDS
 
 
 def _step(source: ImageSource, step: Sequence[Identity], rows: Rows) -> Iterator[dict[Identity, Thumbnail]]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.messages import redacted
+from actors.models.names import model_name
 from jobs.pages.wording import listing
-from jobs.reporting.origin import model_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -68,7 +68,10 @@ class Bottleneck:
     advice: list[Advice] = field(default_factory=list)
     """Largest speed-up first."""
     price_per_million: float | None = None
-    """Price of a million images, in the currency of cluster.price_per_hour; None if that is not set."""
+    """Price of a million images at the steady rate, or at that of the whole command if it was too short for one; None
+    without cluster.price_per_hour."""
+    start_price: float | None = None
+    """Price of the seconds outside the steady part, which each command pays once; None without a steady part."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -95,8 +98,8 @@ def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: flo
     seconds = sum(measured.stage_s.values())
     # The larger half of the command: a faster stage could not halve it.
     is_start = measured.start_s > measured.total_s / 2
-    # For the whole command: a cluster also costs while models load.
-    price = None if price_per_hour is None else price_per_hour / 3600 * measured.total_s / measured.num_images * 1e6
+    image_s = 1 / rate if rate else measured.total_s / measured.num_images
+    price_per_s = None if price_per_hour is None else price_per_hour / 3600
     advice = _advice(measured, plan, choice, limits)
     return Bottleneck(
         bound_by=START if is_start else _heaviest(measured, slowest),
@@ -105,7 +108,8 @@ def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: flo
         share_of_limit=min(1.0, rate / limit) if rate else None,
         shares={stage: value / seconds for stage, value in measured.stage_s.items()},
         advice=sorted(advice, key=lambda one: -(one.speedup or 1.0))[:_MAX_ADVICE],
-        price_per_million=price,
+        price_per_million=None if price_per_s is None else price_per_s * image_s * 1e6,
+        start_price=None if price_per_s is None or not rate else price_per_s * measured.start_s,
     )
 
 

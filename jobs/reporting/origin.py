@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from actors.messages import redacted
+from actors.models.names import model_name
 from jobs.config import is_public
 
 if TYPE_CHECKING:
@@ -38,12 +39,6 @@ def origin_of(run: Run) -> dict[str, Any]:
         "output": redacted(run.paths.root),
         "inventory_digest": run.record.inventory_digest,
     }
-
-
-def model_name(source: str | None, architecture: str | None, checkpoint: str | None) -> str:
-    """A model's name for people: its source, or its architecture with the file of its weights."""
-    file = PurePath(redacted(checkpoint or "")).name
-    return redacted(source) if source else " ".join(filter(None, (architecture, file)))
 
 
 def command_line(arguments: Sequence[str]) -> str:

@@ -36,6 +36,7 @@ class Report:
         execution: plan, engine and pace; None if there was nothing to do.
         elapsed_s: wall-clock seconds of each phase: check, list, start, run, stop, commit.
         price_per_hour: of the cluster, if known.
+        currency: of the price.
         passed_over: files and lines that the listing skipped, by reason, from `PassedOver.to_json`.
         switches: drivers of the run that stopped decoding on GPUs.
         answers: lines about the predictions, from `actors.tasks.base.Task.summary`.
@@ -49,6 +50,7 @@ class Report:
     execution: Execution | None
     elapsed_s: Mapping[str, float]
     price_per_hour: float | None = None
+    currency: str = ""
     passed_over: Mapping[str, Any] = field(default_factory=dict)
     switches: Sequence[DecodeSwitch] = ()
     answers: Sequence[tuple[str, str]] = ()
@@ -121,7 +123,13 @@ class Report:
             "elapsed_s": {**self.elapsed_s, "total": sum(self.elapsed_s.values())},
             "execution": self.execution.to_json() if self.execution else None,
             "verdict": verdict.to_json() if (verdict := self.verdict) else None,
+            "currency": self.currency,
         }
+
+    def closing(self) -> dict[str, Any]:
+        """Returns the few keys of `to_json` that identify and count the run, for a line in the log."""
+        content = self.to_json()
+        return {key: content[key] for key in _CLOSING if key in content} | {"elapsed_s": content["elapsed_s"]["total"]}
 
     def show(self) -> None:
         """Prints the table to standard output."""
@@ -131,6 +139,7 @@ class Report:
         summary, elapsed = self.summary, self.elapsed_s
         lines = [
             ("status", self.status.name.lower()),
+            *([("model", f"{model} ({self.paths.fingerprint})")] if (model := self.origin.get("model")) else []),
             ("images", self._images()),
             *self._not_listed(),
             ("speed", self._speed()),
@@ -172,8 +181,13 @@ class Report:
         lines = [("verdict", str(verdict))]
         lines += [("" if number else "to gain", str(one)) for number, one in enumerate(verdict.advice)]
         if verdict.price_per_million is not None:
-            lines.append(("price", f"{verdict.price_per_million:,.2f} for a million images like these"))
+            lines.append(("price", self._price(verdict.price_per_million, verdict.start_price)))
         return lines
+
+    def _price(self, per_million: float, start: float | None) -> str:
+        unit = f" {self.currency}" if self.currency else ""
+        steady = f"{per_million:,.2f}{unit} for a million images like these"
+        return steady if start is None else f"{steady}, and {start:,.2f}{unit} once for start-up and end"
 
     def _speed(self) -> str:
         steady = self.execution.pace.images_per_s if self.execution else 0.0
@@ -207,4 +221,8 @@ class Report:
         )
 
 
+_CLOSING = (
+    *("fingerprint", "status", "model", "dataset", "output", "inventory_digest", "started_at", "ended_at"),
+    *("num_listed", "num_ok", "num_errors", "images_per_s"),
+)
 _SHOWN = ("top5", "ece", "f1_macro", "auroc", "rmse", "mae", "r2")  # scores besides the accuracy

@@ -20,6 +20,7 @@ from actors.messages import one_line, redacted, write_problem, writing_to
 from actors.row_ranges import count
 from actors.storage.local_files import STAGED_NAME
 from actors.storage.uris import name_below
+from actors.writing.part_writer import write_no_errors
 from actors.writing.parts import Part, digest_of, find_parts
 from actors.writing.summaries import total
 from jobs.runs.coverage import Coverage, StrangeRowsError
@@ -108,7 +109,8 @@ def _total(rows: Sequence[Part], errors: Sequence[Part], *, uris: Collection[str
 
 
 def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[str, Any]) -> None:
-    """Deletes leftover files, writes the manifest, and finally ``_SUCCESS``.
+    """Deletes leftover files, writes the manifest, and finally ``_SUCCESS``. Without errors, also writes an error file
+    without rows.
 
     Args:
         outcome: returned by `collect` for all shards.
@@ -130,6 +132,9 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
     with writing_to(paths.run):
         storage.delete(leftover)
     fault("commit.cleaned")
+    if not outcome.errors:
+        outcome = replace(outcome, errors=[write_no_errors(paths, storage, about)])
+    fault("commit.no_errors")
     manifest = _manifest(outcome, about)
     # Before any document is written, so that a run that readers would see wrongly can still be resumed.
     check_readable(manifest, coverage.num_listed_everywhere, paths, storage)

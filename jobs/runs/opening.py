@@ -60,6 +60,8 @@ class Run:
     """Its inventory."""
     is_addition: bool = False
     """True if published runs with the same model and columns exist, to which it adds new images."""
+    previous: Record | None = None
+    """The latest other published run with the same model, columns and any images."""
 
     @property
     def part(self) -> Slice:
@@ -93,9 +95,9 @@ def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
         paths = RunPaths(root, checked.fingerprint, run_id_of(job))
         _refuse_damaged(job, paths, [found.run_id for found in records], storage)
         record, shards = _begin(job, checked, paths, storage, earlier, identity)
-        return Run(job, checked, storage, paths, record, shards, _is_addition(record, earlier))
+        return Run(job, checked, storage, paths, record, shards, *_neighbours(record, earlier))
     paths = RunPaths(root, checked.fingerprint, record.run_id)
-    run = Run(job, checked, storage, paths, record, shards, _is_addition(record, earlier))
+    run = Run(job, checked, storage, paths, record, shards, *_neighbours(record, earlier))
     if not record.is_published:
         LOG.info("resuming run %s, opened at %s", record.run_id, record.opened_at)
         if job.run.redrive and (record.identity.mode != REDRIVE or _has_failed(run)):
@@ -112,9 +114,10 @@ def _refuse_damaged(job: Job, paths: RunPaths, known: Sequence[str], storage: St
         )
 
 
-def _is_addition(record: Record, earlier: Sequence[Record]) -> bool:
-    others = [one for one in earlier if one.num_listed and one.run_id != record.run_id]
-    return bool(others) and record.identity.mode == Mode.incremental.value
+def _neighbours(record: Record, earlier: Sequence[Record]) -> tuple[bool, Record | None]:
+    """`Run.is_addition` and `Run.previous`."""
+    previous = next((one for one in earlier if one.num_listed and one.run_id != record.run_id), None)
+    return previous is not None and record.identity.mode == Mode.incremental.value, previous
 
 
 def _inventory_of(job: Job, record: Record, root: str, storage: Storage) -> Shards | None:

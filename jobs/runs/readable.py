@@ -46,7 +46,7 @@ def compare(manifest: Mapping[str, Any], paths: RunPaths, storage: Storage) -> D
     # Sizes, not digests: `repair` also calls this at the start of a job, where reading all parts would take too long.
     missing = [uri for uri, size in named.items() if there.get(uri) != size or not PART_NAME.fullmatch(_name(uri))]
     unnamed = sorted(there.keys() - (named.keys() - set(missing)))
-    late = [uri for uri in unnamed if PART_NAME.fullmatch(_name(uri)) or _name(uri).startswith(".part-")]
+    late = [uri for uri in unnamed if PART_NAME.fullmatch(_name(uri)) or _name(uri).startswith((".part-", ".empty-"))]
     # DuckDB's globs match hidden files too. Files with another suffix are skipped or rejected by readers.
     foreign = [uri for uri in unnamed if uri not in late and uri.lower().endswith(".parquet")]
     return Discrepancy(missing, late, foreign)

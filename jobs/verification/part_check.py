@@ -59,7 +59,7 @@ class PartCheck:
     def __call__(self, entry: Entry, name: str) -> CheckedPart:
         """Checks the file ``name``, which the manifest describes by ``entry``."""
         findings = Findings()
-        named = re.fullmatch(r"part-\d{6,}-([0-9a-f]{32})\.parquet", entry.file)
+        named = re.fullmatch(r"(?:part|empty)-\d{6,}-([0-9a-f]{32})\.parquet", entry.file)
         if named is None:  # never opened: the path may lead out of the output
             shown = name.encode(errors="backslashreplace").decode()
             findings.add("wrong name", f"{shown}: not the name of a part")

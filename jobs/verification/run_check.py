@@ -165,7 +165,7 @@ def _unfinished(output: Output, run_id: str) -> Verdict:
 
 
 def _is_part(name: str) -> bool:
-    return re.fullmatch(r"part-\d{6,}-[0-9a-f]{32}\.parquet", name.rpartition("/")[2]) is not None
+    return re.fullmatch(r"(?:part|empty)-\d{6,}-[0-9a-f]{32}\.parquet", name.rpartition("/")[2]) is not None
 
 
 def _is_seen(name: str) -> bool:

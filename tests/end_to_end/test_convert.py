@@ -21,6 +21,11 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from actors.decoding.config import Decode
+from actors.outputs import open_output
+from actors.pictures.thumbnails import thumbnail
+from jobs.pages.gallery import make_gallery
+
 
 def convert(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "jobs.convert", "output.path=out", *overrides]
@@ -86,6 +91,11 @@ def test_the_boxes_of_a_job_are_evaluated_and_trained_on(batch_infer, tmp_path: 
         path.relative_to(tmp_path / "images") for path in (tmp_path / "images").rglob("*.jpg")
     )
     assert {path.read_text().count("\n") for path in files} == {3}
+    gallery = make_gallery(open_output(str(tmp_path / "out")).runs()[0])
+    assert {*gallery.groups} == {"class/cat", "most_confident", "least_confident"}
+    for picture in gallery.groups["most_confident"]:
+        data = Path(picture.row["uri"]).read_bytes()
+        assert picture.thumbnail == thumbnail(data, Decode(), picture.row) != thumbnail(data, Decode())
 
 
 def test_the_class_maps_of_a_job_are_files(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
@@ -107,6 +117,13 @@ def test_the_class_maps_of_a_job_are_files(batch_infer, tmp_path: Path) -> None:
         for path in written.rglob("*.png"):
             with Image.open(path) as image:
                 assert image.size == (100, 80)
+    gallery = make_gallery(open_output(str(tmp_path / "out")).runs()[0])
+    assert {*gallery.groups} == {"sample"}
+    for picture in gallery.groups["sample"]:
+        image = Image.open(picture.row["uri"]).convert("RGB")
+        shown = np.asarray(Image.open(io.BytesIO(picture.thumbnail)).convert("RGB")).astype(int)
+        assert np.abs(shown - np.asarray(image)).mean() > 20
+        assert "mask" not in picture.row
 
 
 def precision(truth: Path, results: Path) -> float:

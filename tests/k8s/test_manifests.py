@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torchvision_operators  # noqa: F401  torchvision is imported where a job composes
 from hydra import compose, initialize_config_module
 from manifests import K8S, KUBERAY_SCHEMAS, combine, find, kuberay_schema, pods, render, schema_breaches
 from operator_rules import operator_breaches

@@ -39,6 +39,7 @@ def keys(store: RemoteStore, prefix: str, num_rows: int = 1000) -> list[str]:
 
 OPERATIONS: dict[str, Callable[[RemoteStore, str], object]] = {
     "describe": lambda store, prefix: store.describe(f"{prefix}/x")[0],
+    "modified": lambda store, prefix: store.modified(f"{prefix}/x").tzinfo,
     "read": lambda store, prefix: store.read(f"{prefix}/x", any_size),
     "read_range": lambda store, prefix: store.read_range(f"{prefix}/x", 2, 3),
     "pages": keys,

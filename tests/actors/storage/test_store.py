@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,15 @@ def test_a_file_is_described_as_it_is_listed(place: Place) -> None:
     assert storage.describe(uri) != (listed["size"], listed["version"])
     with pytest.raises(FileNotFoundError):
         storage.describe(f"{uri}x")
+
+
+def test_the_time_of_a_change_is_that_of_the_store(place: Place) -> None:
+    storage, before = Storage(place.options), datetime.now(UTC)
+    changed = storage.modified(place.put("x.jpg", b"one"))
+    assert abs(changed - before) < timedelta(minutes=1)
+    assert changed.tzinfo is UTC or changed.utcoffset() == timedelta(0)
+    with pytest.raises(FileNotFoundError):
+        storage.modified(f"{place.root}/none")
 
 
 def test_the_root_of_a_bucket_is_a_folder(s3: S3) -> None:

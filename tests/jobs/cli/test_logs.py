@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import JobError
-from jobs.cli.logs import LOG, format_of, is_for_machines, name_run, say, set_up_logging
+from jobs.cli.logs import LOG, format_of, is_for_machines, log_closing, name_run, say, set_up_logging
 from jobs.job import LogFormat
 
 
@@ -69,6 +69,16 @@ def test_json_is_an_object_a_line_with_run_shard_and_worker(capsys: pytest.Captu
     }  # fmt: skip
     assert set(error) == {"time", "level", "message", "run"}
     assert error["message"] == "model.labels=x: no such file\n  cure: name another"
+
+
+def test_the_closing_line_is_for_machines_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging(LogFormat.json, verbose=False)
+    log_closing({"status": "done", "num_ok": 3})
+    (closing,) = lines(capsys.readouterr().err)
+    assert (closing["status"], closing["num_ok"]) == ("done", 3)
+    set_up_logging(LogFormat.text, verbose=False)
+    log_closing({"status": "done"})
+    assert capsys.readouterr().err == ""
 
 
 def test_an_exception_is_one_line_whoever_raised_it(capsys: pytest.CaptureFixture[str]) -> None:

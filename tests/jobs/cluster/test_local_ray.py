@@ -53,6 +53,33 @@ def test_it_starts_on_a_thread_while_the_command_logs_and_can_start_again() -> N
     assert [line.partition("INFO ")[2] for line in done.stderr.splitlines()] == [f"line {n}" for n in range(40)]
 
 
+SHARED = """
+from contextlib import suppress
+from jobs.cluster.config import Cluster
+from jobs.cluster.connection import connect
+from jobs.cluster.local_ray import LocalRay
+
+cluster, sessions = Cluster(object_store_bytes=100_000_000), []
+with LocalRay(cluster, verbose=False, is_shared=True) as local:
+    for number in range(4):
+        with suppress(KeyError), connect(cluster, verbose=False, local=local):
+            import ray
+            sessions.append(ray.get_runtime_context().gcs_address)
+            assert ray.get(ray.remote(lambda: 1).remote()) == 1
+            if number == 1:
+                raise KeyError
+        assert ray.is_initialized() is (number != 1)
+assert not ray.is_initialized()
+print(sessions[0] == sessions[1], sessions[1] == sessions[2], sessions[2] == sessions[3])
+"""
+
+
+@pytest.mark.cluster
+def test_jobs_of_one_process_share_it_until_one_fails() -> None:
+    done = subprocess.run([sys.executable, "-c", SHARED], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.split() == ["True", "False", "True"], done.stderr
+
+
 WRONG = """
 import sys
 from actors.errors import JobError

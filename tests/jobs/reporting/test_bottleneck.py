@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -102,7 +103,10 @@ def test_waiting_for_bytes_is_cured_by_larger_files() -> None:
 
 def test_the_price_of_a_million() -> None:
     run = measured(0, 0.001, 0.01, start_s=1)
-    assert verdict(run, price=36.0).price_per_million == pytest.approx(0.01 * 10 / 1000 * 1e6)
+    found = verdict(run, price=36.0)
+    assert (found.price_per_million, found.start_price) == pytest.approx((0.01 / 100 * 1e6, 0.01))
+    hasty = verdict(replace(run, pace=Pace(0, 0.0)), price=36.0)
+    assert (hasty.price_per_million, hasty.start_price) == (pytest.approx(0.01 * 10 / 1000 * 1e6), None)
     assert verdict(run).price_per_million is None
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.reporting.origin import command_line, model_name
+from jobs.reporting.origin import command_line
 
 
 @pytest.mark.parametrize(
@@ -25,16 +25,3 @@ def test_a_command_can_be_repeated_and_holds_no_secret(argument: str, shown: str
 
 def test_a_program_of_the_user_is_no_command_of_ours() -> None:
     assert command_line(["train.py", "token=abc"]) == command_line([""]) == ""
-
-
-@pytest.mark.parametrize(
-    ("source", "architecture", "checkpoint", "name"),
-    [
-        ("timm:resnet18", "x", "", "timm:resnet18"),
-        ("", "timm:resnet18", "/w/r18.safetensors", "timm:resnet18 r18.safetensors"),
-        (None, None, "https://host/b/model.onnx?sig=1", "model.onnx?…"),
-        ("https://me:word@host/m.onnx?sig=1", "", "", "https://…@host/m.onnx?…"),
-    ],
-)
-def test_a_model_has_a_name_for_people(source: str, architecture: str, checkpoint: str, name: str) -> None:
-    assert model_name(source, architecture, checkpoint) == name

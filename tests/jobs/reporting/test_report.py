@@ -122,8 +122,21 @@ def test_the_table_shows_counts_speed_accuracy_and_location(capsys: pytest.Captu
 
 
 def test_the_price_is_for_a_million_images(capsys: pytest.CaptureFixture[str]) -> None:
-    replace(REPORT, price_per_hour=7.2).show()
+    replace(REPORT, price_per_hour=7.2, currency="EUR").show()
+    price = "500.00 EUR for a million images like these, and 0.01 EUR once for start-up and end"
+    assert f"price      {price}\n" in capsys.readouterr().out
+    hasty = replace(EXECUTION, pace=Pace(0, 0.0))
+    replace(REPORT, price_per_hour=7.2, execution=hasty).show()
     assert "price      1,000.00 for a million images like these\n" in capsys.readouterr().out
+
+
+def test_the_closing_line_names_and_counts_the_run() -> None:
+    origin = {"model": "timm:resnet18", "output": "/out", "inventory_digest": "ab", "started_at": "2026-01-02T03:04:05"}
+    report = replace(REPORT, origin=origin)
+    assert report.closing() == origin | {
+        "fingerprint": "mabc", "status": "done", "num_listed": 10, "num_ok": 9, "num_errors": 1, "images_per_s": 2.5,
+        "elapsed_s": 5.0,
+    }  # fmt: skip
 
 
 def test_a_resumed_run_that_stops_shows_earlier_and_remaining_images(

@@ -47,6 +47,19 @@ def collected(plan: SinkPlan) -> Outcome:
     return collect(plan.paths, STORAGE, SIZES)
 
 
+def test_where_no_image_failed_errors_are_read_as_no_rows(plan: SinkPlan) -> None:
+    write_part(plan, predicted_block(0, range(5)), number=0)
+    write_part(plan, predicted_block(1, range(3)), number=1)
+    for _ in range(2):  # a command that was killed before `_SUCCESS` publishes once more
+        publish(collected(plan), plan.paths, STORAGE, {"run_id": "r1"})
+        errors = ds.dataset(plan.paths.errors).to_table()
+        assert (len(errors), errors.column_names[-1]) == (0, "message")
+        (entry,) = json.loads(Path(plan.paths.manifest).read_text())["errors"]
+        (file,) = Path(plan.paths.errors).iterdir()
+        assert (entry["file"], entry["num_rows"], entry["size_bytes"]) == (file.name, 0, file.stat().st_size)
+        assert file.name.startswith("empty-000000-")
+
+
 def test_a_whole_run_is_published(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(0, range(5), bad=[1]), number=0)
     write_part(plan, predicted_block(1, range(3)), number=1)

@@ -1,0 +1,19 @@
+"""Names of models for people, beside the fingerprint, which tells models apart."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from actors.messages import redacted
+
+
+def model_name(source: str | None, architecture: str | None, checkpoint: str | None) -> str:
+    """A model's name for people: its source, or its architecture with the file of its weights.
+
+    Args:
+        source: `model.source`.
+        architecture: `model.architecture`.
+        checkpoint: `model.checkpoint`; only the name of its file is used.
+    """
+    file = PurePath(redacted(checkpoint or "")).name
+    return redacted(source) if source else " ".join(filter(None, (architecture, file)))

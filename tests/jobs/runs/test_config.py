@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.errors import HydraException
+
+from jobs.cli.config_errors import explain
+from jobs.config import to_object
+from jobs.runs.config import ListFormat, RunList
+
+
+def composed(*overrides: str) -> RunList:
+    with initialize_config_module("conf", version_base="1.3"):
+        return to_object(compose("runs", list(overrides)), RunList)
+
+
+def test_the_keys() -> None:
+    wanted = composed("output.path=out", "runs.format=json")
+    assert (wanted.output.path, wanted.runs.format) == ("out", ListFormat.json)
+
+
+def test_another_format_is_refused() -> None:
+    with pytest.raises(HydraException) as caught:
+        composed("output.path=out", "runs.format=xml")
+    assert "runs.format" in explain(caught.value).problem
