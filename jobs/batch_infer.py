@@ -234,7 +234,7 @@ def _execute(
         Thread(target=_load_templates, daemon=True).start()
     with phase("exporting the network"):
         export_ahead(run, num_missing=before.coverage.num_missing)
-    with phase("starting Ray"):
+    with phase("starting a cluster here"):
         prepare(run.job.cluster, verbose=run.job.verbose)
         from jobs.dataflow.session import execute  # noqa: PLC0415  imports Ray, for which a wrong job should not wait
 

@@ -75,8 +75,8 @@ def _session(
     run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None
 ) -> tuple[Outcome, Execution]:
     """Runs `execute` on one connection to Ray."""
-    with phase("stopping Ray"), ExitStack() as session:
-        with phase("starting Ray" if run.job.cluster.address is None else "joining the cluster"):
+    with phase("stopping the cluster"), ExitStack() as session:
+        with phase("starting a cluster here" if run.job.cluster.address is None else "joining the cluster"):
             session.enter_context(connect(run.job.cluster, verbose=run.job.verbose, local=ray))
         clock.lap("start")
         with phase("waiting for nodes"):
