@@ -122,7 +122,7 @@ def _class_map(row: Mapping[str, Any]) -> np.ndarray:
             pixels = np.asarray(image)
         known = np.full(1 << 16, _NO_CLASS, np.int64)
         known[row["ids"]] = row["ids"]
-        return known[pixels]
+        return np.take(known, pixels)
     found = np.full((row["height"], row["width"]), _NO_CLASS, np.int64)
     for class_id, runs in zip(row["ids"], row["runs"], strict=True):
         found[decode(runs, found.shape)] = class_id
