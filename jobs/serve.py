@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from actors.recipe import Recipe
     from jobs.serving.config import ServeJob
-    from jobs.serving.ingress import Settings
 
 LOG = logging.getLogger("shardlens")
 
@@ -48,25 +47,43 @@ def serve(job: ServeJob) -> ExitStatus:
         JobError: the job is wrong: nothing listens.
     """
     Shutdown(grace_s=0).install()
-    job.serve.check()
-    job.decode.check()
-    job.cluster.check()
+    job.check()
     token_digest = job.serve.token_digest()
     recipe = _recipe(job)
-    fields = Predictor(recipe).fields  # tries the model, and the golden images of its bundle, before anything listens
+    Predictor(recipe)  # tries the model, and the golden images of its bundle, before anything listens
     prepare(job.cluster, verbose=job.verbose)
     stdout = sys.stdout  # `connect` takes its place for what Ray prints
     with connect(job.cluster, verbose=job.verbose):
-        from jobs.serving.ingress import Settings  # noqa: PLC0415  imports Ray, which must come after `prepare`
+        from jobs.serving import application  # noqa: PLC0415  imports Ray, which must come after `prepare`
+        from jobs.serving.ingress import Access  # noqa: PLC0415  as above
 
-        settings = Settings(job.serve, recipe.limits, recipe.model.preprocess, fields, token_digest)
-        with _running(job, recipe, settings), _stop_on_signal() as stopped:
+        access = Access(job.serve, token_digest)
+        if job.serve.roll_out:
+            application.roll_out(access, recipe)
+            LOG.info("%s answers with %s now", job.serve.url, recipe.model.where)
+            return ExitStatus.DONE
+        with _stop_on_signal() as stopped, _ended(job.serve.timeout_s):
+            application.start(access, recipe)
             with redirect_stdout(stdout):
-                show(f"http://{job.serve.host}:{job.serve.port}")
+                show(job.serve.url)
                 stdout.flush()
+            LOG.info("another model: serve.roll_out=true cluster.address=%s", application.cluster_address())
             stopped.wait()
     LOG.info("stopped")
     return ExitStatus.DONE
+
+
+@contextmanager
+def _ended(timeout_s: float) -> Iterator[None]:
+    """Ends the endpoint after the block, within a time: Ray may have got the signal, too, and not answer any more."""
+    from jobs.serving import application  # noqa: PLC0415  imports Ray, which must come after `prepare`
+
+    try:
+        yield
+    finally:
+        ended = threading.Thread(target=application.stop, args=(timeout_s,), daemon=True)
+        ended.start()
+        ended.join(timeout_s)
 
 
 def _recipe(job: ServeJob) -> Recipe:
@@ -82,38 +99,6 @@ def _recipe(job: ServeJob) -> Recipe:
     recipe = chosen.recipe
     recipe.check()
     return recipe
-
-
-@contextmanager
-def _running(job: ServeJob, recipe: Recipe, settings: Settings) -> Iterator[None]:
-    """Runs the application for the block, once its replicas are ready."""
-    from ray import serve as ray_serve  # noqa: PLC0415  must come after `prepare`
-
-    from jobs.serving.deployment import ModelReplica  # noqa: PLC0415  as above
-    from jobs.serving.ingress import Ingress  # noqa: PLC0415  as above
-
-    options = job.serve
-    replica = ray_serve.deployment(
-        name="model",
-        max_ongoing_requests=2 * options.batch_size,  # the next batch fills while one is computed
-        max_queued_requests=options.max_queued,
-        autoscaling_config={
-            "min_replicas": options.min_replicas,
-            "max_replicas": options.max_replicas,
-            "target_ongoing_requests": options.batch_size,
-        },
-        ray_actor_options={"num_cpus": options.cpus_per_replica, "num_gpus": options.gpus_per_replica},
-    )(ModelReplica)
-    ingress = ray_serve.deployment(
-        name="ingress", max_ongoing_requests=_MOST_REQUESTS, ray_actor_options={"num_cpus": 0.1}
-    )(ray_serve.ingress()(Ingress))
-    ray_serve.start(http_options={"host": options.host, "port": options.port})
-    try:
-        model = replica.bind(recipe, options.batch_size, options.batch_wait_s)
-        ray_serve.run(ingress.bind(model, settings), name="shardlens")
-        yield
-    finally:
-        ray_serve.shutdown()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

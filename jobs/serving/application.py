@@ -1,0 +1,120 @@
+"""The endpoint as applications of Ray Serve: one that listens, and one for each version of the model. Runs on the
+driver.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import serve as ray_serve
+from ray.exceptions import RayError
+from ray.serve.config import HTTPOptions
+from ray.serve.exceptions import RayServeException
+
+from actors.errors import JobError
+from actors.messages import one_line
+from jobs.serving.deployment import ModelReplica
+from jobs.serving.ingress import MODEL, Access, Ingress
+
+if TYPE_CHECKING:
+    from actors.recipe import Recipe
+    from jobs.serving.config import Serve
+
+LOG = logging.getLogger("shardlens")
+
+
+def start(access: Access, recipe: Recipe) -> None:
+    """Starts the endpoint. Returns once it answers.
+
+    Raises:
+        JobError: the model does not start on a worker, or the endpoint cannot listen.
+    """
+    if _INGRESS_APP in ray_serve.status().applications:
+        raise JobError(
+            "jobs.serve: an endpoint runs on this cluster", cure="give serve.roll_out=true to change its model"
+        )
+    # Without Ray's proxy, which would listen, too.
+    ray_serve.start(http_options=HTTPOptions(location="NoServer"))
+    _start_model(access.serve, recipe)
+    address = ray.util.get_node_ip_address()
+    ingress = ray_serve.deployment(
+        name="ingress",
+        user_config={"models": _MODEL_APPS},
+        max_ongoing_requests=100,
+        ray_actor_options={"num_cpus": 0.1, "resources": {f"node:{address}": 0.001}},
+    )(Ingress)
+    _run(ingress.bind(access), _INGRESS_APP)
+
+
+def roll_out(access: Access, recipe: Recipe) -> None:
+    """Starts a version of the model beside the one that answers, then has it answer, and ends the other one once no
+    request waits for it. No request fails, and none is answered by both.
+
+    Raises:
+        JobError: the model does not start on a worker, and the old one keeps answering; or no endpoint runs.
+    """
+    if _INGRESS_APP not in ray_serve.status().applications:
+        raise JobError(
+            "serve.roll_out: no endpoint runs on the cluster", cure="leave serve.roll_out=false to start one"
+        )
+    earlier = _model_apps()
+    app = _start_model(access.serve, recipe)
+    ray_serve.get_app_handle(_INGRESS_APP).adopt.remote(app).result(timeout_s=access.serve.timeout_s + _STOP_S)
+    for name in earlier:
+        ray_serve.delete(name)
+
+
+def stop(timeout_s: float) -> None:
+    """Ends the endpoint once all requests have their answers. Leaves other applications of the cluster alone."""
+    with suppress(RayServeException, RayError, TimeoutError):  # what does not run or answer needs no end
+        ray_serve.get_app_handle(_INGRESS_APP).close.remote().result(timeout_s=timeout_s)
+    with suppress(RayServeException, RayError):
+        for name in (_INGRESS_APP, *_model_apps()):
+            ray_serve.delete(name, _blocking=False)
+
+
+def cluster_address() -> str:
+    """Address of the Ray that this process is connected to, for `cluster.address`."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def _start_model(options: Serve, recipe: Recipe) -> str:
+    replica = ray_serve.deployment(
+        name=MODEL,
+        max_ongoing_requests=2,  # the next batch comes while one is computed
+        autoscaling_config={
+            "min_replicas": options.min_replicas,
+            "max_replicas": options.max_replicas,
+            "target_ongoing_requests": 1,
+        },
+        ray_actor_options={"num_cpus": options.cpus_per_replica, "num_gpus": options.gpus_per_replica},
+    )(ModelReplica)
+    app = f"{_MODEL_APPS}{time.time_ns()}"
+    _run(replica.bind(recipe), app)
+    return app
+
+
+def _run(application: Any, name: str) -> None:
+    try:
+        ray_serve.run(application, name=name, route_prefix=None)
+    except RuntimeError as error:
+        found = ray_serve.status().applications.get(name)
+        ray_serve.delete(name, _blocking=False)
+        reasons = [one.message for one in found.deployments.values() if one.message] if found else []
+        raise JobError(
+            f"jobs.serve: {name} does not start: {one_line(RuntimeError(reasons[0])) if reasons else one_line(error)}",
+            cure="verbose=true shows the logs of the workers",
+        ) from None
+
+
+def _model_apps() -> list[str]:
+    return [name for name in ray_serve.status().applications if name.startswith(_MODEL_APPS)]
+
+
+_INGRESS_APP = "shardlens"
+_MODEL_APPS = "shardlens-model-"
+_STOP_S = 30.0
