@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -83,7 +84,9 @@ def _ended(timeout_s: float) -> Iterator[None]:
     finally:
         ended = threading.Thread(target=application.stop, args=(timeout_s,), daemon=True)
         ended.start()
-        ended.join(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while ended.is_alive() and application.ray_lives() and time.monotonic() < deadline:
+            ended.join(_POLL_S)
 
 
 def _recipe(job: ServeJob) -> Recipe:
@@ -122,7 +125,7 @@ def _stop_on_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-_MOST_REQUESTS = 1000  # requests that read or wait at a time; the queue of the model is what limits them
+_POLL_S = 0.2
 
 if __name__ == "__main__":
     run_verb(main)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray import serve as ray_serve
 from ray.exceptions import RayError
-from ray.serve.config import HTTPOptions
+from ray.serve.config import HTTPOptions, ProxyLocation
 from ray.serve.exceptions import RayServeException
 
 from actors.errors import JobError
@@ -38,13 +38,13 @@ def start(access: Access, recipe: Recipe) -> None:
             "jobs.serve: an endpoint runs on this cluster", cure="give serve.roll_out=true to change its model"
         )
     # Without Ray's proxy, which would listen, too.
-    ray_serve.start(http_options=HTTPOptions(location="NoServer"))
+    ray_serve.start(http_options=HTTPOptions(location=ProxyLocation.Disabled))
     _start_model(access.serve, recipe)
-    address = ray.util.get_node_ip_address()
+    address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     ingress = ray_serve.deployment(
         name="ingress",
         user_config={"models": _MODEL_APPS},
-        max_ongoing_requests=100,
+        max_ongoing_requests=2 * access.serve.batch_size * access.serve.max_replicas,  # as `serve.batch` demands
         ray_actor_options={"num_cpus": 0.1, "resources": {f"node:{address}": 0.001}},
     )(Ingress)
     _run(ingress.bind(access), _INGRESS_APP)
@@ -80,6 +80,16 @@ def stop(timeout_s: float) -> None:
 def cluster_address() -> str:
     """Address of the Ray that this process is connected to, for `cluster.address`."""
     return str(ray.get_runtime_context().gcs_address)
+
+
+def ray_lives() -> bool:
+    """False once a process of a Ray that was started here has ended."""
+    node = _global_node()
+    return node is None or bool(node.remaining_processes_alive())
+
+
+def _global_node() -> Any:
+    return ray._private.worker._global_node  # noqa: SLF001  no public call tells it without waiting for Ray
 
 
 def _start_model(options: Serve, recipe: Recipe) -> str:

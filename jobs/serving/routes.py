@@ -21,7 +21,7 @@ def build_app(ingress: Ingress) -> FastAPI:
     model = f"/v2/models/{name}"
     app.add_api_route("/predict", ingress.predict, methods=["POST"], openapi_extra=_PREDICT_BODY, response_model=None)
     app.add_api_route(f"{model}/infer", ingress.infer, methods=["POST"], openapi_extra=_INFER_BODY, response_model=None)
-    app.add_exception_handler(RequestError, _refused)  # type: ignore[arg-type]  Starlette types the error as any
+    app.add_exception_handler(RequestError, _refused)  # type: ignore[arg-type]
     app.add_exception_handler(TimeoutError, _late)
 
     @app.get("/v2")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,13 @@ from jobs.serving.deployment import FittedBatch, ModelSettings
 from jobs.serving.model_version import FittedPixels, ModelVersion, fit_image
 
 SETTINGS = ModelSettings(Decode(), DIGITS.preprocess, [])
+
+
+@pytest.fixture(autouse=True)
+def _in_a_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives what `serve.batch` asks of the replica around it."""
+    config = SimpleNamespace(max_ongoing_requests=1000)
+    monkeypatch.setattr("ray.serve.get_replica_context", lambda: SimpleNamespace(_deployment_config=config))
 
 
 class Replicas:
