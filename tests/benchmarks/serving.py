@@ -42,7 +42,7 @@ READY_S = 300.0
 
 @dataclass
 class Figures:
-    """What the clients saw of one server, over all rounds."""
+    """Latencies, answers and memory of one server, over all rounds."""
 
     seconds: float = 0.0
     latencies_ms: list[float] = field(default_factory=list)
@@ -158,7 +158,7 @@ def memory_mib(server: psutil.Process) -> int:
 
 
 def largest_difference(some: dict[int, Any], others: dict[int, Any]) -> float:
-    """Of all numbers in the answers, by image; infinite if a text or a shape differs."""
+    """Largest difference of a number in the answers, by image; infinite if a text or a shape differs."""
     assert some.keys() == others.keys()
     return max(map(difference, some.values(), others.values()))
 

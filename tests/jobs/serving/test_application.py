@@ -38,7 +38,7 @@ class Endpoint(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Of the Ray that the command started."""
+        """Address of the Ray that the command started."""
         found = re.search(r"cluster\.address=(\S+)", self.log.read_text(encoding="utf-8"))
         assert found
         return found[1]
@@ -68,7 +68,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 
 class Asked(NamedTuple):
     number: int
-    """Of the image."""
+    """Number of the image."""
     status: int
     row: dict[str, Any]
 
