@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, cast
 
@@ -21,13 +22,11 @@ from jobs.config import CONFIG_DIR, to_job
 from jobs.serving.recipe import serving_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    import pyarrow as pa
     from omegaconf import DictConfig
 
-    from actors.recipe import Recipe
-    from jobs.serving.config import Serve, ServeJob
+    from jobs.serving.config import ServeJob
 
 LOG = logging.getLogger("shardlens")
 
@@ -45,40 +44,45 @@ def serve(job: ServeJob) -> ExitStatus:
         JobError: the job is wrong: nothing listens.
     """
     Shutdown(grace_s=0).install()
-    job.serve.check()
-    job.decode.check()
-    job.cluster.check()
-    job.serve.token_digest()  # before the model, which takes longer
+    job.check()
+    token_digest = job.serve.token_digest()
     recipe = serving_recipe(job)
-    fields = Predictor(recipe).fields  # tries the model, and the golden images of its bundle, before anything listens
+    Predictor(recipe)  # tries the model, and the golden images of its bundle, before anything listens
     prepare(job.cluster, verbose=job.verbose)
     stdout = sys.stdout  # `connect` takes its place for what Ray prints
-    with (
-        connect(job.cluster, verbose=job.verbose),
-        _running(job.serve, recipe, fields),
-        _stop_on_signal() as stopped,
-    ):
-        with redirect_stdout(stdout):
-            show(f"http://{job.serve.host}:{job.serve.port}")
-            stdout.flush()
-        stopped.wait()
+    with connect(job.cluster, verbose=job.verbose):
+        from jobs.serving import application  # noqa: PLC0415  imports Ray, which must come after `prepare`
+        from jobs.serving.ingress import Access  # noqa: PLC0415  as above
+
+        access = Access(job.serve, token_digest)
+        if job.serve.roll_out:
+            application.roll_out(access, recipe)
+            LOG.info("%s answers with %s now", job.serve.url, recipe.model.where)
+            return ExitStatus.DONE
+        with _stop_on_signal() as stopped, _ended(job.serve.timeout_s):
+            application.start(access, recipe)
+            with redirect_stdout(stdout):
+                show(job.serve.url)
+                stdout.flush()
+            LOG.info("another model: serve.roll_out=true cluster.address=%s", application.cluster_address())
+            stopped.wait()
     LOG.info("stopped")
     return ExitStatus.DONE
 
 
 @contextmanager
-def _running(options: Serve, recipe: Recipe, fields: Sequence[pa.Field]) -> Iterator[None]:
-    """Runs the application for the block, once its replicas are ready."""
-    from ray import serve as ray_serve  # noqa: PLC0415  must come after `prepare`
+def _ended(timeout_s: float) -> Iterator[None]:
+    """Ends the endpoint after the block, within a time: Ray may have got the signal, too, and not answer any more."""
+    from jobs.serving import application  # noqa: PLC0415  imports Ray, which must come after `prepare`
 
-    from jobs.serving.application import application  # noqa: PLC0415  as above
-
-    ray_serve.start(http_options={"host": options.host, "port": options.port})
     try:
-        ray_serve.run(application(options, recipe, fields), name="shardlens")
         yield
     finally:
-        ray_serve.shutdown()  # type: ignore[no-untyped-call]
+        ended = threading.Thread(target=application.stop, args=(timeout_s,), daemon=True)
+        ended.start()
+        deadline = time.monotonic() + timeout_s
+        while ended.is_alive() and application.ray_lives() and time.monotonic() < deadline:
+            ended.join(_POLL_S)
 
 
 @contextmanager
@@ -101,6 +105,8 @@ def _stop_on_signal() -> Iterator[threading.Event]:
         for number, handler in kept.items():
             signal.signal(number, handler)
 
+
+_POLL_S = 0.2
 
 if __name__ == "__main__":
     run_verb(main)

@@ -31,9 +31,10 @@ def prepare(cluster: Cluster, *, verbose: bool) -> None:
     """
     if cluster.address is None:
         os.environ["PYTHONPATH"] = _import_path()  # the workers inherit it
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # Parts come seconds apart, and a writer takes two seconds to start: Ray ends idle processes after one.
         os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
+    if cluster.address is None or cluster.address.startswith("127."):  # one that another command started in this way
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     if not verbose:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its core warns about Ray Data's own actors
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning about a future default

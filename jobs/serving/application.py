@@ -1,81 +1,134 @@
-"""The Ray Serve application: an ingress that decodes, and replicas of the model behind it. Made on the driver, or by
-Ray Serve from ``import_path: jobs.serving.application:build``.
+"""The endpoint as applications of Ray Serve: one that listens, and one for each version of the model. Runs on the
+driver.
 """
 
 from __future__ import annotations
 
+import logging
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import serve as ray_serve
+from ray.exceptions import RayError
+from ray.serve.config import HTTPOptions, ProxyLocation
+from ray.serve.exceptions import RayServeException
 
 from actors.errors import JobError
-from actors.predictor import Predictor
-from jobs.config import compose_serving
+from actors.messages import one_line
 from jobs.serving.deployment import ModelReplica
-from jobs.serving.ingress import Ingress, Settings
-from jobs.serving.recipe import serving_recipe
+from jobs.serving.ingress import MODEL, Access, Ingress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import pyarrow as pa
-    from ray.serve import Application
-
     from actors.recipe import Recipe
     from jobs.serving.config import Serve
 
+LOG = logging.getLogger("shardlens")
 
-def build(args: Mapping[str, Any]) -> Application:
-    """Builds the application for `serve run`, `serve deploy` and a RayService, which listen where Ray Serve says.
 
-    Args:
-        args: ``{"overrides": [...]}``, those of `python -m jobs.serve`. `serve.token_file` is needed, and must exist on
-            every node. `serve.host`, `serve.port` and `cluster` have no effect.
+def start(access: Access, recipe: Recipe) -> None:
+    """Starts the endpoint. Returns once it answers.
 
     Raises:
-        JobError: the job is wrong.
+        JobError: the model does not start on a worker, or the endpoint cannot listen.
     """
-    if unknown := set(args) - {"overrides"}:
-        raise JobError(f"args: no key {min(unknown)}", cure="give args: {overrides: [KEY=VALUE, ...]}")
-    job = compose_serving(args.get("overrides") or [])
-    job.serve.check_values()
-    job.decode.check()
-    if job.serve.token_file is None:
+    if _INGRESS_APP in ray_serve.status().applications:
         raise JobError(
-            "serve.token_file: not given, and Ray Serve listens on every address of its nodes",
-            cure="give serve.token_file=FILE with a bearer token",
+            "jobs.serve: an endpoint runs on this cluster", cure="give serve.roll_out=true to change its model"
         )
-    recipe = serving_recipe(job)
-    return application(job.serve, recipe, Predictor(recipe).fields)
+    # Without Ray's proxy, which would listen, too.
+    ray_serve.start(http_options=HTTPOptions(location=ProxyLocation.Disabled))
+    _start_model(access.serve, recipe)
+    address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    ingress = ray_serve.deployment(
+        name="ingress",
+        user_config={"models": _MODEL_APPS},
+        max_ongoing_requests=2 * access.serve.batch_size * access.serve.max_replicas,  # as `serve.batch` demands
+        ray_actor_options={"num_cpus": 0.1, "resources": {f"node:{address}": 0.001}},
+    )(Ingress)
+    _run(ingress.bind(access), _INGRESS_APP)
 
 
-def application(options: Serve, recipe: Recipe, fields: Sequence[pa.Field]) -> Application:
-    """The ingress bound to the replicas of the model.
-
-    Args:
-        options: values in range.
-        recipe: model, engine and task, which have been tried.
-        fields: columns of the task.
+def roll_out(access: Access, recipe: Recipe) -> None:
+    """Starts a version of the model beside the one that answers, then has it answer, and ends the other one once no
+    request waits for it. No request fails, and none is answered by both.
 
     Raises:
-        JobError: the token cannot be read, or could be guessed.
+        JobError: the model does not start on a worker, and the old one keeps answering; or no endpoint runs.
     """
-    replica = ray_serve.deployment(
-        name="model",
-        max_ongoing_requests=2 * options.batch_size,  # the next batch fills while one is computed
-        max_queued_requests=options.max_queued,
+    if _INGRESS_APP not in ray_serve.status().applications:
+        raise JobError(
+            "serve.roll_out: no endpoint runs on the cluster", cure="leave serve.roll_out=false to start one"
+        )
+    earlier = _model_apps()
+    app = _start_model(access.serve, recipe)
+    ray_serve.get_app_handle(_INGRESS_APP).adopt.remote(app).result(timeout_s=access.serve.timeout_s + _STOP_S)
+    for name in earlier:
+        ray_serve.delete(name)
+
+
+def stop(timeout_s: float) -> None:
+    """Ends the endpoint once all requests have their answers. Leaves other applications of the cluster alone."""
+    with suppress(RayServeException, RayError, TimeoutError):  # what does not run or answer needs no end
+        ray_serve.get_app_handle(_INGRESS_APP).close.remote().result(timeout_s=timeout_s)
+    with suppress(RayServeException, RayError):
+        for name in (_INGRESS_APP, *_model_apps()):
+            ray_serve.delete(name, _blocking=False)
+
+
+def cluster_address() -> str:
+    """Address of the Ray that this process is connected to, for `cluster.address`."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
+def ray_lives() -> bool:
+    """False once a process of a Ray that was started here has ended."""
+    node = _global_node()
+    return node is None or bool(node.remaining_processes_alive())
+
+
+def _global_node() -> Any:
+    return ray._private.worker._global_node  # noqa: SLF001  no public call tells it without waiting for Ray
+
+
+def model_deployment(options: Serve) -> Any:
+    """The deployment of the model, to bind to a recipe."""
+    return ray_serve.deployment(
+        name=MODEL,
+        max_ongoing_requests=2,  # the next batch comes while one is computed
         autoscaling_config={
             "min_replicas": options.min_replicas,
             "max_replicas": options.max_replicas,
-            "target_ongoing_requests": options.batch_size,
+            "target_ongoing_requests": 1,
         },
         ray_actor_options={"num_cpus": options.cpus_per_replica, "num_gpus": options.gpus_per_replica},
     )(ModelReplica)
-    ingress = ray_serve.deployment(
-        name="ingress", max_ongoing_requests=_MOST_REQUESTS, ray_actor_options={"num_cpus": 0.1}
-    )(ray_serve.ingress()(Ingress))
-    settings = Settings(options, recipe.limits, recipe.model.preprocess, fields, options.token_digest())
-    return ingress.bind(replica.bind(recipe, options.batch_size, options.batch_wait_s), settings)
 
 
-_MOST_REQUESTS = 1000  # requests that read or wait at a time; the queue of the model is what limits them
+def _start_model(options: Serve, recipe: Recipe) -> str:
+    app = f"{_MODEL_APPS}{time.time_ns()}"
+    _run(model_deployment(options).bind(recipe), app)
+    return app
+
+
+def _run(application: Any, name: str) -> None:
+    try:
+        ray_serve.run(application, name=name, route_prefix=None)
+    except RuntimeError as error:
+        found = ray_serve.status().applications.get(name)
+        ray_serve.delete(name, _blocking=False)
+        reasons = [one.message for one in found.deployments.values() if one.message] if found else []
+        raise JobError(
+            f"jobs.serve: {name} does not start: {one_line(RuntimeError(reasons[0])) if reasons else one_line(error)}",
+            cure="verbose=true shows the logs of the workers",
+        ) from None
+
+
+def _model_apps() -> list[str]:
+    return [name for name in ray_serve.status().applications if name.startswith(_MODEL_APPS)]
+
+
+_INGRESS_APP = "shardlens"
+_MODEL_APPS = "shardlens-model-"
+_STOP_S = 30.0

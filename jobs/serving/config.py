@@ -51,6 +51,8 @@ class Serve:
     """Fewest replicas of the model."""
     max_replicas: int = 1
     """Most replicas of the model; Ray Serve starts them as requests queue."""
+    roll_out: bool = False
+    """Let the endpoint that runs on the Ray of `cluster.address` answer with this model from now on, and start none."""
     cpus_per_replica: float = 0.5
     """CPUs that a replica reserves; engine.threads sets how many it uses."""
     gpus_per_replica: float = 0.0
@@ -59,7 +61,8 @@ class Serve:
     def check(self) -> None:
         """Raises `JobError` like `check_values`, and if the port is taken."""
         self.check_values()
-        self._check_free()
+        if not self.roll_out:
+            self._check_free()
 
     def check_values(self) -> None:
         """Raises `JobError` if a value is out of range, or the endpoint would be open to others without a token."""
@@ -80,6 +83,10 @@ class Serve:
                 cure="give serve.token_file=FILE with a bearer token, or listen on 127.0.0.1",
             )
         Allowlist.parse(self.allow)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
@@ -138,6 +145,17 @@ class ServeJob:
     verbose: bool = False
     """Show the logs of Ray, and the traceback of an unexpected error."""
     log: Log = field(default_factory=Log)
+
+    def check(self) -> None:
+        """Raises `JobError` for a value out of range, or values that do not go together."""
+        self.serve.check()
+        self.decode.check()
+        self.cluster.check()
+        if self.serve.roll_out and self.cluster.address is None:
+            raise JobError(
+                "serve.roll_out: a Ray that starts now has no endpoint",
+                cure="give cluster.address=HOST:PORT, which the running command logs",
+            )
 
     @property
     def job(self) -> Job:

@@ -6,9 +6,14 @@ from collections import Counter
 
 
 class Counters:
-    """Requests by status, images by outcome, and the batches that images were in. For one event loop, without locks."""
+    """Requests by status, images by outcome, and the batches that images were in. For one event loop, without locks.
 
-    def __init__(self) -> None:
+    Args:
+        process: label that tells this process from one before or beside it, so that sums are right.
+    """
+
+    def __init__(self, process: str) -> None:
+        self._process = process
         self._requests: Counter[int] = Counter()
         self._images: Counter[str] = Counter()
         self._batch_sizes = 0
@@ -18,28 +23,32 @@ class Counters:
     def add_request(self, status: int) -> None:
         self._requests[status] += 1
 
-    def add_error(self) -> None:
-        self._images["error"] += 1
-
-    def add_image(self, batch_size: int) -> None:
-        """Counts an image that was predicted in a batch of ``batch_size`` images."""
-        self._images["ok"] += 1
-        self._num_batched += 1
-        self._batch_sizes += batch_size
-        self._largest_batch = max(self._largest_batch, batch_size)
+    def add_answer(self, batch_size: int, *, is_error: bool) -> None:
+        """Counts an image that was in a batch of ``batch_size`` images, or in none if that is 0."""
+        self._images["error" if is_error else "ok"] += 1
+        if batch_size:
+            self._num_batched += 1
+            self._batch_sizes += batch_size
+            self._largest_batch = max(self._largest_batch, batch_size)
 
     def text(self) -> str:
         """The metrics page."""
         lines = ["# TYPE shardlens_serve_requests_total counter"]
-        lines += [f'shardlens_serve_requests_total{{status="{s}"}} {n}' for s, n in sorted(self._requests.items())]
+        lines += [
+            self._line("requests_total", count, status=status) for status, count in sorted(self._requests.items())
+        ]
         lines += ["# TYPE shardlens_serve_images_total counter"]
-        lines += [f'shardlens_serve_images_total{{outcome="{o}"}} {n}' for o, n in sorted(self._images.items())]
+        lines += [self._line("images_total", n, outcome=name) for name, n in sorted(self._images.items())]
         lines += [
             "# HELP shardlens_serve_batch_images Size of the batch of each image.",
             "# TYPE shardlens_serve_batch_images summary",
-            f"shardlens_serve_batch_images_sum {self._batch_sizes}",
-            f"shardlens_serve_batch_images_count {self._num_batched}",
+            self._line("batch_images_sum", self._batch_sizes),
+            self._line("batch_images_count", self._num_batched),
             "# TYPE shardlens_serve_largest_batch gauge",
-            f"shardlens_serve_largest_batch {self._largest_batch}",
+            self._line("largest_batch", self._largest_batch),
         ]
         return "\n".join(lines) + "\n"
+
+    def _line(self, name: str, value: int, **labels: object) -> str:
+        pairs = ",".join(f'{key}="{text}"' for key, text in {**labels, "process": self._process}.items())
+        return f"shardlens_serve_{name}{{{pairs}}} {value}"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import pyarrow as pa
-from ray import serve
 
 from actors.columns import HEIGHT, WIDTH
 from actors.decoding.pixel_blocks import error_columns
@@ -18,43 +17,52 @@ from jobs.serving.rows import Row, rows_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+
+    from actors.decoding.config import Decode
+    from actors.preprocess import Preprocess
     from actors.recipe import Recipe
 
 
-class FittedPixels(NamedTuple):
-    """A decoded image on its way to the model."""
+@dataclass(frozen=True)
+class ModelSettings:
+    """Everything that the ingress needs to know of a model."""
 
-    image_hwc: np.ndarray
-    """uint8 (height, width, 3) of the model's input."""
-    source_hw: tuple[int, int]
-    """Height and width of the upright source."""
+    limits: Decode
+    preprocess: Preprocess
+    fields: Sequence[pa.Field]
+    """The task's columns."""
 
 
-class Answer(NamedTuple):
-    """The row of an image, and the number of images in its batch."""
+class FittedBatch(NamedTuple):
+    """Decoded images on their way to the model."""
 
-    row: Row
-    batch_size: int
+    pixels_nhwc: np.ndarray
+    """uint8 (n, height, width, 3) of the model's input."""
+    sources_hw: np.ndarray
+    """int32 (n, 2): heights and widths of the upright sources."""
 
 
 class ModelReplica:
     """Holds one predictor; a replica is ready once the golden images of its bundle, if any, have the right answers."""
 
-    def __init__(self, recipe: Recipe, batch_size: int, batch_wait_s: float) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self._predictor = Predictor(recipe)
+        self._turn = asyncio.Lock()
         self._lost: DeviceLostError | None = None
-        batches: Any = self.predict  # typed as a plain function; the decorator adds the setters
-        batches.set_max_batch_size(batch_size)
-        batches.set_batch_wait_timeout_s(batch_wait_s)
 
-    @serve.batch
-    async def predict(self, images: list[FittedPixels]) -> list[Answer]:
-        try:
-            rows = await asyncio.to_thread(predict_rows, self._predictor, images)
-        except DeviceLostError as error:
-            self._lost = error
-            raise
-        return [Answer(row, len(images)) for row in rows]
+    async def predict(self, batch: FittedBatch) -> list[Row]:
+        """One row per image, in order; batches that come meanwhile wait."""
+        async with self._turn:
+            try:
+                return await asyncio.to_thread(predict_rows, self._predictor, batch)
+            except DeviceLostError as error:
+                self._lost = error
+                raise
+
+    async def settings(self) -> ModelSettings:
+        recipe = self._predictor.recipe
+        return ModelSettings(recipe.limits, recipe.model.preprocess, self._predictor.fields)
 
     async def is_ready(self) -> bool:
         return self._lost is None
@@ -65,8 +73,8 @@ class ModelReplica:
             raise self._lost
 
 
-def predict_rows(predictor: Predictor, images: Sequence[FittedPixels]) -> list[Row]:
+def predict_rows(predictor: Predictor, batch: FittedBatch) -> list[Row]:
     """One row per image, in order, with the columns that a job writes."""
-    sizes = np.array([image.source_hw for image in images], np.int32)
-    columns = {HEIGHT: pa.array(sizes[:, 0]), WIDTH: pa.array(sizes[:, 1]), **error_columns([None] * len(images))}
-    return rows_of(predictor.predict_block(pa.table(columns), np.stack([image.image_hwc for image in images])))
+    heights, widths = batch.sources_hw.T
+    columns = {HEIGHT: pa.array(heights), WIDTH: pa.array(widths), **error_columns([None] * len(heights))}
+    return rows_of(predictor.predict_block(pa.table(columns), batch.pixels_nhwc))

@@ -1,5 +1,5 @@
-"""The HTTP endpoint: checks, decodes and fits images, sends each to the model, and answers with its row. Runs in a Ray
-Serve replica without a GPU.
+"""The HTTP endpoint: checks requests, and answers with the rows that the model gives for their images. Runs in a Ray
+Serve replica without a GPU, which listens itself: Ray's proxy costs more CPU than the rest of a request's way.
 """
 
 from __future__ import annotations
@@ -7,76 +7,116 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import socket
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
-from ray.exceptions import RayActorError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+import uvicorn
+from ray import serve as ray_serve
+from starlette.datastructures import Headers
+from starlette.requests import Request  # noqa: TC002  FastAPI evaluates the annotations of a route
+from starlette.responses import JSONResponse, Response
 
-from actors.columns import ERROR, HEIGHT, MESSAGE, STAGE, WIDTH
-from actors.decoding.pixel_blocks import decode_batch
 from actors.errors import ImageError
-from actors.reading.image_bytes import checked, read_image
+from actors.reading.image_bytes import read_image
 from actors.storage.allowlist import Allowlist
 from actors.storage.retries import Retry
 from actors.storage.store import Storage
 from jobs.serving.bodies import RequestError, images_of, parse_json, read_body
 from jobs.serving.counters import Counters
-from jobs.serving.deployment import FittedPixels
-from jobs.serving.docs_page import docs_page
-from jobs.serving.protocol import encoded_images, infer_document, model_document
-from jobs.serving.rows import Row, error_row, is_error
+from jobs.serving.model_version import ModelVersion
+from jobs.serving.protocol import encoded_images, infer_document
+from jobs.serving.routes import build_app
+from jobs.serving.rows import Row, is_error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
-    import pyarrow as pa
-    from ray.serve.handle import DeploymentHandle
+    from starlette.types import Message, Receive, Scope, Send
 
-    from actors.decoding.config import Decode
-    from actors.preprocess import Preprocess
     from actors.reading.image_bytes import Image
     from jobs.serving.config import Serve
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Everything that the ingress needs to know."""
+class Access:
+    """The endpoint's config, and the token that it demands."""
 
     serve: Serve
-    limits: Decode
-    preprocess: Preprocess
-    fields: Sequence[pa.Field]
-    """The task's columns."""
     token_digest: bytes | None = field(repr=False)
     """SHA-256 of the bearer token; None if requests need none."""
 
 
 class Ingress:
-    """Answers requests. Decodes in threads, and at most one image per CPU at a time."""
+    """Answers requests with the version of the model that was rolled out last. Listens once there is one."""
 
-    def __init__(self, model: DeploymentHandle[Any], settings: Settings) -> None:
-        self.settings = settings
-        self.counters = Counters()
-        self._model = model
-        self._decoding = asyncio.Semaphore(os.cpu_count() or 1)
-        allow = Allowlist.parse(settings.serve.allow)
+    def __init__(self, access: Access) -> None:
+        self.serve = access.serve
+        self.counters = Counters(process=str(os.getpid()))
+        self._version: ModelVersion | None = None
+        self._token_digest = access.token_digest
+        allow = Allowlist.parse(self.serve.allow)
         self._storage = Storage(retry=Retry(attempts=2, timeout_s=_FETCH_S), allow=allow)
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                Guard(self, build_app(self)),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                limit_concurrency=_MOST_CONNECTIONS,
+                timeout_graceful_shutdown=int(self.serve.timeout_s) + 1,
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_app(self)
+    @property
+    def version(self) -> ModelVersion:
+        """The one that answers now."""
+        if self._version is None:
+            raise RequestError(503, "no model runs yet")
+        return self._version
+
+    async def reconfigure(self, config: dict[str, str]) -> None:
+        """Answers with the newest model that runs, and listens. Ray Serve calls this once a replica starts."""
+        applications = await asyncio.to_thread(lambda: ray_serve.status().applications)
+        prefix = config["models"]
+        await self.adopt(
+            max(name for name, one in applications.items() if name.startswith(prefix) and one.status == _UP)
+        )
+        host = self.serve.host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, self.serve.port), family=family, backlog=_MOST_CONNECTIONS)
+        self._serving = asyncio.create_task(self._server.serve([listener]))
+
+    async def adopt(self, app: str) -> None:
+        """Answers with the model of this application from now on. Returns once no request waits for an earlier one."""
+        handle = ray_serve.get_deployment_handle(MODEL, app)
+        version = ModelVersion(await handle.settings.remote(), self.serve, handle)
+        earlier, self._version = self._version, version
+        if earlier is not None:
+            await earlier.finished()
+
+    async def close(self) -> None:
+        """Stops listening, and returns once all requests have their answers."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+    async def check_health(self) -> None:
+        """Raises if this does not listen any more: Ray Serve then replaces the replica."""
+        if self._serving is not None and self._serving.done() and not self._server.should_exit:
+            self._serving.result()
 
     async def predict(self, request: Request) -> Response:
         """One row, or ``{"predictions": [...]}`` for JSON and for several images."""
-        serve = self.settings.serve
-        body = await read_body(request.stream(), serve.max_body_bytes)
-        fetch = self._fetch if serve.allow else None
+        body = await self._body(request)
         content_type = request.headers.get("content-type", "")
-        found = await asyncio.to_thread(images_of, content_type, body, serve.max_images, fetch)
+        fetch = self._fetch if self.serve.allow else None
+        arguments = (content_type, body, self.serve.max_images, fetch)
+        # In a thread where it takes long: a body that is one image needs no parsing.
+        is_parsed = content_type.lower().startswith(("application/json", "multipart/form-data"))
+        found = await asyncio.to_thread(images_of, *arguments) if is_parsed else images_of(*arguments)
         rows = await self._rows(found.images)
         if len(rows) == 1 and is_error(rows[0]):
             return JSONResponse(rows[0], status_code=422)
@@ -84,119 +124,63 @@ class Ingress:
 
     async def infer(self, request: Request) -> Response:
         """The answer of the Open Inference Protocol; 422 if any image failed, since a tensor has no place for that."""
-        serve = self.settings.serve
-        document = parse_json(await read_body(request.stream(), serve.max_body_bytes))
-        rows = await self._rows([*encoded_images(document, serve.max_images)])
+        body, max_images = await self._body(request), self.serve.max_images
+        document, images = await asyncio.to_thread(_parse_infer, body, max_images)
+        fields = self.version.settings.fields
+        rows = await self._rows(images)
         for number, row in enumerate(rows):
             if is_error(row):
                 text = f"image {number}: {row['stage']}/{row['error']}: {row['message']}"
                 return JSONResponse({"error": text, **row_details(row)}, status_code=422)
-        return JSONResponse(infer_document(serve.name, document.get("id"), self.settings.fields, rows))
+        return JSONResponse(infer_document(self.serve.name, document.get("id"), fields, rows))
 
-    async def is_ready(self) -> bool:
-        try:
-            return bool(await asyncio.wait_for(self._model.is_ready.remote(), _READY_S))
-        except Exception:  # noqa: BLE001  not ready, for whatever reason
-            return False
-
-    def may_enter(self, request: Request) -> int | None:
-        """The HTTP status that refuses the request; None if it carries the token, or needs none."""
-        if self.settings.token_digest is None or request.url.path.startswith("/v2/health/"):
+    def refusal(self, path: str, authorization: str) -> int | None:
+        """The HTTP status that refuses a request; None if it carries the token, or needs none."""
+        if self._token_digest is None or path.startswith("/v2/health/"):
             return None
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return 401
-        is_right = hmac.compare_digest(sha256(token.strip().encode()).digest(), self.settings.token_digest)
+        is_right = hmac.compare_digest(sha256(token.strip().encode()).digest(), self._token_digest)
         return None if is_right else 403
 
-    async def _rows(self, images: Sequence[Image]) -> list[Row]:
-        """One row per image. Raises what the model raises for an image, once all others have ended."""
-        answers = asyncio.gather(*(self._row(image) for image in images), return_exceptions=True)
-        rows: list[Row] = []
-        for answer in await asyncio.wait_for(answers, self.settings.serve.timeout_s):
-            if isinstance(answer, BaseException):
-                raise answer
-            rows.append(answer)
-        return rows
-
-    async def _row(self, image: Image) -> Row:
-        async with self._decoding:
-            fitted = await asyncio.to_thread(fit_image, image, self.settings.limits, self.settings.preprocess)
-        if isinstance(fitted, ImageError):
-            self.counters.add_error()
-            return error_row(fitted)
+    async def _body(self, request: Request) -> bytes:
         try:
-            row, batch_size = await self._model.predict.remote(fitted)
-        # Here, because Ray Serve answers a BackPressureError that leaves a route itself, without Retry-After.
-        except (BackPressureError, DeploymentUnavailableError, RayActorError):
-            raise RequestError(503, "too busy: try again") from None
-        if is_error(row):
-            self.counters.add_error()
-        else:
-            self.counters.add_image(batch_size)
-        return dict(row)
+            async with asyncio.timeout(self.serve.timeout_s):
+                return await read_body(request.stream(), self.serve.max_body_bytes)
+        except TimeoutError:
+            raise RequestError(408, "the body did not come within serve.timeout_s") from None
+
+    async def _rows(self, images: Sequence[Image]) -> list[Row]:
+        answers = await self.version.rows(images)
+        for answer in answers:
+            self.counters.add_answer(answer.batch_size, is_error=is_error(answer.row))
+        return [answer.row for answer in answers]
 
     def _fetch(self, uri: str) -> Image:
-        image = read_image(uri, storage=self._storage, max_bytes=self.settings.limits.max_bytes)
+        image = read_image(uri, storage=self._storage, max_bytes=self.version.settings.limits.max_bytes)
         if isinstance(image, ImageError):
             return ImageError(image.stage, image.kind, image.message.replace("dataset.allow", "serve.allow"))
         return image
 
 
-def fit_image(image: Image, limits: Decode, preprocess: Preprocess) -> FittedPixels | ImageError:
-    """Decodes an image under the same guard and limits as one of a job."""
-    if isinstance(image, bytes):
-        image = checked(image, limits.max_bytes)
-    pixels, columns = decode_batch([image], limits, preprocess)
-    stage, kind, message, height, width = (columns[name][0].as_py() for name in (STAGE, ERROR, MESSAGE, HEIGHT, WIDTH))
-    if stage is not None:
-        return ImageError(stage, kind, message)
-    return FittedPixels(np.asarray(pixels)[0], (height, width))
+class Guard:
+    """Refuses requests without the token, and counts all by the status of their answers. An ASGI application."""
 
+    def __init__(self, ingress: Ingress, app: Any) -> None:
+        self._ingress = ingress
+        self._app = app
 
-def build_app(ingress: Ingress) -> FastAPI:
-    """The routes of the endpoint, and its page /docs."""
-    # FastAPI's own pages load scripts from the Internet.
-    app = FastAPI(title=f"shardlens: {ingress.settings.serve.name}", version="2", docs_url=None, redoc_url=None)
-    name = ingress.settings.serve.name
-    model = f"/v2/models/{name}"
-    app.add_api_route("/predict", ingress.predict, methods=["POST"], openapi_extra=_PREDICT_BODY)
-    app.add_api_route(f"{model}/infer", ingress.infer, methods=["POST"], openapi_extra=_INFER_BODY)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._ingress.counters.add_request(message["status"])
+            await send(message)
 
-    @app.get("/v2")
-    async def server() -> dict[str, Any]:
-        return {"name": "shardlens", "version": "2", "extensions": []}
-
-    @app.get("/v2/health/live")
-    async def live() -> dict[str, bool]:
-        return {"live": True}
-
-    @app.get("/v2/health/ready")
-    @app.get(f"{model}/ready")
-    async def ready() -> Response:
-        is_ready = await ingress.is_ready()
-        return JSONResponse({"name": name, "ready": is_ready}, status_code=200 if is_ready else 503)
-
-    @app.get(model)
-    async def metadata() -> dict[str, Any]:
-        return model_document(name, ingress.settings.fields)
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return docs_page()
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        return PlainTextResponse(ingress.counters.text())
-
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        refused = ingress.may_enter(request)
-        response = _refusal(refused) if refused else await _answer(call_next, request)
-        ingress.counters.add_request(response.status_code)
-        return response
-
-    return app
+        if scope["type"] != "http":
+            return
+        refused = self._ingress.refusal(scope["path"], Headers(scope=scope).get("authorization", ""))
+        await (_refusal(refused) if refused else self._app)(scope, receive, counted)
 
 
 def row_details(row: Row) -> Row:
@@ -204,14 +188,9 @@ def row_details(row: Row) -> Row:
     return {"stage": row["stage"], "kind": row["error"], "message": row["message"]}
 
 
-async def _answer(call_next: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
-    try:
-        return await call_next(request)
-    except RequestError as error:
-        headers = {"Retry-After": "1"} if error.status == 503 else None  # noqa: PLR2004
-        return JSONResponse({"error": error.message}, status_code=error.status, headers=headers)
-    except TimeoutError:
-        return JSONResponse({"error": "no answer within serve.timeout_s"}, status_code=504)
+def _parse_infer(body: bytes, max_images: int) -> tuple[dict[str, Any], list[Image]]:
+    document = parse_json(body)
+    return document, [*encoded_images(document, max_images)]
 
 
 def _refusal(status: int) -> Response:
@@ -219,28 +198,7 @@ def _refusal(status: int) -> Response:
     return JSONResponse({"error": text}, status_code=status, headers={"WWW-Authenticate": "Bearer"})
 
 
+MODEL = "model"  # name of the deployment in each application of a model
+_MOST_CONNECTIONS = 1000
 _FETCH_S = 10.0  # for the whole answer of a web server
-_READY_S = 5.0  # a replica answers between two batches
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_PREDICT_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "image/*": _BINARY,
-            "multipart/form-data": {
-                "schema": {"type": "object", "properties": {"file": {"type": "array", "items": _BINARY["schema"]}}}
-            },
-            "application/json": {"example": {"instances": [{"b64": "..."}]}},
-        },
-    }
-}
-_INFER_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "example": {"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": ["..."]}]}
-            }
-        },
-    }
-}
+_UP = "RUNNING"

@@ -15,8 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 from digit_images import DIGITS, encoded
+from odd_images import bad_images
 from prometheus_client.parser import text_string_to_metric_families
 from served import serving
 
@@ -49,6 +51,11 @@ class Endpoint(NamedTuple):
             status, text, got = error.code, error.read(), dict(error.headers)
         is_json = got.get("content-type", "").startswith("application/json")
         return Reply(status, json.loads(text) if is_json else text.decode(), got)
+
+    def processes(self) -> set[int]:
+        """The replicas of the endpoint."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return {one.pid for one in children if "ServeReplica" in " ".join(one.cmdline())}
 
     def post(self, route: str, document: object) -> Reply:
         return self.ask(route, json.dumps(document).encode(), "application/json")
@@ -133,21 +140,38 @@ def test_a_bad_image_is_named_and_spares_the_others(endpoint: Endpoint, expected
 
 
 def test_damaged_and_hostile_bodies_are_refused_and_do_no_harm(endpoint: Endpoint) -> None:
+    """At least 200 of them: each is answered with 4xx, none ends a process, and good images are answered as before."""
     image = encoded()[0]
-    cut = [(image[: len(image) * part // 20], "image/png") for part in range(15)]
-    hostile = [
-        (b"", "application/json"), (b"[" * 90_000, "application/json"),
-        (b'{"instances": [{"b64": 1}]}', "application/json"),
-        (b"--x", "multipart/form-data; boundary=x"), (form(image), "multipart/form-data"),
-        (b"\xff" * 5000, "image/jpeg"),
-        (json.dumps({"instances": [{"uri": "http://169.254.169.254/latest"}]}).encode(), "application/json"),
-        (json.dumps({"instances": [{"uri": "file:///etc/hostname"}]}).encode(), "application/json"),
+    damaged = [image[: len(image) * part // 60] for part in range(45)]
+    damaged += [data for data, _ in bad_images().values() if len(data) < MAX_BODY_BYTES // 2]
+    multipart = "multipart/form-data; boundary=x"
+    bodies = [
+        *((data, "image/png") for data in damaged),
+        *((form(data), multipart) for data in damaged),
+        *((json.dumps({"instances": [{"b64": b64(data)}]}).encode(), "application/json") for data in damaged),
+        *((data, multipart) for data in (b"--x", b"--x--", b"\r\n--x\r\n--x--", form(image)[:-5], b"--y\r\n" + image)),
+        *((form(image), kind) for kind in ("multipart/form-data", "multipart/form-data; boundary=")),
+        *((data, "application/json") for data in (b"", b"[" * 90_000, b"{}", b"null", b'"', b"\xff\xfe", b"1e999")),
+        *((json.dumps({"instances": given}).encode(), "application/json") for given in _HOSTILE_INSTANCES),
         (json.dumps({"instances": [{"uri": f"{endpoint.folder}/../token"}]}).encode(), "application/json"),
-    ]  # fmt: skip
-    for body, kind in [*cut, *hostile]:
-        reply = endpoint.ask("/predict", body, kind)
-        assert 400 <= reply.status < 500, (reply, body[:40])
-    assert endpoint.ask("/v2/health/ready").status == 200
+        (b"\xff" * 5000, "image/jpeg"),
+    ]
+    assert len(bodies) >= 200
+    before = endpoint.processes()
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda given: endpoint.ask("/predict", *given), bodies))
+    assert [
+        (reply, body[:40]) for reply, body in zip(replies, bodies, strict=True) if not 400 <= reply.status < 500
+    ] == []
+    assert endpoint.processes() == before
+    assert endpoint.ask("/predict", image).status == 200
+
+
+_HOSTILE_INSTANCES: list[Any] = [
+    None, 1, "x", {}, [], [None], [[]], [{}], [{"b64": 1}], [{"b64": None}], [{"b64": "%"}], [{"b64": ""}],
+    [{"b64": "AAAA", "uri": "x"}], [{"uri": 1}], [{"uri": ""}], [{"uri": "\x00"}], [{"uri": "http://169.254.169.254/"}],
+    [{"uri": "file:///etc/hostname"}], [{"uri": "/etc/hostname"}], [{"uri": "s3://x/y"}], [{"uri": "~/x"}],
+]  # fmt: skip
 
 
 def test_too_much_is_refused(endpoint: Endpoint) -> None:

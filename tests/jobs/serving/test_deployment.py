@@ -1,17 +1,23 @@
 from __future__ import annotations
 
-from digit_images import DIGITS, encoded
+import asyncio
 
-from actors.decoding.config import Decode
+import numpy as np
+from digit_images import DIGITS, digit_pixels, encoded
+
 from actors.predictor import Predictor
 from actors.recipe import Recipe
-from jobs.serving.deployment import FittedPixels, predict_rows
-from jobs.serving.ingress import fit_image
+from jobs.serving.deployment import FittedBatch, ModelReplica
 
 
 def test_rows_are_those_of_a_predictor() -> None:
-    predictor, images = Predictor(Recipe(DIGITS)), encoded()[:3]
-    fitted = [fit_image(image, Decode(), DIGITS.preprocess) for image in images]
-    rows = predict_rows(predictor, [one for one in fitted if isinstance(one, FittedPixels)])
-    expected = predictor.predict(images).select(["label_id", "score"]).to_pylist()
+    batch = FittedBatch(digit_pixels(3), np.full((3, 2), 8, np.int32))
+    rows = asyncio.run(ModelReplica(Recipe(DIGITS)).predict(batch))
+    expected = Predictor(Recipe(DIGITS)).predict(encoded()[:3]).select(["label_id", "score"]).to_pylist()
     assert [{"label_id": row["label_id"], "score": row["score"]} for row in rows] == expected
+
+
+def test_a_replica_knows_how_images_are_made_fit_for_it() -> None:
+    settings = asyncio.run(ModelReplica(Recipe(DIGITS)).settings())
+    assert settings.preprocess == DIGITS.preprocess
+    assert [field.name for field in settings.fields][:2] == ["label_id", "label"]

@@ -1,33 +1,35 @@
 from __future__ import annotations
 
-from digit_images import DIGITS, encoded
+import asyncio
+from hashlib import sha256
 
-from actors.decoding.config import Decode
-from actors.errors import ImageError
-from jobs.serving.deployment import FittedPixels
-from jobs.serving.ingress import fit_image
+import pytest
+from starlette.requests import Request
 
+from jobs.serving.bodies import RequestError
+from jobs.serving.config import Serve
+from jobs.serving.ingress import Access, Ingress
 
-def test_an_image_is_fitted_to_the_input_of_the_model() -> None:
-    fitted = fit_image(encoded()[0], Decode(), DIGITS.preprocess)
-    assert isinstance(fitted, FittedPixels)
-    assert (fitted.image_hwc.shape, fitted.image_hwc.dtype) == ((32, 32, 3), "uint8")
-
-
-def test_the_limits_of_a_job_hold() -> None:
-    image = encoded()[0]
-    cases = [
-        (b"", Decode()),
-        (b"no image", Decode()),
-        (image[: len(image) // 2], Decode()),
-        (image, Decode(max_bytes=10)),
-        (image, Decode(max_pixels=3)),
-    ]
-    for data, limits in cases:
-        assert isinstance(fit_image(data, limits, DIGITS.preprocess), ImageError), data[:10]
+TOKEN = "0123456789abcdef"  # noqa: S105  of this test
 
 
-def test_an_image_that_could_not_be_fetched_keeps_its_error() -> None:
-    error = fit_image(ImageError("read", "not_found", "no such file"), Decode(), DIGITS.preprocess)
-    assert isinstance(error, ImageError)
-    assert (error.stage, error.kind) == ("read", "not_found")
+def test_only_the_token_opens_and_probes_need_none() -> None:
+    ingress = Ingress(Access(Serve(), sha256(TOKEN.encode()).digest()))
+    statuses = [ingress.refusal("/predict", given) for given in ("", f"Basic {TOKEN}", "Bearer x", f"Bearer {TOKEN}")]
+    assert statuses == [401, 401, 403, None]
+    assert ingress.refusal("/v2/health/ready", "") is None
+    assert Ingress(Access(Serve(), None)).refusal("/predict", "") is None
+
+
+def test_a_body_that_does_not_end_is_given_up() -> None:
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(60)
+        return {"type": "http.request"}
+
+    async def ask() -> None:
+        ingress = Ingress(Access(Serve(timeout_s=0.01), None))
+        await ingress.predict(Request({"type": "http", "headers": []}, receive))
+
+    with pytest.raises(RequestError) as error:
+        asyncio.run(ask())
+    assert error.value.status == 408
