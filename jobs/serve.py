@@ -64,7 +64,10 @@ def serve(job: ServeJob) -> ExitStatus:
             with redirect_stdout(stdout):
                 show(job.serve.url)
                 stdout.flush()
-            LOG.info("another model: serve.roll_out=true cluster.address=%s", application.cluster_address())
+            LOG.info(
+                "another model: RAY_AUTH_MODE=token, serve.roll_out=true cluster.address=%s",
+                application.cluster_address(),
+            )
             stopped.wait()
     LOG.info("stopped")
     return ExitStatus.DONE

@@ -35,6 +35,8 @@ class Endpoint(NamedTuple):
     url: str
     process: subprocess.Popen[str]
     log: Path
+    environment: dict[str, str]
+    """Variables of the command, with a token for Ray."""
 
     @property
     def address(self) -> str:
@@ -50,17 +52,22 @@ class Endpoint(NamedTuple):
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    log = tmp_path_factory.mktemp("served") / "log"
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "token").write_text("0123456789abcdef" * 2, encoding="utf-8")
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / "token")}
+    log = folder / "log"
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     command = [sys.executable, "-m", "jobs.serve", "model=digits", "engine=torch", f"serve.port={port}"]
     with log.open("w", encoding="utf-8") as stderr:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True, env=environment
+        )
     with process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}", log.read_text(encoding="utf-8")
-            yield Endpoint(f"http://127.0.0.1:{port}", process, log)
+            yield Endpoint(f"http://127.0.0.1:{port}", process, log, environment)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -129,7 +136,9 @@ def test_a_model_is_rolled_out_without_a_failed_request(
     with asked(endpoint) as answers:
         until(lambda: len(answers) > 20)
         command.append(f"cluster.address={endpoint.address}")
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        ended = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=120, env=endpoint.environment
+        )
         assert ended.returncode == 0, ended.stderr
         num_before = len(answers) + CLIENTS  # those under way may have the earlier model
         until(lambda: len(answers) > num_before + 20)
