@@ -40,6 +40,7 @@ class Endpoint(NamedTuple):
     url: str
     folder: Path
     """Folder whose images requests may name."""
+    process: subprocess.Popen[str]
 
     def ask(self, route: str, body: bytes | None = None, kind: str = "image/png", token: str = TOKEN) -> Reply:
         headers = {"Content-Type": kind, **({"Authorization": f"Bearer {token}"} if token else {})}
@@ -75,7 +76,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         "serve.max_images=20",
     ]  # fmt: skip
     with serving(folder, *overrides) as served:
-        yield Endpoint(served.url, allowed)
+        yield Endpoint(served.url, allowed, served.process)
     assert TOKEN not in served.log.read_text(encoding="utf-8")
 
 
