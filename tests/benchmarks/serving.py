@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
-import math
 import signal
 import socket
 import statistics
@@ -80,7 +78,7 @@ def main() -> None:
     if len(figures) > 1:
         plain, serve = figures.values()
         result["ratio"] = round(result["serve"]["requests_per_s"] / result["plain"]["requests_per_s"], 2)
-        result["largest_difference"] = largest_difference(plain.rows, serve.rows)
+        result |= agreement(plain.rows, serve.rows)
     print(json.dumps({"cpu": cpu(), "overrides": overrides, **result}, indent=1))
 
 
@@ -157,20 +155,16 @@ def memory_mib(server: psutil.Process) -> int:
     return sum(one.memory_full_info().pss for one in processes) >> 20
 
 
-def largest_difference(some: dict[int, Any], others: dict[int, Any]) -> float:
-    """Largest difference of a number in the answers, by image; infinite if a text or a shape differs."""
+def agreement(some: dict[int, Any], others: dict[int, Any]) -> dict[str, Any]:
+    """Images whose best class differs, and the largest difference of a score at the same place of the list."""
     assert some.keys() == others.keys()
-    return max(map(difference, some.values(), others.values()))
-
-
-def difference(one: Any, other: Any) -> float:
-    if isinstance(one, dict):
-        return difference(sorted(one.items()), sorted(other.items()))
-    if isinstance(one, list | tuple) and len(one) == len(other):
-        return max(itertools.starmap(difference, zip(one, other, strict=True)), default=0.0)
-    if isinstance(one, float) and isinstance(other, float):
-        return abs(one - other)
-    return 0.0 if one == other else math.inf
+    pairs = [(row, others[number]) for number, row in some.items()]
+    return {
+        "different_labels": sum(one["label_id"] != other["label_id"] for one, other in pairs),
+        "largest_difference": max(
+            abs(a - b) for one, other in pairs for a, b in zip(one["top_scores"], other["top_scores"], strict=True)
+        ),
+    }
 
 
 def cpu() -> str:
