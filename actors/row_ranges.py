@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+Identity = tuple[int, int]
+"""Shard and row of an image in the inventory."""
 Ranges = dict[int, list[tuple[int, int]]]
 """Half-open [start, stop) ranges of rows by shard: ascending, disjoint and not adjacent."""
 
@@ -53,6 +55,13 @@ def row_ranges(table: pa.Table) -> Ranges:
     """Ranges of the rows of ``table`` (columns `SHARD` and `ROW`), which are in any order and distinct."""
     shards, rows = table[SHARD].to_numpy(), table[ROW].to_numpy()
     return {int(shard): _runs(np.sort(rows[shards == shard])) for shard in np.unique(shards)}
+
+
+def shards_and_rows(ranges: Ranges) -> tuple[np.ndarray, np.ndarray]:
+    """Shard and row of each row in ``ranges``, sorted by both: the order of the rows of a part."""
+    runs = [(shard, start, stop) for shard, found in sorted(ranges.items()) for start, stop in found]
+    shards = [np.full(stop - start, shard) for shard, start, stop in runs]
+    return np.concatenate(shards), np.concatenate([np.arange(start, stop) for _, start, stop in runs])
 
 
 def count(ranges: Ranges) -> int:

@@ -49,7 +49,7 @@ def read_schema(runs: Sequence[PublishedRun], storage: Storage) -> pa.Schema:
 
 def part_schema(part: str, storage: Storage) -> pa.Schema:
     """Returns the columns of a part. Raises `JobError` if it is damaged or missing."""
-    with _reading(part), storage.open(part) as source, pq.ParquetFile(source) as file:
+    with reading(part), storage.open(part) as source, pq.ParquetFile(source) as file:
         return file.schema_arrow.remove_metadata()
 
 
@@ -60,7 +60,7 @@ def read_batches(parts: Iterable[str], storage: Storage, schema: pa.Schema) -> I
         JobError: a part is damaged or missing.
     """
     for part in parts:
-        with _reading(part), storage.open(part) as source, pq.ParquetFile(source) as file:
+        with reading(part), storage.open(part) as source, pq.ParquetFile(source) as file:
             there = file.schema_arrow
             names = [name for name in schema.names if name in there.names]
             for batch in file.iter_batches(_batch_rows(file.metadata), columns=names):
@@ -104,6 +104,20 @@ def picked(tables: Iterable[pa.Table], numbers: Iterator[np.ndarray]) -> Iterato
         start, waiting = stop, waiting[count:]
 
 
+@contextmanager
+def reading(part: str) -> Iterator[None]:
+    """Raises `JobError` for errors of the block that come from the part or its storage."""
+    try:
+        yield
+    except Exception as error:
+        if not is_damage(error) and not isinstance(error, OSError | BaseError):
+            raise
+        raise JobError(
+            f"{redacted(part)}: cannot be read: {one_line(error)}",
+            cure="python -m jobs.verify output.path=… names everything that is damaged or missing",
+        ) from error
+
+
 _BATCH_BYTES = 8 << 20  # uncompressed; text made of it takes a few times as much
 _BATCH_ROWS = 8192
 
@@ -120,17 +134,3 @@ def _conformed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
-
-
-@contextmanager
-def _reading(part: str) -> Iterator[None]:
-    """Raises `JobError` for errors of the block that come from the part or its storage."""
-    try:
-        yield
-    except Exception as error:
-        if not is_damage(error) and not isinstance(error, OSError | BaseError):
-            raise
-        raise JobError(
-            f"{redacted(part)}: cannot be read: {one_line(error)}",
-            cure="python -m jobs.verify output.path=… names everything that is damaged or missing",
-        ) from error

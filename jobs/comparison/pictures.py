@@ -12,7 +12,7 @@ from obstore.exceptions import BaseError
 from actors.columns import TARGET
 from actors.errors import JobError
 from actors.messages import one_line
-from jobs.comparison.sides import rows_at
+from actors.outputs.numbered_rows import rows_at
 from jobs.comparison.vectors import cosine_distances
 from jobs.pages.captions import captioned
 from jobs.pages.gallery import Picture, image_source
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from actors.outputs import PublishedRun
+    from actors.outputs.numbered_rows import FoundRow
+    from actors.row_ranges import Identity
     from actors.storage.store import Storage
     from jobs.comparison.answers import Match
     from jobs.comparison.findings import Findings
-    from jobs.comparison.sides import FoundRow
     from jobs.pages.captions import Captioned
-    from jobs.pages.picked_rows import Identity
 
 Groups = dict[str, list["Captioned"]]
 

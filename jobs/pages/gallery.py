@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from actors.decoding.config import Decode, Truncated
+from actors.decoding.config import Truncated
 from actors.messages import one_line
-from actors.reading.shards import Shards
-from actors.storage.allowlist import Allowlist
 from actors.storage.retries import Retry
-from actors.storage.store import Storage
 from jobs.pages.picked_rows import choose_rows
-from jobs.pages.picture_files import ImageSource, make_thumbnails
+from jobs.pages.picture_files import make_thumbnails
+from jobs.runs.source_images import source_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from actors.outputs import PublishedRun
+    from actors.storage.store import Storage
+    from jobs.runs.source_images import SourceImages
 
 LOG = logging.getLogger("shardlens")
 
@@ -69,8 +69,8 @@ def make_gallery(
         return Gallery({})
 
 
-def image_source(run: PublishedRun, image_storage: Storage | None = None) -> ImageSource:
-    """The images of a run, as they were listed.
+def image_source(run: PublishedRun, image_storage: Storage | None = None) -> SourceImages:
+    """Returns the images of a run for a page: the part of a truncated one that is there is shown.
 
     Args:
         run: a published run.
@@ -79,9 +79,8 @@ def image_source(run: PublishedRun, image_storage: Storage | None = None) -> Ima
     Raises:
         OSError, obstore.exceptions.BaseError: the inventory cannot be read.
     """
-    shards = Shards.open(run.storage, run.paths.inventory).without_sizes()
-    storage = image_storage or _image_storage(run.config)
-    return ImageSource(shards, storage.with_retry(_RETRY), _limits(run.config))
+    source = source_images(run, image_storage, _RETRY)
+    return replace(source, limits=replace(source.limits, truncated=Truncated.accept))
 
 
 def _gallery(run: PublishedRun, limit: int, end: float | None, image_storage: Storage | None) -> Gallery:
@@ -101,21 +100,6 @@ def _gallery(run: PublishedRun, limit: int, end: float | None, image_storage: St
 
 
 _RETRY = Retry(attempts=2, max_wait_s=2.0, timeout_s=15.0)  # a page needs no single picture
-_TIMEOUTS = {"timeout": "20s", "read_timeout": "10s"}
-_HIDDEN = "***"
-
-
-def _image_storage(config: Mapping[str, Any]) -> Storage:
-    dataset = config["dataset"]
-    options = {name: value for name, value in dataset["storage_options"].items() if value != _HIDDEN}
-    allow = dataset.get("allow")
-    return Storage({**_TIMEOUTS, **options}, allow=Allowlist.parse(allow) if allow else None)
-
-
-def _limits(config: Mapping[str, Any]) -> Decode:
-    """The limits of the job, except that the part of a truncated image that is there is shown."""
-    given = {name: value for name, value in config.get("decode", {}).items() if name in ("max_pixels", "max_bytes")}
-    return Decode(**given, truncated=Truncated.accept)
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

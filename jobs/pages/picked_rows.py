@@ -15,20 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from actors.messages import one_line, redacted
+from actors.row_ranges import Identity, shards_and_rows
 from actors.writing.picks import from_footer, merge
 from actors.writing.receipts import Receipt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from actors.row_ranges import Ranges
     from actors.storage.store import Storage
 
 LOG = logging.getLogger("shardlens")
 Read = TypeVar("Read")
 
-Identity = tuple[int, int]
-"""Shard and row in the inventory."""
 Place = tuple[str, int]
 """URI of a part, and the position of a row in it, from 0."""
 Rows = dict[Identity, dict[str, Any]]
@@ -124,18 +122,11 @@ def _references(uri: str, storage: Storage) -> dict[str, list[Reference]]:
     picks = from_footer(footer.metadata, num_rows=footer.num_rows)
     if receipt is None or not picks:
         return {}
-    shards, rows = identities(receipt.ranges)
+    shards, rows = shards_and_rows(receipt.ranges)
     return {
         name: [Reference(rank, key, (int(shards[place]), int(rows[place])), (uri, place)) for rank, key, place in some]
         for name, some in picks.items()
     }  # fmt: skip
-
-
-def identities(ranges: Ranges) -> tuple[np.ndarray, np.ndarray]:
-    """Shard and row of each row of a part, which is sorted by both."""
-    runs = [(shard, start, stop) for shard, found in sorted(ranges.items()) for start, stop in found]
-    shards = [np.full(stop - start, shard) for shard, start, stop in runs]
-    return np.concatenate(shards), np.concatenate([np.arange(start, stop) for _, start, stop in runs])
 
 
 def _rows(uri: str, places: Sequence[int], storage: Storage) -> list[dict[str, Any]]:

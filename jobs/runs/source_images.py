@@ -21,14 +21,12 @@ from actors.storage.retries import Retry
 from actors.storage.store import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from actors.errors import ImageError
     from actors.outputs import PublishedRun
     from actors.reading.image_bytes import Image
-
-Identity = tuple[int, int]
-"""Shard and row of an image in the inventory."""
+    from actors.row_ranges import Identity
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,9 @@ class SourceImages:
     """Storage of the images, not of the inventory."""
     limits: Decode
 
-    def read(self, identities: Sequence[Identity], batch_size: int) -> Iterator[dict[Identity, Image]]:
+    def read(self, identities: Sequence[Identity], batch_size: int) -> Generator[dict[Identity, Image]]:
         """Yields the bytes of images in batches, in the order of the inventory. An image that cannot be read, or is no
-        longer the one that was listed, has an error instead.
+        longer the one that was listed, has an error instead. A caller that stops early must close the generator.
 
         Raises:
             CredentialsError: the store refuses all of them.

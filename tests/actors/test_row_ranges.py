@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from actors.columns import ROW, SHARD
-from actors.row_ranges import Piece, count, row_ranges
+from actors.row_ranges import Piece, count, row_ranges, shards_and_rows
 
 Runs = tuple[tuple[int, int], ...]
 
@@ -16,6 +16,8 @@ def test_ranges_are_ascending_and_as_few_as_can_be() -> None:
     ranges = row_ranges(table)
     assert ranges == {0: [(1, 4), (5, 6)], 2: [(7, 8), (9, 10)]}
     assert count(ranges) == 6
+    shards, rows = shards_and_rows(ranges)
+    assert [*zip(shards, rows, strict=True)] == [(0, 1), (0, 2), (0, 3), (0, 5), (2, 7), (2, 9)]
 
 
 def test_no_rows_give_no_ranges() -> None:

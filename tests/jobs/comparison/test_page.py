@@ -5,12 +5,12 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from compared import classified, compared, publish_run
 from compared_pictures import LABELS, NAMES, two_runs
+from parsed_pages import Page
 from places import local_place
 
 from jobs.comparison.config import Compare
@@ -20,25 +20,6 @@ from jobs.comparison.pictures import make_pictures
 from jobs.pages.page import MAX_BYTES
 
 CHROMIUM = shutil.which("chromium")
-
-
-class Page(HTMLParser):
-    """The elements of a page, as a browser without scripts builds them."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from places import Place
 
 from actors.errors import JobError
 from jobs.comparison.config import ComparedOutput
-from jobs.comparison.sides import find_run, rows_at
+from jobs.comparison.sides import find_run
 
 
 def test_a_run_is_found_by_id_by_path_and_by_uri(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,13 +25,3 @@ def test_a_run_is_found_by_id_by_path_and_by_uri(place: Place, monkeypatch: pyte
         find_run("b", "x", there)
     with pytest.raises(JobError, match="not the folder of a run"):
         find_run("b", f"{place.root}/rows", there)
-
-
-def test_rows_by_number_come_from_the_parts_that_have_them(place: Place) -> None:
-    errors = {"bad": ("decode", "truncated"), "gone": ("read", "not_found")}
-    run = publish_run(place, "a", classified([(f"{i}", "x", i / 10) for i in range(8)]), errors=errors)
-    found = rows_at(run, [7, 0, 9, 4, 4])
-    assert {number: row.values["image_id"] for number, row in found.items()} == {0: "0", 4: "4", 7: "7", 9: "gone"}
-    assert found[9].values["error"] == "not_found"
-    # Shard and row in the inventory: a shard has three rows.
-    assert {number: row.identity for number, row in found.items()} == {0: (0, 0), 4: (1, 1), 7: (2, 1), 9: (3, 1)}

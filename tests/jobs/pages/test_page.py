@@ -4,12 +4,12 @@ import json
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pages import GALLERY, HOSTILE, LABELLED, facts_of, failed, picture
+from parsed_pages import Page
 
 from jobs.pages.gallery import Gallery, Picture
 from jobs.pages.page import MAX_BYTES, embedded_json, make_page
@@ -17,25 +17,6 @@ from jobs.pages.picture_files import TOO_LATE
 
 CHROMIUM = shutil.which("chromium")
 HEADINGS = {"outcomes", "speed", "predictions", "labels", "errors", "pictures", "engine", "provenance"}
-
-
-class Page(HTMLParser):
-    """The elements of a page, as a browser without scripts builds them."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def sections(page: Page) -> set[str | None]:

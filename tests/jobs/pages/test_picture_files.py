@@ -28,14 +28,15 @@ from jobs.datasets.manifest import ManifestDataset
 from jobs.datasets.parquet import ParquetDataset
 from jobs.datasets.webdataset import WebDataset
 from jobs.pages import picture_files
-from jobs.pages.picture_files import ImageSource, Thumbnail, hex_dump, make_thumbnails
+from jobs.pages.picture_files import Thumbnail, hex_dump, make_thumbnails
 from jobs.runs.inventory import write_inventory
+from jobs.runs.source_images import SourceImages
 
 COLOURS = [(250, 20, 20), (20, 250, 20), (20, 20, 250), (250, 250, 20), (20, 250, 250)]
 FILES = {f"{number}.jpg": encode(Image.new("RGB", (200, 100), one), "JPEG") for number, one in enumerate(COLOURS)}
 
 
-def source_of(dataset: Dataset, folder: Path) -> ImageSource:
+def source_of(dataset: Dataset, folder: Path) -> SourceImages:
     shards = write_inventory(
         dataset.entries(),
         storage=Storage(),
@@ -45,10 +46,10 @@ def source_of(dataset: Dataset, folder: Path) -> ImageSource:
         image_column=getattr(dataset, "image_column", None),
     )
     limits = Decode(truncated=Truncated.accept)
-    return ImageSource(shards.without_sizes(), dataset.image_storage.with_retry(Retry(attempts=1)), limits)
+    return SourceImages(shards.without_sizes(), dataset.image_storage.with_retry(Retry(attempts=1)), limits)
 
 
-def thumbnails(source: ImageSource, row: Mapping[str, Any] | None = None) -> dict[str, Thumbnail]:
+def thumbnails(source: SourceImages, row: Mapping[str, Any] | None = None) -> dict[str, Thumbnail]:
     """The thumbnails of all images by name, made in the reverse order of the inventory."""
     names = {}
     for shard in range(source.shards.num_shards):
@@ -155,7 +156,7 @@ def test_images_that_the_job_may_not_read_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "data" / "0.jpg").write_bytes(FILES["0.jpg"])
     source = source_of(ImagesDataset(path=str(tmp_path / "data")), tmp_path)
     shut = Storage(allow=Allowlist.parse([str(tmp_path / "elsewhere")]))
-    (made,) = thumbnails(ImageSource(source.shards, shut, source.limits)).values()
+    (made,) = thumbnails(SourceImages(source.shards, shut, source.limits)).values()
     assert (made.webp, "dataset.allow" in made.note) == (b"", True)
 
 
