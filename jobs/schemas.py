@@ -20,6 +20,7 @@ from actors.tasks.regress import Regress
 from actors.tasks.segment import Segment
 from actors.tasks.zero_shot import ZeroShot
 from jobs.benchmarking.config import BenchmarkJob
+from jobs.browsing.config import Browsing
 from jobs.bundling.config import ExportJob
 from jobs.cluster.config import Cluster
 from jobs.conversion.config import Conversion
@@ -95,6 +96,7 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
 _ROOT_SCHEMAS: dict[str, type] = {
     "job": Job,
     "benchmark": BenchmarkJob,
+    "browse": Browsing,
     "convert": Conversion,
     "evaluate": EvaluationJob,
     "export": ExportJob,

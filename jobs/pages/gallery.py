@@ -63,20 +63,33 @@ def make_gallery(
     """
     end = None if seconds is None else time.monotonic() + seconds
     try:
-        return _gallery(run, limit, end, image_storage or _image_storage(run.config))
+        return _gallery(run, limit, end, image_storage)
     except Exception as error:  # noqa: BLE001  a page without pictures is better than none
         LOG.warning("run %s: its pictures are left out: %s", run.paths.run_id, one_line(error))
         return Gallery({})
 
 
-def _gallery(run: PublishedRun, limit: int, end: float | None, image_storage: Storage) -> Gallery:
+def image_source(run: PublishedRun, image_storage: Storage | None = None) -> ImageSource:
+    """The images of a run, which are read again through its inventory alone, with the limits of the job.
+
+    Args:
+        run: a published run.
+        image_storage: storage of the images; by default that of the config, which holds no secrets.
+
+    Raises:
+        OSError, obstore.exceptions.BaseError, ValueError: the inventory cannot be read.
+    """
+    storage = image_storage or _image_storage(run.config)
+    shards = Shards.open(run.storage, run.paths.inventory).without_sizes()
+    return ImageSource(shards, storage.with_retry(_RETRY), _limits(run.config))
+
+
+def _gallery(run: PublishedRun, limit: int, end: float | None, image_storage: Storage | None) -> Gallery:
     parts = [*run.rows, *run.errors]
     chosen = choose_rows(parts, run.storage, limit, lambda: end is not None and time.monotonic() > end)
     if not chosen.rows:
         return Gallery({})
-    shards = Shards.open(run.storage, run.paths.inventory).without_sizes()
-    source = ImageSource(shards, image_storage.with_retry(_RETRY), _limits(run.config))
-    thumbnails = make_thumbnails(source, chosen.rows, end=end)
+    thumbnails = make_thumbnails(image_source(run, image_storage), chosen.rows, end=end)
     pictures = {identity: Picture(_shown(row), *thumbnails[identity]) for identity, row in chosen.rows.items()}
     groups: dict[str, list[Picture]] = {}
     for name, identities in chosen.groups.items():
