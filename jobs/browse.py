@@ -10,14 +10,13 @@ import time
 from typing import TYPE_CHECKING
 
 import hydra
-import uvicorn
 from obstore.exceptions import BaseError
 
 from actors.errors import JobError
 from actors.messages import one_line, redacted
 from actors.outputs import open_output
 from actors.storage.store import Storage
-from jobs.browsing.app import Browser
+from jobs.browsing.app import Browser, make_server
 from jobs.browsing.config import Browsing
 from jobs.browsing.image_table import image_table
 from jobs.browsing.pictures import Pictures
@@ -27,6 +26,7 @@ from jobs.cli.terminal import show
 from jobs.config import to_object
 from jobs.pages.gallery import image_source
 from jobs.pages.page_file import read_page
+from jobs.pages.wording import images as count_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -48,28 +48,29 @@ def browse(wanted: Browsing) -> ExitStatus:
     """
     Shutdown(grace_s=0).install()
     wanted.browse.check()
-    output = open_output(wanted.output.path, wanted.output.storage_options)
-    given = wanted.dataset.storage_options
-    images = Storage(given) if given else None
     try:
         with _listening(wanted.browse.port) as listener:
-            run = output.run(wanted.run.id, key="run.id") if wanted.run.id else output.runs()[0]
-            since = time.monotonic()
-            try:
-                with image_table(run, wanted.browse.max_memory_bytes) as table:
-                    LOG.info(
-                        "%s images of run %s: %.1f s", f"{table.num_images:,}", run.run_id, time.monotonic() - since
-                    )
-                    pictures = Pictures(image_source(run, images), run.storage)
-                    _serve(Browser(run, table, pictures, read_page(run, image_storage=images)), listener)
-            except (OSError, BaseError, ValueError) as error:
-                raise JobError(
-                    f"{redacted(run.paths.run)}: cannot be read: {one_line(error)}",
-                    cure=f"python -m jobs.verify output.path=… run.id={run.run_id} names all that is wrong",
-                ) from error
+            _browse(wanted, listener)
     except StoppedError:
         LOG.info("stopped")
     return ExitStatus.DONE
+
+
+def _browse(wanted: Browsing, listener: socket.socket) -> None:
+    output = open_output(wanted.output.path, wanted.output.storage_options)
+    run = output.run(wanted.run.id, key="run.id") if wanted.run.id else output.runs()[0]
+    given, since = wanted.dataset.storage_options, time.monotonic()
+    images = Storage(given) if given else None
+    try:
+        with image_table(run, wanted.browse.max_memory_bytes) as table:
+            LOG.info("%s: %s (%.1f s)", run.run_id, count_of(table.num_images), time.monotonic() - since)
+            pictures = Pictures(image_source(run, images), run.storage)
+            _serve(Browser(run, table, pictures, read_page(run, image_storage=images)), listener)
+    except (OSError, BaseError, ValueError) as error:
+        raise JobError(
+            f"{redacted(run.paths.run)}: cannot be read: {one_line(error)}",
+            cure=f"python -m jobs.verify output.path=… run.id={run.run_id} names all that is wrong",
+        ) from error
 
 
 def _listening(port: int) -> socket.socket:
@@ -82,26 +83,11 @@ def _listening(port: int) -> socket.socket:
 
 def _serve(browser: Browser, listener: socket.socket) -> None:
     token, port = secrets.token_urlsafe(32), listener.getsockname()[1]
-    settings = uvicorn.Config(
-        browser.app(token, port),
-        log_config=None,
-        access_log=False,  # addresses have the token
-        server_header=False,
-        proxy_headers=False,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        limit_concurrency=_MAX_REQUESTS,
-        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
-        timeout_graceful_shutdown=1,
-    )
+    server = make_server(browser.app(token, port))
     show(f"http://127.0.0.1:{port}/?token={token}")  # the socket takes requests already
     sys.stdout.flush()
-    uvicorn.Server(settings).run([listener])  # on a signal it ends, and raises the signal again
+    server.run([listener])  # on a signal it ends, and raises the signal again
 
-
-_MAX_REQUESTS = 100
-_MAX_HEADER_BYTES = 32 << 10
 
 if __name__ == "__main__":
     run_verb(main)

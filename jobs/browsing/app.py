@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -85,6 +86,26 @@ class Browser:
         return found
 
 
+def make_server(app: Gate) -> uvicorn.Server:
+    """A server of one process that takes requests from sockets of its caller."""
+    settings = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # addresses have the token
+        server_header=False,
+        proxy_headers=False,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        limit_concurrency=_MAX_REQUESTS,
+        h11_max_incomplete_event_size=_MAX_HEADER_BYTES,
+        timeout_graceful_shutdown=1,
+    )
+    return uvicorn.Server(settings)
+
+
+_MAX_REQUESTS = 100  # at a time; a browser has six connections
+_MAX_HEADER_BYTES = 32 << 10
 _MAX_INT32 = (1 << 31) - 1
 # The file lies in the output, where others may write: it gets no origin of ours.
 _REPORT_POLICY = (

@@ -38,7 +38,7 @@ class FoundImage(NamedTuple):
     """Stage and kind of the error; empty for a predicted image."""
     message: str
     values: Sequence[Any]
-    """Of each column; None for all but the name and the address of a failed image."""
+    """The value of each column; None for all but the name and the address of a failed image."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Page:
     """Images that a query finds."""
 
     number: int
-    """Of all images that it finds, on all pages."""
+    """Number of all images that it finds, on all pages."""
     images: Sequence[FoundImage]
 
 

@@ -73,7 +73,7 @@ class Query:
 _MAX_NAME = 40
 
 
-def _value(name: str, text: str, columns: Collection[str]) -> str | float | int:
+def _value(name: str, text: str, columns: Collection[str]) -> Any:
     if len(text) > _MAX_CHARACTERS:
         raise QueryError(f"{name}: longer than {_MAX_CHARACTERS} characters")
     if name in ("score_min", "score_max"):
