@@ -20,6 +20,7 @@ from actors.tasks.regress import Regress
 from actors.tasks.segment import Segment
 from actors.tasks.zero_shot import ZeroShot
 from jobs.benchmarking.config import BenchmarkJob
+from jobs.browsing.config import Browsing
 from jobs.bundling.config import ExportJob
 from jobs.cluster.config import Cluster
 from jobs.comparison.config import Comparison
@@ -97,6 +98,7 @@ _SCHEMAS: tuple[tuple[str, str, type], ...] = (
 _ROOT_SCHEMAS: dict[str, type] = {
     "job": Job,
     "benchmark": BenchmarkJob,
+    "browse": Browsing,
     "compare": Comparison,
     "convert": Conversion,
     "evaluate": EvaluationJob,

@@ -32,6 +32,8 @@ class KeyDatabase:
 
     cure = "set TMPDIR to a folder on a larger disk, or process every image with run.mode=full"
     """Remedy for a full temporary folder."""
+    held = "the comparison with earlier runs"
+    """Name of the content for error messages."""
 
     def __init__(self, folder: str, memory_bytes: int, tables: str) -> None:
         threads = max(1, min(os.cpu_count() or 1, _MAX_THREADS, memory_bytes // _THREAD_BYTES))
@@ -44,7 +46,7 @@ class KeyDatabase:
             "autoload_known_extensions": False,
         }
         self._thread = ThreadPoolExecutor(1)
-        with temporary_room(self.cure):
+        with temporary_room(self.cure, self.held):
             self._database = duckdb.connect(Path(folder, "keys.duckdb"), config=settings)
         self._run(self._database.execute, tables)
 
@@ -60,7 +62,7 @@ class KeyDatabase:
         self._run(lambda: self._database.from_arrow(rows).project(columns).insert_into(name))
 
     def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        with temporary_room(self.cure):
+        with temporary_room(self.cure, self.held):
             try:
                 return self._thread.submit(call, *arguments).result()
             except BaseException:
@@ -70,13 +72,13 @@ class KeyDatabase:
 
 
 @contextmanager
-def temporary_room(cure: str = KeyDatabase.cure) -> Iterator[None]:
+def temporary_room(cure: str = KeyDatabase.cure, held: str = KeyDatabase.held) -> Iterator[None]:
     """Converts the errors of a full temporary folder to JobError."""
     try:
         yield
     except (duckdb.OperationalError, OSError) as error:
         raise JobError(
-            f"{gettempdir()}: cannot hold the comparison with earlier runs: {one_line(error)}",
+            f"{gettempdir()}: cannot hold {held}: {one_line(error)}",
             cure=cure,
         ) from error
 

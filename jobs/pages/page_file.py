@@ -12,7 +12,7 @@ from actors.messages import one_line, redacted
 from actors.outputs import open_output
 from jobs.pages.facts import read_facts
 from jobs.pages.gallery import Gallery, make_gallery
-from jobs.pages.page import make_page
+from jobs.pages.page import MAX_BYTES, make_page
 
 if TYPE_CHECKING:
     from actors.outputs import PublishedRun
@@ -45,6 +45,15 @@ def write_page(
     return run.paths.page
 
 
+def read_page(run: PublishedRun, image_storage: Storage | None = None) -> bytes:
+    """Returns the page of ``run``, or makes one that is not kept where the run has none. Raises like `write_page`."""
+    try:
+        return run.storage.read(run.paths.page, max_bytes=_MAX_READ_BYTES)
+    except FileNotFoundError:
+        gallery = make_gallery(run, seconds=_READ_S, image_storage=image_storage)
+        return make_page(read_facts(run), gallery).encode()
+
+
 def add_page(run: Run, elapsed_s: float) -> None:
     """Writes the page of a run that was just published, in a small part of the ``elapsed_s`` seconds that it took.
 
@@ -62,3 +71,5 @@ def add_page(run: Run, elapsed_s: float) -> None:
 
 
 _SHARE, _MIN_S = 0.01, 0.2  # limits the wait for pictures, which usually takes less
+_READ_S = 10.0  # for pictures, while somebody waits
+_MAX_READ_BYTES = 4 * MAX_BYTES  # any file may lie there

@@ -74,7 +74,7 @@ def choose_rows(parts: Sequence[str], storage: Storage, limit: int, is_over: Cal
         kept = within(merge(picks for picks in found if picks), limit)
         identities = {one.place: one.identity for _, one in kept}
         by_part = {uri: [place for _, place in some] for uri, some in groupby(sorted(identities), itemgetter(0))}
-        read = pool.map(lambda uri: guarded(lambda: _rows(uri, by_part[uri], storage), uri), by_part)
+        read = pool.map(lambda uri: guarded(lambda: read_rows(uri, by_part[uri], storage), uri), by_part)
         rows = {
             identities[uri, place]: row
             for (uri, places), some in zip(by_part.items(), read, strict=True)
@@ -129,8 +129,8 @@ def _references(uri: str, storage: Storage) -> dict[str, list[Reference]]:
     }  # fmt: skip
 
 
-def _rows(uri: str, places: Sequence[int], storage: Storage) -> list[dict[str, Any]]:
-    """The rows of a part at ascending ``places``. Holds a few of its rows at a time."""
+def read_rows(uri: str, places: Sequence[int], storage: Storage) -> list[dict[str, Any]]:
+    """The rows of a part at ascending ``places``, without large columns. Holds a few of its rows at a time."""
     with storage.open(uri) as source, pq.ParquetFile(source) as file:
         columns = _small_columns(file)
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]

@@ -10,7 +10,7 @@ from finished import STORAGE, add_photos, finish, job_over, opened
 from places import local_place
 
 from actors.outputs import PublishedRun, open_output
-from jobs.pages.page_file import add_page, write_page
+from jobs.pages.page_file import add_page, read_page, write_page
 from jobs.runs.commit import write_document
 from jobs.runs.opening import Run
 
@@ -35,6 +35,14 @@ def test_the_page_of_a_run_of_an_earlier_version(run: PublishedRun, pictures: in
     page = Path(run.paths.page).read_text()
     assert "8 listed = 7 ok + 1 errors" in page
     assert Path(run.paths.page).name == "report.html"
+
+
+def test_a_page_is_read_or_made_without_being_kept(run: PublishedRun) -> None:
+    made = read_page(run)
+    assert b"8 listed = 7 ok + 1 errors" in made
+    assert not Path(run.paths.page).exists()
+    Path(run.paths.page).write_bytes(b"kept")
+    assert read_page(run) == b"kept"
 
 
 @pytest.fixture

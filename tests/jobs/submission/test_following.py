@@ -19,9 +19,9 @@ BRISK = RetryWindow(timeout_s=0.5, retry_s=0.05, idle_s=0.1)
 LONG = RetryWindow(timeout_s=60, retry_s=0.05, idle_s=0.1)
 
 
-# Ray's client leaves a broken connection to the collector of garbage.
+# Ray's client leaves a broken connection to the collector of garbage, and other tests of the process leave event loops.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in.*Connection:pytest.PytestUnraisableExceptionWarning"
+    "ignore:Exception ignored in.*(Connection|socket|EventLoop):pytest.PytestUnraisableExceptionWarning"
 )
 
 

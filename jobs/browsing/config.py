@@ -1,0 +1,53 @@
+"""Typed config of `python -m jobs.browse`. Keys are read like those of `python -m jobs.batch_infer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from actors.errors import JobError
+from jobs.job import Log
+from jobs.pages.config import ReportedImages, ReportedOutput
+
+
+@dataclass
+class BrowsedRun:
+    """Selects one run."""
+
+    id: str | None = None
+    """Published run to browse; null takes the last one."""
+
+
+@dataclass
+class Browse:
+    """The server, which answers on this machine alone."""
+
+    port: int = 0
+    """Port on 127.0.0.1; 0 takes any free one."""
+    max_memory_bytes: int = 256 << 20
+    """Memory of the table; the rest is in the temporary folder (TMPDIR), about 100 bytes a row."""
+
+    def check(self) -> None:
+        """Raises `JobError` for a value out of range."""
+        if not 0 <= self.port <= _MAX_PORT:
+            raise JobError(f"browse.port={self.port}: no port", cure=f"give 0 (any free one) to {_MAX_PORT}")
+        if self.max_memory_bytes < _LEAST_BYTES:
+            raise JobError(
+                f"browse.max_memory_bytes={self.max_memory_bytes}: too little", cure=f"give at least {_LEAST_BYTES}"
+            )
+
+
+@dataclass
+class Browsing:
+    """Whole config of `python -m jobs.browse`."""
+
+    output: ReportedOutput = field(default_factory=ReportedOutput)
+    run: BrowsedRun = field(default_factory=BrowsedRun)
+    dataset: ReportedImages = field(default_factory=ReportedImages)
+    browse: Browse = field(default_factory=Browse)
+    verbose: bool = False
+    """Show the traceback of unexpected errors."""
+    log: Log = field(default_factory=Log)
+
+
+_MAX_PORT = (1 << 16) - 1
+_LEAST_BYTES = 64 << 20
