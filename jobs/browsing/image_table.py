@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from actors.outputs import PublishedRun
+    from actors.row_ranges import Identity
     from jobs.browsing.query import Query
-    from jobs.pages.picked_rows import Identity, Place
+    from jobs.pages.picked_rows import Place
 
 
 class FoundImage(NamedTuple):

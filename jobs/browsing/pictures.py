@@ -13,8 +13,9 @@ from jobs.pages.picked_rows import read_rows
 from jobs.pages.picture_files import Thumbnail, make_thumbnails
 
 if TYPE_CHECKING:
+    from actors.row_ranges import Identity
     from actors.storage.store import Storage
-    from jobs.pages.picked_rows import Identity, Place
+    from jobs.pages.picked_rows import Place
     from jobs.runs.source_images import SourceImages
 
 
