@@ -48,7 +48,7 @@ def too_large(error: Exception) -> JobError:
     """The error of a job of which not even single images fit."""
     return JobError(
         f"the model does not fit into the memory of its device: {one_line(error)}",
-        cure="choose a smaller engine.precision or model, or let fewer workers share the device",
+        fix="choose a smaller engine.precision or model, or let fewer workers share the device",
     )
 
 

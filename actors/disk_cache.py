@@ -57,7 +57,7 @@ def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bo
             _prune(root, NUM_KEPT[kind])
     except OSError as error:
         raise CacheError(
-            f"{root}: {_WHAT[kind]} cannot be kept there: {one_line(error)}", cure=f"make room, or {_CURE}"
+            f"{root}: {_WHAT[kind]} cannot be kept there: {one_line(error)}", fix=f"make room, or {_FIX}"
         ) from error
     return folder
 
@@ -78,7 +78,7 @@ def _is_there(folder: Path, is_current: Callable[[Path], bool]) -> bool:
         return _is_ready(folder, is_current)
 
 
-_CURE = "set SHARDLENS_CACHE to a folder that this user alone may write to; it is created if needed"
+_FIX = "set SHARDLENS_CACHE to a folder that this user alone may write to; it is created if needed"
 _DIGESTS = "digests.json"
 
 
@@ -90,7 +90,7 @@ def _root(kind: str) -> Path:
     try:
         return Path.home() / ".cache" / "shardlens" / kind
     except RuntimeError as error:
-        raise CacheError(f"this user has no home folder for {_WHAT[kind]}", cure=_CURE) from error
+        raise CacheError(f"this user has no home folder for {_WHAT[kind]}", fix=_FIX) from error
 
 
 def _claim(folder: Path) -> None:
@@ -98,9 +98,7 @@ def _claim(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
-        raise CacheError(
-            f"{folder}: belongs to another user, or others may write to it", cure=f"{_CURE}, or chmod go-w"
-        )
+        raise CacheError(f"{folder}: belongs to another user, or others may write to it", fix=f"{_FIX}, or chmod go-w")
 
 
 _WRITABLE_BY_OTHERS = 0o022  # by the group, and by all

@@ -22,28 +22,28 @@ class JobError(Exception):
     Args:
         problem: the problem, with the config key and its value, such as
             ``dataset.path=/data/nope: no such file or folder``.
-        cure: the remedy, in one sentence.
+        fix: the remedy, in one sentence.
     """
 
-    def __init__(self, problem: str, *, cure: str) -> None:
-        super().__init__(problem, cure)
+    def __init__(self, problem: str, *, fix: str) -> None:
+        super().__init__(problem, fix)
         self.problem = problem
-        self.cure = cure
+        self.fix = fix
 
     def __str__(self) -> str:
-        return f"{printable(self.problem)}\n  cure: {printable(self.cure)}"
+        return f"{printable(self.problem)}\n  fix: {printable(self.fix)}"
 
-    # Exceptions are rebuilt from positional arguments alone, and ``cure`` is a keyword.
+    # Exceptions are rebuilt from positional arguments alone, and ``fix`` is a keyword.
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_job_error, (self.problem, self.cure))
+        return (_rebuild_job_error, (self.problem, self.fix))
 
 
 class OutputError(Exception):
-    """The output cannot be written, because of a full disk or missing permissions. The message has the cure."""
+    """The output cannot be written, because of a full disk or missing permissions. The message has the fix."""
 
 
 class CredentialsError(Exception):
-    """An object store refuses the job's credentials, and not just one object. The message has the cure."""
+    """An object store refuses the job's credentials, and not just one object. The message has the fix."""
 
 
 class DecoderMismatchError(Exception):
@@ -64,7 +64,7 @@ class DecoderMismatchError(Exception):
 
 
 class UnreachableError(Exception):
-    """A file that the job needs cannot be fetched from its server. The message has the key and the cure."""
+    """A file that the job needs cannot be fetched from its server. The message has the key and the fix."""
 
 
 class ImageError(Exception):
@@ -88,5 +88,5 @@ class ImageError(Exception):
 _MAX_MESSAGE_CHARS = 500  # decoders and servers may repeat what they read; rows of errors/ stay small
 
 
-def _rebuild_job_error(problem: str, cure: str) -> JobError:
-    return JobError(problem, cure=cure)
+def _rebuild_job_error(problem: str, fix: str) -> JobError:
+    return JobError(problem, fix=fix)

@@ -56,7 +56,7 @@ def _coerced(value: object, kind: Any, key: str) -> Any:
     except _Mismatch:
         # A dictionary may hold secrets, such as the options of a store.
         shown = "" if get_origin(kind) is dict else f"={value!r}"
-        raise JobError(f"{key}{shown}: not {_described(kind)}", cure=f"give {_described(kind)}") from None
+        raise JobError(f"{key}{shown}: not {_described(kind)}", fix=f"give {_described(kind)}") from None
 
 
 def _as(kind: Any, value: Any) -> Any:

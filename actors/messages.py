@@ -34,7 +34,7 @@ def read_error(error: Exception) -> ImageError:
 
 
 def write_problem(error: BaseException, uri: str) -> str | None:
-    """The reason why nothing can be written to ``uri``, and the cure, in one line.
+    """The reason why nothing can be written to ``uri``, and the fix, in one line.
 
     None for all other errors, such as transient ones of a server.
     """
@@ -43,9 +43,9 @@ def write_problem(error: BaseException, uri: str) -> str | None:
         found = _REFUSAL_OF_ERRNO.get(error.errno)
     if found is None:
         return None
-    reason, cure = found
+    reason, fix = found
     problem = f"{redacted(uri)}: cannot be written: {reason} ({one_line(error)})"
-    return f"{problem}; {cure}, and run the same command again, which resumes the run"
+    return f"{problem}; {fix}, and run the same command again, which resumes the run"
 
 
 @contextmanager
@@ -85,7 +85,7 @@ _KINDS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
     ("invalid_name", (ValueError,)),
 )
 
-# Reason and cure.
+# Reason and fix.
 _REFUSALS: tuple[tuple[tuple[type[Exception], ...], tuple[str, str]], ...] = (
     (
         (PermissionError, obs.PermissionDeniedError, obs.UnauthenticatedError),

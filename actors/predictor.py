@@ -58,7 +58,7 @@ class Predictor:
         network: the result of `actors.models.network.build_network` for the model, if it was built before.
 
     Raises:
-        JobError: the recipe cannot work; the message names the key and the cure.
+        JobError: the recipe cannot work; the message names the key and the fix.
         TypeError: keywords are given along with a recipe.
     """
 
@@ -251,7 +251,7 @@ def _recipe(given: Recipe | Model, engine: EngineConfig | None, task: Task | Non
 
 def _check_batch_size(batch_size: int) -> None:
     if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise JobError(f"batch_size={batch_size!r}: not a whole number above 0", cure="the usual value is 32")
+        raise JobError(f"batch_size={batch_size!r}: not a whole number above 0", fix="the usual value is 32")
 
 
 _NOT_FINITE = ImageError("predict", "not_finite", "the model gave a value that is not a finite number")

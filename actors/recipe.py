@@ -77,7 +77,7 @@ class Recipe:
         if self.task.tiling and self.limits.device is DecodeDevice.gpu:
             raise JobError(
                 "decode.device=gpu with task.tile.size: pictures that are cut into tiles are decoded by the CPU",
-                cure="leave decode.device at auto, or task.tile.size at null",
+                fix="leave decode.device at auto, or task.tile.size at null",
             )
 
     @property

@@ -257,7 +257,7 @@ def _judge(run: Run, outcome: Outcome) -> ExitStatus:
             run.job.errors.max_ratio,
             run.job.errors.max_count,
         )
-        LOG.error("  cure: raise the limits and run again, or fix the cause and run again with run.redrive=true")
+        LOG.error("  fix: raise the limits and run again, or fix the cause and run again with run.redrive=true")
         return ExitStatus.OVER_BUDGET
     if _is_all_failed(run, outcome):
         LOG.error(
@@ -266,7 +266,7 @@ def _judge(run: Run, outcome: Outcome) -> ExitStatus:
             "published as error rows next to those of earlier runs" if run.is_addition else "nothing was published",
         )
         LOG.error(
-            "  cure: see %s; fix the cause and run again with run.redrive=true, or exclude the images from the "
+            "  fix: see %s; fix the cause and run again with run.redrive=true, or exclude the images from the "
             "dataset (dataset.exclude)",
             run.paths.errors,
         )

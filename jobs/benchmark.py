@@ -53,8 +53,8 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
     stop.install()
     job.benchmark.check()
     if job.task.tiling:
-        cure = "measure the model without tiles: task.tile.size=null"
-        raise JobError("task.tile.size: the benchmark compares jobs that predict whole images", cure=cure)
+        fix = "measure the model without tiles: task.tile.size=null"
+        raise JobError("task.tile.size: the benchmark compares jobs that predict whole images", fix=fix)
     # Before the measurement, which takes minutes: a wrong path must not cost them.
     earlier = read_figures(job.benchmark.compare) if job.benchmark.compare else None
     job, storage = with_form(job), Storage(job.output.storage_options)
@@ -90,7 +90,7 @@ def _measure(job: BenchmarkJob, storage: Storage, stop: Shutdown) -> Figures:
         run = open_run(job, checked, storage)
     listing_s = time.monotonic() - since
     if not run.shards.num_rows:
-        raise JobError(f"dataset.path={job.dataset.path}: there are no images", cure="name a folder that has some")
+        raise JobError(f"dataset.path={job.dataset.path}: there are no images", fix="name a folder that has some")
     prepare(job.cluster, verbose=job.verbose)
     from jobs.benchmarking.measuring import measure  # noqa: PLC0415  imports Ray
 

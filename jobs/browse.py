@@ -69,7 +69,7 @@ def _browse(wanted: Browsing, listener: socket.socket) -> None:
     except (OSError, BaseError, ValueError) as error:
         raise JobError(
             f"{redacted(run.paths.run)}: cannot be read: {one_line(error)}",
-            cure=f"python -m jobs.verify output.path=… run.id={run.run_id} names all that is wrong",
+            fix=f"python -m jobs.verify output.path=… run.id={run.run_id} names all that is wrong",
         ) from error
 
 
@@ -78,7 +78,7 @@ def _listening(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise JobError(f"browse.port={port}: {one_line(error)}", cure="browse.port=0 takes any free port") from error
+        raise JobError(f"browse.port={port}: {one_line(error)}", fix="browse.port=0 takes any free port") from error
 
 
 def _serve(browser: Browser, listener: socket.socket) -> None:

@@ -78,7 +78,7 @@ def _write(uri: str, text: str, storage: Storage) -> None:
     except (OSError, BaseError) as error:
         raise JobError(
             f"{redacted(uri)}: cannot be written: {one_line(error)}",
-            cure="give a folder or prefix that you may write to: compare.path=PATH",
+            fix="give a folder or prefix that you may write to: compare.path=PATH",
         ) from error
 
 

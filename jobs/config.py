@@ -98,7 +98,7 @@ def to_evaluation(config: DictConfig) -> Evaluation:
         return Evaluation(job.evaluate, job.output, job.job)
     _refuse_unknown_keys(config)
     if OmegaConf.is_missing(config, "dataset") and OmegaConf.is_interpolation(config.output, "path"):
-        raise JobError(f"evaluate.run={config.evaluate.run}: output.path: not given", cure="give that of the job")
+        raise JobError(f"evaluate.run={config.evaluate.run}: output.path: not given", fix="give that of the job")
     options, output, log = (OmegaConf.to_object(config[key]) for key in ("evaluate", "output", "log"))
     return Evaluation(cast("Evaluate", options), cast("Output", output), None, bool(config.verbose), cast("Log", log))
 
@@ -130,8 +130,8 @@ def _with_weights(config: DictConfig, *, checkpoint: str = "", source: str = "")
 
 def _not_planned(job: Job, verb: str) -> Job:
     if job.run.plan_only:
-        cure = "plan the job itself: python -m jobs.batch_infer --dry-run with the other keys"
-        raise JobError(f"run.plan_only=true: jobs.{verb} makes no plan", cure=cure)
+        fix = "plan the job itself: python -m jobs.batch_infer --dry-run with the other keys"
+        raise JobError(f"run.plan_only=true: jobs.{verb} makes no plan", fix=fix)
     return job
 
 

@@ -90,7 +90,7 @@ def _check(job: FollowJob, checkpoints: Storage, output: Storage) -> str:
         hint = f"did you mean {close[0]}? " if close else ""
         raise JobError(
             f"checkpoints.score={score}: the task has no score of that name",
-            cure=f"{hint}the scores are {', '.join(names)}",
+            fix=f"{hint}the scores are {', '.join(names)}",
         )
     return score
 

@@ -142,7 +142,7 @@ class Notify:
 
     def __post_init__(self) -> None:
         if self.url is not None and not self.url.startswith(("https://", "http://")):
-            raise JobError("notify.url: is not an http(s) URL", cure="give the whole address, beginning with https://")
+            raise JobError("notify.url: is not an http(s) URL", fix="give the whole address, beginning with https://")
 
 
 @dataclass

@@ -110,7 +110,7 @@ def _labels(given: list[str]) -> Iterator[tuple[str, str]]:
     for label in given:
         key, is_there, value = label.partition("=")
         if not key or not is_there:
-            raise JobError(f"--label={label}: no label", cure="write it as --label=kueue.x-k8s.io/queue-name=nightly")
+            raise JobError(f"--label={label}: no label", fix="write it as --label=kueue.x-k8s.io/queue-name=nightly")
         yield key, value
 
 

@@ -37,7 +37,7 @@ def report(wanted: Reporting) -> ExitStatus:
     """
     Shutdown(grace_s=0).install()
     if wanted.report.pictures < 0:
-        raise JobError(f"report.pictures={wanted.report.pictures}: below 0", cure="0 leaves pictures out")
+        raise JobError(f"report.pictures={wanted.report.pictures}: below 0", fix="0 leaves pictures out")
     output = open_output(wanted.output.path, wanted.output.storage_options)
     run = output.run(wanted.run.id, key="run.id") if wanted.run.id else output.runs()[0]
     given = wanted.dataset.storage_options
@@ -46,7 +46,7 @@ def report(wanted: Reporting) -> ExitStatus:
     except (OSError, BaseError, ValueError) as error:
         raise JobError(
             f"{redacted(run.paths.run)}: its report cannot be made: {one_line(error)}",
-            cure=f"python -m jobs.verify output.path=… run.id={run.run_id} names all that is wrong",
+            fix=f"python -m jobs.verify output.path=… run.id={run.run_id} names all that is wrong",
         ) from error
     show(redacted(page))  # the contract: the last line on standard output
     return ExitStatus.DONE

@@ -71,15 +71,13 @@ def _open(wanted: Verification) -> Output:
     except (OSError, BaseError) as error:
         raise JobError(
             f"{given}: cannot be read: {one_line(error)}",
-            cure="give a folder or prefix that you may read, and its region and keys in output.storage_options",
+            fix="give a folder or prefix that you may read, and its region and keys in output.storage_options",
         ) from error
     if not output.runs:
-        raise JobError(f"{given}: there are no runs below it", cure="give the output.path of the job to verify")
+        raise JobError(f"{given}: there are no runs below it", fix="give the output.path of the job to verify")
     if wanted.run.id is not None and wanted.run.id not in output.runs:
         latest = ", ".join(sorted(output.runs)[-_NUM_NAMED:])
-        raise JobError(
-            f"run.id={wanted.run.id}: there is no such run in {output.root}", cure=f"the latest are {latest}"
-        )
+        raise JobError(f"run.id={wanted.run.id}: there is no such run in {output.root}", fix=f"the latest are {latest}")
     return output
 
 
@@ -89,12 +87,12 @@ def _check_sha256(wanted: Verification) -> None:
         return
     if wanted.run.id is None:
         raise JobError(
-            "verify.manifest_sha256: it is of one run, and run.id is not given", cure="name the run: run.id=…"
+            "verify.manifest_sha256: it is of one run, and run.id is not given", fix="name the run: run.id=…"
         )
     if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise JobError(
             f"verify.manifest_sha256={sha256}: not 64 hexadecimal digits",
-            cure="give the output of sha256sum manifest.json, or of an earlier jobs.verify",
+            fix="give the output of sha256sum manifest.json, or of an earlier jobs.verify",
         )
 
 

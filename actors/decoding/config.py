@@ -64,11 +64,11 @@ class Decode:
         """Raises JobError for a limit that no image can meet, and for device gpu where nvImageCodec is missing."""
         for name, value in (("max_pixels", self.max_pixels), ("max_bytes", self.max_bytes)):
             if value < 1:
-                raise JobError(f"decode.{name}={value}: not above 0", cure="give a number of at least 1")
+                raise JobError(f"decode.{name}={value}: not above 0", fix="give a number of at least 1")
         if self.device is DecodeDevice.gpu and not has_nvimgcodec():
             raise JobError(
                 "decode.device=gpu: nvImageCodec is not installed",
-                cure="pip install 'shardlens[nvimgcodec]' here and where the workers run, or choose decode.device=cpu",
+                fix="pip install 'shardlens[nvimgcodec]' here and where the workers run, or choose decode.device=cpu",
             )
 
     def refuse_pixels(self, height: int, width: int) -> None:

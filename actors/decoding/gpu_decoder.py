@@ -56,7 +56,7 @@ class GpuDecoder:
             raise JobError(
                 f"decode.device=gpu: PyTorch does not resize with {preprocess.interpolation.value}, the "
                 "model.preprocess.interpolation of this model",
-                cure="choose decode.device=cpu",
+                fix="choose decode.device=cpu",
             )
         self._limits = limits
         self._preprocess = preprocess
@@ -143,7 +143,7 @@ class GpuDecoder:
         if image is None:
             raise JobError(
                 "decode.device=gpu: nvImageCodec cannot decode JPEGs on this GPU",
-                cure="pip install 'shardlens[nvimgcodec]', which brings nvJPEG, or choose decode.device=cpu",
+                fix="pip install 'shardlens[nvimgcodec]', which brings nvJPEG, or choose decode.device=cpu",
             )
 
 
@@ -194,7 +194,7 @@ def _load_nvimgcodec() -> Any:
     except ImportError as error:
         raise JobError(
             f"decode.device=gpu: nvImageCodec cannot be imported: {one_line(error)}",
-            cure="pip install 'shardlens[nvimgcodec]' where the workers run, or choose decode.device=cpu",
+            fix="pip install 'shardlens[nvimgcodec]' where the workers run, or choose decode.device=cpu",
         ) from error
     return nvimgcodec
 
@@ -207,7 +207,7 @@ def _decoder(codec: Any, device: str) -> Any:
         device_id = codec.NVIMGCODEC_DEVICE_CURRENT
         if not torch.cuda.is_available():
             raise JobError(
-                f"decode.device=gpu: PyTorch {torch.__version__} finds no GPU here", cure="choose decode.device=cpu"
+                f"decode.device=gpu: PyTorch {torch.__version__} finds no GPU here", fix="choose decode.device=cpu"
             )
     try:
         return codec.Decoder(
@@ -219,5 +219,5 @@ def _decoder(codec: Any, device: str) -> Any:
     except RuntimeError as error:
         raise JobError(
             f"decode.device=gpu: nvImageCodec cannot use the GPU: {one_line(error)}",
-            cure="install a driver for the CUDA of shardlens[nvimgcodec], or choose decode.device=cpu",
+            fix="install a driver for the CUDA of shardlens[nvimgcodec], or choose decode.device=cpu",
         ) from error

@@ -59,8 +59,8 @@ def _load(name: str, module: str, reader: str, *, extra: str) -> type[ImageFile]
     try:
         return cast("type[ImageFile]", getattr(import_module(module), reader))
     except ImportError as error:
-        cure = f"pip install 'shardlens[{extra}]' where the workers run"
-        raise ImageError("decode", "unsupported", f"{name} needs a plug-in that is not installed: {cure}") from error
+        fix = f"pip install 'shardlens[{extra}]' where the workers run"
+        raise ImageError("decode", "unsupported", f"{name} needs a plug-in that is not installed: {fix}") from error
 
 
 def _brands(data: bytes) -> set[bytes]:

@@ -107,7 +107,7 @@ def load_engine(
     if type(config) not in _ENGINES:
         raise JobError(
             f"engine={config.name}: is chosen by a job, on images of its dataset",
-            cure="name one of the engines torch, onnxruntime and openvino",
+            fix="name one of the engines torch, onnxruntime and openvino",
         )
     # By name, so that a worker imports the library of its own engine alone.
     module, name = _ENGINES[type(config)]

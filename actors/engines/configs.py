@@ -93,14 +93,12 @@ class EngineConfig:
         """Raises `JobError` if this engine cannot run ``model``, as far as that shows without loading it."""
         to_tolerance(self.tolerance)
         if self.threads is not None and self.threads < 1:
-            raise JobError(
-                f"engine.threads={self.threads}: must be at least 1", cure="omit it, or give a number from 1"
-            )
+            raise JobError(f"engine.threads={self.threads}: must be at least 1", fix="omit it, or give a number from 1")
         if self.precision is Precision.int8 and self.device is Device.cuda:
             raise _int8_on_gpu()
         form = form_of(model)
         if self.name not in (AUTO, *form.engines):
-            raise JobError(f"engine={self.name}: cannot run {model.where}", cure=f"choose engine={form.engines[0]}")
+            raise JobError(f"engine={self.name}: cannot run {model.where}", fix=f"choose engine={form.engines[0]}")
         self._check_model(model)
 
     def needs_int8_graph(self, model: Model) -> bool:
@@ -161,18 +159,18 @@ class TorchEngineConfig(EngineConfig):
         if self.piece is not None and (not self.compile or self.piece < 1):
             raise JobError(
                 f"engine.piece={self.piece}: with engine.compile={str(self.compile).lower()}",
-                cure="give a number of at least 1, and engine.compile=true; or omit it",
+                fix="give a number of at least 1, and engine.compile=true; or omit it",
             )
         if self.cuda_graphs and (not self.compile or self.device is Device.cpu):
             raise JobError(
                 f"engine.cuda_graphs=true: with engine.compile={str(self.compile).lower()} and "
                 f"engine.device={self.device.value}",
-                cure="set engine.compile=true and leave engine.device at auto, or omit engine.cuda_graphs",
+                fix="set engine.compile=true and leave engine.device at auto, or omit engine.cuda_graphs",
             )
         if self.precision is Precision.int8:
             raise JobError(
                 "engine.precision=int8: engine=torch does not run networks in it",
-                cure="choose engine=openvino, onnxruntime or auto, or engine.precision=auto",
+                fix="choose engine=openvino, onnxruntime or auto, or engine.precision=auto",
             )
 
 
@@ -202,7 +200,7 @@ class OnnxEngineConfig(EngineConfig):
         if form_of(model).has_network and self.precision is Precision.bf16:
             raise JobError(
                 f"engine.precision=bf16: engine=onnxruntime does not run {model.where} in it",
-                cure="choose engine=torch or openvino, or engine.precision=fp32",
+                fix="choose engine=torch or openvino, or engine.precision=fp32",
             )
         if self.wanted_provider() not in (Provider.auto, Provider.cpu) and self.precision is Precision.int8:
             raise _int8_on_gpu()
@@ -220,7 +218,7 @@ class OnnxEngineConfig(EngineConfig):
             return self.provider
         raise JobError(
             f"engine.provider={self.provider.value} does not run on engine.device={self.device.value}",
-            cure="leave one of the two at auto",
+            fix="leave one of the two at auto",
         )
 
 
@@ -237,12 +235,12 @@ class OpenVinoEngineConfig(EngineConfig):
     def _check_model(self, model: Model) -> None:  # noqa: ARG002
         if self.device is Device.cuda:
             raise JobError(
-                "engine.device=cuda: engine=openvino runs on CPUs alone", cure="choose engine=torch or onnxruntime"
+                "engine.device=cuda: engine=openvino runs on CPUs alone", fix="choose engine=torch or onnxruntime"
             )
         if self.precision is Precision.fp16:
             raise JobError(
                 "engine.precision=fp16: engine=openvino has fp32 and bf16 on a CPU",
-                cure="choose one of the two, or int8",
+                fix="choose one of the two, or int8",
             )
 
 
@@ -255,7 +253,7 @@ ENGINE_CONFIGS: dict[str, type[EngineConfig]] = {
 def _int8_on_gpu() -> JobError:
     return JobError(
         "engine.precision=int8: runs on CPUs alone",
-        cure="omit engine.device and engine.provider, or choose engine.precision=fp16",
+        fix="omit engine.device and engine.provider, or choose engine.precision=fp16",
     )
 
 

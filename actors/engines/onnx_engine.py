@@ -106,7 +106,7 @@ def _check_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> Non
     if form_of(model).has_network and config.precision is Precision.fp16 and runtime.device == "cpu":
         raise JobError(
             "engine.precision=fp16: engine=onnxruntime supports it on a GPU alone, and runs on the CPU here",
-            cure="set engine.precision=fp32",
+            fix="set engine.precision=fp32",
         )
 
 
@@ -129,8 +129,8 @@ def _open(runtime: Runtime, model: Model, file: GraphFile) -> Any:
         with device_errors():
             return runtime.open(str(file.path))
     except SESSION_ERRORS as error:
-        cure = "choose engine=torch" if file.is_exported else "copy it again, or export it again"
-        raise JobError(f"{model.where}: onnxruntime cannot load it: {one_line(error)}", cure=cure) from error
+        fix = "choose engine=torch" if file.is_exported else "copy it again, or export it again"
+        raise JobError(f"{model.where}: onnxruntime cannot load it: {one_line(error)}", fix=fix) from error
 
 
 def _prelude_runtime(runtime: Runtime) -> Runtime:

@@ -71,11 +71,11 @@ def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False
     """
     seen = ", ".join(f"{node.name} {_dtype(node)} {_shape(node)}" for node in inputs)
     if len(inputs) != 1:
-        raise JobError(f"{model.where}: takes {len(inputs)} inputs ({seen}), and there is one image", cure=_EXPORT_CURE)
+        raise JobError(f"{model.where}: takes {len(inputs)} inputs ({seen}), and there is one image", fix=_EXPORT_FIX)
     node = inputs[0]
     dtype = _dtype(node)
     if dtype not in TYPES or len(node.shape) != _NUM_AXES:
-        raise JobError(f"{model.where}: its input is {seen}, not a batch of images", cure=_EXPORT_CURE)
+        raise JobError(f"{model.where}: its input is {seen}, not a batch of images", fix=_EXPORT_FIX)
     layout = _layout(node.shape, dtype, model.preprocess)
     height, width, channels = (node.shape[layout.index(axis)] for axis in "hwc")
     if isinstance(channels, int) and channels != model.preprocess.channels:
@@ -83,27 +83,27 @@ def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False
     if dtype == "uint8" and model.preprocess.standardize is Standardize.per_image:
         raise JobError(
             f"{model.where}: its input {seen} takes whole pixels, not those of model.preprocess.standardize=per_image",
-            cure="set model.preprocess.standardize=none, or export it with a float input",
+            fix="set model.preprocess.standardize=none, or export it with a float input",
         )
     size = model.preprocess.size
     if any(isinstance(side, int) and side != given for side, given in zip((height, width), size, strict=True)):
         raise JobError(
             f"model.preprocess.crop={model.preprocess.crop}: gives images of {size[0]} by {size[1]} pixels; "
             f"{model.where} takes {height} by {width}",
-            cure=f"set model.preprocess.crop=[{height},{width}]",
+            fix=f"set model.preprocess.crop=[{height},{width}]",
         )
     batch_size = node.shape[0] if isinstance(node.shape[0], int) else None
     if one_by_one and batch_size not in (None, 1):
         raise JobError(
             f"{model.where}: quantises batches of {batch_size} by one scale each, so that an image's answer depends on "
             "the rest of its batch",
-            cure="export it with a free batch size, or quantise it statically",
+            fix="export it with a free batch size, or quantise it statically",
         )
     return ImageInput(node.name, dtype, layout, 1 if one_by_one else batch_size)
 
 
 _NUM_AXES = 4  # images, height, width and channels, in either layout
-_EXPORT_CURE = (
+_EXPORT_FIX = (
     "export it with one input: float (n, 3, height, width), for normalised pixels, or uint8 (n, height, width, 3)"
 )
 
@@ -123,13 +123,13 @@ def _layout(shape: Sequence[int | str | None], dtype: str, preprocess: Preproces
 
 def _wrong_channels(model: Model, seen: str, channels: int) -> JobError:
     layout = model.preprocess.layout
-    cure = _EXPORT_CURE
+    fix = _EXPORT_FIX
     if channels in (1, 3):
-        cure = f"set model.preprocess.channels={channels}"
+        fix = f"set model.preprocess.channels={channels}"
     elif layout is not Layout.auto:
-        cure = f"model.preprocess.layout={layout.value} takes another axis for the channels: set it to auto"
+        fix = f"model.preprocess.layout={layout.value} takes another axis for the channels: set it to auto"
     wanted = model.preprocess.channels
-    return JobError(f"{model.where}: its input {seen} has {channels} channels, not {wanted}", cure=cure)
+    return JobError(f"{model.where}: its input {seen} has {channels} channels, not {wanted}", fix=fix)
 
 
 def _dtype(node: Any) -> str:

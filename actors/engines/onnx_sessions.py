@@ -169,5 +169,5 @@ def _missing(provider: Provider, asked: str) -> JobError:
     return JobError(
         f"{asked}: {_NAMES[provider]} does not work here: {reason} (onnxruntime "
         f"{onnxruntime.__version__} was built with {available})",
-        cure="run on a machine with a GPU, after pip install 'onnxruntime-gpu[cuda,cudnn]'; or set both keys to cpu",
+        fix="run on a machine with a GPU, after pip install 'onnxruntime-gpu[cuda,cudnn]'; or set both keys to cpu",
     )

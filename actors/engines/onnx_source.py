@@ -52,7 +52,7 @@ def _quantised_file(model: Model, int8_graph: bytes | None) -> Iterator[GraphFil
     if int8_graph is None:
         raise JobError(
             f"engine.precision=int8: {model.where} has to be quantised on images first",
-            cure="run a job, which quantises it on its dataset, or give a Recipe the int8_graph that "
+            fix="run a job, which quantises it on its dataset, or give a Recipe the int8_graph that "
             "actors.exporting.quantisation.quantised returns",
         )
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -70,7 +70,7 @@ def wrong_precision(config: EngineConfig, model: Model, found: str) -> JobError:
     """The error for a ``config`` that asks for another precision than the one that the file holds."""
     return JobError(
         f"engine.precision={config.precision.value}: {model.where} holds {found}, and {config.name} cannot convert it",
-        cure="set engine.precision=auto, or export the model in that precision",
+        fix="set engine.precision=auto, or export the model in that precision",
     )
 
 
@@ -79,5 +79,5 @@ def wrong_size(model: Model, error: Exception) -> JobError:
     height, width = model.preprocess.size
     return JobError(
         f"{model.where}: fails on two images of {height} by {width} pixels: {one_line(error)}",
-        cure="give model.preprocess.crop the size that the model takes",
+        fix="give model.preprocess.crop the size that the model takes",
     )

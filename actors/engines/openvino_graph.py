@@ -45,7 +45,7 @@ def read_graph(core: Any, file: GraphFile, model: Model) -> PixelGraph:
             inputs = [_node(node) for node in graph.inputs]
             outputs = [output.any_name for output in graph.outputs]
     except OPENVINO_ERRORS as error:
-        raise JobError(f"{model.where}: openvino cannot load it: {one_line(error)}", cure=_cure(model, file)) from error
+        raise JobError(f"{model.where}: openvino cannot load it: {one_line(error)}", fix=_fix(model, file)) from error
     texts = [output.any_name for output in graph.outputs if output.get_element_type().get_type_name() == "string"]
     if texts:
         raise not_numbers(model, f"{', '.join(texts)} is text")
@@ -54,7 +54,7 @@ def read_graph(core: Any, file: GraphFile, model: Model) -> PixelGraph:
     return PixelGraph(_from_pixels(graph, taken, model.preprocess), taken, outputs)
 
 
-def _cure(model: Model, file: GraphFile) -> str:
+def _fix(model: Model, file: GraphFile) -> str:
     if file.is_exported:
         return "choose engine=torch"
     if form_of(model).engines == ("openvino",):

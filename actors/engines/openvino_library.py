@@ -33,7 +33,7 @@ def load_openvino() -> Any:
     except ImportError as error:
         raise JobError(
             f"engine=openvino: OpenVINO cannot be imported: {one_line(error)}",
-            cure="pip install openvino where the workers run, or choose another engine",
+            fix="pip install openvino where the workers run, or choose another engine",
         ) from error
     finally:
         if converter is None:

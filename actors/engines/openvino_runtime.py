@@ -47,7 +47,7 @@ class OpenVinoRuntime:
         if compiled.get_property(self._properties.hint.inference_precision) != self._float_type:
             raise JobError(
                 f"engine.precision={self._precision}: engine=openvino does not support it on this CPU: {self.cpu}",
-                cure="set engine.precision=fp32",
+                fix="set engine.precision=fp32",
             )
         return compiled.create_infer_request()
 

@@ -77,13 +77,13 @@ def to_tolerance(value: Any, key: str = "engine.tolerance") -> Tolerance:
     if not isinstance(value, Tolerance):
         raise JobError(
             f"{key}={value}: neither exact nor a set of limits",
-            cure=f"write {key}=exact, or single limits such as {key}.score_difference=0.05",
+            fix=f"write {key}=exact, or single limits such as {key}.score_difference=0.05",
         )
     for limit in fields(value):
         number = getattr(value, limit.name)
         if not 0 <= number <= 1:
             raise JobError(
                 f"{key}.{limit.name}={number}: not from 0 to 1",
-                cure="give a number from 0 to 1, or omit it",
+                fix="give a number from 0 to 1, or omit it",
             )
     return value

@@ -47,7 +47,7 @@ def compiled(network: nn.Module, batch: torch.Tensor, *, cuda_graphs: bool = Fal
             for _ in range(_CALLS_TO_RECORD if cuda_graphs else 1):
                 run(batch)
         if counters["stats"]["unique_graphs"] == num_graphs:
-            raise JobError("engine.compile=true: PyTorch compiled nothing", cure=_CURE)
+            raise JobError("engine.compile=true: PyTorch compiled nothing", fix=_FIX)
 
     def run_compiled(batch: torch.Tensor) -> Any:
         torch.set_num_threads(num_threads)  # compiled code is guarded by this number, and skipped with any other
@@ -69,7 +69,7 @@ def piece_size(shape: tuple[int, ...], device: str) -> int:
 
 _PIECES = {"cpu": 8, "cuda": 32}  # images of 224 by 224 pixels
 _CALLS_TO_RECORD = 3  # PyTorch compiles and warms up in the first, records in the second, and replays the third
-_CURE = "set engine.compile=false"
+_FIX = "set engine.compile=false"
 
 
 @contextmanager
@@ -103,10 +103,10 @@ def _refusals() -> Iterator[None]:
         cause = getattr(error, "inner_exception", error)
         if isinstance(cause, InvalidCxxCompiler):
             raise JobError(
-                "engine.compile=true: PyTorch finds no C++ compiler", cure=f"install g++ on every worker, or {_CURE}"
+                "engine.compile=true: PyTorch finds no C++ compiler", fix=f"install g++ on every worker, or {_FIX}"
             ) from error
         # The error of the C++ compiler is buried deep in the message.
         reason = next((line.strip() for line in str(cause).splitlines() if "error: " in line), one_line(cause))
         raise JobError(
-            f"engine.compile=true: the network cannot be compiled: {type(cause).__name__}: {reason}", cure=_CURE
+            f"engine.compile=true: the network cannot be compiled: {type(cause).__name__}: {reason}", fix=_FIX
         ) from error

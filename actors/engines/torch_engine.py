@@ -50,7 +50,7 @@ class TorchEngine:
     def __init__(self, config: TorchEngineConfig, model: Model, network: nn.Module | None = None) -> None:
         self.device = _device(config.device)
         if config.cuda_graphs and self.device != "cuda":
-            raise JobError("engine.cuda_graphs=true: there is no GPU here", cure="omit engine.cuda_graphs")
+            raise JobError("engine.cuda_graphs=true: there is no GPU here", fix="omit engine.cuda_graphs")
         self.overlaps = self.device == "cuda"
         self._transfers = Transfers(self.device)
         precision = Precision.fp32 if config.precision is Precision.auto else config.precision
@@ -132,7 +132,7 @@ class TorchEngine:
         raise JobError(
             f"{model.network_key}: fails on a batch of shape {(2, *model.preprocess.input_shape)} "
             f"in {self.precision}: {type(failures[-1]).__name__}: {one_line(failures[-1])}",
-            cure="give model.preprocess.crop the size that the network takes, and an engine.precision that it supports"
+            fix="give model.preprocess.crop the size that the network takes, and an engine.precision that it supports"
             + (
                 ""
                 if model.architecture
@@ -172,7 +172,7 @@ def _device(wanted: Device) -> str:
     if wanted is Device.cuda and not has_cuda:
         built = "finds no GPU" if torch.version.cuda else "is built for CPU only"
         raise JobError(
-            f"engine.device=cuda: PyTorch {torch.__version__} {built}", cure="choose engine.device=auto or cpu"
+            f"engine.device=cuda: PyTorch {torch.__version__} {built}", fix="choose engine.device=auto or cpu"
         )
     return "cuda" if has_cuda and wanted is not Device.cpu else "cpu"
 

@@ -43,7 +43,7 @@ def contact_sheet(
     if not len(images) == len(table) == len(targets) or not images:
         raise JobError(
             f"contact_sheet: {len(images)} images, {len(table)} rows and {len(targets)} known labels",
-            cure="give one row and one label, or None, for each image, and at least one",
+            fix="give one row and one label, or None, for each image, and at least one",
         )
     columns = min(columns, len(images))
     sheet = Image.new("RGB", (columns * cell, -(-len(images) // columns) * (cell + _LINE)), "white")
@@ -78,6 +78,6 @@ def _pixels(image: Given) -> np.ndarray:
     if isinstance(image, str | Path):
         read = read_image(str(image), storage=Storage())
         if isinstance(read, ImageError):
-            raise JobError(f"contact_sheet: {image}: {read.message}", cure="give images that are still there")
+            raise JobError(f"contact_sheet: {image}: {read.message}", fix="give images that are still there")
         image = read
     return image if isinstance(image, np.ndarray) else decode(image, Decode())

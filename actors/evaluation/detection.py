@@ -117,7 +117,7 @@ def _library() -> Any:
     try:
         import faster_coco_eval  # noqa: PLC0415  optional
     except ImportError as error:
-        raise JobError("faster-coco-eval is not installed", cure="pip install 'shardlens[eval]'") from error
+        raise JobError("faster-coco-eval is not installed", fix="pip install 'shardlens[eval]'") from error
     return faster_coco_eval
 
 

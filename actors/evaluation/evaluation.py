@@ -70,7 +70,7 @@ class Evaluation:
         batch_size: int = 32,
     ) -> None:
         if every < 1:
-            raise JobError(f"every={every}: must be at least 1", cure="the usual value is 1")
+            raise JobError(f"every={every}: must be at least 1", fix="the usual value is 1")
         check_examples(data)
         self.recipe = live_recipe(recipe_or_model)
         self.data, self.every, self.ema, self.batch_size = data, every, ema, batch_size

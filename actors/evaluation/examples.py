@@ -44,9 +44,7 @@ def labelled_folder(path: str | Path) -> list[Example]:
     """
     found = [(file, file.parent.name) for file in sorted(Path(path).glob("*/*")) if _is_shown(file)]
     if not found:
-        raise JobError(
-            f"{path}: holds no folders with files", cure="give the folder that has one folder for each class"
-        )
+        raise JobError(f"{path}: holds no folders with files", fix="give the folder that has one folder for each class")
     return list(found)
 
 
@@ -55,7 +53,7 @@ def check_examples(data: Examples) -> None:
     if isinstance(data, Iterator):
         raise JobError(
             f"data: is a {type(data).__name__}, which has no images left after one evaluation",
-            cure="give a list, a data set, or the function that makes the iterator",
+            fix="give a list, a data set, or the function that makes the iterator",
         )
 
 

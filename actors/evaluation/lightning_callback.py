@@ -15,7 +15,7 @@ def lightning_callback(evaluation: Evaluation, prefix: str) -> Any:
     try:
         from lightning.pytorch import Callback  # noqa: PLC0415
     except ImportError as error:
-        raise JobError("Evaluation.as_lightning: lightning is missing", cure="pip install lightning") from error
+        raise JobError("Evaluation.as_lightning: lightning is missing", fix="pip install lightning") from error
 
     class ScoreEpochs(Callback):  # type: ignore[misc]  # mypy may lack the package
         """Scores are logged by the module, so that `ModelCheckpoint(monitor=…)` and loggers see them."""

@@ -36,7 +36,7 @@ def live_recipe(given: Recipe | Model) -> Recipe:
     if not isinstance(recipe.engine, TorchEngineConfig):
         raise JobError(
             f"engine={recipe.engine.name}: runs no network that is in training",
-            cure="evaluate with engine=torch, and compare the engine when the checkpoint is saved",
+            fix="evaluate with engine=torch, and compare the engine when the checkpoint is saved",
         )
     # The reference would be built from a checkpoint, and there is none.
     return replace(recipe, engine=replace(recipe.engine, gate=Gate.off))
@@ -84,7 +84,7 @@ def _averaged(weights: StateDict, averages: StateDict, network: torch.nn.Module)
     if missing := [name for name in trained if name not in found]:
         raise JobError(
             f"ema: lacks {len(missing)} of the {len(trained)} weights in training, such as {missing[0]}",
-            cure="give the averages of all of them, such as AveragedModel(network)",
+            fix="give the averages of all of them, such as AveragedModel(network)",
         )
     used = {name: value for name, value in found.items() if name in weights}
     return StateDict({**weights, **used}, versions=weights.versions)

@@ -75,7 +75,7 @@ def scores_of(shares: Sequence[RankShare], inferencers: Sequence[Inferencer]) ->
         JobError: a process failed, or no image has an answer.
     """
     if failures := [share.failure for share in shares if share.failure]:
-        raise JobError(f"data: cannot be evaluated: {failures[0]}", cure="see the log of the rank that failed")
+        raise JobError(f"data: cannot be evaluated: {failures[0]}", fix="see the log of the rank that failed")
     _check_answers(sum(share.num_images for share in shares), [error for share in shares for error in share.errors])
     scores: dict[str, float] = {}
     for place, inferencer in enumerate(inferencers):
@@ -96,7 +96,7 @@ def scores_of(shares: Sequence[RankShare], inferencers: Sequence[Inferencer]) ->
 def _check_answers(num_images: int, errors: Sequence[str]) -> None:
     if len(errors) == num_images:
         seen = f"none of {num_images} images has an answer: {errors[0]}" if errors else "there are no images"
-        raise JobError(f"data: {seen}", cure="give images that this process can read and decode")
+        raise JobError(f"data: {seen}", fix="give images that this process can read and decode")
     if errors:
         LOG.warning("%d of %d images have no answer and are left out: %s", len(errors), num_images, errors[0])
 

@@ -16,7 +16,7 @@ def trainer_callback(evaluation: Evaluation, prefix: str) -> Any:
         from transformers import TrainerCallback  # noqa: PLC0415
     except ImportError as error:
         raise JobError(
-            "Evaluation.as_trainer_callback: transformers is missing", cure="pip install transformers accelerate"
+            "Evaluation.as_trainer_callback: transformers is missing", fix="pip install transformers accelerate"
         ) from error
 
     class ScoreEpochs(TrainerCallback):

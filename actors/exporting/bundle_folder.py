@@ -34,14 +34,14 @@ def check_place(uri: str, storage: Storage, fingerprint: str, *, overwrite: bool
         )
     except (OSError, BaseError) as error:
         raise JobError(
-            f"{where}: cannot be read: {one_line(error)}", cure="give a place that you may write to"
+            f"{where}: cannot be read: {one_line(error)}", fix="give a place that you may write to"
         ) from error
     if is_taken:
-        raise JobError(f"{where}: holds files that are no bundle", cure="give a new or an empty folder")
+        raise JobError(f"{where}: holds files that are no bundle", fix="give a new or an empty folder")
     if earlier is not None and earlier.fingerprint != fingerprint and not overwrite:
         raise JobError(
             f"{where}: holds the bundle of another model, {earlier.fingerprint}, and this one is {fingerprint}",
-            cure="give another folder, or set export.overwrite=true",
+            fix="give another folder, or set export.overwrite=true",
         )
 
 
@@ -82,7 +82,7 @@ def place(folder: Path, uri: str, storage: Storage) -> None:
 def _unwritable(uri: str, error: Exception) -> JobError:
     return JobError(
         redacted(f"export.path={uri}: cannot be written: {one_line(error)}"),
-        cure="give a place that you may write to, and its region and keys in output.storage_options",
+        fix="give a place that you may write to, and its region and keys in output.storage_options",
     )
 
 

@@ -52,7 +52,7 @@ def export(model: Model, path: Path, *, half: bool = False, network: nn.Module |
         except Exception as error:
             raise JobError(
                 f"{model.network_key}: cannot be exported to ONNX{' in fp16' * half}: {cause(error)}",
-                cure="choose engine=torch",
+                fix="choose engine=torch",
             ) from error
         program.save(path)
 

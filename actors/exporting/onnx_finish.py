@@ -61,7 +61,7 @@ def _require_any_batch(graph: onnx.GraphProto) -> None:
             raise JobError(
                 f"export.formats=onnx: the input {value.name} takes batches of {axes[0].dim_value}, and a bundle takes "
                 "any number of images",
-                cure="export the network itself, or that file with a free batch size",
+                fix="export the network itself, or that file with a free batch size",
             )
 
 

@@ -52,7 +52,7 @@ def _require_opset(proto: onnx.ModelProto) -> None:
     if opset < _LEAST_OPSET:
         raise JobError(
             f"export.postprocess=nms: the graph is of opset {opset}, and suppression needs {_LEAST_OPSET}",
-            cure="convert it with onnx.version_converter, or omit export.postprocess",
+            fix="convert it with onnx.version_converter, or omit export.postprocess",
         )
 
 

@@ -96,7 +96,7 @@ def _make(model: Model, source: Path, images: np.ndarray, folder: Path, *, is_na
     except Exception as error:
         raise JobError(
             f"engine.precision=int8: {model.where} cannot be quantised: {type(error).__name__}: {one_line(error)}",
-            cure="choose engine.precision=fp32",
+            fix="choose engine.precision=fp32",
         ) from error
 
 

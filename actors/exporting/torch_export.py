@@ -47,7 +47,7 @@ def export_pt2(model: Model, path: Path, precision: str, postprocess: Postproces
         except Exception as error:
             raise JobError(
                 f"export.formats=pt2: {model.network_key} cannot be exported: {cause(error)}",
-                cure="leave pt2 out of export.formats",
+                fix="leave pt2 out of export.formats",
             ) from error
         _allow_any_dtype(program)
         torch.export.save(program, path, extra_files=dict(sorted(metadata.items())))

@@ -23,7 +23,7 @@ def check_architecture(architecture: str) -> None:
     """Raises `JobError` if ``architecture`` is malformed; imports nothing."""
     module, _, name = architecture.partition(":")
     if not all(part.isidentifier() for part in module.split(".")) or not name or ":" in name:
-        raise JobError(f"model.architecture={architecture}: names no module and callable", cure=ARCHITECTURE_CURE)
+        raise JobError(f"model.architecture={architecture}: names no module and callable", fix=ARCHITECTURE_FIX)
 
 
 def construct(architecture: str, kwargs: Mapping[str, Any]) -> Any:
@@ -40,7 +40,7 @@ def construct(architecture: str, kwargs: Mapping[str, Any]) -> Any:
     except Exception as error:
         raise JobError(
             f"{where} with model.kwargs={dict(kwargs)}: {type(error).__name__}: {one_line(error)}",
-            cure="give the arguments that it takes in model.kwargs, or correct its code",
+            fix="give the arguments that it takes in model.kwargs, or correct its code",
         ) from error
 
 
@@ -49,13 +49,11 @@ def import_library(module: str, where: str) -> ModuleType:
     library = module.partition(".")[0]
     install = f"pip install 'shardlens[{library}]'"
     try:
-        return _import(module, where, cure=install)
+        return _import(module, where, fix=install)
     except JobError as error:
-        if error.cure == _CODE_CURE:  # such as torchvision's operators, which were compiled for another torch
-            cure = (
-                _PAIR_CURE.format(installed=_installed()) if "torchvision" in error.problem else f"reinstall {library}"
-            )
-            raise JobError(error.problem, cure=cure) from error
+        if error.fix == _CODE_FIX:  # such as torchvision's operators, which were compiled for another torch
+            fix = _PAIR_FIX.format(installed=_installed()) if "torchvision" in error.problem else f"reinstall {library}"
+            raise JobError(error.problem, fix=fix) from error
         raise
 
 
@@ -66,7 +64,7 @@ def _installed() -> str:
 
 
 # Pip leaves a build for another CUDA, or for the CPU, in place: its version is the one that was asked for.
-_PAIR_CURE = (
+_PAIR_FIX = (
     "{installed} do not fit each other: torchvision must be built for this torch, CPU or CUDA alike; uninstall both, "
     "and install them together from one index: pip install torch torchvision"
 )
@@ -80,15 +78,15 @@ def require_name(name: str, known: Iterable[str], where: str) -> None:
     close = difflib.get_close_matches(name, names, n=3) or (names if len(names) <= _MAX_LISTED else [])
     raise JobError(
         f"{where}: there is no {name} in it",
-        cure=f"did you mean {' or '.join(close)}?" if close else "correct the name after the colon",
+        fix=f"did you mean {' or '.join(close)}?" if close else "correct the name after the colon",
     )
 
 
-ARCHITECTURE_CURE = (
+ARCHITECTURE_FIX = (
     "set model.architecture to package.module:callable, timm:NAME, torchvision:NAME or transformers:NAME, or name the "
     "whole model in model.source"
 )
-_CODE_CURE = "correct its code"
+_CODE_FIX = "correct its code"
 _MAX_LISTED = 8  # names in a message
 
 
@@ -96,7 +94,7 @@ def _builder(architecture: str, where: str) -> Callable[..., Any]:
     package, _, name = architecture.partition(":")
     if package in _LIBRARIES:
         return _LIBRARIES[package](name, where)
-    module = _import(package, where, cure=f"put the folder that holds {package.partition('.')[0]} on PYTHONPATH")
+    module = _import(package, where, fix=f"put the folder that holds {package.partition('.')[0]} on PYTHONPATH")
     first, *rest = name.split(".")
     if first.startswith("__") or not hasattr(module, first):  # a package may import on demand what its dictionary lacks
         # Python's own error for a name that a module lacks does not list the closest ones.
@@ -104,10 +102,10 @@ def _builder(architecture: str, where: str) -> Callable[..., Any]:
     try:
         found = reduce(getattr, rest, getattr(module, first))
     except AttributeError as error:
-        raise JobError(f"{where}: {one_line(error)}", cure="correct the name after the colon") from None
+        raise JobError(f"{where}: {one_line(error)}", fix="correct the name after the colon") from None
     if callable(found):
         return found  # type: ignore[no-any-return]  # a user's module is untyped
-    raise JobError(f"{where}: is a {type(found).__name__}, and cannot be called", cure=ARCHITECTURE_CURE)
+    raise JobError(f"{where}: is a {type(found).__name__}, and cannot be called", fix=ARCHITECTURE_FIX)
 
 
 def _timm(name: str, where: str) -> Callable[..., Any]:
@@ -133,17 +131,17 @@ _SLOWLY_INITIALISED = ("googlenet", "inception_v3")  # with random numbers that 
 _LIBRARIES = {"timm": _timm, "torchvision": _torchvision}
 
 
-def _import(module: str, where: str, *, cure: str) -> ModuleType:
+def _import(module: str, where: str, *, fix: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         # Either the module or a package above it is missing, or something that it imports.
         if error.name and f"{module}.".startswith(f"{error.name}."):
-            raise JobError(f"{where}: no module named {error.name}", cure=cure) from None
+            raise JobError(f"{where}: no module named {error.name}", fix=fix) from None
         raise JobError(
-            f"{where}: importing {module} failed: {one_line(error)}", cure=f"pip install {error.name}, or correct it"
+            f"{where}: importing {module} failed: {one_line(error)}", fix=f"pip install {error.name}, or correct it"
         ) from error
     except Exception as error:
         raise JobError(
-            f"{where}: importing {module} failed: {type(error).__name__}: {one_line(error)}", cure=_CODE_CURE
+            f"{where}: importing {module} failed: {type(error).__name__}: {one_line(error)}", fix=_CODE_FIX
         ) from error

@@ -41,14 +41,14 @@ def read_kind(source: Path | BinaryIO) -> str | None:
         return kind
 
 
-def pinned_archive(model: Model, wanted: str, *, cure: str, cure_of_state_dict: str = "") -> io.BytesIO:
+def pinned_archive(model: Model, wanted: str, *, fix: str, fix_of_state_dict: str = "") -> io.BytesIO:
     """The content of the only file of ``model``, which `model.sha256` pins, at its start.
 
     Args:
         model: the model.
         wanted: the kind that the archive has to have.
-        cure: of the error for another kind.
-        cure_of_state_dict: the same for a state_dict; by default ``cure``.
+        fix: of the error for another kind.
+        fix_of_state_dict: the same for a state_dict; by default ``fix``.
 
     Raises:
         JobError: the file is not the pinned one, is damaged, or has another kind.
@@ -57,11 +57,11 @@ def pinned_archive(model: Model, wanted: str, *, cure: str, cure_of_state_dict: 
     try:
         kind = read_kind(data)
     except zipfile.BadZipFile as error:
-        raise JobError(f"{model.where}: is no whole archive: {one_line(error)}", cure="copy it again") from error
+        raise JobError(f"{model.where}: is no whole archive: {one_line(error)}", fix="copy it again") from error
     if kind != wanted:
         raise JobError(
             f"{model.where}: is {kind or 'a state_dict'}, not {wanted}",
-            cure=cure if kind else cure_of_state_dict or cure,
+            fix=fix if kind else fix_of_state_dict or fix,
         )
     data.seek(0)
     return data

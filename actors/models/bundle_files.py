@@ -121,10 +121,10 @@ def read_bundle(folder: str, storage: Storage, key: str = "model.source") -> Bun
         if version == VERSION:
             return _parsed(folder, content, hashlib.sha256(data).hexdigest())
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise JobError(f"{where}: its {RECORD} is damaged: {error!r}", cure=_COPY) from None
+        raise JobError(f"{where}: its {RECORD} is damaged: {error!r}", fix=_COPY) from None
     raise JobError(
         f"{where}: a bundle of version {version}, and this shardlens reads version {VERSION}",
-        cure="update shardlens, or export the model again",
+        fix="update shardlens, or export the model again",
     )
 
 
@@ -139,7 +139,7 @@ def check_files(bundle: Bundle, storage: Storage, key: str = "model.source") -> 
             raise JobError(
                 f"{where}: {name} is not the file that was exported: its SHA-256 is {found}, and {RECORD} says "
                 f"{wanted.sha256}",
-                cure=_COPY,
+                fix=_COPY,
             )
 
 

@@ -15,7 +15,7 @@ from actors.models.model_files import file_name
 from actors.models.node_copies import local_copy
 from actors.models.state_dicts import StateDict, prefixes_to, rename, select, unwrap
 from actors.models.weight_files import read_weights
-from actors.models.weight_index import SHARD_CURE, is_index, is_shard, read_index
+from actors.models.weight_index import SHARD_FIX, is_index, is_shard, read_index
 from actors.storage.store import Storage
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def load(network: object, model: Model, weights: StateDict | None = None) -> Non
     if not isinstance(network, torch.nn.Module):
         raise JobError(
             f"model.architecture={model.architecture}: returns a {type(network).__name__}, not a torch.nn.Module",
-            cure="name a class or a function that returns the network",
+            fix="name a class or a function that returns the network",
         )
     # Asked before loading, after which the parameters are ordinary, while their modules stay lazy until the first call.
     is_unfinished = any(map(is_lazy, _entries_of(network).values()))
@@ -65,7 +65,7 @@ def load(network: object, model: Model, weights: StateDict | None = None) -> Non
     try:
         _load_at_its_version(network, state_dict, model)
     except JobError as error:
-        raise MisfitError(error.problem, cure=_fit_cure(network, whole, state_dict, model) or error.cure) from error
+        raise MisfitError(error.problem, fix=_fit_fix(network, whole, state_dict, model) or error.fix) from error
     if is_unfinished:
         _finish(network, model)
 
@@ -88,7 +88,7 @@ def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, wh
         missing, unexpected = network.load_state_dict(fitting, strict=False)
     except Exception as error:  # set_extra_state and module hooks are the user's code
         raise JobError(
-            f"{where}: does not load: {type(error).__name__}: {' '.join(str(error).split())[:500]}", cure=_FIT_CURE
+            f"{where}: does not load: {type(error).__name__}: {' '.join(str(error).split())[:500]}", fix=_FIT_FIX
         ) from error
     problems = {
         "missing": [name for name in missing if name not in misfits],
@@ -97,7 +97,7 @@ def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, wh
     }
     if any(problems.values()):
         listed = "; ".join(f"{problem}: {_some(names)}" for problem, names in problems.items() if names)
-        raise JobError(f"{where}: does not fit the network. {listed}", cure=_FIT_CURE)
+        raise JobError(f"{where}: does not fit the network. {listed}", fix=_FIT_FIX)
 
 
 def digest(network: torch.nn.Module) -> str:
@@ -116,7 +116,7 @@ def digest(network: torch.nn.Module) -> str:
     return total.hexdigest()
 
 
-_FIT_CURE = "give the model.architecture and model.kwargs (such as num_classes) that the checkpoint was saved from"
+_FIT_FIX = "give the model.architecture and model.kwargs (such as num_classes) that the checkpoint was saved from"
 _EXTRA_STATE = "_extra_state"  # suffix of the entries from get_extra_state
 _MAX_LISTED = 5  # names in a message; a network has hundreds
 _PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None))
@@ -155,15 +155,15 @@ def _finish(network: torch.nn.Module, model: Model) -> None:
         raise JobError(
             f"model.architecture={model.architecture}: its lazy layers do not run on a blank image with the weights of "
             f"{model.where}: {' '.join(str(error).split())[:300]}",
-            cure="give model.preprocess.crop the size that the model takes, or the architecture that was saved",
+            fix="give model.preprocess.crop the size that the model takes, or the architecture that was saved",
         ) from error
 
 
-def _fit_cure(network: torch.nn.Module, whole: StateDict, state_dict: StateDict, model: Model) -> str | None:
-    """The cure, if another key than the architecture is to blame."""
+def _fit_fix(network: torch.nn.Module, whole: StateDict, state_dict: StateDict, model: Model) -> str | None:
+    """The fix, if another key than the architecture is to blame."""
     own = _entries_of(network).keys()
     if is_shard(model.checkpoint):
-        return SHARD_CURE
+        return SHARD_FIX
     prefixes = [] if own <= state_dict.keys() else prefixes_to(own, whole)
     if prefixes:
         return f"name the part to load: {' or '.join(f'model.prefix={prefix}' for prefix in prefixes[:_MAX_LISTED])}"

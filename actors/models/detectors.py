@@ -48,7 +48,7 @@ class Detector(nn.Module):
         if torch.compiler.is_exporting():
             raise JobError(
                 "torchvision's detectors cannot be exported: their layers depend on the boxes found before",
-                cure="choose engine=torch",
+                fix="choose engine=torch",
             )
         return padded(self.model(pixels_nchw), self.num_boxes)
 
@@ -98,7 +98,7 @@ def _check_normalised_once(transform: Any, preprocess: Preprocess) -> None:
         raise JobError(
             f"model.preprocess.mean={preprocess.mean}, std={preprocess.std}: torchvision's detectors normalise images "
             "themselves",
-            cure="set model.preprocess.mean=[0,0,0] and model.preprocess.std=[1,1,1]",
+            fix="set model.preprocess.mean=[0,0,0] and model.preprocess.std=[1,1,1]",
         )
 
 

@@ -83,12 +83,12 @@ def form_of(model: Model) -> ModelForm:
     if model.source and not model.checkpoint:
         raise JobError(
             f"model.source={model.source}: was not read",
-            cure="make the model with actors.models.sources.model_from, which reads its source",
+            fix="make the model with actors.models.sources.model_from, which reads its source",
         )
     if not model.checkpoint:
-        raise JobError("model.checkpoint is not given", cure="set model.checkpoint to the path or URI of the weights")
+        raise JobError("model.checkpoint is not given", fix="set model.checkpoint to the path or URI of the weights")
     known = ", ".join(ending for form in FORMS for ending in form.formats)
     raise JobError(
         f"{model.where}: unknown format",
-        cure=f"give a file that ends in one of {known}; convert those of other frameworks to .onnx: see docs/models.md",
+        fix=f"give a file that ends in one of {known}; convert those of other frameworks to .onnx: see docs/models.md",
     )

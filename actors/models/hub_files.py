@@ -74,7 +74,7 @@ def _parts(uri: str) -> tuple[str, str | None, str]:
     """Repository, revision and file."""
     parts = _URI.fullmatch(uri)
     if parts is None:
-        raise JobError(f"{uri}: names no file of a repository", cure="write hf://OWNER/NAME@REVISION/FILE")
+        raise JobError(f"{uri}: names no file of a repository", fix="write hf://OWNER/NAME@REVISION/FILE")
     return parts["repo"], unquote(parts["revision"]) if parts["revision"] else None, parts["file"]
 
 
@@ -84,7 +84,7 @@ def _from_hugging_face(uri: str) -> str:
     except _errors().LocalEntryNotFoundError as error:
         raise _unreachable(uri, error) from error
     except _errors().RemoteEntryNotFoundError:
-        raise JobError(f"{uri}: the repository has no such file", cure="correct the name, or the revision") from None
+        raise JobError(f"{uri}: the repository has no such file", fix="correct the name, or the revision") from None
 
 
 def _downloaded(uri: str) -> str:
@@ -97,21 +97,21 @@ def _downloaded(uri: str) -> str:
     except errors.EntryNotFoundError:
         raise
     except errors.GatedRepoError:
-        cure = "accept its terms on the hub, and give your token as HF_TOKEN"
-        raise JobError(f"{uri}: the hub asks who may read it", cure=cure) from None
+        fix = "accept its terms on the hub, and give your token as HF_TOKEN"
+        raise JobError(f"{uri}: the hub asks who may read it", fix=fix) from None
     except errors.RepositoryNotFoundError:
-        cure = "correct the name; for a private one, give your token as HF_TOKEN"
-        raise JobError(f"{uri}: there is no repository {repo}", cure=cure) from None
+        fix = "correct the name; for a private one, give your token as HF_TOKEN"
+        raise JobError(f"{uri}: there is no repository {repo}", fix=fix) from None
     except errors.RevisionNotFoundError:
-        cure = "give a commit, a branch or a tag of it"
-        raise JobError(f"{uri}: {repo} has no revision {revision}", cure=cure) from None
+        fix = "give a commit, a branch or a tag of it"
+        raise JobError(f"{uri}: {repo} has no revision {revision}", fix=fix) from None
     except errors.HFValidationError as error:
-        raise JobError(f"{uri}: {one_line(error)}", cure="write hf://OWNER/NAME@REVISION/FILE") from None
+        raise JobError(f"{uri}: {one_line(error)}", fix="write hf://OWNER/NAME@REVISION/FILE") from None
     except errors.HfHubHTTPError as error:
         if error.response.status_code in _REFUSED:
             raise JobError(
                 f"{uri}: the hub refuses access: {one_line(error)}",
-                cure="correct HF_TOKEN, or run hf auth login; without a token (unset HF_TOKEN, hf auth logout) public "
+                fix="correct HF_TOKEN, or run hf auth login; without a token (unset HF_TOKEN, hf auth logout) public "
                 "models can be read",
             ) from None
         raise _unreachable(uri, error) from error
@@ -126,10 +126,10 @@ def _unreachable(uri: str, error: Exception) -> Exception:
     if _library().is_offline_mode():
         return JobError(
             f"{uri}: not in the cache of this node, and HF_HUB_OFFLINE forbids to fetch it",
-            cure="fetch it once without HF_HUB_OFFLINE, or set HF_HOME to the cache that has it",
+            fix="fetch it once without HF_HUB_OFFLINE, or set HF_HOME to the cache that has it",
         )
-    cure = "start the job again once the hub is reachable from here, or fetch the file first and set HF_HUB_OFFLINE=1"
-    return UnreachableError(f"{uri}: the hub does not answer as it should: {one_line(error)}\n  cure: {cure}")
+    fix = "start the job again once the hub is reachable from here, or fetch the file first and set HF_HUB_OFFLINE=1"
+    return UnreachableError(f"{uri}: the hub does not answer as it should: {one_line(error)}\n  fix: {fix}")
 
 
 def _library() -> Any:
@@ -137,7 +137,7 @@ def _library() -> Any:
         return importlib.import_module("huggingface_hub")
     except ModuleNotFoundError:
         raise JobError(
-            f"{HUGGING_FACE}: no module named huggingface_hub", cure="pip install 'shardlens[transformers]'"
+            f"{HUGGING_FACE}: no module named huggingface_hub", fix="pip install 'shardlens[transformers]'"
         ) from None
 
 
@@ -169,7 +169,7 @@ def _download(url: str, path: Path, hub: ModuleType) -> None:
         # Writes to another file first, which gets this name once it is whole and has that digest.
         hub.download_url_to_file(url, str(path), digest[1] if digest else None, progress=False)
     except RuntimeError as error:
-        raise JobError(f"{url}: not the file of that name: {one_line(error)}", cure="fetch it again") from error
+        raise JobError(f"{url}: not the file of that name: {one_line(error)}", fix="fetch it again") from error
     except OSError as error:
-        cure = f"start the job again once it is, or put the file into {path.parent}"
-        raise UnreachableError(f"{url}: cannot be fetched: {one_line(error)}\n  cure: {cure}") from error
+        fix = f"start the job again once it is, or put the file into {path.parent}"
+        raise UnreachableError(f"{url}: cannot be fetched: {one_line(error)}\n  fix: {fix}") from error

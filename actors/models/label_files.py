@@ -41,7 +41,7 @@ def _json(text: str, where: str) -> Iterable[object]:
     try:
         return _names(json.loads(text), where)
     except (ValueError, RecursionError) as error:
-        raise JobError(f"{where}: not JSON: {one_line(error)}", cure="correct the file") from None
+        raise JobError(f"{where}: not JSON: {one_line(error)}", fix="correct the file") from None
 
 
 def _yaml(text: str, where: str) -> Iterable[object]:
@@ -50,7 +50,7 @@ def _yaml(text: str, where: str) -> Iterable[object]:
     try:
         return _names(yaml.safe_load(text), where)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise JobError(f"{where}: not YAML: {one_line(error)}", cure="correct the file") from None
+        raise JobError(f"{where}: not YAML: {one_line(error)}", fix="correct the file") from None
 
 
 def _csv(text: str, where: str) -> Iterable[object]:
@@ -58,9 +58,7 @@ def _csv(text: str, where: str) -> Iterable[object]:
     header = [cell.lower() for cell in rows[0]]
     width = len(header)
     if any(len(row) != width for row in rows):
-        raise JobError(
-            f"{where}: its rows differ in length", cure='quote names that hold a comma: "tench, Tinca tinca"'
-        )
+        raise JobError(f"{where}: its rows differ in length", fix='quote names that hold a comma: "tench, Tinca tinca"')
     names = next((header.index(name) for name in _NAME_COLUMNS if name in header), None)
     numbered = [header.index(name) for name in _NUMBER_COLUMNS if name in header]
     if names is not None or numbered:  # a header
@@ -84,14 +82,14 @@ _FORMATS: dict[str, Callable[[str, str], Iterable[object]]] = {
 _KEYS = ("id2label", "label2id", "label_names", "labels", "names", "classes", "class_names", "categories", "label_map")
 _NAME_COLUMNS = ("name", "label", "label_name", "class_name", "class", "display_name", "description")
 _NUMBER_COLUMNS = ("id", "index", "label_id", "class_id", "idx", "number", "label", "class")
-_CURE = "give a list of names, or a mapping from 0, 1, 2 and so on to names, in the order of the model's outputs"
+_FIX = "give a list of names, or a mapping from 0, 1, 2 and so on to names, in the order of the model's outputs"
 
 
 def _names(content: Any, where: str, depth: int = 0) -> Iterable[object]:
     if isinstance(content, list):
         return [_name(entry) for entry in content]
     if not isinstance(content, dict) or depth > 1:
-        raise JobError(f"{where}: holds neither a list nor a mapping of names", cure=_CURE)
+        raise JobError(f"{where}: holds neither a list nor a mapping of names", fix=_FIX)
     if key := next((key for key in _KEYS if isinstance(content.get(key), list | dict)), None):
         return _names(content[key], where, depth + 1)
     if _are_numbers(content):
@@ -109,11 +107,11 @@ def _name(entry: Any) -> object:
 def _by_number(pairs: Sequence[tuple[Any, object]], where: str) -> list[object]:
     """The names in the order of their numbers, which start at 0 and leave none out."""
     if not _are_numbers(number for number, _ in pairs):
-        raise JobError(f"{where}: maps names to other things than whole numbers", cure=_CURE)
+        raise JobError(f"{where}: maps names to other things than whole numbers", fix=_FIX)
     by_number: Mapping[int, object] = {int(number): name for number, name in pairs}
     lacking = sorted(set(range(len(pairs))) - by_number.keys())
     if lacking:
-        raise JobError(f"{where}: has {len(pairs)} names, and none of number {lacking[0]}", cure=_CURE)
+        raise JobError(f"{where}: has {len(pairs)} names, and none of number {lacking[0]}", fix=_FIX)
     return [by_number[number] for number in range(len(pairs))]
 
 
@@ -125,6 +123,6 @@ def _other(numbers: int | None, width: int, where: str) -> int:
     """The only column beside that of the numbers."""
     if numbers is None or width != 2:  # noqa: PLR2004  a number and a name
         raise JobError(
-            f"{where}: does not tell which of {width} columns holds the names", cure="name it in a header: name"
+            f"{where}: does not tell which of {width} columns holds the names", fix="name it in a header: name"
         )
     return 1 - numbers

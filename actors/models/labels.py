@@ -43,7 +43,7 @@ def read_names(given: Any, key: str, storage_options: dict[str, str]) -> list[st
         return _checked_labels(key, given)
     raise JobError(
         f"{key}={given}: neither a path nor a list",
-        cure="give a file with one name a line, in JSON, YAML or CSV, or a list of names",
+        fix="give a file with one name a line, in JSON, YAML or CSV, or a list of names",
     )
 
 
@@ -54,7 +54,7 @@ def _names_in_file(uri: str, where: str, storage_options: dict[str, str]) -> Ite
     try:
         text = data.decode("utf-8-sig")  # editors on Windows write a byte-order mark
     except UnicodeDecodeError as error:
-        raise JobError(f"{where}: not UTF-8 text: {error}", cure="give a text file with one name a line") from None
+        raise JobError(f"{where}: not UTF-8 text: {error}", fix="give a text file with one name a line") from None
     return labels_in(text, file_name(uri), where)
 
 
@@ -65,9 +65,9 @@ def _checked_labels(where: str, labels: Iterable[object]) -> list[str]:
         if not isinstance(label, str | int) or isinstance(label, bool) or not str(label).strip():
             raise JobError(
                 f"{where}: entry {number} is {label!r}, not a name",
-                cure="give each class a name, in the order of the model's outputs; quote yes, no, on and off",
+                fix="give each class a name, in the order of the model's outputs; quote yes, no, on and off",
             )
         names.append(str(label).strip())
     if not names:
-        raise JobError(f"{where}: is empty", cure="give one name for each class, or model.labels=null")
+        raise JobError(f"{where}: is empty", fix="give one name for each class, or model.labels=null")
     return names

@@ -50,7 +50,7 @@ def lfs_pointer(data: bytes, where: str) -> JobError | None:
     """The error for ``data`` that is the text which Git LFS leaves in place of a file; None for all other bytes."""
     if not data.startswith(b"version https://git-lfs"):  # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
         return None
-    return JobError(f"{where}: is a Git LFS pointer, not the file itself", cure="fetch the file: git lfs pull")
+    return JobError(f"{where}: is a Git LFS pointer, not the file itself", fix="fetch the file: git lfs pull")
 
 
 @contextmanager
@@ -61,16 +61,16 @@ def reading(where: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise JobError(f"{where}: no such file", cure="correct the path; every worker must see it") from None
+        raise JobError(f"{where}: no such file", fix="correct the path; every worker must see it") from None
     except (PermissionError, PermissionDeniedError, UnauthenticatedError) as error:
         raise JobError(
             f"{where}: may not be read: {one_line(error)}",
-            cure="grant this user the right to read it, or give the keys in model.storage_options",
+            fix="grant this user the right to read it, or give the keys in model.storage_options",
         ) from None
     except (BaseError, OSError, ValueError) as error:  # ValueError: a path with a null byte
         if not isinstance(error, BaseError) and transient_kind(error) is None:
-            raise JobError(f"{where}: cannot be read: {one_line(error)}", cure="give a regular file") from None
+            raise JobError(f"{where}: cannot be read: {one_line(error)}", fix="give a regular file") from None
         raise UnreachableError(
             f"{where}: the server does not answer as it should: {one_line(error)}\n"
-            "  cure: correct the address, or start the job again once the server is reachable from here"
+            "  fix: correct the address, or start the job again once the server is reachable from here"
         ) from error

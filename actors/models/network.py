@@ -26,6 +26,6 @@ def build_network(model: Model) -> torch.nn.Module:
     if network is None:
         raise JobError(
             f"{model.where}: holds no PyTorch network",
-            cure=f"choose engine={form.engines[0]}, or give a state_dict and its model.architecture",
+            fix=f"choose engine={form.engines[0]}, or give a state_dict and its model.architecture",
         )
     return network

@@ -143,4 +143,4 @@ def _version(model: Model, uri: str) -> tuple[int, str | None]:
 
 def missing_file(model: Model, kind: str, name: str) -> JobError:
     """The error for a model that lacks one of the files beside its checkpoint."""
-    return JobError(f"{model.where}: its {kind} {name} is missing", cure="put that file into the same folder")
+    return JobError(f"{model.where}: its {kind} {name} is missing", fix="put that file into the same folder")

@@ -31,7 +31,7 @@ def not_numbers(model: Model, seen: str) -> JobError:
     """The error for outputs that are not tensors of numbers; ``seen`` lists their names and types."""
     return JobError(
         f"{model.where}: not all of its outputs are tensors of numbers: {seen}",
-        cure="cut the file to those that are, with onnx.utils.extract_model, or export it again",
+        fix="cut the file to those that are, with onnx.utils.extract_model, or export it again",
     )
 
 
@@ -87,7 +87,7 @@ def _proto_in(path: Path, model: Model) -> Any:
     if pointer := lfs_pointer(data, model.where):
         raise pointer
     seen = "not a whole ONNX model" if data else "an empty file"
-    raise JobError(f"{model.where}: is {seen}", cure="copy it again, or export it again")
+    raise JobError(f"{model.where}: is {seen}", fix="copy it again, or export it again")
 
 
 def _external_names(proto: Any, where: str) -> list[str]:
@@ -103,7 +103,7 @@ def _external_names(proto: Any, where: str) -> list[str]:
         if not _is_inside(name):
             raise JobError(
                 f"{where}: its external data lies outside its folder, at {name!r}",
-                cure="save the model again with its data in the same folder",
+                fix="save the model again with its data in the same folder",
             )
     return sorted(names)
 

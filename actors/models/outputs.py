@@ -34,6 +34,6 @@ def named(returned: Any) -> dict[str, torch.Tensor]:
     if not tensors:
         raise JobError(
             f"the network returns a {type(returned).__name__} without tensors",
-            cure="name an architecture that returns a tensor, or a tuple, list or dictionary of tensors",
+            fix="name an architecture that returns a tensor, or a tuple, list or dictionary of tensors",
         )
     return tensors

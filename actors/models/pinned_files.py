@@ -22,7 +22,7 @@ def check_pin(model: Model) -> None:
     if model.sha256 and not re.fullmatch(r"[0-9a-f]{64}", pin(model)):
         raise JobError(
             f"model.sha256={model.sha256}: not the 64 hexadecimal digits of a SHA-256 digest",
-            cure=f"give the first word that {_command([base_name(model.checkpoint)])} prints",
+            fix=f"give the first word that {_command([base_name(model.checkpoint)])} prints",
         )
 
 
@@ -32,7 +32,7 @@ def check_pinned(model: Model, kind: str) -> None:
         return
     raise JobError(
         f"{model.where}: {kind} can hold code, and is not loaded unless model.sha256 pins the file",
-        cure="if you trust where it comes from, set model.sha256 to the first word that "
+        fix="if you trust where it comes from, set model.sha256 to the first word that "
         f"{_command([base_name(model.checkpoint)])} prints; or export the model to .onnx, which holds no code",
     )
 
@@ -71,7 +71,7 @@ def _compare(model: Model, chunks: Iterable[bytes], names: Sequence[str]) -> Non
     if total.hexdigest() != pin(model):
         raise JobError(
             f"{model.where}: its SHA-256 is {total.hexdigest()}, not model.sha256={model.sha256}",
-            cure=f"the file is another one, or damaged: fetch it again, and compare with {_command(names)}",
+            fix=f"the file is another one, or damaged: fetch it again, and compare with {_command(names)}",
         )
 
 

@@ -36,7 +36,7 @@ def load(model: Model) -> nn.Module:
     if any(_trains(node) for node in program.graph.nodes) or program.graph_signature.buffers_to_mutate:
         raise JobError(
             f"{model.where}: was exported in training mode, where answers depend on the batch or on chance",
-            cure="call eval() on the network before torch.export.export",
+            fix="call eval() on the network before torch.export.export",
         )
     found = _image_input(program, model)
     with warnings.catch_warnings(action="ignore"):
@@ -81,14 +81,14 @@ class Program(nn.Module):
 
 
 def _read(model: Model) -> ExportedProgram:
-    data = pinned_archive(model, PROGRAM, cure="give the file that torch.export.save wrote")
+    data = pinned_archive(model, PROGRAM, fix="give the file that torch.export.save wrote")
     with warnings.catch_warnings(action="ignore"):
         try:
             return torch.export.load(data)
         except Exception as error:
             raise JobError(
                 f"{model.where}: PyTorch {torch.__version__} does not load it: {one_line(error)}",
-                cure="export it again with this version, on the CPU, or export the model to .onnx",
+                fix="export it again with this version, on the CPU, or export the model to .onnx",
             ) from error
 
 
@@ -114,7 +114,7 @@ def _image_input(program: ExportedProgram, model: Model) -> ProgramInput:
     if not isinstance(image, torch.Tensor) or image.dim() != _NUM_AXES or not image.is_floating_point():
         raise JobError(
             f"{model.where}: does not take one batch of images, but {len(names)} inputs: {', '.join(map(str, names))}",
-            cure="export a network with one input: normalised pixels, float (n, 3, height, width)",
+            fix="export a network with one input: normalised pixels, float (n, 3, height, width)",
         )
     layout, channels = model.preprocess.layout, model.preprocess.channels
     is_turned = layout is Layout.auto and image.shape[1] != channels and image.shape[3] == channels
@@ -124,7 +124,7 @@ def _image_input(program: ExportedProgram, model: Model) -> ProgramInput:
         raise JobError(
             f"model.preprocess.channels={channels}: {model.where} takes images of {found} channels, in the layout "
             f"{'nhwc' if is_nhwc else 'nchw'}",
-            cure="set model.preprocess.channels and model.preprocess.layout as the program was exported",
+            fix="set model.preprocess.channels and model.preprocess.layout as the program was exported",
         )
     _check_size(model, tuple(image.shape[1:3] if is_nhwc else image.shape[2:]))
     least, most = _batch_sizes(image.shape[0], program)
@@ -140,7 +140,7 @@ def _check_size(model: Model, sides: tuple[Any, ...]) -> None:
         raise JobError(
             f"model.preprocess.crop={model.preprocess.crop}: gives images of {size[0]} by {size[1]} pixels; "
             f"{model.where} takes {sides[0]} by {sides[1]}",
-            cure=f"set model.preprocess.crop=[{sides[0]},{sides[1]}]",
+            fix=f"set model.preprocess.crop=[{sides[0]},{sides[1]}]",
         )
 
 

@@ -28,8 +28,8 @@ def load(model: Model) -> nn.Module:
     data = pinned_archive(
         model,
         SCRIPT,
-        cure=".pt2 is the ending of an exported program",
-        cure_of_state_dict="set model.architecture, or copy it again",
+        fix=".pt2 is the ending of an exported program",
+        fix_of_state_dict="set model.architecture, or copy it again",
     )
     with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated, and still in use
         try:
@@ -37,7 +37,7 @@ def load(model: Model) -> nn.Module:
         except Exception as error:
             raise JobError(
                 f"{model.where}: PyTorch {torch.__version__} does not load it: {one_line(error)}",
-                cure="save it again with this version, or export the model to .onnx",
+                fix="save it again with this version, or export the model to .onnx",
             ) from error
     for parameter in network.parameters():
         parameter.requires_grad_(requires_grad=False)

@@ -20,8 +20,8 @@ def check_alone(model: Model) -> None:
     given = [name for name in _UNSET if getattr(model, name)]
     if given:
         seen = ", ".join(f"model.{name}={getattr(model, name)}" for name in given)
-        cure = " ".join(f"model.{name}={_UNSET[name]}" for name in given)
-        raise JobError(f"{model.where}: holds its own network, yet {seen}", cure=f"set {cure}, or give a state_dict")
+        fix = " ".join(f"model.{name}={_UNSET[name]}" for name in given)
+        raise JobError(f"{model.where}: holds its own network, yet {seen}", fix=f"set {fix}, or give a state_dict")
 
 
 # What the config calls a key that a state_dict needs and a whole model must not have.

@@ -84,5 +84,5 @@ class Model:
             kind = Storage(self.storage_options).kind(checkpoint)
         if kind != wanted:
             seen = f"is a {kind}" if kind else f"no such {wanted}"
-            raise JobError(f"{self.where}: {seen}", cure=f"give the path or URI of the {wanted} with the weights")
+            raise JobError(f"{self.where}: {seen}", fix=f"give the path or URI of the {wanted} with the weights")
         read_labels(self)

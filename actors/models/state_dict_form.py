@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
-from actors.models.architectures import ARCHITECTURE_CURE, check_architecture
+from actors.models.architectures import ARCHITECTURE_FIX, check_architecture
 from actors.models.model_files import file_name
 from actors.models.torchscript_form import TorchScriptForm
 from actors.models.weight_index import INDEX_SUFFIXES, weight_files
@@ -32,7 +32,7 @@ class StateDictForm:
         if model.architecture is None:
             raise JobError(
                 f"model.architecture is not given, and {model.where} holds weights alone",
-                cure=f"{ARCHITECTURE_CURE}; an OpenVINO IR is named by its .xml file; a TorchScript archive needs "
+                fix=f"{ARCHITECTURE_FIX}; an OpenVINO IR is named by its .xml file; a TorchScript archive needs "
                 "none, but model.sha256: see docs/models.md",
             )
         check_architecture(model.architecture)

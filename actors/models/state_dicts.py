@@ -57,7 +57,7 @@ def unwrap(content: object, *, ema: bool, where: str, prefix: str | None = None)
         JobError: there are no tensors; the message lists the keys instead.
     """
     if not isinstance(content, Mapping):
-        raise JobError(f"{where}: holds a {type(content).__name__}, not a state_dict", cure=RESAVE_CURE)
+        raise JobError(f"{where}: holds a {type(content).__name__}, not a state_dict", fix=RESAVE_FIX)
     tensors = _tensors(_innermost(_averaged(content) if ema else content))
     if ema and not tensors:
         tensors = _flat_averages(_innermost(content))
@@ -70,13 +70,13 @@ def unwrap(content: object, *, ema: bool, where: str, prefix: str | None = None)
     keys = ", ".join(map(str, list(content)[:20])) or "none"
     if ema:
         raise JobError(
-            f"model.ema=true: {where} holds no averaged weights; its top-level keys: {keys}", cure="set model.ema=false"
+            f"model.ema=true: {where} holds no averaged weights; its top-level keys: {keys}", fix="set model.ema=false"
         )
     parts = [_path(key, part) for key, part in _parts(content)]
     named = f"name the part to load: {' or '.join(f'model.prefix={part}.' for part in parts)}"
-    cure = named if parts else RESAVE_CURE
-    cure = f"set model.ema=true, or {named}" if _averaged(content) else cure
-    raise JobError(f"{where}: no weights are found in it; its top-level keys: {keys}", cure=cure)
+    fix = named if parts else RESAVE_FIX
+    fix = f"set model.ema=true, or {named}" if _averaged(content) else fix
+    raise JobError(f"{where}: no weights are found in it; its top-level keys: {keys}", fix=fix)
 
 
 def select(state_dict: StateDict, model: Model) -> StateDict:
@@ -125,7 +125,7 @@ def without_wrappers(state_dict: StateDict) -> StateDict:
     return plain.renamed(methodcaller("removeprefix", "module.")) if is_parallel else plain
 
 
-RESAVE_CURE = "save the weights alone: torch.save(model.state_dict(), path), or safetensors.torch.save_file"
+RESAVE_FIX = "save the weights alone: torch.save(model.state_dict(), path), or safetensors.torch.save_file"
 
 # Keys of training checkpoints, in the order in which they are tried.
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "params", "module")
@@ -225,7 +225,7 @@ def _is_ema_pytorch(tensors: StateDict) -> bool:
 def _matches_nothing(key: str, state_dict: StateDict, model: Model) -> JobError:
     starts = ", ".join(sorted({name.rpartition(".")[0] or name for name in state_dict})[:10])
     return JobError(
-        f"{key}: matches no name in {model.where}; its names begin with {starts}", cure="correct it, or omit it"
+        f"{key}: matches no name in {model.where}; its names begin with {starts}", fix="correct it, or omit it"
     )
 
 

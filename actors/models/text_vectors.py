@@ -76,7 +76,7 @@ def _tokens(source: TextSource, texts: Sequence[str], longest: int, *, is_padded
     if max(lengths) > longest:
         text = texts[lengths.index(max(lengths))]
         raise JobError(
-            f"task.prompts: {text!r} has {max(lengths)} tokens, and the model reads {longest}", cure="shorten it"
+            f"task.prompts: {text!r} has {max(lengths)} tokens, and the model reads {longest}", fix="shorten it"
         )
     padding = {"padding": "max_length", "max_length": longest} if is_padded else {"padding": True}
     return dict(tokenizer(list(texts), return_tensors="pt", **padding))
@@ -97,7 +97,7 @@ def _tokenizer(source: TextSource) -> Any:
         except Exception as error:
             raise JobError(
                 f"{source.where}: its tokenizer cannot be loaded: {type(error).__name__}: {one_line(error)}",
-                cure="save it again with tokenizer.save_pretrained, or pip install sentencepiece if it needs that",
+                fix="save it again with tokenizer.save_pretrained, or pip install sentencepiece if it needs that",
             ) from error
     taken = inspect.signature(network_class.get_text_features).parameters
     tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name in taken]

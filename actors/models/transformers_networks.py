@@ -59,11 +59,11 @@ def load_whole(architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping
                 **others,
             )
     except ImportError as error:  # such as of timm, which has the backbones of some detectors
-        raise JobError(f"{where_from}: {one_line(error)}", cure=_INSTALL_CURE) from error
+        raise JobError(f"{where_from}: {one_line(error)}", fix=_INSTALL_FIX) from error
     except Exception as error:
         raise JobError(
             f"{where_from} with the weights of {where}: {type(error).__name__}: {one_line(error)}",
-            cure="give the settings of its config.json in model.kwargs",
+            fix="give the settings of its config.json in model.kwargs",
         ) from error
     _check(report, where, is_part=config is not kwargs)
     return network
@@ -102,7 +102,7 @@ class VisionNetwork(torch.nn.Module):
         return hidden[:, 0] if self.has_class_token else hidden.mean(dim=1)
 
 
-_INSTALL_CURE = "install what it needs, such as timm: pip install 'shardlens[timm]'"
+_INSTALL_FIX = "install what it needs, such as timm: pip install 'shardlens[timm]'"
 _OF_DETECTORS = {"logits", "pred_boxes"}
 _CLASS_TOKENS = ("cls_token", "class_embedding")
 _NCHW = 4
@@ -123,12 +123,12 @@ def _network_class(name: str, where: str) -> Any:
             found = getattr(transformers, name)
     except ImportError as error:
         raise JobError(
-            f"{where}: importing it failed: {one_line(error.__cause__ or error)}", cure="install what it needs"
+            f"{where}: importing it failed: {one_line(error.__cause__ or error)}", fix="install what it needs"
         ) from error
     if not hasattr(found, "from_pretrained") or getattr(found, "config_class", None) is None:
         raise JobError(
             f"{where}: is not a network with a config",
-            cure="name one such as transformers:ViTForImageClassification",
+            fix="name one such as transformers:ViTForImageClassification",
         )
     return found
 
@@ -167,7 +167,7 @@ def _check(report: Mapping[str, Any], where: str, *, is_part: bool) -> None:
     if listed:
         raise JobError(
             f"{where}: does not fit the network. {listed}",
-            cure="name the class that was saved as model.architecture, leave parts out with model.ignore, or give "
+            fix="name the class that was saved as model.architecture, leave parts out with model.ignore, or give "
             "model.kwargs such as +model.kwargs.add_pooling_layer=false",
         )
 

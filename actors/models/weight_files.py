@@ -24,8 +24,8 @@ from actors.messages import one_line, redacted
 from actors.models.archives import read_kind
 from actors.models.hub_files import on_this_machine
 from actors.models.model_files import file_name, lfs_pointer, reading, sibling
-from actors.models.state_dicts import RESAVE_CURE, StateDict
-from actors.models.weight_index import INDEX_CURE, is_index, read_index
+from actors.models.state_dicts import RESAVE_FIX, StateDict
+from actors.models.weight_index import INDEX_FIX, is_index, read_index
 from actors.storage.uris import is_remote, local_path
 
 if TYPE_CHECKING:
@@ -51,19 +51,19 @@ def read_weights(uri: str, storage: Storage, *, shown: str | None = None) -> obj
     for shard in sorted(set(index.values())):
         content = _read_file(sibling(uri, shard), storage, redacted(f"model.checkpoint={sibling(shown or uri, shard)}"))
         if not isinstance(content, dict):
-            raise JobError(f"{where}: its shard {shard} does not hold a state_dict", cure=INDEX_CURE)
+            raise JobError(f"{where}: its shard {shard} does not hold a state_dict", fix=INDEX_FIX)
         gathered.update(content)
     missing = sorted(index.keys() - gathered.keys())
     if missing:
         raise JobError(
             f"{where}: its shard {index[missing[0]]} lacks {missing[0]}, one of {len(missing)} such entries",
-            cure=INDEX_CURE,
+            fix=INDEX_FIX,
         )
     return gathered
 
 
 _START_BYTES = 64  # of a file: more than any signature that is looked for
-_CODE_CURE = f"set model.architecture=null and pin the file with model.sha256, if you trust it, or {RESAVE_CURE}"
+_CODE_FIX = f"set model.architecture=null and pin the file with model.sha256, if you trust it, or {RESAVE_FIX}"
 _CODE = re.compile(r"[Uu]nsupported (?:global: GLOBAL|class|GLOBAL):? ([\w.]+)")
 _MAX_LISTED = 5  # names in a message
 _UNREADABLE = (
@@ -134,7 +134,7 @@ def _parse_torch(source: Path | io.BytesIO, *, mmap: bool) -> object:
 def _check_archive(source: Path | io.BytesIO, where: str) -> None:
     """Refuses archives that torch would misread, and damage that it would not notice."""
     if kind := read_kind(source):
-        raise JobError(f"{where}: is {kind}, which holds code", cure=_CODE_CURE)
+        raise JobError(f"{where}: is {kind}, which holds code", fix=_CODE_FIX)
 
 
 def _holds_code(error: Exception, source: Path | io.BytesIO, where: str) -> JobError:
@@ -147,7 +147,7 @@ def _holds_code(error: Exception, source: Path | io.BytesIO, where: str) -> JobE
     listed = ", ".join(names[:_MAX_LISTED]) + (", …" if len(names) > _MAX_LISTED else "")
     return JobError(
         f"{where}: holds more than tensors ({listed}); reading it could run code",
-        cure=f"{RESAVE_CURE}; or, if you know these names to be harmless, convert it with "
+        fix=f"{RESAVE_FIX}; or, if you know these names to be harmless, convert it with "
         "torch.serialization.add_safe_globals and torch.load(weights_only=True), as docs/models.md shows",
     )
 
@@ -155,11 +155,11 @@ def _holds_code(error: Exception, source: Path | io.BytesIO, where: str) -> JobE
 def _unreadable(error: Exception, start: bytes, where: str) -> JobError:
     """The error for a file that starts with ``start`` and raised ``error``."""
     if not start:
-        return JobError(f"{where}: is empty", cure="copy it again")
+        return JobError(f"{where}: is empty", fix="copy it again")
     if pointer := lfs_pointer(start, where):
         return pointer
     pickled = re.search(r"WeightsUnpickler error:\s*(\S.*)", str(error))
     seen = pickled[1] if pickled else f"{type(error).__name__}: {one_line(error)}"
     if seen.startswith("Unsupported operand"):
         seen = "its pickle is damaged, or of a protocol that cannot be read safely, such as 4"
-    return JobError(f"{where}: is broken, or of another format: {seen}", cure=f"copy it again, or {RESAVE_CURE}")
+    return JobError(f"{where}: is broken, or of another format: {seen}", fix=f"copy it again, or {RESAVE_FIX}")

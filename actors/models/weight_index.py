@@ -31,11 +31,11 @@ def read_index(uri: str, storage: Storage) -> dict[str, str]:
         weight_map = json.loads(data)["weight_map"]
         names = {str(PurePosixPath(name).name) for name in weight_map.values()}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise JobError(f"{where}: is not an index of shards: {one_line(error)}", cure=INDEX_CURE) from None
+        raise JobError(f"{where}: is not an index of shards: {one_line(error)}", fix=INDEX_FIX) from None
     outside = sorted(set(weight_map.values()) - (names - {".."}))
     if outside or not names:
         seen = f"names {outside[0]!r}, outside its folder" if outside else "names no shard"
-        raise JobError(f"{where}: {seen}", cure=INDEX_CURE)
+        raise JobError(f"{where}: {seen}", fix=INDEX_FIX)
     return dict(weight_map)
 
 
@@ -57,6 +57,6 @@ def is_shard(uri: str) -> bool:
     return re.search(r"-\d{5}-of-(?!00001)\d{5}\.", file_name(uri)) is not None
 
 
-SHARD_CURE = "give the index of the shards, such as model.safetensors.index.json, as model.checkpoint"
-INDEX_CURE = "copy the index and all of its shards again, into one folder"
+SHARD_FIX = "give the index of the shards, such as model.safetensors.index.json, as model.checkpoint"
+INDEX_FIX = "copy the index and all of its shards again, into one folder"
 _MAX_INDEX_BYTES = 64 << 20  # at some 100 bytes an entry, several hundred thousand tensors

@@ -30,7 +30,7 @@ class KeyDatabase:
     DuckDB is lost, and the query fails with another error.
     """
 
-    cure = "set TMPDIR to a folder on a larger disk, or process every image with run.mode=full"
+    fix = "set TMPDIR to a folder on a larger disk, or process every image with run.mode=full"
     """Remedy for a full temporary folder."""
     held = "the comparison with earlier runs"
     """Name of the content for error messages."""
@@ -46,7 +46,7 @@ class KeyDatabase:
             "autoload_known_extensions": False,
         }
         self._thread = ThreadPoolExecutor(1)
-        with temporary_room(self.cure, self.held):
+        with temporary_room(self.fix, self.held):
             self._database = duckdb.connect(Path(folder, "keys.duckdb"), config=settings)
         self._run(self._database.execute, tables)
 
@@ -62,7 +62,7 @@ class KeyDatabase:
         self._run(lambda: self._database.from_arrow(rows).project(columns).insert_into(name))
 
     def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        with temporary_room(self.cure, self.held):
+        with temporary_room(self.fix, self.held):
             try:
                 return self._thread.submit(call, *arguments).result()
             except BaseException:
@@ -72,14 +72,14 @@ class KeyDatabase:
 
 
 @contextmanager
-def temporary_room(cure: str = KeyDatabase.cure, held: str = KeyDatabase.held) -> Iterator[None]:
+def temporary_room(fix: str = KeyDatabase.fix, held: str = KeyDatabase.held) -> Iterator[None]:
     """Converts the errors of a full temporary folder to JobError."""
     try:
         yield
     except (duckdb.OperationalError, OSError) as error:
         raise JobError(
             f"{gettempdir()}: cannot hold {held}: {one_line(error)}",
-            cure=cure,
+            fix=fix,
         ) from error
 
 

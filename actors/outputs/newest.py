@@ -66,7 +66,7 @@ def newest_rows(runs: Sequence[PublishedRun], storage: Storage, *, memory_bytes:
 class RowKeys(KeyDatabase):
     """Keys of rows, numbered from 0 in the order in which they are added, and of failed images."""
 
-    cure = "set TMPDIR to a folder on a larger disk, or read one run; jobs.convert does with convert.run=RUN_ID"
+    fix = "set TMPDIR to a folder on a larger disk, or read one run; jobs.convert does with convert.run=RUN_ID"
 
     def __init__(self, folder: str, memory_bytes: int) -> None:
         super().__init__(folder, memory_bytes, _TABLES)

@@ -81,11 +81,11 @@ class Output:
         models = Counter(record.identity.fingerprint for record in published)
         listed = ", ".join(f"{name} ({number} run{'s' * (number > 1)})" for name, number in models.items())
         if model is not None and model not in models:
-            raise JobError(f"{key}={model}: no published run has that model", cure=f"the models are {listed}")
+            raise JobError(f"{key}={model}: no published run has that model", fix=f"the models are {listed}")
         if model is None and len(models) > 1:
             raise JobError(
                 f"{self.name}: has the rows of {len(models)} models: {listed}",
-                cure=f"choose one with {key}=FINGERPRINT, or a single run by its id",
+                fix=f"choose one with {key}=FINGERPRINT, or a single run by its id",
             )
         return self._read([record for record in published if model in (None, record.identity.fingerprint)])
 
@@ -108,7 +108,7 @@ class Output:
         latest = ", ".join(record.run_id for record in published[:_NUM_NAMED])
         raise JobError(
             f"{key}={run_id}: {state}",
-            cure=f"the latest published runs are {latest}" if latest else "give the output.path of a job",
+            fix=f"the latest published runs are {latest}" if latest else "give the output.path of a job",
         )
 
     def newest(self, model: str | None = None) -> View:
@@ -169,7 +169,7 @@ class Output:
         if published := [record for record in records if record.is_published]:
             return published
         state = f"none of its {len(records)} runs is published" if records else "there are no runs below it"
-        raise JobError(f"{self.name}: {state}", cure="give the output.path of a job that has ended")
+        raise JobError(f"{self.name}: {state}", fix="give the output.path of a job that has ended")
 
     def _read(self, records: Sequence[Record]) -> Sequence[PublishedRun]:
         with self.reading(), ThreadPoolExecutor(_THREADS) as pool:
@@ -184,7 +184,7 @@ class Output:
         except (OSError, BaseError) as error:
             raise JobError(
                 f"{self.name}: cannot be read: {one_line(error)}",
-                cure="give a folder or prefix that you may read, and its region and keys in output.storage_options",
+                fix="give a folder or prefix that you may read, and its region and keys in output.storage_options",
             ) from error
 
 

@@ -96,7 +96,7 @@ class PublishedRun:
         if num_missing := len(named) - len(receipts):
             raise JobError(
                 f"{redacted(self.paths.run)}: {num_missing:,} of its parts are missing or damaged",
-                cure=_verify(self.run_id),
+                fix=_verify(self.run_id),
             )
         return total(receipt.summary for receipt in receipts)
 
@@ -152,7 +152,7 @@ def read_published(record: Record, root: str, storage: Storage) -> PublishedRun:
         return PublishedRun(record, paths, storage, _config(paths, storage), manifest, rows, errors)
     except (ValueError, LookupError, TypeError, FileNotFoundError) as error:
         raise JobError(
-            f"{redacted(paths.run)}: its documents are damaged: {one_line(error)}", cure=_verify(record.run_id)
+            f"{redacted(paths.run)}: its documents are damaged: {one_line(error)}", fix=_verify(record.run_id)
         ) from error
 
 

@@ -36,14 +36,14 @@ def read_schema(runs: Sequence[PublishedRun], storage: Storage) -> pa.Schema:
         num_errors = sum(run.num_errors for run in runs)
         raise JobError(
             f"{' and '.join(run.run_id for run in runs[:2])}: no rows; {num_errors:,} images failed",
-            cure="errors/ has the reason for each image",
+            fix="errors/ has the reason for each image",
         )
     try:
         return pa.unify_schemas([schema for _, schema in schemas], promote_options="permissive")
     except pa.ArrowException as error:
         raise JobError(
             f"the columns of runs {', '.join(run.run_id for run, _ in schemas)} do not agree: {one_line(error)}",
-            cure="read one of them; jobs.convert does with convert.run=RUN_ID",
+            fix="read one of them; jobs.convert does with convert.run=RUN_ID",
         ) from error
 
 
@@ -114,7 +114,7 @@ def reading(part: str) -> Iterator[None]:
             raise
         raise JobError(
             f"{redacted(part)}: cannot be read: {one_line(error)}",
-            cure="python -m jobs.verify output.path=… names everything that is damaged or missing",
+            fix="python -m jobs.verify output.path=… names everything that is damaged or missing",
         ) from error
 
 

@@ -44,9 +44,7 @@ class View:
         names = self.schema.names if columns is None else list(columns)
         tested = [name for name, _, _ in filters or ()]
         if strange := [name for name in (*names, *tested) if name not in self.schema.names]:
-            raise JobError(
-                f"columns: there is no column {strange[0]}", cure=f"there are {', '.join(self.schema.names)}"
-            )
+            raise JobError(f"columns: there is no column {strange[0]}", fix=f"there are {', '.join(self.schema.names)}")
         condition = pq.filters_to_expression(list(filters)) if filters else None
         # A table without columns would not know how many rows it has.
         read = {*names, *tested, IMAGE_ID}
@@ -113,4 +111,4 @@ def _optional(package: str) -> ModuleType:
     try:
         return import_module(package)
     except ImportError as error:
-        raise JobError(f"the package {package} is not installed: {error}", cure=f"pip install {package}") from error
+        raise JobError(f"the package {package} is not installed: {error}", fix=f"pip install {package}") from error

@@ -16,7 +16,7 @@ from actors.messages import one_line
 from actors.predicting.batch_size_backoff import BatchSizeBackoff
 from actors.predicting.block_images import BlockImages
 from actors.predicting.double_buffering import overlapped
-from actors.predicting.output_checks import SHAPE_CURE, Expected, OutputShapeError
+from actors.predicting.output_checks import SHAPE_FIX, Expected, OutputShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -151,7 +151,7 @@ class ElasticBatches:
         if kind == _OUT_OF_MEMORY:
             raise too_large(error) from error
         if isinstance(error, OutputShapeError):
-            raise JobError(one_line(error), cure=SHAPE_CURE) from error
+            raise JobError(one_line(error), fix=SHAPE_FIX) from error
         raise error
 
     def _smaller(self, piece: np.ndarray, size: int, error: ImageError) -> list[np.ndarray]:

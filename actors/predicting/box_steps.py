@@ -37,14 +37,14 @@ def _settled(task: Task, outputs: Outputs, labels: Sequence[str] | None) -> tupl
     if not isinstance(task, Detect):
         raise JobError(
             f"export.postprocess=nms: needs boxes to suppress, and the job has task={task.name}",
-            cure="omit it, or choose task=detect",
+            fix="omit it, or choose task=detect",
         )
     task.fields(outputs, labels)
     head = head_for(task.head, outputs, labels)
     if not isinstance(head, YoloHead):
         raise JobError(
             f"export.postprocess=nms: the model is of task.head={head.name}, which needs no suppression",
-            cure="omit it: the graph gives each object one box",
+            fix="omit it: the graph gives each object one box",
         )
     return replace(task, head=head.name, classes=chosen_classes(task.classes, labels).tolist()), head
 
@@ -109,7 +109,7 @@ def for_suppressed(task: Task, bundle: Bundle, form: str, labels: Sequence[str] 
         raise JobError(
             f"task.{wrong}={getattr(task, wrong)}: the graph of form {form} was exported with "
             f"task.{wrong}={fixed[wrong]}",
-            cure=f"set task.{wrong}={fixed[wrong]}, or export the model again with the other value, or without "
+            fix=f"set task.{wrong}={fixed[wrong]}, or export the model again with the other value, or without "
             "export.postprocess=nms",
         )
     return replace(task, head=YoloNmsHead.name)

@@ -46,7 +46,7 @@ def task_of(fields: Mapping[str, Any]) -> Task:
     """The task with these fields, as ``bundle.json`` keeps them. Raises `JobError` if it is unknown."""
     kind = TASKS.get(str(fields.get("name")))
     if kind is None:
-        raise JobError(f"task={fields.get('name')}: a bundle cannot be compared by it", cure="update shardlens")
+        raise JobError(f"task={fields.get('name')}: a bundle cannot be compared by it", fix="update shardlens")
     if "tile" in fields:
         fields = {**fields, "tile": Tile(**fields["tile"])}
     return kind(**fields)
@@ -66,7 +66,7 @@ def steps_for(kind: str, task: Task, outputs: Outputs, labels: Sequence[str] | N
         given = f"task={task.name}" if not isinstance(task, Classify) else f"task.activation={task.activation.value}"
         raise JobError(
             f"export.postprocess={kind}: needs logits to make scores of, and the job has {given}",
-            cure="omit it, or choose task=classify and the task.activation that the model needs",
+            fix="omit it, or choose task=classify and the task.activation that the model needs",
         )
     task.fields(outputs, labels)
     (output,) = task.output_names(outputs)

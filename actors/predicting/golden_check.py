@@ -61,7 +61,7 @@ def check_golden(engine: Engine, config: EngineConfig, model: Model) -> None:
         raise JobError(
             f"model.source={model.source}: its form {form} does not give the right answers to its golden images in "
             f"{engine.name} {engine.precision} on {engine.device}: {breach}",
-            cure="choose another engine or model.form, or export the model again on this hardware",
+            fix="choose another engine or model.form, or export the model again on this hardware",
         )
 
 

@@ -52,7 +52,7 @@ def check_consistent(tensors: Mapping[str, np.ndarray], expected: Outputs) -> di
     try:
         return only_expected(tensors, expected)
     except OutputShapeError as error:
-        raise JobError(str(error), cure=SHAPE_CURE) from None
+        raise JobError(str(error), fix=SHAPE_FIX) from None
 
 
-SHAPE_CURE = "use a model that gives the same number of values for every image, padded or cut to a fixed number"
+SHAPE_FIX = "use a model that gives the same number of values for every image, padded or cut to a fixed number"

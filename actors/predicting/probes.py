@@ -54,7 +54,7 @@ def _check_finite(tensors: Mapping[str, np.ndarray], model: Model, task: Task, c
     if lost:
         raise JobError(
             f"{model.where}: the model's output {lost[0]} is not finite for any trial image{_blame(model)}",
-            cure="use a checkpoint from before the training diverged, or an engine.precision with a larger range",
+            fix="use a checkpoint from before the training diverged, or an engine.precision with a larger range",
         )
 
 

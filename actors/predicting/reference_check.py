@@ -53,10 +53,10 @@ class ReferenceCheck:
         breaches = self._task.agreement(wanted, given, to_tolerance(self._config.tolerance)).breaches
         problem = f"{self._config.label}: differs from {right.label} on {len(pixels_nhwc)} images: "
         if breaches and self._config.gate is Gate.stop:
-            raise JobError(f"{problem}{breaches[0]}", cure=_CURE)
+            raise JobError(f"{problem}{breaches[0]}", fix=_FIX)
         if breaches:
             LOG.warning("%s%s; continuing, since engine.gate=warn", problem, breaches[0])
         self._is_due = False
 
 
-_CURE = "choose another engine or precision, widen its tolerance, or pass gate=Gate.warn to continue"
+_FIX = "choose another engine or precision, widen its tolerance, or pass gate=Gate.warn to continue"

@@ -92,7 +92,7 @@ class TiledPictures:
             raise JobError(
                 f"task.tile.size={task.tile.size}: model.preprocess crops tiles, so that the model would see only "
                 f"{right - left} by {bottom - top} of {width} by {height} pixels",
-                cure="give model.preprocess.resize and crop=null, or the crop as task.tile.size",
+                fix="give model.preprocess.resize and crop=null, or the crop as task.tile.size",
             )
 
     def __call__(

@@ -46,7 +46,7 @@ def _check_side(key: str, value: object) -> None:
     if value is not None and not _is_side(value) and not is_pair(value):
         raise JobError(
             f"{key}={value!r}: neither a whole number from 1 to {_MAX_SIDE}, nor [height, width] of such, nor null",
-            cure=f"write for instance {key}=224 or {key}=[224,224]",
+            fix=f"write for instance {key}=224 or {key}=[224,224]",
         )
 
 
@@ -55,12 +55,12 @@ def _check_resize(preprocess: Preprocess) -> None:
     if preprocess.resize is None and preprocess.resize_mode is ResizeMode.longest_side:
         raise JobError(
             "model.preprocess.resize_mode=longest_side with model.preprocess.resize=null: there is no side to fit into",
-            cure="give model.preprocess.resize, or model.preprocess.resize_mode=shorter_side",
+            fix="give model.preprocess.resize, or model.preprocess.resize_mode=shorter_side",
         )
     if not preprocess.antialias and method in (Interpolation.lanczos, Interpolation.box):
         raise JobError(
             f"model.preprocess.antialias=false with model.preprocess.interpolation={method.value}: it has no such form",
-            cure="set model.preprocess.antialias=true, or model.preprocess.interpolation=bilinear or bicubic",
+            fix="set model.preprocess.antialias=true, or model.preprocess.interpolation=bilinear or bicubic",
         )
 
 
@@ -73,13 +73,13 @@ def _check_limit(preprocess: Preprocess) -> None:
         raise JobError(
             f"{key} with model.preprocess.resize={resize}, resize_mode={preprocess.resize_mode.value}: there is no "
             "shorter side that the longer one follows",
-            cure="omit model.preprocess.resize_limit, or give model.preprocess.resize one number and "
+            fix="omit model.preprocess.resize_limit, or give model.preprocess.resize one number and "
             "resize_mode=shorter_side",
         )
     if not resize <= limit <= _MAX_SIDE:
         raise JobError(
             f"{key}: not from model.preprocess.resize={resize} to {_MAX_SIDE}",
-            cure="write for instance model.preprocess.resize=800 and model.preprocess.resize_limit=1333",
+            fix="write for instance model.preprocess.resize=800 and model.preprocess.resize_limit=1333",
         )
 
 
@@ -88,12 +88,12 @@ def _check_channels(preprocess: Preprocess) -> None:
     if channels not in (1, 3):
         raise JobError(
             f"model.preprocess.channels={channels}: neither 3 for colours nor 1 for grey",
-            cure="set model.preprocess.channels=3 or model.preprocess.channels=1",
+            fix="set model.preprocess.channels=3 or model.preprocess.channels=1",
         )
     if channels == 1 and order is not ChannelOrder.rgb:
         raise JobError(
             f"model.preprocess.channel_order={order.value} with model.preprocess.channels=1: grey has no order",
-            cure="omit model.preprocess.channel_order, or set model.preprocess.channels=3",
+            fix="omit model.preprocess.channel_order, or set model.preprocess.channels=3",
         )
 
 
@@ -102,7 +102,7 @@ def _check_borders(preprocess: Preprocess) -> None:
     if len(color) != 3 or not all(0 <= value <= _MAX_LEVEL for value in color):  # noqa: PLR2004  red, green, blue
         raise JobError(
             f"model.preprocess.pad_color={color!r}: not three whole numbers from 0 to 255, of red, green and blue",
-            cure="write for instance model.preprocess.pad_color=[114,114,114]",
+            fix="write for instance model.preprocess.pad_color=[114,114,114]",
         )
 
 
@@ -111,7 +111,7 @@ def _check_normalisation(preprocess: Preprocess) -> None:
     if not (math.isfinite(factor) and factor > 0):
         raise JobError(
             f"model.preprocess.rescale_factor={factor!r}: not a number above 0",
-            cure=f"set model.preprocess.rescale_factor={1 / 255} for pixels of 0..1, or 1.0 for pixels of 0..255",
+            fix=f"set model.preprocess.rescale_factor={1 / 255} for pixels of 0..1, or 1.0 for pixels of 0..255",
         )
     if preprocess.standardize is Standardize.per_image:
         _check_unused(preprocess)
@@ -119,7 +119,7 @@ def _check_normalisation(preprocess: Preprocess) -> None:
     for name in ("mean", "std"):
         _check_numbers(name, preprocess)
     if min(preprocess.std) <= 0:
-        raise JobError(f"model.preprocess.std={preprocess.std}: not above 0", cure="give numbers above 0")
+        raise JobError(f"model.preprocess.std={preprocess.std}: not above 0", fix="give numbers above 0")
     _check_range(preprocess)
 
 
@@ -130,7 +130,7 @@ def _check_unused(preprocess: Preprocess) -> None:
         if value != getattr(default, name):
             raise JobError(
                 f"model.preprocess.{name}={value} with model.preprocess.standardize=per_image: it would have no effect",
-                cure=f"omit model.preprocess.{name}, or set model.preprocess.standardize=none",
+                fix=f"omit model.preprocess.{name}, or set model.preprocess.standardize=none",
             )
 
 
@@ -139,11 +139,11 @@ def _check_numbers(name: str, preprocess: Preprocess) -> None:
     if len(values) == preprocess.channels and all(map(_is_number, values)):
         return
     if preprocess.channels == 1:
-        raise JobError(f"{key}={values!r}: not one number, of grey", cure=f"write for instance {key}=[0.5]")
+        raise JobError(f"{key}={values!r}: not one number, of grey", fix=f"write for instance {key}=[0.5]")
     order = "blue, green and red" if preprocess.channel_order is ChannelOrder.bgr else "red, green and blue"
     raise JobError(
         f"{key}={values!r}: not three numbers, of {order}",
-        cure=f"write for instance {key}=[0.5,0.5,0.5], for pixels scaled to 0..1",
+        fix=f"write for instance {key}=[0.5,0.5,0.5], for pixels scaled to 0..1",
     )
 
 
@@ -166,7 +166,7 @@ def _check_range(preprocess: Preprocess) -> None:
     as_they_are = "set model.preprocess.rescale_factor=1.0, or " if is_std_large else ""
     raise JobError(
         f"model.preprocess.mean={mean}, model.preprocess.std={std}: for pixels of 0..255, not of 0..1",
-        cure=f"{as_they_are}divide by 255: write model.preprocess.mean={proper_mean} and "
+        fix=f"{as_they_are}divide by 255: write model.preprocess.mean={proper_mean} and "
         f"model.preprocess.std={proper_std}",
     )
 
@@ -177,7 +177,7 @@ def _check_small(preprocess: Preprocess) -> None:
         raise JobError(
             f"model.preprocess.mean={mean}, model.preprocess.std={std}: for pixels of 0..1, not for those of "
             f"model.preprocess.rescale_factor={preprocess.rescale_factor:g}",
-            cure=f"set model.preprocess.rescale_factor={1 / 255}, or multiply both by 255",
+            fix=f"set model.preprocess.rescale_factor={1 / 255}, or multiply both by 255",
         )
 
 

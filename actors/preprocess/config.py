@@ -88,7 +88,7 @@ class Preprocess:
         if self.crop is None and not is_pair(side) and not is_boxed:
             raise JobError(
                 f"model.preprocess.crop=null with model.preprocess.resize={side}: images would differ in size",
-                cure="give model.preprocess.crop, or model.preprocess.resize=[height,width]",
+                fix="give model.preprocess.crop, or model.preprocess.resize=[height,width]",
             )
         return _pair(side)
 

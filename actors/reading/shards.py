@@ -108,7 +108,7 @@ class Shards:
             uri = inventory_file(self.folder, piece.shard // SHARDS_PER_FILE)
             raise JobError(
                 redacted(f"{uri}: the inventory of this run is damaged: {str(error).partition(chr(10))[0]}"),
-                cure="start a new run with another run.id, or with run.mode=full",
+                fix="start a new run with another run.id, or with run.mode=full",
             ) from error
         return pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
 

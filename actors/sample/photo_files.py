@@ -64,12 +64,12 @@ class PhotoFiles:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise JobError(
-                    f"--{name.replace('_', '-')} {value}: not from {least:,} to {most:,}", cure="give a number of these"
+                    f"--{name.replace('_', '-')} {value}: not from {least:,} to {most:,}", fix="give a number of these"
                 )
         if self.width * self.height > _MAX_PIXELS:
             raise JobError(
                 f"--width {self.width} --height {self.height}: more than {_MAX_PIXELS:,} pixels",
-                cure="make them smaller: each process takes some 150 bytes a pixel",
+                fix="make them smaller: each process takes some 150 bytes a pixel",
             )
 
     def jpeg(self, number: int) -> bytes:
@@ -91,7 +91,7 @@ def make(photos: PhotoFiles, folder: Path, *, processes: int) -> Iterator[tuple[
     """
     photos.check()
     if processes < 1:
-        raise JobError(f"--processes {processes}: must be at least 1", cure="omit it to use one per CPU")
+        raise JobError(f"--processes {processes}: must be at least 1", fix="omit it to use one per CPU")
     num_images = num_bytes = 0
     with _telling(folder):
         _claim(folder, photos)
@@ -122,12 +122,12 @@ def _telling(folder: Path) -> Iterator[None]:
     except BrokenProcessPool as error:
         raise JobError(
             f"{folder}: a process that makes images was killed, probably for lack of memory",
-            cure="lower --processes; the same command resumes",
+            fix="lower --processes; the same command resumes",
         ) from error
     except OSError as error:
         raise JobError(
             f"{folder}: cannot be written: {one_line(error)}",
-            cure="make room, or give a folder that this user may write to; the same command resumes",
+            fix="make room, or give a folder that this user may write to; the same command resumes",
         ) from error
 
 
@@ -137,9 +137,9 @@ def _claim(folder: Path, photos: PhotoFiles) -> None:
     note, wanted = folder / _NOTE, json.dumps(asdict(photos), indent=1)
     if note.exists():
         if note.read_text() != wanted:
-            raise JobError(f"{folder}: holds other photographs, see {note}", cure="give another folder, or remove this")
+            raise JobError(f"{folder}: holds other photographs, see {note}", fix="give another folder, or remove this")
     elif any(path.name != _unfinished(note).name for path in folder.iterdir()):
-        raise JobError(f"{folder}: is not empty", cure="give a folder of its own")
+        raise JobError(f"{folder}: is not empty", fix="give a folder of its own")
     else:
         _write_whole(note, lambda path: path.write_text(wanted))
 

@@ -49,7 +49,7 @@ class Allowlist:
         remote = [prefix for prefix in prefixes if is_remote(prefix)]
         local = [prefix for prefix in prefixes if not is_remote(prefix)]
         if not all(local):
-            raise JobError("dataset.allow: a prefix is empty", cure="give a folder or a URI, or omit the key")
+            raise JobError("dataset.allow: a prefix is empty", fix="give a folder or a URI, or omit the key")
         return cls(tuple(_real_path(absolute(prefix)) for prefix in local), tuple(map(_prefix, remote)))
 
     def real_path(self, uri: str) -> bytes:
@@ -111,7 +111,7 @@ def _prefix(prefix: str) -> Root:
     if root is None or not root.host:
         raise JobError(
             f"dataset.allow={redacted(prefix)}: not a prefix of URIs",
-            cure="give scheme, host or bucket, and folders, such as https://images.example/photos/ or s3://bucket/a/",
+            fix="give scheme, host or bucket, and folders, such as https://images.example/photos/ or s3://bucket/a/",
         )
     return root
 

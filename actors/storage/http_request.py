@@ -123,4 +123,4 @@ def _seconds(options: Mapping[str, str], name: str, default: str = "") -> float:
     try:
         return float(found[1]) * _UNITS[found[2]] if found else float("")
     except ValueError:
-        raise JobError(f"storage_options.{name}={value}: not a time", cure="write it as 30s or 5m") from None
+        raise JobError(f"storage_options.{name}={value}: not a time", fix="write it as 30s or 5m") from None

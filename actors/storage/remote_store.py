@@ -138,7 +138,7 @@ class RemoteStore:
         except InvalidPathError as error:
             raise JobError(
                 f"{self._root}/{prefix}: {str(error).splitlines()[0]}",
-                cure="rename that object, or list the other images in a manifest (+dataset=manifest)",
+                fix="rename that object, or list the other images in a manifest (+dataset=manifest)",
             ) from None
 
 

@@ -230,7 +230,7 @@ class Storage:
         if is_http(uri):
             raise JobError(
                 f"{redacted(uri)}: a web server has no folders, and nothing can be written to it",
-                cure="name single files by http(s)://, or use s3://, gs:// or az:// with dataset.storage_options",
+                fix="name single files by http(s)://, or use s3://, gs:// or az:// with dataset.storage_options",
             )
         root, key = split(uri)
         if root not in self._stores:

@@ -34,7 +34,7 @@ def connect(root: str, options: Mapping[str, str]) -> Any:
     except (UnknownConfigurationKeyError, GenericError, ValueError, TypeError) as error:
         raise JobError(
             redacted(f"{root}: {str(error).splitlines()[0]}"),
-            cure="use s3://, gs://, az:// or https:// with the storage_options that obstore documents",
+            fix="use s3://, gs://, az:// or https:// with the storage_options that obstore documents",
         ) from None
 
 

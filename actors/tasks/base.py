@@ -173,7 +173,7 @@ def pick_output(outputs: Outputs, wanted: str | None, *, task: str) -> str:
         raise JobError(
             f"task.output={wanted}: {task} needs an output of that name with one vector per image; the model gives "
             f"{outputs}",
-            cure=others,
+            fix=others,
         )
     # Where a network has both, (n, c) wins over (n, c, 1, 1).
     flat = [name for name in names if len(outputs.shapes[name]) == 1]
@@ -181,7 +181,7 @@ def pick_output(outputs: Outputs, wanted: str | None, *, task: str) -> str:
     if not name or (wanted is None and len(flat or names) > 1):
         raise JobError(
             f"task={task}: needs one output with one vector per image, and the model gives {outputs}",
-            cure=f"set task.output to one of {names}" if names else others,
+            fix=f"set task.output to one of {names}" if names else others,
         )
     check_values(outputs, name)
     return name
@@ -193,12 +193,12 @@ def check_values(outputs: Outputs, name: str) -> None:
     if dtype.kind not in _NUMBERS:
         raise JobError(
             f"the model's output {name} is {_KINDS.get(dtype.kind, dtype)}, not real numbers",
-            cure="choose another output with task.output, or use a model without that output",
+            fix="choose another output with task.output, or use a model without that output",
         )
     if 0 in shape:
         raise JobError(
             f"the model's output {name} has shape {shape_text(shape)}: it holds no values for a blank image",
-            cure="use a model that gives every image the same number of values, or choose another output with "
+            fix="use a model that gives every image the same number of values, or choose another output with "
             "task=classify or task=embed and task.output",
         )
 

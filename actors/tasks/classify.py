@@ -73,19 +73,19 @@ class Classify(Task):
 
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
         if self.top_k < 1:
-            raise JobError(f"task.top_k={self.top_k}: must be at least 1", cure="the usual value is 5")
+            raise JobError(f"task.top_k={self.top_k}: must be at least 1", fix="the usual value is 5")
         output = pick_output(outputs, self.output, task="classify")
         num_classes = math.prod(outputs.shapes[output])
         if num_classes == 1 and self.activation is Activation.softmax:
             raise JobError(
                 f"task.activation=softmax: the model's output {output} has one value per image, and the softmax of one "
                 "value is always 1",
-                cure="set task.activation=sigmoid if it is a logit, or task.activation=none if it is a probability",
+                fix="set task.activation=sigmoid if it is a logit, or task.activation=none if it is a probability",
             )
         if labels is not None and len(labels) != num_classes:
             raise JobError(
                 f"model.labels: {len(labels)} labels, and the model's output {output} has {num_classes} classes",
-                cure=f"give a file with {num_classes} lines, one label per line, in the order of the classes",
+                fix=f"give a file with {num_classes} lines, one label per line, in the order of the classes",
             )
         check_threshold(self.threshold, self.activation)
         return [*SCORE_FIELDS, *(CHOSEN_FIELDS if self.threshold is not None else ())]
@@ -108,7 +108,7 @@ class Classify(Task):
             raise JobError(
                 f"task.activation={self.activation.value}: the model's output {output} holds probabilities, which sum "
                 "to 1 for every image; a second activation would flatten them",
-                cure="set task.activation=none",
+                fix="set task.activation=none",
             )
         LOG.warning(
             "task.activation=%s: all values of the model's output %s lie between 0 and 1 on trial images; if they are "

@@ -102,7 +102,7 @@ class Detect(Task):
             raise JobError(
                 f"model.labels: the model gives class {found.label_ids.max()}, counted from 0, and there are "
                 f"{len(labels)} labels",
-                cure="give one label for each class, in the order of the classes",
+                fix="give one label for each class, in the order of the classes",
             )
         if self.classes:
             found = found.take(np.isin(found.label_ids, chosen_classes(self.classes, labels)))
@@ -150,9 +150,9 @@ class Detect(Task):
         for key in ("score_threshold", "iou"):
             value = getattr(self, key)
             if not 0 <= value <= 1:
-                raise JobError(f"task.{key}={value}: not from 0 to 1", cure=f"the usual value is {_USUAL[key]}")
+                raise JobError(f"task.{key}={value}: not from 0 to 1", fix=f"the usual value is {_USUAL[key]}")
         if self.max_detections < 1:
-            raise JobError(f"task.max_detections={self.max_detections}: must be at least 1", cure="300 is usual")
+            raise JobError(f"task.max_detections={self.max_detections}: must be at least 1", fix="300 is usual")
         self.tile.check()
 
 

@@ -73,7 +73,7 @@ class Embed(Task):
             return [self._pick(outputs, self.output)]
         if not self.output or len(set(self.output)) < len(self.output):
             raise JobError(
-                f"task.output={self.output}: names no output, or one twice", cure=f"choose from {list(outputs.shapes)}"
+                f"task.output={self.output}: names no output, or one twice", fix=f"choose from {list(outputs.shapes)}"
             )
         return [self._pick(outputs, name) for name in self.output]
 
@@ -119,7 +119,7 @@ class Embed(Task):
     def _pick(self, outputs: Outputs, wanted: Any) -> str:
         """The name of the output that ``wanted`` names, or of the only one that fits. Raises `JobError`."""
         if wanted is not None and not isinstance(wanted, str):
-            raise JobError(f"task.output={wanted!r}: not a name", cure=f"choose from {list(outputs.shapes)}")
+            raise JobError(f"task.output={wanted!r}: not a name", fix=f"choose from {list(outputs.shapes)}")
         poolable = [name for name, shape in outputs.shapes.items() if len(shape) in _AXES[self.pool]]
         if wanted in poolable:
             check_values(outputs, wanted)
@@ -127,7 +127,7 @@ class Embed(Task):
         if self.pool is Pool.none and _is_poolable(outputs.shapes.get(wanted or "", ())):
             raise JobError(
                 f"task.output={wanted}: task=embed needs one vector per image, and the model gives {outputs}",
-                cure="set task.pool=cls or mean, or choose task=raw, which takes outputs of any shape",
+                fix="set task.pool=cls or mean, or choose task=raw, which takes outputs of any shape",
             )
         if self.pool is Pool.none or wanted in outputs.shapes:
             return pick_output(outputs, wanted, task="embed")
@@ -135,7 +135,7 @@ class Embed(Task):
             raise JobError(
                 f"task.pool={self.pool.value}: needs an output with one vector for each token or place, and the "
                 f"model gives {outputs}",
-                cure=f"set task.output to one of {poolable}" if poolable else "omit task.pool",
+                fix=f"set task.output to one of {poolable}" if poolable else "omit task.pool",
             )
         check_values(outputs, poolable[0])
         return poolable[0]

@@ -32,11 +32,11 @@ def read_prompts(given: Any, templates: Sequence[str], storage_options: dict[str
         texts = {label: [template.replace("{}", label) for template in templates] for label in labels}
         if len(texts) < len(labels):
             twice = next(label for label in labels if labels.count(label) > 1)
-            raise JobError(f"task.prompts: names {twice} twice", cure="name each class once")
+            raise JobError(f"task.prompts: names {twice} twice", fix="name each class once")
     if not texts:
         raise JobError(
             "task.prompts is not given, and task=zero_shot chooses among them",
-            cure="give labels, such as task.prompts=[cat,dog], a file with one a line, or texts by label",
+            fix="give labels, such as task.prompts=[cat,dog], a file with one a line, or texts by label",
         )
     return texts
 
@@ -46,7 +46,7 @@ def _texts(label: object, own: Any) -> list[str]:
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
         raise JobError(
             f"task.prompts: {label} has {own!r}, not a text or a list of texts",
-            cure='give texts by label, such as {cat: ["a photo of a cat", "a kitten"], dog: ["a photo of a dog"]}',
+            fix='give texts by label, such as {cat: ["a photo of a cat", "a kitten"], dog: ["a photo of a dog"]}',
         )
     return texts
 
@@ -56,5 +56,5 @@ def _check_templates(templates: Sequence[str]) -> None:
     if odd is not None or not templates:
         raise JobError(
             f"task.templates: {'is empty' if odd is None else f'{odd!r} has no place for the label'}",
-            cure='write {} in place of the label, as in "a photo of a {}."',
+            fix='write {} in place of the label, as in "a photo of a {}."',
         )

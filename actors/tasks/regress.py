@@ -76,7 +76,7 @@ class Regress(Task):
         if self.points is not Points.none and odd:
             raise JobError(
                 f"task.points={self.points.value}: column {odd[0]} has {layout[odd[0]]} values, not pairs of x and y",
-                cure="give key points columns of their own in task.names, apart from their scores",
+                fix="give key points columns of their own in task.names, apart from their scores",
             )
         return [pa.field(name, _type(length)) for name, length in layout.items()]
 
@@ -84,14 +84,14 @@ class Regress(Task):
         wanted = [self.output] if isinstance(self.output, str) else self.output
         names = list(outputs.shapes) if wanted is None else wanted
         if not isinstance(names, list) or not names or any(not isinstance(name, str) for name in names):
-            raise JobError(f"task.output={self.output!r}: not a name", cure=f"choose from {list(outputs.shapes)}")
+            raise JobError(f"task.output={self.output!r}: not a name", fix=f"choose from {list(outputs.shapes)}")
         for name in names if wanted is not None else outputs.uncounted:
             if name in outputs.uncounted:
                 raise not_counted({name: outputs.uncounted[name]}, PROBE_SIZE)
             if name not in outputs.shapes:
-                raise JobError(f"task.output={name}: the model gives {outputs}", cure="name one of these outputs")
+                raise JobError(f"task.output={name}: the model gives {outputs}", fix="name one of these outputs")
         if len(set(names)) < len(names):
-            raise JobError(f"task.output={names}: names an output twice", cure="name each output once")
+            raise JobError(f"task.output={names}: names an output twice", fix="name each output once")
         return names
 
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
@@ -135,7 +135,7 @@ class Regress(Task):
             raise JobError(
                 f"task.names: its columns hold {sum(layout.values())} values, and the model gives "
                 f"{outputs.select(read)}",
-                cure="name every value, such as task.names=[age,score] or task.names={age: 1, keypoints: 34}; "
+                fix="name every value, such as task.names=[age,score] or task.names={age: 1, keypoints: 34}; "
                 "task.output chooses outputs",
             )
         return layout
@@ -149,11 +149,11 @@ class Regress(Task):
             if not isinstance(name, str) or not name or not isinstance(length, int) or length < 1:
                 raise JobError(
                     f"task.names={self.names!r}: {name!r}: {length!r} is not a name and a number of values from 1",
-                    cure="give a list of names, or a mapping such as {age: 1, keypoints: 34}",
+                    fix="give a list of names, or a mapping such as {age: 1, keypoints: 34}",
                 )
         folded = [name.lower() for name, _ in pairs]  # SQL engines ignore case
         if twice := next((name for name in folded if folded.count(name) > 1), None):
-            raise JobError(f"task.names: two columns have the name {twice}", cure="give each column a name of its own")
+            raise JobError(f"task.names: two columns have the name {twice}", fix="give each column a name of its own")
         return dict(pairs)
 
     def _factors(self, key: str, layout: Mapping[str, int]) -> list[float]:
@@ -163,7 +163,7 @@ class Regress(Task):
         if len(factors) != len(layout) or not all(map(_is_finite, factors)):
             raise JobError(
                 f"task.{key}={given!r}: neither a number nor a list with one for each of the columns {list(layout)}",
-                cure=f"give one number for all columns, or {len(layout)} in their order",
+                fix=f"give one number for all columns, or {len(layout)} in their order",
             )
         return [float(factor) for factor in factors]
 

@@ -52,11 +52,11 @@ def check_threshold(threshold: float | None, activation: Activation) -> None:
     if activation is Activation.softmax:
         raise JobError(
             f"task.threshold={threshold:g}: the scores are those of a softmax, where exactly one label is right",
-            cure="omit it, or set task.activation=sigmoid for logits of independent classes, or none for their "
+            fix="omit it, or set task.activation=sigmoid for logits of independent classes, or none for their "
             "probabilities; task=zero_shot takes it with SigLIP models",
         )
     if not 0 < threshold < 1:
-        raise JobError(f"task.threshold={threshold:g}: must be between 0 and 1", cure="the usual value is 0.5")
+        raise JobError(f"task.threshold={threshold:g}: must be between 0 and 1", fix="the usual value is 0.5")
 
 
 def activate(logits: np.ndarray, activation: Activation) -> np.ndarray:

@@ -202,13 +202,13 @@ def _check_labels(output: str, shape: tuple[int, ...], labels: Sequence[str] | N
         raise JobError(
             f"task=segment: the model's output {output} with {shape[0]} channels of {shape[1]} by {shape[2]} pixels "
             "looks as if its last axis held the classes",
-            cure=f"export the model with the classes first, or confirm that there are {shape[0]} with model.labels",
+            fix=f"export the model with the classes first, or confirm that there are {shape[0]} with model.labels",
         )
     if labels is not None and len(labels) != num_classes:
         raise JobError(
             f"model.labels: {len(labels)} labels, and the model's output {output} has {num_classes} classes",
-            cure=f"give a file with {num_classes} lines, one label per line, in the order of the classes, the "
+            fix=f"give a file with {num_classes} lines, one label per line, in the order of the classes, the "
             "background included",
         )
     if num_classes >= void_of(num_classes):
-        raise JobError(f"the model's output {output} has {num_classes} classes", cure="segmentation has at most 65,535")
+        raise JobError(f"the model's output {output} has {num_classes} classes", fix="segmentation has at most 65,535")

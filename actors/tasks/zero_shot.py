@@ -102,14 +102,14 @@ class ZeroShot(Task):
 
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:  # noqa: ARG002
         if self.top_k < 1:
-            raise JobError(f"task.top_k={self.top_k}: must be at least 1", cure="the usual value is 5")
+            raise JobError(f"task.top_k={self.top_k}: must be at least 1", fix="the usual value is 5")
         (output,) = self.output_names(outputs)
         length = math.prod(outputs.shapes[output])
         if self._head is not None and length != self._head.vectors.shape[1]:
             raise JobError(
                 f"task=zero_shot: the model's output {output} has {length} values, and the vectors of the prompts have "
                 f"{self._head.vectors.shape[1]}",
-                cure="give the image part of the same model: name the folder of the whole as model.source, or the "
+                fix="give the image part of the same model: name the folder of the whole as model.source, or the "
                 "projected output as task.output",
             )
         check_threshold(self.threshold, self._activation)
@@ -168,7 +168,7 @@ class ZeroShot(Task):
         if not source.text:
             raise JobError(
                 "task=zero_shot: neither model.source nor task.text_source names a model with a text part",
-                cure="set model.source to a folder or hf:REPO of CLIP or SigLIP, or task.text_source to that of the "
+                fix="set model.source to a folder or hf:REPO of CLIP or SigLIP, or task.text_source to that of the "
                 "model whose image part runs",
             )
         return read_text_source(source)

@@ -25,7 +25,7 @@ class Benchmark:
     def check(self) -> None:
         """Raises `JobError` if a value is out of range."""
         if self.images < 1:
-            raise JobError(f"benchmark.images={self.images}: must be at least 1", cure="omit it, or try 2000")
+            raise JobError(f"benchmark.images={self.images}: must be at least 1", fix="omit it, or try 2000")
 
 
 @dataclass

@@ -104,12 +104,12 @@ def read_figures(path: str) -> Figures:
     except (OSError, BaseError) as error:
         raise JobError(
             f"benchmark.compare={path}: cannot be read: {one_line(error)}",
-            cure="give the benchmark.output of an earlier benchmark, or omit it",
+            fix="give the benchmark.output of an earlier benchmark, or omit it",
         ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise JobError(
             f"benchmark.compare={path}: not the figures of a benchmark of this version ({one_line(error)})",
-            cure="run the earlier benchmark again with this version",
+            fix="run the earlier benchmark again with this version",
         ) from error
 
 
@@ -124,6 +124,6 @@ def write_figures(figures: Figures, path: str) -> str:
         Storage().write(uri, json.dumps(figures.to_json(), indent=1).encode())
     except (OSError, BaseError) as error:
         raise JobError(
-            f"benchmark.output={path}: cannot be written: {one_line(error)}", cure="give a path that you may write to"
+            f"benchmark.output={path}: cannot be written: {one_line(error)}", fix="give a path that you may write to"
         ) from error
     return uri

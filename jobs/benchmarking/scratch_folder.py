@@ -42,7 +42,7 @@ def scratch(folder: str | None, storage: Storage) -> Iterator[str]:
     except (OSError, BaseError) as error:
         raise JobError(
             f"benchmark.scratch={folder}: cannot be written: {one_line(error)}",
-            cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
+            fix="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
         ) from error
     try:
         yield root

@@ -29,10 +29,10 @@ class Browse:
     def check(self) -> None:
         """Raises `JobError` for a value out of range."""
         if not 0 <= self.port <= _MAX_PORT:
-            raise JobError(f"browse.port={self.port}: no port", cure=f"give 0 (any free one) to {_MAX_PORT}")
+            raise JobError(f"browse.port={self.port}: no port", fix=f"give 0 (any free one) to {_MAX_PORT}")
         if self.max_memory_bytes < _LEAST_BYTES:
             raise JobError(
-                f"browse.max_memory_bytes={self.max_memory_bytes}: too little", cure=f"give at least {_LEAST_BYTES}"
+                f"browse.max_memory_bytes={self.max_memory_bytes}: too little", fix=f"give at least {_LEAST_BYTES}"
             )
 
 

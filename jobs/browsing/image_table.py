@@ -73,7 +73,7 @@ def image_table(run: PublishedRun, memory_bytes: int) -> Iterator[ImageTable]:
 class ImageTable(KeyDatabase):
     """The images of a run. Columns have names of our own, such as ``c0``: no name or value from outside is SQL."""
 
-    cure = "set TMPDIR to a folder on a larger disk"
+    fix = "set TMPDIR to a folder on a larger disk"
     held = "the table of images"
 
     def __init__(self, folder: str, memory_bytes: int, columns: Sequence[Column]) -> None:
@@ -96,7 +96,7 @@ class ImageTable(KeyDatabase):
         with run.storage.open(part) as file:
             receipt = Receipt.from_footer(pq.read_metadata(file).metadata)
         if receipt is None:
-            raise JobError(f"{redacted(part)}: has no receipt", cure="browse a run of this version of shardlens")
+            raise JobError(f"{redacted(part)}: has no receipt", fix="browse a run of this version of shardlens")
         shards, rows = shards_and_rows(receipt.ranges)
         self._parts.append(part)
         start = 0

@@ -65,7 +65,7 @@ def _check_batches(job: ExportJob) -> None:
         raise JobError(
             f"export.formats={','.join(job.export.formats)}: {job.model.where} was exported for batches of "
             f"{network.sizes} images, and the forms of a bundle take any number",
-            cure="export it again with dynamic_shapes=({0: torch.export.Dim.DYNAMIC},); as it is, it runs in "
+            fix="export it again with dynamic_shapes=({0: torch.export.Dim.DYNAMIC},); as it is, it runs in "
             "engine=torch",
         )
 

@@ -62,10 +62,10 @@ class Export:
         if unknown or not self.formats:
             raise JobError(
                 f"export.formats={self.formats}: {f'{unknown[0]} is no form' if unknown else 'names no form'}",
-                cure=f"give some of {', '.join(ENGINES)}",
+                fix=f"give some of {', '.join(ENGINES)}",
             )
         if self.images < 1:
-            raise JobError(f"export.images={self.images}: must be at least 1", cure="omit it, or try 64")
+            raise JobError(f"export.images={self.images}: must be at least 1", fix="omit it, or try 64")
         _ = self.limits
 
     @property
@@ -79,7 +79,7 @@ class Export:
         unknown = [name for name in self.tolerance if name not in names]
         if unknown:
             raise JobError(
-                f"export.tolerance.{unknown[0]}: there is no such limit", cure=f"the limits are {', '.join(names)}"
+                f"export.tolerance.{unknown[0]}: there is no such limit", fix=f"the limits are {', '.join(names)}"
             )
         return to_tolerance(Tolerance(**self.tolerance), key="export.tolerance")
 

@@ -99,23 +99,23 @@ def check_form(name: str, model: Model, precision: str, postprocess: str = NONE)
     where = f"export.formats={name}"
     if isinstance(form_of(model), TorchScriptForm):
         raise JobError(
-            f"{where}: {model.where} is a TorchScript archive, which PyTorch exports to no other form", cure=_NETWORK
+            f"{where}: {model.where} is a TorchScript archive, which PyTorch exports to no other form", fix=_NETWORK
         )
     if not form_of(model).has_network and name not in _OF_GRAPHS.get(form_of(model).engines[0], ()):
-        raise JobError(f"{where}: {model.where} holds a whole graph, and no network to make it of", cure=_LEAVE_OUT)
+        raise JobError(f"{where}: {model.where} holds a whole graph, and no network to make it of", fix=_LEAVE_OUT)
     if name == "safetensors" and model.architecture is None:
-        raise JobError(f"{where}: {model.where} has no model.architecture to load weights into", cure=_LEAVE_OUT)
+        raise JobError(f"{where}: {model.where} has no model.architecture to load weights into", fix=_LEAVE_OUT)
     if postprocess == NMS and (name == "pt2" or form_of(model).engines == ("openvino",)):
         reason = "torch has no operator for it" if name == "pt2" else f"{model.where} is a graph of OpenVINO"
-        raise JobError(f"export.postprocess=nms: cannot end the form {name} with it: {reason}", cure=_NMS_IN_ONNX)
+        raise JobError(f"export.postprocess=nms: cannot end the form {name} with it: {reason}", fix=_NMS_IN_ONNX)
     if precision in _IMPOSSIBLE.get(name, {}):
         raise JobError(
-            f"export.precision={precision}: {_IMPOSSIBLE[name][precision]}", cure=f"leave {name} out of export.formats"
+            f"export.precision={precision}: {_IMPOSSIBLE[name][precision]}", fix=f"leave {name} out of export.formats"
         )
     if not form_of(model).has_network and precision not in _OF_A_GRAPH[name]:
         raise JobError(
             f"export.precision={precision}: {model.where} is a graph, whose numbers are not converted to it",
-            cure="omit export.precision, or export the network itself: model.architecture and its weights",
+            fix="omit export.precision, or export the network itself: model.architecture and its weights",
         )
 
 
@@ -236,7 +236,7 @@ def _quantised(source: Path, model: Model, plan: FormPlan, scratch: Path) -> Pat
     from actors.exporting.quantisation import quantise  # noqa: PLC0415  brings onnxruntime
 
     if plan.calibration is None or not len(plan.calibration):
-        raise JobError("export.precision=int8: there are no images to quantise on", cure="give a +dataset with images")
+        raise JobError("export.precision=int8: there are no images to quantise on", fix="give a +dataset with images")
     path = scratch / "quantised.onnx"
     try:
         quantise(source, path, plan.calibration, is_narrow=plan.is_narrow)
@@ -245,6 +245,6 @@ def _quantised(source: Path, model: Model, plan: FormPlan, scratch: Path) -> Pat
     except Exception as error:
         raise JobError(
             f"export.precision=int8: {model.where} cannot be quantised: {type(error).__name__}: {one_line(error)}",
-            cure="choose export.precision=fp32",
+            fix="choose export.precision=fp32",
         ) from error
     return path

@@ -67,7 +67,7 @@ def draw_images(job: Job, count: int) -> RealImages:
         raise JobError(
             f"dataset.path={redacted(str(job.dataset.path))}: none of the first {shards.num_rows:,} images can be "
             "decoded",
-            cure="name images of the kind that the model is for",
+            fix="name images of the kind that the model is for",
         )
     # Neighbours in a dataset resemble each other.
     order = np.random.default_rng(0).permutation(len(names))[:count]

@@ -79,7 +79,7 @@ def answer(model: Model, engine: EngineConfig, images: RealImages) -> Reference:
     if len(answers.rows) < len(images.names):
         failed = np.setdiff1d(np.arange(len(images.names)), answers.rows)
         raise JobError(
-            f"{model.where}: {engine.label} fails on {images.names[failed[0]]}", cure="export a model that runs"
+            f"{model.where}: {engine.label} fails on {images.names[failed[0]]}", fix="export a model that runs"
         )
     return Reference(engine.label, answers.outputs, trial.images_per_s)
 

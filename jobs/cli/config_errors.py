@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf about a wrong config, translated to a `JobError`: key, value and cure. Runs on the
+"""Errors of Hydra and OmegaConf about a wrong config, translated to a `JobError`: key, value and fix. Runs on the
 driver.
 """
 
@@ -22,7 +22,7 @@ from omegaconf.errors import (
 )
 
 from actors.errors import JobError
-from jobs.cli.familiar_words import CURES
+from jobs.cli.familiar_words import FIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
 
 
 def explain(error: Exception) -> JobError:
-    """Translates an error of `CONFIG_ERRORS` to its first problem and the cure."""
+    """Translates an error of `CONFIG_ERRORS` to its first problem and the fix."""
     if isinstance(error, MissingConfigException):
         return _unknown_choice(str(error))
     # Hydra wraps what OmegaConf raises; its own message has the override, the cause has key and type.
@@ -49,14 +49,14 @@ def explain(error: Exception) -> JobError:
 
 def unknown_key(full_key: str, names: Sequence[str], *, override: str | None = None) -> JobError:
     """Error for a key that no schema knows; ``names`` are the keys of its parent."""
-    if full_key in CURES:
-        return JobError(f"{override or full_key}: there is no such key", cure=CURES[full_key])
+    if full_key in FIXES:
+        return JobError(f"{override or full_key}: there is no such key", fix=FIXES[full_key])
     parent, _, key = full_key.rpartition(".")
     close = get_close_matches(key, names, n=1)
     prefix = f"{parent}." if parent else ""
-    cure = f"did you mean {prefix}{close[0]}? " if close else ""
+    fix = f"did you mean {prefix}{close[0]}? " if close else ""
     return JobError(
-        f"{override or full_key}: there is no such key", cure=f"{cure}{parent or 'The job'} has {', '.join(names)}"
+        f"{override or full_key}: there is no such key", fix=f"{fix}{parent or 'The job'} has {', '.join(names)}"
     )
 
 
@@ -65,10 +65,10 @@ _PLUS = "a dataset is chosen with a plus sign: +dataset=NAME, such as +dataset=s
 
 def _missing(error: MissingMandatoryValue) -> JobError:
     key = error.full_key or ""
-    cure = _PLUS if key == "dataset" else f"add {key}=VALUE to the command; --help shows every key"
+    fix = _PLUS if key == "dataset" else f"add {key}=VALUE to the command; --help shows every key"
     if key == "model.checkpoint":
-        cure = f"{cure}; model.source names a whole model"
-    return JobError(f"{key}: not given", cure=cure)
+        fix = f"{fix}; model.source names a whole model"
+    return JobError(f"{key}: not given", fix=fix)
 
 
 def _unresolved(error: InterpolationResolutionError) -> JobError:
@@ -76,11 +76,11 @@ def _unresolved(error: InterpolationResolutionError) -> JobError:
     if variable := re.search(r"Environment variable '([^']*)' not found", reason):
         return JobError(
             f"{error.full_key}: the environment variable {variable[1]} is not set",
-            cure=f"export {variable[1]}=VALUE before the command, or give a default: ${{oc.env:{variable[1]},VALUE}}",
+            fix=f"export {variable[1]}=VALUE before the command, or give a default: ${{oc.env:{variable[1]},VALUE}}",
         )
     return JobError(
         f"{error.full_key}: {reason[:1].lower()}{reason[1:]}",
-        cure=r"name a key that has a value, or write \${ for a dollar sign and a brace",
+        fix=r"name a key that has a value, or write \${ for a dollar sign and a brace",
     )
 
 
@@ -92,19 +92,19 @@ def _unknown_choice(message: str) -> JobError:
     # The schemas are in the same groups as the files of conf/, but are no choices.
     options = sorted(line.strip() for line in listed if line.strip() and not line.strip().endswith("_schema"))
     own = f"; one of your own is DIR/{group}/{name}.yaml, with --config-dir=DIR"
-    return JobError(f"{group}={name}: there is no such choice", cure=f"choose one of {', '.join(options)}{own}")
+    return JobError(f"{group}={name}: there is no such choice", fix=f"choose one of {', '.join(options)}{own}")
 
 
 def _unknown_key(error: OmegaConfBaseException, override: str) -> JobError:
     # A mapping such as model.kwargs, which Hydra extends only with a plus.
     if isinstance(error.object_type, type) and issubclass(error.object_type, dict):
-        return JobError(f"{override}: a new entry", cure=f"put a plus sign before it: +{override}")
+        return JobError(f"{override}: a new entry", fix=f"put a plus sign before it: +{override}")
     return unknown_key(error.full_key or "", _field_names(error.object_type), override=override)
 
 
 def _wrong_value(error: OmegaConfBaseException, override: str) -> JobError:
     reason = str(error).splitlines()[0]  # the others repeat the key and name Python types
-    return JobError(f"{override}: {reason[:1].lower()}{reason[1:]}", cure=f"give {error.full_key} a value of that type")
+    return JobError(f"{override}: {reason[:1].lower()}{reason[1:]}", fix=f"give {error.full_key} a value of that type")
 
 
 def _other(message: str) -> JobError:
@@ -113,15 +113,15 @@ def _other(message: str) -> JobError:
     if folder := re.search(r"Additional config directory '(.*)' not found", lines[0]):
         return JobError(
             f"--config-dir={folder[1]}: there is no such folder",
-            cure="give the folder above your own choices: DIR/dataset/photos.yaml is +dataset=photos",
+            fix="give the folder above your own choices: DIR/dataset/photos.yaml is +dataset=photos",
         )
     if "No match in the defaults list" in message or "To append to your default list" in message:
-        return JobError(lines[0], cure=_PLUS if "'dataset'" in lines[0] else lines[-1])
-    return JobError("; ".join(lines[:3]), cure=_as_one_value(lines[0]) or "write overrides as key=value")
+        return JobError(lines[0], fix=_PLUS if "'dataset'" in lines[0] else lines[-1])
+    return JobError("; ".join(lines[:3]), fix=_as_one_value(lines[0]) or "write overrides as key=value")
 
 
 def _as_one_value(message: str) -> str | None:
-    """Cure that quotes the override in ``message``, so that shell and Hydra read its value literally."""
+    """Fix that quotes the override in ``message``, so that shell and Hydra read its value literally."""
     found = re.search(r"(?:argument|parameters|override|Exception:) '?([+\w.]+)=(.*?)(?:'|$)", message)
     if found is None:
         return None

@@ -4,7 +4,7 @@ reported.
 
 from __future__ import annotations
 
-CURES = {
+FIXES = {
     "export.half": "write export.precision=fp16",
     "export.fp16": "write export.precision=fp16",
     "export.int8": "write export.precision=int8",

@@ -82,8 +82,8 @@ def _help() -> str:
 
 def _unknown(name: str) -> str:
     close = get_close_matches(name, verbs(), n=1)
-    cure = f"did you mean {close[0]}? " if close else ""
-    return f"error: {name}: there is no such verb\n  cure: {cure}shardlens --help lists the verbs\n"
+    fix = f"did you mean {close[0]}? " if close else ""
+    return f"error: {name}: there is no such verb\n  fix: {fix}shardlens --help lists the verbs\n"
 
 
 def _print(text: str) -> None:

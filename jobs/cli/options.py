@@ -30,7 +30,7 @@ def _expanded(argument: str) -> list[str]:
     meant = f"did you mean {close[0]}? " if close else ""
     raise JobError(
         f"{argument}: there is no such option",
-        cure=f"{meant}keys are written without dashes, as KEY=VALUE; --help shows both",
+        fix=f"{meant}keys are written without dashes, as KEY=VALUE; --help shows both",
     )
 
 

@@ -56,7 +56,7 @@ class Cluster:
         ``metrics_port`` is taken, or the temporary folder is full.
         """
         if self.workers_per_gpu < 1:
-            raise JobError(f"cluster.workers_per_gpu={self.workers_per_gpu}: not above 0", cure="give 1, or 2")
+            raise JobError(f"cluster.workers_per_gpu={self.workers_per_gpu}: not above 0", fix="give 1, or 2")
         if self.address is None:
             _check_temporary_room()
         if self.metrics_port is not None:
@@ -66,7 +66,7 @@ class Cluster:
         if "://" in str(self.address):
             raise JobError(
                 f"{_given(str(self.address))}: not a Ray cluster to join",
-                cure="give host:port, or cluster.address=local to run here; to send the job to a Jobs API: "
+                fix="give host:port, or cluster.address=local to run here; to send the job to a Jobs API: "
                 "python -m jobs.submit VERB KEY=VALUE ...",
             )
         host, _, port = str(self.address).rpartition(":")
@@ -85,14 +85,14 @@ def _check_metrics_port(port: int, address: str | None) -> None:
     if address is not None:
         raise JobError(
             f"{given}: cluster.address={address} has its metrics page already",
-            cure="omit it; the port is an option of ray start: --metrics-export-port",
+            fix="omit it; the port is an option of ray start: --metrics-export-port",
         )
     if not 0 < port <= _MAX_PORT:
-        raise JobError(f"{given}: not a port", cure=f"give one from 1 to {_MAX_PORT}, or none for any that is free")
+        raise JobError(f"{given}: not a port", fix=f"give one from 1 to {_MAX_PORT}, or none for any that is free")
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        raise JobError(f"{given}: {error}", cure="give another port, or none for any that is free") from None
+        raise JobError(f"{given}: {error}", fix="give another port, or none for any that is free") from None
 
 
 _MAX_PORT = 65_535
@@ -103,14 +103,14 @@ def _check_temporary_room() -> None:
     name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
     folder = os.environ[name] if name else gettempdir()
     given = f"{name}={folder}" if name else folder
-    cure = "make room there, or set TMPDIR to a folder on another disk"
+    fix = "make room there, or set TMPDIR to a folder on another disk"
     try:
         free_bytes = shutil.disk_usage(folder).free
     except OSError as error:
-        raise JobError(f"{given}: {error.strerror}, and Ray keeps its sockets and logs there", cure=cure) from None
+        raise JobError(f"{given}: {error.strerror}, and Ray keeps its sockets and logs there", fix=fix) from None
     if free_bytes < _SESSION_BYTES:
         raise JobError(
-            f"{given}: {free_bytes / 1024**2:.1f} MiB free, too little for the sockets and logs of Ray", cure=cure
+            f"{given}: {free_bytes / 1024**2:.1f} MiB free, too little for the sockets and logs of Ray", fix=fix
         )
 
 
@@ -126,6 +126,6 @@ def not_reached(address: str, reason: str) -> JobError:
     """Error for a cluster that does not answer at ``address``."""
     return JobError(
         f"{_given(address)}: {reason}",
-        cure="give auto or the host:port of a cluster (`ray start --head` starts one), or cluster.address=local to "
+        fix="give auto or the host:port of a cluster (`ray start --head` starts one), or cluster.address=local to "
         "run here",
     )

@@ -76,7 +76,7 @@ def _import_path() -> str:
 def _not_started(reason: str) -> JobError:
     return JobError(
         f"Ray did not start on this machine: {reason}",
-        cure="check cluster.object_store_bytes and the free space in /dev/shm; verbose=true shows Ray's own messages",
+        fix="check cluster.object_store_bytes and the free space in /dev/shm; verbose=true shows Ray's own messages",
     )
 
 

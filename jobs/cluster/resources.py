@@ -85,7 +85,7 @@ def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
     if wants_gpu is not False and 0 < resources.gpus < cluster.drivers:
         raise JobError(
             f"cluster.drivers={cluster.drivers}: the cluster has {resources.gpus:g} GPUs, not one for each",
-            cure="let no more drivers share it than it has GPUs, or choose engine.device=cpu",
+            fix="let no more drivers share it than it has GPUs, or choose engine.device=cpu",
         )
     return resources.shared(cluster.drivers)
 

@@ -95,7 +95,7 @@ def compare_runs(a: PublishedRun, b: PublishedRun, answers: Answers, *, memory_b
         if not counts.num_both and all(outcomes.num_rows.values()):
             raise JobError(
                 f"runs {a.run_id} and {b.run_id} have no image in common: no image_id of one is in the other",
-                cure="compare runs over the same images; dataset.id_column gives copies of a dataset equal ids",
+                fix="compare runs over the same images; dataset.id_column gives copies of a dataset equal ids",
             )
         return Findings(a, b, counts, failures(outcomes), answers.changes(outcomes))
 
@@ -105,7 +105,7 @@ def _check_sum(run: PublishedRun, num_rows: int) -> None:
         raise JobError(
             f"{redacted(run.paths.run)}: its parts have {num_rows:,} rows, and its manifest lists "
             f"{run.num_ok + run.num_error_rows:,}",
-            cure=f"python -m jobs.verify output.path=… run.id={run.run_id} names the parts that have changed since",
+            fix=f"python -m jobs.verify output.path=… run.id={run.run_id} names the parts that have changed since",
         )
 
 

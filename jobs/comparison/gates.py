@@ -33,13 +33,13 @@ def check_limits(wanted: Compare, task: str, limits: Sequence[str]) -> None:
         if value is not None and name not in limits:
             raise JobError(
                 f"compare.{name}={value:g}: task={task} cannot exceed it: {reason.partition(';')[0]}",
-                cure=reason.partition("; ")[2],
+                fix=reason.partition("; ")[2],
             )
     for name, value in _given(wanted):
         if not value >= 0 or (name == "max_flip_ratio" and value > 1):
             raise JobError(
                 f"compare.{name}={value:g}: {'not from 0 to 1' if name == 'max_flip_ratio' else 'below 0'}",
-                cure="limits are shares from 0 to 1, or numbers of images from 0",
+                fix="limits are shares from 0 to 1, or numbers of images from 0",
             )
 
 

@@ -39,14 +39,14 @@ class NumberColumns:
         if not names and (len(a) or len(b)):
             raise JobError(
                 f"the runs have no column of numbers in common: A has {_listed(a)}, B has {_listed(b)}",
-                cure="compare runs whose models give outputs of the same names",
+                fix="compare runs whose models give outputs of the same names",
             )
         for name in names:
             lengths = [layout[name][0] for layout in layouts]
             if lengths[0] != lengths[1]:
                 raise JobError(
                     f"column {name} has {lengths[0]} values in run A and {lengths[1]} in run B",
-                    cure="compare runs whose models give outputs of the same shape",
+                    fix="compare runs whose models give outputs of the same shape",
                 )
         fields = [_kept(place, [layout[name] for layout in layouts]) for place, name in enumerate(names)]
         return cls(names, pa.schema(fields))

@@ -40,7 +40,7 @@ class Outcomes(KeyDatabase):
     An image that a run lists several times is matched with as many rows of the other run, in their order.
     """
 
-    cure = "set TMPDIR to a folder on a larger disk"
+    fix = "set TMPDIR to a folder on a larger disk"
 
     def __init__(self, folder: str, memory_bytes: int, answers: Answers) -> None:
         super().__init__(folder, memory_bytes, "CREATE TABLE matches (a BIGINT, b BIGINT)")

@@ -34,12 +34,12 @@ def find_run(key: str, given: str, output: ComparedOutput) -> PublishedRun:
         if output.path is None:
             raise JobError(
                 f"{where}: the id of a run, without output.path",
-                cure="give the output.path of the job, or the folder of the run: OUTPUT/runs/RUN_ID",
+                fix="give the output.path of the job, or the folder of the run: OUTPUT/runs/RUN_ID",
             )
         return open_output(output.path, output.storage_options).run(given, key=key)
     found = _RUN_FOLDER.fullmatch(absolute(given))
     if found is None:
-        raise JobError(f"{where}: not the folder of a run", cure="give OUTPUT/runs/RUN_ID, or an id with output.path")
+        raise JobError(f"{where}: not the folder of a run", fix="give OUTPUT/runs/RUN_ID, or an id with output.path")
     return open_output(found[1], output.storage_options).run(found[2], key=key)
 
 

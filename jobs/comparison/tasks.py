@@ -27,7 +27,7 @@ def answers_of(a: PublishedRun, b: PublishedRun) -> Answers:
     if tasks[0] != tasks[1]:
         raise JobError(
             f"run A ({a.run_id}) is of task={tasks[0]}, and run B ({b.run_id}) of task={tasks[1]}",
-            cure="compare two runs of the same task",
+            fix="compare two runs of the same task",
         )
     schemas = [answer_schema(run) for run in (a, b)]
     match tasks[0]:
@@ -42,7 +42,7 @@ def answers_of(a: PublishedRun, b: PublishedRun) -> Answers:
             if len(have_boxes) > 1:
                 raise JobError(
                     "task=segment: one run has class maps and the other has instances",
-                    cure="compare runs of the same kind of model",
+                    fix="compare runs of the same kind of model",
                 )
             return BoxAnswers() if have_boxes == {True} else PixelAnswers()
         case _:

@@ -47,7 +47,7 @@ class Coco(Writer):
             schema,
             [DETECTIONS, "width", "height"],
             to="coco",
-            cure="use to=hf, jsonl or csv, or the rows of task=detect",
+            fix="use to=hf, jsonl or csv, or the rows of task=detect",
         )
         return ["image_id", DETECTIONS, "width", "height"]
 

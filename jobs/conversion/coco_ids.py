@@ -67,9 +67,9 @@ def read_ids(place: str, storage: Storage) -> GivenIds:
         return GivenIds(json.loads(storage.read(absolute(place))))
     except (OSError, BaseError) as error:
         raise JobError(
-            f"{where}: cannot be read: {one_line(error)}", cure="give a COCO file that you may read"
+            f"{where}: cannot be read: {one_line(error)}", fix="give a COCO file that you may read"
         ) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise JobError(
-            f"{where}: no COCO annotations: {one_line(error)}", cure="give a file with images and categories"
+            f"{where}: no COCO annotations: {one_line(error)}", fix="give a file with images and categories"
         ) from error

@@ -83,7 +83,7 @@ def _format(name: str) -> type[Writer]:
     close = get_close_matches(name.lower(), FORMATS, n=1)
     listed = "; ".join(f"{known}: {writer.about}" for known, writer in FORMATS.items())
     raise JobError(
-        f"to={name}: there is no such format", cure=f"{f'did you mean {close[0]}? ' if close else ''}there are {listed}"
+        f"to={name}: there is no such format", fix=f"{f'did you mean {close[0]}? ' if close else ''}there are {listed}"
     )
 
 
@@ -119,7 +119,7 @@ def _check_sum(tally: Tally, runs: Sequence[PublishedRun]) -> None:
     if tally.num_read != num_published:
         raise JobError(
             f"the parts have {tally.num_read:,} rows, and the manifests of their runs list {num_published:,}",
-            cure="python -m jobs.verify output.path=… names the parts that have changed since",
+            fix="python -m jobs.verify output.path=… names the parts that have changed since",
         )
 
 

@@ -45,7 +45,7 @@ class Csv(Writer):
             if size > _MAX_NUMBERED or (size and field.name == "embedding"):
                 raise JobError(
                     f"to=csv: column {field.name} has {size} numbers an image",
-                    cure="use to=hf, which writes Parquet, or to=jsonl",
+                    fix="use to=hf, which writes Parquet, or to=jsonl",
                 )
         return [field.name for field in schema if _is_flat(field, schema)]
 

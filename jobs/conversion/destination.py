@@ -48,10 +48,10 @@ def check_destination(uri: str, storage: Storage, output: str, *, overwrite: boo
     """Raises `JobError` if nothing may be written to ``uri``: it is taken, or a part of the output that is read."""
     where = f"convert.path={redacted(uri)}"
     if Path(uri).suffix in _FILE_SUFFIXES:
-        raise JobError(f"{where}: the name of a file", cure="give a folder, which gets the files and their record")
+        raise JobError(f"{where}: the name of a file", fix="give a folder, which gets the files and their record")
     for folder in ("rows", "errors", "runs"):
         if join(uri, "").startswith(join(output, folder, "")):
-            raise JobError(f"{where}: lies among the rows of output.path", cure="give a folder of its own")
+            raise JobError(f"{where}: lies among the rows of output.path", fix="give a folder of its own")
     try:
         kind = storage.kind(uri)
         is_taken = kind == "file" or (kind == "folder" and next(storage.list(uri), None) is not None)
@@ -59,10 +59,10 @@ def check_destination(uri: str, storage: Storage, output: str, *, overwrite: boo
     except (OSError, BaseError) as error:
         raise _unwritable(uri, error) from error
     if is_taken and not is_ours:
-        raise JobError(f"{where}: holds files that are no conversion", cure="give a new or an empty folder")
+        raise JobError(f"{where}: holds files that are no conversion", fix="give a new or an empty folder")
     if is_taken and not overwrite:
         raise JobError(
-            f"{where}: holds an earlier conversion", cure="give another folder, or set convert.overwrite=true"
+            f"{where}: holds an earlier conversion", fix="give another folder, or set convert.overwrite=true"
         )
 
 
@@ -191,5 +191,5 @@ def _text(record: Mapping[str, Any], status: str) -> str:
 def _unwritable(uri: str, error: Exception) -> JobError:
     return JobError(
         f"convert.path={redacted(uri)}: cannot be written: {one_line(error)}",
-        cure="give a place that you may write to and that has room, and its region and keys in output.storage_options",
+        fix="give a place that you may write to and that has room, and its region and keys in output.storage_options",
     )

@@ -45,7 +45,7 @@ class FiftyOne(Writer):
             return ["image_id", *CLASSIFIED]
         raise JobError(
             "to=fiftyone: the rows have no detections, class maps or labels",
-            cure="use to=jsonl, whose objects FiftyOne's Python interface takes as fields",
+            fix="use to=jsonl, whose objects FiftyOne's Python interface takes as fields",
         )
 
     def write(self, rows: pa.Table) -> None:

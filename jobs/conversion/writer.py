@@ -78,11 +78,11 @@ class Writer(ABC):
         """Lets go of the files, which are then removed, after an error."""
 
 
-def needs(schema: pa.Schema, names: Sequence[str], *, to: str, cure: str) -> None:
+def needs(schema: pa.Schema, names: Sequence[str], *, to: str, fix: str) -> None:
     """Raises `JobError` unless ``schema`` has the columns ``names``."""
     missing = [name for name in names if name not in schema.names]
     if missing:
-        raise JobError(f"to={to}: the rows have no column {' or '.join(missing)}", cure=cure)
+        raise JobError(f"to={to}: the rows have no column {' or '.join(missing)}", fix=fix)
 
 
 def is_mask(schema: pa.Schema) -> bool:

@@ -29,7 +29,7 @@ class Yolo(Writer):
 
     @classmethod
     def columns(cls, schema: pa.Schema) -> list[str]:
-        needs(schema, [DETECTIONS, "width", "height"], to="yolo", cure="use to=csv, jsonl or hf")
+        needs(schema, [DETECTIONS, "width", "height"], to="yolo", fix="use to=csv, jsonl or hf")
         return ["image_id", DETECTIONS, "width", "height"]
 
     def write(self, rows: pa.Table) -> None:

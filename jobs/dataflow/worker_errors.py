@@ -38,7 +38,7 @@ def workers_errors() -> Iterator[None]:
 
 def _own_error(cause: Exception) -> Exception:
     if isinstance(cause, JobError):
-        return cause  # has its problem and cure in fields, which Ray Data leaves alone
+        return cause  # has its problem and fix in fields, which Ray Data leaves alone
     message = str(cause).partition(_RETRY_CONTEXT)[0].removesuffix("\\n").rstrip()  # some errors escape line feeds
     if isinstance(cause, CredentialsError | DecoderMismatchError | OutputError | UnreachableError):
         return type(cause)(message)

@@ -68,11 +68,11 @@ class Dataset:
             JobError: a path, column or file does not match the config, or cannot be reached.
         """
         if self.limit is not None and self.limit < 0:
-            raise JobError(f"dataset.limit={self.limit}: below zero", cure="omit it to list every image")
+            raise JobError(f"dataset.limit={self.limit}: below zero", fix="omit it to list every image")
         if not 1 <= self.read_concurrency <= _MAX_CONCURRENCY:
             raise JobError(
                 f"dataset.read_concurrency={self.read_concurrency}: not from 1 to {_MAX_CONCURRENCY}",
-                cure="omit it, or give a number in that range",
+                fix="omit it, or give a number in that range",
             )
         Allowlist.parse(self.allow)
         with ThreadPoolExecutor(_NUM_THREADS) as pool:
@@ -186,23 +186,23 @@ class Dataset:
         if self.passed_over.total:
             raise JobError(
                 f"dataset.path={redacted(str(self.path))}: every file there is skipped: {self.passed_over}",
-                cure=next((cure for reason, cure in _CURES.items() if reason in self.passed_over.counts), _OTHER_CURE),
+                fix=next((fix for reason, fix in _FIXES.items() if reason in self.passed_over.counts), _OTHER_FIX),
             )
         raise JobError(
             f"dataset.path={redacted(str(self.path))}: the dataset is empty",
-            cure="name another path, or set dataset.allow_empty=true if there may be no images yet",
+            fix="name another path, or set dataset.allow_empty=true if there may be no images yet",
         )
 
 
 _NUM_THREADS = 16  # paths that are checked at a time, each with a request or two
 _MAX_CONCURRENCY = 100  # aiohttp opens no more connections in a session, unless told to
-_OTHER_CURE = "name another path, or fix the files; dataset.extensions lists the suffixes of images"
-_HIDDEN_CURE = "include such names with dataset.include, such as dataset.include=['**'], or rename them"
-_CURES = {  # the most telling reason first
+_OTHER_FIX = "name another path, or fix the files; dataset.extensions lists the suffixes of images"
+_HIDDEN_FIX = "include such names with dataset.include, such as dataset.include=['**'], or rename them"
+_FIXES = {  # the most telling reason first
     "unsupported": "convert them, or install a decoder: pip install 'shardlens[heif]' or 'shardlens[jxl]'",
     "unreadable": "give this user the right to read the folders",
     "excluded": "change dataset.exclude",
     "not included": "change dataset.include",
-    "hidden": _HIDDEN_CURE,
-    "underscore": _HIDDEN_CURE,
+    "hidden": _HIDDEN_FIX,
+    "underscore": _HIDDEN_FIX,
 }

@@ -26,7 +26,7 @@ def expand(path: str) -> list[str]:
     if len(found) > _MOST_PATHS:
         raise JobError(
             f"dataset.path={path}: its braces expand to more than {_MOST_PATHS:,} paths",
-            cure="name a folder, a glob or a URI prefix",
+            fix="name a folder, a glob or a URI prefix",
         )
     return found
 

@@ -84,7 +84,7 @@ def find_dialect(
     )
 
 
-_QUOTE_CURE = "fix that line; if quotes belong to the values, add dataset.csv.quote=none"
+_QUOTE_FIX = "correct that line; if quotes belong to the values, add dataset.csv.quote=none"
 
 
 @dataclass
@@ -107,7 +107,7 @@ class _Reading:
         if width != self.width:
             problem = f"{width} fields, but the first line has {self.width}"
             self.error = LineError(
-                line, problem, "fix that line, or set dataset.csv.delimiter to the character between fields"
+                line, problem, "correct that line, or set dataset.csv.delimiter to the character between fields"
             )
 
     def _pass_over(self, line: int) -> None:
@@ -163,13 +163,13 @@ class _Quoted(_Reading):
             self.is_unclosed = "unexpected end" in str(error)
             follows = "expected after" in str(error)
             problem = "a value's closing quote is followed by more text" if follows else str(error)
-            self.error = LineError(first + begin, problem, _QUOTE_CURE)
+            self.error = LineError(first + begin, problem, _QUOTE_FIX)
 
     def end(self) -> None:
         """Signals the end of the file."""
         if self.unfinished and not self.error:
             self.is_unclosed = True
-            self.error = LineError(self.unfinished_line, "a quote opens here and is never closed", _QUOTE_CURE)
+            self.error = LineError(self.unfinished_line, "a quote opens here and is never closed", _QUOTE_FIX)
 
     def _take_record(self, record: list[str], line: int, num_lines: int) -> None:
         if not record:

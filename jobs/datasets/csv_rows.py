@@ -40,18 +40,16 @@ class Csv:
         """Raises JobError for an invalid setting."""
         if self.delimiter is not None and len(_NAMED.get(self.delimiter, self.delimiter)) != 1:
             raise JobError(
-                f"dataset.csv.delimiter={self.delimiter}: not one character", cure="give one character, or tab"
+                f"dataset.csv.delimiter={self.delimiter}: not one character", fix="give one character, or tab"
             )
         if self.quote not in {"auto", "none"} and len(self.quote) != 1:
-            raise JobError(
-                f"dataset.csv.quote={self.quote}: not one character", cure="give one character, auto or none"
-            )
+            raise JobError(f"dataset.csv.quote={self.quote}: not one character", fix="give one character, auto or none")
         try:
             codecs.lookup(self.encoding)
         except LookupError as error:
             raise JobError(
                 f"dataset.csv.encoding={self.encoding}: unknown encoding",
-                cure="name an encoding of Python, such as utf-8, cp1252 or utf-16",
+                fix="name an encoding of Python, such as utf-8, cp1252 or utf-16",
             ) from error
 
 
@@ -91,7 +89,7 @@ class CsvFile:
         if num_rows != num_records:
             raise JobError(
                 f"dataset.path={redacted(self.file.uri)}: {num_records:,} records, of which {num_rows:,} can be read",
-                cure="save it again with every value in double quotes, or as Parquet",
+                fix="save it again with every value in double quotes, or as Parquet",
             )
 
     @property
@@ -109,7 +107,7 @@ class CsvFile:
         if first is None:
             raise JobError(
                 f"dataset.path={redacted(self.file.uri)}: the file is empty",
-                cure="remove the file, or omit it with dataset.exclude",
+                fix="remove the file, or omit it with dataset.exclude",
             )
         quote = self.settings.quote
         try:
@@ -128,7 +126,7 @@ class CsvFile:
         try:
             return pa.schema([find_field(schema, name, key=key, uri=self.file.uri) for name, key in keys.items()])
         except JobError as error:
-            raise JobError(error.problem, cure=f"{error.cure}{self._other_settings(names)}") from error
+            raise JobError(error.problem, fix=f"{error.fix}{self._other_settings(names)}") from error
 
     def _other_settings(self, names: list[str]) -> str:
         """Hint about a missing column."""

@@ -107,7 +107,7 @@ _LOCAL_STEP = 256  # files per thread call: stat takes less time than the call, 
 _MAX_FAILURES = 8  # in a row; a store that hangs then costs the listing seconds, not hours
 _NOT_SEEN = (
     "%s: changes of its images go unnoticed: %s\n"
-    "  cure: fix access to it, or skip these requests with dataset.versions=local"
+    "  fix: get access to it, or skip these requests with dataset.versions=local"
 )
 _TIMEOUTS = {"timeout": "10s", "read_timeout": "5s"}  # the answer has no body; a hung server must not stop the listing
 _UNKNOWN = (None, None)

@@ -110,7 +110,7 @@ def _broken(line: int, error: Exception) -> LineError:
     problem = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
     if isinstance(error, json.JSONDecodeError) and error.lineno == 1:
         problem += f" (character {error.colno})"
-    return LineError(line, f"invalid JSON: {problem}", "fix that line; each line holds one complete object")
+    return LineError(line, f"invalid JSON: {problem}", "correct that line; each line holds one complete object")
 
 
 def _elements(text: TextIO, head: str) -> Iterator[Row]:
@@ -163,14 +163,14 @@ class _Array:
         if char == "]":
             self._end()
         elif char != ",":
-            raise LineError(self._line_here(), "a comma or the end of the array is missing", "fix the file")
+            raise LineError(self._line_here(), "a comma or the end of the array is missing", "correct the file")
         self._position += 1
         return char == ","
 
     def _end(self) -> None:
         self._position += 1
         if self._peek():
-            raise LineError(self._line_here(), "text after the end of the array", "fix the file")
+            raise LineError(self._line_here(), "text after the end of the array", "correct the file")
 
     def _peek(self) -> str:
         self._position = self._at_text(self._position)

@@ -54,15 +54,15 @@ class Carried:
                 raise JobError(
                     f"dataset.keep_columns={name}: the output is partitioned by {' and '.join(PARTITIONS)}, and "
                     "readers show the partition's value in place of such a column",
-                    cure="rename the column in the dataset, or do not keep it",
+                    fix="rename the column in the dataset, or do not keep it",
                 )
             if name in _RESERVED or name.startswith("_"):
                 raise JobError(
                     f"dataset.keep_columns={name}: the output has a column of that name, or reserves such names",
-                    cure="rename the column in the dataset, or do not keep it",
+                    fix="rename the column in the dataset, or do not keep it",
                 )
         if len(set(self.keep_columns)) < len(self.keep_columns):
-            raise JobError(f"dataset.keep_columns={self.keep_columns}: duplicate name", cure="name it once")
+            raise JobError(f"dataset.keep_columns={self.keep_columns}: duplicate name", fix="name it once")
 
     def schema(self, source: pa.Schema, uri: str) -> pa.Schema:
         """Schema of the entries for a dataset whose first file, ``uri``, has the schema ``source``.
@@ -75,7 +75,7 @@ class Carried:
             if name is not None and not _can_be_string(find_field(source, name, key=key, uri=uri).type):
                 raise JobError(
                     f"dataset.{key}={name}: it is {source.field(name).type} in {redacted(uri)}",
-                    cure="name a column of strings or numbers",
+                    fix="name a column of strings or numbers",
                 )
         kept = [find_field(source, name, key="keep_columns", uri=uri) for name in self.keep_columns]
         fields = [_carried(field, uri) for field in kept]
@@ -103,7 +103,7 @@ def find_field(schema: pa.Schema, name: str, *, key: str, uri: str) -> pa.Field:
     problem = "has two columns of that name" if found else "has no such column"
     raise JobError(
         f"dataset.{key}={name}: {redacted(uri)} {problem}",
-        cure=f"its columns are {', '.join(schema.names[:_MAX_NAMES])}",
+        fix=f"its columns are {', '.join(schema.names[:_MAX_NAMES])}",
     )
 
 
@@ -123,7 +123,7 @@ def _carried(field: pa.Field, uri: str) -> pa.Field:
         raise JobError(
             f"dataset.keep_columns={field.name}: it is {field.type} in {redacted(uri)}, which cannot be kept: "
             f"{one_line(error)}",
-            cure="change its type there, or do not keep it",
+            fix="change its type there, or do not keep it",
         ) from error
     return carried
 
@@ -172,5 +172,5 @@ def _cast(table: pa.Table, name: str, to: pa.DataType, uri: str) -> pa.ChunkedAr
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise JobError(
             f"dataset.path={redacted(uri)}: its column {name} is {column.type} and cannot be converted to {to}",
-            cure="give the column one type in all files",
+            fix="give the column one type in all files",
         ) from error

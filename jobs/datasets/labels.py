@@ -39,7 +39,7 @@ def warn_of_strangers(entries: Iterator[pa.Table], labels: Sequence[str] | None)
             ", ".join(strangers),
             of_model,
         )
-        LOG.warning("  cure: check model.labels, and dataset.label_column or the names of the folders")
+        LOG.warning("  fix: check model.labels, and dataset.label_column or the names of the folders")
 
 
 _NUM_EXAMPLES = 3  # labels of either side in the warning

@@ -59,7 +59,7 @@ class ManifestDataset(Dataset):
         if self.version_requests < 1:
             raise JobError(
                 f"dataset.version_requests={self.version_requests}: must be at least 1",
-                cure="omit it, or set dataset.versions=none to request no versions",
+                fix="omit it, or set dataset.versions=none to request no versions",
             )
         super().check()
 
@@ -124,7 +124,7 @@ class ManifestDataset(Dataset):
         if not (pa.types.is_string(uris) or pa.types.is_large_string(uris) or pa.types.is_dictionary(uris)):
             raise JobError(
                 f"dataset.uri_column={self.uri_column}: it is {uris} in {redacted(uri)}, not string",
-                cure="name the column with the paths or URIs",
+                fix="name the column with the paths or URIs",
             )
         return carried.schema(source, uri)
 
@@ -132,7 +132,7 @@ class ManifestDataset(Dataset):
 def _unseen(name: str, keys: Mapping[str, str], path: object) -> JobError:
     return JobError(
         f"dataset.{keys[name]}={name}: no object of {redacted(str(path))} has such a key",
-        cure="check the spelling, including capital letters",
+        fix="check the spelling, including capital letters",
     )
 
 

@@ -50,7 +50,7 @@ class ParquetDataset(Dataset):
         if self.image_column in carried.names():
             raise JobError(
                 f"dataset.image_column={self.image_column}: the images cannot be kept, nor serve as id or label",
-                cure="remove that name from keep_columns, id_column and label_column",
+                fix="remove that name from keep_columns, id_column and label_column",
             )
         storage, schema = self.storage, None
         for file in container_files(self.paths(), storage, self.selection()):
@@ -77,7 +77,7 @@ def _check_images(schema: pa.Schema, column: str, uri: str) -> None:
     if arrow_type not in _BINARY:
         raise JobError(
             f"dataset.image_column={column}: it is {arrow_type} in {redacted(uri)}",
-            cure="name a column of encoded images: binary, or a struct of bytes and path",
+            fix="name a column of encoded images: binary, or a struct of bytes and path",
         )
 
 

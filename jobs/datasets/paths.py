@@ -31,7 +31,7 @@ def paths_of(value: object) -> list[str]:
     paths = list(value) if isinstance(value, list | tuple) else [value]
     if not paths or not all(isinstance(path, str | os.PathLike | int) and str(path) for path in paths):
         raise JobError(
-            f"dataset.path={value}: not a path, URI or list of these", cure="name a file, a folder, a glob or a URI"
+            f"dataset.path={value}: not a path, URI or list of these", fix="name a file, a folder, a glob or a URI"
         )
     return [representable(absolute(str(path))) for path in paths]
 
@@ -60,7 +60,7 @@ def list_files(path: str, storage: Storage, selection: Selection) -> Iterator[pa
         elif not (selection.allow_empty and is_remote(path) and not is_web(path)):  # a prefix exists only with objects
             raise JobError(
                 f"dataset.path={redacted(path)}: no such file or folder",
-                cure="check the spelling; a URI prefix must have objects below it",
+                fix="check the spelling; a URI prefix must have objects below it",
             )
 
 
@@ -84,7 +84,7 @@ def container_files(paths: Sequence[str], storage: Storage, selection: Selection
             suffixes = " or ".join(selection.suffixes)
             raise JobError(
                 f"dataset.path={redacted(path)}: {empty}no file in it ends in {suffixes}{_passed(selection)}",
-                cure="name the files themselves, or another folder; dataset.include lists hidden names, and "
+                fix="name the files themselves, or another folder; dataset.include lists hidden names, and "
                 "dataset.allow_empty=true an empty folder",
             )
 
@@ -99,21 +99,21 @@ def naming(uri: str) -> Iterator[None]:
     except (BaseError, OSError, EOFError, pa.ArrowException, ValueError) as error:
         problem = f"dataset.path={redacted(uri)}: {one_line(error)}"
         if transient_kind(error):
-            raise UnreachableError(f"{problem}\n  cure: {_PASSING_CURE}") from error
-        cure = next(cure for types, cure in _CURES if isinstance(error, types))
-        raise JobError(problem, cure=cure) from error
+            raise UnreachableError(f"{problem}\n  fix: {_PASSING_FIX}") from error
+        fix = next(fix for types, fix in _FIXES if isinstance(error, types))
+        raise JobError(problem, fix=fix) from error
 
 
 _ADDRESS = "check the address, the network, and endpoint, region and keys in dataset.storage_options"
-_PASSING_CURE = f"{_ADDRESS}, and run the same command again once the storage answers"
+_PASSING_FIX = f"{_ADDRESS}, and run the same command again once the storage answers"
 
 # The first matching entry counts: FileNotFoundError is an OSError, and Arrow's ArrowInvalid a ValueError.
-_CURES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+_FIXES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((FileNotFoundError,), "check the spelling, or list again"),
     ((PermissionError,), "give this user the right to read it"),
     ((NotSupportedError,), "copy it to a disk or an object store: this server has no range requests"),
     ((BaseError,), _ADDRESS),
-    ((pa.ArrowException, OSError, EOFError), "fix the file, or omit it"),
+    ((pa.ArrowException, OSError, EOFError), "repair the file, or omit it"),
     ((ValueError,), "check the spelling"),
 )
 
@@ -126,7 +126,7 @@ def _at_least_one(path: str, batches: Iterator[pa.RecordBatch], selection: Selec
             found = True
             yield batch
     if not found and not selection.allow_empty and selection.passed_over.total == num_before:
-        raise JobError(f"dataset.path={path}: the glob matches nothing", cure="quote it, and try it with ls")
+        raise JobError(f"dataset.path={path}: the glob matches nothing", fix="quote it, and try it with ls")
 
 
 def _passed(selection: Selection) -> str:

@@ -146,5 +146,5 @@ def _check_uris(first: pa.Table, name: str, unseen: set[str], uri: str) -> None:
     if len(first) and name in unseen:
         raise JobError(
             f"dataset.uri_column={name}: none of the first {len(first):,} objects of {redacted(uri)} has such a key",
-            cure="name the key of the paths or URIs",
+            fix="name the key of the paths or URIs",
         )

@@ -155,7 +155,7 @@ def _compression(source: BinaryIO) -> str | None:
 def _broken(uri: str, problem: str) -> JobError:
     return JobError(
         f"dataset.path={redacted(uri)}: {problem}",
-        cure="recreate it as a plain tar, from which images can be read by byte range",
+        fix="recreate it as a plain tar, from which images can be read by byte range",
     )
 
 
@@ -211,5 +211,5 @@ def _well_formed(text: str) -> str:
 def _unreadable(member: Member, uri: str, problem: str) -> JobError:
     return JobError(
         f"dataset.path={redacted(uri)}: {member.name}: {problem}",
-        cure="fix that member, or remove its columns from id_column, label_column and keep_columns",
+        fix="correct that member, or remove its columns from id_column, label_column and keep_columns",
     )

@@ -25,13 +25,13 @@ COMPRESSIONS = (".gz", ".bz2", ".zst", ".xz")
 
 
 class LineError(ValueError):
-    """Error in one line of a text file, with its cure."""
+    """Error in one line of a text file, with its fix."""
 
-    def __init__(self, line: int, problem: str, cure: str) -> None:
+    def __init__(self, line: int, problem: str, fix: str) -> None:
         super().__init__(f"line {line}: {problem}")
         self.line = line
         self.problem = problem
-        self.cure = cure
+        self.fix = fix
 
 
 class TextFile:
@@ -76,11 +76,11 @@ class TextFile:
             yield
         except LineError as error:
             problem = f"dataset.path={redacted(self.uri)}, {error}"
-            raise JobError(problem, cure=error.cure) from error
+            raise JobError(problem, fix=error.fix) from error
         except UnicodeError as error:
             problem = f"dataset.path={redacted(self.uri)}, line {self._undecodable_line(encoding)}: not {encoding}"
-            cure = "save it as UTF-8, or set dataset.csv.encoding of a CSV file, such as cp1252 or utf-16"
-            raise JobError(problem, cure=cure) from error
+            fix = "save it as UTF-8, or set dataset.csv.encoding of a CSV file, such as cp1252 or utf-16"
+            raise JobError(problem, fix=fix) from error
 
     def _undecodable_line(self, encoding: str) -> int:
         line = 1
@@ -116,8 +116,8 @@ def blocks(text: TextIO) -> Iterator[Block]:
                 raise LineError(line, "it has no end within 16 million characters", "check that this is a table")
         if "\0" in part:
             at = line + count_lines(part[: part.index("\0") + 1]) - 1
-            cure = "fix that line; if the file is UTF-16, add dataset.csv.encoding=utf-16"
-            raise LineError(at, "it holds a NUL character", cure)
+            fix = "correct that line; if the file is UTF-16, add dataset.csv.encoding=utf-16"
+            raise LineError(at, "it holds a NUL character", fix)
         yield Block(line, part)
         line += count_lines(part)
 

@@ -120,7 +120,7 @@ class _Tally:
             raise JobError(
                 f"dataset.image_column={dataset.image_column}: no member of the tars has such a suffix; "
                 f"skipped: {dataset.passed_over}",
-                cure="name the suffixes of the images, separated by semicolons",
+                fix="name the suffixes of the images, separated by semicolons",
             )
         if self.num_without:
             LOG.warning("%s of %s samples have no image and are not listed", self.num_without, self.num_samples)
@@ -157,5 +157,5 @@ def _check_columns(texts: pa.Table, uri: str) -> None:
         if texts[name].null_count == len(texts):
             raise JobError(
                 f"dataset: none of the first {len(texts)} images of {redacted(uri)} has {name}",
-                cure="id_column, label_column and keep_columns name suffixes of members, or keys of the json member",
+                fix="id_column, label_column and keep_columns name suffixes of members, or keys of the json member",
             )

@@ -36,7 +36,7 @@ def check_job(wanted: Evaluate, job: Job, storage: Storage) -> Sequence[str]:
         key = "run.redrive=true" if job.run.redrive else f"run.slices={job.run.slices}"
         raise JobError(
             f"{key}: the scores would be those of a part of the images",
-            cure="run python -m jobs.batch_infer with that key, then jobs.evaluate with evaluate.run=RUN_ID",
+            fix="run python -m jobs.batch_infer with that key, then jobs.evaluate with evaluate.run=RUN_ID",
         )
     if wanted.annotations is not None:
         read_truth(wanted.annotations, storage, masks=job.task.name == "segment")
@@ -44,7 +44,7 @@ def check_job(wanted: Evaluate, job: Job, storage: Storage) -> Sequence[str]:
     if not has_labels and not has_annotations:
         raise JobError(
             "jobs.evaluate: the dataset has no labels",
-            cure="set dataset.label_column=NAME, or dataset.folder_labels=true where each folder is a class",
+            fix="set dataset.label_column=NAME, or dataset.folder_labels=true where each folder is a class",
         )
     return names
 

@@ -28,10 +28,10 @@ def check_limits(wanted: Evaluate, names: Sequence[str]) -> None:
             close = get_close_matches(name, names, n=1)
             hint = "task.top_k=5 gives it; " if "top5" in name else f"did you mean {close[0]}? " if close else ""
             raise JobError(
-                f"{key}.{name}: the task has no score of that name", cure=f"{hint}the scores are {', '.join(names)}"
+                f"{key}.{name}: the task has no score of that name", fix=f"{hint}the scores are {', '.join(names)}"
             )
         if name not in UNBOUNDED and not 0 <= limit <= 1:
-            raise JobError(f"{key}.{name}={limit:g}: not from 0 to 1", cure="limits are shares: 0.75 for 75 percent")
+            raise JobError(f"{key}.{name}={limit:g}: not from 0 to 1", fix="limits are shares: 0.75 for 75 percent")
 
 
 UNBOUNDED = ("mse", "rmse", "mae", "r2")

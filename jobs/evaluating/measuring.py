@@ -65,7 +65,7 @@ def score_names(task: Mapping[str, Any], *, has_annotations: bool) -> Sequence[s
         return METRICS
     if name == "detect":
         raise JobError(
-            "task=detect: evaluate.annotations: not given", cure="give a COCO file with the boxes of the images"
+            "task=detect: evaluate.annotations: not given", fix="give a COCO file with the boxes of the images"
         )
     if name in ("classify", "zero_shot") and task.get("threshold") is None:
         has_top = task.get("top_k", TOP_K) >= TOP_K
@@ -76,7 +76,7 @@ def score_names(task: Mapping[str, Any], *, has_annotations: bool) -> Sequence[s
     why = "an image may have several labels" if name in ("classify", "zero_shot") else "its answers are no labels"
     raise JobError(
         f"task={name}: cannot be evaluated: {why}",
-        cure="choose task=classify without task.threshold, zero_shot, regress, detect or segment",
+        fix="choose task=classify without task.threshold, zero_shot, regress, detect or segment",
     )
 
 
@@ -99,7 +99,7 @@ def measure(run: PublishedRun, wanted: Evaluate) -> Measured:
     if not found.scores:
         raise JobError(
             f"{redacted(run.paths.rows)}: no row has a known label to compare with",
-            cure="give the dataset labels: dataset.label_column=NAME, or dataset.folder_labels=true",
+            fix="give the dataset labels: dataset.label_column=NAME, or dataset.folder_labels=true",
         )
     return found
 
@@ -149,7 +149,7 @@ def read_truth(annotations: str, storage: Storage, *, masks: bool) -> DetectionA
     except (OSError, BaseError, ValueError, LookupError, TypeError) as error:
         raise JobError(
             f"evaluate.annotations={redacted(annotations)}: cannot be read: {one_line(error)}",
-            cure="give a COCO file with images, annotations and categories",
+            fix="give a COCO file with images, annotations and categories",
         ) from error
 
 
@@ -160,7 +160,7 @@ def _boxes(run: PublishedRun, annotations: str) -> Measured:
     if run.num_ok and not measured.num_images:
         raise JobError(
             f"evaluate.annotations={redacted(annotations)}: names none of the images",
-            cure="its file_name must be the end of an image_id",
+            fix="its file_name must be the end of an image_id",
         )
     classes = [{"class": name, "map": value} for name, value in measured.per_class().items()]
     return Measured(measured.num_images, measured.compute(), classes)
@@ -174,7 +174,7 @@ def _pixels(run: PublishedRun) -> Measured:
     except (OSError, BaseError, ValueError) as error:
         raise JobError(
             f"a label cannot be read: {one_line(error)}",
-            cure="labels of task=segment are paths of PNG files with the class of each pixel, as large as the image",
+            fix="labels of task=segment are paths of PNG files with the class of each pixel, as large as the image",
         ) from error
     counts, labels = measured.counts(), run.labels
     classes = [

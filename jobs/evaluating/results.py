@@ -75,7 +75,7 @@ def add_result(file: str, run: PublishedRun, measured: Measured, param_count: in
         before = storage.read(uri).decode() if storage.kind(uri) == "file" else ""
         columns = next(csv.reader(io.StringIO(before)), None) or _columns(row)
         if "model" not in columns:
-            raise JobError(f"{where}: has no column model", cure="name a new file, or one of timm's validate.py")
+            raise JobError(f"{where}: has no column model", fix="name a new file, or one of timm's validate.py")
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
         if not before:
@@ -84,7 +84,7 @@ def add_result(file: str, run: PublishedRun, measured: Measured, param_count: in
         gap = "\n" if before and not before.endswith("\n") else ""
         storage.write(uri, f"{before}{gap}{text.getvalue()}".encode())
     except (OSError, BaseError, UnicodeDecodeError) as error:
-        raise JobError(f"{where}: {one_line(error)}", cure="name a file that you may write") from error
+        raise JobError(f"{where}: {one_line(error)}", fix="name a file that you may write") from error
 
 
 def _columns(row: Mapping[str, Any]) -> Sequence[str]:

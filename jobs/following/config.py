@@ -52,7 +52,7 @@ class Checkpoints:
         for key, least in (("patience", 1), ("poll_s", 0.1), ("max_failures", 1)):
             value = getattr(self, key)
             if value is not None and not value >= least:
-                raise JobError(f"checkpoints.{key}={value}: less than {least}", cure=f"give a number from {least}")
+                raise JobError(f"checkpoints.{key}={value}: less than {least}", fix=f"give a number from {least}")
 
     def is_minimum(self, score: str) -> bool:
         """Returns True if the least value of ``score`` is the best."""
@@ -82,11 +82,11 @@ class FollowJob(EvaluationJob):
         }
         for key, value in given.items():
             if value:
-                raise JobError(f"{key}={value}: each checkpoint has its own", cure=f"omit {key}")
+                raise JobError(f"{key}={value}: each checkpoint has its own", fix=f"omit {key}")
         if storage.kind(self.checkpoints.path) == "file":
             raise JobError(
                 f"checkpoints.path={self.checkpoints.path}: is a file",
-                cure="give the folder or prefix that the training writes to, or use jobs.evaluate model.checkpoint=…",
+                fix="give the folder or prefix that the training writes to, or use jobs.evaluate model.checkpoint=…",
             )
 
 

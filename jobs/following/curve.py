@@ -21,7 +21,7 @@ class Point:
     """The score; None for one that has none."""
     is_best: bool = False
     error: str = ""
-    cure: str = ""
+    fix: str = ""
 
 
 def sparkline(points: Sequence[Point], width: int = 24) -> str:

@@ -69,7 +69,7 @@ def _mark(score: str, point: Point, x: float, y: float) -> str:
 
 def _row(score: str, point: Point) -> str:
     value = "" if point.value is None else score_text(score, point.value)
-    note = f"{point.error}; cure: {point.cure}" if point.error else "best" * point.is_best
+    note = f"{point.error}; fix: {point.fix}" if point.error else "best" * point.is_best
     kind = ' class="wrong"' if point.error else ' class="best"' if point.is_best else ""
     return f'<tr{kind}><td>{_text(point.name)}</td><td class="number">{value}</td><td>{_text(note)}</td></tr>'
 

@@ -84,7 +84,7 @@ class Evaluations:
         try:
             row = self._scored(row, checkpoint)
         except JobError as error:
-            row = replace(row, error=error.problem, cure=error.cure)
+            row = replace(row, error=error.problem, fix=error.fix)
         return replace(row, evaluated_at=_iso(datetime.now(UTC)), seconds=round(time.monotonic() - started, 3))
 
     def _scored(self, row: Row, checkpoint: Checkpoint) -> Row:
@@ -100,7 +100,7 @@ class Evaluations:
         if status is not ExitStatus.DONE:
             raise JobError(
                 f"run {run.record.run_id}: too many images failed",
-                cure=f"see {redacted(run.paths.report)}; errors.max_ratio and errors.max_count set the limits",
+                fix=f"see {redacted(run.paths.report)}; errors.max_ratio and errors.max_count set the limits",
             )
         published = self._output.run(row.run_id)
         row = replace(row, is_pinned=bool(job.model.sha256))

@@ -137,7 +137,7 @@ class Follower:
         if row.error is not None:
             self._num_failures += 1
             LOG.error("%s: cannot be evaluated: %s", name, row.error)
-            LOG.error("  cure: %s", row.cure)
+            LOG.error("  fix: %s", row.fix)
             return
         self._num_failures = 0
         value = self._book.value(row)
@@ -169,7 +169,7 @@ class Follower:
         if best is None and not self._book.rows and not self._watch.num_found:
             raise JobError(
                 f"checkpoints.path={redacted(self._wanted.path)}: the training has ended without a checkpoint",
-                cure="check the path and checkpoints.pattern",
+                fix="check the path and checkpoints.pattern",
             )
         if best is None:
             LOG.error("no checkpoint has a score; see %s", redacted(self._book.folder))

@@ -51,7 +51,7 @@ class Row:
     num_labelled: int = 0
     fingerprint: str | None = None
     error: str | None = None
-    cure: str | None = None
+    fix: str | None = None
 
 
 @dataclass
@@ -84,12 +84,12 @@ class ScoreBook:
             self.rows = [Row(**_known(json.loads(line))) for line in text.splitlines() if line.strip()]
         except (ValueError, TypeError) as error:
             raise JobError(
-                f"{redacted(uri)}: damaged: {one_line(error)}", cure="restore it, or choose another output.path"
+                f"{redacted(uri)}: damaged: {one_line(error)}", fix="restore it, or choose another output.path"
             ) from error
         if any(row.job != self.job for row in self.scored):
             raise JobError(
                 f"{redacted(uri)}: has scores of another dataset, model or task",
-                cure="choose another output.path, or give the same job",
+                fix="choose another output.path, or give the same job",
             )
         self._write()
 
@@ -127,7 +127,7 @@ class ScoreBook:
         good = {row.checkpoint: row.evaluated_at for row in self.scored}
         rows = [row for row in self.rows if row.metrics is not None or row.evaluated_at > good.get(row.checkpoint, "")]
         ordered = sorted(rows, key=lambda row: row.modified_at)  # stable: equal times stay in the order of evaluation
-        return [Point(row.name, self.value(row), row is self.best, row.error or "", row.cure or "") for row in ordered]
+        return [Point(row.name, self.value(row), row is self.best, row.error or "", row.fix or "") for row in ordered]
 
     def _best_place(self) -> int | None:
         values = [(self.value(row), place) for place, row in enumerate(self.scored)]

@@ -63,9 +63,9 @@ class RayJobs:
         if status == _NOT_FOUND:
             raise JobError(
                 f"namespace {self.namespace}: a RayJob cannot be created there: {body['message']}",
-                cure="install KubeRay with its custom resources, and create the namespace",
+                fix="install KubeRay with its custom resources, and create the namespace",
             )
-        raise JobError(f"RayJob {manifest['metadata']['name']}: refused: {body['message']}", cure="fix the template")
+        raise JobError(f"RayJob {manifest['metadata']['name']}: refused: {body['message']}", fix="correct the template")
 
     def _call(self, verb: str, call: Callable[..., Any], **arguments: Any) -> tuple[int, dict[str, Any]]:
         """Status and body of the response. Retries what may pass."""
@@ -122,7 +122,7 @@ def _configuration() -> Any:
     except config.ConfigException as error:
         raise JobError(
             f"the Kubernetes API cannot be configured: {one_line(error)}",
-            cure="in a pod set automountServiceAccountToken: true; elsewhere point KUBECONFIG at a cluster",
+            fix="in a pod set automountServiceAccountToken: true; elsewhere point KUBECONFIG at a cluster",
         ) from None
     configuration.retries = False  # `RayJobs` retries itself
     return configuration
@@ -139,6 +139,6 @@ def _message_of(body: Any) -> str:
 def _forbidden(verb: str, namespace: str, reason: str) -> JobError:
     return JobError(
         f"rayjobs.ray.io in namespace {namespace}: {verb} is forbidden: {reason}",
-        cure="apply the Role and RoleBinding of k8s/components/launcher, which allow the named service account to get "
+        fix="apply the Role and RoleBinding of k8s/components/launcher, which allow the named service account to get "
         "and create; if a quota is named, raise it",
     )

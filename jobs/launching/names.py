@@ -35,7 +35,7 @@ class RunName:
         if len(name) > _MAX_CHARS or not _DNS_LABEL.fullmatch(name):
             raise JobError(
                 f"{name}: not a valid name for a RayJob",
-                cure="rename the template or the Job: lower-case letters, digits and dashes, a letter first, at most "
+                fix="rename the template or the Job: lower-case letters, digits and dashes, a letter first, at most "
                 f"{_MAX_CHARS} characters, of which the tick takes 13",
             )
         return name
@@ -46,7 +46,7 @@ def name_of_tick(base: str, tick: str) -> RunName:
     try:
         moment = datetime.fromisoformat(tick)
     except ValueError:
-        raise JobError(f"--tick={tick}: not a time", cure="use ISO 8601, as in --tick=2026-11-22T02:00Z") from None
+        raise JobError(f"--tick={tick}: not a time", fix="use ISO 8601, as in --tick=2026-11-22T02:00Z") from None
     return _at(base, moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 

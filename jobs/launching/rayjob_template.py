@@ -46,17 +46,19 @@ class Template:
         spec = self.manifest.get("spec") or {}
         status = self.manifest.get("status") or {}
         if status.get("jobDeploymentStatus") == "ValidationFailed":
-            raise JobError(f"template: KubeRay rejects it: {status.get('message')}", cure="fix the RayJob and apply it")
+            raise JobError(
+                f"template: KubeRay rejects it: {status.get('message')}", fix="correct the RayJob and apply it"
+            )
         entrypoint = str(spec.get("entrypoint") or "").strip()
         if "python -m jobs." not in entrypoint or re.search(r"\brun\.(id|slices?)=", entrypoint):
             raise JobError(
                 f"template: spec.entrypoint={entrypoint!r}",
-                cure="use python -m jobs.VERB with its overrides; omit run.id and run.slices, which the launcher sets",
+                fix="use python -m jobs.VERB with its overrides; omit run.id and run.slices, which the launcher sets",
             )
         if spec.get("backoffLimit"):
             raise JobError(
                 f"template: spec.backoffLimit={spec['backoffLimit']}: KubeRay would also retry a job that is wrong",
-                cure="set it to 0: the backoffLimit of the Kubernetes Job covers what is worth a retry",
+                fix="set it to 0: the backoffLimit of the Kubernetes Job covers what is worth a retry",
             )
         for image in _images(spec):
             _check_image(image)
@@ -86,7 +88,7 @@ def read_template(where: str, rayjobs: RayJobs) -> Mapping[str, Any]:
         if found is None:
             raise JobError(
                 f"template {where}: there is no such RayJob in namespace {rayjobs.namespace}",
-                cure="apply it with suspend: true; to name a file, give a path with a slash",
+                fix="apply it with suspend: true; to name a file, give a path with a slash",
             )
         return found
     import yaml  # noqa: PLC0415  comes with the Kubernetes client
@@ -94,9 +96,9 @@ def read_template(where: str, rayjobs: RayJobs) -> Mapping[str, Any]:
     try:
         manifest = yaml.safe_load(Path(where).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise JobError(f"template {where}: cannot be read: {error}", cure="give a file with one RayJob") from None
+        raise JobError(f"template {where}: cannot be read: {error}", fix="give a file with one RayJob") from None
     if not isinstance(manifest, dict) or manifest.get("kind") != "RayJob" or "name" not in manifest.get("metadata", {}):
-        raise JobError(f"template {where}: not a single RayJob with a name", cure="give a file with one RayJob")
+        raise JobError(f"template {where}: not a single RayJob with a name", fix="give a file with one RayJob")
     return manifest
 
 
@@ -119,5 +121,5 @@ def _check_image(image: str) -> None:
     if digest is None or not digest.group(1).strip("0"):
         raise JobError(
             f"template: image {image}: {'the digest is not set' if digest else 'not referenced by digest'}",
-            cure="set newName and digest under images: in your kustomization.yaml to the image that was pushed",
+            fix="set newName and digest under images: in your kustomization.yaml to the image that was pushed",
         )

@@ -201,7 +201,7 @@ _TAKEN = "another run took over, having seen no sign of life of this one, or som
 def _lost(root: str, why: str) -> LostLeaseError:
     return LostLeaseError(
         f"output.path={root}: {why}; nothing was published\n"
-        "  cure: start the job again once no other run holds the output; it resumes this one"
+        "  fix: start the job again once no other run holds the output; it resumes this one"
     )
 
 
@@ -231,7 +231,7 @@ def cannot_be_written(path: str, error: Exception) -> JobError | OutputError:
         return OutputError(problem)
     return JobError(
         f"output.path={path}: cannot be written: {one_line(error)}",
-        cure="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
+        fix="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
     )
 
 
@@ -286,6 +286,6 @@ def _held(files: LeaseFiles, number: int, holder: Holder | None) -> HeldError:
     who = holder or f"a process whose lease cannot be read ({files.uri(number)})"
     return HeldError(
         f"output.path={files.root}: another run holds this output: {who}\n"
-        "  cure: wait for its end, or stop it, or choose another output.path",
+        "  fix: wait for its end, or stop it, or choose another output.path",
         holder,
     )

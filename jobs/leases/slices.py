@@ -41,17 +41,17 @@ class Slice:
         if not 0 <= run.slice < run.slices:
             raise JobError(
                 f"run.slice={run.slice}, run.slices={run.slices}: there is no such slice",
-                cure="give run.slices from 1, and to each driver its own run.slice from 0 to run.slices - 1",
+                fix="give run.slices from 1, and to each driver its own run.slice from 0 to run.slices - 1",
             )
         if run.slices > 1 and not run.id:
             raise JobError(
                 f"run.slices={run.slices}: without run.id each slice would open a run of its own",
-                cure="give all slices the same run.id",
+                fix="give all slices the same run.id",
             )
         if run.slices > 1 and run.redrive:
             raise JobError(
                 f"run.redrive=true, run.slices={run.slices}: error rows are tried again by one driver",
-                cure="omit run.slices and run.slice",
+                fix="omit run.slices and run.slice",
             )
         return cls(run.slice, run.slices)
 
@@ -150,7 +150,7 @@ class OutputLock:
             if not is_free(place, self.storage, ttl_s=self.lease_s):
                 raise HeldError(
                     f"output.path={self.root}: a slice of another run is using this output ({place})\n"
-                    "  cure: wait for its end, or stop it, or choose another output.path"
+                    "  fix: wait for its end, or stop it, or choose another output.path"
                 )
             # Workers of a dead driver may live on, on other machines.
             end_attempts(place)

@@ -18,15 +18,15 @@ def check_room(plan: Plan, resources: Resources) -> None:
     """Checks every node that would run workers. Sizes that are unknown (zero) count as sufficient.
 
     Raises:
-        JobError: a node has too little, with a cure.
+        JobError: a node has too little, with a fix.
     """
     for node in resources.nodes or (resources,):
         workers = min(plan.workers, _most_workers(plan, node))
         if not workers:
             continue
-        _check("memory for workers", node.memory_bytes, workers * _memory_bytes(plan), plan, _MEMORY_CURE)
+        _check("memory for workers", node.memory_bytes, workers * _memory_bytes(plan), plan, _MEMORY_FIX)
         if not plan.is_fused:
-            _check("object store", node.object_store_bytes, workers * _store_bytes(plan), plan, _STORE_CURE)
+            _check("object store", node.object_store_bytes, workers * _store_bytes(plan), plan, _STORE_FIX)
 
 
 def _most_workers(plan: Plan, node: Resources) -> int:
@@ -47,17 +47,17 @@ def _store_bytes(plan: Plan) -> int:
     return plan.block_bytes * (2 * BATCHES_A_CALL + 1)
 
 
-_MEMORY_CURE = "choose a smaller batch_size, fewer cluster.workers, or nodes with more memory"
-_STORE_CURE = (
+_MEMORY_FIX = "choose a smaller batch_size, fewer cluster.workers, or nodes with more memory"
+_STORE_FIX = (
     "choose a smaller batch_size; or give the node a larger object store: `ray start --object-store-memory=BYTES`, "
     "the shared memory of its pod, or cluster.object_store_bytes where the job starts Ray itself"
 )
 
 
-def _check(what: str, there_bytes: int, needed_bytes: int, plan: Plan, cure: str) -> None:
+def _check(what: str, there_bytes: int, needed_bytes: int, plan: Plan, fix: str) -> None:
     if 0 < there_bytes < needed_bytes:
         raise JobError(
             f"batch_size={plan.batch_size}: a batch has {plan.block_bytes / 1e6:,.0f} MB of pixels, so the workers "
             f"of a node need {needed_bytes / 1e9:,.1f} GB; its {what} is {there_bytes / 1e9:,.1f} GB",
-            cure=cure,
+            fix=fix,
         )

@@ -229,22 +229,22 @@ class EngineSelection:
             is_kept = not self._runner.is_synthetic  # the next job compares again on real images
             return Choice(engines[best], why, trials if is_kept else [], num_images if is_kept else 0)
         if len(trials) == first:
-            raise JobError(f"{_asked(self._config)}: no such engine here: {_NONE_HERE}", cure=_NONE_CURE)
+            raise JobError(f"{_asked(self._config)}: no such engine here: {_NONE_HERE}", fix=_NONE_FIX)
         found = "; ".join(f"{one.engine}: {one.breaches[0]}" for one in trials[first:])
         differs = f"its answers are not the answers of {self._right.label}, on {self._runner.tried_on}"
         problem = f"{_asked(self._config)}: {differs}: {found}"
         if self._config.gate is Gate.warn and len(engines) > 1:
             LOG.warning("%s; continuing, as engine.gate=warn", problem)
             return Choice(engines[1], "named, although its answers differ", trials, num_images)
-        raise JobError(problem, cure=_DIFFERS_CURE)
+        raise JobError(problem, fix=_DIFFERS_FIX)
 
 
 _NONE_HERE = "auto knows none that runs this form of model faster in that precision on the hardware of the workers"
-_NONE_CURE = (
+_NONE_FIX = (
     "leave engine.precision at auto, or set it to fp32; or name the engine, such as engine=torch, to run it in that "
     "precision all the same; docs/models.md lists the engines of each form"
 )
-_DIFFERS_CURE = "leave engine and engine.precision at auto, widen engine.tolerance, or set engine.gate=warn to continue"
+_DIFFERS_FIX = "leave engine and engine.precision at auto, widen engine.tolerance, or set engine.gate=warn to continue"
 
 
 def _asked(config: EngineConfig) -> str:

@@ -130,14 +130,14 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
     if not resources.cpus:
         raise JobError(
             f"cluster.address={job.cluster.address}: the cluster has no CPUs now",
-            cure="add a node, or wait for nodes to join with cluster.nodes_wait_s=600",
+            fix="add a node, or wait for nodes to join with cluster.nodes_wait_s=600",
         )
     workers, gpus = _workers(job, resources, load)
     num_images, tiling = load.num_images, job.task.tiling
     is_fused = not gpus or job.decode.device is DecodeDevice.gpu or tiling is not None
     if job.decode.device is DecodeDevice.gpu and not gpus:
-        cure = "choose decode.device=auto, and engine.device=auto where the cluster has GPUs"
-        raise JobError("decode.device=gpu: the job has no GPU", cure=cure)
+        fix = "choose decode.device=auto, and engine.device=auto where the cluster has GPUs"
+        raise JobError("decode.device=gpu: the job has no GPU", fix=fix)
     writers = max(1 if is_fused else _MIN_WRITERS, min(workers, int(resources.cpus * _WRITERS_PER_CPU)))
     if is_fused:
         left_cpus = resources.cpus - writers * WRITE_CPUS
@@ -220,7 +220,7 @@ def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, float]:
         key = "device" if job.engine.device is Device.cuda else "provider"
         raise JobError(
             f"engine.{key}={getattr(job.engine, key).value}: the cluster has no GPU",
-            cure=f"use a cluster with one (cluster.address), wait for one to join (cluster.nodes_wait_s), or choose "
+            fix=f"use a cluster with one (cluster.address), wait for one to join (cluster.nodes_wait_s), or choose "
             f"engine.{key}=auto",
         )
     if resources.gpus >= 1 and wants_gpu(job.engine, job.model) is not False:

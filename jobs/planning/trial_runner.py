@@ -125,14 +125,12 @@ class TrialRunner:
             JobError: the sample is empty, or the network cannot be quantised.
         """
         if not self.sample():
-            raise JobError("engine.precision=int8: no image of the dataset could be read to quantise on", cure=_INT8)
+            raise JobError("engine.precision=int8: no image of the dataset could be read to quantise on", fix=_INT8)
         [result] = self._start(quantise, self.recipe.model, self._sample)
         try:
             return cast("bytes", result_of(result))
         except RayError as error:
-            raise JobError(
-                f"engine.precision=int8: quantising did not finish: {one_line(error)}", cure=_INT8
-            ) from error
+            raise JobError(f"engine.precision=int8: quantising did not finish: {one_line(error)}", fix=_INT8) from error
 
     def decoders(self, reference: EngineConfig) -> DecodeTrial:
         """Compares decoding on the GPU with decoding on the CPU, in speed and in the model's answers."""

@@ -41,7 +41,7 @@ class Client:
 
     def __init__(self, url: str, token: str | None, *, concurrency: int, timeout_s: float) -> None:
         if not url.startswith(("http://", "https://")):
-            raise JobError(f"url={url}: is not an http(s) URL", cure="give that of jobs.serve: http://localhost:8000")
+            raise JobError(f"url={url}: is not an http(s) URL", fix="give that of jobs.serve: http://localhost:8000")
         self._url = URL(url.rstrip("/") + "/predict")
         self._headers = {"Content-Type": "application/octet-stream"}
         self._headers |= {"Authorization": f"Bearer {token}"} if token else {}
@@ -99,12 +99,12 @@ class Client:
                 return answer.status, await answer.read(), min(wait_s, _LONGEST_WAIT_S)
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = one_line(error) or "no answer in time"
-            raise UnreachableError(f"{self._name}: {reason}\n  cure: start it with python -m jobs.serve") from error
+            raise UnreachableError(f"{self._name}: {reason}\n  fix: start it with python -m jobs.serve") from error
 
     def _parsed(self, status: int, body: bytes) -> dict[str, Any]:
         if status in (401, 403):
             raise CredentialsError(
-                f"{self._name}: refuses the token with status {status}\n  cure: give that of the endpoint's "
+                f"{self._name}: refuses the token with status {status}\n  fix: give that of the endpoint's "
                 "serve.token_file as replay.token_file"
             )
         if status == _TOO_LARGE:
@@ -117,7 +117,7 @@ class Client:
             content = None
         if not isinstance(content, dict):
             raise JobError(
-                f"{self._name}: its answer is no row in JSON", cure="give the address of python -m jobs.serve"
+                f"{self._name}: its answer is no row in JSON", fix="give the address of python -m jobs.serve"
             )
         return content
 

@@ -75,7 +75,7 @@ class Replayed:
             storage.write(absolute(path), json.dumps(document, indent=1, ensure_ascii=False).encode())
         except (OSError, BaseError) as error:
             raise JobError(
-                f"replay.path={redacted(path)}: cannot be written: {one_line(error)}", cure="give another file"
+                f"replay.path={redacted(path)}: cannot be written: {one_line(error)}", fix="give another file"
             ) from error
 
 
@@ -84,7 +84,7 @@ def replay_run(wanted: ReplayJob) -> Replayed:
     options = wanted.replay
     for name in ("images", "concurrency", "timeout_s"):
         if not getattr(options, name) > 0:
-            raise JobError(f"replay.{name}={getattr(options, name)}: must be above 0", cure="omit it for the default")
+            raise JobError(f"replay.{name}={getattr(options, name)}: must be above 0", fix="omit it for the default")
     run = open_output(wanted.output.path, wanted.output.storage_options).run(wanted.run)
     client = Client(wanted.url, _token(options), concurrency=options.concurrency, timeout_s=options.timeout_s)
     tolerance, threshold = _tolerance(run), float(run.config["task"].get("score_threshold", 0.0))
@@ -111,7 +111,7 @@ def _token(options: Replay) -> str | None:
     except (OSError, ValueError) as error:
         raise JobError(
             f"replay.token_file={options.token_file}: cannot be read: {one_line(error)}",
-            cure="give the file that jobs.serve has as serve.token_file",
+            fix="give the file that jobs.serve has as serve.token_file",
         ) from error
 
 

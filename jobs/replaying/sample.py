@@ -40,7 +40,7 @@ def draw(run: PublishedRun, count: int, image_storage: Storage | None = None) ->
     """
     num_rows = run.num_ok + run.num_error_rows
     if not num_rows:
-        raise JobError(f"run={run.run_id}: has no image", cure="choose a run with rows: python -m jobs.runs lists them")
+        raise JobError(f"run={run.run_id}: has no image", fix="choose a run with rows: python -m jobs.runs lists them")
     numbers = np.random.default_rng(crc32(run.run_id.encode())).permutation(num_rows)[:count]
     try:
         rows = {row.identity: row.values for row in rows_at(run, numbers.tolist()).values()}
@@ -52,7 +52,7 @@ def draw(run: PublishedRun, count: int, image_storage: Storage | None = None) ->
     except (OSError, ValueError) as error:
         raise JobError(
             f"{redacted(run.paths.run)}: cannot be read: {one_line(error)}",
-            cure=f"python -m jobs.verify output.path=… run.id={run.run_id} names all that is wrong",
+            fix=f"python -m jobs.verify output.path=… run.id={run.run_id} names all that is wrong",
         ) from error
 
 

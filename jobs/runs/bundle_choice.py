@@ -48,7 +48,7 @@ def with_form(job: AnyJob) -> AnyJob:
     if model.sha256 not in ("", bundle.digest):
         raise JobError(
             f"model.sha256={model.sha256}: {where} has a bundle.json with SHA-256 {bundle.digest}",
-            cure="copy the bundle again, or correct the key",
+            fix="copy the bundle again, or correct the key",
         )
     refused: list[str] = []
     for form in _forms(job, bundle, where):
@@ -63,7 +63,7 @@ def with_form(job: AnyJob) -> AnyJob:
         LOG.warning("%s: form %s is not used: its golden images fail here: %s", where, form, breach)
     raise JobError(
         f"{where}: no form for engine={job.engine.name} gives the right answers here: {'; '.join(refused)}",
-        cure="export the model again on this hardware and with these versions, or choose another engine",
+        fix="export the model again on this hardware and with these versions, or choose another engine",
     )
 
 
@@ -103,22 +103,22 @@ def _require(form: str, job: Job, bundle: Bundle, where: str) -> None:
     """Raises `JobError` if ``form`` cannot be used."""
     there = ", ".join(sorted(bundle.forms))
     if form not in ENGINES:
-        raise JobError(f"model.form={form}: there is no such form", cure=f"{where} has {there}")
+        raise JobError(f"model.form={form}: there is no such form", fix=f"{where} has {there}")
     if form not in bundle.forms:
         raise JobError(
             f"{where}: has no form {form} for engine={job.engine.name}, but {there}",
-            cure="choose engine=auto, or export that form, too",
+            fix="choose engine=auto, or export that form, too",
         )
     if job.engine.name not in (AUTO, *ENGINES[form]):
         raise JobError(
-            f"model.form={form}: engine={job.engine.name} does not run it", cure=f"choose engine={ENGINES[form][0]}"
+            f"model.form={form}: engine={job.engine.name} does not run it", fix=f"choose engine={ENGINES[form][0]}"
         )
-    if cure := _refusal(form, job.model, bundle):
-        raise JobError(f"{where}: its form {form} runs code that the bundle names", cure=cure)
+    if fix := _refusal(form, job.model, bundle):
+        raise JobError(f"{where}: its form {form} runs code that the bundle names", fix=fix)
 
 
 def _refusal(form: str, model: Model, bundle: Bundle) -> str | None:
-    """The cure if ``form`` would run code of which only the bundle itself says that it is the user's; else None."""
+    """The fix if ``form`` would run code of which only the bundle itself says that it is the user's; else None."""
     pin = f"if you trust it, set model.sha256={bundle.digest}"
     if model.sha256 or form in ("onnx", "openvino"):
         return None
@@ -138,7 +138,7 @@ def _model(model: Model, bundle: Bundle, form: str) -> Model:
     if record.normalises and inside:
         raise JobError(
             f"model.preprocess.{inside[0]}: form {form} of model.source={model.source} normalises its input inside",
-            cure=f"omit it, or name a form with weights alone; the bundle has {', '.join(sorted(bundle.forms))}",
+            fix=f"omit it, or name a form with weights alone; the bundle has {', '.join(sorted(bundle.forms))}",
         )
     is_network = form == "safetensors"
     return replace(
@@ -157,7 +157,7 @@ def _task(task: Task, model: Model, bundle: Bundle, form: str) -> Task:
     if steps == TOPK and task.name != Raw.name:
         raise JobError(
             f"task={task.name}: the form {form} gives the best classes alone, as it was exported",
-            cure="choose task=raw, or export the model without export.postprocess=topk",
+            fix="choose task=raw, or export the model without export.postprocess=topk",
         )
     if steps == SOFTMAX and isinstance(task, Classify) and task.activation.value == bundle.task["activation"]:
         return replace(task, activation=Activation.none, output=SCORES)

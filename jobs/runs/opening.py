@@ -110,7 +110,7 @@ def _refuse_damaged(job: Job, paths: RunPaths, known: Sequence[str], storage: St
     if job.run.id and paths.run_id not in known and storage.kind(paths.record) is not None:
         raise JobError(
             f"run.id={paths.run_id}: the run's run.json is damaged, so its job is unknown",
-            cure="restore run.json, or choose another run.id",
+            fix="restore run.json, or choose another run.id",
         )
 
 
@@ -126,7 +126,7 @@ def _inventory_of(job: Job, record: Record, root: str, storage: Storage) -> Shar
     if shards is None and job.run.id:
         raise JobError(
             f"run.id={record.run_id}: the run's inventory is missing or damaged, so its images are unknown",
-            cure="restore the inventory, or choose another run.id",
+            fix="restore the inventory, or choose another run.id",
         )
     return shards
 

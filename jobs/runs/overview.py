@@ -54,7 +54,7 @@ def overviews(output: Output) -> list[Overview]:
     """
     records = output.records()
     if not records:
-        raise JobError(f"{output.name}: there are no runs below it", cure="give the output.path of a job")
+        raise JobError(f"{output.name}: there are no runs below it", fix="give the output.path of a job")
     with output.reading(), ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(lambda record: _overview(record, output), records))
     digests = {record.run_id: record.identity.dataset_digest for record in records}

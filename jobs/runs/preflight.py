@@ -111,14 +111,14 @@ def _check_columns(job: Job, fields: list[pa.Field]) -> None:
         if name.lower() in taken or name.startswith("_"):  # SQL engines ignore case
             raise JobError(
                 f"task={job.task.name}: the model's output {name} has a reserved name",
-                cure="rename that output in the model, or the column in task.names, or choose task=classify or "
+                fix="rename that output in the model, or the column in task.names, or choose task=classify or "
                 "task=embed with task.output, whose column names are fixed",
             )
     for name in job.dataset.kept_columns():
         if name in names:
             raise JobError(
                 f"dataset.keep_columns={name}: the task has a column of that name",
-                cure="rename the column in the dataset, or omit it from dataset.keep_columns",
+                fix="rename the column in the dataset, or omit it from dataset.keep_columns",
             )
 
 

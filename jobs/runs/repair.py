@@ -57,8 +57,8 @@ def _repaired(record: Record, root: str, storage: Storage, *, can_resume: bool) 
     for uri in found.foreign:
         LOG.warning("%s is not a part of run %s, but readers include it: move it elsewhere", uri, record.run_id)
     if lost and (has_moved or not can_resume):
-        cure = "remove its folders and run its command again" if has_moved else "run the command of that run again"
-        LOG.error("run %s was published, but %s\n  cure: %s", record.run_id, lost, cure)
+        fix = "remove its folders and run its command again" if has_moved else "run the command of that run again"
+        LOG.error("run %s was published, but %s\n  fix: %s", record.run_id, lost, fix)
         return record
     if lost:
         LOG.warning("run %s was published, but %s; redoing the missing rows", record.run_id, lost)

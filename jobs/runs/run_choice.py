@@ -44,7 +44,7 @@ def run_id_of(job: Job) -> str:
     if not FOLDER_NAME.fullmatch(run_id):
         raise JobError(
             f"run.id={run_id}: not a valid folder name",
-            cure="use at most 100 letters, digits, dots, dashes and underscores, starting with a letter or digit",
+            fix="use at most 100 letters, digits, dots, dashes and underscores, starting with a letter or digit",
         )
     return run_id
 
@@ -58,13 +58,13 @@ def named_run(job: Job, records: Sequence[Record], identity: Identity) -> Record
     if job.run.redrive and record.is_published:
         raise JobError(
             f"run.id={record.run_id}: that run is already published",
-            cure="omit run.id, or choose a new one: run.redrive retries the error rows of all runs in a new run",
+            fix="omit run.id, or choose a new one: run.redrive retries the error rows of all runs in a new run",
         )
     differences = [record.identity.difference(wanted) for wanted in resumed_by(job, identity)]
     if all(differences):
         raise JobError(
             f"run.id={record.run_id}: a job with a different {differences[-1]} used that id in {job.output.path}",
-            cure="choose another run.id",
+            fix="choose another run.id",
         )
     return record if record.is_published else _resumable(job, record)
 
@@ -90,6 +90,6 @@ def _resumable(job: Job, record: Record) -> Record:
     if job.run.resume is Resume.never:
         raise JobError(
             f"run.resume=never: run {record.run_id} of this job, opened at {record.opened_at}, is unfinished",
-            cure="omit run.resume to resume that run, or remove its folders to start over",
+            fix="omit run.resume to resume that run, or remove its folders to start over",
         )
     return record

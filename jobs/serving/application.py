@@ -35,7 +35,7 @@ def start(access: Access, recipe: Recipe) -> None:
     """
     if _INGRESS_APP in ray_serve.status().applications:
         raise JobError(
-            "jobs.serve: an endpoint runs on this cluster", cure="give serve.roll_out=true to change its model"
+            "jobs.serve: an endpoint runs on this cluster", fix="give serve.roll_out=true to change its model"
         )
     # Without Ray's proxy, which would listen, too.
     ray_serve.start(http_options=HTTPOptions(location=ProxyLocation.Disabled))
@@ -58,9 +58,7 @@ def roll_out(access: Access, recipe: Recipe) -> None:
         JobError: the model does not start on a worker, and the old one keeps answering; or no endpoint runs.
     """
     if _INGRESS_APP not in ray_serve.status().applications:
-        raise JobError(
-            "serve.roll_out: no endpoint runs on the cluster", cure="leave serve.roll_out=false to start one"
-        )
+        raise JobError("serve.roll_out: no endpoint runs on the cluster", fix="leave serve.roll_out=false to start one")
     earlier = _model_apps()
     app = _start_model(access.serve, recipe)
     ray_serve.get_app_handle(_INGRESS_APP).adopt.remote(app).result(timeout_s=access.serve.timeout_s + _STOP_S)
@@ -121,7 +119,7 @@ def _run(application: Any, name: str) -> None:
         reasons = [one.message for one in found.deployments.values() if one.message] if found else []
         raise JobError(
             f"jobs.serve: {name} does not start: {one_line(RuntimeError(reasons[0])) if reasons else one_line(error)}",
-            cure="verbose=true shows the logs of the workers",
+            fix="verbose=true shows the logs of the workers",
         ) from None
 
 

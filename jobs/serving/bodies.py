@@ -23,7 +23,7 @@ class RequestError(Exception):
 
     Args:
         status: HTTP status of the answer.
-        message: the problem and its cure.
+        message: the problem and its fix.
     """
 
     def __init__(self, status: int, message: str) -> None:

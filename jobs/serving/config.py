@@ -69,18 +69,18 @@ class Serve:
         names = ("batch_size", "max_body_bytes", "max_images", "max_queued", "timeout_s", "min_replicas")
         for name in names:
             if getattr(self, name) <= 0:
-                raise JobError(f"serve.{name}={getattr(self, name)}: not above 0", cure="give a number above 0")
+                raise JobError(f"serve.{name}={getattr(self, name)}: not above 0", fix="give a number above 0")
         if self.max_replicas < self.min_replicas:
             raise JobError(
                 f"serve.max_replicas={self.max_replicas}: below serve.min_replicas={self.min_replicas}",
-                cure="raise it, or lower serve.min_replicas",
+                fix="raise it, or lower serve.min_replicas",
             )
         if not 0 < self.port <= _MAX_PORT:
-            raise JobError(f"serve.port={self.port}: not a port", cure=f"give one from 1 to {_MAX_PORT}")
+            raise JobError(f"serve.port={self.port}: not a port", fix=f"give one from 1 to {_MAX_PORT}")
         if self.token_file is None and not self.is_loopback:
             raise JobError(
                 f"serve.host={self.host}: anyone who reaches this address could send requests",
-                cure="give serve.token_file=FILE with a bearer token, or listen on 127.0.0.1",
+                fix="give serve.token_file=FILE with a bearer token, or listen on 127.0.0.1",
             )
         Allowlist.parse(self.allow)
 
@@ -108,12 +108,12 @@ class Serve:
             token = Storage().read(absolute(self.token_file)).strip()
         except OSError as error:
             raise JobError(
-                f"serve.token_file={self.token_file}: {error.strerror or error}", cure="give a file that can be read"
+                f"serve.token_file={self.token_file}: {error.strerror or error}", fix="give a file that can be read"
             ) from None
         if len(token) < _MIN_TOKEN_CHARS:
             raise JobError(
                 f"serve.token_file={self.token_file}: a token of {len(token)} characters can be guessed",
-                cure=f"write at least {_MIN_TOKEN_CHARS} random ones, such as those of `openssl rand -hex 32`",
+                fix=f"write at least {_MIN_TOKEN_CHARS} random ones, such as those of `openssl rand -hex 32`",
             )
         return sha256(token).digest()
 
@@ -124,7 +124,7 @@ class Serve:
         except OSError as error:
             raise JobError(
                 f"serve.port={self.port} on {self.host}: {error.strerror or error}",
-                cure="give another serve.port, or stop what listens there",
+                fix="give another serve.port, or stop what listens there",
             ) from None
 
 
@@ -154,7 +154,7 @@ class ServeJob:
         if self.serve.roll_out and self.cluster.address is None:
             raise JobError(
                 "serve.roll_out: a Ray that starts now has no endpoint",
-                cure="give cluster.address=HOST:PORT, which the running command logs",
+                fix="give cluster.address=HOST:PORT, which the running command logs",
             )
 
     @property

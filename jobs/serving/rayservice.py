@@ -50,7 +50,7 @@ def build(args: Mapping[str, Any]) -> Application:
         JobError: the job is wrong.
     """
     if unknown := set(args) - {"overrides"}:
-        raise JobError(f"args: no key {min(unknown)}", cure="give args: {overrides: [KEY=VALUE, ...]}")
+        raise JobError(f"args: no key {min(unknown)}", fix="give args: {overrides: [KEY=VALUE, ...]}")
     job = compose_serving(args.get("overrides") or [])
     options = job.serve
     options.check_values()
@@ -58,7 +58,7 @@ def build(args: Mapping[str, Any]) -> Application:
     if options.token_file is None:
         raise JobError(
             "serve.token_file: not given, and Ray Serve listens on every address of its nodes",
-            cure="give serve.token_file=FILE with a bearer token",
+            fix="give serve.token_file=FILE with a bearer token",
         )
     recipe = serving_recipe(job)
     Predictor(recipe)  # tries the model, and the golden images of its bundle

@@ -25,7 +25,7 @@ def serving_recipe(job: ServeJob) -> Recipe:
     """
     if job.task.tiling:
         raise JobError(
-            "task.tile.size: jobs.serve cuts no tiles", cure="leave it at null, or run python -m jobs.batch_infer"
+            "task.tile.size: jobs.serve cuts no tiles", fix="leave it at null, or run python -m jobs.batch_infer"
         )
     chosen = with_form(job.job)
     if chosen.engine.name == AUTO:

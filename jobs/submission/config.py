@@ -42,35 +42,33 @@ class Submission:
     def check(self) -> None:
         """Raises `JobError` if the address cannot be that of a Jobs API, or a number is out of range."""
         if self.submit.timeout_s <= 0:
-            raise JobError(f"submit.timeout_s={self.submit.timeout_s}: must be above 0", cure="omit it, or try 300")
+            raise JobError(f"submit.timeout_s={self.submit.timeout_s}: must be above 0", fix="omit it, or try 300")
         if self.cluster.address is None and self.submit.list_files:
             return
         if self.cluster.address is None:
-            raise JobError("cluster.address: not given", cure=_CURE)
+            raise JobError("cluster.address: not given", fix=_FIX)
         try:
             parts = urlsplit(self.cluster.address)
             is_right = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
         except ValueError:  # the port is not a number
             is_right = False
         if not is_right:
-            raise JobError(
-                f"cluster.address={redacted(self.cluster.address)}: not an http or https address", cure=_CURE
-            )
+            raise JobError(f"cluster.address={redacted(self.cluster.address)}: not an http or https address", fix=_FIX)
         if parts.username or parts.password or parts.query:
             raise JobError(
                 f"cluster.address={redacted(self.cluster.address)}: holds a secret, which the log would show",
-                cure="omit it; tokens come from RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH",
+                fix="omit it; tokens come from RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH",
             )
 
 
 class ClusterError(Exception):
-    """The cluster rejects the job, does not respond, or has forgotten it. The message includes the cure."""
+    """The cluster rejects the job, does not respond, or has forgotten it. The message includes the fix."""
 
 
 # All fields of `Submission`, one by one: the verb has a node ``cluster`` too, with other fields.
 OWN_KEYS = ("cluster.address", "cluster.py_modules", "submit.list_files", "submit.timeout_s", "wait")
 
-_CURE = (
+_FIX = (
     "give the address of the cluster's Jobs API, such as cluster.address=http://host:8265; "
     "on the cluster itself run the verb with cluster.address=auto"
 )

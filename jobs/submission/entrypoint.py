@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
     problem = missing_requirements(sys.version_info[:2])
     if problem:
         where = "the cluster's python, " + sys.executable + " (" + sys.version.split()[0] + ")"
-        sys.stderr.write("error: " + where + ": " + problem + "\n  cure: " + CURE + "\n")
+        sys.stderr.write("error: " + where + ": " + problem + "\n  fix: " + FIX + "\n")
         sys.exit(JOB_WRONG)
     verb, sys.argv[1:] = arguments[0], arguments[1:]
     marked = MarkedLines(sys.stdout)
@@ -79,7 +79,7 @@ def missing_requirements(
     return "lacks " + ", ".join(faults) if faults else None
 
 
-CURE = (
+FIX = (
     "use an image that has them, such as that of k8s/Dockerfile, or install shardlens with the versions in "
     "constraints.txt for that python, which is the first one on the PATH of the head node"
 )

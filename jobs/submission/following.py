@@ -104,7 +104,7 @@ class _Follower:
             except UnknownJobError:
                 raise ClusterError(
                     f"{self._api.address} no longer knows the job {self._id}: the cluster was restarted\n"
-                    "  cure: run the same command again; it resumes, and finished work is kept"
+                    "  fix: run the same command again; it resumes, and finished work is kept"
                 ) from None
             # Ray 2.60 raises RuntimeError for each answer that is an error, and for a stream that breaks off.
             except (OSError, aiohttp.ClientError, RuntimeError) as error:
@@ -151,7 +151,7 @@ class _Follower:
         if time.monotonic() - self._heard_at > self._window.timeout_s:
             raise ClusterError(
                 f"{self._api.address} has not responded for {self._window.timeout_s:.0f} s: {one_line(error)}\n"
-                f"  cure: the job {self._id} may still be running; run the same command again to follow it"
+                f"  fix: the job {self._id} may still be running; run the same command again to follow it"
             ) from error
 
 

@@ -47,7 +47,7 @@ class JobsApi:
         except (OSError, RuntimeError, ValueError, LookupError) as error:
             raise JobError(
                 f"cluster.address={address}: no Ray Jobs API responds there: {one_line(error)}",
-                cure="give the dashboard's address on the head node, such as http://host:8265, and make sure that it "
+                fix="give the dashboard's address on the head node, such as http://host:8265, and make sure that it "
                 "is reachable",
             ) from None
 
@@ -95,7 +95,7 @@ class JobsApi:
                 return False
             raise ClusterError(
                 f"{self.address} rejects {submission_id}: {_reason(error)}\n"
-                "  cure: read the dashboard's log on the head node, then run the same command again"
+                "  fix: read the dashboard's log on the head node, then run the same command again"
             ) from None
         return True
 
@@ -116,7 +116,7 @@ class JobsApi:
         mode = "" if is_set else "set RAY_AUTH_MODE=token, and "
         return JobError(
             f"cluster.address={self.address}: the cluster rejects the token: {one_line(error)}",
-            cure=f"{mode}put the cluster's token in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, or in "
+            fix=f"{mode}put the cluster's token in RAY_AUTH_TOKEN, in the file that RAY_AUTH_TOKEN_PATH names, or in "
             "~/.ray/auth_token",
         )
 

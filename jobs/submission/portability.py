@@ -26,7 +26,7 @@ def refuse_relative_paths(verb: str, content: dict[str, Any]) -> None:
         if not path.startswith(("/", "file://", "${")) and not is_remote(path):
             raise JobError(
                 f"{key}={path}: a relative path, which on the cluster lies in a folder that is deleted with the job",
-                cure=f"give {key} as a URI, or as an absolute path on a volume that all nodes share",
+                fix=f"give {key} as a URI, or as an absolute path on a volume that all nodes share",
             )
 
 
@@ -35,7 +35,7 @@ def refuse_secrets(overrides: Sequence[str], content: dict[str, Any]) -> None:
     for key in _secret_options(content):
         raise JobError(
             f"{key}: a secret, which everyone could read in the cluster's list of jobs",
-            cure="set it in the environment of the cluster's pods, such as AWS_SECRET_ACCESS_KEY, or use their "
+            fix="set it in the environment of the cluster's pods, such as AWS_SECRET_ACCESS_KEY, or use their "
             f"identity; '{key}=${{oc.env:NAME}}' refers to a variable of the pods",
         )
     # In the text as typed: a URL with a password may stand in any key, or in a list.
@@ -44,7 +44,7 @@ def refuse_secrets(overrides: Sequence[str], content: dict[str, Any]) -> None:
             raise JobError(
                 f"{redacted(override)}: user, password and query of a URL, which everyone could read in the cluster's "
                 "list of jobs",
-                cure="give a URL without them, or put signed URLs into a file that +dataset=manifest reads",
+                fix="give a URL without them, or put signed URLs into a file that +dataset=manifest reads",
             )
 
 

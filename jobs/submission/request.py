@@ -127,16 +127,16 @@ _PARTS_OF_A_RUN = ("id", "redrive", "slices", "slice")  # separate work within o
 def _verb(arguments: Sequence[str]) -> str:
     verbs = ", ".join(VERBS)
     if not arguments or "=" in arguments[0]:
-        raise JobError("no verb: the first argument must name one", cure=f"put one of {verbs} first")
+        raise JobError("no verb: the first argument must name one", fix=f"put one of {verbs} first")
     if arguments[0] not in VERBS:
         close = get_close_matches(arguments[0], VERBS, n=1)
-        cure = f"did you mean {close[0]}? A cluster runs {verbs}" if close else f"choose one of {verbs}"
+        fix = f"did you mean {close[0]}? A cluster runs {verbs}" if close else f"choose one of {verbs}"
         if arguments[0] == "serve":
-            cure = "a driver that ends with its pod is no endpoint: deploy the RayService of k8s/overlays/endpoint-cpu"
-        raise JobError(f"{arguments[0]}: not a verb for a cluster", cure=cure)
+            fix = "a driver that ends with its pod is no endpoint: deploy the RayService of k8s/overlays/endpoint-cpu"
+        raise JobError(f"{arguments[0]}: not a verb for a cluster", fix=fix)
     flags = [argument for argument in arguments[1:] if argument.startswith("-")]
     if flags:
-        raise JobError(f"{flags[0]}: flags cannot be submitted", cure="use key=value; submit each job of a sweep")
+        raise JobError(f"{flags[0]}: flags cannot be submitted", fix="use key=value; submit each job of a sweep")
     return arguments[0]
 
 

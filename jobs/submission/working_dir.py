@@ -49,7 +49,7 @@ class CodeArchive:
         if num_bytes >= max_bytes:
             raise JobError(
                 f"cluster.py_modules: {_mib(num_bytes)} packed, but Ray accepts at most {_mib(max_bytes)}",
-                cure="put weights and data in storage, or the code in the image, or list unneeded files in a "
+                fix="put weights and data in storage, or the code in the image, or list unneeded files in a "
                 f".rayignore; the largest are {_largest(self.files)}",
             )
         return num_bytes
@@ -80,7 +80,7 @@ def gather_code(py_modules: Sequence[str]) -> CodeArchive:
             if name.partition("/")[0] in OUR_PACKAGES or files.get(name, content) != content:
                 raise JobError(
                     f"cluster.py_modules={entry}: {name} exists already",
-                    cure="rename it: all code of a job is unpacked into one folder, next to jobs, actors and conf",
+                    fix="rename it: all code of a job is unpacked into one folder, next to jobs, actors and conf",
                 )
             files[name] = content
     return code
@@ -95,7 +95,7 @@ def _package(name: str) -> Iterator[tuple[str, Path]]:
     # By the import system: with an installed wheel, no checkout is near.
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise JobError(f"the package {name} cannot be found", cure="install shardlens, or run in its checkout")
+        raise JobError(f"the package {name} cannot be found", fix="install shardlens, or run in its checkout")
     yield from _below(source_files(Path(next(iter(spec.submodule_search_locations)))), name)
 
 
@@ -120,7 +120,7 @@ def _entry(entry: str, left_out: dict[str, str]) -> Iterator[tuple[str, bytes | 
         left_out |= {f"{entry.rstrip('/')}/{name}": reason for name, reason in found.left_out.items()}
         files = list(_below(found, found.root.name if (path / "__init__.py").is_file() else ""))
         if not any(name.endswith(".py") for name, _ in files):
-            raise JobError(f"cluster.py_modules={entry}: has no Python module", cure="give the folder that has yours")
+            raise JobError(f"cluster.py_modules={entry}: has no Python module", fix="give the folder that has yours")
         yield from files
     elif path.is_file() and path.suffix == ".py":
         yield path.name, path
@@ -128,7 +128,7 @@ def _entry(entry: str, left_out: dict[str, str]) -> Iterator[tuple[str, bytes | 
         yield from _unpacked(entry, path)
     else:
         seen = "neither a folder nor a .py nor a .whl file" if path.exists() else "no such file or folder"
-        raise JobError(f"cluster.py_modules={entry}: {seen}", cure="give folders, .py files and wheels of this machine")
+        raise JobError(f"cluster.py_modules={entry}: {seen}", fix="give folders, .py files and wheels of this machine")
 
 
 def _unpacked(entry: str, wheel: Path) -> Iterator[tuple[str, bytes]]:
@@ -137,7 +137,7 @@ def _unpacked(entry: str, wheel: Path) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(wheel) as archive:
             members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
     except (zipfile.BadZipFile, OSError) as error:
-        raise JobError(f"cluster.py_modules={entry}: not a wheel: {error}", cure="build it again") from error
+        raise JobError(f"cluster.py_modules={entry}: not a wheel: {error}", fix="build it again") from error
     # Below NAME.data/, a wheel has files for other places; purelib and platlib are those of the import path.
     for name, content in members.items():
         top, _, rest = name.partition("/")
@@ -163,7 +163,7 @@ def _read(file: Path) -> bytes:
     except OSError as error:
         raise JobError(
             f"cluster.py_modules: {file} cannot be read: {error.strerror}",
-            cure="make it readable for this user, or list it in a .rayignore",
+            fix="make it readable for this user, or list it in a .rayignore",
         ) from error
 
 

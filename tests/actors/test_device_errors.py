@@ -82,7 +82,7 @@ def test_all_else_goes_through_as_it_is(said: str) -> None:
     assert (type(error), str(error), error.__cause__) == (RuntimeError, said, None)
 
 
-@pytest.mark.parametrize("error", [JobError("CUDA out of memory", cure="none"), DeviceLostError("CUDA out of memory")])
+@pytest.mark.parametrize("error", [JobError("CUDA out of memory", fix="none"), DeviceLostError("CUDA out of memory")])
 def test_errors_of_ours_stay_what_they_are(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, device_errors():
         raise error
@@ -115,7 +115,7 @@ def test_they_travel_between_processes() -> None:
         assert (type(again), str(again), isinstance(again, DeviceError)) == (type(error), str(error), True)
 
 
-def test_too_large_a_model_is_told_with_the_cure() -> None:
+def test_too_large_a_model_is_told_with_the_fix() -> None:
     assert "fewer workers share the device" in str(too_large(DeviceMemoryError("CUDA out of memory.")))
 
 

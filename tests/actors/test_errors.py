@@ -5,20 +5,20 @@ import pickle
 from actors.errors import ImageError, JobError
 
 
-def test_job_error_names_problem_and_cure() -> None:
-    assert str(JobError("batch_size=0: too small", cure="try 32")) == "batch_size=0: too small\n  cure: try 32"
+def test_job_error_names_problem_and_fix() -> None:
+    assert str(JobError("batch_size=0: too small", fix="try 32")) == "batch_size=0: too small\n  fix: try 32"
 
 
 def test_errors_survive_pickling_between_processes() -> None:
-    job_error = pickle.loads(pickle.dumps(JobError("a", cure="b")))  # noqa: S301  our own bytes
+    job_error = pickle.loads(pickle.dumps(JobError("a", fix="b")))  # noqa: S301  our own bytes
     image_error = pickle.loads(pickle.dumps(ImageError("decode", "truncated", "m")))  # noqa: S301
-    assert (job_error.problem, job_error.cure) == ("a", "b")
+    assert (job_error.problem, job_error.fix) == ("a", "b")
     assert (image_error.stage, image_error.kind, image_error.message) == ("decode", "truncated", "m")
 
 
 def test_names_in_an_error_forge_nothing() -> None:
-    error = JobError("dataset.path=a\n  cure: none: no such file", cure="name \x1b[1mone")
-    assert str(error) == "dataset.path=a\\n  cure: none: no such file\n  cure: name \\x1b[1mone"
+    error = JobError("dataset.path=a\n  fix: none: no such file", fix="name \x1b[1mone")
+    assert str(error) == "dataset.path=a\\n  fix: none: no such file\n  fix: name \\x1b[1mone"
     assert ImageError("read", "io_error", "at \x1b]0;x\x07").message == "at \\x1b]0;x\\x07"
 
 

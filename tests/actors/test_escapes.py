@@ -22,4 +22,4 @@ def test_what_a_terminal_obeys_is_escaped_and_all_else_stays(text: str, shown: s
 
 
 def test_lines_of_our_own_stay_lines() -> None:
-    assert printable_lines("wrong\n  cure: \x1b[1m") == "wrong\n  cure: \\x1b[1m"
+    assert printable_lines("wrong\n  fix: \x1b[1m") == "wrong\n  fix: \\x1b[1m"

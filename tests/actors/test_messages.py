@@ -29,7 +29,7 @@ from actors.storage.store import TooLargeError
         (EOFError("ends early"), "io_error"),
         (RuntimeError("what?"), "io_error"),
         (ValueError("embedded null byte"), "invalid_name"),
-        (JobError("foo://x: unknown", cure="another"), "invalid_name"),
+        (JobError("foo://x: unknown", fix="another"), "invalid_name"),
         (pa.ArrowInvalid("not a parquet file"), "bad_parquet"),
         (KeyError("image"), "bad_parquet"),
     ],
@@ -61,7 +61,7 @@ def test_equal_causes_read_alike_whatever_time_they_took() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "cure"),
+    ("error", "reason", "fix"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full", "free some space"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "quota", "free some space"),
@@ -76,13 +76,13 @@ def test_equal_causes_read_alike_whatever_time_they_took() -> None:
         (FileNotFoundError("Object at location x not found"), "no such bucket", "output.path"),
     ],
 )
-def test_what_forbids_writing_is_said_in_one_line_with_a_cure(error: Exception, reason: str, cure: str) -> None:
+def test_what_forbids_writing_is_said_in_one_line_with_a_fix(error: Exception, reason: str, fix: str) -> None:
     text = write_problem(error, "https://user:pass@host/x.parquet?sig=SECRET")
     assert text is not None
     assert text.startswith("https://…@host/x.parquet?…: cannot be written: ")
     assert reason in text
     assert one_line(error) in text
-    assert cure in text.partition("; ")[2]
+    assert fix in text.partition("; ")[2]
     assert "\n" not in text
 
 

@@ -309,7 +309,7 @@ def whole_job(name: str, images: Path, model: Model, output: Path, *, expected: 
     )
     before = exports()
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
-    said = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "  cure: "))]
+    said = [line for line in done.stderr.splitlines() if line.startswith(("error: ", "  fix: "))]
     is_right = done.returncode == expected and (not expected or exports() == before)  # it ran the wrong export
     rows = len(list(output.rglob("part-*.parquet")))
     return {"job": name, "status": done.returncode, "is_right": is_right, "num_parts": rows, "said": said}

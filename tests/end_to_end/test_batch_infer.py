@@ -75,13 +75,13 @@ def sample(folder: Path) -> subprocess.CompletedProcess[str]:
         (["+dataset=sample", "engine.device=cuda"], "engine.device=cuda"),
     ],
 )
-def test_a_mistake_ends_with_2_and_a_cure(overrides: list[str], said: str, batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+def test_a_mistake_ends_with_2_and_a_fix(overrides: list[str], said: str, batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
     (tmp_path / "broken.pt").write_bytes(b"not a checkpoint")
     (tmp_path / "two.txt").write_text("a\nb\n")
     done = batch_infer(*[text.format(tmp=tmp_path) for text in overrides])
     assert done.returncode == 2
     assert said in done.stderr
-    assert "cure:" in done.stderr
+    assert "fix:" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 5, done.stderr
 

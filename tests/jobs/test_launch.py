@@ -157,7 +157,7 @@ def test_an_api_that_fails_for_long_ends_it_as_failed(api: KubeApi, caplog: pyte
 
 
 @pytest.mark.parametrize("missing", ["get", "create"])
-def test_what_is_forbidden_is_named_with_its_cure(api: KubeApi, missing: str) -> None:
+def test_what_is_forbidden_is_named_with_its_fix(api: KubeApi, missing: str) -> None:
     api.verbs = {"get", "create"} - {missing}
     with pytest.raises(JobError) as error:
         run()

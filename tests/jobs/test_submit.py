@@ -143,4 +143,4 @@ def test_the_command_ends_with_its_status(arguments: list[str], status: int) -> 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == status
     assert ("cluster.py_modules" in done.stdout) is (status == 0)
-    assert ("cure:" in done.stderr) is (status == 2)
+    assert ("fix:" in done.stderr) is (status == 2)

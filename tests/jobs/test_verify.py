@@ -95,7 +95,7 @@ def test_a_run_that_is_not_there(place: Place) -> None:
     PublishedRun("a").put(place)
     with pytest.raises(JobError, match=r"run\.id=b: there is no such run") as caught:
         verify(wanted(place, "b"))
-    assert caught.value.cure == "the latest are a"
+    assert caught.value.fix == "the latest are a"
 
 
 def test_a_bucket_that_is_not_there(s3: S3) -> None:

@@ -53,7 +53,7 @@ class Folder:
             if if_there(f"{HUGGING_FACE}{source.name}/{RECORD}"):
                 raise JobError(
                     f"{source.where}: the repository holds a bundle of shardlens, which is read from a folder",
-                    cure=f"fetch it with `hf download {source.name.partition('@')[0]} --local-dir DIR`, and set "
+                    fix=f"fetch it with `hf download {source.name.partition('@')[0]} --local-dir DIR`, and set "
                     "model.source=DIR",
                 )
             # The first file fetched tells the commit, and all others are then taken from there.
@@ -70,7 +70,7 @@ class Folder:
         except (ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
-            raise JobError(f"{self.where}: {name} is not a JSON object", cure="save the model again, or copy it again")
+            raise JobError(f"{self.where}: {name} is not a JSON object", fix="save the model again, or copy it again")
         return content
 
     def content(self, name: str) -> bytes | None:
@@ -95,7 +95,7 @@ class Folder:
             if is_there:
                 return uri
         raise JobError(
-            f"{self.where}: holds none of {', '.join(_WEIGHTS)}", cure="save the model again, or set model.checkpoint"
+            f"{self.where}: holds none of {', '.join(_WEIGHTS)}", fix="save the model again, or set model.checkpoint"
         )
 
     def unknown(self) -> JobError:
@@ -105,7 +105,7 @@ class Folder:
         problem = {None: "no such folder", "file": "is a file"}.get(seen, "holds no config.json")
         return JobError(
             f"{self.where}: {problem}",
-            cure="give timm:NAME, torchvision:NAME, hf:REPO, or a folder that transformers, timm or jobs.export wrote; "
+            fix="give timm:NAME, torchvision:NAME, hf:REPO, or a folder that transformers, timm or jobs.export wrote; "
             "a single file is a model.checkpoint",
         )
 

@@ -71,7 +71,7 @@ def from_torchvision(transforms: Any) -> dict[str, Any]:
     if task == "GeneralizedRCNNTransform":
         return _of_detector(transforms)
     if task not in ("ImageClassification", "SemanticSegmentation"):
-        raise JobError(f"torchvision: transforms of {task}, not of ImageClassification", cure=OWN_KEYS)
+        raise JobError(f"torchvision: transforms of {task}, not of ImageClassification", fix=OWN_KEYS)
     is_classifier = task == "ImageClassification"
     return {
         "resize": side(transforms.resize_size),

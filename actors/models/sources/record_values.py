@@ -21,7 +21,7 @@ def inexpressible(record: str, key: str, value: object, reason: str) -> JobError
         value: the value.
         reason: the cause, as a phrase.
     """
-    return JobError(f"{record}: {key}={value!r}: {reason}", cure=OWN_KEYS)
+    return JobError(f"{record}: {key}={value!r}: {reason}", fix=OWN_KEYS)
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def well_formed(record: str) -> Iterator[None]:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise JobError(
-            f"{record}: not the record of a pre-processing: {type(error).__name__}: {one_line(error)}", cure=OWN_KEYS
+            f"{record}: not the record of a pre-processing: {type(error).__name__}: {one_line(error)}", fix=OWN_KEYS
         ) from error
 
 

@@ -102,7 +102,7 @@ def _refuse_unprepared(where: str, record: Record, preprocess: Mapping[str, Any]
     if unknown:
         raise JobError(
             f"{where}: {record.unexpressed or 'does not say how images are pre-processed'}",
-            cure=f"set {', '.join(unknown)}" + ", or add its preprocessor_config.json" * (not record.unexpressed),
+            fix=f"set {', '.join(unknown)}" + ", or add its preprocessor_config.json" * (not record.unexpressed),
         )
 
 

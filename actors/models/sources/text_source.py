@@ -44,14 +44,14 @@ def read_text_source(source: Source) -> TextSource:
         raise JobError(
             f"{folder.where}: its config.json is of a {saved_as or 'model without architectures'}, which has no text "
             "part that can embed prompts",
-            cure=f"give a folder of {' or '.join(TEXT_MODELS)}, such as hf:openai/clip-vit-base-patch32, as "
+            fix=f"give a folder of {' or '.join(TEXT_MODELS)}, such as hf:openai/clip-vit-base-patch32, as "
             "model.source or task.text_source",
         )
     files = {name: data for name in _TOKENIZER if (data := folder.content(name)) is not None}
     if not files:
         raise JobError(
             f"{folder.where}: holds no tokenizer: none of {', '.join(_TOKENIZER)}",
-            cure="save it there with tokenizer.save_pretrained",
+            fix="save it there with tokenizer.save_pretrained",
         )
     model = Model(
         architecture=f"transformers:{saved_as}",

@@ -79,7 +79,7 @@ def _weights(cfg: Mapping[str, Any], source: Source) -> tuple[str, ...]:
         return (f"{TORCH_HUB}{url}",)
     raise JobError(
         f"{source.where}: timm has no weights for it" + " that load safely" * bool(url),
-        cure="name a tag, as timm.list_pretrained() shows them, or set model.architecture and model.checkpoint",
+        fix="name a tag, as timm.list_pretrained() shows them, or set model.architecture and model.checkpoint",
     )
 
 

@@ -72,5 +72,5 @@ def _default(known: dict[str, Any], name: str, source: Source) -> Any:
     if "DEFAULT" in known:
         return known["DEFAULT"]
     raise JobError(
-        f"{source.where}: torchvision has no weights for {name}", cure="set model.architecture and model.checkpoint"
+        f"{source.where}: torchvision has no weights for {name}", fix="set model.architecture and model.checkpoint"
     )

@@ -32,10 +32,10 @@ def _numbers(value: object, labels: Sequence[str] | None) -> list[int]:
     number = int(str(value)) if is_number or (isinstance(value, str) and value.isdecimal()) else None
     if number is not None and number >= 0 and (labels is None or number < len(labels)):
         return [number]
-    raise JobError(f"task.classes: {value!r} is none of the model's classes", cure=_cure(value, labels))
+    raise JobError(f"task.classes: {value!r} is none of the model's classes", fix=_fix(value, labels))
 
 
-def _cure(value: object, labels: Sequence[str] | None) -> str:
+def _fix(value: object, labels: Sequence[str] | None) -> str:
     if labels is None:
         return "give numbers from 0, or model.labels along with names"
     by_lower = {label.lower(): label for label in labels}

@@ -30,7 +30,7 @@ def head_for(name: str, outputs: Outputs, labels: Sequence[str] | None) -> Head:
         JobError: none is called so, it does not fit outputs and labels, or several fit.
     """
     if name != AUTO and name not in HEADS:
-        raise JobError(f"task.head={name}: no such head", cure=f"choose one of {', '.join([AUTO, *HEADS])}")
+        raise JobError(f"task.head={name}: no such head", fix=f"choose one of {', '.join([AUTO, *HEADS])}")
     asked = list(HEADS.values()) if name == AUTO else [HEADS[name]]
     fitting = recognising(asked, outputs, labels)
     if len(fitting) == 1:
@@ -41,18 +41,18 @@ def head_for(name: str, outputs: Outputs, labels: Sequence[str] | None) -> Head:
         names = [head.name for head in fitting]
         raise JobError(
             f"task.head=auto: outputs {outputs} may be of {' or '.join(names)}",
-            cure=f"set task.head={names[0]}, or the one that the model was exported with; model.labels may tell, too",
+            fix=f"set task.head={names[0]}, or the one that the model was exported with; model.labels may tell, too",
         )
     if labels is not None and recognising(asked, outputs, None):
         raise JobError(
             f"model.labels: {len(labels)} labels do not fit the classes of a model with outputs {outputs}, which is "
             f"{' or '.join(f'{head.name}, {head.layout}' for head in recognising(asked, outputs, None))}",
-            cure="give one label for each class, in the order of the classes",
+            fix="give one label for each class, in the order of the classes",
         )
     layouts = "; ".join(f"{head.name}: {head.layout}" for head in asked)
     raise JobError(
         f"task.head={name}: does not fit a model with outputs {outputs}",
-        cure=f"use a detector with outputs of {layouts}; or task=raw, which takes outputs of any shape",
+        fix=f"use a detector with outputs of {layouts}; or task=raw, which takes outputs of any shape",
     )
 
 

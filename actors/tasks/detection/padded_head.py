@@ -43,14 +43,14 @@ class PaddedHead:
             raise JobError(
                 f"task.head=padded: scores in the model's output {layout.scores} reach {most_score:.3g}, and "
                 "probabilities do not",
-                cure="export the network with its last activation",
+                fix="export the network with its last activation",
             )
         is_in_shares = _is_in_shares(layout, tensors)
         if most > 0 and is_in_shares != (most <= _SHARES):
             units = ("pixels", "shares of the image") if is_in_shares else ("shares of the image", "pixels")
             raise JobError(
                 f"task.head=padded: the boxes in the model's output {layout.boxes} are {units[0]}, not {units[1]}",
-                cure=f"export the network with boxes in {units[1]}",
+                fix=f"export the network with boxes in {units[1]}",
             )
 
     def parts(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:  # noqa: ARG002

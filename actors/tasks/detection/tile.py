@@ -59,15 +59,15 @@ class Tile:
         """Raises `JobError` for the first invalid value."""
         sides = self.size if _is_pair(self.size) else [self.size]
         if self.is_on and not all(isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in sides):
-            cure = "give pixels, as in task.tile.size=640 or task.tile.size=[480,640]"
-            raise JobError(f"task.tile.size={self.size}: not a side, or [height, width], of at least 1", cure=cure)
+            fix = "give pixels, as in task.tile.size=640 or task.tile.size=[480,640]"
+            raise JobError(f"task.tile.size={self.size}: not a side, or [height, width], of at least 1", fix=fix)
         if self.overlap < 0 or (self.is_on and self.overlap >= min(sides)):
             raise JobError(
                 f"task.tile.overlap={self.overlap:g}: not below the side of a tile",
-                cure="give a share, as in 0.2, or pixels, as in 100",
+                fix="give a share, as in 0.2, or pixels, as in 100",
             )
         if not 0 <= self.match <= 1:
-            raise JobError(f"task.tile.match={self.match:g}: not from 0 to 1", cure="the usual value is 0.5")
+            raise JobError(f"task.tile.match={self.match:g}: not from 0 to 1", fix="the usual value is 0.5")
 
     @property
     def side_hw(self) -> tuple[int, int]:

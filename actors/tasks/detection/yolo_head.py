@@ -66,12 +66,12 @@ class YoloHead:
             raise JobError(
                 f"task.head={self.name}: the scores in the model's output {name} go from {least:.3g} to {most:.3g}, "
                 "and probabilities do not",
-                cure="export the network with its sigmoid, as Ultralytics does, or choose another task.head",
+                fix="export the network with its sigmoid, as Ultralytics does, or choose another task.head",
             )
         if 0 < np.nanmax(boxes) <= _SHARES:
             raise JobError(
                 f"task.head={self.name}: the boxes in the model's output {name} are shares of the image, not pixels",
-                cure="export the network with boxes in pixels of its input",
+                fix="export the network with boxes in pixels of its input",
             )
 
     def parts(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -140,7 +140,7 @@ class YoloNmsHead:
             raise JobError(
                 f"task.head={self.name}: the model's output {name} does not hold a score and the number of a class "
                 "after the corners of each box",
-                cure="choose another task.head",
+                fix="choose another task.head",
             )
 
     def parts(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:  # noqa: ARG002

@@ -56,7 +56,7 @@ def reading_of(outputs: Outputs, head: SegmentHead, wanted: str | None) -> Readi
     if any(_QUERIES in name for name in outputs.shapes):
         raise JobError(
             f"task=segment: the model gives masks by query, {outputs}, which have no class of their own",
-            cure="use a model that gives logits of shape (n, classes, h, w), or export this one with post-processing",
+            fix="use a model that gives logits of shape (n, classes, h, w), or export this one with post-processing",
         )
     fitting = {
         kind: [name for name in _fitting(outputs, kind, is_asked=head is kind) if wanted in (None, name)]
@@ -73,7 +73,7 @@ def reading_of(outputs: Outputs, head: SegmentHead, wanted: str | None) -> Readi
         names = [reading.output for reading in found]
         raise JobError(
             f"task=segment: several outputs fit, and the model gives {outputs}",
-            cure=f"set task.output to one of {names}",
+            fix=f"set task.output to one of {names}",
         )
     check_values(outputs, usual[0].output)
     return usual[0]
@@ -103,6 +103,6 @@ def _unfit(outputs: Outputs, head: SegmentHead, wanted: str | None) -> JobError:
     where = f"task.head={head.value}" + (f", task.output={wanted}" if wanted else "")
     return JobError(
         f"{where}: does not fit a model with outputs {outputs}",
-        cure="use a model with logits of floats (n, classes, h, w), a class map of integers (n, h, w) or (n, 1, h, w) "
+        fix="use a model with logits of floats (n, classes, h, w), a class map of integers (n, h, w) or (n, 1, h, w) "
         "(task.head=class_map, if they are floats), or boxes, scores, labels and masks (n, m, h, w) of Mask R-CNN",
     )

@@ -24,7 +24,7 @@ def test_a_gpu_that_is_not_there_is_no_reason_to_be_slow() -> None:
     if has_nvimgcodec() and torch.cuda.is_available():
         assert load_decoder(Decode(device=DecodeDevice.gpu), PREPROCESS)
         return
-    with pytest.raises(JobError, match=r"decode\.device=gpu: .*\n  cure: .*decode\.device=cpu"):
+    with pytest.raises(JobError, match=r"decode\.device=gpu: .*\n  fix: .*decode\.device=cpu"):
         load_decoder(Decode(device=DecodeDevice.gpu), PREPROCESS)
 
 

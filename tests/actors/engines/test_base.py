@@ -227,7 +227,7 @@ def test_external_data_is_found_on_any_storage(
 
 
 @every_case
-def test_images_of_the_wrong_size_are_refused_with_the_cure(
+def test_images_of_the_wrong_size_are_refused_with_the_fix(
     tmp_path: Path, recipes: tuple[dict[str, Model], nn.Module], name: str, form: str
 ) -> None:
     fixed = save_state_dict(Fixed(SIDE), tmp_path, "networks:Fixed", side=SIDE)
@@ -235,7 +235,7 @@ def test_images_of_the_wrong_size_are_refused_with_the_cure(
         pytest.skip("a traced network does not tell the size of its images")
     model = replace(fixed if form == "state_dict" else recipes[0][form], preprocess=Preprocess(resize=None, crop=48))
     is_exported = name != "torch" and form == "state_dict"
-    with pytest.raises(JobError, match="cure: choose engine=torch" if is_exported else r"model\.preprocess\.crop"):
+    with pytest.raises(JobError, match="fix: choose engine=torch" if is_exported else r"model\.preprocess\.crop"):
         load_engine(CONFIGS[name], model)
 
 
@@ -287,10 +287,10 @@ def test_a_damaged_file_is_a_mistake_or_runs(model: Model, path: Path, network: 
     [
         (("onnxruntime", "onnx"), "bf16", r".* holds fp32.*\n.*engine\.precision=auto"),
         (("onnxruntime", "onnx"), "fp16", r".* holds fp32.*\n.*engine\.precision=auto"),
-        (("onnxruntime", "state_dict"), "bf16", r".*tiny\.pt.*\n  cure: choose engine=torch or openvino"),
-        (("onnxruntime", "state_dict"), "fp16", r".* on a GPU alone.*\n  cure: set engine\.precision=fp32"),
-        (("openvino", "onnx"), "fp16", r".* fp32 and bf16 on a CPU\n  cure: choose one of the two"),
-        (("openvino", "state_dict"), "fp16", r".* fp32 and bf16 on a CPU\n  cure: choose one of the two"),
+        (("onnxruntime", "state_dict"), "bf16", r".*tiny\.pt.*\n  fix: choose engine=torch or openvino"),
+        (("onnxruntime", "state_dict"), "fp16", r".* on a GPU alone.*\n  fix: set engine\.precision=fp32"),
+        (("openvino", "onnx"), "fp16", r".* fp32 and bf16 on a CPU\n  fix: choose one of the two"),
+        (("openvino", "state_dict"), "fp16", r".* fp32 and bf16 on a CPU\n  fix: choose one of the two"),
     ],
 )
 def test_a_missing_precision_is_refused_and_nothing_is_exported(
@@ -310,13 +310,13 @@ def test_a_missing_precision_is_refused_and_nothing_is_exported(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @every_case
 def test_a_missing_gpu_is_refused(recipes: tuple[dict[str, Model], nn.Module], name: str, form: str) -> None:
-    with pytest.raises(JobError, match=r"engine\.device=cuda.*\n  cure: "):
+    with pytest.raises(JobError, match=r"engine\.device=cuda.*\n  fix: "):
         load_engine(replace(CONFIGS[name], device=Device.cuda), recipes[0][form])
     assert load_engine(replace(CONFIGS[name], device=Device.auto), recipes[0][form]).device == "cpu"
 
 
 def test_the_wrong_engine_is_refused_with_the_right_one(recipes: tuple[dict[str, Model], nn.Module]) -> None:
-    with pytest.raises(JobError, match=r"engine=torch: cannot run .*tiny\..*\n  cure: choose engine=onnxruntime"):
+    with pytest.raises(JobError, match=r"engine=torch: cannot run .*tiny\..*\n  fix: choose engine=onnxruntime"):
         load_engine(TorchEngineConfig(), recipes[0]["onnx"])
 
 
@@ -388,7 +388,7 @@ def test_an_engine_that_does_not_fit_is_a_mistake_of_the_job(
         raise DeviceMemoryError("out of memory")
 
     monkeypatch.setattr("actors.engines.torch_engine.build_network", fail)
-    with pytest.raises(JobError, match=r"does not fit into the memory of its device: out of memory\n  cure: "):
+    with pytest.raises(JobError, match=r"does not fit into the memory of its device: out of memory\n  fix: "):
         load_engine(CONFIGS["torch"], recipes[0]["state_dict"])
 
 

@@ -82,7 +82,7 @@ def test_the_key_decides_the_layout_where_no_axis_does(keys: dict[str, Any], sha
 
 
 @pytest.mark.parametrize(
-    ("keys", "node", "message", "cure"),
+    ("keys", "node", "message", "fix"),
     [
         ({}, ("n", 1, 24, 40), "has 1 channels, not 3", "set model.preprocess.channels=1"),
         ({"channels": 1}, ("n", 24, 40, 3), "has 3 channels, not 1", "set model.preprocess.channels=3"),
@@ -90,12 +90,12 @@ def test_the_key_decides_the_layout_where_no_axis_does(keys: dict[str, Any], sha
     ],
 )
 def test_channels_that_the_keys_do_not_give_are_reported(
-    keys: dict[str, Any], node: tuple[Any, ...], message: str, cure: str
+    keys: dict[str, Any], node: tuple[Any, ...], message: str, fix: str
 ) -> None:
     model = replace(MODEL, preprocess=replace(MODEL.preprocess, **keys))
     with pytest.raises(JobError, match=message) as raised:
         image_input([Node(list(node))], model)
-    assert cure in raised.value.cure
+    assert fix in raised.value.fix
 
 
 def test_bytes_cannot_be_standardised() -> None:

@@ -56,9 +56,7 @@ def test_auto_takes_the_cpu_and_says_why(capfd: pytest.CaptureFixture[str]) -> N
 )
 def test_a_provider_that_is_missing_is_reported(device: Device, provider: Provider, name: str) -> None:
     asked = rf"engine\.device={device.value}, engine\.provider={provider.value}: {name} does not work here: "
-    with pytest.raises(
-        JobError, match=rf"{asked}.* was built with .*CPUExecutionProvider\)\n  cure: .*onnxruntime-gpu"
-    ):
+    with pytest.raises(JobError, match=rf"{asked}.* was built with .*CPUExecutionProvider\)\n  fix: .*onnxruntime-gpu"):
         choose_runtime(OnnxEngineConfig(device=device, provider=provider), threads=1)
 
 

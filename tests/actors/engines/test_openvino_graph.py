@@ -169,11 +169,11 @@ def test_a_file_that_openvino_cannot_load_is_reported_in_a_line(model: Model) ->
 def test_an_ir_whose_weights_were_cut_is_to_be_copied_again(tmp_path: Path) -> None:
     model = save_ir(tiny(5), tmp_path / "a.xml")
     (tmp_path / "a.bin").write_bytes(b"short")
-    with pytest.raises(JobError, match=r"a\.xml: openvino cannot load it: .*\n  cure: copy its \.xml and \.bin again"):
+    with pytest.raises(JobError, match=r"a\.xml: openvino cannot load it: .*\n  fix: copy its \.xml and \.bin again"):
         read_graph(load_openvino().Core(), GraphFile(tmp_path / "a.xml", "fp32"), model)
 
 
-def test_the_cure_for_a_network_of_pytorch_is_pytorch(tmp_path: Path) -> None:
+def test_the_fix_for_a_network_of_pytorch_is_pytorch(tmp_path: Path) -> None:
     model = Model("networks:tiny", checkpoint="a.pt")
     (tmp_path / "made.onnx").write_bytes(b"nonsense")
     with pytest.raises(JobError, match=r"model\.checkpoint=a\.pt: openvino cannot load it: .*\n.*engine=torch"):

@@ -40,10 +40,10 @@ def test_nothing_is_reported_and_nothing_left_in_the_home(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_package_is_reported_with_the_cure(tmp_path: Path) -> None:
+def test_a_missing_package_is_reported_with_the_fix(tmp_path: Path) -> None:
     said = run(MISSING, tmp_path)
     assert said.startswith("engine=openvino: OpenVINO cannot be imported: import of openvino halted")
-    assert "cure: pip install openvino" in said
+    assert "fix: pip install openvino" in said
 
 
 def test_errors_say_what_is_wrong_and_not_where_in_openvino() -> None:

@@ -51,8 +51,8 @@ def by_limit(tolerance: Tolerance) -> list[tuple[Any, float]]:
 
 
 @pytest.mark.parametrize("value", ["strict", None, 0.1])
-def test_another_word_is_reported_with_the_cure(value: Any) -> None:
-    with pytest.raises(JobError, match=rf"engine.tolerance={value}: (?s:.*)cure: write engine.tolerance=exact"):
+def test_another_word_is_reported_with_the_fix(value: Any) -> None:
+    with pytest.raises(JobError, match=rf"engine.tolerance={value}: (?s:.*)fix: write engine.tolerance=exact"):
         to_tolerance(value)
 
 

@@ -127,7 +127,7 @@ def test_a_machine_without_a_compiler_is_reported(tmp_path: Path) -> None:
     environment |= {"PATH": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     assert "finds no C++ compiler" in told.stdout
-    assert "cure: install g++ on every worker, or set engine.compile=false" in told.stdout
+    assert "fix: install g++ on every worker, or set engine.compile=false" in told.stdout
 
 
 def test_the_error_of_the_compiler_is_reported(tmp_path: Path) -> None:

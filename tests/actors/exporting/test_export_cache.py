@@ -157,5 +157,5 @@ def test_a_missing_companion_is_named_and_not_the_checkpoint(
     checkpoint: str, content: bytes, missing: str, place: Place
 ) -> None:
     uri = place.put(checkpoint, content)
-    with pytest.raises(JobError, match=rf"{checkpoint}: its file {missing}.* is missing\n  cure: put that file into"):
+    with pytest.raises(JobError, match=rf"{checkpoint}: its file {missing}.* is missing\n  fix: put that file into"):
         model_key(Model(checkpoint=uri, storage_options=place.options))

@@ -16,7 +16,7 @@ RECORD = Record(
 
 
 def refuse() -> Record:
-    raise JobError("asked again", cure="none")
+    raise JobError("asked again", fix="none")
 
 
 def test_a_record_is_made_once_for_each_name_and_library() -> None:

@@ -181,9 +181,9 @@ def test_half_is_the_network_in_fp16_and_nothing_else(tmp_path: Path) -> None:
     [
         (
             "decides",
-            r"Several: cannot be exported to ONNX: \S+: [^\n]*data-dependent[^\n]*\n  cure: choose engine=torch",
+            r"Several: cannot be exported to ONNX: \S+: [^\n]*data-dependent[^\n]*\n  fix: choose engine=torch",
         ),
-        ("fixed", r"Several: cannot be exported to ONNX: [^\n]*\n  cure: choose engine=torch"),
+        ("fixed", r"Several: cannot be exported to ONNX: [^\n]*\n  fix: choose engine=torch"),
         ("transposed", r"output output has shape \(5, 2\) for 2 images"),
         ("none", "returns a NoneType without tensors"),
     ],

@@ -114,6 +114,6 @@ def test_other_engines_refuse(config: EngineConfig, said: str, graph: bytes) -> 
         load_engine(config, DIGITS, int8_graph=graph)
 
 
-def test_a_failure_of_the_quantiser_names_the_cure() -> None:
+def test_a_failure_of_the_quantiser_names_the_fix() -> None:
     with pytest.raises(JobError, match=r"engine\.precision=int8: .* cannot be quantised: .*\n.*precision=fp32"):
         quantised(DIGITS, digit_pixels(4)[:, :16, :16])

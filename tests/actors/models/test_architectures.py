@@ -74,7 +74,7 @@ def test_a_malformed_architecture_is_refused_before_any_import(architecture: str
         ("networks:annotations", r"is a _Feature, and cannot be called"),
     ],
 )
-def test_what_cannot_be_found_is_named_with_the_cure(architecture: str, message: str) -> None:
+def test_what_cannot_be_found_is_named_with_the_fix(architecture: str, message: str) -> None:
     with pytest.raises(JobError, match=message):
         construct(architecture, {})
 
@@ -90,7 +90,7 @@ def test_a_wrong_argument_is_named() -> None:
         ("import not_installed_here", r"importing broken failed: No module named 'not_installed_here'\n.*pip install"),
         ("def net(: pass", r"importing broken failed: SyntaxError"),
         ("1 / 0", r"importing broken failed: ZeroDivisionError: division by zero"),
-        ("def net(): raise LookupError('no such depth\\nin the table')", r"LookupError: no such depth\n  cure"),
+        ("def net(): raise LookupError('no such depth\\nin the table')", r"LookupError: no such depth\n  fix"),
     ],
 )
 def test_what_a_users_module_raises_is_shown(folder: Path, source: str, message: str) -> None:
@@ -107,14 +107,14 @@ def test_a_missing_zoo_is_named_with_the_command_that_installs_it(
 ) -> None:
     assert not (folder / library).exists()
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(JobError, match=rf"no module named {library}.*\n  cure: pip install 'shardlens\[{library}\]'$"):
+    with pytest.raises(JobError, match=rf"no module named {library}.*\n  fix: pip install 'shardlens\[{library}\]'$"):
         construct(architecture, {})
 
 
-def test_a_zoo_that_cannot_be_imported_is_named_with_the_cure(folder: Path) -> None:
+def test_a_zoo_that_cannot_be_imported_is_named_with_the_fix(folder: Path) -> None:
     (folder / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     with pytest.raises(
-        JobError, match=r"importing timm failed: .*nms.*\n  cure: torch \S+ and torchvision \S+ do not fit each other"
+        JobError, match=r"importing timm failed: .*nms.*\n  fix: torch \S+ and torchvision \S+ do not fit each other"
     ):
         construct("timm:resnet50", {})
 

@@ -232,7 +232,7 @@ def test_all_that_does_not_fit_is_reported_at_once() -> None:
         "wrong shape: fc.weight is (84, 16) in the checkpoint, (10, 16) in the network, "
         "fc.bias is torch.int8 in the checkpoint, torch.float32 in the network"
     )
-    assert "num_classes" in raised.value.cure
+    assert "num_classes" in raised.value.fix
 
 
 def test_entries_in_half_precision_are_converted() -> None:
@@ -402,7 +402,7 @@ def test_lazy_layers_take_their_shapes_from_the_file(tmp_path: Path) -> None:
         built("Lazy", tmp_path / "a.pt", {**network.state_dict(), "conv.weight": torch.ones(8, 5, 3, 3)})
 
 
-def test_a_cure_names_the_part_or_the_pattern(tmp_path: Path) -> None:
+def test_a_fix_names_the_part_or_the_pattern(tmp_path: Path) -> None:
     own = tiny(10).state_dict()
     path = tmp_path / "a.ckpt"
     two = {f"module.{part}.{name}": tensor for part in ("encoder_q", "encoder_k") for name, tensor in own.items()}
@@ -425,4 +425,4 @@ def test_a_server_that_does_not_answer_is_reported_with_key_and_address() -> Non
     with pytest.raises(UnreachableError, match=r"model\.checkpoint=http://.*127\.0\.0\.1:9/x\.pt.*") as raised:
         model.check()
     assert "secret" not in str(raised.value)
-    assert "cure: " in str(raised.value)
+    assert "fix: " in str(raised.value)

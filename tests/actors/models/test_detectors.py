@@ -80,7 +80,7 @@ def test_pixels_that_would_be_normalised_twice_are_refused() -> None:
     network = _network("ssdlite320_mobilenet_v3_large")
     with pytest.raises(JobError, match="normalise images themselves") as raised:
         Detector(network, Preprocess(resize=64, crop=64))
-    assert "model.preprocess.mean=[0,0,0]" in raised.value.cure
+    assert "model.preprocess.mean=[0,0,0]" in raised.value.fix
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_an_export_is_refused() -> None:
     detector = Detector(_network("ssdlite320_mobilenet_v3_large"), PIXELS)
     with pytest.raises(JobError, match="cannot be exported") as raised:
         torch.export.export(detector, (_pixels(),), strict=False)
-    assert raised.value.cure == "choose engine=torch"
+    assert raised.value.fix == "choose engine=torch"
 
 
 def test_a_predictor_finds_the_boxes_of_torchvision_in_a_picture(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_refused_token_is_no_matter_of_waiting(hub: Hub, monkeypatch: pytest.M
     monkeypatch.setenv("HF_TOKEN", "hf_of_another")
     hub.put("me/net", {"config.json": b"{}"})
     hub.tokens = {"hf_mine"}
-    with pytest.raises(JobError, match=r"the hub refuses access: .*\n  cure: correct HF_TOKEN") as caught:
+    with pytest.raises(JobError, match=r"the hub refuses access: .*\n  fix: correct HF_TOKEN") as caught:
         on_this_machine("hf://me/net/config.json")
     assert "hf_of_another" not in str(caught.value)
 

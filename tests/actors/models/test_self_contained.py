@@ -12,4 +12,4 @@ def test_every_key_of_a_state_dict_is_named() -> None:
     with pytest.raises(JobError) as raised:
         check_alone(Model("package:Net", {"a": 1}, "a.onnx", ema=True, prefix="p.", ignore=["b"]))
     for key in ("architecture=null", "kwargs={}", "ema=false", "prefix=null", "ignore=[]"):
-        assert f"model.{key}" in raised.value.cure
+        assert f"model.{key}" in raised.value.fix

@@ -78,9 +78,9 @@ def test_averaged_weights_come_when_asked_for_and_only_then(content: dict[str, A
     assert_equal(loaded(content, ema=True), AVERAGED)
 
 
-def test_the_cure_names_the_way_to_the_weights() -> None:
+def test_the_fix_names_the_way_to_the_weights() -> None:
     content = {"state": {"epoch": 3, "generator": {"state_dict": prefixed("module.", WEIGHTS)}, "optimizer": WEIGHTS}}
-    with pytest.raises(JobError, match=r"cure: name the part to load: model\.prefix=state\.generator\.state_dict\.$"):
+    with pytest.raises(JobError, match=r"fix: name the part to load: model\.prefix=state\.generator\.state_dict\.$"):
         loaded(content)
     prefix = "state.generator.state_dict."
     found = unwrap(content, ema=False, where="", prefix=prefix)
@@ -95,7 +95,7 @@ def test_averaged_weights_that_are_not_there_are_missed_by_name() -> None:
 
 
 def test_averaged_weights_alone_are_not_taken_for_the_last_ones() -> None:
-    with pytest.raises(JobError, match=r"no weights are found.*\n  cure: set model\.ema=true"):
+    with pytest.raises(JobError, match=r"no weights are found.*\n  fix: set model\.ema=true"):
         loaded({"epoch": 1, "state_dict_ema": AVERAGED})
 
 
@@ -118,7 +118,7 @@ def test_a_network_may_have_a_part_that_is_called_like_an_average() -> None:
 def test_what_holds_no_weights_says_what_it_holds(content: object, seen: str) -> None:
     with pytest.raises(JobError, match=seen) as raised:
         loaded(content)
-    assert "torch.save(model.state_dict()" in raised.value.cure
+    assert "torch.save(model.state_dict()" in raised.value.fix
 
 
 def test_a_prefix_may_lead_into_a_dictionary_of_another_name() -> None:

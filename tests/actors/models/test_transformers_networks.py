@@ -59,7 +59,7 @@ def test_a_backbone_of_timm_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(JobError, match="timm") as raised:
         load("DetrForObjectDetection", config, detector.state_dict())
-    assert "shardlens[timm]" in raised.value.cure
+    assert "shardlens[timm]" in raised.value.fix
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 4, 4), (2, 16, 8)])

@@ -46,7 +46,7 @@ def test_shards_are_one_checkpoint(tmp_path: Path, kind: str) -> None:
 def test_one_shard_alone_asks_for_the_index(tmp_path: Path) -> None:
     save_shards(tmp_path)
     model = Model("networks:tiny", checkpoint=str(tmp_path / "model-00001-of-00002.safetensors"))
-    with pytest.raises(JobError, match=r"cure: give the index of the shards"):
+    with pytest.raises(JobError, match=r"fix: give the index of the shards"):
         build_network(model)
 
 

@@ -21,7 +21,7 @@ def test_it_lies_on_disk_and_reads_no_other_file(tmp_path: Path) -> None:
     assert (tmp_path / "keys.duckdb").exists()
 
 
-def test_a_folder_that_is_not_there_has_its_cure(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_has_its_fix(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="cannot hold the comparison") as caught:
         KeyDatabase(str(tmp_path / "nowhere"), 64 << 20, "")
-    assert "set TMPDIR" in caught.value.cure
+    assert "set TMPDIR" in caught.value.fix

@@ -82,7 +82,7 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 700 << 10  # KiB
 
 
-def test_a_full_temporary_folder_has_its_own_cure(tmp_path: Path) -> None:
+def test_a_full_temporary_folder_has_its_own_fix(tmp_path: Path) -> None:
     with pytest.raises(JobError) as caught:
         RowKeys(str(tmp_path / "nowhere"), 256 << 20)
-    assert "convert.run=RUN_ID" in caught.value.cure
+    assert "convert.run=RUN_ID" in caught.value.fix

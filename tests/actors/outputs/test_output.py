@@ -53,7 +53,7 @@ def test_several_models_are_listed(tmp_path: Path) -> None:
     with pytest.raises(JobError, match=r"the rows of 2 models: .*m0123456789abcde \(2 runs\)") as caught:
         open_output(place.root).runs_of_one_model(key="convert.model")
     assert "mfedcba987654321 (1 run)" in caught.value.problem
-    assert "convert.model=" in caught.value.cure
+    assert "convert.model=" in caught.value.fix
     assert [run.run_id for run in open_output(place.root).runs_of_one_model("mfedcba987654321")] == ["c"]
     assert {run.run_id for run in open_output(place.root).runs()} == {"a", "b", "c"}
     with pytest.raises(JobError, match=r"convert\.model=mnone: no published run has that model"):
@@ -70,7 +70,7 @@ def test_what_is_not_published_is_refused(tmp_path: Path) -> None:
     DetectedRun("b").put(place)
     with pytest.raises(JobError, match=r"convert\.run=a: that run is not published") as caught:
         open_output(place.root).run("a", key="convert.run")
-    assert caught.value.cure == "the latest published runs are b"
+    assert caught.value.fix == "the latest published runs are b"
     with pytest.raises(JobError, match=r"convert\.run=c: there is no such run below"):
         open_output(place.root).run("c", key="convert.run")
 
@@ -82,7 +82,7 @@ def test_a_manifest_leads_out_of_no_folder(tmp_path: Path) -> None:
     run.put(place)
     with pytest.raises(JobError, match="is no name of a part") as caught:
         open_output(place.root).runs()
-    assert "jobs.verify" in caught.value.cure
+    assert "jobs.verify" in caught.value.fix
 
 
 def test_damaged_documents_are_named(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_columns_that_do_not_agree_are_refused(tmp_path: Path) -> None:
     other.put(place)
     with pytest.raises(JobError, match=r"the columns of runs .* do not agree") as caught:
         read_schema(runs_at(place), STORAGE)
-    assert "convert.run=" in caught.value.cure
+    assert "convert.run=" in caught.value.fix
 
 
 def test_a_run_without_rows_is_named(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     Path(run_there.rows[1]).write_bytes(b"PAR1 no")
     with pytest.raises(JobError, match=r"part-.*cannot be read") as caught:
         list(read_batches(run_there.rows, STORAGE, schema))
-    assert "jobs.verify" in caught.value.cure
+    assert "jobs.verify" in caught.value.fix
     Path(run_there.rows[1]).unlink()
     with pytest.raises(JobError, match="cannot be read"):
         list(read_batches(run_there.rows, STORAGE, schema))

@@ -56,7 +56,7 @@ def test_columns_and_filters(output: Output) -> None:
     assert rows.to_pydict() == {"run": ["b", *"aaaaaa"]}
     with pytest.raises(JobError, match="there is no column scor") as caught:
         output.newest().to_arrow(["scor"])
-    assert "embedding" in caught.value.cure
+    assert "embedding" in caught.value.fix
     with pytest.raises(JobError, match="there is no column scor"):
         output.newest().to_arrow(None, [("scor", ">", 1)])
 
@@ -83,11 +83,11 @@ def test_hugging_face(output: Output) -> None:
     assert (len(found), len(found[7]["embedding"])) == (8, 128)
 
 
-def test_a_missing_package_has_its_cure(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_has_its_fix(output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(JobError, match="the package polars is not installed") as caught:
         output.newest().to_polars()
-    assert caught.value.cure == "pip install polars"
+    assert caught.value.fix == "pip install polars"
 
 
 def test_batches_stay_small_and_what_they_hold_of_disk_is_freed(output: Output, tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def test_both_kinds_of_bad_images_and_little_room_at_once(engine: Engine) -> Non
 def test_a_model_that_does_not_fit_is_reported_after_three_images(engine: Engine) -> None:
     pressed(engine).most = 0
     batches = ElasticBatches(engine, 4)
-    with pytest.raises(JobError, match=r"does not fit into the memory of its device: CUDA.*\n  cure: .*precision"):
+    with pytest.raises(JobError, match=r"does not fit into the memory of its device: CUDA.*\n  fix: .*precision"):
         predict(batches, images(20))
     assert pressed(engine).batches == [4, 2, 1] * 3
 

@@ -105,7 +105,7 @@ def test_a_task_that_needs_other_boxes_is_refused(fixed: dict[str, Any], asked: 
     task = Detect(**{"score_threshold": 0.3, "iou": 0.5, **asked})
     with pytest.raises(JobError, match=rf"task\.{key}=.*: the graph of form onnx was exported with task\.{key}=") as at:
         for_suppressed(task, bundle(**fixed), "onnx", LABELS)
-    assert f"set task.{key}=" in at.value.cure
+    assert f"set task.{key}=" in at.value.fix
 
 
 def test_other_tasks_and_graphs_stay_as_they_are() -> None:

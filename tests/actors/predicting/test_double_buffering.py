@@ -90,7 +90,7 @@ def test_a_lost_device_is_reported_at_once(engine: Overlapping) -> None:
 
 def test_a_wrong_job_is_reported() -> None:
     def start(_: np.ndarray) -> Pending:
-        raise JobError("the model's output has the wrong shape", cure="another one")
+        raise JobError("the model's output has the wrong shape", fix="another one")
 
     with pytest.raises(JobError, match="wrong shape"):
         next(overlapped(start, iter([images(1)])))

@@ -33,7 +33,7 @@ def test_a_wrong_value_is_named_by_its_full_key(field: str, value: Any) -> None:
     with pytest.raises(JobError) as caught:
         Preprocess(**{field: value}).check()
     assert caught.value.problem.startswith(f"model.preprocess.{field}={value!r}: ")
-    assert caught.value.cure
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_a_wrong_value_is_named_by_its_full_key(field: str, value: Any) -> None:
 def test_keys_that_contradict_each_other_are_refused(keys: dict[str, Any], problem: str) -> None:
     with pytest.raises(JobError, match=f"^{problem}") as raised:
         Preprocess(**keys).check()
-    assert "model.preprocess" in raised.value.cure
+    assert "model.preprocess" in raised.value.fix
 
 
 @pytest.mark.parametrize(
-    ("mean", "std", "cure"),
+    ("mean", "std", "fix"),
     [
         (
             [123.675, 116.28, 103.53],
@@ -70,10 +70,10 @@ def test_keys_that_contradict_each_other_are_refused(keys: dict[str, Any], probl
         ([0.0, 0.0, 0.0], [255.0, 255.0, 255.0], "mean=[0,0,0] and model.preprocess.std=[1,1,1]"),
     ],
 )
-def test_numbers_for_pixels_of_0_to_255_are_refused(mean: list[float], std: list[float], cure: str) -> None:
+def test_numbers_for_pixels_of_0_to_255_are_refused(mean: list[float], std: list[float], fix: str) -> None:
     with pytest.raises(JobError, match=r"for pixels of 0\.\.255") as raised:
         Preprocess(mean=mean, std=std).check()
-    assert cure in raised.value.cure
+    assert fix in raised.value.fix
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.5, 0.5), (0.4, 1 / 255), (0.0, 1 / 255), (1.0, 1.0)])

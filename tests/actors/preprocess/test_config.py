@@ -59,7 +59,7 @@ def test_without_one_size_for_all_the_job_is_wrong(resize: int | None) -> None:
         JobError, match=rf"model\.preprocess\.crop=null with model\.preprocess\.resize={resize}"
     ) as caught:
         preprocess.check()
-    assert "model.preprocess.crop" in caught.value.cure
+    assert "model.preprocess.crop" in caught.value.fix
 
 
 def test_a_letterbox_needs_no_crop() -> None:

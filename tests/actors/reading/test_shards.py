@@ -53,7 +53,7 @@ def test_a_piece_is_some_rows_of_a_shard(tmp_path: Path) -> None:
     assert rows[ROW].to_pylist() == [1, 2, 7]
 
 
-def test_damage_between_the_footers_is_told_with_the_file_and_the_cure(tmp_path: Path) -> None:
+def test_damage_between_the_footers_is_told_with_the_file_and_the_fix(tmp_path: Path) -> None:
     write(Storage(), str(tmp_path), 10, shard_size=10)
     file = Path(inventory_file(str(tmp_path), 0))
     data = bytearray(file.read_bytes())
@@ -62,7 +62,7 @@ def test_damage_between_the_footers_is_told_with_the_file_and_the_cure(tmp_path:
     shards = Shards.open(Storage(), str(tmp_path))
     with pytest.raises(JobError, match=r"inventory-00000\.parquet: the inventory of this run is damaged: ") as raised:
         shards.load_piece(Piece(0, ((0, 1),)))
-    assert "another run.id" in raised.value.cure
+    assert "another run.id" in raised.value.fix
 
 
 def test_the_copy_for_workers_stays_small(tmp_path: Path) -> None:

@@ -263,7 +263,7 @@ def test_one_signed_url_leaves_no_client_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("uri", ["nope://host/x", "s3://"])
 def test_an_address_of_no_known_kind(uri: str) -> None:
-    with pytest.raises(JobError, match="cure: use s3://"):
+    with pytest.raises(JobError, match="fix: use s3://"):
         Storage().read(uri)
 
 

@@ -266,7 +266,7 @@ def test_only_the_output_that_is_used_is_compared() -> None:
 
 def test_the_softmax_of_one_logit_is_refused_and_its_sigmoid_is_a_probability() -> None:
     logits = np.array([[-2.0], [3.0]], np.float32)
-    with pytest.raises(JobError, match=r"always 1\n  cure: set task.activation=sigmoid"):
+    with pytest.raises(JobError, match=r"always 1\n  fix: set task.activation=sigmoid"):
         predict(Classify(), logits)
     table, _ = predict(Classify(activation=Activation.sigmoid), logits)
     np.testing.assert_allclose(table["score"].to_numpy(), 1 / (1 + np.exp(-logits[:, 0])), rtol=1e-6)

@@ -102,7 +102,7 @@ def test_an_image_that_is_not_finite_is_not_valid() -> None:
         (Detect(iou=-0.1), r"task.iou=-0.1: not from 0 to 1"),
         (Detect(max_detections=0), r"task.max_detections=0"),
         (Detect(head="yolo"), r"task.head=yolo: no such head"),
-        (Detect(classes=["dogs"]), r"task.classes: 'dogs' .*\n  cure: did you mean dog\?"),
+        (Detect(classes=["dogs"]), r"task.classes: 'dogs' .*\n  fix: did you mean dog\?"),
     ],
 )
 def test_a_task_that_cannot_work_is_refused(task: Detect, message: str) -> None:

@@ -24,19 +24,19 @@ def test_the_keys_extend_those_of_a_job() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "problem", "cure"),
+    ("overrides", "problem", "fix"),
     [
         ((), "dataset: not given", "+dataset=NAME"),
         (("+dataset=sample", "benchmark.image=5"), "there is no such key", "did you mean benchmark.images?"),
         (("+dataset=sample", "benchmark.images=few"), "benchmark.images=few", "a value of that type"),
     ],
 )
-def test_mistakes_are_explained_like_those_of_a_job(overrides: tuple[str, ...], problem: str, cure: str) -> None:
+def test_mistakes_are_explained_like_those_of_a_job(overrides: tuple[str, ...], problem: str, fix: str) -> None:
     with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
         composed(*overrides)
     message = str(explain(caught.value))
     assert problem in message
-    assert cure in message
+    assert fix in message
 
 
 def test_zero_images_are_an_error() -> None:

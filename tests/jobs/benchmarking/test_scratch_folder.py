@@ -48,6 +48,6 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, s3: S3) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(JobError, match=r"benchmark\.scratch=.*/file: cannot be written") as caught:
         scratch(str(tmp_path / "file"), Storage()).__enter__()
-    assert "output.storage_options" in caught.value.cure
+    assert "output.storage_options" in caught.value.fix
     with pytest.raises(JobError, match=r"benchmark\.scratch=s3://nowhere: cannot be written"):
         scratch("s3://nowhere", Storage(s3.options)).__enter__()

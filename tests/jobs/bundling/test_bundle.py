@@ -121,7 +121,7 @@ def test_a_detector_becomes_a_bundle_whose_forms_find_the_same_boxes(tmp_path: P
 def test_a_program_of_one_batch_size_is_refused_at_once(tmp_path: Path) -> None:
     job = export_job("+dataset=sample", f"export.path={tmp_path / 'b'}", "export.formats=[onnx,pt2]")
     job = replace(job, model=save_pt2(tiny(5), tmp_path / "a.pt2", batch=None, num_images=3))
-    with pytest.raises(JobError, match=r"a\.pt2 was exported for batches of 3 images.*\n  cure: .*Dim\.DYNAMIC"):
+    with pytest.raises(JobError, match=r"a\.pt2 was exported for batches of 3 images.*\n  fix: .*Dim\.DYNAMIC"):
         check_forms(job)
 
 

@@ -25,7 +25,7 @@ IMAGES = ("+dataset=images", "dataset.path=x", "model.checkpoint=y")
 
 
 @pytest.mark.parametrize(
-    ("overrides", "problem", "cure"),
+    ("overrides", "problem", "fix"),
     [
         ((*IMAGES, "dataset.pth=3"), "dataset.pth=3: there is no such key", "did you mean dataset.path?"),
         ((*IMAGES, "bacth_size=3"), "bacth_size=3: there is no such key", "did you mean batch_size?"),
@@ -53,24 +53,24 @@ IMAGES = ("+dataset=images", "dataset.path=x", "model.checkpoint=y")
         (("+dataset=mine",), "dataset=mine: there is no such choice", "DIR/dataset/mine.yaml, with --config-dir=DIR"),
     ],
 )
-def test_key_value_and_cure_are_named_in_a_few_lines(overrides: tuple[str, ...], problem: str, cure: str) -> None:
+def test_key_value_and_fix_are_named_in_a_few_lines(overrides: tuple[str, ...], problem: str, fix: str) -> None:
     message = mistake(*overrides)
     assert problem in message
-    assert cure in message
+    assert fix in message
     assert len(message.splitlines()) <= 3
 
 
 def test_a_folder_of_choices_that_is_not_there() -> None:
     error = ConfigCompositionException("Additional config directory '/nope' not found")
-    assert str(explain(error)).startswith("--config-dir=/nope: there is no such folder\n  cure: give the folder above")
+    assert str(explain(error)).startswith("--config-dir=/nope: there is no such folder\n  fix: give the folder above")
 
 
 @pytest.mark.parametrize(
     ("key", "value"), [("dataset.path", "choice(a,b)"), ("dataset.path", "/data/日本 #1"), ("task.top_k", "1,2")]
 )
-def test_the_cure_for_a_value_works_when_it_is_typed(key: str, value: str) -> None:
+def test_the_fix_for_a_value_works_when_it_is_typed(key: str, value: str) -> None:
     said = mistake(*IMAGES, f"{key}={value}")
-    typed = said.partition("cure: type ")[2].partition(" for one value")[0]
+    typed = said.partition("fix: type ")[2].partition(" for one value")[0]
     shell = subprocess.run(["bash", "-c", f"printf %s {typed}"], capture_output=True, text=True, check=True)
     parsed = OverridesParser.create().parse_override(shell.stdout)
     assert (parsed.key_or_group, parsed.value()) == (key, value)

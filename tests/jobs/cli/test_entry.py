@@ -24,7 +24,7 @@ def raising(error: BaseException) -> Callable[[], ExitStatus]:
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        (raising(JobError("batch_size=0: too small", cure="try 32")), 2, "batch_size=0: too small\n  cure: try 32"),
+        (raising(JobError("batch_size=0: too small", fix="try 32")), 2, "batch_size=0: too small\n  fix: try 32"),
         (raising(MissingMandatoryValue("x")), 2, "error: "),
         (raising(StoppedError()), 4, "stopped"),
         (raising(KeyboardInterrupt()), 4, "stopped"),

@@ -31,8 +31,8 @@ def test_a_record_is_one_line_of_text(made: logging.LogRecord, ending: str) -> N
 
 
 def test_a_bare_record_keeps_its_own_lines() -> None:
-    made = record(logging.ERROR, "%s", "wrong\n  cure: \x1b[1mthis", **{BARE: True})
-    assert TextLines().format(made) == "error: wrong\n  cure: \\x1b[1mthis"
+    made = record(logging.ERROR, "%s", "wrong\n  fix: \x1b[1mthis", **{BARE: True})
+    assert TextLines().format(made) == "error: wrong\n  fix: \\x1b[1mthis"
 
 
 def test_json_has_what_is_known_and_nothing_else() -> None:

@@ -34,11 +34,11 @@ def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     set_up_logging(LogFormat.text, verbose=False)
     LOG.info("%s images", 7, extra={"shard": 3})
     LOG.debug("not shown")
-    say(logging.ERROR, "model.labels=x: no such file\n  cure: name another")
+    say(logging.ERROR, "model.labels=x: no such file\n  fix: name another")
     say(logging.INFO, "the same command resumes")
     first, *rest = capsys.readouterr().err.splitlines()
     assert first.endswith(" INFO 7 images")
-    assert rest == ["error: model.labels=x: no such file", "  cure: name another", "the same command resumes"]
+    assert rest == ["error: model.labels=x: no such file", "  fix: name another", "the same command resumes"]
     assert not is_for_machines()
 
 
@@ -47,7 +47,7 @@ def test_a_name_forges_no_line_and_moves_no_cursor(capsys: pytest.CaptureFixture
     name = "x\x1b[2K.jpg\n12:00:00 INFO proven"
     LOG.warning("%s: passed over", name)
     LOG.warning("all of it", exc_info=OSError(name))
-    say(logging.ERROR, str(JobError(f"dataset.path={name}: no such file", cure=f"not {name}")))
+    say(logging.ERROR, str(JobError(f"dataset.path={name}: no such file", fix=f"not {name}")))
     printed = capsys.readouterr().err
     assert "\x1b" not in printed
     assert [line for line in printed.splitlines() if line.startswith("12:00:00 INFO proven")] == []
@@ -60,7 +60,7 @@ def test_json_is_an_object_a_line_with_run_shard_and_worker(capsys: pytest.Captu
     LOG.debug("before the run is known")
     name_run("nightly-7")
     LOG.warning("shard %s:\n died", 3, extra={"shard": 3, "worker": "host:17", "_made_by": "Ray"})
-    say(logging.ERROR, "model.labels=x: no such file\n  cure: name another")
+    say(logging.ERROR, "model.labels=x: no such file\n  fix: name another")
     unknown, died, error = lines(capsys.readouterr().err)
     assert (unknown["level"], "run" in unknown) == ("debug", False)
     assert died.pop("time").endswith("+00:00")  # type: ignore[attr-defined]
@@ -68,7 +68,7 @@ def test_json_is_an_object_a_line_with_run_shard_and_worker(capsys: pytest.Captu
         "level": "warning", "message": "shard 3:\n died", "run": "nightly-7", "shard": 3, "worker": "host:17",
     }  # fmt: skip
     assert set(error) == {"time", "level", "message", "run"}
-    assert error["message"] == "model.labels=x: no such file\n  cure: name another"
+    assert error["message"] == "model.labels=x: no such file\n  fix: name another"
 
 
 def test_the_closing_line_is_for_machines_alone(capsys: pytest.CaptureFixture[str]) -> None:

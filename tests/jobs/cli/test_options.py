@@ -14,14 +14,14 @@ def test_ours_become_what_hydra_reads_and_hydras_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "cure"),
+    ("option", "fix"),
     [
         ("--config-dirr=own", "did you mean --config-dir?"),
         ("--dryrun", "did you mean --dry-run?"),
         ("--dataset", "written without dashes"),
     ],
 )
-def test_others_are_refused(option: str, cure: str) -> None:
+def test_others_are_refused(option: str, fix: str) -> None:
     with pytest.raises(JobError, match="there is no such option") as caught:
         expand_options([option])
-    assert cure in str(caught.value)
+    assert fix in str(caught.value)

@@ -102,7 +102,7 @@ def test_a_plus_before_a_known_key_means_nothing(override: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "problem", "cure"),
+    ("override", "problem", "fix"),
     [
         ("+batchsize=16", "batchsize: there is no such key", "did you mean batch_size?"),
         ("++batchsize=16", "batchsize: there is no such key", "did you mean batch_size?"),
@@ -117,12 +117,12 @@ def test_a_plus_before_a_known_key_means_nothing(override: str) -> None:
         ),
     ],
 )
-def test_a_key_that_no_schema_knows_is_refused(override: str, problem: str, cure: str) -> None:
+def test_a_key_that_no_schema_knows_is_refused(override: str, problem: str, fix: str) -> None:
     with initialize_config_module("conf", version_base="1.3"):
         config = compose("batch_infer", overrides=as_typed([*JOB, "dataset.path=x", override]))
     with pytest.raises(JobError) as caught:
         to_job(config)
-    assert (caught.value.problem, cure in caught.value.cure) == (problem, True)
+    assert (caught.value.problem, fix in caught.value.fix) == (problem, True)
 
 
 def test_the_other_verbs_refuse_them_too() -> None:

@@ -15,7 +15,7 @@ def test_a_cluster_that_does_not_answer(address: str) -> None:
 
 
 def test_the_address_of_a_jobs_api_is_for_another_command() -> None:
-    with pytest.raises(JobError, match=r"cluster\.address=http://h:8265: .*\n  cure: .*python -m jobs\.submit"):
+    with pytest.raises(JobError, match=r"cluster\.address=http://h:8265: .*\n  fix: .*python -m jobs\.submit"):
         Cluster(address="http://h:8265").check()
 
 
@@ -58,7 +58,7 @@ def test_the_variable_names_the_cluster_where_the_key_does_not(monkeypatch: pyte
     for cluster in addresses:
         cluster.resolve()
     assert [cluster.address for cluster in addresses] == ["127.0.0.1:1", None, "auto"]
-    with pytest.raises(JobError, match=r"RAY_ADDRESS=127\.0\.0\.1:1: .*\n  cure: .*cluster\.address=local"):
+    with pytest.raises(JobError, match=r"RAY_ADDRESS=127\.0\.0\.1:1: .*\n  fix: .*cluster\.address=local"):
         addresses[0].check()
     monkeypatch.delenv("RAY_ADDRESS")
     here = Cluster()

@@ -88,7 +88,7 @@ from jobs.cluster.local_ray import LocalRay
 cluster = Cluster(object_store_bytes=int(sys.argv[1]))
 with LocalRay(cluster, verbose=False) as local:
     local.begin()
-    raise JobError("the job is wrong", cure="mend it")
+    raise JobError("the job is wrong", fix="mend it")
 """
 
 
@@ -98,7 +98,7 @@ def test_a_wrong_job_ends_whether_or_not_ray_starts(store_bytes: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WRONG, store_bytes], capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.stderr.splitlines()[-2:] == ["actors.errors.JobError: the job is wrong", "  cure: mend it"]
+    assert done.stderr.splitlines()[-2:] == ["actors.errors.JobError: the job is wrong", "  fix: mend it"]
 
 
 def test_a_job_on_a_cluster_begins_none() -> None:

@@ -127,7 +127,7 @@ def test_rows_without_boxes_are_refused(tmp_path: Path) -> None:
     EmbeddedRun().put(place)
     with pytest.raises(JobError, match="to=coco: the rows have no column detections or width or height") as caught:
         converted(place, "coco", tmp_path / "coco")
-    assert "to=hf" in caught.value.cure
+    assert "to=hf" in caught.value.fix
 
 
 def test_the_files_are_the_same_in_an_object_store(place: Place, tmp_path: Path) -> None:

@@ -24,16 +24,16 @@ def test_the_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "problem", "cure"),
+    ("overrides", "problem", "fix"),
     [
         (("output.path=x", "convert.path=y"), "to: not given", "add to=VALUE"),
         (("output.path=x", "to=csv"), "convert.path: not given", "add convert.path=VALUE"),
         (("output.path=x", "to=csv", "convert.pth=y"), "convert.pth=y: there is no such key", "convert.path?"),
     ],
 )
-def test_mistakes_are_explained_as_those_of_a_job(overrides: tuple[str, ...], problem: str, cure: str) -> None:
+def test_mistakes_are_explained_as_those_of_a_job(overrides: tuple[str, ...], problem: str, fix: str) -> None:
     with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
         composed(*overrides)
     message = str(explain(caught.value))
     assert problem in message
-    assert cure in message
+    assert fix in message

@@ -13,14 +13,12 @@ from actors.errors import JobError
 from jobs.conversion.conversion import FORMATS
 
 
-@pytest.mark.parametrize(
-    ("name", "cure"), [("voc", "csv: one line an image, or a box"), ("COCO", "did you mean coco?")]
-)
-def test_a_format_that_does_not_exist(name: str, cure: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "fix"), [("voc", "csv: one line an image, or a box"), ("COCO", "did you mean coco?")])
+def test_a_format_that_does_not_exist(name: str, fix: str, tmp_path: Path) -> None:
     with pytest.raises(JobError, match=f"to={name}: there is no such format") as caught:
         converted(local_place(tmp_path), name, tmp_path / "x")
-    assert cure in caught.value.cure
-    assert all(f"{known}: " in caught.value.cure for known in FORMATS)
+    assert fix in caught.value.fix
+    assert all(f"{known}: " in caught.value.fix for known in FORMATS)
 
 
 @pytest.mark.parametrize("to", FORMATS)

@@ -106,12 +106,12 @@ def test_class_maps_become_files(tmp_path: Path) -> None:
     assert lines[0]["classes"] == '[{"label_id":0,"label":"label 0","pixels":24}]'
 
 
-def test_embeddings_are_refused_with_a_cure(tmp_path: Path) -> None:
+def test_embeddings_are_refused_with_a_fix(tmp_path: Path) -> None:
     place = local_place(tmp_path / "out")
     EmbeddedRun().put(place)
     with pytest.raises(JobError, match="to=csv: column embedding has 128 numbers an image") as caught:
         converted(place, "csv", tmp_path / "csv")
-    assert "to=hf" in caught.value.cure
+    assert "to=hf" in caught.value.fix
     assert not (tmp_path / "csv").exists()
 
 

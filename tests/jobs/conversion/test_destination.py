@@ -81,7 +81,7 @@ def test_only_an_earlier_conversion_is_replaced(place: Place) -> None:
     make(place, "out", {"old.csv": "1"})
     with pytest.raises(JobError, match="holds an earlier conversion") as caught:
         check_destination(f"{place.root}/out", storage, output, overwrite=False)
-    assert "convert.overwrite=true" in caught.value.cure
+    assert "convert.overwrite=true" in caught.value.fix
     check_destination(f"{place.root}/out", storage, output, overwrite=True)
     make(place, "out", {"new.csv": "2"})
     assert sorted(content(place, f"{place.root}/out")) == [RECORD, "new.csv"]

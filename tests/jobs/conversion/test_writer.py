@@ -25,6 +25,6 @@ def test_masks_have_the_names_of_their_images(tmp_path: Path) -> None:
 
 def test_missing_columns_are_named() -> None:
     schema = pa.schema([("width", pa.int32())])
-    needs(schema, ["width"], to="yolo", cure="none")
+    needs(schema, ["width"], to="yolo", fix="none")
     with pytest.raises(JobError, match="to=yolo: the rows have no column detections"):
-        needs(schema, ["detections", "width"], to="yolo", cure="none")
+        needs(schema, ["detections", "width"], to="yolo", fix="none")

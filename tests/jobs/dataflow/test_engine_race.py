@@ -104,7 +104,7 @@ def test_a_rival_that_is_faster_and_agrees_takes_over(caplog: pytest.LogCaptureF
 
 @pytest.mark.parametrize(
     "trial",
-    [Trial(RIVAL.label, 43.0), Trial(RIVAL.label, 90.0, breaches=WRONG), JobError("cannot", cure="none")],
+    [Trial(RIVAL.label, 43.0), Trial(RIVAL.label, 90.0, breaches=WRONG), JobError("cannot", fix="none")],
 )
 def test_noise_wrong_answers_and_failures_do_not(trial: Trial | JobError) -> None:
     rivals = rivals_of(TrialRunner({RIVAL.label: trial}), RIVAL)

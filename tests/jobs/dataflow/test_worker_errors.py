@@ -22,10 +22,10 @@ def test_what_the_driver_acts_upon_stays_what_it_is(kind: type[Exception]) -> No
     assert str(caught.value) == "s3://b: seen; do this"
 
 
-def test_a_wrong_job_keeps_its_cure() -> None:
+def test_a_wrong_job_keeps_its_fix() -> None:
     with pytest.raises(JobError) as caught, workers_errors():
-        raise raised_by(JobError("model.checkpoint=/w.pt: no such file", cure="correct the path"))
-    assert (caught.value.problem, caught.value.cure) == ("model.checkpoint=/w.pt: no such file", "correct the path")
+        raise raised_by(JobError("model.checkpoint=/w.pt: no such file", fix="correct the path"))
+    assert (caught.value.problem, caught.value.fix) == ("model.checkpoint=/w.pt: no such file", "correct the path")
 
 
 def test_any_other_error_keeps_its_name_and_message() -> None:

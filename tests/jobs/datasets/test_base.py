@@ -76,7 +76,7 @@ def test_an_empty_dataset_is_a_mistake_unless_it_is_expected(kind: type[Dataset]
     with pytest.raises(JobError, match=r"empty|no such file") as caught:
         list(kind(path=path, storage_options=options).entries())
     if place.server is None:
-        assert "dataset.allow_empty=true" in caught.value.cure
+        assert "dataset.allow_empty=true" in caught.value.fix
     dataset = kind(path=path, storage_options=options, allow_empty=True)
     dataset.check()
     assert len(entries_of(dataset)) == 0

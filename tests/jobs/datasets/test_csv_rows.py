@@ -60,7 +60,7 @@ def test_without_a_header_columns_are_numbered_and_the_first_line_is_an_image(pa
 
 
 @pytest.mark.parametrize(
-    ("data", "settings", "problem", "cure"),
+    ("data", "settings", "problem", "fix"),
     [
         ("", {}, "the file is empty", "omit it with dataset.exclude"),
         ("\n\n", {}, "the file is empty", "omit it with dataset.exclude"),
@@ -68,18 +68,18 @@ def test_without_a_header_columns_are_numbered_and_the_first_line_is_an_image(pa
         ("uri;c\na.jpg;x\n", {}, "has no such column", "\"dataset.csv.delimiter=';'\""),
         ("uri\tc\na.jpg\tx\n", {}, "has no such column", '"dataset.csv.delimiter=tab"'),
         ("uri,c,c\na,b,c\n", {}, "has two columns of that name", "its columns are uri, c, c"),
-        ("uri,c\na.jpg\nb.jpg,1,2\n", {}, "line 2: 1 fields", "fix that line"),
-        ("uri,c\n" + "a,b\n" * 400_000 + "a\nb,c,d\n", {}, "line 400002: 1 fields", "fix that line"),
+        ("uri,c\na.jpg\nb.jpg,1,2\n", {}, "line 2: 1 fields", "correct that line"),
+        ("uri,c\n" + "a,b\n" * 400_000 + "a\nb,c,d\n", {}, "line 400002: 1 fields", "correct that line"),
         (b"uri,c\na,\xff\n", {}, "line 2: not utf-8", "dataset.csv.encoding"),
         ("uri,c\na,ü\n".encode("utf-16"), {}, "line 1: not utf-8", "utf-16"),
     ],
 )
 def test_what_does_not_fit_is_refused(
-    data: str | bytes, settings: dict[str, object], problem: str, cure: str, path: Path
+    data: str | bytes, settings: dict[str, object], problem: str, fix: str, path: Path
 ) -> None:
     with pytest.raises(JobError, match=problem) as caught:
         read(path, data, **settings)
-    assert cure in caught.value.cure
+    assert fix in caught.value.fix
 
 
 @pytest.mark.parametrize("setting", [{"delimiter": "::"}, {"quote": "no"}, {"encoding": "utf-9"}])
@@ -109,4 +109,4 @@ def test_a_list_of_paths_with_a_header_is_a_table(path: Path) -> None:
     path.write_text("uri,label\na.jpg,cat\n")
     with pytest.raises(JobError, match="line 1: it names the column uri") as caught:
         list(PathsFile(TextFile(str(path), Storage())).tables("uri", PassedOver()))
-    assert "dataset.format=csv" in caught.value.cure
+    assert "dataset.format=csv" in caught.value.fix

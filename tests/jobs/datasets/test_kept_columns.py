@@ -122,4 +122,4 @@ def test_columns_that_cannot_be_strings(key: str) -> None:
 def test_a_missing_column_is_named_with_those_there_are() -> None:
     with pytest.raises(JobError, match=r"dataset\.id_column=idd: s3://b/x\.csv has no such column") as caught:
         find_field(pa.schema([("id", pa.string()), ("uri", pa.string())]), "idd", key="id_column", uri="s3://b/x.csv")
-    assert caught.value.cure == "its columns are id, uri"
+    assert caught.value.fix == "its columns are id, uri"

@@ -152,7 +152,7 @@ def test_a_path_without_anything_may_be_allowed(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "cure"),
+    ("error", "fix"),
     [
         (FileNotFoundError("gone"), "spelling"),
         (PermissionError("no"), "right to read"),
@@ -162,8 +162,8 @@ def test_a_path_without_anything_may_be_allowed(place: Place) -> None:
         (ValueError("two slashes"), "spelling"),
     ],
 )
-def test_what_goes_wrong_names_the_path(error: Exception, cure: str) -> None:
-    with pytest.raises(JobError, match=cure) as caught, naming("/x"):
+def test_what_goes_wrong_names_the_path(error: Exception, fix: str) -> None:
+    with pytest.raises(JobError, match=fix) as caught, naming("/x"):
         raise error
     assert caught.value.problem.startswith("dataset.path=/x: ")
     assert len(str(caught.value).splitlines()) == 2

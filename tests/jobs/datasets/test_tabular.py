@@ -104,7 +104,7 @@ def test_only_wanted_columns_in_the_order_wanted(name: str, tmp_path: Path) -> N
         return
     with pytest.raises(JobError, match=r"dataset\.keep_columns=z: .* has no such column") as caught:
         read(str(tmp_path / name), {**KEYS, "z": "keep_columns"})
-    assert caught.value.cure.startswith("its columns are uri, id, n, x")
+    assert caught.value.fix.startswith("its columns are uri, id, n, x")
 
 
 @pytest.mark.parametrize("name", ["list.csv", "list.parquet"])

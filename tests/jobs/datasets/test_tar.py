@@ -155,7 +155,7 @@ def test_several_tars_in_one_file() -> None:
 def test_a_compressed_tar(pack, kind: str) -> None:  # noqa: ANN001
     with pytest.raises(JobError, match=f"compressed with {kind}") as caught:
         samples(pack(tar_of(IMAGES)))
-    assert "plain tar" in caught.value.cure
+    assert "plain tar" in caught.value.fix
 
 
 @pytest.mark.parametrize("size", [b"77777777777\0", b"\xff" * 12, b"\xff" * 11 + b"\x00"])

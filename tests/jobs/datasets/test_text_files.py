@@ -64,7 +64,7 @@ def test_a_wrong_line_is_named_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"")
     with pytest.raises(JobError) as caught, TextFile(str(tmp_path / "x.csv"), Storage()).naming_lines():
         raise LineError(7, "odd", "even it")
-    assert str(caught.value) == f"dataset.path={tmp_path}/x.csv, line 7: odd\n  cure: even it"
+    assert str(caught.value) == f"dataset.path={tmp_path}/x.csv, line 7: odd\n  fix: even it"
 
 
 def test_blocks_are_whole_lines_with_their_numbers() -> None:

@@ -29,7 +29,7 @@ class Tags(HTMLParser):
 
 
 def test_names_and_messages_are_text_wherever_they_stand() -> None:
-    points = [Point(HOSTILE, 0.5, is_best=True), Point(HOSTILE, None, error=HOSTILE, cure=HOSTILE)]
+    points = [Point(HOSTILE, 0.5, is_best=True), Point(HOSTILE, None, error=HOSTILE, fix=HOSTILE)]
     page, tags = curve_page("top1", points), Tags()
     tags.feed(page)
     assert tags.open == []

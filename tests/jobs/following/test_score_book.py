@@ -16,7 +16,7 @@ def row(name: str, top1: float | None, *, at: int = 0, **changes: Any) -> Row:
         "name": name, "checkpoint": f"/ck/{name}", "version": "v", "digest": f"d{name}{at}", "size_bytes": 1,
         "modified_at": f"2026-01-01T00:00:{at:02}", "job": "j", "run_id": f"{name}-1", "seconds": 1.0,
         "evaluated_at": f"2026-01-02T00:00:{at:02}", "metrics": None if top1 is None else {"top1": top1, "ece": 0.1},
-        "error": "torn" if top1 is None else None, "cure": None,
+        "error": "torn" if top1 is None else None, "fix": None,
     }  # fmt: skip
     return Row(**{**content, **changes})
 

@@ -49,7 +49,7 @@ def test_a_cluster_that_is_nowhere_is_given_up(tmp_path: Path, monkeypatch: pyte
         rayjobs.get("night")
 
 
-def test_without_a_cluster_to_ask_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_cluster_to_ask_the_fix_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
     with pytest.raises(JobError, match="KUBECONFIG"):
         RayJobs("shardlens", PATIENCE)

@@ -58,7 +58,7 @@ def test_a_template_that_would_go_wrong_every_night_is_refused(spec: dict[str, A
     with pytest.raises(JobError) as error:
         Template(manifest(**spec)).check()
     assert problem in str(error.value)
-    assert error.value.cure
+    assert error.value.fix
 
 
 def test_a_template_that_kuberay_refuses_is_refused() -> None:

@@ -91,7 +91,7 @@ def test_the_fastest_that_agrees_is_taken() -> None:
 
 
 def test_where_nothing_else_agrees_the_reference_runs() -> None:
-    trials = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG), FASTER.label: JobError("no", cure="none")})
+    trials = TrialRunner({FAST.label: Trial(FAST.label, 40, breaches=WRONG), FASTER.label: JobError("no", fix="none")})
     choice = selection(AutoEngineConfig(), trials, FAST, FASTER).choose(1e6, 10.0)
     assert choice.engine == REFERENCE
     assert [trial.breaches for trial in choice.trials] == [[], WRONG, ["no"]]
@@ -133,8 +133,8 @@ def test_a_named_engine_is_always_tried_and_stops_the_job_where_its_answers_diff
         match=r"engine=openvino, engine.precision=bf16: .*256 images of the dataset: openvino bf16: the best class",
     ):
         selection(FAST, wrong, FAST).choose(3, 10.0)
-    missing = JobError("engine=openvino: OpenVINO is not installed", cure="install it")
-    with pytest.raises(JobError, match="cure: install it"):
+    missing = JobError("engine=openvino: OpenVINO is not installed", fix="install it")
+    with pytest.raises(JobError, match="fix: install it"):
         selection(FAST, TrialRunner({FAST.label: missing}), FAST).choose(3, 10.0)
 
 
@@ -156,7 +156,7 @@ def test_a_run_starts_with_the_first_that_passes_where_a_race_follows() -> None:
 
 
 @pytest.mark.parametrize(
-    "first", [Trial(FAST.label, 40, breaches=WRONG), Trial(FAST.label, 5), JobError("cannot", cure="none")]
+    "first", [Trial(FAST.label, 40, breaches=WRONG), Trial(FAST.label, 5), JobError("cannot", fix="none")]
 )
 def test_a_wrong_first_guess_costs_one_trial(first: Trial | JobError) -> None:
     trials = TrialRunner(BENCH | {FAST.label: first})

@@ -32,7 +32,7 @@ def test_results_and_errors_come_as_the_task_gave_them() -> None:
     for wait in (result_of, lambda task: result_behind(task, is_over=never, limit_s=60)):
         assert wait(started(abs, -3)) == 3
         with pytest.raises(JobError, match="cannot run"):
-            wait(failing(JobError("cannot run", cure="none")))
+            wait(failing(JobError("cannot run", fix="none")))
         with pytest.raises(ray.exceptions.RayTaskError, match="broken"):
             wait(failing(OSError("broken")))
 

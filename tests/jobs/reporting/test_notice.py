@@ -97,7 +97,7 @@ def test_the_end_of_a_run_sends_its_figures(webhook: Webhook, tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
-        (JobError("model.checkpoint=w.pt: does not exist", cure="give a file"), "job_wrong", "does not exist"),
+        (JobError("model.checkpoint=w.pt: does not exist", fix="give a file"), "job_wrong", "does not exist"),
         (StoppedError(), "stopped", "StoppedError"),
         (HeldError("another driver holds this output"), "held", "another driver"),
         (ValueError("boom"), "failed", "boom"),

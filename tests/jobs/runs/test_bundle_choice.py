@@ -71,7 +71,7 @@ def test_a_pin_on_the_record_vouches_for_the_code_that_it_names(folder: Path) ->
     for form, name in (("auto", "model.safetensors"), ("pt2", "model.pt2")):
         with pytest.raises(JobError, match="runs code that the bundle names") as caught:
             with_form(replace(job, model=replace(job.model, form=form)))
-        assert f"model.sha256={bundle.digest}" in caught.value.cure
+        assert f"model.sha256={bundle.digest}" in caught.value.fix
         pinned = with_form(replace(job, model=replace(job.model, form=form, sha256=bundle.digest))).model
         assert pinned.checkpoint == str(folder / name)
         pinned.check()

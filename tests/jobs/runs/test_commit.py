@@ -75,7 +75,7 @@ def test_a_whole_run_is_published(plan: SinkPlan) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "_SUCCESS"])
-def test_a_store_that_takes_no_document_is_named_with_the_cure(name: str, s3: S3, tmp_path: Path) -> None:
+def test_a_store_that_takes_no_document_is_named_with_the_fix(name: str, s3: S3, tmp_path: Path) -> None:
     with flaky.serve(s3.url) as proxy:
         storage = Storage(proxy.options(s3), Retry(first_wait_s=0.001))
         root = f"s3://{s3.bucket}{tmp_path}"

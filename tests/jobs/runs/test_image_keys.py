@@ -120,7 +120,7 @@ def test_a_signal_inside_of_duckdb_ends_it_as_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("room_bytes", [1_000, 100_000, 7_900_000, 12_000_000])
-def test_a_full_disk_is_said_with_its_cure(room_bytes: int, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_with_its_fix(room_bytes: int, tmp_path: Path) -> None:
     def use() -> None:
         with ImageKeys(str(tmp_path), 24 << 20) as keys:
             new_of(keys, [many(0, 500_000)], [many(0, 500_000)])

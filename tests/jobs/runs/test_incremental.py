@@ -118,7 +118,7 @@ def broken(tables: list[pa.Table], error: BaseException) -> Iterator[pa.Table]:
 
 @pytest.mark.parametrize("tables", [[], tables_of(numbered(5)), tables_of(numbered(140_000), numbered(5))])
 def test_what_is_wrong_with_the_listing_comes_through(tables: list[pa.Table]) -> None:
-    error = JobError("dataset.path=x: gone", cure="look")
+    error = JobError("dataset.path=x: gone", fix="look")
     with pytest.raises(JobError) as caught:
         list(only_new(broken(tables, error), batches_of(numbered(5))))
     assert caught.value is error
@@ -161,7 +161,7 @@ def test_nothing_is_left_by_a_consumer_that_stops(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_a_full_disk_is_said_with_its_cure() -> None:
+def test_a_full_disk_is_said_with_its_fix() -> None:
     generator = np.random.default_rng(0)
     table = table_of([(generator.bytes(50).hex(), None) for _ in range(20_000)])  # 2 MB, which hardly shrink
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

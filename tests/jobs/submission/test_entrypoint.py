@@ -55,7 +55,7 @@ def test_without_site_packages_it_says_what_is_missing_and_runs_nothing() -> Non
     assert ended.returncode == 2
     assert f"the cluster's python, {sys.executable} (3." in ended.stderr
     assert "lacks ray (of the package ray), torch" in ended.stderr
-    assert "cure:" in ended.stderr
+    assert "fix:" in ended.stderr
     assert not ended.stdout
 
 

@@ -57,7 +57,7 @@ def test_where_nothing_answers_the_address_is_named(server: JobsServer) -> None:
 
 
 @pytest.mark.parametrize("mode", ["token", "disabled"])
-def test_a_refused_token_is_told_with_the_cure(mode: str, server: JobsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_token_is_told_with_the_fix(mode: str, server: JobsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     server.token = "another"  # noqa: S105
     monkeypatch.setenv("RAY_AUTH_MODE", mode)  # Ray has read it before; the message has not
     with pytest.raises(JobError, match="rejects the token") as caught:

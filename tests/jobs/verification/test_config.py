@@ -25,7 +25,7 @@ def test_the_keys_are_those_of_a_job() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "problem", "cure"),
+    ("overrides", "problem", "fix"),
     [
         ((), "output.path: not given", "add output.path=VALUE"),
         (("output.pth=x",), "output.pth=x: there is no such key", "did you mean output.path?"),
@@ -35,9 +35,9 @@ def test_the_keys_are_those_of_a_job() -> None:
         (("output.path=x", "output.storage_options.region=y"), "a new entry", "+output.storage_options.region=y"),
     ],
 )
-def test_mistakes_are_explained_as_those_of_a_job(overrides: tuple[str, ...], problem: str, cure: str) -> None:
+def test_mistakes_are_explained_as_those_of_a_job(overrides: tuple[str, ...], problem: str, fix: str) -> None:
     with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
         composed(*overrides)
     message = str(explain(caught.value))
     assert problem in message
-    assert cure in message
+    assert fix in message

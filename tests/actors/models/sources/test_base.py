@@ -26,7 +26,7 @@ def test_a_source_is_a_name_in_a_library_or_a_folder(text: str, library: str, na
 
 def test_a_pre_processing_that_cannot_be_expressed_leaves_its_reason() -> None:
     def refuse(recorded: object) -> dict[str, object]:
-        raise JobError(f"odd: {recorded}", cure="none")
+        raise JobError(f"odd: {recorded}", fix="none")
 
     assert Record(architecture="a:b").prepared(dict, {"crop": 7}) == Record(architecture="a:b", preprocess={"crop": 7})
     assert Record().prepared(refuse, 3) == Record(unexpressed="odd: 3")

@@ -147,4 +147,4 @@ def test_pictures_are_prepared_as_the_processor_prepares_them(name: str) -> None
 def test_a_value_without_counterpart_is_refused_by_name(record: dict[str, Any], problem: str) -> None:
     with pytest.raises(JobError, match=f"^preprocessor_config.json: {problem}") as raised:
         from_transformers(record)
-    assert "model.preprocess" in raised.value.cure
+    assert "model.preprocess" in raised.value.fix

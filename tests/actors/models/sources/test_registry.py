@@ -159,7 +159,7 @@ def test_pre_processing_that_no_key_expresses_must_be_given(vit_folder: Path, tm
     for path in vit_folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "FlavaImageProcessor"}')
-    with pytest.raises(JobError, match=r"model\.source=.*Flava.*\n  cure: set model\.preprocess\.resize, .*std$"):
+    with pytest.raises(JobError, match=r"model\.source=.*Flava.*\n  fix: set model\.preprocess\.resize, .*std$"):
         model_from(str(tmp_path))
     keys = {"resize": [32, 32], "crop": None, "mean": [0.5] * 3, "std": [0.5] * 3}
     assert model_from(str(tmp_path), preprocess=keys).preprocess.resize == [32, 32]

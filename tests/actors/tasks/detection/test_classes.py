@@ -18,7 +18,7 @@ def test_classes_are_named_or_numbered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "labels", "cure"),
+    ("value", "labels", "fix"),
     [
         ("persn", LABELS, "did you mean person?"),
         ("Bicycles", LABELS, "did you mean bicycle?"),
@@ -30,7 +30,7 @@ def test_classes_are_named_or_numbered() -> None:
         ("x", [f"{number}." for number in range(99)], "9., …, or numbers from 0 to 98"),
     ],
 )
-def test_an_unknown_class_is_refused(value: object, labels: list[str] | None, cure: str) -> None:
-    with pytest.raises(JobError, match=re.escape(cure)) as raised:
+def test_an_unknown_class_is_refused(value: object, labels: list[str] | None, fix: str) -> None:
+    with pytest.raises(JobError, match=re.escape(fix)) as raised:
         chosen_classes([value], labels)
     assert f"task.classes: {value!r}" in str(raised.value)

@@ -47,7 +47,7 @@ def test_layouts_of_published_exports_are_recognised(
 def test_the_size_of_the_input_tells_three_boxes_a_cell_from_one() -> None:
     shape = (25200, 85)
     assert head_for("auto", outputs(shape, input_hw=(1280, 960)), None).name == "yolov8_transposed"
-    with pytest.raises(JobError, match=r"may be of yolov5 or yolov8_transposed\n  cure: set task\.head=yolov5"):
+    with pytest.raises(JobError, match=r"may be of yolov5 or yolov8_transposed\n  fix: set task\.head=yolov5"):
         head_for("auto", outputs(shape, input_hw=None), None)
 
 
@@ -77,7 +77,7 @@ def test_outputs_of_no_detector() -> None:
         head_for("auto", outputs((10,)), None)
     with pytest.raises(JobError, match=r"task.head=yolov5: does not fit"):
         head_for("yolov5", outputs((10, 3)), None)
-    with pytest.raises(JobError, match=r"task.head=yolo: no such head\n  cure: choose one of auto, yolov5"):
+    with pytest.raises(JobError, match=r"task.head=yolo: no such head\n  fix: choose one of auto, yolov5"):
         head_for("yolo", outputs((84, 8400)), None)
 
 
@@ -107,7 +107,7 @@ def test_labels_tell_softmax_from_sigmoid() -> None:
     named = Outputs(DETR, dict.fromkeys(DETR, np.dtype(np.float32)))
     with pytest.raises(JobError, match="may be of detr or detr_sigmoid") as raised:
         head_for("auto", named, None)
-    assert "set task.head=detr" in raised.value.cure
+    assert "set task.head=detr" in raised.value.fix
     assert head_for("detr_sigmoid", named, None).name == "detr_sigmoid"
     with pytest.raises(JobError, match=r"model.labels: 7 labels do not fit .* detr, .* or detr_sigmoid"):
         head_for("auto", named, ["a"] * 7)

@@ -93,4 +93,4 @@ def test_other_shapes_are_not_recognised(changed: dict[str, np.ndarray]) -> None
 def test_numbers_of_another_kind_are_refused(tensors: dict[str, np.ndarray], problem: str) -> None:
     with pytest.raises(JobError, match=problem) as raised:
         PaddedHead().check(tensors)
-    assert raised.value.cure.startswith("export the network")
+    assert raised.value.fix.startswith("export the network")

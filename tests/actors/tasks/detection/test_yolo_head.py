@@ -78,7 +78,7 @@ def test_places_without_a_box_are_left_out_at_any_threshold() -> None:
 @pytest.mark.parametrize("head", [V5, V8, TRANSPOSED], ids=lambda head: head.name)
 def test_logits_are_refused(head: Head) -> None:
     head.check({"output0": TENSORS[head.name]})
-    with pytest.raises(JobError, match=r"scores in the model's output output0 go from .*\n  cure: .*sigmoid"):
+    with pytest.raises(JobError, match=r"scores in the model's output output0 go from .*\n  fix: .*sigmoid"):
         head.check({"output0": TENSORS[head.name] * 20 - 5})
 
 

@@ -45,7 +45,7 @@ def test_floats_are_classes_on_request_only() -> None:
 def test_of_several_outputs_one_has_to_be_named() -> None:
     with pytest.raises(JobError, match="several outputs fit") as caught:
         read(a=LOGITS, b=LOGITS, c=IDS)
-    assert "['a', 'b', 'c']" in caught.value.cure
+    assert "['a', 'b', 'c']" in caught.value.fix
     assert read(wanted="b", a=LOGITS, b=LOGITS) == Reading(SegmentHead.logits, "b")
     assert read(SegmentHead.class_map, a=LOGITS, c=IDS) == Reading(SegmentHead.class_map, "c")
 
