@@ -27,6 +27,7 @@ POINTS = (
     "write.done",
     "commit.collected",
     "commit.cleaned",  # leftover parts are deleted
+    "commit.no_errors",
     "commit.manifest",
     "commit.success",
 )

@@ -154,3 +154,6 @@ class DebugLog:
 
     def flush(self) -> None:
         """Does nothing: no text is buffered."""
+
+    def isatty(self) -> bool:
+        return False

@@ -32,7 +32,7 @@ def test_a_wrong_first_guess_is_replaced_while_the_job_works(cluster: str, tmp_p
     variables = {**os.environ, "PYTHONPATH": str(Path(wrong_guess.__file__).parent)}
     done = subprocess.run(ours, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
-    assert "times as fast as torch bf16 on 64 images of the dataset, and agrees: continuing with it" in done.stderr
+    assert "times as fast as torch bf16 on 32 images of the dataset, and agrees: continuing with it" in done.stderr
     run, output = Path(done.stdout.splitlines()[-1]), tmp_path / "out"
     engines: Counter[str] = Counter()
     for part in (output / "rows").rglob("*.parquet"):
@@ -44,6 +44,6 @@ def test_a_wrong_first_guess_is_replaced_while_the_job_works(cluster: str, tmp_p
     assert (verdict.status, len(verdict.findings)) == (Status.proven, 0)
     choice = json.loads((run / "report.json").read_text())["execution"]["choice"]
     assert [trial["engine"] for trial in choice["trials"]] == ["torch fp32", "torch bf16", "openvino fp32"]
-    assert choice["why"] == "the fastest of 3, tried during the run, on 64 images of the dataset"
+    assert choice["why"] == "the fastest of 3, tried during the run, on 32 images of the dataset"
     [kept] = (output / "_engines").glob("*.json")
     assert json.loads(kept.read_text())["engine"]["name"] == "openvino"
