@@ -27,7 +27,7 @@ POINTS = (
     "write.done",
     "commit.collected",
     "commit.cleaned",  # leftover parts are deleted
-    "commit.no_errors",
+    "commit.errors",  # an error file without rows is written
     "commit.manifest",
     "commit.success",
 )

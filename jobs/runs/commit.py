@@ -134,7 +134,7 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
     fault("commit.cleaned")
     if not outcome.errors:
         outcome = replace(outcome, errors=[write_no_errors(paths, storage, about)])
-    fault("commit.no_errors")
+    fault("commit.errors")
     manifest = _manifest(outcome, about)
     # Before any document is written, so that a run that readers would see wrongly can still be resumed.
     check_readable(manifest, coverage.num_listed_everywhere, paths, storage)
