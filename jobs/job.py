@@ -29,6 +29,16 @@ class Output:
     """Settings for the store of `path`, such as `endpoint` or `region`."""
 
 
+@dataclass
+class OutputLocation:
+    """Location of the runs."""
+
+    path: str = "???"
+    """Folder or URI prefix: the output.path of the job."""
+    storage_options: dict[str, str] = field(default_factory=dict)
+    """Settings for the store of `path`, such as `endpoint` or `region`."""
+
+
 class Mode(StrEnum):
     """Selects the listed images that a new run processes."""
 

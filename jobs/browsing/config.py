@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from actors.errors import JobError
-from jobs.job import Log
-from jobs.pages.config import ReportedImages, ReportedOutput
+from jobs.job import Log, OutputLocation
+from jobs.pages.config import ReportedImages
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Browse:
 class Browsing:
     """Whole config of `python -m jobs.browse`."""
 
-    output: ReportedOutput = field(default_factory=ReportedOutput)
+    output: OutputLocation = field(default_factory=OutputLocation)
     run: BrowsedRun = field(default_factory=BrowsedRun)
     dataset: ReportedImages = field(default_factory=ReportedImages)
     browse: Browse = field(default_factory=Browse)

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jobs.job import Log
-
-
-@dataclass
-class ReportedOutput:
-    """Location of the runs."""
-
-    path: str = "???"
-    """Folder or URI prefix: the output.path of the job."""
-    storage_options: dict[str, str] = field(default_factory=dict)
-    """Settings for the store of `path`, such as endpoint or region."""
+from jobs.job import Log, OutputLocation
 
 
 @dataclass
@@ -45,7 +35,7 @@ class Reported:
 class Reporting:
     """Whole config of `python -m jobs.report`."""
 
-    output: ReportedOutput = field(default_factory=ReportedOutput)
+    output: OutputLocation = field(default_factory=OutputLocation)
     run: ReportedRun = field(default_factory=ReportedRun)
     dataset: ReportedImages = field(default_factory=ReportedImages)
     report: Reported = field(default_factory=Reported)

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jobs.job import Log
-
-
-@dataclass
-class ReplayedOutput:
-    """Location of the run."""
-
-    path: str = "???"
-    """Folder or URI prefix: the output.path of the job."""
-    storage_options: dict[str, str] = field(default_factory=dict)
-    """Settings for the store of `path`, such as endpoint or region."""
+from jobs.job import Log, OutputLocation
 
 
 @dataclass
@@ -43,7 +33,7 @@ class ReplayJob:
     """Id of a published run below `output.path`."""
     url: str = "???"
     """Address of the endpoint, such as http://localhost:8000. Nothing is sent to any other host."""
-    output: ReplayedOutput = field(default_factory=ReplayedOutput)
+    output: OutputLocation = field(default_factory=OutputLocation)
     replay: Replay = field(default_factory=Replay)
     verbose: bool = False
     """Show the traceback of unexpected errors."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from jobs.job import Log
+from jobs.job import Log, OutputLocation
 
 
 class ListFormat(Enum):
@@ -13,16 +13,6 @@ class ListFormat(Enum):
 
     text = "text"
     json = "json"
-
-
-@dataclass
-class ListedOutput:
-    """Location of the runs."""
-
-    path: str = "???"
-    """Folder or URI prefix: the output.path of the job."""
-    storage_options: dict[str, str] = field(default_factory=dict)
-    """obstore's settings for this place, such as endpoint or region."""
 
 
 @dataclass
@@ -37,7 +27,7 @@ class ListedRuns:
 class RunList:
     """Whole config of `python -m jobs.runs`."""
 
-    output: ListedOutput = field(default_factory=ListedOutput)
+    output: OutputLocation = field(default_factory=OutputLocation)
     runs: ListedRuns = field(default_factory=ListedRuns)
     verbose: bool = False
     """Show the traceback of unexpected errors."""

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from jobs.job import Log
-
-
-@dataclass
-class VerifiedOutput:
-    """Location of the runs."""
-
-    path: str = "???"
-    """Folder or URI prefix: the output.path of the job."""
-    storage_options: dict[str, str] = field(default_factory=dict)
-    """obstore's settings for this place, such as endpoint or region."""
+from jobs.job import Log, OutputLocation
 
 
 @dataclass
@@ -37,7 +27,7 @@ class Expected:
 class Verification:
     """Whole config of `python -m jobs.verify`."""
 
-    output: VerifiedOutput = field(default_factory=VerifiedOutput)
+    output: OutputLocation = field(default_factory=OutputLocation)
     run: VerifiedRun = field(default_factory=VerifiedRun)
     digest: bool = True
     """Compute the digest of the rows; two runs with the same rows have the same digest."""

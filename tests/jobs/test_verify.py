@@ -15,7 +15,8 @@ from tampering import TAMPERINGS, Tampering
 
 from actors.errors import JobError
 from jobs.cli.entry import ExitStatus
-from jobs.verification.config import Expected, Verification, VerifiedOutput, VerifiedRun
+from jobs.job import OutputLocation
+from jobs.verification.config import Expected, Verification, VerifiedRun
 from jobs.verify import verify
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ DRIVER |= {f"actors.{name}" for name in ("sink", "receipts", "shards", "run_path
 
 
 def wanted(place: Place, run_id: str | None = None) -> Verification:
-    return Verification(output=VerifiedOutput(place.root, place.options), run=VerifiedRun(run_id))
+    return Verification(output=OutputLocation(place.root, place.options), run=VerifiedRun(run_id))
 
 
 def broken(run_id: str) -> PublishedRun:
@@ -100,7 +101,7 @@ def test_a_run_that_is_not_there(place: Place) -> None:
 
 def test_a_bucket_that_is_not_there(s3: S3) -> None:
     with pytest.raises(JobError, match=r"output\.path=s3://nowhere/x: cannot be read"):
-        verify(Verification(output=VerifiedOutput("s3://nowhere/x", s3.options)))
+        verify(Verification(output=OutputLocation("s3://nowhere/x", s3.options)))
 
 
 @pytest.mark.slow

@@ -13,7 +13,8 @@ from pictured import opened_over, publish_all
 from actors.errors import JobError
 from actors.outputs import PublishedRun
 from jobs.datasets.images import ImagesDataset
-from jobs.replaying.config import Replay, ReplayedOutput, ReplayJob
+from jobs.job import OutputLocation
+from jobs.replaying.config import Replay, ReplayJob
 from jobs.replaying.replay import replay_run
 
 
@@ -36,7 +37,7 @@ def endpoint_of(run: PublishedRun, photos: Path) -> Callable[[Asked], Reply]:
 
 
 def wanted(run: PublishedRun, url: str, **replay: Any) -> ReplayJob:
-    return ReplayJob(run.run_id, url, ReplayedOutput(run.paths.root), Replay(**replay))
+    return ReplayJob(run.run_id, url, OutputLocation(run.paths.root), Replay(**replay))
 
 
 def test_the_same_model_gives_equal_answers_for_failed_images_too(run: PublishedRun, tmp_path: Path) -> None:
