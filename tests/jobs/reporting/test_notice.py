@@ -6,12 +6,11 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
+from answering import Asked, Reply, answering
 
 from actors.engines.configs import AutoEngineConfig
 from actors.errors import JobError
@@ -39,24 +38,17 @@ class Webhook:
 
 @pytest.fixture
 def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            hook.taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            hook.tokens.append(self.headers.get("Authorization"))
-            self.send_response(hook.answers.pop(0) if hook.answers else 200)
-            self.send_header("Location", f"{hook.url}/elsewhere")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    hook = Webhook("")
 
-        def log_message(self, *_: object) -> None:
-            pass
+    def reply(asked: Asked) -> Reply:
+        hook.taken.append(json.loads(asked.body))
+        hook.tokens.append(asked.token)
+        return Reply({}, hook.answers.pop(0) if hook.answers else 200, (("Location", f"{hook.url}/elsewhere"),))
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        hook = Webhook(f"http://127.0.0.1:{server.server_port}/hook")
-        Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(notice, "_WAITS_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(notice, "_WAITS_S", (0.01, 0.01, 0.01))
+    with answering(reply) as (address, _):
+        hook.url = f"{address}/hook"
         yield hook
-        server.shutdown()
 
 
 def job(url: str) -> Job:
