@@ -66,11 +66,20 @@ class Counted:
         return self._engine.start(pixels_nhwc)
 
 
-@pytest.mark.parametrize(("batch_s", "num_batches"), [(1.0, 2), (3.0, 1)])
-def test_a_batch_that_takes_seconds_is_timed_once(batch_s: float, num_batches: int) -> None:
+@pytest.mark.parametrize(
+    ("state", "batch_s", "num_batches"), [("new", 1.0, 2), ("new", 3.0, 1), ("loaded", 0.25, 3), ("loaded", 1.0, 1)]
+)
+def test_a_batch_that_takes_long_is_timed_once(
+    state: str, batch_s: float, num_batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = Counted(load_engine(ENGINE, DIGITS, None))
+    monkeypatch.setattr(engine_trial, "load_engine", lambda *_, **__: engine)
     trial, _ = try_engine(
-        Recipe(DIGITS, ENGINE), pixels(8), batch_size=8, loaded=engine, clock=lambda: batch_s * engine.num_batches
+        Recipe(DIGITS, ENGINE),
+        pixels(8),
+        batch_size=8,
+        loaded=engine if state == "loaded" else None,
+        clock=lambda: batch_s * engine.num_batches,
     )
     assert (trial.images_per_s, engine.num_batches) == (8 / batch_s, num_batches)
 
