@@ -6,30 +6,36 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pytest
 import torch
 from box_networks import colours, three
+from hydra import compose, initialize_config_module
 from photos import jpeg, write_photos
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from actors.decoding.config import Decode
+from actors.errors import JobError
 from actors.outputs import open_output
 from actors.pictures.thumbnails import thumbnail
+from jobs.config import to_object
+from jobs.conversion.config import Conversion
+from jobs.conversion.conversion import run_conversion
 from jobs.pages.gallery import make_gallery
 
 
-def convert(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobs.convert", "output.path=out", *overrides]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+def convert(folder: Path, to: str) -> list[str]:
+    """Lines of the conversion of ``out``; tests/jobs/test_convert.py runs the command."""
+    with initialize_config_module("conf", version_base="1.3"):
+        overrides = [f"output.path={folder}/out", f"to={to}", f"convert.path={folder}/{to}"]
+        return list(run_conversion(to_object(compose("convert", overrides), Conversion)))
 
 
 def test_the_newest_rows_of_two_jobs(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
@@ -48,9 +54,7 @@ def test_the_newest_rows_of_two_jobs(batch_infer, tmp_path: Path) -> None:  # no
     older = pc.and_(pc.equal(rows["run"], "one"), pc.equal(rows["image_id"], str(changed)))
     newest = {row["image_id"]: row for row in rows.filter(pc.invert(older)).to_pylist()}
     for to in ("csv", "jsonl", "hf"):
-        ended = convert(tmp_path, f"to={to}", f"convert.path={to}")
-        assert ended.returncode == 0, ended.stderr
-        *lines, last = ended.stdout.splitlines()
+        *lines, last = convert(tmp_path, to)
         assert last == f"{tmp_path / to}: 13 rows read = 12 written + 1 left out (1 superseded by a newer run)"
         assert "images without a row: 1 failed; errors/ has the reasons" in lines
     with (tmp_path / "csv" / "predictions.csv").open(newline="") as file:
@@ -63,9 +67,8 @@ def test_the_newest_rows_of_two_jobs(batch_infer, tmp_path: Path) -> None:  # no
     assert {one["image_id"]: one["top_labels"] for one in objects} == {
         image_id: row["top_labels"] for image_id, row in newest.items()
     }
-    ended = convert(tmp_path, "to=coco", "convert.path=coco")
-    assert ended.returncode == 2
-    assert "to=coco: the rows have no column detections" in ended.stderr
+    with pytest.raises(JobError, match="to=coco: the rows have no column detections"):
+        convert(tmp_path, "coco")
 
 
 def test_the_boxes_of_a_job_are_evaluated_and_trained_on(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
@@ -82,9 +85,7 @@ def test_the_boxes_of_a_job_are_evaluated_and_trained_on(batch_infer, tmp_path: 
     rows = ds.dataset(tmp_path / "out" / "rows", partitioning="hive").to_table().to_pylist()
     assert [box["label"] for row in rows for box in row["detections"]] == ["cat", "dog", "cow"] * 8
     for to in ("coco", "yolo", "csv", "hf", "jsonl", "fiftyone"):
-        ended = convert(tmp_path, f"to={to}", f"convert.path={to}")
-        assert ended.returncode == 0, ended.stderr
-        assert ended.stdout.splitlines()[-1] == f"{tmp_path / to}: 8 rows read = 8 written + 0 left out"
+        assert convert(tmp_path, to)[-1] == f"{tmp_path / to}: 8 rows read = 8 written + 0 left out"
     assert precision(tmp_path / "coco" / "dataset.json", tmp_path / "coco" / "results.json") == 1
     files = sorted((tmp_path / "yolo" / "labels").rglob("*.txt"))
     assert [path.relative_to(tmp_path / "yolo" / "labels").with_suffix(".jpg") for path in files] == sorted(
@@ -110,8 +111,7 @@ def test_the_class_maps_of_a_job_are_files(batch_infer, tmp_path: Path) -> None:
     rows = ds.dataset(tmp_path / "out" / "rows", partitioning="hive").to_table().to_pylist()
     places = {row["image_id"].removeprefix(f"{tmp_path}/images/").replace(".jpg", ".png"): row["mask"] for row in rows}
     for to, folder in (("csv", "masks"), ("hf", "masks"), ("fiftyone", "labels")):
-        ended = convert(tmp_path, f"to={to}", f"convert.path={to}")
-        assert ended.returncode == 0, ended.stderr
+        convert(tmp_path, to)
         written = tmp_path / to / folder
         assert {path.relative_to(written).as_posix(): path.read_bytes() for path in written.rglob("*.png")} == places
         for path in written.rglob("*.png"):
