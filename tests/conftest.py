@@ -26,6 +26,8 @@ def pytest_configure() -> None:
     Ray.
     """
     os.environ["SHARDLENS_CACHE"] = _CACHE.name
+    # Else whatever else this machine does, such as the tests of the other process, starves the workers of Ray.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     prepare(Cluster(), verbose=False)
 
 
