@@ -67,17 +67,13 @@ def sample(folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
-    [
+    [  # tests/jobs/runs/test_preflight.py has more
         (["+dataset=sample", "dataset.pth=x"], "did you mean dataset.path?"),
-        (["+dataset=images", "dataset.path=/nowhere", "model=digits"], "dataset.path=/nowhere"),
         (["+dataset=sample", "model.checkpoint={tmp}/broken.pt"], "model.checkpoint="),
-        (["+dataset=sample", "model.labels={tmp}/two.txt"], "2 labels"),
-        (["+dataset=sample", "engine.device=cuda"], "engine.device=cuda"),
     ],
 )
 def test_a_mistake_ends_with_2_and_a_fix(overrides: list[str], said: str, batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
     (tmp_path / "broken.pt").write_bytes(b"not a checkpoint")
-    (tmp_path / "two.txt").write_text("a\nb\n")
     done = batch_infer(*[text.format(tmp=tmp_path) for text in overrides])
     assert done.returncode == 2
     assert said in done.stderr
