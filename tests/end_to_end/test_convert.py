@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from contextlib import redirect_stdout
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,9 @@ from jobs.pages.gallery import make_gallery
 
 
 def convert(folder: Path, to: str) -> list[str]:
-    """Lines of the conversion of ``out``; tests/jobs/test_convert.py runs the command."""
-    with initialize_config_module("conf", version_base="1.3"):
-        overrides = [f"output.path={folder}/out", f"to={to}", f"convert.path={folder}/{to}"]
+    """Lines of the conversion of ``out`` in ``folder``; tests/jobs/test_convert.py runs the command."""
+    with chdir(folder), initialize_config_module("conf", version_base="1.3"):
+        overrides = ["output.path=out", f"to={to}", f"convert.path={to}"]
         return list(run_conversion(to_object(compose("convert", overrides), Conversion)))
 
 
