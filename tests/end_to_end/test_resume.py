@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
 from photos import jpeg
+from proven import verdict
 
 NUM_IMAGES = 120
 
@@ -41,13 +41,6 @@ def names(folder: Path) -> list[str]:
     return sorted(Path(uri).stem for uri in ds.dataset(files).to_table()["uri"].to_pylist()) if files else []
 
 
-def verify(output: Path) -> str:
-    command = [sys.executable, "-m", "jobs.verify", f"output.path={output}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def wait_for(file: Path, process: subprocess.Popen[str], *, timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while not file.exists():
@@ -72,7 +65,7 @@ def test_a_killed_driver_loses_no_part_and_the_same_command_ends_the_run(
     assert done.returncode == 0, done.stderr
     assert re.search(r"120 images, (\d+) of them done before", done.stderr)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert "120 listed = 120 ok + 0 errors" in verify(tmp_path / "out")
+    assert "120 listed = 120 ok + 0 errors" in verdict(tmp_path / "out")
     assert len(names(tmp_path / "out/rows")) == len(set(names(tmp_path / "out/rows"))) == NUM_IMAGES
 
 
@@ -92,7 +85,7 @@ def test_of_two_drivers_one_leaves_with_5_and_a_dead_one_is_followed(
     third = batch_infer(*job)
     assert third.returncode == 0, third.stderr
     assert "120 images, 120 of them done before" in third.stderr
-    verify(tmp_path / "out")
+    verdict(tmp_path / "out")
 
 
 def test_a_dataset_that_grew_costs_what_is_new_and_what_failed_is_tried_again(
@@ -116,7 +109,7 @@ def test_a_dataset_that_grew_costs_what_is_new_and_what_failed_is_tried_again(
     assert names(tmp_path / "out/errors") == ["0200"]
     assert len(names(tmp_path / "out/rows")) == len(set(names(tmp_path / "out/rows"))) == 126
     assert "nothing to do" in batch_infer(*job).stderr
-    verify(tmp_path / "out")
+    verdict(tmp_path / "out")
 
 
 def test_too_many_errors_end_the_run_early_and_a_larger_budget_goes_on(
@@ -134,7 +127,7 @@ def test_too_many_errors_end_the_run_early_and_a_larger_budget_goes_on(
     assert "decode/unidentified, such as" in first.stdout
     second = batch_infer(*job, *larger, "errors.max_ratio=1")
     assert second.returncode == 0, second.stderr
-    assert "3,120 listed = 120 ok + 3,000 errors" in verify(tmp_path / "out")
+    assert "3,120 listed = 120 ok + 3,000 errors" in verdict(tmp_path / "out")
 
 
 def test_a_signal_lets_what_is_in_flight_end(
