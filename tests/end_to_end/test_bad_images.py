@@ -1,5 +1,5 @@
-"""Forty bad or odd images among good ones: each has its outcome, the metrics over HTTP have the counts of the report, and
-the exit status follows the error budget.
+"""Forty bad or odd images among good ones: each has its outcome, metrics and report have the same counts, and the exit
+status follows the error budget.
 """
 
 from __future__ import annotations
