@@ -351,8 +351,17 @@ print(json.dumps([libraries, message, output.shape, before - process_bytes(1)]))
 """
 
 
+@pytest.fixture(scope="module")
+def exported(recipes: tuple[dict[str, Model], nn.Module]) -> None:
+    """An export by a process without the modules of these tests, which would be part of what it was made from."""
+    recipe = pickle.dumps((CONFIGS["onnxruntime"], recipes[0]["state_dict"])).hex()
+    load = "import pickle, sys\nfrom actors.engines.base import load_engine\nload_engine(*pickle.loads(bytes.fromhex("
+    run_python(f"{load}sys.argv[1])))", recipe)
+
+
 @linux_only
 @pytest.mark.slow
+@pytest.mark.usefixtures("exported")
 def test_an_engine_alone_loads_its_library_only_and_outlives_a_batch_too_large(loaded: Loaded) -> None:
     libraries, error, shape, freed_bytes = json.loads(run_python(ALONE, as_argument(loaded)).splitlines()[-1])
     assert libraries == [loaded.config.name]
