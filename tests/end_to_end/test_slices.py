@@ -21,7 +21,7 @@ def job(tmp_path: Path) -> tuple[str, ...]:
     for number in range(NUM_IMAGES):
         (folder / f"{number:04d}.jpg").write_bytes(jpeg(number, width=40, height=30))
     small = ("run.shard_size=8", "batch_size=8", "output.rows_per_part=16")
-    alike = ("engine=torch", "engine.threads=1")  # a job that has the machine for itself takes more, and rounds otherwise
+    alike = ("engine=torch", "engine.threads=1")  # more threads round otherwise
     return ("+dataset=images", f"dataset.path={folder}", "model=digits", *small, *alike)
 
 
