@@ -27,7 +27,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the photographs in every shape, the weights, and reference.npy."""
     root = tmp_path_factory.mktemp("photos")
     paths = write_photos(root / "images", NUM_PHOTOS)
-    save_fitted(root / "resnet18.pt")
+    save_fitted(root / "resnet18.pt", num_photos=20)
     network = resnet18(num_classes=NUM_CLASSES).eval()
     network.load_state_dict(torch.load(root / "resnet18.pt"))
     with torch.inference_mode():
