@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from dataclasses import fields
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -49,6 +50,8 @@ def register() -> None:
     """
     OmegaConf.register_new_resolver("package", _packaged, replace=True)
     store = ConfigStore.instance()
+    # A copy of the only store is that store: Hydra copies it each time it composes, and 84 times for --help.
+    copyreg.pickle(ConfigStore, lambda _: (ConfigStore.instance, ()))
     for name, schema in _ROOT_SCHEMAS.items():
         store.store(f"{name}_schema", _schema(schema))
     for group, name, schema in _SCHEMAS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import flaky
@@ -18,7 +19,6 @@ from jobs.cluster.ray_start import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 def pytest_configure() -> None:
@@ -26,6 +26,8 @@ def pytest_configure() -> None:
     Ray.
     """
     os.environ["SHARDLENS_CACHE"] = _CACHE.name
+    # Else whatever else this machine does, such as the tests of the other process, starves the workers of Ray.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     prepare(Cluster(), verbose=False)
 
 
@@ -91,10 +93,12 @@ def cluster() -> Iterator[str]:
     """One small Ray cluster for all tests that may use Ray, of two CPUs; gives its address."""
     import ray  # noqa: PLC0415  few tests need it
 
+    found = {"PYTHONPATH": f"{Path(__file__).parent / 'fixtures'}{os.pathsep}${{PYTHONPATH}}"}
     with lean_ray():
         context = ray.init(
-            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=500_000_000
-        )
+            address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=500_000_000,
+            runtime_env={"env_vars": found},
+        )  # fmt: skip
         yield context.address_info["address"]
         ray.shutdown()
 

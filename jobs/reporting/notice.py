@@ -7,8 +7,6 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from actors.errors import UnreachableError
 from actors.messages import one_line
 from actors.storage.json_documents import read_object
@@ -17,6 +15,8 @@ from jobs.cli.entry import status_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import aiohttp
 
     from actors.storage.store import Storage
     from jobs.cli.entry import ExitStatus
@@ -79,6 +79,8 @@ async def _post(url: str, content: Mapping[str, Any]) -> None:
         UnreachableError: the last answer, if not one of success.
         ClientError, TimeoutError: there was none.
     """
+    import aiohttp  # noqa: PLC0415  takes 0.1 s, and few jobs ask for a notice
+
     token = os.environ.get(TOKEN)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     timeout = aiohttp.ClientTimeout(total=_ATTEMPT_S)
@@ -94,6 +96,8 @@ async def _post(url: str, content: Mapping[str, Any]) -> None:
 
 async def _attempt(session: aiohttp.ClientSession, url: str, content: Mapping[str, Any]) -> Exception | None:
     """Posts ``content`` once; returns an error that may pass, and raises any other."""
+    import aiohttp  # noqa: PLC0415  as above
+
     try:
         # A redirect would carry the report, and the token, to a host that nobody named.
         async with session.post(url, json=content, allow_redirects=False) as answer:

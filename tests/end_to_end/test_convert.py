@@ -6,51 +6,55 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
-from contextlib import redirect_stdout
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pytest
 import torch
 from box_networks import colours, three
+from hydra import compose, initialize_config_module
 from photos import jpeg, write_photos
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from actors.decoding.config import Decode
+from actors.errors import JobError
 from actors.outputs import open_output
 from actors.pictures.thumbnails import thumbnail
+from jobs.config import to_object
+from jobs.conversion.config import Conversion
+from jobs.conversion.conversion import run_conversion
 from jobs.pages.gallery import make_gallery
 
 
-def convert(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jobs.convert", "output.path=out", *overrides]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+def convert(folder: Path, to: str) -> list[str]:
+    """Lines of the conversion of ``out`` in ``folder``; tests/jobs/test_convert.py runs the command."""
+    with chdir(folder), initialize_config_module("conf", version_base="1.3"):
+        overrides = ["output.path=out", f"to={to}", f"convert.path={to}"]
+        return list(run_conversion(to_object(compose("convert", overrides), Conversion)))
 
 
-def test_the_newest_rows_of_two_jobs(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+def test_the_newest_rows_of_two_jobs(infer, tmp_path: Path) -> None:  # noqa: ANN001
     images = tmp_path / "images"
     write_photos(images, 12, width=40, height=30)
     (images / "broken.jpg").write_bytes(b"\xff\xd8 no image")
     job = ["+dataset=images", "dataset.path=images", "model=digits", "output.path=out"]
-    assert batch_infer(*job, "run.id=one").returncode == 0
+    infer(*job, "run.id=one")
     changed = images / "class0" / "000000.jpg"
     changed.write_bytes(jpeg(77, width=50, height=40))
     os.utime(changed, (1, 1))
-    assert batch_infer(*job, "run.id=two").returncode == 0
+    infer(*job, "run.id=two")
 
     rows = ds.dataset(tmp_path / "out" / "rows", partitioning="hive").to_table()
     assert len(rows) == 13
     older = pc.and_(pc.equal(rows["run"], "one"), pc.equal(rows["image_id"], str(changed)))
     newest = {row["image_id"]: row for row in rows.filter(pc.invert(older)).to_pylist()}
     for to in ("csv", "jsonl", "hf"):
-        ended = convert(tmp_path, f"to={to}", f"convert.path={to}")
-        assert ended.returncode == 0, ended.stderr
-        *lines, last = ended.stdout.splitlines()
+        *lines, last = convert(tmp_path, to)
         assert last == f"{tmp_path / to}: 13 rows read = 12 written + 1 left out (1 superseded by a newer run)"
         assert "images without a row: 1 failed; errors/ has the reasons" in lines
     with (tmp_path / "csv" / "predictions.csv").open(newline="") as file:
@@ -63,28 +67,24 @@ def test_the_newest_rows_of_two_jobs(batch_infer, tmp_path: Path) -> None:  # no
     assert {one["image_id"]: one["top_labels"] for one in objects} == {
         image_id: row["top_labels"] for image_id, row in newest.items()
     }
-    ended = convert(tmp_path, "to=coco", "convert.path=coco")
-    assert ended.returncode == 2
-    assert "to=coco: the rows have no column detections" in ended.stderr
+    with pytest.raises(JobError, match="to=coco: the rows have no column detections"):
+        convert(tmp_path, "coco")
 
 
-def test_the_boxes_of_a_job_are_evaluated_and_trained_on(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+def test_the_boxes_of_a_job_are_evaluated_and_trained_on(infer, tmp_path: Path) -> None:  # noqa: ANN001
     write_photos(tmp_path / "images", 8, width=100, height=80)
     torch.save(three().state_dict(), tmp_path / "three.pt")
     (tmp_path / "labels.txt").write_text("cat\ndog\ncow\n")
-    ended = batch_infer(
+    infer(
         "+dataset=images", "dataset.path=images", "task=detect", "task.score_threshold=0.3", "output.path=out",
         "model.architecture=box_networks:three", "model.checkpoint=three.pt", "model.labels=labels.txt",
         "model.preprocess.resize=64", "model.preprocess.resize_mode=longest_side", "model.preprocess.crop=null",
         "model.preprocess.mean=[0,0,0]", "model.preprocess.std=[1,1,1]", "engine=torch",
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
     rows = ds.dataset(tmp_path / "out" / "rows", partitioning="hive").to_table().to_pylist()
     assert [box["label"] for row in rows for box in row["detections"]] == ["cat", "dog", "cow"] * 8
     for to in ("coco", "yolo", "csv", "hf", "jsonl", "fiftyone"):
-        ended = convert(tmp_path, f"to={to}", f"convert.path={to}")
-        assert ended.returncode == 0, ended.stderr
-        assert ended.stdout.splitlines()[-1] == f"{tmp_path / to}: 8 rows read = 8 written + 0 left out"
+        assert convert(tmp_path, to)[-1] == f"{tmp_path / to}: 8 rows read = 8 written + 0 left out"
     assert precision(tmp_path / "coco" / "dataset.json", tmp_path / "coco" / "results.json") == 1
     files = sorted((tmp_path / "yolo" / "labels").rglob("*.txt"))
     assert [path.relative_to(tmp_path / "yolo" / "labels").with_suffix(".jpg") for path in files] == sorted(
@@ -98,20 +98,18 @@ def test_the_boxes_of_a_job_are_evaluated_and_trained_on(batch_infer, tmp_path: 
         assert picture.thumbnail == thumbnail(data, Decode(), picture.row) != thumbnail(data, Decode())
 
 
-def test_the_class_maps_of_a_job_are_files(batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
+def test_the_class_maps_of_a_job_are_files(infer, tmp_path: Path) -> None:  # noqa: ANN001
     write_photos(tmp_path / "images", 6, width=100, height=80)
     torch.save(colours().state_dict(), tmp_path / "colours.pt")
-    ended = batch_infer(
+    infer(
         "+dataset=images", "dataset.path=images", "task=segment", "output.path=out", "engine=torch",
         "model.architecture=box_networks:colours", "model.checkpoint=colours.pt", "model.labels=[red,green,blue]",
         "model.preprocess.resize=64", "model.preprocess.resize_mode=longest_side", "model.preprocess.crop=null",
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
     rows = ds.dataset(tmp_path / "out" / "rows", partitioning="hive").to_table().to_pylist()
     places = {row["image_id"].removeprefix(f"{tmp_path}/images/").replace(".jpg", ".png"): row["mask"] for row in rows}
     for to, folder in (("csv", "masks"), ("hf", "masks"), ("fiftyone", "labels")):
-        ended = convert(tmp_path, f"to={to}", f"convert.path={to}")
-        assert ended.returncode == 0, ended.stderr
+        convert(tmp_path, to)
         written = tmp_path / to / folder
         assert {path.relative_to(written).as_posix(): path.read_bytes() for path in written.rglob("*.png")} == places
         for path in written.rglob("*.png"):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
 from photos import jpeg
+from proven import verdict
 
 NUM_IMAGES = 120
 
@@ -41,11 +41,9 @@ def names(folder: Path) -> list[str]:
     return sorted(Path(uri).stem for uri in ds.dataset(files).to_table()["uri"].to_pylist()) if files else []
 
 
-def verify(output: Path) -> str:
-    command = [sys.executable, "-m", "jobs.verify", f"output.path={output}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def listed(printed: list[str]) -> str:
+    """The sum of a run."""
+    return next(line.removeprefix("images").strip() for line in printed if line.startswith("images"))
 
 
 def wait_for(file: Path, process: subprocess.Popen[str], *, timeout_s: float = 120) -> None:
@@ -72,7 +70,7 @@ def test_a_killed_driver_loses_no_part_and_the_same_command_ends_the_run(
     assert done.returncode == 0, done.stderr
     assert re.search(r"120 images, (\d+) of them done before", done.stderr)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    assert "120 listed = 120 ok + 0 errors" in verify(tmp_path / "out")
+    assert "120 listed = 120 ok + 0 errors" in verdict(tmp_path / "out")
     assert len(names(tmp_path / "out/rows")) == len(set(names(tmp_path / "out/rows"))) == NUM_IMAGES
 
 
@@ -92,31 +90,29 @@ def test_of_two_drivers_one_leaves_with_5_and_a_dead_one_is_followed(
     third = batch_infer(*job)
     assert third.returncode == 0, third.stderr
     assert "120 images, 120 of them done before" in third.stderr
-    verify(tmp_path / "out")
+    verdict(tmp_path / "out")
 
 
 def test_a_dataset_that_grew_costs_what_is_new_and_what_failed_is_tried_again(
     job: tuple[str, ...],
     images: Path,
+    infer,  # noqa: ANN001
     batch_infer,  # noqa: ANN001
     tmp_path: Path,
 ) -> None:
     add(images, range(200, 203), bad=True)
-    first = batch_infer(*job)
-    assert "123 listed = 120 ok + 3 errors" in first.stdout
+    assert listed(infer(*job)) == "123 listed = 120 ok + 3 errors"
     add(images, range(300, 304))
-    second = batch_infer(*job)
-    assert "4 listed = 4 ok + 0 errors" in second.stdout
+    assert listed(infer(*job)) == "4 listed = 4 ok + 0 errors"
     third = batch_infer(*job)
     assert (third.returncode, "nothing to do" in third.stderr) == (0, True)
     assert "Ray" not in third.stderr
     add(images, range(201, 203))
-    again = batch_infer(*job, "run.redrive=true")
-    assert "3 listed = 2 ok + 1 errors" in again.stdout, again.stderr
+    assert listed(infer(*job, "run.redrive=true")) == "3 listed = 2 ok + 1 errors"
     assert names(tmp_path / "out/errors") == ["0200"]
     assert len(names(tmp_path / "out/rows")) == len(set(names(tmp_path / "out/rows"))) == 126
     assert "nothing to do" in batch_infer(*job).stderr
-    verify(tmp_path / "out")
+    verdict(tmp_path / "out")
 
 
 def test_too_many_errors_end_the_run_early_and_a_larger_budget_goes_on(
@@ -134,12 +130,10 @@ def test_too_many_errors_end_the_run_early_and_a_larger_budget_goes_on(
     assert "decode/unidentified, such as" in first.stdout
     second = batch_infer(*job, *larger, "errors.max_ratio=1")
     assert second.returncode == 0, second.stderr
-    assert "3,120 listed = 120 ok + 3,000 errors" in verify(tmp_path / "out")
+    assert "3,120 listed = 120 ok + 3,000 errors" in verdict(tmp_path / "out")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_what_is_in_flight_end(
-    number: signal.Signals,
     job: tuple[str, ...],
     start_batch_infer,  # noqa: ANN001
     tmp_path: Path,
@@ -147,7 +141,7 @@ def test_a_signal_lets_what_is_in_flight_end(
     add(tmp_path / "images", range(NUM_IMAGES, 1500))
     process = start_batch_infer(*job, faults=f"predict.done:2:mark:{tmp_path}")
     wait_for(tmp_path / "predict.done.2", process)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)  # and SIGINT: tests/jobs/cli/test_shutdown.py
     said, log = process.communicate(timeout=60)
     assert process.returncode == 4, log
     assert "the same command resumes" in log

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import commanded
 import pytest
 from finished import add_photos
 from hydra import compose, initialize_config_module
@@ -72,8 +71,7 @@ def test_a_dataset_without_images(tmp_path: Path) -> None:
     ],
 )
 def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "jobs.benchmark", *overrides]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = commanded.run("benchmark", *overrides, folder=tmp_path)
     assert done.returncode == status, done.stderr
     assert said in (done.stderr if status else done.stdout)
     assert "Traceback" not in done.stderr

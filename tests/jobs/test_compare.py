@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import commanded
 import pytest
 from compared import classified, comparison, publish_run
 from places import Place, local_place
@@ -15,8 +13,6 @@ from actors.storage.store import Storage
 from actors.tasks.embed import Embed
 from jobs.cli.entry import ExitStatus
 from jobs.compare import compare
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def publish_two(place: Place) -> None:
@@ -69,8 +65,7 @@ def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said:
     place = local_place(tmp_path / "out")
     publish_two(place)
     publish_run(place, "vectors", classified([]), task=Embed())
-    command = [sys.executable, "-m", "jobs.compare", *overrides]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = commanded.run("compare", *overrides, folder=tmp_path)
     assert done.returncode == status, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import commanded
 import pytest
 from detected import DetectedRun, renamed
 from places import local_place
@@ -32,8 +33,7 @@ def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said:
     DetectedRun("b", opened_at="2026-02-02").put(local_place(tmp_path / "out"))
     DetectedRun("a").put(local_place(tmp_path / "two"))
     renamed(DetectedRun("b"), "mother").put(local_place(tmp_path / "two"))
-    command = [sys.executable, "-m", "jobs.convert", *overrides]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = commanded.run("convert", *overrides, folder=tmp_path)
     assert done.returncode == status, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

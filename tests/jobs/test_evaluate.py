@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import commanded
 import pytest
 from scored import Scored
 from scored_runs import publish_rows
 
 from actors.tasks.classify import Classify
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.mark.slow
@@ -35,8 +31,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said: str, tmp_path: Path) -> None:
     scored = Scored.random(50, 3)
     publish_rows(tmp_path / "out", Classify(), [scored.rows], labels=scored.labels)
-    command = [sys.executable, "-m", "jobs.evaluate", *overrides]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = commanded.run("evaluate", *overrides, folder=tmp_path)
     assert done.returncode == status, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

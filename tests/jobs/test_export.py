@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import commanded
 import pytest
 from bundles import export_job, export_sample, signals_kept, tiny_on_photos
 
@@ -118,8 +117,7 @@ def test_the_bundle_of_another_model_and_other_files_are_kept(tmp_path: Path) ->
     ],
 )
 def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "jobs.export", *overrides]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = commanded.run("export", *overrides, folder=tmp_path)
     assert done.returncode == status, done.stderr
     assert said in (done.stderr if status else done.stdout)
     assert "Traceback" not in done.stderr

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import commanded
 import pytest
 from answering import Reply, answering
 from finished import add_photos
 from pictured import opened_over, publish_all
 
 from jobs.datasets.images import ImagesDataset
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 @pytest.mark.slow
@@ -30,13 +26,8 @@ def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said:
     add_photos(tmp_path / "photos", range(3))
     publish_all(opened_over(ImagesDataset(path=str(tmp_path / "photos")), tmp_path / "out", id="r1"))
     with answering(lambda _: Reply({"label": "bird"})) as (url, _):
-        command = [
-            sys.executable,
-            "-m",
-            "jobs.replay",
-            *(one.replace("URL", url) if one == "url=URL" else one for one in overrides),
-        ]
-        done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+        given = [one.replace("URL", url) if one == "url=URL" else one for one in overrides]
+        done = commanded.run("replay", *given, folder=tmp_path)
     assert done.returncode == status, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

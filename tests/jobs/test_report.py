@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import commanded
 import pytest
 from detected import DetectedRun
 from places import local_place
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 CONFIG = "dataset: {kind: images, path: /data}\nmodel: {architecture: 'a:b', labels: null}\ntask: {name: detect}\n"
 
 
@@ -31,8 +28,7 @@ def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said:
         run = DetectedRun(name, opened_at=opened_at)
         run.files[f"runs/{name}/config.yaml"] = CONFIG.encode()
         run.put(local_place(tmp_path / "out"))
-    command = [sys.executable, "-m", "jobs.report", *overrides]
-    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = commanded.run("report", *overrides, folder=tmp_path)
     assert done.returncode == status, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import commanded
 import pytest
 from jobs_server import JobsServer, ServedJob, serve
 from ray.job_submission import JobDetails, JobStatus, JobType
@@ -138,9 +138,8 @@ def test_the_status_is_that_of_the_job(
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), ([], 2), ([*SAMPLE, "batch_size=x"], 2)])
-def test_the_command_ends_with_its_status(arguments: list[str], status: int) -> None:
-    command = [sys.executable, "-m", "jobs.submit", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def test_the_command_ends_with_its_status(arguments: list[str], status: int, tmp_path: Path) -> None:
+    done = commanded.run("submit", *arguments, folder=tmp_path)
     assert done.returncode == status
     assert ("cluster.py_modules" in done.stdout) is (status == 0)
     assert ("fix:" in done.stderr) is (status == 2)

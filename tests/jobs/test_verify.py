@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+import commanded
 import pytest
 from places import Place, local_place
 from published import PublishedRun, break_byte
@@ -120,8 +119,7 @@ def test_the_command_as_a_user_meets_it(overrides: list[str], status: int, said:
     run.put(local_place(tmp_path / "whole"))
     run.files[run.of("rows")[0]] = break_byte(run.files[run.of("rows")[0]], 9)
     run.put(local_place(tmp_path / "damaged"))
-    command = [sys.executable, "-m", "jobs.verify", *overrides]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = commanded.run("verify", *overrides, folder=tmp_path)
     assert done.returncode == status, done.stderr
     assert said in (done.stderr if status == 2 else done.stdout)
     assert "Traceback" not in done.stderr

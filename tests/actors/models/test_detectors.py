@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 torchvision_operators.provide()
 models = pytest.importorskip("torchvision.models")
 PIXELS = Preprocess(resize=64, crop=64, mean=[0, 0, 0], std=[1, 1, 1])
+FEW = {
+    "rpn_pre_nms_top_n_test": 30,
+    "rpn_post_nms_top_n_test": 30,
+}  # more take long
 SMALL = {
-    "fasterrcnn_mobilenet_v3_large_320_fpn": {"box_score_thresh": 0.02, "box_detections_per_img": 20},
+    "fasterrcnn_mobilenet_v3_large_320_fpn": {"box_score_thresh": 0.02, "box_detections_per_img": 20, **FEW},
     "retinanet_resnet50_fpn": {"score_thresh": 0.001, "detections_per_img": 20, "topk_candidates": 50},
     "fcos_resnet50_fpn": {"score_thresh": 0.001, "detections_per_img": 20, "topk_candidates": 50},
     "ssdlite320_mobilenet_v3_large": {"score_thresh": 0.01, "detections_per_img": 20, "topk_candidates": 20},
@@ -49,7 +53,8 @@ def test_detections_are_those_of_torchvision_padded_to_one_length(name: str) -> 
 
 def test_masks_stay_small_and_paste_to_those_of_torchvision() -> None:
     paste = pytest.importorskip("torchvision.models.detection.roi_heads").paste_masks_in_image
-    network, pixels_nchw = _network("maskrcnn_resnet50_fpn", box_score_thresh=0.02, box_detections_per_img=8), _pixels()
+    settings = {"box_score_thresh": 0.02, "box_detections_per_img": 8, **FEW}
+    network, pixels_nchw = _network("maskrcnn_resnet50_fpn", **settings), _pixels()
     with torch.inference_mode():
         expected = network([*pixels_nchw])
         outputs = Detector(network, PIXELS)(pixels_nchw)
@@ -62,7 +67,7 @@ def test_masks_stay_small_and_paste_to_those_of_torchvision() -> None:
 
 
 def test_an_input_that_the_network_cannot_halve_often_enough_is_padded() -> None:
-    network = _network("fasterrcnn_mobilenet_v3_large_320_fpn", box_score_thresh=0.02)
+    network = _network("fasterrcnn_mobilenet_v3_large_320_fpn", box_score_thresh=0.02, **FEW)
     pixels_nchw = _pixels()[:, :, :50, :40]
     network.transform.min_size, network.transform.max_size = (40,), 50
     with torch.inference_mode():

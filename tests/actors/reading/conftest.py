@@ -34,5 +34,7 @@ def fetch(tmp_path: Path) -> Iterator[Any]:
                 found.update(zip(rows[URI].to_pylist(), map(plain, images), strict=True))
         return found, sizes
 
+    before = threading.enumerate()  # of other tests, too
     yield run
-    assert not [thread.name for thread in threading.enumerate() if "ThreadPool" in thread.name]
+    left = [thread.name for thread in threading.enumerate() if thread not in before]
+    assert not [name for name in left if "ThreadPool" in name]

@@ -31,9 +31,10 @@ def test_a_signal_stops_the_main_thread_at_once(stop: Shutdown, number: signal.S
     assert not stop.is_asked
 
 
-def test_while_draining_the_first_signal_only_asks(stop: Shutdown) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_while_draining_the_first_signal_only_asks(stop: Shutdown, number: signal.Signals) -> None:
     with stop.draining():
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         assert stop.is_asked
     time.sleep(0.3)  # the grace period does not outlast the block
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 from digit_images import encoded
+from head import end
 from manifests import K8S
 
 from actors.errors import JobError
@@ -60,11 +59,7 @@ def test_ray_serve_loads_the_config_of_the_rayservice(tmp_path: Path) -> None:
         assert answer[1]["label"] == "0"
         assert predict(url, "wrong" * 8)[0] == 403
     finally:
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):  # Ray's command may take longer to end than anyone should wait
-            process.wait(20)
-        process.kill()
-        process.wait()
+        end(process)
 
 
 @pytest.mark.parametrize(
