@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hydra import compose, initialize_config_dir
@@ -17,6 +18,7 @@ from actors.errors import JobError
 from actors.exporting.kept_records import kept_record
 from actors.models.sources.registry import complete
 from actors.models.spec import Model
+from actors.preprocess import Preprocess
 from actors.storage.uris import absolute, text_without_users
 from jobs.cli.config_errors import unknown_key
 from jobs.cli.phases import phase
@@ -152,6 +154,32 @@ def compose_serving(overrides: Sequence[str]) -> ServeJob:
     return cast("ServeJob", to_job(_compose("serve", overrides)))
 
 
+def compose_job(groups: Mapping[str, Any], overrides: Sequence[str] = ()) -> Job:
+    """Composes the config of `jobs.batch_infer` from Python values in place of overrides. Raises like `to_job`.
+
+    Args:
+        groups: by name of a key of `Job`: an object of its config class, which stands for the whole group; a mapping,
+            which changes some of its keys; or a number or truth value. Nothing in them is interpolated.
+        overrides: come first.
+    """
+    config = _compose("batch_infer", overrides)
+    for name, value in groups.items():
+        is_partial = isinstance(value, Mapping)
+        OmegaConf.update(config, name, _untold(value) if isinstance(value, Model) else _escaped(value), merge=is_partial)
+    return to_job(config)
+
+
+def _untold(model: Model) -> DictConfig:
+    """The node of ``model``, with the keys marked as missing that are not given and that a source may tell."""
+    node: DictConfig = OmegaConf.structured(_escaped(model))
+    is_whole = model.preprocess != Preprocess()  # all of it is given, as for `complete`
+    for key in TOLD:
+        is_told = not is_whole if key.startswith("preprocess.") else getattr(model, key) in ("", None)
+        if is_told:
+            OmegaConf.update(node, key, MISSING)
+    return node
+
+
 @dataclass(frozen=True)
 class ComposedConfig:
     """The config that a verb gets from its overrides."""
@@ -199,11 +227,17 @@ def _literal(model: Model) -> Model:
 
 
 def _escaped(value: Any) -> Any:
-    if isinstance(value, dict):
+    """A copy of a value, or of a config object, whose texts OmegaConf takes as they are, with paths as texts."""
+    if is_dataclass(value) and not isinstance(value, type):
+        given = [key for key in fields(value) if getattr(value, key.name) != key.default]  # a default may interpolate
+        return replace(value, **{key.name: _escaped(getattr(value, key.name)) for key in given})
+    if isinstance(value, Mapping):
         return {key: _escaped(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_escaped(item) for item in value]
-    return value.replace("${", r"\${") if isinstance(value, str) else value
+    if isinstance(value, PurePath):
+        return str(value)
+    return value.replace("${", r"\${") if isinstance(value, str) and "${" in value else value  # else an enumeration ends
 
 
 def _given(model: DictConfig) -> dict[str, Any]:
