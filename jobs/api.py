@@ -1,5 +1,5 @@
-"""Jobs from Python: `run`, with the checks, defaults and outcome of `python -m jobs.batch_infer`. Runs on the driver, which
-is a script, a notebook or a thread of an application.
+"""Jobs from Python: `run`, with the checks, defaults and outcome of `python -m jobs.batch_infer`. Runs on the driver:
+in a script, a notebook, or a thread of an application.
 """
 
 from __future__ import annotations
@@ -63,17 +63,17 @@ def run(
     progress: bool = True,
     **groups: Unpack[Groups],
 ) -> RunResult:
-    """Predicts every image of a dataset and publishes the rows, as `python -m jobs.batch_infer` does with the same keys.
+    """Predicts every image of a dataset and publishes the rows, like `python -m jobs.batch_infer` with the same keys.
 
-    A value that is left out has the default of the command. Jobs of one process run one after the other. Ctrl-C, or an
+    A value that is omitted has the default of the command. Jobs of one process run one after the other. Ctrl-C, or an
     interrupt of the notebook, finishes the images in flight, and then raises KeyboardInterrupt; the same call resumes.
     In another thread than the main one, no signal ends the job.
 
     Args:
         dataset: the images: an object of `jobs.datasets`, one or several paths of files, folders, globs or prefixes,
             or ``"sample"``.
-        model: a `Model`, the value of ``model.source``, or a mapping with keys of the model. Of a `Model` with a source,
-            the source completes what is at its default; a ``preprocess`` other than the default counts as a whole.
+        model: a `Model`, the value of ``model.source``, or a mapping with keys of the model. In a `Model` with a
+            source, the source completes what is at its default; a ``preprocess`` other than the default is taken whole.
         task: an object of `actors.tasks`; by default the five best classes.
         output: the destination of the rows, or its path.
         progress: show log lines, where the application does not handle those of the logger ``shardlens`` itself.

@@ -165,7 +165,9 @@ def compose_job(groups: Mapping[str, Any], overrides: Sequence[str] = ()) -> Job
     config = _compose("batch_infer", overrides)
     for name, value in groups.items():
         is_partial = isinstance(value, Mapping)
-        OmegaConf.update(config, name, _untold(value) if isinstance(value, Model) else _escaped(value), merge=is_partial)
+        OmegaConf.update(
+            config, name, _untold(value) if isinstance(value, Model) else _escaped(value), merge=is_partial
+        )
     return to_job(config)
 
 
@@ -237,7 +239,9 @@ def _escaped(value: Any) -> Any:
         return [_escaped(item) for item in value]
     if isinstance(value, PurePath):
         return str(value)
-    return value.replace("${", r"\${") if isinstance(value, str) and "${" in value else value  # else an enumeration ends
+    return (
+        value.replace("${", r"\${") if isinstance(value, str) and "${" in value else value
+    )  # else an enumeration ends
 
 
 def _given(model: DictConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Early ends of a job: SIGTERM, Ctrl-C, and interrupts by other threads. Runs on the driver, on the thread of the job."""
+"""Early ends of a job: SIGTERM, Ctrl-C, and interrupts by other threads. Runs in the job's thread on the driver."""
 
 from __future__ import annotations
 
