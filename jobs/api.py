@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -96,10 +96,9 @@ def run(
     }
     given = {name: value for name, value in given.items() if value is not None}
     log = given.get("log", Log())
-    with ExitStack() as around, _ONE_AT_A_TIME:
-        if progress:
-            is_verbose = given.get("verbose", False)
-            around.enter_context(lines_shown(Log(**log) if isinstance(log, Mapping) else log, verbose=is_verbose))
+    form = log.get("format") if isinstance(log, Mapping) else log.format
+    lines = lines_shown(form, verbose=bool(given.get("verbose"))) if progress else nullcontext()
+    with _ONE_AT_A_TIME, lines:
         return _run(given, ["+dataset=sample"] if is_sample else [])
 
 

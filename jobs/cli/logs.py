@@ -30,7 +30,7 @@ def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
 
 
 @contextmanager
-def lines_shown(form: LogFormat, *, verbose: bool) -> Iterator[None]:
+def lines_shown(form: LogFormat | str | None, *, verbose: bool) -> Iterator[None]:
     """Shows the log lines of a job that Python code runs, until the end of the block: with the handlers of the
     application or, where it has none, on standard error. A level that the application has set for our logger holds.
     """
@@ -48,9 +48,9 @@ def lines_shown(form: LogFormat, *, verbose: bool) -> Iterator[None]:
         LOG.setLevel(level)
 
 
-def _handler(form: LogFormat) -> logging.Handler:
+def _handler(form: LogFormat | str | None) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form is LogFormat.json else TextLines())
+    handler.setFormatter(JsonLines() if form == LogFormat.json else TextLines())
     return handler
 
 

@@ -60,7 +60,10 @@ class Shutdown:
         """
         try:
             with handlers_kept(signal.SIGALRM):
-                yield
+                try:
+                    yield
+                finally:
+                    self._disarm()
         finally:
             if self._signal is not None:
                 signal.raise_signal(self._signal)
