@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
@@ -123,8 +124,11 @@ def _run(given: Mapping[str, Any], overrides: Sequence[str]) -> RunResult:
 @contextmanager
 def _ray_settings_kept() -> Iterator[None]:
     """Restores, after the block, the variables and log levels that Ray gets for a job: the application may use Ray."""
-    levels = {name: logging.getLogger(name).level for name in ("ray", "ray.data")}
+    levels = {name: logging.getLogger(name).level for name in ("ray", "ray.data", "ray.widgets")}
     variables = _ray_variables()
+    # In a notebook, Ray asks for ipywidgets, which show the progress bars that no job has.
+    logging.getLogger("ray.widgets").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="IProgress not found")
     try:
         yield
     finally:

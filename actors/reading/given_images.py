@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,7 @@ from actors.errors import ImageError
 from actors.reading.image_bytes import read_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from actors.storage.store import Storage
 
@@ -30,7 +31,7 @@ class Drawn(NamedTuple):
 
 def number_of(images: Iterable[Image]) -> int | None:
     """Number of ``images``; None where they do not know it."""
-    return len(images) if hasattr(images, "__len__") else None
+    return len(images) if isinstance(images, Sized) else None
 
 
 def batches_of(images: Iterable[Image], size: int) -> Iterator[list[Any]]:
@@ -54,10 +55,8 @@ def read_all(images: Sequence[Image], storage: Storage, *, max_bytes: int | None
     return Drawn(paths, loaded)
 
 
-def _items(images: Iterable[Any]) -> Iterable[Any]:
-    if hasattr(images, "__iter__"):
-        return images
-    return (images[number] for number in range(len(images)))
+def _items(images: Any) -> Iterable[Any]:
+    return images if isinstance(images, Iterable) else (images[number] for number in range(len(images)))
 
 
 def _pixels(image: Any) -> bytes | np.ndarray | ImageError:

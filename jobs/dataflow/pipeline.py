@@ -136,6 +136,8 @@ def _context(plan: Plan, ledger: RemoteLedger) -> DataContext:
     warnings.filterwarnings(
         "ignore", message="The maximum number of concurrent tasks for 'Write'", category=UserWarning
     )
+    # A job that is asked to stop leaves actors without a piece.
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors for", category=UserWarning)
     context: Any = DataContext.get_current().copy()
     context.enable_progress_bars = False
     # Keeps the blocks of read tasks, one batch each, as they are: Ray Data splits blocks of more than 1.5 times this

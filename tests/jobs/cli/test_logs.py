@@ -119,9 +119,8 @@ def test_a_command_whose_config_is_wrong_still_gets_its_format() -> None:
     assert format_of(["+dataset=sample", "log.format=xml"]) is LogFormat.text
 
 
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
-    """Our logger as in an application that has not touched it, below a root of its own."""
+def application(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
+    """The root of an application that has not touched our logger; no fixture, since pytest adds handlers after them."""
     root = logging.getLogger("tests.application")
     monkeypatch.setattr(root, "propagate", False)
     monkeypatch.setattr(root, "handlers", [])
@@ -134,27 +133,29 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
 
 
 def test_without_handlers_python_callers_get_lines_on_standard_error(
-    bare: logging.Logger, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    root = application(monkeypatch)
     for _ in range(2):
         with lines_shown(LogFormat.text, verbose=False):
             LOG.info("%s images", 7)
     assert len(capsys.readouterr().err.splitlines()) == 2
-    assert (LOG.handlers, LOG.level, bare.handlers) == ([], logging.NOTSET, [])
+    assert (LOG.handlers, LOG.level, root.handlers) == ([], logging.NOTSET, [])
 
 
 def test_an_application_that_logs_keeps_its_handlers_and_the_level_that_it_set(
-    bare: logging.Logger, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    root = application(monkeypatch)
     taken: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: taken.append(record.getMessage())  # type: ignore[method-assign]
-    bare.addHandler(handler)
+    root.addHandler(handler)
     with lines_shown(LogFormat.text, verbose=False):
         LOG.info("shown")
     LOG.setLevel(logging.WARNING)
     with lines_shown(LogFormat.text, verbose=False):
         LOG.info("not wanted")
     assert taken == ["shown"]
-    assert (bare.handlers, LOG.handlers) == ([handler], [])
+    assert (root.handlers, LOG.handlers) == ([handler], [])
     assert capsys.readouterr().err == ""
