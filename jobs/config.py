@@ -164,22 +164,24 @@ def compose_job(groups: Mapping[str, Any], overrides: Sequence[str] = ()) -> Job
     """
     config = _compose("batch_infer", overrides)
     for name, value in groups.items():
-        is_partial = isinstance(value, Mapping)
-        OmegaConf.update(
-            config, name, _untold(value) if isinstance(value, Model) else _escaped(value), merge=is_partial
-        )
+        given = value
+        if is_dataclass(value):
+            OmegaConf.update(config, name, type(value), merge=False)
+            # Without those at their defaults, which may interpolate.
+            given = {key.name: item for key in fields(value) if (item := getattr(value, key.name)) != key.default}
+        OmegaConf.update(config, name, _escaped(given), merge=isinstance(given, Mapping), force_add=True)
+        if isinstance(value, Model):
+            _leave_to_source(config.model, value)
     return to_job(config)
 
 
-def _untold(model: Model) -> DictConfig:
-    """The node of ``model``, with the keys marked as missing that are not given and that a source may tell."""
-    node: DictConfig = OmegaConf.structured(_escaped(model))
+def _leave_to_source(node: DictConfig, model: Model) -> None:
+    """Marks the keys of ``model`` as missing that are not given and that a source may tell."""
     is_whole = model.preprocess != Preprocess()  # all of it is given, as for `complete`
     for key in TOLD:
         is_told = not is_whole if key.startswith("preprocess.") else getattr(model, key) in ("", None)
         if is_told:
             OmegaConf.update(node, key, MISSING)
-    return node
 
 
 @dataclass(frozen=True)
@@ -229,19 +231,17 @@ def _literal(model: Model) -> Model:
 
 
 def _escaped(value: Any) -> Any:
-    """A copy of a value, or of a config object, whose texts OmegaConf takes as they are, with paths as texts."""
+    """A copy of ``value`` in which OmegaConf interpolates nothing, with paths as texts."""
     if is_dataclass(value) and not isinstance(value, type):
-        given = [key for key in fields(value) if getattr(value, key.name) != key.default]  # a default may interpolate
-        return replace(value, **{key.name: _escaped(getattr(value, key.name)) for key in given})
+        return replace(value, **{key.name: _escaped(getattr(value, key.name)) for key in fields(value)})
     if isinstance(value, Mapping):
         return {key: _escaped(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_escaped(item) for item in value]
     if isinstance(value, PurePath):
-        return str(value)
-    return (
-        value.replace("${", r"\${") if isinstance(value, str) and "${" in value else value
-    )  # else an enumeration ends
+        value = str(value)
+    # Others as they are: an enumeration is a text too.
+    return value.replace("${", r"\${") if isinstance(value, str) and "${" in value else value
 
 
 def _given(model: DictConfig) -> dict[str, Any]:

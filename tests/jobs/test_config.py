@@ -145,6 +145,7 @@ sys.exit(bool({{"torch", "timm", "torchvision"}} & sys.modules.keys()))
     ("given", "overrides"),
     [
         ({"model": Model(source="SOURCE")}, ["model.source=SOURCE"]),
+        ({"model": {"source": "SOURCE", "kwargs": {"x": 1}}}, ["model.source=SOURCE", "+model.kwargs.x=1"]),
         (
             {"model": Model(source="SOURCE", labels=["a", "b", "c"], prefix="encoder.")},
             ["model.source=SOURCE", "model.labels=[a,b,c]", "model.prefix=encoder."],
