@@ -40,6 +40,8 @@ def batches_of(images: Iterable[Image], size: int) -> Iterator[list[Any]]:
     Items of a map-style dataset of PyTorch, which has numbers and a length but may have no end, are ``(image, target)``
     or more: the first one counts.
     """
+    if isinstance(images, str | bytes | os.PathLike):
+        raise TypeError(f"images: one image and not several: give [{images!r:.50}]")
     items = iter(_items(images))
     while batch := list(islice(items, size)):
         yield [item[0] if isinstance(item, tuple) else item for item in batch]

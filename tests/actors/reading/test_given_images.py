@@ -61,3 +61,5 @@ def test_files_of_a_folder_bytes_arrays_and_pictures(tmp_path: Path) -> None:
     assert isinstance(images[5], ImageError)
     with pytest.raises(TypeError, match="not an image: 3"):
         read_all([3], Storage(), max_bytes=None)  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"give \['photo.jpg'\]"):
+        next(batches_of("photo.jpg", 1))
