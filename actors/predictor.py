@@ -5,7 +5,6 @@ each predictor actor of a job.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,13 +15,14 @@ from actors.decoding.pixel_blocks import error_columns, pixel_columns
 from actors.engines.base import load_engine
 from actors.errors import ImageError, JobError
 from actors.predicting.adaptive_batches import ElasticBatches
+from actors.predicting.batch_progress import with_progress
 from actors.predicting.box_steps import for_suppressed
 from actors.predicting.golden_check import bundle_of, check_golden
 from actors.predicting.independence import independent, mixing
 from actors.predicting.probes import noise, probe
 from actors.predicting.reference_check import ReferenceCheck
 from actors.predicting.tiled_pictures import TiledPictures, unwatched
-from actors.reading.fetcher import read_image
+from actors.reading.given_images import batches_of, number_of, read_all
 from actors.recipe import Recipe
 from actors.storage.store import Storage
 from actors.tasks.context import BatchContext
@@ -30,7 +30,7 @@ from actors.tasks.detect import Detect
 from actors.tasks.detection.rows import detections_column, size_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from torch import nn
 
@@ -39,9 +39,8 @@ if TYPE_CHECKING:
     from actors.models.spec import Model
     from actors.pixel_arrays import Pixels
     from actors.predicting.tiled_pictures import Watch
+    from actors.reading.given_images import Image
     from actors.tasks.base import Task
-
-    Image = str | Path | bytes | np.ndarray
 
 
 class Predictor:
@@ -101,20 +100,30 @@ class Predictor:
             self._tiled = TiledPictures(self._batches, self.task, self.labels, self.model.preprocess, self.limits)
         self.batch_size = batch_size
 
-    def predict(self, images: Sequence[Image], *, batch_size: int = 32) -> pa.Table:
+    def predict(self, images: Iterable[Image], *, batch_size: int = 32, progress: bool = False) -> pa.Table:
         """One row per image, in order: ``uri`` (null unless a path was given), the task's columns, and ``stage``,
         ``error`` and ``message``, which are null unless the image failed.
 
         Args:
-            images: paths or URIs, encoded bytes, or uint8 RGB arrays of shape (height, width, 3).
+            images: any iterable, such as a list, a generator, the files of a folder, or a dataset of PyTorch; it is
+                drawn a batch at a time. An image is a path or URI, encoded bytes, a uint8 RGB array of shape (height,
+                width, 3), a picture of Pillow, or a tuple that begins with one of these.
             batch_size: images, or tiles of them, that the engine gets at a time.
+            progress: show count and rate on standard error.
 
         Raises:
             JobError: on the first images, the answers of the engine differ from those of the reference.
+            TypeError: an item is no image.
         """
+        tables = self.predict_batches(images, batch_size=batch_size)
+        if progress:
+            tables = with_progress(tables, number_of(images))
+        return pa.concat_tables(list(tables) or [self._predict([], batch_size)])
+
+    def predict_batches(self, images: Iterable[Image], *, batch_size: int = 32) -> Iterator[pa.Table]:
+        """Yields the rows of `predict` a batch at a time, for more images than their rows fit into memory."""
         _check_batch_size(batch_size)
-        starts = range(0, max(1, len(images)), batch_size)
-        return pa.concat_tables([self._predict(images[start : start + batch_size], batch_size) for start in starts])
+        return (self._predict(batch, batch_size) for batch in batches_of(images, batch_size))
 
     def predict_block(self, block: pa.Table, pixels_nhwc: Pixels | None = None) -> pa.Table:
         """Predicts a block of the pipeline: replaces `PIXELS` by the task's columns, null in rows with an error.
@@ -203,13 +212,7 @@ class Predictor:
 
     def _predict(self, images: Sequence[Image], batch_size: int) -> pa.Table:
         storage = Storage(self.model.storage_options)
-        paths = [str(image) if isinstance(image, str | Path) else None for image in images]
-        loaded = [
-            read_image(str(image), storage=storage, max_bytes=self.limits.max_bytes)
-            if isinstance(image, str | Path)
-            else image
-            for image in images
-        ]
+        paths, loaded = read_all(images, storage, max_bytes=self.limits.max_bytes)
         uris = {URI: pa.array(paths, pa.string())}
         if self._tiled is None:
             columns = pixel_columns(loaded, self.limits, self.model.preprocess)

@@ -72,28 +72,27 @@ def batch_infer(job: Job) -> ExitStatus:
     return infer(job).status
 
 
-def infer(job: Job, shared: LocalRay | None = None) -> Inferred:
+def infer(job: Job, shared: LocalRay | None = None, stop: Shutdown | None = None) -> Inferred:
     """Runs the job to its end, and prints the folder of the run last.
 
     Args:
         job: the job.
         shared: the Ray of the caller, which stays up; None starts one for this job.
+        stop: ends the job early.
 
     Raises:
         JobError: the job is wrong; nothing was started.
         HeldError: another driver holds this output.
         StoppedError: stopped at once; the same command resumes.
     """
-    stop = Shutdown(job.run.grace_s)
+    stop = stop or Shutdown(job.run.grace_s)
     stop.install()
     try:
         inferred = _infer(job, stop, shared)
     except BaseException as error:
         notify_error(job, error)
         raise
-    run = inferred.run
-    report = run.paths.report if run.part.is_whole else run.paths.slice_report(run.part.index, run.part.count)
-    notify_end(job, inferred.status, report, run.storage)
+    notify_end(job, inferred.status, inferred.run.report, inferred.run.storage)
     return inferred
 
 
@@ -147,8 +146,7 @@ def _complete(
     status = _judge(run, outcome)
     clock.lap("commit")
     report = _report(run, status, outcome, before=before.standing_in(outcome), execution=execution, clock=clock)
-    part, paths = run.part, run.paths
-    _write(report, paths.report if part.is_whole else paths.slice_report(part.index, part.count), run)
+    _write(report, run.report, run)
     if _may_publish(run, outcome):
         with lock.enter() as output_lease:
             leases = [lease, output_lease] if output_lease else [lease]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hydra import compose, initialize_config_dir
@@ -17,6 +18,7 @@ from actors.errors import JobError
 from actors.exporting.kept_records import kept_record
 from actors.models.sources.registry import complete
 from actors.models.spec import Model
+from actors.preprocess import Preprocess
 from actors.storage.uris import absolute, text_without_users
 from jobs.cli.config_errors import unknown_key
 from jobs.cli.phases import phase
@@ -152,6 +154,36 @@ def compose_serving(overrides: Sequence[str]) -> ServeJob:
     return cast("ServeJob", to_job(_compose("serve", overrides)))
 
 
+def compose_job(groups: Mapping[str, Any], overrides: Sequence[str] = ()) -> Job:
+    """Composes the config of `jobs.batch_infer` from Python values in place of overrides. Raises like `to_job`.
+
+    Args:
+        groups: by name of a key of `Job`: an object of its config class, which stands for the whole group; a mapping,
+            which changes some of its keys; or a number or truth value. Nothing in them is interpolated.
+        overrides: come first.
+    """
+    config = _compose("batch_infer", overrides)
+    for name, value in groups.items():
+        given = value
+        if is_dataclass(value):
+            OmegaConf.update(config, name, type(value), merge=False)
+            # Without those at their defaults, which may interpolate.
+            given = {key.name: item for key in fields(value) if (item := getattr(value, key.name)) != key.default}
+        OmegaConf.update(config, name, _escaped(given), merge=isinstance(given, Mapping), force_add=True)
+        if isinstance(value, Model):
+            _leave_to_source(config.model, value)
+    return to_job(config)
+
+
+def _leave_to_source(node: DictConfig, model: Model) -> None:
+    """Marks the keys of ``model`` as missing that are not given and that a source may tell."""
+    is_whole = model.preprocess != Preprocess()  # all of it is given, as for `complete`
+    for key in TOLD:
+        is_told = not is_whole if key.startswith("preprocess.") else getattr(model, key) in ("", None)
+        if is_told:
+            OmegaConf.update(node, key, MISSING)
+
+
 @dataclass(frozen=True)
 class ComposedConfig:
     """The config that a verb gets from its overrides."""
@@ -199,11 +231,17 @@ def _literal(model: Model) -> Model:
 
 
 def _escaped(value: Any) -> Any:
-    if isinstance(value, dict):
+    """A copy of ``value`` in which OmegaConf interpolates nothing, with paths as texts."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{key.name: _escaped(getattr(value, key.name)) for key in fields(value)})
+    if isinstance(value, Mapping):
         return {key: _escaped(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_escaped(item) for item in value]
-    return value.replace("${", r"\${") if isinstance(value, str) else value
+    if isinstance(value, PurePath):
+        value = str(value)
+    # Others as they are: an enumeration is a text too.
+    return value.replace("${", r"\${") if isinstance(value, str) and "${" in value else value
 
 
 def _given(model: DictConfig) -> dict[str, Any]:

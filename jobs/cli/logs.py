@@ -5,21 +5,21 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jobs.cli.log_lines import BARE, NAME, JsonLines, TextLines
 from jobs.job import LogFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 LOG = logging.getLogger(NAME)
 
 
 def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
     """Sends log records to standard error; as JSON also warnings, records of libraries, and exceptions of threads."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form is LogFormat.json else TextLines())
+    handler = _handler(form)
     # Replaced, since each job of a sweep comes here. The root must not get the same records: it may have this handler.
     LOG.handlers, LOG.propagate = [handler], False
     LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
@@ -27,6 +27,31 @@ def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
         logging.getLogger().handlers = [handler]
         logging.captureWarnings(capture=True)
         threading.excepthook = _log_thread_end  # Python's prints a traceback, which is not JSON
+
+
+@contextmanager
+def lines_shown(form: LogFormat | str | None, *, verbose: bool) -> Iterator[None]:
+    """Shows the log lines of a job that Python code runs, until the end of the block: with the handlers of the
+    application or, where it has none, on standard error. A level that the application has set for our logger holds.
+    """
+    handlers = [] if LOG.hasHandlers() else [_handler(form)]
+    level = LOG.level
+    if level == logging.NOTSET:
+        LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
+    for handler in handlers:
+        LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            LOG.removeHandler(handler)
+        LOG.setLevel(level)
+
+
+def _handler(form: LogFormat | str | None) -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == LogFormat.json else TextLines())
+    return handler
 
 
 def format_of(overrides: Sequence[str]) -> LogFormat:

@@ -23,10 +23,10 @@ interpreter for two."""
 def phase(name: str) -> Iterator[None]:
     """Logs ``name`` and its seconds whenever nothing else was logged for `SILENT_S`, until the end of the block.
 
-    Of nested phases the innermost is logged; one without a name logs nothing. Outside the main thread, where work goes
-    on beside a phase, does nothing.
+    Of nested phases the innermost is logged; one without a name logs nothing. While one is open, a phase of another
+    thread, where work goes on beside it, does nothing.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not _is_owner():
         yield
         return
     _OPEN.append(_Phase(name))
@@ -44,8 +44,12 @@ def phase(name: str) -> Iterator[None]:
 
 def show_detail(text: str) -> None:
     """Adds ``text``, such as a count, to the next lines of the innermost phase, in place of an earlier one."""
-    if _OPEN and threading.current_thread() is threading.main_thread():
+    if _OPEN and _is_owner():
         _OPEN[-1] = replace(_OPEN[-1], detail=text)
+
+
+def _is_owner() -> bool:
+    return not _OPEN or _OPEN[0].thread == threading.get_ident()
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,14 @@ class _Phase:
     """A phase that is open."""
 
     name: str
+    thread: int = field(default_factory=threading.get_ident)
     since: float = field(default_factory=time.monotonic)
     """Time since which it is the innermost."""
     detail: str = ""
 
 
 _OPEN: list[_Phase] = []
-"""From the outermost to the innermost; only the main thread changes it."""
+"""From the outermost to the innermost; only the thread that opened the first changes it."""
 
 
 @dataclass

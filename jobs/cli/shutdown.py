@@ -1,4 +1,4 @@
-"""Early ends of a job: SIGTERM, Ctrl-C, and interrupts by other threads. Runs on the driver's main thread."""
+"""Early ends of a job: SIGTERM, Ctrl-C, and interrupts by other threads. Runs in the job's thread on the driver."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import signal
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from jobs.cluster.local_ray import handlers_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,7 @@ class Shutdown:
         self._asked = threading.Event()
         self._can_drain = False
         self._error: BaseException = StoppedError()
+        self._signal: int | None = None
 
     @property
     def is_asked(self) -> bool:
@@ -49,6 +52,21 @@ class Shutdown:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGALRM, self._on_alarm)
+
+    @contextmanager
+    def passing_on(self) -> Iterator[None]:
+        """Restores the caller's signal handlers after the block, and gives them the signal that ended the job, if one
+        did: Python's own raises KeyboardInterrupt for Ctrl-C.
+        """
+        try:
+            with handlers_kept(signal.SIGALRM):
+                try:
+                    yield
+                finally:
+                    self._disarm()
+        finally:
+            if self._signal is not None:
+                signal.raise_signal(self._signal)
 
     def ask(self) -> None:
         """Asks for an orderly end, from any thread; raises `StoppedError` in the main thread after the grace period."""
@@ -69,6 +87,9 @@ class Shutdown:
         self._error = error
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
+    def _disarm(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
     @contextmanager
     def draining(self) -> Iterator[None]:
         """Makes the first signal ask and only the second one raise, until the end of the block."""
@@ -77,9 +98,10 @@ class Shutdown:
             yield
         finally:
             self._can_drain = False
-            signal.setitimer(signal.ITIMER_REAL, 0)  # it must not hit what follows, such as the commit
+            self._disarm()  # it must not hit what follows, such as the commit
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._signal = signum
         if self._can_drain and not self.is_asked:
             LOG.warning("stopping: images in flight have %.0f s; a second signal stops at once", self._grace_s)
             self.ask()
@@ -90,3 +112,39 @@ class Shutdown:
 
     def _on_alarm(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         raise self._error
+
+
+class ThreadShutdown(Shutdown):
+    """Ends a job in another thread than the main one, which no signal reaches. An interrupt makes it read no more
+    images, and is raised once those in flight are done.
+    """
+
+    def __init__(self, grace_s: float) -> None:
+        super().__init__(grace_s)
+        self._timer = threading.Timer(0, self._on_timer)
+        self._is_due = False
+
+    def install(self) -> None:
+        """Installs nothing: signals stay with the main thread."""
+
+    @contextmanager
+    def draining(self) -> Iterator[None]:
+        with super().draining():
+            yield
+        if self._is_due:
+            self._is_due = False
+            raise self._error
+
+    def _raise_in(self, seconds: float, error: BaseException) -> None:
+        self._disarm()
+        self._error = error
+        self._timer = threading.Timer(seconds, self._on_timer)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _disarm(self) -> None:
+        self._timer.cancel()
+
+    def _on_timer(self) -> None:
+        self._is_due = True
+        self._asked.set()

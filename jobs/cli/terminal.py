@@ -5,18 +5,33 @@ and on the client.
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from actors.escapes import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+@contextmanager
+def nothing_shown() -> Iterator[None]:
+    """Silences this module until the end of the block, in this thread alone."""
+    before = _IS_SILENT.set(True)
+    try:
+        yield
+    finally:
+        _IS_SILENT.reset(before)
+
+
+_IS_SILENT = ContextVar("is_silent", default=False)
 
 
 def show(*lines: str) -> None:
     """Prints each of ``lines`` as one line, whatever characters the names in it have."""
-    for line in lines:
+    for line in () if _IS_SILENT.get() else lines:
         print(printable(line))  # noqa: T201  the only place that prints for a person or a script
 
 
@@ -64,6 +79,8 @@ def aligned(rows: Sequence[Sequence[str]], *, num_texts: int = 1) -> list[str]:
 
 
 def _show_wrapped(rows: Sequence[Sequence[str]], *, num_texts: int, gap: int) -> None:
+    if _IS_SILENT.get():
+        return
     from rich.console import Console  # noqa: PLC0415  takes a tenth of a second, which scripts need not wait for
     from rich.table import Table  # noqa: PLC0415  as above
     from rich.text import Text  # noqa: PLC0415  as above

@@ -105,9 +105,12 @@ class LocalRay:
 
 
 @contextmanager
-def handlers_kept() -> Iterator[None]:
-    """Restores the handlers of SIGTERM and SIGINT after the block."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+def handlers_kept(*others: int) -> Iterator[None]:
+    """Restores the handlers of SIGTERM, SIGINT and ``others`` after the block. Only the main thread can change any, so
+    that there is nothing to do in another.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, *others) if is_main}
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import ray
 from ray.data import ActorPoolStrategy, DataContext
@@ -56,7 +56,12 @@ class StageCode:
 def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, code: StageCode | None = None) -> None:
     """Predicts the missing rows and writes their parts. Returns once the last part is written."""
     plan, code = stages.plan, code or StageCode()
-    _configure(plan, ledger)
+    with DataContext.current(_context(plan, ledger)):
+        _run(stages, missing, ledger, code)
+
+
+def _run(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, code: StageCode) -> None:
+    plan = stages.plan
     pieces = plan.cut(missing)
     # Rounded up; at most this many writers can have something to write.
     num_parts = -(-sum(piece.num_rows for piece in pieces) // plan.rows_per_part)
@@ -123,14 +128,17 @@ _WITHOUT_END = -1
 _WRITE_RETRIES = 5
 
 
-def _configure(plan: Plan, ledger: RemoteLedger) -> None:
+def _context(plan: Plan, ledger: RemoteLedger) -> DataContext:
+    """Settings of Ray Data for one pass: a copy, since the process may have pipelines of its own."""
     # Only ray_remote_args can bound the retries: Ray 2.60 has no named parameter for them.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated", category=DeprecationWarning)
     # A small run has fewer parts than writers, which Ray Data reports as a mistake.
     warnings.filterwarnings(
         "ignore", message="The maximum number of concurrent tasks for 'Write'", category=UserWarning
     )
-    context: Any = DataContext.get_current()
+    # A job that is asked to stop leaves actors without a piece.
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors for", category=UserWarning)
+    context: Any = DataContext.get_current().copy()
     context.enable_progress_bars = False
     # Keeps the blocks of read tasks, one batch each, as they are: Ray Data splits blocks of more than 1.5 times this
     # target and merges smaller ones.
@@ -138,6 +146,7 @@ def _configure(plan: Plan, ledger: RemoteLedger) -> None:
         context.target_max_block_size = max(1, int(plan.block_bytes * 0.8))
     context.raise_original_map_exception = True  # else a UserCodeException hides the type that the driver acts upon
     context.custom_execution_callback_classes = [_feed_of(ledger)]
+    return cast("DataContext", context)
 
 
 def _feed_of(ledger: RemoteLedger) -> type[ExecutionCallback]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import UnreachableError
@@ -65,6 +66,13 @@ def _about(job: Job, status: ExitStatus, outcome: str) -> dict[str, Any]:
 
 
 def _send(wanted: Notify, content: Mapping[str, Any]) -> None:
+    # A thread of its own: in a notebook, an event loop runs in this one.
+    thread = Thread(target=_post_all, args=(wanted, content), name="notice", daemon=True)
+    thread.start()
+    thread.join()
+
+
+def _post_all(wanted: Notify, content: Mapping[str, Any]) -> None:
     try:
         asyncio.run(_post(str(wanted.url), content))
     except Exception as error:  # noqa: BLE001  as above

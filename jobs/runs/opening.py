@@ -68,6 +68,12 @@ class Run:
         """Slice of the run that this driver processes."""
         return Slice.of(self.job.run)
 
+    @property
+    def report(self) -> str:
+        """URI of this driver's report: that of the run, or of its slice."""
+        part = self.part
+        return self.paths.report if part.is_whole else self.paths.slice_report(part.index, part.count)
+
     def collect(self, *, before: Outcome | None = None) -> Outcome:
         """Valid parts of the run, and the rows left for this driver; ``before`` is an earlier outcome."""
         sizes = self.shards.sizes

@@ -19,7 +19,7 @@ from actors.decoding.config import Decode
 from actors.decoding.pixel_blocks import pixel_columns
 from actors.device_errors import DeviceLostError
 from actors.engines.configs import TorchEngineConfig
-from actors.errors import ImageError
+from actors.errors import ImageError, JobError
 from actors.geometry import Geometry
 from actors.models.spec import Model
 from actors.predictor import Predictor
@@ -250,3 +250,20 @@ def test_a_recipe_and_keywords_build_the_same(model: Model) -> None:
     assert Predictor(recipe).recipe == predictor.recipe == recipe
     with pytest.raises(TypeError, match="a Recipe has its own engine, task and limits"):
         Predictor(recipe, task=Raw())
+
+
+def test_any_iterable_gives_the_rows_of_a_list_a_batch_at_a_time(
+    model: Model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictor, images = Predictor(model), [jpeg(number) for number in range(5)]
+    whole = predictor.predict(images, batch_size=2)
+    assert predictor.predict(iter(images), batch_size=2) == whole
+    assert capsys.readouterr().err == ""
+    assert predictor.predict(zip(images, "abcde", strict=True), batch_size=2, progress=True) == whole
+    assert capsys.readouterr().err.startswith("5 images, 0 errors")
+    given = iter(images)
+    batches = predictor.predict_batches(given, batch_size=2)
+    assert next(batches) == whole.slice(0, 2)
+    assert len(list(given)) == 3, "only the images of one batch are drawn"
+    with pytest.raises(JobError, match="batch_size=0"):
+        predictor.predict_batches(images, batch_size=0)

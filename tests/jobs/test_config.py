@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hub_folders
 import pytest
@@ -12,12 +13,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from actors.engines.configs import Precision, TorchEngineConfig
+from actors.models.sources.registry import model_from
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 from actors.tasks.classify import Classify
-from jobs.config import compose_config, to_job, to_yaml
+from jobs.cluster.config import Cluster
+from jobs.config import compose_config, compose_job, to_job, to_yaml
 from jobs.datasets.images import ImagesDataset
-from jobs.job import Job
+from jobs.job import ErrorBudget, Job
 
 JOB = Job(
     dataset=ImagesDataset(
@@ -136,3 +139,62 @@ sys.exit(bool({{"torch", "timm", "torchvision"}} & sys.modules.keys()))
 """
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert told.strip() == str(preprocess)
+
+
+@pytest.mark.parametrize(
+    ("given", "overrides"),
+    [
+        ({"model": Model(source="SOURCE")}, ["model.source=SOURCE"]),
+        ({"model": {"source": "SOURCE", "kwargs": {"x": 1}}}, ["model.source=SOURCE", "+model.kwargs.x=1"]),
+        (
+            {"model": Model(source="SOURCE", labels=["a", "b", "c"], prefix="encoder.")},
+            ["model.source=SOURCE", "model.labels=[a,b,c]", "model.prefix=encoder."],
+        ),
+        (
+            {"model": {"source": "SOURCE", "preprocess": {"resize": 256}}},
+            ["model.source=SOURCE", "model.preprocess.resize=256"],
+        ),
+        (
+            {
+                "model": Model("a.b:c", checkpoint="w.pt", preprocess=Preprocess(crop=None)),
+                "task": Classify(top_k=3),
+                "engine": TorchEngineConfig(precision=Precision.bf16),
+                "run": {"mode": "full"},
+                "errors": ErrorBudget(max_count=3),
+                "batch_size": 64,
+            },
+            [
+                *("model.architecture=a.b:c", "model.checkpoint=w.pt", "model.preprocess.crop=null", "task.top_k=3"),
+                *("engine=torch", "engine.precision=bf16", "run.mode=full", "errors.max_count=3", "batch_size=64"),
+            ],
+        ),
+    ],
+)
+def test_python_values_compose_the_job_of_the_same_keys(
+    folder: Path, given: dict[str, Any], overrides: list[str]
+) -> None:
+    wanted = job_of(*(override.replace("SOURCE", str(folder)) for override in overrides))
+    if isinstance(given["model"], dict):
+        given = {**given, "model": {**given["model"], "source": str(folder)}}
+    elif given["model"].source:
+        given = {**given, "model": replace(given["model"], source=str(folder))}
+    assert compose_job({"dataset": ImagesDataset(path="x"), **given}) == wanted
+
+
+def test_a_completed_model_stays_as_it_is(folder: Path) -> None:
+    model = model_from(str(folder), preprocess={"resize": [256, 256]}, labels=["a", "b", "c"])
+    assert compose_job({"dataset": ImagesDataset(path="x"), "model": model}).model == model
+
+
+def test_python_values_are_taken_as_they_are() -> None:
+    name = "${dataset.kind}"
+    job = compose_job(
+        {
+            "dataset": ImagesDataset(path=[Path(name), r"a\b"], include=[name]),
+            "model": Model("a.b:c", checkpoint=f"/{name}.pt", kwargs={"x": name}, labels=[name]),
+            "cluster": Cluster(),
+        }
+    )
+    assert job.dataset == ImagesDataset(path=[name, r"a\b"], include=[name])
+    assert (job.model.checkpoint, job.model.kwargs, job.model.labels) == (f"/{name}.pt", {"x": name}, [name])
+    assert job.output.path == "outputs/images", "a default interpolates"

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from actors.errors import JobError
-from jobs.cli.logs import LOG, format_of, is_for_machines, log_closing, name_run, say, set_up_logging
+from jobs.cli.logs import (
+    LOG,
+    format_of,
+    is_for_machines,
+    lines_shown,
+    log_closing,
+    name_run,
+    say,
+    set_up_logging,
+)
 from jobs.job import LogFormat
 
 
@@ -108,3 +117,45 @@ def test_warnings_and_other_loggers_are_json_too(capsys: pytest.CaptureFixture[s
 def test_a_command_whose_config_is_wrong_still_gets_its_format() -> None:
     assert format_of(["+dataset=sample", "log.format=json"]) is LogFormat.json
     assert format_of(["+dataset=sample", "log.format=xml"]) is LogFormat.text
+
+
+def application(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
+    """The root of an application that has not touched our logger; no fixture, since pytest adds handlers after them."""
+    root = logging.getLogger("tests.application")
+    monkeypatch.setattr(root, "propagate", False)
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", logging.WARNING)
+    monkeypatch.setattr(LOG, "handlers", [])
+    monkeypatch.setattr(LOG, "parent", root)
+    monkeypatch.setattr(LOG, "propagate", True)
+    monkeypatch.setattr(LOG, "level", logging.NOTSET)
+    return root
+
+
+def test_without_handlers_python_callers_get_lines_on_standard_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = application(monkeypatch)
+    for _ in range(2):
+        with lines_shown(LogFormat.text, verbose=False):
+            LOG.info("%s images", 7)
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert (LOG.handlers, LOG.level, root.handlers) == ([], logging.NOTSET, [])
+
+
+def test_an_application_that_logs_keeps_its_handlers_and_the_level_that_it_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = application(monkeypatch)
+    taken: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: taken.append(record.getMessage())  # type: ignore[method-assign]
+    root.addHandler(handler)
+    with lines_shown(LogFormat.text, verbose=False):
+        LOG.info("shown")
+    LOG.setLevel(logging.WARNING)
+    with lines_shown(LogFormat.text, verbose=False):
+        LOG.info("not wanted")
+    assert taken == ["shown"]
+    assert (root.handlers, LOG.handlers) == ([handler], [])
+    assert capsys.readouterr().err == ""

@@ -68,7 +68,7 @@ def test_nothing_is_added_to_other_lines(lines: list[str], monkeypatch: pytest.M
     assert LOG.filters == []
 
 
-def test_an_error_ends_the_phase_and_other_threads_have_none(lines: list[str]) -> None:
+def test_an_error_ends_the_phase_and_other_threads_have_none_beside_it(lines: list[str]) -> None:
     with pytest.raises(ValueError, match="wrong"), phase("failing"):
         raise ValueError("wrong")
 
@@ -76,7 +76,13 @@ def test_an_error_ends_the_phase_and_other_threads_have_none(lines: list[str]) -
         with phase("beside"):
             time.sleep(0.3)
 
-    thread = threading.Thread(target=beside)
-    thread.start()
-    thread.join()
+    def run_in_thread() -> None:
+        thread = threading.Thread(target=beside)
+        thread.start()
+        thread.join()
+
+    with phase(""):
+        run_in_thread()
     assert lines == []
+    run_in_thread()
+    assert await_line(lines, "beside"), "of a job in a thread of its own"

@@ -4,11 +4,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import pytest
 
-from jobs.cli.shutdown import Shutdown, StoppedError
+from jobs.cli.shutdown import Shutdown, StoppedError, ThreadShutdown
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 
@@ -56,3 +57,63 @@ def test_another_thread_interrupts_with_an_error_of_its_own(stop: Shutdown) -> N
     threading.Timer(0.1, stop.interrupt, args=(RuntimeError("taken over"),)).start()
     with pytest.raises(RuntimeError, match="taken over"), stop.draining():
         time.sleep(10)
+
+
+def stopped_by_signal(*, gently: bool) -> None:
+    stop = Shutdown(grace_s=5)
+    with stop.passing_on():
+        stop.install()
+        with stop.draining() if gently else nullcontext():
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("gently", [True, False])
+def test_the_caller_gets_its_handlers_back_and_then_the_signal(*, gently: bool) -> None:
+    before = [signal.getsignal(number) for number in NUMBERS]
+    with pytest.raises(KeyboardInterrupt):
+        stopped_by_signal(gently=gently)
+    assert [signal.getsignal(number) for number in NUMBERS] == before
+
+
+def in_thread(target: Callable[[], None]) -> list[BaseException]:
+    """The error that ``target`` raises in a thread."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            target()
+        except BaseException as error:  # noqa: BLE001  the test looks at it
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return raised
+
+
+def test_in_another_thread_an_interrupt_ends_the_job_in_order_and_leaves_the_main_thread_alone() -> None:
+    before = [signal.getsignal(number) for number in NUMBERS]
+    stop = ThreadShutdown(grace_s=0.05)
+    done = []
+
+    def job() -> None:
+        stop.install()
+        with stop.passing_on(), stop.draining():
+            stop.interrupt(RuntimeError("too late"), after_s=60)
+            stop.interrupt(RuntimeError("taken over"))
+            while not stop.is_asked:
+                time.sleep(0.001)
+            done.append("images in flight")
+
+    (error,) = in_thread(job)
+    assert str(error) == "taken over"
+    assert done == ["images in flight"]
+    assert [signal.getsignal(number) for number in NUMBERS] == before
+
+    def asked() -> None:
+        again = ThreadShutdown(grace_s=60)
+        with again.draining():
+            again.ask()
+            assert again.is_asked
+
+    assert in_thread(asked) == [], "within the grace period"

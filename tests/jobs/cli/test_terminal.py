@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import pytest
 
-from jobs.cli.terminal import show, show_columns, show_pairs, show_text
+from jobs.cli.terminal import nothing_shown, show, show_columns, show_pairs, show_text
 
 PAIRS = [
     ("speed", "638.6 images/s over 2.8 s, 4,101.4 from the first batch to the last of a long run"),
@@ -43,3 +44,14 @@ def test_on_a_terminal_lines_break_between_words(
     assert {word for _, value in PAIRS[:1] for word in value.split()} <= set(text.split())
     assert "outputs/[red]xxx" in text, "brackets are no markup"
     assert "\x1b" not in text
+
+
+def test_nothing_is_printed_for_a_python_caller_in_its_thread_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with nothing_shown():
+        show("silent")
+        show_pairs(PAIRS, width=11)
+        thread = threading.Thread(target=show, args=("of another thread",))
+        thread.start()
+        thread.join()
+    show("after")
+    assert capsys.readouterr().out == "of another thread\nafter\n"

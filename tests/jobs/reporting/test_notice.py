@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -121,3 +122,11 @@ def test_the_config_of_a_run_hides_the_address() -> None:
     assert "secret" not in to_yaml(job("https://hooks.example/secret"))
     with pytest.raises(JobError, match=r"notify\.url"):
         Notify("hooks.example/secret")
+
+
+def test_it_is_sent_where_an_event_loop_runs(webhook: Webhook) -> None:
+    async def cell() -> None:
+        notify_error(job(webhook.url), ValueError("boom"))
+
+    asyncio.run(cell())
+    assert len(webhook.taken) == 1
