@@ -83,4 +83,4 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
         "Apache-2.0",
         ">=3.11",
     )
-    assert about.get_payload().strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    assert about.get_payload(decode=True).strip() == (ROOT / "README.md").read_bytes().strip()
