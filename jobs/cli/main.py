@@ -56,9 +56,11 @@ _JOB_WRONG = 2  # `jobs.cli.entry.ExitStatus`, whose module takes a second to im
 
 
 def _verb_files() -> dict[str, Path]:
-    """The modules of jobs/ that are commands."""
-    files = Path(__file__).parents[1].glob("[a-z]*.py")
-    return {file.stem: file for file in files if file.read_text(encoding="utf-8").startswith('"""`python -m jobs.')}
+    """The modules of jobs/ that are commands, and the packages."""
+    folder = Path(__file__).parents[1]
+    files = {file.stem: file for file in folder.glob("[a-z]*.py")}
+    files |= {file.parent.name: file for file in folder.glob("*/__main__.py")}
+    return {name: file for name, file in files.items() if file.read_text("utf-8").startswith('"""`python -m jobs.')}
 
 
 def _about(file: Path) -> str:
