@@ -22,11 +22,15 @@ COMPLETION = r"""_shardlens() {
     COMP_LINE="shardlens ${line#*[[:space:]]}" shardlens "${COMP_WORDS[1]}" -sc query=bash 2>/dev/null |
       tr ' ' '\n' | grep -v '_schema$'
   ) )
+  local word="${COMP_WORDS[COMP_CWORD]}" IFS=$'\n'
+  if [[ ${#COMPREPLY[@]} == 0 && $word == *=* ]]; then
+    COMPREPLY=( $(compgen -P "${word%%=*}=" -f -- "${word#*=}") )
+  fi
 }
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
 complete -o nospace -o default -F _shardlens shardlens
 """
-"""Bash completion: verbs from their names, and choices and keys from Hydra's own completion of a verb."""
+"""Bash completion: verbs from their names, choices and keys from Hydra's own completion of a verb, else paths."""
 
 
 def main() -> None:
