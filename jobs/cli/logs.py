@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from jobs.cli.log_lines import BARE, NAME, JsonLines, TextLines
@@ -19,7 +20,8 @@ LOG = logging.getLogger(NAME)
 def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
     """Sends log records to standard error; as JSON also warnings, records of libraries, and exceptions of threads."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form is LogFormat.json else TextLines())
+    columns = get_terminal_size().columns if sys.stderr.isatty() else None
+    handler.setFormatter(JsonLines() if form is LogFormat.json else TextLines(columns))
     # Replaced, since each job of a sweep comes here. The root must not get the same records: it may have this handler.
     LOG.handlers, LOG.propagate = [handler], False
     LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
