@@ -40,7 +40,7 @@ def test_on_a_terminal_long_lines_break_between_words_and_continue_indented() ->
     made = record(logging.INFO, "batches of 512 images, written to %s, 12:00:00 INFO proven", path)
     lines = TextLines(40).format(made).split("\n")
     assert [line[:14].isspace() for line in lines] == [False, *[True] * (len(lines) - 1)]
-    assert [line.strip() for line in lines[1:]] == ["images, written to", f"{path},", "12:00:00 INFO proven"]
+    assert [line.strip() for line in lines[1:]] == ["written to", f"{path},", "12:00:00 INFO proven"]
     bare = record(
         logging.ERROR, "%s", "it is wrong in many ways\n  fix: read it all, and then once more", **{BARE: True}
     )
