@@ -58,10 +58,11 @@ def row_ranges(table: pa.Table) -> Ranges:
 
 
 def shards_and_rows(ranges: Ranges) -> tuple[np.ndarray, np.ndarray]:
-    """Shard and row of each row in ``ranges``, sorted by both: the order of the rows of a part."""
+    """Shard and row of each row in ``ranges``, sorted by both: the order of the rows of a part, which may have none."""
     runs = [(shard, start, stop) for shard, found in sorted(ranges.items()) for start, stop in found]
     shards = [np.full(stop - start, shard) for shard, start, stop in runs]
-    return np.concatenate(shards), np.concatenate([np.arange(start, stop) for _, start, stop in runs])
+    none = np.empty(0, np.int64)
+    return np.concatenate([none, *shards]), np.concatenate([none, *(np.arange(start, stop) for _, start, stop in runs)])
 
 
 def count(ranges: Ranges) -> int:

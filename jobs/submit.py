@@ -162,12 +162,15 @@ def _status(details: JobDetails, submission_id: str) -> ExitStatus:
 
 
 _HELP = f"""python -m jobs.submit VERB cluster.address=http://host:8265 [KEY=VALUE ...]
-Runs a verb ({", ".join(VERBS)}) on a Ray cluster through its Jobs API, and ends as it does.
+Runs a verb on a Ray cluster through its Jobs API, and ends as it does:
+{", ".join(VERBS)}.
 
-cluster.address     of the Jobs API, on the head of the cluster
-cluster.py_modules  a list of your own code to upload: packages, folders of modules, .py files, wheels
-submit.list_files=true  lists the files that would be uploaded and those that would not, and submits nothing
-wait=false          leaves the job running
+cluster.address         of the Jobs API, on the head of the cluster
+cluster.py_modules      a list of your own code to upload: packages, folders of
+                        modules, .py files, wheels
+submit.list_files=true  lists the files that would be uploaded and those that
+                        would not, and submits nothing
+wait=false              leaves the job running
 All other keys are those of the verb."""
 
 

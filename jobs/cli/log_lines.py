@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import textwrap
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,30 @@ BARE = "_is_bare"
 
 
 class TextLines(logging.Formatter):
-    """Lines for people: one per record, unless the line breaks are our own, whatever names the record holds."""
+    """Lines for people: one per record, unless the line breaks are our own, whatever names the record holds. With
+    ``columns``, those of a terminal, longer lines break between words, and those of a traceback stay.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, columns: int | None = None) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+        self._columns = columns
 
     def format(self, record: logging.LogRecord) -> str:
         if not getattr(record, BARE, False):
-            return printable_lines(super().format(record))
+            return self._broken(super().format(record), record, _MESSAGE_COLUMN)
         text = f"error: {record.getMessage()}" if record.levelno >= logging.ERROR else record.getMessage()
-        return printable_lines(f"{self.formatException(record.exc_info)}\n{text}" if record.exc_info else text)
+        return self._broken(f"{self.formatException(record.exc_info)}\n{text}" if record.exc_info else text, record, 2)
+
+    def _broken(self, text: str, record: logging.LogRecord, indent: int) -> str:
+        text = printable_lines(text)
+        if self._columns is None or record.exc_info:
+            return text
+        wrapper = textwrap.TextWrapper(self._columns, break_long_words=False, break_on_hyphens=False)
+        lines = []
+        for line in text.split("\n"):
+            wrapper.subsequent_indent = " " * (len(line) - len(line.lstrip()) + indent)
+            lines += wrapper.wrap(line) or [""]
+        return "\n".join(lines)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  the name is logging's
         """Indents the traceback, so that no line of it looks like a log line."""
@@ -39,6 +54,9 @@ class TextLines(logging.Formatter):
         # Here, not in `format`: the lines of a traceback, which `format` appends, are our own.
         record.message = printable(record.message)
         return super().formatMessage(record)
+
+
+_MESSAGE_COLUMN = len("12:34:56 INFO ")
 
 
 class JsonLines(logging.Formatter):

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from contextlib import contextmanager
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 from jobs.cli.log_lines import BARE, NAME, JsonLines, TextLines
@@ -50,7 +51,8 @@ def lines_shown(form: LogFormat | str | None, *, verbose: bool) -> Iterator[None
 
 def _handler(form: LogFormat | str | None) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == LogFormat.json else TextLines())
+    columns = get_terminal_size().columns if sys.stderr.isatty() else None
+    handler.setFormatter(JsonLines() if form == LogFormat.json else TextLines(columns))
     return handler
 
 

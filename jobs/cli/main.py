@@ -22,11 +22,15 @@ COMPLETION = r"""_shardlens() {
     COMP_LINE="shardlens ${line#*[[:space:]]}" shardlens "${COMP_WORDS[1]}" -sc query=bash 2>/dev/null |
       tr ' ' '\n' | grep -v '_schema$'
   ) )
+  local word="${COMP_WORDS[COMP_CWORD]}" IFS=$'\n'
+  if [[ ${#COMPREPLY[@]} == 0 && $word == *=* ]]; then
+    COMPREPLY=( $(compgen -P "${word%%=*}=" -f -- "${word#*=}") )
+  fi
 }
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
 complete -o nospace -o default -F _shardlens shardlens
 """
-"""Bash completion: verbs from their names, and choices and keys from Hydra's own completion of a verb."""
+"""Bash completion: verbs from their names, choices and keys from Hydra's own completion of a verb, else paths."""
 
 
 def main() -> None:
@@ -56,9 +60,11 @@ _JOB_WRONG = 2  # `jobs.cli.entry.ExitStatus`, whose module takes a second to im
 
 
 def _verb_files() -> dict[str, Path]:
-    """The modules of jobs/ that are commands."""
-    files = Path(__file__).parents[1].glob("[a-z]*.py")
-    return {file.stem: file for file in files if file.read_text(encoding="utf-8").startswith('"""`python -m jobs.')}
+    """The modules of jobs/ that are commands, and the packages."""
+    folder = Path(__file__).parents[1]
+    files = {file.stem: file for file in folder.glob("[a-z]*.py")}
+    files |= {file.parent.name: file for file in folder.glob("*/__main__.py")}
+    return {name: file for name, file in files.items() if file.read_text("utf-8").startswith('"""`python -m jobs.')}
 
 
 def _about(file: Path) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from markupsafe import Markup
 
 from actors.escapes import printable
 from jobs.evaluating.results import score_text
+from jobs.pages.page import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,24 +17,38 @@ if TYPE_CHECKING:
     from jobs.following.curve import Point
 
 
+class Row(NamedTuple):
+    """A checkpoint in the table; ``kind`` is best, wrong or empty."""
+
+    name: str
+    value: str
+    note: str
+    kind: str
+
+
 def curve_page(score: str, points: Sequence[Point]) -> str:
     """HTML with the chart of ``points`` and a table of them, with the errors of those that could not be evaluated."""
-    rows = "\n".join(_row(score, point) for point in points)
-    name = _text(score)
+    rows = [_row(score, point) for point in points]
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{name} of the checkpoints</title>\n'
-        f"<style>{_STYLE}</style></head>\n<body><main><h1>{name} of the checkpoints</h1>\n{curve_svg(score, points)}\n"
-        f'<table><thead><tr><th scope="col">checkpoint</th><th scope="col">{name}</th>'
-        f'<th scope="col">note</th></tr></thead>\n<tbody>{rows}</tbody></table></main></body></html>\n'
+        environment()
+        .get_template("curve.html")
+        .render(
+            score=score,
+            rows=rows,
+            best=next((row for row in rows if row.kind == "best"), None),
+            num_scored=sum(bool(row.value) for row in rows),
+            chart=Markup(curve_svg(score, points)),  # noqa: S704  escaped
+        )
     )
 
 
 def curve_svg(score: str, points: Sequence[Point]) -> str:
-    """The chart alone, as an SVG element: in order, a dot for each checkpoint with a score, a cross for each other."""
+    """The chart alone, as an SVG element: in order, a dot for each checkpoint with a score, a cross for each other.
+    Empty if none has a score.
+    """
     values = [point.value for point in points if point.value is not None]
     if not values:
-        return "<p>No checkpoint has this score yet.</p>"
+        return ""
     low, span = min(values), max(values) - min(values)
     step = (_RIGHT - _LEFT) / max(len(points) - 1, 1)
     places = [
@@ -42,7 +59,8 @@ def curve_svg(score: str, points: Sequence[Point]) -> str:
     marks = "".join(_mark(score, point, x, y) for (x, y), point in zip(places, points, strict=True))
     high_text, low_text = score_text(score, low + span), score_text(score, low)
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{_text(score)} from {low_text} to {high_text}">'
+        f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{_text(score)} from {low_text} to {high_text}">'
         f'<text x="{_LEFT - 12}" y="{_TOP + 4}">{high_text}</text>'
         f'<text x="{_LEFT - 12}" y="{_BOTTOM + 4}">{low_text if span else ""}</text>'
         f'<path class="axis" d="M{_LEFT} {_TOP - 10}V{_BOTTOM + 10}H{_RIGHT}"/>'
@@ -67,29 +85,12 @@ def _mark(score: str, point: Point, x: float, y: float) -> str:
     return f'<circle{kind} cx="{x:.1f}" cy="{y:.1f}" r="{radius}">{title}</circle>'
 
 
-def _row(score: str, point: Point) -> str:
+def _row(score: str, point: Point) -> Row:
     value = "" if point.value is None else score_text(score, point.value)
     note = f"{point.error}; fix: {point.fix}" if point.error else "best" * point.is_best
-    kind = ' class="wrong"' if point.error else ' class="best"' if point.is_best else ""
-    return f'<tr{kind}><td>{_text(point.name)}</td><td class="number">{value}</td><td>{_text(note)}</td></tr>'
+    return Row(point.name, value, note, "wrong" if point.error else "best" * point.is_best)
 
 
 def _text(content: str) -> str:
     """Text for an element or an attribute, with control characters shown."""
     return escape(printable(content))
-
-
-_STYLE = """
-:root { color-scheme: light dark; --line: light-dark(#1f5fbf, #7fb2ff); --best: light-dark(#0a7a3d, #5fd38d);
-  --wrong: light-dark(#b3261e, #ff8a80); --rule: light-dark(#c4c7cc, #50555c); }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0; } main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
-svg { width: 100%; height: auto; } svg text { font-size: 14px; text-anchor: end; fill: currentColor; }
-polyline { fill: none; stroke: var(--line); stroke-width: 2; } circle { fill: var(--line); }
-circle.best { fill: var(--best); } path.axis { fill: none; stroke: var(--rule); }
-path.wrong { stroke: var(--wrong); stroke-width: 2; } table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--rule); }
-td { overflow-wrap: anywhere; }
-.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
-tr.best td { color: var(--best); font-weight: 600; } tr.wrong td { color: var(--wrong); }
-@media print { :root { color-scheme: light; } }
-"""

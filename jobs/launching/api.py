@@ -40,8 +40,10 @@ class RayJobs:
     """
 
     def __init__(self, namespace: str, patience: Patience) -> None:
-        from kubernetes import client  # noqa: PLC0415  an extra: only the launcher needs it
-
+        try:
+            from kubernetes import client  # noqa: PLC0415  an extra: only the launcher needs it
+        except ImportError as error:
+            raise JobError("the package kubernetes is missing", fix="pip install 'shardlens[k8s]'") from error
         self.namespace = namespace
         self._patience = patience
         self._api = client.CustomObjectsApi(client.ApiClient(_configuration()))

@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
 
 class Bar(NamedTuple):
-    """A row of a table with bars; ``width`` is in percent of the longest."""
+    """A row of a table with bars; ``width`` is in percent of the longest, and 0 for the sum of the other rows."""
 
     name: str
     number: int
     percent: str
     width: float
-    is_rest: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,11 @@ def _distribution(kind: _Kind, by_name: Mapping[str, int], num_others: int) -> D
     ordered = sorted(by_name.items(), key=lambda item: (-item[1], item[0]))
     first, rest = ordered[:_MAX_BARS], ordered[_MAX_BARS:]
     num_rest = num_others + sum(number for _, number in rest)
-    total, longest = sum(by_name.values()) + num_others, max(first[0][1], num_rest)
+    total, longest = sum(by_name.values()) + num_others, first[0][1]
     bars = [Bar(name, number, percent(number, total), number / longest * 100) for name, number in first]
     if num_rest:
         name = f"{len(rest):,} other labels" if rest and not num_others else "all others"
-        bars.append(Bar(name, num_rest, percent(num_rest, total), num_rest / longest * 100, is_rest=True))
+        bars.append(Bar(name, num_rest, percent(num_rest, total), 0.0))
     note = f"{total:,} {kind.unit}, {len(ordered):,}{' or more' if num_others else ''} labels"
     return Distribution(kind.title, kind.unit, bars, note)
 

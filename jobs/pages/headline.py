@@ -56,7 +56,7 @@ def _sentences(facts: RunFacts) -> list[str]:
     if (ratio := report.get("accuracy_ratio")) is not None:
         found.append(f"The best class is right for {percent(ratio)} of {images(report['num_labelled'])} with a label.")
     if verdict := report.get("verdict"):
-        found.append(f"The command was bound by {verdict['bound_by']}.")
+        found.append(f"Speed was limited by {verdict['bound_by']}.")
     if done_before := report.get("num_done_before"):
         found.append(f"An earlier command had done {images(done_before)}.")
     return found

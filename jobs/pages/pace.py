@@ -48,9 +48,9 @@ def pace(facts: RunFacts) -> Pace | None:
         for place, (name, share) in enumerate(verdict["shares"].items(), 1)
     ]
     advice = [_advice(one) for one in verdict["advice"]]
-    bound = f"Bound by {verdict['bound_by']}."
-    limit = f"The stages alone would do {verdict['limit_images_per_s']:,.0f} images/s."
-    return Pace(f"{bound} {limit}", throughput, stages, _limit(verdict["share_of_limit"]), phases, advice)
+    bound = f"Speed was limited by {verdict['bound_by']}"
+    limit = f"the stages alone would do {verdict['limit_images_per_s']:,.0f} images/s."
+    return Pace(f"{bound}; {limit}", throughput, stages, _limit(verdict["share_of_limit"]), phases, advice)
 
 
 def rates(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
@@ -111,9 +111,9 @@ _MIN_SHARE = 0.001  # of the command, below which a phase is left out
 _PHASES = {
     "check": "checks",
     "list": "listing",
-    "start": "start of Ray",
-    "choose": "choice of the engine",
+    "start": "starting Ray",
+    "choose": "choosing the engine",
     "run": "prediction",
-    "stop": "stop of Ray",
+    "stop": "stopping Ray",
     "commit": "commit",
 }

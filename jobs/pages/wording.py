@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 _MAX_SHOWN = 400  # characters of a text from outside
 
 
-def plain(text: object) -> str:
+def plain(text: object, most: int = _MAX_SHOWN) -> str:
     """Text from outside for an attribute: shortened, with characters that a browser obeys as escapes."""
-    return printable(shortened(str(text)))
+    return printable(shortened(str(text), most))
 
 
 def shown(text: object) -> Markup:

@@ -23,6 +23,7 @@ def test_ranges_are_ascending_and_as_few_as_can_be() -> None:
 def test_no_rows_give_no_ranges() -> None:
     table = pa.table({SHARD: pa.array([], pa.int32()), ROW: pa.array([], pa.int32())})
     assert row_ranges(table) == {}
+    assert [len(found) for found in shards_and_rows({})] == [0, 0]
 
 
 def test_a_piece_says_which_rows_it_is() -> None:

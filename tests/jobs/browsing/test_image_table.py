@@ -7,12 +7,15 @@ import pyarrow as pa
 import pytest
 from browsed import browsed_run
 from detected import DetectedRun
+from finished import add_photos
+from pictured import opened_over, publish_all
 from places import local_place
 
 from actors.errors import JobError
 from actors.outputs import PublishedRun, open_output
 from jobs.browsing.image_table import ImageTable, image_table
 from jobs.browsing.query import Query, QueryError
+from jobs.datasets.images import ImagesDataset
 from jobs.pages.picked_rows import read_rows
 
 CONFIG = "dataset: {kind: images, path: /data}\nmodel: {architecture: 'a:b', labels: null}\ntask: {name: detect}\n"
@@ -27,6 +30,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> PublishedRun:
 def table(run: PublishedRun) -> Iterator[ImageTable]:
     with image_table(run, 128 << 20) as found:
         yield found
+
+
+def test_a_run_without_errors_has_a_table(tmp_path: Path) -> None:
+    add_photos(tmp_path / "data", range(3))
+    run = opened_over(ImagesDataset(path=str(tmp_path / "data")), tmp_path / "out")
+    published = publish_all(run)
+    assert len(published.errors) == 1  # a file without rows
+    with image_table(published, 128 << 20) as table:
+        assert (table.num_images, len(names(table, Query())), table.failures) == (3, 3, [])
 
 
 def names(table: ImageTable, query: Query) -> list[str]:

@@ -26,7 +26,7 @@ def test_the_page_keeps_its_filter_in_every_link(tmp_path: Path) -> None:
         assert "47 images" in html
         assert "page 1 of 2" in html
         nothing = Query(text="nothing")
-        assert "No image is like that" in make_table_page(run, table, nothing, table.page(nothing))
+        assert "No image matches" in make_table_page(run, table, nothing, table.page(nothing))
 
 
 def test_the_page_of_an_image_escapes_its_values(tmp_path: Path) -> None:

@@ -35,6 +35,20 @@ def test_a_bare_record_keeps_its_own_lines() -> None:
     assert TextLines().format(made) == "error: wrong\n  fix: \\x1b[1mthis"
 
 
+def test_on_a_terminal_long_lines_break_between_words_and_continue_indented() -> None:
+    path = f"/data/{'x' * 60}/report.html"
+    made = record(logging.INFO, "batches of 512 images, written to %s, 12:00:00 INFO proven", path)
+    lines = TextLines(40).format(made).split("\n")
+    assert [line[:14].isspace() for line in lines] == [False, *[True] * (len(lines) - 1)]
+    assert [line.strip() for line in lines[1:]] == ["written to", f"{path},", "12:00:00 INFO proven"]
+    bare = record(
+        logging.ERROR, "%s", "it is wrong in many ways\n  fix: read it all, and then once more", **{BARE: True}
+    )
+    assert TextLines(26).format(bare).split("\n") == [
+        *("error: it is wrong in", "  many ways", "  fix: read it all, and", "    then once more")
+    ]
+
+
 def test_json_has_what_is_known_and_nothing_else() -> None:
     lines = JsonLines()
     lines.run = "r1"

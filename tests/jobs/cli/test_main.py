@@ -21,7 +21,7 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
 
 
 def test_help_lists_each_verb_with_a_line() -> None:
-    assert {name.replace("_", "-") for name in VERBS} <= set(verbs())
+    assert {*(name.replace("_", "-") for name in VERBS), "runs"} <= set(verbs())
     assert all(about and not about.endswith(".") for about in verbs().values())
     text = run("--help").stdout
     assert text == run().stdout
@@ -60,9 +60,10 @@ def test_it_costs_no_time() -> None:
         ("shardlens ba", {"batch-infer"}),
         ("shardlens batch-infer task=cl", {"task=classify"}),
         ("shardlens batch-infer +dataset=sample run.pl", {"run.plan_only="}),
+        ("shardlens batch-infer dataset.path=shard", {"dataset.path=shardlens"}),
     ],
 )
-def test_bash_completes_verbs_choices_and_keys(line: str, expected: set[str], tmp_path: Path) -> None:
+def test_bash_completes_verbs_choices_keys_and_paths(line: str, expected: set[str], tmp_path: Path) -> None:
     script = tmp_path / "shardlens"
     script.write_text(f"#!{sys.executable}\n{DISPATCH}\n")
     script.chmod(0o755)
@@ -72,7 +73,9 @@ COMP_LINE={line!r} COMP_POINT={len(line)} COMP_WORDS=({" ".join(map(repr, words)
 _shardlens; printf '%s\\n' "${{COMPREPLY[@]}}" """
     variables = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     variables["PYTHONPATH"] = str(Path(jobs.__file__).parents[1])
-    done = subprocess.run(["bash", "-c", typed], env=variables, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        ["bash", "-c", typed], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120, check=True
+    )
     assert expected <= set(done.stdout.split()), done
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def test_what_is_there_is_got_and_what_is_not_is_none(api: KubeApi) -> None:
     rayjobs = RayJobs("shardlens", PATIENCE)
     assert rayjobs.get("night") == {"kind": "RayJob"}
     assert rayjobs.get("day") is None
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(JobError, match=r"shardlens\[k8s\]"):
+        RayJobs("shardlens", PATIENCE)
 
 
 def test_another_namespace_has_nothing(api: KubeApi) -> None:

@@ -84,6 +84,11 @@ def test_text_from_outside_stays_text(text: str) -> None:
     assert text in str(numbers(page)["report"]["counters"]) or text in numbers(page)["report"]["command"]
 
 
+def test_the_commands_are_whole() -> None:
+    command = f"python -m jobs.batch_infer {' '.join(f'task.prompts.{number}=cat' for number in range(80))}"
+    assert command in make_page(facts_of(command=command), GALLERY)
+
+
 def test_pictures_that_there_was_no_time_for_are_left_out() -> None:
     late = Picture({"image_id": "late.jpg", "label": "cat", "score": 0.5}, b"", TOO_LATE.note)
     message = failed("broken.jpg", "cut off", TOO_LATE.note)
