@@ -41,7 +41,7 @@ def provenance(facts: RunFacts) -> Provenance:
         "Ended": report.get("ended_at", ""),
         "Started by": report.get("started_by", ""),
         "Engine": " ".join(_engine(report)),
-        "Rows": f"{redacted(facts.paths.rows)} ({facts.num_parts:,} parts with those of errors)",
+        "Rows": f"{redacted(facts.paths.rows)} ({facts.num_parts:,} part{'' if facts.num_parts == 1 else 's'}, errors included)",
     }
     digests = {
         "Fingerprint of the model": facts.paths.fingerprint,
