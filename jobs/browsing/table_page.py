@@ -42,6 +42,11 @@ class Line:
     message: str
     cells: Sequence[str]
 
+    @property
+    def short_name(self) -> str:
+        """Last part of the name, which tells images of a page apart in little room."""
+        return self.name.rstrip("/").rpartition("/")[2] or self.name
+
 
 def make_table_page(run: PublishedRun, table: ImageTable, query: Query, page: Page) -> str:
     num_pages = min(MAX_PAGE, max(1, -(-page.number // query.size)))

@@ -41,7 +41,7 @@ def provenance(facts: RunFacts) -> Provenance:
         "Ended": report.get("ended_at", ""),
         "Started by": report.get("started_by", ""),
         "Engine": " ".join(_engine(report)),
-        "Rows": f"{redacted(facts.paths.rows)} ({facts.num_parts:,} parts with those of errors)",
+        "Rows": f"{redacted(facts.paths.rows)} ({_parts(facts.num_parts)}, errors included)",
     }
     digests = {
         "Fingerprint of the model": facts.paths.fingerprint,
@@ -78,6 +78,10 @@ def dataset_name(config: Mapping[str, Any]) -> str:
 def _engine(report: Mapping[str, Any]) -> list[str]:
     engine = (report.get("execution") or {}).get("engine", {})
     return [str(engine[name]) for name in ("engine", "precision", "device") if name in engine]
+
+
+def _parts(number: int) -> str:
+    return f"{number:,} part{'' if number == 1 else 's'}"
 
 
 def _given(rows: Mapping[str, Any]) -> list[tuple[str, str]]:

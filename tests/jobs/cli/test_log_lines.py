@@ -45,7 +45,7 @@ def test_on_a_terminal_long_lines_break_between_words_and_continue_indented() ->
         logging.ERROR, "%s", "it is wrong in many ways\n  fix: read it all, and then once more", **{BARE: True}
     )
     assert TextLines(26).format(bare).split("\n") == [
-        *("error: it is wrong in", "  many ways", "  fix: read it all, and", "    then once more")
+        *("error: it is wrong in many", "  ways", "  fix: read it all, and", "    then once more")
     ]
 
 
