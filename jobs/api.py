@@ -1,5 +1,5 @@
-"""Jobs from Python: `run`, with the checks, defaults and outcome of `python -m jobs.batch_infer`. Runs on the driver:
-in a script, a notebook, or a thread of an application.
+"""Runs jobs from Python: `run` applies the checks, defaults and outcome of `python -m jobs.batch_infer`. Runs on the
+driver: in a script, a notebook, or a thread of an application.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Groups(TypedDict, total=False):
-    """Keys of a job besides those that `run` names; each object may be a mapping with some of its keys."""
+    """Keys of a job other than the arguments of `run`; each object may be a mapping with some of its keys."""
 
     engine: EngineConfig | Keys
     cluster: Cluster | Keys
@@ -66,24 +66,24 @@ def run(
 ) -> RunResult:
     """Predicts every image of a dataset and publishes the rows, like `python -m jobs.batch_infer` with the same keys.
 
-    A value that is omitted has the default of the command. Jobs of one process run one after the other. Ctrl-C, or an
-    interrupt of the notebook, finishes the images in flight, and then raises KeyboardInterrupt; the same call resumes.
-    In another thread than the main one, no signal ends the job.
+    Omitted values have the defaults of the command. Jobs of one process run sequentially. Ctrl-C or a notebook
+    interrupt finishes the images in flight, then raises KeyboardInterrupt; the same call resumes the run. Outside the
+    main thread, no signal ends the job.
 
     Args:
-        dataset: the images: an object of `jobs.datasets`, one or several paths of files, folders, globs or prefixes,
-            or ``"sample"``.
-        model: a `Model`, the value of ``model.source``, or a mapping with keys of the model. In a `Model` with a
-            source, the source completes what is at its default; a ``preprocess`` other than the default is taken whole.
-        task: an object of `actors.tasks`; by default the five best classes.
-        output: the destination of the rows, or its path.
-        progress: show log lines, where the application does not handle those of the logger ``shardlens`` itself.
+        dataset: the images: an object from `jobs.datasets`, one or more paths (files, folders, globs or prefixes), or
+            ``"sample"``.
+        model: a `Model`, the value of ``model.source``, or a mapping of model keys. If a `Model` has a source, the
+            source fills the fields left at their defaults; a non-default ``preprocess`` is used as is.
+        task: an object from `actors.tasks`; by default, classification with the five best classes.
+        output: destination of the rows, or its path.
+        progress: show log lines, unless the application handles the logger ``shardlens`` itself.
         **groups: other keys of the job, as objects or as mappings: ``run={"mode": "full"}``.
 
     Raises:
         JobError: the job is wrong; nothing was started.
         HeldError, LostLeaseError: another driver holds the output.
-        TypeError: there is no such keyword.
+        TypeError: unknown keyword.
     """
     if strange := [name for name in groups if name not in Groups.__annotations__]:
         raise TypeError(f"run() has no keyword {strange[0]}: a job has {', '.join(key.name for key in fields(Job))}")
@@ -103,7 +103,7 @@ def run(
         return _run(given, ["+dataset=sample"] if is_sample else [])
 
 
-_ONE_AT_A_TIME = threading.Lock()  # a process has one Ray
+_ONE_AT_A_TIME = threading.Lock()  # Ray exists once per process
 
 
 def _run(given: Mapping[str, Any], overrides: Sequence[str]) -> RunResult:
@@ -123,10 +123,12 @@ def _run(given: Mapping[str, Any], overrides: Sequence[str]) -> RunResult:
 
 @contextmanager
 def _ray_settings_kept() -> Iterator[None]:
-    """Restores, after the block, the variables and log levels that Ray gets for a job: the application may use Ray."""
+    """Restores the environment variables and log levels set for Ray on exit, because the application may use Ray
+    itself.
+    """
     levels = {name: logging.getLogger(name).level for name in ("ray", "ray.data", "ray.widgets")}
     variables = _ray_variables()
-    # In a notebook, Ray asks for ipywidgets, which show the progress bars that no job has.
+    # In a notebook, Ray asks for ipywidgets to show progress bars, which jobs do not have.
     logging.getLogger("ray.widgets").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message="IProgress not found")
     try:

@@ -63,8 +63,8 @@ class Inferred(NamedTuple):
 
 
 def batch_infer(job: Job) -> ExitStatus:
-    """Runs the job to its end, or plans it. The last line on standard output names the run's folder, or for a plan the
-    output. Raises like `infer`.
+    """Runs the job to its end, or plans it. The last line on standard output is the run's folder, or the output for a
+    plan. Raises like `infer`.
     """
     if job.run.plan_only:
         show_forecast(job)
@@ -73,12 +73,12 @@ def batch_infer(job: Job) -> ExitStatus:
 
 
 def infer(job: Job, shared: LocalRay | None = None, stop: Shutdown | None = None) -> Inferred:
-    """Runs the job to its end, and prints the folder of the run last.
+    """Runs the job to its end, and prints the run's folder on the last line.
 
     Args:
         job: the job.
-        shared: the Ray of the caller, which stays up; None starts one for this job.
-        stop: ends the job early.
+        shared: Ray of the caller, which stays up; None starts Ray for this job.
+        stop: stops the job early.
 
     Raises:
         JobError: the job is wrong; nothing was started.
@@ -130,8 +130,8 @@ def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalR
 def _complete(
     run: Run, lock: OutputLock, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None = None
 ) -> ExitStatus:
-    """Completes this driver's part of the run, and publishes the run if nothing else is missing, unless too many images
-    failed or the job was asked to stop.
+    """Completes this driver's part of the run, and publishes the run if it is complete, unless too many images failed
+    or a stop was requested.
     """
     before = run.collect()
     num_rows, num_done = before.coverage.num_listed, before.coverage.num_rows
@@ -161,8 +161,8 @@ def _complete(
 
 
 def _publish(run: Run, outcome: Outcome, status: ExitStatus, lock: OutputLock, leases: Sequence[Lease]) -> ExitStatus:
-    """Publishes the run, unless other slices still have images to do or one of them has published it. Returns the
-    status of the whole run.
+    """Publishes the run, unless other slices are unfinished or one of them has published it. Returns the status of the
+    whole run.
     """
     if not run.part.is_whole:
         if run.storage.kind(run.paths.success):
@@ -186,7 +186,7 @@ def _publish(run: Run, outcome: Outcome, status: ExitStatus, lock: OutputLock, l
 
 
 def _sealed(run: Run, outcome: Outcome, lock: OutputLock) -> Outcome:
-    """Collects the final outcome of a complete run, once no writer can add to it."""
+    """Collects the final outcome of a complete run, when no writer can add to it anymore."""
     if outcome.coverage.num_missing:
         return outcome
     lock.seal()
@@ -206,7 +206,7 @@ def _report(
     execution: Execution | None = None,
     clock: Clock | None = None,
 ) -> Report:
-    """Report of this command or, without ``clock``, of a run that slices share."""
+    """Report of this command or, without ``clock``, of a run shared by slices."""
     return Report(
         paths=run.paths,
         status=status,
@@ -227,7 +227,7 @@ def _execute(
     run: Run, before: Outcome, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None = None
 ) -> tuple[Outcome, Execution]:
     if ray is not None:
-        ray.begin()  # while it starts, the driver exports the network and imports what talks to it
+        ray.begin()  # meanwhile, the driver exports the network and imports the modules that use Ray
     if run.job.report.html:
         Thread(target=_load_templates, daemon=True).start()
     with phase("exporting the network"):
@@ -240,7 +240,7 @@ def _execute(
 
 
 def _load_templates() -> None:
-    """Loads what makes the page of the run, so that nothing waits for it at the end."""
+    """Loads the page templates ahead of time, so that the end of the run does not wait for them."""
     from jobs.pages.page import load_templates  # noqa: PLC0415
 
     load_templates()
@@ -277,7 +277,7 @@ def _judge(run: Run, outcome: Outcome) -> ExitStatus:
 
 def _may_publish(run: Run, outcome: Outcome) -> bool:
     """Returns True if nothing is missing and the error budget holds. A run in which every image failed is published
-    only next to earlier runs: otherwise every later command would resume it, and never get to new images.
+    only if there are earlier runs: otherwise every later command would resume it and never reach new images.
     """
     if outcome.coverage.num_missing or _is_over_budget(run, outcome):
         return False
@@ -289,7 +289,7 @@ def _is_over_budget(run: Run, outcome: Outcome) -> bool:
 
 
 def _is_all_failed(run: Run, outcome: Outcome) -> bool:
-    """Returns True if the run has images and none of them has a prediction, however few they are."""
+    """Returns True if the run has images, however few, and none has a prediction."""
     is_whole = outcome.coverage.num_rows == run.record.num_listed
     return is_whole and outcome.summary.num_errors > 0 and not outcome.summary.num_ok
 

@@ -1,5 +1,5 @@
-"""`python -m jobs.benchmark +dataset=...`: measures each stage of a job alone, the whole job, and the limit of the
-machine. Publishes nothing.
+"""`python -m jobs.benchmark +dataset=...`: measures each stage of a job in isolation, the whole job, and the machine's
+limit. Publishes nothing.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def main(config: DictConfig) -> None:
 
 
 def benchmark(job: BenchmarkJob) -> ExitStatus:
-    """Prints the table, and on the last line of standard output the path of the figures.
+    """Prints the table, then the path of the figures on the last line of standard output.
 
     Raises:
-        JobError: the job is wrong, or there is nothing to measure or to compare with.
-        StoppedError: stopped; there are no figures.
+        JobError: the job is wrong, or there is nothing to measure or compare with.
+        StoppedError: stopped; no figures are written.
     """
     stop = Shutdown(job.run.grace_s)
     stop.install()
@@ -55,7 +55,7 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
     if job.task.tiling:
         fix = "measure the model without tiles: task.tile.size=null"
         raise JobError("task.tile.size: the benchmark compares jobs that predict whole images", fix=fix)
-    # Before the measurement, which takes minutes: a wrong path must not cost them.
+    # Checked before the measurement, which takes minutes, so that a wrong path fails early.
     earlier = read_figures(job.benchmark.compare) if job.benchmark.compare else None
     job, storage = with_form(job), Storage(job.output.storage_options)
     with phase("measuring"), scratch(job.benchmark.scratch, storage) as root:
@@ -69,13 +69,13 @@ def benchmark(job: BenchmarkJob) -> ExitStatus:
 
 
 def measured(job: BenchmarkJob, root: str) -> BenchmarkJob:
-    """``job`` as it is measured: over a limited number of images, below ``root``, without an error budget."""
+    """Copy of ``job`` for the measurement: with a limited number of images, below ``root``, without an error budget."""
     limits = [job.benchmark.images, *([] if job.dataset.limit is None else [job.dataset.limit])]
     return replace(
         job,
         dataset=replace(job.dataset, limit=min(limits)),
         output=replace(job.output, path=root),
-        # With either, the job would look for a run of the user, and below `root` there is none.
+        # Either would make the job look for a run of the user, but there is none below `root`.
         run=replace(job.run, id=None, redrive=False),
         errors=ErrorBudget(max_ratio=1.0, read_attempts=job.errors.read_attempts),
     )
@@ -85,7 +85,7 @@ def _measure(job: BenchmarkJob, storage: Storage, stop: Shutdown) -> Figures:
     with phase("checking the model"):
         checked = preflight(job)
     since = time.monotonic()
-    # Includes the cut into shards and the writing of the inventory, as in every job.
+    # Includes sharding and writing the inventory, as in every job.
     with phase("listing the images"):
         run = open_run(job, checked, storage)
     listing_s = time.monotonic() - since

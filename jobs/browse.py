@@ -41,7 +41,8 @@ def main(config: DictConfig) -> None:
 
 
 def browse(wanted: Browsing) -> ExitStatus:
-    """Serves until Ctrl-C or SIGTERM. The address is the first line on standard output, once requests are answered.
+    """Serves until Ctrl-C or SIGTERM. The address is the first line on standard output, printed once the server is
+    ready.
 
     Raises:
         JobError: there is no such run, it is damaged, the port is taken, or the temporary folder is full.
@@ -74,7 +75,7 @@ def _browse(wanted: Browsing, listener: socket.socket) -> None:
 
 
 def _listening(port: int) -> socket.socket:
-    """A socket on this machine alone."""
+    """Returns a socket that listens on the loopback address only."""
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
@@ -84,9 +85,9 @@ def _listening(port: int) -> socket.socket:
 def _serve(browser: Browser, listener: socket.socket) -> None:
     token, port = secrets.token_urlsafe(32), listener.getsockname()[1]
     server = make_server(browser.app(token, port))
-    show(f"http://127.0.0.1:{port}/?token={token}")  # the socket takes requests already
+    show(f"http://127.0.0.1:{port}/?token={token}")  # the socket already accepts requests
     sys.stdout.flush()
-    server.run([listener])  # on a signal it ends, and raises the signal again
+    server.run([listener])  # on a signal, it returns and raises the signal again
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m jobs.compare a=RUN b=RUN output.path=...`: compares the answers of two published runs, image by image."""
+"""`python -m jobs.compare a=RUN b=RUN output.path=...`: compares the predictions of two published runs by image."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def main(config: DictConfig) -> None:
 
 
 def compare(wanted: Comparison) -> ExitStatus:
-    """Prints the differences, writes comparison.json and comparison.html, and names the page on the last line.
+    """Prints the differences, writes comparison.json and comparison.html, and prints the page's path on the last line.
 
     Returns `ExitStatus.OVER_BUDGET` if a limit is exceeded.
 
     Raises:
-        JobError: the job is wrong, or what it needs cannot be read or written.
+        JobError: the job is wrong, or a file cannot be read or written.
         StoppedError: stopped.
     """
     Shutdown(grace_s=0).install()

@@ -1,4 +1,4 @@
-"""Composes configs, and converts them to instances of the dataclasses in `jobs.schemas`. Runs on the driver."""
+"""Composes configs and converts them to instances of the dataclasses in `jobs.schemas`. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONFIG_DIR = str(Path(__file__).parents[1] / "conf")
-"""Folder of the YAML files; a path and not the package, whose name a user's own package may have."""
+"""Folder of the YAML files; a path rather than a package, because a user's own package may have the same name."""
 
 
 def to_job(config: DictConfig) -> Job:
-    """Converts a composed config to a `Job` with a complete model: reads ``model.source``, and what the library of
-    ``model.architecture`` records. Makes the paths of the model absolute, because workers run elsewhere.
+    """Converts a composed config to a `Job` with a complete model: reads ``model.source``, and the metadata that the
+    library of ``model.architecture`` records. Makes the model's paths absolute, because workers run elsewhere.
 
     Raises:
         JobError: a key is unknown, or the model's source cannot be read.
@@ -58,7 +58,7 @@ def to_job(config: DictConfig) -> Job:
     given = _given(config.model)
     job = to_incomplete_job(config)
     job.cluster.resolve()  # not on a client of a cluster, whose RAY_ADDRESS is not that of its nodes
-    # Not in the config: OmegaConf would take ${...} in what a source says for its own.
+    # Not in the config: OmegaConf would interpolate ${...} in values from a source.
     model = {name: getattr(job.model, name) for name in given if name != "preprocess"}
     preprocess = {name: getattr(job.model.preprocess, name) for name in given["preprocess"]}
     with phase("reading what model.source says") if job.model.source else nullcontext():
@@ -67,14 +67,14 @@ def to_job(config: DictConfig) -> Job:
 
 
 def to_incomplete_job(config: DictConfig) -> Job:
-    """Converts like `to_job`, but reads no source: what it would tell has the defaults. For clients of a cluster, which
-    may lack the libraries and the files.
+    """Converts like `to_job`, but reads no source: the values it would supply keep their defaults. For cluster clients,
+    which may lack the libraries and files.
     """
     _refuse_unknown_keys(config)
     job = cast("Job", OmegaConf.to_object(_with_defaults(config)))
     if job.model.checkpoint:
         job.model.checkpoint = absolute(job.model.checkpoint)
-    # The word exact, or a mapping: OmegaConf 2.3 has unions of primitive types alone.
+    # The word exact or a mapping: OmegaConf 2.3 supports unions of primitive types only.
     job.engine.tolerance = to_tolerance(job.engine.tolerance)
     if isinstance(job.model.labels, str):
         job.model.labels = absolute(job.model.labels)
@@ -92,7 +92,7 @@ def to_export_job(config: DictConfig) -> ExportJob:
 
 
 def to_evaluation(config: DictConfig) -> Evaluation:
-    """Converts the config of `jobs.evaluate`; with `evaluate.run`, its keys and those of the output alone. Raises like
+    """Converts the config of `jobs.evaluate`; with `evaluate.run`, only its keys and those of the output. Raises like
     `to_job`.
     """
     if config.evaluate.run is None:
@@ -106,7 +106,7 @@ def to_evaluation(config: DictConfig) -> Evaluation:
 
 
 def to_incomplete_evaluation(config: DictConfig) -> Evaluation | Job:
-    """Converts like `to_evaluation` for a published run, and else like `to_incomplete_job`."""
+    """Converts like `to_evaluation` for a published run, otherwise like `to_incomplete_job`."""
     return to_incomplete_job(config) if config.evaluate.run is None else to_evaluation(config)
 
 
@@ -122,7 +122,7 @@ def _job_for(config: DictConfig, *, checkpoint: str = "", source: str = "") -> E
 
 
 def _with_weights(config: DictConfig, *, checkpoint: str = "", source: str = "") -> DictConfig:
-    """A copy with another ``model.checkpoint``, or with another source and no checkpoint."""
+    """Returns a copy with another ``model.checkpoint``, or with another source and no checkpoint."""
     changed = deepcopy(config)
     OmegaConf.update(changed, "model.checkpoint", MISSING if source else _escaped(checkpoint))
     if source:
@@ -138,7 +138,7 @@ def _not_planned(job: Job, verb: str) -> Job:
 
 
 def to_object(config: DictConfig, kind: type[T]) -> T:  # noqa: ARG001  the root schema's class, for the types
-    """Converts the config of a verb that extends no job to an instance of ``kind``. Raises like `to_job`."""
+    """Converts the config of a verb without a job to an instance of ``kind``. Raises like `to_job`."""
     _refuse_unknown_keys(config)
     return cast("T", OmegaConf.to_object(config))
 
@@ -150,24 +150,24 @@ def to_submission(overrides: Sequence[str]) -> Submission:
 
 
 def compose_serving(overrides: Sequence[str]) -> ServeJob:
-    """Composes the config of `jobs.serve` from its overrides. Raises like `to_job`, and as `compose_config`."""
+    """Composes the config of `jobs.serve` from its overrides. Raises like `to_job` and `compose_config`."""
     return cast("ServeJob", to_job(_compose("serve", overrides)))
 
 
 def compose_job(groups: Mapping[str, Any], overrides: Sequence[str] = ()) -> Job:
-    """Composes the config of `jobs.batch_infer` from Python values in place of overrides. Raises like `to_job`.
+    """Composes the config of `jobs.batch_infer` from Python values instead of overrides. Raises like `to_job`.
 
     Args:
-        groups: by name of a key of `Job`: an object of its config class, which stands for the whole group; a mapping,
-            which changes some of its keys; or a number or truth value. Nothing in them is interpolated.
-        overrides: come first.
+        groups: maps a key of `Job` to an instance of its config class, which replaces the whole group; to a mapping,
+            which changes some of its keys; or to a number or bool. Values are not interpolated.
+        overrides: applied before the groups.
     """
     config = _compose("batch_infer", overrides)
     for name, value in groups.items():
         given = value
         if is_dataclass(value):
             OmegaConf.update(config, name, type(value), merge=False)
-            # Without those at their defaults, which may interpolate.
+            # Omits values at their defaults, which may be interpolations.
             given = {key.name: item for key in fields(value) if (item := getattr(value, key.name)) != key.default}
         OmegaConf.update(config, name, _escaped(given), merge=isinstance(given, Mapping), force_add=True)
         if isinstance(value, Model):
@@ -176,8 +176,8 @@ def compose_job(groups: Mapping[str, Any], overrides: Sequence[str] = ()) -> Job
 
 
 def _leave_to_source(node: DictConfig, model: Model) -> None:
-    """Marks the keys of ``model`` as missing that are not given and that a source may tell."""
-    is_whole = model.preprocess != Preprocess()  # all of it is given, as for `complete`
+    """Marks the keys of ``model`` that are not set and that a source may supply as missing."""
+    is_whole = model.preprocess != Preprocess()  # the whole group is set, as in `complete`
     for key in TOLD:
         is_told = not is_whole if key.startswith("preprocess.") else getattr(model, key) in ("", None)
         if is_told:
@@ -186,7 +186,7 @@ def _leave_to_source(node: DictConfig, model: Model) -> None:
 
 @dataclass(frozen=True)
 class ComposedConfig:
-    """The config that a verb gets from its overrides."""
+    """The config of a verb, composed from its overrides."""
 
     wanted: Any
     """Instance of the verb's config class."""
@@ -198,7 +198,7 @@ def compose_config(verb: str, overrides: Sequence[str]) -> ComposedConfig:
     """Composes the config of `python -m jobs.VERB` from ``overrides``, for one of `VERBS`.
 
     Raises:
-        HydraException, OmegaConfBaseException: as in the verb itself; `jobs.cli.config_errors` explains both.
+        HydraException, OmegaConfBaseException: as raised by the verb itself; `jobs.cli.config_errors` explains both.
     """
     config = _compose(verb, overrides)
     content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
@@ -206,32 +206,32 @@ def compose_config(verb: str, overrides: Sequence[str]) -> ComposedConfig:
 
 
 def is_public(option: str) -> bool:
-    """Returns True if a storage option of this name, with or without a provider's prefix, holds no secret."""
+    """Returns True if the storage option ``name``, with or without a provider's prefix, holds no secret."""
     return option.lower().removeprefix("aws_").removeprefix("google_").removeprefix("azure_") in _PUBLIC_OPTIONS
 
 
 def to_yaml(job: Job) -> str:
-    """Formats the job as YAML that composes to the same job. Hides all storage options except public ones (see
-    `is_public`) and the address of the webhook, and removes users and passwords from URLs.
+    """Formats the job as YAML, which composes to the same job. Hides all storage options except public ones (see
+    `is_public`) and the webhook URL, and removes users and passwords from URLs.
     """
     config = OmegaConf.structured(replace(job, model=_literal(job.model)))
-    # Options that are not known to be public count as secret.
+    # Options not known to be public are treated as secret.
     for node in (config.dataset, config.model, config.output):
         for key in node.storage_options:
             if not is_public(key):
                 node.storage_options[key] = "***"
-    if config.notify.url is not None:  # the address of a webhook is its password
+    if config.notify.url is not None:  # a webhook URL is a secret
         config.notify.url = "https://***"
     return text_without_users(OmegaConf.to_yaml(config))
 
 
 def _literal(model: Model) -> Model:
-    """The model with what its source said written so that OmegaConf interpolates nothing in it."""
+    """Returns the model with the values of its source escaped against interpolation by OmegaConf."""
     return replace(model, kwargs=_escaped(model.kwargs), labels=_escaped(model.labels))
 
 
 def _escaped(value: Any) -> Any:
-    """A copy of ``value`` in which OmegaConf interpolates nothing, with paths as texts."""
+    """Returns a copy of ``value`` escaped against interpolation by OmegaConf, with paths as strings."""
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{key.name: _escaped(getattr(value, key.name)) for key in fields(value)})
     if isinstance(value, Mapping):
@@ -240,12 +240,12 @@ def _escaped(value: Any) -> Any:
         return [_escaped(item) for item in value]
     if isinstance(value, PurePath):
         value = str(value)
-    # Others as they are: an enumeration is a text too.
+    # Other strings are kept as they are: an enum member is a string too.
     return value.replace("${", r"\${") if isinstance(value, str) and "${" in value else value
 
 
 def _given(model: DictConfig) -> dict[str, Any]:
-    """The keys of ``model`` that the user, or a file of conf/, gives; those of ``preprocess`` under it."""
+    """Returns the keys of ``model`` that the user or a file in conf/ sets; those of ``preprocess`` are nested."""
     preprocess = model.preprocess
     return {
         **{str(key): None for key in model if not OmegaConf.is_missing(model, key)},
@@ -254,7 +254,9 @@ def _given(model: DictConfig) -> dict[str, Any]:
 
 
 def _with_defaults(config: DictConfig) -> DictConfig:
-    """A copy with the defaults of the keys that a model's source may tell, and, with a source, without a checkpoint."""
+    """Returns a copy with defaults for the keys that a model's source may supply and, if it has a source, without a
+    checkpoint.
+    """
     filled, defaults = deepcopy(config), OmegaConf.structured(Model)
     for key in TOLD if config.model.source else TOLD[1:]:
         parent, _, name = f"model.{key}".rpartition(".")
@@ -275,7 +277,7 @@ def _refuse_unknown_keys(config: DictConfig, prefix: str = "") -> None:
     for key in map(str, config):
         if names is not None and key not in names:
             raise unknown_key(f"{prefix}{key}", names)
-        # Reading either would raise, the interpolation where its variable is not set here.
+        # Reading either would raise; an interpolation does so if its variable is not set here.
         has_value = not OmegaConf.is_missing(config, key) and not OmegaConf.is_interpolation(config, key)
         if has_value and isinstance(node := config[key], DictConfig):
             _refuse_unknown_keys(node, f"{prefix}{key}.")
@@ -291,5 +293,5 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "report": partial(to_object, kind=Reporting),
 }
 """Verbs that run on a cluster, each with the function that converts its config on a client."""
-# Names of obstore's options, without the provider's prefix.
+# Option names of obstore, without the provider's prefix.
 _PUBLIC_OPTIONS = frozenset({"endpoint", "region", "allow_http", "skip_signature", "virtual_hosted_style_request"})

@@ -24,7 +24,7 @@ def main(config: DictConfig) -> None:
 
 
 def convert(wanted: Conversion) -> ExitStatus:
-    """Prints what was converted; the last line has the place, and rows read = written + left out, by reason.
+    """Prints a summary; the last line states the destination, and rows read = written + left out, by reason.
 
     Raises:
         JobError: the job is wrong, or the destination cannot be written.

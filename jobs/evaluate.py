@@ -1,5 +1,5 @@
-"""`python -m jobs.evaluate +dataset=... model.source=...`: predicts a dataset, or takes a published run, and compares
-its rows with known labels.
+"""`python -m jobs.evaluate +dataset=... model.source=...`: predicts a dataset, or reads a published run, and compares
+the rows with known labels.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def main(config: DictConfig) -> None:
 
 
 def evaluate(wanted: Evaluation) -> ExitStatus:
-    """Prints the scores, writes ``metrics.json`` into the folder of the run, and names it on the last line.
+    """Prints the scores, writes ``metrics.json`` into the folder of the run, and prints its path on the last line.
 
-    Returns `ExitStatus.OVER_BUDGET` if a limit of `evaluate.fail_under` or `evaluate.fail_over` is not kept, and the
-    status of the run if that does not end well.
+    Returns `ExitStatus.OVER_BUDGET` if a limit of `evaluate.fail_under` or `evaluate.fail_over` is violated, or the
+    status of the run if it does not succeed.
 
     Raises:
         JobError: the job is wrong, or there are no labels; otherwise like `jobs.batch_infer.infer`.
@@ -68,7 +68,7 @@ def evaluate(wanted: Evaluation) -> ExitStatus:
 
 
 def _param_count(job: Job | None) -> int | None:
-    """Parameters of the network; None for a published run, and for a model that is no PyTorch network."""
+    """Number of parameters of the network; None for a published run or a model that is not a PyTorch network."""
     if job is None:
         return None
     from actors.models.network import build_network  # noqa: PLC0415  torch takes seconds to import

@@ -1,5 +1,5 @@
-"""`python -m jobs.export +dataset=... export.path=...`: writes a model in several forms into one folder, each with the
-proof that it gives the same answers.
+"""`python -m jobs.export +dataset=... export.path=...`: writes a model in several forms into one folder, each with a
+proof that it makes the same predictions.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def main(config: DictConfig) -> None:
 
 
 def export(job: ExportJob) -> ExitStatus:
-    """Prints the parity table, and on the last line of standard output the place of the bundle, if there is one.
+    """Prints the parity table, then the path of the bundle, if any, on the last line of standard output.
 
-    Returns `ExitStatus.JOB_WRONG` if a form fails: the bundle then has the others.
+    Returns `ExitStatus.JOB_WRONG` if a form fails: the bundle then contains the others.
 
     Raises:
         JobError: the job is wrong; nothing is written.

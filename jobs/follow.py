@@ -1,4 +1,4 @@
-"""`python -m jobs.follow checkpoints.path=... +dataset=...`: evaluates each checkpoint that a training writes, once."""
+"""`python -m jobs.follow checkpoints.path=... +dataset=...`: evaluates each checkpoint of a training run once."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def main(config: DictConfig) -> None:
 
 
 def follow(wanted: Following) -> ExitStatus:
-    """Evaluates checkpoints until the training has ended, none gets better, or the command is asked to stop.
+    """Evaluates checkpoints until training has ended, the score stops improving, or a stop is requested.
 
-    Prints a line for each, then the curve; the last line on standard output names the folder with ``scores.jsonl``,
-    ``best.json`` and ``curve.html``. Returns `ExitStatus.OVER_BUDGET` if too many checkpoints in a row could not be
-    evaluated, none has a score, or the best one does not keep a limit of the evaluation.
+    Prints a line for each checkpoint, then the curve; the last line on standard output is the folder of
+    ``scores.jsonl``, ``best.json`` and ``curve.html``. Returns `ExitStatus.OVER_BUDGET` if too many checkpoints in a
+    row could not be evaluated, none has a score, or the best one violates a limit of the evaluation.
 
     Raises:
-        JobError: the job is wrong, or the training has ended without a checkpoint.
+        JobError: the job is wrong, or training has ended without a checkpoint.
         HeldError: another command follows checkpoints for this output.
-        LostLeaseError: another one took over.
+        LostLeaseError: another command took over.
     """
     Shutdown(grace_s=0).install()
     job, output = wanted.job, open_output(wanted.job.output.path, wanted.job.output.storage_options)
@@ -57,7 +57,7 @@ def follow(wanted: Following) -> ExitStatus:
     folder, digest = join(output.root, "follow"), job_digest(job)
     book = ScoreBook(folder, output.storage, score, job.checkpoints.is_minimum(score), digest)
     with ExitStack() as held:
-        # A lease that is lost shows in the check before each row is kept: the run has a lease of its own.
+        # A lost lease is noticed before each row is kept; the run has its own lease.
         lease = held.enter_context(hold(folder, output.storage, ttl_s=job.run.lease_s, on_lost=lambda _error: None))
         book.load()
         ray = held.enter_context(LocalRay(job.cluster, verbose=job.verbose, is_shared=True))
@@ -78,7 +78,7 @@ def _followed(follower: Follower) -> ExitStatus:
 
 
 def _check(job: FollowJob, checkpoints: Storage, output: Storage) -> str:
-    """Checks all that does not need a checkpoint. Returns the name of the score that decides."""
+    """Checks everything that needs no checkpoint. Returns the name of the score that decides."""
     job.check(checkpoints)
     check_numbers(job)
     job.cluster.check()

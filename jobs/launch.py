@@ -1,5 +1,5 @@
-"""`python -m jobs.launch TEMPLATE --job NAME`: creates or finds the one RayJob of a tick, and exits with its status.
-Runs in the container of a Kubernetes Job, which decides from the exit status whether to retry.
+"""`python -m jobs.launch TEMPLATE --job NAME`: creates or finds the RayJob of a tick, and exits with its status. Runs
+in the container of a Kubernetes Job, which uses the exit status to decide whether to retry.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def main() -> None:
 
 
 def launch(given: Namespace) -> ExitStatus:
-    """Follows the RayJob of the run to its end. Creates one if there is none, or if the last one can be resumed. The
-    last line on standard output is the name of the RayJob.
+    """Follows the RayJob of the run to its end. Creates one if none exists or the last one can be resumed. The last
+    line on standard output is the name of the RayJob.
 
     Raises:
         JobError: the template is wrong, or Kubernetes refuses the request.
     """
-    # Kubernetes ends a container with SIGTERM, which a process with the number 1 ignores unless it has a handler.
+    # Kubernetes ends a container with SIGTERM, which PID 1 ignores unless it has a handler.
     Shutdown(grace_s=0).install()
     patience = Patience(given.poll_s, given.patience_s)
     try:
@@ -64,11 +64,11 @@ def launch(given: Namespace) -> ExitStatus:
 
 
 def _latest(run: RunName, template: Template, owner: Owner | None, rayjobs: RayJobs) -> str:
-    """Name of the attempt to follow: the first one that is new, still runs, or must not be repeated."""
+    """Name of the attempt to follow: the first one that is new, still running, or must not be repeated."""
     for number in count(1):
         name = run.attempt(number)
         found = rayjobs.get(name)
-        # Only the create is atomic. Of two launchers, one gets False, and follows the RayJob of the other.
+        # Only the create is atomic. If two launchers race, one gets False and follows the other's RayJob.
         if found is None and rayjobs.create(template.copy(name, run, owner)):
             LOG.info("RayJob %s created: %s", name, run.overrides)
             return name
@@ -78,13 +78,13 @@ def _latest(run: RunName, template: Template, owner: Owner | None, rayjobs: RayJ
             LOG.info("RayJob %s exists: %s", name, describe(found))
             return name
         LOG.info("RayJob %s ended before (%s): another attempt resumes the run", name, describe(found))
-    raise AssertionError  # unreachable: a name that grows too long raises first
+    raise AssertionError  # unreachable: an overlong name raises first
 
 
 def _follow(name: str, rayjobs: RayJobs, poll_s: float) -> ExitStatus:
     state = ""
     while True:
-        # By polling: a watch needs one more verb in the Role, and the API server ends each within an hour.
+        # Polls, because a watch needs another verb in the Role, and the API server ends each watch within an hour.
         rayjob = rayjobs.get(name)
         if rayjob is None:
             LOG.warning("RayJob %s was deleted before its end", name)

@@ -1,5 +1,5 @@
 """`python -m jobs.replay run=RUN_ID url=... output.path=...`: sends images of a published run to an endpoint of
-`jobs.serve`, and demands the same answers.
+`jobs.serve`, and requires the same answers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(config: DictConfig) -> None:
 def replay(wanted: ReplayJob) -> ExitStatus:
     """Prints the differences; the last line counts images: sent = equal + different + not sent.
 
-    Returns `ExitStatus.OVER_BUDGET` if an answer differs by more than the tolerance of the run, or none could be
+    Returns `ExitStatus.OVER_BUDGET` if an answer differs by more than the tolerance of the run, or if none could be
     compared.
 
     Raises:

@@ -29,7 +29,7 @@ def main(config: DictConfig) -> None:
 
 
 def report(wanted: Reporting) -> ExitStatus:
-    """Writes ``report.html`` into the folder of the run, in place of an earlier one, and prints where it is.
+    """Writes ``report.html`` into the folder of the run, replacing an earlier one, and prints its path.
 
     Raises:
         JobError: there is no such run, its documents are damaged, or the page cannot be written.

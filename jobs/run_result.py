@@ -1,4 +1,4 @@
-"""The result of a job that Python code ran: its rows and errors, which are read on demand, its report and its page."""
+"""The result of a job run from Python: its rows and errors, read on demand, its report and its page."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class RunResult:
-    """A run that a call has completed, resumed, or found published."""
+    """A run that a call completed, resumed, or found published."""
 
     status: str
-    """``done``; ``over_budget``, with more errors than the job allows; or ``stopped``, which the same call resumes."""
+    """``done``; ``over_budget`` if more images failed than the job allows; or ``stopped``, which the same call resumes.
+    """
     run_id: str
     path: str
     """Folder of the run."""
@@ -37,12 +38,12 @@ class RunResult:
 
     @classmethod
     def of(cls, paths: RunPaths, storage: Storage, *, status: str, report: str) -> Self:
-        """Reads the result of the run at ``paths``. Raises `JobError` if storage does not give it.
+        """Reads the result of the run at ``paths``. Raises `JobError` if it cannot be read from storage.
 
         Args:
-            paths: of the run.
-            storage: holds it.
-            status: of the command.
+            paths: paths of the run.
+            storage: storage of the run.
+            status: status of the command.
             report: URI of its report.
         """
         output = Output(paths.root, storage)
@@ -87,7 +88,7 @@ class RunResult:
 
 
 def _link(page: str) -> str:
-    """Address of ``page``, relative to the working folder where it is below it, which a notebook can open."""
+    """Link to ``page`` that a notebook can open; relative if the page is below the working folder."""
     if is_remote(page):
         return redacted(page)
     path = Path(page)

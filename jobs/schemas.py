@@ -50,7 +50,8 @@ def register() -> None:
     """
     OmegaConf.register_new_resolver("package", _packaged, replace=True)
     store = ConfigStore.instance()
-    # A copy of the only store is that store: Hydra copies it each time it composes, and 84 times for --help.
+    # Copying the singleton store returns the store itself: Hydra copies it on each composition, and 84 times for
+    # --help.
     copyreg.pickle(ConfigStore, lambda _: (ConfigStore.instance, ()))
     for name, schema in _ROOT_SCHEMAS.items():
         store.store(f"{name}_schema", _schema(schema))
@@ -59,9 +60,9 @@ def register() -> None:
 
 
 def _schema(config: type) -> DictConfig:
-    """Returns Hydra's schema of ``config``, with the keys marked as missing that a model's source may tell."""
+    """Returns Hydra's schema of ``config``, with the keys that a model's source may supply marked as missing."""
     node: DictConfig = OmegaConf.structured(config)
-    # Not `MISSING` in the classes: Python callers would get the text "???" in place of a default.
+    # The classes do not use `MISSING`: Python callers would get the string "???" instead of a default.
     for key in (
         TOLD if config is Model else [f"model.{key}" for key in TOLD] if issubclass(config, Job | ServeJob) else ()
     ):
@@ -76,7 +77,7 @@ def _packaged(place: str) -> str:
     return str(files(package) / name)
 
 
-# Keys of ``model`` that its source may tell. The first has no default.
+# Keys of ``model`` that its source may supply. The first has no default.
 TOLD = ("checkpoint", "architecture", "labels", *(f"preprocess.{key.name}" for key in fields(Preprocess)))
 _SCHEMAS: tuple[tuple[str, str, type], ...] = (
     ("dataset", "images", ImagesDataset),

@@ -47,12 +47,12 @@ def verify(wanted: Verification) -> ExitStatus:
         JobError: the output or the run does not exist.
     """
     output = _open(wanted)
-    # Strangers belong to no run, so that a check of one run cannot refute them.
+    # Stray files belong to no run, so that checking one run cannot refute them.
     strangers = () if wanted.run.id else output.strangers
     statuses, num_findings = [], len(strangers)
     for run_id in sorted(output.runs) if wanted.run.id is None else [wanted.run.id]:
         num_parts = plural(len(output.parts.get(run_id, ())), "part")
-        # For the user to keep elsewhere: who can write the output can change parts and manifest together.
+        # For the user to keep elsewhere: anyone who can write to the output can change both parts and manifest.
         LOG.info("run %s: %s; manifest.json has SHA-256 %s", run_id, num_parts, manifest_sha256(output, run_id))
         verdict = verify_run(output, run_id, wants_digest=wanted.digest, manifest_sha256=wanted.verify.manifest_sha256)
         show_text(*verdict.lines())
@@ -63,7 +63,7 @@ def verify(wanted: Verification) -> ExitStatus:
 
 
 def _open(wanted: Verification) -> Output:
-    """Lists the files of the output, and checks that the requested run is among them."""
+    """Lists the files of the output, and checks that it contains the requested run."""
     _check_sha256(wanted)
     given = f"output.path={wanted.output.path}"
     try:
@@ -114,7 +114,7 @@ def _end(statuses: Sequence[Status], num_findings: int) -> ExitStatus:
     return ExitStatus.DONE
 
 
-_NUM_NAMED = 5  # runs in an error message; ids begin with their time unless the user gives one
+_NUM_NAMED = 5  # runs listed in an error message; ids begin with the time unless set by the user
 
 
 if __name__ == "__main__":
