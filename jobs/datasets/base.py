@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 LATER = {"later": True}
-"""Metadata of a key that is younger than existing outputs; see `Dataset.identity`."""
+"""Metadata of a key that was added after the first outputs; see `Dataset.identity`."""
 
 
 @dataclass
 class Dataset:
     """Source of the images, and of the columns that travel with them.
 
-    A subclass declares with `layout` how workers find its images, and yields in `tables` what `entries` promises.
+    A subclass declares in `layout` how workers locate its images; its `tables` must satisfy the contract of `entries`.
     """
 
     layout: ClassVar[Layout]
@@ -43,7 +43,7 @@ class Dataset:
     path: Any = "???"
     """A path, glob or URI, or a list of these; ``{0000..0099}`` and ``{a,b}`` expand as in a shell."""
     limit: int | None = None
-    """Maximum number of images: the first that are listed."""
+    """Maximum number of images; the first ones listed are used."""
     include: list[str] = field(default_factory=list, metadata=LATER)
     """Globs on the path below `path`: only matching files of a folder are listed, including hidden ones."""
     exclude: list[str] = field(default_factory=list, metadata=LATER)
@@ -53,13 +53,13 @@ class Dataset:
     allow_empty: bool = field(default=False, metadata=LATER)
     """If true, a dataset without any file or line succeeds at once (exit status 0); otherwise it is an error (2)."""
     allow: list[str] = field(default_factory=list, metadata=LATER)
-    """URI prefixes and local folders from which images may be read; any other image becomes an error row. Without any,
-    all are allowed. Tars and Parquet files that hold images are given by `path`."""
+    """URI prefixes and local folders from which images may be read; any other image becomes an error row. By default
+    all are allowed. Tars and Parquet files with images are named by `path`."""
     storage_options: dict[str, str] = field(default_factory=dict)
-    """obstore's settings for the storage of the images, such as endpoint or region."""
+    """obstore settings for the storage of the images, such as endpoint or region."""
     read_concurrency: int = CONCURRENCY
-    """Requests that a worker keeps in flight for images on remote storage, single files or members of tars: more where
-    answers take long to begin, fewer where a server limits connections."""
+    """Requests that a worker keeps in flight for images on remote storage, whether single files or tar members; raise
+    it for high latency, lower it for a server that limits connections."""
 
     def check(self) -> None:
         """Checks every path, and the content of the first file.
@@ -83,17 +83,17 @@ class Dataset:
         next(self.tables())
 
     def entries(self) -> Iterator[pa.Table]:
-        """Streams the images in tables of one schema, at least one; never holds all names at once.
+        """Streams the images in tables of one schema, at least one; never holds all names in memory.
 
-        The columns are those of `jobs.datasets.kept_columns.entry_table`, and the kept ones with their types.
-        IMAGE_ID is URI if the dataset names no other column, or where that one is null. FILE, OFFSET and SIZE
-        follow `layout`. VERSION changes with the file, or with the row group of a Parquet dataset; it is null if
-        storage does not know it. TARGET is null if an image has no label.
+        The columns are those of `jobs.datasets.kept_columns.entry_table`, and the kept ones with their types. IMAGE_ID
+        is URI if the dataset names no other column, and where that column is null. FILE, OFFSET and SIZE follow
+        `layout`. VERSION changes with the file, or with the row group of a Parquet dataset; it is null if storage does
+        not know it. TARGET is null if an image has no label.
 
         Raises:
-            JobError: as `check`, for errors found while listing, and if there are no images.
+            JobError: as in `check`, for errors found while listing, or if there are no images.
         """
-        # `check` has listed a part of the same files.
+        # `check` has already listed some of the same files.
         self.passed_over.clear()
         missing, is_empty = self.limit, True
         for table in self.tables():
@@ -108,7 +108,7 @@ class Dataset:
             self._refuse_nothing()
 
     def kept_columns(self) -> list[str]:
-        """Names of the columns that are carried to the output."""
+        """Names of the columns copied to the output."""
         return []
 
     def tables(self) -> Iterator[pa.Table]:
@@ -150,9 +150,9 @@ class Dataset:
         return PassedOver()
 
     def identity(self) -> dict[str, Any]:
-        """Identity of the dataset: all keys except the settings of storage, and how many requests it gets at a time.
+        """Identity of the dataset: all keys except the storage settings and the number of concurrent requests.
 
-        Omits a `LATER` key at its default, so that runs that were opened before the key existed can be resumed.
+        Omits a `LATER` key at its default, so that runs opened before the key existed can be resumed.
         """
         content = asdict(self) | {"path": self.paths(), "storage_options": None}
         del content["read_concurrency"]
@@ -180,7 +180,7 @@ class Dataset:
             return expanded if self.storage.kind(path) is None else [path]
 
     def _refuse_nothing(self) -> None:
-        """Raises JobError for a dataset without images, unless it may be empty and is."""
+        """Raises JobError for a dataset without images, unless it is empty and may be."""
         if self.allow_empty and not self.passed_over.num_visible:
             return
         if self.passed_over.total:
@@ -194,11 +194,11 @@ class Dataset:
         )
 
 
-_NUM_THREADS = 16  # paths that are checked at a time, each with a request or two
-_MAX_CONCURRENCY = 100  # aiohttp opens no more connections in a session, unless told to
+_NUM_THREADS = 16  # paths checked concurrently, with one or two requests each
+_MAX_CONCURRENCY = 100  # default limit of connections in an aiohttp session
 _OTHER_FIX = "name another path, or fix the files; dataset.extensions lists the suffixes of images"
 _HIDDEN_FIX = "include such names with dataset.include, such as dataset.include=['**'], or rename them"
-_FIXES = {  # the most telling reason first
+_FIXES = {  # the most informative reason first
     "unsupported": "convert them, or install a decoder: pip install 'shardlens[heif]' or 'shardlens[jxl]'",
     "unreadable": "give this user the right to read the folders",
     "excluded": "change dataset.exclude",

@@ -21,7 +21,7 @@ def expand(path: str) -> list[str]:
     Raises:
         JobError: more than a million paths result.
     """
-    # Never expanded in full: {1..9999999999} would fill the memory before it could be refused.
+    # Never expanded in full: {1..9999999999} would exhaust memory before it could be rejected.
     found = list(islice(_expand(path), _MOST_PATHS + 1))
     if len(found) > _MOST_PATHS:
         raise JobError(
@@ -31,7 +31,7 @@ def expand(path: str) -> list[str]:
     return found
 
 
-_MOST_PATHS = 1_000_000  # each is checked by a request, and the driver keeps all in memory
+_MOST_PATHS = 1_000_000  # each is checked with a request, and the driver holds all in memory
 _RANGE = r"\{(-?\d+)\.\.(-?\d+)(?:\.\.([1-9]\d*))?\}"
 _BRACES = re.compile(rf"{_RANGE}|\{{([^{{}}]*,[^{{}}]*)\}}")
 

@@ -34,7 +34,7 @@ class Csv:
     header: bool = True
     """If true, the first line names the columns; otherwise they are named 1, 2 and so on."""
     encoding: str = "utf-8"
-    """Encoding of the text, by its name in Python, such as cp1252 or utf-16."""
+    """Encoding of the text, by its Python name, such as cp1252 or utf-16."""
 
     def check(self) -> None:
         """Raises JobError for an invalid setting."""
@@ -85,7 +85,7 @@ class CsvFile:
                 num_rows += len(table)
                 yield table
         num_records = dialect.num_records - self.settings.header
-        # Arrow accepts some malformed quotes and joins the lines between them: only the counts reveal it.
+        # Arrow accepts some malformed quotes and joins the lines between them: only the record counts reveal this.
         if num_rows != num_records:
             raise JobError(
                 f"dataset.path={redacted(self.file.uri)}: {num_records:,} records, of which {num_rows:,} can be read",
@@ -98,7 +98,7 @@ class CsvFile:
         return _NAMED.get(given, given) if given is not None else "\t" if self.is_tsv else ","
 
     def _first_names(self) -> tuple[list[str], bool]:
-        """Names of the columns in the first line, and True if the file is small."""
+        """Returns the column names in the first line, and True if the file is small."""
         with self.file.open_text(self.settings.encoding) as text:
             block = next(blocks(text), None)
             is_small = not text.read(1)
@@ -155,7 +155,7 @@ class CsvFile:
                 for batch in reader:
                     yield pa.Table.from_batches([batch])
         except pa.ArrowInvalid:
-            with self.file.open_text(self.settings.encoding) as text:  # this parse names the line
+            with self.file.open_text(self.settings.encoding) as text:  # this parse finds the line
                 find_dialect(text, self._delimiter, dialect.quote or "none", every_line=True)
             raise
 
@@ -166,7 +166,7 @@ class CsvFile:
 
 @dataclass(frozen=True)
 class PathsFile:
-    """A file with one path or URI per line; all characters but the line end belong to it."""
+    """A file with one path or URI per line; every character except the line end belongs to it."""
 
     file: TextFile
 
@@ -196,7 +196,7 @@ class PathsFile:
 
 
 _NAMED = {"tab": "\t", "\\t": "\t"}
-_BLOCK_BYTES = 8 << 20  # Arrow refuses a record that does not fit a block; its default is 1 MiB
+_BLOCK_BYTES = 8 << 20  # Arrow rejects a record larger than a block; its default is 1 MiB
 
 
 def _numbers(count: int) -> list[str]:

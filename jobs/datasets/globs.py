@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def is_glob(path: str) -> bool:
-    """Returns True if ``path`` could be a glob; in an http(s) URL a question mark starts the query."""
+    """Returns True if ``path`` could be a glob; in an http(s) URL, a question mark starts the query."""
     return not is_web(path) and any(sign in path for sign in "*?[")
 
 
@@ -51,7 +51,7 @@ class _Glob:
     selection: Selection
 
     def descend(self, folder: str, pattern: list[str]) -> Iterator[pa.RecordBatch]:
-        """Matches of ``pattern`` in a local folder."""
+        """Yields matches of ``pattern`` in a local folder."""
         if pattern[0] == "**":
             yield from self.match(folder, pattern)
             return
@@ -71,7 +71,7 @@ class _Glob:
             yield self._described(files)
 
     def match(self, folder: str, pattern: list[str]) -> Iterator[pa.RecordBatch]:
-        """Matches of ``pattern`` among everything below ``folder``."""
+        """Yields matches of ``pattern`` among everything below ``folder``."""
         for batch in self._list(folder):
             ends = [(names, set(ends_of(names, pattern))) for names in _split(batch["uri"], folder)]
             is_match = pa.array([bool(found) for _, found in ends], pa.bool_())
@@ -91,7 +91,7 @@ class _Glob:
 
     @contextmanager
     def _passing(self, folder: str) -> Iterator[None]:
-        """Hands folders that cannot be read to the selection."""
+        """Passes unreadable folders to the selection."""
         try:
             yield
         except PermissionError as error:

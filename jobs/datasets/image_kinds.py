@@ -10,7 +10,7 @@ FIRST_EXTENSIONS = ["jpg", "jpeg", "jpe", "png", "webp", "bmp", "gif", "tif", "t
 
 _SINCE = ["jfif", "jif", "apng", "dib", "j2k", "j2c", "jpc", "jpx", "jpf", "pbm", "pnm", "ico"]
 EXTENSIONS = [*FIRST_EXTENSIONS, *_SINCE]
-"""Suffixes that the decoder reads; if a sample of a tar has several, the first one counts."""
+"""Suffixes that the decoder reads; if a tar sample has several, the first one is used."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class _Plugin:
 
     @property
     def is_installed(self) -> bool:
-        # Not an import: the driver lists files and decodes none.
+        # Not imported: the driver lists files but decodes none.
         return find_spec(self.module) is not None
 
 
 _PLUGINS = (_Plugin("pillow_heif", ("heic", "heif", "hif")), _Plugin("pillow_jxl", ("jxl",)))
 # Formats that no decoder here reads.
 _FOREIGN = ("tga", "dds", "qoi", "pcx", "sgi", "psd", "xcf", "svg", "eps", "exr", "hdr")
-# Raw files of cameras, of which a decoder may find only the small preview.
+# Camera raw files: a decoder may find only the small preview.
 _RAW = ("dng", "cr2", "cr3", "nef", "arw", "orf", "rw2", "raf", "pef")
 
 

@@ -1,4 +1,4 @@
-"""Sizes and versions of images that a table names, so that later runs detect changes. Runs on the driver."""
+"""Sizes and versions of images named in a table, so that later runs detect changes. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Versions(StrEnum):
     local = "local"
     """Images on file systems."""
     none = "none"
-    """No image: changes of images that are done go unnoticed."""
+    """No image: changes to processed images go unnoticed."""
 
 
 class ImageVersions:
-    """Sizes and versions of the ``wanted`` images from ``storage``, with at most ``num_requests`` requests in flight. A
-    store that fails gets no further ones.
+    """Requests sizes and versions of the ``wanted`` images from ``storage``, with at most ``num_requests`` requests in
+    flight. A failing store gets no further requests.
     """
 
     def __init__(self, storage: Storage, wanted: Versions, *, num_requests: int) -> None:
@@ -46,7 +46,7 @@ class ImageVersions:
         self._storage = storage.with_retry(Retry(attempts=2))
         self._storage.options = {**_TIMEOUTS, **self._storage.options}
         self._wanted = wanted
-        self._pool = ThreadPoolExecutor(num_requests)  # its threads only wait for servers
+        self._pool = ThreadPoolExecutor(num_requests)  # its threads only wait for responses
         # Not locked: a lost increment costs one more request.
         self._failures = Counter[str]()  # consecutive failed requests of each store
 
@@ -58,8 +58,9 @@ class ImageVersions:
         self._pool.shutdown(cancel_futures=True)
 
     def describe(self, uris: Sequence[str]) -> tuple[Sequence[int | None], Sequence[str | None]]:
-        """Requests sizes in bytes and versions of images, as in a listing of their folders. None if unknown, for
-        example if the image is missing. Web servers give the version alone: the size may be that of a compressed body.
+        """Returns sizes in bytes and versions of images, as a listing of their folders would. None if unknown, for
+        example if the image is missing. Web servers supply only the version: their size may be that of a compressed
+        body.
         """
         wanted = list(map(self._is_requested, uris))
         requested = list(compress(uris, wanted))
@@ -80,11 +81,11 @@ class ImageVersions:
         if not is_remote(uri):
             return self._describe_local(uri)
         store = _store(uri)
-        if self._failures[store] >= _MAX_FAILURES:  # since `describe` selected it
+        if self._failures[store] >= _MAX_FAILURES:  # `describe` selected it
             return _UNKNOWN
         try:
             size, version = self._storage.describe(uri)
-        except (FileNotFoundError, NotAllowedError):  # reading it reports the error
+        except (FileNotFoundError, NotAllowedError):  # reading reports the error
             return _UNKNOWN
         except CredentialsError:
             raise
@@ -99,21 +100,24 @@ class ImageVersions:
     def _describe_local(self, uri: str) -> tuple[int | None, str | None]:
         try:
             return describe_file(self._storage.local_path(uri))
-        except (OSError, ValueError):  # not there, not allowed, or not a path; reading it reports the error
+        except (OSError, ValueError):  # missing, forbidden, or not a path; reading reports the error
             return _UNKNOWN
 
 
 _LOCAL_STEP = 256  # files per thread call: stat takes less time than the call, except on network file systems
-_MAX_FAILURES = 8  # in a row; a store that hangs then costs the listing seconds, not hours
+_MAX_FAILURES = 8  # consecutive; a hung store then delays the listing by seconds, not hours
 _NOT_SEEN = (
     "%s: changes of its images go unnoticed: %s\n"
     "  fix: get access to it, or skip these requests with dataset.versions=local"
 )
-_TIMEOUTS = {"timeout": "10s", "read_timeout": "5s"}  # the answer has no body; a hung server must not stop the listing
+_TIMEOUTS = {
+    "timeout": "10s",
+    "read_timeout": "5s",
+}  # the response has no body; a hung server must not stop the listing
 _UNKNOWN = (None, None)
 
 
 def _store(uri: str) -> str:
-    """Scheme and bucket or host of any text, even one that is not a URI."""
+    """Returns the scheme and bucket or host of any string, even one that is not a URI."""
     scheme, _, rest = uri.partition("://")
     return f"{scheme}://{rest.partition('/')[0]}"

@@ -27,8 +27,8 @@ class ImagesDataset(Dataset):
 
     kind: str = "images"
     extensions: list[str] = field(default_factory=lambda: list(EXTENSIONS))
-    """Suffixes of files that count in a folder, in any case; by default also those of installed plug-ins. A glob lists
-    everything that it matches."""
+    """Suffixes of files to list in a folder, case-insensitive; by default including those of installed plug-ins. A glob
+    lists everything it matches."""
     folder_labels: bool = False
     """If true, the name of an image's folder is its label."""
 

@@ -1,4 +1,4 @@
-"""Reads values of JSON Lines, or of one JSON array of objects, as text exactly as written. Runs on the driver."""
+"""Reads values from JSON Lines, or of one JSON array of objects, as text exactly as written. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ class Row(NamedTuple):
     """One object of a file."""
 
     line: int
-    """Line that it begins on, from 1."""
+    """Line on which it begins, from 1."""
     text: str
     values: dict[str, Any]
     """Values; numbers and NaN keep their text."""
 
 
 def json_rows(text: TextIO, *, may_be_array: bool, name: str, passed_over: PassedOver) -> Iterator[Row]:
-    """Yields the objects of ``text``, one per line, or with ``may_be_array`` and a bracket first, those of one array.
+    """Yields the objects of ``text``, one per line, or, if ``may_be_array`` and the text starts with a bracket, the
+    elements of one array.
 
     Blank lines are skipped, and counted as "blank line" of the file ``name``.
 
@@ -49,14 +50,14 @@ def json_rows(text: TextIO, *, may_be_array: bool, name: str, passed_over: Passe
 
 
 def tables_of(rows: Iterable[Row], names: Sequence[str], unseen: set[str]) -> Iterator[pa.Table]:
-    """Yields the values of the keys ``names`` as columns of text: strings unchanged, other values as written in JSON.
+    """Yields the values of the keys ``names`` as string columns: strings unchanged, other values as written in JSON.
 
-    Null and missing values are null. Half a surrogate pair becomes U+FFFD.
+    Null and missing values are null. A lone surrogate becomes U+FFFD.
 
     Args:
         rows: grouped into tables.
         names: the columns, in this order.
-        unseen: names that are keys of any row are removed from it.
+        unseen: names found as keys in any row are removed from it.
     """
     columns: list[list[str | None]] = [[] for _ in names]
     for row in rows:
@@ -72,13 +73,13 @@ def tables_of(rows: Iterable[Row], names: Sequence[str], unseen: set[str]) -> It
 
 
 _TABLE_ROWS = 20_000  # a few MB of URIs
-_CHUNK_CHARS = 1 << 20  # read at once
-_MAX_CHARS = 1 << 26  # of one element: behind a broken one, the rest of the file would be read into memory
+_CHUNK_CHARS = 1 << 20  # read at a time
+_MAX_CHARS = 1 << 26  # of one element: after a broken one, the rest of the file would be read into memory
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
-# Python keeps the last of two equal keys without a word.
+# Python silently keeps the last of duplicate keys.
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
@@ -88,7 +89,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-# Numbers stay text: an id of 20 digits does not fit a float, and 1.10 would become 1.1.
+# Numbers stay text: a 20-digit id does not fit a float, and 1.10 would become 1.1.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_unique)
 
 
@@ -114,7 +115,7 @@ def _broken(line: int, error: Exception) -> LineError:
 
 
 def _elements(text: TextIO, head: str) -> Iterator[Row]:
-    """Parses the objects of one array without holding it whole."""
+    """Parses the objects of one array without holding all of it in memory."""
     reader = _Array(text, head)
     if not reader.opens():
         return
@@ -142,7 +143,7 @@ class _Array:
         return not is_empty
 
     def element(self) -> tuple[int, Any, int]:
-        """The complete value here, between two positions of the buffer."""
+        """Returns the start and end of the complete value here in the buffer."""
         start = self._at_text(self._position)
         self.line += self.buffer.count("\n", 0, start)
         self.buffer, self._position = self.buffer[start:], 0
@@ -177,14 +178,14 @@ class _Array:
         return self.buffer[self._position : self._position + 1]
 
     def _at_text(self, position: int) -> int:
-        """Position of the first non-space character from ``position`` on."""
+        """Returns the position of the first non-space character from ``position`` on."""
         while True:
             position = _behind_space(self.buffer, position)
             if position < len(self.buffer) or not self._more():
                 return position
 
     def _more(self) -> bool:
-        chunk = self._text.read(max(_CHUNK_CHARS, len(self.buffer)))  # doubled, for elements of many chunks
+        chunk = self._text.read(max(_CHUNK_CHARS, len(self.buffer)))  # doubled for elements that span many chunks
         self.buffer += chunk
         return bool(chunk)
 
@@ -193,10 +194,10 @@ class _Array:
 
 
 def _written(text: str, name: str, value: object) -> str:
-    """Source text of a value other than a string in the object ``text``."""
+    """Returns the source text of a value other than a string in the object ``text``."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    # Python's decoder does not tell where a value stands, so this walks the keys again, for values other than
+    # Python's decoder does not report the position of a value, so this walks the keys again, for values other than
     # strings.
     key, end = "", text.index("{") + 1
     start = end

@@ -24,7 +24,7 @@ def entry_schema(*, has_target: bool, kept: Sequence[pa.Field] = ()) -> pa.Schem
 
 
 def entry_table(columns: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
-    """Builds entries of ``schema`` from the given columns; missing columns are null.
+    """Builds entries of ``schema`` from the given columns; missing ones are filled with null.
 
     A null IMAGE_ID is replaced by URI, which must be given and have no nulls.
     """
@@ -96,7 +96,7 @@ class Carried:
 
 
 def find_field(schema: pa.Schema, name: str, *, key: str, uri: str) -> pa.Field:
-    """The only field called ``name``. Raises JobError, naming ``dataset.<key>``, if there is none or more than one."""
+    """Returns the field called ``name``. Raises JobError, naming ``dataset.<key>``, unless there is exactly one."""
     found = schema.get_all_field_indices(name)
     if len(found) == 1:
         return schema.field(found[0])
@@ -108,14 +108,16 @@ def find_field(schema: pa.Schema, name: str, *, key: str, uri: str) -> pa.Field:
 
 
 _RESERVED = frozenset({IMAGE_ID, URI, TARGET, *(field.name for field in ERROR_FIELDS)})
-_MAX_NAMES = 20  # in a message; tables of features have thousands
+_MAX_NAMES = 20  # in a message; feature tables have thousands
 
 
 def _carried(field: pa.Field, uri: str) -> pa.Field:
-    """The field as in the output. Raises JobError if Arrow cannot select its rows, or Parquet cannot store them."""
+    """Returns the field as in the output. Raises JobError if Arrow cannot select its rows, or Parquet cannot store
+    them.
+    """
     carried = pa.field(field.name, _plain(field.type))
     try:
-        # Tried on two rows: which types Arrow can cast, select and write differs between its functions.
+        # Tested on two rows, because Arrow's cast, select and write support different types.
         pa.nulls(0, field.type).cast(carried.type)
         picked = pa.table([pa.nulls(2, carried.type)], schema=pa.schema([carried])).take([1]).filter([True])
         pq.write_table(picked, pa.BufferOutputStream())
@@ -129,8 +131,8 @@ def _carried(field: pa.Field, uri: str) -> pa.Field:
 
 
 def _plain(arrow_type: pa.DataType) -> pa.DataType:
-    """The type without parts that differ between files (dictionaries), accept no later values (null), or whose rows
-    Arrow cannot select (views), at any depth.
+    """Returns the type without parts that differ between files (dictionaries), accept no later values (null), or
+    contain rows that Arrow cannot select (views), at any depth.
     """
     if pa.types.is_dictionary(arrow_type):
         return _plain(arrow_type.value_type)

@@ -19,7 +19,7 @@ LOG = logging.getLogger("shardlens")
 
 
 def warn_of_strangers(entries: Iterator[pa.Table], labels: Sequence[str] | None) -> Iterator[pa.Table]:
-    """Passes ``entries`` on. Warns at the end if no target is one of ``labels`` or the number of a class: the accuracy
+    """Yields ``entries`` unchanged. Warns at the end if no target is one of ``labels`` or a class index: the accuracy
     would then be 0.
     """
     # Folder names from macOS may have decomposed accents (NFD), unlike text files. Case matters.
@@ -42,4 +42,4 @@ def warn_of_strangers(entries: Iterator[pa.Table], labels: Sequence[str] | None)
         LOG.warning("  fix: check model.labels, and dataset.label_column or the names of the folders")
 
 
-_NUM_EXAMPLES = 3  # labels of either side in the warning
+_NUM_EXAMPLES = 3  # labels from each side in the warning

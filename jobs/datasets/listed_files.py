@@ -1,4 +1,4 @@
-"""Single files in the form of a listing. Used on the driver to resolve paths."""
+"""Represents single files as a listing. Used on the driver to resolve paths."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def batch_of(files: Sequence[File]) -> pa.RecordBatch:
 
 
 def representable(path: str) -> str:
-    """Converts ``path`` to text that Arrow can hold: one that is not UTF-8 becomes a percent-encoded URI."""
+    """Converts ``path`` to a string that Arrow can hold: a path that is not UTF-8 becomes a percent-encoded URI."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -29,9 +29,9 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass
 class ManifestDataset(Dataset):
-    """Lists every row of one or more tables as an image. A relative URI starts at the table's folder.
+    """Lists every row of one or more tables as an image. A relative URI is resolved against the table's folder.
 
-    A row without URI is listed too, and becomes an error row.
+    A row without a URI is also listed, and becomes an error row.
     """
 
     layout: ClassVar[Layout] = Layout.FILES
@@ -44,9 +44,9 @@ class ManifestDataset(Dataset):
     label_column: str | None = None
     """Column of true labels, for the accuracy."""
     keep_columns: list[str] = field(default_factory=list)
-    """Columns that are carried to the output; from Parquet with their types, otherwise as the text of the file."""
+    """Columns copied to the output; from Parquet with their types, otherwise as text."""
     format: TableFormat = field(default=TableFormat.auto, metadata=LATER)
-    """Format of the files; auto follows their names."""
+    """Format of the files; auto infers it from their names."""
     csv: Csv = field(default_factory=Csv, metadata=LATER)
     """Format of CSV and TSV files."""
     versions: Versions = field(default=Versions.all, metadata=LATER)
@@ -108,7 +108,7 @@ class ManifestDataset(Dataset):
         return SUFFIXES
 
     def identity(self) -> dict[str, Any]:
-        # The pace of requests does not change what is listed: a run with another one is resumed.
+        # The request limit does not affect what is listed: a run with a different limit can be resumed.
         return {key: value for key, value in super().identity().items() if key != "version_requests"}
 
     def kept_columns(self) -> list[str]:
@@ -148,5 +148,5 @@ def _absolute(names: pa.ChunkedArray, manifest: str) -> pa.ChunkedArray:
 
 
 _REQUESTED_ROWS = 4096  # enough to keep `version_requests` in flight
-# One such name sends its whole table through Python; otherwise Arrow joins all names at once.
+# If any name needs it, its whole table is processed in Python; otherwise Arrow joins all names at once.
 _TO_RESOLVE = r"(^|/)\.{1,2}/|^~/"

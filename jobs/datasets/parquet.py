@@ -1,4 +1,4 @@
-"""Dataset of images in a column of Parquet files. Listed on the driver from footers and small columns alone."""
+"""Dataset of images in a column of Parquet files. Listed on the driver from footers and small columns only."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 class ParquetDataset(Dataset):
     """Lists every row of Parquet files as an image: files, folders or prefixes of ``*.parquet``, globs.
 
-    A URI is the file's, ``#`` and the row number from 0. Each row group gives one table of entries. The version is
-    that of the row group, see `row_group_version`: if a file grew, only the added rows are new.
+    An image's URI is the file's, ``#`` and the row number from 0. Each row group yields one table of entries. The
+    version is that of the row group (see `row_group_version`): if a file grows, only the added rows are new.
     """
 
     layout: ClassVar[Layout] = Layout.ROWS
 
     kind: str = "parquet"
     image_column: str = "image"
-    """Column of encoded images: binary, or a struct of bytes and path as Hugging Face writes it."""
+    """Column of encoded images: binary, or a struct of bytes and path as written by Hugging Face."""
     id_column: str | None = None
     """Column of image ids; by default the URI."""
     label_column: str | None = None
     """Column of true labels, for the accuracy."""
     keep_columns: list[str] = field(default_factory=list)
-    """Columns that are carried to the output."""
+    """Columns copied to the output."""
 
     def tables(self) -> Iterator[pa.Table]:
         carried = Carried(self.id_column, self.label_column, self.keep_columns)

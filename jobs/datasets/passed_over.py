@@ -10,19 +10,19 @@ from actors.messages import redacted
 from actors.storage.uris import text_without_users
 
 LOG = logging.getLogger("shardlens")
-NUM_EXAMPLES = 5  # of each reason; they go to the log and to run.json
+NUM_EXAMPLES = 5  # for each reason; written to the log and to run.json
 COMPANION = "companion"
 """Reason for a tar member that belongs to a listed image, such as its caption."""
 
 
 @dataclass
 class PassedOver:
-    """Skipped files and lines by reason. Memory does not grow with their number."""
+    """Skipped files and lines by reason. Memory use is independent of their number."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    """Number of files or lines of each reason, such as ``extension`` or ``hidden``."""
+    """Number of files or lines for each reason, such as ``extension`` or ``hidden``."""
     examples: dict[str, list[str]] = field(default_factory=dict)
-    """First `NUM_EXAMPLES` names of each reason."""
+    """First `NUM_EXAMPLES` names for each reason."""
 
     def add(self, reason: str, name: str, *, number: int = 1) -> None:
         """Counts ``number`` files or lines, of which ``name`` is one."""
@@ -48,7 +48,7 @@ class PassedOver:
 
     @property
     def total(self) -> int:
-        """Number of skipped files and lines of all reasons."""
+        """Number of skipped files and lines for all reasons."""
         return sum(self.counts.values())
 
     def log(self) -> None:
@@ -58,7 +58,7 @@ class PassedOver:
             LOG.log(level, "the listing skipped %s: %s", f"{self.total:,}", self)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns ``{reason: {"count": int, "examples": [str, ...]}}``."""
+        """Converts to ``{reason: {"count": int, "examples": [str, ...]}}``."""
         return {reason: {"count": number, "examples": self.examples[reason]} for reason, number in self.counts.items()}
 
     def __str__(self) -> str:

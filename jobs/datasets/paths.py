@@ -39,16 +39,16 @@ def paths_of(value: object) -> list[str]:
 def list_files(path: str, storage: Storage, selection: Selection) -> Iterator[pa.RecordBatch]:
     """Lists the files of ``path`` in batches of `LISTING_SCHEMA`.
 
-    A file stands for itself. A folder or prefix stands for every selected file below it, at any depth. Otherwise ``*``,
-    ``?``, ``[..]`` and ``**`` make a glob: a matching file counts with any suffix, and a matching folder counts as a
-    folder. The order is undefined, and files of two overlapping paths are listed twice.
+    A file yields itself. A folder or prefix yields every selected file below it, at any depth. Otherwise ``*``, ``?``,
+    ``[..]`` and ``**`` form a glob: a matching file is listed whatever its suffix, and a matching folder is treated as
+    a folder. The order is undefined, and files in two overlapping paths are listed twice.
 
     Raises:
         JobError: nothing exists at ``path``, or it cannot be listed. An empty folder is not an error here.
     """
     with naming(path):
         kind = "signed" if is_web(path) and "?" in path else storage.kind(path)
-        if kind == "signed":  # permits reading only: a server may refuse a request for size or existence
+        if kind == "signed":  # permits only reading: a server may reject a request for size or existence
             yield batch_of([File(path, None, None)])
         elif kind == "file":
             yield batch_of([describe(path, storage)])
@@ -57,7 +57,9 @@ def list_files(path: str, storage: Storage, selection: Selection) -> Iterator[pa
                 yield selection.keep(batch, path)
         elif is_glob(path):
             yield from _at_least_one(path, glob(path, storage, selection), selection)
-        elif not (selection.allow_empty and is_remote(path) and not is_web(path)):  # a prefix exists only with objects
+        elif not (
+            selection.allow_empty and is_remote(path) and not is_web(path)
+        ):  # a prefix exists only if it contains objects
             raise JobError(
                 f"dataset.path={redacted(path)}: no such file or folder",
                 fix="check the spelling; a URI prefix must have objects below it",
@@ -65,12 +67,12 @@ def list_files(path: str, storage: Storage, selection: Selection) -> Iterator[pa
 
 
 def first_batch(path: str, storage: Storage, selection: Selection) -> pa.RecordBatch | None:
-    """First file of `list_files`, which shows that there is something to list."""
+    """Returns the first batch of `list_files`, which shows that there is something to list."""
     return next(list_files(path, storage, replace(selection, passed_over=PassedOver())), None)
 
 
 def container_files(paths: Sequence[str], storage: Storage, selection: Selection) -> Iterator[File]:
-    """Yields the files of every path. Raises JobError for a path without files, unless it may be empty and is."""
+    """Yields the files of every path. Raises JobError for a path without files, unless it is empty and may be."""
     for path in paths:
         num_before = selection.passed_over.num_visible
         found = False
@@ -91,8 +93,8 @@ def container_files(paths: Sequence[str], storage: Storage, selection: Selection
 
 @contextmanager
 def naming(uri: str) -> Iterator[None]:
-    """Converts errors of storage and file formats to a JobError that names ``uri``, or to an UnreachableError if a
-    retry may succeed.
+    """Converts storage and file format errors to a JobError that names ``uri``, or to an UnreachableError if a retry
+    may succeed.
     """
     try:
         yield
@@ -107,7 +109,7 @@ def naming(uri: str) -> Iterator[None]:
 _ADDRESS = "check the address, the network, and endpoint, region and keys in dataset.storage_options"
 _PASSING_FIX = f"{_ADDRESS}, and run the same command again once the storage answers"
 
-# The first matching entry counts: FileNotFoundError is an OSError, and Arrow's ArrowInvalid a ValueError.
+# The first matching entry applies: FileNotFoundError is an OSError, and Arrow's ArrowInvalid a ValueError.
 _FIXES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((FileNotFoundError,), "check the spelling, or list again"),
     ((PermissionError,), "give this user the right to read it"),
@@ -134,7 +136,7 @@ def _passed(selection: Selection) -> str:
 
 
 def dataset_name(kind: str, path: object) -> str:
-    """Returns a short text for people: the kind and the first of the paths, without secrets."""
+    """Returns a short description: the kind and the first of the paths, without secrets."""
     paths = path if isinstance(path, list) else [path]
     if not paths or paths[0] in (None, "", "???"):
         return kind

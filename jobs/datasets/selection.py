@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Unreadable(StrEnum):
-    """Action for a folder below the dataset that cannot be read."""
+    """Handling of a folder below the dataset that cannot be read."""
 
     error = "error"
     """The job ends with an error that names it."""
@@ -36,8 +36,8 @@ class Selection:
     """Rule that selects files below a folder or a prefix.
 
     Files and folders whose names start with a dot or an underscore are skipped, as in pyarrow, Spark and DuckDB; the
-    given path itself may contain such names. Patterns are globs on the path below the given one; a pattern without a
-    slash matches a name at any depth, and one that matches a folder stands for everything in it.
+    dataset's path itself may contain such names. Patterns are globs on the path below the dataset's; a pattern without
+    a slash matches a name at any depth, and one that matches a folder includes everything in it.
     """
 
     suffixes: Sequence[str]
@@ -61,8 +61,8 @@ class Selection:
         Args:
             batch: files in `LISTING_SCHEMA`.
             base: the given folder or prefix, or the part of a glob before its first wildcard.
-            spelled: patterns for single names; one that starts with a dot or underscore matches hidden names.
-            whole: mask of the files that count with any suffix.
+            spelled: glob parts for single names; one that starts with a dot or underscore matches hidden names.
+            whole: mask of the files to select whatever their suffix.
         """
         names = below(batch["uri"], base)
         has_suffix = ends_with(names, self.suffixes)
@@ -98,7 +98,7 @@ class Selection:
                 yield row, reason
 
     def _hides(self, names: Sequence[str], spelled: Sequence[str]) -> str | None:
-        """Reason to skip a path of these names; None if it is selected."""
+        """Returns the reason to skip a path with these names; None if it is selected."""
         if self._excludes(names):
             return "excluded"
         if self.include:
@@ -128,7 +128,7 @@ class Selection:
 
 
 def below(uris: pa.Array, base: str) -> pa.Array:
-    """Paths of ``uris`` relative to the folder or prefix ``base``."""
+    """Returns the paths of ``uris`` relative to the folder or prefix ``base``."""
     if not is_remote(base):
         base = os.fsdecode(local_path(base))
         if pc.any(pc.starts_with(uris, "file://")).as_py():
@@ -140,7 +140,7 @@ def below(uris: pa.Array, base: str) -> pa.Array:
 
 
 def ends_with(names: pa.Array, suffixes: Sequence[str]) -> pa.Array:
-    """Mask of the strings that end in one of ``suffixes``, in any case."""
+    """Returns a mask of the strings that end in one of ``suffixes``, in any case."""
     lowered = pc.utf8_lower(names)
     found = pa.array([False] * len(names), pa.bool_())
     for suffix in suffixes:
@@ -149,7 +149,7 @@ def ends_with(names: pa.Array, suffixes: Sequence[str]) -> pa.Array:
 
 
 def ends_of(names: Sequence[str], pattern: Sequence[str], start: int = 0) -> Iterator[int]:
-    """Positions in ``names`` at which a match of the glob ``pattern`` from ``start`` can end."""
+    """Returns the positions in ``names`` at which a match of the glob ``pattern`` from ``start`` can end."""
     if not pattern:
         yield start
     elif pattern[0] == "**":
@@ -159,7 +159,7 @@ def ends_of(names: Sequence[str], pattern: Sequence[str], start: int = 0) -> Ite
         yield from ends_of(names, pattern[1:], start + 1)
 
 
-_SIGNS = (".", "_", "@eaDir")  # the last one holds a Synology station's thumbnails
+_SIGNS = (".", "_", "@eaDir")  # the last one contains thumbnails on a Synology NAS
 _HIDDEN = r"(^|/)([._]|@eaDir)"
 
 

@@ -1,5 +1,5 @@
-"""Reads CSV, JSON and Parquet files as streams of tables: every record of a file is a row, or the file is refused. Runs
-on the driver.
+"""Reads CSV, JSON and Parquet files as streams of tables: every record of a file becomes a row, or the file is
+rejected. Runs on the driver.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TableFormat(StrEnum):
     """Format of the files of a manifest."""
 
     auto = "auto"
-    """The format of each file's suffix; CSV if it has none."""
+    """Inferred from each file's suffix; CSV if it has none."""
     csv = "csv"
     tsv = "tsv"
     jsonl = "jsonl"
@@ -76,12 +76,12 @@ def read_tables(
     Columns of Parquet have the types that the file declares. Those of CSV and JSON are text, exactly as written.
 
     Args:
-        uri: its suffix decides the format, unless ``columns`` does.
+        uri: its suffix determines the format, unless ``columns`` does.
         storage: storage of the file.
         columns: columns to read.
         passed_over: counts blank lines.
-        unseen: names of columns that the file has are removed from it. Keys of JSON may come in any object, so the
-            caller knows the missing ones once all files are read.
+        unseen: names of columns found in the file are removed from it. JSON keys may appear in any object, so the
+            caller knows which ones are missing only when all files are read.
 
     Raises:
         JobError: a column is missing or duplicated, or a line is invalid.
@@ -116,7 +116,7 @@ def _format_of(uri: str) -> TableFormat:
 
 
 def _parquet(uri: str, storage: Storage, keys: Mapping[str, str]) -> Iterator[pa.Table]:
-    # A file of a web server is held whole: many servers have no range requests.
+    # A file from a web server is held in memory: many servers do not support range requests.
     source = io.BytesIO(storage.read(uri)) if is_web(uri) else storage.open(uri)
     with source, pq.ParquetFile(source) as file:
         fields = [find_field(file.schema_arrow, column, key=key, uri=uri) for column, key in keys.items()]
@@ -142,7 +142,7 @@ def _json(
 
 
 def _check_uris(first: pa.Table, name: str, unseen: set[str], uri: str) -> None:
-    """Raises JobError if none of the ``first`` objects has the key: the others will not have it either."""
+    """Raises JobError if none of the ``first`` objects has the key: the others are unlikely to have it either."""
     if len(first) and name in unseen:
         raise JobError(
             f"dataset.uri_column={name}: none of the first {len(first):,} objects of {redacted(uri)} has such a key",

@@ -1,4 +1,4 @@
-"""Samples of a tar in WebDataset's sense, from headers and small texts alone. Runs on the driver."""
+"""Reads the WebDataset samples of a tar from headers and small texts only. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TarSample:
     members: dict[str, Member] = field(default_factory=dict)
     """Members by suffix: the rest of the name, in lower case."""
     texts: dict[str, str] = field(default_factory=dict)
-    """Texts by column: of the member with that suffix, or the value in the ``json`` member."""
+    """Texts by column: from the member with that suffix, or the value in the ``json`` member."""
 
 
 def read_samples(
@@ -44,12 +44,12 @@ def read_samples(
 ) -> Iterator[TarSample]:
     """Yields the samples of a tar in order, with their ``columns``.
 
-    Percent-encodes a name that is not UTF-8. A hard link stands for the file that it names. Other entries, and names
-    without a suffix or with a part that starts with a dot, are skipped and counted by reason. Half a surrogate pair in
-    a JSON string becomes U+FFFD.
+    Percent-encodes a name that is not UTF-8. A hard link is resolved to its target. Other entries, and names without a
+    suffix or with a part that starts with a dot, are skipped and counted by reason. A lone surrogate in a JSON string
+    becomes U+FFFD.
 
     Raises:
-        JobError: the tar is compressed, damaged, truncated, or followed by another one; or a text is not readable.
+        JobError: the tar is compressed, damaged, truncated, or or followed by another one; or a text cannot be read.
     """
     passed_over = passed_over if passed_over is not None else PassedOver()
     sample: TarSample | None = None
@@ -71,9 +71,9 @@ def read_samples(
         yield sample
 
 
-_MAX_TEXT_BYTES = 16 << 20  # of a member that the listing reads into memory, such as a caption
+_MAX_TEXT_BYTES = 16 << 20  # of a member read into memory by the listing, such as a caption
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-_TAIL_BYTES = 64 << 10  # more than the padding that tar writes after the end mark
+_TAIL_BYTES = 64 << 10  # more than the padding that tar writes after the end-of-archive marker
 
 
 def _members(source: BinaryIO, uri: str, passed_over: PassedOver) -> Iterator[Member]:
@@ -93,7 +93,7 @@ def _members(source: BinaryIO, uri: str, passed_over: PassedOver) -> Iterator[Me
 
 
 class _Targets:
-    """Targets of hard links. Only a tar that has any is read a second time, and its headers are kept."""
+    """Targets of hard links. Only a tar with hard links is read a second time, keeping its headers."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
@@ -101,7 +101,7 @@ class _Targets:
         self._tar: tarfile.TarFile | None = None
 
     def of(self, link: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        """The file before ``link`` that it names; None if there is none."""
+        """Returns the target of ``link``, which precedes it; None if there is none."""
         if self._tar is None:
             self._source.seek(0)
             self._tar = tarfile.open(fileobj=self._source, mode="r:")  # noqa: SIM115  it closes with the source
@@ -118,7 +118,7 @@ class _Targets:
 def _opened(source: BinaryIO, uri: str) -> Iterator[tarfile.TarFile]:
     source.seek(0)
     try:
-        # Without the colon tarfile would decompress, and the offsets would be those of the decompressed stream.
+        # Without the colon, tarfile would decompress, and the offsets would be those of the decompressed stream.
         with tarfile.open(fileobj=source, mode="r:") as tar:
             yield tar
     except tarfile.TarError as error:
@@ -136,7 +136,7 @@ def _check(header: tarfile.TarInfo, end: int, uri: str) -> None:
 def _check_end(source: BinaryIO, offset: int, uri: str) -> None:
     """Raises JobError if tarfile took a bad header or the end of a truncated file for the end of the tar."""
     source.seek(offset)
-    # tarfile ends without an error at a bad header that is not the first, and at the end of the file.
+    # tarfile stops silently at a bad header that is not the first, and at the end of the file.
     block = source.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE:
         raise _broken(uri, "it has no end-of-archive marker, so it may be truncated")
@@ -168,7 +168,7 @@ def _name(header: tarfile.TarInfo) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Key and suffix; no suffix if the name has none or starts with a dot."""
+    """Returns key and suffix; the suffix is empty if the name has none or starts with a dot."""
     folder, slash, base = name.rpartition("/")
     stem, _, ending = base.partition(".")
     return f"{folder}{slash}{stem}", ending.lower() if stem else ""
@@ -204,7 +204,7 @@ def _values(text: str, columns: Collection[str], member: Member, uri: str) -> di
 
 
 def _well_formed(text: str) -> str:
-    """Joins surrogate pairs, and replaces single surrogates by U+FFFD."""
+    """Joins surrogate pairs, and replaces lone surrogates with U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

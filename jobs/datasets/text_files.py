@@ -39,7 +39,8 @@ class TextFile:
 
     Args:
         uri: ends in one of `COMPRESSIONS` if the file is compressed.
-        storage: storage of the file. A file of a web server is held whole: many servers have no range requests.
+        storage: storage of the file. A file from a web server is held in memory: many servers do not support range
+            requests.
     """
 
     def __init__(self, uri: str, storage: Storage) -> None:
@@ -60,7 +61,7 @@ class TextFile:
 
     @contextmanager
     def open_text(self, encoding: str = "utf-8", errors: str = "strict") -> Iterator[TextIO]:
-        """Opens the characters, with the original line ends and without a byte order mark."""
+        """Opens the decoded text, with the original line ends and without a byte order mark."""
         with self.open() as binary:
             text = io.TextIOWrapper(binary, _without_bom(encoding), errors=errors, newline="")
             try:
@@ -71,7 +72,7 @@ class TextFile:
 
     @contextmanager
     def naming_lines(self, encoding: str = "utf-8") -> Iterator[None]:
-        """Converts a LineError, and bytes that are not in the encoding, to a JobError that names file and line."""
+        """Converts a LineError, and bytes that cannot be decoded, to a JobError that names file and line."""
         try:
             yield
         except LineError as error:
@@ -123,7 +124,7 @@ def blocks(text: TextIO) -> Iterator[Block]:
 
 
 def lines_of(text: str) -> list[str]:
-    """Lines of ``text`` with their ends, which are those of CSV: LF, CR or both."""
+    """Yields the lines of ``text`` with their CSV line ends: LF, CR or both."""
     return list(io.StringIO(text, newline=""))
 
 
@@ -136,12 +137,12 @@ def count_lines(text: str) -> int:
 
 
 def plain_name(uri: str) -> str:
-    """Name that decides the format: without the query of a URL, in lower case."""
+    """Returns the name that determines the format: without the query of a URL, in lower case."""
     return (uri.partition("?")[0] if is_web(uri) else uri).lower()
 
 
-MAX_RECORD_CHARS = 1 << 24  # limits memory where a quote or a line never ends
-_CHUNK_CHARS = 1 << 20  # decoded at once
+MAX_RECORD_CHARS = 1 << 24  # limits memory if a quote or a line never ends
+_CHUNK_CHARS = 1 << 20  # decoded at a time
 _ESCAPING = "backslashreplace"  # marks undecodable bytes; the same text in the file before them would be found first
 _ESCAPES = tuple(f"\\x{byte:02x}" for byte in range(0x80, 0x100))
 
@@ -153,7 +154,7 @@ def _decompressed(raw: Any, compression: str | None) -> Any:
         return bz2.BZ2File(raw)
     if compression == ".xz":
         return lzma.LZMAFile(raw)
-    # Python's own library has zstd from 3.14 on.
+    # The standard library supports zstd only from Python 3.14.
     return pa.CompressedInputStream(raw, "zstd") if compression else raw
 
 

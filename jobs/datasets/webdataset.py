@@ -31,15 +31,16 @@ _IMAGES = ";".join(EXTENSIONS)
 
 @dataclass
 class WebDataset(Dataset):
-    """Lists the images of tars: files, folders or prefixes of ``*.tar``, globs. A URI is the tar's, ``#`` and the name.
+    """Lists the images of tars: files, folders or prefixes of ``*.tar``, globs. An image's URI is the tar's, ``#`` and
+    the name.
 
-    If a sample has members with suffixes in `image_column`, the first suffix named there is the image. Otherwise each
-    member whose suffix ends in a dot and one of them is one, such as ``left.jpg``. Samples without an image are not
-    listed; their number is logged.
+    If a sample has members with suffixes in `image_column`, the first suffix named there is the image. Otherwise, each
+    member whose suffix ends in a dot and one of them is an image, such as ``left.jpg``. Samples without an image are
+    not listed; their number is logged.
 
     Other columns are strings: the text of the sample's member with that suffix, such as ``cls``, or the value of that
-    key in its ``json`` member, as JSON unless it is a string; null if it has neither. The column ``__key__`` is the
-    sample's path up to the first dot of the name.
+    key in its ``json`` member, as JSON unless it is a string; null if the sample has neither. The column ``__key__`` is
+    the sample's path up to the first dot of the name.
     """
 
     layout: ClassVar[Layout] = Layout.RANGES
@@ -52,7 +53,7 @@ class WebDataset(Dataset):
     label_column: str | None = None
     """Column of true labels, for the accuracy."""
     keep_columns: list[str] = field(default_factory=list)
-    """Columns that are carried to the output."""
+    """Columns copied to the output."""
 
     def tables(self) -> Iterator[pa.Table]:
         carried = Carried(self.id_column, self.label_column, self.keep_columns)
@@ -70,13 +71,13 @@ class WebDataset(Dataset):
             yield schema.empty_table()
 
     def suffixes(self) -> list[str]:
-        return [".tar", ".tar.gz", ".tgz", ".tar.zst"]  # compressed tars are listed so that the job refuses them
+        return [".tar", ".tar.gz", ".tgz", ".tar.zst"]  # compressed tars are listed so that the job rejects them
 
     def kept_columns(self) -> list[str]:
         return self.keep_columns
 
     def identity(self) -> dict[str, Any]:
-        # As in `ImagesDataset`: a suffix that was added since must not change the digest of earlier runs.
+        # As in `ImagesDataset`: a suffix added later must not change the digest of earlier runs.
         default = {"image_column": ";".join(FIRST_EXTENSIONS)} if self.image_column == _IMAGES else {}
         return super().identity() | default
 
@@ -105,7 +106,7 @@ class WebDataset(Dataset):
         return [ending for ending in (*endings, *extras) if ending]
 
 
-_TABLE_ROWS = 256  # few, since `Dataset.check` reads that many
+_TABLE_ROWS = 256  # small, because `Dataset.check` reads that many
 _Image = tuple[Member, TarSample]
 
 
