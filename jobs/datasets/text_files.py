@@ -124,7 +124,7 @@ def blocks(text: TextIO) -> Iterator[Block]:
 
 
 def lines_of(text: str) -> list[str]:
-    """Yields the lines of ``text`` with their CSV line ends: LF, CR or both."""
+    """Returns the lines of ``text`` with their CSV line ends: LF, CR or both."""
     return list(io.StringIO(text, newline=""))
 
 

@@ -32,10 +32,10 @@ def main(config: DictConfig) -> None:
 
 
 def list_runs(wanted: RunList) -> ExitStatus:
-    """Prints the runs as a table as wide as the terminal, or as JSON, an object a line.
+    """Prints the runs as a table as wide as the terminal, or as JSON, one object per line.
 
     Raises:
-        JobError: there are no runs, or storage does not give them.
+        JobError: there are no runs, or they cannot be read from storage.
     """
     found = overviews(open_output(wanted.output.path, wanted.output.storage_options))
     if wanted.runs.format is ListFormat.json:
@@ -63,12 +63,12 @@ def _show_table(runs: Sequence[Overview]) -> None:
             (_minute(one.opened_at), _minute(one.committed_at)),
             (_number(one.num_ok), _number(one.num_errors), _number(one.images_per_s)),
         )
-        table.add_row(*(Text("\n".join(map(printable, cell))) for cell in cells))  # `Text`: names are no markup
+        table.add_row(*(Text("\n".join(map(printable, cell))) for cell in cells))  # `Text`: names may contain markup
     Console(file=sys.stdout, highlight=False).print(table)
 
 
 def _minute(time: str | None) -> str:
-    """A time in ISO 8601 up to the minute, in UTC as it is recorded."""
+    """Formats an ISO 8601 time to the minute, in UTC as recorded."""
     return time[:16].replace("T", " ") if time else "-"
 
 

@@ -1,4 +1,4 @@
-"""Chooses the form of a bundle that a job runs: one that its engine takes, and that gives the right answers here.
+"""Chooses the form of a bundle that a job runs: one that its engine accepts and that makes correct predictions here.
 Runs on the driver, before the model is checked.
 """
 
@@ -35,10 +35,10 @@ AnyJob = TypeVar("AnyJob", bound=Job)
 
 
 def with_form(job: AnyJob) -> AnyJob:
-    """The job with the form of its bundle that is to run; the same job if its model comes from elsewhere.
+    """Returns the job with the selected form of its bundle; the same job if its model is not from a bundle.
 
     Raises:
-        JobError: the bundle has no form for the engine, or none that passes its golden images here.
+        JobError: the bundle has no form for the engine, or none that passes the check on its golden images here.
     """
     model, found = job.model, bundle_of(job.model)
     if found is None:
@@ -76,13 +76,13 @@ _BY_ENGINE = {
 
 
 def _forms(job: Job, bundle: Bundle, where: str) -> list[str]:
-    """The forms to try, the best first. Raises `JobError` if there is none, or the one that is named cannot be used."""
+    """Returns the forms to try, best first. Raises `JobError` if there is none, or the named one cannot be used."""
     model, engine = job.model, job.engine
     if model.form != AUTO:
         _require(model.form, job, bundle, where)
         return [model.form]
     order = sorted(_BY_ENGINE[engine.name], key=lambda form: _is_fixed_otherwise(form, engine, bundle))
-    if model.architecture and not is_library(model.architecture):  # named by the user, to be used
+    if model.architecture and not is_library(model.architecture):  # named by the user, so not replaced
         order = ["safetensors", *order]
     found = [form for form in dict.fromkeys(order) if form in bundle.forms and _refusal(form, model, bundle) is None]
     if not found:
@@ -92,7 +92,9 @@ def _forms(job: Job, bundle: Bundle, where: str) -> list[str]:
 
 
 def _is_fixed_otherwise(form: str, engine: EngineConfig, bundle: Bundle) -> bool:
-    """Returns True for a graph in another precision than ``engine`` asks for, and for any where it asks for a GPU."""
+    """Returns True for a graph whose precision differs from the one requested in ``engine``, and for any graph if a GPU
+    is requested.
+    """
     if form == "safetensors" or form not in bundle.forms:
         return False
     wanted = engine.precision.value
@@ -118,7 +120,7 @@ def _require(form: str, job: Job, bundle: Bundle, where: str) -> None:
 
 
 def _refusal(form: str, model: Model, bundle: Bundle) -> str | None:
-    """The fix if ``form`` would run code of which only the bundle itself says that it is the user's; else None."""
+    """Returns the fix if ``form`` would run code that only the bundle itself declares to be the user's, else None."""
     pin = f"if you trust it, set model.sha256={bundle.digest}"
     if model.sha256 or form in ("onnx", "openvino"):
         return None
@@ -129,9 +131,9 @@ def _refusal(form: str, model: Model, bundle: Bundle) -> str | None:
 
 
 def _model(model: Model, bundle: Bundle, form: str) -> Model:
-    """The model that ``form`` is, with what the user changed. Raises `JobError` for changes without effect."""
+    """Returns the model of ``form`` with the user's changes. Raises `JobError` for changes without effect."""
     record = bundle.forms[form]
-    # What the default form left to the pipeline is what the model has, unless the user changed it.
+    # Settings that the default form leaves to the pipeline are the model's, unless the user changed them.
     told = preprocess_of(bundle, default_form(bundle))
     changed = {name: value for name, value in vars(model.preprocess).items() if value != told[name]}
     inside = [name for name in _INSIDE if name in changed]
@@ -152,7 +154,9 @@ def _model(model: Model, bundle: Bundle, form: str) -> Model:
 
 
 def _task(task: Task, model: Model, bundle: Bundle, form: str) -> Task:
-    """The task without the steps that the graph ends with. Raises `JobError` if the graph's outputs do not fit it."""
+    """Returns the task without the steps that the graph already includes. Raises `JobError` if the graph's outputs do
+    not fit it.
+    """
     steps = bundle.forms[form].postprocess
     if steps == TOPK and task.name != Raw.name:
         raise JobError(
@@ -168,6 +172,6 @@ _INSIDE = ("channels", "channel_order", "layout", "rescale_factor", "mean", "std
 
 
 def _engine(config: EngineConfig, form: str) -> EngineConfig:
-    """The engine for golden images: on the CPU, since the driver need not have the devices of the workers."""
+    """Returns the engine for golden images: on the CPU, because the driver may lack the workers' devices."""
     name = ENGINES[form][0] if config.name == AUTO else config.name
     return ENGINE_CONFIGS[name](device=Device.cpu)

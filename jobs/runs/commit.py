@@ -47,18 +47,18 @@ class IncompleteRunError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Valid parts of a run, which hold each row at most once, and the totals over them."""
+    """Valid parts of a run, which hold each row at most once, and their totals."""
 
     rows: Sequence[Part]
     errors: Sequence[Part]
     leftover: Sequence[Part]
-    """Damaged files, duplicates of rows in other files, and files from a GPU that decoded wrongly; `publish` deletes
-    them."""
+    """Damaged files, duplicates of rows in other files, and files from a GPU that decoded incorrectly; `publish`
+    deletes them."""
     coverage: Coverage
     summary: Summary
 
     def standing_in(self, later: Outcome) -> Outcome:
-        """Returns this outcome with totals over only those of its files that are still valid in ``later``."""
+        """Returns this outcome with the totals of only the files that are still valid in ``later``."""
         # Files can become invalid during a run: see `decode_switch`.
         still = {part.uri for part in (*later.rows, *later.errors)}
         return replace(self, summary=_total(self.rows, self.errors, uris=still, coverage=self.coverage))
@@ -75,10 +75,10 @@ def collect(
     """Reads the footers of the run's files and determines which rows have an outcome.
 
     Args:
-        paths: of the run.
-        storage: holds the run.
-        shard_sizes: rows of each shard of the inventory.
-        own: mask as for `Coverage`; the summary covers the files that hold any of these shards.
+        paths: paths of the run.
+        storage: storage of the run.
+        shard_sizes: number of rows of each shard of the inventory.
+        own: mask as in `Coverage`; the summary covers the files with rows of any of these shards.
         before: an earlier outcome of this run, whose valid files are not read again.
 
     Raises:
@@ -87,7 +87,7 @@ def collect(
     known = {part.uri: part for part in (*before.rows, *before.errors)} if before else {}
     rows, errors = find_parts(paths.rows, storage, known), find_parts(paths.errors, storage, known)
     coverage = Coverage(shard_sizes, own)
-    # Largest first: where files overlap, this keeps the one that would take longest to redo.
+    # Largest first: of overlapping files, this keeps the one that would take longest to redo.
     ordered = sorted((*rows, *errors), key=lambda part: (-_num_rows(part), part.uri))
     _log_damaged(ordered, before)
     switched = switched_shards(read_switches(paths, storage), len(shard_sizes))
@@ -103,20 +103,20 @@ def collect(
 
 
 def _total(rows: Sequence[Part], errors: Sequence[Part], *, uris: Collection[str], coverage: Coverage) -> Summary:
-    """Sums the receipts of the parts at ``uris`` that hold any of this driver's shards."""
+    """Sums the receipts of the parts at ``uris`` with rows of any of this driver's shards."""
     receipts = (part.receipt for part in (*rows, *errors) if part.receipt and part.uri in uris)
     return total(receipt.summary for receipt in receipts if coverage.concerns(receipt.ranges))
 
 
 def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[str, Any]) -> None:
-    """Deletes leftover files, writes the manifest, and finally ``_SUCCESS``. Without errors, also writes an error file
-    without rows.
+    """Deletes leftover files, writes the manifest, and finally ``_SUCCESS``. If there are no errors, also writes an
+    error file without rows.
 
     Args:
         outcome: returned by `collect` for all shards.
-        paths: of the run.
-        storage: holds the run.
-        about: keys that the manifest contains in addition to the parts.
+        paths: paths of the run.
+        storage: storage of the run.
+        about: keys of the manifest besides the parts.
 
     Raises:
         IncompleteRunError: a row has no outcome.
@@ -127,7 +127,7 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
         first = "; ".join(str(piece) for piece in coverage.missing(limit=3)) or "of other slices"
         raise IncompleteRunError(f"{num_missing:,} images have no outcome ({first}); nothing was published")
     fault("commit.collected")
-    # Deleted before the run counts as published: readers of the folder see every Parquet file in it.
+    # Deleted before publication, because readers of the folder see every Parquet file in it.
     leftover = [*(part.uri for part in outcome.leftover), *_half_written(paths, storage)]
     with writing_to(paths.run):
         storage.delete(leftover)
@@ -136,17 +136,17 @@ def publish(outcome: Outcome, paths: RunPaths, storage: Storage, about: Mapping[
         outcome = replace(outcome, errors=[write_no_errors(paths, storage, about)])
     fault("commit.errors")
     manifest = _manifest(outcome, about)
-    # Before any document is written, so that a run that readers would see wrongly can still be resumed.
+    # Checked before any document is written, so that a run that readers would misread can still be resumed.
     check_readable(manifest, coverage.num_listed_everywhere, paths, storage)
     write_document(paths.manifest, json.dumps(manifest, indent=1).encode(), storage)
     fault("commit.manifest")
-    # Last: from here on readers, later runs and `jobs.verify` take the run as complete.
+    # Written last: from here on, readers, later runs and `jobs.verify` consider the run complete.
     write_document(paths.success, b"", storage)
     fault("commit.success")
 
 
 def write_document(uri: str, data: bytes, storage: Storage) -> None:
-    """Writes one of the run's documents. Raises `OutputError`, which names it, if storage refuses it."""
+    """Writes one of the run's documents. Raises `OutputError`, which names it, if storage rejects it."""
     try:
         storage.write(uri, data)
     except (OSError, BaseError) as error:
@@ -166,8 +166,7 @@ def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
     try:
         return part.receipt is not None and coverage.take(part.receipt.ranges)
     except StrangeRowsError:
-        # Reads the whole file, in this rare case only. Intact, it proves that the inventory is not the one it was
-        # made from.
+        # Reads the whole file, only in this rare case. If intact, it proves that it was made from another inventory.
         if hashlib.sha256(storage.read(part.uri)).hexdigest().startswith(digest_of(part.uri)):
             raise
         LOG.warning("%s: damaged (claims rows that the inventory does not list); ignoring it", part.uri)
@@ -175,7 +174,7 @@ def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
 
 
 def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
-    """Staged documents that killed drivers left behind. Skips reports of slices, which may still be being written."""
+    """Yields staged documents left behind by killed drivers. Skips slice reports, which may still be in progress."""
     if storage.kind(paths.run) is None:
         return []
     uris = [uri for batch in storage.list(paths.run) for uri in batch["uri"].to_pylist()]

@@ -9,7 +9,7 @@ from jobs.job import Log, OutputLocation
 
 
 class ListFormat(Enum):
-    """Form in which runs are printed."""
+    """Output format of the list."""
 
     text = "text"
     json = "json"
@@ -17,10 +17,10 @@ class ListFormat(Enum):
 
 @dataclass
 class ListedRuns:
-    """Selects runs, and the form in which they are printed."""
+    """Selection of runs, and their output format."""
 
     format: ListFormat = ListFormat.text
-    """text: a table; json: one object a line."""
+    """text: a table; json: one object per line."""
 
 
 @dataclass

@@ -1,5 +1,5 @@
-"""Tracks which rows of an inventory have an outcome, from the receipts of files. Pure bookkeeping on the driver; its
-memory grows with the number of shards, never with the number of rows.
+"""Tracks which rows of an inventory have an outcome, from the receipts of files. Runs on the driver; memory grows with
+the number of shards, not of rows.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ class StrangeRowsError(Exception):
 
 
 class Coverage:
-    """Rows covered by the files taken so far.
+    """Rows covered by the files added so far.
 
     Args:
-        sizes: rows of each shard.
+        sizes: number of rows of each shard.
         own: bool mask of the shards that this driver processes; all of them by default.
     """
 
     def __init__(self, sizes: np.ndarray, own: np.ndarray | None = None) -> None:
         self._sizes = sizes
         self._own = np.ones(len(sizes), np.bool_) if own is None else own
-        # 4 bytes a shard suffice: the inventory numbers rows in int32.
+        # Four bytes per shard suffice: row numbers in the inventory are int32.
         self._num_done = np.zeros(len(sizes), np.int32)
-        self._begun: Ranges = {}  # of shards that are neither untouched nor whole
+        self._begun: Ranges = {}  # only for partially covered shards
 
     @property
     def num_listed(self) -> int:
-        """Rows of this driver's shards."""
+        """Number of rows in this driver's shards."""
         return int(self._sizes[self._own].sum(dtype=np.int64))
 
     @property
     def num_listed_everywhere(self) -> int:
-        """Rows of all shards."""
+        """Number of rows in all shards."""
         return int(self._sizes.sum(dtype=np.int64))
 
     @property
     def num_rows(self) -> int:
-        """Rows of this driver's shards that have an outcome."""
+        """Number of rows in this driver's shards with an outcome."""
         return int(self._num_done[self._own].sum(dtype=np.int64))
 
     @property
     def num_missing(self) -> int:
-        """Rows of this driver's shards that have no outcome yet."""
+        """Number of rows in this driver's shards without an outcome."""
         return self.num_listed - self.num_rows
 
     @property
     def num_missing_elsewhere(self) -> int:
-        """Rows of all other shards that have no outcome yet."""
+        """Number of rows in all other shards without an outcome."""
         return int((self._sizes - self._num_done)[~self._own].sum(dtype=np.int64))
 
     def concerns(self, ranges: Ranges) -> bool:
@@ -75,7 +75,7 @@ class Coverage:
             if _overlap([*self._done(shard), *runs]):
                 return False
         for shard, runs in ranges.items():
-            # After the loop above, so that a file that overlaps in its last shard has added nothing.
+            # Done after the loop above, so that a file that overlaps in its last shard adds nothing.
             merged = _merge([*self._done(shard), *runs])
             self._num_done[shard] += count({shard: runs})
             self._begun[shard] = merged
@@ -84,7 +84,9 @@ class Coverage:
         return True
 
     def missing(self, *, limit: int | None = None) -> list[Piece]:
-        """Rows of this driver's shards without an outcome, one piece a shard in ascending order, at most ``limit``."""
+        """Returns the rows of this driver's shards without an outcome, one piece per shard in ascending order, at most
+        ``limit``.
+        """
         shards = np.flatnonzero(self._own & (self._num_done < self._sizes))[:limit]
         return [Piece(int(shard), tuple(self._gaps(int(shard)))) for shard in shards]
 

@@ -1,5 +1,5 @@
-"""Switches decoding from GPU to CPU in the middle of a run, once a GPU has decoded an image wrongly, and discards what
-it decoded. The switch is recorded in the run's folder for later drivers. Runs on the driver.
+"""Switches decoding from GPU to CPU during a run when a GPU decodes an image incorrectly, and discards its results. The
+switch is recorded in the run's folder for later drivers. Runs on the driver.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class DecodeSwitch:
-    """One driver's switch to the CPU. Parts of its shards that a GPU decoded are invalid, however late they appear."""
+    """One driver's switch to the CPU. Parts of its shards decoded on a GPU are invalid, whenever they appear."""
 
     part: Slice
     """Slice of the driver."""
     seen: str
     """The difference that caused the switch, with the image and its shard."""
     num_images: int
-    """Images in parts written by then, which are redone."""
+    """Number of images in parts already written, which are redone."""
     shards: str
     """Shards of these images, such as ``0 to 3, 7``."""
 
@@ -57,7 +57,7 @@ def switch_to_cpu(run: Run, outcome: Outcome, error: DecoderMismatchError) -> Ru
 
     Args:
         run: continues after the switch.
-        outcome: its valid parts.
+        outcome: valid parts of the run.
         error: the difference found.
     """
     distrusted = [
@@ -69,7 +69,7 @@ def switch_to_cpu(run: Run, outcome: Outcome, error: DecoderMismatchError) -> Ru
     num_images = sum(receipt.summary.num_images for receipt in distrusted)
     switch = DecodeSwitch(run.part, error.seen, num_images, _in_words(shards))
     LOG.error("decoding %s", switch)
-    # The time is for people; nothing compares it.
+    # The time is informational; nothing compares it.
     content = {**asdict(switch), "at": datetime.now(UTC).isoformat(timespec="milliseconds")}
     with writing_to(run.paths.run):
         run.storage.write(_uri(run.paths, run.part), json.dumps(content, indent=1).encode())
@@ -87,7 +87,7 @@ def as_switched(run: Run) -> Run:
 
 
 def read_switches(paths: RunPaths, storage: Storage) -> list[DecodeSwitch]:
-    """Switches of all drivers of a run. A damaged file still counts as a switch."""
+    """Reads the switches of all drivers of a run. A damaged file still counts as a switch."""
     folder = paths.decode_switches
     if storage.kind(folder) is None:
         return []
@@ -97,7 +97,7 @@ def read_switches(paths: RunPaths, storage: Storage) -> list[DecodeSwitch]:
 
 
 def switched_shards(switches: Sequence[DecodeSwitch], num_shards: int) -> np.ndarray:
-    """Mask of the shards whose decoding a driver has switched: bool (num_shards)."""
+    """Returns a mask of the shards for which a driver has switched decoding: bool (num_shards)."""
     switched = np.zeros(num_shards, np.bool_)
     for switch in switches:
         switched |= switch.part.owns(num_shards)
@@ -133,7 +133,7 @@ def _on_cpu(run: Run) -> Run:
 
 def _in_words(shards: Sequence[int]) -> str:
     """Formats ascending numbers as ``0 to 3, 7``."""
-    # -2 stands next to no shard, so the first one starts a run and the last one ends one.
+    # -2 is adjacent to no shard, so the first shard starts a range and the last one ends one.
     starts = [shard for before, shard in pairwise([-2, *shards]) if shard != before + 1]
     stops = [shard for shard, after in pairwise([*shards, -2]) if after != shard + 1]
     return ", ".join(

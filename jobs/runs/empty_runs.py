@@ -1,6 +1,4 @@
-"""Removes a run that has no image to do, where an earlier run stands for it. Runs on the driver, while it holds the
-output.
-"""
+"""Removes a run without images if an earlier run can replace it. Runs on the driver, while it holds the output."""
 
 from __future__ import annotations
 
@@ -23,8 +21,8 @@ LOG = logging.getLogger("shardlens")
 def without_empty(run: Run) -> Run:
     """Returns ``run`` or, if it lists no image, the latest earlier run with images, and removes the folder of ``run``.
 
-    A run that the user names with `run.id` stays, as does one of `run.keep_empty`, and the first run of an output:
-    nothing else would prove that the dataset was empty.
+    Keeps a run named by `run.id`, a run with `run.keep_empty`, and the first run of an output, which alone proves that
+    the dataset was empty.
     """
     options, previous = run.job.run, run.previous
     is_asked = options.keep_empty or options.id is not None
@@ -41,7 +39,7 @@ def without_empty(run: Run) -> Run:
 
 
 def _remove(run: Run) -> None:
-    # First: without its record, what is left of a folder belongs to no run.
+    # Deleted first: without its record, the rest of a folder belongs to no run.
     run.storage.delete([run.paths.record])
     if is_remote(run.paths.run):
         run.storage.delete(uri for batch in run.storage.list(run.paths.run) for uri in batch["uri"].to_pylist())

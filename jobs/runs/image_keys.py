@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ImageKeys(KeyDatabase):
-    """Keys of the images done by earlier runs and of those listed now."""
+    """Keys of the images processed by earlier runs and of those listed now."""
 
     def __init__(self, folder: str, memory_bytes: int) -> None:
         super().__init__(folder, memory_bytes, _TABLES)
@@ -30,7 +30,7 @@ class ImageKeys(KeyDatabase):
         self._run(self._database.commit)
 
     def new_numbers(self) -> Iterator[np.ndarray]:
-        """Yields the ascending numbers of images that are listed and not done, in int64 arrays."""
+        """Yields the ascending numbers of listed images that are not done, as int64 arrays."""
         reader = self._run(lambda: self._database.sql(_NEW).to_arrow_reader(CHUNK_ROWS))
         while (batch := self._run(next, reader, None)) is not None:
             yield batch["number"].to_numpy()
@@ -52,7 +52,7 @@ class ImageIds(KeyDatabase):
             self._insert_pending()
 
     def repeated(self, num_examples: int) -> tuple[int, list[int]]:
-        """Number of images whose id an earlier image has, and the numbers of the first images with such ids."""
+        """Returns the number of images with the id of an earlier image, and the numbers of the first such images."""
         self._insert_pending()
         found = self._run(lambda: self._database.execute(_REPEATED, [num_examples]).fetchall())
         return int(found[0][1]) if found else 0, [number for number, _ in found]
@@ -64,8 +64,8 @@ class ImageIds(KeyDatabase):
         self._insert("ids", pa.table({IMAGE_ID: ids, "number": numbers}), _ID_COLUMNS)
 
 
-# The leading length makes the key unambiguous for any URI, and "=" tells an empty version from a null one.
-# 128 bits: the chance that two of 1e9 images share a key is 1e-21; with 64 bits it would be 3 in 100.
+# The leading length makes the key unambiguous for any URI, and "=" distinguishes an empty version from null. 128 bits:
+# the chance that two of 1e9 images share a key is 1e-21, compared with 3 in 100 for 64 bits.
 _KEY = f"md5_number(concat(strlen({URI}), ':', {URI}, '=' || {VERSION}))"
 _COLUMNS = {"done": _KEY, "listed": f"{_KEY}, number"}
 _TABLES = "CREATE TABLE done (key UHUGEINT); CREATE TABLE listed (key UHUGEINT, number BIGINT)"
@@ -79,7 +79,7 @@ _NEW = "SELECT number FROM listed ANTI JOIN done USING (key) ORDER BY number"
 
 
 def _chunks(images: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Columns of the keys with row numbers, in tables of at least `CHUNK_ROWS` rows but for the last."""
+    """Yields the key columns with row numbers, in tables of at least `CHUNK_ROWS` rows except the last."""
     first, pending = 0, list[pa.Table]()
     for table in images:
         numbers = np.arange(first, first + len(table))

@@ -1,4 +1,4 @@
-"""Removes the images done by earlier runs from a listing. Runs on the driver, before the inventory is written.
+"""Removes images processed by earlier runs from a listing. Runs on the driver, before the inventory is written.
 
 Everything that grows with the number of images is kept on disk.
 """
@@ -39,27 +39,28 @@ def only_new(
     """Yields the tables of ``entries`` without the images that are in ``done`` with the same version.
 
     Tables keep their order and boundaries; empty ones are omitted. The first table has no rows, so that the schema is
-    known even if no image is new. Two null versions are equal. A new image that is listed twice is yielded twice.
+    known even if there are no new images. Two null versions are equal. A new image that is listed twice is yielded
+    twice.
 
-    All of ``entries`` are first written to a temporary folder (placed by `tempfile`), plus 16 bytes for each image
-    done. The folder is removed when the iterator ends, fails or is closed. If ``done`` is empty, ``entries`` are
+    All of ``entries`` are first written to a temporary folder (placed by `tempfile`), plus 16 bytes per image in
+    ``done``. The folder is removed when the iterator ends, fails or is closed. If ``done`` is empty, ``entries`` are
     yielded unchanged.
 
     Args:
         entries: tables of one schema, with URI and VERSION, as from `Dataset.entries`.
         done: batches with URI and VERSION, as from `done_images`; an image may occur more than once.
-        memory_bytes: memory of the comparison before it spills to disk; a few hundred MB come on top.
+        memory_bytes: memory limit of the comparison before it spills to disk; it needs a few hundred MB more.
 
     Raises:
         JobError: the temporary folder is full. Errors of ``entries`` and ``done`` pass through unchanged.
     """
     batches = (batch for batch in done if len(batch))
-    # Without an earlier run there is nothing to compare, and nothing to spool.
+    # Without an earlier run, there is nothing to compare or spool.
     head = next(batches, None)
     if head is None:
         yield from entries
         return
-    # Spooled, not listed twice: files may come and go between two listings.
+    # Spooled rather than listed twice: files may come and go between two listings.
     with TemporaryDirectory(prefix="shardlens-") as folder, ImageKeys(folder, memory_bytes) as keys:
         keys.add("done", chain([head], batches))
         first = next(entries)
@@ -70,7 +71,7 @@ def only_new(
 
 
 def done_images(inventories: Iterable[Shards]) -> Iterator[pa.RecordBatch]:
-    """URI and VERSION of every row of ``inventories``, read ahead in the background.
+    """Yields URI and VERSION of every row of ``inventories``, read ahead in the background.
 
     Omits damaged row groups and logs a warning for each.
     """
@@ -83,12 +84,12 @@ def done_images(inventories: Iterable[Shards]) -> Iterator[pa.RecordBatch]:
             yield from table.to_batches()
 
 
-_NUM_READERS = 8  # threads, each of which holds one piece in memory
-_PIECE_ROWS = 1 << 17  # rows read at once, as `image_keys.CHUNK_ROWS`
+_NUM_READERS = 8  # threads, each with one piece in memory
+_PIECE_ROWS = 1 << 17  # rows read at a time, as `image_keys.CHUNK_ROWS`
 
 
 def _pieces(shards: Shards) -> Iterator[tuple[Shards, int, Sequence[int]]]:
-    """Row groups of an inventory to be read at once: the number of the file, and theirs in it."""
+    """Yields row groups to read together: the file number, and the group numbers within the file."""
     for first in range(0, shards.num_shards, SHARDS_PER_FILE):
         sizes = shards.sizes[first : first + SHARDS_PER_FILE]
         step = max(1, _PIECE_ROWS // max(1, int(sizes.max())))
@@ -100,12 +101,12 @@ def _read(shards: Shards, file_number: int, groups: Sequence[int]) -> pa.Table:
     uri = inventory_file(shards.folder, file_number)
     try:
         with shards.storage.open(uri) as source, pq.ParquetFile(source) as file:
-            # The pool of `done_images` reads in parallel already.
+            # The pool of `done_images` already reads in parallel.
             return file.read_row_groups(groups, columns=[URI, VERSION], use_threads=False)
     except Exception as error:
         if not is_damage(error):
             raise
-        if len(groups) > 1:  # find the damaged one and keep the others
+        if len(groups) > 1:  # locate the damaged one and keep the others
             return pa.concat_tables(_read(shards, file_number, [group]) for group in groups)
         LOG.warning("%s, row group %s: damaged (%s); treating its images as new", uri, groups[0], one_line(error))
         return shards.schema.empty_table().select([URI, VERSION])
@@ -119,7 +120,7 @@ def _spooled(entries: Iterable[pa.Table], schema: pa.Schema, spool: Path) -> Ite
         writer = pa.ipc.new_stream(sink, schema, options=options)
         for table in entries:
             with temporary_room():
-                writer.write_table(table.combine_chunks())  # one batch a table, so that boundaries survive
+                writer.write_table(table.combine_chunks())  # one batch per table, to preserve boundaries
             yield table
         with temporary_room():
             writer.close()

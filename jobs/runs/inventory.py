@@ -1,4 +1,6 @@
-"""Writes the inventory of a run: its images, cut into shards, as Parquet. Runs on the driver when a run is opened."""
+"""Writes the inventory of a run: its images, divided into shards, as Parquet. Runs on the driver when a run is
+opened.
+"""
 
 from __future__ import annotations
 
@@ -42,17 +44,17 @@ def write_inventory(
 ) -> Shards:
     """Streams ``entries`` to ``folder/inventory-*.parquet``, with the rows of at most two files in memory.
 
-    A shard is one row group of ``shard_size`` rows; the last may have fewer. With ``auto`` the size is
+    A shard is one row group of ``shard_size`` rows; the last may have fewer. With ``auto``, the size is
     `auto_shard_size` of the first table. With `Layout.ROWS`, shards end where a table of ``entries`` ends, so that no
-    two tasks read the same row group of the user's file. Without entries, one file without rows carries the schema.
-    Deletes the files of an interrupted listing first.
+    two tasks read the same row group of the user's file. If there are no entries, one file without rows carries the
+    schema. Deletes the files of an interrupted listing first.
     """
     storage.delete(inventory_files(storage, folder))
     first = next(entries)
     schema = _inventory_schema(first.schema, layout, image_column)
     if not isinstance(shard_size, int):
         shard_size = auto_shard_size(first)
-    # The first two columns number shard and row, and are known only once shards are cut.
+    # The first two columns, shard and row number, are known only once shards are cut.
     tables = (table.cast(pa.schema(list(schema)[2:])) for table in chain([first], entries))
     cut = _cut_between(tables, shard_size) if layout is Layout.ROWS else _cut_exactly(tables, shard_size)
     sizes: list[np.ndarray] = []
@@ -80,18 +82,20 @@ def write_inventory(
 
 
 def auto_shard_size(entries: pa.Table) -> int:
-    """Number of images of the mean size of ``entries`` in about 64 MB: a power of two, which whole batches fill."""
+    """Returns the number of images of the mean size in ``entries`` that fit in about 64 MB: a power of two, so that
+    batches are full.
+    """
     mean_bytes = pc.mean(entries[SIZE]).as_py()
     if not mean_bytes:
         return _USUAL_SHARD
     return int(2 ** math.floor(math.log2(min(_MAX_SHARD, max(_MIN_SHARD, _SHARD_BYTES / mean_bytes)))))
 
 
-# Small enough that a worker finishes a shard in seconds, large enough that scheduling it costs little in comparison.
+# Small enough that a worker finishes a shard in seconds, large enough that scheduling overhead is small.
 _SHARD_BYTES = 64_000_000
-_MIN_SHARD, _USUAL_SHARD, _MAX_SHARD = 128, 512, 4096  # images; the usual size where sizes are unknown
+_MIN_SHARD, _USUAL_SHARD, _MAX_SHARD = 128, 512, 4096  # images; the default if sizes are unknown
 
-# A row group of more than this many shards is cut all the same: one task would hold too much for too long.
+# A row group of more shards than this is cut anyway: one task would hold too much for too long.
 _MAX_TABLE_SHARDS = 8
 
 
@@ -136,7 +140,7 @@ def _files(shards: Iterable[pa.Table]) -> Iterator[tuple[list[pa.Table], bool]]:
             yield pending, False
             pending = []
         pending.append(shard)
-    # Even without any shard: one file carries the schema.
+    # Written even without shards, to carry the schema.
     yield pending, True
 
 
@@ -147,7 +151,7 @@ def _file(shards: list[pa.Table], *, first_shard: int, schema: pa.Schema, is_las
             # Arrow's default would cut row groups at 1,048,576 rows, and a shard must be exactly one.
             writer.write_table(_numbered(table, shard, schema), row_group_size=len(table))
         if is_last:
-            # In the last file alone: a listing that was interrupted never looks complete.
+            # Only in the last file, so that an interrupted listing never looks complete.
             writer.add_key_value_metadata({NUM_SHARDS_KEY: str(first_shard + len(shards))})
     return memoryview(sink.getvalue())
 

@@ -1,5 +1,5 @@
-"""The check of a job's model: its facts, kept on the node, so that the next command needs no PyTorch to start. Runs on
-the driver.
+"""Checks a job's model and caches the facts on the node, so that the next command starts without PyTorch. Runs on the
+driver.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ModelFacts:
     labels: list[str] | None
     """Class names, if the model has any."""
     image_s: float
-    """Seconds of one CPU thread for an image, in the reference engine."""
+    """Seconds per image of the reference engine on one CPU thread."""
     one_by_one: str
     """The result of `actors.predicting.independence.mixing`."""
 
@@ -75,28 +75,28 @@ class LoadedModel:
     """A model that this process has loaded for the check, until `release`."""
 
     predictor: Predictor | None
-    """The reference, on one thread."""
+    """The reference predictor, on one thread."""
     network: nn.Module | None
     """Network that ``predictor`` runs; None if the model has none."""
 
     @property
     def reference_engine(self) -> Engine | None:
-        """The engine of ``predictor``, if its answers count as right."""
+        """The engine of ``predictor``, if its answers count as correct."""
         if self.predictor is None:
             return None
         recipe = self.predictor.recipe
         return self.predictor.engine if is_reference(recipe.engine, recipe.model) else None
 
     def release(self) -> None:
-        """Frees the memory of the model, which the driver needs no more once the engine is chosen."""
+        """Frees the memory of the model, which the driver no longer needs once the engine is chosen."""
         self.predictor = self.network = None
 
 
 def check_model(recipe: Recipe, before_loading: Callable[[], object]) -> tuple[ModelFacts, LoadedModel | None]:
-    """Builds the recipe on the CPU and runs it on blank images, unless the same was done on this node before.
+    """Builds the recipe on the CPU and runs it on blank images, unless the same check has been done on this node.
 
-    What counts as the same: the files of the weights, the code of the architecture and of this project, the versions of
-    libraries, labels, engine and task.
+    A check is the same if these are: weight files, the code of the architecture and of this project, library versions,
+    labels, engine and task.
 
     Args:
         recipe: model, engine and task of the job.
@@ -108,7 +108,7 @@ def check_model(recipe: Recipe, before_loading: Callable[[], object]) -> tuple[M
     recipe = replace(recipe, engine=_on_driver(recipe.engine, recipe.model))
     key = _key(recipe)
     if folder := find(key, is_current, kind=CHECKS):
-        with suppress(ValueError, KeyError, TypeError, OSError):  # pruned meanwhile
+        with suppress(ValueError, KeyError, TypeError, OSError):  # pruned in the meantime
             return _told(ModelFacts.from_json((folder / _FILE).read_text()), recipe.model), None
     before_loading()
     network = build_network(recipe.model) if form_of(recipe.model).has_network else None
@@ -116,7 +116,7 @@ def check_model(recipe: Recipe, before_loading: Callable[[], object]) -> tuple[M
     predictor = Predictor(recipe, network=network)
     one_by_one = predictor.engine.details.get(ONE_BY_ONE, "")
     facts = ModelFacts(weights, predictor.fields, predictor.labels, _image_s(predictor), one_by_one)
-    with suppress(JobError):  # no cache: the next command checks again
+    with suppress(JobError):  # not cached: the next command checks again
         keep(key, partial(_write, facts, recipe.model), is_current, kind=CHECKS)
     return _told(facts, recipe.model), LoadedModel(predictor, network)
 
@@ -148,16 +148,17 @@ def _key(recipe: Recipe) -> str:
 
 
 def _on_driver(engine: EngineConfig, model: Model) -> EngineConfig:
-    """Engine for one thread of the CPU, without compilation: the driver need not have the devices of the workers."""
+    """Returns the engine for one CPU thread, without compilation: the driver may lack the workers' devices."""
     if engine.name == form_of(model).engines[0]:
         return replace(engine.on_cpu(), threads=1)
     return reference(EngineConfig(device=Device.cpu, threads=1), model)
 
 
 def _image_s(predictor: Predictor) -> float:
-    """Seconds of one CPU thread for an image: the least of several calls, as the first ones are up to 100 times slower.
+    """Returns seconds per image on one CPU thread: the minimum of several calls, as the first are up to 100 times
+    slower.
 
-    Other processes only ever add to it. Ends after `_TIMED_S`, so that a large network runs once.
+    Other processes can only increase it. Ends after `_TIMED_S`, so that a large network runs once.
     """
     image_nhwc = np.zeros((1, *predictor.model.preprocess.size, 3), np.uint8)
     predictor.engine(image_nhwc)
@@ -169,4 +170,4 @@ def _image_s(predictor: Predictor) -> float:
     return least_s
 
 
-_TIMED_S = 0.1  # enough for 200 calls of the sample's network, or three of a ResNet-18
+_TIMED_S = 0.1  # enough for 200 calls of the sample network, or three of a ResNet-18

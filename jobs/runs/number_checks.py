@@ -1,4 +1,4 @@
-"""Range checks of the numbers in a job that need no cluster. Runs on the driver."""
+"""Checks the ranges of numbers in a job, without a cluster. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def check_numbers(job: Job) -> None:
         raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", fix="5 percent is 0.05")
 
 
-_MIN_LEASE_S = 10.0  # the time limit of one request to the lease: one hung connection must not lose it
+_MIN_LEASE_S = 10.0  # time limit of one lease request: one hung connection must not lose the lease
 
 
 def number_of(value: int | str, key: str, auto: int) -> int:
-    """Returns ``value`` of the config key, or ``auto`` if it is "auto". Raises `JobError` if it is neither."""
+    """Returns ``value``, or ``auto`` if it is "auto". Raises `JobError` if it is neither."""
     if value == "auto":
         return auto
     if isinstance(value, int) and value >= 1:

@@ -65,7 +65,7 @@ class Run:
 
     @property
     def part(self) -> Slice:
-        """Slice of the run that this driver processes."""
+        """The slice of the run that this driver processes."""
         return Slice.of(self.job.run)
 
     @property
@@ -75,13 +75,13 @@ class Run:
         return self.paths.report if part.is_whole else self.paths.slice_report(part.index, part.count)
 
     def collect(self, *, before: Outcome | None = None) -> Outcome:
-        """Valid parts of the run, and the rows left for this driver; ``before`` is an earlier outcome."""
+        """Returns the valid parts of the run, and the rows left for this driver; ``before`` is an earlier outcome."""
         sizes = self.shards.sizes
         return collect(self.paths, self.storage, sizes, own=self.part.owns(len(sizes)), before=before)
 
 
 def open_run(job: Job, checked: Preflight, storage: Storage) -> Run:
-    """Opens the run that `run.id` names, else the unfinished run of the same job, else a new one with its inventory.
+    """Opens the run that `run.id` names, else the unfinished run of the same job, else creates one.
 
     Raises:
         JobError: the run that `run.id` names belongs to another job or may not be resumed, the dataset cannot be
@@ -127,7 +127,9 @@ def _neighbours(record: Record, earlier: Sequence[Record]) -> tuple[bool, Record
 
 
 def _inventory_of(job: Job, record: Record, root: str, storage: Storage) -> Shards | None:
-    """Inventory of a run to resume. None if it is missing or damaged: a new run then takes its images."""
+    """Returns the inventory of a run to resume, or None if it is missing or damaged: a new run then takes its
+    images.
+    """
     shards = open_inventory(RunPaths(root, record.identity.fingerprint, record.run_id), storage)
     if shards is None and job.run.id:
         raise JobError(
@@ -138,7 +140,7 @@ def _inventory_of(job: Job, record: Record, root: str, storage: Storage) -> Shar
 
 
 def _has_failed(run: Run) -> bool:
-    """True if every image has an outcome. As the run is unpublished all the same, its errors are to be retried."""
+    """Returns True if every image has an outcome. As the run is still unpublished, its errors are to be retried."""
     return run.part.is_whole and not run.collect().coverage.num_missing
 
 
@@ -182,7 +184,7 @@ def _begin(
 def new_entries(
     job: Job, paths: RunPaths, storage: Storage, earlier: Sequence[Record]
 ) -> tuple[list[str], Iterator[pa.Table]]:
-    """Runs that a redrive retries, and the images of a new run of ``job``, next to the ``earlier`` ones."""
+    """Returns the runs that a redrive retries, and the images of a new run of ``job``, given the ``earlier`` ones."""
     if job.run.redrive:
         return error_entries(earlier, paths.root, storage, job.dataset)
     entries = _counted(job.dataset.entries())
@@ -201,17 +203,19 @@ def _counted(entries: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _inventories(records: Sequence[Record], paths: RunPaths, storage: Storage) -> Iterator[Shards]:
-    """Inventories of the runs that list any images, opened ahead. Omits missing or damaged ones, with a warning."""
+    """Yields inventories of the runs that list any images, opened ahead of time. Omits missing or damaged ones, with a
+    warning.
+    """
     listed = [replace(paths, run_id=record.run_id) for record in records if record.num_listed]
     with ThreadPoolExecutor(_THREADS) as pool:
         yield from filter(None, pool.map(lambda earlier: open_inventory(earlier, storage), listed))
 
 
-_THREADS = 16  # inventories opened at once; each takes a few small requests to storage
+_THREADS = 16  # inventories opened concurrently; each takes a few small storage requests
 
 
 def with_the_same_columns(records: Sequence[Record], checked: Preflight) -> list[Record]:
-    """Published runs of the same model whose rows have the same columns as this job's."""
+    """Returns published runs of the same model whose rows have the same columns as this job's."""
     return [
         record
         for record in records
@@ -223,7 +227,7 @@ def with_the_same_columns(records: Sequence[Record], checked: Preflight) -> list
 
 @contextmanager
 def naming_the_output(job: Job) -> Iterator[None]:
-    """Converts errors of the first access to `output.path` to JobError: the path or its permissions are wrong."""
+    """Converts errors on first access to `output.path` to JobError: the path or its permissions are wrong."""
     try:
         yield
     except (OSError, BaseError) as error:

@@ -1,4 +1,4 @@
-"""The runs of an output with their state and counts, for `python -m jobs.runs`. Read on the driver."""
+"""The runs of an output with their state and counts, for `python -m jobs.runs`. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPEN, PUBLISHED, REDRIVEN, SUPERSEDED, DAMAGED = "open", "published", "redriven"
 
 @dataclass(frozen=True)
 class Overview:
-    """A run in one line; None where its documents do not have the figure."""
+    """Summary of a run; None for figures that its documents lack."""
 
     run_id: str
     state: str
@@ -47,10 +47,10 @@ class Overview:
 
 
 def overviews(output: Output) -> list[Overview]:
-    """Returns all runs, the last committed first; an open run counts from its opening.
+    """Returns all runs, most recently committed first; an open run is ordered by its opening time.
 
     Raises:
-        JobError: there are no runs, or storage does not give them.
+        JobError: there are no runs, or they cannot be read from storage.
     """
     records = output.records()
     if not records:
@@ -66,7 +66,7 @@ def overviews(output: Output) -> list[Overview]:
     return sorted(marked, key=lambda one: one.committed_at or one.opened_at, reverse=True)
 
 
-_THREADS = 4  # manifests in memory at once
+_THREADS = 4  # manifests in memory at a time
 
 
 def _overview(record: Record, output: Output) -> Overview:
@@ -103,13 +103,13 @@ def _published(record: Record, output: Output) -> tuple[PublishedRun | None, str
 
 
 def _marked(one: Overview, newest: str | None) -> Overview:
-    """The run, marked if a full run of the same model and dataset was committed later, at ``newest``."""
+    """Returns the run, marked if a full run of the same model and dataset was committed later, at ``newest``."""
     is_older = newest is not None and one.committed_at is not None and one.committed_at < newest
     return replace(one, state=SUPERSEDED) if is_older else one
 
 
 def _read(uri: str, storage: Storage) -> Mapping[str, Any]:
-    """The JSON object in a file; nothing if it is missing or damaged."""
+    """Reads the JSON object in a file; empty if it is missing or damaged."""
     try:
         return read_object(uri, storage)
     except (FileNotFoundError, ValueError):

@@ -1,5 +1,5 @@
-"""Checks that reject a wrong job within seconds: the complete recipe is built and run on one blank image. Runs on the
-driver, before any actor starts.
+"""Rejects a wrong job within seconds: builds the complete recipe and runs it on one blank image. Runs on the driver,
+before any actor starts.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Preflight:
     labels: list[str] | None = None
     """Class names, if the model has any."""
     one_by_one: str = ""
-    """The reason why each image has to run alone, if there is one."""
+    """The reason why each image must run alone, if any."""
     loaded: LoadedModel | None = field(default=None, compare=False, repr=False)
-    """The model as this check loaded it, until the engine is chosen; None if an earlier command has checked it."""
+    """The model loaded by this check, until the engine is chosen; None if an earlier command has checked it."""
 
     @property
     def reference_engine(self) -> Engine | None:
@@ -66,8 +66,8 @@ def preflight(job: Job, *, before_loading: Callable[[], object] = object) -> Pre
 
     Args:
         job: the job.
-        before_loading: called after the checks that take no time, before the model is loaded, which takes seconds.
-            Not called where an earlier command on this node has checked the same model.
+        before_loading: called after the instant checks, before the model is loaded, which takes seconds. Not called if
+            an earlier command on this node has checked the same model.
 
     Raises:
         JobError: the first problem found.
@@ -100,7 +100,7 @@ def preflight(job: Job, *, before_loading: Callable[[], object] = object) -> Pre
     )
 
 
-# Dataset settings that decide the columns of a row, as opposed to which images there are.
+# Dataset settings that determine the columns of a row, as opposed to the list of images.
 _COLUMNS = {"kind", "image_column", "uri_column", "id_column", "label_column", "keep_columns", "folder_labels"}
 
 
@@ -108,7 +108,7 @@ def _check_columns(job: Job, fields: list[pa.Field]) -> None:
     names = [field.name for field in fields]
     taken = {IMAGE_ID, URI, TARGET, *PARTITIONS, *(field.name for field in ERROR_FIELDS)}
     for name in names:
-        if name.lower() in taken or name.startswith("_"):  # SQL engines ignore case
+        if name.lower() in taken or name.startswith("_"):  # SQL engines are case-insensitive
             raise JobError(
                 f"task={job.task.name}: the model's output {name} has a reserved name",
                 fix="rename that output in the model, or the column in task.names, or choose task=classify or "
@@ -123,8 +123,9 @@ def _check_columns(job: Job, fields: list[pa.Field]) -> None:
 
 
 def _fingerprint(job: Job, facts: ModelFacts) -> str:
-    """Digest of everything except the image that decides the content of a row: weights, architecture, pre-processing,
-    labels, task and precision. Starts with a letter, so that no reader parses the partition as a number.
+    """Returns the digest of everything except the image that determines the content of a row: weights, architecture,
+    pre-processing, labels, task and precision. Starts with a letter, so that no reader parses the partition as a
+    number.
     """
     content = {
         "weights": facts.weights,
@@ -142,14 +143,18 @@ def _fingerprint(job: Job, facts: ModelFacts) -> str:
 
 
 def _decoded_on(decode: Decode) -> dict[str, str]:
-    """Decoder for the fingerprint, as pixels from a GPU differ slightly; empty if only the CPU can decode."""
+    """Returns the decoder for the fingerprint, as GPU-decoded pixels differ slightly; empty if only the CPU can
+    decode.
+    """
     if decode.device is DecodeDevice.cpu or not has_nvimgcodec():
         return {}
     return {"decode": decode.device.value}
 
 
 def _precision(engine: EngineConfig) -> str:
-    """Precision of the config. With ``auto`` it includes the tolerance, as precisions may differ between machines."""
+    """Returns the precision of the config. With ``auto``, it includes the tolerance, as precisions may differ between
+    machines.
+    """
     if engine.precision is not Precision.auto:
         return str(engine.precision.value)
     return f"auto {engine.tolerance}" if isinstance(engine, AutoEngineConfig) else Precision.fp32.value

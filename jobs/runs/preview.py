@@ -27,9 +27,9 @@ class Preview:
     run_id: str | None
     """None for a new run."""
     num_listed: int
-    """Images of the run; without those that an incremental run omits."""
+    """Images of the run, without those omitted by an incremental run."""
     num_done: int = 0
-    """Images with an outcome."""
+    """Number of images with an outcome."""
 
     @property
     def num_missing(self) -> int:
@@ -37,10 +37,10 @@ class Preview:
 
 
 def preview_run(job: Job, checked: Preflight, storage: Storage) -> Preview:
-    """Lists as `jobs.runs.opening.open_run` would. Takes no lease, and repairs and writes nothing.
+    """Lists images as `jobs.runs.opening.open_run` would. Takes no lease, and repairs and writes nothing.
 
     Raises:
-        JobError: as `open_run`, except that nothing shows that the output can be written.
+        JobError: as in `open_run`, except that write access to the output is not checked.
     """
     root = absolute(job.output.path)
     identity = Identity(checked.fingerprint, checked.provenance["dataset_digest"], mode_of(job))
@@ -55,7 +55,7 @@ def preview_run(job: Job, checked: Preflight, storage: Storage) -> Preview:
 
 
 def _resumed(record: Record, root: str, storage: Storage) -> Preview | None:
-    """None if the inventory is missing: a new run then takes the images."""
+    """Returns None if the inventory is missing: a new run then takes the images."""
     paths = RunPaths(root, record.identity.fingerprint, record.run_id)
     shards = open_inventory(paths, storage)
     if shards is None:

@@ -1,5 +1,5 @@
-"""Compares what a reader finds in a run's folders with the manifest: before the run is published, and again before
-later commands rely on it. Runs on the driver, while it holds the lease of the output.
+"""Compares the files that a reader finds in a run's folders with the manifest, before the run is published and again
+before later commands rely on it. Runs on the driver, while it holds the lease of the output.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class Discrepancy:
     """Differences between a run's folders and its manifest, as URIs."""
 
     missing: Sequence[str]
-    """Files of the manifest that are absent, of another size, or not named like a part."""
+    """Files of the manifest that are absent, of a different size, or not named like a part."""
     late: Sequence[str]
     """Parts, staged ones included, that the manifest does not name: their writers finished too late or died."""
     foreign: Sequence[str]
-    """Parquet files that no writer of ours made, but that readers would include."""
+    """Parquet files not written by us that readers would include."""
 
 
 def compare(manifest: Mapping[str, Any], paths: RunPaths, storage: Storage) -> Discrepancy:
     """Compares names and sizes with the manifest, from one listing of each folder."""
-    # After a redrive the error rows belong to the later run, and their folder is emptied.
+    # After a redrive, the error rows belong to the later run, and their folder is empty.
     kinds = ("rows",) if "redriven_by" in manifest else ("rows", "errors")
     named = {uri: entry["size_bytes"] for kind in kinds for uri, entry in _named(manifest, kind, paths)}
     there = {uri: size for kind in kinds for uri, size in _listed(_folder(kind, paths), storage)}
@@ -53,13 +53,13 @@ def compare(manifest: Mapping[str, Any], paths: RunPaths, storage: Storage) -> D
 
 
 def check_readable(manifest: Mapping[str, Any], num_listed: int, paths: RunPaths, storage: Storage) -> None:
-    """Counts rows as any reader of the folders would: lists them and opens each footer.
+    """Counts rows as any reader of the folders would: by listing them and opening each footer.
 
     Args:
-        manifest: of the run that is about to be published.
-        num_listed: images in its inventory.
-        paths: of the run.
-        storage: holds the run.
+        manifest: manifest of the run about to be published.
+        num_listed: number of images in its inventory.
+        paths: paths of the run.
+        storage: storage of the run.
 
     Raises:
         UnreadableRunError: the number of rows differs from the inventory, or a file from the manifest.
@@ -88,13 +88,13 @@ def _wrong_counts(manifest: Mapping[str, Any], num_listed: int, paths: RunPaths,
         for (uri, number), found in zip(named, counted, strict=True)
         if found != number
     ]
-    # A part that is wrong explains the sum, and names the file besides.
+    # A wrong part explains the mismatch, and names the file.
     if not wrong and sum(counted) != num_listed:
         wrong = [f"its parts have {sum(counted):,} rows, but {num_listed:,} images are listed"]
     return wrong
 
 
-_FOOTER_THREADS = 16  # requests to storage at once
+_FOOTER_THREADS = 16  # concurrent storage requests
 
 
 def _named(manifest: Mapping[str, Any], kind: str, paths: RunPaths) -> list[tuple[str, Mapping[str, Any]]]:
@@ -110,7 +110,7 @@ def _name(uri: str) -> str:
 
 
 def _listed(folder: str, storage: Storage) -> list[tuple[str, int | None]]:
-    """URI, as `join` writes it, and size in bytes of all files below ``folder``."""
+    """Returns the URI, as formatted by `join`, and size in bytes of all files below ``folder``."""
     if storage.kind(folder) is None:
         return []
     listed = [row for batch in storage.list(folder) for row in batch.to_pylist()]
@@ -118,7 +118,7 @@ def _listed(folder: str, storage: Storage) -> list[tuple[str, int | None]]:
 
 
 def _num_rows(uri: str, storage: Storage) -> int:
-    """Number of rows from the footer; zero if the file is damaged."""
+    """Returns the number of rows from the footer; zero if the file is damaged."""
     with storage.open(uri) as file:
         try:
             return int(pq.read_metadata(file).num_rows)

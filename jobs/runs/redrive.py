@@ -35,7 +35,7 @@ LOG = logging.getLogger("shardlens")
 def error_entries(
     records: Sequence[Record], root: str, storage: Storage, dataset: Dataset
 ) -> tuple[list[str], Iterator[pa.Table]]:
-    """Returns the ids of the runs with error rows that no other run has taken over, and those rows as entries of a new
+    """Returns the ids of the runs with error rows not yet taken over by another run, and these rows as entries of a new
     inventory. Plain files get their current size and version.
     """
     manifests = {record.run_id: _read_manifest(RunPaths(root, "", record.run_id), storage) for record in records}
@@ -69,8 +69,8 @@ def settle(records: Sequence[Record], root: str, storage: Storage) -> None:
             manifest = _read_manifest(paths, storage)
             if manifest is None:
                 continue
-            # The manifest first: a crash before the deletion leaves files that the next job deletes, never rows of
-            # two owners.
+            # Manifest first: a crash before the deletion leaves files that the next job deletes, never rows with two
+            # owners.
             if "redriven_by" not in manifest:
                 _write_manifest(manifest | {"redriven_by": record.run_id}, paths, storage)
             drop_errors(paths, storage)
@@ -82,11 +82,11 @@ def drop_errors(paths: RunPaths, storage: Storage) -> None:
         storage.delete(uri for batch in storage.list(paths.errors) for uri in batch["uri"].to_pylist())
 
 
-_THREADS = 16  # requests to storage at once
+_THREADS = 16  # concurrent storage requests
 
 
 def open_inventory(paths: RunPaths, storage: Storage) -> Shards | None:
-    """Inventory of an earlier run. None if it is missing or damaged, with a warning."""
+    """Opens the inventory of an earlier run. Returns None, with a warning, if it is missing or damaged."""
     try:
         return Shards.open(storage, paths.inventory)
     except Exception as error:
@@ -102,7 +102,7 @@ def _write_manifest(manifest: dict[str, Any], paths: RunPaths, storage: Storage)
 
 
 def _read_manifest(paths: RunPaths, storage: Storage) -> dict[str, Any] | None:
-    """Reads the manifest. None if it is damaged or missing, as after the run was removed; logs a warning for either."""
+    """Reads the manifest. Returns None, with a warning, if it is damaged or missing (the run was removed)."""
     try:
         manifest = read_object(paths.manifest, storage, max_bytes=MAX_BYTES)
         _check_errors(manifest)
@@ -118,7 +118,7 @@ def _read_manifest(paths: RunPaths, storage: Storage) -> dict[str, Any] | None:
 def _check_errors(manifest: dict[str, Any]) -> None:
     """Raises ValueError if the error rows of a manifest do not have the expected format."""
     try:
-        # Adding up everything fails on the first value of a wrong type.
+        # Summation fails on the first value of a wrong type.
         shown = manifest["num_errors"] + sum(
             int(shard) + start + stop
             for part in manifest["errors"]
@@ -132,9 +132,9 @@ def _check_errors(manifest: dict[str, Any]) -> None:
 
 
 def _can_be_loaded(shards: Shards | None, manifest: dict[str, Any], run_id: str) -> bool:
-    """True if the inventory still holds every error row. If not, logs a warning: no row of the run is retried.
+    """Returns True if the inventory still holds every error row. If not, logs a warning: no row of the run is retried.
 
-    All shards are loaded before any row is taken, because a redrive must move all error rows of a run or none.
+    All shards are loaded before any row is taken, because a redrive must move either all error rows of a run or none.
     """
     if shards is None:
         return False
@@ -159,7 +159,9 @@ def _error_rows(shards: Shards, manifest: dict[str, Any], dataset: Dataset) -> I
 
 
 def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
-    """``rows`` with the current size and version of each file, so that later runs do not take a fixed file as new."""
+    """Returns ``rows`` with the current size and version of each file, so that later runs do not treat a fixed file as
+    new.
+    """
     if dataset.layout is not Layout.FILES:
         return rows
     storage = dataset.image_storage
@@ -167,11 +169,11 @@ def _described(rows: pa.Table, dataset: Dataset) -> pa.Table:
     requests_all = isinstance(dataset, ManifestDataset) and dataset.versions is Versions.all
 
     def describe_now(row: dict[str, Any]) -> dict[str, Any]:
-        if row[VERSION] is None and not requests_all:  # the listing knew none
+        if row[VERSION] is None and not requests_all:  # unknown when listed
             return row
         try:
             file = describe(row[URI], storage)
-        # Every other image would be refused, too: end the job rather than list them without versions.
+        # All other images would be refused too: end the job rather than list them without versions.
         except CredentialsError:
             raise
         except Exception:  # noqa: BLE001  reading the file later reports what is wrong with it

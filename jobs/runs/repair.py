@@ -1,5 +1,6 @@
-"""Repairs a published run whose files no longer match its manifest, before a later command relies on it: late parts are
-deleted, and a run that lacks parts is withdrawn and resumed. Runs on the driver, while it holds the output's lease.
+"""Repairs a published run whose files no longer match its manifest, before a later command relies on it: deletes late
+parts, and withdraws a run that lacks parts so that it is resumed. Runs on the driver, while it holds the output's
+lease.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ def repair(
     Args:
         records: from `read_records`, latest first.
         root: `output.path`, absolute.
-        storage: holds the output.
+        storage: storage of the output.
         run_id: the run that the command names, if any.
         resumed: identities that the command would resume. No other run is withdrawn: nothing would redo its rows.
     """
     published = [record for record in records if record.is_published and record.num_listed]
-    # Not all published runs: each costs a listing of its folders at the start of every job.
+    # Not all published runs, because each costs a listing of its folders at the start of every job.
     suspects = [record for record in published if record in published[:1] or record.run_id == run_id]
     repaired = [
         _repaired(record, root, storage, can_resume=record.identity in resumed) if record in suspects else record
@@ -62,7 +63,7 @@ def _repaired(record: Record, root: str, storage: Storage, *, can_resume: bool) 
         return record
     if lost:
         LOG.warning("run %s was published, but %s; redoing the missing rows", record.run_id, lost)
-        # Before anything is redone: a run that is incomplete must not look published.
+        # Done before anything is redone: an incomplete run must not look published.
         storage.delete([paths.success])
         record = record.withdrawn()
     if found.late:

@@ -29,9 +29,9 @@ LOG = logging.getLogger("shardlens")
 
 
 class RepeatedIds:
-    """Ids listed so far, in 24 bytes an image of the temporary folder.
+    """Ids listed so far; uses 24 bytes per image in the temporary folder.
 
-    The count is only a warning. If that folder is full, or more than ``max_rows`` images are listed, it logs this and
+    The count is only a warning. If that folder is full, or more than ``max_rows`` images are listed, it logs that and
     gives up.
     """
 
@@ -60,7 +60,7 @@ class RepeatedIds:
             yield table
 
     def log_count(self, shards: Shards) -> int:
-        """Returns the number of images whose id an earlier image has, and logs the first such ids."""
+        """Returns the number of images with the id of an earlier image, and logs the first such ids."""
         try:
             count, numbers = self._ids.repeated(_NUM_EXAMPLES) if self._ids else (0, [])
         except JobError as error:
@@ -76,12 +76,12 @@ class RepeatedIds:
         self._num_rows += len(images)
         if self._ids is None:
             return
-        # 100 million ids take 2.4 GB of the temporary folder, on which `only_new` depends.
+        # 100 million ids take 2.4 GB of the temporary folder, which `only_new` needs.
         if self._num_rows > self._max_rows:
             self._give_up(f"more than {self._max_rows:,} images")
             return
         try:
-            self._ids.add(without_users(images[IMAGE_ID]))  # as they appear in the output
+            self._ids.add(without_users(images[IMAGE_ID]))  # as in the output
         except JobError as error:
             self._give_up(error.problem)
 
@@ -90,7 +90,7 @@ class RepeatedIds:
         self._ids = None
 
 
-_NUM_EXAMPLES = 5  # ids in the warning; each is looked up in its shard
+_NUM_EXAMPLES = 5  # number of ids in the warning; each is looked up in its shard
 
 
 def _id_of(number: int, shards: Shards) -> str:

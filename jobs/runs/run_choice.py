@@ -1,5 +1,5 @@
-"""Chooses the run that a command resumes: the one that `run.id` names, or the unfinished one of the same job; or names
-a new one. Runs on the driver, while it holds the lease of the output.
+"""Chooses the run that a command resumes (the one named by `run.id`, or the unfinished run of the same job) or names a
+new one. Runs on the driver, while it holds the lease of the output.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REDRIVE = "redrive"
 
 
 def mode_of(job: Job) -> str:
-    """Mode of a new run of ``job``: ``incremental``, ``full`` or `REDRIVE`."""
+    """Returns the mode of a new run of ``job``: ``incremental``, ``full`` or `REDRIVE`."""
     return REDRIVE if job.run.redrive else job.run.mode.value
 
 
@@ -39,7 +39,7 @@ def run_id_of(job: Job) -> str:
     """
     run_id = job.run.id
     if run_id is None:
-        # The random end keeps two runs apart that start in the same second.
+        # The random suffix distinguishes runs that start in the same second.
         return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     if not FOLDER_NAME.fullmatch(run_id):
         raise JobError(
@@ -50,11 +50,11 @@ def run_id_of(job: Job) -> str:
 
 
 def named_run(job: Job, records: Sequence[Record], identity: Identity) -> Record | None:
-    """Record of the run that `run.id` names; None if it does not exist yet."""
+    """Returns the record of the run that `run.id` names, or None if it does not exist yet."""
     record = next((record for record in records if record.run_id == job.run.id), None)
     if record is None:
         return None
-    # A redrive is a run of its own: without this, its id would make it a resumed run with nothing to do.
+    # A redrive is a separate run: without this, its id would resume a run with nothing to do.
     if job.run.redrive and record.is_published:
         raise JobError(
             f"run.id={record.run_id}: that run is already published",
@@ -70,7 +70,9 @@ def named_run(job: Job, records: Sequence[Record], identity: Identity) -> Record
 
 
 def unfinished_run(job: Job, records: Sequence[Record], identity: Identity) -> Record | None:
-    """Record of the latest unfinished run of the same job. Logs a warning for each other one, which stays untouched."""
+    """Returns the record of the latest unfinished run of the same job. Warns of each other one, which stays
+    untouched.
+    """
     unfinished = [record for record in records if not record.is_published]
     fitting = [record for wanted in resumed_by(job, identity) for record in unfinished if record.identity == wanted]
     for record in unfinished:
@@ -82,7 +84,9 @@ def unfinished_run(job: Job, records: Sequence[Record], identity: Identity) -> R
 
 
 def resumed_by(job: Job, identity: Identity) -> list[Identity]:
-    """Identities of the runs that ``job`` may resume: its own and, for a redrive, also the plain one."""
+    """Returns the identities of the runs that ``job`` may resume: its own and, for a redrive, the one without
+    redrive.
+    """
     return [identity, replace(identity, mode=job.run.mode.value)] if job.run.redrive else [identity]
 
 

@@ -1,4 +1,4 @@
-"""Images of a published run, read again through its inventory. Runs on the driver."""
+"""Rereads images of a published run through its inventory. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceImages:
-    """Places of the images of a run, and how they may be decoded."""
+    """Locations and decoding limits of a run's images."""
 
     shards: Shards
     storage: Storage
@@ -39,8 +39,8 @@ class SourceImages:
     limits: Decode
 
     def read(self, identities: Sequence[Identity], batch_size: int) -> Generator[dict[Identity, Image]]:
-        """Yields the bytes of images in batches, in the order of the inventory. An image that cannot be read, or is no
-        longer the one that was listed, has an error instead. A caller that stops early must close the generator.
+        """Yields the bytes of images in batches, in the order of the inventory. An image that cannot be read, or has
+        changed since it was listed, yields an error instead. A caller that stops early must close the generator.
 
         Raises:
             CredentialsError: the store refuses all of them.
@@ -65,7 +65,9 @@ class SourceImages:
                 yield dict(zip(ids, checked, strict=True))
 
     def _problems(self, batch: pa.Table) -> list[ImageError | None]:
-        """The error of each image that is no longer the one that was listed; the other layouts find it themselves."""
+        """Returns an error for each image that has changed since it was listed; other layouts detect this
+        themselves.
+        """
         versions = batch[VERSION].to_pylist()
         if self.shards.layout is not Layout.FILES or not any(versions):
             return [None] * len(batch)
@@ -86,8 +88,8 @@ def source_images(run: PublishedRun, image_storage: Storage | None = None, retry
 
     Args:
         run: a published run.
-        image_storage: storage of the images; by default that of its config, which holds no secrets.
-        retry: of reads; by default like a job.
+        image_storage: storage of the images; by default from its config, which holds no secrets.
+        retry: read retries; by default as in a job.
 
     Raises:
         OSError, ValueError: the inventory cannot be read.
@@ -97,7 +99,7 @@ def source_images(run: PublishedRun, image_storage: Storage | None = None, retry
     return SourceImages(shards, storage.with_retry(retry or Retry()), _limits(run.config))
 
 
-_THREADS = 16  # requests to storage at once
+_THREADS = 16  # concurrent storage requests
 _BATCH_BYTES = 64 << 20
 _TIMEOUTS = {"timeout": "20s", "read_timeout": "10s"}
 _HIDDEN = "***"
@@ -111,6 +113,6 @@ def _image_storage(config: Mapping[str, Any]) -> Storage:
 
 
 def _limits(config: Mapping[str, Any]) -> Decode:
-    """The limits of the job."""
+    """Returns the limits of the job."""
     given = {name: value for name, value in config.get("decode", {}).items() if name in ("max_pixels", "max_bytes")}
     return Decode(**given)
