@@ -1,4 +1,4 @@
-"""Tries further engines while the job works, so that a faster one can take over. Runs on the driver, in a thread."""
+"""Tries more engines while the job runs, so that a faster one can take over. Runs in a thread on the driver."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ LOG = logging.getLogger("shardlens")
 
 
 class EngineRace:
-    """A race of the ``rivals`` against the engine that runs, one after the other, from the begin of the block to its
-    end. Stores the result for the next run.
+    """Races the ``rivals``, one at a time, against the current engine while the context is active. Stores the result
+    for the next run.
 
     Args:
-        rivals: engines to try; None if there is to be no race.
-        choice: the engine that runs, and the trials before the run.
-        num_missing: images of the session.
+        rivals: engines to try; None disables the race.
+        choice: the current engine, and the trials before the run.
+        num_missing: number of images of the session.
         workers: actors of the plan.
     """
 
     def __init__(self, rivals: Rivals | None, choice: Choice, *, num_missing: int, workers: int) -> None:
         self.choice = choice
-        """The engine that runs, or runs from the next pass on."""
+        """The current engine, or that of the next pass."""
         self.is_due = False
         """True if a winner waits for the end of the pass."""
-        self._best = choice  # so far, with all trials; replaced as a whole, by the thread alone
+        self._best = choice  # so far, with all trials; only the thread replaces it, as a whole
         self._others = rivals.others if rivals else []
         self._num_missing = num_missing
         self._workers = workers
         self._budget_s = num_missing / _rate(choice) * _SHARE if rivals else 0.0
         self._limit_s = max(_LIMIT_S, self._budget_s)
         self._is_over = threading.Event()
-        # A daemon: a call that Ray or storage never answers must not keep the command from ending.
+        # A daemon: a hung call to Ray or storage must not keep the command from ending.
         self._thread = threading.Thread(target=self._run, args=(rivals,), name="race", daemon=True)
 
     def __enter__(self) -> Self:
@@ -63,11 +63,11 @@ class EngineRace:
             self._thread.join(_END_S)
 
     def stop(self) -> None:
-        """Ends the race, without waiting for its thread."""
+        """Ends the race without waiting for its thread."""
         self._is_over.set()
 
     def has_winner(self, num_missing: int) -> bool:
-        """True if an engine won that saves more of the ``num_missing`` images' time than its start takes."""
+        """Returns True if a winner would save more time on ``num_missing`` images than its start takes."""
         self._num_missing = num_missing
         if not self.is_due and self._best.engine != self.choice.engine:
             self.is_due = self._saved_s(self._best) > _SWITCH_S
@@ -111,7 +111,7 @@ class EngineRace:
                     self._budget_s -= cost_s(rival)
         finally:
             if self._best is not begun_with:
-                # The next run calibrates a winner anew: these rates are estimates.
+                # The next run calibrates a winner again, because these rates are estimates.
                 calibration = self._best.calibration if self._best.engine == begun_with.engine else None
                 rivals.kept.write(replace(self._best, calibration=calibration))
 
@@ -127,7 +127,7 @@ class EngineRace:
             return Trial(rival.label, breaches=[error.problem])
 
     def _add(self, rival: EngineConfig, trial: Trial, tried_on: str) -> None:
-        """Records a trial of ``rival``, and that it leads if it agrees and the difference exceeds the noise."""
+        """Records a trial of ``rival``, which takes the lead if it agrees and the gain exceeds the noise."""
         best = replace(self._best, trials=[*self._best.trials, trial])
         if not trial.breaches and trial.images_per_s > _NOISE * _rate(best):
             why = f"the fastest of {len(best.trials)}, tried during the run, on {tried_on}"
@@ -136,19 +136,19 @@ class EngineRace:
         self._best = best
 
     def _saved_s(self, best: Choice) -> float:
-        """Seconds of each worker that ``best`` saves of the remaining images."""
+        """Returns the seconds per worker that ``best`` saves on the remaining images."""
         before_s, after_s = 1 / _rate(best, self.choice.engine), 1 / _rate(best)
         return self._num_missing / self._workers * (before_s - after_s)
 
 
 def _rate(choice: Choice, engine: EngineConfig | None = None) -> float:
-    """Images per second of ``engine``, by default that of ``choice``, in its trials."""
+    """Returns the images per second of ``engine``, by default that of ``choice``, in its trials."""
     label = (engine or choice.engine).label
     return next(trial.images_per_s for trial in choice.trials if trial.engine == label)
 
 
-_SHARE = 0.03  # of the work, which all trials together may take
-_NOISE = 1.1  # ratio of two rates in CPU time below which they count as equal; it varies by about 0.02
-_SWITCH_S = 8.0  # start of the actors, and the last pieces of a pass, in which not all workers are busy
-_LIMIT_S = 120.0  # one trial; more for a job of hours
+_SHARE = 0.03  # share of the work that all trials together may take
+_NOISE = 1.1  # ratio of CPU-time rates below which they count as equal; it varies by about 0.02
+_SWITCH_S = 8.0  # start of the actors, and the end of a pass, when some workers are idle
+_LIMIT_S = 120.0  # one trial; more for a job that takes hours
 _END_S = 1.0

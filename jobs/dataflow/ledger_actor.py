@@ -1,4 +1,4 @@
-"""The ledger of a run as a Ray actor on the driver's node, and the handle through which driver and workers call it."""
+"""The ledger of a run as a Ray actor on the driver's node, and the handle for calls from driver and workers."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def start_ledger(stall_s: float | None) -> RemoteLedger:
     """Starts a ledger on the driver's own node, so that the loss of a worker's node cannot end it."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    # Without CPUs: the head of a cluster may have none, and the workers of a small one need them all.
+    # Without CPUs: a cluster's head may have none, and the workers of a small cluster need them all.
     actor: Any = ray.remote(num_cpus=0)(Ledger)
     return RemoteLedger(actor.options(scheduling_strategy=here).remote(stall_s))
 
 
 @dataclass(frozen=True)
 class RemoteLedger:
-    """A `SharedLedger`. Calls that must arrive before risky work begins wait for the answer, about a millisecond.
+    """A `SharedLedger`. Calls that must arrive before risky work begins wait for the reply, about a millisecond.
 
     Every method raises RayError once the ledger is dead, which ends the run.
     """
@@ -37,7 +37,7 @@ class RemoteLedger:
     """Set in the driver's copy only."""
 
     def __reduce__(self) -> tuple[type[RemoteLedger], tuple[Any]]:
-        return (RemoteLedger, (self.actor,))  # an Event has a lock, which cannot be pickled
+        return (RemoteLedger, (self.actor,))  # an Event holds a lock, which cannot be pickled
 
     def begin(self, work: Work, worker: str) -> Instructions:
         return cast("Instructions", ray.get(self.actor.begin.remote(work, worker)))
@@ -48,8 +48,8 @@ class RemoteLedger:
     def start_image(self, work: Work, row: Row, stage: str) -> None:
         ray.get(self.actor.start_image.remote(work, row, stage))
 
-    # Not awaited, nor is `end`: if a call is lost with its worker, the attempt counts as open, and its work is done
-    # again. Ray keeps the order of the calls of one worker.
+    # Not awaited, nor is `end`: if a call is lost with its worker, the attempt counts as open and its work is redone.
+    # Ray preserves the order of calls from one worker.
     def finish_batch(self, work: Work, next_row: Row | None) -> None:
         self.actor.finish_batch.remote(work, next_row)
 
@@ -70,7 +70,7 @@ class RemoteLedger:
         return cast("dict[str, str]", ray.get(self.actor.engine.remote()))
 
     def pace(self) -> Pace:
-        """Images per second, from the first result on."""
+        """Images per second, since the first result."""
         return cast("Pace", ray.get(self.actor.pace.remote()))
 
     def drain(self) -> None:
@@ -78,5 +78,5 @@ class RemoteLedger:
         self.is_draining.set()
 
     def snapshot(self, overdue_s: float | None, *, timeout_s: float) -> View:
-        # The only call with a timeout: the thread that makes it must also end when the cluster is gone.
+        # The only call with a timeout: its thread must also end when the cluster is gone.
         return cast("View", ray.get(self.actor.snapshot.remote(overdue_s), timeout=timeout_s))

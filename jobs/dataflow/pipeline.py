@@ -1,4 +1,4 @@
-"""The chain that Ray Data runs: shards, read and decode, predict, write. Built and run on the driver."""
+"""The Ray Data chain: shards, read and decode, predict, write. Built and run on the driver."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 
 
 class Stage(Protocol):
-    """A stage that runs in actors: returns a block for each block that it gets, or yields several."""
+    """A stage that runs in actors: returns one block per input block, or yields several."""
 
     def __call__(self, rows: pa.Table, /) -> pa.Table | Iterator[pa.Table]: ...
 
 
 @dataclass(frozen=True)
 class StageCode:
-    """Code of each stage of the pipeline. The benchmark replaces some of it."""
+    """Implementation of each pipeline stage. The benchmark replaces some of them."""
 
     read: Read = read_piece
-    """Reads a piece in a read task; a fused predictor reads by itself."""
+    """Reads a piece in a read task; a fused predictor reads its own."""
     predictor: type[Stage] = PredictActor
-    """Predicts blocks of pixels; constructed with recipe, batch size and ledger."""
+    """Predicts blocks of pixels; constructed from recipe, batch size and ledger."""
     fused_predictor: type[Stage] = FusedActor
-    """Reads pieces, made by `piece_block`, and predicts their images; constructed with recipe, read plan and ledger."""
+    """Reads pieces, made by `piece_block`, and predicts their images; constructed from recipe, read plan and ledger."""
     tiled_predictor: type[Stage] = TiledActor
-    """Predicts as fused_predictor does, for tasks that cut images into tiles."""
+    """Like fused_predictor, for tasks that cut images into tiles."""
     sink: Callable[[SinkPlan], Datasink[Any]] = PartSink
 
 
 def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, code: StageCode | None = None) -> None:
-    """Predicts the missing rows and writes their parts. Returns once the last part is written."""
+    """Predicts the missing rows and writes their parts. Returns when the last part is written."""
     plan, code = stages.plan, code or StageCode()
     with DataContext.current(_context(plan, ledger)):
         _run(stages, missing, ledger, code)
@@ -75,30 +75,30 @@ def _run(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, code: S
 
 
 def _warm_writers(number: int) -> None:
-    """Starts processes that import the writer while models load; Ray then gives write tasks to them."""
+    """Starts processes that import the writer while models load; Ray then assigns write tasks to them."""
     for _ in range(number):
         ray.remote(num_cpus=0)(import_module).remote("actors.writing.part_writer")
 
 
 def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, code: StageCode) -> Dataset:
-    """Actors that read, decode and predict, for a model that shares the CPUs with its images."""
+    """Returns actors that read, decode and predict, for a model that shares the CPUs with decoding."""
     source: Dataset = ray.data.from_blocks([piece_block(piece) for piece in pieces])
     return source.map_batches(
         code.tiled_predictor if stages.read.tile else code.fused_predictor,
         fn_constructor_args=(stages.recipe, stages.read, ledger),
-        batch_size=1,  # a piece; actors with a GPU need a number
+        batch_size=1,  # one piece; actors with a GPU need a number
         batch_format="pyarrow",
         **_actors(stages.plan, len(pieces)),
     )
 
 
 def _apart(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, code: StageCode) -> Dataset:
-    """Tasks that read and decode, and actors that predict: a GPU works while CPUs fill its next batch."""
+    """Returns tasks that read and decode, and actors that predict: a GPU runs while CPUs prepare its next batch."""
     plan = stages.plan
     source: Dataset = ray.data.read_datasource(
         ShardSource(stages.read, pieces, ledger, code.read),
         num_cpus=plan.read_cpus,
-        override_num_blocks=len(pieces),  # else Ray Data may split the blocks of a task, to have more of them
+        override_num_blocks=len(pieces),  # otherwise Ray Data may split the blocks of a task
         ray_remote_args={"max_retries": _WITHOUT_END},
     )
     return source.map_batches(
@@ -120,23 +120,23 @@ def _actors(plan: Plan, num_pieces: int) -> dict[str, Any]:
     }
 
 
-# Ray retries without end: the ledger decides when a death in reading or predicting ends the job, and the loss of a node
+# Ray retries indefinitely: the ledger decides when a death while reading or predicting ends the job; the loss of a node
 # must not.
 _WITHOUT_END = -1
 
-# Retries of a write task: the ledger, which bounds those of other work, does not track it.
+# Retries of a write task, which the ledger, unlike other work, does not track.
 _WRITE_RETRIES = 5
 
 
 def _context(plan: Plan, ledger: RemoteLedger) -> DataContext:
-    """Settings of Ray Data for one pass: a copy, since the process may have pipelines of its own."""
+    """Returns the Ray Data settings for one pass: a copy, because the process may have its own pipelines."""
     # Only ray_remote_args can bound the retries: Ray 2.60 has no named parameter for them.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated", category=DeprecationWarning)
-    # A small run has fewer parts than writers, which Ray Data reports as a mistake.
+    # A small run has fewer parts than writers, which Ray Data warns about.
     warnings.filterwarnings(
         "ignore", message="The maximum number of concurrent tasks for 'Write'", category=UserWarning
     )
-    # A job that is asked to stop leaves actors without a piece.
+    # A stop request leaves some actors without a piece.
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors for", category=UserWarning)
     context: Any = DataContext.get_current().copy()
     context.enable_progress_bars = False
@@ -144,17 +144,17 @@ def _context(plan: Plan, ledger: RemoteLedger) -> DataContext:
     # target and merges smaller ones.
     if not plan.is_fused:
         context.target_max_block_size = max(1, int(plan.block_bytes * 0.8))
-    context.raise_original_map_exception = True  # else a UserCodeException hides the type that the driver acts upon
+    context.raise_original_map_exception = True  # otherwise a UserCodeException hides the type that the driver handles
     context.custom_execution_callback_classes = [_feed_of(ledger)]
     return cast("DataContext", context)
 
 
 def _feed_of(ledger: RemoteLedger) -> type[ExecutionCallback]:
-    """Drops the pieces that wait for a reader once the ledger drains.
+    """Drops the pieces waiting for a reader when the ledger drains.
 
-    A task that returns at once is not enough: Ray Data takes 16 ms for each (1,500 tasks of a no-op ``map_batches``
-    against 100, on two CPUs), so that the 20,000 pieces of a pass would outlast `run.grace_s` ten times. Smaller
-    passes would stop and start the actors, and load the model, more often.
+    Returning from the task at once is not enough: Ray Data takes 16 ms per task (1,500 tasks of a no-op ``map_batches``
+    against 100, on two CPUs), so that the 20,000 pieces of a pass would outlast `run.grace_s` ten times. Smaller passes
+    would stop and start the actors, and load the model, more often.
     """
 
     class Feed(ExecutionCallback):

@@ -1,5 +1,5 @@
-"""Predictors in Ray Data actors: one receives pixels, one reads its images itself. They report each batch to the
-ledger, and process images one by one where an earlier attempt died.
+"""Predictors in Ray Data actors: one receives pixels, the others read their images. They report each batch to the
+ledger, and process images one at a time where an earlier attempt died.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class PredictActor:
 
     def __init__(self, recipe: Recipe, batch_size: int, ledger: RemoteLedger) -> None:
         self._ledger = ledger
-        # Ray 2.60 reduces what a constructor raises to the text of an ActorDiedError; a call keeps it as `.cause`.
+        # Ray 2.60 reduces an exception in a constructor to the text of an ActorDiedError; a call keeps it as `.cause`.
         self._load_error: Exception | None = None
         actor_id = ray.get_runtime_context().get_actor_id()  # outlives restarts
         try:
@@ -54,7 +54,7 @@ class PredictActor:
         self._predictor = Predictor(recipe, batch_size=batch_size)
 
     def check_loaded(self) -> None:
-        """Raises what the constructor could not."""
+        """Raises the exception that the constructor stored."""
         if self._load_error is not None:
             raise self._load_error
 
@@ -82,7 +82,7 @@ class FusedActor(PredictActor):
 
 
 class TiledActor(PredictActor):
-    """Reads images itself, decodes them, and predicts them tile by tile."""
+    """Reads and decodes images, and predicts them tile by tile."""
 
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
         self._read = read
@@ -96,13 +96,13 @@ class TiledActor(PredictActor):
 
 
 def piece_block(piece: Piece) -> pa.Table:
-    """A piece as Ray Data carries it to a `FusedActor`: a table of one row."""
+    """Returns the piece as sent to a `FusedActor` by Ray Data: a table of one row."""
     starts, stops = zip(*piece.ranges, strict=True)
     return pa.table({SHARD: [piece.shard], "starts": [starts], "stops": [stops]})
 
 
 def piece_of(block: pa.Table) -> Piece:
-    """The piece of a `piece_block`."""
+    """Returns the piece of a `piece_block`."""
     shard, starts, stops = (block[name][0].as_py() for name in (SHARD, "starts", "stops"))
     return Piece(shard, tuple(zip(starts, stops, strict=True)))
 
@@ -110,10 +110,10 @@ def piece_of(block: pa.Table) -> Piece:
 def predict(
     predictor: Predictor, block: pa.Table, ledger: SharedLedger, images: Pixels | list[Image] | None = None
 ) -> pa.Table:
-    """Predicts a ``block`` as an attempt at it. Quarantined images get their error instead.
+    """Predicts a ``block`` as one attempt. Quarantined images get their error instead.
 
     Args:
-        predictor: predicts by `Predictor.predict_block`, or by `Predictor.predict_pictures` where ``images`` is a list.
+        predictor: predicts by `Predictor.predict_block`, or by `Predictor.predict_pictures` if ``images`` is a list.
         block: the rows.
         ledger: receives the attempt.
         images: their pixels, if ``block`` does not hold them, or the encoded images.
@@ -144,7 +144,7 @@ def _predict_alone(
     predictor: Predictor, one: pa.Table, images: Pixels | list[Image] | None, current: Attempt
 ) -> pa.Table:
     row = (one[SHARD][0].as_py(), one[ROW][0].as_py())
-    if one[STAGE].null_count:  # the engine sees no row that has an error
+    if one[STAGE].null_count:  # the engine sees no rows with errors
         current.start_image(row, PREDICT)
     return _predict(predictor, one, images, current, row)
 
@@ -166,7 +166,7 @@ def _predict(
 
 
 class _Watching:
-    """Limits each step at pictures that take long, and tells the ledger that they go on.
+    """Limits the duration of each step on slow pictures, and reports to the ledger that they are in progress.
 
     Args:
         current: the attempt.
@@ -195,10 +195,10 @@ class _Watching:
                 fault("predict.done")
 
 
-_TELL_EVERY_S = 5.0  # a call of the ledger takes milliseconds, as a batch on a GPU may
+_TELL_EVERY_S = 5.0  # a ledger call takes milliseconds, as may a batch on a GPU
 
 
 def _quarantined(block: pa.Table, errors: Mapping[Row, ImageError]) -> dict[int, ImageError]:
-    """``errors`` by the position of their row in ``block``."""
+    """Returns ``errors`` by row position in ``block``."""
     rows = zip(block[SHARD].to_pylist(), block[ROW].to_pylist(), strict=True) if errors else ()
     return {place: errors[row] for place, row in enumerate(rows) if row in errors}

@@ -1,5 +1,5 @@
-"""Progress of a running job: a live line on a terminal, or a log line every few seconds, and the events of the ledger.
-Runs on the driver, in a thread that also checks the stop conditions.
+"""Shows the progress of a running job as a live line on a terminal or a log line every few seconds, and the ledger's
+events. Runs on the driver, in a thread that also checks the stop conditions.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def follow(
     metrics: Metrics | None = None,
     progress_s: float = RunConfig.progress_s,
 ) -> Iterator[RemoteLedger]:
-    """Starts a ledger for the workers, and shows progress and events until the end of the block.
+    """Starts a ledger for the workers, and shows progress and events while the context is active.
 
     Args:
-        total: images of the run.
-        already_done: images done by earlier attempts. All other counts belong to this attempt alone.
+        total: number of images of the run.
+        already_done: number of images done by earlier attempts. All other counts belong to this attempt only.
         stall_s: the ledger's limit; work that takes twice as long is logged.
-        should_stop: called once or twice a second, in another thread, as long as the ledger answers. Once it has
-            returned True, no more images are read, and the pipeline ends by itself. The counts are for display: images
-            whose worker died may count twice. The parts have the true counts.
+        should_stop: called once or twice a second, in another thread, as long as the ledger responds. After it returns
+            True, no more images are read, and the pipeline ends by itself. The counts are for display: images whose
+            worker died may count twice. The parts have the true counts.
         metrics: receives the same counts.
         progress_s: `run.progress_s`.
     """
@@ -60,7 +60,7 @@ def follow(
         ledger, total, already_done, None if stall_s is None else 2 * stall_s, should_stop, metrics, progress_s
     )
     is_live = sys.stderr.isatty() and not is_for_machines()
-    # A daemon: a call that Ray never answers must not keep the command from ending.
+    # A daemon: a hung call to Ray must not keep the command from ending.
     thread = threading.Thread(target=watch.show_live if is_live else watch.show_lines, daemon=True)
     thread.start()
     try:
@@ -78,7 +78,7 @@ class ProgressLoop:
     total: int
     already_done: int
     overdue_s: float | None
-    """Age of an attempt from which it is logged; None logs none."""
+    """Age at which an attempt is logged; None logs none."""
     should_stop: Callable[[View], bool]
     metrics: Metrics | None
     progress_s: float
@@ -102,7 +102,7 @@ class ProgressLoop:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        # Without redirect_stdout, which would send results to the console of this line: standard error.
+        # No redirect_stdout: it would send results to this line's console, standard error.
         with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
             task = progress.add_task("", total=self.total, rate="")
             for moment in self._moments():
@@ -112,7 +112,7 @@ class ProgressLoop:
         return str(moment) if self._first else f"{self._loading}; {moment}"
 
     def _rate(self, moment: Moment) -> str:
-        """The text of the live line next to its bar and count."""
+        """Returns the text of the live line beside its bar and count."""
         rate = f"{moment.images_per_s:,.1f} images/s, " if moment.images_per_s else ""
         return f"{rate}{moment.num_errors:,} errors" if self._first else self._loading
 
@@ -121,7 +121,7 @@ class ProgressLoop:
         return f"loading workers: {time.monotonic() - self.began:.0f} s"
 
     def _moments(self) -> Iterator[Moment]:
-        """Yields the state every half second, and once at the end."""
+        """Yields the state every half second, and again at the end."""
         is_over = False
         while not is_over:
             is_over = self.is_over.wait(_LOOK_EVERY_S)
@@ -140,11 +140,11 @@ class ProgressLoop:
     def _drain_if_stopped(self, view: View) -> None:
         if self.should_stop(view) and not self._is_draining:
             self.ledger.drain()
-            self._is_draining = True  # after the call: it may raise, and is then repeated
+            self._is_draining = True  # after the call, which is repeated if it raises
 
     def _moment(self, view: View) -> Moment:
         now, num_new = time.monotonic(), view.num_ok + view.num_errors
-        # The first results count only as the start: in a rate, they would spread over the seconds that models load.
+        # The first results count only as the start: a rate would spread them over the seconds in which models load.
         if self._first is None and num_new:
             self._first = now, num_new
         first_at, num_first = self._first or (now, num_new)
@@ -152,5 +152,5 @@ class ProgressLoop:
         return Moment(self.already_done + num_new, view.num_errors, self.total, rate)
 
 
-_LOOK_EVERY_S = 0.5  # a live line that moves; each look costs the ledger a millisecond or so
-_LOOK_TIMEOUT_S = 5.0  # for a driver's node that is busy; also bounds the end of `follow`
+_LOOK_EVERY_S = 0.5  # smooth for a live line; each poll costs the ledger about a millisecond
+_LOOK_TIMEOUT_S = 5.0  # allows for a busy driver node; also bounds the exit of `follow`

@@ -1,4 +1,4 @@
-"""Executes an opened run on a cluster, from the start of Ray to the last part. Runs on the driver; imports Ray."""
+"""Executes an opened run on a cluster, from starting Ray to the last part. Runs on the driver; imports Ray."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ LOG = logging.getLogger("shardlens")
 def execute(
     run: Run, outcome: Outcome, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None = None
 ) -> tuple[Outcome, Execution]:
-    """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, the job is asked to
-    stop, or the error budget is exceeded. Laps ``start``, ``choose``, ``run`` and ``stop``.
+    """Predicts the images that ``outcome`` lacks and writes their parts, until none is missing, a stop is requested, or
+    the error budget is exceeded. Laps ``start``, ``choose``, ``run`` and ``stop``.
 
-    A pass that stalls, as after the loss of a node that nothing replaces, is restarted on the resources that are left.
-    After a GPU decoded an image wrongly, the CPU decodes, and the shards that the GPU decoded are done again. A pass
-    ends early for a faster engine, which does the rest.
+    A stalled pass, for example after a node is lost and not replaced, is restarted on the remaining resources. If a GPU
+    decodes an image incorrectly, the CPU takes over decoding, and the shards decoded on the GPU are redone. A pass ends
+    early for a faster engine, which does the rest.
 
     Raises:
-        WorkerError: a worker failed permanently. Parts that were written stay.
-        IncompleteRunError: a pass ended and as many images are missing as before.
+        WorkerError: a worker failed permanently. Parts already written are kept.
+        IncompleteRunError: a pass ended without progress.
         SilenceError: a pass stalled, and a restart did not help.
     """
     run = as_switched(run)
@@ -90,7 +90,7 @@ def _session(
             clock.lap("choose")
             begun = Execution(stages.plan, choice, {}, Pace(0, 0.0), resources.cpus)
             race = EngineRace(rivals, choice, num_missing=num_missing, workers=stages.plan.workers)
-            with stop.draining(), race, phase(""):  # progress has lines of its own
+            with stop.draining(), race, phase(""):  # progress has its own lines
                 outcome, execution = _run_passes(run, outcome, stages, begun, stop, race)
         clock.lap("run")
     clock.lap("stop")
@@ -100,8 +100,8 @@ def _session(
 def _run_passes(
     run: Run, outcome: Outcome, stages: Stages, execution: Execution, stop: Shutdown, race: EngineRace
 ) -> tuple[Outcome, Execution]:
-    """Runs passes of the pipeline until nothing is missing. Each is planned for the resources of that moment, and for
-    the engine that leads the ``race``.
+    """Runs passes of the pipeline until nothing is missing. Each is planned for the current resources and the engine
+    that leads the ``race``.
     """
     first = outcome.summary
     while (num_missing := outcome.coverage.num_missing) and not stop.is_asked:
@@ -120,7 +120,7 @@ def _run_passes(
     return outcome, replace(execution, choice=race.result())
 
 
-# Pieces in one pass of the pipeline: bounds the state that Ray Data keeps for each on the driver.
+# Pieces in one pass of the pipeline: bounds the per-piece state that Ray Data keeps on the driver.
 _MAX_PIECES = 20_000
 
 

@@ -23,10 +23,10 @@ class PartSink(Datasink[None]):
 
     @property
     def min_rows_per_write(self) -> int:
-        return self._plan.rows_per_part  # Ray Data gathers blocks until they have as many, so parts are larger
+        return self._plan.rows_per_part  # Ray Data gathers blocks until this is reached, so parts are larger
 
     def write(self, blocks: Iterable[pa.Table], ctx: TaskContext) -> None:
         tables = [block for block in blocks if len(block)]  # Ray Data's empty blocks have no schema to join
         if tables:
-            # Ray Data keeps the index of a task that it retries, so that a part keeps its number.
+            # Ray Data keeps the index of a retried task, so a part keeps its number.
             write_part(self._plan, pa.concat_tables(tables), number=ctx.task_idx)

@@ -1,4 +1,4 @@
-"""The Ray Data source: one read task for each piece of the inventory. Built on the driver, runs on workers."""
+"""The Ray Data source: one read task per piece of the inventory. Built on the driver, runs on workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ShardSource(Datasource):
-    """Ray Data source with one read task for each ``missing`` piece of an inventory.
+    """Ray Data source with one read task per ``missing`` piece of an inventory.
 
     Args:
         plan: parameters of all tasks.
@@ -42,7 +42,7 @@ class ShardSource(Datasource):
         return "ReadImages"
 
     def estimate_inmemory_data_size(self) -> int | None:
-        return None  # Ray Data chooses a number of tasks by it, which is given here
+        return None  # Ray Data uses it to choose the number of tasks, which is fixed here
 
     def get_read_tasks(
         self,

@@ -1,4 +1,6 @@
-"""The plan and the settings of each stage of the pipeline. Made on the driver once Ray runs, and sent to workers."""
+"""The plan and the settings of each stage of the pipeline. Created on the driver when Ray is up, and sent to
+workers.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class Stages:
-    """Settings of each stage, independent of the rows that it gets."""
+    """Settings of each stage, independent of its input rows."""
 
     read: ReadPlan
     recipe: Recipe
@@ -45,7 +47,7 @@ def prepare_stages(
     `choose_engine`.
 
     Raises:
-        JobError: the cluster lacks what the job asks for, or the engine does not give the right answers.
+        JobError: the cluster lacks required resources, or the engine fails the comparison with the reference.
     """
     job = run.job
     recipe = replace(job.recipe, one_by_one=run.checked.one_by_one)
@@ -87,8 +89,8 @@ def prepare_stages(
 
 
 def plan_again(stages: Stages, run: Run, resources: Resources, choice: Choice, *, num_missing: int) -> Stages:
-    """Adapts ``stages`` to what ``choice`` measured, and to the ``num_missing`` images and ``resources`` that are left.
-    Logs the plan and the time that it will take.
+    """Adapts ``stages`` to the measurements in ``choice`` and to the remaining ``num_missing`` images and
+    ``resources``. Logs the plan and its estimated time.
 
     Raises:
         JobError: the resources do not suffice.

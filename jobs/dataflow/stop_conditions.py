@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class SilenceError(Exception):
-    """No worker gave a sign of life for too long. ``is_shrunk`` if the cluster has less than the plan needs, so that a
-    new plan may help.
+    """No worker showed a sign of life for too long. ``is_shrunk`` means that the cluster has less than the plan needs,
+    so a new plan may help.
     """
 
     def __init__(self, seconds: float, *, is_shrunk: bool) -> None:
@@ -27,14 +27,14 @@ class SilenceError(Exception):
 
 
 class StopConditions:
-    """Checks views of the ledger against the error budget and the stall limit.
+    """Checks ledger views against the error budget and the stall limit.
 
     Args:
-        job: has the error budget and the stall limit.
-        before: images that were done before this pass.
+        job: job with the error budget and the stall limit.
+        before: number of images done before this pass.
         stop: ends the pass.
         is_shrunk: returns True if the cluster has less than the plan needs. Actors may then hold the resources that
-            readers wait for, or wait themselves. A lost node can still be counted when the plan is made.
+            readers need, or wait themselves. A lost node may still be counted when the plan is made.
     """
 
     def __init__(self, job: Job, before: Summary, stop: Shutdown, is_shrunk: Callable[[], bool]) -> None:
@@ -42,21 +42,21 @@ class StopConditions:
         self._before = before
         self._stop = stop
         self._is_shrunk = is_shrunk
-        self._num_signs = -1  # so that the first view counts as a sign
+        self._num_signs = -1  # so that the first view counts as a sign of life
         self._sign_at = 0.0
-        self._armed = (0.0, False)  # limit and is_shrunk of the interrupt that is pending
+        self._armed = (0.0, False)  # limit and is_shrunk of the pending interrupt
 
     def __call__(self, view: View) -> bool:
-        """Returns True if no more images are to be read. Call it until the pass has ended."""
+        """Returns True if no more images are to be read. Must be called until the pass ends."""
         num_images = self._before.num_images + view.num_ok + view.num_errors
         if self._job.errors.is_exceeded(num_images, self._before.num_errors + view.num_errors):
             self._stop.ask()
-        if self._job.run.stall_s is not None and not self._stop.is_asked:  # then the grace period holds
+        if self._job.run.stall_s is not None and not self._stop.is_asked:  # then the grace period applies
             self._limit_silence(view.num_signs, _SILENCES * self._job.run.stall_s)
         return self._stop.is_asked
 
     def _limit_silence(self, num_signs: int, limit_s: float) -> None:
-        """Postpones the timeout at each sign of life, and shortens it where the plan no longer fits the cluster."""
+        """Postpones the timeout at each sign of life, and shortens it if the plan no longer fits the cluster."""
         now = time.monotonic()
         has_moved, is_shrunk = num_signs != self._num_signs, False
         if has_moved:
@@ -65,7 +65,7 @@ class StopConditions:
             limit_s, is_shrunk = min(limit_s, self._job.cluster.loss_wait_s), True
         if has_moved or (limit_s, is_shrunk) != self._armed:
             self._armed = limit_s, is_shrunk
-            # A timer, not a check here: the ledger may be what no longer answers, and then no view comes.
+            # A timer, not a check here: the ledger itself may have stopped responding, and then no views arrive.
             error = SilenceError(limit_s, is_shrunk=is_shrunk)
             self._stop.interrupt(error, max(self._sign_at + limit_s - now, 0.001))  # 0 would disarm the timer
 

@@ -1,6 +1,4 @@
-"""Turns Ray's wrappers back into the errors that workers raised. Used by the driver around everything that runs on
-workers.
-"""
+"""Unwraps the errors that workers raised from Ray's exceptions. Used by the driver around all worker calls."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ class WorkerError(Exception):
 
 @contextmanager
 def workers_errors() -> Iterator[None]:
-    """Raises the exception of a worker instead of the `RayTaskError` around it.
+    """Raises the exception of a worker instead of the enclosing `RayTaskError`.
 
     Raises:
         JobError, CredentialsError, DecoderMismatchError, OutputError, UnreachableError: raised by the worker.
@@ -31,20 +29,20 @@ def workers_errors() -> Iterator[None]:
         yield
     except RayTaskError as error:
         raise _own_error(error.cause) from error
-    # Raised in place of a worker's exception when there is none: its process or its node died.
+    # Raised by Ray if there is no worker exception: the process or node died.
     except RayError as error:
         raise WorkerError(str(error).strip()) from error
 
 
 def _own_error(cause: Exception) -> Exception:
     if isinstance(cause, JobError):
-        return cause  # has its problem and fix in fields, which Ray Data leaves alone
-    message = str(cause).partition(_RETRY_CONTEXT)[0].removesuffix("\\n").rstrip()  # some errors escape line feeds
+        return cause  # keeps problem and fix in fields, which Ray Data does not modify
+    message = str(cause).partition(_RETRY_CONTEXT)[0].removesuffix("\\n").rstrip()  # some errors escape newlines
     if isinstance(cause, CredentialsError | DecoderMismatchError | OutputError | UnreachableError):
         return type(cause)(message)
     return WorkerError(f"{type(cause).__name__}: {message}")
 
 
-# Ray Data 2.60 appends three lines about its retries to the first argument of an exception, and has no switch for it
-# (`_annotate_exception_with_retry_context` in its util.py).
+# Ray Data 2.60 appends three lines about its retries to the first argument of an exception, and has no option to
+# disable it (`_annotate_exception_with_retry_context` in its util.py).
 _RETRY_CONTEXT = "Failed to apply UDF transform after "

@@ -110,10 +110,7 @@ _NOT_SEEN = (
     "%s: changes of its images go unnoticed: %s\n"
     "  fix: get access to it, or skip these requests with dataset.versions=local"
 )
-_TIMEOUTS = {
-    "timeout": "10s",
-    "read_timeout": "5s",
-}  # the response has no body; a hung server must not stop the listing
+_TIMEOUTS = {"timeout": "10s", "read_timeout": "5s"}  # no response body; a hung server must not stop the listing
 _UNKNOWN = (None, None)
 
 

@@ -57,9 +57,7 @@ def list_files(path: str, storage: Storage, selection: Selection) -> Iterator[pa
                 yield selection.keep(batch, path)
         elif is_glob(path):
             yield from _at_least_one(path, glob(path, storage, selection), selection)
-        elif not (
-            selection.allow_empty and is_remote(path) and not is_web(path)
-        ):  # a prefix exists only if it contains objects
+        elif not (selection.allow_empty and is_remote(path) and not is_web(path)):  # an empty prefix does not exist
             raise JobError(
                 f"dataset.path={redacted(path)}: no such file or folder",
                 fix="check the spelling; a URI prefix must have objects below it",

@@ -149,7 +149,7 @@ def ends_with(names: pa.Array, suffixes: Sequence[str]) -> pa.Array:
 
 
 def ends_of(names: Sequence[str], pattern: Sequence[str], start: int = 0) -> Iterator[int]:
-    """Returns the positions in ``names`` at which a match of the glob ``pattern`` from ``start`` can end."""
+    """Yields the positions in ``names`` at which a match of the glob ``pattern`` from ``start`` can end."""
     if not pattern:
         yield start
     elif pattern[0] == "**":

@@ -1,5 +1,5 @@
 """Checks that the batches of a plan fit in the memory and object store of each node. Pure arithmetic on the driver,
-before the first actor: with an object store that is too small, a run slows to a crawl without any message.
+before any actor starts: with too small an object store, a run silently slows to a crawl.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def check_room(plan: Plan, resources: Resources) -> None:
-    """Checks every node that would run workers. Sizes that are unknown (zero) count as sufficient.
+    """Checks every node that would run workers. Unknown sizes (zero) count as sufficient.
 
     Raises:
-        JobError: a node has too little, with a fix.
+        JobError: a node has too little memory; names a fix.
     """
     for node in resources.nodes or (resources,):
         workers = min(plan.workers, _most_workers(plan, node))
@@ -35,7 +35,9 @@ def _most_workers(plan: Plan, node: Resources) -> int:
 
 
 def _memory_bytes(plan: Plan) -> int:
-    """Lower bound for one worker: the uint8 pixels of a block, and one batch of them as float32. Omits the model."""
+    """Returns a lower bound for one worker: the uint8 pixels of a block, and one batch of them as float32. Excludes the
+    model.
+    """
     return plan.block_bytes * (plan.batches_a_block + _FLOAT32_BYTES)
 
 
@@ -43,7 +45,7 @@ _FLOAT32_BYTES = 4
 
 
 def _store_bytes(plan: Plan) -> int:
-    """For one worker: the batches of its current call, as many waiting for it, and one being read."""
+    """Returns the need of one worker: the batches of its current call, as many queued, and one being read."""
     return plan.block_bytes * (2 * BATCHES_A_CALL + 1)
 
 

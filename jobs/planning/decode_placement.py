@@ -1,4 +1,4 @@
-"""Chooses where images are decoded: on the CPUs or on the GPUs. Pure arithmetic on the driver."""
+"""Chooses whether images are decoded on the CPUs or the GPUs. Pure arithmetic on the driver."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def decode_device(asked: DecodeDevice, plan: Plan, choice: Choice, *, cpus: float) -> DecodeDevice:
-    """Resolves ``asked`` for a cluster with this many CPUs; ``plan`` must be one that decodes on the CPU.
+    """Resolves ``asked`` for a cluster with this many CPUs; ``plan`` must decode on the CPU.
 
-    With auto, the GPU decodes if its pixels passed the trial and the run becomes clearly faster. Decoding takes turns
-    with the model there, so this happens only if the CPUs cannot keep the GPU busy.
+    With auto, the GPU decodes if its pixels passed the trial and the run becomes clearly faster. Decoding there
+    alternates with the model, so it helps only if the CPUs cannot keep the GPU busy.
     """
     trial, calibration = choice.decoders, choice.calibration
     if asked is not DecodeDevice.auto:
@@ -24,10 +24,10 @@ def decode_device(asked: DecodeDevice, plan: Plan, choice: Choice, *, cpus: floa
         return DecodeDevice.cpu
     model = max(calibration.rates.images_per_s.values())
     fed_by_cpus = (cpus - plan.workers * plan.worker_cpus) / (calibration.costs.read_s + trial.cpu_s)
-    num_gpus = plan.workers * plan.worker_gpus  # each as fast as one worker alone on it, which the trials are
+    num_gpus = plan.workers * plan.worker_gpus  # each as fast as a single worker on it, as in the trials
     on_cpus = min(fed_by_cpus, num_gpus * model)
     on_gpus = num_gpus / (calibration.costs.read_s + trial.gpu_s + 1 / model)
     return DecodeDevice.gpu if on_gpus > _CLEARLY * on_cpus else DecodeDevice.cpu
 
 
-_CLEARLY = 1.1  # ratio of two rates above which the gain exceeds the noise of measuring
+_CLEARLY = 1.1  # ratio of two rates above which the gain exceeds measurement noise

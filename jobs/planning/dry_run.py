@@ -1,5 +1,5 @@
-"""A dry run: the plan of a job with the time and price that it will take. Starts no workers and writes nothing to the
-output. Runs on the driver.
+"""A dry run: the plan of a job with its estimated time and price. Starts no workers and writes nothing to the output.
+Runs on the driver.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The plan of a job, from what is known before it starts."""
+    """The plan of a job, from the information available before it starts."""
 
     plan: Plan
     choice: Choice
-    """The engine that earlier runs found, or the one that the job begins with."""
+    """The engine found by earlier runs, or the one that the job starts with."""
     rivals: list[str]
     """Engines that the job will try first."""
     work_s: float
-    """Seconds of the workers, without start-up."""
+    """Working seconds, without start-up."""
 
     def lines(self, job: Job) -> Iterator[tuple[str, str]]:
         """Names and values for a table."""
@@ -65,12 +65,12 @@ class Forecast:
 
 
 _LEAST = 0.01
-# Measured on two threads of an AMD EPYC, with what a node keeps, and without.
+# Measured on two threads of an AMD EPYC, with and without the node's cache.
 _START = "5 to 40 s"
 
 
 def show_forecast(job: Job) -> None:
-    """Prints the plan of ``job``; the last line on standard output is the output.
+    """Prints the plan of ``job``; the last line on standard output is the output path.
 
     Raises:
         JobError: the job is wrong, or the cluster lacks what it asks for.
@@ -94,7 +94,7 @@ def show_forecast(job: Job) -> None:
 
 
 def resources_for(cluster: Cluster, *, verbose: bool) -> Resources:
-    """Resources of this machine, or of the cluster to join, without starting anything there."""
+    """Returns the resources of this machine or of the cluster to join, without starting anything there."""
     if cluster.address is None:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return Resources(cpus=float(cpus), gpus=float(len(list(_GPUS.glob("*"))))).shared(cluster.drivers)
@@ -111,7 +111,7 @@ _GPUS = Path("/proc/driver/nvidia/gpus")  # as Ray counts them on Linux
 def forecast(
     job: Job, checked: Preflight, num_missing: int, resources: Resources, kept_at: tuple[RunPaths, Storage]
 ) -> Forecast:
-    """Plans ``num_missing`` images as `jobs.dataflow.stages` does, with the engine that is kept, or with the reference.
+    """Plans ``num_missing`` images as `jobs.dataflow.stages` does, with the cached engine, or the reference.
 
     Raises:
         JobError: the resources do not suffice.
@@ -127,7 +127,7 @@ def forecast(
 def _engine(
     job: Job, checked: Preflight, num_images: float, plan: Plan, kept_at: tuple[RunPaths, Storage]
 ) -> tuple[Choice, list[str]]:
-    """The engine for ``num_images`` a worker, and the labels of those that are worth a trial."""
+    """Returns the engine for ``num_images`` per worker, and the labels of engines worth a trial."""
     config = replace(job.engine, threads=job.engine.threads or plan.threads)
     right = reference(config, job.model)
     is_named = not isinstance(config, AutoEngineConfig)

@@ -1,5 +1,5 @@
-"""Cache of engine choices and the trials behind them. Stored with the output, so that the next run of the same model on
-the same hardware skips the trials. Runs on the driver.
+"""Cache of engine choices and their trials. Stored with the output, so that the next run of the same model on the same
+hardware skips the trials. Runs on the driver.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ class Choice:
     trials: list[Trial] = field(default_factory=list)
     """Trials, the reference first. Empty if nothing was measured."""
     num_images: int = 0
-    """Images of the dataset that were compared."""
+    """Number of images of the dataset that were compared."""
     calibration: Calibration | None = None
-    """None if the job is too small to be worth calibrating."""
+    """None if the job is too small for calibration."""
     decoders: DecodeTrial | None = None
-    """None if there was no choice of where to decode."""
+    """None if there was no choice of decoder."""
     missing: str = ""
     """Package of a faster engine that the workers lack; not cached."""
     int8_graph: bytes | None = field(default=None, repr=False)
-    """The quantised network that the engine runs; cached apart, by `jobs.planning.kept_graph`."""
+    """The quantised network that the engine runs; cached separately by `jobs.planning.kept_graph`."""
 
     @property
     def image_s(self) -> float | None:
-        """Seconds of the model for an image, as measured; None without a trial of the chosen engine."""
+        """Measured seconds per image of the model; None without a trial of the chosen engine."""
         rates = [
             trial.images_per_s for trial in self.trials if trial.engine == self.engine.label and trial.images_per_s
         ]
@@ -65,10 +65,10 @@ class KeptChoice:
     """Cache entry for one model, engine config and hardware.
 
     Args:
-        paths: of the run; all runs of the same output and model share the entry.
-        storage: holds the output.
+        paths: paths of the run; all runs of the same output and model share the entry.
+        storage: storage of the output.
         asked: engine settings of the config, with batch size and threads.
-        hardware: of the workers.
+        hardware: hardware of the workers.
     """
 
     paths: RunPaths
@@ -103,15 +103,15 @@ class KeptChoice:
 
 
 def choice_key(config: EngineConfig, plan: Plan, graph: bytes | None = None) -> str:
-    """Settings on which the choice depends, as JSON."""
-    is_strict = config.gate is Gate.stop  # an engine that was accepted with a warning would not pass
+    """Returns the settings on which the choice depends, as JSON."""
+    is_strict = config.gate is Gate.stop  # an engine accepted with a warning would not pass
     about = [config.label, config.device.value, str(config.tolerance), is_strict, plan.batch_size, config.threads]
     return json.dumps(about if graph is None else [*about, hashlib.sha256(graph).hexdigest()])
 
 
-_TRIAL_FIELDS = [field.name for field in fields(Trial)]  # earlier versions kept more
+_TRIAL_FIELDS = [field.name for field in fields(Trial)]  # earlier versions stored more
 _ENUMS: dict[str, type[Enum]] = {"precision": Precision, "device": Device, "provider": Provider}
-_NOT_KEPT = {"tolerance", "gate"}  # settings of the comparison, which the worker does not need
+_NOT_KEPT = {"tolerance", "gate"}  # settings of the comparison, not needed by the worker
 
 
 def _to_json(config: EngineConfig) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""Selects the engine: tries candidates on images of the dataset, on the hardware of the workers, and takes the fastest
-one whose answers match the reference. Runs on the driver, before the pipeline.
+"""Selects the engine: tries candidates on images of the dataset and the workers' hardware, and selects the fastest one
+whose answers match the reference. Runs on the driver, before the pipeline.
 """
 
 from __future__ import annotations
@@ -30,27 +30,26 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class Rivals:
-    """Engines that were not tried before the run, for a race during it."""
+    """Engines that were not tried before the run, for a race during the run."""
 
     trials: TrialRunner
     kept: KeptChoice
     right: EngineConfig
     """The reference."""
     others: list[EngineConfig]
-    """The most promising first; may be empty."""
+    """Most promising first; may be empty."""
 
 
 def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> tuple[Choice, Rivals | None]:
-    """Selects the engine for the missing images; for a long job, also measures what an image costs.
+    """Selects the engine for the missing images; for a long job, also measures the cost of an image.
 
     With engine=auto, engines are tried only while a trial is likely to pay off: a small job runs the reference without
-    any measurement. On CPUs the run starts with the first one that passes; a long job tries the rest while it works
-    (`jobs.dataflow.engine_race`), for which the rivals are returned. A cached choice for the same model, hardware and
+    any measurement. On CPUs, the run starts with the first one that passes; a long job tries the rest, which are
+    returned as rivals, while it runs (`jobs.dataflow.engine_race`). A cached choice for the same model, hardware and
     config is reused.
 
     Raises:
-        JobError: the engine named by the config does not match the reference, or no engine of the named precision
-            does.
+        JobError: the engine named by the config does not match the reference, or no engine of that precision does.
     """
     config = replace(run.job.engine, threads=run.job.engine.threads or plan.threads)
     right = reference(config, run.job.model)
@@ -94,7 +93,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
 
 
 def _int8_graph(run: Run, trials: TrialRunner, config: EngineConfig, work_s: float) -> bytes | None:
-    """The quantised network, where the config asks for it, or admits it for a job of many seconds; else None."""
+    """Returns the quantised network if the config requires it, or allows it and the job is long enough; else None."""
     model = run.job.model
     if config.needs_int8_graph(model):
         return int8_graph(run, trials)
@@ -112,14 +111,14 @@ def _is_possible(engine: EngineConfig, trials: TrialRunner) -> bool:
     return recipe.int8_graph is not None or not engine.needs_int8_graph(recipe.model)
 
 
-# Seconds of a worker's work from which quantising pays off: it takes 5 to 200 s, and then half of the work or more.
+# Seconds of work per worker above which quantising pays off: it takes 5 to 200 s, and halves the work or better.
 _INT8_WORTH_S = 120.0
 
-# Seconds of remaining work from which a calibration pays off: it takes about 8 s, and a better batch size gains a few
+# Seconds of remaining work above which calibration pays off: it takes about 8 s, and a better batch size gains a few
 # percent.
 _CALIBRATION_WORTH_S = 180.0
 
-# Time limit of the reference: seconds, and share of a worker's work.
+# Time limits of the reference: in seconds, and as a share of a worker's work.
 _REFERENCE_S, _REFERENCE_SHARE = 20.0, 0.03
 
 
@@ -132,14 +131,14 @@ def _may_run_reference(config: EngineConfig) -> bool:
 
 
 class EngineSelection:
-    """Compares candidates with the reference, one after the other.
+    """Compares candidates with the reference, one at a time.
 
     Args:
         trials: runs the engines.
         config: engine settings of the job.
         right: the reference.
-        others: candidates, the most promising first.
-        is_raced: True if those after the first one that passes are left to a race during the run.
+        others: candidates, most promising first.
+        is_raced: if True, candidates after the first one that passes are left to a race during the run.
     """
 
     def __init__(
@@ -158,7 +157,9 @@ class EngineSelection:
         self._is_raced = is_raced
 
     def is_open(self, kept: Choice, num_images: float) -> bool:
-        """True if ``num_images`` a worker justify further trials before the run than those of the ``kept`` choice."""
+        """Returns True if ``num_images`` per worker justify more trials before the run than those of the ``kept``
+        choice.
+        """
         if not kept.trials:
             return True
         if self._is_raced and any(not trial.breaches for trial in kept.trials[1:]):
@@ -169,7 +170,7 @@ class EngineSelection:
         )
 
     def choose(self, num_images: float, images_per_s: float) -> Choice:
-        """Runs the trials and selects the engine for ``num_images`` a worker. ``images_per_s`` is a first estimate of
+        """Runs the trials and selects the engine for ``num_images`` per worker. ``images_per_s`` is a first estimate of
         the reference's rate.
         """
         known = [Trial(self._right.label, images_per_s)]
@@ -178,7 +179,7 @@ class EngineSelection:
             return Choice(self._right, "the job is too small to try other engines, which would gain little here")
         with phase("reading a sample of the images"):
             num_sampled = self._runner.sample()
-        if num_sampled and worth and self._is_raced:  # one GPU runs one after the other, and its reference is quick
+        if num_sampled and worth and self._is_raced:  # a GPU runs them sequentially, and its reference is fast
             self._runner.begin(worth[0])
         with phase(f"running the reference, {self._right.label}"):
             right = self._runner.reference(self._right) if num_sampled else None
@@ -200,7 +201,7 @@ class EngineSelection:
         return self._best(engines, trials)
 
     def _has_faster(self, trials: list[Trial]) -> bool:
-        """True if an engine passed that is faster than the reference, or that may run where the reference may not."""
+        """Returns True if an engine passed that is faster than the reference, or allowed where the reference is not."""
         least = trials[0].images_per_s if _may_run_reference(self._config) else 0.0
         return any(not trial.breaches and trial.images_per_s > least for trial in trials[1:])
 
@@ -214,7 +215,7 @@ class EngineSelection:
             return Trial(engine.label, breaches=[error.problem])
 
     def _is_worth(self, candidate: EngineConfig, trials: list[Trial], num_images: float) -> bool:
-        """True if a trial costs less than it is likely to save, or if the config requires one."""
+        """Returns True if a trial costs less than it is likely to save, or if the config requires one."""
         return not _may_run_reference(self._config) or is_worth(candidate, trials, num_images)
 
     def _best(self, engines: list[EngineConfig], trials: list[Trial]) -> Choice:

@@ -1,4 +1,4 @@
-"""Exports the network that workers will need, while Ray starts. Runs on the driver."""
+"""Exports the network for the workers while Ray starts. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def export_ahead(run: Run, *, num_missing: int) -> None:
-    """Exports the network if the engine that is tried first on this machine reads .onnx files.
+    """Exports the network if the first engine to try on this machine reads .onnx files.
 
     The driver has built the network for its own check, so workers need neither build it nor import torch. Does nothing
-    for a cluster, whose nodes export for themselves, and for a job that is too small to leave the reference.
+    for a cluster, whose nodes export for themselves, or for a job too small to switch from the reference.
     """
     if run.job.cluster.address is not None or run.checked.reference_engine is None or run.checked.network is None:
         return
@@ -30,5 +30,5 @@ def export_ahead(run: Run, *, num_missing: int) -> None:
     rate = [Trial("reference", 1 / run.checked.image_s)]
     is_named = first is not None and first.name == config.name
     if first and needs_export(first) and (is_named or is_worth(first, rate, num_missing / (os.cpu_count() or 1))):
-        with suppress(JobError):  # the trial of the engine raises it again, and says whose it is
+        with suppress(JobError):  # the engine's trial raises it again, with the engine's name
             exported(model, network=run.checked.network)

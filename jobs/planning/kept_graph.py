@@ -1,5 +1,5 @@
-"""Cache of the quantised network. Stored with the output, so that all rows of a model in it come from the same weights,
-whatever images later jobs sample. Runs on the driver.
+"""Cache of the quantised network. Stored with the output, so that all its rows of a model come from the same weights,
+whichever images later jobs sample. Runs on the driver.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOG = logging.getLogger("shardlens")
 
 
 def int8_graph(run: Run, trials: TrialRunner) -> bytes:
-    """The network of ``run``, quantised on images of its dataset by the first job of this output and model.
+    """Returns the network of ``run``, quantised on images of its dataset by the first job for this output and model.
 
     Raises:
         JobError: no image of the dataset can be read, or the network cannot be quantised.
@@ -32,6 +32,6 @@ def int8_graph(run: Run, trials: TrialRunner) -> bytes:
     try:
         with writing_to(uri):
             run.storage.write(uri, graph, create=True)
-    except FileExistsError:  # another driver of this output was faster
+    except FileExistsError:  # another driver of this output finished first
         return run.storage.read(uri)
     return graph

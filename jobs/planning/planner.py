@@ -30,13 +30,13 @@ class Plan:
     """Parameters from which the pipeline is built."""
 
     is_fused: bool
-    """True if actors read and decode the images that they predict; otherwise separate read tasks do."""
+    """True if actors read and decode their own images; otherwise separate read tasks do."""
     workers: int
     """Predictor actors."""
     worker_cpus: float
     """CPUs reserved by each actor."""
     worker_gpus: float
-    """GPUs reserved by each actor: 0, 1, or the share of one in a GPU."""
+    """GPUs reserved by each actor: 0, 1, or a fraction."""
     read_cpus: float
     """CPUs reserved by each read task; 0 if there are none."""
     writers: int
@@ -44,22 +44,22 @@ class Plan:
     batch_size: int
     """Images per call of the engine."""
     piece_rows: int
-    """Maximum rows of the pieces into which shards are cut, so that a small run keeps every worker busy."""
+    """Maximum rows of a piece of a shard; keeps every worker busy in a small run."""
     rows_per_part: int
     block_bytes: int
-    """Bytes of the uint8 pixels of one batch."""
+    """Size of the uint8 pixels of one batch, in bytes."""
     threads: int
     """Threads of an engine on the CPU."""
     batches_a_block: int = 1
-    """Batches read and predicted together. Workers report each block to the ledger, which takes milliseconds."""
+    """Batches read and predicted together. Reporting each block to the ledger takes milliseconds."""
 
     def num_readers(self, cpus: float) -> int:
-        """Concurrent read tasks next to the workers on a cluster of ``cpus``."""
+        """Returns the number of read tasks that run beside the workers on a cluster of ``cpus``."""
         return max(1, int((cpus - self.workers * self.worker_cpus) / self.read_cpus))
 
     def cut(self, missing: Iterable[Piece]) -> list[Piece]:
-        """Cuts the ``missing`` rows into even pieces of at most `piece_rows`; those of the last quarter are smaller, so
-        that workers finish at about the same time.
+        """Cuts the ``missing`` rows into even pieces of at most `piece_rows`; pieces of the last quarter are smaller,
+        so that workers finish at about the same time.
         """
         pieces = [part for piece in missing for part in self._evenly(piece, self.piece_rows)]
         first_late = len(pieces) * 3 // 4
@@ -67,19 +67,19 @@ class Plan:
         return pieces[:first_late] + [part for piece in pieces[first_late:] for part in self._evenly(piece, late_rows)]
 
     def _evenly(self, piece: Piece, most_rows: int) -> Iterator[Piece]:
-        """Cuts into as few pieces as possible, all but the last of the same number of batches: a small remainder would
-        cost as much to schedule as a full piece.
+        """Cuts into as few pieces as possible, all but the last with the same number of batches: a small remainder
+        would cost as much to schedule as a full piece.
         """
         num_pieces = -(-piece.num_rows // most_rows)
         return piece.cut(self._step * -(-piece.num_rows // (num_pieces * self._step)))
 
     @property
     def _step(self) -> int:
-        """Rows of which pieces have a multiple: a batch, or less where an image fills one with its tiles."""
+        """Piece sizes are multiples of this number of rows: a batch, or less if an image's tiles fill a batch."""
         return min(self.batch_size, self.piece_rows)
 
     def fits(self, resources: Resources) -> bool:
-        """True if ``resources`` suffice for all actors and one read task at once."""
+        """Returns True if ``resources`` suffice for all actors and one read task."""
         cpus = self.workers * self.worker_cpus + self.read_cpus
         return resources.cpus >= cpus and resources.gpus >= self.workers * self.worker_gpus
 
@@ -96,13 +96,13 @@ class Load:
 
     num_images: int
     image_s: float
-    """Approximate CPU seconds of the model for one image."""
+    """Approximate CPU seconds of the model per image."""
     calibration: Calibration | None = None
     """Measurements on the cluster, if any."""
 
     @property
     def whole_image_s(self) -> float:
-        """Seconds of a worker for one image, including decoding."""
+        """Seconds per image of a worker, including decoding."""
         calibration = self.calibration
         if calibration is None or not calibration.rates.images_per_s:
             return self.image_s + _DECODE_S
@@ -114,13 +114,13 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
     """Plans ``job`` for a cluster with ``resources``.
 
     Without GPUs, with decoding on GPUs, and with tiles, the actors do everything except writing. Otherwise some CPUs
-    always remain for read tasks: an actor pool that holds every CPU would wait for its input forever. Some always
-    remain for write tasks, too: else they would start only after the last image is read, and a driver that dies would
-    lose everything.
+    always remain for read tasks: an actor pool that holds every CPU would wait for its input forever. Some also remain
+    for write tasks: otherwise they would start only after the last image is read, and a dying driver would lose
+    everything.
 
     Args:
         job: the job.
-        resources: of the cluster.
+        resources: resources of the cluster.
         fields: columns of the task.
         load: amount of work.
 
@@ -168,21 +168,21 @@ def make_plan(job: Job, resources: Resources, fields: Sequence[pa.Field], load: 
 
 
 def _piece_rows(share: int, batch_size: int, *, is_tiled: bool) -> int:
-    """Rows of a piece, given a worker's ``share`` of each: whole batches, unless an image has many tiles."""
+    """Returns the rows of a piece, given a worker's ``share``: whole batches, unless an image has many tiles."""
     return max(1, share) if is_tiled and share < batch_size else batch_size * max(1, share // batch_size)
 
 
 def usual_inputs(job: Job) -> int:
-    """Inputs of the model that an image makes, until that is measured: many where it is cut into tiles."""
+    """Returns the estimated model inputs per image, before measurement: many if it is cut into tiles."""
     return 1 if job.task.tiling is None else _USUAL_TILES
 
 
-_USUAL_TILES = 16  # a picture of 4 megapixels in tiles of 640
+_USUAL_TILES = 16  # a 4-megapixel picture in tiles of 640
 
 
 def _shares(job: Job, resources: Resources, writers: int) -> tuple[float, float]:
-    """CPUs of an actor with a GPU, and of a read task. Half of each node is left for read tasks, and the CPUs
-    of one task must be on one node.
+    """Returns the CPUs of an actor with a GPU, and of a read task. Half of each node is left for read tasks; the CPUs
+    of a task must be on one node.
     """
     nodes = resources.nodes or (resources,)
     num_workers = [int(node.gpus) * job.cluster.workers_per_gpu for node in nodes]
@@ -197,10 +197,10 @@ def _whole(cpus: float) -> float:
     return float(math.floor(cpus)) if cpus >= 1 else math.floor(cpus * 10_000) / 10_000
 
 
-# Workers finish apart from each other by about one of the smaller pieces.
+# Workers finish within about one of the smaller pieces of each other.
 _PIECES_A_WORKER = 8
 
-# Writing waits for storage and hardly computes; reserving more would take CPUs from the readers of a small machine.
+# Writing mostly waits for storage; reserving more would take CPUs from the readers of a small machine.
 WRITE_CPUS = 0.01
 _MIN_WRITERS = 2  # with separate read tasks
 _WRITERS_PER_CPU = 10
@@ -208,14 +208,13 @@ _WRITERS_PER_CPU = 10
 # With separate readers, the engine gets its next batch while one runs, and waits only at the end of a call.
 BATCHES_A_CALL = 4
 
-# Seconds of work for which a worker starts. Its start takes two (the sample job, two threads of an AMD EPYC), and the
-# others then end that much earlier.
+# Seconds of work that justify another worker. Starting it takes two (the sample job, two threads of an AMD EPYC).
 _WORKER_S = 4.0
 _DECODE_S = 0.002  # typical seconds to read and decode an image, before anything is measured
 
 
 def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, float]:
-    """Number of actors, and GPUs of each."""
+    """Returns the number of actors, and the GPUs of each."""
     if wants_gpu(job.engine, job.model) and not resources.gpus:
         key = "device" if job.engine.device is Device.cuda else "provider"
         raise JobError(
@@ -234,22 +233,26 @@ def _workers(job: Job, resources: Resources, load: Load) -> tuple[int, float]:
 
 
 def _auto_batch_size(image_bytes: int, *, on_gpu: bool) -> int:
-    """32 images of 224 by 224 pixels on a CPU, 128 on a GPU; for other sizes about as many bytes, from 8 to 512 images.
-    A power of two, so that batches fill a shard: a partial batch costs as much as a full one.
+    """Returns 32 images of 224 by 224 pixels on a CPU, 128 on a GPU; for other sizes, about as many bytes, from 8 to
+    512 images. A power of two, so that batches fill a shard: a partial batch costs as much as a full one.
     """
     wanted = (128 if on_gpu else 32) * 224 * 224 * 3 // image_bytes
     return int(2 ** math.floor(math.log2(min(512, max(8, wanted)))))
 
 
 def batch_sizes(job: Job, plan: Plan) -> list[int]:
-    """Batch sizes to measure: that of ``plan``, a quarter and four times it, or only the one that the config sets."""
+    """Returns the batch sizes to measure: that of ``plan``, a quarter of it and four times it, or only the configured
+    one.
+    """
     if job.batch_size != "auto":
         return [plan.batch_size]
     return [size for size in (plan.batch_size // 4, plan.batch_size, plan.batch_size * 4) if size]
 
 
 def _batches_a_block(batch_size: int, load: Load) -> int:
-    """Batches of at most two seconds of work and 512 images: the block of a dead worker is redone one by one."""
+    """Returns the batches in two seconds of work and 512 images at most: the block of a dead worker is redone one by
+    one.
+    """
     return max(1, min(int(_BLOCK_S / (batch_size * load.whole_image_s)), _MAX_BLOCK_ROWS // batch_size))
 
 
@@ -257,7 +260,7 @@ _BLOCK_S, _MAX_BLOCK_ROWS = 2.0, 512
 
 
 def _auto_rows_per_part(fields: Sequence[pa.Field], num_images: int) -> int:
-    """Rows in 64 MB, at most a 64th of the run: a driver that dies loses the rows of unfinished parts."""
+    """Returns the rows in 64 MB, at most a 64th of the run: a dying driver loses the rows of unfinished parts."""
     row_bytes = 256 + sum(_bytes(field.type) for field in fields)  # 256 for id, URI and other strings
     return max(1, min(16_384, 64_000_000 // row_bytes, max(_MIN_ROWS_PER_PART, num_images // 64)))
 
@@ -277,4 +280,4 @@ def _bytes(arrow_type: pa.DataType) -> int:
     return _MASK_BYTES if pa.types.is_binary(arrow_type) else 32
 
 
-_MASK_BYTES = 32_768  # between the class map of a picture of 500 by 375, and one of 12 megapixels
+_MASK_BYTES = 32_768  # between the class maps of a 500 by 375 picture and a 12-megapixel one

@@ -1,4 +1,4 @@
-"""Waits for the tasks in which trials run, on the driver."""
+"""Waits for trial tasks. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOG = logging.getLogger("shardlens")
 
 
 def result_of(reference: Any) -> Any:
-    """Result of a task; raises its JobError or DecoderMismatchError. Kills a task that takes too long."""
+    """Returns the result of a task; raises its JobError or DecoderMismatchError. Kills a task that takes too long."""
     for seconds in range(_LINE_EVERY_S, int(_LIMIT_S), _LINE_EVERY_S):
         if ray.wait([reference], timeout=_LINE_EVERY_S)[0]:
             break
@@ -34,7 +34,7 @@ def result_of(reference: Any) -> Any:
 
 
 def result_behind(reference: Any, *, is_over: Event, limit_s: float) -> Any:
-    """Does as `result_of`, for a thread that must leave Ray alone soon after ``is_over``."""
+    """Does the same as `result_of`, for a thread that must stop using Ray soon after ``is_over``."""
     deadline = time.monotonic() + limit_s
     while not ray.wait([reference], timeout=0)[0]:
         if is_over.wait(_LOOK_EVERY_S) or time.monotonic() > deadline:
@@ -50,6 +50,6 @@ def _own(error: RayTaskError) -> Exception:
     return error.cause if isinstance(error.cause, JobError | DecoderMismatchError) else error
 
 
-_LIMIT_S = 900.0  # one trial, with its wait for resources and the compilation of the model
+_LIMIT_S = 900.0  # one trial, including the wait for resources and model compilation
 _LINE_EVERY_S = 30
 _LOOK_EVERY_S = 0.2

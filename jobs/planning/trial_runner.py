@@ -1,4 +1,4 @@
-"""Runs trials of engines on the workers, each in a process of its own that may crash. Driven on the driver."""
+"""Runs trials of engines on the workers, each in its own process, which may crash. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ LOG = logging.getLogger("shardlens")
 
 
 class TrialRunner:
-    """Runs trials in Ray tasks with the resources of a worker of ``plan``. The reference runs in the driver instead,
-    where that has its CPU and the job's own check has loaded it, unless it is slow.
+    """Runs trials in Ray tasks with the resources of a worker of ``plan``. The reference runs in the driver if that has
+    the same CPU, the job's check has loaded it, and it is not slow.
 
     Args:
-        run: the run to choose an engine for.
-        plan: of the run.
-        read: how the sample is read.
-        reference_s: approximate time limit of the reference; if it is slow, it answers fewer images.
+        run: run for which to choose an engine.
+        plan: plan of the run.
+        read: read settings of the sample.
+        reference_s: approximate time limit of the reference; if slow, it predicts fewer images.
     """
 
     def __init__(self, run: Run, plan: Plan, read: ReadPlan, *, reference_s: float) -> None:
@@ -69,10 +69,10 @@ class TrialRunner:
         self._result: Callable[[Any], Any] = result_of
 
     def run_behind(self, is_over: Event, limit_s: float) -> None:
-        """Runs what follows next to the workers of the run, which hold all CPUs, until ``is_over``.
+        """Runs the following trials beside the run's workers, which hold all CPUs, until ``is_over``.
 
-        From then on, every method raises CancelledError once ``is_over`` is set, and TimeoutError if a task takes
-        longer than ``limit_s``.
+        From now on, every method raises CancelledError once ``is_over`` is set, and TimeoutError if a task takes longer
+        than ``limit_s``.
         """
         self._loaded = None
         self._options = {"num_cpus": 0, "scheduling_strategy": _largest_node()}
@@ -80,7 +80,7 @@ class TrialRunner:
 
     @property
     def has_reference(self) -> bool:
-        """True if `reference` has answered."""
+        """True if `reference` has finished."""
         return self._right is not None
 
     def hardware(self) -> Hardware:
@@ -119,7 +119,7 @@ class TrialRunner:
         return f"{self.num_images} {'synthetic images' if self.is_synthetic else 'images of the dataset'}"
 
     def quantise(self) -> bytes:
-        """The network of the model, quantised on the sample.
+        """Returns the network of the model, quantised on the sample.
 
         Raises:
             JobError: the sample is empty, or the network cannot be quantised.
@@ -142,7 +142,7 @@ class TrialRunner:
             return DecodeTrial(breaches=[f"its worker did not finish: {one_line(error)}"])
 
     def calibrate(self, config: EngineConfig, batch_sizes: Sequence[int]) -> Calibration | None:
-        """Measures the cost of an image on a worker. None if the measurement fails, with a warning."""
+        """Measures the cost of an image on a worker. Returns None, with a warning, if the measurement fails."""
         if not self.sample() or self._costs is None:
             return None
         [result] = self._start(measured, replace(self.recipe, engine=config), self._sample, batch_sizes)
@@ -153,11 +153,11 @@ class TrialRunner:
             return None
 
     def reference(self, config: EngineConfig) -> Trial | None:
-        """Runs the reference that candidates must match. None if it did not finish, for example because an image
-        killed its worker.
+        """Runs the reference that candidates must match. Returns None if it did not finish, for example because an
+        image killed its worker.
 
         Raises:
-            JobError: it cannot run the model.
+            JobError: the reference cannot run the model.
         """
         try:
             trial, self._right = self._reference(config)
@@ -168,7 +168,7 @@ class TrialRunner:
         return trial
 
     def begin(self, config: EngineConfig) -> None:
-        """Starts the trial of ``config``, for `candidate` to wait for: it runs at the same time as the reference."""
+        """Starts the trial of ``config``, which runs concurrently with the reference; `candidate` waits for it."""
         self._begun[config.label] = self._start(tried, *self._about(config), self._clock, returns=2)
 
     def candidate(self, config: EngineConfig) -> Trial:
@@ -176,7 +176,7 @@ class TrialRunner:
         breach of the trial.
 
         Raises:
-            JobError: it cannot run the model.
+            JobError: the engine cannot run the model.
         """
         if self._right is None:
             raise RuntimeError("the reference comes first")
@@ -192,8 +192,8 @@ class TrialRunner:
             return Trial(config.label, breaches=[f"its worker did not finish: {one_line(error)}"])
 
     def challenge(self, current: EngineConfig, images_per_s: float, rival: EngineConfig) -> Trial:
-        """Tries ``rival`` as `candidate` does, in one process with ``current``, whose rate is ``images_per_s`` where
-        nothing else runs. The rate of the trial is scaled by that.
+        """Tries ``rival`` as `candidate` does, in one process with ``current``, whose rate is ``images_per_s`` on an
+        idle machine. The trial's rate is scaled accordingly.
 
         Raises:
             JobError: either engine cannot run the model.
@@ -208,11 +208,11 @@ class TrialRunner:
             return self._result(result)[0], ray.get(answers)
         sample: Sample = ray.get(self._sample)
         recipe, pixels_nhwc = replace(self.recipe, engine=config), sample.pixels_nhwc[: self._num_wanted]
-        engine, self._loaded = self._loaded, None  # not held for the time of the run
+        engine, self._loaded = self._loaded, None  # not held during the run
         return rated(recipe, pixels_nhwc, self._plan.batch_size, self._clock, engine)
 
     def _pieces(self) -> list[Piece]:
-        """Rows of the sample, whose number is bounded by the memory of their pixels."""
+        """Returns the rows of the sample, limited by the memory for their pixels."""
         height, width = self._read.preprocess.size
         most = min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3)))
         return spread(self._sizes, most if self._read.tile is None else -(-most // TILES_OF_AN_IMAGE))
@@ -238,14 +238,14 @@ def _largest_node() -> NodeAffinitySchedulingStrategy:
 
 
 def _num_compared(reference_s: float, image_s: float, *, on_gpu: bool) -> int:
-    """Images to compare: those that the reference answers in ``reference_s``, within limits."""
+    """Returns the number of images to compare: as many as the reference predicts in ``reference_s``, within limits."""
     in_time = _NUM_SAMPLED if on_gpu else int(reference_s / image_s)
     return max(_FEWEST, min(in_time, _NUM_SAMPLED))
 
 
-_NUM_SAMPLED = 256  # images, unless `_SAMPLE_BYTES` of pixels are fewer
-_FEWEST = 32  # images; fewer hardly show a disagreement, and a ViT-B takes 0.4 s for each
-_QUICK_S = 4.0  # a slower reference gets a worker, with all of its threads; loading it there takes about as long
+_NUM_SAMPLED = 256  # images, or fewer if limited by `_SAMPLE_BYTES`
+_FEWEST = 32  # images; fewer would hardly reveal a disagreement; a ViT-B takes 0.4 s per image
+_QUICK_S = 4.0  # a slower reference runs on a worker with all its threads; loading it there takes about as long
 _SAMPLE_BYTES = 64 << 20
 
 

@@ -1,4 +1,4 @@
-"""Work of the tasks in which trials run. Runs on a worker, and `rated` on the driver too."""
+"""Code of the trial tasks. Runs on a worker; `rated` also on the driver."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 def sampled(read: ReadPlan, pieces: list[Piece]) -> tuple[tuple[int, Costs | None], Sample]:
-    """The number of images and their costs, and the sample itself."""
+    """Returns the number of images and their costs, and the sample itself."""
     sample = take_sample(read, pieces)
     return (len(sample.uris), sample.costs), sample
 
 
 def quantise(model: Model, sample: Sample) -> bytes:
-    """The network of ``model`` in int8, quantised on the sample."""
+    """Returns the network of ``model`` in int8, quantised on the sample."""
     from actors.exporting.quantisation import quantised  # noqa: PLC0415  brings onnxruntime
 
     return quantised(model, sample.pixels_nhwc, is_narrow=hardware(with_gpu=False).saturates_int8)
@@ -41,7 +41,7 @@ def quantise(model: Model, sample: Sample) -> bytes:
 def tried(
     recipe: Recipe, sample: Sample, num_images: int, batch_size: int, clock: Callable[[], float]
 ) -> tuple[tuple[Trial, list[str]], Answers]:
-    """A trial of the recipe's engine with the URIs that it was tried on, and its answers."""
+    """Returns a trial of the recipe's engine with the URIs of its images, and its answers."""
     trial, answers = rated(recipe, sample.pixels_nhwc[:num_images], batch_size, clock)
     return (trial, sample.uris[:num_images]), answers
 
@@ -53,8 +53,8 @@ def rated(
     clock: Callable[[], float],
     loaded: Engine | None = None,
 ) -> tuple[Trial, Answers]:
-    """Runs `try_engine`, and gives the rate of a worker. On CPUs it follows from the CPU time, which depends neither on
-    other processes nor on the number of threads here: the driver's reference has one.
+    """Runs `try_engine`, and returns the rate of a worker. On CPUs, it is derived from CPU time, which is independent
+    of other processes and of the number of threads here: the driver's reference has one.
     """
     trial, answers = try_engine(recipe, pixels_nhwc, batch_size=batch_size, clock=clock, loaded=loaded)
     threads = (recipe.engine.threads or 1) if clock is time.process_time else 1
@@ -64,8 +64,8 @@ def rated(
 def challenged(
     running: Recipe, images_per_s: float, recipe: Recipe, sample: Sample, num_images: int, batch_size: int
 ) -> tuple[tuple[Trial, list[str]], Answers]:
-    """Does as `tried`, next to the engine of ``running``, whose rate is ``images_per_s`` where nothing else runs."""
-    # CPU time: that of the clock depends on what else runs on the node, which changes by the second.
+    """Does the same as `tried`, beside the engine of ``running``, whose rate is ``images_per_s`` on an idle machine."""
+    # CPU time, because wall time depends on the changing load of the node.
     (trial, uris), answers = tried(recipe, sample, num_images, batch_size, time.process_time)
     (current, _), _ = tried(running, sample, min(num_images, 2 * batch_size), batch_size, time.process_time)
     images_per_s *= trial.images_per_s / current.images_per_s
@@ -73,5 +73,5 @@ def challenged(
 
 
 def measured(recipe: Recipe, sample: Sample, batch_sizes: list[int]) -> Rates:
-    """Rates of the recipe's engine on the sample, by batch size."""
+    """Returns the rates of the recipe's engine on the sample, by batch size."""
     return measure_rates(recipe, sample.pixels_nhwc, batch_sizes)

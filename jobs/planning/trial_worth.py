@@ -1,4 +1,4 @@
-"""Estimates of the trials of engines that pay off for a job. Arithmetic on the driver."""
+"""Estimates which engine trials pay off for a job. Pure arithmetic on the driver."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ if TYPE_CHECKING:
 
     from actors.trials.comparison import Trial
 
-# Seconds of work of each worker below which no trial pays off, whatever it finds.
+# Seconds of work per worker below which no trial pays off, whatever its result.
 WORTH_S = 4.0
 
 
 def is_worth(candidate: EngineConfig, trials: Sequence[Trial], num_images: float) -> bool:
-    """True if a trial of ``candidate`` costs less than it is likely to save of ``num_images`` a worker. ``trials`` are
-    those before it, the reference first.
+    """Returns True if a trial of ``candidate`` costs less than it is likely to save on ``num_images`` per worker.
+    ``trials`` are the earlier ones, the reference first.
     """
     fastest = best_rate(trials)
     is_half = candidate.precision in (Precision.bf16, Precision.fp16)
-    # Less of what a graph gains is left to gain where one runs; more than usual where that one is slow for a graph.
+    # If a graph engine already runs, less remains to be gained; more than usual if that one is slow for a graph.
     graph_gain = max(_RIVAL_GAIN, 1 - (1 - _GRAPH_GAIN) * fastest / trials[0].images_per_s)
     return num_images / fastest * (_HALF_GAIN if is_half else graph_gain) > cost_s(candidate)
 
 
 def cost_s(candidate: EngineConfig) -> float:
-    """Typical seconds of a worker that a trial of ``candidate`` takes."""
+    """Returns the typical worker seconds of a trial of ``candidate``."""
     return _COMPILE_S if isinstance(candidate, TorchEngineConfig) and candidate.compile else _TRY_S
 
 
-# Share of the model's time that a candidate is likely to save. ResNet-18 to -50, torch eager and OpenVINO, ms an image:
-# 23 and 14 in fp32 on an AMD EPYC; 37 and 22 in fp32, 37 and 3.4 in bf16 with AMX. Among graphs in fp32, a tenth.
+# Share of the model's time that a candidate is likely to save. ResNet-18 to -50, torch eager and OpenVINO, ms per
+# image: 23 and 14 in fp32 on an AMD EPYC; 37 and 22 in fp32, 37 and 3.4 in bf16 with AMX. Among fp32 graphs, a tenth.
 _GRAPH_GAIN, _HALF_GAIN, _RIVAL_GAIN = 0.33, 0.75, 0.07
-# Typical seconds of a trial: 4 to 6 with the export of the network, which later jobs on the node find done.
+# Typical seconds of a trial: 4 to 6 including the export of the network, which later jobs on the node reuse.
 _TRY_S, _COMPILE_S = 5.0, 60.0
 
 
 def best_rate(trials: Sequence[Trial]) -> float:
-    """Images per second of the fastest engine within the tolerance, which the reference always is."""
+    """Returns the images per second of the fastest engine within the tolerance; the reference always qualifies."""
     return max(trial.images_per_s for trial in trials if not trial.breaches)

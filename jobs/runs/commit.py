@@ -174,7 +174,7 @@ def _is_taken(part: Part, coverage: Coverage, storage: Storage) -> bool:
 
 
 def _half_written(paths: RunPaths, storage: Storage) -> list[str]:
-    """Yields staged documents left behind by killed drivers. Skips slice reports, which may still be in progress."""
+    """Returns staged documents left behind by killed drivers. Skips slice reports, which may still be in progress."""
     if storage.kind(paths.run) is None:
         return []
     uris = [uri for batch in storage.list(paths.run) for uri in batch["uri"].to_pylist()]
