@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf about a wrong config, translated to a `JobError`: key, value and fix. Runs on the
+"""Translates Hydra and OmegaConf errors about a wrong config to a `JobError` with key, value and fix. Runs on the
 driver.
 """
 
@@ -31,10 +31,10 @@ CONFIG_ERRORS = (HydraException, OmegaConfBaseException)
 
 
 def explain(error: Exception) -> JobError:
-    """Translates an error of `CONFIG_ERRORS` to its first problem and the fix."""
+    """Translates one of `CONFIG_ERRORS` to its first problem and fix."""
     if isinstance(error, MissingConfigException):
         return _unknown_choice(str(error))
-    # Hydra wraps what OmegaConf raises; its own message has the override, the cause has key and type.
+    # Hydra wraps OmegaConf's errors; its message has the override, the cause has key and type.
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, InterpolationResolutionError):
         return _unresolved(cause)
@@ -48,7 +48,7 @@ def explain(error: Exception) -> JobError:
 
 
 def unknown_key(full_key: str, names: Sequence[str], *, override: str | None = None) -> JobError:
-    """Error for a key that no schema knows; ``names`` are the keys of its parent."""
+    """Returns the error for a key that is in no schema; ``names`` are the keys of its parent."""
     if full_key in FIXES:
         return JobError(f"{override or full_key}: there is no such key", fix=FIXES[full_key])
     parent, _, key = full_key.rpartition(".")
@@ -84,19 +84,19 @@ def _unresolved(error: InterpolationResolutionError) -> JobError:
     )
 
 
-# Hydra 1.3 names the missing choice and the available ones in the text of the exception alone.
+# Hydra 1.3 names the missing and the available choices only in the text of the exception.
 def _unknown_choice(message: str) -> JobError:
     choice = re.search(r"Could not find '([^']*)'", message)
     group, _, name = (choice.group(1) if choice else "").rpartition("/")
     listed = message.partition("Available options in")[2].partition("Config search path")[0].splitlines()[1:]
-    # The schemas are in the same groups as the files of conf/, but are no choices.
+    # The schemas are in the same groups as the files of conf/, but are not choices.
     options = sorted(line.strip() for line in listed if line.strip() and not line.strip().endswith("_schema"))
     own = f"; one of your own is DIR/{group}/{name}.yaml, with --config-dir=DIR"
     return JobError(f"{group}={name}: there is no such choice", fix=f"choose one of {', '.join(options)}{own}")
 
 
 def _unknown_key(error: OmegaConfBaseException, override: str) -> JobError:
-    # A mapping such as model.kwargs, which Hydra extends only with a plus.
+    # A mapping such as model.kwargs, which Hydra extends only with a plus sign.
     if isinstance(error.object_type, type) and issubclass(error.object_type, dict):
         return JobError(f"{override}: a new entry", fix=f"put a plus sign before it: +{override}")
     return unknown_key(error.full_key or "", _field_names(error.object_type), override=override)
@@ -121,7 +121,7 @@ def _other(message: str) -> JobError:
 
 
 def _as_one_value(message: str) -> str | None:
-    """Fix that quotes the override in ``message``, so that shell and Hydra read its value literally."""
+    """Returns a fix that quotes the override in ``message``, so that shell and Hydra read its value literally."""
     found = re.search(r"(?:argument|parameters|override|Exception:) '?([+\w.]+)=(.*?)(?:'|$)", message)
     if found is None:
         return None
@@ -135,8 +135,8 @@ def quoted(value: str) -> str:
 
 
 def _override(message: str, full_key: str | None) -> str:
-    """Override as the user wrote it, if Hydra's message has it; otherwise the key."""
-    # The plus is Hydra's advice, which adds the key to the config; the schema would then refuse it.
+    """Returns the override as written by the user if Hydra's message contains it, otherwise the key."""
+    # Omits the plus sign that Hydra suggests: it adds the key to the config, which the schema would then reject.
     for pattern in (r"To append to your config use \+(.+)", r"Error merging override (.+)"):
         found = re.search(pattern, message)
         if found:

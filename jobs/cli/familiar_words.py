@@ -1,6 +1,4 @@
-"""Names that people know from other exporters, and the keys that are meant. Runs on the driver, where an unknown key is
-reported.
-"""
+"""Maps names known from other exporters to our keys. Runs on the driver when an unknown key is reported."""
 
 from __future__ import annotations
 

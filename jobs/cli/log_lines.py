@@ -17,12 +17,12 @@ NAME = "shardlens"
 """Name of our logger."""
 
 BARE = "_is_bare"
-"""Attribute of records that text shows without time and level."""
+"""Attribute of records that text format shows without time and level."""
 
 
 class TextLines(logging.Formatter):
-    """Lines for people: one per record, unless the line breaks are our own, whatever names the record holds. With
-    ``columns``, those of a terminal, longer lines break between words, and those of a traceback stay.
+    """Formats one line per record, whatever names it contains, except for our own line breaks. With ``columns``, the
+    width of a terminal, longer lines break between words, except in tracebacks.
     """
 
     def __init__(self, columns: int | None = None) -> None:
@@ -51,7 +51,7 @@ class TextLines(logging.Formatter):
         return "\n".join(f"  {line}" for line in super().formatException(ei).splitlines())
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the name is logging's
-        # Here, not in `format`: the lines of a traceback, which `format` appends, are our own.
+        # Here rather than in `format`, which appends a traceback: its line breaks are our own.
         record.message = printable(record.message)
         return super().formatMessage(record)
 
@@ -60,12 +60,12 @@ _MESSAGE_COLUMN = len("12:34:56 INFO ")
 
 
 class JsonLines(logging.Formatter):
-    """Objects with ``time`` (ISO 8601, UTC), ``level`` and ``message``; ``run`` once it is known; the extra fields of
-    the record; ``logger`` if it is not ours; and ``exception``, the traceback.
+    """Formats JSON objects with ``time`` (ISO 8601, UTC), ``level`` and ``message``; ``run`` once known; the extra
+    fields of the record; ``logger`` if it is not ours; and ``exception``, the traceback.
     """
 
     run: str | None = None
-    """Id of the run, set by `name_run`: the first lines of a job come before a run is chosen."""
+    """Id of the run, set by `name_run`: the first lines of a job precede the choice of a run."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -73,7 +73,7 @@ class JsonLines(logging.Formatter):
         line |= {"logger": None if record.name == NAME else record.name} | _extras(vars(record))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        # ASCII, as by default: no name breaks a line or changes its direction. Extras may be of any type.
+        # ASCII, the default, so that no name breaks a line or changes its direction. Extras may have any type.
         return json.dumps({key: value for key, value in line.items() if value is not None}, default=str)
 
 
@@ -81,5 +81,5 @@ _USUAL = {*vars(logging.makeLogRecord({})), "message", "asctime"}  # formatters 
 
 
 def _extras(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Extra fields of a record, without those that Ray adds, which begin with an underscore."""
+    """Returns the extra fields of a record, without Ray's, which begin with an underscore."""
     return {key: value for key, value in attributes.items() if key not in _USUAL and not key.startswith("_")}

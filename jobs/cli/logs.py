@@ -1,4 +1,4 @@
-"""Log lines on standard error: text for people, or JSON objects, one a line, for machines. Runs on the driver."""
+"""Writes log lines to standard error: text for people, or one JSON object per line for machines. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LOG = logging.getLogger(NAME)
 
 
 def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
-    """Sends log records to standard error; as JSON also warnings, records of libraries, and exceptions of threads."""
+    """Sends log records to standard error; as JSON, also warnings, library records, and exceptions in threads."""
     handler = _handler(form)
-    # Replaced, since each job of a sweep comes here. The root must not get the same records: it may have this handler.
+    # Replaced, because each job of a sweep gets here. The root must not get the same records: it may have this handler.
     LOG.handlers, LOG.propagate = [handler], False
     LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
     if form is LogFormat.json:
@@ -32,8 +32,8 @@ def set_up_logging(form: LogFormat, *, verbose: bool) -> None:
 
 @contextmanager
 def lines_shown(form: LogFormat | str | None, *, verbose: bool) -> Iterator[None]:
-    """Shows the log lines of a job that Python code runs, until the end of the block: with the handlers of the
-    application or, where it has none, on standard error. A level that the application has set for our logger holds.
+    """Shows the log lines of a job run from Python, through the application's handlers or, if there are none, on
+    standard error. Respects a level that the application has set for our logger.
     """
     handlers = [] if LOG.hasHandlers() else [_handler(form)]
     level = LOG.level
@@ -57,8 +57,8 @@ def _handler(form: LogFormat | str | None) -> logging.Handler:
 
 
 def format_of(overrides: Sequence[str]) -> LogFormat:
-    """Log format given on the command line, for a config that does not compose."""
-    # As typed: an exact match is what a script gives, and a miss costs only the format of one message.
+    """Returns the log format on the command line, for a config that does not compose."""
+    # Exact match of the argument: scripts pass it like this, and a miss affects only the format of one message.
     return LogFormat.json if "log.format=json" in overrides else LogFormat.text
 
 
@@ -74,18 +74,18 @@ def name_run(run_id: str) -> None:
 
 
 def log_closing(content: Mapping[str, Any]) -> None:
-    """Logs one JSON line with ``content`` at the end of a run; people read the report instead."""
+    """Logs one JSON line with ``content`` at the end of a run; text format has the report instead."""
     if is_for_machines():
         LOG.info("run ended", extra=dict(content))
 
 
 def say(level: int, text: str, *, exc_info: bool = False) -> None:
-    """Logs a message on the end of a command; as text without time and level."""
+    """Logs a message about the end of a command; as text, without time and level."""
     LOG.log(level, "%s", text, exc_info=exc_info, extra={BARE: True})
 
 
 def _log_thread_end(ended: threading.ExceptHookArgs) -> None:
-    # As Python's own hook does: SystemExit ends a thread without a word.
+    # Like Python's own hook: SystemExit ends a thread silently.
     if ended.exc_value is not None and not isinstance(ended.exc_value, SystemExit):
         thread = ended.thread.name if ended.thread else "?"
         LOG.error("thread %s ended", thread, exc_info=(ended.exc_type, ended.exc_value, ended.exc_traceback))

@@ -1,5 +1,5 @@
-"""The console command ``shardlens VERB KEY=VALUE ...``: runs ``python -m jobs.VERB`` in this process. Imports the
-standard library alone, so that it adds no time to that of the verb.
+"""The console command ``shardlens VERB KEY=VALUE ...``: runs ``python -m jobs.VERB`` in this process. Imports only the
+standard library, to add no start-up time.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ COMPLETION = r"""_shardlens() {
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
 complete -o nospace -o default -F _shardlens shardlens
 """
-"""Bash completion: verbs from their names, choices and keys from Hydra's own completion of a verb, else paths."""
+"""Bash completion: verbs from their names, choices and keys from Hydra's own completion of a verb, otherwise paths."""
 
 
 def main() -> None:
-    """Runs the verb that the command line names, and ends as it does; with status 2 if there is no such verb."""
+    """Runs the verb named on the command line and exits with its status, or with 2 if there is no such verb."""
     name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
     if name in {"-h", "--help"}:
         _print(_help())
@@ -47,12 +47,12 @@ def main() -> None:
         sys.exit(_JOB_WRONG)
     else:
         sys.argv[1:] = arguments
-        sys.path[0] = str(Path.cwd())  # as with `python -m`: a module of the user's may be there
+        sys.path[0] = str(Path.cwd())  # as with `python -m`: the user may have a module there
         runpy.run_module(f"jobs.{verb}", run_name="__main__", alter_sys=True)
 
 
 def verbs() -> dict[str, str]:
-    """The verbs as they are typed, each with a line about it: the docstring of its module."""
+    """Returns the verbs as typed, each with a one-line description: the docstring of its module."""
     return {name.replace("_", "-"): _about(file) for name, file in sorted(_verb_files().items())}
 
 
@@ -60,7 +60,7 @@ _JOB_WRONG = 2  # `jobs.cli.entry.ExitStatus`, whose module takes a second to im
 
 
 def _verb_files() -> dict[str, Path]:
-    """The modules of jobs/ that are commands, and the packages."""
+    """Yields the modules in jobs/ that are commands, and the packages."""
     folder = Path(__file__).parents[1]
     files = {file.stem: file for file in folder.glob("[a-z]*.py")}
     files |= {file.parent.name: file for file in folder.glob("*/__main__.py")}
@@ -70,7 +70,7 @@ def _verb_files() -> dict[str, Path]:
 def _about(file: Path) -> str:
     text = " ".join((ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split())
     _, _, about = text.partition("`: ")
-    # The first sentence, without the second half of a long one.
+    # The first sentence, shortened if long.
     first = about.partition(". ")[0].partition("; ")[0].rstrip(".")
     return f"{first[:1].upper()}{first[1:]}"
 

@@ -1,4 +1,6 @@
-"""Options that begin with dashes: ours become keys, and unknown ones are refused. Runs on the driver, before Hydra."""
+"""Handles options that begin with dashes: converts ours to keys, and rejects unknown ones. Runs on the driver, before
+Hydra.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def expand_options(arguments: Sequence[str]) -> list[str]:
-    """Replaces ``--dry-run`` and ``--help=all`` by what Hydra understands.
+    """Replaces ``--dry-run`` and ``--help=all`` with what Hydra understands.
 
     Raises:
-        JobError: there is no such option.
+        JobError: unknown option.
     """
     return [word for argument in arguments for word in _expanded(argument)]
 

@@ -1,5 +1,5 @@
-"""Quoting of command line arguments, so that Hydra reads text as text and ignores a plus sign before a known key. Runs
-on the driver, before Hydra.
+"""Quotes command line arguments so that Hydra reads text as text, and drops a plus sign before a known key. Runs on the
+driver, before Hydra.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def as_typed(arguments: Sequence[str]) -> list[str]:
     Quoted values, lists and interpolations are unchanged; a comma separates values only with ``--multirun``.
     """
     if any(_SOURCE.match(argument) for argument in arguments) and not any(map(_MODEL.match, arguments)):
-        # A dataset may bring its own model, as the sample does, whose keys would override those of the source.
+        # A dataset may include its own model, like the sample, whose keys would override those of the source.
         arguments = [*arguments, "model=custom"]
-    # Hydra 1.3 reads a comma as a list of choices even without the flag, and then refuses it.
+    # Hydra 1.3 reads a comma as a list of choices even without the flag, and then rejects it.
     sweeps = not {"-m", "--multirun"}.isdisjoint(arguments)
     return [_override(argument, sweeps=sweeps) for argument in arguments]
 
@@ -46,12 +46,12 @@ def _override(argument: str, *, sweeps: bool) -> str:
     if parts is None:
         return argument
     plus, key, value = parts.groups()
-    # Hydra refuses to add a key that exists. No dataset is in the defaults, so that its group needs the plus.
+    # Hydra refuses to add a key that exists. The defaults have no dataset, so its group needs the plus sign.
     if plus == "+" and key != "dataset" and (key in GROUPS or _is_single(key)):
         plus = ""
     if key in GROUPS:
-        return f"{plus}{key}={value}"  # the name of a file of conf/, never quoted
-    # The type of the key decides: where any type may stand, as in model.kwargs, a quoted number would be text.
+        return f"{plus}{key}={value}"  # the name of a file in conf/, never quoted
+    # The type of the key decides: if any type is allowed, as in model.kwargs, a quoted number would be text.
     is_text = key in _TEXTS_OF_ANY_TYPE or any(map(_is_text, _hints(key) or _hints_of_entry(key)))
     return f"{plus}{key}={_value(value, is_text=is_text, sweeps=sweeps)}"
 
@@ -70,7 +70,7 @@ def _value(value: str, *, is_text: bool, sweeps: bool) -> str:
 
 
 def _is_kept(element: Any, written: str) -> bool:
-    """Returns True if Hydra parses the element as the text that was written."""
+    """Returns True if Hydra parses the element as the literal text."""
     if isinstance(element, list):
         return all(not isinstance(item, bool | int | float) for item in element)
     return not isinstance(element, bool | int | float) and (not isinstance(element, str) or written == written.strip())
@@ -106,7 +106,7 @@ def _is_single(key: str) -> bool:
 
 def _hints(key: str) -> list[Any]:
     """Types of a key in the configs of all verbs; empty if no verb knows it."""
-    # Of all verbs: `jobs.submit` gets the overrides of another verb among its own.
+    # Of all verbs: the overrides of `jobs.submit` include those of another verb.
     owners: list[Any] = list(ROOTS)
     names = key.split(".")
     for depth, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Log lines that name the phase of a command while nothing else shows that it works. Runs on the driver."""
+"""Logs the phase of a command while nothing else shows that it is working. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 SILENT_S = 3.0
-"""Seconds without a log line after which the phase is named. Below the 5 s that are promised: an exporter may hold the
+"""Seconds without a log line after which the phase is logged. Below the promised 5 s, because an exporter may block the
 interpreter for two."""
 
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """Logs ``name`` and its seconds whenever nothing else was logged for `SILENT_S`, until the end of the block.
+    """Logs ``name`` and its seconds whenever nothing else has been logged for `SILENT_S`.
 
-    Of nested phases the innermost is logged; one without a name logs nothing. While one is open, a phase of another
-    thread, where work goes on beside it, does nothing.
+    Of nested phases, the innermost is logged; one without a name logs nothing. While a phase is open, phases of other
+    threads are ignored.
     """
     if not _is_owner():
         yield
@@ -43,7 +43,7 @@ def phase(name: str) -> Iterator[None]:
 
 
 def show_detail(text: str) -> None:
-    """Adds ``text``, such as a count, to the next lines of the innermost phase, in place of an earlier one."""
+    """Adds ``text``, such as a count, to the next lines of the innermost phase, replacing an earlier one."""
     if _OPEN and _is_owner():
         _OPEN[-1] = replace(_OPEN[-1], detail=text)
 
@@ -54,7 +54,7 @@ def _is_owner() -> bool:
 
 @dataclass(frozen=True)
 class _Phase:
-    """A phase that is open."""
+    """An open phase."""
 
     name: str
     thread: int = field(default_factory=threading.get_ident)
@@ -104,4 +104,4 @@ class _Ticker:
                 LOG.info("%s: %s%s%s", current.name, own, detail, more, extra=extra)
 
 
-_LOOK_S = 0.25  # also the age of a phase that is named: others pass unseen, such as the way out after an error
+_LOOK_S = 0.25  # also the minimum age of a logged phase: shorter ones, such as cleanup after an error, are not logged

@@ -1,4 +1,4 @@
-"""Early ends of a job: SIGTERM, Ctrl-C, and interrupts by other threads. Runs in the job's thread on the driver."""
+"""Ends a job early: on SIGTERM, Ctrl-C, or interrupts by other threads. Runs in the job's thread on the driver."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ LOG = logging.getLogger("shardlens")
 
 
 class StoppedError(BaseException):
-    """SIGTERM or Ctrl-C. Not an Exception, so that no `except Exception` catches it."""
+    """Stopped by SIGTERM or Ctrl-C. Not an Exception, so that no `except Exception` catches it."""
 
 
-_AT_ONCE_S = 0.001  # the timer of a signal: 0 would disarm it
+_AT_ONCE_S = 0.001  # signal timer: 0 would disarm it
 
 
 class Shutdown:
-    """Ends the job: at once, or, while it is `draining`, once the images in flight are done.
+    """Ends the job: at once, or, while it is `draining`, after the images in flight.
 
-    The job runs in the main thread, and SIGALRM interrupts it there. In a thread of its own it could not be
-    interrupted: Python can raise in another thread only between bytecodes, which a blocked ``ray.get`` or storage call
-    never reaches, while a signal ends the call.
+    The job runs in the main thread, and SIGALRM interrupts it there. In another thread it could not be interrupted:
+    Python raises there only between bytecodes, which a blocked ``ray.get`` or storage call never reaches, whereas a
+    signal ends the call.
 
     Args:
-        grace_s: seconds that images in flight have to be finished.
+        grace_s: seconds allowed to finish images in flight.
     """
 
     def __init__(self, grace_s: float) -> None:
@@ -48,15 +48,15 @@ class Shutdown:
         return self._asked.is_set()
 
     def install(self) -> None:
-        """Installs the signal handlers. Main thread only; `connect` keeps them where Ray replaces them."""
+        """Installs the signal handlers. Main thread only; `connect` restores those that Ray replaces."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGALRM, self._on_alarm)
 
     @contextmanager
     def passing_on(self) -> Iterator[None]:
-        """Restores the caller's signal handlers after the block, and gives them the signal that ended the job, if one
-        did: Python's own raises KeyboardInterrupt for Ctrl-C.
+        """Restores the caller's signal handlers on exit, and passes them the signal that ended the job, if any:
+        Python's own raises KeyboardInterrupt for Ctrl-C.
         """
         try:
             with handlers_kept(signal.SIGALRM):
@@ -69,9 +69,9 @@ class Shutdown:
                 signal.raise_signal(self._signal)
 
     def ask(self) -> None:
-        """Asks for an orderly end, from any thread; raises `StoppedError` in the main thread after the grace period."""
+        """Requests an orderly end, from any thread; raises `StoppedError` in the main thread after the grace period."""
         if not self._asked.is_set():
-            # Before the timer: `interrupt`, in another thread, sets its timer first and then looks at this.
+            # Set before the timer: `interrupt`, in another thread, sets its timer first and then reads this.
             self._asked.set()
             self._raise_in(self._grace_s, StoppedError())
 
@@ -79,10 +79,10 @@ class Shutdown:
         """Raises ``error`` in the main thread, from any thread. A later call replaces it; so does a request to stop."""
         if not self.is_asked:
             self._raise_in(after_s, error)
-        if self.is_asked:  # asked in between: the grace period holds
+        if self.is_asked:  # requested in between: the grace period applies
             self._raise_in(self._grace_s, StoppedError())
 
-    # One timer for all: a process has a single ITIMER_REAL, and setting it again replaces what was pending.
+    # One timer for all: a process has a single ITIMER_REAL, and setting it again replaces the pending one.
     def _raise_in(self, seconds: float, error: BaseException) -> None:
         self._error = error
         signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -92,13 +92,13 @@ class Shutdown:
 
     @contextmanager
     def draining(self) -> Iterator[None]:
-        """Makes the first signal ask and only the second one raise, until the end of the block."""
+        """Makes the first signal request a stop and only the second one raise."""
         self._can_drain = True
         try:
             yield
         finally:
             self._can_drain = False
-            self._disarm()  # it must not hit what follows, such as the commit
+            self._disarm()  # it must not interrupt what follows, such as the commit
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._signal = signum
@@ -107,7 +107,7 @@ class Shutdown:
             self.ask()
             return
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)  # a further signal ends the process
+            signal.signal(number, signal.SIG_DFL)  # another signal ends the process
         raise StoppedError
 
     def _on_alarm(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
@@ -115,8 +115,8 @@ class Shutdown:
 
 
 class ThreadShutdown(Shutdown):
-    """Ends a job in another thread than the main one, which no signal reaches. An interrupt makes it read no more
-    images, and is raised once those in flight are done.
+    """Ends a job outside the main thread, which no signal reaches. After an interrupt, the job reads no more images,
+    and raises it when those in flight are done.
     """
 
     def __init__(self, grace_s: float) -> None:

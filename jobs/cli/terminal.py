@@ -1,5 +1,5 @@
-"""Results on standard output: whole lines for scripts, tables that wrap between words on a terminal. Runs on the driver
-and on the client.
+"""Prints results on standard output: whole lines for scripts, word-wrapped tables on a terminal. Runs on the driver and
+on the client.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def nothing_shown() -> Iterator[None]:
-    """Silences this module until the end of the block, in this thread alone."""
+    """Silences this module, in this thread only."""
     before = _IS_SILENT.set(True)
     try:
         yield
@@ -30,13 +30,13 @@ _IS_SILENT = ContextVar("is_silent", default=False)
 
 
 def show(*lines: str) -> None:
-    """Prints each of ``lines`` as one line, whatever characters the names in it have."""
+    """Prints each of ``lines`` as one line, whatever characters the names in it contain."""
     for line in () if _IS_SILENT.get() else lines:
         print(printable(line))  # noqa: T201  the only place that prints for a person or a script
 
 
 def show_text(*lines: str) -> None:
-    """Prints sentences: on a terminal, a long one breaks between words; elsewhere each is one line."""
+    """Prints sentences: word-wrapped on a terminal, one per line elsewhere."""
     if sys.stdout.isatty():
         _show_wrapped([(line,) for line in lines], num_texts=1, gap=0)
     else:
@@ -44,8 +44,8 @@ def show_text(*lines: str) -> None:
 
 
 def show_pairs(pairs: Iterable[tuple[str, str]], *, width: int) -> None:
-    """Prints names and values, the values from column ``width`` on. On a terminal, a value that is too long continues
-    below itself, unless that would break a word of it, such as a path; elsewhere each pair is one line.
+    """Prints names and values, with values starting at column ``width``. On a terminal, a long value wraps within its
+    column unless that would break a word, such as a path; elsewhere, each pair is one line.
     """
     room = get_terminal_size().columns - width if sys.stdout.isatty() else -1
     for name, value in pairs:
@@ -56,8 +56,8 @@ def show_pairs(pairs: Iterable[tuple[str, str]], *, width: int) -> None:
 
 
 def show_columns(rows: Sequence[Sequence[str]], *, num_texts: int = 1) -> None:
-    """Prints a table whose first ``num_texts`` columns are aligned to the left and the others to the right. On a
-    terminal that is too narrow, cells break between words; elsewhere each row is one line.
+    """Prints a table with the first ``num_texts`` columns left-aligned and the others right-aligned. On a narrow
+    terminal, cells are word-wrapped; elsewhere, each row is one line.
     """
     if sys.stdout.isatty():
         _show_wrapped(rows, num_texts=num_texts, gap=2)
@@ -66,7 +66,7 @@ def show_columns(rows: Sequence[Sequence[str]], *, num_texts: int = 1) -> None:
 
 
 def aligned(rows: Sequence[Sequence[str]], *, num_texts: int = 1) -> list[str]:
-    """The lines of `show_columns` where no terminal is."""
+    """Returns the lines that `show_columns` prints without a terminal."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cells = [
         [
@@ -89,5 +89,5 @@ def _show_wrapped(rows: Sequence[Sequence[str]], *, num_texts: int, gap: int) ->
     for place in range(len(rows[0]) if rows else 0):
         table.add_column(justify="left" if place < num_texts else "right", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))  # `Text`: brackets in a name are no markup
+        table.add_row(*(Text(printable(cell)) for cell in row))  # `Text`: brackets in a name are not markup
     Console(file=sys.stdout, highlight=False).print(table)

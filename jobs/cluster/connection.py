@@ -21,17 +21,17 @@ LOG = logging.getLogger("shardlens")
 
 @contextmanager
 def connect(cluster: Cluster, *, verbose: bool, local: LocalRay | None = None) -> Iterator[Resources]:
-    """Starts or joins Ray for the block. A Ray that this process already uses is left running.
+    """Context manager that starts or joins Ray. A Ray that this process already uses is left running.
 
-    Signal handlers stay as they are: Ray replaces that of SIGTERM when it starts, and resets it when it ends.
+    Preserves signal handlers: Ray replaces that of SIGTERM when it starts, and resets it when it ends.
 
     Args:
         cluster: address of the cluster to join; None starts Ray here. `prepare` must have been called.
-        verbose: show what Ray prints and logs.
-        local: the Ray to use where one is started here; it may have begun.
+        verbose: show Ray's output and logs.
+        local: the Ray to start here; may already be starting.
 
     Raises:
-        JobError: Ray does not start here, or no cluster answers at ``cluster.address``.
+        JobError: Ray does not start here, or no cluster responds at ``cluster.address``.
     """
     import ray  # noqa: PLC0415  must come after `prepare`
 
@@ -51,15 +51,15 @@ def connect(cluster: Cluster, *, verbose: bool, local: LocalRay | None = None) -
                 session.callback(ray.shutdown)
         if not verbose:
             for name in ("ray", "ray.data"):
-                logging.getLogger(name).setLevel(logging.CRITICAL)  # they also raise what they log as errors
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # errors that they log are also raised
         yield cluster_resources()
 
 
 class RayVoice:
-    """Stands in for standard output and logs one line for each message that Ray prints there.
+    """Replaces standard output and logs one line per message that Ray prints there.
 
-    Ray 2.60 prints the errors that its nodes publish, pages long, even with ``log_to_driver=False``
-    (`listen_error_messages` in its worker.py), and standard output is for our own results.
+    Ray 2.60 prints pages of errors published by its nodes, even with ``log_to_driver=False`` (`listen_error_messages`
+    in its worker.py), and standard output is reserved for our results.
     """
 
     def write(self, text: str) -> int:

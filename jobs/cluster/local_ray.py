@@ -1,4 +1,4 @@
-"""The Ray that a command starts for itself, on a thread, while the driver checks the job. Runs on the driver."""
+"""Starts a command's own Ray in a thread while the driver checks the job. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class LocalRay:
-    """A Ray of this machine alone, stopped at the end of the block. It may begin early, and again after a stop.
+    """Ray on this machine only; stopped on exit. It can be started early, and again after a stop.
 
-    Does nothing for a job that joins a cluster, and where this process uses a Ray already.
+    Does nothing for a job that joins a cluster, or if this process already uses Ray.
 
     Args:
         cluster: config of the job.
-        verbose: show what Ray logs.
-        is_shared: several jobs of this process use it, one after the other.
+        verbose: show Ray's logs.
+        is_shared: several jobs of this process use it in turn.
     """
 
     def __init__(self, cluster: Cluster, *, verbose: bool, is_shared: bool = False) -> None:
@@ -51,7 +51,7 @@ class LocalRay:
         return self._thread is not None
 
     def begin(self) -> None:
-        """Starts Ray in the background, unless it has begun or this process uses a Ray already."""
+        """Starts Ray in the background, unless it has been started or this process already uses Ray."""
         ray = sys.modules.get("ray")
         if self._cluster.address is not None or self.has_begun or (ray and ray.is_initialized()):
             return
@@ -62,7 +62,7 @@ class LocalRay:
         self._thread.start()
 
     def wait(self) -> None:
-        """Begins, if nobody did, and returns once Ray is up.
+        """Starts Ray if necessary, and returns when it is up.
 
         Raises:
             JobError: Ray does not start here.
@@ -73,12 +73,12 @@ class LocalRay:
             raise self._error
 
     def leave(self, *, has_failed: bool) -> None:
-        """Ends the use by one job: stops Ray, unless other jobs share it and this one raised no error."""
+        """Ends one job's use of Ray: stops Ray, unless other jobs share it and this job raised no error."""
         if has_failed or not self._is_shared:
             self.stop()
 
     def stop(self) -> None:
-        """Stops Ray if it was begun."""
+        """Stops Ray if it was started."""
         if self._thread is None:
             return
         self._is_up.wait()
@@ -92,7 +92,7 @@ class LocalRay:
         self._thread, self._error = None, None
 
     def _run(self) -> None:
-        """Starts Ray, and waits for `stop`: its processes end with the thread that started them (PR_SET_PDEATHSIG)."""
+        """Starts Ray, and waits for `stop`: its processes exit with the thread that started them (PR_SET_PDEATHSIG)."""
         try:
             with lean_ray():
                 init_ray(self._cluster, verbose=self._verbose)
@@ -106,8 +106,8 @@ class LocalRay:
 
 @contextmanager
 def handlers_kept(*others: int) -> Iterator[None]:
-    """Restores the handlers of SIGTERM, SIGINT and ``others`` after the block. Only the main thread can change any, so
-    that there is nothing to do in another.
+    """Restores the handlers of SIGTERM, SIGINT and ``others`` on exit. Does nothing outside the main thread, which
+    alone can change them.
     """
     is_main = threading.current_thread() is threading.main_thread()
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, *others) if is_main}

@@ -1,4 +1,4 @@
-"""Resources of the cluster, and waiting for them. Runs on the driver."""
+"""Reads the resources of the cluster, and waits for them. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class Resources:
     memory_bytes: int = 0
     """Memory for workers, without the object store; 0 if unknown."""
     object_store_bytes: int = 0
-    """Shared memory for blocks in flight; 0 if unknown."""
+    """Object store memory for blocks in flight; 0 if unknown."""
     nodes: tuple[Resources, ...] = ()
     """Resources of each node."""
 
     def shared(self, drivers: int) -> Resources:
-        """Share of one of ``drivers``. The nodes stay whole: each driver may use any of them."""
+        """Returns the share of one of ``drivers``. Nodes are not divided: each driver may use any of them."""
         return replace(
             self, cpus=self.cpus / drivers, gpus=self.gpus // drivers, memory_bytes=self.memory_bytes // drivers
         )
 
 
 def cluster_resources() -> Resources:
-    """Current resources of the connected cluster. A dead node still counts for some seconds."""
+    """Returns the current resources of the connected cluster. A dead node still counts for some seconds."""
     import ray  # noqa: PLC0415  must come after `prepare`
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
@@ -59,12 +59,12 @@ def cluster_resources() -> Resources:
 
 
 def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
-    """Waits for the resources that the job needs, at most ``cluster.nodes_wait_s``; returns this driver's share.
+    """Waits up to ``cluster.nodes_wait_s`` for the resources that the job needs; returns this driver's share.
 
-    An autoscaling cluster is asked for them. ``wants_gpu`` is None for a job that uses a GPU if there is one.
+    Requests them from an autoscaling cluster. ``wants_gpu`` is None for a job that uses a GPU if available.
 
     Raises:
-        JobError: the cluster has GPUs, but fewer than drivers.
+        JobError: the cluster has GPUs, but fewer than there are drivers.
     """
     from ray.autoscaler.sdk import request_resources  # noqa: PLC0415  must come after `prepare`
 
@@ -90,4 +90,4 @@ def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
     return resources.shared(cluster.drivers)
 
 
-_LOOK_S = 1.0  # nodes take a minute to come
+_LOOK_S = 1.0  # nodes take a minute to start

@@ -1,4 +1,4 @@
-"""Warning about resources that other jobs hold when this one starts. Runs on the driver."""
+"""Warns about resources that other jobs hold when this one starts. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ LOG = logging.getLogger("shardlens")
 
 
 def warn_if_taken(cluster: Cluster, *, wants_gpu: bool | None) -> None:
-    """Logs a warning if others hold what the first worker needs. Must be called before the job starts its own tasks.
+    """Logs a warning if other jobs hold resources that the first worker needs. Must be called before the job starts its
+    own tasks.
 
     The job continues: waiting tasks make an autoscaling cluster grow.
     """
@@ -33,11 +34,11 @@ def warn_if_taken(cluster: Cluster, *, wants_gpu: bool | None) -> None:
         time.sleep(_LOOK_S)
 
 
-_LOOK_S = 0.25  # a job that starts waits until the next look, even if its resources are free before
-_TAKEN_S = 3.0  # resources of tasks that just ended still count as taken
+_LOOK_S = 0.25  # a starting job waits until the next check, even if resources are freed earlier
+_TAKEN_S = 3.0  # resources of tasks that have just ended still count as taken
 
 
 def _taken(needed: Mapping[str, float], free: Mapping[str, float]) -> str:
-    """Describes the missing resources; empty if there are none."""
+    """Describes the missing resources; empty if none are missing."""
     lacking = [kind for kind, number in needed.items() if free.get(kind, 0.0) < number]
     return " and ".join(f"{kind}s ({free.get(kind, 0.0):g} free, a worker takes {needed[kind]:g})" for kind in lacking)

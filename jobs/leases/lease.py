@@ -1,4 +1,4 @@
-"""Lease that gives one driver exclusive use of an output, by conditional creates in the output's own storage. Held on
+"""Lease that gives one driver exclusive use of an output, through conditional creates in the output's storage. Held on
 the driver; write tasks check its `FencingToken`.
 """
 
@@ -28,14 +28,14 @@ LOG = logging.getLogger("shardlens")
 
 
 class HeldError(Exception):
-    """Another live run holds the output. Exit status 5."""
+    """Another active run holds the output. Exit status 5."""
 
     def __init__(self, message: str, holder: Holder | None = None) -> None:
         super().__init__(message)
         self._holder = holder
 
     def is_shared_with(self, other: Holder) -> bool:
-        """Returns True if the holder does another slice of the run of ``other``."""
+        """Returns True if the holder processes another slice of the same run as ``other``."""
         mine = self._holder
         return mine is not None and other.slices > 1 and (mine.run_id, mine.slices) == (other.run_id, other.slices)
 
@@ -54,24 +54,24 @@ def hold(
     ttl_s: float,
     on_lost: Callable[[Exception], None],
 ) -> Iterator[Lease]:
-    """Holds the output ``root`` until the end of the block, however it ends.
+    """Holds the output ``root``; always releases it on exit.
 
     A holder changes its file every ``ttl_s / 6`` as a sign of life. Another driver watches that file: a change means
-    that the holder lives, and a file that stays unchanged for the holder's ``ttl_s`` is taken over; at once if the
-    holder's process has ended on this machine. Each side uses its own monotonic clock; wall clocks are never compared.
+    that the holder is alive; if the file is unchanged for the holder's ``ttl_s``, it takes over, or at once if the
+    holder's process on this machine has ended. Each side uses its own monotonic clock; wall clocks are never compared.
 
     Args:
         root: `output.path`, absolute.
-        storage: holds it.
-        run_id: shown to people who find the output held; may be set later, as ``lease.run_id``.
-        slices: drivers that share the run; a driver waits for other slices of its own run.
+        storage: storage of the output.
+        run_id: shown to users who find the output held; may be set later, as ``lease.run_id``.
+        slices: number of drivers that share the run; a driver waits for other slices of its own run.
         ttl_s: seconds without a sign of life after which others may take over.
         on_lost: called once, in another thread, after a takeover, or when the file could not be renewed for ``ttl_s``,
-            so that a takeover is possible; gets the error that `Lease.check` raises from then on.
+            so that a takeover is possible; receives the error that `Lease.check` raises from then on.
 
     Raises:
         HeldError: another run holds the output.
-        JobError: the output cannot be written, or its store cannot keep two drivers apart.
+        JobError: the output cannot be written, or its store cannot exclude a second driver.
     """
     files = _lease_files(root, storage)
     holder = this_process(run_id, slices, ttl_s)
@@ -88,8 +88,8 @@ def hold(
 
 
 def is_free(root: str, storage: Storage, *, ttl_s: float) -> bool:
-    """Returns True if no live process holds ``root``. May wait for the holder's ``ttl_s``, or for this one if the lease
-    cannot be read.
+    """Returns True if no live process holds ``root``. May wait for the holder's ``ttl_s``, or for the ``ttl_s`` given
+    here if the lease cannot be read.
     """
     files = _lease_files(root, storage)
     number = files.highest()
@@ -113,17 +113,17 @@ class FencingToken:
     staging: str
 
     def is_held(self) -> bool:
-        """Returns True if nobody has taken over, by one listing.
+        """Returns True if no other driver has taken over; needs one listing.
 
         Must be called immediately before a put: a put in flight to an object store cannot be cancelled.
         """
         highest = self.files.highest()
-        # Lower if the folder was emptied, or a network file system hides a file while it is replaced.
+        # Lower if the folder was emptied, or if a network file system hides a file while it is being replaced.
         return highest == self.number or (highest < self.number and self.files.read(self.number) is not None)
 
 
 class Lease:
-    """A hold on an output, made and released by `hold`."""
+    """A lease on an output, acquired and released by `hold`."""
 
     def __init__(self, token: FencingToken, holder: Holder, staging: Staging) -> None:
         self.token = token
@@ -140,7 +140,7 @@ class Lease:
 
         Raises:
             LostLeaseError: the output is no longer held.
-            CredentialsError, OutputError: it could not be renewed, for this cause.
+            CredentialsError, OutputError: the lease could not be renewed for this reason.
         """
         if self._lost is not None:
             raise self._lost
@@ -159,7 +159,8 @@ class Lease:
         if self._lost is not None:
             return
         try:
-            # Before the release: once another driver may begin, no writer of this one can rename a file into place.
+            # Before the release, so that once another driver may begin, no writer of this one can rename a file into
+            # place.
             self._staging.close()
             self._write(released=True)
             self.token.files.delete_below(self.token.number)
@@ -173,7 +174,7 @@ class Lease:
             try:
                 if self.token.is_held() and self.token.files.is_of(self.token.number, self._holder):
                     self._write(released=False)
-                    # The time before the write, since others may see the change at once and count from then on.
+                    # Taken before the write, because others may see the change at once and count from then on.
                     good_at = tried_at
                 else:
                     self._lost = _lost(self.token.files.root, _TAKEN)
@@ -191,10 +192,10 @@ class Lease:
 
 
 _BEATS_A_TTL = 6  # some may fail before the lease expires
-_LOOKS_A_TTL = 60  # of a driver that waits: it stops soon after the holder's next beat
-_TIMEOUT = "10s"  # obstore's default of 30 s is a whole ttl: one hung connection would cost the lease
+_LOOKS_A_TTL = 60  # of a waiting driver: it stops soon after the holder's next beat
+_TIMEOUT = "10s"  # obstore's default of 30 s is an entire ttl: one hung connection would lose the lease
 _RETRY = Retry(attempts=2, first_wait_s=0.2, max_wait_s=2.0)  # the next beat is the third attempt
-_LAST_BEAT_S = 15.0  # longer than one request: a beat that arrived after the release would undo it
+_LAST_BEAT_S = 15.0  # longer than one request: a beat arriving after the release would undo it
 _TAKEN = "another run took over, having seen no sign of life of this one, or somebody removed its lease"
 
 
@@ -206,7 +207,7 @@ def _lost(root: str, why: str) -> LostLeaseError:
 
 
 def _not_renewed(root: str, ttl_s: float, error: Exception) -> Exception:
-    """The error of a lease that could not be renewed: its cause if known, since no other run is to blame."""
+    """Returns the error for a lease that could not be renewed: its cause if known, as no other run is to blame."""
     if isinstance(error, CredentialsError):
         return CredentialsError(f"output.path={redacted(root)}: {error}")
     if problem := write_problem(error, root):
@@ -216,7 +217,7 @@ def _not_renewed(root: str, ttl_s: float, error: Exception) -> Exception:
 
 @contextmanager
 def _naming_the_output(root: str) -> Iterator[None]:
-    """Turns permanent errors at the first access to the output into errors that name it."""
+    """Converts permanent errors on first access to the output to errors that name it."""
     try:
         yield
     except (OSError, BaseError) as error:
@@ -226,7 +227,9 @@ def _naming_the_output(root: str) -> Iterator[None]:
 
 
 def cannot_be_written(path: str, error: Exception) -> JobError | OutputError:
-    """Error for a failed write: the job's if `output.path` is missing or not ours, the output's if the disk is full."""
+    """Returns the error for a failed write: JobError if `output.path` is missing or not ours, OutputError if the disk
+    is full.
+    """
     if isinstance(error, OSError) and error.errno in _NO_ROOM and (problem := write_problem(error, path)):
         return OutputError(problem)
     return JobError(
@@ -249,16 +252,17 @@ def _acquire(files: LeaseFiles, holder: Holder) -> int:
             if not error.is_shared_with(holder):
                 raise
             continue
-        # Others may have acquired and released since the listing, and deleted lower numbers: list again.
+        # Others may have acquired, released, and deleted lower numbers since the listing: list again.
         if files.create(number + 1, holder) and files.highest() == number + 1:
             files.check_store(number + 1, holder)
-            # Some stores check, then write: of two concurrent creates the last one wins.
+            # Some stores check, then write: of two concurrent creates, the last one wins.
             if files.highest() == number + 1 and files.is_of(number + 1, holder):
                 return number + 1
 
 
 def _falls_free(files: LeaseFiles, number: int, ttl_s: float) -> bool:
-    """Waits until the lease of that number may be taken over; False if others did. An unreadable lease counts as dead.
+    """Waits until the lease of that number may be taken over; returns False if others did so. An unreadable lease
+    counts as dead.
 
     Raises:
         HeldError: its holder is alive.
@@ -270,11 +274,11 @@ def _falls_free(files: LeaseFiles, number: int, ttl_s: float) -> bool:
         holder = Holder.from_bytes(content or b"")
         if holder is not None and (holder.released or holder.is_dead()):
             return True
-        # None: a network file system may hide the file for a moment while it is replaced.
+        # None: a network file system may briefly hide the file while it is being replaced.
         if content not in (first, None):
             raise _held(files, number, holder)
         limit_s = ttl_s if holder is None else holder.ttl_s
-        # From after the first answer to before the last request: slow storage only lengthens the wait.
+        # Measured from after the first response to before the last request: slow storage only prolongs the wait.
         if asked_at - first_at >= limit_s:
             LOG.warning("output.path=%s: taken over: %g s without a sign of life of %s", files.root, limit_s, holder)
             return True

@@ -1,4 +1,4 @@
-"""The numbered lease files of an output and their content. Used by `lease` only: on the driver, and in write tasks
+"""The numbered lease files of an output and their content. Used only by `lease`: on the driver, and in write tasks
 through its `FencingToken`.
 """
 
@@ -32,10 +32,10 @@ class Holder:
     """Content of a lease file, as JSON. Other machines rely only on its changes, ``ttl_s`` and ``released``."""
 
     holder: str
-    """Unique to one hold of one output."""
+    """Unique to one lease on one output."""
     run_id: str
     slices: int
-    """Drivers that share that run."""
+    """Number of drivers that share that run."""
     host: str
     pid: int
     boot: str
@@ -50,14 +50,14 @@ class Holder:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Holder | None:
-        """Parses a lease file; None if ``data`` is not a complete one."""
+        """Parses a lease file; returns None if ``data`` is not a complete one."""
         try:
             content = parse_object(data)
         except ValueError:
             return None
         kinds = get_type_hints(cls)
         is_whole = all(isinstance(content.get(name), kind) for name, kind in kinds.items())
-        # os.kill takes 0 and negative numbers for groups of processes, and overflows from 2**31 on.
+        # os.kill interprets 0 and negative numbers as process groups, and overflows from 2**31 on.
         if not is_whole or not 0 < content["ttl_s"] <= MAX_TTL_S or not 0 < content["pid"] < 1 << 31:
             return None
         return cls(**{name: content[name] for name in kinds})
@@ -66,9 +66,9 @@ class Holder:
         return json.dumps(asdict(self), indent=1).encode()
 
     def is_dead(self) -> bool:
-        """Returns True if its process has certainly ended, False if that cannot be known here.
+        """Returns True if its process has certainly ended, False if that is unknown here.
 
-        Machines may share a host name, so only the same boot and the same pid namespace prove it.
+        Machines may share a host name, so only the same boot and pid namespace prove it.
         """
         if not (self.boot and self.started) or (self.host, self.boot) != (socket.gethostname(), _boot()):
             return False
@@ -78,7 +78,7 @@ class Holder:
             return True
         except PermissionError:
             pass  # alive, owned by another user
-        # Another start means that a later process got the number; an empty one, a zombie.
+        # A different start means that a later process has the pid; an empty one, a zombie.
         return _started(self.pid) not in (self.started, None)
 
     def __str__(self) -> str:
@@ -87,7 +87,7 @@ class Holder:
 
 
 def this_process(run_id: str, slices: int, ttl_s: float) -> Holder:
-    """Creates a new hold by this process."""
+    """Creates the holder for a new lease by this process."""
     return Holder(
         holder=uuid.uuid4().hex,
         run_id=run_id,
@@ -118,7 +118,7 @@ class LeaseFiles:
         return max(self._numbers(), default=0)
 
     def read(self, number: int) -> bytes | None:
-        """Reads a lease file: None if it is missing, empty if it is not a file or far too long for one."""
+        """Reads a lease file: returns None if it is missing, empty bytes if it is not a file or far too long."""
         try:
             return self.storage.read(self.uri(number), max_bytes=_MAX_BYTES)
         except FileNotFoundError:
@@ -134,15 +134,15 @@ class LeaseFiles:
         return current is not None and current.holder == holder.holder
 
     def write(self, number: int, holder: Holder) -> None:
-        # Not conditional: whoever took over holds a higher number, so that a late write changes nothing.
+        # Not conditional: whoever took over holds a higher number, so a late write changes nothing.
         self.storage.write(self.uri(number), holder.to_bytes())
 
     def create(self, number: int, holder: Holder) -> bool:
-        """Creates the file of that number; False if another holder was first."""
+        """Creates the file of that number; returns False if another holder was first."""
         try:
             self.storage.write(self.uri(number), holder.to_bytes(), create=True)
         except (OSError, BaseError) as error:
-            # An attempt whose response was lost may have created the file, and S3 may answer 409 without one.
+            # An attempt whose response was lost may have created the file, and S3 may respond 409 without a file.
             if self.is_of(number, holder):
                 return True
             if isinstance(error, FileExistsError):
@@ -153,7 +153,7 @@ class LeaseFiles:
     def check_store(self, number: int, holder: Holder) -> None:
         """Raises `JobError` if the store overwrites the holder's file in a conditional create.
 
-        One overwrite proves nothing: another holder may just have deleted the file as that of an earlier number.
+        One overwrite proves nothing: another holder may just have deleted the file because its number was lower.
         """
         for _ in range(_CHECKS):
             try:
@@ -180,7 +180,7 @@ class LeaseFiles:
 
 _CHECKS = 3  # overwrites in a row that show a store without conditional writes
 _MAX_BYTES = 1 << 16  # a lease has less than 1 kB
-MAX_TTL_S = 3600.0  # a damaged or foreign file must not make other drivers wait for longer
+MAX_TTL_S = 3600.0  # a damaged or foreign file must not make other drivers wait longer
 
 
 def _boot() -> str:
@@ -193,7 +193,7 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """Start of the process; empty for a zombie, None if it cannot be read."""
+    """Returns the start of the process; empty for a zombie, None if it cannot be read."""
     try:
         # The name of the program precedes these in parentheses, and may contain anything.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

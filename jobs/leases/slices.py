@@ -1,4 +1,4 @@
-"""A run shared by several drivers: their shards, and their leases on the output. Runs on each driver."""
+"""Splits a run among several drivers: their shards, and their leases on the output. Runs on each driver."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Slice:
-    """Shards of a run that one driver does: every ``count``-th, starting at ``index``."""
+    """Shards of a run that one driver processes: every ``count``-th, starting at ``index``."""
 
     index: int = 0
     count: int = 1
@@ -36,7 +36,7 @@ class Slice:
         """Reads the slice from the config.
 
         Raises:
-            JobError: the slice does not exist, or the slices could not find each other.
+            JobError: the slice does not exist, or the slices could not identify each other.
         """
         if not 0 <= run.slice < run.slices:
             raise JobError(
@@ -57,11 +57,11 @@ class Slice:
 
     @property
     def is_whole(self) -> bool:
-        """True if one driver does the whole run."""
+        """True if one driver processes the whole run."""
         return self.count == 1
 
     def owns(self, num_shards: int) -> np.ndarray:
-        """Mask of this slice's shards: bool (num_shards)."""
+        """Returns a mask of this slice's shards: bool (num_shards)."""
         own = np.zeros(num_shards, np.bool_)
         own[self.index :: self.count] = True
         return own
@@ -75,15 +75,15 @@ class OutputLock:
     """Leases that one driver holds on an output while it works.
 
     A slice holds its own lease, below ``<output>/_slices/<run id>/<slices>/<slice>``. It holds the lease on the output
-    only to open the run and to publish it. No other run may be opened while slices of a run are alive.
+    only to open the run and to publish it. No other run may be opened while slices of a run are active.
 
     Args:
         root: `output.path`, absolute.
-        storage: holds it.
+        storage: storage of the output.
         part: slice of this driver.
         run_id: identifies the slices of one run to each other.
         lease_s: `run.lease_s`.
-        on_lost: called once, in another thread, with the error, when a lease is lost.
+        on_lost: called once with the error, in another thread, when a lease is lost.
     """
 
     root: str
@@ -95,10 +95,10 @@ class OutputLock:
 
     @contextmanager
     def hold(self) -> Iterator[Lease]:
-        """Holds the output, or the slice, until the end of the block.
+        """Holds the output, or the slice, for the duration of the context.
 
         Raises:
-            HeldError: another driver has it.
+            HeldError: another driver holds it.
         """
         if self.part.is_whole:
             with self._lease(self.root) as lease:
@@ -111,11 +111,11 @@ class OutputLock:
 
     @contextmanager
     def enter(self) -> Iterator[Lease | None]:
-        """Holds the whole output until the end of the block; waits for other slices of the run. Yields the lease, or
-        None if the driver holds the output anyway.
+        """Holds the whole output; waits for other slices of the run. Yields the lease, or None if the driver already
+        holds the output.
 
         Raises:
-            HeldError: another driver has the output, or slices of another run.
+            HeldError: another driver holds the output, or slices of another run.
         """
         if self.part.is_whole:
             yield None
@@ -125,8 +125,8 @@ class OutputLock:
             yield lease
 
     def seal(self) -> None:
-        """Ends all attempts at the run, so that its folders no longer change. Must be called with the output held,
-        once no image is missing. Writers that still run can then add nothing, except on object stores.
+        """Ends all attempts at the run, so that its folders no longer change. Must be called with the output held, once
+        no image is missing. Remaining writers can then add nothing, except on object stores.
         """
         end_attempts(self.root)
         if not self.part.is_whole:
@@ -137,13 +137,13 @@ class OutputLock:
         return hold(place, self.storage, run_id=self.run_id, slices=slices, ttl_s=self.lease_s, on_lost=self.on_lost)
 
     def _refuse_strangers(self) -> None:
-        """Raises HeldError if a slice of another run, or of another division of this one, is alive; removes the files
+        """Raises HeldError if a slice of another run, or of another division of this one, is active; removes the files
         of dead slices. Must be called with the output held.
         """
         files_of: dict[str, list[str]] = defaultdict(list)
         for uri in _files(_folder(self.root), self.storage):
             found = re.fullmatch(r"(.*/_slices/([^/]+)/(\d+)/\d+)/_lease/[^/]+", uri)
-            # The same slices of the same run are companions, whose leases guard themselves.
+            # Slices of the same run and division coexist, each protected by its own lease.
             if found and (found[2], int(found[3])) != (self.run_id, self.part.count):
                 files_of[found[1]].append(uri)
         for place, uris in files_of.items():
@@ -152,7 +152,7 @@ class OutputLock:
                     f"output.path={self.root}: a slice of another run is using this output ({place})\n"
                     "  fix: wait for its end, or stop it, or choose another output.path"
                 )
-            # Workers of a dead driver may live on, on other machines.
+            # Workers of a dead driver may still run on other machines.
             end_attempts(place)
             self.storage.delete(uris)
 

@@ -1,4 +1,4 @@
-"""Bottleneck of a run, its distance from that limit, and the changes that would help most. Pure arithmetic on
+"""Finds the bottleneck of a run, its distance from that limit, and the most effective changes. Pure arithmetic on
 measurements of the run.
 """
 
@@ -20,10 +20,10 @@ READ, DECODE, MODEL, START = "reading", "decoding", "the model", "start-up"
 
 @dataclass(frozen=True)
 class Measured:
-    """Measurements of a run that has ended.
+    """Measurements of a finished run.
 
     Args:
-        num_images: images processed by this command.
+        num_images: number of images processed by this command.
         stage_s: worker seconds per image in `READ`, `DECODE` and `MODEL`.
         total_s: seconds of the whole command.
         pace: images and seconds of the steady part.
@@ -39,7 +39,7 @@ class Measured:
     @property
     def start_s(self) -> float:
         """Seconds of the command outside the steady part."""
-        return max(0.0, self.total_s - self.pace.seconds)  # the two come from different clocks
+        return max(0.0, self.total_s - self.pace.seconds)  # they come from different clocks
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Bottleneck:
     shares: dict[str, float]
     """Share of each stage in the worker seconds per image."""
     advice: list[Advice] = field(default_factory=list)
-    """Largest speed-up first."""
+    """Suggestions, largest speed-up first."""
     price_per_million: float | None = None
-    """Price of a million images at the steady rate, or at that of the whole command if it was too short for one; None
-    without cluster.price_per_hour."""
+    """Price of a million images at the steady rate, or at the rate of the whole command if there is no steady part;
+    None without cluster.price_per_hour."""
     start_price: float | None = None
     """Price of the seconds outside the steady part, which each command pays once; None without a steady part."""
 
@@ -86,7 +86,7 @@ class Bottleneck:
 def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: float | None = None) -> Bottleneck | None:
     """Finds the bottleneck of a run; None if it processed no images.
 
-    If workers run all stages, an image takes the sum of its stages. With separate read tasks, the slower side is the
+    If workers run all stages, an image takes the sum of their times. With separate read tasks, the slower side is the
     limit.
     """
     if not measured.num_images or not sum(measured.stage_s.values()):
@@ -104,7 +104,7 @@ def judge(measured: Measured, plan: Plan, choice: Choice, *, price_per_hour: flo
     return Bottleneck(
         bound_by=START if is_start else _heaviest(measured, slowest),
         limit_images_per_s=limit,
-        # Above 1 if the first batches were slow: the seconds of the stages include them, the steady part does not.
+        # Above 1 if the first batches were slow: the stage times include them, the steady part does not.
         share_of_limit=min(1.0, rate / limit) if rate else None,
         shares={stage: value / seconds for stage, value in measured.stage_s.items()},
         advice=sorted(advice, key=lambda one: -(one.speedup or 1.0))[:_MAX_ADVICE],
@@ -142,7 +142,7 @@ def _advice(measured: Measured, plan: Plan, choice: Choice, limits: Mapping[tupl
         share, rate = measured.start_s / measured.total_s, measured.pace.images_per_s
         speedup = measured.total_s / measured.num_images * rate if rate else None
         found.append(Advice(f"many more images in one job (start-up took {share:.0%} of this one)", speedup))
-    # Seconds of reading are waiting, since images are read ahead: more CPUs do not shorten them, faster storage does.
+    # Reading time is waiting time, since images are read ahead: faster storage reduces it, more CPUs do not.
     without_waiting = _faster(measured, {**measured.stage_s, READ: 0.0})
     if plan.is_fused and without_waiting > _MIN_SPEEDUP:
         found.append(Advice("fewer and larger files (Parquet or tar), nearer to the workers", without_waiting))
@@ -150,14 +150,14 @@ def _advice(measured: Measured, plan: Plan, choice: Choice, limits: Mapping[tupl
 
 
 def _faster_engines(measured: Measured, plan: Plan, choice: Choice) -> list[Advice]:
-    """Suggests faster engines and batch sizes that the trials before the run measured but did not choose."""
+    """Suggests faster engines and batch sizes that trials before the run measured but did not select."""
     rates = choice.calibration.rates.images_per_s if choice.calibration else {}
     found = []
     if choice.missing:
         found.append(Advice(f"a faster engine to choose from: pip install {choice.missing}"))
     if plan.is_fused and (used := rates.get(plan.batch_size)):
         best = max(rates, key=rates.__getitem__)
-        # By the ratio of two trials: the seconds of a trial differ from those of the run, which has other work to do.
+        # Uses the ratio of two trials: trial times differ from those of the run, which also does other work.
         stages = {**measured.stage_s, MODEL: measured.stage_s[MODEL] * used / rates[best]}
         found.append(Advice(f"batch_size={best}", _faster(measured, stages)))
     taken = next((trial for trial in choice.trials if trial.engine == choice.engine.label), None)
@@ -174,7 +174,7 @@ def _more_cpus(measured: Measured, plan: Plan, limits: Mapping[tuple[str, ...], 
         half = {stage: seconds / 2 for stage, seconds in measured.stage_s.items()}
         return [Advice(f"twice the CPUs ({2 * measured.cpus:g})", _faster(measured, half))]
     factor = limits[_DEVICE] / limits[_FEED]
-    if factor <= 1:  # the GPUs are the slower side; CPUs come with them, so that they stay so
+    if factor <= 1:  # the GPUs are the slower side and stay so, as CPUs are added with them
         speedup = measured.total_s / (measured.start_s + measured.pace.seconds / 2)
         return [Advice(f"twice the GPUs ({2 * plan.workers}) with as many CPUs for each", speedup)]
     speedup = measured.total_s / (measured.start_s + measured.pace.seconds / factor)

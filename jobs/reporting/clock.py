@@ -10,7 +10,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._since = time.monotonic()  # no correction of the wall clock may make a phase negative
+        self._since = time.monotonic()  # a wall clock correction must not make a phase negative
 
     def lap(self, phase: str) -> None:
         """Ends ``phase``. The seconds of laps with the same name add up."""

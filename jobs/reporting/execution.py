@@ -1,4 +1,4 @@
-"""Plan, engine and pace of a run, for the report. Made on the driver."""
+"""Plan, engine and pace of a run, for the report. Created on the driver."""
 
 from __future__ import annotations
 

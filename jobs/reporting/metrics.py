@@ -1,5 +1,5 @@
-"""Counts of a run as Ray metrics, which Ray exports to Prometheus on the metrics page of the driver's node. Runs on
-the driver, on the ledger's counts: retried work counts once, as in the ledger.
+"""Counts of a run as Ray metrics, which Ray exports to Prometheus on the metrics page of the driver's node. Runs on the
+driver, from the ledger's counts, in which retried work counts once.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class Meaning(NamedTuple):
-    """Description of a metric, and its labels in addition to `LABELS`; each label takes few values."""
+    """Description of a metric, and its labels in addition to `LABELS`; each label has few values."""
 
     text: str
     labels: tuple[str, ...] = ()
 
 
-# Prometheus keeps a series for each combination of labels: names of images or shards would never stop growing.
+# Prometheus keeps one series per combination of labels: image or shard names would make them grow without bound.
 LABELS = ("run", "model")
 """Labels of every metric: the run's id, and the fingerprint of its model."""
 
@@ -61,7 +61,7 @@ GAUGES = {
 
 
 def names() -> set[str]:
-    """Returns the names of all metrics in Prometheus."""
+    """Returns the Prometheus names of all metrics."""
     # Ray adds both the prefix and, for counters, the suffix.
     return {f"ray_{_name(name)}_total" for name in COUNTERS} | {f"ray_{_name(name)}" for name in GAUGES}
 
@@ -72,7 +72,7 @@ class Metrics:
     Args:
         run: id of the run.
         model: fingerprint of the model.
-        num_errors_before: images that had failed when the pass began.
+        num_errors_before: number of images that had failed when the pass began.
         facts: values of gauges that stay constant, by name in `GAUGES`.
     """
 
@@ -86,17 +86,17 @@ class Metrics:
             name: Gauge(_name(name), meaning.text, LABELS).set_default_tags(tags) for name, meaning in GAUGES.items()
         }
         self._num_errors_before = num_errors_before
-        self._seen: Flow = {}  # the ledger gives totals, and Ray's counters take increments
+        self._seen: Flow = {}  # the ledger reports totals, Ray's counters accept increments
         self._state = {**dict.fromkeys(GAUGES, 0.0), **facts, "progress_timestamp_seconds": time.time()}
 
     @classmethod
     def of(cls, run: Run, plan: Plan, outcome: Outcome, *, done_before: Summary) -> Metrics:
-        """Makes the metrics of a pass over ``run`` or a slice of it.
+        """Creates the metrics of a pass over ``run`` or a slice of it.
 
         Args:
             run: the run.
-            plan: of the pass.
-            outcome: state of the run when the pass begins.
+            plan: plan of the pass.
+            outcome: state of the run at the start of the pass.
             done_before: summary of the run when this driver started.
         """
         facts = {
@@ -109,13 +109,13 @@ class Metrics:
         return cls(run.paths.run_id, run.paths.fingerprint, num_errors_before=outcome.summary.num_errors, facts=facts)
 
     def record(self, counts: Flow, moment: Moment) -> None:
-        """Publishes ``counts`` of the pass so far, which never decrease, and its progress at ``moment``."""
+        """Publishes the pass's ``counts`` so far, which never decrease, and its progress at ``moment``."""
         for key, value in counts.items():
             gained = value - self._seen.get(key, 0)
             if gained > 0:  # Ray 2.60 raises for an increment of 0
                 name, *values = key
                 self._counters[name].inc(gained, dict(zip(COUNTERS[name].labels, values, strict=True)))
-        # A time, not an age: an alert compares it with now, and works while the driver itself is stuck.
+        # A time, not an age: an alert compares it with the current time, and works even if the driver is stuck.
         if counts.get((metric_counts.BLOCKS,)) != self._seen.get((metric_counts.BLOCKS,)):
             self._state["progress_timestamp_seconds"] = time.time()
         self._seen = counts
@@ -125,7 +125,7 @@ class Metrics:
             "images_per_second": moment.images_per_s,
             "errors_ratio": num_errors / moment.num_done if moment.num_done else 0.0,
         }
-        for name, value in self._state.items():  # all of them: Ray drops a gauge that is not set again
+        for name, value in self._state.items():  # set them all: Ray drops a gauge that is not set again
             self._gauges[name].set(value)
 
 

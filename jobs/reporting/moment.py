@@ -1,4 +1,4 @@
-"""Snapshot of the progress of a pass. Made on the driver."""
+"""Snapshot of the progress of a pass. Created on the driver."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Moment:
-    """Progress of a run at one time."""
+    """Progress of a run at one point in time."""
 
     num_done: int
     num_errors: int
     total: int
     images_per_s: float
-    """Rate since the first batch ended, so that the start-up of actors does not count; 0 until it is known."""
+    """Rate since the end of the first batch, which excludes actor start-up; 0 until known."""
 
     def __str__(self) -> str:
         done, errors = f"{self.num_done:,} of {self.total:,} images", f"{self.num_errors:,} errors"

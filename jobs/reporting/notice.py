@@ -1,4 +1,4 @@
-"""Notice to a webhook that a command has ended. Sent by the driver."""
+"""Notifies a webhook that a command has ended. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ KEYS = (
     *("run_id", "rows", "errors", "num_listed", "num_ok", "num_errors", "error_kinds", "metrics", "images_per_s"),
     "elapsed_s",
 )
-"""Keys that the notice takes from report.json."""
+"""Keys of report.json included in the notice."""
 
 
 def notify_end(job: Job, status: ExitStatus, report: str, storage: Storage) -> None:
-    """Sends the summary of the run whose report.json is ``report``, if the job asks for a notice. Never raises."""
+    """Sends the summary of the run whose report.json is ``report``, if the job requests a notice. Never raises."""
     if job.notify.url is None:
         return
     try:
@@ -47,7 +47,7 @@ def notify_end(job: Job, status: ExitStatus, report: str, storage: Storage) -> N
 
 
 def notify_error(job: Job, error: BaseException) -> None:
-    """Sends the reason for an end without a report, if the job asks for a notice. Never raises."""
+    """Sends the error of a command that ended without a report, if the job requests a notice. Never raises."""
     if job.notify.url is not None:
         message = one_line(error) or type(error).__name__
         _send(job.notify, {**_about(job, status_of(error), message), "message": message})
@@ -66,7 +66,7 @@ def _about(job: Job, status: ExitStatus, outcome: str) -> dict[str, Any]:
 
 
 def _send(wanted: Notify, content: Mapping[str, Any]) -> None:
-    # A thread of its own: in a notebook, an event loop runs in this one.
+    # Uses a separate thread: in a notebook, this one already runs an event loop.
     thread = Thread(target=_post_all, args=(wanted, content), name="notice", daemon=True)
     thread.start()
     thread.join()
@@ -81,11 +81,11 @@ def _post_all(wanted: Notify, content: Mapping[str, Any]) -> None:
 
 
 async def _post(url: str, content: Mapping[str, Any]) -> None:
-    """Posts ``content`` as JSON, again after a refused connection or an answer that asks for a retry.
+    """Posts ``content`` as JSON, retrying after a refused connection or a retryable response.
 
     Raises:
-        UnreachableError: the last answer, if not one of success.
-        ClientError, TimeoutError: there was none.
+        UnreachableError: the last response was not a success.
+        ClientError, TimeoutError: there was no response.
     """
     import aiohttp  # noqa: PLC0415  takes 0.1 s, and few jobs ask for a notice
 
@@ -103,11 +103,11 @@ async def _post(url: str, content: Mapping[str, Any]) -> None:
 
 
 async def _attempt(session: aiohttp.ClientSession, url: str, content: Mapping[str, Any]) -> Exception | None:
-    """Posts ``content`` once; returns an error that may pass, and raises any other."""
+    """Posts ``content`` once; returns a transient error, and raises any other."""
     import aiohttp  # noqa: PLC0415  as above
 
     try:
-        # A redirect would carry the report, and the token, to a host that nobody named.
+        # A redirect would carry the report, and the token, to a host that the user did not name.
         async with session.post(url, json=content, allow_redirects=False) as answer:
             if answer.status < _REDIRECTS:
                 return None

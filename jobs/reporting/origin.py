@@ -1,6 +1,4 @@
-"""Origin of a run, for its report: when, by whom and with which command, on which data and by which model. Runs on the
-driver.
-"""
+"""Origin of a run, for its report: time, user, command, data and model. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def origin_of(run: Run) -> dict[str, Any]:
-    """Plain values for report.json; times are UTC, ISO 8601. Nothing in them gives access to anything."""
+    """Returns plain values for report.json; times are UTC, ISO 8601. They contain no credentials."""
     job, path = run.job, run.job.dataset.path
     paths = [path] if isinstance(path, str) else list(path)
     return {
@@ -42,7 +40,7 @@ def origin_of(run: Run) -> dict[str, Any]:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """The command of this process without secrets, for a shell; empty where a verb did not start it.
+    """Returns the shell command of this process, without secrets; empty if a verb did not start it.
 
     Args:
         arguments: as in ``sys.argv``.
@@ -68,5 +66,5 @@ _SECRET = re.compile(r"token|secret|passw|credential|(?:api|access|account)_?key
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number without a name
+    except (KeyError, OSError):  # a container may run under a user id without a name
         return str(os.getuid())

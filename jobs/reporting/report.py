@@ -35,8 +35,8 @@ class Report:
         before: state of the run when this command began.
         execution: plan, engine and pace; None if there was nothing to do.
         elapsed_s: wall-clock seconds of each phase: check, list, start, run, stop, commit.
-        price_per_hour: of the cluster, if known.
-        currency: of the price.
+        price_per_hour: price of the cluster per hour, if known.
+        currency: currency of the price.
         passed_over: files and lines that the listing skipped, by reason, from `PassedOver.to_json`.
         switches: drivers of the run that stopped decoding on GPUs.
         answers: lines about the predictions, from `actors.tasks.base.Task.summary`.
@@ -62,18 +62,18 @@ class Report:
 
     @property
     def images_per_s(self) -> float:
-        """Images of this command over the seconds of its pipeline, including the start-up of actors."""
-        seconds = self.elapsed_s.get("run", 0.0)  # no phase of this name if nothing was missing
+        """Images processed by this command per second of its pipeline, including actor start-up."""
+        seconds = self.elapsed_s.get("run", 0.0)  # the phase is absent if nothing was missing
         return (self.summary.num_images - self.before.summary.num_images) / seconds if seconds else 0.0
 
     @property
     def verdict(self) -> Bottleneck | None:
         """Bottleneck of this command; None if it processed no images."""
         done, before = self.summary, self.before.summary
-        num_images = done.num_images - before.num_images  # may be 0 with an execution: stopped while models loaded
+        num_images = done.num_images - before.num_images  # may be 0 despite an execution: stopped while models loaded
         if self.execution is None or not num_images:
             return None
-        # The summary is of the run, whose earlier parts other commands may have written, on other machines.
+        # The summary covers the whole run, including parts written by other commands, perhaps on other machines.
         seconds = {
             READ: done.read_s - before.read_s,
             DECODE: done.decode_s - before.decode_s,
@@ -90,7 +90,7 @@ class Report:
 
     @property
     def accuracy_ratio(self) -> float | None:
-        """Correct predictions over images with a known label; None without labels."""
+        """Share of correct predictions among images with a known label; None without labels."""
         return self._num_correct / self._num_labelled if self._num_labelled else None
 
     @property
@@ -127,7 +127,7 @@ class Report:
         }
 
     def closing(self) -> dict[str, Any]:
-        """Returns the few keys of `to_json` that identify and count the run, for a line in the log."""
+        """Returns the keys of `to_json` that identify the run and its counts, for a log line."""
         content = self.to_json()
         return {key: content[key] for key in _CLOSING if key in content} | {"elapsed_s": content["elapsed_s"]["total"]}
 
@@ -156,7 +156,7 @@ class Report:
         lines += self.answers
         for kind, number in summary.error_kinds.items():
             uri, message = summary.error_examples[kind][0]
-            # A URI may be signed: the report is printed and stored, and must not give access.
+            # A URI may be signed: the report is printed and stored, so it must not grant access.
             lines.append(("errors", f"{number:,} {kind}, such as {redacted(uri)}: {message}"))
         if summary.error_kinds:
             lines.append(("", self.paths.errors))
@@ -223,4 +223,4 @@ _CLOSING = (
     *("fingerprint", "status", "model", "dataset", "output", "inventory_digest", "started_at", "ended_at"),
     *("num_listed", "num_ok", "num_errors", "images_per_s"),
 )
-_SHOWN = ("top5", "ece", "f1_macro", "auroc", "rmse", "mae", "r2")  # scores besides the accuracy
+_SHOWN = ("top5", "ece", "f1_macro", "auroc", "rmse", "mae", "r2")  # scores other than the accuracy

@@ -1,4 +1,4 @@
-"""Images done over time, in a bounded number of points however long a run takes. Kept on the driver."""
+"""Number of images done over time, in a bounded number of points for runs of any length. Kept on the driver."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 class Timeline:
     """Number of images done, by seconds since the first call of `record`.
 
-    Once it is full, it forgets every second point, and from then on records half as often.
+    When full, it drops every second point and from then on records half as often.
     """
 
     max_points: int = 240
     clock: Callable[[], float] = time.monotonic
-    """Seconds."""
+    """Seconds between points."""
     _begun: float | None = None
     _every_s: float = 0.0
     _points: list[tuple[float, int]] = field(default_factory=list)
     _latest: tuple[float, int] | None = None
 
     def record(self, num_done: int) -> None:
-        """Records the images done so far. Retried ones may count twice, so that a number may be below the last."""
+        """Records the number of images done. Retried ones may count twice, so a number may be lower than the last."""
         now = self.clock()
         self._begun = now if self._begun is None else self._begun
         self._latest = round(now - self._begun, 3), num_done
@@ -39,6 +39,6 @@ class Timeline:
 
     @property
     def points(self) -> list[tuple[float, int]]:
-        """Seconds and images, ascending in time; the last is the latest."""
+        """Returns seconds and numbers of images, in ascending order of time."""
         latest = [self._latest] if self._latest and self._latest not in self._points[-1:] else []
         return [*self._points, *latest]
