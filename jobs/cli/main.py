@@ -60,7 +60,7 @@ _JOB_WRONG = 2  # `jobs.cli.entry.ExitStatus`, whose module takes a second to im
 
 
 def _verb_files() -> dict[str, Path]:
-    """Yields the modules in jobs/ that are commands, and the packages."""
+    """Returns the modules in jobs/ that are commands, and the packages."""
     folder = Path(__file__).parents[1]
     files = {file.stem: file for file in folder.glob("[a-z]*.py")}
     files |= {file.parent.name: file for file in folder.glob("*/__main__.py")}

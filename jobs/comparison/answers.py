@@ -1,5 +1,5 @@
-"""The seam between tasks and a comparison: what it keeps of a row, how two answers differ, and what to say of them all.
-Used on the driver.
+"""Interface between tasks and a comparison: the columns it keeps, the difference of two answers, and the summary of
+all. Used on the driver.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Match(NamedTuple):
-    """Numbers of the rows, or error rows, of one image in both runs."""
+    """Row numbers, of rows or error rows, of one image in both runs."""
 
     a: int
     b: int
@@ -28,40 +28,40 @@ class Flip:
     """A change from one class to another."""
 
     before: str | None
-    """None for a box or pixel that only B has."""
+    """None for a box or pixel found only in B."""
     after: str | None
-    """None for one that only A has."""
+    """None for a box or pixel found only in A."""
     num: int
-    """Images; of boxes and pixels, their number."""
+    """Number of images, boxes or pixels."""
     examples: Sequence[Match] = ()
 
 
 @dataclass(frozen=True)
 class Changes:
-    """Differences between the answers of images that have one in both runs."""
+    """Differences between the answers of images with an answer in both runs."""
 
     num_flips: int | None = None
-    """Images whose answer differs; None for tasks that name no classes."""
+    """Number of images whose answer differs; None for tasks without classes."""
     flip_ratio: float | None = None
-    """`num_flips` over all images with two answers; with class maps, the share of pixels that differ."""
+    """`num_flips` over all images with two answers; for class maps, the share of differing pixels."""
     drift: float | None = None
     flips: Sequence[Flip] = ()
-    """The most frequent ones first."""
+    """Most frequent first."""
     distributions: Sequence[Distribution] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """Plain values for people and for comparison.json, by name."""
+    """Plain values for display and comparison.json, by name."""
     classes: Sequence[Mapping[str, Any]] = ()
-    """Counts of the classes that changed most."""
+    """Counts of the most changed classes."""
     examples: Mapping[str, Sequence[Match]] = field(default_factory=dict)
-    """Images to look at, by the title of their group."""
+    """Images to look at, by group title."""
 
 
 class Answers(Protocol):
-    """Answers of one task. Names of columns are our own: those of a user could be anything."""
+    """Answers of one task. Column names are our own: the user's could be anything."""
 
     @property
     def columns(self) -> Sequence[str]:
-        """Columns of the rows that are read, besides image_id and uri."""
+        """Columns of the rows to read, in addition to image_id and uri."""
         ...
 
     @property
@@ -71,22 +71,22 @@ class Answers(Protocol):
 
     @property
     def batch_rows(self) -> int:
-        """Rows to `measure` at once."""
+        """Number of rows to `measure` at a time."""
         ...
 
     @property
     def limits(self) -> Sequence[str]:
-        """Limits that the task has something for: max_flip_ratio, max_drift, or both."""
+        """Limits that apply to the task: max_flip_ratio, max_drift, or both."""
         ...
 
     def keep(self, rows: pa.Table) -> pa.Table:
-        """The columns `kept` of rows."""
+        """Returns the columns `kept` of rows."""
         ...
 
     def measure(self, pairs: pa.Table) -> pa.Table:
-        """Measures pairs of answers, with columns ``a_NAME`` and ``b_NAME`` of each name in `kept`."""
+        """Measures pairs of answers, with columns ``a_NAME`` and ``b_NAME`` for each name in `kept`."""
         ...
 
     def changes(self, outcomes: Outcomes) -> Changes:
-        """Sums up the table ``pairs`` of the measured columns."""
+        """Summarises the table ``pairs`` of measured columns."""
         ...

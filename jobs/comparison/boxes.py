@@ -1,4 +1,4 @@
-"""Boxes of task=detect, and of instances of task=segment, matched between two runs. Used on the driver."""
+"""Matches boxes of task=detect, and of instances of task=segment, between two runs. Used on the driver."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 DETECTIONS = "detections"
 LEAST_OVERLAP = 0.5
-"""Intersection over union from which on two boxes are the same one."""
+"""Minimum intersection over union of two boxes that count as the same."""
 
 
 class BoxAnswers:
-    """An image flips if a box has no counterpart of its class in the other run. Boxes flip to another class, or to
-    none. The drift is that of the scores of all boxes.
+    """An image flips if a box has no counterpart of its class in the other run. A box flips to another class or to
+    none. The drift is computed from the scores of all boxes.
     """
 
     columns = (DETECTIONS,)
@@ -43,7 +43,7 @@ class BoxAnswers:
     def keep(self, rows: pa.Table) -> pa.Table:
         lists = rows[DETECTIONS].combine_chunks()
         boxes, ends = lists.flatten(), np.cumsum([0, *pc.list_value_length(lists).fill_null(0).to_pylist()])
-        # Each name once a box; DuckDB stores them as a dictionary.
+        # One name per box; DuckDB stores them as a dictionary.
         parts = [pc.struct_field(boxes, name) for name in ("label", "score")]
         corners = np.column_stack([pc.struct_field(boxes, name).to_numpy(zero_copy_only=False) for name in CORNERS])
         values = [*parts, pa.array(corners.ravel().astype(np.float32))]
@@ -153,7 +153,7 @@ def _compared(a: _Boxes, b: _Boxes) -> dict[str, Any]:
 
 
 def _partners(overlaps: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of boxes with the largest overlaps, each box in at most one."""
+    """Returns the pairs of boxes with the largest overlaps, each box in at most one."""
     found: list[tuple[int, int]] = []
     rows, columns = np.nonzero(overlaps >= LEAST_OVERLAP)
     taken: tuple[set[int], set[int]] = set(), set()
@@ -167,7 +167,9 @@ def _partners(overlaps: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Intersection over union of each of ``a`` with each of ``b``, (n, m); equal boxes without an area overlap by 1."""
+    """Returns the intersection over union of each of ``a`` with each of ``b``, (n, m); equal boxes without an area
+    overlap by 1.
+    """
     corners = [np.minimum(a[:, None, 2:], b[None, :, 2:]), np.maximum(a[:, None, :2], b[None, :, :2])]
     both = (corners[0] - corners[1]).clip(0).prod(axis=2)
     areas = [(boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1) for boxes in (a, b)]

@@ -1,4 +1,4 @@
-"""Classes and scores of task=classify and task=zero_shot, compared. Used on the driver."""
+"""Compares classes and scores of task=classify and task=zero_shot. Used on the driver."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class ClassAnswers:
-    """The best class of an image flips if its name differs, or its number where the classes of one run have no names.
-    The drift is that of its score.
+    """The best class of an image flips if its name differs, or its number if the classes of one run have no names. The
+    drift is computed from its score.
     """
 
     columns = ("label_id", "label", "score", TARGET)
@@ -70,7 +70,7 @@ class ClassAnswers:
 
 
 def _identity(outcomes: Outcomes) -> str:
-    """The column that tells if two answers are the same class."""
+    """Returns the column that identifies the class of an answer."""
     are_named = [
         outcomes.query(f"SELECT coalesce(bool_or(label <> label_id::VARCHAR), false) FROM {side}")[0][0]
         for side in "ab"
@@ -79,7 +79,7 @@ def _identity(outcomes: Outcomes) -> str:
 
 
 def _against_labels(outcomes: Outcomes) -> tuple[dict[str, Any], dict[str, list[Match]]]:
-    """Figures and images that got better or worse, for the images whose class is known in both runs."""
+    """Returns figures, and images that improved or got worse, for images with a known class in both runs."""
     known = "FROM pairs WHERE a_is_right IS NOT NULL AND b_is_right IS NOT NULL"
     ((num, right_a, right_b, broken, fixed),) = outcomes.query(f"""
         SELECT count(*), count(*) FILTER (a_is_right), count(*) FILTER (b_is_right),

@@ -1,4 +1,4 @@
-"""Scores or values of two runs as histograms over the same buckets, and how far these are apart. Runs on the driver."""
+"""Histograms of the scores or values of two runs over the same buckets, and their distance. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Distribution:
-    """Finite values of both runs, for the images that have an answer in both."""
+    """Finite values of both runs, for images with an answer in both."""
 
     name: str
     low: float
@@ -26,11 +26,10 @@ class Distribution:
     mean_a: float
     mean_b: float
     drift: float
-    """Largest difference between the shares of values that are lower than a bound, from 0 to 1: the statistic of
-    Kolmogorov and Smirnov, for the bounds of 1,000 buckets.
-    """
+    """Kolmogorov-Smirnov statistic, from 0 to 1: the largest difference between the shares of values below a bound, for
+    the bounds of 1,000 buckets."""
     stability_index: float
-    """Population stability index over the buckets: 0 for equal histograms; 0.25 usually counts as a shift."""
+    """Population stability index over the buckets: 0 for equal histograms; 0.25 is usually considered a shift."""
 
     def to_json(self) -> dict[str, Any]:
         content = dict(vars(self))
@@ -38,9 +37,9 @@ class Distribution:
 
 
 def distribution(outcomes: Outcomes, name: str, a: str, b: str) -> Distribution | None:
-    """Counts the finite values of two queries, each of a column ``x``; None if one of them has none.
+    """Counts the finite values of two queries, each with a column ``x``; returns None if either has none.
 
-    Buckets divide the range from 0 to 1 if all values are within, otherwise the range of the values.
+    Buckets divide the range from 0 to 1 if it contains all values, otherwise the range of the values.
     """
     queries = [f"(SELECT x::DOUBLE AS x FROM ({sql}) WHERE isfinite(x::DOUBLE))" for sql in (a, b)]
     found = [outcomes.query(f"SELECT count(*), avg(x), min(x), max(x) FROM {query}")[0] for query in queries]
@@ -67,11 +66,11 @@ def distribution(outcomes: Outcomes, name: str, a: str, b: str) -> Distribution 
 
 NUM_BUCKETS = 20
 _NUM_FINE = 1000
-_LEAST_SHARE = 1e-4  # of an empty bucket, which would make the index infinite
+_LEAST_SHARE = 1e-4  # share of an empty bucket, which would make the index infinite
 
 
 def _bucket_counts(outcomes: Outcomes, query: str, low: float, high: float) -> np.ndarray:
-    # Halved, because the difference of two large values may be infinite.
+    # Halved, because the difference of two large values may overflow to infinity.
     place = f"(x / 2 - {low / 2!r}::DOUBLE) / {high / 2 - low / 2!r}::DOUBLE * {_NUM_FINE}"
     rows = outcomes.query(
         f"SELECT greatest(0, least({_NUM_FINE - 1}, floor({place})))::INTEGER, count(*) FROM {query} GROUP BY 1"

@@ -1,4 +1,4 @@
-"""Histograms of two runs over each other, as a chart of the pages. Pure functions of numbers."""
+"""Draws the histograms of two runs over each other as a chart. Pure functions of numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def drift_chart(found: Distribution) -> Chart:
-    """Shares of values by bucket: run A as an area, run B as a line."""
+    """Draws shares of values by bucket: run A as an area, run B as a line."""
     shares = [[count / sum(counts) * 100 for count in counts] for counts in (found.a, found.b)]
     top = round_up(max(map(max, shares)))
     a, b = (_steps(own, top) for own in shares)

@@ -1,4 +1,4 @@
-"""Images that failed in one run, or are in one run alone. Runs on the driver."""
+"""Counts images that failed in a run, or are in only one run. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ Kind = tuple[str, str]
 
 @dataclass
 class Failures:
-    """Images by how they failed."""
+    """Numbers of images by failure."""
 
     new: Counter[Kind] = field(default_factory=Counter)
-    """With an answer in run A, failed in run B."""
+    """Images with an answer in run A that failed in run B."""
     lost: Counter[Kind] = field(default_factory=Counter)
-    """Failed in run A, with an answer in run B."""
+    """Images that failed in run A, with an answer in run B."""
     num_both: int = 0
-    """Failed in both runs."""
+    """Images that failed in both runs."""
     num_changed: int = 0
-    """Part of `num_both` that failed for another reason."""
+    """Images in `num_both` that failed for different reasons."""
     examples: dict[tuple[str, Kind], Sequence[Match]] = field(default_factory=dict)
-    """Images for each kind, under ``new`` or ``lost``."""
+    """Images by kind, under ``new`` or ``lost``."""
     alone: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """For ``a`` and ``b``: images that only this run has, with an answer and failed."""
+    """For ``a`` and ``b``: images only in this run, with an answer and failed."""
 
     @property
     def num_new(self) -> int:

@@ -1,4 +1,4 @@
-"""Everything that a comparison found, and its document, comparison.json. Made on the driver."""
+"""The findings of a comparison, and their document, comparison.json. Created on the driver."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Findings:
 
     @property
     def num_answers(self) -> int:
-        """Images that have an answer in both runs."""
+        """Number of images with an answer in both runs."""
         return self.counts.num_both - self.failures.num_new - self.failures.num_lost - self.failures.num_both
 
     def to_json(self) -> dict[str, Any]:
@@ -72,13 +72,13 @@ class Findings:
 
 
 def compare_runs(a: PublishedRun, b: PublishedRun, answers: Answers, *, memory_bytes: int = 1 << 30) -> Findings:
-    """Joins the rows of two runs and sums up the differences.
+    """Joins the rows of two runs and summarises the differences.
 
     Args:
-        a: the run to compare with.
+        a: the baseline run.
         b: the run to compare.
-        answers: what to compare of the rows, from `jobs.comparison.tasks.answers_of`.
-        memory_bytes: memory of the database before it spills to disk; a few hundred MB come on top.
+        answers: comparison of the task's answers, from `jobs.comparison.tasks.answers_of`.
+        memory_bytes: memory limit of the database before it spills to disk; it needs a few hundred MB more.
 
     Raises:
         JobError: a part cannot be read, the runs have no image in common, or the temporary folder is full.
@@ -126,7 +126,7 @@ def _kinds(counts: Counter[Kind]) -> list[dict[str, Any]]:
 
 
 def _finite(value: Any) -> Any:
-    """The same values with null for numbers that JSON does not have."""
+    """Returns the same values, with null for numbers that JSON cannot represent."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Changes of classes, the most frequent pairs first, with images to look at. Runs on the driver."""
+"""Changes of class, most frequent pairs first, with example images. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def most_frequent_flips(outcomes: Outcomes, flips: str) -> list[Flip]:
-    """Counts the pairs of classes of a query.
+    """Counts the pairs of classes in a query.
 
     Args:
         outcomes: the measured answers.
-        flips: a query of ``a`` and ``b``, numbers of rows; ``before`` and ``after``, classes; ``num``, of what flips;
-            and ``weight``, by which the examples of a pair are chosen, the largest first.
+        flips: a query of ``a`` and ``b``, row numbers; ``before`` and ``after``, classes; ``num``, the number of flips;
+            and ``weight``, which ranks the examples of a pair, largest first.
     """
     rows = outcomes.query(f"""
         SELECT before, after, sum(num)::BIGINT AS num, max_by({{a: a, b: b}}, weight, {NUM_EXAMPLES})
@@ -29,18 +29,18 @@ def most_frequent_flips(outcomes: Outcomes, flips: str) -> list[Flip]:
 
 
 def examples(outcomes: Outcomes, query: str, limit: int) -> list[Match]:
-    """The images of a query of ``a``, ``b`` and ``weight`` with the largest weights."""
+    """Returns the images of a query of ``a``, ``b`` and ``weight`` with the largest weights."""
     rows = outcomes.query(f"SELECT a, b FROM ({query}) ORDER BY weight DESC NULLS LAST, a LIMIT {limit}")
     return [Match(*row) for row in rows]
 
 
 def changed_classes(outcomes: Outcomes, sides: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Counts of each class, those that changed most first.
+    """Counts each class, most changed first.
 
     Args:
         outcomes: the measured answers.
-        sides: for ``a`` and ``b`` a query of ``class``, and of ``flips``, the number of answers that are of another
-            class in the other run, or of none.
+        sides: for ``a`` and ``b``, a query of ``class`` and ``flips``, the number of answers with another class in the
+            other run, or none.
     """
     columns = {"a": "sum(num), 0, sum(flips), 0", "b": "0, sum(num), 0, sum(flips)"}
     parts = [f"SELECT class, {columns[side]} FROM ({query}) GROUP BY class" for side, query in sides.items()]
@@ -53,11 +53,11 @@ def changed_classes(outcomes: Outcomes, sides: Mapping[str, str]) -> list[dict[s
 
 
 MAX_FLIPS = 1000
-"""Pairs of classes, and classes, in comparison.json."""
+"""Maximum number of class pairs, and of classes, in comparison.json."""
 NUM_EXAMPLES = 6
 _COUNTS = ("num_a", "num_b", "num_left", "num_joined")
 
 
 def _matches(found: Sequence[Mapping[str, int]]) -> list[Match]:
-    # An image may have several boxes that changed alike.
+    # An image may have several boxes with the same change.
     return list(dict.fromkeys(Match(one["a"], one["b"]) for one in found or ()))

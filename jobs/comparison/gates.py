@@ -1,5 +1,5 @@
-"""Limits on the differences of two runs, which make a comparison a gate for CI. Checked on the driver before and after
-the rows are read.
+"""Limits on the differences between two runs, which make a comparison a CI gate. Checked on the driver before and after
+reading the rows.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _BY_TASK = {
 
 
 def check_limits(wanted: Compare, task: str, limits: Sequence[str]) -> None:
-    """Raises `JobError` for a limit that no value could keep or exceed.
+    """Raises `JobError` for a limit that is always kept or always exceeded.
 
     Args:
         wanted: the limits.
         task: name of the task.
-        limits: those that depend on the task and that it has something for.
+        limits: the task-dependent limits that apply to the task.
     """
     for name, reason in _BY_TASK.items():
         value = getattr(wanted, name)
@@ -44,16 +44,16 @@ def check_limits(wanted: Compare, task: str, limits: Sequence[str]) -> None:
 
 
 def check(wanted: Compare, findings: Findings) -> list[Mapping[str, Any]]:
-    """Each limit that is set, its value, what was found, and whether the limit is kept."""
+    """Returns each limit that is set, its value, the actual value, and whether the limit is kept."""
     failed, changes = findings.failures, findings.changes
-    # `check_limits` refuses limits on what a task does not have.
+    # `check_limits` rejects limits that do not apply to the task.
     found: dict[str, Any] = {
         "max_flip_ratio": changes.flip_ratio,
         "max_new_errors": failed.num_new,
         "max_drift": changes.drift,
         "max_missing": sum(failed.alone["a"]),
     }
-    # The comparison fails for NaN, which keeps no limit.
+    # Comparisons with NaN are false, so NaN violates any limit.
     return [
         {"limit": name, "value": value, "found": found[name], "is_kept": bool(found[name] <= value)}
         for name, value in _given(wanted)
@@ -61,7 +61,7 @@ def check(wanted: Compare, findings: Findings) -> list[Mapping[str, Any]]:
 
 
 def breaches(limits: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Messages on the limits that are not kept."""
+    """Returns messages about violated limits."""
     return [
         f"compare.{one['limit']}={one['value']:g}: {_NAMES[one['limit']]} {one['found']:.6g}"
         for one in limits

@@ -1,6 +1,4 @@
-"""Columns of numbers that both runs have, as arrays of one layout: those of embed, regress and raw. Used on the
-driver.
-"""
+"""Numeric columns present in both runs, as arrays of one layout, for embed, regress and raw. Used on the driver."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NumberColumns:
-    """Columns by the names that users see; in the tables of a comparison they are ``v0``, ``v1`` and so on, lists of
+    """Columns by their user-visible names; in the tables of a comparison, they are ``v0``, ``v1`` and so on, lists of
     float32 or float64.
     """
 
@@ -29,7 +27,7 @@ class NumberColumns:
 
     @classmethod
     def of(cls, a: pa.Schema, b: pa.Schema) -> Self:
-        """The columns that both schemas of answers have.
+        """Returns the columns that both answer schemas have.
 
         Raises:
             JobError: there are none, or the number of values differs.
@@ -53,11 +51,11 @@ class NumberColumns:
 
     @property
     def num_values(self) -> int:
-        """Values of one row."""
+        """Number of values in one row."""
         return sum(int(field.type.list_size) for field in self.kept)
 
     def keep(self, rows: pa.Table) -> pa.Table:
-        """The columns ``v0``, ``v1`` and so on of rows."""
+        """Returns the columns ``v0``, ``v1`` and so on of rows."""
         kept = []
         for name, field in zip(self.names, self.kept, strict=True):
             column = rows[name].combine_chunks()
@@ -68,13 +66,15 @@ class NumberColumns:
         return pa.Table.from_arrays(kept, schema=self.kept)
 
     def pairs(self, pairs: pa.Table) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each column the values of both runs, float64 (n, length)."""
+        """Yields, for each column, the values of both runs, float64 (n, length)."""
         for field in self.kept:
             yield _array(pairs[f"a_{field.name}"], field), _array(pairs[f"b_{field.name}"], field)
 
 
 def differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Absolute differences; equal values, infinite ones and NaN included, differ by 0, and NaN from others by inf."""
+    """Returns absolute differences; equal values, infinite ones and NaN included, differ by 0, and NaN from others by
+    inf.
+    """
     with np.errstate(invalid="ignore"):
         apart = np.abs(a - b)
     are_equal = (a == b) | (np.isnan(a) & np.isnan(b))
@@ -82,7 +82,7 @@ def differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _layouts(schema: pa.Schema) -> Iterator[tuple[str, tuple[int, pa.DataType]]]:
-    """The number of values and their type, of each column of numbers."""
+    """Returns the number of values and their type for each numeric column."""
     for field in schema:
         kind = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
         length, value = (kind.list_size, kind.value_type) if pt.is_fixed_size_list(kind) else (1, kind)

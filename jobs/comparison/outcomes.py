@@ -1,6 +1,6 @@
-"""The outcomes of two runs, joined image by image in a database on disk. Runs on the driver.
+"""Joins the outcomes of two runs by image in a database on disk. Runs on the driver.
 
-Memory stays bounded for any number of rows; what the answers need of each row goes to the temporary folder.
+Memory stays bounded for any number of rows; the columns needed of each row go to the temporary folder.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ SIDES = ("a", "b")
 
 
 class Counts(NamedTuple):
-    """Images by the run that has them."""
+    """Numbers of images by the run that has them."""
 
     num_both: int
     num_only_a: int
     num_only_b: int
     num_by_id_alone: int
-    """Part of `num_both`: images with equal ids and different URIs, as in two copies of a dataset."""
+    """Part of `num_both`: images with equal ids and different URIs, as with two copies of a dataset."""
     num_ambiguous: int
-    """Part of `num_only_a`: images whose id several images of a run have, at other URIs, so that none is the same."""
+    """Part of `num_only_a`: images whose id is shared by several images of a run, with other URIs, so that none
+    matches."""
 
 
 class Outcomes(KeyDatabase):
-    """Rows and error rows of runs ``a`` and ``b``, in the tables of these names, numbered from 0 in the order in which
-    they are added; then ``matches``, the numbers of the rows of one image, and ``pairs``, the measured answers.
+    """Rows and error rows of runs ``a`` and ``b``, in the tables of these names, numbered from 0 in insertion order;
+    then ``matches``, the row numbers of one image, and ``pairs``, the measured answers.
 
-    An image that a run lists several times is matched with as many rows of the other run, in their order.
+    An image that a run lists several times is matched with as many rows of the other run, in order.
     """
 
     fix = "set TMPDIR to a folder on a larger disk"
@@ -51,7 +52,7 @@ class Outcomes(KeyDatabase):
             self._create(side, self._outcomes(side, self._without_answers(nothing), nothing), self._columns)
 
     def add_rows(self, side: str, batches: Iterable[pa.Table]) -> None:
-        """Adds rows, which have the columns of the answers."""
+        """Adds rows with the columns of the answers."""
         self._add(side, batches, self.answers.keep)
 
     def add_errors(self, side: str, batches: Iterable[pa.Table]) -> None:
@@ -59,7 +60,7 @@ class Outcomes(KeyDatabase):
         self._add(side, batches, self._without_answers)
 
     def match(self) -> Counts:
-        """Matches the images of both runs, measures the answers of those that have one in both, and counts them."""
+        """Matches the images of both runs, measures the answers of images with one in both, and counts them."""
         self.execute(_MATCH)
         ((num_equal,),) = self.query("SELECT count(*) FROM matches")
         if min(self.num_rows.values()) > num_equal:
@@ -71,12 +72,12 @@ class Outcomes(KeyDatabase):
         return Counts(num_both, only_a, only_b, num_both - num_equal, int(counts[1]))
 
     def execute(self, *statements: str) -> None:
-        """Runs statements of SQL."""
+        """Runs SQL statements."""
         for statement in statements:
             self._run(self._database.execute, statement)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Returns all rows of a query that limits them itself."""
+        """Returns all rows of a query, which must limit them itself."""
         found: list[tuple[Any, ...]] = self._run(lambda: self._database.execute(sql).fetchall())
         return found
 
@@ -101,7 +102,7 @@ class Outcomes(KeyDatabase):
 
     @property
     def _columns(self) -> str:
-        # 128 bits tell ids apart; among rows of one id, 64 bits tell URIs apart.
+        # 128 bits distinguish ids; among rows with one id, 64 bits distinguish URIs.
         return ", ".join([_KEYS, *self.answers.kept.names])
 
     def _measure(self) -> None:
@@ -122,7 +123,7 @@ class Outcomes(KeyDatabase):
         )
 
     def _stream(self, sql: str) -> Iterator[pa.Table]:
-        # A connection of its own: another statement would end the result of this one.
+        # Uses a separate connection: another statement would end this one's result.
         cursor = self._database.cursor()
         try:
             reader = self._run(lambda: cursor.sql(sql).to_arrow_reader(self.answers.batch_rows))
@@ -136,7 +137,7 @@ class Outcomes(KeyDatabase):
 
 
 _KEYS = "md5_number(image_id) AS id, hash(uri) AS place, number, stage, error"
-# Numbered only where an image occurs several times: sorting all rows would take longer than the rest.
+# Numbered only if an image occurs several times: sorting all rows would take longer than the rest.
 _PLACED = """(
     SELECT id, place, number, 1 AS copy FROM {side} ANTI JOIN repeated USING (id, place) UNION ALL
     SELECT id, place, number, row_number() OVER (PARTITION BY id, place ORDER BY number)

@@ -1,5 +1,5 @@
-"""comparison.html: the differences of two runs with pictures, as one file that loads nothing and runs no script. Made
-on the driver.
+"""Renders comparison.html: the differences of two runs with pictures, in one file that loads nothing and runs no
+script. Runs on the driver.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def make_page(findings: Findings, limits: Sequence[Mapping[str, Any]], pictures: Groups) -> str:
-    """Makes the page, of at most `MAX_BYTES` in UTF-8: leaves out as many pictures as are too much."""
+    """Renders the page in at most `MAX_BYTES` of UTF-8, omitting pictures that exceed the limit."""
     while True:
         page = _render(findings, limits, pictures)
         if len(page.encode()) <= MAX_BYTES or not pictures:
@@ -86,7 +86,7 @@ _NUM_CLASSES = 40
 
 @dataclass(frozen=True)
 class ShownFlip:
-    """A row of the table of flips, and its pictures; ``width`` is in percent of the longest."""
+    """A row of the table of flips, and its pictures; ``width`` is a percentage of the longest."""
 
     key: str
     """Anchor in the page."""

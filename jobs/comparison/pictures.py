@@ -1,4 +1,4 @@
-"""Pictures of what changed, spread over all kinds of change. Made on the driver, for comparison.html."""
+"""Makes pictures of changes of all kinds, for comparison.html. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ Groups = dict[str, list["Captioned"]]
 
 
 def make_pictures(findings: Findings, limit: int, image_storage: Storage | None) -> Groups:
-    """Pictures by group: ``flip/N`` for the flip of that number, ``new/STAGE/ERROR`` and ``lost/STAGE/ERROR``, and the
-    titles of the other groups. Boxes and masks are shown as in A and as in B, one after the other.
+    """Makes pictures by group: ``flip/N`` for the flip of that number, ``new/STAGE/ERROR`` and ``lost/STAGE/ERROR``,
+    and the titles of the other groups. Boxes and masks are shown as in A, then as in B.
 
     Args:
-        findings: what to show.
-        limit: the most images; those of all groups are taken in turn.
-        image_storage: storage of the images; by default that of the config of a run, which holds no secrets.
+        findings: findings to show.
+        limit: maximum number of images, taken from all groups in turn.
+        image_storage: storage of the images; by default from the config of a run, which holds no secrets.
 
     Raises:
-        JobError: a row cannot be read. An image that cannot be read has a note in the place of its picture.
+        JobError: a row cannot be read. An image that cannot be read has a note instead of its picture.
     """
     wanted = _in_turn(_examples(findings), limit)
     matches = {match for some in wanted.values() for match in some}
@@ -64,7 +64,7 @@ def make_pictures(findings: Findings, limit: int, image_storage: Storage | None)
 
 
 def is_drawn(findings: Findings) -> bool:
-    """Returns True if the pictures of an image are two, with the answers of A and of B drawn over it."""
+    """Returns True if an image has two pictures, with the answers of A and of B drawn on them."""
     return findings.a.config["task"]["name"] in ("detect", "segment")
 
 
@@ -75,11 +75,11 @@ def _examples(findings: Findings) -> dict[str, Sequence[Match]]:
 
 
 NUM_FLIPS = 24
-"""Pairs of classes with pictures."""
+"""Number of class pairs with pictures."""
 
 
 def _in_turn(groups: Mapping[str, Sequence[Match]], limit: int) -> dict[str, list[Match]]:
-    """The first images of all groups, then the second ones, and so on; not more than ``limit``."""
+    """Returns the first images of all groups, then the second ones, and so on, up to ``limit``."""
     turns = chain.from_iterable(zip_longest(*([(name, one) for one in some] for name, some in groups.items())))
     kept: dict[str, list[Match]] = {}
     for name, match in [turn for turn in turns if turn is not None][:limit]:
@@ -100,7 +100,7 @@ def _pictures(run: PublishedRun, rows: Iterable[FoundRow], image_storage: Storag
 
 
 def _caption(picture: Captioned, a: Mapping[str, Any], b: Mapping[str, Any]) -> Captioned:
-    """The picture of B with the answers of both runs below it."""
+    """Returns the picture of B with the answers of both runs below it."""
     if "error" in b or "error" in a:
         return replace(picture, lines=[f"A: {_answer(a)}", f"B: {_answer(b)}"], is_wrong=False)
     if "label" in a:

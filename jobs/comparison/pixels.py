@@ -1,4 +1,4 @@
-"""Class maps of task=segment, compared pixel by pixel. Used on the driver."""
+"""Compares class maps of task=segment pixel by pixel. Used on the driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two runs of a comparison, found by id or by place. Runs on the driver."""
+"""Finds the two runs of a comparison by id or location. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def find_run(key: str, given: str, output: ComparedOutput) -> PublishedRun:
 
     Args:
         key: ``a`` or ``b``.
-        given: id of a run below ``output.path``, or path or URI of its folder.
-        output: place of the runs.
+        given: id of a run below ``output.path``, or the path or URI of its folder.
+        output: location of the runs.
 
     Raises:
         JobError: there is no such run, it is not published, or it cannot be read.
@@ -44,7 +44,7 @@ def find_run(key: str, given: str, output: ComparedOutput) -> PublishedRun:
 
 
 def answer_schema(run: PublishedRun) -> pa.Schema:
-    """Columns that the task of a run has written; none if it has no rows."""
+    """Returns the columns written by the task of a run; none if it has no rows."""
     if not run.rows:
         return pa.schema([])
     dataset = run.config.get("dataset") or {}

@@ -1,4 +1,4 @@
-"""The printed table of a comparison, of lines of at most 80 columns but for long names. Runs on the driver."""
+"""Prints the table of a comparison, in lines of at most 80 columns except for long names. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def lines_of(findings: Findings) -> Iterator[str]:
-    """Runs, images, differences of the answers, errors, and the most frequent flips."""
+    """Returns lines for runs, images, differences of the answers, errors, and the most frequent flips."""
     failed, changes = findings.failures, findings.changes
     for name, run in (("run A", findings.a), ("run B", findings.b)):
         yield _line(name, f"{run.run_id}, model {run.fingerprint}")
@@ -36,7 +36,7 @@ def lines_of(findings: Findings) -> Iterator[str]:
 
 
 def class_name(name: str | None) -> str:
-    """The name of a class for people; of a box or pixel without a counterpart, None."""
+    """Returns the display name of a class; None stands for a box or pixel without a counterpart."""
     return "(none)" if name is None else name
 
 
@@ -62,7 +62,7 @@ def _flips(flips: Sequence[Flip]) -> Iterator[str]:
 
 
 def figure_lines(findings: Findings) -> Iterator[tuple[str, str]]:
-    """Names and texts of the figures on the answers."""
+    """Returns names and texts of the figures on answers."""
     figures = findings.changes.figures
     for one in findings.changes.distributions[:_NUM_ROWS]:
         yield one.name, f"mean {one.mean_a:.6g} in A, {one.mean_b:.6g} in B; PSI {one.stability_index:.4g}"

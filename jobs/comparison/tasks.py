@@ -1,4 +1,4 @@
-"""The comparison of each task's answers. Used on the driver."""
+"""Selects the comparison of each task's answers. Used on the driver."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def answers_of(a: PublishedRun, b: PublishedRun) -> Answers:
-    """The comparison of the answers of two runs.
+    """Returns the comparison of the answers of two runs.
 
     Raises:
-        JobError: their tasks differ, or nothing in their rows can be compared.
+        JobError: their tasks differ, or their rows have nothing to compare.
     """
     tasks = [str(run.config["task"]["name"]) for run in (a, b)]
     if tasks[0] != tasks[1]:

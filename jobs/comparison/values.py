@@ -1,4 +1,4 @@
-"""Numbers of task=regress and task=raw, compared column by column. Used on the driver."""
+"""Compares numbers of task=regress and task=raw column by column. Used on the driver."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RawAnswers:
-    """Tensors differ by the largest difference of a value; the largest of all is the drift."""
+    """Tensors differ by their largest difference in a value; the maximum over all is the drift."""
 
     limits = ("max_drift",)
 
@@ -34,7 +34,7 @@ class RawAnswers:
         return self.numbers.keep(rows)
 
     def measure(self, pairs: pa.Table) -> pa.Table:
-        """Largest and mean difference of each column, in ``largest0``, ``mean0`` and so on."""
+        """Computes the largest and mean difference of each column, in ``largest0``, ``mean0`` and so on."""
         measured: dict[str, np.ndarray] = {}
         for place, (a, b) in enumerate(self.numbers.pairs(pairs)):
             apart = differences(a, b)
@@ -48,7 +48,7 @@ class RawAnswers:
         return Changes(drift=largest, figures={"columns": figures}, examples=self.most_different(outcomes))
 
     def figures(self, outcomes: Outcomes) -> dict[str, Mapping[str, Any]]:
-        """The differences of each column, by name."""
+        """Returns the differences of each column, by name."""
         found: dict[str, Mapping[str, Any]] = {}
         for place, name in enumerate(self.numbers.names):
             ((largest, mean, num),) = outcomes.query(
@@ -58,7 +58,7 @@ class RawAnswers:
         return found
 
     def most_different(self, outcomes: Outcomes) -> dict[str, list[Match]]:
-        """The images with the largest differences of each of the first columns."""
+        """Returns the images with the largest differences in each of the first columns."""
         return {
             f"Largest differences of {name}": examples(
                 outcomes, f"SELECT a, b, largest{place} AS weight FROM pairs WHERE largest{place} > 0", _NUM_IMAGES
@@ -68,7 +68,7 @@ class RawAnswers:
 
 
 class RegressAnswers(RawAnswers):
-    """Numbers differ by column; the drift is the largest one of a column's values."""
+    """Numbers differ by column; the drift is the largest drift of a column's values."""
 
     def measure(self, pairs: pa.Table) -> pa.Table:
         return pa.table(

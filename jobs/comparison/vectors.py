@@ -1,4 +1,4 @@
-"""Embeddings, compared by their direction. Used on the driver."""
+"""Compares embeddings by direction. Used on the driver."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 class VectorAnswers:
-    """Embeddings differ by their cosine distance, from 0 to 2. The drift is its mean; of several columns, the largest
-    one.
+    """Embeddings differ by their cosine distance, from 0 to 2. The drift is the mean distance; for several columns, the
+    largest one.
     """
 
     limits = ("max_drift",)
@@ -31,7 +31,7 @@ class VectorAnswers:
         return self.numbers.keep(rows)
 
     def measure(self, pairs: pa.Table) -> pa.Table:
-        """The distances of each column, in ``distance0`` and so on."""
+        """Computes the distances of each column, in ``distance0`` and so on."""
         columns = enumerate(self.numbers.pairs(pairs))
         return pa.table({f"distance{place}": cosine_distances(a, b) for place, (a, b) in columns})
 
@@ -48,7 +48,7 @@ class VectorAnswers:
 
 
 def cosine_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """1 - cosine of the rows of two arrays (n, length), float64; 0 for equal rows, 1 if one of them is zero."""
+    """Returns 1 - cosine of the rows of two arrays (n, length), float64; 0 for equal rows, 1 if one of them is zero."""
     # Scaled first: the square of a large number may be infinite.
     a, b = (rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True, initial=0), _TINY) for rows in (a, b))
     lengths = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))

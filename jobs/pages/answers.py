@@ -1,4 +1,4 @@
-"""The section on predictions: labels, objects or pixels by class, and the histogram of scores, from the counters in the
+"""The predictions section: labels, objects or pixels by class, and the histogram of scores, from counters in the
 receipts.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Bar(NamedTuple):
-    """A row of a table with bars; ``width`` is in percent of the longest, and 0 for the sum of the other rows."""
+    """A row of a table with bars; ``width`` is a percentage of the longest, and 0 for the sum of the other rows."""
 
     name: str
     number: int
@@ -54,7 +54,7 @@ _KINDS = (
 
 
 def distribution(facts: RunFacts) -> Distribution | None:
-    """Numbers of the first kind that the task counts; None if it counts none."""
+    """Returns the numbers of the first kind that the task counts; None if there is none."""
     counters = facts.counters
     for kind in _KINDS:
         by_name = {
@@ -66,7 +66,7 @@ def distribution(facts: RunFacts) -> Distribution | None:
 
 
 def score_histogram(facts: RunFacts) -> Chart | None:
-    """The histogram of the scores in tenths; None if the task counts none."""
+    """Returns the histogram of scores in tenths; None if the task counts none."""
     numbers = [facts.counters.get(f"{SCORES}{tenth / 10:.2f}", 0) for tenth in range(10)]
     total = sum(numbers)
     if not total:

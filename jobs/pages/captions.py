@@ -1,4 +1,4 @@
-"""Words below a picture: what was predicted, what is known, or what failed."""
+"""Captions of pictures: the prediction, the known label, or the error."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Captioned:
-    """A picture as the macro ``picture`` of ``macros.html`` shows it; all texts may hold anything."""
+    """A picture as rendered by the macro ``picture`` in ``macros.html``; all texts are untrusted."""
 
     name: str
     short_name: str
-    """Its last part, which differs from image to image."""
+    """The last part, which differs between images."""
     title: str
     lines: Sequence[str]
     message: str
     alt: str
     source: str
-    """Data URI; empty where there is no thumbnail."""
+    """Data URI; empty if there is no thumbnail."""
     width: int
     height: int
     is_small: bool
-    """True if the picture has so few pixels that it is enlarged."""
+    """True if the picture is small enough to be enlarged."""
     is_wrong: bool
     note: str
 
@@ -71,7 +71,7 @@ def data_uri(webp: bytes) -> str:
 
 
 def _answer(row: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Title and further lines for the columns of any task."""
+    """Returns the title and further lines for the columns of any task."""
     if _is_failed(row):
         return f"{row['stage']}/{row['error']}", []
     if row.get("label") is not None:

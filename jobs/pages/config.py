@@ -9,10 +9,10 @@ from jobs.job import Log, OutputLocation
 
 @dataclass
 class ReportedRun:
-    """Selects one run."""
+    """Selection of one run."""
 
     id: str | None = None
-    """Published run to report on; null takes the last one."""
+    """Published run to report on; null selects the latest."""
 
 
 @dataclass
@@ -20,7 +20,7 @@ class ReportedImages:
     """The images of the run."""
 
     storage_options: dict[str, str] = field(default_factory=dict)
-    """Settings for the store of the images where config.yaml of the run hides them, such as keys."""
+    """Settings for the store of the images if config.yaml of the run hides them, such as keys."""
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Reported:
     """Content of the report."""
 
     pictures: int = 400
-    """Largest number of pictures; 0 for none."""
+    """Maximum number of pictures; 0 for none."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The section on errors: kinds of error by number, each with pictures or, where there are none, with examples."""
+"""The errors section: kinds of error by frequency, each with pictures or, if there are none, examples."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Failure(NamedTuple):
     """``stage/kind``."""
     number: int
     percent: str
-    """Share of the failed images."""
+    """Share among the failed images."""
     message: str
-    """That of the first example."""
+    """The message of the first example."""
     pictures: Sequence[Captioned]
     examples: Sequence[tuple[str, str]]
     """URI, without secrets, and message."""
 
 
 def failures(facts: RunFacts, gallery: Gallery) -> list[Failure]:
-    """The kinds of error, the most frequent first, at most 50."""
+    """Returns the kinds of error, most frequent first, at most 50."""
     kinds = sorted(facts.report.get("error_kinds", {}).items(), key=lambda item: (-item[1], item[0]))
     return [_failure(kind, number, facts, gallery) for kind, number in kinds[:_MAX_KINDS]]
 
@@ -42,7 +42,7 @@ def _failure(kind: str, number: int, facts: RunFacts, gallery: Gallery) -> Failu
     examples = [
         (redacted(uri), redacted(message)) for uri, message in facts.report.get("error_examples", {}).get(kind, [])
     ]
-    # The heading names the kind.
+    # The heading already names the kind.
     pictures = [replace(captioned(one), title="") for one in gallery.groups.get(f"error/{kind}", ())]
     message = examples[0][1] if examples else next((one.message for one in pictures), "")
     return Failure(kind, number, percent(number, facts.num_errors), message, pictures, examples)

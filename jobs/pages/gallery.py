@@ -1,4 +1,4 @@
-"""The pictures of a page: rows of a published run that are worth a look, each with a thumbnail. Made on the driver."""
+"""Collects the pictures of a page: notable rows of a published run, each with a thumbnail. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass(frozen=True)
 class Picture:
-    """One row, and its image as a page shows it."""
+    """One row, and its image as shown on a page."""
 
     row: Mapping[str, Any]
     """The published row, or the error row, as plain values. Masks and large columns, such as embeddings, are omitted.
@@ -34,17 +34,17 @@ class Picture:
     thumbnail: bytes = b""
     """WebP of at most 128 pixels on the longer side, upright, with boxes and masks drawn; empty if there is none."""
     note: str = ""
-    """Reason why there is no thumbnail; of an error row with bytes that are no image, the first of them."""
+    """Reason why there is no thumbnail; for an error row whose bytes are not an image, the first bytes."""
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures by group, best first. A picture may be in several groups, as the same object.
+    """Pictures by group, best first. A picture may be in several groups as the same object.
 
-    ``most_confident``, ``least_confident``, ``near_ties`` and ``mistakes`` (the most confident wrong ones) are in the
-    order of scores; ``class/LABEL`` (the predicted one), ``cell/TRUE/PREDICTED``, ``error/STAGE/KIND``,
-    ``nothing_found`` (images without boxes) and ``sample`` are drawn at random, always the same. TRUE and PREDICTED
-    are `PublishedRun.labels`, or the numbers of the classes where it is None; TRUE is -1 for a label that is no class.
+    ``most_confident``, ``least_confident``, ``near_ties`` and ``mistakes`` (the most confident wrong ones) are ordered
+    by score; ``class/LABEL`` (the predicted class), ``cell/TRUE/PREDICTED``, ``error/STAGE/KIND``, ``nothing_found``
+    (images without boxes) and ``sample`` are drawn at random, reproducibly. TRUE and PREDICTED are
+    `PublishedRun.labels`, or the class numbers if it is None; TRUE is -1 for a label that is not a class.
     """
 
     groups: Mapping[str, Sequence[Picture]]
@@ -53,13 +53,13 @@ class Gallery:
 def make_gallery(
     run: PublishedRun, *, limit: int = 400, seconds: float | None = None, image_storage: Storage | None = None
 ) -> Gallery:
-    """Makes the pictures of a run. Never raises: whatever cannot be had is left out, or has a note.
+    """Creates the pictures of a run. Never raises: anything unavailable is omitted or has a note.
 
     Args:
-        run: a published run. One of an earlier version has no groups.
-        limit: the most rows; the same ones however the run was cut into parts.
-        seconds: time after which no further file is read; None for no limit.
-        image_storage: storage of the images; by default that of the config, which holds no secrets.
+        run: a published run. A run written by an earlier version has no groups.
+        limit: maximum number of rows; the selection does not depend on how the run was divided into parts.
+        seconds: time after which no more files are read; None for no limit.
+        image_storage: storage of the images; by default from the config, which holds no secrets.
     """
     end = None if seconds is None else time.monotonic() + seconds
     try:
@@ -70,11 +70,11 @@ def make_gallery(
 
 
 def image_source(run: PublishedRun, image_storage: Storage | None = None) -> SourceImages:
-    """Returns the images of a run for a page: the part of a truncated one that is there is shown.
+    """Returns the images of a run for a page, which shows the available part of truncated images.
 
     Args:
         run: a published run.
-        image_storage: storage of the images; by default that of the config, which holds no secrets.
+        image_storage: storage of the images; by default from the config, which holds no secrets.
 
     Raises:
         OSError, obstore.exceptions.BaseError: the inventory cannot be read.
@@ -99,11 +99,11 @@ def _gallery(run: PublishedRun, limit: int, end: float | None, image_storage: St
     return Gallery(groups)
 
 
-_RETRY = Retry(attempts=2, max_wait_s=2.0, timeout_s=15.0)  # a page needs no single picture
+_RETRY = Retry(attempts=2, max_wait_s=2.0, timeout_s=15.0)  # no single picture is essential to a page
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row without its masks, which are drawn."""
+    """Returns a row without its masks, which are drawn instead."""
     return {name: _without_mask(value) for name, value in row.items() if name != "mask"}
 
 
@@ -114,12 +114,12 @@ def _without_mask(value: Any) -> Any:
 
 
 def _readable(name: str, row: Mapping[str, Any], labels: Sequence[str] | None) -> str:
-    """The name of a group with the names of classes in place of their numbers.
+    """Returns the name of a group with class names instead of numbers.
 
     Args:
-        name: as footers have it.
-        row: one of the group.
-        labels: names of the classes in order, if they are known.
+        name: as in the footers.
+        row: one row of the group.
+        labels: names of the classes in order, if known.
     """
     family, *numbers = name.split("/")
     if family == "class":

@@ -1,4 +1,4 @@
-"""The top of a report: the verdict in one sentence, and the few numbers that everybody asks for."""
+"""The top of a report: the verdict in one sentence, and the key figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Tile(NamedTuple):
-    """A number with its name, and a line below it."""
+    """A figure with its name and a line below it."""
 
     name: str
     value: str
@@ -24,7 +24,7 @@ class Tile(NamedTuple):
 
 @dataclass(frozen=True)
 class Headline:
-    """Verdict and numbers. ``tone`` is good, warn, bad, or empty for a run of nothing."""
+    """Verdict and numbers. ``tone`` is good, warn, bad, or empty for a run without images."""
 
     tone: str
     verdict: str
@@ -90,7 +90,7 @@ def _speed(facts: RunFacts) -> list[Tile]:
 
 
 def _cost(facts: RunFacts) -> list[Tile]:
-    """Price of the command: that of its images at the steady rate, and that of start-up."""
+    """Returns the price of the command: for its images at the steady rate, and for start-up."""
     verdict = facts.report.get("verdict") or {}
     price = verdict.get("price_per_million")
     if price is None:

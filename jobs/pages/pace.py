@@ -1,4 +1,4 @@
-"""The section on speed: throughput over time, the share of each stage and phase, and the distance from the limit."""
+"""The speed section: throughput over time, the share of each stage and phase, and the distance from the limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Share(NamedTuple):
-    """A part of a stacked bar. ``stage`` chooses its colour: 1 to 6, good or bad."""
+    """A part of a stacked bar. ``stage`` selects its colour: 1 to 6, good or bad."""
 
     name: str
     share: float
@@ -37,7 +37,7 @@ class Pace:
 
 
 def pace(facts: RunFacts) -> Pace | None:
-    """None if no command has measured anything, as where nothing was to do."""
+    """Returns the section; None if no command has measured anything, for example if there was nothing to do."""
     report = facts.report
     verdict = report.get("verdict")
     throughput, phases = _throughput(report), _phases(report.get("elapsed_s", {}))
@@ -54,8 +54,8 @@ def pace(facts: RunFacts) -> Pace | None:
 
 
 def rates(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
-    """Images per second between points of time and images done, each at the end of its interval; the first at the
-    start.
+    """Returns images per second between points of time and images done, each at the end of its interval; the first one
+    at the start.
     """
     found = [
         (later[0], (later[1] - earlier[1]) / (later[0] - earlier[0]))
@@ -66,7 +66,7 @@ def rates(points: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
 
 
 def thinned(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
-    """At most 25 of ``points``, at equal distances in their order, from the first to the last."""
+    """Returns at most 25 of ``points``, evenly spaced by index, from the first to the last."""
     count = min(len(points), _MAX_POINTS + 1)
     return [points[place * (len(points) - 1) // max(1, count - 1)] for place in range(count)]
 
@@ -105,9 +105,9 @@ def _advice(one: Mapping[str, Any]) -> str:
     return one["what"] if speedup is None else f"{one['what']}: {speedup:.1f} times as fast"
 
 
-_MIN_POINTS, _MAX_POINTS = 3, 24  # batches end in bursts, which shorter intervals would show alone
+_MIN_POINTS, _MAX_POINTS = 3, 24  # batches end in bursts, and shorter intervals would show only those
 _UNITS, _MAX_UNITS = ((1, "seconds"), (60, "minutes"), (3600, "hours")), 300
-_MIN_SHARE = 0.001  # of the command, below which a phase is left out
+_MIN_SHARE = 0.001  # share of the command below which a phase is omitted
 _PHASES = {
     "check": "checks",
     "list": "listing",

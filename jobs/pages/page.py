@@ -1,5 +1,5 @@
-"""The report of a run as one HTML file, which loads nothing and runs no script. Made on the driver, from the documents
-of the run and the pictures of its gallery.
+"""Renders the report of a run as one HTML file that loads nothing and runs no script. Runs on the driver, from the
+run's documents and the pictures of its gallery.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 _TEMPLATE = "report.html"
 MAX_BYTES = 5_000_000
-"""Limit of a page, also by mail and in a browser on a phone."""
+"""Size limit of a page, suitable for mail and for a browser on a phone."""
 
 
 def make_page(facts: RunFacts, gallery: Gallery) -> str:
-    """Makes the page, of at most `MAX_BYTES` in UTF-8: leaves out as many pictures as are too much."""
+    """Renders the page in at most `MAX_BYTES` of UTF-8, omitting pictures that exceed the limit."""
     page, budget = _render(facts, gallery), _num_bytes(gallery)
     while (size := len(page.encode())) > MAX_BYTES and gallery.groups:
         budget -= size - _TARGET_BYTES
@@ -51,7 +51,7 @@ def make_page(facts: RunFacts, gallery: Gallery) -> str:
 
 @cache
 def environment() -> Environment:
-    """The templates of all pages, with the filters ``shown`` and ``plain`` for text from outside."""
+    """Returns the templates of all pages, with the filters ``shown`` and ``plain`` for untrusted text."""
     loader = PackageLoader("jobs.pages")
     found = Environment(
         loader=loader, autoescape=select_autoescape(), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -61,12 +61,14 @@ def environment() -> Environment:
 
 
 def load_templates() -> None:
-    """Compiles the templates of the report; `make_page` does it by itself."""
+    """Compiles the templates of the report; `make_page` otherwise does so itself."""
     environment().get_template(_TEMPLATE)
 
 
 def embedded_json(content: Any) -> Markup:
-    """JSON for a ``script`` element of a data type: no text in it can end the element, and NaN becomes null."""
+    """Returns JSON for a ``script`` element with a data type: no text in it can end the element, and NaN becomes
+    null.
+    """
     text = json.dumps(_finite(content), ensure_ascii=True, allow_nan=False, default=str)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704  escaped
 
@@ -125,7 +127,7 @@ def _render(facts: RunFacts, gallery: Gallery) -> str:
 
 
 def _is_shown(one: Picture) -> bool:
-    """Returns False for an image that there was no time to read, unless it failed: then there is a message."""
+    """Returns False for an image that was not read for lack of time, unless it failed and thus has a message."""
     return one.note != TOO_LATE.note or "message" in one.row
 
 
@@ -152,7 +154,7 @@ def _classes(groups: Mapping[str, Sequence[Captioned]]) -> list[PictureGroup]:
 
 
 def _cells(gallery: Gallery, groups: Mapping[str, Sequence[Captioned]]) -> dict[str, PictureGroup]:
-    """Pictures of the cells of the confusion matrix, by name of the group."""
+    """Returns the pictures of the confusion matrix's cells, by group name."""
     rows = {name: gallery.groups[name][0].row for name in groups if name.startswith(_CELL)}
     return {
         name: PictureGroup(
@@ -166,7 +168,7 @@ _CLASS, _CELL = "class/", "cell/"
 
 
 def _class_names(facts: RunFacts, gallery: Gallery) -> dict[int, str]:
-    """Names of the classes: those of the model, or, where they are gone, those in the rows at hand."""
+    """Returns the class names: those of the model or, if unavailable, those in the rows."""
     if facts.labels:
         return dict(enumerate(facts.labels))
     rows = [one.row for some in gallery.groups.values() for one in some]
@@ -183,12 +185,12 @@ def _num_bytes(gallery: Gallery) -> int:
 
 
 def _size(one: Picture) -> int:
-    """Bytes of a picture in the page; the words around it are less than an estimate of a thousand."""
+    """Returns the bytes of a picture in the page, with a generous thousand for its text."""
     return len(one.thumbnail) * 4 // 3 + 1000
 
 
 def _thinned(gallery: Gallery, budget: int) -> Gallery:
-    """The gallery without what is beyond ``budget`` bytes: the first picture of each group counts before any second."""
+    """Returns the gallery cut to ``budget`` bytes: the first picture of each group has priority over any second one."""
     turns = sorted(
         ((number, name) for name, some in gallery.groups.items() for number in range(len(some))), key=itemgetter(0)
     )
@@ -201,7 +203,7 @@ def _thinned(gallery: Gallery, budget: int) -> Gallery:
     return Gallery({name: some for name, some in kept.items() if some})
 
 
-_TARGET_BYTES = 4_800_000  # sizes are estimates: a second round is seldom needed
+_TARGET_BYTES = 4_800_000  # sizes are estimates: a second round is rarely needed
 
 
 def _finite(value: Any) -> Any:

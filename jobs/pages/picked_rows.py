@@ -1,4 +1,6 @@
-"""Rows of a run for a page to show: chosen by the picks in the footers of its parts, then read. Runs on the driver."""
+"""Chooses the rows of a run to show on a page, from the picks in the footers of its parts, and reads them. Runs on the
+driver.
+"""
 
 from __future__ import annotations
 
@@ -47,19 +49,19 @@ class Chosen:
     """Picked rows."""
 
     groups: Mapping[str, Sequence[Identity]]
-    """By group, as footers name it: classes by number. Rows that cannot be read are listed, too."""
+    """By group, named as in the footers, with class numbers. Includes rows that cannot be read."""
     rows: Rows
-    """The most interesting ones first."""
+    """Most interesting first."""
 
 
 def choose_rows(parts: Sequence[str], storage: Storage, limit: int, is_over: Callable[[], bool]) -> Chosen:
-    """Chooses at most ``limit`` rows, and reads them. Parts that cannot be read are left out, with a warning.
+    """Chooses at most ``limit`` rows, and reads them. Omits unreadable parts, with a warning.
 
     Args:
-        parts: URIs of the parts with rows, and of those with errors.
-        storage: holds the parts.
-        limit: the most rows; one may be in several groups.
-        is_over: true once the time is up; whatever is not read by then is left out.
+        parts: URIs of the parts with rows and of the parts with errors.
+        storage: storage of the parts.
+        limit: maximum number of rows; a row may be in several groups.
+        is_over: returns True when the time is up; rows not read by then are omitted.
     """
 
     def guarded(read: Callable[[], Read], uri: str) -> Read | None:
@@ -88,7 +90,9 @@ def choose_rows(parts: Sequence[str], storage: Storage, limit: int, is_over: Cal
 
 
 def within(groups: Mapping[str, Sequence[Reference]], limit: int) -> list[tuple[str, Reference]]:
-    """References to at most ``limit`` rows, each with its group: the extremes, then a few of each class, and so on."""
+    """Returns references to at most ``limit`` rows, each with its group: the extremes, then a few of each class, and so
+    on.
+    """
     turns = [(_turn(name, number), number, name) for name, found in groups.items() for number in range(len(found))]
     kept: list[tuple[str, Reference]] = []
     places: set[Place] = set()
@@ -100,12 +104,13 @@ def within(groups: Mapping[str, Sequence[Reference]], limit: int) -> list[tuple[
     return kept
 
 
-_THREADS = 16  # requests to storage at once
+_THREADS = 16  # concurrent storage requests
 _BATCH_ROWS = 1024
-_MAX_ROW_BYTES = 2048  # of a column on average: larger ones, such as embeddings, say nothing on a page
-_DRAWN = {"mask", "detections", "classes"}  # needed whatever their size
+_MAX_ROW_BYTES = 2048  # average of a column: larger ones, such as embeddings, are useless on a page
+_DRAWN = {"mask", "detections", "classes"}  # needed regardless of size
 
-# Errors and extremes come first. Of the families with many groups, the first few rows of each come in the second turn.
+# Errors and extremes come first. Of families with many groups, the first few rows of each group come in the second
+# round.
 _FIRST_ROWS = {"class": 4, "cell": 1, "sample": 16}
 
 
@@ -115,7 +120,7 @@ def _turn(name: str, number: int) -> int:
 
 
 def _references(uri: str, storage: Storage) -> dict[str, list[Reference]]:
-    """The picks of a part; empty for one that an earlier version wrote."""
+    """Returns the picks of a part; empty if an earlier version wrote it."""
     with storage.open(uri) as file:
         footer = pq.read_metadata(file)
     receipt = Receipt.from_footer(footer.metadata)
@@ -130,7 +135,7 @@ def _references(uri: str, storage: Storage) -> dict[str, list[Reference]]:
 
 
 def read_rows(uri: str, places: Sequence[int], storage: Storage) -> list[dict[str, Any]]:
-    """The rows of a part at ascending ``places``, without large columns. Holds a few of its rows at a time."""
+    """Reads the rows of a part at ascending ``places``, without large columns. Holds few rows in memory at a time."""
     with storage.open(uri) as source, pq.ParquetFile(source) as file:
         columns = _small_columns(file)
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
@@ -156,7 +161,7 @@ def _rows_of_group(
 
 
 def _small_columns(file: pq.ParquetFile) -> list[str]:
-    """Columns that a page can show, and those that are drawn."""
+    """Returns the columns that a page can show, and those to draw."""
     sizes: dict[str, int] = defaultdict(int)
     for group in range(file.num_row_groups):
         chunks = file.metadata.row_group(group)

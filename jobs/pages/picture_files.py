@@ -1,6 +1,6 @@
-"""Thumbnails of picked rows: reads their images again through the inventory of the run. Runs on the driver.
+"""Makes thumbnails of picked rows, whose images are reread through the inventory of the run. Runs on the driver.
 
-Nothing here raises for an image: one that cannot be had has a note instead.
+Nothing here raises for an image: an unavailable one has a note instead.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 
 class Thumbnail(NamedTuple):
-    """A WebP file, empty where there is none, and the reason."""
+    """A WebP file, or empty bytes and the reason."""
 
     webp: bytes
     note: str = ""
 
 
 def make_thumbnails(source: SourceImages, rows: Rows, *, end: float | None) -> dict[Identity, Thumbnail]:
-    """Makes a thumbnail of each row, of the first ones first, until they have `MAX_BYTES` together.
+    """Makes a thumbnail of each row, in order, until their total reaches `MAX_BYTES`.
 
     Args:
-        source: where the images are.
+        source: source of the images.
         rows: published rows, whose boxes and masks are drawn, or error rows.
         end: time of `time.monotonic` at which this returns, even if a server hangs; None waits for all.
     """
@@ -53,9 +53,9 @@ def make_thumbnails(source: SourceImages, rows: Rows, *, end: float | None) -> d
 MAX_BYTES = 3_000_000
 """Limit for all thumbnails of a page."""
 
-_STEP = 32  # images that are held in memory, unless they are large
-_DECODERS = 2  # threads; images without a smaller size inside take up to 1.2 GB each
-_HEX_BYTES = 64  # of a file that is no image
+_STEP = 32  # images held in memory, unless they are large
+_DECODERS = 2  # threads; images without an embedded smaller size take up to 1.2 GB each
+_HEX_BYTES = 64  # of a file that is not an image
 TOO_LATE = Thumbnail(b"", "not read: the time for pictures was up")
 _TOO_LARGE = Thumbnail(b"", "left out: the page would become too large")
 _DEADLY = Thumbnail(b"", "not read again: it ended the process that read it")
@@ -70,7 +70,7 @@ def _make(source: SourceImages, rows: Rows, made: dict[Identity, Thumbnail], end
         try:
             for some in _step(source, step, rows):
                 made.update(some)
-        except CredentialsError as error:  # every other image would be refused, too
+        except CredentialsError as error:  # all other images would be refused too
             made.update(dict.fromkeys([*step, *waiting], Thumbnail(b"", one_line(error))))
             return
         except Exception as error:  # noqa: BLE001  such as a damaged inventory
@@ -81,12 +81,12 @@ def _make(source: SourceImages, rows: Rows, made: dict[Identity, Thumbnail], end
 
 
 def _is_deadly(row: Mapping[str, Any]) -> bool:
-    """Returns True for an error row whose image could end this process, too."""
+    """Returns True for an error row whose image could also kill this process."""
     return set(row) == _ERROR_NAMES and row["stage"] != "predict" and row["error"] in _DEADLY_KINDS
 
 
 def _step(source: SourceImages, step: Sequence[Identity], rows: Rows) -> Iterator[dict[Identity, Thumbnail]]:
-    """Thumbnails of rows in the order of the inventory."""
+    """Makes thumbnails of rows in inventory order."""
     with ThreadPoolExecutor(_DECODERS) as decoders, closing(source.read(step, _STEP)) as batches:
         for images in batches:
             own = [rows[identity] for identity in images]
@@ -106,7 +106,7 @@ def _thumbnail(image: Image, row: Mapping[str, Any], limits: Decode) -> Thumbnai
 
 
 def hex_dump(data: bytes) -> str:
-    """The first bytes of a file, as numbers and as text."""
+    """Formats the first bytes of a file as hex numbers and as text."""
     start = data[:_HEX_BYTES]
     text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in start)  # noqa: PLR2004  printable ASCII
     return f"{len(data):,} bytes: {start.hex(' ')} {text}"

@@ -1,4 +1,4 @@
-"""The section on origin: what ran, on which data, by whom, with which versions, and how to repeat and to prove it."""
+"""The origin section: what ran, on which data, by whom, with which versions, and how to repeat and verify it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Provenance:
     digests: Sequence[tuple[str, str]]
     versions: Sequence[tuple[str, str]]
     command: str
-    """Command line of the job, without secrets; empty if it is not known."""
+    """Command line of the job, without secrets; empty if unknown."""
     verify: str
 
 
@@ -68,7 +68,7 @@ def _model(config: Mapping[str, Any]) -> str:
 
 
 def dataset_name(config: Mapping[str, Any]) -> str:
-    """Kind and place of the dataset."""
+    """Returns the kind and location of the dataset."""
     dataset = config["dataset"]
     paths = dataset.get("path")
     named = listing([redacted(str(path)) for path in paths]) if isinstance(paths, list) else redacted(str(paths))

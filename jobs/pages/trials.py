@@ -1,4 +1,4 @@
-"""The section on the engine: what was tried before the run, and why the winner was chosen."""
+"""The engine section: the trials before the run, and the reason for the choice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TrialRow(NamedTuple):
     engine: str
     images_per_s: float
     agreement: str
-    """Distance of its answers from those of the reference."""
+    """Distance of its predictions from the reference's."""
     result: str
     is_chosen: bool
 
@@ -28,11 +28,11 @@ class EngineChoice(NamedTuple):
     why: str
     trials: Sequence[TrialRow]
     num_images: int
-    """Images that were compared."""
+    """Number of images compared."""
 
 
 def engine_choice(facts: RunFacts) -> EngineChoice | None:
-    """None if no command of the run used an engine."""
+    """Returns the section; None if no command of the run used an engine."""
     execution = facts.report.get("execution")
     if execution is None:
         return None

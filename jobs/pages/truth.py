@@ -1,4 +1,6 @@
-"""The section on known labels: scores, the confusion of classes, and calibration, from the counters in the receipts."""
+"""The section for known labels: scores, the confusion of classes, and calibration, from the counters in the
+receipts.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +26,19 @@ class Cell(NamedTuple):
     predicted: str
     number: int
     share: float
-    """Share in the images of the known class."""
+    """Share among images of the known class."""
     group: str
     """Name of its pictures in the gallery; empty if there are none."""
     is_right: bool
 
     @property
     def is_deep(self) -> bool:
-        """True if its shade is so dark that its number is light."""
+        """True if the shade is dark enough for a light number."""
         return self.share > 0.5  # noqa: PLR2004
 
     @property
     def shade(self) -> float:
-        """Opacity of its colour; nothing between the two ranges, where neither colour of text has enough contrast."""
+        """Opacity of the cell's colour; avoids the range in which neither text colour has enough contrast."""
         return 0.9 + self.share / 10 if self.is_deep else self.share * 0.6
 
 
@@ -58,22 +60,22 @@ class Truth:
     names: Sequence[str] = field(default=())
     """Classes of the matrix; empty if there are too many, or none."""
     matrix: Sequence[tuple[str, Sequence[Cell]]] = field(default=())
-    """For each known class the cells by predicted class, in the order of `names`."""
+    """For each known class, the cells by predicted class, in the order of `names`."""
     confused: Sequence[Cell] = field(default=())
-    """Pairs of different classes, the most frequent first."""
+    """Pairs of different classes, most frequent first."""
     weakest: Sequence[ClassRow] = field(default=())
-    """Classes, the lowest F1 first."""
+    """Classes, lowest F1 first."""
     num_classes: int = 0
     calibration: Chart | None = None
 
 
 def truth(facts: RunFacts, groups: Collection[str], names: Mapping[int, str]) -> Truth | None:
-    """None if the run has no scores.
+    """Returns the section; None if the run has no scores.
 
     Args:
-        facts: of the run.
+        facts: facts of the run.
         groups: names of the gallery's groups.
-        names: names of the classes, as far as they are known.
+        names: class names, as far as known.
     """
     scores = [(title, _score(name, facts.scores[name])) for name, title in _SCORES.items() if name in facts.scores]
     if not scores:
@@ -110,7 +112,7 @@ def _cells(facts: RunFacts, groups: Collection[str], names: Mapping[int, str]) -
 
 
 def cell_group(pair: tuple[int, int], labels: Sequence[str] | None) -> str:
-    """Name of the group in the gallery that has the pictures of a known and a predicted class."""
+    """Returns the name of the gallery group with the pictures of a known and a predicted class."""
     names = dict(enumerate(labels or ()))
     return "/".join(["cell", *(names.get(one, str(one)) for one in pair)])
 

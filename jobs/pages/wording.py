@@ -1,4 +1,4 @@
-"""Numbers in words, as the pages show them."""
+"""Formats numbers and text for the pages."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from actors.escapes import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MAX_SHOWN = 400  # characters of a text from outside
+_MAX_SHOWN = 400  # maximum characters of untrusted text
 
 
 def plain(text: object, most: int = _MAX_SHOWN) -> str:
-    """Text from outside for an attribute: shortened, with characters that a browser obeys as escapes."""
+    """Formats untrusted text for an attribute: shortened, with control characters escaped."""
     return printable(shortened(str(text), most))
 
 
 def shown(text: object) -> Markup:
-    """Text from outside for the body of a page, isolated so that its direction changes nothing around it."""
+    """Formats untrusted text for the body of a page, isolated so that its direction does not affect its
+    surroundings.
+    """
     return Markup("<bdi>{}</bdi>").format(plain(text))
 
 
@@ -29,7 +31,7 @@ def shortened(text: str, most: int = _MAX_SHOWN) -> str:
 
 
 def percent(part: float, whole: float = 1.0) -> str:
-    """A share: ``7.5 %``, ``99.95 %``, ``< 0.01 %``; ``0 %`` and ``100 %`` only for nothing and for all."""
+    """Formats a share: ``7.5 %``, ``99.95 %``, ``< 0.01 %``; ``0 %`` and ``100 %`` only for exactly none and all."""
     share = part / whole * 100 if whole else 0.0
     least = min(share, 100 - share)
     if least <= 0:
@@ -54,6 +56,6 @@ def images(number: int) -> str:
 
 
 def listing(names: Sequence[str], most: int = 3) -> str:
-    """The first of ``names``, and the number of the others: ``a, b, c and 5 more``."""
+    """Formats the first of ``names``, and the number of others: ``a, b, c and 5 more``."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
