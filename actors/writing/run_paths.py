@@ -69,7 +69,7 @@ class RunPaths:
         return join(self.run, "metrics.json")
 
     def followed(self, name: str) -> str:
-        """A document of `python -m jobs.follow`, which evaluates the checkpoints of a training in runs of the output."""
+        """A document of `python -m jobs.follow`, whose runs evaluate the checkpoints of a training."""
         return join(self.root, "follow", name)
 
     def comparison(self, other: str) -> str:
