@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, cast
 
 import hydra
 
-from actors.predictor import Predictor
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cli.terminal import show
@@ -46,8 +45,7 @@ def serve(job: ServeJob) -> ExitStatus:
     Shutdown(grace_s=0).install()
     job.check()
     token_digest = job.serve.token_digest()
-    recipe = serving_recipe(job)
-    Predictor(recipe)  # tries the model, and the golden images of its bundle, before anything listens
+    recipe = serving_recipe(job, is_here=job.cluster.is_here)
     prepare(job.cluster, verbose=job.verbose)
     stdout = sys.stdout  # `connect` takes its place for what Ray prints
     with connect(job.cluster, verbose=job.verbose):

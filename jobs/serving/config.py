@@ -51,6 +51,9 @@ class Serve:
     """Fewest replicas of the model."""
     max_replicas: int = 1
     """Most replicas of the model; Ray Serve starts them as requests queue."""
+    output: str | None = None
+    """The output.path of a job. With engine=auto, the endpoint takes the engine that a job with this output has chosen
+    for the same model on the same hardware; null, or where there is none, tries engines."""
     roll_out: bool = False
     """Let the endpoint that runs on the Ray of `cluster.address` answer with this model from now on, and start none."""
     cpus_per_replica: float = 0.5
