@@ -1,7 +1,7 @@
-"""Omits processes of Ray that a job never uses, when Ray is started here, and keeps the driver's signals from the others.
-Runs on the driver.
+"""Omits processes of Ray that a job never uses, when Ray is started here, and keeps signals to the driver's group from
+the others. Runs on the driver.
 
-Ray has no switches for either: the dashboard's process runs even with ``include_dashboard=False``, and Ray Data starts an
+Ray has no switches for this: the dashboard's process runs even with ``include_dashboard=False``, and Ray Data starts an
 actor for its statistics and one that divides the cluster among jobs (`default_autoscaling_coordinator.py`).
 """
 
