@@ -52,13 +52,13 @@ def serve(job: ServeJob) -> ExitStatus:
         from jobs.serving import application  # noqa: PLC0415  imports Ray, which must come after `prepare`
         from jobs.serving.ingress import Access  # noqa: PLC0415  as above
 
-        access = Access(job.serve, token_digest)
+        access, may_grow = Access(job.serve, token_digest), not job.cluster.is_here
         if job.serve.roll_out:
-            application.roll_out(access, recipe)
+            application.roll_out(access, recipe, may_grow=may_grow)
             LOG.info("%s answers with %s now", job.serve.url, recipe.model.where)
             return ExitStatus.DONE
         with _stop_on_signal() as stopped, _ended(job.serve.timeout_s):
-            application.start(access, recipe)
+            application.start(access, recipe, may_grow=may_grow)
             with redirect_stdout(stdout):
                 show(job.serve.url)
                 stdout.flush()

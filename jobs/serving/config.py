@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
@@ -19,6 +20,9 @@ from actors.storage.uris import absolute
 from actors.tasks.base import Task  # noqa: TC001  as above
 from jobs.cluster.config import Cluster
 from jobs.job import Job, Log
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass
@@ -87,6 +91,20 @@ class Serve:
             )
         Allowlist.parse(self.allow)
 
+    def check_room(self, free: Mapping[str, float], ingress_cpus: float = 0.0) -> None:
+        """Raises `JobError` if the fewest replicas do not fit into the ``free`` resources of Ray, by their names: Ray
+        Serve would wait for more without an end.
+        """
+        for name, key, others in (("CPU", "cpus_per_replica", ingress_cpus), ("GPU", "gpus_per_replica", 0.0)):
+            each, has = getattr(self, key), free.get(name, 0.0)
+            if self.min_replicas * each + others > has + _ROUNDING:
+                room = f"{others:g} of the endpoint and " if others else ""
+                raise JobError(
+                    f"serve.min_replicas={self.min_replicas}: {has:g} {name}s are free, and {room}{self.min_replicas} "
+                    f"times serve.{key}={each:g} are needed",
+                    fix=f"lower serve.min_replicas or serve.{key}",
+                )
+
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
@@ -131,6 +149,7 @@ class Serve:
             ) from None
 
 
+_ROUNDING = 1e-6  # of sums of resources
 _MAX_PORT = 65_535
 _MIN_TOKEN_CHARS = 16
 
