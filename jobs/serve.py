@@ -41,6 +41,7 @@ def serve(job: ServeJob) -> ExitStatus:
 
     Raises:
         JobError: the job is wrong: nothing listens.
+        StoppedError: stopped before the endpoint answered.
     """
     Shutdown(grace_s=0).install()
     job.check()
@@ -57,16 +58,17 @@ def serve(job: ServeJob) -> ExitStatus:
             application.roll_out(access, recipe, may_grow=may_grow)
             LOG.info("%s answers with %s now", job.serve.url, recipe.model.where)
             return ExitStatus.DONE
-        with _stop_on_signal() as stopped, _ended(job.serve.timeout_s):
+        with _ended(job.serve.timeout_s):
             application.start(access, recipe, may_grow=may_grow)
-            with redirect_stdout(stdout):
-                show(job.serve.url)
-                stdout.flush()
-            LOG.info(
-                "another model: RAY_AUTH_MODE=token, serve.roll_out=true cluster.address=%s",
-                application.cluster_address(),
-            )
-            stopped.wait()
+            with _stop_on_signal() as stopped:
+                with redirect_stdout(stdout):
+                    show(job.serve.url)
+                    stdout.flush()
+                LOG.info(
+                    "another model: RAY_AUTH_MODE=token, serve.roll_out=true cluster.address=%s",
+                    application.cluster_address(),
+                )
+                stopped.wait()
     LOG.info("stopped")
     return ExitStatus.DONE
 
