@@ -1,8 +1,6 @@
 """Omits processes of Ray that a job never uses, when Ray is started here, and keeps signals to the driver's group from
-the others. Runs on the driver.
-
-Ray has no switches for this: the dashboard's process runs even with ``include_dashboard=False``, and Ray Data starts an
-actor for its statistics and one that divides the cluster among jobs (`default_autoscaling_coordinator.py`).
+the others. Runs on the driver. Ray has no switches for this: the dashboard's process runs even with
+``include_dashboard=False``, and Ray Data starts an actor for its statistics and one that divides the cluster.
 """
 
 from __future__ import annotations
