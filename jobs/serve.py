@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import hydra
 
@@ -60,17 +60,20 @@ def serve(job: ServeJob) -> ExitStatus:
             return ExitStatus.DONE
         with _ended(job.serve.timeout_s):
             application.start(access, recipe, may_grow=may_grow)
-            with _stop_on_signal() as stopped:
-                with redirect_stdout(stdout):
-                    show(job.serve.url)
-                    stdout.flush()
-                LOG.info(
-                    "another model: RAY_AUTH_MODE=token, serve.roll_out=true cluster.address=%s",
-                    application.cluster_address(),
-                )
-                stopped.wait()
+            address = application.cluster_address()
+            _wait(job.serve.url, address, stdout)
     LOG.info("stopped")
     return ExitStatus.DONE
+
+
+def _wait(url: str, address: str, stdout: TextIO) -> None:
+    """Says where the endpoint and its Ray are, and returns once a signal came."""
+    with _stop_on_signal() as stopped:
+        with redirect_stdout(stdout):
+            show(url)
+            stdout.flush()
+        LOG.info("another model: RAY_AUTH_MODE=token, serve.roll_out=true cluster.address=%s", address)
+        stopped.wait()
 
 
 @contextmanager
