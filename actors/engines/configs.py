@@ -227,6 +227,9 @@ class OpenVinoEngineConfig(EngineConfig):
     """OpenVINO, on CPUs only, for its own format and the models that onnxruntime runs. precision=auto is fp32."""
 
     name: str = "openvino"
+    dynamic: bool = False
+    """Run batches of every size in one graph, as `jobs.serve` does. Otherwise each size is compiled, in tenths of a
+    second, and runs networks of small layers up to a third faster."""
 
     @property
     def wants_gpu(self) -> bool | None:
