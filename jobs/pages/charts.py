@@ -81,7 +81,7 @@ def calibration_chart(bins: Sequence[tuple[float, float, int]], title: str, text
     )
     shapes = Markup('<path class="ideal" d="M0 100 L100 0"/><path class="faint" d="M{}"/>').format(path) + dots
     ticks = ["0", "25 %", "50 %", "75 %", "100 %"]
-    return Chart(title, text, _GRID + shapes, ticks, ticks[::-1], "score", "right answers")
+    return Chart(title, text, _GRID + shapes, ticks, ticks[::-1], "score", "correct answers")
 
 
 def score_chart(values: Sequence[float], place: int, title: str, text: str, *, labels: tuple[str, str]) -> Chart:

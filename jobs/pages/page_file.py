@@ -73,7 +73,7 @@ def add_page(job: Job, root: str, run_id: str, elapsed_s: float) -> None:
         LOG.info("report: %s (%.2f s)", redacted(uri), time.monotonic() - since)
     except Exception as error:  # noqa: BLE001  whatever it is, the run is published
         where = f"output.path={redacted(root)} run.id={run_id}"
-        LOG.warning("report.html was not written: %s; python -m jobs.report %s makes it", one_line(error), where)
+        LOG.warning("report.html was not written: %s; python -m jobs.report %s creates it", one_line(error), where)
 
 
 _SHARE, _MIN_S = 0.01, 0.2  # limits the wait for pictures, which usually takes less

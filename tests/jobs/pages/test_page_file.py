@@ -69,5 +69,5 @@ def test_no_problem_of_a_page_is_one_of_the_job(photos: Run, caplog: pytest.LogC
     add_page(photos.job, photos.paths.root, photos.record.run_id, 10.0)
     assert not Path(photos.paths.page).exists()
     assert "report.html was not written: " in caplog.text
-    fix = f"python -m jobs.report output.path={photos.paths.root} run.id={photos.record.run_id} makes it"
+    fix = f"python -m jobs.report output.path={photos.paths.root} run.id={photos.record.run_id} creates it"
     assert fix in caplog.text
