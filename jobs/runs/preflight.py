@@ -100,6 +100,17 @@ def preflight(job: Job, *, before_loading: Callable[[], object] = object) -> Pre
     )
 
 
+def model_fingerprint(job: Job) -> str:
+    """Returns the fingerprint of the job, which does not depend on the dataset. Loads the model, unless a command on
+    this node has checked it.
+
+    Raises:
+        JobError: the model does not run.
+    """
+    facts, _ = check_model(job.recipe, object)
+    return _fingerprint(job, facts)
+
+
 # Dataset settings that determine the columns of a row, as opposed to the list of images.
 _COLUMNS = {"kind", "image_column", "uri_column", "id_column", "label_column", "keep_columns", "folder_labels"}
 
