@@ -1,1 +1,1 @@
-"""Conversion of published rows for other tools."""
+"""Converts published rows for other tools."""

@@ -1,4 +1,4 @@
-"""Detections of a batch as flat columns, one value a box, and the categories that occur. Runs on the driver."""
+"""Detections of a batch as flat columns, with one value per box, and the categories that occur. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DETECTIONS = "detections"
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """The boxes of consecutive images; those of one image follow each other, best first."""
+    """The boxes of consecutive images; those of one image are contiguous, best first."""
 
     offsets: np.ndarray
     """int64 (images + 1): the boxes of image i are ``offsets[i]`` to ``offsets[i + 1]``."""
@@ -30,11 +30,11 @@ class Boxes:
     corners: np.ndarray
     """float64 (boxes, 4): xmin, ymin, xmax, ymax in pixels of the upright image."""
     mask: pa.Array | None
-    """Structs of ``size`` and ``counts``, COCO's compressed run lengths as text."""
+    """Structs of ``size`` and ``counts``, COCO's compressed run-length encoding as text."""
 
     @classmethod
     def of(cls, rows: pa.Table) -> Boxes:
-        """The column `DETECTIONS` of ``rows``; a null is an image without boxes."""
+        """Reads the column `DETECTIONS` of ``rows``; null means an image without boxes."""
         lists = plain(rows[DETECTIONS])
         flat = lists.flatten()
         corners = [pc.cast(pc.struct_field(flat, name), pa.float64()) for name in CORNERS]
@@ -53,7 +53,7 @@ class Boxes:
 
     @property
     def image(self) -> np.ndarray:
-        """int64 (boxes): position of the image of each box."""
+        """int64 (boxes): image position of each box."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
     @property
@@ -63,12 +63,12 @@ class Boxes:
         return np.round(np.hstack([left_top, right_bottom - left_top]), 3)
 
     def by_image(self, values: pa.Array) -> pa.Array:
-        """Lists of ``values``, which has one a box, for each image."""
+        """Groups ``values``, one per box, into one list per image."""
         return lists_of(values, self.offsets)
 
 
 def over_threshold(lists: pa.Array, threshold: float) -> tuple[pa.Array, int]:
-    """The boxes of `DETECTIONS` with a score of at least ``threshold``, and the number of the others."""
+    """Returns the boxes of `DETECTIONS` with a score of at least ``threshold``, and the number of others."""
     flat = lists.flatten()
     is_kept = pc.fill_null(pc.greater_equal(pc.struct_field(flat, "score"), threshold), False)
     ends = np.concatenate([[0], np.cumsum(is_kept.to_numpy(zero_copy_only=False), dtype=np.int64)])
@@ -77,14 +77,14 @@ def over_threshold(lists: pa.Array, threshold: float) -> tuple[pa.Array, int]:
 
 
 def fixed_lists(values: np.ndarray) -> pa.Array:
-    """The rows of an array (n, k) as lists of k numbers."""
+    """Converts the rows of an array (n, k) to lists of k numbers."""
     num_rows, length = values.shape
     return lists_of(pa.array(values.ravel()), np.arange(num_rows + 1) * length)
 
 
 @dataclass
 class Categories:
-    """Labels by id, as far as rows have them."""
+    """Labels by id, as found in the rows."""
 
     labels: dict[int, str] = field(default_factory=dict)
 

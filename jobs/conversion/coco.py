@@ -1,4 +1,4 @@
-"""Format ``coco``: the results that pycocotools evaluates, and a dataset with the same boxes as annotations."""
+"""Format ``coco``: results for evaluation with pycocotools, and a dataset with the same boxes as annotations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Coco(Writer):
     and ``categories``.
 
     Boxes are left, top, width and height in pixels of the upright image. Ids of images and categories are those of
-    `convert.annotations`, otherwise as in `OwnIds`; images and boxes without an id are left out.
+    `convert.annotations`, otherwise as in `OwnIds`; images and boxes without an id are omitted.
     """
 
     about = "results and a dataset for pycocotools"
@@ -100,7 +100,7 @@ class Coco(Writer):
 
 
 class JsonArray:
-    """A JSON array, or with other brackets an object, in a file, written a few items at a time."""
+    """A JSON array (or, with other brackets, an object) in a file, written a few items at a time."""
 
     def __init__(self, file: BinaryIO, begin: str = "[", end: str = "]") -> None:
         self.file = file
@@ -117,5 +117,5 @@ class JsonArray:
             write_lines(self.file, texts[-1:], end="")
 
     def close(self) -> None:
-        """Ends the array; the file stays open."""
+        """Closes the array; the file stays open."""
         self.file.write(f"\n{self._end}".encode())

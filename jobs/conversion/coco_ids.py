@@ -1,4 +1,4 @@
-"""Ids of images and categories in COCO files: those of a file with ground truth, or numbers of our own."""
+"""Ids of images and categories in COCO files: those of a ground truth file, or our own numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OwnIds:
-    """Images are numbered from 1 in the order of the rows; a category is its label_id."""
+    """Ids of our own: images are numbered from 1 in row order; a category id is its label_id."""
 
     def __init__(self) -> None:
         self._num_images = 0
@@ -38,8 +38,8 @@ class OwnIds:
 
 
 class GivenIds:
-    """The ids of a COCO file: of the image with the same file name, or else the same last part of it, and of the
-    category with the same name.
+    """The ids of a COCO file: images are matched by file name, or else by its last component, and categories by
+    name.
     """
 
     def __init__(self, content: dict[str, Any]) -> None:
@@ -61,7 +61,9 @@ class GivenIds:
 
 
 def read_ids(place: str, storage: Storage) -> GivenIds:
-    """Reads `convert.annotations`, which fits in memory as it does in pycocotools. Raises `JobError` if it cannot."""
+    """Reads `convert.annotations`, which must fit in memory, as in pycocotools. Raises `JobError` if it cannot be
+    read.
+    """
     where = f"convert.annotations={redacted(place)}"
     try:
         return GivenIds(json.loads(storage.read(absolute(place))))

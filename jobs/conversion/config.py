@@ -19,24 +19,24 @@ class ConvertedOutput:
 
 @dataclass
 class Convert:
-    """Rows to convert, and the folder that they are written to."""
+    """Rows to convert, and the destination folder."""
 
     path: str = "???"
-    """New folder or URI prefix for the converted files. Locally it appears as a whole, once it is complete; in an
-    object store, conversion.json says "done" last."""
+    """New folder or URI prefix for the converted files. A local folder appears only when complete; in an object store,
+    conversion.json says "done" last."""
     run: str | None = None
     """Run to convert, with all of its rows; null converts the newest rows of each image over all published runs."""
     model: str | None = None
-    """Model fingerprint to convert, needed only where the output has several."""
+    """Model fingerprint to convert, needed only if the output has several."""
     base: str | None = None
-    """Folder or URI prefix that names of images are written relative to; null takes the dataset.path of the run."""
+    """Folder or URI prefix to which image names are relative; null uses the run's dataset.path."""
     annotations: str | None = None
-    """COCO file with ground truth, for to=coco. Its ids of images, by file name, and of categories, by name, are
-    used."""
+    """COCO file with ground truth, for to=coco. Its image ids, matched by file name, and category ids, matched by name,
+    are used."""
     score_threshold: float = 0.0
-    """Leave out boxes with a lower score, such as those that only an evaluation needs."""
+    """Omit boxes with a lower score, such as those needed only for evaluation."""
     escape_formulas: bool = True
-    """With to=csv, put an apostrophe before text that a spreadsheet would take for a formula."""
+    """With to=csv, put an apostrophe before text that a spreadsheet would interpret as a formula."""
     overwrite: bool = False
     """Replace an earlier conversion at `path`; other files are never replaced."""
 

@@ -1,4 +1,4 @@
-"""Converts the chosen rows: from the published runs through a writer to the destination. Runs on the driver."""
+"""Converts the selected rows, from the published runs through a writer to the destination. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FORMATS: dict[str, type[Writer]] = {
 
 
 def run_conversion(wanted: Conversion) -> Iterator[str]:
-    """Converts the rows, then yields lines for people; the last one has the counts.
+    """Converts the rows, then yields summary lines; the last one has the counts.
 
     Raises:
         JobError: the job is wrong, or the destination cannot be written; a local destination is then unchanged.

@@ -1,4 +1,4 @@
-"""Format ``csv``: flat. One line an image or, for detections, one line a box."""
+"""Format ``csv``: flat, with one line per image or, for detections, per box."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from jobs.conversion.writer import MASK, NAME, Context, Writer, is_mask, put_mas
 
 FIRST = ("label_id", "label", "score")
 BOX_COLUMNS = ("x_min", "y_min", "x_max", "y_max", "class_id", "confidence", "label")
-"""Columns of a box, named as in the sinks of supervision."""
+"""Columns of a box, named as in supervision's sinks."""
 
 
 class Csv(Writer):
     """Writes ``predictions.csv``, and class maps as PNG files in ``masks/`` beside it.
 
-    The first column is ``filename``. Short lists of fixed length become numbered columns, other lists JSON text;
-    ``top_labels`` and the like, which repeat the label, and binary values are left out.
+    The first column is ``filename``. Short lists of fixed length become numbered columns, other lists JSON text; binary
+    values, and columns such as ``top_labels`` that repeat the label, are omitted.
     """
 
     about = "one line an image, or a box"
@@ -108,13 +108,13 @@ class Csv(Writer):
         return table
 
 
-_MAX_NUMBERED = 64  # columns made of one
+_MAX_NUMBERED = 64  # columns made from one list
 _FORMULA = r"^[=+\-@\t\r]"
 _REPEATED = ("top_label_ids", "top_labels", "top_scores")
 
 
 def _num_values(kind: pa.DataType) -> int:
-    """Values of a list of fixed length, or of a tensor; 0 for other types."""
+    """Returns the number of values of a list of fixed length, or of a tensor; 0 for other types."""
     kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     return int(kind.list_size) if pt.is_fixed_size_list(kind) else 0
 

@@ -1,5 +1,5 @@
-"""The folder that a conversion writes. Locally it is made under another name and renamed once it is complete; in an
-object store, `RECORD` says that it is complete.
+"""Destination folder of a conversion. A local one is written under another name and renamed when complete; in an object
+store, `RECORD` says that it is complete.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     from actors.storage.store import Storage
 
 RECORD = "conversion.json"
-"""File that tells a conversion from other folders, and how it was made."""
+"""File that identifies a folder as a conversion, and describes it."""
 
 
 class Files(Protocol):
-    """The files of a conversion in the making. Names are relative paths with slashes."""
+    """The files of an unfinished conversion. Names are relative paths with slashes."""
 
     def open(self, name: str) -> BinaryIO:
-        """Opens a new large file for writing. It is closed at the latest when the conversion ends."""
+        """Opens a new large file for writing. Closed at the latest when the conversion ends."""
         ...
 
     def spool(self) -> BinaryIO:
-        """Opens a file for text that is to be copied into another one; it never appears."""
+        """Opens a temporary file for text to be copied into another file."""
         ...
 
     def put_all(self, files: Sequence[tuple[Iterable[str], bytes]]) -> list[str]:
-        """Writes small files, each under the first of its names that is free; returns these names."""
+        """Writes small files, each under the first free one of its names; returns these names."""
         ...
 
 
 def check_destination(uri: str, storage: Storage, output: str, *, overwrite: bool) -> None:
-    """Raises `JobError` if nothing may be written to ``uri``: it is taken, or a part of the output that is read."""
+    """Raises `JobError` if nothing may be written to ``uri``: it is taken, or is part of the output being read."""
     where = f"convert.path={redacted(uri)}"
     if Path(uri).suffix in _FILE_SUFFIXES:
         raise JobError(f"{where}: the name of a file", fix="give a folder, which gets the files and their record")
@@ -68,10 +68,10 @@ def check_destination(uri: str, storage: Storage, output: str, *, overwrite: boo
 
 @contextmanager
 def destination(uri: str, storage: Storage, record: Mapping[str, Any]) -> Iterator[Files]:
-    """Publishes the files of the block at ``uri`` with ``record``, in place of an earlier conversion.
+    """Context whose files are published at ``uri`` with ``record``, replacing an earlier conversion.
 
-    If the block raises, nothing is left of a local folder. In an object store, what was written stays, with a `RECORD`
-    that says so, until the next conversion to that place.
+    If the body raises, nothing is left of a local folder. In an object store, objects already written stay, with a
+    `RECORD` that says so, until the next conversion to that location.
 
     Raises:
         JobError: ``uri`` cannot be written.
@@ -127,13 +127,13 @@ class RemoteFiles(LocalFiles):
         with ThreadPoolExecutor(_NUM_PUTS) as pool:
             places = sorted(first.values())
             chosen.update(zip(places, pool.map(lambda at: _first_free(self._put, *wanted[at]), places), strict=True))
-        # Of two files that want one name, the first one gets it, in every run.
+        # If two files want the same name, the first one gets it, deterministically.
         for place in sorted({*range(len(wanted))} - {*chosen}):
             chosen[place] = _first_free(self._put, *wanted[place])
         return [chosen[place] for place in range(len(wanted))]
 
     def upload(self) -> None:
-        """Puts the large files, of which the system keeps in memory only what it likes."""
+        """Uploads the large files, memory-mapped."""
         self.close()
         for path in sorted(path for path in self._folder.rglob("*") if path.is_file()):
             target = join(self._uri, path.relative_to(self._folder).as_posix())
@@ -177,7 +177,7 @@ def _first_free(put: Callable[[str, bytes], None], names: Iterable[str], data: b
     for name in names:
         try:
             put(name, data)
-        # A folder may have the name, or a file that of one of its folders.
+        # The name may belong to a folder, or that of a parent folder to a file.
         except (FileExistsError, IsADirectoryError, NotADirectoryError):
             continue
         return name

@@ -1,4 +1,4 @@
-"""Format ``fiftyone``: the labels of a FiftyOne dataset on disk, to be joined with the folder of the images."""
+"""Format ``fiftyone``: labels of a FiftyOne dataset on disk, to be combined with the image folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CLASSIFIED = ("label_id", "label", "score")
 
 
 class FiftyOne(Writer):
-    """Writes ``labels.json`` of FiftyOneImageDetectionDataset or FiftyOneImageClassificationDataset, keyed by the names
-    of the images without suffix; or, for class maps, ``labels/`` of ImageSegmentationDirectory.
+    """Writes ``labels.json`` of FiftyOneImageDetectionDataset or FiftyOneImageClassificationDataset, keyed by image
+    names without suffix; or, for class maps, ``labels/`` of ImageSegmentationDirectory.
     """
 
     about = "labels of a FiftyOne dataset on disk"
@@ -70,7 +70,7 @@ class FiftyOne(Writer):
         boxes = Boxes.of(rows)
         self._categories.add(boxes.label_id, boxes.label)
         sizes = np.column_stack([plain(rows[name]).fill_null(0).to_numpy() for name in ("width", "height")])
-        with np.errstate(divide="ignore", invalid="ignore"):  # an image without a size has boxes of null
+        with np.errstate(divide="ignore", invalid="ignore"):  # the boxes of an image without a size are null
             relative = np.round(boxes.xywh / np.hstack([sizes, sizes])[boxes.image], 6)
         values: dict[str, Any] = {
             "label": boxes.label,

@@ -1,4 +1,6 @@
-"""Format ``hf``: a table that Hugging Face datasets reads alone, or next to the images as an image folder."""
+"""Format ``hf``: a table for Hugging Face datasets, readable alone, or as an image folder if placed beside the
+images.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ FILE_NAME, OBJECTS, MASK_FILE = "file_name", "objects", "mask_file_name"
 class HuggingFace(Writer):
     """Writes ``metadata.parquet`` with ``file_name``, and ``objects`` of lists for detections: ``id``, ``area``,
     ``bbox`` (left, top, width, height), ``category``, ``label`` and ``score``. Class maps become PNG files in
-    ``masks/``, named in ``mask_file_name``. All other columns stay as they are.
+    ``masks/``, named in ``mask_file_name``. All other columns are unchanged.
     """
 
     about = "metadata.parquet of a Hugging Face image folder"
@@ -57,7 +59,7 @@ class HuggingFace(Writer):
 
     def abort(self) -> None:
         if self._parquet is not None:
-            self._parquet.close()  # else it would write the footer when it is collected, into a file that is closed
+            self._parquet.close()  # otherwise it would write the footer when garbage-collected, to a closed file
 
     def _objects(self, boxes: Boxes) -> pa.Array:
         xywh = boxes.xywh

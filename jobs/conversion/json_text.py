@@ -1,4 +1,6 @@
-"""JSON text of Arrow arrays, one text a value, made column by column instead of value by value. Runs on the driver."""
+"""Converts Arrow arrays to JSON text, one string per value, column by column instead of value by value. Runs on the
+driver.
+"""
 
 from __future__ import annotations
 
@@ -14,44 +16,46 @@ import pyarrow.types as pt
 
 
 def json_text(array: pa.Array) -> pa.Array:
-    """JSON of each value, as strings without nulls, on one line each.
+    """Converts each value to JSON on one line, as strings without nulls.
 
-    Floats have the fewest digits that give the same number in their own type; those that are not finite become null, as
-    JSON has no such number. Times and decimals become text, as do COCO's run lengths; other binary values base64.
+    Floats have the fewest digits that round-trip in their own type; non-finite ones become null. Times, decimals and
+    COCO run lengths become text, other binary values base64.
     """
     text = _text(array)
     return pc.fill_null(pc.if_else(pc.is_valid(array), text, pa.scalar(None, text.type)), "null")
 
 
 def json_object(columns: dict[str, pa.Array]) -> pa.Array:
-    """JSON objects with these keys, from columns of equal lengths."""
+    """Builds JSON objects with these keys, from columns of equal lengths."""
     pieces: list[Any] = []
     for number, (key, values) in enumerate(columns.items()):
-        # Key and value end as one piece each: the join itself has no separator.
+        # Each key and value is one piece, because the join itself has no separator.
         pieces += [f"{',' if number else '{'}{json.dumps(key, ensure_ascii=False)}:", json_text(values)]
     return pc.binary_join_element_wise(*pieces, "}", "")
 
 
 def lists_of(values: pa.Array, offsets: np.ndarray) -> pa.Array:
-    """Lists of consecutive ``values``; ``offsets`` has one more number than there are lists."""
+    """Builds lists of consecutive ``values``; ``offsets`` has one more element than there are lists."""
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
 
 
 def offsets_of(lists: pa.Array) -> np.ndarray:
-    """Offsets of the lists in ``lists.flatten()``, in which a null is an empty list."""
+    """Returns the offsets of the lists in ``lists.flatten()``, in which null counts as an empty list."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
 def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """The column as one array."""
+    """Combines the column into one array."""
     if isinstance(column, pa.ChunkedArray):
         return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return column
 
 
 def readable_masks(masks: pa.Array) -> pa.Array:
-    """Structs of ``size`` and ``counts``, COCO's run lengths, with ``counts`` as text: that code is ASCII alone."""
+    """Converts ``counts`` of COCO run lengths, structs of ``size`` and ``counts``, to text: the encoding is pure
+    ASCII.
+    """
     size, counts = (pc.struct_field(masks, name) for name in _RUN_LENGTHS)
     return pa.StructArray.from_arrays([size, pc.cast(counts, pa.string())], _RUN_LENGTHS, mask=pc.is_null(masks))
 
@@ -87,7 +91,7 @@ def _scalars(array: pa.Array) -> pa.Array:
 
 
 def _nested(tensors: pa.Array) -> pa.Array:
-    """Tensors as lists of lists."""
+    """Converts tensors to lists of lists."""
     _, *inner = tensors.type.shape
     values = tensors.storage.flatten()
     for size in reversed(inner):
@@ -102,7 +106,7 @@ def _numbers(array: pa.Array) -> pa.Array:
 
 def _quoted(text: pa.Array) -> pa.Array:
     if pc.any(pc.match_substring_regex(text, _ESCAPED)).as_py():
-        # Only those of a batch that need it: control characters are rare.
+        # Only the strings that need it: control characters are rare.
         whole = [None if value is None else json.dumps(value, ensure_ascii=False) for value in text.to_pylist()]
         return pa.array(whole, pa.string())
     return pc.binary_join_element_wise('"', text, '"', "")
@@ -112,7 +116,7 @@ _ESCAPED = r'["\\\x00-\x1f]'
 
 
 def _bare(value: Any) -> Any:
-    """Rare types, such as binary values and maps, with their contents."""
+    """Converts rare types, such as binary values and maps, and their contents."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Format ``jsonl``: one JSON object a line and image, with every column."""
+"""Format ``jsonl``: one JSON object per line and image, with every column."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class JsonLines(Writer):
 
 
 def write_lines(file: BinaryIO, texts: pa.Array, *, end: str = "\n") -> None:
-    """Writes each of ``texts``, and ``end`` after it."""
+    """Writes each of ``texts``, followed by ``end``."""
     lines = plain(pc.binary_join_element_wise(texts, end, ""))
     _, starts, data = lines.buffers()
     if len(lines):

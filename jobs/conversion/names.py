@@ -1,4 +1,4 @@
-"""Names of images in converted files: relative to a folder, and safe as paths of files that the conversion writes."""
+"""Image names in converted files: relative to a folder, and safe as output paths."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Names:
-    """Names of images relative to the first of ``bases`` that an id lies below.
+    """Image names relative to the first of ``bases`` that contains an id.
 
-    Other ids lose only their scheme and their leading slashes, so that no name is absolute.
+    Other ids lose only their scheme and leading slashes, so that no name is absolute.
     """
 
     def __init__(self, bases: Iterable[str]) -> None:
@@ -31,17 +31,18 @@ class Names:
 
 
 def safe_path(name: str) -> str:
-    """A relative path below any folder, with the folders of ``name``: never empty, absolute, or leading upwards.
+    """Returns a relative path with the folders of ``name`` that is never empty, absolute, or outside its base.
 
-    Control characters, backslashes and colons are percent-encoded, and long components cut, with a digest at the end.
+    Control characters, backslashes and colons are percent-encoded, and long components are truncated and end in a
+    digest.
     """
     parts = [_safe_part(part) for part in name.split("/") if part]
     return "/".join(parts) or "_"
 
 
 def file_names(name: str, suffix: str) -> Iterator[str]:
-    """Candidates for the file of an image, best first: with ``suffix`` in place of that of the image, then behind it,
-    then with a digest of the name, for images whose names differ only in their suffix.
+    """Returns candidates for the file of an image, best first: with ``suffix`` replacing the image's, then appended to
+    it, then with a digest of the name, for images whose names differ only in their suffix.
     """
     whole = safe_path(name)
     path = PurePosixPath(whole)
@@ -53,11 +54,11 @@ def file_names(name: str, suffix: str) -> Iterator[str]:
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:/{1,3}")
 _GLOB = re.compile(r"[*?\[{]")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\:]")
-_MAX_PART_BYTES = 180  # file systems allow 255; suffixes and digests come on top
+_MAX_PART_BYTES = 180  # file systems allow 255; suffixes and digests are added to it
 
 
 def _folder(base: str) -> str:
-    """The folder of a `dataset.path`, up to its first wildcard."""
+    """Returns the folder of a `dataset.path`, up to its first wildcard."""
     if found := _GLOB.search(base):
         base = base[: found.start()].rpartition("/")[0]
     return os.fsdecode(local_path(base)) if is_file(base) else absolute(base) if base else ""

@@ -1,4 +1,4 @@
-"""Interface of the formats: each takes the rows in batches and writes files. Runs on the driver."""
+"""Interface of the formats, each of which receives rows in batches and writes files. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Tally:
     left_out: Counter[str] = field(default_factory=Counter)
     """Rows by reason."""
     notes: Counter[str] = field(default_factory=Counter)
-    """Other things that people should know, such as boxes left out, with their numbers."""
+    """Other counts to report, such as omitted boxes."""
     columns_left_out: Sequence[str] = ()
 
 
@@ -48,14 +48,14 @@ class Context:
     files: Files
     tally: Tally
     coco_ids: GivenIds | None = None
-    """Ids of `convert.annotations`, if it is given."""
+    """Ids of `convert.annotations`, if given."""
 
 
 class Writer(ABC):
-    """Writes one format. Made after `columns` has accepted the rows."""
+    """Writes one format. Created after `columns` has accepted the rows."""
 
     about: ClassVar[str]
-    """One line for people."""
+    """One-line summary."""
 
     def __init__(self, context: Context) -> None:
         self.schema, self.options, self.files = context.schema, context.options, context.files
@@ -64,7 +64,7 @@ class Writer(ABC):
     @classmethod
     @abstractmethod
     def columns(cls, schema: pa.Schema) -> list[str]:
-        """The columns that are read, of ``schema``. Raises `JobError` if the rows do not fit the format."""
+        """Returns the columns of ``schema`` to read. Raises `JobError` if the rows do not fit the format."""
 
     @abstractmethod
     def write(self, rows: pa.Table) -> None:
@@ -75,7 +75,7 @@ class Writer(ABC):
         """Completes the files, after the last batch."""
 
     def abort(self) -> None:  # noqa: B027  most have nothing to do
-        """Lets go of the files, which are then removed, after an error."""
+        """Releases the files after an error, for removal."""
 
 
 def needs(schema: pa.Schema, names: Sequence[str], *, to: str, fix: str) -> None:
@@ -86,12 +86,12 @@ def needs(schema: pa.Schema, names: Sequence[str], *, to: str, fix: str) -> None
 
 
 def is_mask(schema: pa.Schema) -> bool:
-    """Returns True if the rows have a class map of each image, as PNG."""
+    """Returns True if the rows have a PNG class map for each image."""
     return MASK in schema.names and pt.is_binary(schema.field(MASK).type)
 
 
 def put_masks(files: Files, rows: pa.Table, folder: str) -> list[str | None]:
-    """Writes the masks of ``rows`` as PNG files below ``folder``; returns their names, null where there is no mask."""
+    """Writes the masks of ``rows`` as PNG files below ``folder``; returns their names, null if there is no mask."""
     images = list(zip(rows[NAME].to_pylist(), rows[MASK].to_pylist(), strict=True))
     wanted = [((f"{folder}/{name}" for name in file_names(image, ".png")), png) for image, png in images if png]
     names = iter(files.put_all(wanted))

@@ -1,4 +1,4 @@
-"""Format ``yolo``: one text file an image, as YOLO trainers read labels."""
+"""Format ``yolo``: one text file per image, as read by YOLO trainers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from jobs.conversion.writer import NAME, Context, Writer, needs
 
 class Yolo(Writer):
     """Writes ``labels/<image>.txt`` with lines of class, centre x, centre y, width, height and score, relative to the
-    size of the image, and ``data.yaml`` with the names of the classes.
+    image size, and ``data.yaml`` with the class names.
 
-    Boxes are cut at the edges of the image. An image without boxes has an empty file. Run-length masks are left out.
+    Boxes are clipped to the image. An image without boxes has an empty file. Run-length masks are omitted.
     """
 
     about = "one text file an image, and data.yaml"
@@ -57,7 +57,7 @@ class Yolo(Writer):
 
     def close(self) -> None:
         labels = dict(self._categories.ordered())
-        # Trainers refuse gaps, which classes leave that no row has.
+        # Trainers reject gaps, which classes absent from the rows would leave.
         names = [labels.get(number, f"class_{number}") for number in range(max(labels, default=-1) + 1)]
         lines = ["path: .", "train: images", "val: images", "names:" if names else "names: {}"]
         lines += [f"  {number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(names)]
@@ -70,7 +70,7 @@ def _whole(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _lines(boxes: Boxes, sizes: np.ndarray) -> pa.Array:
-    """A line a box; ``sizes`` has the width and height of the image of each."""
+    """Formats one line per box; ``sizes`` has the image width and height for each."""
     corners = np.clip(boxes.corners / np.hstack([sizes, sizes]), 0, 1)
     left_top, right_bottom = corners[:, :2], corners[:, 2:]
     values = np.round(np.hstack([(left_top + right_bottom) / 2, right_bottom - left_top]), 6)

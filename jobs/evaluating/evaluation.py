@@ -1,5 +1,5 @@
-"""The evaluation of one run, shared by `jobs.evaluate` and `jobs.follow`: checks of the job, then the scores and their
-document. Runs on the driver.
+"""Evaluates one run, for `jobs.evaluate` and `jobs.follow`: checks the job, then computes and writes the scores. Runs
+on the driver.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def check_job(wanted: Evaluate, job: Job, storage: Storage) -> Sequence[str]:
-    """Names of the scores that ``job`` gives.
+    """Returns the names of the scores that ``job`` yields.
 
     Raises:
-        JobError: its rows could not be compared with anything; nothing was started.
+        JobError: its rows cannot be compared with labels; nothing was started.
     """
     has_annotations = wanted.annotations is not None
     names = score_names({"name": job.task.name, **vars(job.task)}, has_annotations=has_annotations)
@@ -53,7 +53,7 @@ def evaluate_run(run: PublishedRun, wanted: Evaluate) -> Measured:
     """Compares the rows of ``run`` with known labels, and writes its ``metrics.json``.
 
     Raises:
-        JobError: no row has a known label, or what is needed cannot be read.
+        JobError: no row has a known label, or a required file cannot be read.
     """
     check_limits(wanted, score_names(run.config["task"], has_annotations=wanted.annotations is not None))
     measured = measure(run, wanted)

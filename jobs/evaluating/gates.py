@@ -1,4 +1,4 @@
-"""Limits on scores, which make an evaluation a gate for CI. Checked on the driver before and after the run."""
+"""Limits on scores, which make an evaluation a CI gate. Checked on the driver before and after the run."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from jobs.evaluating.config import Evaluate
 
 PERCENT = ("top1", "top1_err", "top5", "top5_err")
-"""Scores in percent, as timm writes them; their limits are shares."""
+"""Scores in percent, as in timm; their limits are shares."""
 
 
 def check_limits(wanted: Evaluate, names: Sequence[str]) -> None:
-    """Raises `JobError` for the limit of a score that the task does not give, or one of a share above 1.
+    """Raises `JobError` for a limit on a score that the task does not yield, or a limit above 1 on a share.
 
     Args:
         wanted: the limits.
@@ -38,14 +38,16 @@ UNBOUNDED = ("mse", "rmse", "mae", "r2")
 
 
 def breaches(wanted: Evaluate, scores: Mapping[str, float]) -> list[str]:
-    """Messages on the limits that ``scores`` do not keep. A score that could not be computed keeps none."""
+    """Returns messages about the limits that ``scores`` violate. A score that could not be computed violates any
+    limit.
+    """
     found = []
     for key, name, limit in _limits(wanted):
         if name not in scores:
             found.append(f"{key}.{name}={limit:g}: {name} could not be computed from these images")
             continue
         value = scores[name] / 100 if name in PERCENT else scores[name]
-        # The comparison fails for NaN, which keeps no limit.
+        # Comparisons with NaN are false, so NaN violates any limit.
         if not (value >= limit if key.endswith("under") else value <= limit):
             found.append(f"{key}.{name}={limit:g}: {name} is {value:.6g}")
     return found

@@ -1,5 +1,5 @@
-"""Scores of a published run: from the counters in its receipts, and from its rows where those do not suffice. Runs on
-the driver.
+"""Scores a published run: from the counters in its receipts, or from its rows if those do not suffice. Runs on the
+driver.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ class Measured:
     """Scores of a run against known labels."""
 
     num_labelled: int
-    """Images with an answer and a known label."""
+    """Number of images with an answer and a known label."""
     scores: Mapping[str, float]
     classes: Sequence[Mapping[str, Any]] = ()
     """Scores of each class that occurs or is predicted."""
     confusion: Sequence[tuple[str, str, int]] = field(default=())
-    """Known class, predicted class and images, without zeros; empty above 100 classes."""
+    """Known class, predicted class and number of images, without zeros; empty above 100 classes."""
 
 
 def score_names(task: Mapping[str, Any], *, has_annotations: bool) -> Sequence[str]:
-    """Names of the scores that a task may give.
+    """Returns the names of the scores that a task may yield.
 
     Args:
         task: its config, as plain values.
-        has_annotations: ground truth is in a COCO file.
+        has_annotations: True if ground truth is in a COCO file.
 
     Raises:
-        JobError: the answers of the task cannot be compared with labels.
+        JobError: the task's answers cannot be compared with labels.
     """
     name = task["name"]
     if has_annotations and name in ("detect", "segment"):
@@ -84,7 +84,7 @@ def measure(run: PublishedRun, wanted: Evaluate) -> Measured:
     """Compares the rows of ``run`` with known labels.
 
     Raises:
-        JobError: no row has a known label, or what is needed cannot be read.
+        JobError: no row has a known label, or a required file cannot be read.
     """
     names = score_names(run.config["task"], has_annotations=wanted.annotations is not None)
     task = run.config["task"]["name"]
@@ -109,7 +109,7 @@ def _classes(run: PublishedRun) -> Measured:
     labels = run.labels or _named(run)
     scores = receipt_scores(counters)
     if "f1_macro" not in scores:
-        # An earlier version wrote these receipts, or there are more classes than they hold.
+        # An earlier version wrote these receipts, or there are more classes than they can hold.
         measures: list[Inferencer] = [Accuracy(), Calibration(), ClassAverages(labels), ConfusionMatrix(labels)]
         measures += [Accuracy(TOP_K)] if run.config["task"].get("top_k", TOP_K) >= TOP_K else []
         columns = [TARGET, "label", "label_id", "score", "top_label_ids", "top_labels", "top_scores"]
@@ -134,7 +134,7 @@ OTHER = "(not a class of the model)"
 
 def _numbers(run: PublishedRun) -> Measured:
     counters: Mapping[str, int] = run.counters
-    if not (scores := receipt_scores(counters)):  # those of an earlier version
+    if not (scores := receipt_scores(counters)):  # written by an earlier version
         task = Regress(names=run.config["task"].get("names"))
         counters = sum((Counter(task.counts(rows)) for rows in run.read()), Counter())
         scores = receipt_scores(counters)
@@ -143,7 +143,7 @@ def _numbers(run: PublishedRun) -> Measured:
 
 
 def read_truth(annotations: str, storage: Storage, *, masks: bool) -> DetectionAP:
-    """Reads `evaluate.annotations`. Raises `JobError` if it cannot, or if the library of mAP is missing."""
+    """Reads `evaluate.annotations`. Raises `JobError` if that fails, or if the mAP library is missing."""
     try:
         return DetectionAP(json.loads(storage.read(absolute(annotations))), masks=masks)
     except (OSError, BaseError, ValueError, LookupError, TypeError) as error:
@@ -192,8 +192,8 @@ def _recount(measures: Sequence[Inferencer], run: PublishedRun, columns: Sequenc
 
 
 def _named(run: PublishedRun) -> list[str] | None:
-    """Names of the classes as far as the rows have them, where the labels of the model are gone; None if the rows have
-    numbers alone.
+    """Returns the class names found in the rows, for use if the model's labels are gone; None if the rows have only
+    numbers.
     """
     names: dict[int, str] = {}
     for rows in run.read(["label_id", "label"]):

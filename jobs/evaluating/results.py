@@ -27,7 +27,7 @@ TIMM_COLUMNS = (
 
 
 def metrics_document(run: PublishedRun, measured: Measured) -> dict[str, Any]:
-    """The content of metrics.json, which depends on the rows of the run alone."""
+    """Returns the content of metrics.json, which depends only on the rows of the run."""
     return {
         "run_id": run.paths.run_id,
         "fingerprint": run.paths.fingerprint,
@@ -42,7 +42,7 @@ def metrics_document(run: PublishedRun, measured: Measured) -> dict[str, Any]:
 
 
 def table_of(run: PublishedRun, measured: Measured) -> Iterator[tuple[str, str]]:
-    """The table for people as names and values: images, scores, and the worst classes."""
+    """Returns the printed table as names and values: images, scores, and the worst classes."""
     failed = f", {run.num_errors:,} failed and are excluded" if run.num_errors else ""
     yield "run", run.paths.run_id
     yield "images", f"{measured.num_labelled:,} with a known label{failed}"
@@ -58,15 +58,15 @@ def table_of(run: PublishedRun, measured: Measured) -> Iterator[tuple[str, str]]
 
 
 def score_text(name: str, value: float) -> str:
-    """The score as people read it: those in percent with their sign."""
+    """Formats the score; percentages have their sign."""
     return f"{value:.4f} %" if name in PERCENT else f"{value:.6g}"
 
 
 def add_result(file: str, run: PublishedRun, measured: Measured, param_count: int | None, storage: Storage) -> None:
-    """Adds a row to the CSV file `evaluate.results_file`, with the columns that it has.
+    """Adds a row to the CSV file `evaluate.results_file`, using its existing columns.
 
     Raises:
-        JobError: the file is no CSV file with a column ``model``, or cannot be read or written.
+        JobError: the file is not a CSV file with a column ``model``, or cannot be read or written.
     """
     row = _row(run, measured, param_count)
     uri = absolute(file)

@@ -9,7 +9,7 @@ from jobs.job import Log, OutputLocation
 
 @dataclass
 class VerifiedRun:
-    """Selects one run."""
+    """Selection of one run."""
 
     id: str | None = None
     """Run to verify; null verifies all of them."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def read_documents(output: Output, run_id: str, findings: Findings) -> tuple[RecordDocument | None, Manifest | None]:
-    """Reads ``run.json`` and ``manifest.json``; None in place of one that is missing or malformed."""
+    """Reads ``run.json`` and ``manifest.json``; returns None for one that is missing or malformed."""
     record = _read(output, f"runs/{run_id}/run.json", read_record, findings)
     manifest = _read(output, f"runs/{run_id}/manifest.json", read_manifest, findings)
     for name, document in (("run.json", record), ("manifest.json", manifest)):
@@ -32,7 +32,7 @@ def read_documents(output: Output, run_id: str, findings: Findings) -> tuple[Rec
 
 
 def check_manifest_sha256(output: Output, run_id: str, wanted: str, findings: Findings) -> None:
-    """Checks ``manifest.json`` against the SHA-256 ``wanted``, which was kept outside the output."""
+    """Checks ``manifest.json`` against the SHA-256 ``wanted``, kept outside the output."""
     found = manifest_sha256(output, run_id)
     if found is not None and found != wanted.lower():
         name = f"runs/{run_id}/manifest.json"
@@ -40,7 +40,7 @@ def check_manifest_sha256(output: Output, run_id: str, wanted: str, findings: Fi
 
 
 def manifest_sha256(output: Output, run_id: str) -> str | None:
-    """SHA-256 of ``manifest.json`` in hexadecimal; None if it cannot be read."""
+    """Returns the SHA-256 of ``manifest.json`` in hexadecimal; None if it cannot be read."""
     try:
         return hashlib.sha256(output.read(f"runs/{run_id}/manifest.json")).hexdigest()
     except (FileNotFoundError, TooLargeError, LinkError):
@@ -50,7 +50,7 @@ def manifest_sha256(output: Output, run_id: str) -> str | None:
 def check_agreement(
     record: RecordDocument | None, manifest: Manifest | None, inventory: Inventory | None, findings: Findings
 ) -> None:
-    """Checks what the documents say about the inventory, and that both describe the same job."""
+    """Checks the documents against the inventory, and that both describe the same job."""
     if inventory is not None:
         facts = {
             "num_listed": row_sets.count(inventory.spans),
@@ -65,7 +65,7 @@ def check_agreement(
 
 
 def check_config(output: Output, run_id: str, record: RecordDocument | None, findings: Findings) -> Config | None:
-    """Reads ``config.yaml`` and checks that the run was opened with it; None if it cannot be read."""
+    """Reads ``config.yaml`` and checks that the run was opened with it; returns None if it cannot be read."""
     name = f"runs/{run_id}/config.yaml"
     config = _read(output, name, read_config, findings)
     if config is not None and record is not None and config.digest != record.config_digest:

@@ -1,5 +1,5 @@
-"""Digest of rows, independent of their order and of their split into files. A run that was killed and resumed has the
-digest of an undisturbed one.
+"""Digest of rows, independent of their order and division into files. A run that was killed and resumed has the digest
+of an undisturbed one.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-MODULUS = 1 << 128  # a sum, not an exclusive or: in that, two equal rows would cancel out
+MODULUS = 1 << 128  # a sum, because with exclusive or two equal rows would cancel out
 
 
 def rows_digest(table: pa.Table) -> int:
-    """Sum of the row hashes modulo `MODULUS`. Digests of several tables add up the same way.
+    """Returns the sum of the row hashes modulo `MODULUS`. Digests of several tables add up the same way.
 
-    Columns are matched by name, in any order. Values are compared by their bits: 0.0 differs from -0.0.
+    Columns are matched by name, in any order. Values are compared bitwise: 0.0 differs from -0.0.
     """
     digests = row_hashes(table)
-    # Sums of 32-bit words: uint64 holds those of 2**32 rows without overflow.
+    # Sums of 32-bit words: uint64 holds 2**32 of them without overflow.
     columns = digests.view("<u4").reshape(-1, 4).sum(axis=0, dtype=np.uint64)
     return sum(int(number) << (32 * place) for place, number in enumerate(columns)) % MODULUS
 
 
 def row_hashes(table: pa.Table) -> np.ndarray:
-    """First 128 bits of SHA-256 over column names, column types and each row, as uint64 of shape (n, 2)."""
+    """Returns the first 128 bits of SHA-256 over column names, column types and each row, as uint64 of shape (n, 2)."""
     table = table.select(sorted(table.column_names))
     columns = "\n".join(f"{field.name}:{_type(field.type)}" for field in table.schema)
     salted = hashlib.sha256(f"{columns}\0".encode())
@@ -39,7 +39,7 @@ def row_hashes(table: pa.Table) -> np.ndarray:
     return np.frombuffer(b"".join(found), "<u8").reshape(-1, 2)
 
 
-# Not SQL: DuckDB cannot give the bytes of a number, and these bytes decide the digests of all earlier outputs.
+# Not SQL: DuckDB cannot return the bytes of a number, which determine the digests of all earlier outputs.
 _BATCH_ROWS = 2048  # bounds memory: the bytes of each batch are copied twice
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecordDocument:
-    """``run.json``: the run as it was opened."""
+    """``run.json``: the run as opened."""
 
     run_id: str
     mode: str
@@ -50,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """``manifest.json``: the run as it was published."""
+    """``manifest.json``: the run as published."""
 
     run_id: str
     mode: str
@@ -67,7 +67,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Report:
-    """``report.json``: the totals shown to people."""
+    """``report.json``: the reported totals."""
 
     run_id: str
     fingerprint: str
@@ -111,7 +111,7 @@ def read_report(data: bytes) -> Report:
 def read_config(data: bytes) -> Config:
     """Parses ``config.yaml``. Raises ValueError if it is not UTF-8 text."""
     text = data.decode()
-    # The job writes this file in block style with two spaces a level, on which both patterns rely.
+    # The job writes this file in block style with two spaces per level, on which both patterns rely.
     task = re.search(r"^task:\n((?:  .*\n)*)", text, re.MULTILINE)
     activation = re.search(r"^  activation: (\w+)$", task[1], re.MULTILINE) if task else None
     is_zero_shot = task is not None and re.search(r"^  name: zero_shot$", task[1], re.MULTILINE) is not None
@@ -133,7 +133,7 @@ _OF_ENTRY = {"file": str, "num_rows": int, "size_bytes": int, "digest": str}
 
 
 def _load(data: bytes) -> dict[str, Any]:
-    # Ranges become arrays as soon as their entry is parsed: as lists they take ten times the memory.
+    # Ranges become arrays as soon as their entry is parsed: as lists they would take ten times the memory.
     return parse_object(data, max_bytes=MAX_BYTES, convert=_with_spans)
 
 
@@ -162,7 +162,7 @@ def _take(content: dict[str, Any], key: str, kind: type) -> Any:
     return _folder_name(key, value) if key in _FOLDER_NAMES else value
 
 
-_MAX_COUNT = 1 << 63  # counts are compared with numpy's int64
+_MAX_COUNT = 1 << 63  # counts are compared as numpy int64
 _FOLDER_NAMES = {"run_id", "fingerprint", "redriven_by"}
 
 

@@ -1,4 +1,4 @@
-"""Findings: everything that is wrong with a run, by kind; and the verdict on the run. Each thread fills its own."""
+"""Findings, the faults of a run by kind, and the verdict on the run. Each thread fills its own."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ UNREADABLE = (
     RecursionError,
 )
 """Exceptions that parsing a damaged or hostile file can raise."""
-NUM_NAMED = 20  # findings of one kind that are listed; the rest are only counted
+NUM_NAMED = 20  # listed findings per kind; the rest are only counted
 
 
 class Findings:
-    """Findings by kind, in the order in which kinds first occur. Memory is bounded, however much is wrong."""
+    """Findings by kind, in the order in which kinds first occur. Memory is bounded for any number of faults."""
 
     def __init__(self) -> None:
         self._named: dict[str, list[str]] = {}
@@ -45,7 +45,7 @@ class Findings:
         if not number:
             return
         named = self._named.setdefault(kind, [])
-        # zip stops at the limit, so further texts are never made.
+        # zip stops at the limit, so further texts are never created.
         named.extend(text for text, _ in zip(texts, range(NUM_NAMED - len(named)), strict=False))
         self._counts[kind] += number
 
@@ -55,7 +55,7 @@ class Findings:
             self.add_many(kind, named, other._counts[kind])
 
     def lines(self) -> Iterator[str]:
-        """One ``kind: text`` line per finding, and one line for the findings of a kind that are only counted."""
+        """Returns one ``kind: text`` line per finding, and one line for those of a kind that are only counted."""
         for kind, named in self._named.items():
             yield from (f"{kind}: {text}" for text in named)
             if (rest := self._counts[kind] - len(named)) > 0:
@@ -72,7 +72,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """Result of verifying one run. Numbers are counted in the inventory and the parts; None if they cannot be."""
+    """Result of verifying one run. Numbers are counted in the inventory and the parts; None if that is impossible."""
 
     run_id: str
     status: Status
@@ -109,10 +109,10 @@ class Verdict:
 
 
 def plural(number: int, noun: str) -> str:
-    """The number and the noun, with an s unless the number is 1."""
+    """Formats the number and the noun, with an s unless the number is 1."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def first_line(error: Exception) -> str:
-    """First line of the error's message, or the name of its type if there is none."""
+    """Returns the first line of the error's message, or the name of its type if there is none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

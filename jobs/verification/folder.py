@@ -1,4 +1,4 @@
-"""Checks the folder of a published run for files that do not belong there."""
+"""Checks the folder of a published run for unexpected files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check_folder(output: Output, run_id: str, findings: Findings) -> None:
-    """Reports unknown files and a ``_SUCCESS`` that is not empty. `check_inventory` covers ``inventory/``."""
+    """Reports unknown files and a non-empty ``_SUCCESS``. `check_inventory` covers ``inventory/``."""
     folder = f"runs/{run_id}/"
     files = output.runs[run_id]
     strangers = sorted(name for name in files if not _OWN.fullmatch(name.removeprefix(folder)))
@@ -23,6 +23,6 @@ def check_folder(output: Output, run_id: str, findings: Findings) -> None:
 _OWN = re.compile(
     r"(?:run|manifest|report|metrics)\.json|report\.html|config\.yaml|_SUCCESS|inventory/.*"
     r"|(?:slices|decode_switches)/\d+-of-\d+\.json|comparisons/[^/]+/comparison\.(?:json|html)",
-    # A name may contain a line feed.
+    # A name may contain a newline.
     re.DOTALL,
 )

@@ -1,4 +1,4 @@
-"""The inventory of a run: checks that it is complete and well formed, and reads the rows of given spans."""
+"""Checks that the inventory of a run is complete and well formed, and reads rows by span."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jobs.verification.output_files import Output
 
-# Repeated from `actors.reading.shards`: a proof must not rest on the code that it checks.
+# Repeated from `actors.reading.shards`: a proof must not depend on the code that it checks.
 SHARDS_PER_FILE = 64
 NUM_SHARDS_KEY = b"shardlens.num_shards"
 NUM_THREADS = 8  # each holds one whole file in memory
@@ -55,11 +55,11 @@ class Inventory:
     def holds(self, wanted: np.ndarray) -> bool:
         """Returns True if all rows of these spans are listed."""
         shards, stops = wanted[:, 0], wanted[:, 2]
-        # The first test guards the index in the second.
+        # The first test protects the indexing in the second.
         return bool((shards < len(self.sizes)).all() and (stops <= self.sizes[shards]).all())
 
     def rows(self, wanted: np.ndarray) -> pa.Table:
-        """Image id, URI and carried columns of the rows of these spans, in that order; all must be listed."""
+        """Returns image id, URI and carried columns of the rows of these spans, in that order; all must be listed."""
         shards, rows = row_sets.expand(wanted)
         needed = np.unique(shards)
         tables = [
@@ -85,7 +85,7 @@ class Inventory:
 
 
 def check_inventory(output: Output, run_id: str, findings: Findings) -> Inventory | None:
-    """Reads and checks the inventory of a run; None if it cannot be read."""
+    """Reads and checks the inventory of a run; returns None if it cannot be read."""
     names = _numbered(output, run_id, findings)
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         files = list(pool.map(lambda place: _read(output, place[1], place[0]), enumerate(names)))
@@ -115,7 +115,7 @@ def _name(run_id: str, number: int) -> str:
 
 
 def _numbered(output: Output, run_id: str, findings: Findings) -> list[str]:
-    """Names of the files from 0 up to the first gap."""
+    """Returns the names of the files from 0 to the first gap."""
     folder = f"runs/{run_id}/inventory/"
     there = {name for name in output.runs[run_id] if name.startswith(folder)}
     names: list[str] = []

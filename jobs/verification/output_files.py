@@ -1,4 +1,6 @@
-"""Listing of an output: files below `output.path` by run, and files of no run. Made once, when `jobs.verify` starts."""
+"""Listing of an output: files below `output.path` by run, and files of no run. Created once, when `jobs.verify`
+starts.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ class Output:
     """Files below ``rows/`` and ``errors/`` that belong to no run."""
 
     def uri(self, name: str) -> str:
-        """The URI or absolute path of a file."""
+        """Returns the URI or absolute path of a file."""
         # Local names that are not UTF-8 are listed as whole URIs.
         return name if name.startswith("file://") else join(self.root, name)
 
@@ -61,8 +63,8 @@ class LinkError(ValueError):
 def list_output(path: str, storage: Storage) -> Output:
     """Lists the output at ``path``; empty if there is none.
 
-    Runs are listed before parts. A run that is already published then has all its parts in the list, whatever other
-    runs write in the meantime.
+    Runs are listed before parts. A run that is already published then has all its parts in the list, even if other runs
+    write in the meantime.
     """
     root = absolute(path) if is_remote(path) else os.fsdecode(local_path(absolute(path)))
     runs: dict[str, dict[str, int]] = {}

@@ -37,11 +37,11 @@ class CheckedPart:
 
     findings: Findings
     spans: np.ndarray = field(default_factory=lambda: row_sets.NOTHING)
-    """Rows that the file holds by its receipt."""
+    """Rows that the file holds according to its receipt."""
     num_rows: int = 0
     schema: pa.Schema | None = None
     digest: int = 0
-    """Digest of the rows, as `rows_digest` gives it."""
+    """Digest of the rows, from `rows_digest`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class PartCheck:
             findings.add("wrong total", f"{name}: {num_rows:,} rows, but the manifest says {entry.num_rows:,}")
 
     def _listed(self, found: np.ndarray, num_rows: int) -> _Listed | None:
-        """Rows that the part should hold; None if that is ambiguous, which other findings report."""
+        """Returns the rows that the part should hold; None if that is ambiguous, which other findings report."""
         in_order = row_sets.merged(found)
         if self.inventory is None or not row_sets.count(found) == row_sets.count(in_order) == num_rows:
             return None
@@ -148,7 +148,7 @@ class PartCheck:
 
 
 def claim(output: Output, name: str) -> CheckedPart:
-    """Rows that a file outside the manifest claims to hold; none if it is not a part."""
+    """Returns the rows that a file outside the manifest claims to hold; none if it is not a part."""
     try:
         source = output.open(name)
     except (FileNotFoundError, LinkError):
@@ -174,7 +174,7 @@ class _Listed(NamedTuple):
 
 def _batches(data: bytes) -> Iterator[pa.Table]:
     with pq.ParquetFile(pa.BufferReader(data)) as file:
-        # `run_check` checks one part a thread already.
+        # `run_check` already uses one thread per part.
         for batch in file.iter_batches(_BATCH_ROWS, use_threads=False):
             table = pa.Table.from_batches([batch]).replace_schema_metadata(None)
             # Arrow reads strings from Parquet without checking that they are UTF-8.
@@ -183,7 +183,7 @@ def _batches(data: bytes) -> Iterator[pa.Table]:
 
 
 def _claimed(data: bytes, findings: Findings) -> CheckedPart:
-    """Receipt of a file whose rows are not read; empty if it cannot be parsed."""
+    """Returns the receipt of a file whose rows are not read; empty if it cannot be parsed."""
     try:
         metadata = pq.read_metadata(pa.BufferReader(data))
         return CheckedPart(findings, _receipt(metadata), metadata.num_rows)
@@ -199,5 +199,5 @@ def _receipt(metadata: pq.FileMetaData) -> np.ndarray:
 
 
 def _footer(metadata: pq.FileMetaData, key: bytes) -> dict[str, Any]:
-    """JSON object of one footer entry; empty if the entry is missing."""
+    """Returns the JSON object of one footer entry; empty if the entry is missing."""
     return parse_object((metadata.metadata or {}).get(key, b"{}"), max_bytes=MAX_BYTES)

@@ -1,4 +1,4 @@
-"""Checks redrives: error rows that another run has retried must have moved there, and exist only once."""
+"""Checks redrives: error rows retried by another run must have moved there, and exist only once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AGAIN = "run the same command again"
 def check_moved_away(
     output: Output, run_id: str, manifest: Manifest, inventory: Inventory | None, findings: Findings
 ) -> None:
-    """Checks the error rows that another run has taken over, if the manifest names one."""
+    """Checks the error rows taken over by another run, if the manifest names one."""
     other = manifest.redriven_by
     if other is None:
         return
@@ -47,7 +47,7 @@ def check_moved_away(
 def check_moved_here(output: Output, record: RecordDocument, findings: Findings) -> None:
     """Checks that the runs whose error rows this one retried name it in their manifests."""
     for run_id in record.redrives:
-        if not is_published(output, run_id):  # removed by its owner since
+        if not is_published(output, run_id):  # since removed by its owner
             continue
         try:
             redriven_by = read_manifest(output.read(f"runs/{run_id}/manifest.json")).redriven_by
@@ -71,7 +71,7 @@ def _check_listed(output: Output, other: str, manifest: Manifest, inventory: Inv
         findings.add("lost in a move", f"the inventory of run {other} cannot be read")
         return
     spans = [row_sets.merged(entry.spans) for entry in entries]
-    with ThreadPoolExecutor(1) as pool:  # inside of DuckDB, a signal to the main thread would become another error
+    with ThreadPoolExecutor(1) as pool:  # within DuckDB, a signal to the main thread would become another error
         lost = pool.submit(_unlisted, map(inventory.rows, spans), there).result()
     # DuckDB numbered the moved rows across all parts.
     starts = np.cumsum([0, *map(row_sets.count, spans)])
@@ -84,7 +84,7 @@ def _check_listed(output: Output, other: str, manifest: Manifest, inventory: Inv
 
 
 def _unlisted(moved: Iterable[pa.Table], there: Inventory) -> np.ndarray:
-    """Ascending positions in ``moved``, from 0, of the rows that ``there`` does not list."""
+    """Returns the ascending positions in ``moved``, from 0, of the rows that ``there`` does not list."""
     with TemporaryDirectory() as folder, duckdb.connect(config=_SETTINGS | {"temp_directory": folder}) as database:
         database.execute(_MOVED)
         first = 0
@@ -99,8 +99,8 @@ def _unlisted(moved: Iterable[pa.Table], there: Inventory) -> np.ndarray:
         return np.asarray(database.sql("SELECT number FROM moved ORDER BY number").fetchnumpy()["number"])
 
 
-# 24 bytes a moved row, whatever is listed. For 10 million listed rows this takes 10 s of CPU, to read the inventory
-# included; hashing each row in Python took 15 s.
+# 24 bytes per moved row, however many are listed. 10 million listed rows take 10 s of CPU, including reading the
+# inventory; hashing each row in Python took 15 s.
 _MOVED = """
     CREATE MACRO image_key(image_id, uri) AS md5_number(concat(strlen(image_id), ':', image_id, uri));
     CREATE TABLE moved (key UHUGEINT, number BIGINT)

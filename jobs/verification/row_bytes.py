@@ -1,5 +1,5 @@
-"""Arrow columns as bytes, row by row, for `jobs.verification.digest`. The same values give the same bytes, however the
-array is chunked, sliced or encoded.
+"""Converts Arrow columns to bytes, row by row, for `jobs.verification.digest`. Equal values have equal bytes, however
+the array is chunked, sliced or encoded.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """Bytes of n rows. The type alone decides which of them are ``fixed``, never the values."""
+    """Bytes of n rows. The type, never the values, determines which of them are ``fixed``."""
 
     fixed: Sequence[np.ndarray]
     """uint8 (n, w): bytes of constant width, including lengths and null flags."""
     varying: Sequence[tuple[np.ndarray, np.ndarray]] = ()
-    """Pairs of uint8 data and int64 offsets (n + 1,) into it."""
+    """Pairs of uint8 data and their int64 offsets (n + 1,)."""
 
     def rows(self) -> Iterator[bytes]:
         """Yields the bytes of each row."""
@@ -33,7 +33,7 @@ class Cells:
 
 
 def cells(array: pa.Array) -> Cells:
-    """Bytes of one column. Nulls differ from every value, and the data behind a null does not count."""
+    """Returns the bytes of one column. Nulls differ from every value, and the data under a null is ignored."""
     kind = array.type
     if isinstance(array, pa.ExtensionArray):
         return cells(array.storage)
@@ -53,7 +53,7 @@ def side_by_side(parts: Sequence[Cells]) -> Cells:
 
 
 def _flat(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A matrix of fixed-width bytes as data and offsets."""
+    """Converts a matrix of fixed-width bytes to data and offsets."""
     return matrix.ravel(), np.arange(len(matrix) + 1) * matrix.shape[1]
 
 
@@ -75,7 +75,7 @@ def _numbers(array: pa.Array) -> Cells:
     # A slice shares the buffers of its array, so its offset counts.
     values = np.frombuffer(buffer, np.uint8, len(array) * width, array.offset * width).reshape(len(array), width)
     flags = _flags(array)
-    # Arrow leaves the bytes behind a null undefined.
+    # In Arrow, the bytes under a null are undefined.
     return Cells([flags, values * flags if array.null_count else values])
 
 
@@ -100,7 +100,7 @@ def _as_texts(array: pa.Array) -> pa.Array:
 
 def _lists(array: pa.Array) -> Cells:
     lengths = pc.list_value_length(array).cast(pa.int64()).fill_null(-1).to_numpy()
-    items = cells(array.flatten())  # drops the data behind nulls
+    items = cells(array.flatten())  # drops the data under nulls
     bounds = _offsets(lengths)
     within = [*map(_flat, items.fixed), *items.varying]
     return Cells([_as_bytes(lengths)], [(data, offsets[bounds]) for data, offsets in within])
@@ -111,5 +111,5 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
 
 
 def _as_bytes(numbers: np.ndarray) -> np.ndarray:
-    # Little-endian on any machine, since digests are compared between machines.
+    # Little-endian on any machine, because digests are compared across machines.
     return numbers.astype("<i8").view(np.uint8).reshape(-1, 8)

@@ -28,7 +28,7 @@ def parse(content: object) -> np.ndarray:
     """Parses ``{shard: [[start, stop], ...]}``, the form in manifests and receipts; keeps the order.
 
     Raises:
-        ValueError: ``content`` has another form.
+        ValueError: ``content`` is malformed.
     """
     try:
         rows = [(int(shard), start, stop) for shard, runs in content.items() for start, stop in runs]  # type: ignore[attr-defined]
@@ -41,12 +41,12 @@ def parse(content: object) -> np.ndarray:
 
 
 def count(spans: np.ndarray) -> int:
-    """Number of rows; a row in two spans counts twice."""
+    """Returns the number of rows; a row in two spans counts twice."""
     return int((spans[:, 2] - spans[:, 1]).sum())
 
 
 def merged(spans: np.ndarray) -> np.ndarray:
-    """The same rows as the fewest spans, ordered by (shard, row)."""
+    """Returns the same rows in the fewest spans, ordered by (shard, row)."""
     edges, inside, _ = _sweep(spans, NOTHING)
     return _segments(edges, inside > 0)
 
@@ -70,13 +70,13 @@ def expand(spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def chosen(spans: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Spans of the rows whose ``mask`` is true; the mask follows the order of `expand`."""
+    """Returns the spans of the rows whose ``mask`` is true; the mask is in the order of `expand`."""
     shards, rows = (places[mask] for places in expand(spans))
     return merged(np.column_stack([shards, rows, rows + 1]))
 
 
 def describe(spans: np.ndarray) -> Iterator[str]:
-    """Yields one text per shard, such as ``shard 3: rows 5-7, 9 (4 rows)``; of many ranges only the first."""
+    """Yields one text per shard, such as ``shard 3: rows 5-7, 9 (4 rows)``; of many ranges, only the first."""
     shards, starts = np.unique(spans[:, 0], return_index=True)
     for shard, start, stop in zip(shards, starts, [*starts[1:], len(spans)], strict=False):
         own = spans[start:stop]
@@ -87,20 +87,20 @@ def describe(spans: np.ndarray) -> Iterator[str]:
 
 
 def num_shards(spans: np.ndarray) -> int:
-    """Number of distinct shards, and so of texts that `describe` yields."""
+    """Returns the number of distinct shards, and thus of texts from `describe`."""
     return len(np.unique(spans[:, 0]))
 
 
 def of_sizes(sizes: np.ndarray, *, first_shard: int = 0) -> np.ndarray:
-    """Spans of all rows of consecutive shards with these sizes."""
+    """Returns the spans of all rows of consecutive shards with these sizes."""
     stops = sizes.astype(np.int64)
     shards = np.arange(first_shard, first_shard + len(stops))
     return np.column_stack([shards, np.zeros_like(stops), stops])[stops > 0]
 
 
 _MAX_INT32 = 2**31 - 1  # the type of shard and row in an inventory
-_SHARD_BITS = 32  # a row number needs 31, so that spans of two shards never touch
-_NUM_NAMED = 8  # ranges of one shard in a finding
+_SHARD_BITS = 32  # a row number needs 31, so spans of two shards are never adjacent
+_NUM_NAMED = 8  # maximum ranges of one shard in a finding
 
 
 def _name(start: int, stop: int) -> str:
@@ -108,7 +108,9 @@ def _name(start: int, stop: int) -> str:
 
 
 def _sweep(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sorted edges of two sets of spans, and for each edge how many spans of either cover the rows after it."""
+    """Returns the sorted edges of two sets of spans, and for each edge the number of spans of either set that cover the
+    rows after it.
+    """
     edges = [(spans[:, 0] << _SHARD_BITS) + spans[:, side] for spans in (first, second) for side in (1, 2)]
     lengths = [len(part) for part in edges]
     positions = np.concatenate(edges)
@@ -118,7 +120,7 @@ def _sweep(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _segments(edges: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Spans of the rows after each chosen edge; adjacent spans are joined."""
+    """Returns the spans of the rows after each chosen edge; adjacent spans are joined."""
     is_wide = np.diff(edges) > 0
     starts, stops = edges[:-1][is_wide & chosen[:-1]], edges[1:][is_wide & chosen[:-1]]
     # Row 0 of a shard is never the stop of the one before, see _SHARD_BITS.

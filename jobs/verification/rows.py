@@ -15,12 +15,12 @@ from jobs.verification.values import wrong_values
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ERRORS_IN_DIGEST = [IMAGE_ID, URI, "stage", "error"]  # messages may hold attempts, addresses and times
+ERRORS_IN_DIGEST = [IMAGE_ID, URI, "stage", "error"]  # messages may contain attempts, addresses and times
 
 
 def wrong_columns(schema: pa.Schema, folder: str, carried: Sequence[str]) -> str:
     """Describes the first wrong column of a part; empty if all are right."""
-    # The columns of a task depend on its config, so only those that every output has are fixed.
+    # The columns of a task depend on its config, so only those present in every output are fixed.
     wanted = ERROR_FIELDS if folder == "errors" else ERROR_FIELDS[:2]
     for field in wanted:
         if field.name not in schema.names or schema.field(field.name).type != field.type:
@@ -34,7 +34,7 @@ def wrong_columns(schema: pa.Schema, folder: str, carried: Sequence[str]) -> str
 
 
 def task_columns(schema: pa.Schema, carried: Sequence[str]) -> list[str]:
-    """Names of the columns that the task added."""
+    """Returns the names of the columns that the task added."""
     return [name for name in schema.names if name not in {IMAGE_ID, URI, *carried}]
 
 
@@ -45,9 +45,9 @@ def wrong_rows(
 
     Args:
         table: rows of a part that passed `wrong_columns`.
-        listed: the inventory rows that they belong to, in the same order.
+        listed: the corresponding inventory rows, in the same order.
         folder: ``rows`` or ``errors``.
-        are_ratios: scores must lie between 0 and 1.
+        are_ratios: True if scores must lie between 0 and 1.
     """
     for name in [IMAGE_ID, URI] if folder == "errors" else listed.column_names:
         yield f"{name} differs from the inventory", _differences(table[name], listed[name], name)
@@ -64,8 +64,8 @@ def wrong_rows(
 
 
 def _differences(column: pa.ChunkedArray, listed: pa.ChunkedArray, name: str) -> np.ndarray:
-    """Mask of the rows whose values differ; NaN equals NaN. URIs match with or without user and password, which older
-    outputs kept.
+    """Returns a mask of the rows whose values differ; NaN equals NaN. URIs match with or without user and password,
+    which older outputs kept.
     """
     if column.equals(listed):
         return np.zeros(len(column), bool)
@@ -77,5 +77,5 @@ def _differences(column: pa.ChunkedArray, listed: pa.ChunkedArray, name: str) ->
 
 
 def _is_same(value: Any, other: Any) -> bool:
-    # NaN differs from itself, also within lists and structs; its text does not.
+    # NaN differs from itself, even within lists and structs; its text does not.
     return bool(value == other) or repr(value) == repr(other)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def verify_run(output: Output, run_id: str, *, wants_digest: bool, manifest_sha256: str | None = None) -> Verdict:
-    """Verifies one run. Memory grows with shards, parts and the gaps that error rows leave, not with images.
+    """Verifies one run. Memory grows with shards, parts and the gaps left by error rows, not with images.
 
     ``manifest_sha256`` is the expected digest of ``manifest.json``, kept outside the output.
     """
@@ -107,7 +107,7 @@ class _Tally:
 
 
 def _read_parts(output: Output, run_id: str, manifest: Manifest, check: PartCheck, tally: _Tally) -> None:
-    # The run that took the error rows over has deleted their files; only the manifest still names them.
+    # The run that took over the error rows has deleted their files; only the manifest still names them.
     moved = {"errors"} if manifest.redriven_by is not None else set()
     entries = [entry for entry in manifest.entries if entry.folder not in moved]
     names = [f"{entry.folder}/model={manifest.fingerprint}/run={run_id}/{entry.file}" for entry in entries]
@@ -118,14 +118,14 @@ def _read_parts(output: Output, run_id: str, manifest: Manifest, check: PartChec
         if entry.folder in moved:
             tally.found.append(entry.spans)
             tally.num_rows[entry.folder] += row_sets.count(entry.spans)
-    # A part that is listed twice has doubled rows and totals that agree, so each name must be unique.
+    # A part that is listed twice has duplicate rows and consistent totals, so each name must be unique.
     for name, number in Counter(names).items():
         if number > 1:
             tally.findings.add("wrong document", f"manifest.json: it lists {name} {number} times")
     there = {name for name in output.parts.get(run_id, ()) if name.partition("/")[0] not in moved}
     for name in sorted(there - set(names)):
         tally.findings.add("stranger file", f"{name}: a late part; {AGAIN}" if _is_part(name) else name)
-        # Readers see its rows, so they count as doubled if another file has them.
+        # Readers see its rows, so they count as duplicates if another file has them.
         if _is_seen(name):
             tally.found.append(claim(output, name).spans)
 
@@ -145,7 +145,7 @@ def _check_totals(manifest: Manifest, tally: _Tally) -> None:
 
 
 def _unfinished(output: Output, run_id: str) -> Verdict:
-    """Verdict on a run that is running or has died. Rows that were written by two attempts count twice."""
+    """Returns the verdict on a run that is running or has died. Rows written by two attempts count twice."""
     record, _ = read_documents(output, run_id, Findings())
     names = [name for name in output.parts.get(run_id, ()) if _is_seen(name)]
     with ThreadPoolExecutor(_NUM_THREADS) as pool:

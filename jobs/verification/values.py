@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Wrong = tuple[str, np.ndarray]
-"""Description of a fault, and the boolean mask of the rows that have it."""
+"""Description of a fault, and the boolean mask of affected rows."""
 
-# Not SQL: a part of 16,384 rows takes 1.7 ms here, and 4.7 ms in DuckDB, which plans a query for each part. One query
-# in which DuckDB reads all files itself is as fast, but it would not check the bytes that were hashed.
+# Not SQL: a part of 16,384 rows takes 1.7 ms here, and 4.7 ms in DuckDB, which plans one query per part. A single query
+# over all files is as fast, but would not check the hashed bytes.
 
 
 def wrong_values(results: pa.Table, *, are_ratios: bool) -> Iterator[Wrong]:
@@ -24,7 +24,7 @@ def wrong_values(results: pa.Table, *, are_ratios: bool) -> Iterator[Wrong]:
 
     Args:
         results: rows with the task columns only.
-        are_ratios: scores must lie between 0 and 1, as softmax and sigmoid give them.
+        are_ratios: True if scores must lie between 0 and 1, as from softmax and sigmoid.
     """
     if {"label_id", "label", "score", "top_scores"} <= set(results.column_names):
         yield from _wrong_scores(results, are_ratios=are_ratios)
@@ -44,11 +44,11 @@ def _wrong_scores(results: pa.Table, *, are_ratios: bool) -> Iterator[Wrong]:
     yield "label_id is null or negative", pc.fill_null(pc.less(results["label_id"], 0), fill_value=True).to_numpy()
 
 
-_ROUNDING = 1e-6  # float32 has steps of 1.2e-7 above 1, and a softmax adds up a few of them
+_ROUNDING = 1e-6  # float32 has steps of 1.2e-7 above 1, and a softmax accumulates a few of them
 
 
 def _wrong_tops(results: pa.Table) -> Iterator[Wrong]:
-    """Faults of the top lists: they must have one length, be sorted, and begin with the best class."""
+    """Yields the faults of the top lists: they must have one length, be sorted, and begin with the best class."""
     tops = {name: results[name] for name in _HEADS if name in results.column_names}
     if not len(results):
         return
@@ -70,12 +70,12 @@ _HEADS = {"top_label_ids": "label_id", "top_labels": "label", "top_scores": "sco
 
 
 def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    """Values as float64; NaN for null."""
+    """Returns values as float64; NaN for null."""
     return np.asarray(pc.fill_null(column.cast(pa.float64()), float("nan")).to_numpy())
 
 
 def _finite(vectors: pa.ChunkedArray) -> np.ndarray:
-    """Mask of the rows that are null or have only finite values."""
+    """Returns a mask of the rows that are null or have only finite values."""
     size = vectors.type.list_size
     is_there = vectors.is_valid().to_numpy()
     values = _floats(pc.list_flatten(vectors)).reshape(-1, size)  # null rows are dropped
