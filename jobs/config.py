@@ -69,9 +69,7 @@ def to_job(config: DictConfig) -> Job:
 
 
 def to_incomplete_job(config: DictConfig) -> Job:
-    """Converts like `to_job`, but reads no source: the values it would supply keep their defaults. For cluster clients,
-    which may lack the libraries and files.
-    """
+    """Converts like `to_job` but leaves the source's values at their defaults: cluster clients may lack its files."""
     _refuse_unknown_keys(config)
     job = cast("Job", OmegaConf.to_object(_with_defaults(config)))
     if job.model.checkpoint:
@@ -94,9 +92,7 @@ def to_export_job(config: DictConfig) -> ExportJob:
 
 
 def to_evaluation(config: DictConfig) -> Evaluation:
-    """Converts the config of `jobs.evaluate`; with `evaluate.run`, only its keys and those of the output. Raises like
-    `to_job`.
-    """
+    """Converts the config of `jobs.evaluate`; with `evaluate.run`, only its keys and output. Raises like `to_job`."""
     if config.evaluate.run is None:
         job = cast("EvaluationJob", _not_planned(to_job(config), "evaluate"))
         return Evaluation(job.evaluate, job.output, job.job)
@@ -202,10 +198,8 @@ class ComposedConfig:
 
 
 def compose_config(verb: str, overrides: Sequence[str]) -> ComposedConfig:
-    """Composes the config of `python -m jobs.VERB` from ``overrides``, for one of `VERBS`.
-
-    Raises:
-        HydraException, OmegaConfBaseException: as raised by the verb itself; `jobs.cli.config_errors` explains both.
+    """Composes the config of `python -m jobs.VERB` from ``overrides``, for one of `VERBS`. Raises HydraException and
+    OmegaConfBaseException like the verb itself; `jobs.cli.config_errors` explains both.
     """
     config = _compose(verb, overrides)
     content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
@@ -213,12 +207,12 @@ def compose_config(verb: str, overrides: Sequence[str]) -> ComposedConfig:
 
 
 def is_public(option: str) -> bool:
-    """Returns True if the storage option ``name``, with or without a provider's prefix, holds no secret."""
+    """Returns True if the storage option ``option``, with or without a provider's prefix, holds no secret."""
     return option.lower().removeprefix("aws_").removeprefix("google_").removeprefix("azure_") in _PUBLIC_OPTIONS
 
 
 def to_yaml(job: Job) -> str:
-    """Formats the job as YAML, which composes to the same job. Hides all storage options except public ones (see
+    """Formats the job as YAML that composes to the same job. Hides all storage options except public ones (see
     `is_public`) and the webhook URL, and removes users and passwords from URLs.
     """
     config = OmegaConf.structured(replace(job, model=_literal(job.model)))
@@ -261,9 +255,7 @@ def _given(model: DictConfig) -> dict[str, Any]:
 
 
 def _with_defaults(config: DictConfig) -> DictConfig:
-    """Returns a copy with defaults for the keys that a model's source may supply and, if it has a source, without a
-    checkpoint.
-    """
+    """Returns a copy with defaults for the keys that a source may supply; with a source, without a checkpoint."""
     filled, defaults = deepcopy(config), OmegaConf.structured(Model)
     for key in TOLD if config.model.source else TOLD[1:]:
         parent, _, name = f"model.{key}".rpartition(".")

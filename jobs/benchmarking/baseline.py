@@ -1,5 +1,5 @@
-"""Limit of this machine: plain loops in separate processes, without Ray. The driver starts them while nothing else of
-the job runs.
+"""Measures the limit of this machine with plain loops in separate processes, without Ray. The driver runs them while
+the rest of the job is idle.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOG = logging.getLogger("shardlens")
 
 
 class LimitError(Exception):
-    """A process of the plain loop died."""
+    """A process of a plain loop died."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class ProcessLayout:
     threads: int
     """Threads of each process."""
     with_gpu: bool = False
-    """True if each process has a GPU of its own."""
+    """True if each process has its own GPU."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class BaselineResult:
 
 
 def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tuple[BaselineResult, BaselineResult]:
-    """Measures the whole loop, and the loop that stops after decoding, each in the best of `layouts`.
+    """Measures the whole loop, and a loop that stops after decoding, each in the best of `layouts`.
 
     Args:
         stages: stages of the job.
@@ -80,7 +80,8 @@ def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tupl
         concurrency=stages.read.concurrency,
     )
     possible = decoding = layouts(stages, default_threads())
-    # Without the model no process needs a GPU, so that their number is free: also one process of one thread per CPU.
+    # Without the model, no process needs a GPU, so their number is free: also tries one single-threaded process per
+    # CPU.
     if stages.recipe.limits.device is not DecodeDevice.gpu:
         decoding = [replace(layout, with_gpu=False) for layout in [*possible, ProcessLayout(default_threads(), 1)]]
     decoding = list(dict.fromkeys(decoding))
@@ -88,11 +89,13 @@ def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tupl
 
 
 def layouts(stages: Stages, cpus: int) -> list[ProcessLayout]:
-    """Layouts to try: a process per worker of the plan, and one with all threads; with GPUs, a process per GPU."""
+    """Returns the layouts to try: a process per worker of the plan, and one with all threads; with GPUs, a process per
+    GPU.
+    """
     plan = stages.plan
     if plan.worker_gpus:
         return [ProcessLayout(plan.workers, max(1, cpus // plan.workers), with_gpu=True)]
-    processes = min(plan.workers, cpus)  # the plan may be for several nodes, and the loop runs on this one
+    processes = min(plan.workers, cpus)  # the plan may cover several nodes, but the loop runs on this one
     return list(dict.fromkeys([ProcessLayout(processes, max(1, cpus // processes)), ProcessLayout(1, cpus)]))
 
 
@@ -111,12 +114,12 @@ def best(loop: PlainLoop, possible: Iterable[ProcessLayout], pieces: Sequence[Pi
 
 
 def run_loops(loop: PlainLoop, layout: ProcessLayout, pieces: Sequence[Piece], folder: Path) -> list[End]:
-    """Runs ``loop`` in all processes of a layout and collects the ends of their batches.
+    """Runs ``loop`` in all processes of a layout and collects the end times of their batches.
 
     Raises:
         LimitError: a process died.
     """
-    # Not fork: this process has the threads of Ray and obstore, whose locks a fork would copy as they are held.
+    # Not fork: this process has the threads of Ray and obstore, whose held locks a fork would copy.
     spawning = multiprocessing.get_context("spawn")
     taken, start = spawning.Value("q", 0), spawning.Barrier(layout.processes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,22 +129,22 @@ def run_loops(loop: PlainLoop, layout: ProcessLayout, pieces: Sequence[Piece], f
     workers = [spawning.Process(target=run_process, args=(loop, pieces, part, taken, start)) for part in parts]
     try:
         for number, worker in enumerate(workers):
-            # `Process` has no parameter for the environment: a child inherits that of the moment when it starts.
+            # `Process` has no parameter for the environment: a child inherits the current one when it starts.
             with _environment(_variables(layout, number)):
                 worker.start()
         _join(workers)
     finally:
         for worker in workers:
-            if worker.pid is not None:  # not started: neither call would be allowed
+            if worker.pid is not None:  # not started, so neither call is allowed
                 worker.kill()
                 worker.join()
     tables = [pq.read_table(part) for part in parts]
-    # A process that found no piece left has written a table without columns.
+    # A process that found no pieces left wrote a table without columns.
     return [end for table in tables if ENDED_AT in table.column_names for end in ends_of(table)]
 
 
 def _join(workers: Sequence[BaseProcess]) -> None:
-    # All at once: if one dies before the barrier, the others wait there forever, and joining them in turn would too.
+    # Waits for all together: if one dies before the barrier, the others wait forever, as would joining them in turn.
     waiting = list(workers)
     while waiting:
         wait([worker.sentinel for worker in waiting])
@@ -152,10 +155,10 @@ def _join(workers: Sequence[BaseProcess]) -> None:
 
 
 def _variables(layout: ProcessLayout, number: int) -> dict[str, str]:
-    """Environment of a worker of a job. OMP_NUM_THREADS limits the threads of its libraries."""
+    """Returns the environment of a job's worker. OMP_NUM_THREADS limits the threads of its libraries."""
     variables = {"OMP_NUM_THREADS": str(layout.threads)}
     if layout.with_gpu:
-        # Names of devices may be numbers or UUIDs; those that this process may not use must stay hidden.
+        # Device names may be numbers or UUIDs; devices hidden from this process must stay hidden.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         variables["CUDA_VISIBLE_DEVICES"] = visible.split(",")[number] if visible else str(number)
     return variables
@@ -163,7 +166,7 @@ def _variables(layout: ProcessLayout, number: int) -> dict[str, str]:
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Sets environment variables for processes that start in the block."""
+    """Sets environment variables for processes started within the context."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -13,13 +13,13 @@ class Benchmark:
     """Measurement of the job, and location of the figures."""
 
     images: int = 2000
-    """Number of images to measure, the first that the dataset lists; dataset.limit may lower it."""
+    """Number of images to measure, the first ones listed by the dataset; dataset.limit may lower it."""
     output: str = "benchmark.json"
     """Path or URI for the figures."""
     compare: str | None = None
-    """Path or URI of the figures of an earlier benchmark, to print next to the new ones."""
+    """Path or URI of the figures of an earlier benchmark, to print beside the new ones."""
     scratch: str | None = None
-    """Folder or prefix that all workers can reach, for temporary output that is removed at the end. The benchmark
+    """Folder or prefix that all workers can reach, for temporary output, which is removed at the end. The benchmark
     measures its storage, with output.storage_options; null uses a temporary folder of this machine."""
 
     def check(self) -> None:

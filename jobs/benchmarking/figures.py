@@ -17,7 +17,7 @@ from actors.storage.uris import absolute
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Of the JSON form; read back and compared, so that old figures of another form are refused and not misread.
+# Version of the JSON form, checked on reading, so that old figures are rejected rather than misread.
 VERSION = 1
 STAGES = ("listing", "reading", "decoding", "transfer", "model", "writing")
 _IN_THE_RUN = STAGES[1:]  # listing ends before the run starts
@@ -33,25 +33,28 @@ class Figures:
     num_images: int
     num_errors: int
     mean_image_bytes: float | None
-    """Mean size of the encoded images; one that cannot be read counts as 0."""
+    """Mean size of the encoded images; an unreadable one counts as 0."""
     plan: Mapping[str, Any]
     """Fields of `Plan`."""
     engine: str
     """Label of the engine, such as ``torch fp32``."""
     stages: Rates
-    """Rate of each of `STAGES` alone."""
+    """Rate of each of `STAGES` in isolation."""
     variants: Mapping[str, Mapping[str, Any]]
     """``whole``, ``without_writing`` and ``without_model``: elapsed_s, images_per_s, steady_images_per_s."""
     limit: Mapping[str, Any]
-    """Best plain loop; ``decoding``, the best that stops there; ``beside_ray``, true if an idle Ray was running."""
+    """Best plain loop; ``decoding``, the best one that stops after decoding; ``beside_ray``, true if an idle Ray was
+    running."""
     machine: Mapping[str, Any]
-    """Hardware and versions of libraries: what two benchmarks must have in common to be compared."""
+    """Hardware and library versions, which must be equal for two benchmarks to be comparable."""
     steps: Mapping[str, Any] | None = None
     """Fields of `actors.trials.step_times.StepTimes`; None if no image could be decoded."""
 
     @property
     def share_of_limit(self) -> float | None:
-        """Steady rate of the whole job over that of the plain loop; None on several nodes: the loop runs on one."""
+        """Ratio of the steady rate of the whole job to that of the plain loop; None on several nodes, as the loop runs
+        on one.
+        """
         if self.machine["nodes"] != 1:
             return None
         whole, limit = self.variants["whole"]["steady_images_per_s"], self.limit["images_per_s"]
@@ -59,9 +62,9 @@ class Figures:
 
     @property
     def bound_by(self) -> str | None:
-        """Stage of the run with the lowest rate alone; None if decoding or the model could not be measured."""
+        """Stage of the run with the lowest rate in isolation; None if decoding or the model could not be measured."""
         known = {name: rate for name in _IN_THE_RUN if (rate := self.stages[name])}
-        # The usual bottlenecks: without the rates of both, the lowest of the others says little.
+        # The usual bottlenecks: without both rates, the lowest of the others is not meaningful.
         return min(known, key=lambda name: known[name]) if {"decoding", "model"} <= set(known) else None
 
     def rates(self) -> Rates:
@@ -83,13 +86,13 @@ class Figures:
         """Inverse of `to_json`. Raises KeyError, TypeError or ValueError for other content or another version."""
         if content["version"] != VERSION:
             raise ValueError(f"version {content['version']}, not {VERSION}")
-        # Figures from before the steps were timed lack them.
+        # Older figures lack the step times.
         figures = cls(
             **{name: content[name] for name in cls.__dataclass_fields__ if name in content or name != "steps"}
         )
         if set(figures.stages) != set(STAGES) or not {"images_per_s", "decoding"} <= set(figures.limit):
             raise ValueError("stages or limit are not those of a benchmark")
-        figures.rates()  # looks up every key that the table needs
+        figures.rates()  # checks every key that the table needs
         return figures
 
 
@@ -97,7 +100,7 @@ def read_figures(path: str) -> Figures:
     """Reads figures written by `write_figures`.
 
     Raises:
-        JobError: they are missing, unreadable, or not of this version.
+        JobError: the figures are missing, unreadable, or of another version.
     """
     try:
         return Figures.from_json(read_object(absolute(path), Storage()))

@@ -1,4 +1,4 @@
-"""Measures an open run for a benchmark. Runs on the driver; importing this module imports Ray."""
+"""Measures an open run for a benchmark. Runs on the driver; imports Ray."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
     """Measures the job of ``run``, whose listing took ``listing_s`` seconds.
 
-    The limit comes last: a Ray that this command started has stopped by then, and one that it joined is idle.
+    The limit is measured last: by then, a Ray started by this command has stopped, and one that it joined is idle.
 
     Raises:
         JobError: the job cannot be run.
@@ -54,7 +54,7 @@ def measure(run: Run, stop: Shutdown, *, listing_s: float) -> Figures:
     pieces = stages.plan.cut(Coverage(run.shards.sizes).missing())
     with tempfile.TemporaryDirectory() as folder:
         loops, decoding = measure_limit(stages, pieces, Path(folder))
-    # A Ray that nothing uses still takes some of a CPU, which lowers the limit.
+    # An idle Ray still uses some CPU, which lowers the limit.
     steps = _steps(stages, pieces)
     beside_ray = run.job.cluster.address is not None or ray.is_initialized()
     return Figures(
@@ -99,15 +99,15 @@ def _measure_pipeline(run: Run, stages: Stages, resources: Resources, stop: Shut
     reading, without_model, transfer = variants.reading(), variants.without_model(), variants.transfer()
     without_writing, whole = variants.without_writing(), variants.whole()
     parts = collect(run.paths, run.storage, run.shards.sizes).rows
-    # Another run, so that what is written again is never taken for parts of this one.
+    # Another run, so that rewritten files are never mistaken for parts of this one.
     again = replace(stages.sink, paths=replace(run.paths, run_id=f"{run.paths.run_id}-again"))
     rates = {
         "reading": reading.steady_images_per_s,
         "decoding": _images_per_s_in(DECODE_S, without_model, variants.readers.workers),
         "transfer": _transfer_images_per_s(transfer, stages),
         # A pass of the model alone agrees: 77.9 by these seconds and 77.6 images/s in the pass, four times in turn
-        # (1,000 photographs, ResNet-18). For the sample's network, in batches of 32, the pass gave a quarter: it also
-        # counted what the ledger and Ray take for each block, which shows in `whole`.
+        # (1,000 photographs, ResNet-18). For the sample's network, in batches of 32, the pass gave a quarter: it
+        # included the time of the ledger and Ray for each block, which `whole` also shows.
         "model": _images_per_s_in(PREDICT_S, whole, stages.plan.workers),
         "writing": writing_images_per_s(again, parts, writers=stages.plan.writers),
     }
@@ -121,8 +121,8 @@ def _measure_pipeline(run: Run, stages: Stages, resources: Resources, stop: Shut
 
 
 def _images_per_s_in(stage_s: str, variant: Variant, workers: int) -> float | None:
-    """Computes the rate of ``workers`` that spend all their time in one stage, from the column of its seconds. Excludes
-    time that workers wait for their input, or for a consumer of their output.
+    """Computes the rate of ``workers`` that spend all their time in one stage, from its seconds column. Excludes time
+    in which workers wait for input, or for a consumer of their output.
     """
     seconds = variant.meter.totals[stage_s]
     num_ok = variant.meter.num_images - variant.meter.num_errors  # the model never sees most of the others
@@ -136,12 +136,12 @@ def _transfer_images_per_s(transfer: Variant, stages: Stages) -> float | None:
     return transfer.steady_images_per_s
 
 
-_FEWEST_ARRIVALS = 3  # after the first one; writers receive whole parts, of which 2,000 images make four
+_FEWEST_ARRIVALS = 3  # after the first one; writers receive whole parts, four for 2,000 images
 
 
 def _machine(run: Run, stages: Stages, resources: Resources) -> dict[str, Any]:
     """Describes hardware and libraries of the workers, with tuples as lists, so that it equals its JSON form."""
-    # Asked of a worker: the driver's machine may be another, without a GPU.
+    # Queried on a worker: the driver's machine may differ, and lack a GPU.
     hardware = asdict(TrialRunner(run, stages.plan, stages.read, reference_s=0.0).hardware())
     libraries = {f"version_{name}": version for name, version in hardware.pop("libraries")}
     known = {name: version for name, version in run.checked.provenance.items() if name.startswith("version_")}

@@ -1,5 +1,5 @@
-"""Measurements of one variant of the pipeline: the end of each batch, and the seconds of each stage. Write tasks take
-them from the rows that arrive, and the driver adds them up.
+"""Measurements of one variant of the pipeline: the end of each batch, and the seconds of each stage. Write tasks read
+them from incoming rows, and the driver adds them up.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ class MeteredSink(Datasink[Meter]):
         if not tables:
             return Meter()
         table = pa.concat_tables(tables)
-        # `time.time`: readings of different processes are compared, which a monotonic clock does not allow.
+        # `time.time`, because readings of different processes are compared, which a monotonic clock does not allow.
         meter = Meter.of(table, arrived_at_s=time.time())
         if not self._is_off:
-            write_part(self._plan, table, number=ctx.task_idx)  # drops the stamp, as all columns with an underscore
+            write_part(self._plan, table, number=ctx.task_idx)  # drops the stamp, like all columns with an underscore
         return meter
 
     def on_write_complete(self, write_result: WriteResult[Meter]) -> None:

@@ -1,6 +1,6 @@
-"""Stages of a job for `jobs.benchmarking.variants`: stamped, or with a part left out. Run in Ray Data's actors and read
-tasks. Each class has a reason why the seconds in the rows of the whole job do not suffice, with figures of 1,000
-photographs (ResNet-18, two workers on two CPUs).
+"""Stages of a job for `jobs.benchmarking.variants`: stamped, or with a part omitted. Run in Ray Data's actors and read
+tasks. Each class notes why the seconds in the rows of the whole job do not suffice, with figures for 1,000 photographs
+(ResNet-18, two workers on two CPUs).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def stamping(stage: Callable[..., Stage]) -> type[Stage]:
-    """Makes a stage that works as ``stage`` and stamps each block that leaves it, in the process where it runs."""
+    """Returns a stage that works like ``stage`` and stamps each outgoing block in the process where it runs."""
 
     class Stamping:
         def __init__(self, *arguments: Any) -> None:
@@ -47,8 +47,8 @@ def stamping(stage: Callable[..., Stage]) -> type[Stage]:
 class FetchAlone:
     """Reads the bytes of images and yields only their sizes, as `READ_BYTES`; 0 for an image with an error."""
 
-    # Images are read ahead, so that `READ_S` has only the time that a worker waits for them: it gives 34,000 images/s,
-    # where reading alone does 1,100 to 1,600.
+    # Images are read ahead, so `READ_S` has only the time that a worker waits for them: it yields 34,000 images/s,
+    # whereas reading alone reaches 1,100 to 1,600.
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:  # noqa: ARG002
         self._read = read
         self._ledger = ledger
@@ -71,8 +71,8 @@ class FetchAlone:
 class WithoutModel:
     """Reads and decodes images, and drops the pixels."""
 
-    # What lies between two blocks, such as the calls of the ledger, is in no column: `READ_S` and `DECODE_S` give
-    # 2,500 images/s, of which 1,000 leave the actors.
+    # Time between blocks, such as for ledger calls, is in no column: `READ_S` and `DECODE_S` yield 2,500 images/s, but
+    # 1,000 leave the actors.
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:  # noqa: ARG002
         self._read = read
         self._ledger = ledger
@@ -95,9 +95,9 @@ class WithoutPixels:
 
 
 class RowsAlone:
-    """Predicts one piece, and yields its rows in place of those of every block."""
+    """Predicts one piece, and yields its rows instead of those of every block."""
 
-    # No column has the time that a block takes from an actor to a writer, 1,800 to 5,000 images/s.
+    # No column has the transfer time of a block from an actor to a writer, 1,800 to 5,000 images/s.
     def __init__(self, recipe: Recipe, read: ReadPlan, ledger: RemoteLedger) -> None:
         self._block_rows = read.block_rows
         self._actor = FusedActor(recipe, read, ledger)
@@ -117,7 +117,7 @@ def block_sizes(piece: Piece, block_rows: int) -> list[int]:
 
 
 def blank_blocks(plan: ReadPlan, piece: Piece, ledger: SharedLedger) -> Iterator[pa.Table]:  # noqa: ARG001
-    """Yields blocks as large as those of a `ShardSource`, of grey pixels, without reading or decoding."""
+    """Yields blocks of grey pixels with the size of those of a `ShardSource`, without reading or decoding."""
     rows = [row for start, stop in piece.ranges for row in range(start, stop)]
     pixels = np.full((plan.batch_size, *plan.preprocess.size, 3), _GREY, np.uint8)
     for first in range(0, len(rows), plan.batch_size):
@@ -126,4 +126,4 @@ def blank_blocks(plan: ReadPlan, piece: Piece, ledger: SharedLedger) -> Iterator
         yield pa.table({SHARD: shard, ROW: batch, PIXELS: pack_pixels(pixels[: len(batch)])})
 
 
-_GREY = 128  # not 0: the system would not back pages of zeros with memory
+_GREY = 128  # not 0: the system would not allocate memory for pages of zeros

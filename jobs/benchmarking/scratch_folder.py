@@ -26,7 +26,7 @@ LOG = logging.getLogger("shardlens")
 
 @contextmanager
 def scratch(folder: str | None, storage: Storage) -> Iterator[str]:
-    """Yields the URI of a new folder or prefix, and removes it at the end of the block.
+    """Yields the URI of a new folder or prefix, and removes it on exit.
 
     Args:
         folder: parent folder or prefix; None for the system's temporary folder.
@@ -36,7 +36,7 @@ def scratch(folder: str | None, storage: Storage) -> Iterator[str]:
         JobError: the folder cannot be written.
     """
     root = join(absolute(folder or tempfile.gettempdir()), f"{_PREFIX}{uuid.uuid4().hex[:8]}")
-    # Before anything is measured: a place that cannot be written would otherwise show minutes later, in the last pass.
+    # Done before any measurement: an unwritable location would otherwise be noticed minutes later, in the last pass.
     try:
         storage.write(join(root, "empty"), b"")
     except (OSError, BaseError) as error:
@@ -50,13 +50,13 @@ def scratch(folder: str | None, storage: Storage) -> Iterator[str]:
         _remove(root, storage)
 
 
-_PREFIX = "shardlens-benchmark-"  # names the owner of a folder that a killed benchmark has left behind
+_PREFIX = "shardlens-benchmark-"  # names the owner of a folder left behind by a killed benchmark
 
 
 def _remove(root: str, storage: Storage) -> None:
     """Removes ``root``. Only logs a failure: the figures must not be lost."""
     try:
-        # Object stores have no folders: they vanish with their last object. Listing a local folder would leave its own.
+        # In object stores, folders vanish with their last object. Listing a local folder would leave the folder itself.
         if is_remote(root):
             for batch in storage.list(root):
                 storage.delete(batch["uri"].to_pylist())

@@ -1,4 +1,4 @@
-"""Table of the figures of a benchmark, next to those of an earlier one. Runs on the driver."""
+"""Table of the figures of a benchmark, beside those of an earlier one. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def rates_of(figures: Figures, earlier: Figures | None = None) -> list[list[str]]:
-    """A row of cells per rate, with the earlier rate and the ratio if given."""
+    """Returns a row of cells per rate, with the earlier rate and the ratio if given."""
     before = earlier.rates() if earlier else {}
     rows = [["", "images/s", *(["before", "ratio"] if earlier else [])]]
     for name, rate in figures.rates().items():
@@ -38,7 +38,7 @@ def unlike(figures: Figures, earlier: Figures) -> list[str]:
 
 
 def notes_of(figures: Figures) -> list[tuple[str, str]]:
-    """Names and values about images, limit and engine."""
+    """Returns names and values about images, limit and engine."""
     whole = figures.variants["whole"]
     errors = f", {figures.num_errors:,} of them errors" if figures.num_errors else ""
     size = f" of {figures.mean_image_bytes / 1000:,.1f} kB" if figures.mean_image_bytes else ""

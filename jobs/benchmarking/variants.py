@@ -60,7 +60,7 @@ class Variant:
 
 
 class Variants:
-    """Runs the pipeline of ``run`` once per variant. Stages that are off are absent: no task waits in their place.
+    """Runs the pipeline of ``run`` once per variant. Disabled stages are absent: no task waits in their place.
 
     Args:
         run: run whose images are processed.
@@ -76,7 +76,7 @@ class Variants:
         self.readers = readers(stages.plan, resources)
 
     def reading(self) -> Variant:
-        """Fetches bytes and drops them, in as many processes as read in the job."""
+        """Fetches bytes and drops them, with as many processes as in the job."""
         return self._pass("reading", StageCode(fused_predictor=FetchAlone), plan=self.readers)
 
     def without_model(self) -> Variant:
@@ -84,8 +84,8 @@ class Variants:
         return self._pass("without model", StageCode(fused_predictor=WithoutModel, predictor=WithoutPixels))
 
     def transfer(self) -> Variant:
-        """Sends precomputed blocks through the object store: pixels to actors that drop them or, if actors read by
-        themselves, predicted rows to writers that drop them.
+        """Sends precomputed blocks through the object store: pixels to actors that drop them or, if actors read their
+        own images, predicted rows to writers that drop them.
         """
         code = StageCode(fused_predictor=RowsAlone, predictor=WithoutPixels, read=blank_blocks)
         return self._pass("transfer", code)
@@ -105,20 +105,20 @@ class Variants:
             code,
             predictor=stamping(code.predictor),
             fused_predictor=stamping(code.fused_predictor),
-            # The same sink, whatever its settings, so that its totals are at hand afterwards.
+            # The same sink, whatever its settings, so that its totals are available afterwards.
             sink=lambda _: sink,
         )
         LOG.info("measuring: %s", name)
         since = time.monotonic()
         self._run_pipeline(stages, code)
         variant = Variant(time.monotonic() - since, sink.meter)
-        if self._stop.is_asked:  # the pipeline drained, and has seen only some of the images
+        if self._stop.is_asked:  # the pipeline drained, so it has seen only some of the images
             raise StoppedError
         return variant
 
     def _run_pipeline(self, stages: Stages, code: StageCode) -> None:
         run = self._run
-        # With a job's own limits: a worker that hangs must not leave a benchmark waiting forever.
+        # With a job's own limits: a hung worker must not leave a benchmark waiting forever.
         watch = StopConditions(run.job, Summary(), self._stop, _is_shrunk(stages.plan))
         with (
             self._stop.draining(),
@@ -138,7 +138,7 @@ def _is_shrunk(plan: Plan) -> Callable[[], bool]:
 
 def readers(plan: Plan, resources: Resources) -> Plan:
     """Plans the workers that read and decode: the actors themselves, or, instead of separate read tasks, as many actors
-    as the CPUs next to the predictors allow.
+    as the CPUs left by the predictors allow.
     """
     if plan.is_fused:
         return plan

@@ -1,5 +1,5 @@
-"""Measures the rate of writing: tasks read back the parts of a run and write them again, with as many writers as the
-plan. Started from the driver.
+"""Measures the writing rate: tasks read the parts of a run and rewrite them, with as many writers as in the plan. Runs
+on the driver.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 
 def writing_images_per_s(plan: SinkPlan, parts: Sequence[Part], *, writers: int) -> float | None:
-    """Rows per second of all writers together, each timed only while it writes; None if there are no rows.
+    """Returns the rows per second of all writers together, each timed only while writing; None if there are no rows.
 
     Args:
         plan: destination; not the run that the parts belong to.
         parts: valid parts under ``rows/``.
         writers: number of concurrent writers.
     """
-    # Real rows, of the whole job: their size, and how well they compress, decide the speed.
+    # Real rows of the whole job: their size and compressibility determine the speed.
     shares = [share for number in range(writers) if (share := parts[number::writers])]
     task: Any = ray.remote(rewrite)
-    # Together, since writers share the network and the store.
+    # Run concurrently, because writers share the network and the store.
     results = ray.get([task.options(num_cpus=WRITE_CPUS).remote(plan, share) for share in shares])
     rates = [num_rows / seconds for num_rows, seconds in results if seconds]
     return sum(rates) or None
 
 
 def rewrite(plan: SinkPlan, parts: Sequence[Part]) -> tuple[int, float]:
-    """Writes the rows of ``parts`` again; returns their number and the seconds of writing, without reading."""
+    """Rewrites the rows of ``parts``; returns their number and the seconds of writing, without reading."""
     num_rows, seconds = 0, 0.0
     for number, part in enumerate(parts):
-        rows = as_predicted(plan, part)  # reading is no part of the measurement
+        rows = as_predicted(plan, part)  # reading is not part of the measurement
         since = time.perf_counter()
         write_part(plan, rows, number=number)
         seconds += time.perf_counter() - since

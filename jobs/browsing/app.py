@@ -1,4 +1,4 @@
-"""The server of a run: its report, the table of its images, and their pictures. Runs on the driver."""
+"""Serves a run: its report, the table of its images, and their pictures. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Browser:
-    """Answers requests. Starlette calls its methods in threads."""
+    """Handles requests. Starlette calls its methods in threads."""
 
     run: PublishedRun
     table: ImageTable
@@ -37,7 +37,7 @@ class Browser:
     report_html: bytes
 
     def app(self, token: str, port: int) -> Gate:
-        """The ASGI application behind its gate."""
+        """Returns the ASGI application behind its gate."""
         routes = {
             "/": self.images,
             "/image/{shard:int}/{row:int}": self.image,
@@ -87,11 +87,11 @@ class Browser:
 
 
 def make_server(app: Gate) -> uvicorn.Server:
-    """A server of one process that takes requests from sockets of its caller."""
+    """Returns a single-process server that accepts requests from the caller's sockets."""
     settings = uvicorn.Config(
         app,
         log_config=None,
-        access_log=False,  # addresses have the token
+        access_log=False,  # addresses contain the token
         server_header=False,
         proxy_headers=False,
         http="h11",
@@ -104,10 +104,10 @@ def make_server(app: Gate) -> uvicorn.Server:
     return uvicorn.Server(settings)
 
 
-_MAX_REQUESTS = 100  # at a time; a browser has six connections
+_MAX_REQUESTS = 100  # concurrent; a browser has six connections
 _MAX_HEADER_BYTES = 32 << 10
 _MAX_INT32 = (1 << 31) - 1
-# The file lies in the output, where others may write: it gets no origin of ours.
+# The file is in the output, where others may write, so it does not get our origin.
 _REPORT_POLICY = (
     "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"

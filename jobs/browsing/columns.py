@@ -1,4 +1,4 @@
-"""Columns of published rows as the table shows them: one short value a row, whatever the column holds."""
+"""Columns of published rows as shown in the table: one short value per row, for any column type."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from actors.columns import IMAGE_ID, URI
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MAX_CHARACTERS = 500  # of a text other than the name of an image
+_MAX_CHARACTERS = 500  # of text other than an image name
 _WHOLE = (IMAGE_ID, URI)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column that is shown."""
+    """A displayed column."""
 
     name: str
-    """Name for people."""
+    """Display name."""
     source: str
     """Column of the rows."""
     type: pa.DataType
-    """Type of the value that is shown: text, a number, or bool."""
+    """Type of the displayed value: text, a number, or bool."""
     first: str = ""
-    """Field that is taken of the first item of a list."""
+    """Field to read from the first item of a list."""
     unit: str = ""
-    """Unit of the length of a list."""
+    """Unit of a list's length."""
 
     @property
     def is_number(self) -> bool:
         return not (pa.types.is_string(self.type) or pa.types.is_boolean(self.type))
 
     def values(self, rows: pa.Table) -> pa.Array:
-        """One value of `type` for each of ``rows``, null where the row has none."""
+        """Returns one value of `type` for each of ``rows``, null if the row has none."""
         column = rows[self.source].combine_chunks()
         if self.first:
             return _first(column, self.first).cast(self.type)
@@ -51,8 +51,8 @@ class Column:
 
 
 def shown_columns(schema: pa.Schema) -> Sequence[Column]:
-    """The columns of ``schema`` that can be shown, in its order. Lists are shown as their length, those of text as
-    text; of detections, the best label and score are columns, too. Binary and nested columns are omitted.
+    """Returns the columns of ``schema`` that can be shown, in order. Lists are shown as their length, lists of text as
+    text; for detections, the best label and score are also columns. Binary and nested columns are omitted.
     """
     return [column for field in schema for column in _columns(field)]
 
@@ -93,7 +93,7 @@ def _is_list(kind: pa.DataType) -> bool:
 
 
 def _first(lists: pa.Array, key: str) -> pa.Array:
-    """A field of the first item of each list, null where there is none."""
+    """Returns a field of the first item of each list, null if there is none."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0)
     starts = pc.if_else(pc.greater(lengths, 0), lists.offsets[:-1], None)
     return lists.values.field(key).take(starts)

@@ -11,20 +11,20 @@ from jobs.pages.config import ReportedImages
 
 @dataclass
 class BrowsedRun:
-    """Selects one run."""
+    """Selection of one run."""
 
     id: str | None = None
-    """Published run to browse; null takes the last one."""
+    """Published run to browse; null selects the latest."""
 
 
 @dataclass
 class Browse:
-    """The server, which answers on this machine alone."""
+    """The server, which is reachable from this machine only."""
 
     port: int = 0
-    """Port on 127.0.0.1; 0 takes any free one."""
+    """Port on 127.0.0.1; 0 selects any free one."""
     max_memory_bytes: int = 256 << 20
-    """Memory of the table; the rest is in the temporary folder (TMPDIR), about 100 bytes a row."""
+    """Memory limit of the table; the rest is in the temporary folder (TMPDIR), about 100 bytes per row."""
 
     def check(self) -> None:
         """Raises `JobError` for a value out of range."""

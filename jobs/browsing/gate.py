@@ -1,4 +1,4 @@
-"""Lets in the requests of the person who started the server, and makes browsers treat the answers with care."""
+"""Admits only requests of the user who started the server, and sets security headers on responses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-"""Content-Security-Policy of all pages that have none of their own: no script runs, and nothing of others is loaded."""
+"""Content-Security-Policy of all pages without their own: no scripts, and no third-party content."""
 _HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -33,17 +33,17 @@ _HOST = re.compile(r"(?:127\.0\.0\.1|localhost)(?::[0-9]{1,5})?", re.ASCII)
 
 
 class Gate:
-    """An ASGI application around ``app``, which gets GET and HEAD requests alone, of those who know the token.
+    """An ASGI application around ``app``, which receives only GET and HEAD requests that have the token.
 
-    The token comes in the address of the first request, and in a cookie from then on. A request under another name of
-    this machine is refused: a page of a stranger, whose name resolves to 127.0.0.1, would look like one of ours.
+    The token is in the address of the first request, and in a cookie from then on. A request with another host name is
+    rejected: a foreign page whose name resolves to 127.0.0.1 would pass for one of ours.
     """
 
     def __init__(self, app: ASGIApp, token: str, port: int) -> None:
         self._app = app
         self._token = token
         self._digest = sha256(token.encode()).digest()
-        self._cookie = f"shardlens-{port}"  # browsers keep one jar for all ports
+        self._cookie = f"shardlens-{port}"  # browsers share cookies among all ports
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,7 +52,7 @@ class Gate:
         await (refusal or self._app)(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | RedirectResponse | None:
-        """The answer to a request that does not reach the application."""
+        """Returns the response to a request that must not reach the application."""
         headers = Headers(scope=scope)
         if not _HOST.fullmatch(headers.get("host", "")) or len(headers.getlist("host")) != 1:
             return PlainTextResponse("the name of this server is 127.0.0.1\n", 421)
@@ -65,7 +65,7 @@ class Gate:
         return None if self._is_right(cookie) else _refused()
 
     def _entered(self) -> RedirectResponse:
-        """Leads to the same page without the token in the address, which histories keep."""
+        """Redirects to the same page without the token in the address, which browser histories keep."""
         answer = RedirectResponse("/", 303)
         answer.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
         return answer

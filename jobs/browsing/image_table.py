@@ -32,28 +32,28 @@ if TYPE_CHECKING:
 
 
 class FoundImage(NamedTuple):
-    """One line of the table."""
+    """A row of the table."""
 
     identity: Identity
     failure: str
     """Stage and kind of the error; empty for a predicted image."""
     message: str
     values: Sequence[Any]
-    """The value of each column; None for all but the name and the address of a failed image."""
+    """The value of each column; for a failed image, None except for name and address."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Images that a query finds."""
+    """Images found by a query."""
 
     number: int
-    """Number of all images that it finds, on all pages."""
+    """Total number of images found, on all pages."""
     images: Sequence[FoundImage]
 
 
 @contextmanager
 def image_table(run: PublishedRun, memory_bytes: int) -> Iterator[ImageTable]:
-    """The table of ``run``, in the temporary folder until the end of the block.
+    """Context manager that yields the table of ``run``, stored in the temporary folder.
 
     Raises:
         JobError: a part is missing or damaged, or the temporary folder is full.
@@ -71,7 +71,7 @@ def image_table(run: PublishedRun, memory_bytes: int) -> Iterator[ImageTable]:
 
 
 class ImageTable(KeyDatabase):
-    """The images of a run. Columns have names of our own, such as ``c0``: no name or value from outside is SQL."""
+    """The images of a run. Columns have our own names, such as ``c0``: no external name or value becomes SQL."""
 
     fix = "set TMPDIR to a folder on a larger disk"
     held = "the table of images"
@@ -83,10 +83,10 @@ class ImageTable(KeyDatabase):
         self._keys = {column.name: f"c{number}" for number, column in enumerate(columns)}
         self._parts: list[str] = []
         self.label = next((name for name in ("label", "best label") if name in self._keys), None)
-        """Name of the column that the filter ``label`` compares."""
+        """Name of the column for the filter ``label``."""
         self.score = next((name for name in ("score", "best score") if name in self._keys), None)
         self.labels: Sequence[tuple[str, int]] = ()
-        """Labels with their number of images, the most frequent first; at most `MAX_CHOICES`."""
+        """Labels with their number of images, most frequent first; at most `MAX_CHOICES`."""
         self.failures: Sequence[tuple[str, int]] = ()
         """Stages and kinds of errors with their number of images."""
         self.num_images = 0
@@ -112,7 +112,7 @@ class ImageTable(KeyDatabase):
             start = stop
 
     def end(self) -> None:
-        """Counts what there is to choose from, once all parts are added."""
+        """Counts the filter choices, after all parts are added."""
         self.num_images = self._run(self._all, "SELECT count(*) FROM images")[0][0]
         self.failures = self._run(self._all, _counted("failure"))
         self.labels = self._run(self._all, _counted(self._keys[self.label])) if self.label else ()
@@ -121,7 +121,7 @@ class ImageTable(KeyDatabase):
         """Finds the images of one page."""
         condition, values = self._condition(query)
         (number,) = self._all(f"SELECT count(*) FROM images WHERE {condition}", values)[0]  # noqa: S608  see the class
-        # The place of the rows first: sorting carries no other column along.
+        # Finds row positions first, so that sorting carries no other column.
         chosen = f"SELECT rowid FROM images WHERE {condition} {self._order(query)} LIMIT ? OFFSET ?"  # noqa: S608
         bounds = [query.size, (query.page - 1) * query.size]
         found = self._all(
@@ -146,7 +146,7 @@ class ImageTable(KeyDatabase):
         tests = [
             (f"contains(lower({self._keys[IMAGE_ID]}), lower(?))", query.text or None),
             (f"{label} = ?", query.label or None),
-            # Rounded as the column is: 0.9 of float32 is less than 0.9.
+            # Rounded like the column: 0.9 of float32 is less than 0.9.
             (f"{score} >= CAST(? AS FLOAT)", query.score_min),
             (f"{score} <= CAST(? AS FLOAT)", query.score_max),
             ("failure = ?", query.error or None),
@@ -162,7 +162,7 @@ class ImageTable(KeyDatabase):
         return f'ORDER BY {self._keys[query.sort]} {way} NULLS LAST, shard, "row"'
 
     def _all(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._database.cursor() as cursor:  # a connection of its own, for this thread
+        with self._database.cursor() as cursor:  # a separate connection for this thread
             return cursor.execute(statement, list(values)).fetchall()
 
     def _values(self, batch: pa.Table, *, is_failed: bool) -> dict[str, pa.Array]:

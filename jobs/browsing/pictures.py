@@ -1,5 +1,5 @@
-"""Thumbnails of images that a browser asks for, each read again through the inventory of the run. Used on the driver,
-by several threads at once.
+"""Makes thumbnails of images on request; each is reread through the inventory of the run. Used on the driver, by
+several threads at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Pictures:
-    """Makes thumbnails, and keeps the last ones.
+    """Makes thumbnails, and caches the most recent ones.
 
     Args:
         source: the images.
@@ -34,12 +34,12 @@ class Pictures:
         self._room = threading.Semaphore(_AT_ONCE)
 
     def get(self, identity: Identity, place: Place) -> Thumbnail:
-        """The thumbnail of an image, with its boxes or masks drawn; one without bytes tells the reason. Never raises
-        for an image.
+        """Returns the thumbnail of an image, with its boxes or masks drawn; one without bytes states the reason. Never
+        raises for an image.
 
         Args:
             identity: shard and row in the inventory.
-            place: the row in its part.
+            place: position of the row in its part.
         """
         with self._lock:
             if identity in self._kept:
@@ -57,4 +57,4 @@ class Pictures:
 
 _AT_ONCE = 2  # images in memory: one may take up to 1.2 GB
 _SECONDS = 20.0
-_MAX_KEPT = 2000  # of some kilobytes each
+_MAX_KEPT = 2000  # a few kilobytes each

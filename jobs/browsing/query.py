@@ -1,4 +1,4 @@
-"""Filter, order and page of the table: parsed from an address into typed values, and written back into one."""
+"""Filter, order and page of the table: parsed from a URL into typed values, and written back to one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 LISTED = "listed"
-"""Order of the inventory."""
+"""Inventory order."""
 OUTCOMES = ("ok", "failed")
 SIZES = (25, 50, 100, 200)
 MAX_PAGE = 10_000_000
@@ -23,15 +23,15 @@ _COUNT = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 
 class QueryError(Exception):
-    """An address that the table does not answer."""
+    """An invalid address of the table."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """Conditions, which all hold; an empty text or None is no condition."""
+    """Conditions, which must all hold; an empty string or None is no condition."""
 
     text: str = ""
-    """Part of the name of an image, in any case."""
+    """Part of an image name, case-insensitive."""
     label: str = ""
     score_min: float | None = None
     score_max: float | None = None
@@ -46,14 +46,14 @@ class Query:
 
     @classmethod
     def parse(cls, parameters: Iterable[tuple[str, str]], columns: Collection[str]) -> Query:
-        """Parses the parameters of an address; empty ones do not count.
+        """Parses the parameters of an address; empty ones are ignored.
 
         Args:
             parameters: names and values.
-            columns: names that ``sort`` may have.
+            columns: allowed values of ``sort``.
 
         Raises:
-            QueryError: a name is unknown or repeated, or a value is none of its kind.
+            QueryError: a name is unknown or repeated, or a value is invalid.
         """
         given = [(name, value) for name, value in parameters if value]
         known = {field.name for field in fields(cls)}
@@ -64,7 +64,7 @@ class Query:
         return cls(**{name: _value(name, value, columns) for name, value in given})
 
     def address(self, **changes: Any) -> str:
-        """The address of the table with some of the values changed, without those that are the default."""
+        """Returns the address of the table with some values changed, omitting defaults."""
         values, default = asdict(replace(self, **changes)), asdict(Query())
         found = {name: value for name, value in values.items() if value != default[name]}
         return f"/?{urlencode(found)}" if found else "/"

@@ -1,4 +1,4 @@
-"""The pages of the table as HTML: a page of images, and one image. Made on the driver."""
+"""Renders the HTML pages of the table: a page of images, and one image. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Heading:
-    """A column of the table that sorts by it."""
+    """A column header of the table, which sorts by it."""
 
     name: str
     address: str
     is_number: bool
     direction: str
-    """Value of ``aria-sort``; empty for a column that the table is not sorted by."""
+    """Value of ``aria-sort``; empty unless the table is sorted by the column."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """An image as the table shows it."""
+    """An image as shown in the table."""
 
     place: str
-    """Shard and row, as addresses have them."""
+    """Shard and row, as in addresses."""
     name: str
     failure: str
     message: str
@@ -44,7 +44,7 @@ class Line:
 
     @property
     def short_name(self) -> str:
-        """Last part of the name, which tells images of a page apart in little room."""
+        """Returns the last part of the name, a short text that distinguishes the images of a page."""
         return self.name.rstrip("/").rpartition("/")[2] or self.name
 
 

@@ -1,1 +1,1 @@
-"""Export of a model into a bundle, and the proof that each form gives the same answers."""
+"""Exports a model to a bundle, and proves that each form makes the same predictions."""

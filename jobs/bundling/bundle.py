@@ -48,7 +48,7 @@ class Exported:
 
 
 def check_forms(job: ExportJob) -> None:
-    """Raises `JobError` if the model cannot have one of the forms, before anything slow is done."""
+    """Raises `JobError` if the model cannot have one of the forms, before any slow step."""
     job.export.check()
     for name in job.export.formats:
         check_form(name, job.model, job.export.precision.value, job.export.postprocess.value)
@@ -57,7 +57,7 @@ def check_forms(job: ExportJob) -> None:
 
 
 def _check_batches(job: ExportJob) -> None:
-    """Raises `JobError` if a program takes some batch sizes only, which the forms of a bundle must not."""
+    """Raises `JobError` if a program supports only some batch sizes, which is not allowed in the forms of a bundle."""
     from actors.models.pieces import Pieces  # noqa: PLC0415  brings PyTorch
 
     network = build_network(job.model)
@@ -71,7 +71,7 @@ def _check_batches(job: ExportJob) -> None:
 
 
 def export_bundle(job: ExportJob, checked: Preflight, uri: str, storage: Storage) -> Exported:
-    """Writes the bundle to ``uri``, with the forms that pass; nothing if none does.
+    """Writes the bundle to ``uri``, with the forms that pass; writes nothing if none does.
 
     Raises:
         JobError: the model does not run, there are no images, or ``uri`` cannot be written.
@@ -108,7 +108,7 @@ def export_bundle(job: ExportJob, checked: Preflight, uri: str, storage: Storage
 def _try_form(
     name: str, job: ExportJob, checked: Preflight, plan: FormPlan, proof: Proof, folder: Path
 ) -> tuple[FormParity, WrittenForm | None]:
-    """Writes a form and compares it; removes it again if it fails, and returns None in its place."""
+    """Writes a form and compares it; if it fails, removes it and returns None."""
     LOG.info("%s %s: exporting", name, plan.precision)
     scratch = folder / f".{name}"
     scratch.mkdir()

@@ -26,30 +26,30 @@ class PostSteps(StrEnum):
 
     none = "none"
     softmax = "softmax"
-    """The scores of all classes, by task.activation."""
+    """The scores of all classes, from task.activation."""
     topk = "topk"
     """The task.top_k best classes and their scores."""
     nms = "nms"
-    """The boxes of a YOLO network after non-maximum suppression, by the keys of task=detect."""
+    """The boxes of a YOLO network after non-maximum suppression, with the keys of task=detect."""
 
 
 @dataclass
 class Export:
-    """The bundle to write, and the proof that each of its forms gives the answers of the model."""
+    """The bundle to write, and the proof that each form reproduces the model's answers."""
 
     path: str = "???"
-    """Folder or URI prefix of the bundle. A bundle of the same model that is there is replaced."""
+    """Folder or URI prefix of the bundle. An existing bundle of the same model is replaced."""
     formats: list[str] = field(default_factory=lambda: ["onnx", "openvino", "safetensors"])
-    """Forms of the bundle, among onnx, openvino, pt2 and safetensors."""
+    """Forms of the bundle: any of onnx, openvino, pt2 and safetensors."""
     precision: FormPrecision = FormPrecision.fp32
     """Number format of the weights; model.onnx also computes in it. int8 quantises the graphs on images of the dataset;
-    the weights in safetensors then stay in fp32."""
+    the safetensors weights then stay in fp32."""
     postprocess: PostSteps = PostSteps.none
     """Steps after the network that become part of the graphs: none, softmax, topk or nms."""
     separate_weights: bool = False
-    """Write the weights of model.onnx into a second file, model.onnx.data."""
+    """Write the weights of model.onnx to a separate file, model.onnx.data."""
     images: int = 64
-    """Images of the dataset that each form is compared on; int8 is quantised on 128 more."""
+    """Number of images of the dataset on which each form is compared; int8 is quantised on 128 more."""
     tolerance: Any = "auto"
     """Limits on the distance from the model's own answers: exact, or the fields of engine.tolerance; auto is exact for
     fp32, and the defaults of engine.tolerance for the other precisions."""
@@ -70,7 +70,7 @@ class Export:
 
     @property
     def limits(self) -> Tolerance:
-        """`tolerance` as a typed config. Raises `JobError` if it is none."""
+        """Converts `tolerance` to a typed config. Raises `JobError` if it is invalid."""
         if self.tolerance == "auto":
             return EXACT if self.precision is FormPrecision.fp32 else Tolerance()
         if not isinstance(self.tolerance, dict):
@@ -86,6 +86,6 @@ class Export:
 
 @dataclass
 class ExportJob(Job):
-    """Config of `python -m jobs.export`: a job, whose dataset gives the images, and the export of its model."""
+    """Config of `python -m jobs.export`: a job, whose dataset provides the images, and the export of its model."""
 
     export: Export = field(default_factory=Export)

@@ -1,5 +1,5 @@
-"""The files of a bundle beside its forms: record, configs of other libraries, labels, golden images, model card. Runs
-on the driver of an export.
+"""Writes the files of a bundle other than its forms: record, configs of other libraries, labels, golden images, model
+card. Runs on the driver of an export.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def metadata_of(job: ExportJob, checked: Preflight) -> dict[str, str]:
-    """Texts that graphs carry inside: task, labels and pre-processing as JSON, and the fingerprint."""
+    """Returns the metadata embedded in graphs: task, labels and pre-processing as JSON, and the fingerprint."""
     return {
         "task": json.dumps(_values(job.task)),
         "labels": json.dumps(checked.labels),
@@ -55,12 +55,12 @@ class Contents:
     checked: Preflight
     proof: Proof
     rows: Sequence[FormParity]
-    """Outcomes of all forms that were asked for."""
+    """Outcomes of all requested forms."""
 
     def write(
         self, folder: Path, passed: Sequence[tuple[WrittenForm, FormParity]], network: nn.Module | None, uri: str
     ) -> None:
-        """Completes ``folder``, which has the forms that ``passed``; ``uri`` is its future place."""
+        """Completes ``folder``, which has the forms that ``passed``; ``uri`` is its future location."""
         (folder / "parity.json").write_text(_json([row.to_json() for row in self.rows]))
         labels = self.checked.labels
         if labels:
@@ -73,7 +73,7 @@ class Contents:
         table = table_of([row for _, row in passed], with_rates=False)
         card = model_card(bundle, name, aligned(table, num_texts=NUM_TEXTS))
         (folder / _CARD).write_text(card, encoding="utf-8")
-        # The card is for people, who edit it: it alone has no digest.
+        # The card is the only file without a digest, because users edit it.
         (folder / RECORD).write_text(_json(bundle.to_json()), encoding="utf-8")
 
     def _golden(self) -> Golden:
@@ -87,7 +87,7 @@ class Contents:
         )
 
     def _with_boxes(self) -> list[int]:
-        """Images that have boxes after suppression: without any there is nothing to compare."""
+        """Returns images that have boxes after suppression: without any, there is nothing to compare."""
         found = self.proof.steps.of(self.proof.reference.outputs).get(DETECTIONS)
         return [] if found is None else np.flatnonzero(found[:, 0, 4] > 0).tolist()
 
@@ -119,7 +119,7 @@ class Contents:
             taken = [{"name": "pixels_nhwc", "dtype": "uint8", "shape": [None, height, width, 3]}]
         elif form_of(self.job.model).has_network:
             taken = [{"name": "pixels", "dtype": "float32", "shape": [None, *self.job.model.preprocess.input_shape]}]
-        else:  # a graph of the user, which says itself what it takes
+        else:  # a user's graph declares its own inputs
             taken = []
         files = {name: digests[name] for name in form.files}
         return FormRecord(files, form.precision, form.postprocess, form.normalises, taken, row.outputs)
@@ -138,7 +138,7 @@ def _digest(path: Path) -> FileDigest:
 
 
 def _values(config: Any) -> dict[str, Any]:
-    """The fields of a config dataclass and of those inside it, enums as their values."""
+    """Returns the fields of a config dataclass and of nested ones, enums as their values."""
     return asdict(config, dict_factory=lambda pairs: {name: _value(value) for name, value in pairs})
 
 

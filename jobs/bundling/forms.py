@@ -1,4 +1,4 @@
-"""Writes the forms of a bundle: one network, rebuilt in evaluation mode, for several engines. Runs on the driver of an
+"""Writes the forms of a bundle: one network, rebuilt in evaluation mode for several engines. Runs on the driver of an
 export.
 """
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FormPlan:
-    """Choices that the forms of a bundle share."""
+    """Choices shared by the forms of a bundle."""
 
     precision: str = "fp32"
     """``fp32``, ``fp16``, ``bf16`` or ``int8``."""
     postprocess: Postprocess = field(default_factory=Postprocess)
     separate_weights: bool = False
-    """Put the weights of model.onnx into model.onnx.data."""
+    """Write the weights of model.onnx to model.onnx.data."""
     calibration: np.ndarray | None = None
     """uint8 (n, height, width, 3), for int8."""
     is_narrow: bool = False
@@ -55,14 +55,14 @@ class WrittenForm:
     normalises: bool
 
     def model(self, source: Model, folder: Path) -> Model:
-        """The model that this form of ``source`` is, in ``folder``."""
+        """Returns the model for this form of ``source`` in ``folder``."""
         path = folder / MAIN_FILES[self.name]
         plain = replace(source, source="", checkpoint=str(path), sha256="", ema=False, prefix=None, ignore=[])
         if self.normalises:
             plain = replace(plain, preprocess=source.preprocess.for_pixels())
         if self.name == "safetensors":
             return plain
-        # Its loading could run code, which is that of the network that was just exported.
+        # Loading it may run code, but only that of the network just exported.
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if self.name == "pt2" else ""
         return replace(plain, architecture=None, kwargs={}, sha256=sha256)
 
@@ -75,7 +75,7 @@ def write_form(name: str, model: Model, folder: Path, plan: FormPlan, metadata: 
         model: the model to export.
         folder: folder of the bundle.
         plan: the precision and other choices.
-        metadata: texts that an .onnx file or an OpenVINO IR carries inside.
+        metadata: metadata embedded in an .onnx file or an OpenVINO IR.
 
     Raises:
         JobError: the model has no such form, or a library fails on it.
@@ -94,7 +94,7 @@ def write_form(name: str, model: Model, folder: Path, plan: FormPlan, metadata: 
 
 def check_form(name: str, model: Model, precision: str, postprocess: str = NONE) -> None:
     """Raises `JobError` if ``model`` cannot have the form ``name`` in ``precision`` with the steps ``postprocess``, as
-    far as that shows at once.
+    far as can be checked quickly.
     """
     where = f"export.formats={name}"
     if isinstance(form_of(model), TorchScriptForm):
@@ -148,7 +148,7 @@ def _write_openvino(model: Model, folder: Path, plan: FormPlan, metadata: Mappin
             shutil.copy(path, target)
             shutil.copy(path.with_suffix(".bin"), target.with_suffix(".bin"))
         return plan.precision
-    # OpenVINO computes in the precision that its engine asks for: fp16 and bf16 are formats of the weights alone.
+    # OpenVINO computes in the precision set for its engine: fp16 and bf16 apply only to the weights.
     graph_plan = plan if plan.precision == "int8" else replace(plan, precision="fp32")
     with _onnx_graph(model, graph_plan) as source:
         convert(source, folder / MAIN_FILES["openvino"], plan.precision, metadata, where=model.where)
@@ -165,7 +165,7 @@ def _write_pt2(model: Model, folder: Path, plan: FormPlan, metadata: Mapping[str
 def _write_safetensors(model: Model, folder: Path, plan: FormPlan, metadata: Mapping[str, str]) -> str:  # noqa: ARG001
     from actors.exporting.torch_export import save_weights  # noqa: PLC0415  brings PyTorch
 
-    # What int8 graphs are made of: PyTorch loads no such weights.
+    # The basis of int8 graphs: PyTorch cannot load int8 weights.
     precision = "fp32" if plan.precision == "int8" else plan.precision
     save_weights(build_network(model), folder / MAIN_FILES["safetensors"], precision)
     return precision
@@ -181,7 +181,7 @@ _WRITERS: dict[str, Callable[[Model, Path, FormPlan, Mapping[str, str]], str]] =
 
 @contextmanager
 def _onnx_graph(model: Model, plan: FormPlan) -> Iterator[Path]:
-    """The .onnx file of ``model`` by ``plan``, as the library wrote it."""
+    """Returns the .onnx file of ``model`` for ``plan``, as written by the library."""
     suppression = plan.postprocess.suppression
     if suppression is None:
         with _network_graph(model, plan) as path:
@@ -215,7 +215,7 @@ def _network_graph(model: Model, plan: FormPlan) -> Iterator[Path]:
 
 @contextmanager
 def _own_graph(model: Model) -> Iterator[Path]:
-    """The file of a model that is a graph."""
+    """Returns the file of a model that is a graph."""
     own = form_of(model).graph_file(model)
     if own is None:
         raise AssertionError(f"{model.where}: has a network")

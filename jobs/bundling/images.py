@@ -34,12 +34,12 @@ class RealImages:
     """uint8 (n, height, width, 3)."""
 
     def first(self, count: int) -> RealImages:
-        """At most ``count`` of them."""
+        """Returns at most ``count`` of them."""
         return RealImages(self.encoded[:count], self.names[:count], self.pixels_nhwc[:count])
 
 
 def draw_images(job: Job, count: int) -> RealImages:
-    """Up to ``count`` images, spread evenly over the first `_NUM_LISTED` that the dataset lists.
+    """Draws up to ``count`` images, spread evenly over the first `_NUM_LISTED` listed by the dataset.
 
     Raises:
         JobError: the dataset cannot be listed, or none of these images can be read and decoded.
@@ -69,12 +69,12 @@ def draw_images(job: Job, count: int) -> RealImages:
             "decoded",
             fix="name images of the kind that the model is for",
         )
-    # Neighbours in a dataset resemble each other.
+    # Neighbouring images in a dataset are similar.
     order = np.random.default_rng(0).permutation(len(names))[:count]
     return RealImages(
         [encoded[place] for place in order], [names[place] for place in order], np.concatenate(pixels)[order]
     )
 
 
-_NUM_LISTED = 4096  # images: more would take minutes to list in an object store, and say little more
+_NUM_LISTED = 4096  # images: more would take minutes to list in an object store, with little benefit
 _BATCH_SIZE = 32

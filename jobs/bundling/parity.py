@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reference:
-    """The answers that count as right."""
+    """The answers that count as correct."""
 
     engine: str
-    """Label of the engine that gave them."""
+    """Label of the engine that produced them."""
     outputs: Mapping[str, np.ndarray]
     """Outputs of the network, each with an entry per image."""
     images_per_s: float
@@ -41,7 +41,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class FormParity:
-    """Outcome of the comparison of one form; a row of the table."""
+    """Result of comparing one form; a row of the table."""
 
     form: str
     precision: str
@@ -52,7 +52,7 @@ class FormParity:
     """Largest difference of any real number in the outputs."""
     mean_difference: float | None = None
     flips: int | None = None
-    """Images whose best class differs; None where there are no classes."""
+    """Number of images whose best class differs; None if there are no classes."""
     images_per_s: float | None = None
     figures: dict[str, float] = field(default_factory=dict)
     """Figures of the task; see `actors.tasks.parity.Agreement`."""
@@ -86,7 +86,7 @@ def answer(model: Model, engine: EngineConfig, images: RealImages) -> Reference:
 
 @dataclass(frozen=True)
 class Proof:
-    """Everything that forms are compared by."""
+    """Everything needed to compare forms."""
 
     images: RealImages
     reference: Reference
@@ -95,12 +95,12 @@ class Proof:
     tolerance: Tolerance
 
     def of(self, form: WrittenForm, source: Model, folder: Path) -> FormParity:
-        """Runs ``form`` from its files. An engine that fails is a breach."""
+        """Runs ``form`` from its files. An engine failure is a breach."""
         engine = ENGINE_CONFIGS[ENGINES[form.name][0]](device=Device.cpu)
         row = FormParity(form.name, form.precision, engine.name, "cpu", len(self.images.names))
         model = form.model(source, folder)
         try:
-            # Loaded apart, so that it is the file that runs, and not a network that is in memory.
+            # Loaded separately, to run the file rather than a network in memory.
             loaded = load_engine(engine, model)
             trial, answers = try_engine(
                 Recipe(model, engine), self.images.pixels_nhwc, batch_size=_batch_size(self.images), loaded=loaded
@@ -118,7 +118,7 @@ class Proof:
     ) -> FormParity:
         wanted = self.steps.of(self.reference.outputs) if kind == self.steps.kind else dict(self.reference.outputs)
         agreed = agreement(self.task, kind, wanted, outputs, self.tolerance).naming(self.images.names)
-        # Boxes of nearly equal scores may stand in another order.
+        # Boxes with nearly equal scores may be in a different order.
         largest, mean = (None, None) if kind == NMS else _differences(wanted, outputs)
         flips = agreed.figures.get("flips")
         return FormParity(
@@ -128,7 +128,7 @@ class Proof:
 
 
 def described(outputs: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Name, dtype and shape of each output; null is the number of images."""
+    """Returns the name, dtype and shape of each output; null stands for the number of images."""
     return [
         {"name": name, "dtype": str(values.dtype), "shape": [None, *values.shape[1:]]}
         for name, values in outputs.items()
@@ -142,7 +142,9 @@ def _failed(row: FormParity, reason: str) -> FormParity:
 def _differences(
     wanted: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]
 ) -> tuple[float, float] | tuple[None, None]:
-    """Largest and mean difference of the real numbers in outputs of the same name and shape; None without any."""
+    """Returns the largest and mean difference of real numbers in outputs of equal name and shape; None if there are
+    none.
+    """
     pairs = [(wanted[name], given[name]) for name in wanted if name in given]
     apart = [
         np.abs(np.subtract(one, other, dtype=np.float64)).ravel()

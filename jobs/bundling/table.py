@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def table_of(rows: Sequence[FormParity], *, with_rates: bool = True) -> list[list[str]]:
-    """A row of cells per form, below the heads. Without rates, which differ from run to run, if so wanted."""
+    """Returns a header and one row of cells per form. Optionally omits rates, which vary between runs."""
     heads = ["form", "precision", "engine", "images", "largest diff", "mean diff", "flips", "images/s", "passed"]
     cells = [heads, *map(_cells, rows)]
     if with_rates:
@@ -20,12 +20,12 @@ def table_of(rows: Sequence[FormParity], *, with_rates: bool = True) -> list[lis
 
 
 def failures_of(rows: Sequence[FormParity]) -> list[str]:
-    """A line for each form that failed, with the reason."""
+    """Returns a line for each failed form, with the reason."""
     return [f"{row.form} {row.precision} failed: {row.breaches[0]}" for row in rows if row.breaches]
 
 
 NUM_TEXTS = 3
-"""Columns of `table_of` that are aligned to the left."""
+"""Left-aligned columns of `table_of`."""
 
 
 def _cells(row: FormParity) -> list[str]:

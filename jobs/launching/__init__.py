@@ -1,1 +1,1 @@
-"""Starting RayJobs on Kubernetes: the parts of `python -m jobs.launch`."""
+"""Starts RayJobs on Kubernetes: the parts of `python -m jobs.launch`."""

@@ -1,4 +1,6 @@
-"""Client for RayJobs with the two verbs that the launcher needs: get and create. Runs in the launcher's container."""
+"""Client for RayJobs with the two operations that the launcher needs: get and create. Runs in the launcher's
+container.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,10 @@ class ApiGoneError(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds between two requests, and seconds that the API may fail."""
+    """Seconds between requests, and seconds for which the API may fail."""
 
     poll_s: float = 10.0
-    # Giving up costs one of the attempts that the Kubernetes Job has, and its replacement waits for the same API.
+    # Giving up costs one of the Kubernetes Job's attempts, and its replacement waits for the same API.
     patience_s: float = 900.0
 
 
@@ -49,19 +51,19 @@ class RayJobs:
         self._api = client.CustomObjectsApi(client.ApiClient(_configuration()))
 
     def get(self, name: str) -> dict[str, Any] | None:
-        """The RayJob of that name, or None. Raises `JobError` if the request is forbidden."""
+        """Returns the RayJob of that name, or None. Raises `JobError` if the request is forbidden."""
         status, body = self._call("get", self._api.get_namespaced_custom_object, name=name)
         return None if status == _NOT_FOUND else body
 
     def create(self, manifest: Mapping[str, Any]) -> bool:
         """Creates a RayJob; returns False if the name is taken. Raises `JobError` if it is rejected."""
-        # Strict: the API server by default drops fields that it does not know, and only warns.
+        # Strict, because the API server by default drops unknown fields with only a warning.
         status, body = self._call(
             "create", self._api.create_namespaced_custom_object, body=dict(manifest), field_validation="Strict"
         )
         if status in (_OK, _CREATED, _CONFLICT):
             return status != _CONFLICT
-        # To create, nothing needs to exist but the namespace and the resource's definition.
+        # Creation requires only the namespace and the resource's definition.
         if status == _NOT_FOUND:
             raise JobError(
                 f"namespace {self.namespace}: a RayJob cannot be created there: {body['message']}",
@@ -70,13 +72,13 @@ class RayJobs:
         raise JobError(f"RayJob {manifest['metadata']['name']}: refused: {body['message']}", fix="correct the template")
 
     def _call(self, verb: str, call: Callable[..., Any], **arguments: Any) -> tuple[int, dict[str, Any]]:
-        """Status and body of the response. Retries what may pass."""
+        """Returns status and body of the response. Retries transient errors."""
         since = time.monotonic()
         while True:
             status, body = self._call_once(call, arguments)
             if status == _FORBIDDEN:
                 raise _forbidden(verb, self.namespace, body["message"])
-            # A repeated create whose first response was lost meets its own RayJob: a conflict, which is success.
+            # A repeated create whose first response was lost finds its own RayJob: that conflict is a success.
             if status not in _PASSING and status < _SERVER_ERROR:
                 return status, body
             waited_s = time.monotonic() - since
@@ -93,9 +95,9 @@ class RayJobs:
 
         place = {"group": "ray.io", "version": "v1", "namespace": self.namespace, "plural": "rayjobs"}
         try:
-            # The client has no timeout by default: a connection that a firewall dropped would be waited on forever.
+            # The client has no timeout by default: it would wait forever on a connection dropped by a firewall.
             return _OK, call(**place, **arguments, _request_timeout=_TIMEOUT_S)
-        # Status 0 is no response at all, and some of the client's own errors have None.
+        # Status 0 means no response, and some of the client's own errors have None.
         except ApiException as error:
             return int(error.status or 0), {"message": _message_of(error.body) or " ".join(str(error.reason).split())}
         except (HTTPError, OSError) as error:
@@ -104,13 +106,13 @@ class RayJobs:
 
 _OK, _CREATED, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 200, 201, 401, 403, 404, 409
 _SERVER_ERROR = 500
-# Worth a retry. 401 is, because the kubelet replaces a pod's token while it runs.
+# Worth a retry, even 401, because the kubelet replaces a pod's token while it runs.
 _PASSING = (0, _UNAUTHORIZED, 408, 429)
 _TIMEOUT_S = (5.0, 30.0)  # to connect, and to wait for data
 
 
 def _configuration() -> Any:
-    """Configuration of the pod's service account; outside a pod, that of kubectl."""
+    """Returns the configuration of the pod's service account; outside a pod, that of kubectl."""
     from kubernetes import client, config  # noqa: PLC0415  as above
 
     configuration = client.Configuration()
@@ -126,12 +128,12 @@ def _configuration() -> Any:
             f"the Kubernetes API cannot be configured: {one_line(error)}",
             fix="in a pod set automountServiceAccountToken: true; elsewhere point KUBECONFIG at a cluster",
         ) from None
-    configuration.retries = False  # `RayJobs` retries itself
+    configuration.retries = False  # `RayJobs` does its own retries
     return configuration
 
 
 def _message_of(body: Any) -> str:
-    """Message of a Kubernetes Status; empty if the body is not one."""
+    """Returns the message of a Kubernetes Status; empty if the body is not one."""
     try:
         return str(json.loads(body)["message"])
     except (TypeError, ValueError, KeyError):

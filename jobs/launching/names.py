@@ -1,4 +1,6 @@
-"""Names of RayJobs. The same tick gives the same name, and so finds its RayJob. Runs in the launcher's container."""
+"""Names of RayJobs. The same tick always has the same name, and thus finds its RayJob. Runs in the launcher's
+container.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,17 @@ class RunName:
 
     @property
     def overrides(self) -> str:
-        """Overrides that are added to those of the template."""
+        """Overrides added to those of the template."""
         return f"run.id={self.run_id}" + (f" run.slices={self.slices} run.slice={self.slice}" * (self.slices > 1))
 
     def attempt(self, number: int) -> str:
-        """RayJob of attempt ``number``, from 1: the name of the run, then -s0, -s1, ... for its slices, then -2, -3
-        and so on for further attempts.
+        """Returns the RayJob name of attempt ``number``, from 1: the name of the run, then -s0, -s1, ... for its
+        slices, then -2, -3 and so on for further attempts.
 
         Raises:
             JobError: KubeRay would reject the name.
         """
-        # Derived, never random: launchers that start at once, or again, meet at the same names.
+        # Derived, never random: launchers that start concurrently, or again, arrive at the same names.
         own = self.run_id if self.slices == 1 else f"{self.run_id}-s{self.slice}"
         name = own if number == 1 else f"{own}-{number}"
         if len(name) > _MAX_CHARS or not _DNS_LABEL.fullmatch(name):
@@ -42,7 +44,7 @@ class RunName:
 
 
 def name_of_tick(base: str, tick: str) -> RunName:
-    """The run of a time in ISO 8601, such as ``2026-11-22T02:00Z``; UTC unless it has a zone."""
+    """Returns the run of a time in ISO 8601, such as ``2026-11-22T02:00Z``; UTC unless it has a zone."""
     try:
         moment = datetime.fromisoformat(tick)
     except ValueError:
@@ -51,13 +53,14 @@ def name_of_tick(base: str, tick: str) -> RunName:
 
 
 def name_of_job(base: str, job: str) -> RunName:
-    """The run of a Kubernetes Job. The name of a CronJob's Job ends in its tick, in minutes since 1970
-    (``getTimeHashInMinutes`` in Kubernetes). Any other Job gives the run its own name, which stays the same at a retry.
+    """Returns the run of a Kubernetes Job. The name of a CronJob's Job ends in its tick, in minutes since 1970
+    (``getTimeHashInMinutes`` in Kubernetes). Any other Job passes its own name to the run, which is the same on a
+    retry.
     """
     minutes = re.search(r"-(\d{8})$", job)  # 8 digits from 1989 until 2160
     if minutes:
         return _at(base, datetime.fromtimestamp(int(minutes.group(1)) * 60, UTC))
-    # `kubectl create job --from=cronjob/NAME` takes any name, which often begins like that of the template.
+    # `kubectl create job --from=cronjob/NAME` accepts any name, which often begins with that of the template.
     return RunName(f"{base}-{job.removeprefix(f'{base}-')}")
 
 

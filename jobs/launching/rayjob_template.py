@@ -1,4 +1,4 @@
-"""Makes the RayJob of an attempt from the template. Runs in the launcher's container."""
+"""Creates the RayJob of an attempt from the template. Runs in the launcher's container."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Template:
-    """A RayJob that never runs: each run is a copy of it. Call `check` before use.
+    """A RayJob that never runs itself: each run is a copy of it. Call `check` before use.
 
     Args:
         manifest: the whole RayJob.
@@ -38,7 +38,7 @@ class Template:
 
     @property
     def name(self) -> str:
-        """Prefix of the names of the copies."""
+        """Name prefix of the copies."""
         return str(self.manifest["metadata"]["name"])
 
     def check(self) -> None:
@@ -64,14 +64,14 @@ class Template:
             _check_image(image)
 
     def copy(self, name: str, run: RunName, owner: Owner | None) -> dict[str, Any]:
-        """Manifest of a RayJob called ``name`` that executes ``run``."""
-        # The template is suspended, which keeps KubeRay from running it.
+        """Returns the manifest of a RayJob called ``name`` that executes ``run``."""
+        # The template is suspended so that KubeRay does not run it.
         spec = {key: value for key, value in self.manifest["spec"].items() if key != "suspend"}
         spec["entrypoint"] = f"{spec['entrypoint'].strip()} {run.overrides}"
         labels = {"app.kubernetes.io/part-of": "shardlens", "shardlens/run": run.run_id, **self.labels}
         metadata: dict[str, Any] = {"name": name, "labels": labels}
         if owner is not None:
-            # The garbage collector of Kubernetes compares the uid: a later Job of the same name is not the owner.
+            # The Kubernetes garbage collector compares the uid: a later Job of the same name is not the owner.
             job = {"apiVersion": "batch/v1", "kind": "Job", "name": owner.name, "uid": owner.uid}
             metadata["ownerReferences"] = [job]
         return {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": metadata, "spec": spec}
@@ -81,9 +81,9 @@ def read_template(where: str, rayjobs: RayJobs) -> Mapping[str, Any]:
     """Reads the template from a file (YAML or JSON, a path with a slash) or from the namespace, by name.
 
     Raises:
-        JobError: there is no such RayJob.
+        JobError: the RayJob does not exist.
     """
-    if "/" not in where:  # no name of Kubernetes has one
+    if "/" not in where:  # Kubernetes names have none
         found = rayjobs.get(where)
         if found is None:
             raise JobError(
@@ -117,7 +117,7 @@ def _images(node: Any) -> Iterator[str]:
 
 def _check_image(image: str) -> None:
     digest = re.search(r"@sha256:([0-9a-f]{64})$", image)
-    # A tag may move between two nodes of a run. A digest of zeros is the placeholder in k8s/.
+    # A tag may change between two nodes of a run. A digest of zeros is the placeholder in k8s/.
     if digest is None or not digest.group(1).strip("0"):
         raise JobError(
             f"template: image {image}: {'the digest is not set' if digest else 'not referenced by digest'}",

@@ -1,4 +1,4 @@
-"""Sends images to the endpoint, several at a time, and waits where it is busy. Runs on the driver."""
+"""Sends images to the endpoint, several at a time, and waits while it is busy. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """The answer of the endpoint for one image, next to the row of the run."""
+    """The endpoint's answer for one image, with the row of the run."""
 
     row: Mapping[str, Any]
     content: Mapping[str, Any]
-    """A row too, or stage, error and message."""
+    """A row, or stage, error and message."""
     unsent: str = ""
-    """Reason why the image was not sent; there is no content then."""
+    """Reason why the image was not sent; there is then no content."""
 
 
 class Client:
@@ -35,8 +35,8 @@ class Client:
     Args:
         url: address of the endpoint.
         token: bearer token; None sends none.
-        concurrency: requests in flight.
-        timeout_s: seconds for an answer, from the first attempt on.
+        concurrency: number of requests in flight.
+        timeout_s: seconds to wait for an answer, from the first attempt.
     """
 
     def __init__(self, url: str, token: str | None, *, concurrency: int, timeout_s: float) -> None:
@@ -48,16 +48,16 @@ class Client:
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self.url = str(self._url.with_user(None).parent)
-        """The address without a user."""
+        """The address without user information."""
         self._name = f"url={self.url}"
 
     def answers(self, images: Iterable[Sent]) -> list[Answer]:
-        """Returns the answer for each of ``images``, in their order.
+        """Returns the answer for each of ``images``, in order.
 
         Raises:
-            UnreachableError: the endpoint does not answer, or with an error of its own.
-            CredentialsError: it refuses the token.
-            JobError: it is not an endpoint of jobs.serve.
+            UnreachableError: the endpoint does not answer, or answers with a server error.
+            CredentialsError: the endpoint rejects the token.
+            JobError: the address is not an endpoint of jobs.serve.
         """
         return asyncio.run(self._answers(iter(images)))
 
@@ -65,7 +65,7 @@ class Client:
         found: dict[int, Answer] = {}
         numbered = enumerate(images)
         timeout = aiohttp.ClientTimeout(total=self._timeout_s)
-        # Proxies and ~/.netrc are left alone: credentials go to the host that the user named.
+        # Proxies and ~/.netrc are ignored: credentials go only to the host named by the user.
         async with aiohttp.ClientSession(headers=self._headers, timeout=timeout, trust_env=False) as session:
 
             async def work() -> None:

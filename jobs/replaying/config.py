@@ -9,18 +9,18 @@ from jobs.job import Log, OutputLocation
 
 @dataclass
 class Replay:
-    """Images to send, and how."""
+    """Images to send, and request settings."""
 
     images: int = 200
-    """Images of the run to send, drawn at random and always the same ones."""
+    """Number of images of the run to send, drawn at random but reproducibly."""
     concurrency: int = 8
-    """Requests in flight."""
+    """Number of requests in flight."""
     token_file: str | None = None
     """File with the bearer token of the endpoint; null sends the environment variable SHARDLENS_SERVE_TOKEN, if set."""
     timeout_s: float = 60.0
-    """Seconds for an answer, retries of busy replicas included."""
+    """Seconds for an answer, including retries of busy replicas."""
     image_storage_options: dict[str, str] = field(default_factory=dict)
-    """Settings for the store of the images, where the run's own, without its secrets, do not suffice."""
+    """Settings for the store of the images, if the run's own, without secrets, do not suffice."""
     path: str | None = None
     """JSON file to write the differences to; null writes none."""
 

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 ROUNDING = 1e-3
-"""Relative difference of numbers that no limit of the tolerance covers."""
+"""Allowed relative difference of numbers not covered by the tolerance."""
 
 
 def difference(row: Row, answer: Row, tolerance: Tolerance, *, score_threshold: float = 0.0) -> str | None:
-    """The first difference that exceeds the tolerance; None if both say the same.
+    """Returns the first difference that exceeds the tolerance; None if both agree.
 
     Args:
         row: a published row with image_id, uri and the columns of the task, or an error row.
         answer: content of the endpoint's answer, where binary values are base64.
-        tolerance: limits of the run; of a class, `tie_margin` is how far the first score may lead where it differs.
-        score_threshold: of the task, for boxes.
+        tolerance: limits of the run; `tie_margin` is the largest lead of the first score at which the class may differ.
+        score_threshold: score threshold of the task, for boxes.
     """
     if "stage" in row or "stage" in answer:
         return _failure(row, answer)
@@ -49,7 +49,7 @@ def _unequal(name: str, wanted: Row, given: Any, tolerance: Tolerance, score_thr
         if name == "detections":
             return _boxes(wanted[name], given, tolerance, score_threshold)
         return _COLUMNS.get(name, _values)(wanted, given, name, tolerance)
-    except (TypeError, ValueError, LookupError, OSError):  # such as text where numbers are wanted
+    except (TypeError, ValueError, LookupError, OSError):  # such as text instead of numbers
         return f"{_short(wanted[name])} became {_short(given)}"
 
 
@@ -59,7 +59,7 @@ def _failure(row: Row, answer: Row) -> str | None:
 
 
 def _values(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
-    """Numbers and lists of numbers by their relative error; everything else must be equal."""
+    """Compares numbers and lists of numbers by relative error; everything else must be equal."""
     wanted = row[name]
     if not _is_float(wanted):
         return f"{_short(wanted)} became {_short(given)}"
@@ -78,7 +78,7 @@ def _score(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
 
 
 def _label(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
-    """The best class may differ at a near tie."""
+    """Compares the best class, which may differ at a near tie."""
     classes = row.get("top_labels" if name == "label" else "top_label_ids") or []
     scores = row.get("top_scores") or []
     lead = scores[0] - scores[classes.index(given)] if given in classes[: len(scores)] else float("inf")
@@ -86,7 +86,7 @@ def _label(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
 
 
 def _best(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
-    """Lists of the best classes hold their scores in order: those of equal places are compared."""
+    """Compares lists of the best classes, whose scores are in order, by position."""
     if name != "top_scores":
         return None
     wanted, others = np.asarray(row[name]), np.asarray(given)
@@ -105,8 +105,8 @@ def _embedding(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | N
 
 
 def _boxes(wanted: list[Row], given: list[Row], tolerance: Tolerance, score_threshold: float) -> str | None:
-    """Each box needs a partner of the same class. The weakest ones may come and go: those whose score may be below the
-    threshold of the task in the other answer.
+    """Compares boxes, each of which needs a partner of the same class, except the weakest ones: those whose score may
+    be below the task's threshold in the other answer.
     """
     for first, second, what in ((wanted, given, "is gone"), (given, wanted, "is new")):
         free = list(second)

@@ -1,4 +1,4 @@
-"""A replay: images of a run through an endpoint, and the differences of its answers. Runs on the driver."""
+"""Replays images of a run through an endpoint, and collects the differences of its answers. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Replayed:
     different: Sequence[Mapping[str, str]]
     """Image, URI and difference of each answer that exceeds the tolerance."""
     unsent: Sequence[Mapping[str, str]]
-    """Image, URI and reason of each image that could not be read again, or has changed since."""
+    """Image, URI and reason of each image that could not be reread, or has changed since."""
 
     @property
     def is_equal(self) -> bool:
@@ -80,7 +80,7 @@ class Replayed:
 
 
 def replay_run(wanted: ReplayJob) -> Replayed:
-    """Sends the images that `replay.images` asks for, and compares the answers. Raises like `jobs.replay.replay`."""
+    """Sends `replay.images` images, and compares the answers. Raises like `jobs.replay.replay`."""
     options = wanted.replay
     for name in ("images", "concurrency", "timeout_s"):
         if not getattr(options, name) > 0:
@@ -116,6 +116,6 @@ def _token(options: Replay) -> str | None:
 
 
 def _tolerance(run: PublishedRun) -> Tolerance:
-    """`engine.tolerance` of the run."""
+    """Returns `engine.tolerance` of the run."""
     given: Any = (run.config.get("engine") or {}).get("tolerance")
     return to_tolerance(Tolerance(**given) if isinstance(given, dict) else given or Tolerance())

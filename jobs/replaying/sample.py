@@ -1,4 +1,4 @@
-"""Images of a published run with their rows, drawn at random. Runs on the driver."""
+"""Draws random images of a published run with their rows. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sent:
-    """An image of the run, as the endpoint gets it."""
+    """An image of the run, as sent to the endpoint."""
 
     row: Mapping[str, Any]
     """Its published row without target and kept columns, or its error row, as plain values."""
     image: Image
-    """Its bytes, or the reason why they cannot be had again."""
+    """Its bytes, or the reason why they cannot be reread."""
 
 
 def draw(run: PublishedRun, count: int, image_storage: Storage | None = None) -> Iterator[Sent]:
-    """Yields ``count`` images of a run, or all if it has fewer: the same ones on every call.
+    """Yields ``count`` images of a run, or all if it has fewer; every call draws the same ones.
 
     Raises:
         JobError: the run has no image, or its parts or its inventory cannot be read.
