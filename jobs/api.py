@@ -123,9 +123,7 @@ def _run(given: Mapping[str, Any], overrides: Sequence[str]) -> RunResult:
 
 @contextmanager
 def _ray_settings_kept() -> Iterator[None]:
-    """Restores the environment variables and log levels set for Ray on exit, because the application may use Ray
-    itself.
-    """
+    """Restores the environment and log levels set for Ray on exit, because the application may use Ray itself."""
     levels = {name: logging.getLogger(name).level for name in ("ray", "ray.data", "ray.widgets")}
     variables = _ray_variables()
     # In a notebook, Ray asks for ipywidgets to show progress bars, which jobs do not have.

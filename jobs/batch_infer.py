@@ -130,8 +130,8 @@ def _run(job: Job, checked: Preflight, stop: Shutdown, clock: Clock, ray: LocalR
 def _complete(
     run: Run, lock: OutputLock, lease: Lease, stop: Shutdown, clock: Clock, ray: LocalRay | None = None
 ) -> ExitStatus:
-    """Completes this driver's part of the run, and publishes the run if it is complete, unless too many images failed
-    or a stop was requested.
+    """Completes this driver's part of the run, and publishes a complete run, unless too many images failed or a stop
+    was requested.
     """
     before = run.collect()
     num_rows, num_done = before.coverage.num_listed, before.coverage.num_rows

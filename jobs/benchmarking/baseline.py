@@ -89,7 +89,7 @@ def measure_limit(stages: Stages, pieces: Sequence[Piece], folder: Path) -> tupl
 
 
 def layouts(stages: Stages, cpus: int) -> list[ProcessLayout]:
-    """Returns the layouts to try: a process per worker of the plan, and one with all threads; with GPUs, a process per
+    """Lists layouts to try: a process per worker of the plan, and one with all threads; with GPUs, a process per
     GPU.
     """
     plan = stages.plan

@@ -52,9 +52,7 @@ class Figures:
 
     @property
     def share_of_limit(self) -> float | None:
-        """Ratio of the steady rate of the whole job to that of the plain loop; None on several nodes, as the loop runs
-        on one.
-        """
+        """Steady rate of the whole job relative to the plain loop; None on several nodes: the loop runs on one."""
         if self.machine["nodes"] != 1:
             return None
         whole, limit = self.variants["whole"]["steady_images_per_s"], self.limit["images_per_s"]

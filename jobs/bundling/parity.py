@@ -142,9 +142,7 @@ def _failed(row: FormParity, reason: str) -> FormParity:
 def _differences(
     wanted: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]
 ) -> tuple[float, float] | tuple[None, None]:
-    """Returns the largest and mean difference of real numbers in outputs of equal name and shape; None if there are
-    none.
-    """
+    """Returns the largest and mean difference of real numbers in outputs of equal name and shape, or None."""
     pairs = [(wanted[name], given[name]) for name in wanted if name in given]
     apart = [
         np.abs(np.subtract(one, other, dtype=np.float64)).ravel()

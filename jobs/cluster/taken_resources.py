@@ -17,8 +17,7 @@ LOG = logging.getLogger("shardlens")
 
 
 def warn_if_taken(cluster: Cluster, *, wants_gpu: bool | None) -> None:
-    """Logs a warning if other jobs hold resources that the first worker needs. Must be called before the job starts its
-    own tasks.
+    """Warns if other jobs hold resources that the first worker needs. Must be called before the job starts its tasks.
 
     The job continues: waiting tasks make an autoscaling cluster grow.
     """

@@ -72,7 +72,7 @@ class NumberColumns:
 
 
 def differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Returns absolute differences; equal values, infinite ones and NaN included, differ by 0, and NaN from others by
+    """Returns absolute differences; equal values, infinite ones and NaN included, differ by 0, NaN from others by
     inf.
     """
     with np.errstate(invalid="ignore"):

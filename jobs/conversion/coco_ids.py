@@ -38,9 +38,7 @@ class OwnIds:
 
 
 class GivenIds:
-    """The ids of a COCO file: images are matched by file name, or else by its last component, and categories by
-    name.
-    """
+    """The ids of a COCO file: images are matched by file name or its last component, categories by name."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self._images = {one["file_name"]: int(one["id"]) for one in content["images"]}
@@ -61,9 +59,7 @@ class GivenIds:
 
 
 def read_ids(place: str, storage: Storage) -> GivenIds:
-    """Reads `convert.annotations`, which must fit in memory, as in pycocotools. Raises `JobError` if it cannot be
-    read.
-    """
+    """Reads `convert.annotations` into memory, as pycocotools does. Raises `JobError` if it cannot be read."""
     where = f"convert.annotations={redacted(place)}"
     try:
         return GivenIds(json.loads(storage.read(absolute(place))))

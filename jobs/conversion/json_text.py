@@ -53,9 +53,7 @@ def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def readable_masks(masks: pa.Array) -> pa.Array:
-    """Converts ``counts`` of COCO run lengths, structs of ``size`` and ``counts``, to text: the encoding is pure
-    ASCII.
-    """
+    """Converts ``counts`` of COCO run lengths, structs of ``size`` and ``counts``, to text, which is pure ASCII."""
     size, counts = (pc.struct_field(masks, name) for name in _RUN_LENGTHS)
     return pa.StructArray.from_arrays([size, pc.cast(counts, pa.string())], _RUN_LENGTHS, mask=pc.is_null(masks))
 

@@ -112,9 +112,7 @@ _MAX_NAMES = 20  # in a message; feature tables have thousands
 
 
 def _carried(field: pa.Field, uri: str) -> pa.Field:
-    """Returns the field as in the output. Raises JobError if Arrow cannot select its rows, or Parquet cannot store
-    them.
-    """
+    """Returns the output field. Raises JobError if Arrow cannot select its rows, or Parquet cannot store them."""
     carried = pa.field(field.name, _plain(field.type))
     try:
         # Tested on two rows, because Arrow's cast, select and write support different types.

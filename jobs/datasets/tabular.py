@@ -116,7 +116,7 @@ def _format_of(uri: str) -> TableFormat:
 
 
 def _parquet(uri: str, storage: Storage, keys: Mapping[str, str]) -> Iterator[pa.Table]:
-    # A file from a web server is held in memory: many servers do not support range requests.
+    # A file from a web server is held in memory: many servers lack range requests.
     source = io.BytesIO(storage.read(uri)) if is_web(uri) else storage.open(uri)
     with source, pq.ParquetFile(source) as file:
         fields = [find_field(file.schema_arrow, column, key=key, uri=uri) for column, key in keys.items()]

@@ -39,8 +39,7 @@ class TextFile:
 
     Args:
         uri: ends in one of `COMPRESSIONS` if the file is compressed.
-        storage: storage of the file. A file from a web server is held in memory: many servers do not support range
-            requests.
+        storage: storage of the file. A file from a web server is held in memory: many servers lack range requests.
     """
 
     def __init__(self, uri: str, storage: Storage) -> None:

@@ -38,9 +38,7 @@ UNBOUNDED = ("mse", "rmse", "mae", "r2")
 
 
 def breaches(wanted: Evaluate, scores: Mapping[str, float]) -> list[str]:
-    """Returns messages about the limits that ``scores`` violate. A score that could not be computed violates any
-    limit.
-    """
+    """Returns messages about violated limits. A score that could not be computed violates any limit."""
     found = []
     for key, name, limit in _limits(wanted):
         if name not in scores:

@@ -192,9 +192,7 @@ def _recount(measures: Sequence[Inferencer], run: PublishedRun, columns: Sequenc
 
 
 def _named(run: PublishedRun) -> list[str] | None:
-    """Returns the class names found in the rows, for use if the model's labels are gone; None if the rows have only
-    numbers.
-    """
+    """Returns the class names in the rows, for use without the model's labels; None if the rows have only numbers."""
     names: dict[int, str] = {}
     for rows in run.read(["label_id", "label"]):
         pairs = rows.group_by(["label_id", "label"]).aggregate([])

@@ -54,8 +54,7 @@ def name_of_tick(base: str, tick: str) -> RunName:
 
 def name_of_job(base: str, job: str) -> RunName:
     """Returns the run of a Kubernetes Job. The name of a CronJob's Job ends in its tick, in minutes since 1970
-    (``getTimeHashInMinutes`` in Kubernetes). Any other Job passes its own name to the run, which is the same on a
-    retry.
+    (``getTimeHashInMinutes`` in Kubernetes). Any other Job passes on its own name, which a retry keeps.
     """
     minutes = re.search(r"-(\d{8})$", job)  # 8 digits from 1989 until 2160
     if minutes:

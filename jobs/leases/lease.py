@@ -227,9 +227,7 @@ def _naming_the_output(root: str) -> Iterator[None]:
 
 
 def cannot_be_written(path: str, error: Exception) -> JobError | OutputError:
-    """Returns the error for a failed write: JobError if `output.path` is missing or not ours, OutputError if the disk
-    is full.
-    """
+    """Returns JobError for a failed write if `output.path` is missing or not ours, OutputError if the disk is full."""
     if isinstance(error, OSError) and error.errno in _NO_ROOM and (problem := write_problem(error, path)):
         return OutputError(problem)
     return JobError(
@@ -261,8 +259,7 @@ def _acquire(files: LeaseFiles, holder: Holder) -> int:
 
 
 def _falls_free(files: LeaseFiles, number: int, ttl_s: float) -> bool:
-    """Waits until the lease of that number may be taken over; returns False if others did so. An unreadable lease
-    counts as dead.
+    """Waits until the lease of that number may be taken over; False if others did. An unreadable lease counts as dead.
 
     Raises:
         HeldError: its holder is alive.

@@ -67,9 +67,7 @@ def load_templates() -> None:
 
 
 def embedded_json(content: Any) -> Markup:
-    """Returns JSON for a ``script`` element with a data type: no text in it can end the element, and NaN becomes
-    null.
-    """
+    """Returns JSON for a ``script`` element with a data type: no text can end the element; NaN becomes null."""
     text = json.dumps(_finite(content), ensure_ascii=True, allow_nan=False, default=str)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704  escaped
 

@@ -90,9 +90,7 @@ def choose_rows(parts: Sequence[str], storage: Storage, limit: int, is_over: Cal
 
 
 def within(groups: Mapping[str, Sequence[Reference]], limit: int) -> list[tuple[str, Reference]]:
-    """Returns references to at most ``limit`` rows, each with its group: the extremes, then a few of each class, and so
-    on.
-    """
+    """Returns at most ``limit`` references, each with its group: the extremes, then a few of each class, and so on."""
     turns = [(_turn(name, number), number, name) for name, found in groups.items() for number in range(len(found))]
     kept: list[tuple[str, Reference]] = []
     places: set[Place] = set()

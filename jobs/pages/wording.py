@@ -20,9 +20,7 @@ def plain(text: object, most: int = _MAX_SHOWN) -> str:
 
 
 def shown(text: object) -> Markup:
-    """Formats untrusted text for the body of a page, isolated so that its direction does not affect its
-    surroundings.
-    """
+    """Formats untrusted text for the body of a page, isolated so that its direction has no effect outside."""
     return Markup("<bdi>{}</bdi>").format(plain(text))
 
 

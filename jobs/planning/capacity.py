@@ -35,7 +35,7 @@ def _most_workers(plan: Plan, node: Resources) -> int:
 
 
 def _memory_bytes(plan: Plan) -> int:
-    """Returns a lower bound for one worker: the uint8 pixels of a block, and one batch of them as float32. Excludes the
+    """Returns a lower bound for one worker: the uint8 pixels of a block, and one batch as float32. Excludes the
     model.
     """
     return plan.block_bytes * (plan.batches_a_block + _FLOAT32_BYTES)
