@@ -28,7 +28,7 @@ SIZE = "_size"
 VERSION = "_version"
 
 # Added by reader, decoder and predictor. Seconds and bytes are per image. Height and width are those of the upright
-# source image at full size, int32; 0 where the image has an error.
+# source image at full size, int32; 0 if the image has an error.
 PIXELS = "_pixels"
 HEIGHT = "_height"
 WIDTH = "_width"

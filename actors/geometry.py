@@ -64,12 +64,12 @@ class Geometry:
 
 
 def _image(preprocess: Preprocess, height: int, width: int) -> list[float]:
-    """Size, scale, offset and visible part of one image, each as x and y."""
+    """Returns size, scale, offset and visible part of one image, each as x and y."""
     y, x = map(_line, preprocess.axes(height, width))
     return [number for pair in zip(x, y, strict=True) for number in pair]
 
 
 def _line(axis: Axis) -> tuple[float, float, float, float, float]:
-    """Size, scale, offset, and start and stop of the visible part along one axis."""
+    """Returns size, scale, offset, and start and stop of the visible part along one axis."""
     offset = (axis.start - axis.padding) * axis.scale
     return axis.source, axis.scale, offset, axis.shown.start, axis.shown.stop

@@ -206,7 +206,7 @@ class OnnxEngineConfig(EngineConfig):
             raise _int8_on_gpu()
 
     def wanted_provider(self) -> Provider:
-        """The provider that ``device`` and ``provider`` together request; auto if neither decides."""
+        """Returns the provider that ``device`` and ``provider`` together request; auto if neither decides."""
         if self.precision is Precision.int8 and self.provider is Provider.auto:
             return Provider.cpu
         if self.device is Device.auto:

@@ -56,7 +56,7 @@ _COLORS = 3
 
 
 def _extent(is_shown: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Returns, for bools (n, length), True up to the last True, but at least once, and the fraction of the length up to
+    """Returns, for bools (n, length): True up to the last True, at least once, and the fraction of the length up to
     there.
     """
     places = torch.arange(1, is_shown.shape[1] + 1, device=is_shown.device)

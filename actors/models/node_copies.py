@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def no_siblings(path: Path) -> Sequence[str]:  # noqa: ARG001
-    """The siblings of a checkpoint that is one file."""
+    """Returns the siblings of a checkpoint in one file: none."""
     return ()
 
 

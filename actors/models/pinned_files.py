@@ -50,7 +50,7 @@ def check_bytes(model: Model, data: bytes) -> None:
 
 
 def pin(model: Model) -> str:
-    """``model.sha256`` as 64 lower-case digits."""
+    """Returns ``model.sha256`` as 64 lower-case digits."""
     return model.sha256.strip().lower().removeprefix("sha256:")
 
 

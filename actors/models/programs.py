@@ -73,7 +73,7 @@ class Program(nn.Module):
         return self.program(**{self.taken.keyword: images}) if self.taken.keyword else self.program(images)
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Program:  # noqa: FBT001, FBT002
-        """Also moves the tensors that the program creates, whose device is part of its graph."""
+        """Moves the tensors that the program creates, too: their device is part of its graph."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # PyTorch's stubs lack it
         device = fn(torch.empty(0, device=_device_of(self.program))).device
         _move(self.program, device)

@@ -155,7 +155,7 @@ class ElasticBatches:
         raise error
 
     def _smaller(self, piece: np.ndarray, size: int, error: ImageError) -> list[np.ndarray]:
-        """Smaller pieces to try after ``piece`` failed in a batch of ``size``, last first; none for a single image."""
+        """Returns smaller pieces to try after ``piece`` failed in a batch of ``size``, last first; none for 1 image."""
         if error.kind == _OUT_OF_MEMORY and size > 1:
             LOG.warning(
                 "%d images at a time do not fit into the memory of the %s; continuing with %d",

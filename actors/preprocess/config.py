@@ -29,8 +29,8 @@ class Preprocess:
     resize."""
 
     resize_mode: ResizeMode = ResizeMode.shorter_side
-    """shorter_side: as in torchvision, where [height, width] is an exact size that distorts the image. longest_side:
-    the image fits into a square of that side, or into [height, width], as in a letterbox."""
+    """shorter_side: as in torchvision, where [height, width] is an exact size, which may distort the image.
+    longest_side: the image fits into a square of that side, or into [height, width], as in a letterbox."""
 
     resize_limit: int | None = None
     """Maximum length of the longer side after a resize of the shorter side, which is reduced if necessary; like
