@@ -81,7 +81,7 @@ def _is_there(folder: Path, is_current: Callable[[Path], bool]) -> bool:
         return _is_ready(folder, is_current)
 
 
-_FIX = "set SHARDLENS_CACHE to a folder that this user alone may write to; it is created if needed"
+_FIX = "set SHARDLENS_CACHE to a folder that only this user may write to; it is created if needed"
 _DIGESTS = "digests.json"
 
 

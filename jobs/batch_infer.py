@@ -154,7 +154,7 @@ def _complete(
     if run.job.report.html and run.storage.kind(run.paths.success) and not run.storage.kind(run.paths.page):
         from jobs.pages.page_file import add_page  # noqa: PLC0415  loaded meanwhile
 
-        add_page(run, sum(clock.seconds.values()))
+        add_page(run.job, run.paths.root, run.record.run_id, sum(clock.seconds.values()))
     report.show()
     log_closing(report.closing())
     return status

@@ -22,10 +22,12 @@ from actors.preprocess import Preprocess
 from actors.storage.uris import absolute, text_without_users
 from jobs.cli.config_errors import unknown_key
 from jobs.cli.phases import phase
+from jobs.comparison.config import Comparison
 from jobs.conversion.config import Conversion
 from jobs.evaluating.config import Evaluation
 from jobs.following.config import Following
 from jobs.pages.config import Reporting
+from jobs.replaying.config import ReplayJob
 from jobs.schemas import TOLD
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
@@ -112,9 +114,14 @@ def to_incomplete_evaluation(config: DictConfig) -> Evaluation | Job:
 
 def to_following(config: DictConfig) -> Following:
     """Converts the config of `jobs.follow`, which needs no checkpoint. Raises like `to_job`."""
+    return Following(to_incomplete_following(config), partial(_job_for, config))
+
+
+def to_incomplete_following(config: DictConfig) -> FollowJob:
+    """Converts like `to_following`, to the config without a checkpoint."""
     job = cast("FollowJob", to_incomplete_job(_with_weights(config)))
     job.checkpoints.path = absolute(job.checkpoints.path)
-    return Following(job, partial(_job_for, config))
+    return job
 
 
 def _job_for(config: DictConfig, *, checkpoint: str = "", source: str = "") -> EvaluationJob:
@@ -286,9 +293,12 @@ VERBS: dict[str, Callable[[DictConfig], Any]] = {
     "benchmark": to_incomplete_job,
     "export": to_incomplete_job,
     "evaluate": to_incomplete_evaluation,
+    "follow": to_incomplete_following,
     "verify": partial(to_object, kind=Verification),
     "convert": partial(to_object, kind=Conversion),
     "report": partial(to_object, kind=Reporting),
+    "compare": partial(to_object, kind=Comparison),
+    "replay": partial(to_object, kind=ReplayJob),
 }
 """Verbs that run on a cluster, each with the function that converts its config on a client."""
 # Names of obstore's options, without the provider's prefix.

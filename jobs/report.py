@@ -37,7 +37,7 @@ def report(wanted: Reporting) -> ExitStatus:
     """
     Shutdown(grace_s=0).install()
     if wanted.report.pictures < 0:
-        raise JobError(f"report.pictures={wanted.report.pictures}: below 0", fix="0 leaves pictures out")
+        raise JobError(f"report.pictures={wanted.report.pictures}: below 0", fix="use 0 to omit pictures")
     output = open_output(wanted.output.path, wanted.output.storage_options)
     run = output.run(wanted.run.id, key="run.id") if wanted.run.id else output.runs()[0]
     given = wanted.dataset.storage_options

@@ -71,7 +71,7 @@ class RunResult:
             "status": self.status.replace("_", " "),
             "images": self._images,
             "speed": f"{rate:,.1f} images/s" if rate else "",
-            **{kind: f"{number:,} errors" for kind, number in self.report["error_kinds"].items()},
+            **{f"errors {kind}": f"{number:,}" for kind, number in self.report["error_kinds"].items()},
         }
         lines = [f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in cells.items() if text]
         if self.page is not None:

@@ -8,11 +8,10 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import hydra
 
-from actors.predictor import Predictor
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cli.terminal import show
@@ -42,35 +41,39 @@ def serve(job: ServeJob) -> ExitStatus:
 
     Raises:
         JobError: the job is wrong: nothing listens.
+        StoppedError: stopped before the endpoint answered.
     """
     Shutdown(grace_s=0).install()
     job.check()
     token_digest = job.serve.token_digest()
-    recipe = serving_recipe(job)
-    Predictor(recipe)  # tries the model, and the golden images of its bundle, before anything listens
+    recipe = serving_recipe(job, is_here=job.cluster.is_here)
     prepare(job.cluster, verbose=job.verbose)
     stdout = sys.stdout  # `connect` takes its place for what Ray prints
     with connect(job.cluster, verbose=job.verbose):
         from jobs.serving import application  # noqa: PLC0415  imports Ray, which must come after `prepare`
         from jobs.serving.ingress import Access  # noqa: PLC0415  as above
 
-        access = Access(job.serve, token_digest)
+        access, may_grow = Access(job.serve, token_digest), not job.cluster.is_here
         if job.serve.roll_out:
-            application.roll_out(access, recipe)
+            application.roll_out(access, recipe, may_grow=may_grow)
             LOG.info("%s answers with %s now", job.serve.url, recipe.model.where)
             return ExitStatus.DONE
-        with _stop_on_signal() as stopped, _ended(job.serve.timeout_s):
-            application.start(access, recipe)
-            with redirect_stdout(stdout):
-                show(job.serve.url)
-                stdout.flush()
-            LOG.info(
-                "another model: RAY_AUTH_MODE=token, serve.roll_out=true cluster.address=%s",
-                application.cluster_address(),
-            )
-            stopped.wait()
+        with _ended(job.serve.timeout_s):
+            application.start(access, recipe, may_grow=may_grow)
+            address = application.cluster_address()
+            _wait(job.serve.url, address, stdout)
     LOG.info("stopped")
     return ExitStatus.DONE
+
+
+def _wait(url: str, address: str, stdout: TextIO) -> None:
+    """Says where the endpoint and its Ray are, and returns once a signal came."""
+    with _stop_on_signal() as stopped:
+        with redirect_stdout(stdout):
+            show(url)
+            stdout.flush()
+        LOG.info("another model: RAY_AUTH_MODE=token, serve.roll_out=true cluster.address=%s", address)
+        stopped.wait()
 
 
 @contextmanager

@@ -106,7 +106,7 @@ def _check_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> Non
     """Raises `JobError` before a network is exported in fp16 for a CPU."""
     if form_of(model).has_network and config.precision is Precision.fp16 and runtime.device == "cpu":
         raise JobError(
-            "engine.precision=fp16: engine=onnxruntime supports it on a GPU alone, and runs on the CPU here",
+            "engine.precision=fp16: engine=onnxruntime supports it only on a GPU, and runs on the CPU here",
             fix="set engine.precision=fp32",
         )
 

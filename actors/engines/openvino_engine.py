@@ -26,8 +26,7 @@ class OpenVinoEngine(InTurn):
     """See `actors.engines.base.Engine`. Outputs keep their names in the file; exported files use the names of
     `actors.models.outputs.named`.
 
-    The graph is compiled once per batch size, in tenths of a second, and the last few are kept: one graph for all
-    sizes runs networks of small layers 10% slower.
+    The graph is compiled once per batch size, and the last few are kept; with ``dynamic`` once for all sizes.
 
     Raises:
         JobError: OpenVINO or the precision is missing, the files are broken, or the model does not take images of that
@@ -47,6 +46,7 @@ class OpenVinoEngine(InTurn):
             self._graph, self._input, self._outputs = read_graph(self._runtime.core, file, model)
             one_by_one = file.mixes_images
         self._size = model.preprocess.size
+        self._is_dynamic = config.dynamic and self._input.batch_size is None
         self._requests: dict[int, Any] = {}
         self._try(model)
         self.details = {
@@ -75,6 +75,7 @@ class OpenVinoEngine(InTurn):
 
     def _request(self, batch_size: int) -> Any:
         """The request for batches of this size, marked as most recently used."""
+        batch_size = _ANY if self._is_dynamic else batch_size
         request = self._requests.pop(batch_size, None)
         while len(self._requests) >= _NUM_KEPT:
             del self._requests[next(iter(self._requests))]
@@ -93,6 +94,7 @@ class OpenVinoEngine(InTurn):
             raise wrong_size(model, error) from error
 
 
+_ANY = -1  # OpenVINO's word for an axis of any length
 _NUM_KEPT = 2  # each holds the weights; full batches, and one other size, are enough
 
 

@@ -44,7 +44,7 @@ def labelled_folder(path: str | Path) -> list[Example]:
     """
     found = [(file, file.parent.name) for file in sorted(Path(path).glob("*/*")) if _is_shown(file)]
     if not found:
-        raise JobError(f"{path}: holds no folders with files", fix="give the folder that has one folder for each class")
+        raise JobError(f"{path}: holds no folders with files", fix="give a folder with one subfolder per class")
     return list(found)
 
 

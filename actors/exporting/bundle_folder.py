@@ -37,7 +37,7 @@ def check_place(uri: str, storage: Storage, fingerprint: str, *, overwrite: bool
             f"{where}: cannot be read: {one_line(error)}", fix="give a place that you may write to"
         ) from error
     if is_taken:
-        raise JobError(f"{where}: holds files that are no bundle", fix="give a new or an empty folder")
+        raise JobError(f"{where}: contains files other than a bundle", fix="give a new or an empty folder")
     if earlier is not None and earlier.fingerprint != fingerprint and not overwrite:
         raise JobError(
             f"{where}: holds the bundle of another model, {earlier.fingerprint}, and this one is {fingerprint}",

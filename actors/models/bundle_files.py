@@ -81,7 +81,7 @@ class Bundle:
     """Fields of the task for which the forms were compared."""
     tolerance: dict[str, float]
     fingerprint: str
-    """Fingerprint of the model in fp32: two bundles with the same one hold the same model."""
+    """Model fingerprint in fp32: two bundles with the same one hold the same model."""
     files: Mapping[str, FileDigest]
     """Everything except the forms and `RECORD` itself."""
     versions: dict[str, str] = field(default_factory=dict)

@@ -116,7 +116,7 @@ def digest(network: torch.nn.Module) -> str:
     return total.hexdigest()
 
 
-_FIT_FIX = "give the model.architecture and model.kwargs (such as num_classes) that the checkpoint was saved from"
+_FIT_FIX = "set model.architecture and model.kwargs (such as num_classes) to those of the saved network"
 _EXTRA_STATE = "_extra_state"  # suffix of the entries from get_extra_state
 _MAX_LISTED = 5  # names in a message; a network has hundreds
 _PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None))

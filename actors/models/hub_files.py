@@ -98,7 +98,7 @@ def _downloaded(uri: str) -> str:
         raise
     except errors.GatedRepoError:
         fix = "accept its terms on the hub, and give your token as HF_TOKEN"
-        raise JobError(f"{uri}: the hub asks who may read it", fix=fix) from None
+        raise JobError(f"{uri}: access to the repository is restricted", fix=fix) from None
     except errors.RepositoryNotFoundError:
         fix = "correct the name; for a private one, give your token as HF_TOKEN"
         raise JobError(f"{uri}: there is no repository {repo}", fix=fix) from None
@@ -129,7 +129,7 @@ def _unreachable(uri: str, error: Exception) -> Exception:
             fix="fetch it once without HF_HUB_OFFLINE, or set HF_HOME to the cache that has it",
         )
     fix = "start the job again once the hub is reachable from here, or fetch the file first and set HF_HUB_OFFLINE=1"
-    return UnreachableError(f"{uri}: the hub does not answer as it should: {one_line(error)}\n  fix: {fix}")
+    return UnreachableError(f"{uri}: unexpected response from the hub: {one_line(error)}\n  fix: {fix}")
 
 
 def _library() -> Any:

@@ -58,7 +58,7 @@ def _csv(text: str, where: str) -> Iterable[object]:
     header = [cell.lower() for cell in rows[0]]
     width = len(header)
     if any(len(row) != width for row in rows):
-        raise JobError(f"{where}: its rows differ in length", fix='quote names that hold a comma: "tench, Tinca tinca"')
+        raise JobError(f"{where}: its rows differ in length", fix='quote names with a comma: "tench, Tinca tinca"')
     names = next((header.index(name) for name in _NAME_COLUMNS if name in header), None)
     numbered = [header.index(name) for name in _NUMBER_COLUMNS if name in header]
     if names is not None or numbered:  # a header
@@ -82,7 +82,7 @@ _FORMATS: dict[str, Callable[[str, str], Iterable[object]]] = {
 _KEYS = ("id2label", "label2id", "label_names", "labels", "names", "classes", "class_names", "categories", "label_map")
 _NAME_COLUMNS = ("name", "label", "label_name", "class_name", "class", "display_name", "description")
 _NUMBER_COLUMNS = ("id", "index", "label_id", "class_id", "idx", "number", "label", "class")
-_FIX = "give a list of names, or a mapping from 0, 1, 2 and so on to names, in the order of the model's outputs"
+_FIX = "give a list of names, or a mapping from 0, 1, 2, … to names, in the order of the model's outputs"
 
 
 def _names(content: Any, where: str, depth: int = 0) -> Iterable[object]:
@@ -109,7 +109,7 @@ def _name(entry: Any) -> object:
 def _by_number(pairs: Sequence[tuple[Any, object]], where: str) -> list[object]:
     """Returns the names in the order of their numbers, which must start at 0 and have no gaps."""
     if not _are_numbers(number for number, _ in pairs):
-        raise JobError(f"{where}: maps names to other things than whole numbers", fix=_FIX)
+        raise JobError(f"{where}: maps names to values that are not integers", fix=_FIX)
     by_number: Mapping[int, object] = {int(number): name for number, name in pairs}
     lacking = sorted(set(range(len(pairs))) - by_number.keys())
     if lacking:
@@ -125,6 +125,7 @@ def _other(numbers: int | None, width: int, where: str) -> int:
     """Returns the only column other than that of the numbers."""
     if numbers is None or width != 2:  # noqa: PLR2004  a number and a name
         raise JobError(
-            f"{where}: does not tell which of {width} columns holds the names", fix="name it in a header: name"
+            f"{where}: does not say which of {width} columns contains the names",
+            fix="add a header with a column called name",
         )
     return 1 - numbers

@@ -43,7 +43,7 @@ def read_names(given: Any, key: str, storage_options: dict[str, str]) -> list[st
         return _checked_labels(key, given)
     raise JobError(
         f"{key}={given}: neither a path nor a list",
-        fix="give a file with one name a line, in JSON, YAML or CSV, or a list of names",
+        fix="give a file with one name per line, in JSON, YAML or CSV, or a list of names",
     )
 
 
@@ -54,7 +54,7 @@ def _names_in_file(uri: str, where: str, storage_options: dict[str, str]) -> Ite
     try:
         text = data.decode("utf-8-sig")  # editors on Windows write a byte-order mark
     except UnicodeDecodeError as error:
-        raise JobError(f"{where}: not UTF-8 text: {error}", fix="give a text file with one name a line") from None
+        raise JobError(f"{where}: not UTF-8 text: {error}", fix="give a text file with one name per line") from None
     return labels_in(text, file_name(uri), where)
 
 

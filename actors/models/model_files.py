@@ -61,16 +61,16 @@ def reading(where: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise JobError(f"{where}: no such file", fix="correct the path; every worker must see it") from None
+        raise JobError(f"{where}: no such file", fix="correct the path; every worker must be able to read it") from None
     except (PermissionError, PermissionDeniedError, UnauthenticatedError) as error:
         raise JobError(
             f"{where}: may not be read: {one_line(error)}",
-            fix="grant this user the right to read it, or give the keys in model.storage_options",
+            fix="grant this user the right to read it, or pass credentials in model.storage_options",
         ) from None
     except (BaseError, OSError, ValueError) as error:  # ValueError: a path with a null byte
         if not isinstance(error, BaseError) and transient_kind(error) is None:
             raise JobError(f"{where}: cannot be read: {one_line(error)}", fix="give a regular file") from None
         raise UnreachableError(
-            f"{where}: the server does not answer as it should: {one_line(error)}\n"
+            f"{where}: unexpected response from the server: {one_line(error)}\n"
             "  fix: correct the address, or start the job again once the server is reachable from here"
         ) from error

@@ -29,6 +29,6 @@ def not_counted(shapes: Mapping[str, tuple[int, ...]], num_images: int) -> JobEr
     name, shape = next(iter(shapes.items()))
     return JobError(
         f"the model's output {name} has shape {shape} for {num_images} images",
-        fix="take a model that allows any batch size, and has one entry per image along the first axis of each "
-        "output; task=classify and task=embed need only the one that task.output names",
+        fix="use a model that accepts any batch size and has one entry per image along the first axis of each "
+        "output; task=classify and task=embed need only the output that task.output names",
     )

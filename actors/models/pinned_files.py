@@ -71,7 +71,7 @@ def _compare(model: Model, chunks: Iterable[bytes], names: Sequence[str]) -> Non
     if total.hexdigest() != pin(model):
         raise JobError(
             f"{model.where}: its SHA-256 is {total.hexdigest()}, not model.sha256={model.sha256}",
-            fix=f"the file is another one, or damaged: fetch it again, and compare with {_command(names)}",
+            fix=f"the file has changed or is damaged: fetch it again and compare with {_command(names)}",
         )
 
 

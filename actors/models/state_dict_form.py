@@ -31,7 +31,7 @@ class StateDictForm:
     def check_keys(self, model: Model) -> None:
         if model.architecture is None:
             raise JobError(
-                f"model.architecture is not given, and {model.where} holds weights alone",
+                f"model.architecture is not given, and {model.where} contains only weights",
                 fix=f"{ARCHITECTURE_FIX}; an OpenVINO IR is named by its .xml file; a TorchScript archive needs "
                 "none, but model.sha256: see docs/models.md",
             )

@@ -125,7 +125,7 @@ def without_wrappers(state_dict: StateDict) -> StateDict:
     return plain.renamed(methodcaller("removeprefix", "module.")) if is_parallel else plain
 
 
-RESAVE_FIX = "save the weights alone: torch.save(model.state_dict(), path), or safetensors.torch.save_file"
+RESAVE_FIX = "save only the weights: torch.save(model.state_dict(), path), or safetensors.torch.save_file"
 
 # Keys of training checkpoints, in the order in which they are tried.
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "params", "module")

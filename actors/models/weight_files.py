@@ -162,4 +162,4 @@ def _unreadable(error: Exception, start: bytes, where: str) -> JobError:
     seen = pickled[1] if pickled else f"{type(error).__name__}: {one_line(error)}"
     if seen.startswith("Unsupported operand"):
         seen = "its pickle is damaged, or of a protocol that cannot be read safely, such as 4"
-    return JobError(f"{where}: is broken, or of another format: {seen}", fix=f"copy it again, or {RESAVE_FIX}")
+    return JobError(f"{where}: is damaged or in another format: {seen}", fix=f"copy it again, or {RESAVE_FIX}")

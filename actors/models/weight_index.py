@@ -58,5 +58,5 @@ def is_shard(uri: str) -> bool:
 
 
 SHARD_FIX = "give the index of the shards, such as model.safetensors.index.json, as model.checkpoint"
-INDEX_FIX = "copy the index and all of its shards again, into one folder"
+INDEX_FIX = "copy the index and all its shards into one folder again"
 _MAX_INDEX_BYTES = 64 << 20  # at about 100 bytes per entry, several hundred thousand tensors

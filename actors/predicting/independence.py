@@ -61,12 +61,12 @@ def mixing(engine: Engine, beside: Answers, size: tuple[int, int], *, where: str
         again = engine(first[None])
     except Exception as error:
         raise JobError(
-            f"{where}: gives another answer to the same image {seen}, and fails on one image alone: {one_line(error)}",
+            f"{where}: the answer for the same image differs {seen}, and it fails on a single image: {one_line(error)}",
             fix=_FIX,
         ) from error
     if not _agree(_entry(alone, 0), _entry(again, 0), limit):
-        raise JobError(f"{where}: gives another answer to the same image each time", fix=_FIX)
-    return f"the model gives another answer to the same image {seen}"
+        raise JobError(f"{where}: gives a different answer for the same image each time", fix=_FIX)
+    return f"the model gives a different answer for the same image {seen}"
 
 
 def independent(engine: Engine, reason: str) -> Engine:
@@ -100,7 +100,7 @@ class OneByOne(InTurn):
 # Distance of two answers that rounding explains, relative to the norm of one. torchvision's models reach 3e-7 in fp32.
 _LIMITS = {"fp32": 1e-3, "fp16": 1e-2}
 _COARSE = 5e-2  # bf16 and int8
-_FIX = "export it in evaluation mode, with a free batch size, and quantised statically if at all"
+_FIX = "export it in evaluation mode, with a dynamic batch size and, if quantised, with static quantisation"
 
 
 def _entry(answers: Answers, place: int) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ def read_prompts(given: Any, templates: Sequence[str], storage_options: dict[str
     if not texts:
         raise JobError(
             "task.prompts is not given, and task=zero_shot chooses among them",
-            fix="give labels, such as task.prompts=[cat,dog], a file with one a line, or texts by label",
+            fix="give labels, such as task.prompts=[cat,dog], a file with one per line, or texts by label",
         )
     return texts
 

@@ -68,6 +68,10 @@ class RunPaths:
         """Scores against known labels, from `python -m jobs.evaluate`."""
         return join(self.run, "metrics.json")
 
+    def followed(self, name: str) -> str:
+        """A document of `python -m jobs.follow`, whose runs evaluate the checkpoints of a training."""
+        return join(self.root, "follow", name)
+
     def comparison(self, other: str) -> str:
         """Folder of the comparison of run ``other`` with this one, from `python -m jobs.compare`."""
         return join(self.run, "comparisons", other)

@@ -120,7 +120,7 @@ def check_form(name: str, model: Model, precision: str, postprocess: str = NONE)
 
 
 _NETWORK = "export the network itself: model.architecture and its weights; the archive alone runs in engine=torch"
-_LEAVE_OUT = "leave it out of export.formats"
+_LEAVE_OUT = "remove it from export.formats"
 _NMS_IN_ONNX = "choose export.formats=[onnx,openvino] of a network or an .onnx file, or omit export.postprocess"
 _OF_GRAPHS = {"onnxruntime": ("onnx", "openvino"), "openvino": ("openvino",)}
 _OF_A_GRAPH = {"onnx": ("fp32",), "openvino": ("fp32", "fp16", "bf16")}

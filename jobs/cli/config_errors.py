@@ -60,14 +60,14 @@ def unknown_key(full_key: str, names: Sequence[str], *, override: str | None = N
     )
 
 
-_PLUS = "a dataset is chosen with a plus sign: +dataset=NAME, such as +dataset=sample"
+_PLUS = "select a dataset with a plus sign: +dataset=NAME, such as +dataset=sample"
 
 
 def _missing(error: MissingMandatoryValue) -> JobError:
     key = error.full_key or ""
     fix = _PLUS if key == "dataset" else f"add {key}=VALUE to the command; --help shows every key"
     if key == "model.checkpoint":
-        fix = f"{fix}; model.source names a whole model"
+        fix = f"{fix}; or set model.source to load a whole model"
     return JobError(f"{key}: not given", fix=fix)
 
 
@@ -80,7 +80,7 @@ def _unresolved(error: InterpolationResolutionError) -> JobError:
         )
     return JobError(
         f"{error.full_key}: {reason[:1].lower()}{reason[1:]}",
-        fix=r"name a key that has a value, or write \${ for a dollar sign and a brace",
+        fix=r"refer to a key that has a value, or write \${ for a literal ${",
     )
 
 
@@ -91,20 +91,22 @@ def _unknown_choice(message: str) -> JobError:
     listed = message.partition("Available options in")[2].partition("Config search path")[0].splitlines()[1:]
     # The schemas are in the same groups as the files of conf/, but are no choices.
     options = sorted(line.strip() for line in listed if line.strip() and not line.strip().endswith("_schema"))
-    own = f"; one of your own is DIR/{group}/{name}.yaml, with --config-dir=DIR"
+    own = f"; for your own, add DIR/{group}/{name}.yaml and --config-dir=DIR"
     return JobError(f"{group}={name}: there is no such choice", fix=f"choose one of {', '.join(options)}{own}")
 
 
 def _unknown_key(error: OmegaConfBaseException, override: str) -> JobError:
     # A mapping such as model.kwargs, which Hydra extends only with a plus.
     if isinstance(error.object_type, type) and issubclass(error.object_type, dict):
-        return JobError(f"{override}: a new entry", fix=f"put a plus sign before it: +{override}")
+        return JobError(f"{override}: a new entry", fix=f"add a plus sign: +{override}")
     return unknown_key(error.full_key or "", _field_names(error.object_type), override=override)
 
 
 def _wrong_value(error: OmegaConfBaseException, override: str) -> JobError:
     reason = str(error).splitlines()[0]  # the others repeat the key and name Python types
-    return JobError(f"{override}: {reason[:1].lower()}{reason[1:]}", fix=f"give {error.full_key} a value of that type")
+    return JobError(
+        f"{override}: {reason[:1].lower()}{reason[1:]}", fix=f"set {error.full_key} to a value of that type"
+    )
 
 
 def _other(message: str) -> JobError:
@@ -113,7 +115,7 @@ def _other(message: str) -> JobError:
     if folder := re.search(r"Additional config directory '(.*)' not found", lines[0]):
         return JobError(
             f"--config-dir={folder[1]}: there is no such folder",
-            fix="give the folder above your own choices: DIR/dataset/photos.yaml is +dataset=photos",
+            fix="give the folder that contains the group folders: +dataset=photos is DIR/dataset/photos.yaml",
         )
     if "No match in the defaults list" in message or "To append to your default list" in message:
         return JobError(lines[0], fix=_PLUS if "'dataset'" in lines[0] else lines[-1])

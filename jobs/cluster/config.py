@@ -44,6 +44,11 @@ class Cluster:
     metrics_port: int | None = None
     """Port of the metrics page of a cluster started here, on 127.0.0.1 only; any free port by default."""
 
+    @property
+    def is_here(self) -> bool:
+        """True if only this machine can be part of the cluster: Ray is started here, or was, on a loopback address."""
+        return self.address is None or self.address.startswith("127.")
+
     def resolve(self) -> None:
         """Makes ``address`` that of the cluster to join, or None for a Ray that is started here."""
         if self.address is None:

@@ -37,6 +37,7 @@ def prepare(cluster: Cluster, *, verbose: bool) -> None:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     if not verbose:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its core warns about Ray Data's own actors
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call would start another Ray after the end of ours
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning about a future default
 
 

@@ -27,7 +27,7 @@ class Convert:
     run: str | None = None
     """Run to convert, with all of its rows; null converts the newest rows of each image over all published runs."""
     model: str | None = None
-    """Fingerprint of the model to convert, needed only where the output has several."""
+    """Model fingerprint to convert, needed only where the output has several."""
     base: str | None = None
     """Folder or URI prefix that names of images are written relative to; null takes the dataset.path of the run."""
     annotations: str | None = None

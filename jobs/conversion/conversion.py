@@ -146,7 +146,7 @@ def _lines(wanted: Conversion, tally: Tally, runs: Sequence[PublishedRun], num_f
     newest = f", newest {runs[0].run_id}" if len(runs) > 1 else f": {runs[0].run_id}"
     yield f"{wanted.to}: model {runs[0].fingerprint}, {len(runs):,} run{'s' * (len(runs) > 1)}{newest}"
     if tally.columns_left_out:
-        yield f"columns left out: {', '.join(tally.columns_left_out)}"
+        yield f"columns omitted: {', '.join(tally.columns_left_out)}"
     yield from (f"{number:,} {text}" for text, number in tally.notes.items() if number)
     if num_failed:
         yield f"images without a row: {num_failed:,} failed; errors/ has the reasons"

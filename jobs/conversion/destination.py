@@ -59,7 +59,7 @@ def check_destination(uri: str, storage: Storage, output: str, *, overwrite: boo
     except (OSError, BaseError) as error:
         raise _unwritable(uri, error) from error
     if is_taken and not is_ours:
-        raise JobError(f"{where}: holds files that are no conversion", fix="give a new or an empty folder")
+        raise JobError(f"{where}: contains files other than a conversion", fix="give a new or an empty folder")
     if is_taken and not overwrite:
         raise JobError(
             f"{where}: holds an earlier conversion", fix="give another folder, or set convert.overwrite=true"

@@ -129,7 +129,7 @@ def _classes(run: PublishedRun) -> Measured:
     return Measured(counters.get(NUM_LABELLED, 0), scores, classes, confusion if is_small else ())
 
 
-OTHER = "(no class of the model)"
+OTHER = "(not a class of the model)"
 
 
 def _numbers(run: PublishedRun) -> Measured:

@@ -43,7 +43,7 @@ def metrics_document(run: PublishedRun, measured: Measured) -> dict[str, Any]:
 
 def table_of(run: PublishedRun, measured: Measured) -> Iterator[tuple[str, str]]:
     """The table for people as names and values: images, scores, and the worst classes."""
-    failed = f", {run.num_errors:,} failed and are left out" if run.num_errors else ""
+    failed = f", {run.num_errors:,} failed and are excluded" if run.num_errors else ""
     yield "run", run.paths.run_id
     yield "images", f"{measured.num_labelled:,} with a known label{failed}"
     for name, value in measured.scores.items():

@@ -23,6 +23,7 @@ from jobs.cli.entry import ExitStatus
 from jobs.cli.shutdown import StoppedError
 from jobs.evaluating.evaluation import evaluate_run
 from jobs.following.score_book import Row
+from jobs.pages.page_file import add_page
 
 if TYPE_CHECKING:
     from actors.models.spec import Model
@@ -87,10 +88,15 @@ class Evaluations:
             row = replace(row, error=error.problem, fix=error.fix)
         return replace(row, evaluated_at=_iso(datetime.now(UTC)), seconds=round(time.monotonic() - started, 3))
 
+    def add_page(self, row: Row) -> None:
+        """Writes ``report.html`` of a run, if the config asks for it. It shows the scores in the book so far."""
+        if self._wanted.job.report.html and row.error is None:
+            add_page(self._wanted.job, self._output.root, row.run_id, row.seconds)
+
     def _scored(self, row: Row, checkpoint: Checkpoint) -> Row:
         whole = self._wanted.job_for(**{"source" if checkpoint.is_folder else "checkpoint": checkpoint.uri})
         job = whole.job
-        job.run = replace(job.run, id=row.run_id)
+        job.run, job.report = replace(job.run, id=row.run_id), replace(job.report, html=False)
         job.model = _pinned(job.model, row.digest, is_folder=checkpoint.is_folder)
         # Its report of each run would drown the scores.
         with redirect_stdout(cast("Any", DebugLog())):

@@ -134,6 +134,7 @@ class Follower:
     def _keep(self, row: Row, name: str) -> None:
         self._lease.check()
         self._book.add(row)
+        self._evaluations.add_page(row)
         if row.error is not None:
             self._num_failures += 1
             LOG.error("%s: cannot be evaluated: %s", name, row.error)

@@ -81,7 +81,27 @@ def calibration_chart(bins: Sequence[tuple[float, float, int]], title: str, text
     )
     shapes = Markup('<path class="ideal" d="M0 100 L100 0"/><path class="faint" d="M{}"/>').format(path) + dots
     ticks = ["0", "25 %", "50 %", "75 %", "100 %"]
-    return Chart(title, text, _GRID + shapes, ticks, ticks[::-1], "score", "right answers")
+    return Chart(title, text, _GRID + shapes, ticks, ticks[::-1], "score", "correct answers")
+
+
+def score_chart(values: Sequence[float], place: int, title: str, text: str, *, labels: tuple[str, str]) -> Chart:
+    """Scores one after the other as a line, from the least to the greatest, with a dot at one of them.
+
+    Args:
+        values: at least one.
+        place: index of the one with the dot.
+        title: of the figure.
+        text: see `Chart`.
+        labels: of the axes x and y.
+    """
+    low, high, last = min(values), max(values), max(len(values) - 1, 1)
+    span = (high - low) or 1.0
+    drawn = [(position / last * 100, 100 - (value - low) / span * 100) for position, value in enumerate(values)]
+    path = " L".join(f"{x:.2f} {y:.2f}" for x, y in drawn)
+    line = Markup('<path class="line" d="M{}"/>').format(path)
+    dot = Markup('<path class="dot" stroke-width="14" d="M{:.2f} {:.2f} h0"/>').format(*drawn[place])
+    x_ticks = ["1", *([str(len(values))] if len(values) > 1 else [])]
+    return Chart(title, text, _GRID + line + dot, x_ticks, [number(high), number(low)], *labels)
 
 
 def round_up(value: float) -> float:

@@ -8,13 +8,23 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from actors.storage.json_documents import MAX_BYTES, read_object
+from actors.storage.json_documents import MAX_BYTES, MAX_SMALL_BYTES, parse_object, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from actors.outputs import PublishedRun
     from actors.writing.run_paths import RunPaths
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Documents of `jobs.follow` beside the run."""
+
+    rows: Sequence[Mapping[str, Any]]
+    """Rows of ``scores.jsonl``."""
+    best: Mapping[str, Any]
+    """Content of ``best.json``."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class RunFacts:
     """Content of ``metrics.json``, if `jobs.evaluate` wrote it."""
     labels: Sequence[str] | None = None
     """Names of the classes in order, if they are known."""
+    followed: Followed | None = None
+    """Scores of all checkpoints of the training, if `jobs.follow` evaluated this one."""
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -78,4 +90,15 @@ def read_facts(run: PublishedRun) -> RunFacts:
         manifest_sha256=hashlib.sha256(storage.read(paths.manifest, max_bytes=MAX_BYTES)).hexdigest(),
         metrics=read_object(paths.metrics, storage, allow_nan=True) if has_metrics else {},
         labels=run.labels,
+        followed=_followed(run),
     )
+
+
+def _followed(run: PublishedRun) -> Followed | None:
+    scores, best = (run.paths.followed(name) for name in ("scores.jsonl", "best.json"))
+    if run.storage.kind(best) != "file":
+        return None
+    lines = run.storage.read(scores, max_bytes=MAX_SMALL_BYTES).splitlines()
+    rows = [parse_object(line) for line in lines if line.strip()]
+    is_among_them = any(row.get("run_id") == run.run_id for row in rows)
+    return Followed(rows, read_object(best, run.storage)) if is_among_them else None

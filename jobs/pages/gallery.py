@@ -65,7 +65,7 @@ def make_gallery(
     try:
         return _gallery(run, limit, end, image_storage)
     except Exception as error:  # noqa: BLE001  a page without pictures is better than none
-        LOG.warning("run %s: its pictures are left out: %s", run.paths.run_id, one_line(error))
+        LOG.warning("run %s: its pictures are omitted: %s", run.paths.run_id, one_line(error))
         return Gallery({})
 
 

@@ -54,11 +54,11 @@ def _sentences(facts: RunFacts) -> list[str]:
     if facts.num_listed:
         found.append("Every listed image has exactly one outcome.")
     if (ratio := report.get("accuracy_ratio")) is not None:
-        found.append(f"The best class is right for {percent(ratio)} of {images(report['num_labelled'])} with a label.")
+        found.append(f"The best class is correct for {percent(ratio)} of {images(report['num_labelled'])} with labels.")
     if verdict := report.get("verdict"):
         found.append(f"Speed was limited by {verdict['bound_by']}.")
     if done_before := report.get("num_done_before"):
-        found.append(f"An earlier command had done {images(done_before)}.")
+        found.append(f"An earlier command processed {images(done_before)}.")
     return found
 
 

@@ -23,6 +23,7 @@ from jobs.pages.headline import headline
 from jobs.pages.pace import Share, pace
 from jobs.pages.picture_files import TOO_LATE
 from jobs.pages.provenance import provenance
+from jobs.pages.training import training
 from jobs.pages.trials import engine_choice
 from jobs.pages.truth import truth
 from jobs.pages.wording import plain, shown
@@ -87,13 +88,14 @@ def _render(facts: RunFacts, gallery: Gallery) -> str:
     names = _class_names(facts, gallery)
     known, speed, failed = truth(facts, groups, names), pace(facts), failures(facts, gallery)
     engine, classes = engine_choice(facts), _classes(groups)
-    spread, histogram = distribution(facts), score_histogram(facts)
+    spread, histogram, curve = distribution(facts), score_histogram(facts), training(facts)
     extremes = [PictureGroup(title, groups[name]) for name, title in _EXTREMES.items() if name in groups]
     sections = {
         "outcomes": "Outcomes",
         "speed": "Speed" if speed else "",
         "predictions": "Predictions" if spread or histogram else "",
         "labels": "Known labels" if known else "",
+        "training": "Training" if curve else "",
         "pictures": "Pictures" if classes or extremes else "",
         "errors": "Errors" if failed else "",
         "engine": "Engine" if engine else "",
@@ -116,6 +118,7 @@ def _render(facts: RunFacts, gallery: Gallery) -> str:
             truth=known,
             mistakes=groups.get("mistakes", []),
             cells=_cells(gallery, groups),
+            training=curve,
             failures=failed,
             engine=engine,
             origin=provenance(facts),

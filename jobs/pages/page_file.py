@@ -17,7 +17,7 @@ from jobs.pages.page import MAX_BYTES, make_page
 if TYPE_CHECKING:
     from actors.outputs import PublishedRun
     from actors.storage.store import Storage
-    from jobs.runs.opening import Run
+    from jobs.job import Job
 
 LOG = logging.getLogger("shardlens")
 
@@ -54,20 +54,26 @@ def read_page(run: PublishedRun, image_storage: Storage | None = None) -> bytes:
         return make_page(read_facts(run), gallery).encode()
 
 
-def add_page(run: Run, elapsed_s: float) -> None:
+def add_page(job: Job, root: str, run_id: str, elapsed_s: float) -> None:
     """Writes the page of a run that was just published, in a small part of the ``elapsed_s`` seconds that it took.
 
     Never raises: the rows are published, and a page can be made at any time.
+
+    Args:
+        job: of the run.
+        root: `output.path`, absolute.
+        run_id: names the run.
+        elapsed_s: time of the run.
     """
-    job, since = run.job, time.monotonic()
+    since = time.monotonic()
     try:
-        published = open_output(run.paths.root, job.output.storage_options).run(run.record.run_id)
+        published = open_output(root, job.output.storage_options).run(run_id)
         images, seconds = job.dataset.image_storage, max(_MIN_S, elapsed_s * _SHARE)
         uri = write_page(published, pictures=job.report.pictures, seconds=seconds, image_storage=images)
         LOG.info("report: %s (%.2f s)", redacted(uri), time.monotonic() - since)
     except Exception as error:  # noqa: BLE001  whatever it is, the run is published
-        where = f"output.path={redacted(run.paths.root)} run.id={run.record.run_id}"
-        LOG.warning("report.html was not written: %s; python -m jobs.report %s makes it", one_line(error), where)
+        where = f"output.path={redacted(root)} run.id={run_id}"
+        LOG.warning("report.html was not written: %s; python -m jobs.report %s creates it", one_line(error), where)
 
 
 _SHARE, _MIN_S = 0.01, 0.2  # limits the wait for pictures, which usually takes less

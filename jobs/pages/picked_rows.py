@@ -66,7 +66,7 @@ def choose_rows(parts: Sequence[str], storage: Storage, limit: int, is_over: Cal
         try:
             return None if is_over() else read()
         except Exception as error:  # noqa: BLE001  a page without them is better than none
-            LOG.warning("%s: its pictures are left out: %s", redacted(uri), one_line(error))
+            LOG.warning("%s: its pictures are omitted: %s", redacted(uri), one_line(error))
             return None
 
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -56,9 +56,9 @@ MAX_BYTES = 3_000_000
 _STEP = 32  # images that are held in memory, unless they are large
 _DECODERS = 2  # threads; images without a smaller size inside take up to 1.2 GB each
 _HEX_BYTES = 64  # of a file that is no image
-TOO_LATE = Thumbnail(b"", "not read: the time for pictures was up")
-_TOO_LARGE = Thumbnail(b"", "left out: the page would become too large")
-_DEADLY = Thumbnail(b"", "not read again: it ended the process that read it")
+TOO_LATE = Thumbnail(b"", "not read: the time limit for pictures was reached")
+_TOO_LARGE = Thumbnail(b"", "omitted: the page would become too large")
+_DEADLY = Thumbnail(b"", "not read again: it killed the process that read it")
 _ERROR_NAMES = {field.name for field in ERROR_FIELDS}
 _DEADLY_KINDS = {"killed_worker", "stalled", "device_lost", "out_of_memory"}
 

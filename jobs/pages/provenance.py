@@ -44,7 +44,7 @@ def provenance(facts: RunFacts) -> Provenance:
         "Rows": f"{redacted(facts.paths.rows)} ({_parts(facts.num_parts)}, errors included)",
     }
     digests = {
-        "Fingerprint of the model": facts.paths.fingerprint,
+        "Model fingerprint": facts.paths.fingerprint,
         "Inventory, SHA-256": record.get("inventory_digest", ""),
         "Manifest, SHA-256": facts.manifest_sha256,
         "Config, SHA-256": record.get("config_digest", ""),

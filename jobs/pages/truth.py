@@ -141,7 +141,7 @@ def _score(name: str, value: float) -> str:
     return percent(value / 100) if name in _IN_PERCENT else f"{value:.4f}"
 
 
-OTHER = "(no class of the model)"
+OTHER = "(not a class of the model)"
 _MAX_MATRIX, _MAX_PAIRS, _MAX_CLASSES = 25, 25, 15
 _IN_PERCENT = ("top1", "top5")
 _SCORES = {
@@ -155,7 +155,7 @@ _SCORES = {
     "map": "mAP",
     "map_50": "mAP at IoU 0.5",
     "mean_iou": "Mean IoU",
-    "pixel_accuracy": "Right pixels",
+    "pixel_accuracy": "Pixel accuracy",
     "rmse": "Root mean square error",
     "mae": "Mean absolute error",
     "r2": "R²",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -79,15 +80,10 @@ class KeptChoice:
     def read(self) -> Choice | None:
         """Returns the cached choice; None if there is none, or, with a warning, if this version cannot parse it."""
         try:
-            content = read_object(self._uri, self.storage, allow_nan=True)
-            trials = [Trial(**{name: one[name] for name in _TRIAL_FIELDS}) for one in content["trials"]]
-            calibration = Calibration.from_json(content["calibration"])
-            decoders = DecodeTrial(**content["decoders"]) if content["decoders"] else None
-            engine = _to_config(content["engine"])
-            return Choice(engine, content["why"], trials, content["num_images"], calibration, decoders)
+            return _to_choice(read_object(self._uri, self.storage, allow_nan=True))
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except _DAMAGED as error:
             LOG.warning("%s: cannot be parsed (%s); comparing engines again", self._uri, error)
             return None
 
@@ -99,7 +95,30 @@ class KeptChoice:
     @property
     def _uri(self) -> str:
         key = hashlib.sha256(json.dumps([self.asked, asdict(self.hardware)]).encode()).hexdigest()[:12]
-        return join(self.paths.root, "_engines", f"{self.paths.fingerprint}-{key}.json")
+        return join(self.paths.root, _FOLDER, f"{self.paths.fingerprint}-{key}.json")
+
+
+def known_choice(root: str, fingerprint: str, hardware: Hardware, storage: Storage) -> Choice | None:
+    """The choice that most images stand behind, among those of jobs with the output ``root`` for a model on this
+    hardware, whatever else they asked for; None if there is none without a quantised network.
+    """
+    here, found = json.loads(json.dumps(asdict(hardware))), []
+    for uri in _entries(join(root, _FOLDER), fingerprint, storage):
+        with suppress(*_DAMAGED):
+            content = read_object(uri, storage, allow_nan=True)
+            if content["hardware"] == here:
+                found.append(_to_choice(content))
+    measured = [one for one in found if one.trials and one.engine.precision is not Precision.int8]
+    return max(measured, key=lambda one: one.num_images, default=None)
+
+
+def _entries(folder: str, fingerprint: str, storage: Storage) -> list[str]:
+    try:
+        uris = [uri for batch in storage.list(folder) for uri in batch["uri"].to_pylist()]
+    except FileNotFoundError:
+        return []
+    prefix = join(folder, f"{fingerprint}-")
+    return sorted(uri for uri in uris if uri.startswith(prefix) and uri.endswith(".json"))
 
 
 def choice_key(config: EngineConfig, plan: Plan, graph: bytes | None = None) -> str:
@@ -109,6 +128,8 @@ def choice_key(config: EngineConfig, plan: Plan, graph: bytes | None = None) -> 
     return json.dumps(about if graph is None else [*about, hashlib.sha256(graph).hexdigest()])
 
 
+_FOLDER = "_engines"
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError)
 _TRIAL_FIELDS = [field.name for field in fields(Trial)]  # earlier versions kept more
 _ENUMS: dict[str, type[Enum]] = {"precision": Precision, "device": Device, "provider": Provider}
 _NOT_KEPT = {"tolerance", "gate"}  # settings of the comparison, which the worker does not need
@@ -117,6 +138,13 @@ _NOT_KEPT = {"tolerance", "gate"}  # settings of the comparison, which the worke
 def _to_json(config: EngineConfig) -> dict[str, Any]:
     plain = {name: value.value if isinstance(value, Enum) else value for name, value in vars(config).items()}
     return {name: value for name, value in plain.items() if name not in _NOT_KEPT}
+
+
+def _to_choice(content: dict[str, Any]) -> Choice:
+    trials = [Trial(**{name: one[name] for name in _TRIAL_FIELDS}) for one in content["trials"]]
+    calibration = Calibration.from_json(content["calibration"])
+    decoders = DecodeTrial(**content["decoders"]) if content["decoders"] else None
+    return Choice(_to_config(content["engine"]), content["why"], trials, content["num_images"], calibration, decoders)
 
 
 def _to_config(content: dict[str, Any]) -> EngineConfig:

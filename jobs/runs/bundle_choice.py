@@ -107,7 +107,7 @@ def _require(form: str, job: Job, bundle: Bundle, where: str) -> None:
     if form not in bundle.forms:
         raise JobError(
             f"{where}: has no form {form} for engine={job.engine.name}, but {there}",
-            fix="choose engine=auto, or export that form, too",
+            fix="choose engine=auto, or also export that form",
         )
     if job.engine.name not in (AUTO, *ENGINES[form]):
         raise JobError(

@@ -21,14 +21,14 @@ def check_numbers(job: Job) -> None:
     if not _MIN_LEASE_S <= job.run.lease_s <= MAX_TTL_S:
         raise JobError(
             f"run.lease_s={job.run.lease_s}: must be from {_MIN_LEASE_S:g} to {MAX_TTL_S:g}",
-            fix="omit it, or give such a number of seconds",
+            fix="omit it, or set a number of seconds in this range",
         )
     if job.cluster.price_per_hour is not None and job.cluster.price_per_hour < 0:
         raise JobError(f"cluster.price_per_hour={job.cluster.price_per_hour}: must not be below 0", fix="omit it")
     if job.errors.read_attempts < 1:
         raise JobError(f"errors.read_attempts={job.errors.read_attempts}: must be at least 1", fix="omit it")
     if job.report.pictures < 0:
-        raise JobError(f"report.pictures={job.report.pictures}: below 0", fix="0 leaves pictures out")
+        raise JobError(f"report.pictures={job.report.pictures}: below 0", fix="use 0 to omit pictures")
     if not 0 <= job.errors.max_ratio <= 1:
         raise JobError(f"errors.max_ratio={job.errors.max_ratio}: must be from 0 to 1", fix="5 percent is 0.05")
 
@@ -42,7 +42,7 @@ def number_of(value: int | str, key: str, auto: int) -> int:
         return auto
     if isinstance(value, int) and value >= 1:
         return value
-    raise JobError(f"{key}={value}: must be auto or an integer of at least 1", fix="omit it, or give such a number")
+    raise JobError(f"{key}={value}: must be auto or an integer of at least 1", fix="omit it, or set a valid number")
 
 
 def _numbers(job: Job) -> dict[str, int | str]:

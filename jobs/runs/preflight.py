@@ -100,6 +100,17 @@ def preflight(job: Job, *, before_loading: Callable[[], object] = object) -> Pre
     )
 
 
+def model_fingerprint(job: Job) -> str:
+    """Fingerprint that the job would have, of which the dataset is no part. Loads the model, unless a command on this
+    node has checked it.
+
+    Raises:
+        JobError: the model does not run.
+    """
+    facts, _ = check_model(job.recipe, object)
+    return _fingerprint(job, facts)
+
+
 # Dataset settings that decide the columns of a row, as opposed to which images there are.
 _COLUMNS = {"kind", "image_column", "uri_column", "id_column", "label_column", "keep_columns", "folder_labels"}
 

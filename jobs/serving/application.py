@@ -27,16 +27,23 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-def start(access: Access, recipe: Recipe) -> None:
+def start(access: Access, recipe: Recipe, *, may_grow: bool) -> None:
     """Starts the endpoint. Returns once it answers.
 
+    Args:
+        access: config and token.
+        recipe: the model.
+        may_grow: True if the cluster may get nodes that it lacks now.
+
     Raises:
-        JobError: the model does not start on a worker, or the endpoint cannot listen.
+        JobError: the replicas do not fit, the model does not start on a worker, or the endpoint cannot listen.
     """
     if _INGRESS_APP in ray_serve.status().applications:
         raise JobError(
             "jobs.serve: an endpoint runs on this cluster", fix="give serve.roll_out=true to change its model"
         )
+    if not may_grow:
+        access.serve.check_room(_free(), _INGRESS_CPUS)
     # Without Ray's proxy, which would listen, too.
     ray_serve.start(http_options=HTTPOptions(location=ProxyLocation.Disabled))
     _start_model(access.serve, recipe)
@@ -45,20 +52,27 @@ def start(access: Access, recipe: Recipe) -> None:
         name="ingress",
         user_config={"models": _MODEL_APPS},
         max_ongoing_requests=2 * access.serve.batch_size * access.serve.max_replicas,  # as `serve.batch` demands
-        ray_actor_options={"num_cpus": 0.1, "resources": {f"node:{address}": 0.001}},
+        ray_actor_options={"num_cpus": _INGRESS_CPUS, "resources": {f"node:{address}": 0.001}},
     )(Ingress)
     _run(ingress.bind(access), _INGRESS_APP)
 
 
-def roll_out(access: Access, recipe: Recipe) -> None:
+def roll_out(access: Access, recipe: Recipe, *, may_grow: bool) -> None:
     """Starts a version of the model beside the one that answers, then has it answer, and ends the other one once no
     request waits for it. No request fails, and none is answered by both.
 
+    Args:
+        access: config and token.
+        recipe: the model.
+        may_grow: True if the cluster may get nodes that it lacks now.
+
     Raises:
-        JobError: the model does not start on a worker, and the old one keeps answering; or no endpoint runs.
+        JobError: the model does not fit or start, and the old one keeps answering; or no endpoint runs.
     """
     if _INGRESS_APP not in ray_serve.status().applications:
         raise JobError("serve.roll_out: no endpoint runs on the cluster", fix="leave serve.roll_out=false to start one")
+    if not may_grow:
+        access.serve.check_room(_free())
     earlier = _model_apps()
     app = _start_model(access.serve, recipe)
     ray_serve.get_app_handle(_INGRESS_APP).adopt.remote(app).result(timeout_s=access.serve.timeout_s + _STOP_S)
@@ -123,10 +137,16 @@ def _run(application: Any, name: str) -> None:
         ) from None
 
 
+def _free() -> dict[str, float]:
+    found: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+    return found
+
+
 def _model_apps() -> list[str]:
     return [name for name in ray_serve.status().applications if name.startswith(_MODEL_APPS)]
 
 
 _INGRESS_APP = "shardlens"
+_INGRESS_CPUS = 0.1
 _MODEL_APPS = "shardlens-model-"
 _STOP_S = 30.0

@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass, field
 from hashlib import sha256
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from omegaconf import MISSING
 
@@ -19,6 +20,9 @@ from actors.storage.uris import absolute
 from actors.tasks.base import Task  # noqa: TC001  as above
 from jobs.cluster.config import Cluster
 from jobs.job import Job, Log
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass
@@ -51,6 +55,9 @@ class Serve:
     """Fewest replicas of the model."""
     max_replicas: int = 1
     """Most replicas of the model; Ray Serve starts them as requests queue."""
+    output: str | None = None
+    """The output.path of a job. With engine=auto, the endpoint takes the engine that a job with this output has chosen
+    for the same model on the same hardware; null, or where there is none, tries engines."""
     roll_out: bool = False
     """Let the endpoint that runs on the Ray of `cluster.address` answer with this model from now on, and start none."""
     cpus_per_replica: float = 0.5
@@ -83,6 +90,20 @@ class Serve:
                 fix="give serve.token_file=FILE with a bearer token, or listen on 127.0.0.1",
             )
         Allowlist.parse(self.allow)
+
+    def check_room(self, free: Mapping[str, float], ingress_cpus: float = 0.0) -> None:
+        """Raises `JobError` if the fewest replicas do not fit into the ``free`` resources of Ray, by their names: Ray
+        Serve would wait for more without an end.
+        """
+        for name, key, others in (("CPU", "cpus_per_replica", ingress_cpus), ("GPU", "gpus_per_replica", 0.0)):
+            each, has = getattr(self, key), free.get(name, 0.0)
+            if self.min_replicas * each + others > has + _ROUNDING:
+                room = f"{others:g} of the endpoint and " if others else ""
+                raise JobError(
+                    f"serve.min_replicas={self.min_replicas}: {has:g} {name}s are free, and {room}{self.min_replicas} "
+                    f"times serve.{key}={each:g} are needed",
+                    fix=f"lower serve.min_replicas or serve.{key}",
+                )
 
     @property
     def url(self) -> str:
@@ -128,6 +149,7 @@ class Serve:
             ) from None
 
 
+_ROUNDING = 1e-6  # of sums of resources
 _MAX_PORT = 65_535
 _MIN_TOKEN_CHARS = 16
 

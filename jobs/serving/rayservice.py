@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ray import serve as ray_serve
 
 from actors.errors import JobError
-from actors.predictor import Predictor
 from jobs.config import compose_serving
 from jobs.serving.application import model_deployment
 from jobs.serving.ingress import Access, Guard, Ingress
@@ -60,8 +59,7 @@ def build(args: Mapping[str, Any]) -> Application:
             "serve.token_file: not given, and Ray Serve listens on every address of its nodes",
             fix="give serve.token_file=FILE with a bearer token",
         )
-    recipe = serving_recipe(job)
-    Predictor(recipe)  # tries the model, and the golden images of its bundle
+    recipe = serving_recipe(job, is_here=False)
     ingress = ray_serve.deployment(
         name="ingress",
         user_config={},

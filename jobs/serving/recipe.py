@@ -1,4 +1,4 @@
-"""The recipe of an endpoint: the model, the form that runs, and the engine. Chosen on the driver, without Ray."""
+"""The recipe of an endpoint: the model, the form that runs, and the engine. Made on the driver, without Ray."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from actors.engines.configs import AUTO, default_engine
+from actors.engines.configs import AUTO
 from actors.errors import JobError
 from jobs.runs.bundle_choice import with_form
+from jobs.serving.engine_choice import choose_engine, for_any_size, tried
 
 if TYPE_CHECKING:
     from actors.recipe import Recipe
@@ -17,20 +18,28 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-def serving_recipe(job: ServeJob) -> Recipe:
-    """The checked recipe; with engine=auto, that of the first engine that reads the form of the model.
+def serving_recipe(job: ServeJob, *, is_here: bool) -> Recipe:
+    """The recipe, once it has predicted: before anything listens, and with the answers of the reference.
+
+    Args:
+        job: the config.
+        is_here: True if the replicas run on this machine.
 
     Raises:
-        JobError: task, model and engine do not fit together.
+        JobError: task, model and engine do not fit together; an engine other than the reference has other answers; or
+            a bundle has other answers to its golden images.
     """
     if job.task.tiling:
         raise JobError(
             "task.tile.size: jobs.serve cuts no tiles", fix="leave it at null, or run python -m jobs.batch_infer"
         )
+    job.job.recipe.check()
     chosen = with_form(job.job)
     if chosen.engine.name == AUTO:
-        chosen = replace(chosen, engine=default_engine(chosen.model))
-        LOG.info("engine.name=auto: %s", chosen.engine.name)
-    recipe = chosen.recipe
+        found = choose_engine(chosen, job.serve, is_here=is_here)
+        LOG.info("engine %s: %s", found.engine.label, found.why)
+        return replace(chosen, engine=found.engine).recipe
+    recipe = replace(chosen, engine=for_any_size(chosen.engine)).recipe
     recipe.check()
+    tried(recipe)
     return recipe

@@ -77,17 +77,24 @@ _PATHS_OF = {
     "benchmark": (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch"),
     "export": (*_PATHS[:-1], "export.path"),
     "evaluate": (*_PATHS, "evaluate.annotations", "evaluate.results_file"),
+    "follow": (*_PATHS, "evaluate.annotations", "checkpoints.path"),
+    "compare": ("a", "b", "output.path", "compare.path"),
+    "replay": ("output.path", "replay.path", "replay.token_file"),
     "convert": ("output.path", "convert.path", "convert.annotations"),
     "report": ("output.path",),
 }
-_OPTIONS = re.compile(r"\bstorage_options\b")
+_OPTION_KEYS = (
+    *((group, "storage_options") for group in ("dataset", "model", "output")),
+    ("replay", "image_storage_options"),
+)
+_OPTIONS = re.compile(r"storage_options\b")
 _VARIABLE = re.compile(r"\$\{oc\.env:(\w+)\}")  # without a default, which would be a secret in plain text
 
 
 def _paths(verb: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key in _PATHS_OF.get(verb, _PATHS):
-        group, _, name = key.partition(".")
-        value = _node(content, group).get(name)
+        group, _, name = key.rpartition(".")
+        value = (_node(content, group) if group else content).get(name)
         if isinstance(value, str) and _is_path(key, value):
             yield key, value
         elif key == "dataset.path":
@@ -101,13 +108,15 @@ def _node(content: dict[str, Any], group: str) -> dict[str, Any]:
 
 
 def _is_path(key: str, value: str) -> bool:
-    """False for the name of a model, and for a key that the cluster fills from it."""
+    """False for the name of a model or run, and for a key that the cluster fills from it."""
+    if key in ("a", "b") and "/" not in value:
+        return False
     return value not in ("", "???") and not (key in ("model.source", "task.text_source") and Source(value).library)
 
 
 def _secret_options(content: dict[str, Any]) -> Iterator[str]:
     # Unknown options count as secrets: `is_public` lists the few that never hold one.
-    for group in ("dataset", "model", "output"):
-        for name, value in (_node(content, group).get("storage_options") or {}).items():
+    for group, key in _OPTION_KEYS:
+        for name, value in (_node(content, group).get(key) or {}).items():
             if not is_public(name) and not _VARIABLE.fullmatch(str(value)):
-                yield f"{group}.storage_options.{name}"
+                yield f"{group}.{key}.{name}"

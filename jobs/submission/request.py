@@ -50,7 +50,7 @@ class Request:
     @property
     def is_resumed(self) -> bool:
         """Returns True if the same request resumes the same work, so that it must not run twice at once."""
-        return self.verb == _RUNNING_VERB
+        return self.verb in (_RUNNING_VERB, "follow")
 
     @property
     def digest(self) -> str:
@@ -121,6 +121,11 @@ def latest_submission(api: JobsApi, name: str) -> tuple[int, JobDetails | None]:
 
 
 _RUNNING_VERB = "batch_infer"
+_INSTEAD = {
+    "serve": "a driver that ends with its pod is no endpoint: deploy the RayService of k8s/overlays/endpoint-cpu",
+    "browse": "a browser cannot reach a driver: run python -m jobs.browse here, which reads the output from storage",
+    "runs": "run python -m jobs.runs here, which reads the output from storage",
+}
 _PARTS_OF_A_RUN = ("id", "redrive", "slices", "slice")  # separate work within one run
 
 
@@ -131,8 +136,7 @@ def _verb(arguments: Sequence[str]) -> str:
     if arguments[0] not in VERBS:
         close = get_close_matches(arguments[0], VERBS, n=1)
         fix = f"did you mean {close[0]}? A cluster runs {verbs}" if close else f"choose one of {verbs}"
-        if arguments[0] == "serve":
-            fix = "a driver that ends with its pod is no endpoint: deploy the RayService of k8s/overlays/endpoint-cpu"
+        fix = _INSTEAD.get(arguments[0], fix)
         raise JobError(f"{arguments[0]}: not a verb for a cluster", fix=fix)
     flags = [argument for argument in arguments[1:] if argument.startswith("-")]
     if flags:
@@ -151,6 +155,7 @@ def _check_job(job: Job) -> None:
     replace(job.decode, device=DecodeDevice.cpu).check()
     if not job.model.source:  # which only the cluster need be able to read
         job.model.preprocess.check()
-        job.engine.check(job.model)
+        if job.model.checkpoint:  # `follow` has none yet
+            job.engine.check(job.model)
     if job.run.id is not None:
         run_id_of(job)

@@ -90,7 +90,7 @@ def test_commands_compose(verb: str, arguments: str, monkeypatch: pytest.MonkeyP
     for placeholder, value in NUMBERS.items():
         words = [re.sub(rf"{placeholder}$", value, word) for word in words]
     given = {word.partition("=")[0] for word in words}
-    if verb not in ("verify", "convert", "report"):
+    if verb not in ("verify", "convert", "report", "compare", "replay"):
         dataset = [] if "+dataset" in given else ["+dataset=images"]
         words = [*dataset, *words, *(word for word in REQUIRED if word.partition("=")[0] not in given)]
     assert compose_config(verb, as_typed(words)).wanted is not None

@@ -104,7 +104,7 @@ def test_a_training_followed_through_a_kill_a_torn_file_and_a_stop(tmp_path: Pat
     (folder / "epoch-11.pt").write_bytes(checkpoint(0.05))
     (folder / "last.pt").write_bytes(best)
     (folder / "DONE").touch()
-    printed = ended(start("follow", *followed, "checkpoints.end_marker=DONE"), 0, tmp_path)
+    printed = ended(start("follow", *followed, "checkpoints.end_marker=DONE", "report.html=true"), 0, tmp_path)
     assert [line.split()[0] for line in printed if "top1 " in line] == ["epoch-11.pt", "best"]
 
     rows = rows_in(scores)
@@ -116,6 +116,9 @@ def test_a_training_followed_through_a_kill_a_torn_file_and_a_stop(tmp_path: Pat
     runs = {path.parent.name for path in (tmp_path / "out" / "runs").glob("*/_SUCCESS")}
     assert runs == {row["run_id"] for row in good}
     assert len(list((tmp_path / "out" / "rows").glob("model=*/run=*"))) == 3
+    (page,) = (tmp_path / "out" / "runs").glob("*/report.html")
+    assert page.parent.name == rows[-1]["run_id"]
+    assert "Checkpoint 3 of 3: top1" in page.read_text(encoding="utf-8")
 
     told = json.loads((scores.parent / "best.json").read_text())
     evaluated = start(

@@ -103,7 +103,7 @@ def test_the_bundle_of_another_model_and_other_files_are_kept(tmp_path: Path) ->
     assert export_sample(tmp_path / "bundle", *other, "export.overwrite=true") is ExitStatus.DONE
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
-    with pytest.raises(JobError, match="files that are no bundle"):
+    with pytest.raises(JobError, match="files other than a bundle"):
         export_sample(tmp_path / "mine", *other, "export.overwrite=true")
     assert files_of(tmp_path / "mine") == {"thesis.txt"}
 

@@ -35,7 +35,7 @@ def well_formed(record: str) -> Iterator[None]:
         ) from error
 
 
-OWN_KEYS = "name the model by model.architecture and model.checkpoint, and give its model.preprocess keys yourself"
+OWN_KEYS = "set model.architecture and model.checkpoint, and set the model.preprocess keys yourself"
 
 
 def side(lengths: Sequence[int]) -> int | list[int]:

@@ -106,7 +106,7 @@ def test_a_gpu_is_wanted_where_the_config_says_so(config: EngineConfig, *, wants
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (OpenVinoEngineConfig(device=Device.cuda), r"engine\.device=cuda: engine=openvino runs on CPUs alone"),
+        (OpenVinoEngineConfig(device=Device.cuda), r"engine\.device=cuda: engine=openvino runs only on CPUs"),
         (OpenVinoEngineConfig(precision=Precision.fp16), r"engine\.precision=fp16: engine=openvino has fp32 and bf16"),
     ],
 )
@@ -138,7 +138,7 @@ def test_cuda_graphs_are_refused_without_compilation_or_a_gpu(config: TorchEngin
 def test_a_model_that_one_engine_runs_has_the_limits_of_that_engine() -> None:
     ir, program = Model(checkpoint="a.xml"), Model(checkpoint="a.pt2", sha256="0" * 64)
     for config, model, said in (
-        (AutoEngineConfig(device=Device.cuda), ir, r"engine=openvino runs on CPUs alone"),
+        (AutoEngineConfig(device=Device.cuda), ir, r"engine=openvino runs only on CPUs"),
         (AutoEngineConfig(precision=Precision.int8), program, r"engine=torch does not run networks in it"),
         (OnnxEngineConfig(), ir, r"engine=onnxruntime: cannot run .*a\.xml\n.*engine=openvino"),
         (OpenVinoEngineConfig(), program, r"engine=openvino: cannot run .*a\.pt2\n.*engine=torch"),
@@ -153,8 +153,8 @@ def test_a_model_that_one_engine_runs_has_the_limits_of_that_engine() -> None:
     ("config", "said"),
     [
         (TorchEngineConfig(precision=Precision.int8), r"engine=torch does not run networks in it\n.*engine=openvino"),
-        (AutoEngineConfig(precision=Precision.int8, device=Device.cuda), r"runs on CPUs alone\n.*engine\.device"),
-        (OnnxEngineConfig(precision=Precision.int8, provider=Provider.cuda), r"runs on CPUs alone\n.*engine\.provider"),
+        (AutoEngineConfig(precision=Precision.int8, device=Device.cuda), r"runs only on CPUs\n.*engine\.device"),
+        (OnnxEngineConfig(precision=Precision.int8, provider=Provider.cuda), r"runs only on CPUs\n.*engine\.provider"),
     ],
 )
 def test_int8_is_refused_where_nothing_runs_it(config: EngineConfig, said: str) -> None:

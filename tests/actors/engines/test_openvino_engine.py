@@ -33,6 +33,23 @@ def test_only_the_last_two_batch_sizes_stay_compiled(model: Model, path: Path, n
     assert list(engine._requests) == [5, 3]
 
 
+def test_one_graph_takes_batches_of_all_sizes_and_gives_the_same_answers(
+    model: Model, path: Path, network: nn.Module
+) -> None:
+    save_onnx(network, path)
+    engine: Any = load_engine(replace(CPU, dynamic=True), model)
+    for size in (3, 4, 1, 5, 3):
+        np.testing.assert_allclose(engine(images(size))["logits"], plainly(network, images(size)), atol=1e-5)
+    assert len(engine._requests) == 1
+
+
+def test_a_file_for_batches_of_one_size_is_not_dynamic(model: Model, path: Path, network: nn.Module) -> None:
+    save_onnx(network, path, batch=2)
+    engine: Any = load_engine(replace(CPU, dynamic=True), model)
+    np.testing.assert_allclose(engine(images(3))["logits"], plainly(network, images(3)), atol=1e-5)
+    assert list(engine._requests) == [2]
+
+
 def test_a_file_may_change_after_loading(model: Model, path: Path, network: nn.Module) -> None:
     save_onnx(network, path, external=True)
     engine = load_engine(CPU, model)

@@ -57,7 +57,7 @@ def test_other_files_are_never_replaced(tmp_path: Path, *, overwrite: bool) -> N
     check_place(str(tmp_path), Storage(), "m1", overwrite=overwrite)
     (tmp_path / "notes.txt").touch()
     for path in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(JobError, match="files that are no bundle"):
+        with pytest.raises(JobError, match="files other than a bundle"):
             check_place(str(path), Storage(), "m1", overwrite=overwrite)
 
 

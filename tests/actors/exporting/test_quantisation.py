@@ -106,7 +106,7 @@ def test_python_callers_give_the_graph(config: EngineConfig, graph: bytes) -> No
     ("config", "said"),
     [
         (TorchEngineConfig(precision=Precision.int8), r"engine=torch does not .*\n.*engine=openvino, onnxruntime"),
-        (OnnxEngineConfig(precision=Precision.int8, provider=Provider.tensorrt), r"CPUs alone\n.*engine\.provider"),
+        (OnnxEngineConfig(precision=Precision.int8, provider=Provider.tensorrt), r"only on CPUs\n.*engine\.provider"),
     ],
 )
 def test_other_engines_refuse(config: EngineConfig, said: str, graph: bytes) -> None:

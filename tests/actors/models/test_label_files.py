@@ -66,7 +66,7 @@ def test_csv_has_a_column_of_names(text: str) -> None:
         ("{", "x.json", "x: not JSON"),
         ("3", "x.json", "neither a list nor a mapping"),
         ('{"0": "cat", "2": "dog"}', "x.json", "has 2 names, and none of number 1"),
-        ('{"cat": "dog"}', "x.json", "other things than whole numbers"),
+        ('{"cat": "dog"}', "x.json", "values that are not integers"),
         ("a: [", "x.yaml", "x: not YAML"),
         ("!!python/object/apply:os.system [id]", "x.yaml", "x: not YAML"),
         ("a,b,c\nd,e,f\n", "x.csv", "which of 3 columns"),

@@ -43,7 +43,7 @@ def test_a_sibling_is_in_the_same_folder_under_the_same_query(uri: str, name: st
         (FileNotFoundError("x"), JobError, "no such file"),
         (PermissionError("x"), JobError, "may not be read"),
         (IsADirectoryError("x"), JobError, "give a regular file"),
-        (ConnectionResetError("x"), UnreachableError, "the server does not answer as it should"),
+        (ConnectionResetError("x"), UnreachableError, "unexpected response from the server"),
     ],
 )
 def test_an_error_names_the_key_and_whose_fault_it_is(error: Exception, raised: type, text: str) -> None:

@@ -44,7 +44,7 @@ def test_a_sound_recipe_passes_and_travels(model: Model) -> None:
         ({"checkpoint": "weights.onnx"}, r"holds its own network, yet model\.architecture=networks:tiny"),
         ({"checkpoint": "w.onnx", "architecture": None, "ema": True}, r"model\.ema=True\n.*model\.ema=false"),
         ({"checkpoint": "w.onnx", "architecture": None, "kwargs": {"a": 1}}, r"model\.kwargs=\{'a': 1\}"),
-        ({"architecture": None}, r"model\.architecture is not given, and model\.checkpoint=.* weights alone"),
+        ({"architecture": None}, r"model\.architecture is not given, and model\.checkpoint=.* contains only weights"),
         ({"architecture": "tiny"}, r"model\.architecture=tiny: names no module"),
         ({"preprocess": Preprocess(mean=[0.5])}, r"model\.preprocess\.mean=\[0\.5\]"),
         ({"labels": 1000}, r"model\.labels=1000: neither a path nor a list"),

@@ -30,7 +30,7 @@ def test_a_pt_file_is_one_if_it_is_pinned_and_has_no_architecture(tmp_path: Path
     assert isinstance(form_of(model), TorchScriptForm)
     for other in (replace(model, sha256=""), replace(model, architecture="networks:tiny")):
         assert isinstance(form_of(other), StateDictForm)
-    with pytest.raises(JobError, match=r"holds weights alone\n.*TorchScript.*model\.sha256"):
+    with pytest.raises(JobError, match=r"contains only weights\n.*TorchScript.*model\.sha256"):
         replace(model, sha256="").check()
     with pytest.raises(JobError, match=r"is a TorchScript archive, which holds code\n.*model\.sha256"):
         build_network(Model("networks:tiny", checkpoint=model.checkpoint))

@@ -120,7 +120,7 @@ def reason(model: Model, config: EngineConfig | None = None) -> str:
 )
 def test_what_depends_on_the_batch_is_found(model: Callable[..., Model], kind: type[Tiny], seen: str) -> None:
     found = reason(model(kind))
-    assert found == (f"the model gives another answer to the same image {seen}" if seen else "")
+    assert found == (f"the model gives a different answer for the same image {seen}" if seen else "")
 
 
 @pytest.mark.parametrize("precision", [Precision.fp32, Precision.bf16])
@@ -129,7 +129,7 @@ def test_rounding_is_no_reason(model: Callable[..., Model], precision: Precision
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [(Random, "another answer to the same image each time"), (DroppingFirst, "fails on one image")]
+    ("kind", "said"), [(Random, "different answer for the same image each time"), (DroppingFirst, "on a single image")]
 )
 def test_what_running_alone_does_not_help_is_refused(model: Callable[..., Model], kind: type[Tiny], said: str) -> None:
     with pytest.raises(JobError, match=rf"model\.checkpoint=.*a\.pt: gives another answer.*{said}|{said}"):

@@ -13,16 +13,18 @@ from jobs.cluster.ray_patches import lean_ray
 from jobs.job import LogFormat
 
 STARTS = """
-import json
+import json, os
 import psutil, ray
 from jobs.cluster.ray_start import prepare
 from jobs.cluster.config import Cluster
 prepare(Cluster(), verbose=False)
+from ray._private import services
 from ray._private.node import Node
 from ray.data._internal.execution import streaming_executor
 from ray.data._internal.stats import _StatsManager
 from jobs.cluster.ray_patches import lean_ray
 REPLACED = [
+    (services, "ConsolePopen"),
     (Node, "start_api_server"),
     (Node, "start_monitor"),
     (_StatsManager, "register_dataset_to_stats_actor"),
@@ -41,11 +43,13 @@ with lean_ray():
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.range(6, override_num_blocks=3).map_batches(Doubling, concurrency=1).take_all()
     programs = {word.rpartition("/")[2] for child in psutil.Process().children() for word in child.cmdline()}
+    groups = [os.getpgid(child.pid) for child in psutil.Process().children()]
     actors = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
     ray.shutdown()
 assert [vars(owner)[name] for owner, name in REPLACED] == before
-services = sorted(programs & {"dashboard.py", "monitor.py", "log_monitor.py", "gcs_server", "raylet"})
-print(json.dumps([sorted(row["id"] for row in rows), services, actors]))
+assert groups and os.getpgrp() not in groups
+running = sorted(programs & {"dashboard.py", "monitor.py", "log_monitor.py", "gcs_server", "raylet"})
+print(json.dumps([sorted(row["id"] for row in rows), running, actors]))
 """
 
 

@@ -31,7 +31,7 @@ def test_one_line_an_image(tmp_path: Path) -> None:
         "filename": "c", "label_id": "2", "label": "label 2", "score": "0.52", "image_id": "c", "uri": "/data/c.jpg",
         "target": "C", "weight": lines[0]["weight"],
     }  # fmt: skip
-    assert "columns left out: top_labels, top_scores" in printed
+    assert "columns omitted: top_labels, top_scores" in printed
 
 
 def test_one_line_a_box_as_in_the_sinks_of_supervision(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_only_an_earlier_conversion_is_replaced(place: Place) -> None:
     make(place, "out", {"new.csv": "2"})
     assert sorted(content(place, f"{place.root}/out")) == [RECORD, "new.csv"]
     place.put("photos/a.jpg", b"x")
-    with pytest.raises(JobError, match="holds files that are no conversion"):
+    with pytest.raises(JobError, match="contains files other than a conversion"):
         check_destination(f"{place.root}/photos", storage, output, overwrite=True)
 
 

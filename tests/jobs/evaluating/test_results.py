@@ -29,7 +29,7 @@ def test_the_document_and_the_table(found: tuple[PublishedRun, Measured]) -> Non
     assert document["metrics"]["top1"] == pytest.approx(100 * document["metrics"]["accuracy"])
     assert sum(number for _, _, number in document["confusion"]) == 100
     table = dict(table_of(*found))
-    assert table["images"] == "100 with a known label, 1 failed and are left out"
+    assert table["images"] == "100 with a known label, 1 failed and are excluded"
     assert table["top1"].endswith(" %")
     assert "worst classes" in table
 

@@ -32,6 +32,10 @@ class Readings:
         self.names: list[str] = []
         self.before: Callable[[Checkpoint], None] = lambda _: None
         self.is_pinned = False
+        self.pages: list[str] = []
+
+    def add_page(self, row: Row) -> None:
+        self.pages.append(row.name)
 
     def evaluate(self, checkpoint: Checkpoint, digest: str) -> Row:
         self.names.append(checkpoint.name)
@@ -105,7 +109,7 @@ def test_each_content_is_evaluated_once_and_the_marker_ends_it(
 ) -> None:
     write(tmp_path, 50.0, 70.0, 60.0, 70.0)
     assert follow(end(tmp_path)) is ExitStatus.DONE
-    assert readings.names == ["0.pt", "1.pt", "2.pt"], "3.pt is a copy of 1.pt"
+    assert readings.names == readings.pages == ["0.pt", "1.pt", "2.pt"], "3.pt is a copy of 1.pt"
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("0.pt  top1 50.0000 %  ")
     assert lines[1].endswith("▁█  best so far")

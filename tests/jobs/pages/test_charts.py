@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from jobs.pages.charts import calibration_chart, column_chart, line_chart, number, round_up
+from jobs.pages.charts import calibration_chart, column_chart, line_chart, number, round_up, score_chart
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,11 @@ def test_the_dots_of_a_calibration_lie_at_score_and_accuracy() -> None:
     dots = re.findall(r'stroke-width="([0-9.]+)" d="M([0-9.]+) ([0-9.]+) h0"', chart.shapes)
     assert [(float(x), float(y)) for _, x, y in dots] == [(50, 75), (90, 0)]
     assert float(dots[0][0]) < float(dots[1][0])
+
+
+def test_scores_go_from_the_least_to_the_greatest_with_a_dot_at_one() -> None:
+    chart = score_chart([0.5, 0.25, 0.75], 2, "t", "text", labels=("checkpoint", "accuracy"))
+    assert "M0.00 50.00 L50.00 100.00 L100.00 0.00" in chart.shapes
+    assert 'd="M100.00 0.00 h0"' in chart.shapes
+    assert (list(chart.x_ticks), list(chart.y_ticks)) == (["1", "3"], ["0.75", "0.25"])
+    assert list(score_chart([1.0], 0, "t", "text", labels=("", "")).x_ticks) == ["1"]

@@ -35,3 +35,16 @@ def test_a_damaged_document_is_a_value_error(run: PublishedRun, name: str) -> No
     (Path(run.paths.run) / name).write_text("{")
     with pytest.raises(ValueError, match=r"JSON|Expecting"):
         read_facts(run)
+
+
+def test_a_run_among_followed_checkpoints_has_their_scores(run: PublishedRun) -> None:
+    folder = Path(run.paths.followed(""))
+    folder.mkdir()
+    (folder / "best.json").write_text(json.dumps({"score": "map", "run_id": "b"}))
+    (folder / "scores.jsonl").write_text(json.dumps({"run_id": "b"}) + "\n")
+    assert read_facts(run).followed is None
+    with (folder / "scores.jsonl").open("a") as scores:
+        scores.write(json.dumps({"run_id": "a"}) + "\n")
+    followed = read_facts(run).followed
+    assert followed is not None
+    assert ([row["run_id"] for row in followed.rows], followed.best["score"]) == (["b", "a"], "map")

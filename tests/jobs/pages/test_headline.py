@@ -35,7 +35,7 @@ def test_the_numbers_that_everybody_asks_for() -> None:
     lead = headline(facts).lead
     assert "exactly one outcome" in lead
     assert "right for 77.8 % of 9 images with a label" in lead
-    assert "An earlier command had done 2 images" in lead
+    assert "An earlier command processed 2 images" in lead
 
 
 def test_a_run_without_measurements_has_counts_alone() -> None:

@@ -57,7 +57,7 @@ def photos(tmp_path: Path) -> Run:
 
 def test_a_job_adds_its_page(photos: Run, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "shardlens"):
-        add_page(photos, 1000.0)
+        add_page(photos.job, photos.paths.root, photos.record.run_id, 1000.0)
     page = Path(photos.paths.page).read_text()
     assert "All 2 images predicted" in page
     assert f"report: {photos.paths.page}" in caplog.text
@@ -66,8 +66,8 @@ def test_a_job_adds_its_page(photos: Run, caplog: pytest.LogCaptureFixture) -> N
 
 def test_no_problem_of_a_page_is_one_of_the_job(photos: Run, caplog: pytest.LogCaptureFixture) -> None:
     Path(photos.paths.report).write_text("{")
-    add_page(photos, 10.0)
+    add_page(photos.job, photos.paths.root, photos.record.run_id, 10.0)
     assert not Path(photos.paths.page).exists()
     assert "report.html was not written: " in caplog.text
-    fix = f"python -m jobs.report output.path={photos.paths.root} run.id={photos.record.run_id} makes it"
+    fix = f"python -m jobs.report output.path={photos.paths.root} run.id={photos.record.run_id} creates it"
     assert fix in caplog.text

@@ -167,12 +167,12 @@ def test_bytes_and_seconds_are_limited(tmp_path: Path, monkeypatch: pytest.Monke
     source = source_of(ImagesDataset(path=str(tmp_path / "data")), tmp_path)
     rows: dict[tuple[int, int], dict[str, Any]] = {(shard, row): {} for shard in range(40) for row in range(2)}
     assert {one.note for one in make_thumbnails(source, rows, end=time.monotonic()).values()} == {
-        "not read: the time for pictures was up"
+        "not read: the time limit for pictures was reached"
     }
     monkeypatch.setattr(picture_files, "MAX_BYTES", 200)
     made = list(make_thumbnails(source, rows, end=None).values())
     assert [bool(one.webp) for one in made] == [True] * 32 + [False] * 48
-    assert made[-1].note == "left out: the page would become too large"
+    assert made[-1].note == "omitted: the page would become too large"
 
 
 def test_a_server_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

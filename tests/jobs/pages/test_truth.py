@@ -26,7 +26,7 @@ def test_labels_that_are_no_class_have_a_row_of_their_own() -> None:
     found = truth(facts_of(counters={**LABELLED, "confusion/-1/0": 4}, metrics={"top1": 50.0}), [], NAMES)
     assert found is not None
     known, row = found.matrix[-1]
-    assert known == "(no class of the model)"
+    assert known == "(not a class of the model)"
     assert [cell.number for cell in row] == [4, 0]
 
 

@@ -25,7 +25,7 @@ from actors.trials.engine_trial import Rates
 from actors.trials.sampling import Costs
 from actors.writing.run_paths import RunPaths
 from jobs.planning.calibration import Calibration
-from jobs.planning.engine_cache import Choice, KeptChoice
+from jobs.planning.engine_cache import Choice, KeptChoice, known_choice
 
 HARDWARE = Hardware("EPYC", ("avx2",), None, None, (("torch", "2.13.0"),))
 TRIALS = [
@@ -108,3 +108,18 @@ def test_a_person_can_read_it(tmp_path: Path) -> None:
     }  # fmt: skip
     assert content["trials"][1]["breaches"] == ["the best class of image 17 differs"]
     assert content["hardware"]["cpu"] == "EPYC"
+
+
+def test_the_choice_with_most_images_is_known_for_the_model_and_the_hardware(tmp_path: Path) -> None:
+    assert known_choice(str(tmp_path), "mabc", HARDWARE, Storage()) is None
+    for asked, num_images in (("a", 64), ("b", 256), ("c", 32)):
+        place(tmp_path, asked=asked).write(Choice(TorchEngineConfig(), asked, TRIALS, num_images))
+    place(tmp_path, asked="d").write(Choice(OpenVinoEngineConfig(precision=Precision.int8), "d", TRIALS, 512))
+    place(tmp_path, asked="e", paths=RunPaths(str(tmp_path), "mother", "r1")).write(
+        Choice(TorchEngineConfig(), "e", TRIALS, 512)
+    )
+    (tmp_path / "_engines" / "mabc-damaged.json").write_text("{")
+    found = known_choice(str(tmp_path), "mabc", HARDWARE, Storage())
+    assert found is not None
+    assert found.why == "b"
+    assert known_choice(str(tmp_path), "mabc", replace(HARDWARE, cpu="Xeon"), Storage()) is None

@@ -149,7 +149,7 @@ def test_a_model_that_runs_one_image_at_a_time_is_told_each_time(
         caplog.clear()
         facts, loaded = check(lying)
         assert (loaded is not None) is is_first
-        assert facts.one_by_one == "the model gives another answer to the same image at another place of a batch"
+        assert facts.one_by_one == "the model gives a different answer for the same image at another place of a batch"
         assert [record.message for record in caplog.records] == [
             f"{lying.model.where}: {facts.one_by_one}; running one image at a time"
         ]

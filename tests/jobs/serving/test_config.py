@@ -60,3 +60,14 @@ def test_a_token_that_keeps_nobody_out_is_refused(content: str | None, tmp_path:
         file.write_text(content, encoding="utf-8")
     with pytest.raises(JobError, match=r"serve\.token_file"):
         Serve(token_file=str(file)).token_digest()
+
+
+def test_replicas_that_do_not_fit_are_refused_with_what_is_free() -> None:
+    serve = Serve(min_replicas=3, max_replicas=3, cpus_per_replica=0.5)
+    serve.check_room({"CPU": 1.6}, 0.1)
+    with pytest.raises(
+        JobError, match=r"serve\.min_replicas=3: 1\.5 CPUs are free, and 0\.1 of the endpoint and 3 times"
+    ):
+        serve.check_room({"CPU": 1.5}, 0.1)
+    with pytest.raises(JobError, match=r"0 GPUs are free, and 1 times serve\.gpus_per_replica=1"):
+        Serve(gpus_per_replica=1).check_room({"CPU": 2})

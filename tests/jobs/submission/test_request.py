@@ -45,9 +45,35 @@ def test_an_evaluation_of_a_published_run_needs_no_dataset() -> None:
     assert not request.composed.wanted.verbose
 
 
-def test_an_endpoint_is_deployed_and_not_submitted() -> None:
-    with pytest.raises(JobError, match="RayService"):
-        read_request(["serve", ADDRESS, "model=digits"])
+@pytest.mark.parametrize(("verb", "instead"), [("serve", "RayService"), ("browse", "python -m jobs.browse here")])
+def test_a_verb_that_cannot_be_submitted_says_what_to_do_instead(verb: str, instead: str) -> None:
+    with pytest.raises(JobError, match=instead):
+        read_request([verb, ADDRESS, "model=digits"])
+
+
+def test_following_a_training_on_the_cluster_happens_once_at_a_time() -> None:
+    words = ["follow", ADDRESS, "+dataset=sample", "output.path=/shared/out", "model.architecture=networks:tiny"]
+    request = read_request([*words, "checkpoints.path=s3://bucket/training"])
+    assert request.arguments()[-2:] == ["checkpoints.path=s3://bucket/training", "cluster.address=auto"]
+    assert (request.run_id, request.composed.wanted.checkpoints.path) == (None, "s3://bucket/training")
+    assert submission_name(request) == submission_name(request)
+    with pytest.raises(JobError, match=r"checkpoints\.path=training: a relative path"):
+        read_request([*words, "checkpoints.path=training"])
+
+
+def test_runs_are_compared_and_replayed_where_the_cluster_reads_them() -> None:
+    compare = ["compare", ADDRESS, "a=night-1", "output.path=s3://bucket/out"]
+    assert read_request([*compare, "b=/shared/out/runs/r"]).arguments() == [*compare[2:], "b=/shared/out/runs/r"]
+    with pytest.raises(JobError, match=r"b=out/runs/r: a relative path"):
+        read_request([*compare, "b=out/runs/r"])
+    replay = ["replay", ADDRESS, "run=r", "url=http://model:8000", "output.path=s3://bucket/out"]
+    assert read_request(replay).arguments() == replay[2:]
+    for override, problem in (
+        ("+replay.image_storage_options.secret_access_key=hush", "a secret"),
+        ("replay.token_file=token", "a relative path"),
+    ):
+        with pytest.raises(JobError, match=problem):
+            read_request([*replay, override])
 
 
 def test_the_run_has_its_folder_once_it_has_a_name() -> None:
@@ -82,7 +108,7 @@ def test_the_digest_tells_one_run_from_another(one: list[str], other: list[str],
         ([*SAMPLE, "--multirun"], "flags"),
         ([*SAMPLE, "batch_size=0"], "batch_size=0"),
         ([*SAMPLE, "run.id=a/b"], "not a valid folder name"),
-        ([*SAMPLE, "engine=openvino", "engine.device=cuda"], "runs on CPUs alone"),
+        ([*SAMPLE, "engine=openvino", "engine.device=cuda"], "runs only on CPUs"),
         ([*SAMPLE, "output.path=out"], "a relative path"),
         ([*SAMPLE, "+output.storage_options.secret_access_key=hush"], "a secret"),
     ],

@@ -31,7 +31,7 @@ def test_the_keys_are_those_of_a_job() -> None:
         (("output.pth=x",), "output.pth=x: there is no such key", "did you mean output.path?"),
         (("output.path=x", "run.name=y"), "run.name=y: there is no such key", "run has id"),
         (("output.path=x", "runid=y"), "runid=y: there is no such key", "output, run, digest, verbose"),
-        (("output.path=x", "digest=some"), "digest=some", "give digest a value of that type"),
+        (("output.path=x", "digest=some"), "digest=some", "set digest to a value of that type"),
         (("output.path=x", "output.storage_options.region=y"), "a new entry", "+output.storage_options.region=y"),
     ],
 )
