@@ -35,7 +35,7 @@ class Decoded(NamedTuple):
 
     @property
     def extent(self) -> tuple[float, float]:
-        """Returns the height and width of the image in pixels of ``image_hwc``.
+        """Height and width of the image in pixels of ``image_hwc``.
 
         A scaled image may end within its last pixel: 375 rows at 1/8 are 46.875 rows in an array of 47.
         """

@@ -84,7 +84,7 @@ class PublishedRun:
 
     @cached_property
     def summary(self) -> Summary:
-        """Returns the sum of the receipts in the footers of all parts.
+        """Sum of the receipts in the footers of all parts.
 
         Raises:
             JobError: a part is missing or damaged.
@@ -102,12 +102,12 @@ class PublishedRun:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Returns the task's counters over all rows, by name. Raises the same errors as `summary`."""
+        """The task's counters over all rows, by name. Raises the same errors as `summary`."""
         return self.summary.counters
 
     @property
     def labels(self) -> list[str] | None:
-        """Returns the class names in order, if the model has any and their file still exists."""
+        """Class names in order, if the model has any and their file still exists."""
         given = self.config["model"].get("labels")
         # Names stored in the config are escaped so that OmegaConf interpolates nothing.
         given = [str(name).replace(r"\${", "${") for name in given] if isinstance(given, list) else given

@@ -22,6 +22,6 @@ class LedgerEvent(NamedTuple):
 
     @property
     def log_fields(self) -> dict[str, int | str]:
-        """Returns the known ones of shard and worker by name, as fields of a structured log record."""
+        """Shard and worker by name, if known, as fields of a structured log record."""
         known = {"shard": self.shard, "worker": self.worker}
         return {name: value for name, value in known.items() if value is not None}

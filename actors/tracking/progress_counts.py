@@ -17,7 +17,7 @@ class Pace(NamedTuple):
 
     @property
     def images_per_s(self) -> float:
-        """Returns images per second; 0 if there was only one batch."""
+        """Images per second; 0 if there was only one batch."""
         return self.num_images / self.seconds if self.seconds else 0.0
 
 

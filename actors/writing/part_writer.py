@@ -40,7 +40,7 @@ class WriteGuard(Protocol):
 
     @property
     def staging(self) -> str:
-        """Returns the folder for staging this driver's parts."""
+        """Folder for staging this driver's parts."""
         ...
 
 

@@ -60,12 +60,12 @@ class RunPaths:
 
     @property
     def page(self) -> str:
-        """Returns the URI of the human-readable report, with pictures."""
+        """URI of the human-readable report, with pictures."""
         return join(self.run, "report.html")
 
     @property
     def metrics(self) -> str:
-        """Returns the URI of the scores against known labels, from `python -m jobs.evaluate`."""
+        """URI of the scores against known labels, from `python -m jobs.evaluate`."""
         return join(self.run, "metrics.json")
 
     def comparison(self, other: str) -> str:
@@ -78,7 +78,7 @@ class RunPaths:
 
     @property
     def decode_switches(self) -> str:
-        """Returns the folder of the drivers' records that GPU decoding is off; see `jobs.runs.decode_switch`."""
+        """Folder of the drivers' records that GPU decoding is off; see `jobs.runs.decode_switch`."""
         return join(self.run, "decode_switches")
 
     @property
