@@ -29,8 +29,9 @@ TURNED = TRANSPOSED | UPSIDE_DOWN | MIRRORED
 class Header:
     """Facts that precede the first scan.
 
-    Attributes: orientation: from EXIF or else XMP, as written; 1 where both lack it. is_multi_scan: more than one scan
-        may follow: the frame is progressive, or its components are separate.
+    Attributes:
+        orientation: from EXIF or else XMP, as written; 1 if both lack it.
+        is_multi_scan: more than one scan may follow: the frame is progressive, or its components are separate.
     """
 
     orientation: int

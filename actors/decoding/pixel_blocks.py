@@ -83,8 +83,9 @@ def decode_batch(
         images: encoded bytes, uint8 RGB arrays (height, width, 3), or the error from reading one.
         limits: checked before an image is decoded.
         preprocess: resize and crop. Rows with an error have zeros as pixels, height and width.
-        decoder: decodes and checks the encoded images that it supports, with the same limits and preprocessing; the CPU
-            decodes the others. Its batch time is spread evenly over its images. Pixels are on its device.
+        decoder: decodes the encoded images that it supports, with the same limits and preprocessing, with results
+            checked; the CPU decodes the others. Its batch time is spread evenly over its images. Pixels are on its
+            device.
 
     Raises:
         DeviceError: this process can no longer use the decoder's device, or it has no memory left.

@@ -23,8 +23,8 @@ METRICS = (
 
 
 class DetectionAP:
-    """Computes `METRICS` from the column ``detections`` with faster-coco-eval (``shardlens[eval]``). Metrics without
-    any object to find, such as one size, are omitted.
+    """Computes `METRICS` from the column ``detections`` with faster-coco-eval (``shardlens[eval]``). Omits metrics
+    without objects to find, such as those of one size.
 
     The best 100 boxes of an image count. The full precision curve needs low scores: task.score_threshold=0.001. Boxes
     of classes and images absent from the ground truth are ignored; its images without a row count as images without
@@ -74,7 +74,7 @@ class DetectionAP:
         return {}
 
     def compute(self, counts: Mapping[str, int] | None = None) -> dict[str, float]:  # noqa: ARG002
-        """See `Inferencer.compute`."""
+        """Implements `Inferencer.compute`."""
         if not self._truth.get("annotations"):
             return {}
         stats = dict(zip(METRICS, self._evaluate().stats[: len(METRICS)].tolist(), strict=True))

@@ -60,7 +60,7 @@ def check_examples(data: Examples) -> None:
 def share(data: Examples, rank: int, total: int) -> Iterator[tuple[int, Example]]:
     """Yields every ``total``-th example from number ``rank`` on, with its number: each exactly once over all ranks.
 
-    Of a sequence, only these are read; in any other iterable, the rest are skipped.
+    Reads only these from a sequence; skips the others in any other iterable.
     """
     given: Any = data() if callable(data) and not isinstance(data, Iterable) else data
     if hasattr(given, "__getitem__") and hasattr(given, "__len__"):

@@ -60,7 +60,7 @@ class CountingInferencer(ABC):
 
     @abstractmethod
     def compute(self, counts: Mapping[str, int]) -> dict[str, float]:
-        """See `Inferencer.compute`."""
+        """Implements `Inferencer.compute`."""
 
 
 def ratio(part: float, whole: float) -> float:

@@ -74,7 +74,7 @@ def _weights(source: Averages) -> StateDict:
 
 
 def _averaged(weights: StateDict, averages: StateDict, network: torch.nn.Module) -> StateDict:
-    """Replaces ``weights`` with ``averages``. Raises `JobError` if any average is missing."""
+    """Returns ``weights`` with ``averages`` substituted. Raises `JobError` if any average is missing."""
     frozen = {name: value for name, value in network.named_parameters() if not value.requires_grad}
     optional = without_wrappers(StateDict({**frozen, **dict(network.named_buffers())})).keys()
     trained = StateDict({name: v for name, v in weights.items() if name not in optional and torch.is_tensor(v)})

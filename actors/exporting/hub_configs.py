@@ -103,7 +103,7 @@ def _timm_config(model: Model, name: str, network: Any, labels: Sequence[str] | 
     }
 
 
-# Describes the weights that timm would download, which these are not.
+# Keys about the weights that timm would download, which are not these.
 _ORIGIN = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "hf_hub_revision", "source", "architecture")
 
 

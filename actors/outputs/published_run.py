@@ -109,7 +109,7 @@ class PublishedRun:
     def labels(self) -> list[str] | None:
         """Class names in order, if the model has any and their file still exists."""
         given = self.config["model"].get("labels")
-        # Names stored in the config are escaped so that OmegaConf interpolates nothing.
+        # Names stored in the config are written so that OmegaConf interpolates nothing.
         given = [str(name).replace(r"\${", "${") for name in given] if isinstance(given, list) else given
         try:
             return read_names(given, "model.labels", {})

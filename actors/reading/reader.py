@@ -115,9 +115,7 @@ def _read(plan: ReadPlan, piece: Piece, current: Attempt, build: _Build[Block]) 
 
 
 class _PieceReader(Generic[Block]):
-    """One attempt at a piece. Prefetches batches, except those in which an earlier attempt died, which are read by
-    image.
-    """
+    """One attempt at a piece. Prefetches batches, but reads those in which an earlier attempt died by image."""
 
     def __init__(self, plan: ReadPlan, piece: Piece, current: Attempt, build: _Build[Block]) -> None:
         self._plan = plan

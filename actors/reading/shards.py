@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from actors.row_ranges import Piece
     from actors.storage.store import Storage
 
-SHARDS_PER_FILE = 64  # few enough files to list their names in memory
+SHARDS_PER_FILE = 64  # keeps files few enough to list their names in memory
 
 # Footer keys of the inventory's files. Only the last file has the number of shards, which reveals an interrupted
 # listing.

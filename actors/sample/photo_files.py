@@ -111,7 +111,7 @@ _BOUNDS = {
     "quality": (1, 100),
     "contrast": (0, 255),
 }
-_RUN = 32  # photographs; takes some seconds
+_RUN = 32  # photographs; takes a few seconds
 _NOTE = "photos.json"
 
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 
 def is_damage(error: BaseException) -> bool:
-    """Returns True if the bytes themselves caused ``error``, not reading them.
+    """Returns True if the bytes themselves caused ``error``, rather than reading them.
 
     For an invalid footer or page, Arrow raises a plain OSError without errno.
     """

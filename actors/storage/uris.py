@@ -29,7 +29,7 @@ def is_file(uri: str) -> bool:
 
 
 def local_path(uri: str) -> bytes:
-    """Returns a local URI or path as the system's path bytes."""
+    """Returns the path of a local URI or path, as the system's bytes."""
     if is_file(uri):  # urlsplit would cut a name at # or ?; no local file has a query
         return unquote_to_bytes(urlsplit(uri.replace("#", "%23").replace("?", "%3F")).path)
     return os.fsencode(uri)

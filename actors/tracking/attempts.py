@@ -27,7 +27,7 @@ LOAD, READ, PREDICT = "load", "read", "predict"
 
 
 class Work(NamedTuple):
-    """Work that a worker does in one attempt. A retry after its death must begin with an equal `Work`."""
+    """Work that a worker does in one attempt. A retry after its death must begin an equal `Work`."""
 
     stage: str
     """`LOAD`, `READ` or `PREDICT`."""
