@@ -61,7 +61,7 @@ def live_network(model: Model, network: torch.nn.Module, averages: Averages | No
     return build(model, weights).eval().requires_grad_(requires_grad=False)
 
 
-# Stands in for a file and is never opened. The suffix means that it contains only weights.
+# Takes the place of a file: it is never opened. The suffix says that it contains only weights.
 LIVE = "(the network in training).safetensors"
 
 
