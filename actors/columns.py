@@ -1,7 +1,7 @@
 """Columns that modules pass to each other, their Arrow types, and the packing of pixels. Used on driver and workers.
 
-A column whose name starts with an underscore is internal: it never reaches the files that users read, and no kept
-column may have such a name.
+Columns whose names start with an underscore are internal: they are never written to users' files, and no kept column
+may have such a name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ IMAGE_ID = "image_id"
 URI = "uri"
 TARGET = "target"
 
-# Partition keys of rows/ and errors/. Readers add a column for each, which hides one of the same name in the files.
+# Partition keys of rows/ and errors/. Readers add a column for each, which hides a column of the same name in the
+# files.
 PARTITIONS = ("model", "run")  # in the order of the folders
 
 # Identity of a row: its shard in the inventory, and its position in that shard, from 0.
@@ -27,7 +28,7 @@ SIZE = "_size"
 VERSION = "_version"
 
 # Added by reader, decoder and predictor. Seconds and bytes are per image. Height and width are those of the upright
-# source image at full size, int32; 0 where the image has an error.
+# source image at full size, int32; 0 if the image has an error.
 PIXELS = "_pixels"
 HEIGHT = "_height"
 WIDTH = "_width"
@@ -39,7 +40,7 @@ READ_S = "_read_s"
 DECODE_S = "_decode_s"
 PREDICT_S = "_predict_s"
 
-# Reason why the CPU decoded an image after a GPU: a single colour, or drawn for comparison. Only with GPU decoding.
+# Why the CPU decoded an image again after a GPU: a single colour, or sampled for comparison. Only with GPU decoding.
 DECODE_CHECK = "_decode_check"
 FLAT, DRAWN = "flat", "drawn"
 
@@ -67,7 +68,7 @@ ERROR_FIELDS = (
 def pack_pixels(pixels_nhwc: np.ndarray) -> pa.Array:
     """Wraps ``pixels_nhwc``, uint8 of shape (n, h, w, 3) in C order, as an Arrow column that shares its memory.
 
-    Fixed-size binary needs no offsets, so a column may exceed 2 GiB, and slicing copies nothing.
+    Fixed-size binary needs no offsets, so a column may exceed 2 GiB, and slicing does not copy.
     """
     num_images = len(pixels_nhwc)
     image_bytes = int(np.prod(pixels_nhwc.shape[1:]))
@@ -78,7 +79,7 @@ def pack_pixels(pixels_nhwc: np.ndarray) -> pa.Array:
 def unpack_pixels(column: pa.ChunkedArray, height: int, width: int) -> np.ndarray:
     """Views a column made by `pack_pixels` as images, read-only uint8 (n, height, width, 3).
 
-    Copies only where the column has several chunks.
+    Copies only if the column has several chunks.
     """
     if not len(column):
         return np.empty((0, height, width, 3), np.uint8)

@@ -1,5 +1,5 @@
-"""Translates the errors of PyTorch, onnxruntime, OpenVINO and CUDA for a device that is out of memory or lost. Used
-around each call of an engine.
+"""Translates the errors that PyTorch, onnxruntime, OpenVINO and CUDA raise for a device that is out of memory or lost.
+Used around each call of an engine.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class DeviceLostError(DeviceError):
 
 @contextmanager
 def device_errors(*memory_errors: type[Exception]) -> Iterator[None]:
-    """Translates an exception of the block into its `DeviceError`, if it has one.
+    """Translates exceptions raised in the block into the matching `DeviceError`, if there is one.
 
     Args:
-        memory_errors: the library's own types of out-of-memory errors.
+        memory_errors: the library's own out-of-memory exception types.
     """
     try:
         yield
@@ -45,7 +45,7 @@ def device_errors(*memory_errors: type[Exception]) -> Iterator[None]:
 
 
 def too_large(error: Exception) -> JobError:
-    """The error of a job of which not even single images fit."""
+    """Returns the error for a job in which not even a single image fits."""
     return JobError(
         f"the model does not fit into the memory of its device: {one_line(error)}",
         fix="choose a smaller engine.precision or model, or let fewer workers share the device",
@@ -54,7 +54,7 @@ def too_large(error: Exception) -> JobError:
 
 # Errors of CUDA after which a process must be restarted (driver_types.h), or should be, in the words of
 # cudaGetErrorString of CUDA 13.0. They follow "CUDA error: " (PyTorch, CUDAException.cpp), "CUDA failure 700: "
-# (onnxruntime, cuda_call.cc) or "Triton Error [CUDA]: ". They are sticky: later calls return them, too.
+# (onnxruntime, cuda_call.cc) or "Triton Error [CUDA]: ". They are sticky: later calls return them again.
 _LOST = {
     46: "CUDA-capable device(s) is/are busy or unavailable",
     100: "no CUDA-capable device is detected",
@@ -84,7 +84,7 @@ _OUT_OF_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",  # PyTorch on Linux, seen under RLIMIT_AS
     "DefaultCPUAllocator: not enough memory",  # PyTorch on Windows (pytorch/pytorch#20618)
     "Failed to allocate memory for requested buffer",  # onnxruntime (microsoft/onnxruntime#16307), seen under RLIMIT_AS
-    "is smaller than requested bytes",  # the same, where a limit is set
+    "is smaller than requested bytes",  # the same, if a limit is set
     " bytes of memory",  # OpenVINO: Failed to allocate 64225280 bytes of memory, seen under RLIMIT_AS
     "bad allocation",  # std::bad_alloc on Windows (microsoft/onnxruntime#16305)
     "std::bad_alloc",  # and elsewhere (microsoft/onnxruntime#1725)

@@ -25,23 +25,24 @@ _WHAT = {
     WEIGHTS: "fetched models",
     RECORDS: "records of models",
 }
-# Folders; an export has the size of a model, and bounds the disk space of a node.
+# Folders. An export is as large as its model, so this limits the disk space used on a node.
 NUM_KEPT = {EXPORTS: 8, CHECKS: 64, WEIGHTS: 8, RECORDS: 64}
 
 
 class CacheError(JobError):
-    """Nothing can be kept: the folder cannot be written, or other users may write to it."""
+    """Nothing can be cached: the folder is not writable, or other users may write to it."""
 
 
 def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bool], *, kind: str = EXPORTS) -> Path:
-    """The folder that ``make`` filled for ``key``. If several processes ask at once, one makes it and the others wait.
+    """Returns the folder that ``make`` filled for ``key``. If several processes ask at once, one makes it and the
+    others wait.
 
     The cache is the folder ``kind`` under SHARDLENS_CACHE, or under ``shardlens`` in XDG_CACHE_HOME or ``~/.cache``. It
-    keeps the `NUM_KEPT` most recently used folders, and makes damaged ones again.
+    keeps the `NUM_KEPT` most recently used folders, and recreates damaged ones.
 
     Args:
         key: letters and digits.
-        make: fills the empty folder that it gets.
+        make: fills the empty folder that it is given.
         is_current: returns True if an undamaged folder may still be used.
         kind: `EXPORTS`, `CHECKS`, `WEIGHTS` or `RECORDS`.
 
@@ -63,7 +64,9 @@ def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bo
 
 
 def find(key: str, is_current: Callable[[Path], bool], *, kind: str = EXPORTS) -> Path | None:
-    """The folder that `keep` kept; None if there is none to use, or no cache that this user alone may write to."""
+    """Returns the folder that `keep` cached, or None if there is no usable one, or no cache that only this user may
+    write to.
+    """
     try:
         folder = _root(kind) / key
         return folder if _is_there(folder, is_current) else None
@@ -94,32 +97,32 @@ def _root(kind: str) -> Path:
 
 
 def _claim(folder: Path) -> None:
-    """Creates the folder if needed. Another user who could write to it could make this one run their model."""
+    """Creates the folder if needed. Another user with write access could make this user run their model."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
         raise CacheError(f"{folder}: belongs to another user, or others may write to it", fix=f"{_FIX}, or chmod go-w")
 
 
-_WRITABLE_BY_OTHERS = 0o022  # by the group, and by all
+_WRITABLE_BY_OTHERS = 0o022  # by the group or by everyone
 
 
 def _lock(folder: Path) -> Path:
-    """The lock file for the folder and its staging folder."""
+    """Returns the lock file for the folder and its staging folder."""
     return folder.with_name(f"{folder.stem}.lock")
 
 
 @contextmanager
 def _locked(path: Path, *, is_shared: bool = False, waits: bool = True) -> Iterator[None]:
-    """Holds the lock of a file, which is created if needed. Raises OSError instead of waiting unless ``waits``."""
-    import fcntl  # noqa: PLC0415  Windows has none, and must still load what needs nothing kept
+    """Holds the lock of a file, creating the file if needed. Raises OSError instead of waiting unless ``waits``."""
+    import fcntl  # noqa: PLC0415  missing on Windows, where models that need no cache must still load
 
     operation = (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB)
     while True:
         with path.open("ab") as file:  # closing it releases the lock
-            # Not lockf, whose locks end as soon as any descriptor of the file is closed in this process.
+            # Not lockf: its locks are released as soon as this process closes any descriptor of the file.
             fcntl.flock(file, operation)
-            if not _is_at(path, file.fileno()):  # removed by another process meanwhile
+            if not _is_at(path, file.fileno()):  # another process has removed it
                 continue
             yield
             return
@@ -133,7 +136,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _is_ready(folder: Path, is_current: Callable[[Path], bool]) -> bool:
-    """Returns True if the folder can be used, and marks it as used now."""
+    """Marks the folder as just used, and returns True, if it can be used."""
     is_ready = _is_whole(folder) and is_current(folder)
     if is_ready:
         os.utime(folder)
@@ -150,7 +153,7 @@ def _is_whole(folder: Path) -> bool:
 
 def _make_once(folder: Path, make: Callable[[Path], None], is_current: Callable[[Path], bool]) -> None:
     with _locked(_lock(folder)):
-        if not _is_ready(folder, is_current):  # another process may have made it meanwhile
+        if not _is_ready(folder, is_current):  # another process may have made it by now
             _make(folder, make)
 
 
@@ -176,7 +179,7 @@ def _digest(path: Path) -> str:
 
 def _prune(root: Path, num_kept: int) -> None:
     """Removes all but the most recently used folders, without waiting. Open files stay readable."""
-    # A locked one is being checked or made, and raises; the next process that makes one prunes again.
+    # A locked folder is being checked or made, and raises; the next process that makes a folder prunes again.
     folders = sorted((path for path in root.iterdir() if path.is_dir()), key=_used_at, reverse=True)
     for folder in folders[num_kept:]:
         with suppress(OSError), _locked(_lock(folder), waits=False):

@@ -10,7 +10,7 @@ from pathlib import Path
 VARIABLE = "SHARDLENS_FAULTS"
 
 POINTS = (
-    "open.listed",  # the inventory is written, the run is not recorded
+    "open.listed",  # the inventory is written, but the run is not recorded
     "open.recorded",
     "read.started",
     "read.fetched",
@@ -20,10 +20,10 @@ POINTS = (
     "predict.started",
     "predict.done",
     "write.started",
-    "write.between",  # the file of errors is written, that of rows is not
-    "write.syncing",  # a part is written and not yet synced, as on a slow or hanging disk
-    "write.staged",  # a part is whole, and not yet visible to readers
-    "write.stands",  # a part is visible to readers, and not yet counted
+    "write.between",  # the error file is written, the row file is not
+    "write.syncing",  # a part is written but not yet synced, as on a slow or hanging disk
+    "write.staged",  # a part is complete but not yet visible to readers
+    "write.stands",  # a part is visible to readers but not yet counted
     "write.done",
     "commit.collected",
     "commit.cleaned",  # leftover parts are deleted
@@ -36,11 +36,11 @@ POINTS = (
 def fault(point: str) -> None:
     """Injects a fault if a test has armed ``point``; otherwise costs one look-up in the environment.
 
-    `SHARDLENS_FAULTS` is a list of ``POINT:HIT:ACTION:FOLDER``, separated by semicolons; all entries of a point name
-    the same folder. Hits of all processes are counted by the files ``FOLDER/POINT.<number>``, which a test can watch,
-    and hit number HIT runs the action: ``mark`` only counts, ``kill`` ends the process, ``node`` also its parent,
-    which is the Ray node of a worker, ``slow`` takes 3 seconds, and ``hang`` waits for the file ``FOLDER/go_on``,
-    an hour at most.
+    `SHARDLENS_FAULTS` is a list of ``POINT:HIT:ACTION:FOLDER`` entries, separated by semicolons; all entries for a
+    point name the same folder. Hits in all processes are counted by the files ``FOLDER/POINT.<number>``, which a test
+    can watch. Hit number HIT runs the action: ``mark`` only counts, ``kill`` ends the process, ``node`` also ends its
+    parent, the Ray node of a worker, ``slow`` takes 3 seconds, and ``hang`` waits for the file ``FOLDER/go_on``, an
+    hour at most.
     """
     armed = os.environ.get(VARIABLE)
     if not armed:
@@ -59,7 +59,7 @@ def _count(folder: Path, point: str) -> int:
     number = 1
     while True:
         try:
-            (folder / f"{point}.{number}").touch(exist_ok=False)  # atomic, so that each hit of any process counts once
+            (folder / f"{point}.{number}").touch(exist_ok=False)  # atomic, so each hit in any process counts once
         except FileExistsError:
             number += 1
         else:
@@ -76,7 +76,7 @@ def _kill_node(folder: Path) -> None:
 
 
 def _hang(folder: Path) -> None:
-    until = time.monotonic() + 3600  # seconds; a test that died must not leave a process for ever
+    until = time.monotonic() + 3600  # seconds; a test that dies must not leave a process behind forever
     while time.monotonic() < until and not (folder / "go_on").exists():
         time.sleep(0.05)
 

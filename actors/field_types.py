@@ -1,4 +1,4 @@
-"""Type checks of config dataclasses for Python callers, as Hydra does them for the command line. Used on driver and
+"""Type checks of config dataclasses for Python callers, like those of Hydra for the command line. Used on driver and
 workers.
 """
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def coerce_fields(config: DataclassInstance, node: str) -> None:
-    """Converts every field of ``config`` to the type of its annotation; for use in ``__post_init__``.
+    """Converts every field of ``config`` to its annotated type; for use in ``__post_init__``.
 
-    Names and values of an enum become its member; whole numbers, paths and tuples become floats, text and lists where
-    the annotation says so. Fields annotated with Any stay.
+    Names and values of an enum become its members. Integers, paths and tuples become floats, strings and lists if the
+    annotation says so. Fields annotated with Any are unchanged.
 
     Args:
         config: a dataclass, which may be frozen.
-        node: config node of the dataclass, such as ``task``, for error messages.
+        node: config node of the dataclass, such as ``task``; for error messages.
 
     Raises:
         JobError: a value cannot be converted.
@@ -92,16 +92,16 @@ def _as_member(kind: type[Enum], value: Any) -> Enum:
 
 
 def _as_int(value: Any) -> int:
-    if isinstance(value, bool):  # an int to Python
+    if isinstance(value, bool):  # an int in Python
         raise _Mismatch
     try:
-        return operator.index(value)  # takes NumPy's integers, too
+        return operator.index(value)  # also accepts NumPy integers
     except TypeError:
         raise _Mismatch from None
 
 
 def _as_float(value: Any) -> float:
-    if isinstance(value, bool | str | bytes):  # float() takes them, too
+    if isinstance(value, bool | str | bytes):  # float() also accepts them
         raise _Mismatch
     try:
         return float(value)

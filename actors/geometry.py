@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Geometry:
-    """The resize and crop of n images, as `actors.preprocess.fit` does them.
+    """The resize and crop that `actors.preprocess.fit` applies to n images.
 
-    Coordinates are continuous and x comes before y: pixel i covers i to i + 1, and the top left corner of an image is
-    (0, 0). Source images are upright, with their EXIF orientation applied, and at full size, however they were decoded.
+    Coordinates are continuous, x before y: pixel i covers i to i + 1, and the top left corner of an image is (0, 0).
+    Source images are upright, with their EXIF orientation applied, and at full size, whatever size they were decoded
+    to.
     """
 
     sizes_wh: np.ndarray
@@ -32,7 +33,7 @@ class Geometry:
 
     @classmethod
     def of(cls, preprocess: Preprocess, sizes_hw: Iterable[tuple[int, int]]) -> Geometry:
-        """The geometry of images whose upright height and width are ``sizes_hw``."""
+        """Returns the geometry of images whose upright height and width are ``sizes_hw``."""
         rows = [_image(preprocess, height, width) for height, width in sizes_hw]
         table = np.array(rows, np.float64).reshape(len(rows), 10)
         return cls(table[:, :2].astype(np.int64), table[:, 2:4], table[:, 4:6], table[:, 6:].astype(np.int64))
@@ -53,22 +54,22 @@ class Geometry:
         scale, offset, limit = (
             np.tile(pairs[rows], 2).reshape(shape) for pairs in (self.scale, self.offset, self.sizes_wh)
         )
-        # Also boxes that lie in the padding: they end up empty, at an edge of the image.
+        # Boxes in the padding are clipped too: they end up empty, at an edge of the image.
         return np.asarray(np.clip(boxes * scale + offset, 0, limit))
 
     @property
     def shown(self) -> np.ndarray:
-        """The part of each source image that the model sees, in its pixels, float64 (n, 4)."""
+        """Returns the part of each source image that the model sees, in source pixels, float64 (n, 4)."""
         return self.to_source(self.visible_xyxy[:, None])[:, 0]
 
 
 def _image(preprocess: Preprocess, height: int, width: int) -> list[float]:
-    """Size, scale, offset and visible part of one image, each as x and y."""
+    """Returns size, scale, offset and visible part of one image, each as x and y."""
     y, x = map(_line, preprocess.axes(height, width))
     return [number for pair in zip(x, y, strict=True) for number in pair]
 
 
 def _line(axis: Axis) -> tuple[float, float, float, float, float]:
-    """Size, scale, offset, and start and stop of the visible part along one axis."""
+    """Returns size, scale, offset, and start and stop of the visible part along one axis."""
     offset = (axis.start - axis.padding) * axis.scale
     return axis.source, axis.scale, offset, axis.shown.start, axis.shown.stop

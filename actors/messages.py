@@ -1,4 +1,4 @@
-"""Messages of exceptions in one line, fit for a row or a terminal. Used on driver and workers."""
+"""One-line exception messages for a row or a terminal. Used on driver and workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_error(error: Exception) -> ImageError:
     """Converts an exception of a read into the error of the image.
 
     Raises:
-        CredentialsError: ``error`` is one, for which no image is to blame.
+        CredentialsError: ``error`` is one; the image is not at fault.
     """
     if isinstance(error, CredentialsError):
         raise error
@@ -34,9 +34,9 @@ def read_error(error: Exception) -> ImageError:
 
 
 def write_problem(error: BaseException, uri: str) -> str | None:
-    """The reason why nothing can be written to ``uri``, and the fix, in one line.
+    """Returns the reason why nothing can be written to ``uri``, and the fix, in one line.
 
-    None for all other errors, such as transient ones of a server.
+    Returns None for all other errors, such as transient server errors.
     """
     found = next((refusal for types, refusal in _REFUSALS if isinstance(error, types)), None)
     if found is None and isinstance(error, OSError) and error.errno is not None:
@@ -50,7 +50,7 @@ def write_problem(error: BaseException, uri: str) -> str | None:
 
 @contextmanager
 def writing_to(uri: str) -> Iterator[None]:
-    """Raises `OutputError` for errors of the block that are a `write_problem` of ``uri``."""
+    """Raises `OutputError` for errors in the block that are a `write_problem` of ``uri``."""
     try:
         yield
     except Exception as error:
@@ -60,20 +60,20 @@ def writing_to(uri: str) -> Iterator[None]:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of the message of ``error``, and its notes, without the secrets of URLs.
+    """Returns the first line of the message of ``error``, and its notes, without secrets in URLs.
 
-    Object stores answer with pages of debug output after the cause in the first line. Durations are removed, so that
-    equal errors have equal messages.
+    Object stores append pages of debug output to a first line with the cause. Durations are removed, so that equal
+    errors have equal messages.
     """
     text = str(error).strip() or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
-    # A server's document may follow in the same line.
+    # A document from the server may follow on the same line.
     cause = _DURATION.sub("", text.splitlines()[0].split(": <?xml")[0]).rstrip(" :")
     return printable(redacted("".join([cause, *(f" ({note})" for note in getattr(error, "__notes__", ()))])))
 
 
-# The first match counts: many of these are an OSError or a ValueError, too.
+# The first match counts: many of these are also an OSError or a ValueError.
 _KINDS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
     ("not_allowed", (NotAllowedError,)),
     ("not_found", (FileNotFoundError, NotADirectoryError, obs.NotFoundError)),

@@ -1,4 +1,4 @@
-"""Pixels of several images: in memory as a numpy array, or on a GPU as a PyTorch tensor. Imports no PyTorch, so that
+"""Pixels of several images: in memory as a numpy array, or on a GPU as a PyTorch tensor. Does not import PyTorch, so
 workers without a GPU do not load it.
 """
 
@@ -18,7 +18,7 @@ Pixels: TypeAlias = "np.ndarray | torch.Tensor"
 
 
 def to_host(pixels_nhwc: Pixels) -> np.ndarray:
-    """Returns ``pixels_nhwc`` as an array in memory; shares what is there already."""
+    """Returns ``pixels_nhwc`` as an array in host memory, without copying if it is already there."""
     return pixels_nhwc if isinstance(pixels_nhwc, np.ndarray) else pixels_nhwc.cpu().numpy()
 
 
@@ -28,12 +28,12 @@ def put(pixels_nhwc: Pixels, places: Sequence[int], images_nhwc: np.ndarray) -> 
 
 
 def gathered(arrays: Sequence[Any], rows: np.ndarray, size: int) -> Any:
-    """Copies images of several consecutive arrays on one device into a new one.
+    """Copies images from several consecutive arrays on one device into a new array.
 
     Args:
-        arrays: at least one, all `Pixels` of one kind, as the result.
+        arrays: at least one; all are `Pixels` of the same kind, which the result also has.
         rows: positions across all arrays, ascending.
-        size: images of the result; those after ``rows`` are blank.
+        size: number of images in the result; those after ``rows`` are blank.
     """
     first = arrays[0]
     shape = (size, *first.shape[1:])
@@ -48,7 +48,7 @@ def gathered(arrays: Sequence[Any], rows: np.ndarray, size: int) -> Any:
 
 
 def find_flat(pixels_nhwc: Pixels, visible_yx: tuple[int, int], padding: Sequence[int]) -> np.ndarray:
-    """Mask of the images of a single colour, such as black ones: bool (n,). Reads them on their device.
+    """Returns a mask of the images of a single colour, such as black images: bool (n,). Reads them on their device.
 
     Args:
         pixels_nhwc: the images.
@@ -62,5 +62,5 @@ def find_flat(pixels_nhwc: Pixels, visible_yx: tuple[int, int], padding: Sequenc
 
 
 def _on_device(values: np.ndarray, pixels_nhwc: Pixels) -> Any:
-    """``values`` as an array or a tensor, like ``pixels_nhwc``."""
+    """Returns ``values`` as an array or a tensor, like ``pixels_nhwc``."""
     return values if isinstance(pixels_nhwc, np.ndarray) else pixels_nhwc.new_tensor(values)

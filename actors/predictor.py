@@ -1,5 +1,5 @@
-"""Images in, columns out: loads the model of a recipe once, and predicts. Serves Python callers, without a cluster, and
-each predictor actor of a job.
+"""Images in, columns out: loads the model of a recipe once, and predicts. Used by Python callers, without a cluster,
+and by each predictor actor of a job.
 """
 
 from __future__ import annotations
@@ -44,17 +44,18 @@ if TYPE_CHECKING:
 
 
 class Predictor:
-    """Loads the model on construction.
+    """Runs a model, which is loaded on construction.
 
     Args:
-        recipe: the recipe, or a model for a recipe with the keywords below; its docstring has their defaults. On the
-            first images of `predict`, an engine that is not the reference is compared with it, as its ``gate`` says.
-        engine: the engine of a model.
-        task: the task of a model.
-        limits: the limits of decoding.
-        batch_size: fixed size of the batches that the engine gets, padded with blank images: an image's answer is then
-            the same bit for bit, whatever the batch. By default the engine gets batches as they come.
-        network: the result of `actors.models.network.build_network` for the model, if it was built before.
+        recipe: the recipe, or a model, from which a recipe is made with the keywords below; `Recipe` documents their
+            defaults. On the first images of `predict`, an engine other than the reference is compared with it, as its
+            ``gate`` says.
+        engine: the engine, if ``recipe`` is a model.
+        task: the task, if ``recipe`` is a model.
+        limits: the decoding limits, if ``recipe`` is a model.
+        batch_size: fixed size of the engine's batches, padded with blank images: the answer for an image is then
+            bit-identical whatever its batch. By default the engine gets batches as they come.
+        network: the result of `actors.models.network.build_network` for the model, if already built.
 
     Raises:
         JobError: the recipe cannot work; the message names the key and the fix.
@@ -101,19 +102,19 @@ class Predictor:
         self.batch_size = batch_size
 
     def predict(self, images: Iterable[Image], *, batch_size: int = 32, progress: bool = False) -> pa.Table:
-        """One row per image, in order: ``uri`` (null unless a path was given), the task's columns, and ``stage``,
-        ``error`` and ``message``, which are null unless the image failed.
+        """Returns one row per image, in order: ``uri`` (null unless a path was given), the task's columns, and
+        ``stage``, ``error`` and ``message``, which are null unless the image failed.
 
         Args:
-            images: any iterable, such as a list, a generator, the files of a folder, or a dataset of PyTorch; it is
-                drawn a batch at a time. An image is a path or URI, encoded bytes, a uint8 RGB array of shape (height,
-                width, 3), a picture of Pillow, or a tuple that begins with one of these.
-            batch_size: images, or tiles of them, that the engine gets at a time.
+            images: any iterable, such as a list, a generator, the files of a folder, or a PyTorch dataset; consumed a
+                batch at a time. An image is a path or URI, encoded bytes, a uint8 RGB array of shape (height, width,
+                3), a Pillow image, or a tuple that begins with one of these.
+            batch_size: number of images, or of their tiles, that the engine gets at a time.
             progress: show count and rate on standard error.
 
         Raises:
-            JobError: on the first images, the answers of the engine differ from those of the reference.
-            TypeError: an item is no image.
+            JobError: on the first images, the engine's answers differ from the reference's.
+            TypeError: an item is not an image.
         """
         tables = self.predict_batches(images, batch_size=batch_size)
         if progress:
@@ -121,22 +122,22 @@ class Predictor:
         return pa.concat_tables(list(tables) or [self._predict([], batch_size)])
 
     def predict_batches(self, images: Iterable[Image], *, batch_size: int = 32) -> Iterator[pa.Table]:
-        """Yields the rows of `predict` a batch at a time, for more images than their rows fit into memory."""
+        """Yields the rows of `predict` a batch at a time, for when all rows would not fit into memory."""
         _check_batch_size(batch_size)
         return (self._predict(batch, batch_size) for batch in batches_of(images, batch_size))
 
     def predict_block(self, block: pa.Table, pixels_nhwc: Pixels | None = None) -> pa.Table:
-        """Predicts a block of the pipeline: replaces `PIXELS` by the task's columns, null in rows with an error.
+        """Predicts a block of the pipeline: replaces `PIXELS` with the task's columns, null in rows with an error.
 
-        Rows that arrive with an error keep it. A row without a valid result gets the error ``predict/not_finite``;
-        one that the engine fails on gets ``predict/out_of_memory`` or ``predict/failed``.
+        Rows that arrive with an error keep it. A row without a valid result gets the error ``predict/not_finite``; a
+        row on which the engine fails gets ``predict/out_of_memory`` or ``predict/failed``.
 
         Args:
             block: the rows.
             pixels_nhwc: the pixels of all rows, if ``block`` does not hold them in `PIXELS`.
 
         Raises:
-            DeviceLostError: this process cannot predict any more.
+            DeviceLostError: this process can no longer predict.
             JobError: the model does not fit into the memory of the device.
             Exception: the engine's own, if it failed on all of the first images.
         """
@@ -145,7 +146,7 @@ class Predictor:
         started = time.perf_counter()
         has_pixels = block[STAGE].is_null().to_numpy(zero_copy_only=False)
         if pixels_nhwc is None:
-            # Chunk by chunk: concatenating first would leave the device idle meanwhile.
+            # Chunk by chunk: the device would be idle while chunks are concatenated.
             chunks = [pa.chunked_array([chunk]) for chunk in block[PIXELS].chunks]
             arrays: list[Pixels] = [unpack_pixels(chunk, *self.model.preprocess.size) for chunk in chunks]
             block = block.drop_columns([PIXELS])
@@ -167,14 +168,14 @@ class Predictor:
         watch: Watch = unwatched,
         inspect: Callable[[np.ndarray], None] | None = None,
     ) -> pa.Table:
-        """Predicts like `predict_block`, but decodes, and cuts into tiles as ``task.tile`` says.
+        """Predicts like `predict_block`, but also decodes the images and cuts them into tiles as ``task.tile`` says.
 
         Args:
             block: rows without pixels.
-            images: of all rows; those of rows with an error are not touched.
+            images: one for each row; those of rows with an error are ignored.
             batch_size: tiles in a batch, if the predictor has no fixed size.
-            watch: surrounds each step that takes long.
-            inspect: called with the tiles of each call of the engine before it.
+            watch: wraps each long step.
+            inspect: called with the tiles before each call of the engine.
         """
         if self._tiled is None:
             raise ValueError("the task cuts no tiles")
@@ -197,7 +198,9 @@ class Predictor:
     def _predict_rows(
         self, block: pa.Table, arrays: Sequence[Pixels], rows: np.ndarray
     ) -> tuple[list[pa.Array], dict[int, ImageError]]:
-        """The task's columns for every row, null unless it is in ``rows`` and valid, and the errors of the rest."""
+        """Returns the task's columns for every row, null unless it is in ``rows`` and valid, and the errors of the
+        rest.
+        """
         tensors, errors = self._batches(arrays, rows)
         if not tensors:
             return [pa.nulls(len(block), field.type) for field in self.fields], errors
@@ -238,7 +241,7 @@ class Predictor:
 
 
 def _sound_pixels(columns: Mapping[str, pa.Array], size: tuple[int, int]) -> np.ndarray:
-    """The pixels of images without an error, in the columns of `pixel_columns`."""
+    """Returns the pixels of the images without an error, from the columns of `pixel_columns`."""
     is_sound = columns[STAGE].is_null().to_numpy(zero_copy_only=False)
     sound: np.ndarray = unpack_pixels(pa.chunked_array([columns[PIXELS]]), *size)[is_sound]
     return sound
@@ -261,7 +264,7 @@ _NOT_FINITE = ImageError("predict", "not_finite", "the model gave a value that i
 
 
 def mark_errors(block: pa.Table, errors: Mapping[int, ImageError]) -> pa.Table:
-    """The block with ``errors``, by row number, in place of what these rows had."""
+    """Returns ``block`` with ``errors``, keyed by row number, in place of what these rows had."""
     if not errors:
         return block
     for name, key in ((STAGE, "stage"), (ERROR, "kind"), (MESSAGE, "message")):
@@ -273,7 +276,7 @@ def mark_errors(block: pa.Table, errors: Mapping[int, ImageError]) -> pa.Table:
 
 
 def _spread(column: pa.Array, places: np.ndarray) -> pa.Array:
-    """The values of ``column`` at these places, null where the place is -1."""
+    """Returns the values of ``column`` at ``places``, null where the place is -1."""
     if len(column) == len(places) and places.min() >= 0:
         return column
     indices = pa.array(places, mask=places < 0)

@@ -1,4 +1,4 @@
-"""Everything that a predictor is built from, wherever it is built: workers, trials, benchmarks, and Python callers."""
+"""Everything that a predictor is built from, in workers, trials, benchmarks and Python callers."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, init=False)
 class Recipe:
-    """A model, the engine that runs it, the task, and the limits of decoding. Pickles; holds nothing that is loaded.
+    """A model, the engine that runs it, the task, and the limits of decoding. Can be pickled; holds nothing loaded.
 
     Args:
         model: architecture, weights, pre-processing and labels.
-        engine: by default PyTorch in fp32, or the first that reads the file of a whole model, such as onnxruntime.
+        engine: by default PyTorch in fp32, or for a whole model the first engine that reads its file, such as
+            onnxruntime.
         task: by default the five best classes.
-        limits: which images are refused before they are decoded, and how the others are decoded.
+        limits: decide which images are refused before decoding, and how the others are decoded.
         int8_graph: the result of `actors.exporting.quantisation.quantised`, which engine.precision=int8 needs for a
             network.
-        one_by_one: the result of `actors.predicting.independence.mixing`, or None if that has yet to be found.
+        one_by_one: the result of `actors.predicting.independence.mixing`, or None if not yet known.
 
     Raises:
         JobError: no engine is given, and the form of the model is unknown.
@@ -67,10 +68,10 @@ class Recipe:
             "one_by_one": one_by_one,
         }
         for name, value in fields.items():
-            object.__setattr__(self, name, value)  # as the generated __init__ of a frozen dataclass does
+            object.__setattr__(self, name, value)  # like the generated __init__ of a frozen dataclass
 
     def check(self) -> None:
-        """Raises `JobError` if the parts do not fit, as far as that shows before anything is built or loaded."""
+        """Raises `JobError` if the parts do not fit together, as far as known before anything is built or loaded."""
         self.limits.check()
         self.model.check()
         self.engine.check(self.model)
@@ -82,5 +83,5 @@ class Recipe:
 
     @property
     def agree(self) -> Agree:
-        """Compares the outputs of the reference with others, by the measure of the task and ``engine.tolerance``."""
+        """The comparison of other outputs with the reference's, by the task's measure and ``engine.tolerance``."""
         return partial(self.task.agreement, tolerance=to_tolerance(self.engine.tolerance))

@@ -1,4 +1,4 @@
-"""Rows of shards as half-open [start, stop) ranges, and pieces of work made of them. Used on driver and workers."""
+"""Rows of shards as half-open [start, stop) ranges, and pieces of work made from them. Used on driver and workers."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class Piece(NamedTuple):
 
 
 def row_ranges(table: pa.Table) -> Ranges:
-    """Ranges of the rows of ``table`` (columns `SHARD` and `ROW`), which are in any order and distinct."""
+    """Returns the ranges of the rows of ``table`` (columns `SHARD` and `ROW`), which are distinct and in any order."""
     shards, rows = table[SHARD].to_numpy(), table[ROW].to_numpy()
     return {int(shard): _runs(np.sort(rows[shards == shard])) for shard in np.unique(shards)}
 
 
 def shards_and_rows(ranges: Ranges) -> tuple[np.ndarray, np.ndarray]:
-    """Shard and row of each row in ``ranges``, sorted by both: the order of the rows of a part, which may have none."""
+    """Returns shard and row of each row in ``ranges``, sorted by both, as in a part. ``ranges`` may be empty."""
     runs = [(shard, start, stop) for shard, found in sorted(ranges.items()) for start, stop in found]
     shards = [np.full(stop - start, shard) for shard, start, stop in runs]
     none = np.empty(0, np.int64)
@@ -66,7 +66,7 @@ def shards_and_rows(ranges: Ranges) -> tuple[np.ndarray, np.ndarray]:
 
 
 def count(ranges: Ranges) -> int:
-    """Number of rows in ``ranges``."""
+    """Returns the number of rows in ``ranges``."""
     return sum(stop - start for runs in ranges.values() for start, stop in runs)
 
 

@@ -1,4 +1,4 @@
-"""Loads the decoder of whole batches, in workers that read. Without one, the CPU decodes image by image."""
+"""Loads the decoder for whole batches, in workers that read. Without one, the CPU decodes image by image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def load_decoder(limits: Decode, preprocess: Preprocess) -> BatchDecoder | None:
     """Loads the decoder for ``limits.device``, ready for use; None for the CPU.
 
-    For a worker auto means the CPU, too: where there is a choice, the driver has made it before.
+    In a worker, auto also means the CPU: if there was a choice, the driver has already made it.
 
     Raises:
         JobError: the GPU, or a library that nvImageCodec needs to decode on it, is missing.

@@ -27,7 +27,7 @@ class DecodeDevice(Enum):
 
 
 class Truncated(Enum):
-    """Treatment of JPEGs that end early."""
+    """Handling of JPEGs that end early."""
 
     error = "error"
     accept = "accept"
@@ -40,18 +40,18 @@ class Decode:
     """
 
     max_pixels: int = 100_000_000
-    """Most pixels, height times width, as the header says. Decoding takes up to about 12 bytes of memory per pixel."""
+    """Maximum height times width according to the header. Decoding takes up to about 12 bytes of memory per pixel."""
 
     max_bytes: int = 256 * 2**20
-    """Most bytes of an encoded image; checked before they are read."""
+    """Maximum size of an encoded image in bytes; checked before it is read."""
 
     scaled: bool = True
-    """Decode a JPEG far larger than the model's input at 1/2, 1/4 or 1/8 of its size, which takes as little as two
-    thirds of the time. The model's pixels differ slightly: see `decode_scaled`."""
+    """Decode a JPEG far larger than the model's input at 1/2, 1/4 or 1/8 of its size, in as little as two thirds of the
+    time. The model's pixels differ slightly: see `decode_scaled`."""
 
     truncated: Truncated = Truncated.error
-    """Treatment of a JPEG that ends before its last pixel: error, or accept, which leaves the missing part grey. One
-    that lacks only its end marker counts as complete."""
+    """Handling of a JPEG that ends before its last pixel: error, or accept, which leaves the missing part grey. A JPEG
+    that lacks only its end marker is complete."""
 
     device: DecodeDevice = DecodeDevice.auto
     """auto, cpu or gpu. On a GPU, nvImageCodec decodes plain JPEGs, and the CPU all other images. The model's pixels
@@ -61,7 +61,7 @@ class Decode:
         coerce_fields(self, "decode")
 
     def check(self) -> None:
-        """Raises JobError for a limit that no image can meet, and for device gpu where nvImageCodec is missing."""
+        """Raises JobError for a limit that no image can meet, or if device is gpu and nvImageCodec is missing."""
         for name, value in (("max_pixels", self.max_pixels), ("max_bytes", self.max_bytes)):
             if value < 1:
                 raise JobError(f"decode.{name}={value}: not above 0", fix="give a number of at least 1")
@@ -72,7 +72,7 @@ class Decode:
             )
 
     def refuse_pixels(self, height: int, width: int) -> None:
-        """Raises ImageError where an image of this size exceeds ``max_pixels``."""
+        """Raises ImageError if an image of this size exceeds ``max_pixels``."""
         if height * width > self.max_pixels:
             size = f"{width} x {height} is {height * width} pixels"
             raise ImageError("decode", "too_large", f"{size}, more than decode.max_pixels={self.max_pixels}")
@@ -87,30 +87,30 @@ def has_nvimgcodec() -> bool:
 
 
 class FittedImage(NamedTuple):
-    """An image decoded, resized and cropped for the model."""
+    """An image, decoded, resized and cropped for the model."""
 
     image_hwc: np.ndarray
     """RGB pixels at the model's input size, uint8 (height, width, 3)."""
     source_hw: tuple[int, int]
-    """Height and width of the image as a viewer shows it: upright, at full size."""
+    """Height and width of the upright image at full size, as a viewer shows it."""
 
 
 class FittedBatch(NamedTuple):
     """The images of a batch that a `BatchDecoder` decoded, resized and cropped for the model."""
 
     pixels_nhwc: Pixels
-    """Pixels of all images, writable, on the device of the decoder; without meaning where it did not decode."""
+    """Pixels of all images, writable, on the decoder's device; undefined for images that it did not decode."""
     sources_hw: list[tuple[int, int] | None]
-    """The `FittedImage.source_hw` of each image, or None for an image that the CPU must decode."""
+    """The `FittedImage.source_hw` of each image, or None for images that the CPU must decode."""
 
 
 class BatchDecoder(Protocol):
     """Decodes the images of a batch that it supports."""
 
     def __call__(self, encoded: Sequence[bytes]) -> FittedBatch:
-        """Decodes a batch, in order. An image may have no bytes.
+        """Decodes a batch, in order. An image may be empty.
 
-        Never reports an error for an image. It leaves anything unusual to the CPU, which says what is wrong.
+        Never reports an error for an image. Leaves anything unusual to the CPU, which reports what is wrong.
 
         Raises:
             DeviceLostError: this process can no longer use the device.

@@ -1,4 +1,4 @@
-"""Decodes the bytes of one image, or raises the ImageError that says why it cannot.
+"""Decodes the bytes of one image, or raises an ImageError that states why it cannot.
 
 Runs in the worker, once per image. This is the per-image guard: whatever a decoder raises becomes an ImageError.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Decoded(NamedTuple):
-    """The pixels of an upright image, perhaps scaled down.
+    """The pixels of an upright image, possibly scaled down.
 
     Attributes:
         image_hwc: RGB pixels: uint8 of shape (height, width, 3), C order, writable.
@@ -37,7 +37,7 @@ class Decoded(NamedTuple):
     def extent(self) -> tuple[float, float]:
         """Height and width of the image in pixels of ``image_hwc``.
 
-        A scaled image may end within the last pixel: 375 rows at 1/8 are 46.875 rows in an array of 47.
+        A scaled image may end within its last pixel: 375 rows at 1/8 are 46.875 rows in an array of 47.
         """
         return self.source_hw[0] / self.divisor, self.source_hw[1] / self.divisor
 
@@ -45,36 +45,36 @@ class Decoded(NamedTuple):
 def decode(data: bytes, limits: Decode) -> np.ndarray:
     """Decodes an image at full size to RGB: uint8 of shape (height, width, 3), C order, writable.
 
-    Applies orientations 1 to 8 of EXIF (or XMP), as `PIL.ImageOps.exif_transpose` does, and ignores damaged EXIF.
-    Repeats grey, looks up palettes, and drops alpha without compositing (as torchvision's loader does). Grey of more
-    than 8 bits and RGB of 16 bits keep their high byte (value >> 8). CMYK and YCCK go through Pillow's conversion;
-    colour profiles are not applied. Floating point, and integers outside 0 to 65535, are an error. Animations and
-    multi-picture files give their first frame.
+    Applies EXIF (or XMP) orientations 1 to 8 like `PIL.ImageOps.exif_transpose`, and ignores damaged EXIF. Repeats
+    grey, looks up palettes, and drops alpha without compositing (like torchvision's loader). Grey with more than 8 bits
+    and 16-bit RGB keep the high byte (value >> 8). CMYK and YCCK go through Pillow's conversion; colour profiles are
+    not applied. Floating point, and integers outside 0 to 65535, are errors. Of animations and multi-picture files,
+    only the first frame is decoded.
 
     Formats: JPEG, PNG, WebP, GIF, TIFF, BMP, PPM, JPEG 2000, AVIF and ICO, and with a plug-in HEIC and JPEG XL,
-    recognised by content, never by name. A JPEG that is complete but damaged inside gives the pixels that Pillow gives;
-    one that lacks only its end marker is complete. In PNG, unreadable texts and profiles are skipped. TIFF layouts that
-    Pillow decodes wrongly are an error: see `actors.decoding.tiff_header`.
+    recognised by content, never by name. A JPEG that is complete but damaged inside decodes to the same pixels as in
+    Pillow; one that lacks only its end marker is complete. Unreadable texts and profiles in PNG are skipped. TIFF
+    layouts that Pillow decodes wrongly are errors: see `actors.decoding.tiff_header`.
 
-    Raises ImageError of stage ``decode`` and kind ``empty``, ``too_large``, ``unidentified``, ``unsupported``,
-    ``truncated``, ``too_many_scans``, ``corrupt`` or ``out_of_memory``; nothing else.
+    Raises ImageError with stage ``decode`` and kind ``empty``, ``too_large``, ``unidentified``, ``unsupported``,
+    ``truncated``, ``too_many_scans``, ``corrupt`` or ``out_of_memory``, and no other exception.
     """
     return _guarded(data, limits, None).image_hwc
 
 
 def decode_scaled(data: bytes, limits: Decode, resized: Callable[[int, int], tuple[int, int]]) -> Decoded:
-    """Decodes like `decode`, but scaled down where the image will be resized far smaller and ``limits.scaled`` is set.
+    """Decodes like `decode`, but scaled down if the image will be resized far smaller and ``limits.scaled`` is set.
 
-    Decodes a JPEG at 1/8, 1/4 or 1/2 of its size where that leaves at least three times the resized size; all other
-    images at full size. `actors.preprocess.fit` then gives the same geometry and nearly the same pixels. For
+    Decodes a JPEG at 1/8, 1/4 or 1/2 of its size if that leaves at least three times the resized size, and all other
+    images at full size. `actors.preprocess.fit` then returns the same geometry and nearly the same pixels. For
     photographs of 1 to 12 megapixels they differ by 0.4 grey levels on average, by at most 1.3 on average over one
-    image, and by up to 8 in single pixels; in small images full of grain or sharp lines by up to 4 and 30; in black
-    and white stripes a few pixels wide by up to 8 on average.
+    image, and by up to 8 in single pixels; in small images full of grain or sharp lines by up to 4 and 30; in black and
+    white stripes a few pixels wide by up to 8 on average.
 
     Args:
         data: the encoded image.
         limits: ``max_pixels`` applies to the full size.
-        resized: maps the height and width of the upright image to those it will be resized to.
+        resized: maps the height and width of the upright image to its resized height and width.
     """
     return _guarded(data, limits, resized if limits.scaled else None)
 
@@ -109,7 +109,7 @@ def _by_turbo(
     data: bytes, header: jpeg_header.Header, limits: Decode, resized: Callable[[int, int], tuple[int, int]] | None
 ) -> tuple[np.ndarray, tuple[int, int], int] | None:
     stored = decode_with_turbo(data, limits, header.orientation, resized)
-    # libjpeg-turbo warns of a missing end marker as of missing pixels; with one added, only the latter remain.
+    # libjpeg-turbo reports a missing end marker like missing pixels; adding one leaves only the latter.
     if stored is None and not header.is_multi_scan and (ended := jpeg_header.with_end(data)):
         stored = decode_with_turbo(ended, limits, header.orientation, resized)
     if stored is None and limits.truncated is Truncated.accept:
@@ -118,9 +118,9 @@ def _by_turbo(
 
 
 def _upright(stored: Decoded, orientation: int) -> Decoded:
-    """Undoes an EXIF orientation; a number outside 1 to 8 has no meaning and changes nothing."""
+    """Undoes an EXIF orientation; numbers outside 1 to 8 change nothing."""
     image_hwc, source_hw, divisor = stored
-    pixels_hw = image_hwc.view("V3")[:, :, 0]  # a pixel moves as one item, in half the time of three
+    pixels_hw = image_hwc.view("V3")[:, :, 0]  # moves a pixel as one item, in half the time
     if orientation in jpeg_header.TRANSPOSED:
         pixels_hw, source_hw = pixels_hw.T, source_hw[::-1]
     if orientation in jpeg_header.UPSIDE_DOWN:

@@ -1,4 +1,4 @@
-"""Translates exceptions of image decoders into an ImageError. Runs in the worker."""
+"""Converts image decoders' exceptions to an ImageError. Runs in the worker."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def _kind(error: Exception, data: bytes) -> str:
             return kind
     words = str(error).lower()  # readers disagree on capitals
     kind = next((kind for kind, pattern in _KINDS_BY_WORDS if pattern.search(words)), "corrupt")
-    # Decoders call many cut files corrupt; the lengths in the header know better.
+    # Decoders report many truncated files as corrupt; the lengths in the header are more reliable.
     return "truncated" if kind == "corrupt" and _points_past_end(data) else kind
 
 
 def _points_past_end(data: bytes) -> bool:
-    """Returns True if the file is shorter than its header says: WebP's length, or the offset of a TIFF directory."""
+    """Returns True if the file is shorter than its header states: WebP's length, or the offset of a TIFF directory."""
     if data.startswith(b"RIFF"):
         return int.from_bytes(data[4:8], "little") + 8 > len(data)
     order: dict[bytes, Literal["little", "big"]] = {b"II*\x00": "little", b"MM\x00*": "big"}

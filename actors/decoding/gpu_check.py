@@ -1,5 +1,5 @@
-"""Checks the pixels that a GPU decoded: the CPU decodes images of a single colour, and one in a thousand, as well.
-Some cards are known to return black images without an error. Runs in workers that decode on a GPU.
+"""Checks pixels decoded on a GPU: the CPU also decodes single-colour images and one image in a thousand. Some cards are
+known to return black images without an error. Runs in workers that decode on a GPU.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 
 
 class Checked(NamedTuple):
-    """Outcome for an image that a GPU decoded."""
+    """Outcome for an image decoded on a GPU."""
 
     by_cpu: FittedImage | ImageError | None
-    """The CPU's outcome where the image is `FLAT`; otherwise None, and the GPU's pixels stay."""
+    """The CPU's outcome if the image is `FLAT`; otherwise None, and the GPU's pixels are kept."""
     source_hw: tuple[int, int]
     """See `FittedImage.source_hw`."""
     reason: str | None = None
-    """Reason why the CPU decoded it, too: `FLAT` but for its padding, `DRAWN`, or None if it did not."""
+    """Reason for the CPU decode: `FLAT` (apart from padding), `DRAWN`, or None if there was none."""
 
 
 @dataclass(frozen=True)
 class DecodeCheck:
-    """Compares the pixels of a GPU with the CPU's full-size decode, with the same limits and preprocessing."""
+    """Compares a GPU's pixels with the CPU's full-size decode, using the same limits and preprocessing."""
 
     limits: Decode
     preprocess: Preprocess
 
     def __call__(self, encoded: Sequence[bytes], by_gpu: FittedBatch) -> dict[int, Checked]:
-        """Checks a batch. The choice of images depends on their bytes and pixels alone. Only those that are compared
-        leave the GPU.
+        """Checks a batch. The choice of images depends only on their bytes and pixels. Only compared images leave the
+        GPU.
 
         Args:
             encoded: the images.
@@ -56,8 +56,8 @@ class DecodeCheck:
             The outcome of each image that the GPU decoded, by its position.
 
         Raises:
-            DecoderMismatchError: the two differ by far more than rounding. Never raised for a file in which
-                libjpeg-turbo finds damage, since decoders may render damage differently.
+            DecoderMismatchError: the two differ by far more than rounding. Never raised for files that libjpeg-turbo
+                reports as damaged, since decoders may render damage differently.
         """
         checked: dict[int, Checked] = {}
         is_at_start = self.preprocess.pad_position is PadPosition.top_left
@@ -78,7 +78,7 @@ class DecodeCheck:
         return checked
 
     def _compare(self, data: bytes, by_gpu: FittedImage, reason: str) -> tuple[FittedImage | ImageError, str]:
-        """Decodes on the CPU: the outcome, and the difference from the GPU's; empty if there is none to speak of."""
+        """Decodes on the CPU. Returns the outcome, and the difference from the GPU's; empty if negligible."""
         try:
             cpu_hwc = fit(decode(data, self.limits), self.preprocess)
         except ImageError as error:
@@ -90,15 +90,15 @@ class DecodeCheck:
         return by_gpu._replace(image_hwc=cpu_hwc), mismatch
 
 
-_DRAWN_OF = 1000  # one image in so many: about one CPU second per million images of 0.2 megapixels
+_DRAWN_OF = 1000  # one in this many images: about one CPU second per million images of 0.2 megapixels
 
 
 def _is_drawn(data: bytes) -> bool:
     return zlib.crc32(data) % _DRAWN_OF == 0
 
 
-# Grey levels. nvJPEG and libjpeg-turbo differ by at most 2.5 on average over an image; pixels that are zeroed, garbled
-# or from another image by dozens. In an image of a single colour no pixel differs by more than rounding.
+# Grey levels. nvJPEG and libjpeg-turbo differ by at most 2.5 on average over an image; zeroed, garbled or mixed-up
+# pixels differ by dozens. In a single-colour image, no pixel differs by more than rounding.
 _MOST_ON_AVERAGE = 8.0
 _MOST_IN_ONE_COLOUR = 16
 

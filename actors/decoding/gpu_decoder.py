@@ -33,10 +33,10 @@ LOG = logging.getLogger("shardlens")
 
 
 class GpuDecoder:
-    """Decodes batches on a GPU, where the pixels stay; see `actors.decoding.config.BatchDecoder`.
+    """Decodes batches on a GPU and keeps the pixels there; see `actors.decoding.config.BatchDecoder`.
 
-    Decodes the images that `gpu_eligibility.find_plain` selects; nvImageCodec sees no other bytes. Orientation, sizes
-    and crop are those of `decode` and `actors.preprocess.fit`. Each image is decoded at full size, regardless of
+    Decodes the images selected by `gpu_eligibility.find_plain`; nvImageCodec sees no other bytes. Orientation, sizes
+    and crop match `decode` and `actors.preprocess.fit`. Each image is decoded at full size, regardless of
     ``limits.scaled``, and resized in float32: pixels are within 2 grey levels of the CPU's full-size decode, apart from
     the rounding of the GPU's decoder. A file that is complete but damaged inside may show different damage.
 
@@ -46,8 +46,8 @@ class GpuDecoder:
         device: ``cuda``, or ``cpu`` for nvImageCodec's own CPU decoders, which stand in for a GPU in tests.
 
     Raises:
-        JobError: the device, nvImageCodec, or a library that it needs to decode JPEGs there is missing, or PyTorch has
-            not the interpolation.
+        JobError: the device, nvImageCodec, or a library that it needs to decode JPEGs there is missing, or PyTorch
+            lacks the interpolation.
         DeviceError: the device is lost, or has no memory left.
     """
 
@@ -62,7 +62,7 @@ class GpuDecoder:
         self._preprocess = preprocess
         self._device = device
         self._codec = _load_nvimgcodec()
-        # Orientation is applied here, since nvImageCodec reads damaged EXIF blocks in its own way.
+        # Orientation is applied here because nvImageCodec reads damaged EXIF blocks differently.
         self._params = self._codec.DecodeParams(apply_exif_orientation=False, color_spec=self._codec.ColorSpec.SRGB)
         with device_errors(torch.OutOfMemoryError):
             self._decoder = _decoder(self._codec, device)
@@ -77,7 +77,7 @@ class GpuDecoder:
         return FittedBatch(fitted_nhwc, sources_hw)
 
     def _blank(self, num_images: int) -> torch.Tensor:
-        """Images of padding alone on the device, or in memory where the device has no room for them."""
+        """Returns images of padding on the device, or in CPU memory if the device has no room for them."""
         shape = (num_images, *self._preprocess.size, 3)
         try:
             with device_errors(torch.OutOfMemoryError):
@@ -87,13 +87,13 @@ class GpuDecoder:
         return blank_nhwc.add_(blank_nhwc.new_tensor(self._preprocess.pad_color))
 
     def _fit_chunk(self, chunk: Sequence[PlainJpeg], fitted_nhwc: torch.Tensor) -> list[PlainJpeg]:
-        """Fills in the images of ``chunk``. Returns those that are done: none where the device runs out of memory."""
+        """Fills in the images of ``chunk``. Returns the decoded ones: none if the device runs out of memory."""
         try:
             with device_errors(torch.OutOfMemoryError), torch.inference_mode():
                 return self._fit(chunk, fitted_nhwc)
         except DeviceMemoryError as error:
             LOG.warning("the GPU has no memory for %d images, so the CPU decodes them: %s", len(chunk), one_line(error))
-        # nvImageCodec allocates outside PyTorch, which would keep what it has cached.
+        # nvImageCodec allocates outside PyTorch, which would otherwise keep its cache.
         if self._device == "cuda":
             torch.cuda.empty_cache()  # not earlier: the exception held the tensors
         return []
@@ -108,12 +108,12 @@ class GpuDecoder:
             rows, columns = (axis.shown for axis in plain.axes)
             fitted_nhwc[[one.place for one, _ in group], rows, columns] = visible_nhwc
         if self._device == "cuda":
-            # A lost device shows here, and only now may nvImageCodec have the memory of its images back.
+            # A lost device raises here, and only now may nvImageCodec reclaim the memory of its images.
             torch.cuda.current_stream().synchronize()
         return [plain for plain, _ in decoded]
 
     def _decode(self, chunk: Sequence[PlainJpeg]) -> list[torch.Tensor | None]:
-        """Decodes images as stored, uint8 (height, width, 3); None where nvImageCodec fails."""
+        """Decodes images as stored, uint8 (height, width, 3); None if nvImageCodec fails."""
         streams = [self._codec.CodeStream(plain.data) for plain in chunk]
         stream = torch.cuda.current_stream().cuda_stream if self._device == "cuda" else 0
         try:
@@ -136,7 +136,7 @@ class GpuDecoder:
         return torch.from_numpy(np.asarray(image))
 
     def _check_decoder(self) -> None:
-        """Decodes a small JPEG: without nvJPEG loading succeeds, and every decode then fails."""
+        """Decodes a small JPEG: without nvJPEG, loading succeeds but every decode fails."""
         data = simplejpeg.encode_jpeg(np.full((16, 16, 3), 128, np.uint8))
         plain = PlainJpeg(0, data, (16, 16), 1, (16, 16), (Axis.plan(16, 16, 16), Axis.plan(16, 16, 16)))
         [image] = self._decode([plain])
@@ -152,7 +152,7 @@ _GROUP_PIXELS = 1 << 23  # 100 MB as float32, on a GPU that the network may fill
 
 
 def _groups(decoded: Sequence[tuple[PlainJpeg, torch.Tensor]]) -> Iterator[list[tuple[PlainJpeg, torch.Tensor]]]:
-    """Images of one size, upright, to resize together: as many as have `_GROUP_PIXELS`, or a single one."""
+    """Yields groups of upright images of one size to resize together: up to `_GROUP_PIXELS`, or a single image."""
     by_size: defaultdict[tuple[int, int], list[tuple[PlainJpeg, torch.Tensor]]] = defaultdict(list)
     for plain, image in decoded:
         by_size[plain.source_hw].append((plain, image))
@@ -171,9 +171,7 @@ def _upright(image_hwc: torch.Tensor, orientation: int) -> torch.Tensor:
 
 
 def _resize(batch_nhwc: torch.Tensor, plain: PlainJpeg, preprocess: Preprocess) -> torch.Tensor:
-    """Resizes images of the size of ``plain``, and cuts the part that the crop keeps. In float32: PyTorch cannot resize
-    integers on a GPU.
-    """
+    """Resizes images of ``plain``'s size and crops them, in float32: PyTorch cannot resize integers on a GPU."""
     rows, columns = (slice(axis.start, axis.stop) for axis in plain.axes)
     if batch_nhwc.shape[1:3] == plain.resized:
         return batch_nhwc[:, rows, columns]
@@ -183,12 +181,12 @@ def _resize(batch_nhwc: torch.Tensor, plain: PlainJpeg, preprocess: Preprocess) 
     antialias = preprocess.antialias and not is_nearest
     resized_nchw = torch.nn.functional.interpolate(pixels_nchw, size=plain.resized, mode=mode, antialias=antialias)
     kept_nhwc = resized_nchw[:, :, rows, columns].permute(0, 2, 3, 1)
-    return kept_nhwc.add(0.5).clamp_(0, 255).to(torch.uint8)  # a half rounds up, as on the CPU
+    return kept_nhwc.add(0.5).clamp_(0, 255).to(torch.uint8)  # halves round up, as on the CPU
 
 
 def _load_nvimgcodec() -> Any:
-    """Imports ``nvidia.nvimgcodec``. Raises JobError where that fails."""
-    os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # it would log a line for each image that fails
+    """Imports ``nvidia.nvimgcodec``. Raises JobError if that fails."""
+    os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")  # it would log a line for each failed image
     try:
         from nvidia import nvimgcodec  # noqa: PLC0415  it is optional
     except ImportError as error:
@@ -200,7 +198,7 @@ def _load_nvimgcodec() -> Any:
 
 
 def _decoder(codec: Any, device: str) -> Any:
-    """Creates a decoder without fallbacks: for images that a GPU cannot decode, our own libjpeg-turbo is better."""
+    """Creates a decoder without fallbacks: libjpeg-turbo is better for images that a GPU cannot decode."""
     kinds, device_id = [codec.BackendKind.CPU_ONLY], codec.NVIMGCODEC_DEVICE_CPU_ONLY
     if device == "cuda":
         kinds = [codec.BackendKind.HW_GPU_ONLY, codec.BackendKind.GPU_ONLY, codec.BackendKind.HYBRID_CPU_GPU]

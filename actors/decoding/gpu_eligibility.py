@@ -1,4 +1,4 @@
-"""Selects the images that a GPU may decode, by their headers alone, and plans their resize and crop. Runs in a worker
+"""Selects the images that a GPU may decode, from their headers alone, and plans their resize and crop. Runs in a worker
 that decodes on a GPU, before its decoder sees a byte.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlainJpeg:
-    """A complete JPEG of one scan, 8 bits, in grey or YCbCr, with sound tables, within the limits."""
+    """A complete single-scan, 8-bit JPEG in grey or YCbCr, with valid tables, within the limits."""
 
     place: int
     """Position in its batch."""
@@ -28,15 +28,15 @@ class PlainJpeg:
     stored: tuple[int, int]
     """Height and width as stored, before the orientation is undone."""
     orientation: int
-    """EXIF orientation; a number outside 1 to 8 has no meaning."""
+    """EXIF orientation; numbers outside 1 to 8 have no meaning."""
     resized: tuple[int, int]
     """Height and width after orientation and resize."""
     axes: tuple[Axis, Axis]
-    """Rows and columns: what the crop keeps."""
+    """Rows and columns that the crop keeps."""
 
     @property
     def source_hw(self) -> tuple[int, int]:
-        """Height and width upright."""
+        """Height and width of the upright image."""
         height, width = self.stored
         return (width, height) if self.orientation in jpeg_header.TRANSPOSED else (height, width)
 
@@ -46,17 +46,17 @@ class PlainJpeg:
 
 
 def find_plain(encoded: Sequence[bytes], limits: Decode, preprocess: Preprocess) -> list[PlainJpeg]:
-    """Selects the images of a batch, in order, that a GPU decodes with the same outcome as the CPU, and resizes well.
+    """Selects the images of a batch, in order, that a GPU decodes like the CPU and resizes well.
 
-    Omits images that are truncated, oddly laid out, or in other colour spaces, on which decoders differ; progressive
-    ones, whose slow half nvImageCodec decodes on the CPU; and images that would need much memory.
+    Omits images that are truncated, oddly laid out, or in other colour spaces, where decoders differ; progressive
+    images, whose slow half nvImageCodec decodes on the CPU; and images that would need a lot of memory.
     """
     found = (_plain(place, data, limits, preprocess) for place, data in enumerate(encoded))
     return [plain for plain in found if plain]
 
 
 def chunks(images: Sequence[PlainJpeg]) -> Iterator[list[PlainJpeg]]:
-    """Splits a batch into parts to decode at a time, of at most `_CHUNK_PIXELS` or of a single image."""
+    """Splits a batch into parts of at most `_CHUNK_PIXELS`, or a single image, to decode at a time."""
     chunk: list[PlainJpeg] = []
     num_pixels = 0
     for plain in images:

@@ -1,4 +1,4 @@
-"""Reads the markers of a JPEG before it is decoded: its orientation, and what decoding will cost.
+"""Reads the markers of a JPEG before decoding: its orientation, and the cost of decoding it.
 
 Runs in the worker, on unchecked bytes: trusts no length, offset or count in them.
 """
@@ -15,10 +15,10 @@ from actors.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_SCANS = 100  # encoders write up to about 20; the decoder passes over the whole image for each
+MAX_SCANS = 100  # encoders write up to about 20; each takes the decoder a pass over the whole image
 MAX_SEGMENTS = 1000  # long profiles and depth maps take a few hundred; Pillow's time grows with the square
 
-# How to undo an orientation: swap the axes for these, then reverse the rows for these, then the columns for these.
+# To undo an orientation: swap the axes for these, then reverse the rows for these, then the columns for these.
 TRANSPOSED = frozenset((5, 6, 7, 8))
 UPSIDE_DOWN = frozenset((3, 4, 7, 8))
 MIRRORED = frozenset((2, 3, 6, 7))
@@ -30,8 +30,8 @@ class Header:
     """Facts that precede the first scan.
 
     Attributes:
-        orientation: from EXIF or else XMP, as written; 1 where both lack it.
-        is_multi_scan: more than one scan may follow: a progressive frame, or one whose components are separate.
+        orientation: from EXIF or else XMP, as written; 1 if both lack it.
+        is_multi_scan: more than one scan may follow: the frame is progressive, or its components are separate.
     """
 
     orientation: int
@@ -39,7 +39,7 @@ class Header:
 
 
 def read_header(jpeg: bytes) -> Header | None:
-    """Reads the header of a JPEG with a usual layout; None for any other, which Pillow may still understand."""
+    """Reads the header of a JPEG with a common layout; returns None for others, which Pillow may still understand."""
     try:
         return _read_header(jpeg)
     except struct.error:  # the data ends early
@@ -47,7 +47,7 @@ def read_header(jpeg: bytes) -> Header | None:
 
 
 def check_markers(jpeg: bytes) -> None:
-    """Walks over the whole file like libjpeg, past junk too, and rejects files that would block a worker for long.
+    """Scans the whole file like libjpeg, skipping junk, and rejects files that would block a worker for long.
 
     Raises ImageError: ``too_many_scans``, ``corrupt`` (too many segments), ``truncated`` (no scan at all).
     """
@@ -65,10 +65,10 @@ def check_markers(jpeg: bytes) -> None:
 
 
 def plain_start(jpeg: bytes) -> bytes | None:
-    """Returns the part of a plain JPEG before its coded data, turned into a JPEG of 8 by 8 missing pixels.
+    """Returns a plain JPEG up to its coded data, turned into a JPEG of 8 by 8 missing pixels.
 
-    Decoding it takes no time, and fails if the tables would make the whole image fail. None for a JPEG that is not
-    plain: a single scan of 8 bits per sample, complete with its end marker.
+    Decoding it takes no time, and fails if the tables would make the whole image fail. Returns None unless the JPEG is
+    plain: a single scan with 8 bits per sample, complete with its end marker.
     """
     frame = 0
     markers = _markers(jpeg)
@@ -84,8 +84,8 @@ def plain_start(jpeg: bytes) -> bytes | None:
 
 
 def with_end(jpeg: bytes) -> bytes | None:
-    """Adds the end marker to a JPEG of one scan that lacks it, in place of anything after the coded data; None for a
-    JPEG without a scan, or with an end marker.
+    """Adds a missing end marker to a single-scan JPEG, replacing anything after the coded data; returns None for a JPEG
+    without a scan or with an end marker.
 
     Cameras write trailers without it, and transfers lose the last bytes. Decoding shows whether pixels are missing.
     """
@@ -159,7 +159,7 @@ def _header(exif: bytes, xmp: bytes, *, is_multi_scan: bool) -> Header | None:
 
 
 def _exif_orientation(tiff: bytes) -> int | None:
-    """The orientation tag; 0 where the directory lacks it; None for an unusual directory."""
+    """Returns the orientation tag; 0 if the directory lacks it; None for an unusual directory."""
     order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(tiff[:4])
     if order is None:
         return None

@@ -1,4 +1,4 @@
-"""Reads size and orientation of a JPEG XL from its first bits, before it is decoded. Runs in the worker, on unchecked
+"""Reads the size and orientation of a JPEG XL from its first bits, before decoding. Runs in the worker, on unchecked
 bytes.
 """
 
@@ -19,7 +19,7 @@ class JxlHeader(NamedTuple):
 
 
 def read_jxl_header(data: bytes) -> JxlHeader:
-    """Reads size and orientation from the codestream (ISO/IEC 18181-1, annex A.3 and A.6).
+    """Reads the size and orientation from the codestream (ISO/IEC 18181-1, annex A.3 and A.6).
 
     Raises ImageError of kind ``truncated`` or ``corrupt``.
     """
@@ -36,13 +36,13 @@ def read_jxl_header(data: bytes) -> JxlHeader:
     return JxlHeader(height, width, bits.take(3) + 1 if has_more else 1)
 
 
-# Width to height, by the three bits after the height.
+# Ratio of width to height, selected by the three bits after the height.
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-_SIZE_BITS = (9, 13, 18, 30)  # lengths of a size field, chosen by two bits
+_SIZE_BITS = (9, 13, 18, 30)  # lengths of a size field, selected by two bits
 
 
 def _codestream(data: bytes) -> bytes:
-    """Bytes after the two of the signature, in a bare codestream or in the first box that holds one."""
+    """Returns the bytes after the two-byte signature of a bare codestream or of the first box with one."""
     if data.startswith(b"\xff\x0a"):
         return data[2:]
     position = 0
@@ -63,7 +63,7 @@ _HEADER_BYTES = 64  # more than the fields read here can take
 
 
 class _Bits:
-    """Reads bits from bytes, lowest first."""
+    """Reads bits from bytes, least significant first."""
 
     def __init__(self, data: bytes) -> None:
         self._bits = int.from_bytes(data[:_HEADER_BYTES], "little")

@@ -1,6 +1,6 @@
-"""Decodes through Pillow what libjpeg-turbo cannot: all other formats, and unusual JPEGs.
+"""Decodes what libjpeg-turbo cannot, through Pillow: all other formats, and unusual JPEGs.
 
-Runs in the worker, under the guard of decode.py, which turns any exception of Pillow into an ImageError.
+Runs in the worker, under the guard of decode.py, which converts any Pillow exception to an ImageError.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 def decode_with_pillow(data: bytes, limits: Decode) -> tuple[np.ndarray, int]:
     """Decodes to uint8 (height, width, 3) by the rules of `decode`; also returns the orientation still to undo.
 
-    Raises ImageError, and any exception of Pillow.
+    Raises ImageError and any Pillow exception.
     """
     image_format = find_format(data) or plugin_format(data, limits)
     if image_format is None:
@@ -82,13 +82,13 @@ def _opened(data: bytes, image_format: type[ImageFile]) -> ImageFile:
 
 
 def find_format(data: bytes) -> type[ImageFile] | None:
-    """Finds Pillow's reader for these bytes by their signature; None for a format without a supported reader."""
+    """Finds Pillow's reader for these bytes by their signature; returns None if no reader supports them."""
     start = data[:_START_BYTES]
     found = next((image_format for signature, image_format in _SIGNATURES if signature.match(start)), None)
     return AvifImageFile if found is None and is_avif(start) else found
 
 
-# Called directly: Image.open also tries formats that run other programs, and hides why a reader fails.
+# Called directly: Image.open also tries formats that run external programs, and hides why a reader fails.
 _FORMATS: tuple[tuple[bytes, type[ImageFile]], ...] = (
     (rb"\xff\xd8\xff", JpegImageFile),
     (rb"\x89PNG\r\n\x1a\n", PngImageFile),
@@ -120,12 +120,12 @@ def _reject_unknown(data: bytes) -> NoReturn:
             raise ImageError("decode", "unsupported", f"{name} is not a supported image format")
     if _WEB_PAGE.match(start):
         raise ImageError("decode", "unidentified", "an HTML page instead of an image, such as a login or error page")
-    raise ImageError("decode", "unidentified", "not a known image format")  # without its bytes: they may be a secret
+    raise ImageError("decode", "unidentified", "not a known image format")  # omits the bytes: they may be a secret
 
 
 def _reject_large_icon(data: bytes, limits: Decode) -> None:
-    """Checks the pictures inside: Pillow decodes one on opening the file, regardless of the size in the directory."""
-    # Six bytes of header, 16 for each picture with its offset in the last four; then PNGs, or BMPs without file header.
+    """Checks the embedded pictures: Pillow decodes one on opening the file, whatever the size in the directory."""
+    # A 6-byte header, 16 bytes per picture with its offset in the last four; then PNGs, or BMPs without file header.
     (num_pictures,) = struct.unpack_from("<H", data, 4)
     for picture in range(num_pictures):
         (start,) = struct.unpack_from("<I", data, 6 + 16 * picture + 12)
@@ -133,7 +133,7 @@ def _reject_large_icon(data: bytes, limits: Decode) -> None:
         width, height = struct.unpack_from(">II" if is_png else "<ii", data, start + (16 if is_png else 4))
         limits.refuse_pixels(
             abs(height) if is_png else abs(height) // 2, abs(width)
-        )  # the height counts colours and mask
+        )  # the height covers colours and mask
 
 
 def _reject_large_tiles(image: TiffImageFile, limits: Decode) -> None:
@@ -142,21 +142,21 @@ def _reject_large_tiles(image: TiffImageFile, limits: Decode) -> None:
 
 
 def _silence_pillow() -> None:
-    """Suppresses Pillow's warnings about odd files, which would be printed, or raised where warnings are errors.
+    """Suppresses Pillow's warnings about odd files, which would be printed, or raised if warnings are errors.
 
     Applies to Pillow in the whole process, because `warnings.catch_warnings` is not thread-safe. Anything that matters
-    reaches the row of the image as an error.
+    appears as an error in the image's row.
     """
     if _PILLOW_WARNINGS not in warnings.filters:
         warnings.filterwarnings("ignore", module=_PILLOW_MODULES)
     if not _PILLOW_LOGGER.handlers:
-        _PILLOW_LOGGER.addHandler(logging.NullHandler())  # otherwise logging prints errors where nothing is configured
+        _PILLOW_LOGGER.addHandler(logging.NullHandler())  # otherwise logging prints errors if nothing is configured
     _silence_libtiff()
 
 
 @functools.cache
 def _silence_libtiff() -> None:
-    """Removes the handler that prints libtiff's errors: Pillow leaves it in place, but raises them as well."""
+    """Removes the handler that prints libtiff's errors: Pillow keeps it, but also raises them."""
     set_handler = getattr(ctypes.CDLL(_imaging.__file__), "TIFFSetErrorHandler", None)
     if set_handler is not None:  # some builds do not export it
         set_handler.argtypes, set_handler.restype = [ctypes.c_void_p], ctypes.c_void_p
@@ -179,13 +179,13 @@ def _rgb(image: Image) -> np.ndarray:
         grey = tiff_header.corrected(grey, image)
     if image.mode == "I" and (grey.min() < 0 or grey.max() > _MAX_UINT16):
         raise ImageError("decode", "unsupported", f"pixels from {grey.min()} to {grey.max()}, outside 0 to 65535")
-    # By hand: Pillow's convert clips 16 bits at 255 instead of scaling them.
+    # Not Pillow's convert, which clips 16 bits at 255 instead of scaling them.
     return np.repeat((grey >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def _orientation(image: Image, data: bytes) -> int:
     if image.format == "JXL" and read_jxl_header(data).orientation != 1:
-        return 1  # the decoder has undone it
+        return 1  # the decoder has already undone it
     try:
         orientation = image.getexif().get(Base.Orientation, 1)
     except Exception:  # noqa: BLE001  Pillow raises many types on damaged EXIF, which does not affect the pixels

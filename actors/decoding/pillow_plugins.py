@@ -1,5 +1,5 @@
 """Formats that Pillow reads with a plug-in: HEIC (`pillow-heif`) and JPEG XL (`pillow-jxl-plugin`). Runs in the worker,
-which imports a plug-in at the first such image.
+which imports a plug-in on its first image.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def plugin_format(data: bytes, limits: Decode) -> type[ImageFile] | None:
-    """Finds Pillow's reader for HEIC or JPEG XL; None for all other bytes.
+    """Finds Pillow's reader for HEIC or JPEG XL; returns None for all other bytes.
 
-    Raises ImageError: the plug-in is not installed, or the image has too many pixels. The reader for JPEG XL decodes on
+    Raises ImageError: the plug-in is not installed, or the image has too many pixels. The JPEG XL reader decodes on
     opening, so the size is checked here first.
     """
     if is_heif(data):
@@ -33,18 +33,18 @@ def plugin_format(data: bytes, limits: Decode) -> type[ImageFile] | None:
 
 
 def plugin_format_name(data: bytes) -> str:
-    """Names the format of bytes that none of Pillow's own readers knows."""
+    """Names the format of bytes that none of Pillow's own readers recognises."""
     return "HEIC" if is_heif(data) else "JPEG XL" if _JXL.match(data) else "image"
 
 
 def is_heif(data: bytes) -> bool:
-    """Returns True for an ISO media file with an image coded in HEVC, by its brands."""
+    """Returns True if the brands identify an ISO media file with an HEVC image."""
     brands = _brands(data)
     return bool(brands & _HEVC) and not brands & _AV1
 
 
 def is_avif(data: bytes) -> bool:
-    """Returns True for an ISO media file with an image coded in AV1, by its brands."""
+    """Returns True if the brands identify an ISO media file with an AV1 image."""
     return bool(_brands(data) & _AV1)
 
 
@@ -52,7 +52,7 @@ def is_avif(data: bytes) -> bool:
 _JXL = re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n", re.DOTALL)
 _HEVC = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"))
 _AV1 = frozenset((b"avif", b"avis"))
-_MAX_BRANDS_BYTES = 1024  # of a box whose length is not trusted; real files list under ten brands of 4 bytes
+_MAX_BRANDS_BYTES = 1024  # the box's length is not trusted; real files list under ten brands of 4 bytes
 
 
 def _load(name: str, module: str, reader: str, *, extra: str) -> type[ImageFile]:
@@ -67,5 +67,5 @@ def _brands(data: bytes) -> set[bytes]:
     if data[4:8] != b"ftyp":
         return set()
     stop = min(int.from_bytes(data[:4], "big"), _MAX_BRANDS_BYTES, len(data))
-    # The major brand, a version of 4 bytes, then the compatible brands (ISO/IEC 14496-12, 4.3).
+    # The major brand, a 4-byte version, then the compatible brands (ISO/IEC 14496-12, 4.3).
     return {data[8:12], *(data[start : start + 4] for start in range(16, stop, 4))}

@@ -42,19 +42,19 @@ if TYPE_CHECKING:
 
 
 class PixelBlock(NamedTuple):
-    """Rows and their pixels, which stay on the device that decoded them until `packed`."""
+    """Rows and their pixels, which stay on the decoding device until `packed`."""
 
     rows: pa.Table
     pixels_nhwc: Pixels
-    """uint8 (n, height, width, 3): zeros in rows with an error."""
+    """uint8 (n, height, width, 3); zeros in rows with an error."""
 
     def packed(self) -> pa.Table:
-        """The rows with their pixels in the column `PIXELS`, which another process can read."""
+        """Returns the rows with their pixels in the column `PIXELS`, which another process can read."""
         return self.rows.append_column(PIXELS, pack_pixels(to_host(self.pixels_nhwc)))
 
     @classmethod
     def joined(cls, blocks: Sequence[PixelBlock]) -> PixelBlock:
-        """One block of the rows of several, with its pixels in memory."""
+        """Joins several blocks into one, with its pixels in CPU memory."""
         rows = pa.concat_tables([block.rows for block in blocks]).combine_chunks()
         return cls(rows, np.concatenate([to_host(block.pixels_nhwc) for block in blocks]))
 
@@ -65,7 +65,7 @@ def pixel_columns(
     preprocess: Preprocess,
     decoder: BatchDecoder | None = None,
 ) -> dict[str, pa.Array]:
-    """Decodes ``images`` like `decode_batch`, into the column `PIXELS` and the others."""
+    """Decodes ``images`` like `decode_batch`, to the column `PIXELS` and its other columns."""
     pixels_nhwc, columns = decode_batch(images, limits, preprocess, decoder)
     return {PIXELS: pack_pixels(to_host(pixels_nhwc)), **columns}
 
@@ -76,21 +76,22 @@ def decode_batch(
     preprocess: Preprocess,
     decoder: BatchDecoder | None = None,
 ) -> tuple[Pixels, dict[str, pa.Array]]:
-    """Decodes ``images``, in order, to pixels (n, height, width, 3), and to the columns `HEIGHT`, `WIDTH`, `DECODE_S`,
-    `STAGE`, `ERROR` and `MESSAGE`; with a ``decoder`` also `DECODE_CHECK`.
+    """Decodes ``images``, in order, to pixels (n, height, width, 3) and the columns `HEIGHT`, `WIDTH`, `DECODE_S`,
+    `STAGE`, `ERROR` and `MESSAGE`; with a ``decoder``, also `DECODE_CHECK`.
 
     Args:
         images: encoded bytes, uint8 RGB arrays (height, width, 3), or the error from reading one.
         limits: checked before an image is decoded.
-        preprocess: resize and crop. Rows with an error have pixels of zero, and height and width 0.
-        decoder: decodes the encoded images that it supports, with the same limits and preprocessing, and is checked;
-            the CPU decodes the others. The time of its batch is spread evenly over them. Pixels are on its device.
+        preprocess: resize and crop. Rows with an error have zeros as pixels, height and width.
+        decoder: decodes the encoded images that it supports, with the same limits and preprocessing, with results
+            checked; the CPU decodes the others. Its batch time is spread evenly over its images. Pixels are on its
+            device.
 
     Raises:
         DeviceError: this process can no longer use the decoder's device, or it has no memory left.
-        DecoderMismatchError: the decoder gives wrong pixels.
+        DecoderMismatchError: the decoder returns wrong pixels.
     """
-    # One array for the batch, filled in place: the column shares its memory.
+    # One array per batch, filled in place: the column shares its memory.
     pixels = np.empty((len(images), *preprocess.size, 3), np.uint8)
     sources_hw = np.zeros((len(images), 2), np.int32)
     seconds = np.zeros(len(images), np.float32)
@@ -132,7 +133,7 @@ def pixel_block(
     columns of `decode_batch` for their ``images``.
 
     Raises:
-        DecoderMismatchError: as `decode_batch`; it names the image and its shard.
+        DecoderMismatchError: see `decode_batch`; it names the image and its shard.
     """
     sizes = [len(image) if isinstance(image, bytes) else 0 for image in images]
     block = rows.drop_columns(list(LOCATION)).append_column(READ_BYTES, pa.array(sizes, pa.int64()))
@@ -172,7 +173,7 @@ def _fit(image: bytes | np.ndarray | ImageError, limits: Decode, preprocess: Pre
     try:
         if isinstance(image, np.ndarray):
             return FittedImage(fit(checked_pixels(image), preprocess), (image.shape[0], image.shape[1]))
-        # A resize that skips pixels must find each where the whole image has it.
+        # A resize that skips pixels must find each at its place in the whole image.
         needed = preprocess.resized if preprocess.sees_all else _whole
         decoded = decode_scaled(image, limits, needed)
         return FittedImage(fit(decoded.image_hwc, preprocess, decoded.extent), decoded.source_hw)

@@ -12,7 +12,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 def without_texts(png: bytes) -> bytes:
     """Keeps only the critical chunks, transparency and orientation of ``png``, unchanged.
 
-    A text or profile may be longer than Pillow accepts, or have a wrong checksum. libpng skips those, too.
+    A text or profile may be longer than Pillow accepts, or have a wrong checksum. libpng skips these, too.
     """
     kept, position = [SIGNATURE], len(SIGNATURE)
     while position + _FRAME <= len(png):

@@ -1,4 +1,4 @@
-"""Recognises TIFF layouts that Pillow decodes wrongly, by the tags, before a pixel is decoded. Runs in the worker.
+"""Recognises TIFF layouts that Pillow decodes wrongly from the tags, before decoding. Runs in the worker.
 
 The reference is libtiff's ``tiff2rgba``: for every accepted layout, `decode` is within one grey level of it
 (`tests/actors/decoding/test_tiff_header.py`).
@@ -32,14 +32,14 @@ def reject_layout(image: TiffImageFile) -> None:
 
 
 def fix_palette(image: TiffImageFile) -> None:
-    """Treats a colour table with no value above 255 as one of 8 bits, like libtiff: some writers store it so."""
+    """Treats a colour table without values above 255 as 8-bit, like libtiff: some writers store it that way."""
     table = image.tag_v2.get(_COLOUR_TABLE, ())
     if image.tag_v2.get(_PHOTOMETRIC) == _PALETTE and table and max(table) <= np.iinfo(np.uint8).max:
         image.palette = ImagePalette.raw("RGB;L", bytes(table))
 
 
 def corrected(grey: np.ndarray, image: TiffImageFile) -> np.ndarray:
-    """Scales Pillow's grey pixels of ``image``, of more than 8 bits, to 0 for black and 65535 for white."""
+    """Scales Pillow's grey pixels of ``image``, which has more than 8 bits, to 0 for black and 65535 for white."""
     if max(image.tag_v2.get(_BITS, (1,))) == _PACKED:
         grey = grey << (_SHORT - _PACKED)  # Pillow unpacks 12 bits to the low end of 16
     is_inverted = image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
@@ -52,7 +52,7 @@ def unknown_compression(number: int) -> ImageError:
     return _unsupported(f"compression {number}{f' ({name})' if name else ''}")
 
 
-# Tags, and their values, of TIFF 6.0; bits are those of a sample.
+# TIFF 6.0 tags and their values; bits are per sample.
 _BITS, _PHOTOMETRIC, _PLANAR, _COLOUR_TABLE, _SAMPLE_FORMAT = 258, 262, 284, 320, 339
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE = 0, 1, 3
 _LAB = frozenset((8, 9, 10))  # CIELab, ICCLab, ITULab

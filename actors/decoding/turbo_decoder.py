@@ -28,21 +28,21 @@ def decode_with_turbo(
     *,
     accept_truncated: bool = False,
 ) -> tuple[np.ndarray, tuple[int, int], int] | None:
-    """Decodes a JPEG as stored; None for one that libjpeg-turbo cannot decode, or only with a warning.
+    """Decodes a JPEG as stored; returns None if libjpeg-turbo fails or warns.
 
-    Pixels of an image that is not scaled down equal Pillow's.
+    Unless scaled down, pixels equal Pillow's.
 
     Args:
         data: a JPEG.
         limits: apply to the full size.
         orientation: EXIF orientation, which the caller undoes.
-        resized: maps the height and width of the upright image to those it will be resized to; the image may then be
+        resized: maps the height and width of the upright image to its resized height and width; the image may then be
             scaled down by the rules of `actors.decoding.decode.decode_scaled`. None decodes at full size.
-        accept_truncated: accept warnings of libjpeg-turbo, such as for missing pixels, which it makes grey.
+        accept_truncated: accepts libjpeg-turbo's warnings, such as for missing pixels, which it makes grey.
 
     Returns:
-        The pixels, uint8 (height, width, 3); the height and width of the whole image; and how many times smaller it was
-        decoded.
+        The pixels, uint8 (height, width, 3); the height and width of the whole image; and the divisor by which it was
+            scaled down.
     """
     size = stored_size(data)
     if size is None:
@@ -57,7 +57,7 @@ def decode_with_turbo(
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a JPEG in grey or YCbCr; None for one that libjpeg-turbo cannot decode."""
+    """Returns the height and width of a grey or YCbCr JPEG; None if libjpeg-turbo cannot decode it."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except (ValueError, KeyError):  # KeyError: a subsampling unknown to simplejpeg
@@ -76,13 +76,13 @@ def has_sound_tables(start: bytes) -> bool:
 
 # The scales with fast code in libjpeg-turbo; 3/8 takes longer than 1/2.
 _DIVISORS = (8, 4, 2)
-# Least ratio of the scaled size to the resized size: at 1.4 fine stripes gained three times their contrast.
+# Minimum ratio of the scaled size to the resized size: at 1.4, fine stripes tripled in contrast.
 _MARGIN = 3.0
-_LEAST_SIDE = 8  # below, two scales can give the same size, by which simplejpeg chooses the scale
+_LEAST_SIDE = 8  # below, two scales can yield the same size, by which simplejpeg selects the scale
 
 
 def _divisor(height: int, width: int, orientation: int, resized: Callable[[int, int], tuple[int, int]]) -> int:
-    """Divisor by which the image may be decoded smaller."""
+    """Returns the divisor by which the image may be scaled down."""
     if orientation in jpeg_header.TRANSPOSED:
         height, width = width, height
     needed_height, needed_width = resized(height, width)
@@ -90,7 +90,7 @@ def _divisor(height: int, width: int, orientation: int, resized: Callable[[int, 
         least_height = max(_MARGIN * divisor * needed_height, _LEAST_SIDE)
         least_width = max(_MARGIN * divisor * needed_width, _LEAST_SIDE)
         is_enough = height >= least_height and width >= least_width
-        # A partly covered last pixel would come first once reversed, but `fit` expects it last.
+        # A partly covered last pixel would come first after reversal, but `fit` expects it last.
         rows_divide = orientation not in jpeg_header.UPSIDE_DOWN or height % divisor == 0
         columns_divide = orientation not in jpeg_header.MIRRORED or width % divisor == 0
         if is_enough and rows_divide and columns_divide:
@@ -101,7 +101,7 @@ def _divisor(height: int, width: int, orientation: int, resized: Callable[[int, 
 def _decode(data: bytes, height: int, width: int, divisor: int, *, strict: bool) -> np.ndarray:
     if divisor == 1:
         return cast("np.ndarray", simplejpeg.decode_jpeg(data, "RGB", strict=strict))
-    # simplejpeg picks the smallest size of libjpeg-turbo that is at least this large.
+    # simplejpeg picks libjpeg-turbo's smallest size that is at least this large.
     least_height, least_width = math.ceil(height / divisor), math.ceil(width / divisor)
     size = {"min_height": least_height, "min_width": least_width}
     return cast("np.ndarray", simplejpeg.decode_jpeg(data, "RGB", strict=strict, **size))

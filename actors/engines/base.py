@@ -34,14 +34,15 @@ class Engine(Protocol):
     details: dict[str, str]
     """Versions and choices for the report."""
     uncounted: dict[str, tuple[int, ...]]
-    """Omitted outputs without one entry per image, such as a loss: their shapes in the last call."""
+    """Shapes, in the last call, of the outputs omitted because they lack one entry per image, such as a loss."""
 
     def __call__(self, pixels_nhwc: Pixels) -> dict[str, np.ndarray]:
-        """Every output by name, first axis n, floating ones as float32; the arrays belong to the caller.
+        """Returns every output by name, with first axis n, floating-point outputs as float32; the caller owns the
+        arrays.
 
         Args:
-            pixels_nhwc: uint8 of shape (n, height, width, 3), n >= 1; may be read-only, or a tensor that a decoder
-                left on the GPU; not kept.
+            pixels_nhwc: uint8 of shape (n, height, width, 3), n >= 1; may be read-only, or a tensor that a decoder left
+                on the GPU; not retained.
 
         Raises:
             DeviceMemoryError: the batch does not fit into the memory of the device.
@@ -52,12 +53,12 @@ class Engine(Protocol):
     def start(self, pixels_nhwc: Pixels) -> Pending:
         """Starts a batch: ``engine.start(pixels).result()`` equals ``engine(pixels)``.
 
-        Several batches may be in flight; they finish in the order of their start. Either step may raise. A pending
-        batch may be dropped at any time.
+        Several batches may be in flight; they finish in the order in which they were started. Either step may raise. A
+        pending batch may be dropped at any time.
         """
 
     def release(self) -> None:
-        """Frees device memory that is only cached, after the library ran short of it."""
+        """Frees cached device memory after the library has run out of memory."""
 
 
 class Pending(Protocol):
@@ -78,7 +79,7 @@ class Finished:
 
 
 class InTurn:
-    """Mix-in for an `Engine` that runs one batch after the other: `start` returns when it is done."""
+    """Mix-in for an `Engine` that runs one batch at a time: `start` returns when the batch is done."""
 
     overlaps = False
 
@@ -89,12 +90,12 @@ class InTurn:
 def load_engine(
     config: EngineConfig, model: Model, network: nn.Module | None = None, int8_graph: bytes | None = None
 ) -> Engine:
-    """Loads the engine of ``config`` with ``model``, and tries it on two blank images.
+    """Loads the engine of ``config`` with ``model``, and runs it on two blank images.
 
     Args:
         config: names the engine.
         model: the model to run.
-        network: the result of `build_network` for ``model``, if it was built before; PyTorch's engine takes it over.
+        network: the result of `build_network` for ``model``, if already built; the PyTorch engine takes ownership.
         int8_graph: the result of `actors.exporting.quantisation.quantised`, which engine.precision=int8 needs if
             ``model`` has a network.
 
@@ -109,7 +110,7 @@ def load_engine(
             f"engine={config.name}: is chosen by a job, on images of its dataset",
             fix="name one of the engines torch, onnxruntime and openvino",
         )
-    # By name, so that a worker imports the library of its own engine alone.
+    # By name, so that a worker imports only the library of its own engine.
     module, name = _ENGINES[type(config)]
     engine = getattr(importlib.import_module(module), name)
     try:
@@ -120,15 +121,15 @@ def load_engine(
 
 
 def describe(engine: Engine) -> dict[str, str]:
-    """Name, device, precision and details of ``engine``, for the report."""
+    """Returns name, device, precision and details of ``engine``, for the report."""
     return {"engine": engine.name, "device": engine.device, "precision": engine.precision, **engine.details}
 
 
 def default_threads() -> int:
-    """CPU threads that this process may use: OMP_NUM_THREADS (Ray sets it), or else its CPUs within their quota."""
+    """Returns the number of CPU threads to use: OMP_NUM_THREADS (set by Ray), or the CPUs within their quota."""
     if (given := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(given):
         return int(given)
-    # Affinity where there is one: os.cpu_count ignores taskset and cpusets.
+    # Affinity if available: os.cpu_count ignores taskset and cpusets.
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cpus, _cpu_quota(Path("/sys/fs/cgroup/cpu.max"))))
 
@@ -142,7 +143,9 @@ _NO_QUOTA = 1 << 20  # CPUs: more than any machine has
 
 
 def _cpu_quota(path: Path) -> int:
-    """CPUs that a container may use, rounded up. The file holds two numbers of microseconds: CPU time, and period."""
+    """Returns the CPUs that a container may use, rounded up. The file holds two numbers of microseconds: quota and
+    period.
+    """
     try:  # only cgroup v2 has the file
         quota, period = path.read_text().split()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The engines and precisions that are worth trying for a model on the hardware of the workers. Runs on the driver."""
+"""The engines and precisions worth trying for a model on the workers' hardware. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def reference(config: EngineConfig, model: Model) -> EngineConfig:
-    """The engine whose answers count as right, on the device that ``config`` asks for: uncompiled PyTorch in fp32,
-    onnxruntime if there is only an .onnx file, or OpenVINO for its own format, in the precision of the file.
+    """Returns the engine whose answers count as correct, on the device that ``config`` requests: uncompiled PyTorch in
+    fp32, onnxruntime if there is only an .onnx file, or OpenVINO for its own format, in the precision of the file.
     """
     first = form_of(model).engines[0]
     if first == TorchEngineConfig.name:
@@ -43,18 +43,18 @@ def is_reference(config: EngineConfig, model: Model) -> bool:
         return False
     if isinstance(config, OnnxEngineConfig):
         return config.wanted_provider() is not Provider.tensorrt
-    if isinstance(config, OpenVinoEngineConfig):  # an IR in int8 runs in nothing else
+    if isinstance(config, OpenVinoEngineConfig):  # nothing else runs an IR in int8
         return config.precision in (*_FP32, Precision.int8)
     return config.precision in _FP32 and not (isinstance(config, TorchEngineConfig) and config.compile)
 
 
 def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[EngineConfig]:
-    """Engines to compare with the reference: the one that ``config`` names, or all that could be faster here, most
-    promising first.
+    """Returns the engines to compare with the reference: the one that ``config`` names, or all that could be faster
+    here, most promising first.
     """
     if not isinstance(config, AutoEngineConfig):
         return [] if is_reference(config, model) else [config]
-    # Quantising takes time and costs accuracy, so that it has to be asked for.
+    # Quantising takes time and costs accuracy, so it must be requested.
     in_int8 = _in_int8(model, hardware)
     if config.precision is Precision.int8:
         found = in_int8
@@ -72,25 +72,25 @@ def candidates(config: EngineConfig, model: Model, hardware: Hardware) -> list[E
 
 
 def wants_gpu(config: EngineConfig, model: Model) -> bool | None:
-    """`EngineConfig.wants_gpu`, or False if no engine that runs ``model`` uses one."""
+    """Returns `EngineConfig.wants_gpu`, or False if no engine that runs ``model`` uses a GPU."""
     on_cpus = (OpenVinoEngineConfig.name,)
     is_for_cpus = any(form.engines == on_cpus and form.owns(model.checkpoint) for form in FORMS)
     return False if is_for_cpus else config.wants_gpu
 
 
 def needs_export(config: EngineConfig) -> bool:
-    """Returns True if ``config`` runs the .onnx file of a network in fp32 weights, which `exported` makes."""
+    """Returns True if ``config`` runs the .onnx file that `exported` makes from a network, with fp32 weights."""
     is_half = isinstance(config, OnnxEngineConfig) and config.precision is Precision.fp16
     return isinstance(config, OnnxEngineConfig | OpenVinoEngineConfig) and not is_half
 
 
 def missing_engine(model: Model, hardware: Hardware) -> str:
-    """Name of the package of a faster engine that the workers lack; empty if they have it, or it would not help."""
+    """Returns the package of a faster engine that the workers lack; empty if they have it, or if it would not help."""
     is_missing = not hardware.gpu and not hardware.has(OpenVinoEngineConfig.name)
     return OpenVinoEngineConfig.name if is_missing and OpenVinoEngineConfig.name in form_of(model).engines else ""
 
 
-_LARGE_PIECE = 128  # images: the usual batch of a GPU, in one call where its memory allows
+_LARGE_PIECE = 128  # images: the usual batch on a GPU, in one call if memory allows
 _FP32 = (Precision.auto, Precision.fp32)
 
 

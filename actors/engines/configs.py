@@ -1,4 +1,4 @@
-"""The typed configs of the engines. The driver reads them and sends them to workers; imports no engine's library."""
+"""The typed configs of the engines. The driver reads them and sends them to workers; imports no engine library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Precision(Enum):
-    """The number format that the network computes in."""
+    """The number format in which the network computes."""
 
     auto = "auto"
     fp32 = "fp32"
@@ -26,7 +26,7 @@ class Precision(Enum):
 
 
 class Device(Enum):
-    """The device that the network runs on; auto takes a GPU if the process has one."""
+    """The device on which the network runs; auto selects a GPU if the process has one."""
 
     auto = "auto"
     cpu = "cpu"
@@ -43,17 +43,17 @@ class Provider(Enum):
 
 
 class Gate(Enum):
-    """The consequence if a named engine does not give the answers of the reference."""
+    """The consequence if the answers of a named engine differ from the reference's."""
 
     stop = "stop"
     """The job ends before the first image."""
     warn = "warn"
     """A warning is logged, and the engine runs."""
     off = "off"
-    """Nothing is compared."""
+    """The answers are not compared."""
 
 
-AUTO = "auto"  # the name of the engine that a job chooses
+AUTO = "auto"  # the name of an engine that the job chooses itself
 
 
 @dataclass
@@ -63,22 +63,22 @@ class EngineConfig:
     name: str = ""
     """Name of the engine on the command line."""
     precision: Precision = Precision.auto
-    """Number format of the network and its input. int8 quantises the network on images of the dataset, for CPUs."""
+    """Number format of the network and its input. int8 quantises the network with images of the dataset, for CPUs."""
     device: Device = Device.auto
-    """Device to run on. A device that is asked for and missing stops the job."""
+    """Device to run on. The job stops if the requested device is missing."""
     threads: int | None = None
-    """CPU threads of one worker; null uses what the process was given."""
+    """CPU threads per worker; null uses the CPUs assigned to the process."""
     tolerance: Any = field(default_factory=Tolerance)
-    """Limits on the distance from the answers of the reference; ``exact`` means equal to fp32 within 1e-3."""
+    """Limits on the distance from the reference's answers; ``exact`` means equal to fp32 within 1e-3."""
     gate: Gate = Gate.stop
-    """The consequence if an engine that the job names exceeds the tolerance."""
+    """The consequence if an engine named by the job exceeds the tolerance."""
 
     def __post_init__(self) -> None:
         coerce_fields(self, "engine")
 
     @property
     def wants_gpu(self) -> bool | None:
-        """True if a GPU is required, False if none may be used, None if one is used where present."""
+        """True if a GPU is required, False if none may be used, None if one is used if present."""
         if self.precision is Precision.int8:
             return False
         # None, so that workers decide: the driver may have no GPU.
@@ -90,7 +90,7 @@ class EngineConfig:
         return f"{self.name} {self.precision.value}"
 
     def check(self, model: Model) -> None:
-        """Raises `JobError` if this engine cannot run ``model``, as far as that shows without loading it."""
+        """Raises `JobError` if this engine cannot run ``model``, as far as can be seen without loading it."""
         to_tolerance(self.tolerance)
         if self.threads is not None and self.threads < 1:
             raise JobError(f"engine.threads={self.threads}: must be at least 1", fix="omit it, or give a number from 1")
@@ -102,33 +102,33 @@ class EngineConfig:
         self._check_model(model)
 
     def needs_int8_graph(self, model: Model) -> bool:
-        """Returns True if ``model`` is a network to quantise, which takes images: see
+        """Returns True if ``model`` is a network to quantise, which requires images: see
         `actors.exporting.quantisation.quantised`.
         """
         return self.precision is Precision.int8 and form_of(model).has_network
 
     def on_cpu(self) -> Self:
-        """The same engine on the CPU, ready without waiting: the driver may lack what the workers have."""
+        """Returns the same engine on the CPU, ready without a wait: the driver may lack the workers' hardware."""
         return replace(self, device=Device.cpu)
 
     def _check_model(self, model: Model) -> None:
-        """The part of `check` that depends on the engine."""
+        """Does the part of `check` that depends on the engine."""
 
 
 @dataclass
 class AutoEngineConfig(EngineConfig):
-    """The fastest engine and precision that keep within the tolerance on images of the dataset."""
+    """The fastest engine and precision within the tolerance on images of the dataset."""
 
     name: str = AUTO
 
     def admits_int8(self, model: Model) -> bool:
-        """Returns True if int8 may be tried unasked: ``model`` is a network, and the tolerance is a widened one."""
+        """Returns True if int8 may be tried without a request: ``model`` is a network, and the tolerance is widened."""
         has_room = self.precision is Precision.auto and to_tolerance(self.tolerance).is_widened
         return has_room and self.device is not Device.cuda and form_of(model).has_network
 
     def _check_model(self, model: Model) -> None:
         engines = form_of(model).engines
-        if len(engines) == 1:  # there is no choice, so that its limits hold
+        if len(engines) == 1:  # there is no choice, so its limits apply
             only = ENGINE_CONFIGS[engines[0]](precision=self.precision, device=self.device)
             only._check_model(model)  # noqa: SLF001  of the same class
 
@@ -139,13 +139,13 @@ class TorchEngineConfig(EngineConfig):
 
     name: str = "torch"
     compile: bool = False
-    """Compile the network on loading, with frozen weights: takes tens of seconds, and then runs faster."""
+    """Compile the network on loading, with frozen weights: takes tens of seconds, but inference is faster."""
     piece: int | None = None
-    """Images that the compiled network takes at a time; smaller batches are padded to as many. null takes 8 images of
-    224 by 224 on a CPU and 32 on a GPU, or about as many pixels."""
+    """Images per call of the compiled network; smaller batches are padded to this number. null means 8 images of 224 by
+    224 pixels on a CPU and 32 on a GPU, or about the same number of pixels."""
     cuda_graphs: bool = False
-    """Replay the compiled network as one CUDA graph, where launching its kernels one by one takes longer than they run:
-    small networks. Needs compile and a GPU."""
+    """Replay the compiled network as one CUDA graph. Useful for small networks, whose kernels take longer to launch one
+    by one than to run. Needs compile and a GPU."""
 
     @property
     def label(self) -> str:
@@ -176,13 +176,13 @@ class TorchEngineConfig(EngineConfig):
 
 @dataclass
 class OnnxEngineConfig(EngineConfig):
-    """onnxruntime, on an .onnx file or on one exported from the network. precision=auto is that of the file, and fp32
-    for an exported one.
+    """onnxruntime, on an .onnx file or an export of the network. precision=auto is the precision of the file, and fp32
+    for an export.
     """
 
     name: str = "onnxruntime"
     provider: Provider = Provider.auto
-    """onnxruntime's execution provider; the job stops if the one asked for is missing."""
+    """onnxruntime's execution provider; the job stops if the requested one is missing."""
 
     @property
     def label(self) -> str:
@@ -206,7 +206,7 @@ class OnnxEngineConfig(EngineConfig):
             raise _int8_on_gpu()
 
     def wanted_provider(self) -> Provider:
-        """The provider that ``device`` and ``provider`` ask for together; auto if neither decides."""
+        """Returns the provider that ``device`` and ``provider`` together request; auto if neither decides."""
         if self.precision is Precision.int8 and self.provider is Provider.auto:
             return Provider.cpu
         if self.device is Device.auto:
@@ -250,7 +250,7 @@ class OpenVinoEngineConfig(EngineConfig):
 ENGINE_CONFIGS: dict[str, type[EngineConfig]] = {
     config.name: config for config in (TorchEngineConfig, OnnxEngineConfig, OpenVinoEngineConfig)
 }
-"""The engines that can be named, by their names."""
+"""The engines that a job can name, by name."""
 
 
 def _int8_on_gpu() -> JobError:
@@ -261,5 +261,5 @@ def _int8_on_gpu() -> JobError:
 
 
 def default_engine(model: Model) -> EngineConfig:
-    """The engine for ``model`` where none is named. Raises `JobError` if the form of the model is unknown."""
+    """Returns the engine for ``model`` if none is named. Raises `JobError` if the form of the model is unknown."""
     return ENGINE_CONFIGS[form_of(model).engines[0]]()

@@ -1,4 +1,4 @@
-"""The processors and libraries that the choice of an engine depends on. Runs in workers."""
+"""The processors and libraries on which the choice of an engine depends. Runs in workers."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Hardware:
         """True if bf16 is faster than fp32 here."""
         if self.capability:
             return self.capability >= _AMPERE
-        # avx512_bf16 alone helps on AMD: there OpenVINO 2026.4 predicts 127 images/s of a ResNet-18 in bf16 and 68 in
-        # fp32 (EPYC of family 26, one thread). Intel needs AMX: without it 26 in bf16 and 38 in fp32.
+        # avx512_bf16 alone helps on AMD: OpenVINO 2026.4 predicts 127 images/s with a ResNet-18 in bf16 and 68 in fp32
+        # (EPYC of family 26, one thread). Intel needs AMX: without it, 26 in bf16 and 38 in fp32.
         has_fast_dot = self.cpu.startswith("AMD") and "avx512_bf16" in self.cpu_features
         return has_fast_dot or not {"amx_bf16", "bf16"}.isdisjoint(self.cpu_features)
 
     @property
     def saturates_int8(self) -> bool:
-        """True if products of int8 are added in 16 bits, which overflow: x86 without VNNI."""
+        """True if int8 products are accumulated in 16 bits, which overflow: x86 without VNNI."""
         return "avx2" in self.cpu_features and {"avx_vnni", "avx512_vnni"}.isdisjoint(self.cpu_features)
 
     def has(self, library: str) -> bool:
@@ -44,7 +44,7 @@ class Hardware:
 
 
 def hardware(*, with_gpu: bool) -> Hardware:
-    """The hardware of this process. ``with_gpu``: it was given a GPU; querying that imports torch."""
+    """Returns the hardware of this process. ``with_gpu``: it was assigned a GPU; querying the GPU imports torch."""
     gpu = capability = None
     if with_gpu:
         import torch  # noqa: PLC0415  takes seconds to import
@@ -61,7 +61,7 @@ _AMPERE = (8, 0)
 
 
 def _cpu(path: Path) -> tuple[str, tuple[str, ...]]:
-    """Name and features of the first processor in /proc/cpuinfo; on other systems the name alone."""
+    """Returns name and features of the first processor in /proc/cpuinfo; on other systems, only the name."""
     try:
         lines = path.read_text().partition("\n\n")[0].splitlines()
     except OSError:

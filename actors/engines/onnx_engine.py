@@ -34,7 +34,8 @@ class OnnxEngine(InTurn):
     `actors.models.outputs.named`.
 
     Raises:
-        JobError: the provider is missing, the files are broken, or the model does not take images of that size.
+        JobError: the provider is missing, the files are broken, or the model does not accept images of the configured
+            size.
     """
 
     name = "onnxruntime"
@@ -70,11 +71,11 @@ class OnnxEngine(InTurn):
         return dict(zip((name for name in self._outputs if name not in self.uncounted), outputs, strict=True))
 
     def release(self) -> None:
-        # onnxruntime frees memory at the end of a run. Tested on CPU only; on a GPU the cache serves smaller batches.
+        # onnxruntime frees memory at the end of a run. Tested on CPU only; on a GPU, smaller batches reuse the cache.
         self._is_short = self.device == "cpu"
 
     def _run(self, pixels_nhwc: np.ndarray, num_images: int) -> list[np.ndarray]:
-        """Outputs for the first ``num_images``. Pixels are copied to the device once, as uint8."""
+        """Returns the outputs for the first ``num_images``. Pixels are copied to the device once, as uint8."""
         options, self._is_short = _run_options(release=self._is_short), False
         value = onnxruntime.OrtValue.ortvalue_from_numpy(pixels_nhwc, self.device)
         if self._prelude is not None:
@@ -111,10 +112,10 @@ def _check_half(config: OnnxEngineConfig, model: Model, runtime: Runtime) -> Non
 
 
 def _keeping(runtime: Runtime, file: GraphFile) -> Runtime:
-    """``runtime`` with a cache for what TensorRT builds, next to an exported file."""
+    """Returns ``runtime`` with a cache for TensorRT engines, next to an exported file."""
     if not file.is_exported:
         return runtime
-    # TensorRT derives the names of its files from those in the graph, not from the weights or onnxruntime's version.
+    # TensorRT derives its file names from names in the graph, not from the weights or onnxruntime's version.
     folder = file.path.with_name(f"tensorrt-{onnxruntime.__version__}")
     return replace(runtime, built=folder, is_half=file.precision == "fp16")
 
@@ -134,13 +135,13 @@ def _open(runtime: Runtime, model: Model, file: GraphFile) -> Any:
 
 
 def _prelude_runtime(runtime: Runtime) -> Runtime:
-    """The runtime for the pre-processing: TensorRT would spend seconds on four nodes; CUDA shares its memory."""
+    """Returns the runtime for pre-processing: TensorRT would spend seconds on four nodes; CUDA shares its memory."""
     return replace(runtime, provider=Provider.cuda) if runtime.provider is Provider.tensorrt else runtime
 
 
 def _output_names(session: Any, model: Model) -> list[str]:
-    """Names of the outputs, which must all be tensors of numbers: onnxruntime kills the process if text or a sequence
-    is bound to memory.
+    """Returns the output names. All outputs must be numeric tensors: onnxruntime kills the process if text or a
+    sequence is bound to memory.
     """
     outputs = session.get_outputs()
     others = [node for node in outputs if node.type not in _NUMBERS]

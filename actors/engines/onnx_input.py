@@ -32,14 +32,14 @@ class ImageInput:
 
     name: str
     dtype: str
-    """``uint8``, which gets raw pixels, or ``float`` or ``float16``, which get normalised ones."""
+    """``uint8`` for raw pixels, or ``float`` or ``float16`` for normalised pixels."""
     layout: str
     """``nchw`` or ``nhwc``."""
     batch_size: int | None
-    """None if the model takes any batch size."""
+    """None if the model accepts any batch size."""
 
     def pieces(self, pixels_nhwc: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """Batches of `batch_size`, the last one padded, each with its number of real images."""
+        """Yields batches of `batch_size`, the last one padded, each with its number of real images."""
         batch_size = self.batch_size or len(pixels_nhwc)
         for start in range(0, len(pixels_nhwc), batch_size):
             piece = pixels_nhwc[start : start + batch_size]
@@ -48,12 +48,12 @@ class ImageInput:
             yield np.ascontiguousarray(padded), len(piece)
 
     def run(self, run: Callable[[np.ndarray, int], list[np.ndarray]], pixels_nhwc: Pixels) -> list[np.ndarray]:
-        """The outputs for all images; ``run`` returns those of one of the `pieces`."""
+        """Returns the outputs for all images; ``run`` returns those of one of the `pieces`."""
         parts = [run(piece, num_images) for piece, num_images in self.pieces(to_host(pixels_nhwc))]
         return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def prelude(self, preprocess: Preprocess) -> bytes | None:
-        """The ONNX model that gives this input, as `actors.engines.onnx_prelude.prelude` makes it."""
+        """Returns the ONNX model that produces this input, made by `actors.engines.onnx_prelude.prelude`."""
         return prelude(preprocess, self.dtype, self.layout)
 
 
@@ -62,12 +62,12 @@ def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False
 
     Args:
         inputs: all inputs of the model.
-        model: its pre-processing decides the image size.
-        one_by_one: an image's answer depends on the rest of its batch, so that each must run alone.
+        model: its pre-processing determines the image size.
+        one_by_one: an image's answer depends on the rest of its batch, so each image must run alone.
 
     Raises:
-        JobError: there is not exactly one image input, its size is not that of the pre-processing, or it takes fixed
-            batches although each image must run alone.
+        JobError: there is not exactly one image input, its size differs from that of the pre-processing, or it expects
+            fixed batches although each image must run alone.
     """
     seen = ", ".join(f"{node.name} {_dtype(node)} {_shape(node)}" for node in inputs)
     if len(inputs) != 1:
@@ -109,8 +109,8 @@ _EXPORT_FIX = (
 
 
 def _layout(shape: Sequence[int | str | None], dtype: str, preprocess: Preprocess) -> str:
-    """Decides by the key, else by the axis of as many channels as the pre-processing gives, or of 1 or 3; if there is
-    none, by what exporters commonly use for the dtype.
+    """Decides by the key, otherwise by the axis whose length is the pre-processing's number of channels, or 1 or 3; if
+    there is none, by what exporters commonly use for the dtype.
     """
     if preprocess.layout is not Layout.auto:
         return str(preprocess.layout.value)

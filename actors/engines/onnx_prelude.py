@@ -1,4 +1,4 @@
-"""The small graph that makes uint8 pixels the input of an .onnx model, on the device. Made when a model is loaded."""
+"""The small graph that converts uint8 pixels to an .onnx model's input, on the device. Made when a model is loaded."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ TYPES = {"uint8": TensorProto.UINT8, "float": TensorProto.FLOAT, "float16": Tens
 
 
 def prelude(preprocess: Preprocess, dtype: str, layout: str) -> bytes | None:
-    """An ONNX model from `PRELUDE_INPUT`, uint8 RGB (n, height, width, 3), to `PRELUDE_OUTPUT`; None if not needed.
+    """Returns an ONNX model from `PRELUDE_INPUT`, uint8 RGB (n, height, width, 3), to `PRELUDE_OUTPUT`; None if not
+    needed.
 
     Args:
-        preprocess: channels, their order, and for other inputs than uint8 the normalisation.
+        preprocess: channels, their order, and, for inputs other than uint8, the normalisation.
         dtype: one of `TYPES`.
         layout: ``nchw`` or ``nhwc``.
     """
@@ -44,7 +45,7 @@ def prelude(preprocess: Preprocess, dtype: str, layout: str) -> bytes | None:
 
 
 class _Chain:
-    """Nodes, each of which takes the result of the one before."""
+    """A chain of nodes, each of which receives the result of the previous one."""
 
     def __init__(self, layout: str) -> None:
         self.channel_axis = layout.index("c")
@@ -53,7 +54,7 @@ class _Chain:
         self._constants: list[Any] = []
 
     def add(self, operator: str, name: str, *others: str, **attributes: Any) -> str:
-        """Appends a node whose output has this name, which it returns."""
+        """Appends a node whose output has this name, and returns the name."""
         self._nodes.append(helper.make_node(operator, [self.last, *others], [name], **attributes))
         self.last = name
         return name
@@ -66,7 +67,7 @@ class _Chain:
         return self.constant(name, np.array(value, np.float32))
 
     def numbers(self, name: str, values: np.ndarray) -> str:
-        """A constant with one value for each channel."""
+        """Adds a constant with one value per channel."""
         return self.constant(name, values.reshape((-1, 1, 1) if self.channel_axis == 1 else (-1,)))
 
     def model(self, element_type: int) -> bytes | None:

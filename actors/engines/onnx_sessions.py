@@ -1,4 +1,4 @@
-"""Opens onnxruntime sessions on the requested provider only: by default onnxruntime logs a line and falls back to
+"""Opens onnxruntime sessions on the requested provider only: by default, onnxruntime logs a line and falls back to
 another provider. Used once in each worker, when a model is loaded.
 """
 
@@ -29,9 +29,9 @@ class Runtime:
     provider: Provider
     threads: int
     asked: str
-    """The keys and values of the config, for messages."""
+    """The config keys and values, for messages."""
     reason: str = ""
-    """The reason for this provider, if the config leaves the choice."""
+    """The reason for this provider, if the config leaves the choice open."""
     built: Path | None = None
     """Cache folder for TensorRT engines, which take minutes to build; None disables the cache."""
     is_half: bool = False
@@ -49,7 +49,7 @@ class Runtime:
             JobError: the session would run on another provider.
             Exception: one of `SESSION_ERRORS`, if the model cannot be loaded.
         """
-        onnxruntime.set_default_logger_severity(_FATAL)  # every logged error is raised as well
+        onnxruntime.set_default_logger_severity(_FATAL)  # every logged error is also raised
         if self.provider is not Provider.cpu:
             _preload()
         options = onnxruntime.SessionOptions()
@@ -57,7 +57,7 @@ class Runtime:
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
         try:
-            # Its fallback would print a line, and run on the CPU what was to run on a GPU.
+            # The fallback would print a line and run GPU work on the CPU.
             session = onnxruntime.InferenceSession(model, options, self._providers(), enable_fallback=0)
         finally:
             onnxruntime.set_default_logger_severity(_WARNING)
@@ -74,10 +74,11 @@ class Runtime:
 
 
 def choose_runtime(config: OnnxEngineConfig, threads: int) -> Runtime:
-    """The runtime that ``config`` asks for; if it leaves the choice, CUDA if that works, or else the CPU.
+    """Returns the runtime that ``config`` requests; if it leaves the choice open, CUDA if that works, otherwise the
+    CPU.
 
     Raises:
-        JobError: the provider that was asked for is missing.
+        JobError: the requested provider is missing.
     """
     wanted = config.wanted_provider()
     asked = f"engine.device={config.device.value}, engine.provider={config.provider.value}"
@@ -113,7 +114,7 @@ _NAMES = {
     Provider.cuda: "CUDAExecutionProvider",
     Provider.tensorrt: "TensorrtExecutionProvider",
 }
-# By default CUDA rounds fp32 to TF32, which changes answers. The CPU runs operators without a GPU kernel.
+# By default, CUDA rounds fp32 to TF32, which changes answers. The CPU runs operators that have no GPU kernel.
 _CUDA: list[Any] = [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
 _PROVIDERS: dict[Provider, list[Any]] = {
     Provider.cpu: ["CPUExecutionProvider"],
@@ -123,7 +124,7 @@ _PROVIDERS: dict[Provider, list[Any]] = {
 
 
 def _why_not(provider: Provider) -> str:
-    """The reason why ``provider`` cannot work here; empty if none is found."""
+    """Returns the reason why ``provider`` cannot work here; empty if none is found."""
     if _NAMES[provider] not in onnxruntime.get_available_providers():
         return f"this onnxruntime has no {_NAMES[provider]}"
     if not _num_gpus():
@@ -132,8 +133,8 @@ def _why_not(provider: Provider) -> str:
 
 
 def _num_gpus() -> int:
-    """Number of NVIDIA GPUs visible to this process."""
-    # From the driver itself: onnxruntime lists providers that were built in, whether there is a GPU or not.
+    """Returns the number of NVIDIA GPUs visible to this process."""
+    # From the driver itself: onnxruntime lists all built-in providers, even without a GPU.
     try:
         cuda = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
     except OSError:
@@ -144,7 +145,7 @@ def _num_gpus() -> int:
 
 
 def _why_not_loaded(provider: Provider) -> str:
-    """The system loader's error for the library of ``provider``; empty if it loads."""
+    """Returns the system loader's error for the library of ``provider``; empty if it loads."""
     if os.name == "nt":
         return ""
     _preload()
@@ -158,7 +159,7 @@ def _why_not_loaded(provider: Provider) -> str:
 
 
 def _preload() -> None:
-    """Loads CUDA and cuDNN from pip's packages. Its output is dropped: the loader's own errors are clearer."""
+    """Loads CUDA and cuDNN from pip's packages. Discards its output: the loader's own errors are clearer."""
     with contextlib.redirect_stdout(io.StringIO()):
         onnxruntime.preload_dlls()
 

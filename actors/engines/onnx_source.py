@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 def local_file(
     model: Model, *, precision: Precision = Precision.auto, int8_graph: bytes | None = None
 ) -> AbstractContextManager[GraphFile]:
-    """The file of ``model`` that an engine opens, on this machine: its own, or an .onnx file made from its network.
+    """Returns the file of ``model`` that an engine opens, on this machine: its own, or an .onnx file made from its
+    network.
 
     Args:
         model: the model to run.
-        precision: fp16 exports the network in it, int8 takes ``int8_graph``; does not affect a file of its own.
+        precision: fp16 exports the network in fp16, int8 uses ``int8_graph``; ignored if the model has its own file.
         int8_graph: the result of `actors.exporting.quantisation.quantised`.
 
     Raises:
@@ -62,12 +63,12 @@ def _quantised_file(model: Model, int8_graph: bytes | None) -> Iterator[GraphFil
 
 
 def outside(model: Model, file: GraphFile) -> Model:
-    """``model`` with the part of its pre-processing that ``file`` leaves to the engine."""
+    """Returns ``model`` with the part of its pre-processing that ``file`` leaves to the engine."""
     return replace(model, preprocess=model.preprocess.for_pixels()) if file.takes_pixels else model
 
 
 def wrong_precision(config: EngineConfig, model: Model, found: str) -> JobError:
-    """The error for a ``config`` that asks for another precision than the one that the file holds."""
+    """Returns the error for a ``config`` that requests a precision other than that of the file."""
     return JobError(
         f"engine.precision={config.precision.value}: {model.where} holds {found}, and {config.name} cannot convert it",
         fix="set engine.precision=auto, or export the model in that precision",
@@ -75,7 +76,7 @@ def wrong_precision(config: EngineConfig, model: Model, found: str) -> JobError:
 
 
 def wrong_size(model: Model, error: Exception) -> JobError:
-    """The error for a loaded graph that does not run on two blank images of the configured size."""
+    """Returns the error for a loaded graph that does not run on two blank images of the configured size."""
     height, width = model.preprocess.size
     return JobError(
         f"{model.where}: fails on two images of {height} by {width} pixels: {one_line(error)}",

@@ -11,8 +11,8 @@ from actors.field_types import coerce_fields
 
 @dataclass
 class Tolerance:
-    """Config node ``engine.tolerance``. Each task uses the limits that fit its answers. The defaults lie between the
-    error of sound bf16 and that of a broken network; tests/actors/tasks/test_parity.py shows both.
+    """Config node ``engine.tolerance``. Each task uses the limits that apply to its answers. The defaults lie between
+    the error of correct bf16 and that of a broken network; tests/actors/tasks/test_parity.py shows both.
     """
 
     score_difference: float = 0.1
@@ -21,7 +21,7 @@ class Tolerance:
     """task=classify: the mean difference over all images, for the reference's best class. task=detect: over all
     boxes."""
     tie_margin: float = 0.1
-    """task=classify: the best class may differ only where the reference's first score leads by no more than this."""
+    """task=classify: the best class may differ only if the reference's first score leads by no more than this."""
     flip_ratio: float = 0.01
     """task=classify: the share of images, rounded up, whose best class may differ at such near ties. task=raw: the
     share of integers that may differ."""
@@ -32,7 +32,7 @@ class Tolerance:
     box_iou: float = 0.9
     """task=detect: the smallest overlap, as intersection over union, of two boxes that count as the same."""
     unmatched_ratio: float = 0.02
-    """task=detect: the share of boxes, rounded up, that the other engine may lack."""
+    """task=detect: the share of boxes, rounded up, that may be missing from the other engine's answers."""
     pixel_agreement: float = 0.98
     """task=segment: the smallest share of pixels, over all images, whose classes are equal. Pixels where the
     reference's class leads by no more than tie_margin do not count."""
@@ -45,7 +45,7 @@ class Tolerance:
 
     @property
     def is_widened(self) -> bool:
-        """True if any limit admits more than the default."""
+        """True if any limit allows more than its default."""
         usual = Tolerance()
         names = {limit.name for limit in fields(self)}
         return any(getattr(self, name) < getattr(usual, name) for name in _LEAST) or any(
@@ -53,7 +53,7 @@ class Tolerance:
         )
 
 
-_LEAST = {"cosine", "box_iou", "pixel_agreement"}  # these limit from below
+_LEAST = {"cosine", "box_iou", "pixel_agreement"}  # lower limits
 
 EXACT = Tolerance(
     score_difference=1e-3,

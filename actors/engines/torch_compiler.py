@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def compiled(network: nn.Module, batch: torch.Tensor, *, cuda_graphs: bool = False) -> Callable[[torch.Tensor], Any]:
     """Compiles ``network`` for batches of the shape of ``batch`` and the current number of threads.
 
-    On a CPU the weights are frozen: a second copy of them lives until the process ends. Nothing is compiled later:
-    other shapes, and branches that the network did not take on ``batch``, run eagerly. Call it in inference mode.
+    On a CPU, the weights are frozen: a second copy exists until the process ends. Nothing is compiled later: other
+    shapes, and branches that the network did not take on ``batch``, run eagerly. Call it in inference mode.
 
     Args:
         network: a network that runs eagerly on ``batch``.
         batch: typical images, since a network may branch on their values.
-        cuda_graphs: on a GPU, records the kernels of a call and replays them together. The next call then overwrites
-            the outputs. Without effect on a CPU.
+        cuda_graphs: on a GPU, record the kernels of a call and replay them together. The next call then overwrites the
+            outputs. No effect on a CPU.
 
     Raises:
         JobError: no C++ compiler is installed, or the network cannot be compiled.
@@ -40,7 +40,7 @@ def compiled(network: nn.Module, batch: torch.Tensor, *, cuda_graphs: bool = Fal
         from torch._dynamo.utils import counters  # noqa: PLC0415  the compiler takes seconds to import
 
         num_graphs = counters["stats"]["unique_graphs"]
-        # Apart from other networks: else PyTorch stops compiling after the eighth of a process.
+        # Isolated from other networks: otherwise PyTorch stops compiling after the eighth network in a process.
         mode = "reduce-overhead" if cuda_graphs else None
         run = torch.compile(network, dynamic=False, mode=mode, isolate_recompiles=True)  # type: ignore[call-overload]  # stubs lack it
         with torch.inference_mode(), _refusals(), _freezing() if batch.device.type == "cpu" else nullcontext():
@@ -50,7 +50,7 @@ def compiled(network: nn.Module, batch: torch.Tensor, *, cuda_graphs: bool = Fal
             raise JobError("engine.compile=true: PyTorch compiled nothing", fix=_FIX)
 
     def run_compiled(batch: torch.Tensor) -> Any:
-        torch.set_num_threads(num_threads)  # compiled code is guarded by this number, and skipped with any other
+        torch.set_num_threads(num_threads)  # compiled code is guarded by this number, and skipped if it differs
         with torch.compiler.set_stance("eager_on_recompile"):
             return run(batch)
 
@@ -58,9 +58,10 @@ def compiled(network: nn.Module, batch: torch.Tensor, *, cuda_graphs: bool = Fal
 
 
 def piece_size(shape: tuple[int, ...], device: str) -> int:
-    """The number of images of ``shape`` to compile for, a power of two; batches are cut into pieces of that size.
+    """Returns the number of images of ``shape`` to compile for, a power of two; batches are cut into pieces of that
+    size.
 
-    Larger pieces are no faster, and waste more on padding. Smaller ones pay more per call.
+    Larger pieces are no faster, and waste more on padding. Smaller pieces have more overhead per call.
     """
     typical = _PIECES[device]
     fitting = max(1, typical * 224 * 224 * 3 // math.prod(shape))
@@ -76,13 +77,13 @@ _FIX = "set engine.compile=false"
 def _freezing() -> Iterator[None]:
     from torch._inductor import config  # noqa: PLC0415
 
-    # With "tf32" the compiler gives linear layers to oneDNN, which still computes in fp32 once the setting is restored.
-    # MKL would round by an image's place in the batch if a layer has fewer than 16 outputs.
-    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # PyTorch makes it at import
+    # With "tf32", the compiler uses oneDNN for linear layers, which still computes in fp32 once the setting is
+    # restored. MKL's rounding would depend on an image's position in the batch if a layer has fewer than 16 outputs.
+    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]  # PyTorch creates it on import
     before = matmul.fp32_precision
     matmul.fp32_precision = "tf32"
     try:
-        # More threads start processes that stay alive, and on a CPU there is little to compile.
+        # More threads start processes that stay alive, and there is little to compile on a CPU.
         with config.patch(freezing=True, compile_threads=1):
             yield
     finally:
@@ -91,7 +92,7 @@ def _freezing() -> Iterator[None]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turns the errors of the compiler into `JobError`."""
+    """Converts errors of the compiler to `JobError`."""
     from torch._inductor.exc import InvalidCxxCompiler  # noqa: PLC0415
 
     try:
@@ -105,7 +106,7 @@ def _refusals() -> Iterator[None]:
             raise JobError(
                 "engine.compile=true: PyTorch finds no C++ compiler", fix=f"install g++ on every worker, or {_FIX}"
             ) from error
-        # The error of the C++ compiler is buried deep in the message.
+        # The C++ compiler's error is buried deep in the message.
         reason = next((line.strip() for line in str(cause).splitlines() if "error: " in line), one_line(cause))
         raise JobError(
             f"engine.compile=true: the network cannot be compiled: {type(cause).__name__}: {reason}", fix=_FIX

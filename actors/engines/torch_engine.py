@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class TorchEngine:
     """See `actors.engines.base.Engine`.
 
-    Outputs have the names of `actors.models.outputs.named`. Sets PyTorch's number of threads for the whole process.
+    Output names are those of `actors.models.outputs.named`. Sets PyTorch's number of threads for the whole process.
 
     A compiled network gets pieces of one size, the last padded with blank images, so that one compilation serves all
     batch sizes, and an image's answer does not depend on its batch.
@@ -65,7 +65,7 @@ class TorchEngine:
         self._reuses_outputs = False
         self._choose_memory_format(model)
         self.details = {
-            "torch": str(torch.__version__),  # a class of torch, which the driver and the ledger must not unpickle
+            "torch": str(torch.__version__),  # a torch class, which the driver and the ledger must not unpickle
             "threads": str(torch.get_num_threads()),
             "memory_format": str(self._whole.memory_format).removeprefix("torch."),
             **getattr(network, "details", {}),
@@ -89,7 +89,7 @@ class TorchEngine:
 
     @device_errors(torch.OutOfMemoryError)
     def release(self) -> None:
-        gc.collect(1)  # a failed batch may have left cycles that hold tensors
+        gc.collect(1)  # a failed batch may have left reference cycles that hold tensors
         if self.device == "cuda":
             torch.cuda.empty_cache()
 
@@ -112,9 +112,9 @@ class TorchEngine:
             self.details["cuda_graphs"] = "yes"
 
     def _choose_memory_format(self, model: Model) -> None:
-        """Chooses channels last where that is faster and works: some networks call view where they need reshape.
+        """Chooses channels last if that is faster and works: some networks call view where they need reshape.
 
-        Tries two blank images; with one, a view can succeed that fails with more.
+        Tries two blank images; a view can succeed for one image and fail for more.
         """
         blank = np.zeros((2, *model.preprocess.size, 3), np.uint8)
         is_faster = self.device == "cpu" or self._dtype is not torch.float32
@@ -125,7 +125,7 @@ class TorchEngine:
                 self(blank)
             except (JobError, DeviceError):
                 raise
-            except Exception as error:  # noqa: BLE001  the user's own code may raise anything
+            except Exception as error:  # noqa: BLE001  the user's code may raise anything
                 failures.append(error)
             else:
                 return
@@ -142,7 +142,7 @@ class TorchEngine:
 
 
 class _Normalised(nn.Module):
-    """Normalisation and network in one module, so that both are compiled: takes uint8 (n, height, width, 3)."""
+    """Normalisation and network in one module, so that both are compiled; accepts uint8 (n, height, width, 3)."""
 
     def __init__(self, network: nn.Module, preprocess: Preprocess, device: str, dtype: torch.dtype) -> None:
         super().__init__()
@@ -179,8 +179,8 @@ def _device(wanted: Device) -> str:
 
 @contextmanager
 def _exact_convolutions() -> Iterator[None]:
-    """Keeps cuDNN at full fp32: by default it rounds the inputs of convolutions to TF32."""
-    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # PyTorch makes it at import
+    """Keeps cuDNN in full fp32: by default, it rounds the inputs of convolutions to TF32."""
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # PyTorch creates it on import
     before = convolutions.fp32_precision
     convolutions.fp32_precision = "ieee"
     try:

@@ -1,4 +1,4 @@
-"""Copies pixels to PyTorch's device, and outputs back. On a GPU, both overlap each other and the network. Used by the
+"""Copies pixels to PyTorch's device, and outputs back. On a GPU, copies overlap each other and the network. Used by the
 engine for each batch.
 """
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 class Transfers:
     """Copies to and from ``device``, which is ``cpu`` or ``cuda``.
 
-    PyTorch caches pinned memory, and reuses it only once the pending copies are done. So nothing here waits for one.
+    PyTorch caches pinned memory, and reuses it only once pending copies are done, so nothing here waits for a copy.
     """
 
     def __init__(self, device: str) -> None:
         self._device = device
-        # On the stream of the network, copies would wait for it.
+        # On the network's stream, copies would wait for the network.
         self._copies = torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]  # PyTorch's stubs lack it
 
     def send(self, pixels_nhwc: Pixels, size: int) -> torch.Tensor:
-        """The pixels on the device, padded with blank images up to ``size``; an array may be read-only. A tensor that
-        needs no padding is returned as it is.
+        """Returns the pixels on the device, padded with blank images up to ``size``; an array may be read-only. A
+        tensor that needs no padding is returned unchanged.
         """
         if isinstance(pixels_nhwc, torch.Tensor):
             there = pixels_nhwc.to(self._device)
@@ -50,16 +50,18 @@ class Transfers:
             sent = staged.to("cuda", non_blocking=True)
         present = torch.cuda.current_stream()
         present.wait_stream(self._copies)
-        sent.record_stream(present)  # or its memory would be reused while the network still reads it
+        sent.record_stream(present)  # otherwise its memory would be reused while the network reads it
         return sent
 
     def fetch(self, tensors: Mapping[str, torch.Tensor], num_images: int) -> Pending:
-        """The first ``num_images`` of each tensor, available once the device is done; floating ones as float32."""
+        """Returns the first ``num_images`` of each tensor, available once the device is done; floating-point tensors as
+        float32.
+        """
         wanted = {name: _plain(tensor[:num_images]) for name, tensor in tensors.items()}
         if self._copies is None:
             return Finished({name: tensor.contiguous().numpy() for name, tensor in wanted.items()})
         copies = {name: _copy(tensor) for name, tensor in wanted.items()}
-        # A blocking wait leaves the CPU to others; the default spins.
+        # A blocking wait frees the CPU; the default spins.
         done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # PyTorch's stubs lack it
         done.record()
         return _Fetched(copies, done)
@@ -75,7 +77,7 @@ class _Fetched:
     @device_errors(torch.OutOfMemoryError)
     def result(self) -> dict[str, np.ndarray]:
         self.done.synchronize()
-        # Pinned memory is reused by the next batch; callers keep the outputs longer.
+        # The next batch reuses pinned memory; callers keep the outputs longer.
         return {name: copy.numpy().copy() for name, copy in self.copies.items()}
 
 

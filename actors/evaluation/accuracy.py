@@ -1,4 +1,4 @@
-"""Shares of right and of wrong answers."""
+"""Accuracy and error rate."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class Accuracy(CountingInferencer):
-    """The share of images whose known label is among the ``top_k`` best classes: ``accuracy``, or ``accuracy_topK``, as
-    torchmetrics' `MulticlassAccuracy` with ``average="micro"``; and in percent, as timm's, ``topK`` and ``topK_err``.
+    """Share of images whose known label is among the ``top_k`` best classes: ``accuracy`` or ``accuracy_topK``, like
+    torchmetrics' `MulticlassAccuracy` with ``average="micro"``, and in percent ``topK`` and ``topK_err``, like timm.
     """
 
     def __init__(self, top_k: int = 1) -> None:
@@ -35,7 +35,7 @@ class Accuracy(CountingInferencer):
 
 
 class ClassificationError(CountingInferencer):
-    """The share of images whose best class is not the known label, as ``error``."""
+    """Share of images whose best class is not the known label, as ``error``."""
 
     def count(self, rows: pa.Table) -> dict[str, int]:
         return count_correct(rows)

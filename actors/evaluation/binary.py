@@ -1,4 +1,4 @@
-"""Scores of two classes, one of which is the positive one."""
+"""Scores for two classes, one of them positive."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class BinaryClassification(CountingInferencer):
-    """``precision``, ``recall`` and ``f1`` of the answers above ``threshold``, 0 where the denominator is 0, and
-    ``auroc``, as torchmetrics' binary metrics with 501 thresholds; the last one needs images of both classes. Scores
-    that share a bin count as tied.
+    """``precision``, ``recall`` and ``f1`` at ``threshold``, 0 where the denominator is 0, and ``auroc``, like
+    torchmetrics' binary metrics with 501 thresholds. ``auroc`` needs images of both classes. Scores in the same bin
+    count as ties.
 
     Args:
         positive: number of the positive class.
-        threshold: of the score of that class.
-        labels: names of the classes in order; needed where the model has any.
+        threshold: threshold on the score of the positive class.
+        labels: class names in order; required if the model has any.
     """
 
     def __init__(self, positive: int = 1, *, threshold: float = 0.5, labels: Sequence[str] | None = None) -> None:
@@ -49,6 +49,6 @@ class BinaryClassification(CountingInferencer):
 
 
 def _falling(counts: Mapping[str, int], name: str) -> np.ndarray:
-    """Images of a class with at least the score of each bin, from the highest bin to the lowest, after a 0."""
+    """Returns the number of a class's images that score at least each bin, highest bin first, after a leading 0."""
     numbers = [counts.get(f"binary_{name}/{number}", 0) for number in range(NUM_BINS, -1, -1)]
     return np.cumsum([0, *numbers])

@@ -1,4 +1,4 @@
-"""Distance between confidence and accuracy."""
+"""Gap between confidence and accuracy."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Calibration(CountingInferencer):
-    """The expected calibration error ``ece``, over ``num_bins`` bins of the best score: torchmetrics'
+    """Expected calibration error ``ece`` over ``num_bins`` bins of the best score, like torchmetrics'
     `MulticlassCalibrationError` with ``norm="l1"``. See Guo et al., On Calibration of Modern Neural Networks, 2017.
-    None where a score is no probability.
+    Undefined if a score is not a probability.
     """
 
     def __init__(self, num_bins: int = NUM_BINS) -> None:
@@ -34,7 +34,7 @@ class Calibration(CountingInferencer):
         return {"ece": sum(gaps) / total} if total and not counts.get(OUTSIDE) else {}
 
     def bins(self, counts: Mapping[str, int]) -> list[tuple[int, float, float]]:
-        """Images, accuracy and mean score of each bin, from low scores to high; the last is that of scores of 1."""
+        """Returns images, accuracy and mean score per bin, in ascending order; the last bin holds scores of 1."""
         found = []
         for number in range(self.num_bins + 1):
             num, right, units = (

@@ -1,4 +1,4 @@
-"""Confusion of classes, and the scores of each class that follow from it."""
+"""Confusion of classes, and the per-class scores derived from it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_DENSE = 2000
-"""Classes up to which `Confusion.matrix` makes an array; beyond, pairs are all that fits in memory."""
+"""Most classes for which `Confusion.matrix` builds an array; beyond that, only the pairs fit in memory."""
 
 
 class ClassScores(NamedTuple):
-    """Scores of one class; 0 where the denominator is 0."""
+    """Scores of one class; 0 if the denominator is 0."""
 
     class_id: int
     num_true: int
@@ -30,12 +30,12 @@ class ClassScores(NamedTuple):
 
 
 class ClassAverages(CountingInferencer):
-    """Averages over classes: ``precision_macro``, ``recall_macro``, ``f1_macro`` and ``f1_weighted``, as torchmetrics'
-    multiclass metrics of these names. Classes that neither occur nor are predicted do not count.
+    """Averages over classes: ``precision_macro``, ``recall_macro``, ``f1_macro`` and ``f1_weighted``, like
+    torchmetrics' multiclass metrics. Classes that neither occur nor are predicted do not count.
 
     Args:
-        labels: names of the classes in order; needed where the model has any.
-        max_classes: leaves out the classes from this number on, and then gives no average if there are any.
+        labels: class names in order; required if the model has any.
+        max_classes: ignores classes from this number on; if any occur, no average is returned.
     """
 
     def __init__(self, labels: Sequence[str] | None = None, *, max_classes: int | None = None) -> None:
@@ -55,7 +55,7 @@ class ClassAverages(CountingInferencer):
         return {**macro, "f1_weighted": weighted}
 
     def classes(self, counts: Mapping[str, int]) -> list[ClassScores]:
-        """Scores of the classes that occur or are predicted, by number."""
+        """Returns the scores of the classes that occur or are predicted, in order of class number."""
         true, predicted, correct = (read_classes(counts, name) for name in (TRUE, PREDICTED, CORRECT))
         return [
             _scores(own, correct.get(own, 0), true.get(own, 0), predicted.get(own, 0))
@@ -64,12 +64,12 @@ class ClassAverages(CountingInferencer):
 
 
 class ConfusionMatrix(CountingInferencer):
-    """Images by known and predicted class, as torchmetrics' `MulticlassConfusionMatrix`. Its scores are those of
+    """Images by known and predicted class, like torchmetrics' `MulticlassConfusionMatrix`. Computes the scores of
     `ClassAverages`.
 
     Args:
         labels: see `ClassAverages`.
-        max_classes: leaves out the pairs with a class from this number on.
+        max_classes: omits pairs with a class from this number on.
     """
 
     def __init__(self, labels: Sequence[str] | None = None, *, max_classes: int | None = None) -> None:
@@ -88,15 +88,15 @@ class ConfusionMatrix(CountingInferencer):
         return ClassAverages().compute(totals)
 
     def pairs(self, counts: Mapping[str, int]) -> dict[tuple[int, int], int]:
-        """Images by known and predicted class, without zeros. The known class is -1 for a label that is no class."""
+        """Returns the nonzero counts by known and predicted class; -1 is a known label that is not a class."""
         found = (
             (key.removeprefix(PAIRS).split("/"), number) for key, number in counts.items() if key.startswith(PAIRS)
         )
         return {(int(true), int(predicted)): number for (true, predicted), number in found if number}
 
     def matrix(self, counts: Mapping[str, int], num_classes: int) -> np.ndarray:
-        """Int64 (known class, predicted class), without labels that are no class. Raises ValueError above `MAX_DENSE`
-        classes.
+        """Returns int64 (known class, predicted class), without labels that are not classes. Raises ValueError above
+        `MAX_DENSE` classes.
         """
         if num_classes > MAX_DENSE:
             raise ValueError(f"{num_classes:,} classes make no dense matrix: `pairs` has the same numbers")

@@ -1,4 +1,4 @@
-"""Draws predicted images with their labels as one picture, for a look at a model from Python. Needs Pillow alone."""
+"""Draws predicted images and their labels as one picture, for inspecting a model from Python. Needs only Pillow."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 def contact_sheet(
     images: Sequence[Given], table: pa.Table, targets: Sequence[object], *, columns: int = 8, cell: int = 96
 ) -> bytes:
-    """One PNG with the images in rows, and below each its label and score: green where it is the known one, and
-    otherwise red with the known one behind it. An image with an error is a blank one with the kind of its error.
+    """Returns one PNG of the images in rows, each with its label and score below it: green if the label is correct,
+    otherwise red, followed by the known label. An image with an error is blank and shows the kind of error.
 
     Args:
-        images: as `Predictor.predict` takes them.
-        table: its answer of ``task=classify`` or ``zero_shot``.
-        targets: known labels by name, null where unknown.
-        columns: images in a row.
-        cell: side of an image in pixels.
+        images: anything that `Predictor.predict` accepts.
+        table: the predictions, from ``task=classify`` or ``zero_shot``.
+        targets: names of the known labels; null if unknown.
+        columns: images per row.
+        cell: side length of an image in pixels.
 
     Raises:
-        JobError: the three have different lengths, or there are no images.
+        JobError: the three lengths differ, or there are no images.
     """
     if not len(images) == len(table) == len(targets) or not images:
         raise JobError(

@@ -1,4 +1,4 @@
-"""Average precision of boxes and masks, as the evaluation of COCO defines it. Keeps the predictions in memory."""
+"""Average precision of boxes and masks, as defined by COCO. Keeps the predictions in memory."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ METRICS = (
     "map", "map_50", "map_75", "map_small", "map_medium", "map_large",
     "mar_1", "mar_10", "mar_100", "mar_small", "mar_medium", "mar_large",
 )  # fmt: skip
-"""Names as of torchmetrics' `MeanAveragePrecision`, in the order of pycocotools."""
+"""Names from torchmetrics' `MeanAveragePrecision`, in the order of pycocotools."""
 
 
 class DetectionAP:
-    """Scores `METRICS` of the column ``detections``, computed by faster-coco-eval (``shardlens[eval]``). Those without
-    any object to find, as of a size, are omitted.
+    """Computes `METRICS` from the column ``detections`` with faster-coco-eval (``shardlens[eval]``). Omits metrics
+    without objects to find, such as those of one size.
 
-    The best 100 boxes of an image count. Precision over all scores needs low ones: task.score_threshold=0.001. Boxes of
-    a class that the ground truth lacks are left out, as are images that it does not name; its images without a row
-    count as images without boxes.
+    The best 100 boxes of an image count. The full precision curve needs low scores: task.score_threshold=0.001. Boxes
+    of classes and images absent from the ground truth are ignored; its images without a row count as images without
+    boxes.
 
     Args:
-        truth: content of a COCO file. Images are found by ``file_name``, the end of an image_id, and otherwise by its
-            last part where that is of one image alone; categories by name.
-        masks: compare masks in place of boxes.
+        truth: content of a COCO file. An image matches if ``file_name`` is the end of its image_id, or else by the last
+            path component if that is unique; categories match by name.
+        masks: compares masks instead of boxes.
 
     Raises:
         JobError: the library is missing.
@@ -55,7 +55,7 @@ class DetectionAP:
         self._results: list[dict[str, Any]] = []
         self._evaluated: Any = None
         self.num_images = 0
-        """Images of the ground truth that have had a row."""
+        """Images of the ground truth that had a row."""
 
     def update(self, rows: pa.Table) -> None:
         self._evaluated = None
@@ -74,18 +74,18 @@ class DetectionAP:
         return {}
 
     def compute(self, counts: Mapping[str, int] | None = None) -> dict[str, float]:  # noqa: ARG002
-        """See `Inferencer.compute`."""
+        """Implements `Inferencer.compute`."""
         if not self._truth.get("annotations"):
             return {}
         stats = dict(zip(METRICS, self._evaluate().stats[: len(METRICS)].tolist(), strict=True))
         return {name: value for name, value in stats.items() if value >= 0}  # COCO's -1 is undefined
 
     def per_class(self) -> dict[str, float]:
-        """``map`` of each category by name, without those that have no object to find."""
+        """Returns ``map`` by category name, without categories that have no objects."""
         if not self._truth.get("annotations"):
             return {}
         evaluation = self._evaluate()
-        # Thresholds of overlap, of recall, categories, areas (the first is all), numbers of boxes (the last is 100).
+        # Axes: IoU and recall thresholds, categories, areas (the first is all), maximum boxes (the last is 100).
         precision = evaluation.eval["precision"][:, :, :, 0, -1]
         names = {number: name for name, number in self._categories.items()}
         found = {names[number]: precision[:, :, place] for place, number in enumerate(evaluation.params.catIds)}

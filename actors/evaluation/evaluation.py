@@ -1,4 +1,4 @@
-"""Evaluates a network while it is in training, with the answers that a job would give for its checkpoint. Runs in the
+"""Evaluates a network during training, with the predictions that a job would make from its checkpoint. Runs in the
 training process.
 """
 
@@ -37,23 +37,24 @@ LOG = logging.getLogger("shardlens")
 class Evaluation:
     """Scores a network in any PyTorch loop: ``evaluation(network)``.
 
-    Rebuilds the network from the recipe with the present weights and buffers, and decodes and pre-processes as a job
-    does, so that the scores equal those of a job on the saved checkpoint. Leaves the network, its mode and gradients,
-    and the random numbers of the training as they are.
+    Rebuilds the network from the recipe with its current weights and buffers, and decodes and pre-processes as a job
+    does, so that the scores equal a job's on the saved checkpoint. Does not change the network, its mode and gradients,
+    or the random state of the training.
 
-    With `torch.distributed`, every rank must call it. Each image is predicted once, with the weights of the first rank,
-    and every rank returns the scores of all images.
+    With `torch.distributed`, every rank must call it. Each image is predicted once, with the first rank's weights, and
+    every rank returns the scores of all images.
 
     Args:
         recipe_or_model: architecture, pre-processing and labels; the checkpoint is not read. The engine is PyTorch.
-        data: pairs of an image and its known label, or a function that returns them anew: paths or URIs, encoded bytes,
-            or uint8 RGB arrays (height, width, 3); classes by name or number, null if unknown. The same on each rank.
-        inferencers: measures, or, by the name of the score, metrics with `update`, `compute` and `reset` that take
-            tensors, such as those of torchmetrics. Those of torchmetrics no longer synchronise processes themselves.
-        every: evaluates at every so many calls, or steps; other calls return no scores.
-        ema: averages of the weights to evaluate in place of the last ones: a module, such as
-            `torch.optim.swa_utils.AveragedModel`, or weights by name. Read anew at each evaluation.
-        batch_size: images that the network gets at a time.
+        data: pairs of an image and its known label, or a function that returns a fresh iterable of them: paths or URIs,
+            encoded bytes, or uint8 RGB arrays (height, width, 3); labels are class names or numbers, null if unknown.
+            The same on each rank.
+        inferencers: inferencers, or metrics by score name, with `update`, `compute` and `reset`, that accept tensors,
+            such as torchmetrics'. Torchmetrics metrics then no longer synchronise across processes.
+        every: evaluates once every this many calls or steps; other calls return no scores.
+        ema: averaged weights to evaluate instead of the latest ones: a module, such as
+            `torch.optim.swa_utils.AveragedModel`, or weights by name. Read again at each evaluation.
+        batch_size: images per forward pass.
 
     Raises:
         JobError: the recipe cannot be evaluated in training, or ``data`` is an iterator.
@@ -79,14 +80,14 @@ class Evaluation:
         self._num_calls = 0
 
     def __call__(self, network: nn.Module, *, step: int | None = None) -> dict[str, float]:
-        """Scores by name of ``network`` on all images; empty if none is due.
+        """Returns the scores of ``network`` on all images, by name; empty if no evaluation is due.
 
         Args:
             network: the network in training, wrapped or not.
-            step: number of the step or epoch that has ended; by default that of the call, from 1.
+            step: number of the step or epoch that just ended; by default the number of the call, from 1.
 
         Raises:
-            JobError: the weights do not fit the architecture, or no image has an answer.
+            JobError: the weights do not fit the architecture, or no image has a prediction.
         """
         self._num_calls += 1
         if (self._num_calls if step is None else step) % self.every:
@@ -96,7 +97,7 @@ class Evaluation:
             return self._scores(self._predictor(network, ranks), ranks)
 
     def predictor(self, network: nn.Module) -> Predictor:
-        """Arrays, bytes or paths in, table out, with a copy of the present weights. Later training does not change it.
+        """Returns a predictor from arrays, bytes or paths to a table, with a copy of the current weights.
 
         With `torch.distributed`, every rank must call it.
         """
@@ -104,21 +105,21 @@ class Evaluation:
             return self._predictor(network, current_ranks())
 
     def as_lightning(self, prefix: str = "") -> Any:
-        """A callback of Lightning that evaluates the module after each epoch, and logs scores under ``prefix``."""
+        """Returns a Lightning callback that evaluates the module after each epoch and logs scores under ``prefix``."""
         from actors.evaluation.lightning_callback import lightning_callback  # noqa: PLC0415  an extra of the user's
 
         return lightning_callback(self, prefix)
 
     def as_trainer_callback(self, prefix: str = "eval_") -> Any:
-        """A `transformers.TrainerCallback` that evaluates the model after each epoch, and adds scores under ``prefix``
-        to the log history. Set its ``trainer`` for them to reach the trainer's other callbacks, too.
+        """Returns a `transformers.TrainerCallback` that evaluates the model after each epoch and adds scores to the log
+        history under ``prefix``. Set its ``trainer`` to pass the scores on to the trainer's other callbacks, too.
         """
         from actors.evaluation.trainer_callback import trainer_callback  # noqa: PLC0415  an extra of the user's
 
         return trainer_callback(self, prefix)
 
     def as_ignite(self, network: nn.Module, prefix: str = "") -> Callable[[Any], None]:
-        """A handler for Ignite's ``Events.EPOCH_COMPLETED``: puts scores under ``prefix`` into the engine's metrics."""
+        """Returns an Ignite handler for ``Events.EPOCH_COMPLETED`` that adds scores under ``prefix`` to its metrics."""
 
         def evaluate(engine: Any) -> None:
             scores = self(network, step=engine.state.epoch)
@@ -129,7 +130,7 @@ class Evaluation:
     def _predictor(self, network: nn.Module, ranks: Ranks) -> Predictor:
         clean = live_network(self.recipe.model, network, self.ema)
         ranks.take_from_first(clean)
-        # Batches of one size, so that an answer does not depend on the images beside it, and thus not on the ranks.
+        # Batches of one size, so that a prediction depends neither on the other images in the batch nor on the ranks.
         return Predictor(self.recipe, network=clean, batch_size=self.batch_size)
 
     def _scores(self, predictor: Predictor, ranks: Ranks) -> dict[str, float]:

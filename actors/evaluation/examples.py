@@ -1,5 +1,5 @@
-"""Images with known labels: the share of one process, in batches that threads read and decode ahead. Runs in the
-training process.
+"""Images with known labels: one process's share, in batches that threads read and decode ahead. Runs in the training
+process.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Examples = Iterable[Example] | Callable[[], Iterable[Example]]
 
 
 class Batch(NamedTuple):
-    """The columns `IMAGE_ID`, `URI` and `TARGET` of some images, and the images, or the errors from reading them."""
+    """The columns `IMAGE_ID`, `URI` and `TARGET` of a batch, and its images or read errors."""
 
     rows: pa.Table
     images: list[bytes | np.ndarray | ImageError]
 
 
 def labelled_folder(path: str | Path) -> list[Example]:
-    """The files in the folders of a local folder, in order of name, each with the name of its folder as its label.
+    """Returns the files in the subfolders of a local folder, sorted by name, each labelled with its subfolder's name.
 
     Raises:
         JobError: there are none.
@@ -49,7 +49,7 @@ def labelled_folder(path: str | Path) -> list[Example]:
 
 
 def check_examples(data: Examples) -> None:
-    """Raises `JobError` for an iterator, which gives its images once."""
+    """Raises `JobError` for an iterator, which can be read only once."""
     if isinstance(data, Iterator):
         raise JobError(
             f"data: is a {type(data).__name__}, which has no images left after one evaluation",
@@ -58,9 +58,9 @@ def check_examples(data: Examples) -> None:
 
 
 def share(data: Examples, rank: int, total: int) -> Iterator[tuple[int, Example]]:
-    """Every ``total``-th example from number ``rank`` on, with its number: each exactly once over all ranks.
+    """Yields every ``total``-th example from number ``rank`` on, with its number: each exactly once over all ranks.
 
-    A data set with a length gives only those; from another iterable the rest is skipped.
+    Reads only these from a sequence; skips the others in any other iterable.
     """
     given: Any = data() if callable(data) and not isinstance(data, Iterable) else data
     if hasattr(given, "__getitem__") and hasattr(given, "__len__"):
@@ -71,7 +71,7 @@ def share(data: Examples, rank: int, total: int) -> Iterator[tuple[int, Example]
 
 
 def read_batch(numbered: Sequence[tuple[int, Example]], storage: Storage, max_bytes: int) -> Batch:
-    """Reads the images that are given as paths or URIs."""
+    """Reads the images given as paths or URIs."""
     images = [image for _, (image, _) in numbered]
     paths = [str(image) if isinstance(image, str | Path) else None for image in images]
     columns = {
@@ -104,6 +104,6 @@ def _is_shown(file: Path) -> bool:
 
 
 def _text(target: Any) -> str | None:
-    """A class, its number, or a number, as the datasets of jobs have it; of arrays and tensors of one number, too."""
+    """Returns a class, its number, or a value as text, as in a job's dataset; accepts one-element tensors, too."""
     value = target.item() if hasattr(target, "item") else target
     return None if value is None else str(value)

@@ -1,5 +1,5 @@
-"""The seam of measures: before the first batch, after each one, and after the last. Runs wherever rows are: in a
-training loop, in the sink of a job, on the driver.
+"""The interface of inferencers: before the first batch, after each batch, and after the last. Runs wherever rows are:
+in a training loop, in a job's sink, or on the driver.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Inferencer(Protocol):
-    """A measure of predicted rows, as tensorpack's ``Inferencer``.
+    """A measure of predicted rows, like tensorpack's ``Inferencer``.
 
-    Its state is whole numbers by name, which add up over batches, processes and parts in any order. Scores follow from
-    their totals alone, so that the sizes of batches change nothing.
+    Its state is integers by name, which add up over batches, processes and parts in any order. Scores depend only on
+    their totals, not on batch sizes.
     """
 
     def reset(self) -> None:
         """Forgets all rows."""
 
     def update(self, rows: pa.Table) -> None:
-        """Takes rows from `actors.predictor.Predictor`, with the known labels as text in the column ``target``. Rows
-        without an answer or a known label are left out.
+        """Adds rows from `actors.predictor.Predictor`, with the known labels as text in the column ``target``. Ignores
+        rows without a prediction or a known label.
         """
 
     def counts(self) -> Mapping[str, int]:
-        """The state; empty for a measure that keeps whole predictions."""
+        """Returns the state; empty for a measure that keeps whole predictions."""
 
     def compute(self, counts: Mapping[str, int]) -> dict[str, float]:
-        """Scores by name from ``counts``: those of `counts`, added up over processes or parts. Omits undefined ones,
-        as without any known label. A measure that keeps whole predictions ignores ``counts``.
+        """Returns scores by name from `counts`, summed over processes or parts. Omits undefined scores, such as without
+        any known label. A measure that keeps whole predictions ignores ``counts``.
         """
 
 
 class CountingInferencer(ABC):
-    """An `Inferencer` with a function from rows to counts."""
+    """An `Inferencer` defined by a function from rows to counts."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -56,13 +56,13 @@ class CountingInferencer(ABC):
 
     @abstractmethod
     def count(self, rows: pa.Table) -> Mapping[str, int]:
-        """The counts of ``rows`` alone."""
+        """Returns the counts of ``rows`` alone."""
 
     @abstractmethod
     def compute(self, counts: Mapping[str, int]) -> dict[str, float]:
-        """See `Inferencer.compute`."""
+        """Implements `Inferencer.compute`."""
 
 
 def ratio(part: float, whole: float) -> float:
-    """Divides, with 0 for 0 / 0, as torchmetrics and tensorpack do."""
+    """Divides; 0 / 0 is 0, as in torchmetrics and tensorpack."""
     return part / whole if whole else 0.0

@@ -1,4 +1,4 @@
-"""The callback of Lightning that runs an `Evaluation`. Imported only by those who ask for it."""
+"""The Lightning callback that runs an `Evaluation`. Imported only when used."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def lightning_callback(evaluation: Evaluation, prefix: str) -> Any:
-    """See `Evaluation.as_lightning`. Raises `JobError` if Lightning is missing."""
+    """Implements `Evaluation.as_lightning`. Raises `JobError` if Lightning is missing."""
     try:
         from lightning.pytorch import Callback  # noqa: PLC0415
     except ImportError as error:
         raise JobError("Evaluation.as_lightning: lightning is missing", fix="pip install lightning") from error
 
     class ScoreEpochs(Callback):  # type: ignore[misc]  # mypy may lack the package
-        """Scores are logged by the module, so that `ModelCheckpoint(monitor=…)` and loggers see them."""
+        """The module logs the scores, so that `ModelCheckpoint(monitor=…)` and loggers see them."""
 
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             scores = evaluation(pl_module, step=trainer.current_epoch + 1)

@@ -1,5 +1,5 @@
-"""Rebuilds a network that is in training, clean: from its architecture, with its present weights or their averages.
-Runs in the training process, before each evaluation.
+"""Rebuilds a network in training from its architecture, with its current weights or their averages. Runs in the
+training process, before each evaluation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def live_recipe(given: Recipe | Model) -> Recipe:
-    """The recipe without its checkpoint: weights come from a network in memory.
+    """Returns the recipe without its checkpoint: weights come from a network in memory.
 
     Raises:
         JobError: the model has no architecture, or the engine is not PyTorch.
@@ -43,14 +43,14 @@ def live_recipe(given: Recipe | Model) -> Recipe:
 
 
 def live_network(model: Model, network: torch.nn.Module, averages: Averages | None = None) -> torch.nn.Module:
-    """The network of ``model`` on the CPU, in evaluation mode, without gradients, with a copy of weights and buffers.
+    """Returns ``model``'s network on the CPU in evaluation mode, without gradients, with copied weights and buffers.
 
     Args:
-        model: of `live_recipe`. Its ``prefix`` and ``ignore`` select entries, as in a checkpoint.
-        network: the network in training, perhaps within DistributedDataParallel, FSDP, torch.compile, or a module of
-            the training framework. Of a sharded one, every rank must call.
-        averages: a module, such as `torch.optim.swa_utils.AveragedModel`, or weights by name. Buffers that it lacks
-            are those of ``network``.
+        model: from `live_recipe`. Its ``prefix`` and ``ignore`` select entries, as in a checkpoint.
+        network: the network in training, possibly wrapped in DistributedDataParallel, FSDP, torch.compile, or a module
+            of the training framework. If it is sharded, every rank must call.
+        averages: a module, such as `torch.optim.swa_utils.AveragedModel`, or weights by name. Missing buffers come from
+            ``network``.
 
     Raises:
         JobError: the architecture cannot be built, or the weights do not fit it.
@@ -74,12 +74,12 @@ def _weights(source: Averages) -> StateDict:
 
 
 def _averaged(weights: StateDict, averages: StateDict, network: torch.nn.Module) -> StateDict:
-    """``weights`` with ``averages`` in place of those that are averaged. Raises `JobError` if these are not all."""
+    """Returns ``weights`` with ``averages`` substituted. Raises `JobError` if any average is missing."""
     frozen = {name: value for name, value in network.named_parameters() if not value.requires_grad}
     optional = without_wrappers(StateDict({**frozen, **dict(network.named_buffers())})).keys()
     trained = StateDict({name: v for name, v in weights.items() if name not in optional and torch.is_tensor(v)})
     found = rename(averages, weights.keys())
-    if found.keys().isdisjoint(weights):  # averages of the network alone, within a module of the training framework
+    if found.keys().isdisjoint(weights):  # the averages cover only the network inside the framework's module
         weights, trained = rename(weights, averages.keys()), rename(trained, averages.keys())
     if missing := [name for name in trained if name not in found]:
         raise JobError(

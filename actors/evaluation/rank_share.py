@@ -37,14 +37,14 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass
 class RankShare:
-    """The counts of one process, by inferencer, and what else the scores of all need. Pickles."""
+    """One process's counts by inferencer, and whatever else the overall scores need. Can be pickled."""
 
     counts: list[Mapping[str, int]] = field(default_factory=list)
     tables: list[pa.Table] = field(default_factory=list)
-    """Predicted rows, where a measure keeps whole predictions and there are several processes."""
+    """Predicted rows, if a measure keeps whole predictions and there are several processes."""
     num_images: int = 0
     errors: list[str] = field(default_factory=list)
-    """Messages of the images without an answer."""
+    """Error messages of the images without a prediction."""
     failure: str | None = None
     """The error that ended the process's part."""
 
@@ -55,7 +55,7 @@ class RankShare:
         inferencers: Sequence[Inferencer],
         num_ranks: int,
     ) -> None:
-        """Predicts the images, and adds them to ``inferencers`` that count, or that see all images here."""
+        """Predicts the images and updates the ``inferencers`` that count or that see all images here."""
         is_local = [num_ranks == 1 or isinstance(one, CountingInferencer) for one in inferencers]
         with closing(_predicted(predictor, numbered)) as batches:
             for rows in batches:
@@ -69,10 +69,10 @@ class RankShare:
 
 
 def scores_of(shares: Sequence[RankShare], inferencers: Sequence[Inferencer]) -> dict[str, float]:
-    """Scores from the shares of all processes: sums of whole numbers, or all rows where a measure needs them.
+    """Computes scores from the shares of all processes: sums of integers, or all rows if a measure needs them.
 
     Raises:
-        JobError: a process failed, or no image has an answer.
+        JobError: a process failed, or no image has a prediction.
     """
     if failures := [share.failure for share in shares if share.failure]:
         raise JobError(f"data: cannot be evaluated: {failures[0]}", fix="see the log of the rank that failed")
@@ -102,14 +102,14 @@ def _check_answers(num_images: int, errors: Sequence[str]) -> None:
 
 
 def _keep_local(inferencer: Inferencer) -> None:
-    """Keeps torchmetrics from adding up the processes again: each has all rows."""
+    """Stops torchmetrics from summing over processes again: each has all rows."""
     metric: Any = getattr(inferencer, "metric", None)
     if hasattr(metric, "sync_on_compute"):
         metric.sync_on_compute = False
 
 
 def _predicted(predictor: Predictor, numbered: Iterator[tuple[int, Example]]) -> Generator[pa.Table]:
-    """Rows of `Predictor.predict_block` in batches; threads read and decode the next ones meanwhile."""
+    """Yields the rows of `Predictor.predict_block` in batches, while threads read and decode the next ones."""
     limits, preprocess = predictor.limits, predictor.model.preprocess
     size = predictor.batch_size or 1
     groups = iter(lambda: list(islice(numbered, size)), [])

@@ -1,4 +1,4 @@
-"""Spreads an evaluation over the processes of `torch.distributed`. Without it, there is one process."""
+"""Distributes an evaluation over the processes of `torch.distributed`; without it, there is one process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import distributed
 
 @dataclass(frozen=True)
 class Ranks:
-    """The number of this process, and of all of them. Every process must make the same calls."""
+    """The number of this process, and the number of processes. Every process must make the same calls."""
 
     rank: int
     total: int
 
     def take_from_first(self, network: torch.nn.Module) -> None:
-        """Copies weights and buffers of the first rank to all: the buffers of batch normalisation differ by rank, and
-        a checkpoint has those of the first.
+        """Copies the first rank's weights and buffers to all ranks: batch normalisation buffers differ by rank, and a
+        checkpoint contains the first rank's.
         """
         if self.total == 1:
             return
@@ -30,7 +30,7 @@ class Ranks:
                 value.copy_(sent)
 
     def gather(self, own: Any) -> list[Any]:
-        """The objects of all ranks, in their order."""
+        """Returns the objects of all ranks, in rank order."""
         gathered: list[Any] = [own] * self.total
         if self.total > 1:
             distributed.all_gather_object(gathered, own)

@@ -1,4 +1,4 @@
-"""Scores from the counters that the tasks leave in receipts. Read by reports and by `python -m jobs.evaluate`."""
+"""Scores from the counters that tasks store in receipts. Used by reports and by `python -m jobs.evaluate`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ CLASS_SCORES = (
     "ece", "precision_macro", "recall_macro", "f1_macro", "f1_weighted",
     "precision", "recall", "f1", "auroc",
 )  # fmt: skip
-"""Names of scores of tasks that choose one class; the last four only for two classes."""
+"""Score names of tasks that choose one class; the last four apply only to two classes."""
 NUMBER_SCORES = ("mse", "rmse", "mae", "r2")
-"""Names of scores of numbers."""
+"""Score names for numbers."""
 
 
 def receipt_scores(counters: Mapping[str, int]) -> dict[str, float]:
-    """Scores of a run by name, as the inferencers compute them, from the sum of the counters in its receipts.
+    """Returns a run's scores by name, as the inferencers compute them, from the summed counters of its receipts.
 
-    Omits a measure that covers only a part of the labelled images, such as that of a run which an earlier version of
-    this program began.
+    Omits a measure that covers only some of the labelled images, such as in a run begun by an earlier version of this
+    program.
     """
     num_labelled = counters.get(NUM_LABELLED, 0)
     scores = Accuracy().compute(counters)

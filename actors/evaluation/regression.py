@@ -1,4 +1,4 @@
-"""Distances between predicted and known numbers."""
+"""Differences between predicted and known numbers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class RegressionError(CountingInferencer):
-    """``mse``, ``rmse``, ``mae`` and ``r2`` of the numbers in ``column``, as torchmetrics' `MeanSquaredError`,
-    `MeanAbsoluteError` and `R2Score`; the last one needs known numbers that differ.
+    """``mse``, ``rmse``, ``mae`` and ``r2`` of the numbers in ``column``, like torchmetrics' `MeanSquaredError`,
+    `MeanAbsoluteError` and `R2Score`; the last needs known numbers that differ.
 
     Args:
-        column: predicted numbers; the column ``target`` has the known ones as text.
-        prefix: put before the names, with an underscore, where a model gives several columns.
+        column: column of predicted numbers; the column ``target`` contains the known ones as text.
+        prefix: prepended to the names with an underscore, if a model returns several columns.
     """
 
     def __init__(self, column: str, prefix: str = "") -> None:
@@ -39,7 +39,7 @@ class RegressionError(CountingInferencer):
             return {}
         mse = from_units(square, NUMBER_BITS) / num
         scores = {"mse": mse, "rmse": math.sqrt(mse), "mae": from_units(absolute, NUMBER_BITS) / num}
-        # In whole numbers, since a large mean would hide the spread around it.
+        # In integers, since a large mean would hide the spread around it.
         spread = (num * known << NUMBER_BITS) - (above - below) ** 2
         if spread > _ROUNDING * (num * known << NUMBER_BITS):
             scores["r2"] = 1 - (square * num << NUMBER_BITS) / spread

@@ -1,4 +1,4 @@
-"""Means of numbers that a model gives for each image."""
+"""Means of numbers that a model returns for each image."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class ScalarStats(CountingInferencer):
-    """The mean of each named column over images, under its name; values that are null or not finite are left out.
-    Unlike tensorpack's, a mean of images and not of batches.
+    """Mean of each named column over images, under its name; omits values that are null or not finite. Unlike
+    tensorpack, averages over images, not batches.
 
     Args:
         names: columns of numbers.
-        prefix: put before the names, with an underscore.
+        prefix: prepended to the names with an underscore.
     """
 
     def __init__(self, names: Sequence[str], prefix: str = "") -> None:

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class SegmentationIoU(CountingInferencer):
-    """``mean_iou`` over the classes that occur or are predicted, as torchmetrics' `MulticlassJaccardIndex`, and
-    ``pixel_accuracy``: of the pixels of all images together.
+    """``mean_iou`` over the classes that occur or are predicted, like torchmetrics' `MulticlassJaccardIndex`, and
+    ``pixel_accuracy`` over the pixels of all images.
 
-    Rows have PNG files of classes in ``mask``, as task=segment writes them.
+    Rows contain PNG files of classes in ``mask``, as written by task=segment.
 
     Args:
-        read: gives the PNG file of known classes for the text in the column ``target``, such as its path.
-        ignored: class of known pixels that do not count.
+        read: returns the PNG file of known classes, given the text in the column ``target``, such as its path.
+        ignored: class of known pixels to ignore.
     """
 
     def __init__(self, read: Callable[[str], bytes], ignored: int = 255) -> None:
         super().__init__()
         self._read, self.ignored = read, ignored
         self.num_images = 0
-        """Images that were compared."""
+        """Images compared."""
 
     def count(self, rows: pa.Table) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -61,7 +61,7 @@ class SegmentationIoU(CountingInferencer):
         }
 
     def classes(self, counts: Mapping[str, int]) -> dict[int, float]:
-        """Intersection over union of each class."""
+        """Returns the intersection over union of each class."""
         true, predicted, both = (read_classes(counts, f"pixels/{name}") for name in (TRUE, PREDICTED, CORRECT))
         return {
             own: both.get(own, 0) / (true.get(own, 0) + predicted.get(own, 0) - both.get(own, 0))

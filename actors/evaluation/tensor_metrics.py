@@ -1,4 +1,4 @@
-"""Metrics that take tensors, such as those of torchmetrics, as measures of rows."""
+"""Adapts metrics of tensors, such as torchmetrics', to measure rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TensorMetric(Protocol):
-    """The part of torchmetrics' `Metric` that is used; a metric of one's own needs no more."""
+    """The part of torchmetrics' `Metric` that is used; a custom metric needs nothing else."""
 
     def reset(self) -> None: ...
 
@@ -25,15 +25,15 @@ class TensorMetric(Protocol):
 
 
 class TensorInferencer:
-    """An `Inferencer` of a metric of classes that takes tensors: predictions, and numbers of known classes.
+    """An `Inferencer` around a classification metric that accepts tensors: predictions and known class numbers.
 
-    Predictions are scores, float32 (n, classes), where ``labels`` are given and the rows list all classes, and
-    otherwise the numbers of the best ones, int64 (n,). Rows whose known label is no class are left out.
+    Predictions are scores, float32 (n, classes), if ``labels`` are given and the rows list all classes; otherwise the
+    best class numbers, int64 (n,). Rows whose known label is not a class are ignored.
 
     Args:
-        name: name of its score; one that gives several, as a dict, adds theirs with an underscore.
-        metric: with `reset`, `update` and `compute`.
-        labels: names of the classes in order; needed where the model has any.
+        name: name of the score; a metric that returns a dict appends each key with an underscore.
+        metric: has `reset`, `update` and `compute`.
+        labels: class names in order; required if the model has any.
     """
 
     def __init__(self, name: str, metric: TensorMetric, labels: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The callback of transformers' Trainer that runs an `Evaluation`. Imported only by those who ask for it."""
+"""The transformers Trainer callback that runs an `Evaluation`. Imported only when used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def trainer_callback(evaluation: Evaluation, prefix: str) -> Any:
-    """See `Evaluation.as_trainer_callback`. Raises `JobError` if transformers is missing."""
+    """Implements `Evaluation.as_trainer_callback`. Raises `JobError` if transformers is missing."""
     try:
         from transformers import TrainerCallback  # noqa: PLC0415
     except ImportError as error:
@@ -20,7 +20,7 @@ def trainer_callback(evaluation: Evaluation, prefix: str) -> Any:
         ) from error
 
     class ScoreEpochs(TrainerCallback):
-        """A callback is not given its trainer, through which alone the others hear of scores."""
+        """A callback does not receive its trainer, the only way to pass scores on to other callbacks."""
 
         trainer: Any = None
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Restores the random numbers of Python, NumPy and PyTorch on the CPU and on the current GPU, and the number of
-    threads. Inside, the caller's autocast and inference mode do not hold.
+    """Restores the random state of Python, NumPy and PyTorch on the CPU and the current GPU, and the number of threads.
+    Disables the caller's autocast and inference mode inside the block.
     """
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  the training's own
     threads = torch.get_num_threads()

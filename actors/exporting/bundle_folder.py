@@ -1,4 +1,4 @@
-"""Puts a finished bundle in its place: whole, or not at all. Runs where a bundle is made."""
+"""Moves a finished bundle into place atomically. Runs where a bundle is built."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def check_place(uri: str, storage: Storage, fingerprint: str, *, overwrite: bool) -> None:
     """Raises `JobError` if a bundle with ``fingerprint`` must not be written to ``uri``.
 
-    A bundle of the same model is replaced, that of another one only with ``overwrite``, and other files never.
+    Bundles of the same model are replaced, those of other models only with ``overwrite``, and other files never.
     """
     where = redacted(f"export.path={uri}")
     try:
@@ -47,12 +47,12 @@ def check_place(uri: str, storage: Storage, fingerprint: str, *, overwrite: bool
 
 @contextmanager
 def staging(uri: str) -> Iterator[Path]:
-    """An empty folder to build the bundle for ``uri`` in, removed at the end of the block.
+    """Yields an empty folder for building the bundle for ``uri``, removed on exit.
 
-    For a local ``uri`` it lies beside it, so that `place` can rename it.
+    For a local ``uri``, it is next to it, so that `place` can rename it.
 
     Raises:
-        JobError: the folder above ``uri`` cannot be written.
+        JobError: the parent folder of ``uri`` cannot be written.
     """
     with ExitStack() as stack:
         try:
@@ -63,9 +63,9 @@ def staging(uri: str) -> Iterator[Path]:
 
 
 def place(folder: Path, uri: str, storage: Storage) -> None:
-    """Moves the content of ``folder``, from `staging`, to ``uri``, in place of an earlier bundle.
+    """Moves the content of ``folder``, from `staging`, to ``uri``, replacing an earlier bundle.
 
-    In an object store, `RECORD` goes first and comes last: without it the folder is no bundle.
+    In an object store, `RECORD` is removed first and written last: without it, the folder is not a bundle.
 
     Raises:
         JobError: ``uri`` cannot be written.
@@ -87,7 +87,7 @@ def _unwritable(uri: str, error: Exception) -> JobError:
 
 
 def _move(folder: Path, target: Path) -> None:
-    for path in folder.rglob("*"):  # safetensors hides what it makes from other users
+    for path in folder.rglob("*"):  # safetensors makes its files private
         path.chmod(0o755 if path.is_dir() else 0o644)
     replace_folder(folder, target)
 

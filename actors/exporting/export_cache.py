@@ -1,5 +1,5 @@
 """Exports a network to an .onnx file once per node, and finds it again without PyTorch, whose import takes seconds.
-Runs in each worker whose engine reads such files.
+Runs in each worker whose engine reads .onnx files.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 def exported(model: Model, *, half: bool = False, network: nn.Module | None = None) -> Path:
-    """The .onnx file that `actors.exporting.onnx_export.export` makes of ``model``, which has a network.
+    """Returns the .onnx file that `actors.exporting.onnx_export.export` writes for ``model``, which has a network.
 
-    The file is reused until one of its inputs changes: the weights, the config of the model, the versions of libraries,
-    and the code of the network. That code is the module that the architecture names and the modules it imported, except
-    installed packages of another name; other files that they read do not count.
+    The file is reused until one of its inputs changes: the weights, the model config, library versions, or the
+    network's code. That code is the architecture's module and the modules it imported, except installed packages of
+    another name; other files that they read do not count.
 
     Args:
         model: the model to run.
-        half: compute in fp16.
-        network: the result of `build_network` for ``model``, if it was built before; changed by ``half``.
+        half: computes in fp16.
+        network: the result of `build_network` for ``model``, if already built; changed by ``half``.
 
     Raises:
         JobError: the checkpoint cannot be read, the network cannot be built or exported, or the file cannot be kept.
@@ -46,7 +46,7 @@ def exported(model: Model, *, half: bool = False, network: nn.Module | None = No
 
 
 _FILE, _SOURCES = "model.onnx", "sources.json"
-# Of libraries the version counts; of our own code also the content, which in a checkout changes without the version.
+# Libraries count by version; our own code also by content, which can change in a checkout without the version.
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnx-ir", "shardlens")
 _CODE = (
     "actors.exporting.onnx_export",
@@ -58,7 +58,7 @@ _CODE = (
 
 
 def model_key(model: Model, *, half: bool = False) -> str:
-    """SHA-256, in hexadecimal, of all that goes into the export and is known without building the network."""
+    """Returns the hexadecimal SHA-256 of all export inputs that are known without building the network."""
     parts = (
         _content(model),
         model.sha256,
@@ -77,7 +77,7 @@ def model_key(model: Model, *, half: bool = False) -> str:
 
 
 def _content(model: Model) -> str:
-    """Identifies the content of the weights: by digest, or by the server's size and version for remote files."""
+    """Identifies the content of the weights by digest, or for remote files by the server's size and version."""
     storage = Storage(model.storage_options)
     with reading(model.where):
         return " ".join(_file_content(uri, storage, model) for uri in form_of(model).files(model))
@@ -102,19 +102,19 @@ def _content_of(uri: str, storage: Storage) -> str:
 
 
 def _make(model: Model, folder: Path, *, half: bool, network: nn.Module | None) -> None:
-    from actors.exporting.onnx_export import export  # noqa: PLC0415  brings PyTorch
+    from actors.exporting.onnx_export import export  # noqa: PLC0415  imports PyTorch
 
     export(model, folder / _FILE, half=half, network=network)
     write_sources(folder, model)
 
 
 def write_sources(folder: Path, model: Model) -> None:
-    """Records in ``folder`` the code that the network was built from, once it is built."""
+    """Records in ``folder`` the code that the network was built from."""
     (folder / _SOURCES).write_text(json.dumps(loaded_sources(str(model.architecture))))
 
 
 def is_current(folder: Path) -> bool:
-    """Returns True if that code is the same now."""
+    """Returns True if that code is unchanged."""
     sources = json.loads((folder / _SOURCES).read_bytes())
-    # Only after a build is it known which modules the network imports, so that they cannot be part of the key.
+    # The modules that the network imports are known only after a build, so they cannot be part of the key.
     return all(source_digest(name) == digest for name, digest in sources.items())

@@ -1,4 +1,4 @@
-"""The causes behind errors of PyTorch's exporters, whose own messages are pages of advice for their authors. Used where
+"""Finds the causes of errors from PyTorch's exporters, whose messages are pages of advice for their authors. Used where
 a network is exported.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def cause(error: BaseException) -> str:
-    """The type and message of the first error behind ``error``, in one line without terminal codes."""
+    """Returns the type and message of the root cause of ``error``, in one line without terminal codes."""
     chain = [error]
     while (behind := chain[-1].__cause__) is not None and behind not in chain:
         chain.append(behind)
@@ -33,8 +33,8 @@ _PROSE = ("Failed to ", "This is step ", "- ", "Next steps", "* ", "## ", "Refer
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Silences the exporter, whose logs, warnings and prints are of no use to users; errors are raised anyway."""
-    level = logging.root.manager.disable  # all loggers: the exporter's belong to several libraries
+    """Silences the exporter, whose logs, warnings and prints do not help users; errors are still raised."""
+    level = logging.root.manager.disable  # all loggers: the exporter's are spread over several libraries
     logging.disable(logging.CRITICAL)
     try:
         with (

@@ -1,4 +1,4 @@
-"""The golden images of a bundle: a few real ones, encoded, and the reference's outputs for them. Written by an export,
+"""The golden images of a bundle: a few real, encoded images and the reference's outputs for them. Written by an export,
 read where a bundle is checked.
 """
 
@@ -26,16 +26,16 @@ NUM_GOLDEN = 16
 
 @dataclass(frozen=True)
 class Golden:
-    """Images and the right answers."""
+    """Images and their reference outputs."""
 
     images: list[bytes]
     names: list[str]
     outputs: Mapping[str, np.ndarray]
-    """Outputs of the network by name, each with an entry per image; floating ones in float32."""
+    """Network outputs by name, each with one entry per image; floating point is float32."""
 
 
 def write_golden(folder: Path, golden: Golden) -> None:
-    """Writes both files below ``folder``: images as Hugging Face's struct of bytes and path, outputs as flat lists."""
+    """Writes two files below ``folder``: images as Hugging Face's struct of bytes and path, outputs as flat lists."""
     paths = (folder / INPUTS, folder / OUTPUTS)
     paths[0].parent.mkdir(exist_ok=True)
     images = [{"bytes": image, "path": name} for image, name in zip(golden.images, golden.names, strict=True)]
@@ -48,7 +48,7 @@ def write_golden(folder: Path, golden: Golden) -> None:
 
 
 def read_golden(folder: str, storage: Storage) -> Golden:
-    """Reads what `write_golden` wrote below ``folder``, a path or URI, whose digests have been checked."""
+    """Reads the files of `write_golden` below ``folder``, a path or URI; their digests must already be checked."""
     inputs, outputs = (pq.read_table(pa.BufferReader(storage.read(join(folder, name)))) for name in (INPUTS, OUTPUTS))
     images = inputs["image"].to_pylist()
     shapes = json.loads(outputs.schema.metadata[_SHAPES])
@@ -57,7 +57,7 @@ def read_golden(folder: str, storage: Storage) -> Golden:
 
 
 def choose_golden(sizes: Sequence[int], preferred: Sequence[int] = ()) -> list[int]:
-    """Positions of up to `NUM_GOLDEN` images, given the sizes of all in bytes: the first ones that are not large, of
+    """Returns the positions of up to `NUM_GOLDEN` images, given all sizes in bytes: the first ones that are not large,
     those at the positions ``preferred`` before others.
     """
     small = [place for place, size in enumerate(sizes) if size <= _MOST_BYTES]
@@ -66,7 +66,7 @@ def choose_golden(sizes: Sequence[int], preferred: Sequence[int] = ()) -> list[i
 
 
 _SHAPES = b"shardlens.shapes"
-_MOST_BYTES = 1 << 20  # an image: the set travels with every copy of the bundle
+_MOST_BYTES = 1 << 20  # per image: the set is part of every copy of the bundle
 
 
 def _flat(values: np.ndarray) -> pa.Array:

@@ -1,5 +1,5 @@
-"""The config files that timm and Hugging Face's libraries read, for architectures that have a name there. Runs where a
-bundle is made.
+"""The config files that timm and Hugging Face libraries read, for architectures that have a name there. Runs where a
+bundle is built.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def hub_configs(model: Model, network: nn.Module | None, labels: Sequence[str] | None) -> dict[str, dict[str, Any]]:
-    """Content of ``config.json`` and ``preprocessor_config.json`` by name; empty if the architecture has no name there.
+    """Returns ``config.json`` and ``preprocessor_config.json`` by name; empty if the architecture has no name there.
 
-    timm reads the first alone: it holds ``pretrained_cfg``.
+    timm reads only the first, which contains ``pretrained_cfg``.
     """
     package, _, name = (model.architecture or "").partition(":")
     if network is None:
@@ -35,14 +35,14 @@ def hub_configs(model: Model, network: nn.Module | None, labels: Sequence[str] |
 
 
 def processor_config(preprocess: Preprocess) -> dict[str, Any] | None:
-    """The pre-processing as an image processor of transformers writes it; None if it has no words for a step."""
+    """Returns the pre-processing as a transformers image processor config; None if it cannot express a step."""
     usual = Preprocess()
     if any(getattr(preprocess, name) != getattr(usual, name) for name in _OTHER_STEPS):
         return None
     height, width = preprocess.size
     resize = preprocess.resize
     return {
-        "image_processor_type": "CLIPImageProcessor",  # of all that is given here, it has every step
+        "image_processor_type": "CLIPImageProcessor",  # it supports every step given here
         "do_resize": resize is not None,
         "size": {"shortest_edge": resize} if isinstance(resize, int) else _sides(resize or [height, width]),
         "resample": _RESAMPLE[preprocess.interpolation.value],
@@ -77,7 +77,7 @@ def _sides(size: Sequence[int]) -> dict[str, int]:
 def _timm_config(model: Model, name: str, network: Any, labels: Sequence[str] | None) -> dict[str, Any]:
     preprocess, own = model.preprocess, dict(getattr(network, "pretrained_cfg", None) or {})
     height, width = preprocess.size
-    scale = 255 * preprocess.rescale_factor  # timm's mean and std are for pixels of 0 to 1
+    scale = 255 * preprocess.rescale_factor  # timm's mean and std are for pixels from 0 to 1
     architecture, _, tag = name.partition(".")
     num_classes = int(getattr(network, "num_classes", model.kwargs.get("num_classes", 1000)))
     own |= {
@@ -103,7 +103,7 @@ def _timm_config(model: Model, name: str, network: Any, labels: Sequence[str] | 
     }
 
 
-# Of the weights that timm would download, which these are not.
+# Keys about the weights that timm would download, which are not these.
 _ORIGIN = ("url", "file", "state_dict", "hf_hub_id", "hf_hub_filename", "hf_hub_revision", "source", "architecture")
 
 
@@ -114,7 +114,7 @@ def _crop_mode(preprocess: Preprocess) -> str:
 
 
 def _crop_pct(preprocess: Preprocess) -> float:
-    """The crop over the shorter side of the resize, as timm gives it."""
+    """Returns the ratio of the crop to the shorter side of the resize, like timm."""
     if preprocess.crop is None or preprocess.resize is None:
         return 1.0
     shorter = preprocess.resize if isinstance(preprocess.resize, int) else min(preprocess.resize)

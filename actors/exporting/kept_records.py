@@ -1,5 +1,5 @@
-"""Records of the libraries timm and torchvision about their models, kept on the node: the next command then imports
-neither, which takes seconds. Runs on the driver.
+"""Caches timm's and torchvision's records about their models on the node, which saves the next command seconds of
+imports. Runs on the driver.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ if TYPE_CHECKING:
 
 
 def kept_record(library: str, name: str, make: Callable[[], Record]) -> Record:
-    """The record that ``make`` gives, or gave before for the same name, version of the library, and code of this
-    project.
+    """Returns the record from ``make``, cached by name, library version, and the code of this project.
 
     Raises:
-        JobError, UnreachableError: those of ``make``; nothing is then kept.
+        JobError, UnreachableError: raised by ``make``; nothing is then cached.
     """
     parts = (library, version(library), name, package_digest("actors"))
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     if folder := find(key, _is_current, kind=RECORDS):
-        with suppress(ValueError, TypeError, OSError):  # pruned meanwhile
+        with suppress(ValueError, TypeError, OSError):  # pruned in the meantime
             return _from_json(json.loads((folder / _FILE).read_text()))
     record = make()
 
@@ -44,7 +43,7 @@ def kept_record(library: str, name: str, make: Callable[[], Record]) -> Record:
 _FILE = "record.json"
 
 
-def _is_current(folder: Path) -> bool:  # noqa: ARG001  the key holds all that counts
+def _is_current(folder: Path) -> bool:  # noqa: ARG001  the key covers everything relevant
     return True
 
 

@@ -1,4 +1,4 @@
-"""The model card of a bundle: README.md with the front matter that Hugging Face reads. Runs where a bundle is made."""
+"""The model card of a bundle: README.md with front matter for Hugging Face. Runs where a bundle is built."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def model_card(bundle: Bundle, name: str, table: Sequence[str]) -> str:
-    """The card of ``bundle``.
+    """Returns the card of ``bundle``.
 
     Args:
-        bundle: its record.
+        bundle: the bundle's record.
         name: title of the card.
         table: lines of the parity table.
     """

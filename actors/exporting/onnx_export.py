@@ -1,4 +1,4 @@
-"""Exports a PyTorch network to an .onnx file. Runs once per node, for engines that read such files."""
+"""Exports a PyTorch network to an .onnx file. Runs once per node, for engines that read .onnx files."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ INPUT_NAME = "pixels_nhwc"
 def export(model: Model, path: Path, *, half: bool = False, network: nn.Module | None = None) -> None:
     """Writes a graph from `INPUT_NAME`, uint8 (n, height, width, 3) for any n, to all outputs of the network.
 
-    The graph includes the normalisation. Outputs have the names of `actors.models.outputs.named`; floating ones are
-    float32. Weights of 2 GB and more go to a second file next to ``path``.
+    The graph includes the normalisation. Outputs are named by `actors.models.outputs.named`; floating point is float32.
+    Weights of 2 GB or more go to a second file next to ``path``.
 
     Args:
         model: a model that has a network.
         path: the .onnx file.
-        half: compute in fp16; the normalisation stays in fp32.
-        network: the result of `build_network` for ``model``, if it was built before; changed by ``half``.
+        half: computes in fp16; the normalisation stays in fp32.
+        network: the result of `build_network` for ``model``, if already built; changed by ``half``.
 
     Raises:
         JobError: the network cannot be built, or PyTorch cannot export it.
         OSError: the file cannot be written.
     """
     graph = _Graph(build_network(model) if network is None else network, model)
-    # Two images: torch.export would take a batch axis of length 1 for a constant.
+    # Two images: torch.export would treat a batch axis of length 1 as a constant.
     pixels_nhwc = torch.zeros((2, *model.preprocess.size, 3), dtype=torch.uint8)
     with quietly():
         try:
@@ -58,7 +58,7 @@ def export(model: Model, path: Path, *, half: bool = False, network: nn.Module |
 
 
 class _Graph(torch.nn.Module):
-    """The network with its pre- and post-processing in the file."""
+    """The network with the pre- and post-processing in the file."""
 
     def __init__(self, network: nn.Module, model: Model) -> None:
         super().__init__()
@@ -71,23 +71,23 @@ class _Graph(torch.nn.Module):
         return tuple(tensor.to(torch.float32) if tensor.is_floating_point() else tensor for tensor in tensors)
 
     def tensors(self, pixels_nhwc: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The outputs of the network, by name."""
+        """Returns the outputs of the network, by name."""
         numbers = self.pixels(pixels_nhwc).to(self.dtype)
-        # The layout changes last: OpenVINO then drops the change, since its convolutions prefer NHWC.
+        # The layout change comes last: OpenVINO then removes it, since its convolutions prefer NHWC.
         arranged = numbers if self.pixels.is_nhwc else numbers.permute(0, 3, 1, 2)
-        # Contiguous, since some networks call view where they need reshape; free in the exported graph.
+        # Contiguous, since some networks call view where they need reshape; costs nothing in the exported graph.
         return named(self.network(arranged.contiguous()))
 
 
 def _program(graph: _Graph, pixels_nhwc: torch.Tensor, *, half: bool) -> torch.onnx.ONNXProgram:
     with torch.no_grad():
         tensors = graph.tensors(pixels_nhwc)
-    uncounted(tensors, len(pixels_nhwc))  # refuses a network without one entry per image in any output
+    uncounted(tensors, len(pixels_nhwc))  # rejects a network if any output lacks one entry per image
     if half:
         graph.network.half()
         graph.dtype = torch.float16
     batch_axis = {0: torch.export.Dim.DYNAMIC}
-    # strict=True would interpret the network's Python code, of which it knows only a part.
+    # strict=True would interpret the network's Python code, which it supports only in part.
     traced = torch.export.export(graph, (pixels_nhwc,), dynamic_shapes=(batch_axis,), strict=False)
     made = torch.onnx.export(traced, input_names=[INPUT_NAME], output_names=list(tensors), verbose=False)
     program = cast("torch.onnx.ONNXProgram", made)  # None if a path is given
@@ -96,7 +96,7 @@ def _program(graph: _Graph, pixels_nhwc: torch.Tensor, *, half: bool) -> torch.o
 
 
 def _rename_inner(graph: Any, names: set[str]) -> None:
-    """Renames inner values that have the name of an output: the exporter names values after their origin."""
+    """Renames inner values named like an output: the exporter names values after their origin."""
     outputs = {id(value) for value in graph.outputs}
     inner = [
         *graph.inputs,

@@ -1,5 +1,5 @@
-"""Turns an exported .onnx file into one for other people: described inside, without traces of this machine, with its
-weights inside or in a second file. Runs where a bundle is made.
+"""Prepares an exported .onnx file for distribution: with metadata, without traces of this machine, with its weights
+inside or in a second file. Runs where a bundle is built.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ def finish(source: Path, target: Path, metadata: Mapping[str, str], *, separate_
     """Writes the graph of ``source`` to ``target``, for any number of images.
 
     Args:
-        source: an .onnx file, whose external data lies beside it.
-        target: path of the new file; external data is called like it, and ``.data``.
+        source: an .onnx file, with its external data next to it.
+        target: path of the new file; its external data has the same name plus ``.data``.
         metadata: becomes the file's ``metadata_props``.
-        separate_weights: write the weights as external data. Graphs of 2 GB and more need it, and get it.
+        separate_weights: writes the weights as external data; always the case for graphs of 2 GB or more.
 
     Raises:
-        JobError: the graph takes a fixed number of images.
+        JobError: the graph accepts only a fixed number of images.
     """
     proto = onnx.load(source)
     _require_any_batch(proto.graph)
     proto.graph.ClearField("metadata_props")
     for node in _nodes(proto.graph):
-        # The exporter notes the user's source lines here, with the paths of this machine.
+        # The exporter records the user's source lines here, with this machine's paths.
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
     for value in (*proto.graph.value_info, *proto.graph.input, *proto.graph.output):
@@ -49,7 +49,7 @@ def finish(source: Path, target: Path, metadata: Mapping[str, str], *, separate_
         target.write_bytes(proto.SerializeToString(deterministic=True))
 
 
-_MOST_BYTES = 2**31 - (1 << 20)  # of a protobuf message
+_MOST_BYTES = 2**31 - (1 << 20)  # limit of a protobuf message
 _LEAST_EXTERNAL_BYTES = 1024  # scales and shapes stay in the graph
 
 
@@ -66,8 +66,8 @@ def _require_any_batch(graph: onnx.GraphProto) -> None:
 
 
 def _name_batch(graph: onnx.GraphProto) -> None:
-    """Calls the first axis of inputs and outputs ``batch``, if it has any length; exporters number such axes. Inner
-    values follow by name: their first axis may be another, and engines reuse memory where names are equal.
+    """Names the first axis of inputs and outputs ``batch`` if it is dynamic; exporters number such axes. Inner values
+    follow by name: their first axis may be another one, and engines reuse memory if names are equal.
     """
     ends = [value.type.tensor_type.shape.dim for value in (*graph.input, *graph.output)]
     names = {axes[0].dim_param for axes in ends if axes and axes[0].WhichOneof("value") == "dim_param"}
@@ -78,7 +78,7 @@ def _name_batch(graph: onnx.GraphProto) -> None:
 
 
 def _nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes of a graph, of its subgraphs, and of theirs."""
+    """Returns the nodes of a graph and, recursively, of its subgraphs."""
     found = []
     for node in graph.node:
         found.append(node)

@@ -1,5 +1,5 @@
-"""Ends the graph of a detector with non-maximum suppression: from the boxes and scores of all places to a fixed number
-of detections. Runs where a bundle is made.
+"""Appends non-maximum suppression to a detector's graph: from the boxes and scores of all places to a fixed number of
+detections. Runs where a bundle is built.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 def append_suppression(source: Path, target: Path, steps: Suppression) -> None:
-    """Writes the graph of ``source`` to ``target``, so that `DETECTIONS` is its only output. Weights go to a file
-    beside ``target``.
+    """Writes the graph of ``source`` to ``target``, with `DETECTIONS` as its only output. Weights go to a file next to
+    ``target``.
 
-    An image whose values are not all finite gets NaN. The operators are those of opset 12 that later ones keep.
+    Images with non-finite values yield NaN. Uses operators of opset 12 that later ones keep.
 
     Raises:
-        JobError: the graph is of an older opset.
+        JobError: the graph has an older opset.
     """
     proto = onnx.load(source)
     _require_opset(proto)
-    # Its name may be that of the new output.
+    # Its name may equal the new output's.
     _rename(proto.graph, steps.output, _RAW)
     part = onnx.parser.parse_graph(_text(steps))
     proto.graph.node.extend(part.node)
@@ -88,7 +88,7 @@ def _constants(steps: Suppression) -> dict[str, np.ndarray]:
 
 
 def _rounded_down(limit: float) -> np.ndarray:
-    """The limit in float32 that the same overlaps exceed, in float32, as exceed ``limit``."""
+    """Returns the float32 limit that is exceeded by the same float32 overlaps as ``limit``."""
     rounded = np.float32(limit)
     return np.array(rounded if float(rounded) <= limit else np.nextafter(rounded, np.float32(0)))
 
@@ -96,7 +96,7 @@ def _rounded_down(limit: float) -> np.ndarray:
 def _text(steps: Suppression) -> str:
     rows = "Identity" if steps.channel_axis else "Transpose<perm = [0, 2, 1]>"
     objectness = "Slice(nms_rows, nms_4, nms_first, nms_2)" if steps.has_objectness else "Identity(nms_one)"
-    # Only the best class of a place counts, so that classes suppress apart from each other.
+    # Only the best class of a place counts, so classes are suppressed separately.
     by_class = "Mul(nms_is_class, nms_by_one)" if not steps.class_agnostic else "Identity(nms_by_one)"
     return f"""
 nms (float[n, b, c] {_RAW}) => (float[batch, {steps.num_rows}, 6] {DETECTIONS}) {{

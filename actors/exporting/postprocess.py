@@ -1,5 +1,5 @@
-"""Post-processing as part of an exported graph, and the same in NumPy for the answers of the reference. Runs where a
-model is exported, and where a bundle is checked.
+"""Post-processing as part of an exported graph, and its NumPy equivalent for the reference's outputs. Runs where a
+model is exported and where a bundle is checked.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ SCORES, TOP_SCORES, TOP_LABEL_IDS, DETECTIONS = "scores", "top_scores", "top_lab
 
 @dataclass(frozen=True)
 class Suppression:
-    """Non-maximum suppression of the boxes of a YOLO network, with the limits that the graph fixes."""
+    """Non-maximum suppression of a YOLO network's boxes, with the limits fixed in the graph."""
 
     output: str
     """Name of the network's output, (n, numbers, boxes) or (n, boxes, numbers): centre, width, height, objectness if
-    there is one, and a score for each class."""
+    present, and class scores.
+    """
     channel_axis: int
-    """Axis of the numbers, of the two after that of the images."""
+    """Axis of the numbers, one of the two after the image axis."""
     has_objectness: bool
     num_classes: int
     num_rows: int
-    """Boxes of an image that remain at most."""
+    """Maximum number of remaining boxes per image."""
     score_threshold: float
     iou: float
     class_agnostic: bool
@@ -40,10 +41,10 @@ class Suppression:
 class Postprocess:
     """Steps after the network.
 
-    With `SOFTMAX` the only output is `SCORES`, float32 (n, classes). With `TOPK` there are `TOP_SCORES`, float32, and
-    `TOP_LABEL_IDS`, int32, both (n, `top_k`), best first. With `NMS` the only output is `DETECTIONS`, float32
-    (n, boxes, 6): corners in pixels of the model's input, score and class, best first; rows without a box are 0. With
-    `NONE` the outputs are those of the network.
+    With `SOFTMAX`, the only output is `SCORES`, float32 (n, classes). With `TOPK`, the outputs are `TOP_SCORES`,
+    float32, and `TOP_LABEL_IDS`, int32, both (n, `top_k`), best first. With `NMS`, the only output is `DETECTIONS`,
+    float32 (n, boxes, 6): corners in pixels of the model's input, score and class, best first; rows without a box are
+    0. With `NONE`, the outputs are the network's.
     """
 
     kind: str = NONE
@@ -51,14 +52,14 @@ class Postprocess:
     """Name of the network's output with one number per class."""
     top_k: int = 1
     sigmoid: bool = False
-    """Scores by sigmoid instead of softmax."""
+    """Computes scores with sigmoid instead of softmax."""
     suppression: Suppression | None = None
     """The steps of `NMS`."""
     detections: Callable[[Mapping[str, np.ndarray]], np.ndarray] | None = field(default=None, compare=False)
-    """Computes `DETECTIONS` in NumPy, given the outputs of the network."""
+    """Computes `DETECTIONS` in NumPy from the network's outputs."""
 
     def of(self, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs of the graph, given those of the network."""
+        """Returns the graph's outputs, given the network's."""
         if self.kind == NONE:
             return dict(outputs)
         if self.detections is not None:

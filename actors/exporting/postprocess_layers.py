@@ -1,4 +1,4 @@
-"""A network followed by its post-processing, as the exporters of graphs take it. Needs PyTorch."""
+"""A network followed by its post-processing, as graph exporters expect it. Needs PyTorch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def followed_by(steps: Postprocess, network: torch.nn.Module) -> torch.nn.Module:
-    """A network whose outputs are those after ``steps``; ``network`` itself if there are none."""
+    """Returns ``network`` followed by ``steps``; ``network`` itself if there are none."""
     return network if steps.kind == NONE else Postprocessed(network, steps)
 
 
 class Postprocessed(torch.nn.Module):
-    """See `actors.exporting.postprocess.Postprocess`, whose kind is not `NONE`. Scores are computed in fp32."""
+    """Applies an `actors.exporting.postprocess.Postprocess` whose kind is not `NONE`. Computes scores in fp32."""
 
     def __init__(self, network: torch.nn.Module, steps: Postprocess) -> None:
         super().__init__()
@@ -36,9 +36,9 @@ class Postprocessed(torch.nn.Module):
 
 
 class StoredIn(torch.nn.Module):
-    """A network whose real weights are stored in ``dtype``, and converted to float32 for each batch.
+    """A network whose real-valued weights are stored in ``dtype`` and converted to float32 for each batch.
 
-    Not computed in ``dtype``: a program fixes where it converts, and engines choose the precision to compute in.
+    Does not compute in ``dtype``: a program fixes where it converts, and engines choose the compute precision.
     """
 
     def __init__(self, network: torch.nn.Module, dtype: torch.dtype) -> None:

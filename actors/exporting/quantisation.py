@@ -1,5 +1,5 @@
-"""Quantises an exported network to int8 on images, once per node and set of images. Runs in one worker, before the
-first image of a run.
+"""Quantises an exported network to int8 with calibration images, once per node and set of images. Runs in one worker,
+before the first image of a run.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 
 def quantised(model: Model, pixels_nhwc: np.ndarray, *, is_narrow: bool = False) -> bytes:
-    """An .onnx file like that of `actors.exporting.export_cache.exported`, whose layers compute in int8.
+    """Returns an .onnx file like `actors.exporting.export_cache.exported`, but with int8 layers.
 
-    Weights are int8, one scale a channel; activations uint8, one scale a tensor that covers what they reach on the
-    images. The layers next to the outputs stay in fp32. Kept like an export.
+    Weights are int8 with one scale per channel; activations are uint8 with one scale per tensor that covers their range
+    on the images. The layers next to the outputs stay in fp32. Cached like an export.
 
     Args:
         model: a model that has a network.
-        pixels_nhwc: uint8 (n, height, width, 3), n from 1, of which the last `NUM_CALIBRATED` count.
-        is_narrow: use 7 bits of a weight, for processors that add two products in 16 bits.
+        pixels_nhwc: uint8 (n, height, width, 3), n at least 1; the last `NUM_CALIBRATED` count.
+        is_narrow: uses 7 bits per weight, for processors that add two products in 16 bits.
 
     Raises:
         JobError: the network cannot be exported or quantised, or the file cannot be kept.
@@ -64,10 +64,10 @@ _LAYERS = ("Conv", "Gemm", "MatMul")  # nearly all of the work
 
 
 def quantise(source: Path, target: Path, images: np.ndarray, *, is_narrow: bool = False) -> None:
-    """Writes the graph of ``source`` to ``target``, with its layers in int8; see `quantised`.
+    """Writes the graph of ``source`` to ``target`` with int8 layers; see `quantised`.
 
     Raises:
-        Exception: any error of onnxruntime.
+        Exception: any error from onnxruntime.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         prepared = Path(scratch) / _FILE
@@ -82,7 +82,7 @@ def quantise(source: Path, target: Path, images: np.ndarray, *, is_narrow: bool 
             nodes_to_exclude=last_layers(graph),
             per_channel=True,
             reduce_range=is_narrow,
-            activation_type=quantization.QuantType.QUInt8,  # with int8 onnxruntime is as slow as in fp32
+            activation_type=quantization.QuantType.QUInt8,  # with int8, onnxruntime is as slow as in fp32
             weight_type=quantization.QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
         )
@@ -112,10 +112,10 @@ class _Images(quantization.CalibrationDataReader):  # type: ignore[misc]  # onnx
 
 
 def last_layers(graph: Any) -> list[str]:
-    """Names of the layers from which an output is reached without another layer.
+    """Returns the names of the layers with no other layer between them and an output.
 
-    They are a small part of the work, and their errors go into the answers undamped: with the last layer in int8, one
-    in ten answers of the tests' ResNet-18 changes, and without it none.
+    They are a small part of the work, and their errors affect predictions directly: with the last layer in int8, one in
+    ten predictions of the tests' ResNet-18 changes; without it, none.
     """
     makers = {name: node for node in graph.node for name in node.output}
     found: dict[str, None] = {}

@@ -1,5 +1,5 @@
-"""Digests of the code that a network is built from, computed without importing it. Runs in each worker that looks up an
-exported network.
+"""Digests of a network's source code, computed without importing it. Runs in each worker that looks up an exported
+network.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def version(distribution: str) -> str:
-    """The installed version of a distribution; empty if there is none."""
+    """Returns the installed version of a distribution; empty if not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -27,19 +27,19 @@ def version(distribution: str) -> str:
 
 
 def architecture_source(architecture: str) -> str:
-    """The version of the library, or the digest of the module, that ``architecture`` names; empty if not found.
+    """Returns the version of the library, or the digest of the module, named by ``architecture``; empty if not found.
 
-    Covers only the file of the module, not its imports: see `loaded_sources`.
+    Covers only the module's file, not its imports: see `loaded_sources`.
     """
     package = architecture.partition(":")[0]
     return version(package) if package in _ZOOS else source_digest(package)
 
 
 def loaded_sources(architecture: str) -> dict[str, str]:
-    """`source_digest` by name, for the imported modules that may belong to ``architecture``.
+    """Returns `source_digest` by name, for the imported modules that may belong to ``architecture``.
 
-    These are the modules of its package, and all that belong neither to Python, nor to an installed package, nor to
-    this project. Omits modules without a file, such as those in a zip archive.
+    These are the modules of its package, and all modules outside Python, installed packages and this project. Omits
+    modules without a file, such as those in a zip archive.
     """
     package = architecture.partition(":")[0].partition(".")[0]
     sources = {}
@@ -53,7 +53,7 @@ def loaded_sources(architecture: str) -> dict[str, str]:
 
 
 def source_digest(module: str) -> str:
-    """SHA-256, in hexadecimal, of the file that an import of ``module`` would read; empty if there is none."""
+    """Returns the hexadecimal SHA-256 of the file that importing ``module`` would read; empty if none."""
     origin = _origin(module)
     try:
         return hashlib.sha256(Path(origin).read_bytes()).hexdigest() if origin else ""
@@ -62,7 +62,7 @@ def source_digest(module: str) -> str:
 
 
 def package_digest(package: str) -> str:
-    """SHA-256, in hexadecimal, of all Python files of an installed package."""
+    """Returns the hexadecimal SHA-256 of all Python files of an installed package."""
     digest = hashlib.sha256()
     folder = Path(importlib.import_module(package).__path__[0])
     for path in sorted(folder.rglob("*.py")):
@@ -84,11 +84,11 @@ def _may_change(name: str, file: str, package: str) -> bool:
 
 
 def _origin(module: str) -> str | None:
-    """The path of a module, found without importing it or its parent packages."""
+    """Returns a module's path, found without importing it or its parent packages."""
     first, *rest = module.split(".")
     try:
         spec: ModuleSpec | None = importlib.util.find_spec(first)
-    except ValueError:  # __main__ and modules made by hand have no spec
+    except ValueError:  # __main__ and modules created in code have no spec
         return None
     for name in rest:
         if spec is None or spec.submodule_search_locations is None:

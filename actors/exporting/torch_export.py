@@ -1,5 +1,5 @@
-"""Writes a network in PyTorch's own forms: a .pt2 archive of torch.export, and weights as safetensors. Runs where a
-bundle is made.
+"""Writes a network in PyTorch's formats: a .pt2 archive from torch.export, and weights as safetensors. Runs where a
+bundle is built.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def export_pt2(model: Model, path: Path, precision: str, postprocess: Postproces
     network = followed_by(postprocess, build_network(model))
     if precision != "fp32":
         network = StoredIn(network, _DTYPES[precision])
-    # Two images: torch.export would take a batch axis of length 1 for a constant.
+    # Two images: torch.export would treat a batch axis of length 1 as a constant.
     pixels = torch.zeros((2, *model.preprocess.input_shape))
     batch_axis = {0: torch.export.Dim.DYNAMIC}
     with quietly():
@@ -54,7 +54,7 @@ def export_pt2(model: Model, path: Path, precision: str, postprocess: Postproces
 
 
 def _allow_any_dtype(program: torch.export.ExportedProgram) -> None:
-    """Removes the checks that weights have the dtype that they are stored in: an engine may convert them all."""
+    """Removes the checks that weights have their stored dtype: an engine may convert them all."""
     for node in list(program.graph.nodes):
         if node.target is torch.ops.aten._assert_tensor_metadata.default:  # noqa: SLF001  the exporter adds it
             program.graph.erase_node(node)
@@ -62,12 +62,12 @@ def _allow_any_dtype(program: torch.export.ExportedProgram) -> None:
 
 
 def save_weights(network: nn.Module, path: Path, precision: str) -> None:
-    """Writes the state_dict of ``network`` in ``precision``; integers stay as they are. Raises OSError."""
+    """Writes the state_dict of ``network`` in ``precision``; integers are unchanged. Raises OSError."""
     dtype = _DTYPES[precision]
-    if isinstance(network, VisionNetwork):  # transformers loads the names of its own network
+    if isinstance(network, VisionNetwork):  # transformers expects its own network's names
         network = network.model
     tensors = {
-        # Copies, since safetensors refuses tensors that share memory, as tied weights do.
+        # Copies, since safetensors rejects tensors that share memory, such as tied weights.
         name: value.to(dtype if value.is_floating_point() else value.dtype).clone().contiguous()
         for name, value in network.state_dict().items()
         if isinstance(value, torch.Tensor)

@@ -1,4 +1,4 @@
-"""Finds the code of a network by the name in the config: a callable of the user, or a model of timm, torchvision or
+"""Finds the code of a network by the name in the config: a callable of the user's, or a model of timm, torchvision or
 transformers. Runs wherever a network is rebuilt. The content of a checkpoint never decides which code runs.
 """
 
@@ -30,7 +30,7 @@ def construct(architecture: str, kwargs: Mapping[str, Any]) -> Any:
     """Calls ``architecture`` with ``kwargs``, without pretrained weights.
 
     Raises:
-        JobError: it does not exist, cannot be imported, or raises.
+        JobError: the callable does not exist, cannot be imported, or raises.
     """
     check_architecture(architecture)
     where = f"model.architecture={architecture}"
@@ -45,25 +45,25 @@ def construct(architecture: str, kwargs: Mapping[str, Any]) -> Any:
 
 
 def import_library(module: str, where: str) -> ModuleType:
-    """Imports ``module`` of an optional library. Raises `JobError`, which begins with ``where``, if that fails."""
+    """Imports ``module`` of an optional library. If that fails, raises a `JobError` that begins with ``where``."""
     library = module.partition(".")[0]
     install = f"pip install 'shardlens[{library}]'"
     try:
         return _import(module, where, fix=install)
     except JobError as error:
-        if error.fix == _CODE_FIX:  # such as torchvision's operators, which were compiled for another torch
+        if error.fix == _CODE_FIX:  # such as torchvision's operators, compiled for another torch
             fix = _PAIR_FIX.format(installed=_installed()) if "torchvision" in error.problem else f"reinstall {library}"
             raise JobError(error.problem, fix=fix) from error
         raise
 
 
 def _installed() -> str:
-    """Versions for a message; a build is a part of them, such as 2.13.0+cpu."""
+    """Returns versions for a message, including the build, such as 2.13.0+cpu."""
     named = [dist for name in ("torch", "torchvision") for dist in distributions(name=name)]
     return " and ".join(f"{dist.name} {dist.version}" for dist in named)
 
 
-# Pip leaves a build for another CUDA, or for the CPU, in place: its version is the one that was asked for.
+# pip keeps a build for another CUDA, or for the CPU: its version is the requested one.
 _PAIR_FIX = (
     "{installed} do not fit each other: torchvision must be built for this torch, CPU or CUDA alike; uninstall both, "
     "and install them together from one index: pip install torch torchvision"
@@ -71,7 +71,7 @@ _PAIR_FIX = (
 
 
 def require_name(name: str, known: Iterable[str], where: str) -> None:
-    """Raises `JobError` with the closest names if ``name`` is not ``known``; begins with ``where``."""
+    """Raises a `JobError` that begins with ``where`` and lists the closest names if ``name`` is not ``known``."""
     names = list(known)
     if name in names:
         return
@@ -97,7 +97,7 @@ def _builder(architecture: str, where: str) -> Callable[..., Any]:
     module = _import(package, where, fix=f"put the folder that holds {package.partition('.')[0]} on PYTHONPATH")
     first, *rest = name.split(".")
     if first.startswith("__") or not hasattr(module, first):  # a package may import on demand what its dictionary lacks
-        # Python's own error for a name that a module lacks does not list the closest ones.
+        # Python's own error for a missing name does not list the closest names.
         require_name(first, [key for key in dir(module) if not key.startswith("__")], where)
     try:
         found = reduce(getattr, rest, getattr(module, first))
@@ -135,7 +135,7 @@ def _import(module: str, where: str, *, fix: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        # Either the module or a package above it is missing, or something that it imports.
+        # What is missing is either the module or a parent package, or something that it imports.
         if error.name and f"{module}.".startswith(f"{error.name}."):
             raise JobError(f"{where}: no module named {error.name}", fix=fix) from None
         raise JobError(

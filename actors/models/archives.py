@@ -1,4 +1,4 @@
-"""Zip archives that PyTorch writes. Used before one is loaded."""
+"""Zip archives that PyTorch writes. Used before an archive is loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCRIPT, PROGRAM, COMPILED = "a TorchScript archive", "an exported program", "a n
 
 
 def kind_of(names: Collection[str]) -> str | None:
-    """`SCRIPT`, `PROGRAM` or `COMPILED`, by the ``names`` in an archive; None for a state_dict."""
+    """Returns `SCRIPT`, `PROGRAM` or `COMPILED`, by the ``names`` in an archive; None for a state_dict."""
     if any("/aotinductor/" in name for name in names):
         return COMPILED
     ends = {name.rpartition("/")[2] for name in names}
@@ -28,10 +28,11 @@ def kind_of(names: Collection[str]) -> str | None:
 
 
 def read_kind(source: Path | BinaryIO) -> str | None:
-    """The `kind_of` an archive. One of tensors is read as a whole first.
+    """Returns the `kind_of` an archive. An archive of tensors is first read as a whole.
 
     Raises:
-        zipfile.BadZipFile: it is damaged, which PyTorch might not notice, or compressed, as PyTorch writes only code.
+        zipfile.BadZipFile: the archive is damaged, which PyTorch might not notice, or compressed; PyTorch compresses
+            only code.
     """
     with zipfile.ZipFile(source) as archive:
         kind = kind_of(archive.namelist())
@@ -42,12 +43,12 @@ def read_kind(source: Path | BinaryIO) -> str | None:
 
 
 def pinned_archive(model: Model, wanted: str, *, fix: str, fix_of_state_dict: str = "") -> io.BytesIO:
-    """The content of the only file of ``model``, which `model.sha256` pins, at its start.
+    """Returns the content of the only file of ``model``, pinned by `model.sha256`, positioned at its start.
 
     Args:
         model: the model.
-        wanted: the kind that the archive has to have.
-        fix: of the error for another kind.
+        wanted: the kind that the archive must have.
+        fix: fix in the error for another kind.
         fix_of_state_dict: the same for a state_dict; by default ``fix``.
 
     Raises:
@@ -68,7 +69,7 @@ def pinned_archive(model: Model, wanted: str, *, fix: str, fix_of_state_dict: st
 
 
 def _check(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-    if info.compress_type != zipfile.ZIP_STORED:  # a small file could fill the memory
+    if info.compress_type != zipfile.ZIP_STORED:  # a small file could fill memory
         raise zipfile.BadZipFile(f"{info.filename} is compressed")
     if info.CRC:  # 0 if torch saved without checksums
         with archive.open(info) as file:
@@ -81,4 +82,4 @@ _TELLTALES = {
     "archive_format": PROGRAM,
     "serialized_exported_program.json": PROGRAM,  # before PyTorch 2.8
 }
-_READ_BYTES = 1 << 20  # of a member at a time: only its checksum is wanted
+_READ_BYTES = 1 << 20  # read from a member at a time: only its checksum is needed

@@ -1,5 +1,5 @@
-"""Reads the record of a bundle, one folder with a model in several forms, and checks its files by their digests. Runs
-on the driver; imports no engine's library.
+"""Reads the record of a bundle, a folder with one model in several forms, and checks its files against their digests.
+Runs on the driver; imports no engine's library.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENGINES = {
     "safetensors": ("torch", "onnxruntime", "openvino"),
     "pt2": ("torch",),
 }
-"""Names of the forms, each with the engines that run it."""
+"""Form names, each with the engines that run the form."""
 MAIN_FILES = {
     "onnx": "model.onnx",
     "openvino": "openvino/model.xml",
@@ -53,13 +53,15 @@ class FormRecord:
     precision: str
     """``fp32``, ``fp16``, ``bf16`` or ``int8``."""
     postprocess: str
-    """``none``, ``softmax``, ``topk`` or ``nms``: how far the graph goes."""
+    """``none``, ``softmax``, ``topk`` or ``nms``: the last post-processing step in the graph."""
     normalises: bool
-    """True if it takes uint8 pixels (n, height, width, 3) and normalises them; else normalised float (n, 3, h, w)."""
+    """True if it accepts uint8 pixels (n, height, width, 3) and normalises them; otherwise it accepts normalised float
+    (n, 3, h, w).
+    """
     inputs: list[dict[str, Any]]
-    """Name, dtype and shape of each input; null in a shape is the number of images. Empty for a graph of the user."""
+    """Name, dtype and shape of each input; null in a shape is the number of images. Empty for a user's own graph."""
     outputs: list[dict[str, Any]]
-    """The same of each output."""
+    """The same for each output."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Bundle:
     labels: str | None
     """Path of the label file below the bundle."""
     task: dict[str, Any]
-    """Fields of the task that the forms were compared by."""
+    """Fields of the task for which the forms were compared."""
     tolerance: dict[str, float]
     fingerprint: str
     """Model fingerprint in fp32: two bundles with the same one hold the same model."""
@@ -97,15 +99,15 @@ class Bundle:
 
 
 def read_bundle(folder: str, storage: Storage, key: str = "model.source") -> Bundle | None:
-    """The bundle in ``folder``; None if there is no `RECORD`. Reads no other file.
+    """Returns the bundle in ``folder``, or None if there is no `RECORD`. Reads no other file.
 
     Args:
         folder: path or URI.
-        storage: reaches ``folder``.
+        storage: gives access to ``folder``.
         key: config key of the folder, for messages.
 
     Raises:
-        JobError: the record is damaged, or of a version that this one cannot read.
+        JobError: the record is damaged, or its version is not supported.
     """
     where = redacted(f"{key}={folder}")
     uri = join(folder, RECORD)
@@ -116,7 +118,7 @@ def read_bundle(folder: str, storage: Storage, key: str = "model.source") -> Bun
     try:
         content = json.loads(data)
         if content.pop("format") != _FORMAT:
-            return None  # another tool's file of that name
+            return None  # a file of that name from another tool
         version = content.pop("version")
         if version == VERSION:
             return _parsed(folder, content, hashlib.sha256(data).hexdigest())
@@ -129,7 +131,7 @@ def read_bundle(folder: str, storage: Storage, key: str = "model.source") -> Bun
 
 
 def check_files(bundle: Bundle, storage: Storage, key: str = "model.source") -> None:
-    """Raises `JobError` if a file of ``bundle`` is missing, or differs by a byte from what `RECORD` says."""
+    """Raises `JobError` if a file of ``bundle`` is missing or does not match its digest in `RECORD`."""
     forms = {name: digest for form in bundle.forms.values() for name, digest in form.files.items()}
     for name, wanted in sorted({**forms, **bundle.files}.items()):
         where = redacted(f"{key}={bundle.folder}")

@@ -30,8 +30,8 @@ class MisfitError(JobError):
 
 
 def read_state_dict(model: Model, weights: StateDict | None = None) -> StateDict:
-    """The weights in the checkpoint of ``model``, or ``weights`` in place of them, as its keys select them, under the
-    names in the file.
+    """Returns the weights that the keys of ``model`` select from its checkpoint, or from ``weights`` if given, under
+    the names in the file.
 
     Raises:
         JobError: the checkpoint cannot be read, or holds no such weights.
@@ -47,7 +47,7 @@ def read_state_dict(model: Model, weights: StateDict | None = None) -> StateDict
 
 
 def load(network: object, model: Model, weights: StateDict | None = None) -> None:
-    """Loads the weights of ``model``, or ``weights`` in place of them, into ``network``, which its architecture made.
+    """Loads the weights of ``model``, or ``weights`` if given, into ``network``, which its architecture built.
 
     Raises:
         JobError: ``network`` is not a torch.nn.Module, or the checkpoint cannot be read.
@@ -58,7 +58,7 @@ def load(network: object, model: Model, weights: StateDict | None = None) -> Non
             f"model.architecture={model.architecture}: returns a {type(network).__name__}, not a torch.nn.Module",
             fix="name a class or a function that returns the network",
         )
-    # Asked before loading, after which the parameters are ordinary, while their modules stay lazy until the first call.
+    # Checked before loading: loading makes the parameters ordinary, while their modules stay lazy until the first call.
     is_unfinished = any(map(is_lazy, _entries_of(network).values()))
     whole = read_state_dict(model, weights)
     state_dict = rename(whole, _entries_of(network).keys())
@@ -73,18 +73,18 @@ def load(network: object, model: Model, weights: StateDict | None = None) -> Non
 def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, where: str) -> None:
     """Copies every entry of ``state_dict`` into the entry of ``network`` of the same name.
 
-    Modules upgrade entries of their older versions, by ``state_dict._metadata``, as in torch.
+    Modules upgrade entries from older versions by ``state_dict._metadata``, as in torch.
 
     Raises:
         JobError: entries are missing, unexpected, or of the wrong shape or kind of number; all are reported at once.
     """
     own = _entries_of(network)
-    # Taken out first: with strict=False, too, load_state_dict raises for a wrong shape, and converts integers silently.
+    # Removed first: even with strict=False, load_state_dict raises for a wrong shape, and converts integers silently.
     misfits = {name: value for name, value in state_dict.items() if name in own and not _fits(name, value, own[name])}
     kept = {name: value for name, value in state_dict.items() if name not in misfits}
     fitting = StateDict(kept, versions=getattr(state_dict, "_metadata", None))
     try:
-        # Modules may map old names to new ones while loading, so a comparison of names would be wrong.
+        # Modules may map old names to new names while loading, so comparing names here would be wrong.
         missing, unexpected = network.load_state_dict(fitting, strict=False)
     except Exception as error:  # set_extra_state and module hooks are the user's code
         raise JobError(
@@ -101,8 +101,8 @@ def load_strictly(network: torch.nn.Module, state_dict: Mapping[str, Any], *, wh
 
 
 def digest(network: torch.nn.Module) -> str:
-    """SHA-256, in hexadecimal, over name, dtype, shape and bytes of all tensors in order of name, and over the plain
-    values of extra state.
+    """Returns the SHA-256, in hexadecimal, of the names, dtypes, shapes and bytes of all tensors, in order of name, and
+    of the plain values of extra state.
     """
     total = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
@@ -111,7 +111,7 @@ def digest(network: torch.nn.Module) -> str:
                 total.update(f"{path} {leaf!r}\n".encode())
                 continue
             total.update(f"{path} {leaf.dtype} {tuple(leaf.shape)}\n".encode())
-            # As bytes, since NumPy has no bfloat16; and flat, since a scalar has no axis to view in another size.
+            # As bytes, since NumPy has no bfloat16; flat, since a scalar has no axis to view as another size.
             total.update(leaf.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
@@ -129,8 +129,8 @@ def _shards(path: Path) -> list[str]:
 def _load_at_its_version(network: torch.nn.Module, state_dict: StateDict, model: Model) -> None:
     """Loads with the module versions recorded in the file.
 
-    A safetensors file records none, which torch takes as older than all versions, so that modules would convert entries
-    that are up to date. So the current versions are tried first, and old ones only if those do not fit.
+    A safetensors file records none, which torch treats as older than all versions, so modules would convert entries
+    that are already up to date. So current versions are tried first, and old ones only if those do not fit.
     """
     is_silent = state_dict.versions is None and ".safetensors" in file_name(model.checkpoint)
     if is_silent:
@@ -147,7 +147,7 @@ def _load_at_its_version(network: torch.nn.Module, state_dict: StateDict, model:
 
 
 def _finish(network: torch.nn.Module, model: Model) -> None:
-    """Runs one blank image, which turns lazy layers into ordinary ones that can be exported and compiled."""
+    """Runs one blank image, which turns lazy layers into ordinary layers that can be exported and compiled."""
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, *model.preprocess.input_shape))
@@ -160,7 +160,7 @@ def _finish(network: torch.nn.Module, model: Model) -> None:
 
 
 def _fit_fix(network: torch.nn.Module, whole: StateDict, state_dict: StateDict, model: Model) -> str | None:
-    """The fix, if another key than the architecture is to blame."""
+    """Returns the fix if a key other than the architecture is at fault."""
     own = _entries_of(network).keys()
     if is_shard(model.checkpoint):
         return SHARD_FIX
@@ -183,7 +183,7 @@ def _entries_of(network: torch.nn.Module) -> dict[str, Any]:
 
 
 def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
-    """The tensors and plain values inside ``value``. Omits objects, which have no stable text."""
+    """Yields the tensors and plain values inside ``value``. Omits objects, which have no stable text form."""
     if isinstance(value, _PLAIN):
         yield path, value
     elif isinstance(value, dict):
@@ -195,7 +195,9 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def _fits(name: str, value: Any, own: Any) -> bool:
-    """Returns True if ``value`` may be loaded. Integers for reals are quantised weights, and would load as noise."""
+    """Returns True if ``value`` may be loaded. Integers in place of reals are quantised weights, and would load as
+    noise.
+    """
     if name.endswith(_EXTRA_STATE):
         return True  # only the module knows its type
     if not isinstance(value, torch.Tensor) or not isinstance(own, torch.Tensor):

@@ -1,6 +1,4 @@
-"""Detections as torchvision's networks return them, in tensors of one size however many there are. Used where PyTorch
-runs a network.
-"""
+"""Detections from torchvision's networks, padded to tensors of a fixed size. Used where PyTorch runs a network."""
 
 from __future__ import annotations
 
@@ -13,11 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_DETECTIONS = 300
-"""Detections of an image from a network that does not tell how many it gives: as many as any of torchvision's."""
+"""Detections per image for a network that does not declare a maximum: the largest maximum in torchvision."""
 
 
 def is_detections(returned: object) -> bool:
-    """Returns True for the detections of an image: ``boxes`` (k, 4), ``scores`` (k,), ``labels`` (k,), and others."""
+    """Returns True for the detections of an image: ``boxes`` (k, 4), ``scores`` (k,), ``labels`` (k,), and optional
+    others.
+    """
     return (
         isinstance(returned, Mapping)
         and returned.keys() >= {"boxes", "scores", "labels"}
@@ -26,10 +26,10 @@ def is_detections(returned: object) -> bool:
 
 
 def padded(detections: Sequence[Mapping[str, torch.Tensor]], length: int) -> dict[str, torch.Tensor]:
-    """The detections of n images by name, each tensor (k, ...) as (n, length, ...), the best first.
+    """Returns the detections of n images by name, each tensor (k, ...) as (n, length, ...), best first.
 
-    Missing ones have score 0, label -1 and a box of zeros; of more than ``length``, the worst are left out. Masks
-    (k, 1, height, width) lose the second axis.
+    Missing detections have score 0, label -1 and a box of zeros; beyond ``length``, the worst are omitted. Masks (k, 1,
+    height, width) lose the second axis.
     """
     orders = [found["scores"].argsort(descending=True, stable=True)[:length] for found in detections]
     outputs = {}

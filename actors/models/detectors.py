@@ -1,4 +1,4 @@
-"""Detectors of torchvision as networks whose outputs keep one size. Runs wherever a network is rebuilt."""
+"""torchvision detectors as networks with outputs of a fixed size. Runs wherever a network is rebuilt."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 
 def is_detector(network: object) -> bool:
-    """Returns True for a detector of torchvision, or of its classes."""
-    transforms: Any = sys.modules.get(_TRANSFORMS)  # a network of its classes has imported it
+    """Returns True for a torchvision detector, or an instance of its classes."""
+    transforms: Any = sys.modules.get(_TRANSFORMS)  # a network of its classes has already imported it
     return transforms is not None and isinstance(
         getattr(network, "transform", None), transforms.GeneralizedRCNNTransform
     )
 
 
 class Detector(nn.Module):
-    """A detector of torchvision, for pixels of 0..1 of one size: float (n, 3, height, width).
+    """A torchvision detector for pixels in 0..1 of a fixed size: float (n, 3, height, width).
 
-    Gives its detections, best first, as `padded` tensors: ``boxes`` in pixels of its input, ``scores`` and ``labels``,
-    and of Mask R-CNN ``masks`` (n, m, 28, 28), the probabilities within each box. m is what the network keeps of an
-    image at most. Resizes nothing, as ``model.preprocess`` does that.
+    Returns its detections, best first, as `padded` tensors: ``boxes`` in pixels of its input, ``scores`` and
+    ``labels``, and for Mask R-CNN ``masks`` (n, m, 28, 28), the probabilities within each box. m is the maximum number
+    of detections that the network keeps per image. Does not resize; ``model.preprocess`` does.
 
     Raises:
-        JobError: ``preprocess`` normalises the pixels, which the network does itself; or when called, the network is
-            being exported, as the graph of a detector depends on what is in the image.
+        JobError: ``preprocess`` normalises the pixels, which the network does itself; or, when called, the network is
+            being exported, but the graph of a detector depends on the image content.
     """
 
     def __init__(self, model: Any, preprocess: Preprocess) -> None:
@@ -54,9 +54,9 @@ class Detector(nn.Module):
 
 
 def without_eps(network: nn.Module, checkpoint: str) -> None:
-    """Makes batch normalisation work as with an eps of 0, if ``checkpoint`` is a file of torchvision that needs it.
+    """Makes batch normalisation behave as with an eps of 0 if ``checkpoint`` is a torchvision file that needs it.
 
-    Changes the variances, which stay with the weights where these are saved again.
+    Changes the variances, and so also the weights if they are saved again.
     """
     if file_name(checkpoint) in _TRAINED_WITHOUT_EPS:
         for layer in network.modules():
@@ -65,8 +65,8 @@ def without_eps(network: nn.Module, checkpoint: str) -> None:
 
 
 class _Normalisation(nn.Module):
-    """Takes the place of torchvision's `GeneralizedRCNNTransform`: normalises and pads, but does not resize, so that
-    boxes and masks stay as the network gives them.
+    """Replaces torchvision's `GeneralizedRCNNTransform`: normalises and pads, but does not resize, so boxes and masks
+    stay as the network returns them.
     """
 
     mean: torch.Tensor
@@ -102,7 +102,7 @@ def _check_normalised_once(transform: Any, preprocess: Preprocess) -> None:
         )
 
 
-# torchvision's builders set the eps of their layers for these weights alone.
+# torchvision's builders set the eps of their layers only for these weights.
 _TRAINED_WITHOUT_EPS = (
     "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
     "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",

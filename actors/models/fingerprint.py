@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def weights_digest(model: Model, network: torch.nn.Module | None = None) -> str:
-    """SHA-256 of the weights, in hexadecimal. Equal weights have equal digests, whatever file wraps them; an .onnx
-    model is digested as its file and external data.
+    """Returns the SHA-256 of the weights, in hexadecimal. Equal weights have equal digests in any file format; for an
+    .onnx model, the digest covers its file and external data.
 
     Args:
         model: the weights to digest.

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class ModelForm(Protocol):
-    """Everything the rest of the code asks about the form of a model. Libraries are imported inside the methods."""
+    """Everything that other code needs to know about the form of a model. Libraries are imported inside the methods."""
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """File name endings, as the message about an unknown format lists them."""
+        """File name suffixes, as listed in the message about an unknown format."""
 
     @property
     def stored_as(self) -> str:
@@ -35,32 +35,34 @@ class ModelForm(Protocol):
 
     @property
     def engines(self) -> tuple[str, ...]:
-        """Names of the engines that can run it. The first is the default, and gives the reference answers."""
+        """Names of the engines that can run it. The first is the default, and produces the reference answers."""
 
     @property
     def has_network(self) -> bool:
-        """True if a PyTorch network can be rebuilt from it, which needs torch. If other engines run it
-        too, they run an export of the network, in any precision.
+        """True if a PyTorch network can be rebuilt from it, which needs torch. Any other engines run an export of the
+        network, in any precision.
         """
 
     def owns(self, checkpoint: str) -> bool:
         """Returns True if a checkpoint of this name has this form; touches no storage."""
 
     def check_keys(self, model: Model) -> None:
-        """Raises `JobError` if other keys of ``model`` do not go with this form."""
+        """Raises `JobError` if other keys of ``model`` conflict with this form."""
 
     def files(self, model: Model) -> list[str]:
-        """URIs of all files that hold the weights."""
+        """Returns the URIs of all files that hold the weights."""
 
     def digest(self, model: Model, network: torch.nn.Module | None = None) -> str:
-        """SHA-256 of the weights, in hexadecimal. ``network`` is what `network` returned, if it was called before."""
+        """Returns the SHA-256 of the weights, in hexadecimal. ``network`` is the result of `network`, if already
+        called.
+        """
 
     def network(self, model: Model) -> torch.nn.Module | None:
-        """The network with its weights, on the CPU; None unless `has_network`."""
+        """Returns the network with its weights, on the CPU; None unless `has_network`."""
 
     def graph_file(self, model: Model) -> AbstractContextManager[GraphFile] | None:
-        """The file that an engine opens, on this machine while the context is open; None if it has to be exported from
-        `network`.
+        """Returns the file that an engine opens, on this machine while the context is open, or None if it must be
+        exported from `network`.
         """
 
 
@@ -69,8 +71,8 @@ FORMS: tuple[ModelForm, ...] = (StateDictForm(), OnnxForm(), OpenVinoForm(), Pt2
 
 
 def form_of(model: Model) -> ModelForm:
-    """The form of ``model``, by the name of its checkpoint. A .pt file that is pinned and has no architecture is taken
-    for TorchScript.
+    """Returns the form of ``model``, by the name of its checkpoint. A pinned .pt file without an architecture is
+    treated as TorchScript.
 
     Raises:
         JobError: no checkpoint is given, or its format is unknown.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GraphFile:
-    """An ONNX model or an OpenVINO IR on this machine; its other files lie in the same folder."""
+    """An ONNX model or an OpenVINO IR on this machine; its other files are in the same folder."""
 
     path: Path
     precision: str
@@ -21,4 +21,4 @@ class GraphFile:
     is_exported: bool = False
     """True if it was made from a network, and is kept in the export cache."""
     takes_pixels: bool = False
-    """True if its input takes the pixels of the pipeline, since the graph holds what else the pre-processing does."""
+    """True if its input accepts the pipeline's pixels, because the graph contains the rest of the pre-processing."""

@@ -1,5 +1,5 @@
-"""Files of model hubs, in the caches of the libraries that fetch them: ``hf://REPO@REVISION/FILE`` of Hugging Face, and
-``torchhub+URL`` of torch.hub. Each node fetches a file once; runs on the driver and in workers.
+"""Files from model hubs, in the caches of the libraries that fetch them: ``hf://REPO@REVISION/FILE`` of Hugging Face,
+and ``torchhub+URL`` of torch.hub. Each node fetches a file once; runs on the driver and in workers.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def is_hub(uri: str) -> bool:
 
 
 def on_this_machine(uri: str) -> str:
-    """The path of a hub's file in the cache of its library, which fetches it if needed; all other URIs unchanged.
+    """Returns the path of a hub file in its library's cache, fetching it if needed; returns all other URIs unchanged.
 
     Raises:
-        JobError: the hub has no such file, refuses access, or is not asked because of HF_HUB_OFFLINE.
+        JobError: the hub has no such file, refuses access, or is not contacted because of HF_HUB_OFFLINE.
         UnreachableError: the hub does not answer, and the file is not in the cache.
     """
     if uri.startswith(HUGGING_FACE):
@@ -38,7 +38,7 @@ def on_this_machine(uri: str) -> str:
 
 
 def if_there(uri: str) -> str | None:
-    """Like `on_this_machine` for a file of Hugging Face; None if the repository has no such file."""
+    """Does the same as `on_this_machine` for a Hugging Face file; returns None if the repository has no such file."""
     repo, revision, file = _parts(uri)
     if _library().try_to_load_from_cache(repo, file, revision=revision) is _library()._CACHED_NO_EXIST:  # noqa: SLF001  documented
         return None
@@ -47,13 +47,13 @@ def if_there(uri: str) -> str | None:
     except _errors().RemoteEntryNotFoundError:
         return None
     except _errors().LocalEntryNotFoundError as error:
-        if _library().is_offline_mode():  # the cache has what there is
+        if _library().is_offline_mode():  # only the cache can have it
             return None
         raise _unreachable(uri, error) from error
 
 
 def pinned(uri: str) -> str:
-    """The URI with the commit that its revision names now; URIs of other kinds unchanged. Raises like
+    """Returns the URI with the commit that its revision currently names; other kinds of URIs unchanged. Raises like
     `on_this_machine`.
     """
     if not uri.startswith(HUGGING_FACE) or _COMMIT.fullmatch(_parts(uri)[1] or ""):
@@ -66,12 +66,12 @@ def pinned(uri: str) -> str:
 _URI = re.compile(r"hf://(?P<repo>[^@/]+(?:/[^@/]+)?)(?:@(?P<revision>[^/]+))?/(?P<file>.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SNAPSHOT = re.compile(r"/snapshots/([0-9a-f]{40})/")
-# As torch.hub reads it, but not a mere dash and letter: the beginning of the file's SHA-256.
+# The beginning of the file's SHA-256, as torch.hub reads it, but at least 8 digits.
 _HASH = re.compile(r"-([a-f0-9]{8,})\.[a-z]+$")
 
 
 def _parts(uri: str) -> tuple[str, str | None, str]:
-    """Repository, revision and file."""
+    """Returns repository, revision and file."""
     parts = _URI.fullmatch(uri)
     if parts is None:
         raise JobError(f"{uri}: names no file of a repository", fix="write hf://OWNER/NAME@REVISION/FILE")
@@ -88,11 +88,11 @@ def _from_hugging_face(uri: str) -> str:
 
 
 def _downloaded(uri: str) -> str:
-    """The path of the file. Raises errors of Hugging Face's library about a file that is missing as they are."""
+    """Returns the path of the file. Passes on the Hugging Face library's own errors about missing files."""
     repo, revision, file = _parts(uri)
     library, errors = _library(), _errors()
     try:
-        # Holds a lock while it downloads, so that many processes of a node fetch a file once.
+        # Holds a lock while downloading, so the processes of a node fetch a file only once.
         return str(library.hf_hub_download(repo, file, revision=revision))
     except errors.EntryNotFoundError:
         raise
@@ -148,12 +148,12 @@ def _errors() -> Any:
 
 def _from_torch_hub(uri: str) -> str:
     url = uri.removeprefix(TORCH_HUB)
-    # As torch.hub.get_dir, whose import takes seconds.
+    # Like torch.hub.get_dir, whose import takes seconds.
     cache = os.environ.get("TORCH_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch")  # noqa: PTH118
     path = Path(cache).expanduser() / "hub" / "checkpoints" / url.partition("?")[0].rpartition("/")[2]
     if path.exists():
         return str(path)
-    import fcntl  # noqa: PLC0415  Windows has none, and must still read what is there
+    import fcntl  # noqa: PLC0415  missing on Windows, where existing files must still be readable
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("ab") as lock:
@@ -166,7 +166,7 @@ def _from_torch_hub(uri: str) -> str:
 def _download(url: str, path: Path, hub: ModuleType) -> None:
     digest = _HASH.search(path.name)
     try:
-        # Writes to another file first, which gets this name once it is whole and has that digest.
+        # Writes to a temporary file first, and renames it once it is complete and the digest matches.
         hub.download_url_to_file(url, str(path), digest[1] if digest else None, progress=False)
     except RuntimeError as error:
         raise JobError(f"{url}: not the file of that name: {one_line(error)}", fix="fetch it again") from error

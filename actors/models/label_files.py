@@ -1,5 +1,5 @@
-"""Formats of files with class names: one a line, JSON, YAML and CSV, in the shapes that other tools write. Used where
-labels are read; touches no storage.
+"""File formats for class names: one per line, JSON, YAML and CSV, in the shapes that other tools write. Used where
+labels are read; does not access storage.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 def labels_in(text: str, file_name: str, where: str) -> Iterable[object]:
-    """The names in ``text`` in the order of the classes, as they are written there.
+    """Returns the names in ``text``, in class order, as written there.
 
     JSON and YAML hold a list of names or of objects with a ``name``, a mapping from numbers to names or from names to
-    numbers, or one of these under `_KEYS`, such as ``id2label`` of a config.json or ``names`` of a YOLO data set. CSV
-    has a column of names, and may have one of numbers and a header.
+    numbers, or one of these under `_KEYS`, such as ``id2label`` in a config.json or ``names`` in a YOLO data set. CSV
+    has a column of names, and optionally a column of numbers and a header.
 
     Args:
         text: the whole file.
-        file_name: in lower case; its ending tells the format, and any other than those of `_FORMATS` one name per line.
-        where: begins the message of errors.
+        file_name: in lower case; its suffix determines the format. Suffixes not in `_FORMATS` mean one name per line.
+        where: prefix of error messages.
 
     Raises:
-        JobError: the text is not of that format, or holds no names in such a shape.
+        JobError: the text is not in that format, or has no names in a known shape.
     """
     read = next((read for ending, read in _FORMATS.items() if file_name.endswith(ending)), None)
     if read is None:
-        # Not splitlines, which also breaks at form feeds and Unicode's separators.
+        # Not splitlines, which also splits at form feeds and Unicode separators.
         return text.rstrip("\r\n").split("\n") if text.strip() else []
     return read(text, where) if text.strip() else []
 
@@ -98,14 +98,16 @@ def _names(content: Any, where: str, depth: int = 0) -> Iterable[object]:
 
 
 def _name(entry: Any) -> object:
-    """The name in an entry: itself, that of an object, or the second of Keras' pairs of synset and name."""
+    """Returns the name in an entry: the entry itself, the name of an object, or the second item of Keras' pairs of
+    synset and name.
+    """
     if isinstance(entry, dict):
         return next((entry[key] for key in _NAME_COLUMNS if key in entry), None)
     return entry[-1] if isinstance(entry, list) and entry else entry
 
 
 def _by_number(pairs: Sequence[tuple[Any, object]], where: str) -> list[object]:
-    """The names in the order of their numbers, which start at 0 and leave none out."""
+    """Returns the names in the order of their numbers, which must start at 0 and have no gaps."""
     if not _are_numbers(number for number, _ in pairs):
         raise JobError(f"{where}: maps names to values that are not integers", fix=_FIX)
     by_number: Mapping[int, object] = {int(number): name for number, name in pairs}
@@ -120,7 +122,7 @@ def _are_numbers(values: Iterable[Any]) -> bool:
 
 
 def _other(numbers: int | None, width: int, where: str) -> int:
-    """The only column beside that of the numbers."""
+    """Returns the only column other than that of the numbers."""
     if numbers is None or width != 2:  # noqa: PLR2004  a number and a name
         raise JobError(
             f"{where}: does not say which of {width} columns contains the names",

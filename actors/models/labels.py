@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from actors.models.spec import Model
 
 
-MAX_LABELS_BYTES = 64 << 20  # a million names; a path that leads to a checkpoint must not fill the memory
+MAX_LABELS_BYTES = 64 << 20  # a million names; a path to a checkpoint must not fill memory
 
 
 def read_labels(model: Model) -> list[str] | None:
-    """The class names in order, or None if the model has none. Two classes may share a name.
+    """Returns the class names in order, or None if the model has none. Two classes may share a name.
 
     Raises:
         JobError: the file cannot be read, or an entry is not a name.
@@ -31,8 +31,8 @@ def read_labels(model: Model) -> list[str] | None:
 
 
 def read_names(given: Any, key: str, storage_options: dict[str, str]) -> list[str] | None:
-    """The names that the value ``given`` of a config key leads to: a list, or the path or URI of a file in a store with
-    these options; None for None. Raises like `read_labels`.
+    """Returns the names that ``given``, the value of a config key, specifies: a list, or the path or URI of a file in a
+    store with these options; None for None. Raises like `read_labels`.
     """
     if given is None:
         return None
@@ -61,7 +61,7 @@ def _names_in_file(uri: str, where: str, storage_options: dict[str, str]) -> Ite
 def _checked_labels(where: str, labels: Iterable[object]) -> list[str]:
     names = []
     for number, label in enumerate(labels, start=1):
-        # YAML reads digits as numbers, which is harmless, and yes and no as booleans, which is not.
+        # YAML parses digits as numbers, which is harmless, and yes and no as booleans, which is not.
         if not isinstance(label, str | int) or isinstance(label, bool) or not str(label).strip():
             raise JobError(
                 f"{where}: entry {number} is {label!r}, not a name",

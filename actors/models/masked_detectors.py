@@ -1,4 +1,4 @@
-"""Detectors of transformers that take a mask of the border around each image. Runs wherever a network is rebuilt."""
+"""transformers detectors that accept a mask of the border around each image. Runs wherever a network is rebuilt."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def takes_mask(architecture: str, preprocess: Preprocess) -> bool:
-    """Returns True for an architecture that needs a mask, and images with a border below and to the right."""
+    """Returns True if the architecture needs a mask, and images have a border below and to the right."""
     has_border = preprocess.pad_position is PadPosition.top_left and preprocess.channels == _COLORS
     return has_border and architecture.partition(":")[2] in _MASKED
 
 
 class MaskedDetector(torch.nn.Module):
-    """Hides the border of its images, float (n, 3, height, width), from a detector of transformers.
+    """Hides the border of images, float (n, 3, height, width), from a transformers detector.
 
-    Positions and boxes of these detectors are shares of the visible part, which the colour of the border tells: rows at
-    the bottom and columns at the right of nothing else. Gives ``logits`` (n, boxes, classes), and ``pred_boxes``
-    (n, boxes, 4), centre, width and height in shares of the whole input.
+    Positions and boxes of these detectors are relative to the visible part, which is found by the colour of the border:
+    rows at the bottom and columns at the right that contain only this colour. Returns ``logits`` (n, boxes, classes),
+    and ``pred_boxes`` (n, boxes, 4): centre, width and height relative to the whole input.
     """
 
     border: torch.Tensor
@@ -48,7 +48,7 @@ class MaskedDetector(torch.nn.Module):
         return {"logits": outputs.logits, "pred_boxes": outputs.pred_boxes * shares}
 
 
-# Those that were trained on boxes in shares of the visible part; others, such as RT-DETR, ignore their mask.
+# Detectors trained on boxes relative to the visible part; others, such as RT-DETR, ignore their mask.
 _MASKED = {
     f"{name}ForObjectDetection" for name in ("Detr", "ConditionalDetr", "DabDetr", "DeformableDetr", "TableTransformer")
 }
@@ -56,7 +56,9 @@ _COLORS = 3
 
 
 def _extent(is_shown: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """For bools (n, length): True up to the last True, but at least once, and the share of the length up to there."""
+    """Returns, for bools (n, length): True up to the last True, at least once, and the fraction of the length up to
+    there.
+    """
     places = torch.arange(1, is_shown.shape[1] + 1, device=is_shown.device)
     last = (is_shown * places).amax(dim=1).clamp(min=1)
     return places <= last[:, None], last / is_shown.shape[1]

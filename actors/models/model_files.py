@@ -1,4 +1,4 @@
-"""Names of model files, and read errors in terms of the config key."""
+"""Names of model files, and read errors that name the config key."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def file_name(uri: str) -> str:
-    """The part after the last slash, in lower case, without the query of a signed URL."""
+    """Returns the part after the last slash, in lower case, without the query of a signed URL."""
     return _last_part(uri).lower()
 
 
 def base_name(uri: str) -> str:
-    """The name of the file at ``uri``, percent-decoded: the name that `sibling` takes."""
+    """Returns the name of the file at ``uri``, percent-decoded, as `sibling` expects it."""
     last = _last_part(uri)
     return unquote(last).replace("/", "_") if is_http(uri) or is_file(uri) else last
 
@@ -34,10 +34,10 @@ def _last_part(uri: str) -> str:
 
 
 def sibling(uri: str, name: str) -> str:
-    """The URI of the file ``name``, a relative path, in the folder of ``uri``.
+    """Returns the URI of the file ``name``, a relative path, in the folder of ``uri``.
 
-    The query of a URL stays: a SAS token or a signed policy that covers the folder covers the sibling, too. A signature
-    for a single object, as of S3, does not, and the server refuses it.
+    Keeps the query of a URL: a SAS token or a signed policy for the folder also covers the sibling. A signature for a
+    single object, as in S3, does not, and the server refuses it.
     """
     address, separator, query = uri.partition("?") if is_http(uri) else (uri, "", "")
     folder, slash, _ = address.rpartition("/")
@@ -47,7 +47,7 @@ def sibling(uri: str, name: str) -> str:
 
 
 def lfs_pointer(data: bytes, where: str) -> JobError | None:
-    """The error for ``data`` that is the text which Git LFS leaves in place of a file; None for all other bytes."""
+    """Returns the error for ``data`` that is a Git LFS pointer instead of the file; None for all other bytes."""
     if not data.startswith(b"version https://git-lfs"):  # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
         return None
     return JobError(f"{where}: is a Git LFS pointer, not the file itself", fix="fetch the file: git lfs pull")
@@ -55,8 +55,8 @@ def lfs_pointer(data: bytes, where: str) -> JobError | None:
 
 @contextmanager
 def reading(where: str) -> Iterator[None]:
-    """Turns errors of reading a configured file into a `JobError` that starts with ``where``, or an `UnreachableError`
-    if the server is at fault.
+    """Converts errors from reading a configured file to a `JobError` that starts with ``where``, or to an
+    `UnreachableError` if the server is at fault.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Names of models for people, beside the fingerprint, which tells models apart."""
+"""Human-readable model names, in addition to the fingerprint, which identifies a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from actors.messages import redacted
 
 
 def model_name(source: str | None, architecture: str | None, checkpoint: str | None) -> str:
-    """A model's name for people: its source, or its architecture with the file of its weights.
+    """Returns a human-readable name: the model's source, or its architecture with the file name of its weights.
 
     Args:
         source: `model.source`.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build_network(model: Model) -> torch.nn.Module:
-    """The network with its weights, on the CPU, in evaluation mode, without gradients.
+    """Returns the network with its weights, on the CPU, in evaluation mode, without gradients.
 
     Raises:
         JobError: the architecture cannot be imported or built, the checkpoint cannot be read or does not fit, or the

@@ -1,4 +1,4 @@
-"""Builds a network and loads its weights: strictly, by name, or with the library that knows how names changed. Runs
+"""Builds a network and loads its weights: strictly by name, or with the library that knows how names have changed. Runs
 wherever a network is rebuilt.
 """
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 def build(model: Model, weights: StateDict | None = None) -> nn.Module:
-    """The network of ``model`` with its weights.
+    """Returns the network of ``model`` with its weights.
 
     Args:
         model: the model.
-        weights: the content of its checkpoint, if it was read before, or is in memory alone.
+        weights: the content of its checkpoint, if already read, or if it exists only in memory.
 
     Raises:
         JobError: the architecture cannot be built, the checkpoint cannot be read, or the two do not fit.
@@ -52,8 +52,8 @@ def build(model: Model, weights: StateDict | None = None) -> nn.Module:
 
 
 def _converted_by_timm(model: Model, misfit: MisfitError) -> nn.Module:
-    """The network with weights that timm adapts: of a model's first release, of other numbers of channels, or with a
-    classifier that the network does without. Raises ``misfit`` if they do not fit after it, either.
+    """Returns the network with weights that timm adapts: from a model's first release, for another number of channels,
+    or with a classifier that the network lacks. Raises ``misfit`` if they still do not fit.
     """
     name, kwargs = str(model.architecture).partition(":")[2], dict(model.kwargs)
     timm = import_library("timm", f"model.architecture={model.architecture}")

@@ -1,5 +1,5 @@
-"""Copies of a model's remote files on this machine, fetched once a node however many actors need them. Used where a
-model is loaded.
+"""Copies of a model's remote files on this machine, fetched once per node, regardless of the number of actors. Used
+where a model is loaded.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
 
 def no_siblings(path: Path) -> Sequence[str]:  # noqa: ARG001
-    """The siblings of a checkpoint that is one file."""
+    """Returns the siblings of a checkpoint in one file: none."""
     return ()
 
 
 @contextmanager
 def local_copy(model: Model, siblings: Siblings = no_siblings, *, kind: str = "file") -> Iterator[Path]:
-    """The checkpoint on this machine, with its other files in place, for as long as the context is open.
+    """Yields the checkpoint on this machine, with its other files in place, for as long as the context is open.
 
-    Local files are their own copies. Remote ones are kept for later runs if the server tells versions apart.
+    Local files are used in place. Remote files are kept for later runs if the server reports versions.
 
     Args:
         model: names the checkpoint.
         siblings: returns the paths of its other files, relative to its folder, given the local path of the checkpoint.
-        kind: a word for such a file, for messages.
+        kind: a word for this kind of file, for messages.
 
     Raises:
         JobError: a file is missing or cannot be read, or the files do not have the digest ``model.sha256``.
@@ -70,9 +70,9 @@ def local_copy(model: Model, siblings: Siblings = no_siblings, *, kind: str = "f
 
 
 def pinned_content(model: Model) -> bytes:
-    """The only file of ``model``, whose ``model.sha256`` is given. Raises `JobError` if it has another digest.
+    """Returns the only file of ``model``, whose ``model.sha256`` is set. Raises `JobError` if the digest differs.
 
-    The caller must load these bytes, and not open the file again: it may have changed meanwhile.
+    The caller must load these bytes and not reopen the file, which may have changed since.
     """
     with local_copy(model) as path, reading(model.where):
         data = path.read_bytes()
@@ -84,7 +84,9 @@ _VERSIONS = "versions.json"
 
 
 def _kept(model: Model, fetch: Callable[[Path], list[str]]) -> Path | None:
-    """The copy in the node's cache; None if nothing can be kept here, or no version tells when it is out of date."""
+    """Returns the copy in the node's cache; None if nothing can be cached here, or there is no version to detect
+    changes by.
+    """
     if _version(model, model.checkpoint)[1] is None:
         return None
     key = hashlib.sha256(repr((model.checkpoint, model.sha256)).encode()).hexdigest()
@@ -96,7 +98,7 @@ def _kept(model: Model, fetch: Callable[[Path], list[str]]) -> Path | None:
 
 
 def _copy(folder: Path, model: Model) -> Path:
-    # In a folder of their own, since names come from the files.
+    # In a separate folder, since the names come from the files.
     return folder / "files" / base_name(model.checkpoint)
 
 
@@ -132,7 +134,7 @@ def _is_current(model: Model, folder: Path) -> bool:
     uris = {name: sibling(model.checkpoint, name) if name else model.checkpoint for name in versions}
     try:
         return all(known and (size, known) == _version(model, uris[name]) for name, (size, known) in versions.items())
-    except JobError:  # fetching it again says which one is missing
+    except JobError:  # fetching again reports which file is missing
         return False
 
 
@@ -142,5 +144,5 @@ def _version(model: Model, uri: str) -> tuple[int, str | None]:
 
 
 def missing_file(model: Model, kind: str, name: str) -> JobError:
-    """The error for a model that lacks one of the files beside its checkpoint."""
+    """Returns the error for a model that lacks one of the files beside its checkpoint."""
     return JobError(f"{model.where}: its {kind} {name} is missing", fix="put that file into the same folder")

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # onnx brings it, without types
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # a dependency of onnx, untyped
 
 from actors.errors import JobError
 from actors.models.graph_file import GraphFile
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def not_numbers(model: Model, seen: str) -> JobError:
-    """The error for outputs that are not tensors of numbers; ``seen`` lists their names and types."""
+    """Returns the error for outputs that are not numeric tensors; ``seen`` lists their names and types."""
     return JobError(
         f"{model.where}: not all of its outputs are tensors of numbers: {seen}",
         fix="cut the file to those that are, with onnx.utils.extract_model, or export it again",
@@ -37,7 +37,7 @@ def not_numbers(model: Model, seen: str) -> JobError:
 
 @contextmanager
 def local(model: Model) -> Iterator[GraphFile]:
-    """The files of an .onnx ``model`` on this machine, for as long as the context is open.
+    """Yields the files of an .onnx ``model`` on this machine, for as long as the context is open.
 
     Raises:
         JobError: a file is missing, or is not an ONNX model.
@@ -49,14 +49,14 @@ def local(model: Model) -> Iterator[GraphFile]:
 
 
 def files(model: Model) -> list[str]:
-    """URIs of the .onnx file and of its external data. Raises `JobError` as `digest`."""
+    """Returns the URIs of the .onnx file and of its external data. Raises like `digest`."""
     with _local_copy(model) as path:
         names = _external_names(_proto_in(path, model), model.where)
     return [model.checkpoint, *(sibling(model.checkpoint, name) for name in names)]
 
 
 def digest(model: Model) -> str:
-    """SHA-256, in hexadecimal, over the .onnx file of ``model`` and its external data, in order of name.
+    """Returns the SHA-256, in hexadecimal, of the .onnx file of ``model`` and its external data, in order of name.
 
     Raises:
         JobError: a file is missing, or is not an ONNX model.
@@ -75,14 +75,14 @@ def _local_copy(model: Model) -> AbstractContextManager[Path]:
 
 
 def _proto_in(path: Path, model: Model) -> Any:
-    """The model in the file at ``path``. Raises `JobError` if there is none."""
+    """Returns the model in the file at ``path``. Raises `JobError` if there is none."""
     with reading(model.where):
         data = path.read_bytes()
     try:
         proto = onnx.load_model_from_string(data)
     except DecodeError:
         proto = onnx.ModelProto()
-    if proto.graph.node:  # protobuf parses no bytes, and some files of other formats, as a model without nodes
+    if proto.graph.node:  # protobuf parses an empty file, and some other formats, as a model without nodes
         return proto
     if pointer := lfs_pointer(data, model.where):
         raise pointer
@@ -91,7 +91,9 @@ def _proto_in(path: Path, model: Model) -> Any:
 
 
 def _external_names(proto: Any, where: str) -> list[str]:
-    """Paths of the external data, relative to the folder of the model. Raises `JobError` for one that leaves it."""
+    """Returns the paths of the external data, relative to the model's folder. Raises `JobError` for a path that leaves
+    it.
+    """
     names = {
         entry.value
         for tensor in _tensors(proto)
@@ -118,9 +120,9 @@ def _is_inside(name: object) -> bool:
 
 
 def _tensors(proto: Any) -> Iterator[Any]:
-    """Every tensor stored in a model."""
+    """Yields every tensor stored in a model."""
     for inner in _graphs(proto):
-        yield from getattr(inner, "initializer", ())  # a function has none
+        yield from getattr(inner, "initializer", ())  # functions have none
         for sparse in getattr(inner, "sparse_initializer", ()):
             yield from (sparse.values, sparse.indices)
         for node in inner.node:
@@ -130,7 +132,7 @@ def _tensors(proto: Any) -> Iterator[Any]:
 
 
 def _graphs(proto: Any) -> Iterator[Any]:
-    """The graph and the functions of a model, and the subgraphs of their nodes, recursively."""
+    """Yields the graph and the functions of a model, and the subgraphs of their nodes, recursively."""
     for graph in (proto.graph, *proto.functions):
         yield from _with_subgraphs(graph)
 
@@ -143,12 +145,12 @@ def _with_subgraphs(graph: Any) -> Iterator[Any]:
                 yield from _with_subgraphs(inner)
 
 
-# Operators that quantise a whole batch by one scale.
+# Operators that quantise a whole batch with one scale.
 _ONE_SCALE = {"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
 
 
 def _precision(proto: Any) -> str:
-    # By elements, not by tensors: quantised files keep many small ones, such as scales, in fp32.
+    # By elements, not by tensors: quantised files keep many small tensors, such as scales, in fp32.
     elements: Counter[str] = Counter()
     for tensor in _tensors(proto):
         if name := _PRECISIONS.get(tensor.data_type):

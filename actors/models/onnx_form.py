@@ -1,4 +1,4 @@
-"""A whole .onnx model, which brings its own network and precision; its external data may lie in more files."""
+"""A whole .onnx model with its own network and precision; its external data may be in further files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OnnxForm:
         return onnx_files.digest(model)
 
     def network(self, model: Model) -> None:
-        """None: ONNX graphs do not run in PyTorch."""
+        """Returns None: ONNX graphs do not run in PyTorch."""
 
     def graph_file(self, model: Model) -> AbstractContextManager[GraphFile]:
         from actors.models import onnx_files  # noqa: PLC0415  a state_dict needs no onnx

@@ -49,7 +49,7 @@ class OpenVinoForm:
         return total.hexdigest()
 
     def network(self, model: Model) -> None:
-        """None: an IR does not run in PyTorch."""
+        """Returns None: an IR does not run in PyTorch."""
 
     @contextmanager
     def graph_file(self, model: Model) -> Iterator[GraphFile]:
@@ -58,7 +58,7 @@ class OpenVinoForm:
 
 
 _KIND = "file of weights"
-# A constant, as OpenVINO writes it.
+# A constant, as written by OpenVINO.
 _CONSTANT = re.compile(rb'<data element_type="(\w+)" shape="([\d, ]*)"')
 _TYPES = {b"f32": "fp32", b"f16": "fp16", b"bf16": "bf16", b"i8": "int8", b"u8": "int8", b"i4": "int8", b"u4": "int8"}
 
@@ -72,7 +72,7 @@ def _siblings(model: Model) -> Callable[[Path], Sequence[str]]:
 
 
 def _precision(xml: bytes) -> str:
-    """The format of most weights, as in `actors.models.graph_file.GraphFile`."""
+    """Returns the format of most weights, as in `actors.models.graph_file.GraphFile`."""
     elements: Counter[str] = Counter()
     for element_type, shape in _CONSTANT.findall(xml):
         if name := _TYPES.get(element_type):

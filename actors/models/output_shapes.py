@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def uncounted(outputs: Mapping[str, np.ndarray | torch.Tensor], num_images: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the outputs whose first axis does not count the images. Raises `JobError` if no output does."""
+    """Returns the shapes of outputs whose first axis is not the number of images. Raises `JobError` if there are no
+    others.
+    """
     shapes = {name: tuple(output.shape) for name, output in outputs.items()}
     odd = {name: shape for name, shape in shapes.items() if shape[:1] != (num_images,)}
     if len(odd) == len(shapes):
@@ -23,7 +25,7 @@ def uncounted(outputs: Mapping[str, np.ndarray | torch.Tensor], num_images: int)
 
 
 def not_counted(shapes: Mapping[str, tuple[int, ...]], num_images: int) -> JobError:
-    """The error for outputs of these ``shapes`` that the task needs."""
+    """Returns the error for outputs of these ``shapes`` that the task needs."""
     name, shape = next(iter(shapes.items()))
     return JobError(
         f"the model's output {name} has shape {shape} for {num_images} images",

@@ -12,9 +12,9 @@ from actors.models.detections import MOST_DETECTIONS, is_detections, padded
 
 
 def named(returned: Any) -> dict[str, torch.Tensor]:
-    """The returned tensors by name: ``output`` for a single one, ``output_0`` and so on for a tuple or list; those of a
-    dictionary keep their names, and so do detections, a list of a dictionary for each image, which `padded` brings to
-    `MOST_DETECTIONS`, without masks, which would be as large as the image each. Omits everything else.
+    """Returns the tensors by name: ``output`` for a single tensor, ``output_0`` and so on for a tuple or list. Tensors
+    in a dictionary keep their names, as do detections, a list with a dictionary per image, which are `padded` to
+    `MOST_DETECTIONS`, without masks, as each would be as large as the image. Omits everything else.
 
     Raises:
         JobError: nothing returned is a tensor.

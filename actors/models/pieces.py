@@ -1,5 +1,5 @@
-"""Runs a network that takes only some batch sizes on batches of any size. Used for programs whose batch size was fixed
-when they were exported.
+"""Runs a network that accepts only some batch sizes on batches of any size. Used for programs whose batch size was
+fixed on export.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from actors.models.outputs import named
 
 
 class Pieces(nn.Module):
-    """Cuts batches into pieces, and pads the last one with blank images. Returns the outputs of all images by name.
+    """Cuts batches into pieces, and pads the last piece with blank images. Returns the outputs of all images by name.
 
     Args:
-        network: takes one tensor, with one entry an image along its first axis.
-        least: images that it needs at least.
-        most: images that it takes at most; at least ``least``.
+        network: accepts one tensor, with one entry per image along its first axis.
+        least: minimum number of images.
+        most: maximum number of images; at least ``least``.
     """
 
     def __init__(self, network: nn.Module, least: int, most: int) -> None:
@@ -27,7 +27,7 @@ class Pieces(nn.Module):
 
     @property
     def sizes(self) -> str:
-        """The batch sizes that the network takes, as messages name them."""
+        """The batch sizes that the network accepts, as text for messages."""
         return f"{self.most}" if self.least == self.most else f"{self.least} to {self.most}"
 
     @property
@@ -49,5 +49,5 @@ class Pieces(nn.Module):
 
 
 def _joined(outputs: list[torch.Tensor]) -> torch.Tensor:
-    # An output that does not count the images, such as a loss, is left out by the engine.
+    # The engine omits outputs without an entry per image, such as a loss.
     return torch.cat(outputs) if outputs[0].dim() and len(outputs) > 1 else outputs[0]

@@ -1,4 +1,4 @@
-"""Holds the files of a model to ``model.sha256``. Runs wherever they are loaded; imports no library."""
+"""Checks the files of a model against ``model.sha256``. Runs wherever they are loaded; imports no library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_pin(model: Model) -> None:
-    """Raises `JobError` if ``model.sha256`` is no digest."""
+    """Raises `JobError` if ``model.sha256`` is not a digest."""
     if model.sha256 and not re.fullmatch(r"[0-9a-f]{64}", pin(model)):
         raise JobError(
             f"model.sha256={model.sha256}: not the 64 hexadecimal digits of a SHA-256 digest",
@@ -27,7 +27,7 @@ def check_pin(model: Model) -> None:
 
 
 def check_pinned(model: Model, kind: str) -> None:
-    """Raises `JobError` if ``model.sha256`` is not given, for a file whose loading can run code that it holds."""
+    """Raises `JobError` if ``model.sha256`` is not set, for a file that can run code when loaded."""
     if model.sha256:
         return
     raise JobError(
@@ -38,19 +38,19 @@ def check_pinned(model: Model, kind: str) -> None:
 
 
 def check_content(model: Model, paths: Sequence[Path]) -> None:
-    """Raises `JobError` if ``model.sha256`` is given, and is not the digest of the files, one after the other."""
+    """Raises `JobError` if ``model.sha256`` is set and is not the digest of the concatenated files."""
     if model.sha256:
         with reading(model.where):
             _compare(model, _chunks(paths), [path.name for path in paths])
 
 
 def check_bytes(model: Model, data: bytes) -> None:
-    """The same for the content of the only file of ``model``, whose ``model.sha256`` is given."""
+    """Checks the content of the only file of ``model``, whose ``model.sha256`` is set, in the same way."""
     _compare(model, [data], [base_name(model.checkpoint)])
 
 
 def pin(model: Model) -> str:
-    """``model.sha256`` as 64 lower-case digits."""
+    """Returns ``model.sha256`` as 64 lower-case digits."""
     return model.sha256.strip().lower().removeprefix("sha256:")
 
 
@@ -76,6 +76,6 @@ def _compare(model: Model, chunks: Iterable[bytes], names: Sequence[str]) -> Non
 
 
 def _command(names: Sequence[str]) -> str:
-    """The command of a shell that prints the digest of the files."""
+    """Returns the shell command that prints the digest of the files."""
     listed = shlex.join(names)
     return f"`sha256sum {listed}`" if len(names) == 1 else f"`cat {listed} | sha256sum`"

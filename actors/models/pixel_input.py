@@ -1,4 +1,6 @@
-"""The first layer of every network that runs in PyTorch or is exported from it: pixels to numbers. Runs in workers."""
+"""The first layer of every network that runs in PyTorch or is exported from it: converts pixels to numbers. Runs in
+workers.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
 
 class PixelInput(nn.Module):
-    """Takes uint8 RGB (n, height, width, 3), gives float32 (n, height, width, channels): order of the channels and
-    normalisation are those of the model, the layout is not.
+    """Converts uint8 RGB (n, height, width, 3) to float32 (n, height, width, channels), with the channel order and
+    normalisation of the model, but not its layout.
     """
 
     scale: torch.Tensor
@@ -52,8 +54,8 @@ class PixelInput(nn.Module):
         return sums.add_(GREY_HALF).mul_(GREY_SCALE).floor_().unsqueeze(3)
 
     def _scaled(self, pixels: torch.Tensor) -> torch.Tensor:
-        # Whole rows at a time: with 3 values at a time, this takes the CPU as long as decoding, and onnxruntime ten
-        # times as long.
+        # Whole rows at a time: with 3 values at a time, this takes as long as decoding on the CPU, and ten times as
+        # long in onnxruntime.
         return pixels.flatten(2).mul_(self.scale).add_(self.bias).view(pixels.shape)
 
     def _standardized(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Loads a program of torch.export as a network. Runs on the driver and once in each worker."""
+"""Loads a torch.export program as a network. Runs on the driver and once in each worker."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 def load(model: Model) -> nn.Module:
-    """The program of ``model`` as a network on the CPU, for normalised images in ``model.preprocess.layout``, which is
-    (n, channels, height, width) unless it says otherwise.
+    """Returns the program of ``model`` as a network on the CPU, for normalised images in ``model.preprocess.layout``,
+    by default (n, channels, height, width).
 
-    A program that was exported for some batch sizes only gets batches in pieces of such sizes.
+    A program that was exported for certain batch sizes gets batches in pieces of these sizes.
 
     Raises:
-        JobError: the file is not the pinned one, or not such a program, does not load, takes other images, or is in
-            training mode.
+        JobError: the file is not the pinned one or not a torch.export program, does not load, expects other images, or
+            is in training mode.
     """
     program = _read(model)
     if any(_trains(node) for node in program.graph.nodes) or program.graph_signature.buffers_to_mutate:
@@ -40,7 +40,7 @@ def load(model: Model) -> nn.Module:
         )
     found = _image_input(program, model)
     with warnings.catch_warnings(action="ignore"):
-        # Without guards, which compare each batch with the one of the export; `Pieces` keeps to what it allows.
+        # Without guards, which compare each batch with the exported one; `Pieces` uses only allowed batch sizes.
         network = Program(program.module(check_guards=False), found)
     network.requires_grad_(requires_grad=False)
     return network if found.most is None else Pieces(network, found.least, found.most)
@@ -52,11 +52,11 @@ class ProgramInput(NamedTuple):
     keyword: str | None
     """Name of the argument; None if it is positional."""
     is_turned: bool
-    """True if the images arrive as (n, channels, height, width), and it takes (n, height, width, channels)."""
+    """True if images arrive as (n, channels, height, width) but the program expects (n, height, width, channels)."""
     least: int
-    """Images that it needs at least."""
+    """Minimum number of images."""
     most: int | None
-    """Images that it takes at most; None if any number."""
+    """Maximum number of images; None for no limit."""
 
 
 class Program(nn.Module):
@@ -73,7 +73,7 @@ class Program(nn.Module):
         return self.program(**{self.taken.keyword: images}) if self.taken.keyword else self.program(images)
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Program:  # noqa: FBT001, FBT002
-        """Also moves the tensors that the program creates, whose device is part of its graph."""
+        """Moves the tensors that the program creates, too: their device is part of its graph."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # PyTorch's stubs lack it
         device = fn(torch.empty(0, device=_device_of(self.program))).device
         _move(self.program, device)
@@ -97,7 +97,7 @@ def _trains(node: torch.fx.Node) -> bool:
     return place is not None and len(node.args) > place and node.args[place] is True
 
 
-# The argument of an operator that is true in training.
+# The argument of each operator that is true in training.
 _TRAINING_FLAGS = {
     "aten.batch_norm": 5,
     "aten.dropout": 2,
@@ -145,13 +145,13 @@ def _check_size(model: Model, sides: tuple[Any, ...]) -> None:
 
 
 def _batch_sizes(length: int | torch.SymInt, program: ExportedProgram) -> tuple[int, int | None]:
-    """The least and the greatest number of images; None for no limit."""
+    """Returns the minimum and maximum number of images; None for no limit."""
     if isinstance(length, int):
         return length, length
     limits = program.range_constraints.get(length.node.expr)
     if limits is None:
         return 1, None
-    # torch.export notes 2 as the least where none was named, and does not mean it.
+    # torch.export records a minimum of 2 if none was given, but does not enforce it.
     least = int(limits.lower) if limits.lower > 2 else 1  # noqa: PLR2004
     is_bounded = limits.upper.is_finite and limits.upper < _UNBOUNDED
     if not is_bounded:
@@ -159,7 +159,7 @@ def _batch_sizes(length: int | torch.SymInt, program: ExportedProgram) -> tuple[
     return least, int(limits.upper)
 
 
-_UNBOUNDED = 1 << 20  # images: more than any batch has
+_UNBOUNDED = 1 << 20  # images: more than any batch
 
 
 def _keyword(program: ExportedProgram) -> str | None:
@@ -175,7 +175,7 @@ def _device_of(program: nn.Module) -> torch.device:
 
 
 def _move(program: nn.Module, device: torch.device) -> None:
-    """Puts the tensors that ``program`` creates onto ``device``."""
+    """Moves the tensors that ``program`` creates to ``device``."""
     graph = getattr(program, "graph", None)
     if graph is None:
         return

@@ -1,5 +1,5 @@
-"""A program that torch.export saved: network and weights in one .pt2 archive, for PyTorch alone. Loading one can run
-code, so that model.sha256 has to pin it.
+"""A program saved by torch.export: network and weights in one .pt2 archive, for PyTorch only. Loading it can run code,
+so model.sha256 must pin it.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def load(model: Model) -> nn.Module:
-    """The network in the archive of ``model``, on the CPU, in evaluation mode, without gradients.
+    """Returns the network in the archive of ``model``, on the CPU, in evaluation mode, without gradients.
 
-    One that was traced for a single image, and fails on two, gets one image at a time.
+    A network that was traced for a single image, and fails on two, gets one image at a time.
 
     Raises:
         JobError: the file is not the pinned one, or not a TorchScript archive, or does not load.
@@ -31,7 +31,7 @@ def load(model: Model) -> nn.Module:
         fix=".pt2 is the ending of an exported program",
         fix_of_state_dict="set model.architecture, or copy it again",
     )
-    with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated, and still in use
+    with warnings.catch_warnings(action="ignore"):  # TorchScript is deprecated but still in use
         try:
             network = torch.jit.load(data, map_location="cpu").eval()  # type: ignore[no-untyped-call]  # PyTorch's stubs lack it
         except Exception as error:
@@ -46,7 +46,7 @@ def load(model: Model) -> nn.Module:
 
 
 class Script(nn.Module):
-    """Runs a TorchScript network. Its errors have the reason in the first line, where others have it."""
+    """Runs a TorchScript network. Its errors state the reason on the first line, like other errors."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -70,6 +70,6 @@ def _runs(network: nn.Module, model: Model, num_images: int) -> bool:
     try:
         with torch.inference_mode():
             network(torch.zeros(num_images, *model.preprocess.input_shape))
-    except Exception:  # noqa: BLE001  the code of the file may raise anything; the engine reports it
+    except Exception:  # noqa: BLE001  code in the file may raise anything; the engine reports it
         return False
     return True

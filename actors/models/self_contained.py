@@ -1,4 +1,4 @@
-"""Shared parts of the forms of models that bring their own network."""
+"""Shared parts of the forms of models that include their own network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_alone(model: Model) -> None:
-    """Raises `JobError` if keys are given that only a state_dict needs."""
+    """Raises `JobError` if keys are set that only a state_dict needs."""
     given = [name for name in _UNSET if getattr(model, name)]
     if given:
         seen = ", ".join(f"model.{name}={getattr(model, name)}" for name in given)
@@ -24,18 +24,18 @@ def check_alone(model: Model) -> None:
         raise JobError(f"{model.where}: holds its own network, yet {seen}", fix=f"set {fix}, or give a state_dict")
 
 
-# What the config calls a key that a state_dict needs and a whole model must not have.
+# The unset value of each key that a state_dict needs and a whole model must not have.
 _UNSET = {"architecture": "null", "kwargs": "{}", "ema": "false", "prefix": "null", "ignore": "[]"}
 
 
 class PinnedForm:
-    """A network for PyTorch alone, in one file whose loading can run code, so that ``model.sha256`` has to pin it.
+    """A network for PyTorch only, in one file that can run code when loaded, so ``model.sha256`` must pin it.
     Subclasses add `network`; see `actors.models.forms.ModelForm`.
     """
 
     formats: tuple[str, ...]
     kind: str
-    """The file as messages name it."""
+    """Description of the file in messages."""
     stored_as = "file"
     engines = ("torch",)
     has_network = True
@@ -56,4 +56,4 @@ class PinnedForm:
         return pin(model)
 
     def graph_file(self, model: Model) -> None:
-        """None: the other engines do not run it."""
+        """Returns None: the other engines do not run it."""

@@ -1,4 +1,4 @@
-"""Weights that training saved, for an architecture that the config names: one file, or the index of several shards."""
+"""Weights saved by training, for an architecture named in the config: one file, or the index of several shards."""
 
 from __future__ import annotations
 
@@ -51,4 +51,4 @@ class StateDictForm:
         return build(model).eval().requires_grad_(requires_grad=False)
 
     def graph_file(self, model: Model) -> None:
-        """None: the file is exported from the network."""
+        """Returns None: the file is exported from the network."""

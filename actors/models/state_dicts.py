@@ -1,5 +1,5 @@
-"""Unwraps the weights that training scripts save: removes dictionaries around them, prefixes of their names, and
-averaged copies. Used where a checkpoint is read.
+"""Unwraps the weights that training scripts save: removes surrounding dictionaries, name prefixes and averaged copies.
+Used where a checkpoint is read.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class StateDict(dict[str, Any]):
         return self._metadata if isinstance(self._metadata, Mapping) else None
 
     def renamed(self, shorten: Callable[[str], str]) -> StateDict:
-        """The same entries, and versions of their modules, under shorter names."""
+        """Returns the same entries, and the versions of their modules, under shorter names."""
         versions = self.versions and {
-            # A wrapper and its module get one path; the inner one comes last, and wins.
+            # A wrapper and its module get the same path; the inner module comes last, and wins.
             shorten(f"{path}.").removesuffix(".") if path else path: version
             for path, version in sorted(self.versions.items(), key=lambda item: len(str(item[0])))
         }
@@ -49,12 +49,12 @@ def unwrap(content: object, *, ema: bool, where: str, prefix: str | None = None)
     Args:
         content: tensors by name, or nested dictionaries of them.
         ema: take the averaged weights instead of the last ones.
-        where: key and value that start messages.
-        prefix: the part of the checkpoint that is wanted. If it leads into another dictionary than the weights are
-            usually in, names begin with the keys of the dictionaries around them.
+        where: key and value at the start of messages.
+        prefix: the requested part of the checkpoint. If it leads into a dictionary other than the usual one, names
+            begin with the keys of the surrounding dictionaries.
 
     Raises:
-        JobError: there are no tensors; the message lists the keys instead.
+        JobError: there are no tensors; the message lists the keys that were found.
     """
     if not isinstance(content, Mapping):
         raise JobError(f"{where}: holds a {type(content).__name__}, not a state_dict", fix=RESAVE_FIX)
@@ -90,7 +90,7 @@ def select(state_dict: StateDict, model: Model) -> StateDict:
         chosen = {name: value for name, value in state_dict.items() if name.startswith(prefix)}
         if not chosen:
             raise _matches_nothing(f"model.prefix={model.prefix}", state_dict, model)
-        # Versions of other parts stay, under paths that no module has.
+        # Versions of other parts remain, under paths that match no module.
         state_dict = StateDict(chosen, versions=state_dict.versions).renamed(methodcaller("removeprefix", prefix))
     for pattern in model.ignore:
         kept = {name: value for name, value in state_dict.items() if not fnmatchcase(name, pattern)}
@@ -101,14 +101,14 @@ def select(state_dict: StateDict, model: Model) -> StateDict:
 
 
 def prefixes_to(expected: Collection[str], state_dict: StateDict) -> list[str]:
-    """Prefixes, dots included, under which ``state_dict`` has every ``expected`` name."""
+    """Returns the prefixes, including dots, under which ``state_dict`` has every ``expected`` name."""
     first = min(expected, default="")
     heads = sorted(name.removesuffix(first) for name in state_dict if first and name.endswith(f".{first}"))
     return [head for head in heads if all(f"{head}{name}" in state_dict for name in expected)]
 
 
 def rename(state_dict: Mapping[str, Any], expected: Collection[str]) -> StateDict:
-    """The same entries under the names that fit ``expected`` best: unchanged, or without the prefixes of wrappers.
+    """Returns the same entries under the names that best match ``expected``: unchanged, or without wrapper prefixes.
 
     Drops averaged copies, and the counters of averaging, unless expected.
     """
@@ -119,7 +119,7 @@ def rename(state_dict: Mapping[str, Any], expected: Collection[str]) -> StateDic
 
 
 def without_wrappers(state_dict: StateDict) -> StateDict:
-    """The same entries under the names that they have outside DistributedDataParallel, FSDP and torch.compile."""
+    """Returns the same entries under their names outside DistributedDataParallel, FSDP and torch.compile."""
     plain = state_dict.renamed(_without_inserted)
     is_parallel = bool(plain) and all(name.startswith("module.") for name in plain)
     return plain.renamed(methodcaller("removeprefix", "module.")) if is_parallel else plain
@@ -143,11 +143,11 @@ _EMA_KEYS = (
     "teacher",  # DINO
 )
 _EMA_PYTORCH_COUNTERS = ("initted", "step")
-# DistributedDataParallel puts module. before each name, Lightning the attribute that holds the network.
+# DistributedDataParallel prefixes each name with module., Lightning with the attribute that holds the network.
 _PREFIXES = ("module.", "model.", "network.", "net.", "backbone.", "online_model.")
 # Parts that torch.compile, FSDP and activation checkpointing insert anywhere in a name.
 _INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-_MAX_DEPTH = 5  # a dictionary may hold itself
+_MAX_DEPTH = 5  # a dictionary may contain itself
 
 
 def _averaged(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -168,14 +168,14 @@ def _parts(content: Mapping[Any, Any]) -> list[tuple[Any, Mapping[Any, Any]]]:
 
 
 def _path(key: object, part: Mapping[Any, Any], depth: int = 0) -> str:
-    """The keys that lead to the tensors of ``part``, as long as there is one way."""
+    """Returns the keys that lead to the tensors of ``part``, up to the first branch."""
     inner = _parts(part)
     is_end = len(inner) != 1 or any(isinstance(value, torch.Tensor) for value in part.values())
     return str(key) if is_end or depth == _MAX_DEPTH else f"{key}.{_path(*inner[0], depth + 1)}"
 
 
 def _nested(content: Mapping[Any, Any], path: str = "", depth: int = 0) -> StateDict:
-    """All tensors of ``content``, named by the keys that lead to them."""
+    """Returns all tensors of ``content``, named by the keys that lead to them."""
     found = StateDict()
     for key, value in content.items() if depth <= _MAX_DEPTH else ():
         if isinstance(value, torch.Tensor):
@@ -197,7 +197,7 @@ def _has_tensors(value: object, depth: int = 0) -> bool:
 
 
 def _tensors(content: Mapping[Any, Any]) -> StateDict:
-    """The tensors of ``content``, and the extra state of modules; empty if there is no tensor."""
+    """Returns the tensors of ``content``, and the extra state of modules; empty if there is no tensor."""
     # Detached, since a file may hold parameters, which require gradients.
     found = {str(name): value.detach() for name, value in content.items() if isinstance(value, torch.Tensor)}
     extra = {name: value for name, value in content.items() if str(name).endswith("_extra_state")}
@@ -205,7 +205,7 @@ def _tensors(content: Mapping[Any, Any]) -> StateDict:
 
 
 def _flat_averages(content: Mapping[Any, Any]) -> StateDict:
-    """Averaged weights stored among the others: recognised by a prefix, and returned without it."""
+    """Returns averaged weights stored among the others: they are recognised by a prefix, which is removed."""
     tensors = _tensors(content)
     averages = {name: value for name, value in tensors.items() if _without_average(name) not in (name, "")}
     return StateDict(averages, versions=tensors.versions).renamed(_without_average)
@@ -230,7 +230,7 @@ def _matches_nothing(key: str, state_dict: StateDict, model: Model) -> JobError:
 
 
 def _views(state_dict: StateDict, depth: int = 0) -> Iterator[StateDict]:
-    """``state_dict`` under its own names, then under ever shorter ones, as long as they stay distinct."""
+    """Yields ``state_dict`` under its own names, then under ever shorter names, as long as they stay distinct."""
     yield state_dict
     if depth == _MAX_DEPTH:
         return

@@ -1,5 +1,5 @@
-"""The last layer of a zero-shot classifier: vectors of texts that stand for classes. Used on the driver and in workers;
-imports no PyTorch.
+"""The last layer of a zero-shot classifier: text vectors that represent classes. Used on the driver and in workers;
+does not import PyTorch.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextHead:
-    """Scores images against texts: ``scale`` * cosine + ``bias``, and then a sigmoid or a softmax."""
+    """Scores images against texts: ``scale`` * cosine + ``bias``, then a sigmoid or a softmax."""
 
     vectors: np.ndarray
-    """One of unit length for each class, float32 (classes, length)."""
+    """One unit vector per class, float32 (classes, length)."""
     scale: float
     bias: float
     is_sigmoid: bool
     digest: str
-    """SHA-256 of all that decides the vectors."""
+    """SHA-256 of everything that determines the vectors."""
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Logits float32 (n, classes) for the vectors of images, float32 (n, length) of any Euclidean length."""
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # callers find what is not finite
+        """Returns the logits, float32 (n, classes), for image vectors, float32 (n, length), of any Euclidean length."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # callers detect non-finite values
             unit = images / np.linalg.norm(images, axis=1, keepdims=True)
             return np.asarray(self.scale * (unit @ self.vectors.T) + self.bias, np.float32)
 

@@ -1,5 +1,5 @@
-"""Vectors of texts, from the text part of a model of transformers. Runs on the driver, and where a Python caller makes
-a predictor; no code comes from a checkpoint or a hub.
+"""Text vectors from the text part of a transformers model. Runs on the driver, and where a Python caller creates a
+predictor; no code comes from a checkpoint or a hub.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def embed_texts(source: TextSource, texts: Sequence[Sequence[str]]) -> TextHead:
-    """Embeds the texts of each class: the mean of their vectors of unit length, again of unit length (CLIP,
+    """Embeds the texts of each class: the mean of their unit vectors, normalised to unit length again (CLIP,
     https://arxiv.org/abs/2103.00020, section 3.1.4).
 
     Args:
@@ -70,7 +70,7 @@ def _pooled(network: Any, tokens: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 
 def _tokens(source: TextSource, texts: Sequence[str], longest: int, *, is_padded: bool) -> dict[str, torch.Tensor]:
-    """The tokenized texts. SigLIP was trained on texts padded to full length, and reads their padding."""
+    """Returns the tokenized texts. SigLIP was trained on texts padded to full length, and reads their padding."""
     tokenizer = _tokenizer(source)
     lengths = [len(ids) for ids in tokenizer(list(texts))["input_ids"]]
     if max(lengths) > longest:
@@ -83,11 +83,11 @@ def _tokens(source: TextSource, texts: Sequence[str], longest: int, *, is_padded
 
 
 def _tokenizer(source: TextSource) -> Any:
-    transformers = importlib.import_module("transformers")  # loaded with the network
+    transformers = importlib.import_module("transformers")  # already loaded with the network
     with tempfile.TemporaryDirectory() as folder, quiet():
         for name, data in source.tokenizer.items():
             (Path(folder) / name).write_bytes(data)
-        # The type of the model, by which transformers finds the class of a tokenizer that does not name its own.
+        # The model type, by which transformers finds the tokenizer class if the tokenizer does not name it.
         network_class = getattr(transformers, str(source.model.architecture).partition(":")[2])
         network_class.config_class.from_dict(source.model.kwargs).save_pretrained(folder)
         try:
@@ -105,7 +105,9 @@ def _tokenizer(source: TextSource) -> Any:
 
 
 def _digest(weights: Mapping[str, torch.Tensor], tokens: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 of all that decides the vectors: weights and tokens. Machines round the vectors differently."""
+    """Returns the SHA-256 of everything that determines the vectors: weights and tokens. Machines round the vectors
+    differently.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted({**weights, **tokens}.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

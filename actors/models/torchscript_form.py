@@ -1,5 +1,5 @@
-"""A TorchScript archive: network and weights in one file, for PyTorch alone. Loading one can run code, so that
-model.sha256 has to pin it.
+"""A TorchScript archive: network and weights in one file, for PyTorch only. Loading it can run code, so model.sha256
+must pin it.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ class TorchScriptForm(PinnedForm):
 
 
 def is_pinned_alone(model: Model) -> bool:
-    """Returns True for a .pt or .pth file, as state_dicts have, that is pinned and has no architecture."""
+    """Returns True for a pinned .pt or .pth file, suffixes that state_dicts also have, without an architecture."""
     return bool(model.sha256) and model.architecture is None and file_name(model.checkpoint).endswith((".pt", ".pth"))

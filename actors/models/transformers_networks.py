@@ -1,5 +1,5 @@
-"""Networks of transformers, ``transformers:NAME``, whose weights its own code loads, as it renames entries on the way.
-Runs wherever a network is rebuilt; no code comes from a checkpoint or a hub.
+"""transformers networks, ``transformers:NAME``. The library's own code loads their weights, since it renames entries
+while loading. Runs wherever a network is rebuilt; no code comes from a checkpoint or a hub.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
 def load_transformers(
     architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping[str, Any], where: str
 ) -> VisionNetwork:
-    """The network ``transformers:NAME`` with the weights of ``state_dict``, strictly, for pixels alone. Arguments and
-    errors are those of `load_whole`.
+    """Loads ``state_dict`` strictly into the network ``transformers:NAME``, for pixels only. Arguments and errors are
+    those of `load_whole`.
     """
     return VisionNetwork(load_whole(architecture, kwargs, state_dict, where))
 
 
 def load_whole(architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping[str, Any], where: str) -> Any:
-    """The network ``transformers:NAME`` as the library makes it, with the weights of ``state_dict``, strictly.
+    """Loads ``state_dict`` strictly into the network ``transformers:NAME`` as the library builds it.
 
     Args:
-        architecture: names a class of transformers that has a config.
+        architecture: names a transformers class that has a config.
         kwargs: entries of its config, as in a ``config.json``, and further arguments of the class. From the config of a
-            model of several parts, such as CLIP, the class takes its own part.
-        state_dict: the weights, which may also hold the other parts of such a model.
-        where: begins the message of errors about the weights.
+            multi-part model, such as CLIP, the class reads its own part.
+        state_dict: the weights, which may also include the other parts of such a model.
+        where: prefix of error messages about the weights.
 
     Raises:
-        JobError: there is no such class, or config and weights do not fit it.
+        JobError: there is no such class, or the config or the weights do not fit it.
     """
     where_from = f"model.architecture={architecture}"
     network_class = _network_class(architecture.partition(":")[2], where_from)
@@ -58,7 +58,7 @@ def load_whole(architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping
                 output_loading_info=True,
                 **others,
             )
-    except ImportError as error:  # such as of timm, which has the backbones of some detectors
+    except ImportError as error:  # such as for timm, which has the backbones of some detectors
         raise JobError(f"{where_from}: {one_line(error)}", fix=_INSTALL_FIX) from error
     except Exception as error:
         raise JobError(
@@ -70,11 +70,11 @@ def load_whole(architecture: str, kwargs: Mapping[str, Any], state_dict: Mapping
 
 
 class VisionNetwork(torch.nn.Module):
-    """Gives the tensors that a network of transformers returns for ``pixel_values``, by their names there.
+    """Returns the tensors that a transformers network returns for ``pixel_values``, under their own names.
 
-    With ``output_hidden_states`` in its config, adds ``hidden_states_0``, what goes into the first layer, and
-    ``hidden_states_1`` and so on, what comes out of each. Where no output is one vector an image, adds ``pooled``: the
-    class token, or the mean over all places. Of a detector, gives classes and boxes, and those layers.
+    With ``output_hidden_states`` in its config, adds ``hidden_states_0``, the input of the first layer, and
+    ``hidden_states_1`` and so on, the output of each layer. If no output has one vector per image, adds ``pooled``: the
+    class token, or the mean over all positions. For a detector, returns only classes, boxes and these layers.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -85,7 +85,7 @@ class VisionNetwork(torch.nn.Module):
     def forward(self, pixels_nchw: torch.Tensor) -> dict[str, torch.Tensor]:
         returned = self.model(pixel_values=pixels_nchw)
         outputs = named(returned)
-        # A tuple, and there only with output_hidden_states in the config.
+        # A tuple, present only with output_hidden_states in the config.
         layers = getattr(returned, "hidden_states", None) or ()
         asked = {f"hidden_states_{number}": layer for number, layer in enumerate(layers)}
         if outputs.keys() >= _OF_DETECTORS:
@@ -115,7 +115,7 @@ def _is_vector(tensor: torch.Tensor) -> bool:
 
 def _network_class(name: str, where: str) -> Any:
     try:
-        # From the beginning: transformers asks once whether there is one.
+        # From the start: transformers checks only once whether torchvision exists.
         with _without_broken_torchvision():
             transformers = import_library("transformers", where)
             if name not in dir(transformers):
@@ -134,7 +134,7 @@ def _network_class(name: str, where: str) -> Any:
 
 
 def _split(network_class: Any, kwargs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """The entries of the config of the class, and the other arguments of the class."""
+    """Returns the config entries of the class, and its other arguments."""
     own = set(inspect.signature(network_class.__init__).parameters) - {"self", "config", "args", "kwargs"}
     others = {key: value for key, value in kwargs.items() if key in own}
     config = {key: value for key, value in kwargs.items() if key not in own} if others else kwargs
@@ -150,13 +150,13 @@ _OF_THE_WHOLE = ("projection_dim", "output_hidden_states")
 
 
 def _of_the_library(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """The weights under the names of transformers, also those of a saved `VisionNetwork`."""
+    """Returns the weights under their transformers names, even for a saved `VisionNetwork`."""
     is_wrapped = all(name.startswith("model.") for name in state_dict)
     return {name.removeprefix("model.") if is_wrapped else name: value for name, value in state_dict.items()}
 
 
 def _check(report: Mapping[str, Any], where: str, *, is_part: bool) -> None:
-    """Raises `JobError` unless each weight found its place. Where the class ``is_part`` of a model, others are left."""
+    """Raises `JobError` unless every weight was loaded. If the class ``is_part`` of a model, others may remain."""
     problems = {
         "missing": sorted(report["missing_keys"]),
         "unexpected": [] if is_part else sorted(report["unexpected_keys"]),
@@ -182,7 +182,7 @@ _MAX_LISTED = 5
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps the reports and progress bars of transformers from the terminal."""
+    """Suppresses the reports and progress bars of transformers."""
     logging = importlib.import_module("transformers.utils.logging")
     verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)
@@ -197,7 +197,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _without_broken_torchvision() -> Iterator[None]:
-    """Hides a torchvision that was built for another torch: transformers would import it, and its networks work without
+    """Hides a torchvision that was built for another torch: transformers would import it, but its networks work without
     it.
     """
     try:

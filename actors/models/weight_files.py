@@ -1,5 +1,5 @@
-"""Reads checkpoints: a file of torch.save or safetensors, or the shards of a large one. Never unpickles anything but
-tensors and plain values.
+"""Reads checkpoints: a torch.save or safetensors file, or the shards of a large checkpoint. Never unpickles anything
+but tensors and plain values.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 
 def read_weights(uri: str, storage: Storage, *, shown: str | None = None) -> object:
-    """Reads the content of a checkpoint to the CPU; tensors of a local file may share its memory map.
+    """Reads the content of a checkpoint to the CPU; tensors from a local file may share its memory map.
 
     Args:
-        uri: a file of torch.save or safetensors (``.safetensors``), or the index of shards.
+        uri: a torch.save or safetensors (``.safetensors``) file, or the index of shards.
         storage: reads remote files.
-        shown: the URI that messages name, if ``uri`` is a copy.
+        shown: the URI to name in messages, if ``uri`` is a copy.
 
     Raises:
         JobError: a file is missing or broken, or holds more than tensors and plain values.
@@ -62,7 +62,7 @@ def read_weights(uri: str, storage: Storage, *, shown: str | None = None) -> obj
     return gathered
 
 
-_START_BYTES = 64  # of a file: more than any signature that is looked for
+_START_BYTES = 64  # at the start of a file: longer than every known signature
 _CODE_FIX = f"set model.architecture=null and pin the file with model.sha256, if you trust it, or {RESAVE_FIX}"
 _CODE = re.compile(r"[Uu]nsupported (?:global: GLOBAL|class|GLOBAL):? ([\w.]+)")
 _MAX_LISTED = 5  # names in a message
@@ -99,7 +99,7 @@ def _read_file(uri: str, storage: Storage, where: str) -> Any:
 
 def _regular_file(uri: str) -> Path:
     path = Path(os.fsdecode(local_path(uri)))
-    if not stat.S_ISREG(path.stat().st_mode):  # torch.load would wait for a writer of a named pipe
+    if not stat.S_ISREG(path.stat().st_mode):  # torch.load would wait for a writer to a named pipe
         raise OSError("not a regular file")
     return path
 
@@ -112,7 +112,7 @@ def _start(source: Path | io.BytesIO) -> bytes:
 
 
 def _parse(uri: str, source: Path | io.BytesIO, start: bytes, where: str) -> object:
-    """The content of a file whose first bytes are ``start``."""
+    """Returns the content of a file whose first bytes are ``start``."""
     if file_name(uri).endswith(".safetensors"):
         if isinstance(source, Path):
             return safetensors.torch.load_file(source)
@@ -127,20 +127,20 @@ def _parse_torch(source: Path | io.BytesIO, *, mmap: bool) -> object:
     if isinstance(source, io.BytesIO):
         source.seek(0)
     with warnings.catch_warnings(action="ignore"):  # about other pickle protocols, which may be unreadable
-        # weights_only refuses every class that is not needed for tensors: an ordinary pickle could run code.
+        # weights_only refuses every class that tensors do not need: an ordinary pickle could run code.
         return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
 
 
 def _check_archive(source: Path | io.BytesIO, where: str) -> None:
-    """Refuses archives that torch would misread, and damage that it would not notice."""
+    """Refuses archives that torch would misread, and damage that torch would not detect."""
     if kind := read_kind(source):
         raise JobError(f"{where}: is {kind}, which holds code", fix=_CODE_FIX)
 
 
 def _holds_code(error: Exception, source: Path | io.BytesIO, where: str) -> JobError:
-    """The error for a pickle that names classes, none of which was imported."""
+    """Returns the error for a pickle that names classes, none of which was imported."""
     names = [found[1]] if (found := _CODE.search(str(error))) else []
-    with suppress(*_UNREADABLE):  # it lists them in zip archives alone
+    with suppress(*_UNREADABLE):  # it lists them only for zip archives
         if isinstance(source, io.BytesIO):
             source.seek(0)
         names += sorted(set(torch.serialization.get_unsafe_globals_in_checkpoint(source)) - set(names))
@@ -153,7 +153,7 @@ def _holds_code(error: Exception, source: Path | io.BytesIO, where: str) -> JobE
 
 
 def _unreadable(error: Exception, start: bytes, where: str) -> JobError:
-    """The error for a file that starts with ``start`` and raised ``error``."""
+    """Returns the error for a file that starts with ``start`` and raised ``error``."""
     if not start:
         return JobError(f"{where}: is empty", fix="copy it again")
     if pointer := lfs_pointer(start, where):

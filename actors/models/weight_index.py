@@ -1,5 +1,5 @@
-"""The index that save_pretrained writes for the shards of a large state_dict. Used where a checkpoint is read, and
-where an export of one is looked up, without PyTorch.
+"""The index that save_pretrained writes for the shards of a large state_dict. Used where a checkpoint is read and where
+its export is looked up, without PyTorch.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ def read_index(uri: str, storage: Storage) -> dict[str, str]:
 
 
 def weight_files(uri: str, storage: Storage) -> list[str]:
-    """URIs of all files of a checkpoint: itself, and the shards of an index."""
+    """Returns the URIs of all files of a checkpoint: itself, and the shards of an index."""
     if not is_index(uri):
         return [uri]
     return [uri, *(sibling(uri, shard) for shard in sorted(set(read_index(uri, storage).values())))]
 
 
 def is_index(uri: str) -> bool:
-    """Returns True if a checkpoint is the index of shards."""
+    """Returns True if a checkpoint is an index of shards."""
     return file_name(uri).endswith(INDEX_SUFFIXES)
 
 
 def is_shard(uri: str) -> bool:
-    """Returns True if a checkpoint is one of several shards, by its name."""
+    """Returns True if a checkpoint is one of several shards, judging by its name."""
     # A single shard, of 00001, is a whole state_dict.
     return re.search(r"-\d{5}-of-(?!00001)\d{5}\.", file_name(uri)) is not None
 
 
 SHARD_FIX = "give the index of the shards, such as model.safetensors.index.json, as model.checkpoint"
 INDEX_FIX = "copy the index and all its shards into one folder again"
-_MAX_INDEX_BYTES = 64 << 20  # at some 100 bytes an entry, several hundred thousand tensors
+_MAX_INDEX_BYTES = 64 << 20  # at about 100 bytes per entry, several hundred thousand tensors

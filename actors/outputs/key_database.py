@@ -1,4 +1,4 @@
-"""A DuckDB database of image keys on disk, in bounded memory. Used on the driver to compare the images of runs."""
+"""An on-disk DuckDB database of image keys, in bounded memory. Used on the driver to compare the images of runs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ CHUNK_ROWS = 1 << 17  # rows inserted at a time: about one row group of DuckDB (
 
 
 class KeyDatabase:
-    """DuckDB database in ``folder`` that uses at most ``memory_bytes`` and spills the rest to disk. ``tables`` is the
-    SQL that creates its tables.
+    """DuckDB database in ``folder`` that uses at most ``memory_bytes`` of memory and spills the rest to disk.
+    ``tables`` is the SQL that creates its tables.
 
-    Queries run on a thread of their own: an exception raised by a signal handler while the main thread is inside
-    DuckDB is lost, and the query fails with another error.
+    Queries run on their own thread: an exception raised by a signal handler while the main thread is inside DuckDB is
+    lost, and the query fails with another error.
     """
 
     fix = "set TMPDIR to a folder on a larger disk, or process every image with run.mode=full"
@@ -41,7 +41,7 @@ class KeyDatabase:
             "memory_limit": f"{memory_bytes}B",
             "threads": threads,
             "preserve_insertion_order": False,  # rows are numbered, and keeping their order costs memory
-            "enable_external_access": False,  # it spills next to its own file and needs no other
+            "enable_external_access": False,  # it spills next to its own file and needs nothing else
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         }
@@ -66,7 +66,7 @@ class KeyDatabase:
             try:
                 return self._thread.submit(call, *arguments).result()
             except BaseException:
-                # If a signal ends this wait, the query goes on, and leaving the `with` block would wait for it.
+                # If a signal ends this wait, the query continues, and leaving the `with` block would wait for it.
                 self._database.interrupt()
                 raise
 
@@ -83,5 +83,5 @@ def temporary_room(fix: str = KeyDatabase.fix, held: str = KeyDatabase.held) -> 
         ) from error
 
 
-_MAX_THREADS = 4  # the driver has other work meanwhile
+_MAX_THREADS = 4  # the driver has other work to do
 _THREAD_BYTES = 128 << 20  # memory per thread that DuckDB recommends as a minimum

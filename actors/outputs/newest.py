@@ -1,6 +1,6 @@
-"""Picks the newest rows of each image over several runs, by a query in a database on disk.
+"""Selects each image's newest rows across several runs, with a query in an on-disk database.
 
-Memory stays bounded for any number of rows: 28 bytes a row go to the temporary folder.
+Memory stays bounded for any number of rows: 28 bytes per row are written to the temporary folder.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 
 class Newest:
-    """The newest rows of each image, which has one key: image_id and uri.
+    """The newest rows of each image. An image's key is its image_id and uri.
 
-    A run that has an image supersedes older runs for it, and an image that a run lists twice keeps both rows. A later
+    A run with rows for an image supersedes older runs for it; an image listed twice in one run keeps both rows. A later
     run in which the image failed supersedes nothing.
     """
 
     def __init__(self, keys: RowKeys | None, runs: Sequence[PublishedRun], storage: Storage) -> None:
         self._keys, self._runs, self._storage = keys, runs, storage
         self.num_failed = keys.num_failed() if keys else sum(run.num_error_rows for run in runs)
-        """Images that failed and have no row in any of the runs."""
+        """Images that failed and have no row in any run."""
         self.num_read = keys.num_rows if keys else 0
-        """Rows of all runs, once all batches were taken."""
+        """Rows of all runs, once all batches have been read."""
 
     def batches(self, schema: pa.Schema) -> Generator[pa.Table]:
-        """Yields the rows in tables of ``schema``, which may have the partitions; those of the newest run first."""
+        """Yields the rows, newest run first, in tables of ``schema``, which may include the partitions."""
         rows = (table for run in self._runs for table in run_batches(run, run.rows, self._storage, schema))
         for batch in ahead(picked(rows, self._keys.newest()) if self._keys else rows):
             self.num_read += 0 if self._keys else len(batch)
@@ -47,7 +47,7 @@ class Newest:
 
 @contextmanager
 def newest_rows(runs: Sequence[PublishedRun], storage: Storage, *, memory_bytes: int = 1 << 30) -> Iterator[Newest]:
-    """The newest rows of ``runs``, which are ordered from the newest. A single run is not compared with itself.
+    """Yields the newest rows of ``runs``, which are ordered newest first. A single run is not compared with itself.
 
     Raises:
         JobError: a part cannot be read, or the temporary folder is full.
@@ -64,7 +64,7 @@ def newest_rows(runs: Sequence[PublishedRun], storage: Storage, *, memory_bytes:
 
 
 class RowKeys(KeyDatabase):
-    """Keys of rows, numbered from 0 in the order in which they are added, and of failed images."""
+    """Keys of failed images and of rows, which are numbered from 0 in the order they are added."""
 
     fix = "set TMPDIR to a folder on a larger disk, or read one run; jobs.convert does with convert.run=RUN_ID"
 
@@ -90,7 +90,7 @@ class RowKeys(KeyDatabase):
             yield batch["number"].to_numpy()
 
     def num_failed(self) -> int:
-        """Number of images that failed and have no row."""
+        """Returns the number of images that failed and have no row."""
         (found,) = self._run(lambda: self._database.execute(_FAILED).fetchall())
         return int(found[0])
 
@@ -107,7 +107,7 @@ _FAILED = 'SELECT count(DISTINCT key) FROM failed ANTI JOIN "rows" USING (key)'
 
 
 def _joined(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in tables of at least `CHUNK_ROWS`, but for the last."""
+    """Yields the same rows in tables of at least `CHUNK_ROWS`, except the last."""
     pending: list[pa.Table] = []
     for batch in batches:
         pending.append(batch)

@@ -28,8 +28,8 @@ class FoundRow(NamedTuple):
 
 
 def rows_at(run: PublishedRun, numbers: Iterable[int]) -> dict[int, FoundRow]:
-    """Returns rows and error rows by number, as plain values. They are numbered from 0, all rows first. Only the parts
-    that have one of them are read.
+    """Returns rows and error rows by number, as plain values. Numbers start at 0, rows before error rows. Reads only
+    the parts that contain them.
 
     Raises:
         JobError: a part is damaged or missing.
@@ -38,7 +38,7 @@ def rows_at(run: PublishedRun, numbers: Iterable[int]) -> dict[int, FoundRow]:
     parts = [
         (uri, int(entry["num_rows"]))
         for uris, entries in ((run.rows, run.manifest["rows"]), (run.errors, run.manifest["errors"]))
-        if uris  # the manifest names error rows that another run has taken over, too
+        if uris  # the manifest also names error rows that another run has taken over
         for uri, entry in zip(uris, entries, strict=True)
     ]
     found: dict[int, FoundRow] = {}

@@ -1,4 +1,4 @@
-"""An output folder and its published runs. Read anywhere, without Ray and Hydra."""
+"""An output folder and its published runs. Readable anywhere, without Ray and Hydra."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ if TYPE_CHECKING:
 
 
 def open_output(path: str, storage_options: Mapping[str, str] | None = None) -> Output:
-    """Returns the output at `output.path`. Nothing is read yet.
+    """Returns the output at `output.path`. Reads nothing yet.
 
     Args:
-        path: folder, or prefix in an object store.
-        storage_options: as `output.storage_options`.
+        path: folder, or object store prefix.
+        storage_options: see `output.storage_options`.
     """
     return Output(absolute(path), Storage(dict(storage_options or {})))
 
 
 @dataclass(frozen=True)
 class Output:
-    """The runs below ``root``. Runs that have not ended are never read."""
+    """The runs below ``root``. Unfinished runs are never read."""
 
     root: str
-    """URI of the output, absolute."""
+    """Absolute URI of the output."""
     storage: Storage
 
     def records(self) -> Sequence[Record]:
-        """Returns the records of all runs, published or not, the last opened first.
+        """Returns the records of all runs, published or not, most recently opened first.
 
         Raises:
-            JobError: storage does not give them.
+            JobError: storage cannot return them.
         """
         with self.reading():
             return read_records(self.root, self.storage)
 
     def runs(self, model: str | None = None) -> Sequence[PublishedRun]:
-        """Returns the published runs, or those of one model, the last committed first.
+        """Returns the published runs of all models or one, most recently committed first.
 
         Args:
             model: fingerprint.
@@ -112,13 +112,13 @@ class Output:
         )
 
     def newest(self, model: str | None = None) -> View:
-        """Returns the newest row of each image, over the runs of one model.
+        """Returns the newest row of each image across the runs of one model.
 
-        A run supersedes runs that were committed before it, for the images of which it has a row. 28 bytes a row go to
-        the temporary folder while the rows are read.
+        A run supersedes earlier committed runs for the images it has rows for. Reading writes 28 bytes per row to the
+        temporary folder.
 
         Args:
-            model: fingerprint, which is needed only where the output has several models.
+            model: fingerprint; required only if the output has several models.
 
         Raises:
             JobError: there is no run, several models would be mixed, or no run has rows.
@@ -132,7 +132,7 @@ class Output:
         return View(_with_partitions(read_schema(runs, self.storage)), read)
 
     def rows(self, model: str | None = None, run: str | None = None) -> View:
-        """Returns the rows of all runs of one model, or those of one run. Raises like `newest`.
+        """Returns the rows of one run, or of all runs of one model. Raises the same errors as `newest`.
 
         Args:
             model: fingerprint.
@@ -144,7 +144,7 @@ class Output:
         )
 
     def errors(self, model: str | None = None, run: str | None = None) -> View:
-        """Returns the error rows that no later run has retried, of all models or one, or of one run.
+        """Returns the error rows that no later run has retried, for all models, one model, or one run.
 
         Args:
             model: fingerprint.
@@ -178,7 +178,7 @@ class Output:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Raises `JobError` for errors of the block that come from storage."""
+        """Converts storage errors in the block to `JobError`."""
         try:
             yield
         except (OSError, BaseError) as error:
@@ -192,5 +192,5 @@ def _with_partitions(schema: pa.Schema) -> pa.Schema:
     return pa.schema([*schema, *(pa.field(name, pa.string()) for name in PARTITIONS)])
 
 
-_NUM_NAMED = 5  # runs in an error message
+_NUM_NAMED = 5  # runs named in an error message
 _THREADS = 4  # manifests in memory at once, of up to a gigabyte each

@@ -1,4 +1,4 @@
-"""A published run, with the parts that its manifest names."""
+"""A published run and the parts named in its manifest."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class PublishedRun:
     paths: RunPaths
     storage: Storage
     config: Mapping[str, Any]
-    """Its job, as plain values."""
+    """The job config, as plain values."""
     manifest: Mapping[str, Any]
-    """Content of ``manifest.json`` without the ranges of rows, which take ten times the memory of the file."""
+    """Content of ``manifest.json`` without the row ranges, which take ten times the file's size in memory."""
     rows: Sequence[str]
-    """URIs of the files with rows, in the order of the manifest."""
+    """URIs of the row files, in manifest order."""
     errors: Sequence[str]
-    """URIs of the files with error rows; empty if another run has taken them over."""
+    """URIs of the error row files; empty if another run has taken them over."""
 
     @property
     def run_id(self) -> str:
@@ -53,7 +53,7 @@ class PublishedRun:
 
     @property
     def committed_at(self) -> str:
-        """Time of publication: UTC, ISO 8601. For a run of a version that did not record it, the time of opening."""
+        """Time of publication, UTC, ISO 8601; the opening time for runs of versions that did not record it."""
         return str(self.manifest.get("committed_at") or self.record.opened_at)
 
     @property
@@ -62,7 +62,7 @@ class PublishedRun:
 
     @property
     def num_errors(self) -> int:
-        """Images that failed in this run, also if another run has taken over their error rows."""
+        """Images that failed in this run, even if another run has taken over their error rows."""
         return int(self.manifest["num_errors"])
 
     @property
@@ -84,7 +84,7 @@ class PublishedRun:
 
     @cached_property
     def summary(self) -> Summary:
-        """Sum of the receipts of all parts, from their footers.
+        """Sum of the receipts in the footers of all parts.
 
         Raises:
             JobError: a part is missing or damaged.
@@ -102,14 +102,14 @@ class PublishedRun:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Counters of the task over all rows, by name. Raises like `summary`."""
+        """The task's counters over all rows, by name. Raises the same errors as `summary`."""
         return self.summary.counters
 
     @property
     def labels(self) -> list[str] | None:
-        """Names of the classes in order, if the model has any and their file is still there."""
+        """Class names in order, if the model has any and their file still exists."""
         given = self.config["model"].get("labels")
-        # Where the config holds them, they are written so that OmegaConf interpolates nothing.
+        # Names stored in the config are written so that OmegaConf interpolates nothing.
         given = [str(name).replace(r"\${", "${") for name in given] if isinstance(given, list) else given
         try:
             return read_names(given, "model.labels", {})
@@ -117,7 +117,7 @@ class PublishedRun:
             return None
 
     def read(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Yields the rows in tables of bounded size, with those of ``columns`` that the run has, or with all.
+        """Yields the rows in tables of bounded size, with all columns or those of ``columns`` that exist in the run.
 
         Raises:
             JobError: a part is missing or damaged.
@@ -136,11 +136,11 @@ class PublishedRun:
 
 
 def read_published(record: Record, root: str, storage: Storage) -> PublishedRun:
-    """Reads the documents of a run that is published.
+    """Reads the documents of a published run.
 
     Raises:
         JobError: a document is missing or damaged.
-        OSError, obstore.exceptions.BaseError: storage does not give it.
+        OSError, obstore.exceptions.BaseError: storage cannot return it.
     """
     paths = RunPaths(root, record.identity.fingerprint, record.run_id)
     try:
@@ -176,7 +176,7 @@ def _without_ranges(content: dict[str, Any]) -> dict[str, Any]:
 
 def _parts(manifest: Mapping[str, Any], key: str, folder: str) -> list[str]:
     files = [entry["file"] for entry in manifest[key]]
-    # A name must not lead out of the folder of the run.
+    # A name must not lead outside the run's folder.
     if strange := next((file for file in files if not PART_NAME.fullmatch(file)), None):
         raise ValueError(f"{strange!r:.100} is no name of a part")
     return [join(folder, file) for file in files]

@@ -1,4 +1,4 @@
-"""Reads the rows of parts in batches of bounded size, whatever the rows hold."""
+"""Reads the rows of parts in batches of bounded size, whatever their content."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Item = TypeVar("Item")
 
 
 def read_schema(runs: Sequence[PublishedRun], storage: Storage) -> pa.Schema:
-    """The columns of all ``runs``, those of the newest first. Parts of one run have equal columns.
+    """Returns the columns of all ``runs``, the newest run's first. All parts of a run have the same columns.
 
     Raises:
-        JobError: no run has rows, or a column has types that do not agree.
+        JobError: no run has rows, or the types of a column conflict.
     """
     schemas = [(run, part_schema(run.rows[0], storage)) for run in runs if run.rows]
     if not schemas:
@@ -54,7 +54,7 @@ def part_schema(part: str, storage: Storage) -> pa.Schema:
 
 
 def read_batches(parts: Iterable[str], storage: Storage, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yields the rows of ``parts`` in their order, in tables of ``schema``; a column that a part lacks is null.
+    """Yields the rows of ``parts`` in order, in tables of ``schema``; columns missing from a part are null.
 
     Raises:
         JobError: a part is damaged or missing.
@@ -68,7 +68,7 @@ def read_batches(parts: Iterable[str], storage: Storage, schema: pa.Schema) -> I
 
 
 def run_batches(run: PublishedRun, parts: Sequence[str], storage: Storage, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yields the rows of ``parts`` of ``run`` like `read_batches`, with the partitions that ``schema`` has."""
+    """Yields the rows of ``parts`` of ``run`` like `read_batches`, with the partitions in ``schema``."""
     values = {PARTITIONS[0]: run.fingerprint, PARTITIONS[1]: run.run_id}
     own = pa.schema([field for field in schema if field.name not in values])
     for table in read_batches(parts, storage, own):
@@ -80,7 +80,7 @@ def run_batches(run: PublishedRun, parts: Sequence[str], storage: Storage, schem
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Yields ``items``, of which the next is made in a second thread meanwhile."""
+    """Yields ``items`` while a second thread prepares the next one."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(next, items, None)
         while (item := waiting.result()) is not None:
@@ -89,7 +89,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 
 def picked(tables: Iterable[pa.Table], numbers: Iterator[np.ndarray]) -> Iterator[pa.Table]:
-    """Rows of ``tables`` at the ascending positions ``numbers``, which count across all tables from 0."""
+    """Yields the rows of ``tables`` at the ascending positions ``numbers``, counted from 0 across all tables."""
     start, waiting = 0, np.empty(0, np.int64)
     for table in tables:
         stop = start + len(table)
@@ -106,7 +106,7 @@ def picked(tables: Iterable[pa.Table], numbers: Iterator[np.ndarray]) -> Iterato
 
 @contextmanager
 def reading(part: str) -> Iterator[None]:
-    """Raises `JobError` for errors of the block that come from the part or its storage."""
+    """Converts errors in the block from the part or its storage to `JobError`."""
     try:
         yield
     except Exception as error:
@@ -118,7 +118,7 @@ def reading(part: str) -> Iterator[None]:
         ) from error
 
 
-_BATCH_BYTES = 8 << 20  # uncompressed; text made of it takes a few times as much
+_BATCH_BYTES = 8 << 20  # uncompressed; converted to text, it takes several times as much
 _BATCH_ROWS = 8192
 
 

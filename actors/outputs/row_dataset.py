@@ -1,4 +1,4 @@
-"""Rows as a map-style dataset, which PyTorch's DataLoader takes as it is. No import of torch."""
+"""Rows as a map-style dataset for PyTorch's DataLoader. Does not import torch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class RowDataset:
-    """Rows by number, each a dictionary: lists of numbers are arrays, everything else is a Python value.
+    """Rows by number, each a dictionary: lists of numbers become arrays, all other values are Python objects.
 
-    PyTorch's default collation makes tensors of numbers and of arrays of one length, and keeps text as lists. It
-    refuses nulls, and lists of different lengths such as detections.
+    PyTorch's default collation converts numbers and equal-length arrays to tensors, and keeps text as lists. It rejects
+    nulls and lists of varying length, such as detections.
     """
 
     def __init__(self, rows: pa.Table) -> None:
@@ -32,7 +32,7 @@ class RowDataset:
         return self.__getitems__([number])[0]
 
     def __getitems__(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """Returns several rows, which DataLoader asks for at once."""
+        """Returns several rows, which DataLoader requests together."""
         places = [number % len(self) for number in numbers]
         rows = self.rows.take(places).to_pylist()
         return [{name: self._value(name, value) for name, value in row.items()} for row in rows]

@@ -1,4 +1,4 @@
-"""Rows of an output as the data tools take them: Arrow, pandas, Polars, DuckDB, Hugging Face datasets, PyTorch."""
+"""Rows of an output for data tools: Arrow, pandas, Polars, DuckDB, Hugging Face datasets, PyTorch."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class View:
-    """Rows that nothing has read yet. Each method reads them anew, and takes two restrictions.
+    """A lazy view of rows. Each method reads them again and accepts two restrictions.
 
-    ``columns`` are the names to read, in this order; all by default. ``filters`` are conditions that all hold, as in
+    ``columns`` lists the columns to read, in order; default: all. ``filters`` lists conditions combined by "and", as in
     pandas and Arrow: ``[("score", "<", 0.5), ("label", "in", ["cat", "dog"])]``.
     """
 
@@ -36,7 +36,7 @@ class View:
     """Yields the rows with the columns of a part of `schema`."""
 
     def batches(self, columns: Sequence[str] | None = None, filters: Filters | None = None) -> Iterator[pa.Table]:
-        """Yields tables of at most some thousand rows, in bounded memory.
+        """Yields tables of at most a few thousand rows, in bounded memory.
 
         Raises:
             JobError: a column does not exist, or a part is missing or damaged.
@@ -46,7 +46,7 @@ class View:
         if strange := [name for name in (*names, *tested) if name not in self.schema.names]:
             raise JobError(f"columns: there is no column {strange[0]}", fix=f"there are {', '.join(self.schema.names)}")
         condition = pq.filters_to_expression(list(filters)) if filters else None
-        # A table without columns would not know how many rows it has.
+        # A table without columns would lose its number of rows.
         read = {*names, *tested, IMAGE_ID}
         for table in self.read(pa.schema([field for field in self.schema if field.name in read])):
             found = table if condition is None else table.filter(condition)
@@ -84,8 +84,8 @@ class View:
         Args:
             columns: as above.
             filters: as above.
-            connection: database that gets the table; the default is a new one in memory.
-            table: its name.
+            connection: database for the table; by default, a new one in memory.
+            table: name of the table.
         """
         import duckdb  # noqa: PLC0415  tens of milliseconds
 
@@ -107,7 +107,7 @@ class View:
 
 
 def _optional(package: str) -> ModuleType:
-    """Imports ``package``. Raises `JobError` where it is missing."""
+    """Imports ``package``. Raises `JobError` if it is missing."""
     try:
         return import_module(package)
     except ImportError as error:

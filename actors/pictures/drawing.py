@@ -1,6 +1,6 @@
-"""Draws what a model found over a small picture: boxes with labels, and translucent masks. Runs where a page is made.
+"""Draws predictions over a small picture: boxes with labels, and translucent masks. Runs where a page is built.
 
-A row may come from any file: whatever does not fit its picture is left out.
+A row may come from any file: anything that does not fit its picture is omitted.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 MAX_OBJECTS = 20
-"""Objects of an image that are drawn, the best ones: hundreds would hide it."""
+"""Maximum number of objects drawn per image, best first: hundreds would hide it."""
 
 
 def draw(image: Image.Image, row: Mapping[str, Any]) -> Image.Image:
-    """A copy of ``image`` with the ``detections``, or the classes of each pixel, of its row; ``image`` itself if the
+    """Returns a copy of ``image`` with its row's ``detections`` or pixel classes drawn on it; ``image`` itself if the
     row has neither.
 
     Args:
@@ -44,22 +44,22 @@ def draw(image: Image.Image, row: Mapping[str, Any]) -> Image.Image:
 
 
 def colour(label_id: int) -> tuple[int, int, int]:
-    """Red, green and blue of a class: bright, and unlike those of the classes next to it."""
-    # Steps of the golden ratio spread any number of hues.
+    """Returns the red, green and blue of a class: bright, and unlike neighbouring classes."""
+    # Golden ratio steps spread any number of hues.
     red, green, blue = colorsys.hsv_to_rgb(label_id * 0.618034 % 1, 0.85, 1.0)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
 _OPACITY = 0.45
 _MAX_PIXELS = 1 << 27  # of a class map
-_NUM_NAMED = 4  # boxes whose label is written: more would cover each other
+_NUM_NAMED = 4  # boxes with a written label: more would overlap
 _FONT_SIZE = 10
 _LABEL_LENGTH = 14
 _BACKGROUND = ("background", "__background__", "_background_")
 
 
 def _whole(row: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Width and height of the image at full size, if the row has them."""
+    """Returns the width and height of the full-size image, if the row has them."""
     width, height = row.get("width"), row.get("height")
     if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
         return width, height
@@ -70,7 +70,7 @@ def _draw_boxes(image: Image.Image, objects: Sequence[Mapping[str, Any]], scale:
     canvas = ImageDraw.Draw(image)
     line = max(1, round(max(image.size) / 64))
     boxes = [(found, [found[name] * scale[axis] for name, axis in _CORNERS]) for found in objects]
-    # The best last, on top of the others.
+    # The best are drawn last, on top of the others.
     for place, (found, (left, top, right, bottom)) in reversed(list(enumerate(boxes))):
         corners = (left, top, max(left, right - 1), max(top, bottom - 1))
         canvas.rectangle(corners, outline=colour(found["label_id"]), width=line)
@@ -82,7 +82,7 @@ _CORNERS = (("xmin", 0), ("ymin", 1), ("xmax", 0), ("ymax", 1))
 
 
 def _write(canvas: ImageDraw.ImageDraw, label: str, corner: tuple[float, float], label_id: int) -> None:
-    """Writes a label into the top left corner of its box, on a ground of its colour."""
+    """Writes a label into the top left corner of its box, on a background of its colour."""
     text = "".join(one if one.isprintable() else "?" for one in label[:_LABEL_LENGTH])
     length = canvas.textlength(text, font_size=_FONT_SIZE)
     corner = (max(0.0, min(corner[0], canvas.im.size[0] - length - 1)), corner[1])  # inside the picture
@@ -97,7 +97,7 @@ Layer = tuple[np.ndarray, int]  # bool (height, width) of the picture, and the c
 
 
 def _masks(objects: Sequence[Mapping[str, Any]], size: tuple[int, int], shown: tuple[int, int]) -> Iterator[Layer]:
-    """Masks of objects or classes in run lengths, the best last."""
+    """Yields the masks of objects or classes from their run lengths, best last."""
     places = _places(size, shown)
     for found in reversed(objects):
         mask = found.get("mask")
@@ -106,7 +106,7 @@ def _masks(objects: Sequence[Mapping[str, Any]], size: tuple[int, int], shown: t
 
 
 def _classes(row: Mapping[str, Any], size: tuple[int, int], shown: tuple[int, int]) -> Iterator[Layer]:
-    """The classes of pixels, without the background."""
+    """Yields the classes of pixels, without the background."""
     listed = [one for one in row.get("classes") or [] if isinstance(one, dict) and one.get("label") not in _BACKGROUND]
     data = row.get("mask")
     if not isinstance(data, bytes):
@@ -115,13 +115,13 @@ def _classes(row: Mapping[str, Any], size: tuple[int, int], shown: tuple[int, in
     with PngImageFile(BytesIO(data)) as file:
         if file.size != size or size[0] * size[1] > _MAX_PIXELS:
             return
-        # By number of the class: a mean of two would be another class.
+        # By nearest class number: a mean of two would be another class.
         ids = np.asarray(file.resize(shown, Image.Resampling.NEAREST))
     yield from ((ids == one["label_id"], one["label_id"]) for one in listed)
 
 
 def _places(size: tuple[int, int], shown: tuple[int, int]) -> np.ndarray:
-    """The pixel of the whole image in the middle of each pixel of the picture, counted column by column."""
+    """Returns the full-size image's pixel at the centre of each picture pixel, counted column by column."""
     columns, rows = (
         ((np.arange(small) + 0.5) * whole / small).astype(np.int64) for whole, small in zip(size, shown, strict=True)
     )

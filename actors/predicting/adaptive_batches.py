@@ -1,5 +1,5 @@
-"""Batches that shrink when the device runs out of memory and grow back, and bisection to the image that an engine fails
-on. Runs in the predictor.
+"""Batches that shrink when the device runs out of memory, and grow again, and bisection to find the image on which an
+engine fails. Runs in the predictor.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ LOG = logging.getLogger("shardlens")
 class ElasticBatches:
     """Runs an engine so that one bad image fails alone.
 
-    When the device runs out of memory for a batch, halves it and the following ones until enough of them succeed.
+    When the device runs out of memory for a batch, halves this and the following batches until enough of them succeed.
     A batch that fails for another reason keeps its size: it is bisected, with the other half blank, and so on. An image
     that fails alone gets an error.
 
-    Where the engine overlaps, starts each batch before the previous one is done. After a failure, runs the rest of the
-    call one batch at a time; only failures of that pass count.
+    If the engine overlaps, starts each batch before the previous one is done. After a failure, runs the rest of the
+    call one batch at a time; only failures in that pass count.
 
     Args:
         engine: may raise anything.
-        batch_size: images in each batch, padded with blank ones. An engine's result for an image depends, in the last
-            bits, on the number of images in the batch, but not on their content. So answers are equal bit for bit
-            however images are batched. None runs batches as they come, without padding.
-        expected: the outputs to return; a batch in which one of them has another shape fails. None returns all
-            outputs, in any shape.
+        batch_size: images in each batch, padded with blank images. An engine's result for an image depends, in the last
+            bits, on the number of images in the batch, but not on their content. So answers are bit-identical however
+            images are batched. None runs batches as they come, without padding.
+        expected: the outputs to return; a batch fails if one of them has another shape. None returns all outputs, in
+            any shape.
     """
 
     def __init__(self, engine: Engine, batch_size: int | None = None, *, expected: Outputs | None = None) -> None:
@@ -61,25 +61,25 @@ class ElasticBatches:
         """Runs the engine on the images at ``rows``.
 
         Args:
-            pixels_nhwc: uint8 of shape (n, height, width, 3), or several such arrays in a row, which are not copied
+            pixels_nhwc: uint8 of shape (n, height, width, 3), or several consecutive such arrays, which are not copied
                 into one; may be read-only, or on the GPU.
             rows: positions across all arrays, ascending.
 
         Returns:
-            Each output by name, with one entry for each row that has no error, in order; empty where all have one. And
+            Each output by name, with one entry per row without an error, in order; empty if all rows have errors. And
             the errors by row: ``predict/out_of_memory`` or ``predict/failed``.
 
         Raises:
             DeviceLostError: this process can no longer predict.
             JobError: the model does not fit into the memory of the device.
-            Exception: the engine's own, where none of the first images succeeds: the model is wrong, not the images.
+            Exception: the engine's own, if none of the first images succeeds: the model is wrong, not the images.
         """
         images = BlockImages([pixels_nhwc] if isinstance(pixels_nhwc, np.ndarray) else pixels_nhwc)
         num_halvings = self._backoff.num_halvings
         parts = list(self._overlapped(images, rows)) if self.engine.overlaps else []
         errors: dict[int, ImageError] = {}
         num_done = sum(map(_num_images, parts))
-        # A stack, with the first rows on top, so that outputs come in the order of rows.
+        # A stack, with the first rows on top, so that outputs are in row order.
         waiting = [rows[num_done:]] if len(rows) > num_done else []
         while waiting:
             piece, size = waiting.pop(), self._size(rows)
@@ -94,18 +94,18 @@ class ElasticBatches:
             else:
                 errors[int(piece[0])] = outcome
                 if outcome.kind == _OUT_OF_MEMORY:
-                    self._backoff.num_halvings = num_halvings  # only this image needs so much memory
+                    self._backoff.num_halvings = num_halvings  # only this image needs that much memory
         return joined(parts), errors
 
     def _overlapped(self, images: BlockImages, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        """Yields outputs batch by batch, up to one that fails, which the caller retries alone."""
+        """Yields outputs batch by batch, until a batch fails, which the caller retries alone."""
         if len(rows) <= self._size(rows):
             return
         for (piece, _), outputs in overlapped(lambda cut: self._start(images, *cut), self._cuts(rows)):
             yield self._succeeded(piece, outputs)
 
     def _cuts(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """Yields pieces of ``rows``, each with the batch size at the time that it is taken."""
+        """Yields pieces of ``rows``, each with the current batch size."""
         start = 0
         while start < len(rows):
             size = self._size(rows)
@@ -113,7 +113,7 @@ class ElasticBatches:
             start += size
 
     def _size(self, rows: np.ndarray) -> int:
-        """Number of images in the next full batch."""
+        """Returns the number of images in the next full batch."""
         return max(1, (self._batch_size or len(rows)) >> self._backoff.num_halvings)
 
     def _start(self, images: BlockImages, piece: np.ndarray, size: int) -> Pending:
@@ -121,9 +121,9 @@ class ElasticBatches:
         return pending if self._expected is None else Expected(pending, self._expected)
 
     def _try(self, images: BlockImages, piece: np.ndarray, size: int) -> dict[str, np.ndarray] | ImageError:
-        """Runs a batch: outputs for the images of ``piece``, or the reason why it failed.
+        """Runs a batch and returns outputs for the images of ``piece``, or the reason why it failed.
 
-        Drops the exception: it would keep all tensors of the attempt alive, and the next one needs their memory.
+        Drops the exception, which would keep all tensors of the attempt alive: the next attempt needs their memory.
         """
         try:
             outputs = self._start(images, piece, size).result()
@@ -131,20 +131,20 @@ class ElasticBatches:
             raise
         except Exception as error:  # noqa: BLE001  the per-image guard: a user's network may raise anything
             failure = _image_error(error)
-            # Out of memory in a padded batch says nothing of the one image in it: that is halved first.
+            # Out of memory in a padded batch says nothing about its single image: the batch is halved first.
             if len(piece) == 1 and (size == 1 or failure.kind != _OUT_OF_MEMORY):
                 self._check_model(failure.kind, error)
             return failure
         return self._succeeded(piece, outputs)
 
     def _succeeded(self, piece: np.ndarray, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Records a good batch, and cuts its ``outputs`` to the images of ``piece``, which come first in it."""
+        """Records a good batch, and cuts its ``outputs`` to the images of ``piece``, which come first."""
         self._has_predicted = True
         self._backoff.record_success()
         return {name: values[: len(piece)] for name, values in outputs.items()}
 
     def _check_model(self, kind: str, error: Exception) -> None:
-        """Raises, after an image failed alone, if the model must be at fault."""
+        """Raises, after an image has failed alone, if the model must be at fault."""
         self._num_failed[kind] += 1
         if self._has_predicted or self._num_failed[kind] < _TOO_MANY[kind]:
             return
@@ -155,7 +155,7 @@ class ElasticBatches:
         raise error
 
     def _smaller(self, piece: np.ndarray, size: int, error: ImageError) -> list[np.ndarray]:
-        """Smaller pieces to try after ``piece`` failed in a batch of ``size``, last first; none for a single image."""
+        """Returns smaller pieces to try after ``piece`` failed in a batch of ``size``, last first; none for 1 image."""
         if error.kind == _OUT_OF_MEMORY and size > 1:
             LOG.warning(
                 "%d images at a time do not fit into the memory of the %s; continuing with %d",
@@ -172,8 +172,8 @@ class ElasticBatches:
 
 _OUT_OF_MEMORY, _FAILED = "out_of_memory", "failed"
 
-# Images that fail alone before the first success: then the model is at fault. A dataset may well begin with a few
-# images that a network rejects.
+# Number of images that fail alone before the first success, at which the model is at fault. A dataset may begin with a
+# few images that a network rejects.
 _TOO_MANY = {_OUT_OF_MEMORY: 3, _FAILED: 8}
 
 

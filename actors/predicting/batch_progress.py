@@ -1,4 +1,4 @@
-"""Progress of a Python caller's predictions on standard error: a live line on a terminal, and else plain lines."""
+"""Progress of a Python caller's predictions on standard error: a live line on a terminal, otherwise plain lines."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 LINE_S = 5.0
-"""Seconds between two plain lines; the last one tells the end."""
+"""Seconds between plain lines; the last line reports the end."""
 
 
 def with_progress(tables: Iterable[pa.Table], total: int | None) -> Iterator[pa.Table]:
-    """Yields ``tables``, one row an image, and shows the count of images, those with an error, and the rate.
+    """Yields ``tables``, one row per image, and shows the number of images, of errors, and the rate.
 
     Args:
-        tables: in which ``error`` is null unless the image failed.
-        total: number of all images; None if it is unknown.
+        tables: their column ``error`` is null unless the image failed.
+        total: total number of images; None if unknown.
     """
     return (_with_live_line if sys.stderr.isatty() else _with_lines)(tables, total)
 
@@ -37,7 +37,7 @@ def _with_lines(tables: Iterable[pa.Table], total: int | None) -> Iterator[pa.Ta
 
 
 def _with_live_line(tables: Iterable[pa.Table], total: int | None) -> Iterator[pa.Table]:
-    from rich.console import Console  # noqa: PLC0415  takes a tenth of a second, which only a terminal needs
+    from rich.console import Console  # noqa: PLC0415  takes a tenth of a second; needed only on a terminal
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415  as above
 
     count = _Count(total)
@@ -52,7 +52,7 @@ def _with_live_line(tables: Iterable[pa.Table], total: int | None) -> Iterator[p
 
 
 class _Count:
-    """Images so far."""
+    """Number of images so far."""
 
     def __init__(self, total: int | None) -> None:
         self._total = total
@@ -70,4 +70,4 @@ class _Count:
 
 
 def _print(count: _Count) -> None:
-    print(count, file=sys.stderr, flush=True)  # noqa: T201  the caller asked for it
+    print(count, file=sys.stderr, flush=True)  # noqa: T201  requested by the caller

@@ -1,4 +1,4 @@
-"""Back-off of the batch size on a device without memory for full batches. Used in the predictor."""
+"""Batch size back-off on a device without memory for full batches. Used in the predictor."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _FIRST_WAIT, _LONGEST_WAIT = 8, 1024
 
 @dataclass
 class BatchSizeBackoff:
-    """Number of times that the full batch is halved.
+    """Number of times the full batch is halved.
 
-    After a failure, waits for a number of good batches before it tries the next larger size, and for twice as many if
-    that fails, too.
+    After a failure, waits for a number of good batches before trying the next larger size, and for twice as many if
+    that also fails.
     """
 
     num_halvings: int = 0

@@ -26,7 +26,7 @@ class BlockImages:
         self._borders = np.cumsum([0, *map(len, arrays)])
 
     def batch(self, rows: np.ndarray, size: int) -> Pixels:
-        """Returns the images at ``rows``, then blank ones; a view where none is blank and the images are contiguous.
+        """Returns the images at ``rows``, then blank images; a view if none is blank and the images are contiguous.
 
         Args:
             rows: positions across all arrays, ascending, at least one.

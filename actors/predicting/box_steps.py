@@ -1,5 +1,5 @@
-"""Non-maximum suppression as steps of a graph, and the tasks that a graph with fixed limits can serve. Used by an
-export, and where a bundle is loaded.
+"""Non-maximum suppression as graph steps, and the tasks that a graph with fixed limits can serve. Used on export, and
+where a bundle is loaded.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def settled(task: Task, outputs: Outputs, labels: Sequence[str] | None) -> Detect:
-    """The task as a bundle records it: with the head that the outputs have, and numbers for classes.
+    """Returns the task as recorded in a bundle: with the head that the outputs have, and numbers for classes.
 
     Raises:
-        JobError: the task finds no boxes, or its head needs no suppression.
+        JobError: the task does not find boxes, or its head needs no suppression.
     """
     return _settled(task, outputs, labels)[0]
 
@@ -50,7 +50,7 @@ def _settled(task: Task, outputs: Outputs, labels: Sequence[str] | None) -> tupl
 
 
 def suppression_steps(task: Task, outputs: Outputs, labels: Sequence[str] | None) -> Postprocess:
-    """The steps of `NMS` for outputs that ``task`` reads. Raises `JobError` as `settled` does."""
+    """Returns the steps of `NMS` for outputs that ``task`` reads. Raises like `settled`."""
     task, head = _settled(task, outputs, labels)
     (output,) = head.output_names(outputs)
     shape = outputs.shapes[output]
@@ -71,8 +71,8 @@ def suppression_steps(task: Task, outputs: Outputs, labels: Sequence[str] | None
 
 
 def _detections(task: Detect, output: str, num_rows: int, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Boxes of each image as the graph gives them, (n, ``num_rows``, 6)."""
-    found = task.boxes({output: outputs[output]}, (1, 1), None)  # YOLO's heads are in pixels of any input
+    """Returns the boxes of each image as the graph outputs them, (n, ``num_rows``, 6)."""
+    found = task.boxes({output: outputs[output]}, (1, 1), None)  # YOLO heads use pixels, whatever the input size
     rows = np.zeros((len(found.valid), num_rows, 6), np.float32)
     rows[~found.valid] = np.nan
     places = np.arange(len(found)) - np.searchsorted(found.images, found.images)
@@ -81,16 +81,16 @@ def _detections(task: Detect, output: str, num_rows: int, outputs: Mapping[str, 
 
 
 def for_suppressed(task: Task, bundle: Bundle, form: str, labels: Sequence[str] | None) -> Task:
-    """The task for boxes that the graph of ``form`` has suppressed; the same task if it does not.
+    """Returns the task for boxes already suppressed by the graph of ``form``; the same task if it does not suppress.
 
     Args:
         task: the task of a job. It may be stricter than the graph, as long as the same boxes remain.
-        bundle: records the task that the graph was exported with.
+        bundle: records the task with which the graph was exported.
         form: one of its forms.
-        labels: names of the classes.
+        labels: class names.
 
     Raises:
-        JobError: the task needs boxes that the graph does not give.
+        JobError: the task needs boxes that the graph does not output.
     """
     if bundle.forms[form].postprocess != NMS or not isinstance(task, Detect):
         return task

@@ -1,4 +1,4 @@
-"""Double buffering: a batch travels to the device while the previous one runs there. Runs in the predictor."""
+"""Double buffering: a batch is copied to the device while the previous one runs. Runs in the predictor."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Result = TypeVar("Result")
 
 
 def overlapped(start: Callable[[Batch], Pending], batches: Iterator[Batch]) -> Iterator[tuple[Batch, Outputs]]:
-    """Yields batches with their outputs, in order; starts each batch before it waits for those of the previous one.
+    """Yields batches with their outputs, in order; starts each batch before waiting for the previous outputs.
 
-    Stops before the first batch that fails, and drops the one started after it. A failure says little while another
+    Stops before the first batch that fails, and drops the batch started after it. A failure means little while another
     batch holds memory, so the caller retries the batch alone.
 
     Args:
         start: starts a batch, like `Engine.start`.
-        batches: consumed one by one, each when it is started.
+        batches: consumed one by one, as they are started.
 
     Raises:
         DeviceLostError: no later batch could succeed.
@@ -55,7 +55,7 @@ class _Started(NamedTuple, Generic[Batch]):
 
 
 def _next(start: Callable[[Batch], Pending], batches: Iterator[Batch]) -> _Started[Batch] | None:
-    """Starts the next batch; None at the end, or where starting fails."""
+    """Starts the next batch; returns None at the end, or if starting fails."""
     for batch in batches:
         pending = _or_none(partial(start, batch))
         return None if pending is None else _Started(batch, pending)
@@ -63,7 +63,7 @@ def _next(start: Callable[[Batch], Pending], batches: Iterator[Batch]) -> _Start
 
 
 def _or_none(do: Callable[[], Result]) -> Result | None:
-    """Returns None where ``do`` fails. Drops the exception: it would keep all tensors of the attempt alive."""
+    """Returns None if ``do`` fails. Drops the exception, which would keep all tensors of the attempt alive."""
     try:
         return do()
     except (JobError, DeviceLostError):

@@ -1,5 +1,5 @@
-"""Compares the answers of an exported form with those of the reference, by the measure of the task that they serve.
-Used by an export, and where a bundle is loaded.
+"""Compares the answers of an exported form with the reference's, by the measure of their task. Used on export, and
+where a bundle is loaded.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TASKS: dict[str, type[Task]] = {
 
 
 def task_of(fields: Mapping[str, Any]) -> Task:
-    """The task with these fields, as ``bundle.json`` keeps them. Raises `JobError` if it is unknown."""
+    """Returns the task with these fields, as stored in ``bundle.json``. Raises `JobError` if it is unknown."""
     kind = TASKS.get(str(fields.get("name")))
     if kind is None:
         raise JobError(f"task={fields.get('name')}: a bundle cannot be compared by it", fix="update shardlens")
@@ -53,10 +53,10 @@ def task_of(fields: Mapping[str, Any]) -> Task:
 
 
 def steps_for(kind: str, task: Task, outputs: Outputs, labels: Sequence[str] | None) -> Postprocess:
-    """The steps after the network that ``export.postprocess`` names.
+    """Returns the steps after the network that ``export.postprocess`` names.
 
     Raises:
-        JobError: they do not fit ``task``.
+        JobError: the steps do not fit ``task``.
     """
     if kind == NONE:
         return Postprocess()
@@ -83,7 +83,7 @@ def agreement(
     given: Mapping[str, np.ndarray],
     tolerance: Tolerance,
 ) -> Agreement:
-    """Agreement of the outputs ``given`` with those ``wanted``, both after the steps of ``kind``."""
+    """Returns the agreement of the outputs ``given`` with those ``wanted``, both after the steps of ``kind``."""
     return _measured_by(task, kind).agreement(wanted, given, tolerance)
 
 

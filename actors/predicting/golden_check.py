@@ -1,5 +1,5 @@
-"""Runs the golden images of a bundle through one of its forms, once for each hardware and set of versions. Runs where
-the form of a job is chosen, and in each worker that predicts.
+"""Runs the golden images of a bundle through one of its forms, once per hardware and set of versions. Runs where the
+form of a job is chosen, and in each worker that predicts.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 def check_golden(engine: Engine, config: EngineConfig, model: Model) -> None:
     """Compares a loaded engine with the golden images, if its model is a form of a bundle.
 
-    Where the engine computes in another precision than the form has, the tolerance of ``config`` holds.
+    If the engine computes in a precision other than the form's, the tolerance of ``config`` applies.
 
     Raises:
-        JobError: the answers are not those of the bundle.
+        JobError: the answers differ from those in the bundle.
     """
     found = bundle_of(model)
     if found is None:
@@ -66,7 +66,7 @@ def check_golden(engine: Engine, config: EngineConfig, model: Model) -> None:
 
 
 def bundle_of(model: Model) -> tuple[Bundle, str] | None:
-    """The bundle that ``model`` comes from, and the form that it is; None if it comes from elsewhere."""
+    """Returns the bundle and the form that ``model`` comes from; None if it does not come from a bundle."""
     if not model.source or Source(model.source).library:
         return None
     bundle = read_bundle(model.source, Storage(model.storage_options))
@@ -86,18 +86,18 @@ class Run:
 
 
 def golden_breach(bundle: Bundle, form: str, run: Run, storage: Storage) -> str | None:
-    """The reason not to use ``form`` here; None if it gives the right answers to the golden images.
+    """Returns the reason not to use ``form`` here; None if its answers for the golden images are correct.
 
-    The result is kept on this node, for the same bundle, form, engine, hardware and versions.
+    The result is cached on this node, for the same bundle, form, engine, hardware and versions.
 
     Args:
-        bundle: its files have been checked.
+        bundle: a bundle whose files have been checked.
         form: one of its forms.
         run: loads the engine that runs it, if there is no result yet.
-        storage: reaches the bundle.
+        storage: gives access to the bundle.
     """
     key = _key(bundle, form, run)
-    with suppress(ValueError, LookupError, OSError):  # pruned meanwhile
+    with suppress(ValueError, LookupError, OSError):  # pruned since
         if found := find(key, _always, kind=CHECKS):
             kept: str | None = json.loads((found / _FILE).read_text())["breach"]
             return kept
@@ -135,7 +135,7 @@ def _key(bundle: Bundle, form: str, run: Run) -> str:
 def _breach(bundle: Bundle, form: str, run: Run, storage: Storage) -> str | None:
     golden = read_golden(bundle.folder, storage)
     task, steps = task_of(bundle.task), bundle.forms[form].postprocess
-    # The bundle's own: a job may resize its images in another way.
+    # The bundle's own: a job may resize its images differently.
     preprocess = Preprocess(**bundle.preprocess)
     columns = pixel_columns(golden.images, Decode(), preprocess)
     failed = pc.drop_null(columns[MESSAGE]).to_pylist() if columns[STAGE].null_count < len(golden.images) else []
@@ -146,7 +146,7 @@ def _breach(bundle: Bundle, form: str, run: Run, storage: Storage) -> str | None
         given = run.load()(pixels_nhwc)
     except JobError as error:
         return error.problem
-    except Exception as error:  # noqa: BLE001  whatever a library raises: the form does not work here
+    except Exception as error:  # noqa: BLE001  whatever a library raises, the form does not work here
         return f"{type(error).__name__}: {one_line(error)}"
     wanted = steps_for(steps, task, Outputs.of(golden.outputs), None).of(golden.outputs)
     tolerance = Tolerance(**bundle.tolerance)

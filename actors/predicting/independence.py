@@ -1,4 +1,4 @@
-"""Finds models whose answer for an image depends on the rest of its batch, and runs their images one at a time. Runs
+"""Detects models whose answer for an image depends on the rest of its batch, and runs their images one at a time. Runs
 where a predictor is built.
 """
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     Answers = Mapping[str, np.ndarray]
 
 ONE_BY_ONE = "one_by_one"
-"""The key of `Engine.details` for the reason why each image runs alone."""
+"""The key in `Engine.details` for the reason why each image runs alone."""
 
 
 def mixing(engine: Engine, beside: Answers, size: tuple[int, int], *, where: str) -> str:
-    """The reason why each image has to run alone; empty if answers depend on the batch by no more than rounding.
+    """Returns the reason why each image must run alone; empty if the batch affects answers only by rounding.
 
-    Compares the answers for an image alone, beside another, and at another place. A graph that was exported for one
-    image, and then given a free batch size, may give each the answer of the first; one that quantises a batch by a
-    single scale, or normalises over it, gives answers that depend on the others.
+    Compares the answers for an image alone, with another image, and at another position. A graph that was exported for
+    one image, and then given a free batch size, may return the first answer for every image; a graph that quantises a
+    batch with a single scale, or normalises over it, returns answers that depend on the other images.
 
     Args:
         engine: the engine to try.
@@ -40,7 +40,7 @@ def mixing(engine: Engine, beside: Answers, size: tuple[int, int], *, where: str
         where: names the model in messages.
 
     Raises:
-        JobError: running alone would not help: a single image fails, or gets another answer each time.
+        JobError: running alone would not help: a single image fails, or gets a different answer each time.
     """
     first, second = noise(size)
     moved = engine(np.stack([second, first]))
@@ -48,7 +48,7 @@ def mixing(engine: Engine, beside: Answers, size: tuple[int, int], *, where: str
         alone = engine(first[None])
     except DeviceError:
         raise
-    except Exception:  # noqa: BLE001  some networks drop the axis of the images if there is one, and jobs pad batches
+    except Exception:  # noqa: BLE001  some networks drop the image axis for a single image, and jobs pad batches
         alone = engine(np.stack([first, first]))
     limit = _LIMITS.get(engine.precision, _COARSE)
     if _agree(_entry(beside, 0), _entry(moved, 1), limit):
@@ -70,7 +70,7 @@ def mixing(engine: Engine, beside: Answers, size: tuple[int, int], *, where: str
 
 
 def independent(engine: Engine, reason: str) -> Engine:
-    """``engine``, or `OneByOne` with it if ``reason``, the result of `mixing`, is not empty."""
+    """Returns ``engine``, wrapped in `OneByOne` if ``reason``, the result of `mixing`, is not empty."""
     return OneByOne(engine, reason) if reason and ONE_BY_ONE not in engine.details else engine
 
 
@@ -78,7 +78,7 @@ class OneByOne(InTurn):
     """Runs the images of a batch one at a time. See `actors.engines.base.Engine`.
 
     Args:
-        engine: runs them.
+        engine: runs the images.
         reason: goes into the report.
     """
 
@@ -97,7 +97,7 @@ class OneByOne(InTurn):
         self._engine.release()
 
 
-# Distance of two answers that rounding explains, over the norm of one. Families of torchvision reach 3e-7 in fp32.
+# Distance of two answers that rounding explains, relative to the norm of one. torchvision's models reach 3e-7 in fp32.
 _LIMITS = {"fp32": 1e-3, "fp16": 1e-2}
 _COARSE = 5e-2  # bf16 and int8
 _FIX = "export it in evaluation mode, with a dynamic batch size and, if quantised, with static quantisation"
@@ -108,7 +108,7 @@ def _entry(answers: Answers, place: int) -> dict[str, np.ndarray]:
 
 
 def _agree(one: Answers, other: Answers, limit: float) -> bool:
-    """True if all outputs agree. Shapes that differ are left to `actors.predicting.probes.probe`."""
+    """Returns True if all outputs agree. Different shapes are left to `actors.predicting.probes.probe`."""
     return all(
         _distance(one[name], other[name]) <= limit or _distance(_in_order(one[name]), _in_order(other[name])) <= limit
         for name in one.keys() & other.keys()
@@ -117,12 +117,12 @@ def _agree(one: Answers, other: Answers, limit: float) -> bool:
 
 
 def _in_order(entry: np.ndarray) -> np.ndarray:
-    """Sorted, since rounding may swap two boxes of a detector that sorts them by score."""
+    """Sorts the entry, since rounding may swap two boxes of a detector that sorts them by score."""
     return np.sort(entry, axis=0) if entry.ndim else entry
 
 
 def _distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Norm of the difference over that of ``one``; for integers, the share that differs."""
+    """Returns the norm of the difference over that of ``one``; for integers, the fraction that differs."""
     if one.dtype.kind != "f":
         return float((one != other).mean()) * _INTEGER_WEIGHT
     known = np.isfinite(one) & np.isfinite(other)

@@ -33,7 +33,7 @@ class Expected:
 
 
 def only_expected(tensors: Mapping[str, np.ndarray], expected: Outputs) -> dict[str, np.ndarray]:
-    """Selects the ``expected`` outputs of ``tensors``. Raises `OutputShapeError` where one is missing or differs."""
+    """Selects the ``expected`` outputs from ``tensors``. Raises `OutputShapeError` if one is missing or differs."""
     given = Outputs.of(tensors)
     for name, shape in expected.shapes.items():
         if name not in tensors:
@@ -48,7 +48,7 @@ def only_expected(tensors: Mapping[str, np.ndarray], expected: Outputs) -> dict[
 
 
 def check_consistent(tensors: Mapping[str, np.ndarray], expected: Outputs) -> dict[str, np.ndarray]:
-    """Does the same as `only_expected` for synthetic images, where a difference is a `JobError`."""
+    """Does the same as `only_expected` for synthetic images, for which a difference is a `JobError`."""
     try:
         return only_expected(tensors, expected)
     except OutputShapeError as error:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def probe(
     engine: Engine, noisy: Mapping[str, np.ndarray], model: Model, task: Task, labels: Sequence[str] | None
 ) -> Outputs:
-    """Learns the outputs of ``engine`` from a batch of blank images, and checks them with ``noisy``, those for `noise`.
+    """Determines the outputs of ``engine`` from blank images, and checks them with ``noisy``, the outputs for `noise`.
 
     Raises:
-        JobError: model, labels and task do not fit, outputs vary in shape, or no answer is finite.
+        JobError: model, labels and task do not fit together, outputs vary in shape, or no answer is finite.
     """
     blank = engine(np.zeros((PROBE_SIZE, *model.preprocess.size, 3), np.uint8))
     outputs = Outputs.of(blank, engine.uncounted, model.preprocess.size)
@@ -41,13 +41,13 @@ def probe(
 
 
 def noise(size: tuple[int, int]) -> np.ndarray:
-    """Creates images uint8 (2, height, width, 3), the same each time: a dim one, and one over all values."""
+    """Creates images uint8 (2, height, width, 3), the same each time: a dim image, and one over all values."""
     random = np.random.default_rng(0)  # the same in every worker, so that all judge the model alike
     return np.stack([random.integers(0, 256 >> shift, (*size, 3), np.uint8) for shift in (2, 0)])
 
 
 def _check_finite(tensors: Mapping[str, np.ndarray], model: Model, task: Task, context: BatchContext) -> None:
-    """Raises `JobError` where no image has a valid answer, or an output holds only NaN."""
+    """Raises `JobError` if no image has a valid answer, or an output holds only NaN."""
     _, valid = task.columns(tensors, context)
     floating = [name for name, values in tensors.items() if values.dtype.kind == "f"]
     lost = [name for name in floating if not valid.any() or np.isnan(tensors[name]).all()]
@@ -59,7 +59,7 @@ def _check_finite(tensors: Mapping[str, np.ndarray], model: Model, task: Task, c
 
 
 def _blame(model: Model) -> str:
-    """Names the weights that hold NaN, for a message."""
+    """Names the weights that contain NaN, for a message."""
     network = form_of(model).network(model)
     weights = {} if network is None else network.state_dict()
     odd = [name for name, value in weights.items() if hasattr(value, "isnan") and value.isnan().any()]

@@ -1,4 +1,4 @@
-"""Compares the engine that a Python caller chose with the reference on the first images. Jobs compare engines on the
+"""Compares the engine chosen by a Python caller with the reference on the first images. Jobs compare engines on the
 driver, before the first image of a run (`jobs.planning.engine_selection`).
 """
 
@@ -29,7 +29,7 @@ NUM_COMPARED = 16
 class ReferenceCheck:
     """Compares an engine with the reference once, on up to `NUM_COMPARED` of the first images.
 
-    Skips the comparison where the engine is the reference, and with ``engine.gate=off``, which it logs.
+    Skips the comparison if the engine is the reference, or, with a log message, if ``engine.gate=off``.
     """
 
     def __init__(self, config: EngineConfig, model: Model, task: Task) -> None:
@@ -39,7 +39,7 @@ class ReferenceCheck:
             LOG.warning("engine.gate=off: %s is not compared with the reference", config.label)
 
     def __call__(self, engine: Engine, pixels_nhwc: np.ndarray) -> None:
-        """Compares on images uint8 (n, height, width, 3), or at the next call if n is 0.
+        """Compares answers for images uint8 (n, height, width, 3), or at the next call if n is 0.
 
         Raises:
             JobError: the answers exceed ``engine.tolerance``, and ``engine.gate`` is stop.

@@ -1,5 +1,5 @@
-"""Predicts pictures tile by tile: each is decoded once, its tiles fill the batches of the engine, and its boxes come
-together in one row. Runs in the predictor.
+"""Predicts pictures tile by tile: each picture is decoded once, its tiles fill the engine's batches, and its boxes are
+joined in one row. Runs in the predictor.
 
 Memory is bounded by one decoded picture, one call of the engine, and the boxes.
 """
@@ -38,13 +38,13 @@ DECODE, PREDICT = "decode", "predict"
 
 
 class Watch(Protocol):
-    """Surrounds each decoding of a picture and each call of the engine, given `DECODE` or `PREDICT`."""
+    """Wraps each decoding of a picture and each call of the engine; called with `DECODE` or `PREDICT`."""
 
     def __call__(self, stage: str, /) -> AbstractContextManager[None]: ...
 
 
 def unwatched(stage: str) -> AbstractContextManager[None]:  # noqa: ARG001
-    """Watches nothing: for callers in whose process nothing may hang."""
+    """Watches nothing, for callers whose process cannot hang."""
     return nullcontext()
 
 
@@ -54,11 +54,11 @@ class FoundRows(NamedTuple):
     found: Candidates
     """Boxes in pixels of the pictures, best first; ``images`` counts from 0, and ``valid`` is true without an error."""
     sizes_hw: np.ndarray
-    """Height and width of each picture, upright, int32 (n, 2); 0 where it has an error."""
+    """Height and width of each upright picture, int32 (n, 2); 0 if it has an error."""
     errors: dict[int, ImageError]
     """Errors by position."""
     decode_s: np.ndarray
-    """Seconds of each picture, float32 (n,)."""
+    """Decoding time of each picture in seconds, float32 (n,)."""
     predict_s: np.ndarray
 
 
@@ -67,13 +67,13 @@ class TiledPictures:
 
     Args:
         batches: runs the engine.
-        task: cuts, and finds boxes in the outputs.
-        labels: names of the classes.
+        task: determines the tiles, and finds boxes in the outputs.
+        labels: class names.
         preprocess: resize and crop of each tile.
-        limits: apply to whole pictures.
+        limits: decoding limits, which apply to whole pictures.
 
     Raises:
-        JobError: the model would not see the whole of a tile.
+        JobError: the model would not see a whole tile.
     """
 
     def __init__(
@@ -105,16 +105,16 @@ class TiledPictures:
     ) -> FoundRows:
         """Predicts ``images``: encoded bytes, or uint8 RGB arrays (height, width, 3).
 
-        An error of a tile is the error of its picture, and names the tile.
+        An error in a tile becomes the error of its picture, and names the tile.
 
         Args:
-            images: the pictures, of which each gets an entry.
+            images: the pictures; each gets an entry.
             batch_size: tiles in a batch.
-            watch: surrounds each step that takes long.
-            inspect: called with the tiles of each call of the engine before it.
+            watch: wraps each long step.
+            inspect: called with the tiles before each call of the engine.
 
         Raises:
-            DeviceLostError: as `ElasticBatches`; so are JobError, and the engine's own exceptions.
+            DeviceLostError: as in `ElasticBatches`, like JobError and the engine's own exceptions.
         """
         calls = _BATCHES_A_CALL if self.batches.engine.overlaps else 1
         run = _Run(self, len(images), batch_size * calls, watch, inspect)
@@ -124,7 +124,7 @@ class TiledPictures:
         return run.result()
 
 
-# Batches that an engine gets together where it overlaps one with the next.
+# Number of batches passed together to an engine that overlaps them.
 _BATCHES_A_CALL = 4
 
 
@@ -136,12 +136,12 @@ def cut(image_hwc: np.ndarray, places: np.ndarray, preprocess: Preprocess) -> It
 
 @dataclass
 class _OpenPicture:
-    """A picture with tiles that have not all been predicted."""
+    """A picture whose tiles have not all been predicted."""
 
     places: np.ndarray
     """The result of `Tile.places`."""
     shown: np.ndarray
-    """The parts of the picture that the model sees in each tile, once it has seen it, int64 (n, 4)."""
+    """The part of the picture that the model sees in each tile, once it has seen the tile, int64 (n, 4)."""
     parts: list[TileBoxes] = field(default_factory=list)
 
 
@@ -177,7 +177,7 @@ class _Run:
                 break
 
     def _cut(self, number: int, image: Picture) -> Iterator[np.ndarray]:
-        """Decodes a picture, which lives no longer than this generator."""
+        """Decodes a picture, which is freed with this generator."""
         self._next_tile = 0
         started = time.perf_counter()
         try:
@@ -199,7 +199,7 @@ class _Run:
         return self._tiled.task.tile
 
     def flush(self, current: int | None = None) -> None:
-        """Predicts the waiting tiles, and merges the pictures that are done: all but ``current``."""
+        """Predicts the waiting tiles, and merges the finished pictures: all but ``current``."""
         if self._tiles:
             started = time.perf_counter()
             with self._watch(PREDICT):
@@ -226,7 +226,7 @@ class _Run:
             self._keep(tensors, np.setdiff1d(rows, list(errors), assume_unique=True))
 
     def _keep(self, tensors: dict[str, np.ndarray], rows: np.ndarray) -> None:
-        """Keeps the boxes in the outputs for the waiting tiles at ``rows``."""
+        """Stores the boxes in the outputs for the waiting tiles at ``rows``."""
         task, owners = self._tiled.task, [self._tiles[row] for row in rows]
         places = np.stack([self._open[picture].places[number] for picture, number in owners])
         sizes_hw = (places[:, 2:] - places[:, :2])[:, ::-1].astype(np.int32)

@@ -1,5 +1,5 @@
-"""Makes of a decoded picture what a model was trained on: resize and crop in workers that decode, the numbers of the
-normalisation for engines. The driver reads the config node. Importing it does not import torch.
+"""Converts a decoded picture to what a model was trained on: resize and crop in workers that decode, normalisation
+constants for engines. The driver reads the config node. Importing it does not import torch.
 """
 
 from actors.preprocess.axes import Axis

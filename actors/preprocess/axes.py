@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 @dataclass(frozen=True, slots=True)
 class Axis:
     """Resize, crop and padding of one axis: ``source`` pixels become ``length``, of which start:stop are kept, after
-    ``padding`` pixels of border.
+    ``padding`` border pixels.
 
-    first:last of the source are enough for them. The last pixel of the source may be a fraction.
+    Only first:last of the source are needed. The last source pixel may be a fraction.
     """
 
     source: float
@@ -39,14 +39,14 @@ class Axis:
             source: pixels before the resize.
             length: pixels after it.
             wanted: pixels after crop and padding.
-            reach: pixels of the coarser grid that the interpolation reaches.
-            is_floored: round the start of a crop down, like transformers, not to the nearest, like torchvision.
+            reach: reach of the interpolation, in pixels of the coarser grid.
+            is_floored: round the start of a crop down, like transformers, instead of to the nearest, like torchvision.
             at_start: put the whole padding after the image.
         """
         offset = (length - wanted) / 2
         start = max(0, math.floor(offset) if is_floored else round(offset))
         stop = min(length, start + wanted)
-        # The odd pixel goes after the image.
+        # An odd pixel goes after the image.
         padding = 0 if at_start else (wanted - (stop - start)) // 2
         if source == length:
             return cls(source, length, start, stop, start, stop, padding)
@@ -57,7 +57,7 @@ class Axis:
 
     @property
     def is_strip(self) -> bool:
-        """True if a resize of the whole axis would compute far more than is kept."""
+        """True if resizing the whole axis would compute far more than is kept."""
         return self.length != self.source and self.length > _MAX_WASTE * (self.stop - self.start)
 
     @property
@@ -72,13 +72,13 @@ class Axis:
 
     @property
     def box(self) -> tuple[float, float]:
-        """The kept part in pixels of the source, counted from ``first``."""
+        """The kept part in source pixels, counted from ``first``."""
         return self.start * self.scale - self.first, min(self.stop * self.scale, self.last) - self.first
 
     @property
     def shown(self) -> slice:
-        """The pixels of the result that show the image; the others are border."""
+        """The pixels of the result that show the image; the rest is border."""
         return slice(self.padding, self.padding + self.stop - self.start)
 
 
-_MAX_WASTE = 8  # resized pixels per kept one
+_MAX_WASTE = 8  # resized pixels per kept pixel

@@ -1,4 +1,4 @@
-"""Checks of ``model.preprocess``, each of which names the full key. Runs on the driver."""
+"""Checks of ``model.preprocess``; error messages name the full key. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check(preprocess: Preprocess) -> None:
-    """Raises `JobError` for the first invalid value, by its full key."""
+    """Raises `JobError` for the first invalid value, naming its full key."""
     for name in ("resize", "crop"):
         _check_side(f"model.preprocess.{name}", getattr(preprocess, name))
     _ = preprocess.size
@@ -29,9 +29,9 @@ def is_pair(value: object) -> bool:
 
 
 _MAX_SIDE = 16384  # pixels; such an image is 3.2 GB as float32, and a longer side is a typing error
-_MAX_MEAN, _MAX_STD = 1.0, 2.0  # for pixels from 0 to 1; a std of 1 divides by nothing
+_MAX_MEAN, _MAX_STD = 1.0, 2.0  # for pixels from 0 to 1; a std of 1 has no effect
 _MAX_LEVEL = 255
-_FEW_LEVELS = 3.0  # largest pixel below which the scale counts as near 0..1; some networks take 0..2
+_FEW_LEVELS = 3.0  # a largest pixel below this counts as a scale near 0..1; some networks expect 0..2
 
 
 def _is_number(value: object) -> bool:
@@ -148,8 +148,8 @@ def _check_numbers(name: str, preprocess: Preprocess) -> None:
 
 
 def _check_range(preprocess: Preprocess) -> None:
-    """Raises `JobError` for mean and std of one scale with a rescale_factor of the other: Caffe, OpenCV and mmpretrain
-    give them for pixels of 0..255, timm and torchvision for 0..1.
+    """Raises `JobError` if mean and std are for one scale and rescale_factor for the other: Caffe, OpenCV and
+    mmpretrain define them for pixels of 0..255, timm and torchvision for 0..1.
     """
     mean, std = preprocess.mean, preprocess.std
     highest = _MAX_LEVEL * preprocess.rescale_factor
@@ -161,7 +161,7 @@ def _check_range(preprocess: Preprocess) -> None:
     is_std_large = max(std) > _MAX_STD * range_of_1
     if not (is_mean_large or is_std_large):
         return
-    is_std_large = is_std_large or max(std) >= 1  # a std of 1 means that the model takes pixels of 0..255
+    is_std_large = is_std_large or max(std) >= 1  # a std of 1 means that the model expects pixels of 0..255
     proper_mean, proper_std = _divided(mean, is_large=is_mean_large), _divided(std, is_large=is_std_large)
     as_they_are = "set model.preprocess.rescale_factor=1.0, or " if is_std_large else ""
     raise JobError(

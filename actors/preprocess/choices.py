@@ -1,4 +1,4 @@
-"""Values that keys of ``model.preprocess`` may have."""
+"""Allowed values of keys in ``model.preprocess``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Interpolation(Enum):
-    """Method of the resize, as Pillow defines them."""
+    """Resize method, as defined by Pillow."""
 
     nearest = "nearest"
     bilinear = "bilinear"
@@ -16,35 +16,35 @@ class Interpolation(Enum):
 
 
 class ResizeMode(Enum):
-    """Side that `Preprocess.resize` fixes."""
+    """The side that `Preprocess.resize` determines."""
 
     shorter_side = "shorter_side"
     longest_side = "longest_side"
 
 
 class CropOffset(Enum):
-    """Rounding of the crop's position."""
+    """Rounding of the crop position."""
 
     round = "round"
     floor = "floor"
 
 
 class PadPosition(Enum):
-    """Place of an image that is smaller than the crop."""
+    """Position of an image that is smaller than the crop."""
 
     center = "center"
     top_left = "top_left"
 
 
 class ChannelOrder(Enum):
-    """Order of the channels that the model takes."""
+    """Channel order that the model expects."""
 
     rgb = "rgb"
     bgr = "bgr"
 
 
 class Layout(Enum):
-    """Order of the axes that the model takes."""
+    """Axis order that the model expects."""
 
     auto = "auto"
     nchw = "nchw"
@@ -52,7 +52,7 @@ class Layout(Enum):
 
 
 class Standardize(Enum):
-    """Normalisation by the statistics of the image itself."""
+    """Normalisation by the image's own statistics."""
 
     none = "none"
     per_image = "per_image"

@@ -1,4 +1,4 @@
-"""Resizes, crops and pads a decoded image to the size that the model takes. Runs in workers, once per image."""
+"""Resizes, crops and pads a decoded image to the model's input size. Runs in workers, once per image."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, floa
     """Resizes, crops and pads ``image_hwc`` to ``preprocess.size``: uint8 RGB (height, width, 3), C order.
 
     Pixels are within 2 grey levels of Pillow's resize and torchvision's centre crop. The mean difference on photographs
-    is 0.02; with bilinear and size ratios such as 5 to 4 it is 0.08, since sums ending in a half round either way.
-    Computes only what the crop keeps: memory is proportional to the image and the result, however long and thin the
-    image is. Runs on one thread.
+    is 0.02; with bilinear and size ratios such as 5 to 4, it is 0.08, since sums that end in a half round either way.
+    Computes only what the crop keeps: memory is proportional to the image and the result, however elongated the image
+    is. Runs on one thread.
 
     Args:
         image_hwc: uint8 (h, w, 3), at least 1 by 1; may be read-only. The result may share its memory.
         preprocess: a checked config. Its channels, their order and the normalisation are left to the engine.
         extent: height and width of the original in pixels of ``image_hwc``, if the decoder scaled it by a power of two,
-            so that it may end within the last pixel; by default the shape of ``image_hwc``. Resize and crop follow
-            the original. For a ``preprocess`` that does not see all pixels, the image must be at its full size.
+            and so may end within the last pixel; by default the shape of ``image_hwc``. Resize and crop follow the
+            original. If ``preprocess`` does not see all pixels, the image must have its full size.
     """
     height, width = extent or image_hwc.shape[:2]
     axes = preprocess.axes(height, width)
@@ -36,11 +36,11 @@ def fit(image_hwc: np.ndarray, preprocess: Preprocess, extent: tuple[float, floa
 
 
 def _resized(image_hwc: np.ndarray, axes: tuple[Axis, Axis], preprocess: Preprocess) -> np.ndarray:
-    """The kept part of the resized image."""
+    """Returns the kept part of the resized image."""
     rows, columns = axes
     is_box = preprocess.interpolation is Interpolation.box
     if is_box and not (rows.is_strip or columns.is_strip):
-        # Where the edge of the box falls between two pixels, the last bit of its place decides.
+        # If the edge of the box falls between two pixels, the last bit of its position decides.
         whole_hwc = resize_averaging(image_hwc, (rows.whole, columns.whole), preprocess.interpolation)
         return whole_hwc[rows.start : rows.stop, columns.start : columns.stop]
     visible_hwc = image_hwc[rows.first : rows.last, columns.first : columns.last]

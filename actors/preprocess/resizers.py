@@ -1,5 +1,5 @@
-"""Resizes that average all pixels of the source, as Pillow does: with SIMD where cykooz.resizer has wheels, else with
-Pillow itself. Runs in workers, once per image.
+"""Resizes that average all source pixels, like Pillow: with SIMD if cykooz.resizer has wheels, otherwise with Pillow
+itself. Runs in workers, once per image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from actors.preprocess.axes import Axis
 
-# The platforms for which cykooz.resizer has wheels, as in pyproject.toml. Pillow resizes elsewhere.
+# The platforms for which cykooz.resizer has wheels, as in pyproject.toml. Others use Pillow.
 _HAS_SIMD = sys.platform != "linux" or platform.machine() == "x86_64"
 if _HAS_SIMD:
     from cykooz_resizer import Algorithm, FilterType, PixelType
@@ -27,7 +27,7 @@ if _HAS_SIMD:
 
 
 def resize_averaging(image_hwc: np.ndarray, axes: tuple[Axis, Axis], interpolation: Interpolation) -> np.ndarray:
-    """The kept part of the resized image: uint8 (height, width, 3).
+    """Returns the kept part of the resized image: uint8 (height, width, 3).
 
     Args:
         image_hwc: the rows and columns of the source from ``first`` to ``last`` of the axes, uint8.
@@ -35,7 +35,7 @@ def resize_averaging(image_hwc: np.ndarray, axes: tuple[Axis, Axis], interpolati
         interpolation: any but nearest.
     """
     rows, columns = axes
-    # Pillow rounds to 8 bits between its passes, so their order matters; this is its rule since version 13.
+    # Pillow rounds to 8 bits between passes, so their order matters; this is its rule since version 13.
     is_vertical_first = rows.source - rows.length > 2 * max(0, columns.source - columns.length)
     passes = _passes(image_hwc, axes, (0, 1) if is_vertical_first else (1, 0))
     resize = _resize_with_simd if _HAS_SIMD and interpolation in _KERNELS else _resize_with_pillow
@@ -50,7 +50,7 @@ class _Pass(NamedTuple):
 
 
 def _passes(image_hwc: np.ndarray, axes: tuple[Axis, Axis], order: tuple[int, int]) -> list[_Pass]:
-    """A pass for each axis that changes its length: number 0 are the rows, 1 the columns."""
+    """Returns a pass for each axis whose length changes: 0 for rows, 1 for columns."""
     size = list(image_hwc.shape[:2])
     passes = []
     for number in order:
@@ -64,7 +64,7 @@ def _passes(image_hwc: np.ndarray, axes: tuple[Axis, Axis], order: tuple[int, in
 
 
 def _resize_with_simd(image_hwc: np.ndarray, passes: Sequence[_Pass], interpolation: Interpolation) -> np.ndarray:
-    """Like `_resize_with_pillow`, in a third of the time. Computes in integers: all CPUs give the same pixels."""
+    """Does the same as `_resize_with_pillow` in a third of the time. Integer arithmetic: equal pixels on all CPUs."""
     kernel = FilterType[_KERNELS[interpolation]].value
     options = RustResizeOptions().set_resize_alg(Algorithm.convolution.value, kernel, 0)
     height, width, channels = image_hwc.shape
@@ -76,7 +76,7 @@ def _resize_with_simd(image_hwc: np.ndarray, passes: Sequence[_Pass], interpolat
     return np.frombuffer(resized.buffer(), np.uint8).reshape(height, width, channels)
 
 
-# Pillow's bicubic is the spline of Catmull and Rom. The two boxes differ where their edge falls between two pixels.
+# Pillow's bicubic is the Catmull-Rom spline. The two boxes differ if their edge falls between two pixels.
 _KERNELS = {
     Interpolation.bilinear: "bilinear",
     Interpolation.bicubic: "catmull_rom",

@@ -1,4 +1,4 @@
-"""Resizes that read single pixels of the source and skip the others: the nearest one, or the nearest few without
+"""Resizes that read individual source pixels and skip the others: the nearest pixel, or the nearest few without
 antialiasing. Runs in workers, once per image.
 """
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def resize_nearest(image_hwc: np.ndarray, axes: tuple[Axis, Axis]) -> np.ndarray:
-    """The kept part of the resized image, each pixel that of the source below its centre, exactly as in Pillow.
+    """Returns the kept part of the resized image; each pixel is the source pixel below its centre, exactly as in
+    Pillow.
 
     Args:
         image_hwc: the rows and columns of the source from ``first`` to ``last`` of the axes.
@@ -23,18 +24,19 @@ def resize_nearest(image_hwc: np.ndarray, axes: tuple[Axis, Axis]) -> np.ndarray
     """
     rows, columns = (_nearest(axis, length) for axis, length in zip(axes, image_hwc.shape, strict=False))
     height, width, _ = image_hwc.shape
-    if len(rows) * width <= height * len(columns):  # the smaller copy first, which bounds memory
+    if len(rows) * width <= height * len(columns):  # the smaller copy first, to limit memory
         return image_hwc.take(rows, 0).take(columns, 1)
     return image_hwc.take(columns, 1).take(rows, 0)
 
 
 def resize_sampling(image_hwc: np.ndarray, axes: tuple[Axis, Axis], interpolation: Interpolation) -> np.ndarray:
-    """The kept part of the resized image as torchvision computes it from uint8 tensors with ``antialias=False``.
+    """Returns the kept part of the resized image, as torchvision computes it from uint8 tensors with
+    ``antialias=False``.
 
     Args:
         image_hwc: the rows and columns of the source from ``first`` to ``last`` of the axes, uint8.
         axes: rows and columns.
-        interpolation: bilinear, or bicubic.
+        interpolation: bilinear or bicubic.
 
     Returns:
         uint8 (height, width, 3).
@@ -53,13 +55,13 @@ def resize_sampling(image_hwc: np.ndarray, axes: tuple[Axis, Axis], interpolatio
     return _to_bytes(total).reshape(len(total), -1, 3)
 
 
-_MOST_SUMMED = 1 << 20  # pixels of a resized axis; beyond, the sums would take too much memory
+_MOST_SUMMED = 1 << 20  # pixels of a resized axis; beyond this, the sums would need too much memory
 
 
 def _nearest(axis: Axis, length: int) -> np.ndarray:
-    """Pixels of the source, counted from ``first``."""
+    """Returns source pixels, counted from ``first``."""
     if axis.stop <= _MOST_SUMMED:
-        # Pillow adds the scale up, which decides where a centre falls between two pixels.
+        # Pillow sums the scale, which decides if a centre falls between two pixels.
         steps = np.full(axis.stop, axis.scale)
         steps[0] /= 2
         places = np.cumsum(steps)[axis.start :]
@@ -69,7 +71,7 @@ def _nearest(axis: Axis, length: int) -> np.ndarray:
 
 
 class _Taps(NamedTuple):
-    """The pixels that each kept one reads, one row a tap, counted from ``first``, and their weights, float32."""
+    """The pixels that each kept pixel reads, one row per tap, counted from ``first``, and their weights, float32."""
 
     pixels: np.ndarray
     weights: np.ndarray
@@ -81,7 +83,7 @@ def _linear_taps(axis: Axis, length: int) -> _Taps:
 
 
 def _cubic_taps(axis: Axis, length: int) -> _Taps:
-    """R. Keys' kernel with a = -0.75, as in PyTorch and OpenCV."""
+    """Returns taps of R. Keys' kernel with a = -0.75, as in PyTorch and OpenCV."""
     first, share = _first(axis)
     a = -0.75
     near, far = np.stack([share, 1 - share]), np.stack([share + 1, 2 - share])
@@ -91,14 +93,14 @@ def _cubic_taps(axis: Axis, length: int) -> _Taps:
 
 
 def _first(axis: Axis) -> tuple[np.ndarray, np.ndarray]:
-    """The pixel of the source at or before the centre of each kept one, and the distance between the two."""
+    """Returns the source pixel at or before the centre of each kept pixel, and the distance between the two."""
     places = (np.arange(axis.start, axis.stop) + 0.5) * axis.scale - 0.5 - axis.first
     first = np.floor(places)
     return first.astype(int), places - first
 
 
 def _taps(first: np.ndarray, weights: list[np.ndarray], length: int) -> _Taps:
-    pixels = (first + np.arange(len(weights))[:, None]).clip(0, length - 1)  # beyond its edge, the edge goes on
+    pixels = (first + np.arange(len(weights))[:, None]).clip(0, length - 1)  # beyond the edge, the edge pixel repeats
     return _Taps(pixels, np.stack(weights).astype(np.float32))
 
 

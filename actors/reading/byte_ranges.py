@@ -1,4 +1,4 @@
-"""Images that are byte ranges of larger files, such as the members of tars. Runs in the read tasks of workers."""
+"""Images that are byte ranges of larger files, such as tar members. Runs in the read tasks of workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class ByteRanges:
     """The `LayoutReader` of `Layout.RANGES`: neighbours share a request.
 
-    Each file is compared once with its version in the inventory. The allowlist of ``storage`` does not apply: the job
+    Compares each file once with its version in the inventory. The allowlist of ``storage`` does not apply: the job
     itself names the files.
     """
 
@@ -39,7 +39,7 @@ class ByteRanges:
 
     def images(self, rows: pa.Table, requests: OrderedRequests) -> Iterator[Image]:
         files = rows[FILE]
-        # All before the first range: a changed file must not yield a single image.
+        # Compares all files before the first range: a changed file must not yield a single image.
         deque(requests.map(self._containers.compare, self._containers.unseen(rows), uris=files), maxlen=0)
         return chain.from_iterable(requests.map(self._read, spans(rows), uris=files))
 
@@ -53,7 +53,7 @@ class ByteRanges:
         except Exception as error:  # noqa: BLE001  the per-image guard
             if len(span.members) == 1 or _affects_the_file(error):
                 return [read_error(error)] * len(span.members)
-            # One by one, so that a bad sector costs only the image that lies on it.
+            # One by one, so that a bad sector costs only the image on it.
             members = (Span(span.uri, offset, size, [(offset, size)]) for offset, size in span.members)
             return [image for member in members for image in self._read(member)]
         return [self._member(data, offset - span.start, size) for offset, size in span.members]
@@ -66,5 +66,5 @@ class ByteRanges:
 
 
 def _affects_the_file(error: Exception) -> bool:
-    """True for an error that any part of the file would give, unlike that of a bad sector."""
+    """Returns True for an error that any part of the file would raise, unlike a bad sector."""
     return isinstance(error, FileNotFoundError | PermissionError) or transient_kind(error) not in {None, "io_error"}

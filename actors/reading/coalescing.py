@@ -1,4 +1,4 @@
-"""Groups neighbouring rows of a shard, which are then read together. Used by the layouts."""
+"""Groups neighbouring rows of a shard to read together. Used by the layouts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GAP_BYTES = 64 << 10  # limit of unused bytes between two members: fewer cost le
 
 @dataclass
 class Span:
-    """Members of one file, as (offset, size) in bytes, that are read with one request."""
+    """Members of one file, as (offset, size) in bytes, read with one request."""
 
     uri: str
     start: int
@@ -26,8 +26,8 @@ class Span:
     members: list[tuple[int, int]]
 
     def take(self, uri: str, offset: int, size: int) -> bool:
-        """Adds a member if it lies close behind the last one; returns True if it does."""
-        gap = offset - (self.start + self.size)  # below 0 where a row goes back, as a hard link in a tar does
+        """Adds a member if it follows the last one closely; returns True if it does."""
+        gap = offset - (self.start + self.size)  # negative if a row goes back, as for a hard link in a tar
         if uri != self.uri or not 0 <= gap <= GAP_BYTES or self.size + gap + size > SPAN_BYTES:
             return False
         self.size += gap + size
@@ -48,7 +48,7 @@ def spans(rows: pa.Table) -> Iterator[Span]:
 
 
 def ascending_runs(rows: pa.Table) -> Iterator[tuple[str, list[int]]]:
-    """Yields the rows of `Layout.ROWS` in order, as runs of ascending row numbers in one Parquet file."""
+    """Yields rows of `Layout.ROWS` in order, as runs of ascending row numbers in one Parquet file."""
     run_uri, numbers = "", list[int]()
     for uri, number in zip(rows[FILE].to_pylist(), rows[OFFSET].to_pylist(), strict=True):
         if numbers and (uri != run_uri or number <= numbers[-1]):

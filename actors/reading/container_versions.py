@@ -1,5 +1,5 @@
-"""Compares files that hold many images with their versions in the inventory: stale offsets would yield other images.
-Used by the layouts.
+"""Compares container files with their versions in the inventory: stale offsets would yield other images. Used by the
+layouts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def changed() -> ImageError:
-    """The error of an image whose file is no longer the one that was listed."""
+    """Returns the error for an image whose file has changed since it was listed."""
     return ImageError("read", "changed", "its file has changed since the run listed it; a new run lists it again")
 
 
@@ -31,7 +31,7 @@ class Containers:
         self._problems: dict[str, ImageError | None] = {}
 
     def unseen(self, rows: pa.Table) -> Iterator[tuple[str, str]]:
-        """Yields the files of ``rows`` that were not compared yet, with their versions in the inventory."""
+        """Yields the files of ``rows`` not yet compared, with their versions in the inventory."""
         listed = dict(zip(rows[FILE].to_pylist(), rows[VERSION].to_pylist(), strict=True))
         for uri, version in listed.items():
             if version is not None and uri not in self._problems:
@@ -43,7 +43,7 @@ class Containers:
         self._problems[uri] = self._problem(uri, version)
 
     def problem(self, uri: str) -> ImageError | None:
-        """The error of all images in the file; None if it is unchanged or its version is unknown."""
+        """Returns the error for all images in the file; None if it is unchanged or its version is unknown."""
         return self._problems.get(uri)
 
     def _problem(self, uri: str, version: str) -> ImageError | None:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class EncodedBlock(NamedTuple):
-    """Rows, and the encoded images that belong to them."""
+    """Rows and their encoded images."""
 
     rows: pa.Table
-    """The columns of an inventory except the location, `READ_BYTES`, and `STAGE`, `ERROR` and `MESSAGE`."""
+    """The inventory's columns except the location, plus `READ_BYTES`, `STAGE`, `ERROR` and `MESSAGE`."""
     images: list[Image]
-    """One for each row, or the error that the row has, too."""
+    """One per row, or the same error as in the row."""
 
 
 def encoded_block(rows: pa.Table, images: Sequence[Image]) -> EncodedBlock:
@@ -36,6 +36,6 @@ def encoded_block(rows: pa.Table, images: Sequence[Image]) -> EncodedBlock:
 
 
 def joined(blocks: Sequence[EncodedBlock]) -> EncodedBlock:
-    """One block of the rows of several."""
+    """Joins several blocks into one."""
     rows = pa.concat_tables([block.rows for block in blocks]).combine_chunks()
     return EncodedBlock(rows, [image for block in blocks for image in block.images])

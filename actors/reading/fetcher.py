@@ -1,4 +1,4 @@
-"""Fetches the encoded images of a shard ahead of whoever decodes them. Runs in the read tasks of workers."""
+"""Fetches the encoded images of a shard ahead of decoding. Runs in the read tasks of workers."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ BATCH_BYTES = 256 << 20  # a batch ends early at this size, so that large images
 
 
 class Fetcher:
-    """Reads images of an inventory, with the reader of its layout.
+    """Reads images of an inventory with its layout's reader.
 
     Args:
-        shards: inventory that the rows come from.
-        storage: storage of the images, which may differ from that of the inventory.
-        max_bytes: limit of an image in bytes. Larger ones become errors, and are not requested if their size is known.
+        shards: inventory that contains the rows.
+        storage: storage of the images, which may differ from the inventory's.
+        max_bytes: size limit of an image in bytes. Larger ones become errors, and are not requested if their size is
+            known.
         concurrency: maximum number of requests in flight; see `OrderedRequests`.
-        batch_bytes: bytes at which a batch ends early; by default `BATCH_BYTES`.
+        batch_bytes: size in bytes at which a batch ends early; default: `BATCH_BYTES`.
     """
 
     def __init__(
@@ -49,10 +50,10 @@ class Fetcher:
         self._batch_bytes = batch_bytes or BATCH_BYTES
 
     def batches(self, rows: pa.Table, batch_size: int) -> Generator[tuple[pa.Table, list[Image]]]:
-        """Yields slices of ``rows`` in order, of at most ``batch_size`` rows, each with its images or their errors.
+        """Yields slices of ``rows`` in order, of at most ``batch_size`` rows, with their images or errors.
 
-        The next batch is read in threads while the caller works on the current one; a caller that stops early must
-        close the generator. Nothing that is wrong with an image or its file raises.
+        Threads read the next batch while the caller processes the current one; a caller that stops early must close the
+        generator. Never raises for a problem with an image or its file.
         """
         with closing(self._cut(rows, batch_size)) as source, ThreadPoolExecutor(1) as ahead:
             # None marks the end: a StopIteration from a future would be a RuntimeError in this generator (PEP 479).
@@ -74,6 +75,6 @@ class Fetcher:
         if batch:
             yield rows.slice(start, len(batch)), batch
 
-    # A generator, since not every iterator of a reader can be closed: map objects cannot.
+    # A generator, since not all iterators of readers can be closed: map objects cannot.
     def _images(self, rows: pa.Table, pool: ThreadPoolExecutor) -> Generator[Image]:
         yield from self._reader.images(rows, OrderedRequests(pool, self._concurrency))

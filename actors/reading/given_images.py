@@ -1,4 +1,4 @@
-"""Images as Python callers give them: batches from any iterable, and their bytes. Runs in the caller's process."""
+"""Images passed by Python callers: batches from any iterable, and their bytes. Runs in the caller's process."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Drawn(NamedTuple):
 
 
 def number_of(images: Iterable[Image]) -> int | None:
-    """Number of ``images``; None where they do not know it."""
+    """Returns the number of ``images``; None if unknown."""
     return len(images) if isinstance(images, Sized) else None
 
 
 def batches_of(images: Iterable[Image], size: int) -> Iterator[list[Any]]:
-    """Yields lists of ``size`` items, the last of the rest. Draws no item before it is needed.
+    """Yields lists of ``size`` items; the last may be shorter. Draws items only when needed.
 
-    Items of a map-style dataset of PyTorch, which has numbers and a length but may have no end, are ``(image, target)``
-    or more: the first one counts.
+    Items of a PyTorch map-style dataset, which has indices and a length but may not end, are tuples that start with the
+    image, such as ``(image, target)``.
     """
     if isinstance(images, str | bytes | os.PathLike):
         raise TypeError(f"images: one image and not several: give [{images!r:.50}]")
@@ -48,7 +48,7 @@ def batches_of(images: Iterable[Image], size: int) -> Iterator[list[Any]]:
 
 
 def read_all(images: Sequence[Image], storage: Storage, *, max_bytes: int | None) -> Drawn:
-    """Reads the ``images`` that are paths or URIs, and takes a picture of Pillow as its RGB pixels."""
+    """Reads the ``images`` that are paths or URIs, and converts Pillow images to RGB pixels."""
     paths = [os.fspath(image) if isinstance(image, str | os.PathLike) else None for image in images]
     loaded = [
         _pixels(image) if path is None else read_image(path, storage=storage, max_bytes=max_bytes)
@@ -64,7 +64,7 @@ def _items(images: Any) -> Iterable[Any]:
 def _pixels(image: Any) -> bytes | np.ndarray | ImageError:
     if isinstance(image, bytes | np.ndarray):
         return image
-    if not hasattr(image, "convert"):  # Pillow's have it, which need not be imported
+    if not hasattr(image, "convert"):  # Pillow's have it; this avoids importing Pillow
         raise TypeError(f"not an image: {image!r}: give a path, bytes, a uint8 array (height, width, 3) or a picture")
     if image.mode.startswith(("I", "F")):
         return ImageError("decode", "unsupported", f"a picture of mode {image.mode}: give the bytes of its file")

@@ -1,4 +1,4 @@
-"""The encoded bytes of one image, or its error: what every layout yields. Used in the read tasks of workers."""
+"""The encoded bytes of one image, or its error, as yielded by every layout. Used in the read tasks of workers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Image = bytes | ImageError
 
 
 def read_image(uri: str, *, storage: Storage, max_bytes: int | None = None, size: int | None = None) -> Image:
-    """Reads one image. Returns an error of the stage ``read``, and never raises it, if the image cannot be read.
+    """Reads one image. If that fails, returns an error of stage ``read``; never raises it.
 
     Args:
         uri: local path, or any URI that ``storage`` can read.
         storage: storage to read from.
         max_bytes: size limit in bytes; None for none.
-        size: size in bytes, if it is known. An image above the limit is then not requested.
+        size: size in bytes, if known. An image above the limit is then not requested.
     """
     if not uri:
         return ImageError("read", "missing_uri", "the row has no URI")
@@ -36,7 +36,7 @@ def read_image(uri: str, *, storage: Storage, max_bytes: int | None = None, size
 
 
 def checked(data: bytes, max_bytes: int | None) -> Image:
-    """``data``, or the error of an image that is empty or above the limit."""
+    """Returns ``data``, or an error if the image is empty or above the limit."""
     if is_too_large(len(data), max_bytes):
         return too_large(len(data), max_bytes)
     return data or _empty()
@@ -51,13 +51,13 @@ def too_large(size: int, max_bytes: int | None) -> ImageError:
 
 
 def padded(images: Iterator[Image], count: int) -> Iterator[Image]:
-    """``images``, filled up to ``count`` with errors if the iterator raises or ends early."""
+    """Yields ``images``, padded to ``count`` with errors if the iterator raises or ends early."""
     given = 0
     try:
         for image in images:
             given += 1
             yield image
-        if given < count:  # such as a Parquet file that was replaced by a shorter one
+        if given < count:  # such as a Parquet file replaced by a shorter one
             raise EOFError("the file ends early")  # noqa: TRY301
     except Exception as error:  # noqa: BLE001  the per-image guard
         yield from [read_error(error)] * (count - given)

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from actors.storage.store import Storage
 
 READ_BYTES = 16 << 20  # decoded at a time, estimated from the average of the row group
-BUFFER_BYTES = 4 << 20  # of a request: a whole column chunk can be larger than a worker's memory
-_MAX_READ_ROWS = 256  # of small images: reading ends with the batch of the last row that is wanted
+BUFFER_BYTES = 4 << 20  # per request: a whole column chunk can be larger than a worker's memory
+_MAX_READ_ROWS = 256  # of small images: reading ends with the batch of the last requested row
 
 
 class ImageColumn:
     """A column of encoded images in an open Parquet file: binary, or Hugging Face's struct of bytes and path.
 
-    Holds rows of about `READ_BYTES` in memory, and their page, whose size is up to the writer of the file.
+    Keeps about `READ_BYTES` of rows in memory, and their page, whose size is up to the file's writer.
 
     Raises:
         KeyError: the file has no such column.
-        OSError, pyarrow.ArrowException: the file cannot be read; the methods raise these, too.
+        OSError, pyarrow.ArrowException: the file cannot be read; also raised by the methods.
     """
 
     def __init__(self, uri: str, column: str, storage: Storage) -> None:
@@ -55,21 +55,21 @@ class ImageColumn:
         self._source.close()
 
     def by_group(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-        """Yields row groups, each with positions in it, of ascending row numbers of the file.
+        """Yields row groups, each with the positions in it of ascending row numbers of the file.
 
-        Numbers beyond the end of the file come with the number of row groups in place of a group.
+        For numbers beyond the end of the file, the group is the number of row groups.
         """
-        # bisect_right, since row groups may be empty, and share their start with the next one.
+        # bisect_right, since an empty row group shares its start with the next one.
         for group, members in groupby(numbers, lambda number: bisect_right(self._starts, number) - 1):
             yield group, [number - self._starts[group] for number in members]
 
     def version(self, group: int) -> str | None:
-        """The `row_group_version` of a row group; None if the file has no such group."""
+        """Returns the `row_group_version` of a row group; None if the file has no such group."""
         metadata = self._file.metadata
         return row_group_version(metadata, group) if group < metadata.num_row_groups else None
 
     def read(self, group: int, positions: Sequence[int]) -> Iterator[tuple[bytes | None, str | None]]:
-        """Yields bytes and path at ascending ``positions`` of a row group; each is None if the row has none."""
+        """Yields bytes and path at ascending ``positions`` of a row group; either is None if absent."""
         start, done = 0, 0
         batches = self._file.iter_batches(
             batch_size=self._batch_rows(group), row_groups=[group], columns=self._leaves, use_threads=False

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class LayoutReader(Protocol):
-    """Reads images from where their rows of the inventory locate them."""
+    """Reads images from the locations in their inventory rows."""
 
     def images(self, rows: pa.Table, requests: OrderedRequests) -> Iterator[Image]:
-        """Yields one image or error a row, in order. Nothing that is wrong with an image or its file raises.
+        """Yields one image or error per row, in order. Never raises for a problem with an image or its file.
 
         Closing the iterator must leave no request in flight.
         """
@@ -36,4 +36,4 @@ READERS: Mapping[Layout, Callable[[Shards, Storage, int | None], LayoutReader]] 
     Layout.RANGES: ByteRanges,
     Layout.ROWS: ParquetRows,
 }
-"""Constructors of readers: they take the inventory, the storage of the images, and the limit of an image in bytes."""
+"""Constructors of readers: they accept the inventory, the images' storage, and an image's size limit in bytes."""

@@ -1,4 +1,4 @@
-"""Concurrent requests whose results come in order. Used by the layouts, in the read tasks of workers."""
+"""Concurrent requests with ordered results. Used by the layouts, in the read tasks of workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-CONCURRENCY = 16  # default of dataset.read_concurrency; a single connection would wait for each answer in turn
+CONCURRENCY = 16  # default of dataset.read_concurrency; a single connection would wait for each response in turn
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class OrderedRequests:
-    """Requests through a pool of threads, of which at most ``max_in_flight`` are in flight."""
+    """Sends requests through a thread pool, at most ``max_in_flight`` at a time."""
 
     pool: ThreadPoolExecutor
     max_in_flight: int
@@ -40,11 +40,11 @@ class OrderedRequests:
         try:
             for item in items:
                 pending.append(self.pool.submit(read, item))
-                # In the order of the rows, although one slow answer delays others: retries must yield the same blocks.
+                # In row order, although one slow response delays others: retries must yield the same blocks.
                 if len(pending) == self.max_in_flight:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
         finally:
             for future in pending:
-                future.cancel()  # those that run already end with their request
+                future.cancel()  # running ones end with their request

@@ -1,4 +1,4 @@
-"""Images in rows of Parquet files: their bytes, or paths relative to the file. Runs in the read tasks of workers."""
+"""Images in rows of Parquet files, as bytes or as paths relative to the file. Runs in the read tasks of workers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 class ParquetRows:
-    """The `LayoutReader` of `Layout.ROWS`: rows of one file are read in one pass.
+    """The `LayoutReader` of `Layout.ROWS`. Reads the rows of a file in one pass.
 
-    The allowlist of ``storage`` applies to the paths in the rows alone: the job itself names the files.
+    The allowlist of ``storage`` applies only to the paths in the rows: the job itself names the files.
     """
 
     def __init__(self, shards: Shards, storage: Storage, max_bytes: int | None) -> None:
@@ -46,7 +46,7 @@ class ParquetRows:
         given = 0
         with ImageColumn(uri, self._column, self._unrestricted) as file:
             for group, positions in file.by_group(numbers):
-                # All rows of a group have the same version, since it includes the start of the group.
+                # All rows of a group have the same version, since it includes the group's start.
                 if versions[given] in {None, file.version(group)}:
                     yield from padded(self._read_group(file, uri, group, positions), len(positions))
                 else:
@@ -57,7 +57,7 @@ class ParquetRows:
         for data, path in file.read(group, positions):
             if data is not None:
                 yield checked(data, self._max_bytes)
-            elif path:  # Hugging Face's datasets store it alone for an image that was not embedded
+            elif path:  # Hugging Face datasets store only the path of an image that is not embedded
                 yield read_image(resolve(uri, path), storage=self._storage, max_bytes=self._max_bytes)
             else:
                 yield ImageError("read", "missing", "the image is null")

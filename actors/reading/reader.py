@@ -40,13 +40,13 @@ class ReadPlan:
     limits: Decode
     preprocess: Preprocess
     batch_size: int
-    """Images per call of the engine."""
+    """Images per engine call."""
     batches_a_block: int = 1
-    """Batches that are read, decoded and handed on as one block."""
+    """Batches that are read, decoded and passed on as one block."""
     concurrency: int = CONCURRENCY
-    """Requests of one task in flight."""
+    """Requests in flight per task."""
     tile: Tile | None = None
-    """Tiles that images are cut into; None if they are not."""
+    """Tiles that images are cut into; None for whole images."""
 
     @property
     def block_rows(self) -> int:
@@ -58,7 +58,7 @@ class ReadPlan:
         return BATCH_BYTES if self.tile is None else _TILED_BYTES
 
 
-# Images to be cut are large, and a worker that dies at one has its whole block done again.
+# Images to be cut are large, and if a worker dies at one, its whole block is repeated.
 _TILED_BYTES = 32 << 20
 
 
@@ -76,8 +76,8 @@ def read_blocks(
 ) -> Generator[PixelBlock]:
     """Yields blocks of at most ``plan.block_rows`` rows, with the columns of `pixel_block` and `READ_S`.
 
-    Every row of ``piece`` is in exactly one block, with pixels or with an error, unless the ledger stops the reading
-    before. Retries yield the same blocks. ``decoder`` is as in `actors.decoding.pixel_blocks.decode_batch`.
+    Every row of ``piece`` is in exactly one block, with pixels or an error, unless the ledger stops the reading first.
+    Retries yield the same blocks. For ``decoder``, see `actors.decoding.pixel_blocks.decode_batch`.
     """
 
     def block(rows: pa.Table, images: list[Image]) -> PixelBlock:
@@ -99,7 +99,7 @@ Block = TypeVar("Block", PixelBlock, EncodedBlock)
 
 @dataclass(frozen=True)
 class _Build(Generic[Block]):
-    """Functions that make blocks of rows and their images, and one block of several."""
+    """Functions that build blocks from rows and images, and join blocks."""
 
     block: Callable[[pa.Table, list[Image]], Block]
     joined: Callable[[list[Block]], Block]
@@ -115,7 +115,7 @@ def _read(plan: ReadPlan, piece: Piece, current: Attempt, build: _Build[Block]) 
 
 
 class _PieceReader(Generic[Block]):
-    """One attempt at a piece. Reads batches in which an earlier attempt died image by image, and all others ahead."""
+    """One attempt at a piece. Prefetches batches, but reads those in which an earlier attempt died by image."""
 
     def __init__(self, plan: ReadPlan, piece: Piece, current: Attempt, build: _Build[Block]) -> None:
         self._plan = plan
@@ -145,7 +145,7 @@ class _PieceReader(Generic[Block]):
             self._close_ahead()
 
     def _read_ahead(self, start: int) -> Block:
-        """Returns the next batch, while the one after it is fetched, unless that is to be read image by image."""
+        """Returns the next batch while fetching the one after it, unless that must be read one image at a time."""
         stop = next((number for number in self._careful if number > start), None)
         with self._attempt.limit():
             since = time.perf_counter()
@@ -158,15 +158,13 @@ class _PieceReader(Generic[Block]):
             return self._decode(batch, images, time.perf_counter() - since)
 
     def _close_ahead(self) -> None:
-        """Joins the threads of the fetcher. If the garbage collector did so, it could deadlock with a thread that is
-        just starting.
-        """
+        """Joins the fetcher's threads. The garbage collector could deadlock with a thread that is just starting."""
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
 
     def _read_carefully(self, start: int) -> Block:
-        """Returns the same batch as `_read_ahead` would, read image by image."""
+        """Returns the same batch as `_read_ahead`, read one image at a time."""
         blocks: list[Block] = []
         num_bytes = 0
         for number in range(start, min(start + self._plan.block_rows, len(self._rows))):
@@ -179,7 +177,7 @@ class _PieceReader(Generic[Block]):
                     self._attempt.start_image(row, "decode")
                     num_bytes += len(image)
                 blocks.append(self._decode(batch, [image], seconds))
-            if num_bytes >= self._plan.batch_bytes:  # where `Fetcher.batches` ends a batch, too
+            if num_bytes >= self._plan.batch_bytes:  # `Fetcher.batches` also ends a batch here
                 break
         return self._build.joined(blocks)
 

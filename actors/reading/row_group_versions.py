@@ -20,15 +20,15 @@ def row_group_versions(metadata: pq.FileMetaData) -> Iterator[str]:
 
 
 def row_group_version(metadata: pq.FileMetaData, group: int) -> str:
-    """32 hex digits that change with the footer of the row group and with its first row.
+    """Returns 32 hex digits that change with the row group's footer and first row.
 
-    They digest the number of its first row, its number of rows, and of each column chunk the name, type, encodings,
-    compression, sizes, number of values and statistics. Byte positions do not count, so that row groups can be
-    appended, or earlier ones rewritten with as many rows.
+    The digest covers the number of its first row, its number of rows, and each column chunk's name, type, encodings,
+    compression, sizes, number of values and statistics. Byte positions do not count, so row groups can be appended, or
+    earlier ones rewritten with the same number of rows.
 
-    Pixels do not count: writers keep no statistics of values as large as images. An image that was replaced by one of
-    exactly the same size looks unchanged, and so do reordered rows without compression. Use `run.mode=full` for files
-    that change in this way, or hold images of a fixed size.
+    Pixels do not count: writers keep no statistics of values as large as images. An image replaced by one of exactly
+    the same size looks unchanged, and so do reordered rows without compression. Use `run.mode=full` for files that
+    change in this way or contain images of a fixed size.
     """
     start = sum(metadata.row_group(before).num_rows for before in range(group))
     return _digest(metadata.row_group(group), start)
@@ -54,6 +54,6 @@ def _evidence(chunk: pq.ColumnChunkMetaData) -> tuple[Any, ...]:
 
 
 def _bounds(statistics: pq.Statistics) -> tuple[Any, ...]:
-    """Null count, smallest and largest value, as they are stored: bytes, number or boolean."""
+    """Returns the null count, minimum and maximum as stored: bytes, number or boolean."""
     nulls = statistics.null_count if statistics.has_null_count else None
     return (nulls, *((statistics.min_raw, statistics.max_raw) if statistics.has_min_max else ()))

@@ -1,4 +1,4 @@
-"""Read access to the inventory: numbered shards, each one row group. Opened by the driver, sent to workers."""
+"""Read access to the inventory: numbered shards of one row group each. Opened by the driver, sent to workers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from actors.row_ranges import Piece
     from actors.storage.store import Storage
 
-SHARDS_PER_FILE = 64  # few enough to list their names in memory, enough to keep the files few
+SHARDS_PER_FILE = 64  # keeps files few enough to list their names in memory
 
-# Footer keys of the inventory's files. Only the last file has the number of shards, so that an interrupted listing is
-# recognised as incomplete.
+# Footer keys of the inventory's files. Only the last file has the number of shards, which reveals an interrupted
+# listing.
 LAYOUT_KEY = b"shardlens.layout"
 IMAGE_COLUMN_KEY = b"shardlens.image_column"
 NUM_SHARDS_KEY = b"shardlens.num_shards"
 
 
 class Layout(StrEnum):
-    """Location of the bytes of an image, given its row of the inventory. `layouts` has the readers."""
+    """How an inventory row locates the bytes of an image. The readers are in `layouts`."""
 
     FILES = "files"
     """The object URI is the image."""
@@ -44,16 +44,16 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, eq=False)  # arrays have no single truth value to compare by
 class Shards:
-    """A complete inventory. Workers get the copy `without_sizes`."""
+    """A complete inventory. Workers receive the copy `without_sizes`."""
 
     storage: Storage
     folder: str
     layout: Layout
     image_column: str | None
-    """The Parquet column that holds the images; None unless the layout is `Layout.ROWS`."""
+    """The Parquet column with the images; None unless the layout is `Layout.ROWS`."""
 
     schema: pa.Schema
-    """Schema of every shard: `INVENTORY_FIELDS`, TARGET if labels were asked for, then the kept columns."""
+    """Schema of every shard: `INVENTORY_FIELDS`, TARGET if labels were requested, then the kept columns."""
 
     num_shards: int
     num_rows: int
@@ -88,14 +88,14 @@ class Shards:
 
     def load(self, shard: int) -> pa.Table:
         """Loads the rows of one shard, in the order of ROW and with the columns of `schema`."""
-        # A shard is a row group, so that a worker reads the footer and its own rows, and nothing else.
+        # A shard is a row group, so that a worker reads only the footer and its own rows.
         uri = inventory_file(self.folder, shard // SHARDS_PER_FILE)
         with self.storage.open(uri) as source, pq.ParquetFile(source) as file:
             table = file.read_row_group(shard % SHARDS_PER_FILE, use_threads=False)
         return table.replace_schema_metadata(None).combine_chunks()
 
     def load_piece(self, piece: Piece) -> pa.Table:
-        """Loads the rows of a piece, in the form of `load`.
+        """Loads the rows of a piece, like `load`.
 
         Raises:
             JobError: the file of the shard is damaged.
@@ -113,17 +113,17 @@ class Shards:
         return pa.concat_tables(table.slice(start, stop - start) for start, stop in piece.ranges)
 
     def without_sizes(self) -> Shards:
-        """The copy for workers, whose size does not grow with the number of shards."""
+        """Returns the copy for workers, whose size does not grow with the number of shards."""
         return replace(self, sizes=np.empty(0, np.int32))
 
 
 def inventory_file(folder: str, number: int) -> str:
-    """The URI of a file of the inventory: shard k is in file k // `SHARDS_PER_FILE`."""
+    """Returns the URI of an inventory file: shard k is in file k // `SHARDS_PER_FILE`."""
     return join(folder, f"inventory-{number:05d}.parquet")
 
 
 def inventory_files(storage: Storage, folder: str) -> list[str]:
-    """The files of an inventory, complete or not, in the order of their numbers."""
+    """Returns the files of an inventory, complete or not, in numerical order."""
     if storage.kind(folder) != "folder":
         return []
     uris = [uri for batch in storage.list(folder) for uri in batch["uri"].to_pylist()]

@@ -1,4 +1,4 @@
-"""Images that are files of their own. Runs in the read tasks of workers."""
+"""Images in separate files. Runs in the read tasks of workers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WholeFiles:
-    """The `LayoutReader` of `Layout.FILES`: one request an image."""
+    """The `LayoutReader` of `Layout.FILES`: one request per image."""
 
     def __init__(self, _: Shards, storage: Storage, max_bytes: int | None) -> None:
         self._storage = storage

@@ -1,1 +1,1 @@
-"""The sample: 1,797 handwritten digits, a small network, and the weights that `train` found."""
+"""The sample: 1,797 handwritten digits, a small network, and weights trained by `train`."""

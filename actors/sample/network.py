@@ -1,6 +1,6 @@
-"""The network of the sample: two convolutions, three linear layers, known from PyTorch's CIFAR-10 tutorial.
+"""The network of the sample: two convolutions and three linear layers, from PyTorch's CIFAR-10 tutorial.
 
-A user's own model code in miniature: the job finds it as ``model.architecture=actors.sample.network:Net``.
+A miniature of a user's own model code: the job finds it as ``model.architecture=actors.sample.network:Net``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 
 class Net(nn.Module):
-    """Scores for float32 images of shape (n, 3, 32, 32): logits of shape (n, ``num_classes``)."""
+    """Maps float32 images of shape (n, 3, 32, 32) to logits of shape (n, ``num_classes``)."""
 
     def __init__(self, num_classes: int = 10) -> None:
         super().__init__()

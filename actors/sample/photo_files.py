@@ -1,5 +1,5 @@
 """The photographs of `actors.sample.photos` as files: a folder of JPEGs, Parquet files with an image column, or tars.
-Made by several processes, each file whole or absent.
+Written by several processes, each file atomically.
 """
 
 from __future__ import annotations
@@ -77,17 +77,17 @@ class PhotoFiles:
         return jpeg(number, quality=self.quality, contrast=self.contrast, seed=self.seed, **size)
 
     def runs(self) -> Iterator[range]:
-        """Image numbers in runs that one process makes at a time: those of one file, if it holds many."""
+        """Yields runs of image numbers that one process handles at a time: one file's, if it contains many."""
         step = _RUN if self.form is Form.folder else self.per_file
         return (range(start, min(start + step, self.images)) for start in range(0, self.images, step))
 
 
 def make(photos: PhotoFiles, folder: Path, *, processes: int) -> Iterator[tuple[int, int]]:
-    """Makes the missing files in ``folder``. Yields progress now and then: images so far, and bytes of their files.
-    No process holds more than a few images.
+    """Writes the missing files in ``folder``. Periodically yields progress: images so far, and bytes of their files. No
+    process keeps more than a few images in memory.
 
     Raises:
-        JobError: a number is wrong, ``folder`` holds something else, or it cannot be written.
+        JobError: a number is wrong, ``folder`` contains something else, or cannot be written.
     """
     photos.check()
     if processes < 1:
@@ -100,8 +100,8 @@ def make(photos: PhotoFiles, folder: Path, *, processes: int) -> Iterator[tuple[
             yield num_images, num_bytes
 
 
-_MAX_SIDE = 16384  # pixels; JPEG itself ends at 65,535
-_MAX_PIXELS = 25_000_000  # some 4 GB in each process
+_MAX_SIDE = 16384  # pixels; JPEG's own limit is 65,535
+_MAX_PIXELS = 25_000_000  # about 4 GB in each process
 _BOUNDS = {
     "images": (1, 1_000_000_000),
     "per_file": (1, 1_000_000),
@@ -111,7 +111,7 @@ _BOUNDS = {
     "quality": (1, 100),
     "contrast": (0, 255),
 }
-_RUN = 32  # photographs; takes some seconds
+_RUN = 32  # photographs; takes a few seconds
 _NOTE = "photos.json"
 
 
@@ -132,7 +132,7 @@ def _telling(folder: Path) -> Iterator[None]:
 
 
 def _claim(folder: Path, photos: PhotoFiles) -> None:
-    """Records the set in ``folder``, and refuses a folder that holds another one: existing files are skipped."""
+    """Records the set in ``folder``, and rejects a folder with another set: existing files are skipped."""
     folder.mkdir(parents=True, exist_ok=True)
     note, wanted = folder / _NOTE, json.dumps(asdict(photos), indent=1)
     if note.exists():
@@ -147,8 +147,8 @@ def _claim(folder: Path, photos: PhotoFiles) -> None:
 def _side_by_side(
     function: Callable[[range], tuple[int, int]], runs: Iterator[range], processes: int
 ) -> Iterator[tuple[int, int]]:
-    """Maps ``function`` over ``runs`` in processes, in order; only a few are submitted ahead."""
-    context = multiprocessing.get_context("spawn")  # a fork of a process with Arrow's threads may hang
+    """Maps ``function`` over ``runs`` in processes, in order, submitting only a few ahead."""
+    context = multiprocessing.get_context("spawn")  # forking a process with Arrow threads may hang
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent) as pool:
         waiting = deque(pool.submit(function, run) for run in islice(runs, 4 * processes))
         while waiting:
@@ -157,7 +157,7 @@ def _side_by_side(
 
 
 def _end_with_parent() -> None:
-    """Ends this process silently at Ctrl-C, and when its parent is gone: nothing else would end it."""
+    """Ends this process silently on Ctrl-C, and when its parent is gone: nothing else would end it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_follow_parent, daemon=True).start()
 
@@ -166,11 +166,11 @@ def _follow_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent:
         parent.join()
-        os._exit(1)  # sys.exit would end this thread alone
+        os._exit(1)  # sys.exit would end only this thread
 
 
 def _make_run(photos: PhotoFiles, folder: Path, numbers: range) -> tuple[int, int]:
-    """Number of images in the run, and bytes of the files that hold them."""
+    """Returns the number of images in the run, and the bytes of their files."""
     if photos.form is Form.folder:
         paths = [_make_image(photos, folder, number) for number in numbers]
     else:
@@ -200,7 +200,7 @@ def _write_parquet(photos: PhotoFiles, numbers: range, path: Path) -> None:
 
 _ROW_GROUP_ROWS = 128  # photographs in memory at a time: about 6 MB
 _SCHEMA = pa.schema(
-    {"image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]), "label": pa.string()}  # as Hugging Face does
+    {"image": pa.struct([("bytes", pa.binary()), ("path", pa.string())]), "label": pa.string()}  # as in Hugging Face
 )
 
 
@@ -218,7 +218,7 @@ def _label(number: int) -> str:
 
 
 def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file whole or not at all: a staged file is not an image to any dataset, and is overwritten next time."""
+    """Writes a file atomically: no dataset treats a staged file as an image, and the next run overwrites it."""
     unfinished = _unfinished(path)
     write(unfinished)
     unfinished.replace(path)

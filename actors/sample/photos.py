@@ -1,4 +1,4 @@
-"""Writes seeded JPEGs with the size, smoothness and entropy of photographs, in ten classes that a model can tell apart
+"""Writes seeded JPEGs with the size, smoothness and entropy of photographs, in ten classes that a model can distinguish
 by colour and texture: ``python -m actors.sample.photos FOLDER``. For benchmarks and tests.
 """
 

@@ -1,7 +1,7 @@
 """Trains the sample's network on the handwritten digits, on one CPU thread: ``python -m actors.sample.train``.
 
-The same versions on the same kind of CPU give the same bytes. Another CPU rounds sums otherwise, as much as another
-seed would change: five seeds gave 98.0 to 99.2 % on the held-out images.
+The same versions on the same kind of CPU produce the same bytes. Another CPU rounds sums differently, with about the
+effect of another seed: five seeds gave 98.0 to 99.2 % on the held-out images.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ TEST_EVERY = 3  # every third image is held out
 SEED = 0  # others give 98.0 to 99.2 % on the held-out images
 EPOCHS = 60  # passes over the training images
 BATCH_SIZE = 64  # images
-LEARNING_RATE = 3e-3  # the highest of the one-cycle schedule
+LEARNING_RATE = 3e-3  # maximum of the one-cycle schedule
 SHIFT_PIXELS = 4  # one pixel of the 8x8 original
 
 
 class Examples(NamedTuple):
-    """Images as the network sees them, float32 (n, 3, 32, 32), and the class of each, int64 (n,)."""
+    """Network inputs, float32 (n, 3, 32, 32), and the class of each, int64 (n,)."""
 
     pixels_nchw: torch.Tensor
     targets: torch.Tensor
 
 
 def main() -> None:
-    """Writes ``digits.safetensors`` and ``labels.txt``, and with ``--make-data`` first the images."""
+    """Writes ``digits.safetensors`` and ``labels.txt``, and with ``--make-data``, first the images."""
     options = _parse_arguments()
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(mode=True)  # with one thread: the order of a sum decides its last bits
+    torch.use_deterministic_algorithms(mode=True)  # with one thread: the order of a sum affects its last bits
     if options.make_data:
         make_data(options.data)
     train_set, test_set = read_split(options.data, "train"), read_split(options.data, "test")
@@ -64,13 +64,13 @@ def main() -> None:
 
 
 def make_data(path: Path) -> None:
-    """Writes the 1,797 digits as PNG files in one Parquet, in the set's own order.
+    """Writes the 1,797 digits as PNG files in one Parquet file, in the set's own order.
 
-    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning
-    Repository, 1998, CC BY 4.0; the part that scikit-learn ships, its 17 greys spread over 0 to 255.
+    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998,
+    CC BY 4.0; the part shipped with scikit-learn, with its 17 greys spread over 0 to 255.
 
     Columns: ``image`` struct of ``bytes`` and ``path``; ``digit`` string; ``split``, ``train`` or ``test``;
-    ``test_label``, the digit in held-out rows and null in the others, so that accuracy counts only those.
+    ``test_label``, the digit in held-out rows and null in the others, so that accuracy covers only held-out rows.
     """
     from sklearn.datasets import load_digits  # noqa: PLC0415  an extra, needed only here
 
@@ -96,7 +96,7 @@ def make_data(path: Path) -> None:
 
 
 def read_split(path: Path, split: str) -> Examples:
-    """The images of one split, decoded and pre-processed by the functions that jobs use."""
+    """Returns the images of one split, decoded and pre-processed by the functions that jobs use."""
     table = pq.read_table(path).filter(pc.field("split") == split)
     images = pc.struct_field(table["image"], "bytes").to_pylist()
     pixels_nhwc = np.stack([fit(decode(image, Decode()), PREPROCESS) for image in images])
@@ -107,7 +107,7 @@ def read_split(path: Path, split: str) -> Examples:
 
 
 def train(examples: Examples, *, epochs: int = EPOCHS) -> Net:
-    """A network fitted to ``examples`` from a fixed start, in evaluation mode."""
+    """Returns a network trained on ``examples`` from a fixed initialisation, in evaluation mode."""
     torch.manual_seed(SEED)
     net = Net(len(LABELS)).train()
     batches_per_epoch = -(-len(examples.targets) // BATCH_SIZE)
@@ -124,7 +124,7 @@ def train(examples: Examples, *, epochs: int = EPOCHS) -> Net:
 
 
 def accuracy(net: Net, examples: Examples) -> float:
-    """The share of ``examples`` whose highest score is that of their class."""
+    """Returns the share of ``examples`` whose highest score is for their class."""
     with torch.inference_mode():
         predicted = net(examples.pixels_nchw).argmax(dim=1)
     return int((predicted == examples.targets).sum()) / len(examples.targets)
@@ -153,7 +153,7 @@ def _png(grey_hw: np.ndarray) -> bytes:
 
 
 def _shift(pixels_nchw: torch.Tensor) -> torch.Tensor:
-    """Shifts each image by up to `SHIFT_PIXELS` each way, on black."""
+    """Shifts each image by up to `SHIFT_PIXELS` in each direction, on black."""
     height, width = pixels_nchw.shape[2:]
     padded = functional.pad(pixels_nchw, (SHIFT_PIXELS,) * 4, value=-1.0)
     offsets = torch.randint(2 * SHIFT_PIXELS + 1, (len(padded), 2)).tolist()

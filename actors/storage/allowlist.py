@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 class NotAllowedError(PermissionError):
-    """The allowlist does not name the object. No request was sent for it."""
+    """The allowlist does not include the object. No request was sent for it."""
 
 
 @dataclass(frozen=True)
 class Allowlist:
     """Allows everything below one of the prefixes, by whole path segments.
 
-    Local paths are compared after links are resolved. A URL must have the scheme, host and port of its prefix, and no
-    ``..``, however encoded. ``https://`` alone allows every host with a global address; a host with a private, loopback
-    or otherwise non-global address must be named itself.
+    Resolves links before comparing local paths. A URL must have the scheme, host and port of its prefix, and no ``..``,
+    however encoded. ``https://`` alone allows every host with a global address; a host with a private, loopback or
+    otherwise non-global address must be listed itself.
 
     Args:
         folders: real paths of local folders and files.
@@ -41,7 +41,7 @@ class Allowlist:
 
     @classmethod
     def parse(cls, prefixes: Sequence[str]) -> Self:
-        """Parses URIs and local paths; relative paths start at the working directory.
+        """Parses URIs and local paths; paths are relative to the working directory.
 
         Raises:
             JobError: a prefix is not valid.
@@ -53,10 +53,10 @@ class Allowlist:
         return cls(tuple(_real_path(absolute(prefix)) for prefix in local), tuple(map(_prefix, remote)))
 
     def real_path(self, uri: str) -> bytes:
-        """The path of a local ``uri`` with links resolved, which is the one to open.
+        """Returns the path to open for a local ``uri``, with links resolved.
 
         Raises:
-            NotAllowedError: no prefix names it.
+            NotAllowedError: no prefix matches.
         """
         path = _real_path(uri)
         if not any(_is_below(path, folder, b"/") for folder in self.folders):
@@ -64,13 +64,13 @@ class Allowlist:
         return path
 
     def check(self, uri: str) -> None:
-        """Raises NotAllowedError if no prefix names the remote ``uri``, or its host is a private address."""
+        """Raises NotAllowedError if no prefix matches the remote ``uri``, or its host is a private address."""
         root = _root(uri)
         if root is None or not any(self._names(prefix, root) for prefix in self.roots):
             raise NotAllowedError(_NOT_NAMED)
 
     def check_address(self, host: str, address: str) -> None:
-        """Raises NotAllowedError if ``address`` is not global, unless a prefix names its ``host``."""
+        """Raises NotAllowedError if ``address`` is not global, unless a prefix lists its ``host``."""
         if not self._is_named(host) and not _is_global(address):
             raise NotAllowedError("the address of its host is not global, and dataset.allow does not name the host")
 
@@ -80,7 +80,7 @@ class Allowlist:
         return prefix.scheme == root.scheme and (_is_global(root.host) or self._is_named(root.host))
 
     def _is_named(self, host: str) -> bool:
-        # Those without a port are buckets, which may be called like a host.
+        # Roots without a port are buckets, which may have the name of a host.
         return any(_name(prefix.host) == _name(host) for prefix in self.roots if prefix.port)
 
 
@@ -132,8 +132,8 @@ def _root(uri: str) -> Root | None:
 
 
 def _leads_up(path: str) -> bool:
-    """True if dots may lead out of a folder. Servers may decode more than once, so all levels of encoding count."""
-    # Servlet containers drop what follows a semicolon in a segment; some servers take a backslash for a slash.
+    """Returns True if dots may lead out of a folder. Servers may decode repeatedly, so all levels of encoding count."""
+    # Servlet containers drop the rest of a segment after a semicolon; some servers treat a backslash as a slash.
     for _ in range(_MAX_DECODINGS):
         if not {".", ".."}.isdisjoint(segment.partition(";")[0] for segment in re.split(r"[/\\]", path)):
             return True
@@ -155,7 +155,7 @@ def _normal(path: str) -> str:
 
 
 def _is_below(path: AnyStr, prefix: AnyStr, slash: AnyStr) -> bool:
-    return path == prefix or path.startswith(prefix.rstrip(slash) + slash)  # /photos does not name /photos2
+    return path == prefix or path.startswith(prefix.rstrip(slash) + slash)  # /photos does not match /photos2
 
 
 def _real_path(uri: str) -> bytes:
@@ -163,22 +163,22 @@ def _real_path(uri: str) -> bytes:
 
 
 def _name(host: str) -> str:
-    """A host in lower case, without the brackets of an address."""
+    """Returns a host in lower case, without the brackets of an address."""
     return host.strip("[]").lower()
 
 
 def _is_global(host: str) -> bool:
-    """True for a global address, and for host names, which `check_address` checks once they are resolved."""
+    """Returns True for global addresses and for host names, which `check_address` checks once they are resolved."""
     try:
         address = ip_address(_name(host).partition("%")[0])  # without the zone of a link-local address
     except ValueError:
         return _name(host) not in {"localhost", "localhost."}
-    # For Python, multicast addresses are global, and so are 2002:7f00:1:: and 64:ff9b::7f00:1, which lead to 127.0.0.1.
+    # Python treats multicast addresses as global, and 2002:7f00:1:: and 64:ff9b::7f00:1, which lead to 127.0.0.1.
     return all(one.is_global and not one.is_multicast for one in [address, *_embedded(address)])
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> list[IPv4Address]:
-    """IPv4 addresses that an IPv6 address embeds."""
+    """Returns the IPv4 addresses embedded in an IPv6 address."""
     if isinstance(address, IPv4Address):
         return []
     if address in _NAT64:

@@ -11,8 +11,8 @@ from actors.storage.uris import redacted
 
 
 def refusal(error: Exception) -> str | None:
-    """The store's objection to the credentials; None for any other error, a plain 403 included."""
-    answer = str(error).partition("\n\nDebug source")[0]  # obstore repeats the answer there, in Rust's notation
+    """Returns the store's reason for refusing the credentials; None for other errors, including a plain 403."""
+    answer = str(error).partition("\n\nDebug source")[0]  # obstore repeats the response there, in Rust notation
     code = _CODE.search(answer)
     if code is None and not isinstance(error, UnauthenticatedError) and not _UNAUTHORIZED.search(answer):
         return None
@@ -21,7 +21,7 @@ def refusal(error: Exception) -> str | None:
     return printable(redacted(": ".join(parts)))[:_MAX_CHARS]
 
 
-# Error codes of S3, Google Cloud Storage and Azure. AccessDenied is not one: it may concern a single object.
+# Error codes of S3, Google Cloud Storage and Azure. AccessDenied is absent: it may concern a single object.
 _CODES = (
     "ExpiredToken",
     "ExpiredTokenException",
@@ -41,4 +41,4 @@ _CODES = (
 _CODE = re.compile(rf'<Code>\s*({"|".join(_CODES)})\s*</Code>|"error":\s*"(invalid_grant|invalid_client)"')
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _UNAUTHORIZED = re.compile(r"status code: 401\b")
-_MAX_CHARS = 300  # of the store's message in ours
+_MAX_CHARS = 300  # limit for the store's message within ours

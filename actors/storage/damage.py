@@ -1,4 +1,4 @@
-"""Distinguishes a damaged file from one that cannot be read now. Used where files of an output are read."""
+"""Distinguishes a damaged file from one that is temporarily unreadable. Used wherever output files are read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 
 
 def is_damage(error: BaseException) -> bool:
-    """True if the bytes caused ``error``, and not the reading of them.
+    """Returns True if the bytes themselves caused ``error``, rather than reading them.
 
     For an invalid footer or page, Arrow raises a plain OSError without errno.
     """

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class GuardedResolver(AbstractResolver):
-    """The system's resolver, with every answer checked before a connection is made: a public name may resolve to a
-    private address, and to another one each time (DNS rebinding).
+    """The system's resolver, with every result checked before connecting: a public name may resolve to a private
+    address, or to a different one each time (DNS rebinding).
 
     Args:
-        allow: allowlist, whose hosts may have any address.
+        allow: allowlist; its hosts may have any address.
         proxies: hosts of proxies, which are not checked.
     """
 

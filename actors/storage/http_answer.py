@@ -1,4 +1,4 @@
-"""Interprets answers of web servers: status, size, range and version. Used by `actors.storage.http_store`."""
+"""Interprets responses of web servers: status, size, range and version. Used by `actors.storage.http_store`."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from actors.storage.retries import TransientError
 
 
 class Span(NamedTuple):
-    """First byte of a partial answer, and the size of the whole object in bytes, if it is known."""
+    """First byte of a partial response, and the size of the whole object in bytes, if known."""
 
     start: int
     total: int | None
 
 
 def check_status(answer: aiohttp.ClientResponse) -> None:
-    """Raises the exception that a status other than success stands for."""
+    """Raises the exception for an unsuccessful status."""
     status = answer.status
     if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
         return
     problem = f"the server answers {status}"
     if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
         raise FileNotFoundError(problem)
-    # No CredentialsError: a URL carries its own keys, and says nothing about those of the others.
+    # No CredentialsError: a URL carries its own keys, which do not affect other URLs.
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise PermissionError(problem)
     if kind := _KINDS.get(status, "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else None):
@@ -35,7 +35,7 @@ def check_status(answer: aiohttp.ClientResponse) -> None:
 
 
 def length(answer: aiohttp.ClientResponse) -> int | None:
-    """Size of the object in bytes; None if the header has none, or only that of a compressed form."""
+    """Returns the object's size in bytes; None if the header has none, or only the compressed size."""
     return None if answer.headers.get("Content-Encoding", "identity") != "identity" else answer.content_length
 
 
@@ -49,9 +49,9 @@ def span_of(answer: aiohttp.ClientResponse) -> Span:
 
 
 def version(answer: aiohttp.ClientResponse) -> str | None:
-    """The ETag without its quotes, else the time of the last change; None if neither can be read."""
+    """Returns the ETag without quotes, or else the modification time; None if neither can be read."""
     # Weak ETags keep their W/: versions are only compared with each other. aiohttp decodes bytes that are not UTF-8 to
-    # surrogates, which no Arrow column takes.
+    # surrogates, which Arrow columns reject.
     if etag := answer.headers.get("ETag"):
         return etag.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").strip('"')
     try:
@@ -73,5 +73,5 @@ _KINDS = {408: "timeout", 425: "throttled", 429: "throttled"}  # 425: too early 
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float:
-    value = answer.headers.get("Retry-After", "")  # or a date, which is of no use where clocks differ
+    value = answer.headers.get("Retry-After", "")  # or a date, which is useless if clocks differ
     return float(value) if value.isascii() and value.isdigit() else 0.0

@@ -1,4 +1,4 @@
-"""Request targets of URLs, and the settings of the HTTP client. Used by `actors.storage.http_store`."""
+"""Request targets of URLs, and HTTP client settings. Used by `actors.storage.http_store`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Target(NamedTuple):
-    """A URL without fragment, user and password; ``headers`` carry the last two."""
+    """A URL without fragment, user and password; ``headers`` contain the last two."""
 
     url: str
     origin: tuple[str, str, str]
-    """Scheme, host and port, which credentials in a URL are bound to."""
+    """Scheme, host and port, to which credentials in a URL are bound."""
     headers: Mapping[str, str]
 
     @property
@@ -30,7 +30,7 @@ class Target(NamedTuple):
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Parses ``url``. Path and query stay as written; characters that no request may hold are percent-encoded.
+        """Parses ``url``. Path and query stay as written; characters not allowed in a request are percent-encoded.
 
         Raises:
             ValueError: it is not an http URL with a host.
@@ -48,7 +48,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class ClientOptions:
-    """The settings of connections among ``storage_options``, under the names that obstore gives them."""
+    """The connection settings among ``storage_options``, under obstore's names."""
 
     timeout_s: float | None
     connect_s: float
@@ -60,7 +60,7 @@ class ClientOptions:
 
     @classmethod
     def parse(cls, options: Mapping[str, str]) -> Self:
-        """Raises `JobError` if a time is not valid."""
+        """Parses the settings. Raises `JobError` if a time is not valid."""
         return cls(
             timeout_s=_seconds(options, "timeout") if "timeout" in options else None,
             connect_s=_seconds(options, "connect_timeout", "30s"),
@@ -72,7 +72,7 @@ class ClientOptions:
         )
 
     def tls(self) -> ssl.SSLContext | bool:
-        """The check of certificates, by the system's authorities and ``root_certificate``; False for none."""
+        """Returns the certificate check, against the system's authorities and ``root_certificate``; False for none."""
         if not self.verify:
             return False
         context = ssl.create_default_context()
@@ -81,7 +81,7 @@ class ClientOptions:
         return context
 
     def proxy(self, target: Target) -> str | None:
-        """The proxy for ``target``: the one of the options, else of the environment; None for no proxy."""
+        """Returns the proxy for ``target``, from the options or else the environment; None for no proxy."""
         if self.proxy_url:
             return self.proxy_url
         scheme, host, _ = target.origin
@@ -90,7 +90,7 @@ class ClientOptions:
         return None if proxy is None or proxy_bypass(host) else proxy
 
     def proxy_hosts(self) -> set[str]:
-        """The hosts of all proxies that `proxy` may return."""
+        """Returns the hosts of all proxies that `proxy` may return."""
         proxies = [self.proxy_url] if self.proxy_url else getproxies().values()
         return {urlsplit(proxy).hostname or "" for proxy in proxies}
 
@@ -100,7 +100,7 @@ _URL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PORTS = {"http": ":80", "https": ":443"}
-# All of printable ASCII, the percent sign included: signatures cover the spelling of a URL.
+# All printable ASCII, including the percent sign: signatures cover the spelling of a URL.
 _AS_WRITTEN = "".join(chr(code) for code in range(0x21, 0x7F))
 _TIME = re.compile(r"([0-9.]+) ?(ms|s|m|h|)")
 # Seconds in each unit; a number alone means seconds.

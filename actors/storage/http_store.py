@@ -1,4 +1,4 @@
-"""Client for objects at `http(s)://` URLs, which are requested as written and without the job's credentials. Used by
+"""Client for objects at `http(s)://` URLs, requested as written and without the job's credentials. Used by
 `actors.storage.store`. All requests of a process run on one event loop.
 """
 
@@ -36,8 +36,8 @@ class HttpStore:
     """A client for web servers, with a pool of connections; safe to use from several threads.
 
     Args:
-        options: as in `Storage`. Only settings of connections are used, not endpoints and keys.
-        retry: policy for every request; its ``timeout_s`` also limits each whole answer.
+        options: see `Storage`. Uses only connection settings, not endpoints or keys.
+        retry: policy for every request; its ``timeout_s`` also limits each complete response.
         allow: allowlist, which also applies to redirects; None allows everything.
 
     Raises:
@@ -53,15 +53,15 @@ class HttpStore:
         weakref.finalize(self, _close, self._session)
 
     def describe(self, url: str) -> tuple[int, str | None]:
-        """Size in bytes and version of one object. Falls back to GET where HEAD is refused or has no size."""
+        """Returns the size in bytes and version of an object. Falls back to GET if HEAD is refused or has no size."""
         return self._retry.call(lambda: _run(self._describe(url)))
 
     def read(self, url: str, check_size: Callable[[int], None]) -> bytes:
-        """Reads one whole object, unless ``check_size`` raises for its size, or for the bytes received so far."""
+        """Reads a whole object, unless ``check_size`` raises for its size or for the bytes received so far."""
         return self._retry.call(lambda: _run(self._read(url, check_size)))
 
     def read_range(self, url: str, start: int, size: int) -> bytes:
-        """Reads a byte range of one object; returns fewer bytes, or none, if the object ends early."""
+        """Reads a byte range of an object; returns fewer bytes, or none, if the object ends early."""
         return self._retry.call(lambda: _run(self._read_range(url, start, size))) if size else b""
 
     async def _connect(self) -> aiohttp.ClientSession:
@@ -70,10 +70,10 @@ class HttpStore:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=options.tls(), resolver=resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # Sizes and ranges of a compressed answer would be those of its compressed form.
+            # Sizes and ranges of a compressed response would refer to its compressed form.
             headers={"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": options.user_agent},
             timeout=aiohttp.ClientTimeout(self._total_s, sock_connect=options.connect_s, sock_read=options.read_s),
-            trust_env=False,  # would send credentials of ~/.netrc; proxies come from `ClientOptions`
+            trust_env=False,  # would send credentials from ~/.netrc; proxies come from `ClientOptions`
         )
 
     async def _describe(self, url: str) -> tuple[int, str | None]:
@@ -82,11 +82,11 @@ class HttpStore:
             if answer.status == HTTPStatus.OK and size is not None:
                 return size, version(answer)
         async with self._answer("GET", url, {"Range": "bytes=0-0"}) as answer:
-            if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # it has not even a first byte
+            if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # not even the first byte exists
                 return 0, version(answer)
             check_status(answer)
             size = span_of(answer).total if answer.status == HTTPStatus.PARTIAL_CONTENT else length(answer)
-            if size is None:  # only the body tells the size
+            if size is None:  # only the body reveals the size
                 size = 0
                 async for chunk in answer.content.iter_any():
                     size += len(chunk)
@@ -95,7 +95,7 @@ class HttpStore:
     async def _read(self, url: str, check_size: Callable[[int], None]) -> bytes:
         async with self._answer("GET", url) as answer:
             check_status(answer)
-            check_size(length(answer) or 0)  # what a server announces may be missing or wrong, so bytes count as well
+            check_size(length(answer) or 0)  # the announced size may be missing or wrong, so bytes count, too
             data = bytearray()
             async for chunk in answer.content.iter_any():
                 data += chunk
@@ -122,7 +122,7 @@ class HttpStore:
     async def _answer(
         self, method: str, url: str, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer after all redirects. Errors of aiohttp become Python's own."""
+        """Returns the response after all redirects. Converts aiohttp errors to Python's own."""
         try:
             async with asyncio.timeout(self._total_s):  # aiohttp's own limit starts again at each redirect
                 answer = await self._follow(method, Target.parse(url), headers or {})
@@ -150,7 +150,7 @@ class HttpStore:
                 raise NotAllowedError("redirected from https to http")
             answer = await self._session.request(
                 method,
-                URL(target.url, encoded=True),  # else yarl would spell it in its own way, and break signatures
+                URL(target.url, encoded=True),  # otherwise yarl would respell it and break signatures
                 headers={**headers, **target.headers},
                 allow_redirects=False,  # followed here, so that each is checked
                 proxy=self._options.proxy(target),
@@ -171,7 +171,7 @@ _THREAD = "http"
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
-_STARTING = threading.Lock()  # or threads could start a loop each, while a session belongs to one loop
+_STARTING = threading.Lock()  # otherwise each thread could start a loop, but a session belongs to one loop
 
 
 def _loop() -> asyncio.AbstractEventLoop:
@@ -196,7 +196,7 @@ os.register_at_fork(before=_STARTING.acquire, after_in_parent=_STARTING.release,
 
 def _run(work: Coroutine[object, object, Result]) -> Result:
     future = asyncio.run_coroutine_threadsafe(work, _loop())
-    # No timeout here: `_answer` has one, and its error is the clearer one.
+    # No timeout here: `_answer` has one with a clearer error.
     try:
         return future.result()
     except BaseException:
@@ -206,5 +206,5 @@ def _run(work: Coroutine[object, object, Result]) -> Result:
 
 def _close(session: aiohttp.ClientSession) -> None:
     closed = asyncio.run_coroutine_threadsafe(session.close(), _loop())
-    if threading.current_thread().name != _THREAD:  # there, under the garbage collector, it would deadlock
+    if threading.current_thread().name != _THREAD:  # if the garbage collector runs there, it would deadlock
         wait([closed], timeout=1)

@@ -1,5 +1,5 @@
-"""Parses JSON from untrusted sources within bounds, and refuses it with a single type of error. Used wherever documents
-of an output are read, on driver and workers.
+"""Parses JSON from untrusted sources within bounds, and rejects it with a single type of error. Used wherever output
+documents are read, on driver and workers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def read_object(
     except TooLargeError as error:
         raise ValueError(str(error)) from error
     except OSError as error:
-        if is_damage(error):  # such as a folder or a named pipe in its place
+        if is_damage(error):  # such as a folder or a named pipe instead
             raise ValueError(str(error)) from error
         raise
     return parse_object(data, max_bytes=max_bytes, allow_nan=allow_nan)
@@ -53,17 +53,17 @@ def parse_object(
     Args:
         data: the whole document, in UTF-8.
         max_bytes: size limit in bytes.
-        convert: replaces each object, the innermost first.
-        allow_nan: accept NaN and infinities as Python writes them.
+        convert: replaces each object, innermost first.
+        allow_nan: accepts NaN and infinities as written by Python.
 
     Raises:
-        ValueError: the document is too large, nested too deeply, not JSON, or not an object; or an object repeats a
-            key, or a number is NaN or infinite, which JSON does not have.
+        ValueError: the document is too large, nested too deeply, not JSON, or not an object; an object repeats a key;
+            or a number is NaN or infinite, which JSON does not allow.
     """
     if len(data) > max_bytes:
         raise ValueError(f"{len(data):,} bytes, more than the limit of {max_bytes:,}")
 
-    # Parsers differ in which of two equal keys they keep, so that two readers could see two documents.
+    # Parsers differ in which duplicate key they keep, so two readers could see different documents.
     def as_object(pairs: Sequence[tuple[str, Any]]) -> Any:
         content = dict(pairs)
         if len(content) < len(pairs):

@@ -1,4 +1,4 @@
-"""Lists, opens and atomically writes local files, whatever their names. Used by `store` alone."""
+"""Lists, opens and atomically writes local files, whatever their names. Used only by `store`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def walk(
 ) -> Iterator[tuple[str, int | None, str | None]]:
     """Yields URI, size in bytes and version of every file below ``folder``.
 
-    Links are followed, and a folder inside itself is entered once. A name that is not UTF-8 comes as a percent-encoded
+    Follows links, and enters a folder inside itself once. Yields a name that is not UTF-8 as a percent-encoded
     ``file://`` URI. Anything but a regular file, such as a dangling link, has no size and no version. Folders that
     cannot be entered are passed to ``on_unreadable``, except ``folder`` itself, whose error is raised.
     """
@@ -53,7 +53,7 @@ def walk(
 
 
 def describe(path: bytes) -> tuple[str, int | None, str | None]:
-    """URI, size in bytes and version of one file; the last two are None unless it is a regular file."""
+    """Returns the URI, size in bytes and version of a file; the last two are None unless it is a regular file."""
     try:
         status = os.stat(path)  # noqa: PTH116  bytes paths
     except OSError:  # listed nevertheless: reading it reports the error
@@ -64,9 +64,7 @@ def describe(path: bytes) -> tuple[str, int | None, str | None]:
 
 
 def oddity(path: bytes) -> str | None:
-    """``dangling link`` or ``special file`` if there is one in place of a regular file; None if not, or if that is
-    unknown.
-    """
+    """Returns ``dangling link`` or ``special file`` if ``path`` is one; None if not, or if that is unknown."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116  bytes paths
     except OSError:
@@ -75,12 +73,12 @@ def oddity(path: bytes) -> str | None:
 
 
 def describe_file(path: bytes) -> tuple[int, str]:
-    """Size in bytes and version of one file. Raises OSError if there is none."""
+    """Returns the size in bytes and version of a file. Raises OSError if it does not exist."""
     return _size_and_version(os.stat(path))  # noqa: PTH116  bytes paths
 
 
 def subfolders(folder: bytes) -> list[str]:
-    """URIs of the folders in ``folder``; empty if ``folder`` does not exist."""
+    """Returns the URIs of the folders in ``folder``; empty if ``folder`` does not exist."""
     try:
         with os.scandir(folder) as entries:
             return [_uri(entry.path) for entry in entries if _is_folder(entry)]
@@ -89,7 +87,7 @@ def subfolders(folder: bytes) -> list[str]:
 
 
 class LocalFile(io.FileIO):
-    """A raw file whose reads are retried; to be wrapped in a buffer."""
+    """A raw file that retries reads; wrap it in a buffer."""
 
     def __init__(self, path: bytes, retry: Retry) -> None:
         super().__init__(path)
@@ -101,7 +99,7 @@ class LocalFile(io.FileIO):
 
 def open_regular(path: bytes) -> io.FileIO:
     """Opens a regular file; raises OSError for a named pipe or a device, which could block a worker."""
-    # Without O_NONBLOCK, open itself would wait for a writer of a named pipe. Windows has neither.
+    # Without O_NONBLOCK, opening a named pipe would wait for a writer. Windows has neither.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -111,11 +109,11 @@ def open_regular(path: bytes) -> io.FileIO:
 
 # The dot hides them from readers of the folder, such as Arrow and Spark.
 STAGED_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
-"""Names of unfinished files of `write_whole`; one that no writer is at work on is a leftover."""
+"""Names of unfinished files of `write_whole`; a file without an active writer is a leftover."""
 
 
 class StagingEndedError(OSError):
-    """The staging folder was removed, which fences off this writer."""
+    """The staging folder was removed, which fences this writer."""
 
 
 def write_whole(path: Path, data: bytes | memoryview, *, create: bool) -> None:
@@ -131,7 +129,7 @@ def write_whole(path: Path, data: bytes | memoryview, *, create: bool) -> None:
             file.flush()
             os.fsync(file.fileno())  # before the rename, or a crash could leave the name without the bytes
         if create:
-            os.link(staged, path)  # fails if the name exists, where a rename replaces it
+            os.link(staged, path)  # fails if the name exists; a rename would replace it
         else:
             staged.replace(path)
     finally:
@@ -139,10 +137,10 @@ def write_whole(path: Path, data: bytes | memoryview, *, create: bool) -> None:
 
 
 def write_staged(path: Path, data: bytes | memoryview, staging: Path) -> None:
-    """Writes a file as `write_whole` does, but stages it in the folder ``staging``, which must exist.
+    """Writes a file like `write_whole`, but stages it in the folder ``staging``, which must exist.
 
     Raises:
-        StagingEndedError: ``staging`` does not exist, or was removed meanwhile; nothing was written.
+        StagingEndedError: ``staging`` does not exist or was removed; nothing was written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = staging / f"{path.name}.{uuid.uuid4().hex}"
@@ -161,7 +159,7 @@ def write_staged(path: Path, data: bytes | memoryview, staging: Path) -> None:
 
 
 def _size_and_version(status: os.stat_result) -> tuple[int, str]:
-    # Times alone may not differ: some file systems keep whole seconds.
+    # Times alone may not differ: some file systems store whole seconds.
     return status.st_size, f"{status.st_size}-{status.st_mtime_ns}"
 
 

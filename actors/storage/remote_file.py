@@ -1,4 +1,4 @@
-"""A remote object as a seekable file, which fetches only the ranges that are read. Used by `store`."""
+"""A remote object as a seekable file that fetches only the ranges read. Used by `store`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class RemoteFile(io.RawIOBase):
-    """Reads an object by byte ranges; to be wrapped in a buffer.
+    """Reads an object by byte ranges; wrap it in a buffer.
 
     Args:
         read_range: reads bytes, by start and size.

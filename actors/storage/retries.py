@@ -1,7 +1,7 @@
-"""Retries of requests: transient errors, number of attempts, and back-off. Used throughout `actors.storage`.
+"""Retries of requests: transient errors, number of attempts, and backoff. Used throughout `actors.storage`.
 
-This is the only layer of retries. obstore's own are off: they cover neither connections that break during deletes,
-conditional puts and listings, nor bodies without an ETag, nor local disks, and two layers would multiply the waits.
+This is the only retry layer. obstore's own is off: it does not cover connections that break during deletes, conditional
+puts and listings, bodies without an ETag, or local disks, and two layers would multiply the waits.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class TransientError(OSError):
     """A transient error of a server.
 
     Args:
-        message: message of the server.
-        kind: kind as in `transient_kind`.
-        wait_s: wait in seconds that the server asks for.
+        message: the server's message.
+        kind: see `transient_kind`.
+        wait_s: wait in seconds requested by the server.
     """
 
     def __init__(self, message: str, kind: str, wait_s: float = 0.0) -> None:
@@ -41,16 +41,16 @@ class TransientError(OSError):
 
 @dataclass(frozen=True)
 class Retry:
-    """Retry policy for one request: exponential back-off with full jitter.
+    """Retry policy for a request: exponential backoff with full jitter.
 
     Full jitter draws each wait from zero to its bound, so that workers that failed together do not retry together
     (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
 
     Args:
-        attempts: maximum number of attempts, the first included; below 2 there are no retries.
-        first_wait_s: bound of the wait after the first attempt; each later bound is twice the one before.
-        max_wait_s: bound of every wait, also of those that a server asks for.
-        timeout_s: time after which no attempt starts; also the timeout of each answer of a web server. None for none.
+        attempts: maximum number of attempts, including the first; below 2, there are no retries.
+        first_wait_s: upper bound of the wait after the first attempt; doubles with each attempt.
+        max_wait_s: upper bound of every wait, including those requested by a server.
+        timeout_s: time after which no attempt starts; also the timeout of each web server response. None for no limit.
     """
 
     attempts: int = 5
@@ -65,9 +65,9 @@ class Retry:
                 raise JobError(f"retry.{name}={getattr(self, name)}: below 0", fix="give seconds from 0 up")
 
     def call(self, function: Callable[[], Result]) -> Result:
-        """Calls ``function``, again after each transient error, and returns its result.
+        """Calls ``function``, retrying after transient errors, and returns its result.
 
-        The error of the last attempt is raised, with the number of attempts as a note.
+        Raises the last attempt's error, with the number of attempts as a note.
         """
         attempt, end = 1, float("inf") if self.timeout_s is None else time.monotonic() + self.timeout_s
         while True:
@@ -85,13 +85,13 @@ class Retry:
             attempt += 1
 
     def max_wait_after(self, attempt: int) -> float:
-        """Bound in seconds of the wait after an attempt, counted from 1."""
+        """Returns the upper bound in seconds of the wait after an attempt, counted from 1."""
         doublings = min(attempt - 1, _MAX_DOUBLINGS)
         return min(self.max_wait_s, self.first_wait_s * 2.0**doublings)
 
 
 def transient_kind(error: BaseException) -> str | None:
-    """The kind of a transient error; None for an error that a retry cannot fix.
+    """Returns the kind of a transient error; None if a retry cannot fix the error.
 
     ``throttled``, ``server_error``, ``timeout`` and ``unreachable`` come from servers, ``io_error`` from disks.
     """
@@ -108,17 +108,17 @@ def transient_kind(error: BaseException) -> str | None:
 
 _MAX_DOUBLINGS = 30  # keeps the power finite
 
-# Of network file systems, and of disks that recover. ETIMEDOUT is a TimeoutError already.
+# From network file systems and disks that recover. ETIMEDOUT is already a TimeoutError.
 _PASSING_ERRNOS = {errno.EIO, errno.EAGAIN, errno.ESTALE}
 
-# Wording of obstore 0.12, which has one class of errors for all of these.
+# Wording of obstore 0.12, which has one error class for all of these.
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _TRANSPORT = re.compile(r"HTTP error: |Requested \d+\.\.\d+, got \d+\.\.\d+")
 _DAMAGED = re.compile(r"Got invalid [\w ]+ response|Header missing from response|Received non-partial response")
 _TIMEOUT = re.compile(r"HttpError \{\s*kind: Timeout")
 
-# Also come with status 200, if one object of many was refused, or 400, if an upload stalled.
+# Also sent with status 200 if one object of many was refused, or 400 if an upload stalled.
 _KIND_OF_CODE = {
     "SlowDown": "throttled",
     "ServerBusy": "throttled",

@@ -1,7 +1,7 @@
 """Storage of objects by URI: local paths, S3, GCS, Azure and HTTP behind one interface. Used on driver and workers.
 
-Local files go through `os`, which takes every name that the file system allows; http(s) URLs through `http_store`,
-which sends none of the job's credentials; all else through obstore.
+Local files go through `os`, which accepts every name that the file system allows; http(s) URLs through `http_store`,
+which sends none of the job's credentials; everything else through obstore.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ LISTING_SCHEMA = pa.schema(
     ]
 )
 
-LISTING_ROWS = 1000  # of a batch of a listing: as many as S3 has in a page
+LISTING_ROWS = 1000  # per batch of a listing: the size of an S3 page
 
 
 class TooLargeError(OSError):
-    """The object is larger than the limit of the caller."""
+    """The object exceeds the caller's limit."""
 
 
 class Storage:
@@ -61,8 +61,8 @@ class Storage:
     or obstore's GenericError if a server cannot be reached. Transient errors are retried first.
 
     Args:
-        options: obstore's settings for stores and clients, such as ``endpoint``, ``region``, ``access_key_id``
-            or ``allow_http``. Others come from the environment, as in the cloud's own tools.
+        options: obstore's settings for stores and clients, such as ``endpoint``, ``region``, ``access_key_id`` or
+            ``allow_http``. Others come from the environment, as in the cloud providers' tools.
         retry: policy for every request.
         allow: allowlist for reading and describing single objects; all others raise `NotAllowedError`. None allows
             everything.
@@ -77,16 +77,16 @@ class Storage:
         self._stores: dict[str, RemoteStore] = {}
         self._http: HttpStore | None = None
 
-    # Without the clients, which hold connections and threads.
+    # Excludes the clients, which hold connections and threads.
     def __reduce__(self) -> tuple[type[Storage], tuple[dict[str, str], Retry, Allowlist | None]]:
         return (Storage, (self.options, self.retry, self.allow))
 
     def with_retry(self, retry: Retry) -> Storage:
-        """The same storage with another retry policy."""
+        """Returns the same storage with another retry policy."""
         return type(self)(self.options, retry, self.allow)
 
     def unrestricted(self) -> Storage:
-        """The same storage without the allowlist, for objects that the job itself names."""
+        """Returns the same storage without the allowlist, for objects that the job itself names."""
         return self if self.allow is None else type(self)(self.options, self.retry)
 
     def list(
@@ -94,9 +94,9 @@ class Storage:
     ) -> Iterator[pa.RecordBatch]:
         """Yields every file below ``folder``, at any depth, in batches of `LISTING_SCHEMA` and in any order.
 
-        Local symbolic links are followed, and a folder inside itself is entered once. A name that is not UTF-8
-        comes as a percent-encoded ``file://`` URI. Local folders that cannot be entered are passed to
-        ``on_unreadable``; without it, the error of the first one is raised.
+        Follows local symbolic links, and enters a folder inside itself once. Yields a name that is not UTF-8 as a
+        percent-encoded ``file://`` URI. Local folders that cannot be entered are passed to ``on_unreadable``; without
+        it, the first one's error is raised.
         """
         if not is_remote(folder):
             yield from _batches(walk(local_path(folder), on_unreadable))
@@ -107,7 +107,7 @@ class Storage:
             yield _batch([(f"{root}/{key}", size, version) for key, size, version in page])
 
     def children(self, folder: str) -> Sequence[str]:
-        """Sorted URIs of the folders in ``folder``, whose content is not read; empty if ``folder`` does not exist."""
+        """Returns the sorted URIs of the folders in ``folder``, without reading them; empty if it does not exist."""
         if not is_remote(folder):
             return sorted(self.retry.call(partial(subfolders, local_path(folder))))
         root, _ = split(folder)
@@ -115,12 +115,12 @@ class Storage:
         return sorted(join(root, child) for child in store.children(prefix))
 
     def kind(self, uri: str) -> str | None:
-        """``file``, ``folder``, or None if nothing exists there; in object stores a folder has at least one object."""
+        """Returns ``file``, ``folder``, or None if absent; in object stores, a folder has at least one object."""
         if not is_remote(uri):
             path = self.local_path(uri)
             if os.path.isdir(path):  # noqa: PTH112  bytes paths
                 return "folder"
-            return "file" if os.path.lexists(path) else None  # also a dangling link, as in a listing
+            return "file" if os.path.lexists(path) else None  # includes dangling links, as in a listing
         if is_http(uri) or split(uri)[1]:  # the root of a bucket is not an object
             try:
                 self.describe(uri)
@@ -131,14 +131,14 @@ class Storage:
         return None if is_http(uri) or next(self.list(uri), None) is None else "folder"
 
     def describe(self, uri: str) -> tuple[int, str | None]:
-        """Size in bytes and version of one object, as in a listing; the version is None if it is unknown."""
+        """Returns the size in bytes and version of an object, as in a listing; the version is None if unknown."""
         if not is_remote(uri):
             return self.retry.call(partial(describe_file, self.local_path(uri)))
         store, key = self._locate(uri)
         return store.describe(key)
 
     def modified(self, uri: str) -> datetime:
-        """Time of the last change of one object, by the clock of its store; UTC."""
+        """Returns the modification time of an object, by its store's clock; UTC."""
         if not is_remote(uri):
             path = self.local_path(uri)
             return datetime.fromtimestamp(self.retry.call(partial(os.stat, path)).st_mtime, UTC)
@@ -146,30 +146,30 @@ class Storage:
         return store.modified(key)
 
     def local_path(self, uri: str) -> bytes:
-        """The path of a local URI. Raises `NotAllowedError` if the allowlist does not name its target."""
+        """Returns the path of a local URI. Raises `NotAllowedError` if the allowlist does not include its target."""
         return local_path(uri) if self.allow is None else self.allow.real_path(uri)
 
     def size(self, uri: str) -> int:
-        """Size of one object in bytes."""
+        """Returns the size of an object in bytes."""
         return self.describe(uri)[0]
 
     def read(self, uri: str, *, max_bytes: int | None = None) -> bytes:
-        """Reads one whole object. Raises `TooLargeError` instead of reading more than ``max_bytes``."""
+        """Reads a whole object. Raises `TooLargeError` instead of reading more than ``max_bytes``."""
         if not is_remote(uri):
             return self.retry.call(partial(_read_local, self.local_path(uri), max_bytes))
         store, key = self._locate(uri)
         return store.read(key, partial(_check_size, max_bytes=max_bytes))
 
     def read_ranges(self, uri: str, starts: Sequence[int], sizes: Sequence[int]) -> Sequence[bytes]:
-        """Reads byte ranges of one object, in the given order; they are shorter, or empty, if the object ends early."""
+        """Reads byte ranges of an object, in the given order; they are shorter, or empty, if the object ends early."""
         if not is_remote(uri):
             return self.retry.call(partial(_read_local_ranges, self.local_path(uri), starts, sizes))
         store, key = self._locate(uri)
-        # One at a time: obstore.get_ranges panics at a range beyond the end of the object.
+        # One at a time: obstore.get_ranges panics on a range beyond the end of the object.
         return [store.read_range(key, start, size) for start, size in zip(starts, sizes, strict=True)]
 
     def open(self, uri: str) -> BinaryIO:
-        """Opens a seekable binary file for reading; of a remote object, only the ranges that are read are fetched."""
+        """Opens a seekable binary file for reading; fetches only the ranges read from a remote object."""
         raw: io.RawIOBase
         if not is_remote(uri):
             raw = self.retry.call(partial(LocalFile, self.local_path(uri), self.retry))
@@ -179,10 +179,10 @@ class Storage:
         return cast("BinaryIO", io.BufferedReader(raw, buffer_size=_READ_AHEAD_BYTES))
 
     def write(self, uri: str, data: bytes | memoryview, *, create: bool = False) -> None:
-        """Puts one object atomically. With ``create``, raises FileExistsError if it exists.
+        """Puts an object atomically. With ``create``, raises FileExistsError if it exists.
 
-        The existing object may be the caller's own, if an answer was lost. A caller that must know writes its name into
-        the object, and reads it back.
+        The existing object may be the caller's own, if a response was lost. A caller that must know writes its name
+        into the object and reads it back.
         """
         if not is_remote(uri):
             path = Path(os.fsdecode(local_path(uri)))
@@ -192,7 +192,7 @@ class Storage:
         store.put(key, data, create=create)
 
     def write_part(self, uri: str, data: bytes | memoryview, staging: str | None) -> None:
-        """Puts one object as `write` does; on a local file system, stages it in the folder ``staging`` first.
+        """Puts an object like `write`; on a local file system, stages it in the folder ``staging`` first.
 
         Raises:
             StagingEndedError: the folder ``staging`` was removed; nothing was written.
@@ -205,7 +205,7 @@ class Storage:
         self.retry.call(partial(write_staged, path, data, folder))
 
     def delete(self, uris: Iterable[str]) -> None:
-        """Deletes objects, as far as they exist."""
+        """Deletes the objects that exist."""
         for uri in uris:
             if is_remote(uri):
                 store, key = self._below(uri)
@@ -214,7 +214,7 @@ class Storage:
                 Path(os.fsdecode(local_path(uri))).unlink(missing_ok=True)
 
     def _locate(self, uri: str) -> tuple[RemoteStore | HttpStore, str]:
-        """The client that reads ``uri``, and the key of the object there."""
+        """Returns the client that reads ``uri``, and the object's key in it."""
         if not is_http(uri):
             if self.allow is not None:
                 self.allow.check(uri)
@@ -226,7 +226,7 @@ class Storage:
         return self._http, uri
 
     def _below(self, uri: str) -> tuple[RemoteStore, str]:
-        """The client for the root of ``uri`` in an object store, and the path below that root."""
+        """Returns the client for the root of ``uri`` in an object store, and the path below that root."""
         if is_http(uri):
             raise JobError(
                 f"{redacted(uri)}: a web server has no folders, and nothing can be written to it",

@@ -1,4 +1,4 @@
-"""Opens obstore's clients with the settings of `Storage`. Used by `actors.storage.remote_store`."""
+"""Opens obstore clients with the settings of `Storage`. Used by `actors.storage.remote_store`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def connect(root: str, options: Mapping[str, str]) -> Any:
-    """Opens a client of one root, with the current credentials of options, environment, files or instance.
+    """Opens a client for a root, with the current credentials from options, environment, files or instance.
 
     Raises:
         JobError: the scheme of the root, or an option, is unknown.
@@ -39,7 +39,7 @@ def connect(root: str, options: Mapping[str, str]) -> Any:
 
 
 def _from_environment(root: str) -> dict[str, object]:
-    """Settings of the client in variables such as AWS_ALLOW_HTTP: obstore reads them, unless it is given any."""
+    """Returns client settings from variables such as AWS_ALLOW_HTTP: obstore reads them only if none are passed."""
     prefixes = _PREFIXES.get(root.partition("://")[0].lower(), ())
     found = ((f"{prefix}_{key}".upper(), key) for prefix in prefixes for key in _CLIENT_OPTIONS)
     return {key: _parse(os.environ[name]) for name, key in found if name in os.environ}
@@ -56,7 +56,7 @@ def _parse(option: str) -> object:
     return {"true": True, "false": False}.get(str(option).lower(), option)
 
 
-# A body may take long, as checkpoints do, but must not stall: answers must begin, and puts end, within read_timeout.
+# A body may take long, such as a checkpoint, but not stall: responses must begin, and puts end, within read_timeout.
 _CLIENT_DEFAULTS: Mapping[str, object] = {"timeout": "300s", "read_timeout": "30s"}
 _CLIENT_OPTIONS = frozenset(
     [

@@ -1,4 +1,4 @@
-"""Complete listings of object stores: obstore takes an HTML page of status 200 for the end of a listing. Used by
+"""Complete listings of object stores: obstore treats an HTML page with status 200 as the end of a listing. Used by
 `actors.storage.remote_store`.
 """
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 class Pages:
-    """Pages of one listing. After an error, it is requested again from the last key on: obstore's own stream would
-    report its end.
-    """
+    """Pages of one listing. Resumes after the last key on errors, where obstore's own stream would report the end."""
 
     def __init__(self, list_from: Callable[..., Any]) -> None:
         self._list_from = list_from
@@ -34,7 +32,7 @@ class Pages:
         """Returns the next page, or None after the last one. May be called again after an error."""
         chunk = self._next(store)
         if chunk is None and self._num_keys % _SERVER_PAGE == 0 and not self._is_checked:
-            _check_lists(store)  # the empty end may be an HTML page
+            _check_lists(store)  # the empty response may be an HTML page
             self._is_checked, self._stream = True, None
             chunk = self._next(store)
         if chunk is None:
@@ -56,7 +54,7 @@ class Pages:
 
 
 def children(store: Any, prefix: str) -> list[str]:
-    """The prefixes one level below ``prefix``."""
+    """Returns the prefixes one level below ``prefix``."""
     found = obstore.list_with_delimiter(store, prefix or None)
     if not found["common_prefixes"] and not found["objects"]:
         _check_lists(store)
@@ -64,19 +62,19 @@ def children(store: Any, prefix: str) -> list[str]:
     return list(found["common_prefixes"])
 
 
-_SERVER_PAGE = 1000  # keys in a page of S3 and GCS; a listing cut short between pages has a multiple of it
+_SERVER_PAGE = 1000  # keys per page in S3 and GCS; a listing cut off between pages has a multiple of it
 _HAS_NO_LENGTH = "Header missing from response"
 
 
 def _check_lists(store: Any) -> None:
-    """Raises a transient error if a listing of the root is answered with something else, such as an HTML page."""
-    if not isinstance(store, S3Store):  # only in S3 the object without a name is the listing of the bucket
+    """Raises a transient error if listing the root returns something else, such as an HTML page."""
+    if not isinstance(store, S3Store):  # only in S3 is the object without a name the bucket's listing
         return
     try:
         answer = bytes(obstore.get(store, "").bytes())
     except (BaseError, FileNotFoundError) as error:
         if _HAS_NO_LENGTH in str(error) or not (transient_kind(error) or refusal(error)):
-            return  # the root has no such object, or only the prefix may be listed
+            return  # the root has no such object, or only the prefix is listable
         raise
     if b"<ListBucketResult" not in answer:
         raise TransientError("the answer to a listing request is not a listing", "server_error")

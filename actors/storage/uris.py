@@ -1,5 +1,5 @@
 """URIs and local paths as users write them: only `file://` and `http(s)://` are percent-decoded, as their standards
-demand. Used on driver and workers.
+require. Used on driver and workers.
 """
 
 from __future__ import annotations
@@ -14,52 +14,52 @@ import pyarrow.compute as pc
 
 
 def is_remote(uri: str) -> bool:
-    """True if ``uri`` is outside the local file system."""
+    """Returns True if ``uri`` is outside the local file system."""
     return "://" in uri and not is_file(uri)
 
 
 def is_http(uri: str) -> bool:
-    """True for an http or https URL."""
+    """Returns True for an http or https URL."""
     return _HTTP.match(uri) is not None
 
 
 def is_file(uri: str) -> bool:
-    """True for the URI of a local path: ``file:///x``, or ``file:/x`` as Java writes it."""
+    """Returns True for the URI of a local path: ``file:///x``, or ``file:/x`` as Java writes it."""
     return _FILE.match(uri) is not None
 
 
 def local_path(uri: str) -> bytes:
-    """The path of a local URI or path, as the bytes that the system uses."""
+    """Returns the path of a local URI or path, as the system's bytes."""
     if is_file(uri):  # urlsplit would cut a name at # or ?; no local file has a query
         return unquote_to_bytes(urlsplit(uri.replace("#", "%23").replace("?", "%3F")).path)
     return os.fsencode(uri)
 
 
 def join(base: str, *names: str) -> str:
-    """The URI of ``names`` below ``base``."""
+    """Returns the URI of ``names`` below ``base``."""
     return "/".join([base.rstrip("/"), *names])
 
 
 def name_below(base: str, uri: str) -> str:
-    """The inverse of `join`: the name of ``uri`` below ``base``. Local ones may be paths or URIs."""
+    """Returns the name of ``uri`` below ``base``, the inverse of `join`. Local ones may be paths or URIs."""
     if is_remote(base):
         return uri.removeprefix(join(base, ""))
     return os.fsdecode(local_path(uri)).removeprefix(join(os.fsdecode(local_path(base)), ""))
 
 
 def absolute(uri: str) -> str:
-    """Makes a local path absolute that is relative, or is ``~`` or below it; returns URIs unchanged."""
+    """Makes a local path absolute and expands ``~``; returns URIs unchanged."""
     if is_remote(uri) or is_file(uri):
         return uri
-    # Not Path.resolve, which follows links: outputs and inventories keep the names that users gave.
+    # Not Path.resolve, which follows links: outputs and inventories keep the names given by users.
     return os.path.abspath(os.path.expanduser(uri) if uri == "~" or uri.startswith("~/") else uri)  # noqa: PTH100, PTH111
 
 
 def resolve(file: str, name: str) -> str:
-    """Resolves a name that occurs in ``file``: a relative one starts at the file's folder."""
+    """Resolves a name found in ``file``, relative to the file's folder."""
     if name.startswith("/") or is_file(name) or _SCHEME.match(name):
         return name
-    if name.startswith("~/") and not is_remote(file):  # as dataset.path takes it
+    if name.startswith("~/") and not is_remote(file):  # as in dataset.path
         return absolute(name)
     if is_file(file):  # percent-encoded
         name = quote(name)
@@ -73,7 +73,7 @@ def resolve(file: str, name: str) -> str:
 
 
 def split(uri: str) -> tuple[str, str]:
-    """Splits a URI in an object store into its root, which one client serves, and the key below."""
+    """Splits an object store URI into its root, which one client serves, and the key below."""
     scheme, _, rest = uri.partition("://")
     host, _, key = rest.partition("/")
     return f"{scheme.lower()}://{host}", key
@@ -90,8 +90,8 @@ def text_without_users(text: str) -> str:
 
 
 def without_users(uris: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Removes user names and passwords from a column of URIs, so that it can be published. Queries stay: they may
-    distinguish images.
+    """Removes user names and passwords from a column of URIs, for publication. Queries stay: they may distinguish
+    images.
     """
     if not pc.any(pc.match_substring(uris, "@")).as_py():
         return uris
@@ -102,9 +102,9 @@ _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _FILE = re.compile(r"file:/", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _DOTS = re.compile(r"(^|/)\.{1,2}/")
-# In schemes other than http, a part without a colon stays: az://container@account has no user. A password may hold
-# characters that a URL must not, such as a slash; what looks like a port is then a part of it.
+# In schemes other than http, a part without a colon stays: az://container@account has no user. A password may contain
+# characters not allowed in a URL, such as a slash; an apparent port is then part of it.
 _USER_OF_URI = r"(?i)(https?://)(?:[^/?#]*|[^/?#@:\[]*:[0-9]*[^0-9/?#@][^@]{0,200})@|([a-z][a-z0-9+.\-]{0,15}://)[^/?#@:]*:[^/?#]*@"
 _USER = re.compile(_USER_OF_URI.replace("[^", r"[^\s"))
-# Bounded, so that the time stays linear for a text with many beginnings of URLs.
+# Bounded, so that time stays linear for a text with many URL prefixes.
 _QUERY = re.compile(r"(https?://[^\s?]{1,4096})\?[^\s]+", re.IGNORECASE)

@@ -1,5 +1,5 @@
-"""Local folders that appear as a whole: made beside their place, then renamed. Used where bundles and conversions are
-written.
+"""Local folders that appear atomically: built next to their destination, then renamed. Used to write bundles and
+conversions.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def staged_folder(uri: str, purpose: str) -> Iterator[Path]:
-    """An empty folder for what is to stand at ``uri``, removed at the end of the block.
+    """Yields an empty folder for the content of ``uri``, removed on exit.
 
-    For a local ``uri`` it lies beside it, so that `replace_folder` can rename it; otherwise in the temporary folder,
-    with ``purpose`` in its name. Raises OSError if it cannot be made.
+    For a local ``uri``, it is next to it, so that `replace_folder` can rename it; otherwise, it is in the temporary
+    folder, with ``purpose`` in its name. Raises OSError if it cannot be created.
     """
     if is_remote(uri):
         folder = Path(tempfile.mkdtemp(prefix=f"shardlens-{purpose}-"))
@@ -37,12 +37,12 @@ def staged_folder(uri: str, purpose: str) -> Iterator[Path]:
 
 
 def replace_folder(folder: Path, target: Path) -> None:
-    """Renames ``folder``, from `staged_folder`, to ``target``; an earlier folder there is removed.
+    """Renames ``folder``, from `staged_folder`, to ``target``; removes an earlier folder there.
 
     Raises:
         OSError: nothing has changed.
     """
-    folder.chmod(0o755)  # mkdtemp hides what it makes from other users
+    folder.chmod(0o755)  # mkdtemp's folders are private
     earlier = folder.with_name(f"{folder.name}.old")
     if target.exists():
         target.rename(earlier)  # a rename replaces only an empty folder
@@ -56,5 +56,5 @@ def replace_folder(folder: Path, target: Path) -> None:
 
 
 def path_of(uri: str) -> Path:
-    """The path of a local URI."""
+    """Returns the path of a local URI."""
     return Path(os.fsdecode(local_path(uri)))

@@ -1,1 +1,1 @@
-"""Tasks: one module for each kind of answer that a model can give."""
+"""Tasks: one module for each kind of answer from a model."""

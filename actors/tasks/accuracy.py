@@ -1,4 +1,4 @@
-"""Predictions counted against known labels: the summary of tasks that choose one class. Runs in the sink."""
+"""Comparison of predictions with known labels: the summary of tasks that choose one class. Runs in the sink."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ NUM_CORRECT = "accuracy/num_correct"
 
 
 def accuracy_names(top_k: int) -> tuple[str, str]:
-    """Names of the counters of labelled images, and of those whose known label is among the ``top_k`` best classes."""
+    """Returns the names of the counters of labelled images, and of those with the known label in the ``top_k`` best."""
     end = "" if top_k == 1 else f"_top{top_k}"
     return f"{NUM_LABELLED}{end}", f"{NUM_CORRECT}{end}"
 
 
 def count_correct(table: pa.Table, top_k: int = 1) -> dict[str, int]:
-    """Counts the rows with a known label and a prediction, and how many of them agree.
+    """Counts the rows with a known label and a prediction, and the rows in which they agree.
 
-    A known label may be the name of the class, in any normal form of Unicode, or its number.
+    A known label may be the class name, in any Unicode normalisation form, or the class number.
 
     Args:
-        table: predicted rows. Counts nothing without targets, or without predictions, as when the benchmark omits the
-            model.
-        top_k: classes that may be right; those of an image that has fewer in its lists all count.
+        table: predicted rows. Returns no counts without targets, or without predictions, as when the benchmark omits
+            the model.
+        top_k: number of best classes that may be correct. If an image lists fewer, all of them count.
     """
     if not is_labelled(table):
         return {}
@@ -45,29 +45,29 @@ def is_labelled(table: pa.Table) -> bool:
 
 
 def labelled(table: pa.Table) -> pa.Table:
-    """The rows with a known label and a prediction, of a table that `is_labelled`."""
+    """Returns the rows with a known label and a prediction, from a table that `is_labelled`."""
     return table.filter(pc.and_(pc.is_valid(table[TARGET]), pc.is_valid(table["label"])))
 
 
 def correct(table: pa.Table) -> pa.ChunkedArray:
-    """Tells for each row if the best class is the known label; null where one of them is unknown."""
+    """Returns for each row whether the best class is the known label; null if either is unknown."""
     return _matches(table[TARGET], table["label"], table["label_id"])
 
 
 def are_named(rows: pa.Table) -> bool:
-    """Returns True if classes have names, in rows that are `labelled`: without them, a label is the number."""
+    """Returns True if the classes in `labelled` rows have names; without names, a label is the class number."""
     return not pc.all(pc.equal(rows["label"], rows["label_id"].cast(pa.string()))).as_py()
 
 
 def true_ids(rows: pa.Table, labels: Sequence[str] | None) -> pa.Array:
-    """Numbers of the classes that the known labels of `labelled` rows mean, int32; -1 for one that is no class.
+    """Returns the class numbers of the known labels of `labelled` rows, int32; -1 for a label that is not a class.
 
     Args:
         rows: rows that are `labelled`.
-        labels: names of the classes in order; None if they have none.
+        labels: class names in order; None if there are none.
 
     Raises:
-        ValueError: classes have names, and ``labels`` is None: what a label means would depend on the other rows.
+        ValueError: classes have names, and ``labels`` is None: the meaning of a label would depend on the other rows.
     """
     target = _nfc(rows[TARGET])
     number = pc.if_else(pc.match_substring_regex(target, _NUMBER), target, None).cast(pa.int32())
@@ -95,5 +95,5 @@ def _matches(target: pa.ChunkedArray, label: pa.ChunkedArray, label_id: pa.Chunk
 
 
 def _nfc(names: pa.ChunkedArray) -> pa.ChunkedArray:
-    # macOS writes accents in names of folders decomposed (NFD).
+    # macOS decomposes accents in folder names (NFD).
     return pc.utf8_normalize(names, "NFC")

@@ -1,7 +1,7 @@
-"""The seam between engines and tasks.
+"""The interface between engines and tasks.
 
-A task is its own typed config. It owns its columns, how far two engines agree on them, and its part of the summary;
-pictures of its rows, for reports, belong here too.
+A task is its own typed config. It defines its columns, the agreement of two engines on them, and its part of the
+summary; pictures of its rows, for reports, also belong here.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The outputs of a model, learned from one probe: shape without the first axis, and dtype, by name."""
+    """The outputs of a model, found with one probe: shape without the first axis, and dtype, by name."""
 
     shapes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, np.dtype]
     uncounted: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Full shapes of the outputs that do not hold one entry per image, which no task can use."""
+    """Full shapes of the outputs without one entry per image, which no task can use."""
     input_hw: tuple[int, int] | None = None
-    """Height and width of the model's input, where it is known: the number of boxes of a detector follows from it."""
+    """Height and width of the model's input, if known: they determine the number of boxes of a detector."""
 
     @classmethod
     def of(
@@ -65,25 +65,25 @@ class Outputs:
 
 @dataclass
 class Task(ABC):
-    """Turns the outputs of a model into columns of the result, and measures them.
+    """Converts the outputs of a model to result columns, and measures them.
 
-    A base class rather than a protocol: OmegaConf accepts nothing else as the type of a config node.
+    A base class rather than a protocol, which OmegaConf does not accept as the type of a config node.
     """
 
     name: str = ""
-    """Its name on the command line."""
+    """Name of the task on the command line."""
 
     @abstractmethod
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
-        """The fields of the columns from `columns`. Raises `JobError` where model, labels and task do not fit."""
+        """Returns the fields of the columns. Raises `JobError` if model, labels and task do not fit together."""
 
     @abstractmethod
     def output_names(self, outputs: Outputs) -> list[str]:
-        """The outputs that the task reads; it ignores all others."""
+        """Returns the names of the outputs that the task reads; it ignores all others."""
 
     @abstractmethod
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Raises `JobError` where the outputs for synthetic images show that model and task do not fit together."""
+        """Raises `JobError` if the outputs for synthetic images show that model and task do not fit together."""
 
     @abstractmethod
     def columns(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> tuple[list[pa.Array], np.ndarray]:
@@ -91,39 +91,39 @@ class Task(ABC):
 
         Args:
             tensors: the outputs named by `output_names`, each with n entries.
-            context: labels, sizes of the source images, and the geometry that maps boxes and masks back to them.
+            context: labels, source image sizes, and the geometry that maps boxes and masks back to the source images.
 
         Returns:
-            The columns, in the order of `fields`, and a bool array (n,) that is true for valid rows. The values in
-            invalid rows have no meaning.
+            The columns, in the order of `fields`, and a bool array (n,) that is true for valid rows. Values in invalid
+            rows are meaningless.
         """
 
     @abstractmethod
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:
-        """Compares the answers of two engines: the columns that ``reference`` and ``candidate`` lead to.
+        """Compares the answers of two engines: the columns that follow from ``reference`` and ``candidate``.
 
         Args:
-            reference: outputs of the reference engine for n images, as `columns` takes them.
+            reference: outputs of the reference engine for n images, as for `columns`.
             candidate: outputs of another engine for the same images.
-            tolerance: the limits. An output that is missing or has another shape is a breach; so is an image without a
-                finite answer that has one in the reference, and a comparison without any image.
+            tolerance: the limits. An output that is missing or has another shape is a breach, as is an image whose
+                answer is finite only in the reference, and a comparison without images.
         """
 
     @abstractmethod
     def counts(self, table: pa.Table) -> Mapping[str, int]:
-        """Counts for the summary over the rows of a part file, which its receipt commits together with them.
+        """Returns counts for the summary of the rows of a part file, which its receipt commits together with the rows.
 
-        Counters add up over parts, so they are whole numbers from 0, never averages. A name starts with the measure
-        that it belongs to, as in ``accuracy/num_correct``.
+        Counters add up over parts, so they are whole numbers from 0, never averages. A name starts with its measure, as
+        in ``accuracy/num_correct``.
 
         Args:
             table: rows from `Predictor.predict_block`, with the known labels in `TARGET` if the dataset has any.
         """
 
     def rankings(self, table: pa.Table) -> Sequence[Ranking]:  # noqa: ARG002
-        """Orders of rows of a part file, by which a few are picked for pages to show; by default a random sample.
+        """Returns orders of the rows of a part file, used to pick a few to show on pages; by default a random sample.
 
         Args:
             table: rows without an error from `Predictor.predict_block`, as for `counts`.
@@ -132,37 +132,37 @@ class Task(ABC):
 
     @property
     def tiling(self) -> Tile | None:
-        """The tiles that it cuts images into; None if it takes each image as a whole."""
+        """The tiles into which the task cuts images; None if it processes whole images."""
         return None
 
     def prepare(self, model: Model) -> None:  # noqa: B027
-        """Makes what the task needs besides the outputs of ``model``: once, on the driver, or where a Python caller
-        makes a predictor. Workers get it along with the task. Raises `JobError` if that fails.
+        """Prepares what the task needs besides the outputs of ``model``: once, on the driver, or where a Python caller
+        creates a predictor. Workers receive it with the task. Raises `JobError` if preparation fails.
         """
 
     def class_names(self, model: Model) -> list[str] | None:
-        """Names of the classes in order, if there are any: the labels of ``model``. Raises `JobError`."""
+        """Returns the class names in order, if there are any: the labels of ``model``. Raises `JobError`."""
         return read_labels(model)
 
     def identity(self) -> dict[str, Any]:
-        """All that decides the columns besides the outputs of the model, as plain values for the fingerprint."""
+        """Returns what determines the columns besides the model's outputs, as plain values for the fingerprint."""
         return asdict(self)
 
     def summary(self, counters: Mapping[str, int]) -> list[tuple[str, str]]:  # noqa: ARG002
-        """Lines of the printed report about the predictions: a heading of at most ten characters, and a text.
+        """Returns lines of the printed report about the predictions: a heading of at most ten characters, and a text.
 
         Args:
-            counters: the counts of a run, added up by name.
+            counters: the counts of a run, summed by name.
         """
         return []
 
 
 def pick_output(outputs: Outputs, wanted: str | None, *, task: str) -> str:
     """Finds the output with one vector per image that ``task`` reads: of shape (n, c), or with further axes of length
-    1, such as the (n, c, 1, 1) of fully convolutional networks.
+    1, such as (n, c, 1, 1) from fully convolutional networks.
 
     Raises:
-        JobError: no output fits, several fit and ``task.output`` names none of them, or it holds no real numbers.
+        JobError: no output fits, several fit and ``task.output`` names none of them, or it does not hold real numbers.
     """
     if wanted is not None and wanted in outputs.uncounted:
         raise not_counted({wanted: outputs.uncounted[wanted]}, PROBE_SIZE)
@@ -175,7 +175,7 @@ def pick_output(outputs: Outputs, wanted: str | None, *, task: str) -> str:
             f"{outputs}",
             fix=others,
         )
-    # Where a network has both, (n, c) wins over (n, c, 1, 1).
+    # If a network has both, (n, c) wins over (n, c, 1, 1).
     flat = [name for name in names if len(outputs.shapes[name]) == 1]
     name = wanted or next(iter(flat or names), "")
     if not name or (wanted is None and len(flat or names) > 1):
@@ -188,7 +188,7 @@ def pick_output(outputs: Outputs, wanted: str | None, *, task: str) -> str:
 
 
 def check_values(outputs: Outputs, name: str) -> None:
-    """Raises `JobError` where a column cannot hold the values of the output ``name``."""
+    """Raises `JobError` if a column cannot hold the values of the output ``name``."""
     shape, dtype = outputs.shapes[name], outputs.dtypes[name]
     if dtype.kind not in _NUMBERS:
         raise JobError(
@@ -216,8 +216,8 @@ def vectors(tensor: np.ndarray) -> np.ndarray:
 _NUMBERS = "biuf"  # kinds of dtype: booleans, integers and floats, which Arrow and Parquet can hold
 _KINDS = {"c": "complex numbers", "O": "text or objects", "U": "text", "S": "bytes"}
 PROBE_SIZE = 2
-"""Images in each synthetic batch on which a predictor tries its model: with one, an output without an entry per image
-looks as if it had one."""
+"""Images in each synthetic batch on which a predictor tries its model: with a single image, an output without an entry
+per image would look as if it had one."""
 
 
 def _is_vector(shape: tuple[int, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Scores of the best class counted against known labels: how far confidence and accuracy differ. Runs in the sink."""
+"""Comparison of best-class scores with known labels: confidence against accuracy. Runs in the sink."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NUM_BINS = 15
 
 
 def calibration_name(number: int, measure: str) -> str:
-    """Name of a counter of bin ``number``: ``num``, ``num_correct``, or ``score_units``, the sum of the scores in
-    units of 2**-32.
+    """Returns the name of a counter for bin ``number``: ``num``, ``num_correct``, or ``score_units``, the sum of the
+    scores in units of 2**-32.
     """
     return f"calibration/{number:02d}/{measure}"
 
@@ -27,10 +27,10 @@ OUTSIDE = "calibration_outside/num"
 
 
 def count_calibration(table: pa.Table, num_bins: int = NUM_BINS) -> dict[str, int]:
-    """Counts labelled rows, right ones and their scores by bin of the score.
+    """Counts labelled rows, correct rows and their scores by score bin.
 
-    Bins are of equal width and hold their lower bound; a score of exactly 1 has one bin more to itself, as in
-    torchmetrics' `MulticlassCalibrationError`. Scores below 0 or above 1 are no probabilities, and count as `OUTSIDE`.
+    Bins have equal width and include their lower bound; a score of exactly 1 has an extra bin, as in torchmetrics'
+    `MulticlassCalibrationError`. Scores below 0 or above 1 are not probabilities, and count as `OUTSIDE`.
     """
     if not is_labelled(table) or "score" not in table.column_names:
         return {}

@@ -1,4 +1,4 @@
-"""Counters of the tasks that choose one of several classes. Runs in the sink."""
+"""Counters for tasks that choose one of several classes. Runs in the sink."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TOP_K = 5
-"""Classes that may be right in the second accuracy, as users of ImageNet expect."""
+"""Number of best classes that may be correct in the second accuracy, as usual for ImageNet."""
 
 
 def count_predicted(table: pa.Table, labels: Sequence[str] | None, *, top_k: int, has_several: bool) -> dict[str, int]:
-    """Counts images by label and by best score, and answers by `count_answers`.
+    """Counts images by label and by best score, and answers with `count_answers`.
 
     Args:
-        table: predicted rows. Counts nothing without predictions, as when the benchmark omits the model.
+        table: predicted rows. Returns no counts without predictions, as when the benchmark omits the model.
         labels: names of the classes in order.
         top_k: classes that the rows list.
-        has_several: an image may have several labels: counts all over the threshold, and compares with none.
+        has_several: an image may have several labels: count all labels over the threshold, and compare with no known
+            labels.
     """
     if "score" not in table.column_names:
         return {}
@@ -38,13 +39,13 @@ def count_predicted(table: pa.Table, labels: Sequence[str] | None, *, top_k: int
 
 
 def count_answers(table: pa.Table, labels: Sequence[str] | None, top_k: int) -> dict[str, int]:
-    """Counts right answers, among the best 5 classes too, calibration, and classes against known labels; of a model of
-    two classes also the scores of the second.
+    """Counts correct answers, also among the best 5 classes, calibration, and predicted by known class; for a model
+    with two classes, also the scores of the second class.
 
     Args:
-        table: predicted rows. Counts nothing without targets or predictions.
-        labels: names of the classes in order. Without them, classes that have names are not counted one by one.
-        top_k: classes that the rows list, if the model has as many.
+        table: predicted rows. Returns no counts without targets or predictions.
+        labels: class names in order. Without them, classes that have names are not counted individually.
+        top_k: classes that the rows list, if the model has that many.
     """
     if not is_labelled(table):
         return {}

@@ -44,29 +44,29 @@ LOG = logging.getLogger("shardlens")
 
 @dataclass
 class Classify(Task):
-    """Writes ``label_id`` int32, ``label`` string, ``score`` float32, and the lists ``top_label_ids``,
-    ``top_labels`` and ``top_scores`` of the best classes, best first; among equal scores the lower class comes first.
-    A row whose scores are not finite becomes an error row.
+    """Writes ``label_id`` int32, ``label`` string, ``score`` float32, and the lists ``top_label_ids``, ``top_labels``
+    and ``top_scores`` of the best classes, best first; for equal scores, the lower class comes first. A row whose
+    scores are not finite becomes an error row.
     """
 
     name: str = "classify"
     top_k: int = 5
-    """Number of classes in the lists; fewer where the model has fewer."""
+    """Number of classes in the lists; fewer if the model has fewer."""
     activation: Activation = Activation.softmax
-    """Turns the output into scores: softmax where exactly one of several classes is right; sigmoid where classes are
-    independent, or for a single logit, whose score is the probability of label 0; none where the model already gives
+    """Converts the output to scores: softmax if exactly one of several classes is correct; sigmoid if classes are
+    independent, or for a single logit, whose score is the probability of label 0; none if the model already returns
     probabilities.
     """
     output: str | None = None
-    """Name of the output with one number per class; needed only where several could be meant."""
+    """Name of the output with one number per class; needed only if several outputs qualify."""
     threshold: float | None = None
-    """For models of several labels an image: adds ``label_ids``, ``labels`` and ``scores``, lists of all classes whose
-    score is at least this, best first; null adds none. Needs ``activation`` sigmoid or none.
+    """For models with several labels per image: adds ``label_ids``, ``labels`` and ``scores``, lists of all classes
+    whose score is at least this, best first; null adds no columns. Needs ``activation`` sigmoid or none.
     """
 
     def __post_init__(self) -> None:
         coerce_fields(self, "task")
-        self._labels: list[str] | None = None  # no field: the labels are those of the model
+        self._labels: list[str] | None = None  # not a field: the labels are the model's
 
     def prepare(self, model: Model) -> None:
         self._labels = self.class_names(model)
@@ -94,9 +94,9 @@ class Classify(Task):
         return [pick_output(outputs, self.output, task="classify")]
 
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Raises `JobError` where the output already went through a softmax: noise does not sum to 1 by chance.
+        """Raises `JobError` if the output is already a softmax: noise does not sum to 1 by chance.
 
-        Values between 0 and 1, as from a sigmoid, may still be logits, so they only log a warning.
+        Values between 0 and 1, as from a sigmoid, may still be logits, so they only cause a warning.
         """
         output = pick_output(Outputs.of(tensors), self.output, task="classify")
         values = vectors(tensors[output])
@@ -137,7 +137,7 @@ class Classify(Task):
         return compare_answers(output, wanted, given, self.activation, tolerance)
 
     def counts(self, table: pa.Table) -> dict[str, int]:
-        """Counts images by label and by score, and answers against known labels unless an image may have several."""
+        """Counts images by label and by score, and, unless an image may have several labels, correct answers."""
         return count_predicted(table, self._labels, top_k=self.top_k, has_several=self.threshold is not None)
 
     def rankings(self, table: pa.Table) -> list[Ranking]:
@@ -147,9 +147,9 @@ class Classify(Task):
         return [] if self.threshold is None else label_lines(counters)
 
     def identity(self) -> dict[str, Any]:
-        """See `actors.tasks.base.Task`. Without a threshold it is that of versions that knew none."""
+        """See `actors.tasks.base.Task`. Without a threshold, equals the identity from versions before there was one."""
         fields = super().identity()
         return fields if self.threshold is not None else {key: fields[key] for key in fields if key != "threshold"}
 
 
-_ROUNDING = 5e-3  # of the sum of probabilities computed in bf16
+_ROUNDING = 5e-3  # rounding of the sum of probabilities computed in bf16

@@ -1,4 +1,4 @@
-"""Known classes counted against predicted ones. Runs in the sink; reports read the counters back."""
+"""Counts of known against predicted classes. Runs in the sink; reports read the counters back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PAIRS, TRUE, PREDICTED, CORRECT = "confusion/", "true_class/", "predicted_class/", "correct_class/"
 BEYOND = "classes_beyond/num"
 MAX_CLASSES = 1000
-"""Classes with counters of their own in a receipt, those with the lowest numbers."""
+"""Number of classes with their own counters in a receipt; the lowest class numbers have one."""
 MAX_PAIRED = 100
 """Classes whose pairs a receipt counts: at most 10,000 names."""
 
@@ -24,9 +24,9 @@ MAX_PAIRED = 100
 def count_classes(
     table: pa.Table, labels: Sequence[str] | None, *, max_classes: int | None = MAX_CLASSES
 ) -> dict[str, int]:
-    """Counts labelled rows by their known class, by the predicted one, and those where both are the same.
+    """Counts labelled rows by known class, by predicted class, and, if both are equal, by that class.
 
-    A known label that is no class counts for the predicted class alone. Rows of classes from ``max_classes`` on count
+    A known label that is not a class counts only for the predicted class. Rows of classes from ``max_classes`` on count
     as `BEYOND`.
     """
     if not is_labelled(table):
@@ -43,9 +43,9 @@ def count_classes(
 def count_pairs(
     table: pa.Table, labels: Sequence[str] | None, *, max_classes: int | None = MAX_PAIRED
 ) -> dict[str, int]:
-    """Counts labelled rows by pairs of known and predicted class, as ``confusion/KNOWN/PREDICTED``.
+    """Counts labelled rows by known and predicted class, as ``confusion/KNOWN/PREDICTED``.
 
-    The known class is -1 for a label that is no class. Pairs with a class from ``max_classes`` on are omitted.
+    The known class is -1 for a label that is not a class. Pairs with a class from ``max_classes`` on are omitted.
     """
     if not is_labelled(table):
         return {}
@@ -59,7 +59,7 @@ def count_pairs(
 
 
 def read_classes(counters: Mapping[str, int], name: str) -> dict[int, int]:
-    """Numbers of images by class, from the counters whose names start with ``name``."""
+    """Returns the number of images by class, from the counters whose names start with ``name``."""
     found = ((key.removeprefix(name), number) for key, number in counters.items() if key.startswith(name))
     return {int(class_id): number for class_id, number in found}
 

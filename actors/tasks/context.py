@@ -1,4 +1,4 @@
-"""Labels and source images of a batch, which a task gets along with the model's outputs. Built in the predictor."""
+"""Labels and source images of a batch, which a task receives with the model's outputs. Built in the predictor."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BatchContext:
     """The labels of the model, and the source images of a batch.
 
     Args:
-        labels: one for each class, in their order; None where the model has none.
+        labels: one per class, in order; None if the model has none.
         preprocess: the resize and crop that made the model's input.
         sizes_hw: height and width of each source image, upright and at full size, int32 (n, 2).
     """
@@ -32,10 +32,10 @@ class BatchContext:
 
     @classmethod
     def of_inputs(cls, labels: Sequence[str] | None, preprocess: Preprocess, num_images: int) -> BatchContext:
-        """The context of images that have the model's input size already, such as trial images."""
+        """Returns the context of images that already have the model's input size, such as trial images."""
         return cls(labels, preprocess, np.tile(np.array(preprocess.size, np.int32), (num_images, 1)))
 
     @cached_property
     def geometry(self) -> Geometry:
-        """Maps boxes and masks back to the source images. Computed on first use: most tasks never ask for it."""
+        """Maps boxes and masks back to the source images. Computed on first use: most tasks never need it."""
         return Geometry.of(self.preprocess, self.sizes_hw.tolist())

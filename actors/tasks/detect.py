@@ -36,32 +36,32 @@ if TYPE_CHECKING:
 class Detect(Task):
     """Writes ``width`` and ``height`` int32 of the source image, upright, and ``detections``: a list of structs of
     ``label_id`` int32, ``label`` string, ``score`` float32 and the corners ``xmin``, ``ymin``, ``xmax``, ``ymax``
-    float32, in pixels of the source, best first. Boxes that lie outside of the image are dropped. A row whose outputs
-    are not finite becomes an error row.
+    float32, in pixels of the source, best first. Boxes outside the image are dropped. A row whose outputs are not
+    finite becomes an error row.
     """
 
     name: str = "detect"
     head: str = "auto"
     """Layout of the model's outputs: yolov5, yolov8, yolov8_transposed, yolo_nms, padded, detr or detr_sigmoid; auto
-    recognises it by names and shapes."""
+    detects it by names and shapes."""
     score_threshold: float = 0.25
-    """Boxes with a lower score are dropped. The default is for looking at results, as in Ultralytics' predict mode; to
-    compute mAP, keep boxes down to 0.001."""
+    """Boxes with a lower score are dropped. The default is meant for viewing results, as in Ultralytics' predict mode;
+    to compute mAP, keep boxes down to 0.001."""
     iou: float = 0.7
-    """Overlap, as intersection over union, from which on the worse of two boxes of a class is dropped. The default is
-    Ultralytics'; YOLOv5 used 0.45, torchvision uses 0.5. No effect on networks without duplicates."""
+    """Overlap, as intersection over union, at which the worse of two boxes of a class is dropped. The default is that
+    of Ultralytics; YOLOv5 used 0.45, torchvision uses 0.5. No effect on networks without duplicates."""
     max_detections: int = 300
-    """Boxes of an image to keep, the best ones."""
+    """Maximum number of boxes per image; the best are kept."""
     classes: list[Any] = field(default_factory=list)
-    """Names or numbers of the classes to keep; empty: all."""
+    """Names or numbers of the classes to keep; empty means all."""
     class_agnostic: bool = False
-    """Drop also the worse of two boxes of different classes."""
+    """Also drop the worse of two overlapping boxes of different classes."""
     tile: Tile = field(default_factory=Tile)
-    """Cut pictures into tiles, for objects that are small in large pictures. `task.max_detections` then holds for each
+    """Cut pictures into tiles, to find small objects in large pictures. `task.max_detections` then applies to each
     tile."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.tile, dict):  # as a bundle keeps it
+        if isinstance(self.tile, dict):  # as stored in a bundle
             self.tile = Tile(**self.tile)
         coerce_fields(self, "task")
 
@@ -89,7 +89,7 @@ class Detect(Task):
         return columns, found.valid
 
     def find(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> Candidates:
-        """The boxes that remain after suppression, best first within an image, in pixels of the model's input."""
+        """Returns the boxes that suppression keeps, best first within an image, in pixels of the model's input."""
         return self.boxes(tensors, context.preprocess.size, context.labels)
 
     def boxes(
@@ -109,7 +109,7 @@ class Detect(Task):
         return self._best(head, found)
 
     def in_source(self, found: Candidates, context: BatchContext) -> Candidates:
-        """Maps boxes to pixels of the source images, and drops those that lie outside of them."""
+        """Maps boxes to pixels of the source images, and drops boxes outside the images."""
         boxes = context.geometry.to_source(found.boxes_xyxy, found.images).astype(np.float32)
         has_area = np.asarray((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
         return replace(found, boxes_xyxy=boxes).take(has_area)
@@ -117,10 +117,10 @@ class Detect(Task):
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:
-        """See `actors.tasks.base.Task`. Each box of one engine needs a partner among the boxes that the other proposes,
-        before suppression and down to a lower threshold: so neither a score next to the threshold nor a near tie in
-        suppression counts. Where a network has the same places for all images, the numbers behind them are compared,
-        too, with or without boxes.
+        """See `actors.tasks.base.Task`. Each box of one engine must match a box that the other proposes, before
+        suppression and down to a lower threshold, so neither a score near the threshold nor a near tie in suppression
+        counts. If a network has the same positions for all images, their raw numbers are also compared, with or without
+        boxes.
         """
         head = self._first_head(Outputs.of(reference))
         return compare_boxes(head, self._best, (reference, candidate), self.score_threshold, tolerance)
@@ -141,7 +141,7 @@ class Detect(Task):
         return found.take(kept)
 
     def _first_head(self, outputs: Outputs) -> Head:
-        """The head, without asking for labels: several may fit then, which have the outputs in common."""
+        """Returns the head, without knowing the labels: several heads may fit, which read the same outputs."""
         asked = list(HEADS.values()) if self.head == "auto" else [HEADS[self.head]]
         fitting = recognising(asked, outputs, None)
         return fitting[0] if fitting else head_for(self.head, outputs, None)

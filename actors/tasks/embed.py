@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class EmbeddingType(Enum):
-    """Storage type of the numbers of an embedding."""
+    """Storage type of the values of an embedding."""
 
     float32 = "float32"
     float16 = "float16"
 
 
 class Pool(Enum):
-    """Reduction of an output with a vector for each token or place of an image."""
+    """Reduction of an output with a vector for each token or position of an image."""
 
     none = "none"
     cls = "cls"
@@ -40,21 +40,22 @@ class Pool(Enum):
 
 @dataclass
 class Embed(Task):
-    """Writes ``embedding``, a fixed-size list; of several outputs ``embedding_NAME`` each. A row with a vector that is
-    not finite becomes an error row.
+    """Writes ``embedding``, a fixed-size list; for several outputs, one ``embedding_NAME`` each. A row with a vector
+    that is not finite becomes an error row.
     """
 
     name: str = "embed"
     dtype: EmbeddingType = EmbeddingType.float32
     """float16 halves the output; its relative precision is about 1/1000."""
     normalize: bool = False
-    """Divide each vector by its Euclidean length; a vector of zeros stays unchanged."""
+    """Divide each vector by its Euclidean length; a zero vector is unchanged."""
     output: Any = None
-    """Name of the output with the vector, or a list of names, each of which gets a column; needed only where several
-    could be meant."""
+    """Name of the output with the vector, or a list of names, each of which gets a column; needed only if several
+    outputs qualify."""
     pool: Pool = Pool.none
-    """Vector of an output with one for each token (n, tokens, length), such as last_hidden_state, or for each place
-    (n, channels, height, width): cls takes the first token, mean the mean of all; none takes vectors as they are.
+    """Vector to make from an output with one vector per token (n, tokens, length), such as last_hidden_state, or per
+    position (n, channels, height, width): cls selects the first token, mean averages all; none expects one vector per
+    image.
     """
 
     def __post_init__(self) -> None:
@@ -93,8 +94,8 @@ class Embed(Task):
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:
-        """See `actors.tasks.base.Task`. The cosine alone is near 1 for any two images where a network gives all of them
-        nearly the same vector, so the difference of two vectors counts against the spread between images, too.
+        """See `actors.tasks.base.Task`. If a network returns nearly the same vector for all images, the cosine of any
+        two is near 1, so the difference of two vectors is also compared with the spread between images.
         """
         comparison = Comparison(tolerance)
         names = self.output_names(Outputs.of(reference))
@@ -112,12 +113,12 @@ class Embed(Task):
         return {}
 
     def identity(self) -> dict[str, Any]:
-        """See `actors.tasks.base.Task`. Without pooling it is that of versions that knew none."""
+        """See `actors.tasks.base.Task`. Without pooling, equals the identity from versions before there was any."""
         fields = super().identity()
         return fields if self.pool is not Pool.none else {key: fields[key] for key in fields if key != "pool"}
 
     def _pick(self, outputs: Outputs, wanted: Any) -> str:
-        """The name of the output that ``wanted`` names, or of the only one that fits. Raises `JobError`."""
+        """Returns the name of the output that ``wanted`` names, or of the only one that fits. Raises `JobError`."""
         if wanted is not None and not isinstance(wanted, str):
             raise JobError(f"task.output={wanted!r}: not a name", fix=f"choose from {list(outputs.shapes)}")
         poolable = [name for name, shape in outputs.shapes.items() if len(shape) in _AXES[self.pool]]
@@ -141,19 +142,19 @@ class Embed(Task):
         return poolable[0]
 
     def _length(self, outputs: Outputs, name: str) -> int:
-        """The length of the vectors of an output."""
+        """Returns the length of the vectors of an output."""
         shape = outputs.shapes[name]
         if len(shape) in _AXES[self.pool]:
             return shape[-1] if len(shape) == _TOKENS else shape[0]
         return math.prod(shape)
 
     def _vectors(self, tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The vectors of an output, in float32 and in the storage type."""
+        """Returns the vectors of an output, in float32 and in the storage type."""
         whole = vectors(self._pooled(tensor))
         if self.normalize:
             lengths = np.linalg.norm(whole, axis=1, keepdims=True)
             whole = (whole / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-        with np.errstate(over="ignore"):  # what float16 cannot hold becomes inf, which callers check
+        with np.errstate(over="ignore"):  # values too large for float16 become inf, which callers check
             return whole, whole.astype(self.dtype.value)
 
     def _pooled(self, tensor: np.ndarray) -> np.ndarray:
@@ -161,7 +162,7 @@ class Embed(Task):
             return tensor
         if self.pool is Pool.cls:
             return tensor[:, 0]
-        # In float32, also of half-precision outputs.
+        # In float32, even for half-precision outputs.
         return np.asarray(tensor.mean(axis=1 if tensor.ndim - 1 == _TOKENS else (2, 3), dtype=np.float32))
 
     def _arrow_type(self) -> pa.DataType:
@@ -182,7 +183,7 @@ def _column(stored: np.ndarray, value: pa.DataType) -> pa.Array:
 
 def _compare(comparison: Comparison, places: np.ndarray, wanted: np.ndarray, given: np.ndarray, shown: str) -> None:
     """Compares vectors (n, length) of the images at ``places``; messages begin with ``shown``."""
-    # In float64: next to 1, float32 has steps of 6e-8.
+    # In float64: near 1, float32 has steps of 6e-8.
     cosines = _cosines(wanted.astype(np.float64), given.astype(np.float64))
     message = f"{shown}the vectors of image {places[cosines.argmin()]} have a cosine of {cosines.min():.6g}"
     comparison.at_least("cosine", cosines.min(), message)
@@ -194,7 +195,7 @@ def _compare(comparison: Comparison, places: np.ndarray, wanted: np.ndarray, giv
 
 
 def _cosines(wanted: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Cosine of each pair: 1 for two vectors of zeros, 0 where only one is zero."""
+    """Returns the cosine of each pair: 1 for two zero vectors, 0 if only one is zero."""
     products = np.linalg.norm(wanted, axis=1) * np.linalg.norm(given, axis=1)
     alike = (wanted == given).all(axis=1)
     return np.where(alike, 1.0, ratios((wanted * given).sum(axis=1), products))

@@ -1,5 +1,5 @@
-"""Images by label: the summary of tasks that give labels without known ones to compare with. Counted in the sink,
-printed by the driver.
+"""Images by label: the summary of tasks with labels but no known labels to compare with. Counted in the sink, printed
+by the driver.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 LABELS, OTHERS = "labels/", "labels_beyond/num"
 MAX_CLASSES = 1000
-"""Classes with a counter of their own, those with the lowest numbers: a receipt carries all counters."""
+"""Number of classes with their own counter, those with the lowest numbers: a receipt carries all counters."""
 MAX_LENGTH = 200
-"""Characters of a label that has a counter of its own."""
+"""Maximum length, in characters, of a label with its own counter."""
 
 
 def count_labels(table: pa.Table, *, chosen: bool) -> dict[str, int]:
     """Counts the images of each label.
 
     Args:
-        table: predicted rows. Counts nothing without labels, as when the benchmark omits the model.
-        chosen: count all labels over the threshold, in place of the best one.
+        table: predicted rows. Returns no counts without labels, as when the benchmark omits the model.
+        chosen: count all labels over the threshold instead of the best one.
     """
     names = ("label_ids", "labels") if chosen else ("label_id", "label")
     if not set(names) <= set(table.column_names):
@@ -39,7 +39,7 @@ def count_labels(table: pa.Table, *, chosen: bool) -> dict[str, int]:
 
 
 def label_lines(counters: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Lines of the report on ``counters``, the sum of those of `count_labels`."""
+    """Returns report lines for ``counters``, the sum of the counts from `count_labels`."""
     by_label = {name.removeprefix(LABELS): number for name, number in counters.items() if name.startswith(LABELS)}
     total = sum(by_label.values()) + counters.get(OTHERS, 0)
     if not total:

@@ -1,5 +1,5 @@
-"""Comparison of an engine's answers with those of the reference on the same images; each task chooses its figures.
-Runs where engines are compared, before the first image of a run.
+"""Comparison of an engine's answers with the reference's on the same images; each task chooses its figures. Runs where
+engines are compared, before the first image of a run.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Outcome of a comparison; ready for JSON."""
+    """Outcome of a comparison; serialisable as JSON."""
 
     figures: dict[str, float] = field(default_factory=dict)
     """Figures by name, all finite; ``images`` is the number of images compared."""
     breaches: list[str] = field(default_factory=list)
-    """One sentence for each limit exceeded: the figure, the position of the worst image from 0, as in ``image 17``,
-    and the limit. Empty where the answers agree.
+    """One sentence for each limit exceeded: the figure, the position of the worst image from 0, as in ``image 17``, and
+    the limit. Empty if the answers agree.
     """
 
     def naming(self, images: Sequence[str]) -> Agreement:
@@ -65,9 +65,10 @@ class Comparison:
         return len(self._breaches) == num_before
 
     def finite(self, output: str, reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-        """Positions, int (m,), of the images that have an answer in both, given two bool arrays (n,) that mark them.
+        """Returns the positions, int (m,), of images with an answer in both, given two bool arrays (n,) that mark
+        answers.
 
-        Adds a breach for images with an answer in only one, and where there is nothing to compare.
+        Adds a breach for images with an answer in only one, and if there is nothing to compare.
         """
         lost, gained = np.flatnonzero(reference & ~candidate), np.flatnonzero(candidate & ~reference)
         for places, seen in ((lost, "values that are not finite"), (gained, "finite values")):
@@ -83,21 +84,21 @@ class Comparison:
         return both
 
     def at_most(self, figure: str, value: float, message: str, *, limit: str | None = None) -> None:
-        """Records ``value``, and ``message`` as a breach where it exceeds ``limit``, a field of the tolerance that
-        defaults to the figure's name. Where several outputs have the figure, the highest is kept.
+        """Records ``value``, and ``message`` as a breach if it exceeds ``limit``, a field of the tolerance that
+        defaults to the figure's name. If several outputs have the figure, the highest is kept.
         """
         self._figures[figure] = max(float(value), self._figures.get(figure, 0.0))
         name = limit or figure
-        self._require(bool(value <= getattr(self._tolerance, name)), message, name)  # NaN is a breach, too
+        self._require(bool(value <= getattr(self._tolerance, name)), message, name)  # NaN is also a breach
 
     def at_least(self, figure: str, value: float, message: str) -> None:
-        """Records a figure that must not fall below its limit. Where several outputs have it, the lowest is kept."""
+        """Records a figure that must not fall below its limit. If several outputs have it, the lowest is kept."""
         self._figures[figure] = min(float(value), self._figures.get(figure, np.inf))
         self._require(bool(value >= getattr(self._tolerance, figure)), message, figure)
 
     def flips(self, figure: str, num_flips: int, num_all: int, message: str) -> None:
-        """Records the share that agrees, the lowest where several outputs have one, and ``message`` as a breach where
-        more than ``flip_ratio`` of all, rounded up to a whole number, differ.
+        """Records the share that agrees, the lowest if several outputs have one, and ``message`` as a breach if more
+        than ``flip_ratio`` of all, rounded up to a whole number, differ.
         """
         self._figures[figure] = min(1 - num_flips / num_all, self._figures.get(figure, 1.0))
         num_allowed = ceil(round(self._tolerance.flip_ratio * num_all, 6))  # as floats, 0.07 * 100 > 7
@@ -116,7 +117,7 @@ class Comparison:
 
 
 def differences(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-    """Euclidean length, float64 (n,), of the difference between each image's two answers."""
+    """Returns the Euclidean length, float64 (n,), of the difference between each image's two answers."""
     pairs = zip(
         reference, candidate, strict=True
     )  # one image at a time: feature maps of all in float64 take too much memory
@@ -124,16 +125,17 @@ def differences(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
 
 
 def lengths(reference: np.ndarray) -> np.ndarray:
-    """Euclidean length, float64 (n,), of each image's answer."""
+    """Returns the Euclidean length, float64 (n,), of each image's answer."""
     return np.array([_length(wanted) for wanted in reference])
 
 
 def spread(reference: np.ndarray) -> float:
-    """Spread of the answers of n >= 1 images: root mean square length of their differences from the mean.
+    """Returns the spread of the answers for n >= 1 images: the root mean square length of their differences from the
+    mean.
 
-    Only this part distinguishes images, so errors count against it: compared with a large vector that a network gives
-    every image, as one with random weights does, any error looks small. Copies of a single image have no spread; then
-    the length of the answers takes its place.
+    Only this part distinguishes images, so errors are measured against it: any error looks small next to a large vector
+    that is common to all images, as with random weights. Copies of a single image have no spread; then the length of
+    the answers replaces it.
     """
     mean = reference.mean(axis=0, dtype=np.float64)
     apart = np.array([_length(wanted - mean) for wanted in reference])
@@ -142,13 +144,13 @@ def spread(reference: np.ndarray) -> float:
     return length if between <= _ROUNDING * length else max(between, _LEAST_SPREAD * length)
 
 
-# As shares of the length of an answer: the rounding of fp32, and the least spread that stands out from such errors.
+# Relative to the length of an answer: fp32 rounding, and the smallest spread that stands out from such errors.
 _ROUNDING = 1e-5
 _LEAST_SPREAD = 5e-3
 
 
 def ratios(errors: np.ndarray, scale: np.ndarray | float) -> np.ndarray:
-    """``errors`` over ``scale``; 0 over 0 is 0."""
+    """Returns ``errors`` divided by ``scale``; 0 divided by 0 is 0."""
     return errors / np.maximum(scale, np.finfo(np.float32).tiny)
 
 

@@ -1,4 +1,4 @@
-"""The texts that stand for the classes of a zero-shot classifier. Read where the task is prepared."""
+"""The texts that represent the classes of a zero-shot classifier. Read where the task is prepared."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 def read_prompts(given: Any, templates: Sequence[str], storage_options: dict[str, str]) -> dict[str, list[str]]:
-    """The texts of each class, by its label.
+    """Returns the texts of each class, by label.
 
     Args:
-        given: ``task.prompts``: labels as a list or a file, which ``templates`` turn into texts, or a mapping from
-            labels to a text or a list of texts, which stay as they are.
-        templates: texts with ``{}`` in the place of the label.
+        given: ``task.prompts``: labels as a list or a file, from which ``templates`` make texts, or a mapping from
+            labels to a text or a list of texts, which are used unchanged.
+        templates: texts with ``{}`` in place of the label.
         storage_options: settings for the store of a file.
 
     Raises:
-        JobError: there are no prompts, or they are not of this form.
+        JobError: there are no prompts, or they do not have this form.
     """
     if isinstance(given, Mapping):
         texts = {str(label): _texts(label, own) for label, own in given.items()}

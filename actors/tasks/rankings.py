@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def rank_answers(table: pa.Table, labels: Sequence[str] | None, *, is_single: bool = True) -> list[Ranking]:
-    """Rankings of rows with scores of classes: by the best score, its lead over the second one, and a sample of each
-    class; with known labels also mistakes, and a sample of each pair of known and predicted class.
+    """Ranks rows with class scores: by the best score, by its lead over the second, and a sample of each class; with
+    known labels, also mistakes, and a sample of each pair of known and predicted class.
 
     Args:
-        table: predicted rows; without predictions, as when the benchmark omits the model, only a sample of them.
+        table: predicted rows; without predictions, as when the benchmark omits the model, they are only sampled.
         labels: names of the classes in order.
-        is_single: exactly one class is right. Otherwise there are no ties and mistakes.
+        is_single: exactly one class is correct. Otherwise there are no ties and no mistakes.
     """
     if not {"label_id", "score"} <= set(table.column_names):
         return [Ranking("sample")]
@@ -37,15 +37,15 @@ def rank_answers(table: pa.Table, labels: Sequence[str] | None, *, is_single: bo
 
 
 def rank_objects(table: pa.Table) -> list[Ranking]:
-    """Rankings of rows with detections, best first: by the best score, a sample of each class that it is of, and a
-    sample of images without any.
+    """Ranks rows with detections, best first: by the best score, a sample of each class with the best score, and a
+    sample of images without detections.
     """
     if "detections" not in table.column_names:
         return [Ranking("sample")]
     found = table["detections"].combine_chunks()
     lengths = pc.fill_null(pc.list_value_length(found), 0).to_numpy(zero_copy_only=False)
     is_found = lengths > 0
-    # The first of each list, without the lists: `pc.list_element` fails where one is empty.
+    # The first item of each list, from the flat values: `pc.list_element` fails if a list is empty.
     firsts = (np.cumsum(lengths) - lengths)[is_found]
     objects = found.flatten()
     score = np.full(len(table), np.nan)
@@ -61,7 +61,7 @@ def rank_objects(table: pa.Table) -> list[Ranking]:
 
 
 def _ties(table: pa.Table) -> list[Ranking]:
-    """By the lead of the best class over the second, unless a row lists only one."""
+    """Ranks by the lead of the best class over the second, unless a row lists only one."""
     scores = table["top_scores"].combine_chunks()
     if (pc.min(pc.list_value_length(scores)).as_py() or 0) < 2:  # noqa: PLR2004
         return []
@@ -70,7 +70,7 @@ def _ties(table: pa.Table) -> list[Ranking]:
 
 
 def _graded(table: pa.Table, labels: Sequence[str] | None) -> list[Ranking]:
-    """Mistakes and ``cell/TRUE/PREDICTED``, of rows with known labels; TRUE is -1 for a label that is no class."""
+    """Ranks mistakes and ``cell/TRUE/PREDICTED`` of rows with known labels; TRUE is -1 for an unknown class."""
     true = _true(table, labels)
     if true is None:
         return []
@@ -84,7 +84,7 @@ def _graded(table: pa.Table, labels: Sequence[str] | None) -> list[Ranking]:
 
 
 def _true(table: pa.Table, labels: Sequence[str] | None) -> pa.Array | None:
-    """Numbers of the known classes, null where unknown; None where none is known, or what labels mean is."""
+    """Returns the known class numbers, null if unknown; None if none is known, or the meaning of labels is unknown."""
     if not is_labelled(table):
         return None
     rows = labelled(table)

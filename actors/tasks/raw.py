@@ -45,7 +45,7 @@ class Raw(Task):
         return list(outputs.shapes)
 
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Accepts whatever a model gives."""
+        """Accepts any output."""
 
     def columns(
         self,
@@ -59,9 +59,9 @@ class Raw(Task):
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:
-        """See `actors.tasks.base.Task`. Values that are not finite must be the same in both. Integers and booleans
-        usually come from a comparison, such as argmax, and flip at near ties, which cannot be recognised here; the same
-        share of them may differ as of the best classes of task=classify.
+        """See `actors.tasks.base.Task`. Non-finite values must be the same in both. Integers and booleans usually come
+        from a comparison, such as argmax, and flip at near ties, which cannot be recognised here; the share that may
+        differ is that of the best classes in task=classify.
         """
         comparison = Comparison(tolerance)
         if comparison.has_outputs(reference, candidate, reference):
@@ -87,14 +87,14 @@ def _column(tensor: np.ndarray) -> pa.Array:
     values, shape = pa.array(np.ascontiguousarray(tensor).ravel()), tensor.shape[1:]
     if not shape:
         return values
-    # Parquet has no tensors: Arrow stores them as lists and restores the shape from its own metadata.
+    # Parquet has no tensor type: Arrow stores tensors as lists and restores the shape from its own metadata.
     lists = pa.FixedSizeListArray.from_arrays(values, int(np.prod(shape)))
     return lists if len(shape) == 1 else pa.ExtensionArray.from_storage(_type(tensor.dtype, shape), lists)
 
 
 def _answered(wanted: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two bool arrays (n,): true for images with a finite value in the reference, and the same array with those images
-    inverted where the two differ in which values are not finite.
+    """Returns two bool arrays (n,): true for images with a finite value in the reference, and the same array, inverted
+    for images in which the positions of non-finite values differ.
     """
     has_value = np.array([np.isfinite(answer).any() for answer in wanted], bool)
     pairs = zip(wanted, given, strict=True)
@@ -103,13 +103,13 @@ def _answered(wanted: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _odd(answer: np.ndarray) -> np.ndarray:
-    """The values that are not finite, with 0 in place of the others."""
+    """Returns the non-finite values, with 0 in place of the others."""
     return np.where(np.isfinite(answer), 0, answer)
 
 
 def _compare_real(comparison: Comparison, name: str, wanted: np.ndarray, given: np.ndarray, places: np.ndarray) -> None:
-    """Compares real outputs. An answer counts as at least of the usual length: one that happens to be small does not
-    turn a small error into a large one.
+    """Compares real outputs. An answer is treated as at least of the usual length, so that a small answer does not make
+    a small error large.
     """
     wanted, given = (np.nan_to_num(tensor[places], nan=0, posinf=0, neginf=0) for tensor in (wanted, given))
     errors, size = differences(wanted, given), lengths(wanted)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Points(Enum):
-    """Unit of the key points that a model gives."""
+    """Unit of the key points that a model returns."""
 
     none = "none"
     pixels = "pixels"
@@ -42,24 +42,24 @@ class Regress(Task):
 
     name: str = "regress"
     names: Any = None
-    """Names of the columns, in the order of the values: a list with one name a value, or a mapping from names to
-    numbers of values, such as {age: 1, keypoints: 34}, where more than one make a fixed-size list. Null makes one
-    column of each output, of its name.
+    """Column names, in the order of the values: a list with one name per value, or a mapping from names to numbers of
+    values, such as {age: 1, keypoints: 34}, where more than one value makes a fixed-size list. null makes one column
+    per output, with its name.
     """
     output: Any = None
-    """Name of the output that holds the values, or a list of names, whose values follow one another; of any shape, and
-    flattened. Null takes all outputs.
+    """Name of the output that holds the values, or a list of names, whose values are concatenated; outputs of any shape
+    are flattened. null uses all outputs.
     """
     scale: Any = 1.0
-    """Factor of the values: a number, or a list with one for each column."""
+    """Factor for the values: a number, or a list with one number per column."""
     offset: Any = 0.0
-    """Added to the values after ``scale``: a number, or a list with one for each column. A model that was trained on
-    (age - 40) / 15 gets scale=15 and offset=40.
+    """Added to the values after ``scale``: a number, or a list with one per column. A model trained on (age - 40) / 15
+    needs scale=15 and offset=40.
     """
     points: Points = Points.none
-    """Unit of the columns with lists as they come from ``scale`` and ``offset``, if these hold key points as x, y, x, y
-    and so on: pixels of the model's input, or shares of its width and height. Both are mapped to pixels of the upright
-    source image; none keeps all values.
+    """Unit of list columns after ``scale`` and ``offset``, if they hold key points as x, y, x, y and so on: pixels of
+    the model's input, or fractions of its width and height. Both are mapped to pixels of the upright source image; none
+    keeps all values.
     """
 
     def __post_init__(self) -> None:
@@ -107,7 +107,7 @@ class Regress(Task):
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:
-        """See `actors.tasks.base.Task`. Each column counts against its own spread: an age would hide a score."""
+        """See `actors.tasks.base.Task`. Each column is compared with its own spread: an age would hide a score."""
         comparison = Comparison(tolerance)
         if comparison.has_outputs(reference, candidate, self.output_names(Outputs.of(reference))):
             wanted, given = self._parts(reference), self._parts(candidate)
@@ -119,13 +119,13 @@ class Regress(Task):
         return comparison.result
 
     def counts(self, table: pa.Table) -> Mapping[str, int]:
-        """Counts distances to known numbers, if there is one column of one number that they can be meant for."""
+        """Counts distances to known numbers, if there is exactly one column with a single number to compare."""
         named = [name for name, length in self._named().items() if length == 1] if self.names is not None else []
         column = named[0] if len(named) == 1 else only_number(table)
         return count_residuals(table, column) if column else {}
 
     def _layout(self, outputs: Outputs) -> dict[str, int]:
-        """The number of values of each column, in order."""
+        """Returns the number of values of each column, in order."""
         read = self.output_names(outputs)
         for name in read:
             check_values(outputs, name)
@@ -141,7 +141,7 @@ class Regress(Task):
         return layout
 
     def _named(self) -> dict[str, int]:
-        """The columns of ``names``."""
+        """Returns the columns of ``names``."""
         pairs = (
             list(self.names.items()) if isinstance(self.names, dict) else [(name, 1) for name in _listed(self.names)]
         )
@@ -157,7 +157,7 @@ class Regress(Task):
         return dict(pairs)
 
     def _factors(self, key: str, layout: Mapping[str, int]) -> list[float]:
-        """One number for each column, from the field ``key``."""
+        """Returns one number per column, from the field ``key``."""
         given = getattr(self, key)
         factors = [given] * len(layout) if isinstance(given, int | float) else _listed(given)
         if len(factors) != len(layout) or not all(map(_is_finite, factors)):
@@ -168,18 +168,18 @@ class Regress(Task):
         return [float(factor) for factor in factors]
 
     def _parts(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The values of each column, float32 (n, length)."""
+        """Returns the values of each column, float32 (n, length)."""
         outputs = Outputs.of(tensors)
         layout = self._layout(outputs)
         values = np.concatenate([vectors(tensors[name]) for name in self.output_names(outputs)], axis=1)
         parts = np.split(values, np.cumsum(list(layout.values()))[:-1], axis=1)
         scales, offsets = self._factors("scale", layout), self._factors("offset", layout)
-        with np.errstate(over="ignore", invalid="ignore"):  # callers find what is not finite
+        with np.errstate(over="ignore", invalid="ignore"):  # callers detect non-finite values
             moved = [part * scale + offset for part, scale, offset in zip(parts, scales, offsets, strict=True)]
         return {name: part.astype(np.float32) for name, part in zip(layout, moved, strict=True)}
 
     def _in_source(self, part: np.ndarray, context: BatchContext) -> np.ndarray:
-        """Key points (n, 2 * m) in pixels of the source images, not clipped to them; single values stay."""
+        """Returns key points (n, 2 * m) in source pixels, not clipped to the images; single values are unchanged."""
         if part.shape[1] == 1:
             return part
         points = part.reshape(len(part), -1, 2).astype(np.float64)
@@ -191,7 +191,7 @@ class Regress(Task):
 
 
 def _plain(value: Any) -> Any:
-    """The lists and mappings of Python, for those that OmegaConf or a caller gives."""
+    """Converts sequences and mappings from OmegaConf or a caller to Python lists and dictionaries."""
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""Predicted numbers counted against known ones: the summary of regression. Runs in the sink."""
+"""Comparison of predicted with known numbers: the summary of regression. Runs in the sink."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MEASURES = ("num", "absolute_units", "square_units", "above_units", "below_units
 
 
 def count_residuals(table: pa.Table, column: str) -> Mapping[str, int]:
-    """Counts the rows with a number in ``column`` and one as known label, as ``residuals/COLUMN/MEASURE``.
+    """Counts the rows with a number both in ``column`` and as known label, as ``residuals/COLUMN/MEASURE``.
 
-    Sums the distances, their squares, and the known numbers and their squares, in units of
-    2**-64. Known labels that are not numbers are left out.
+    Sums the distances, their squares, and the known numbers and their squares, in units of 2**-64. Known labels that
+    are not numbers are omitted.
     """
     if not {TARGET, column} <= set(table.column_names) or not pa.types.is_floating(table.schema.field(column).type):
         return {}
@@ -35,7 +35,7 @@ def count_residuals(table: pa.Table, column: str) -> Mapping[str, int]:
 
 
 def only_number(table: pa.Table) -> str | None:
-    """Name of the column of ``table`` with a predicted number; None if several could be meant."""
+    """Returns the name of the column of ``table`` with a predicted number; None if several columns qualify."""
     fields = [field for field in table.schema if field.type == pa.float32() and not field.name.startswith("_")]
     return fields[0].name if len(fields) == 1 else None
 

@@ -1,4 +1,4 @@
-"""Scores by tenth: a part of the summary of tasks that give scores. Counted in the sink."""
+"""Scores by tenth: a part of the summary of tasks with scores. Counted in the sink."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SCORES, OUTSIDE = "score_histogram/", "score_histogram_outside/num"
 
 
 def count_scores(scores: pa.ChunkedArray) -> dict[str, int]:
-    """Counts scores by tenth, as ``score_histogram/0.30`` for those from 0.3 to 0.4; the last has those of 1, too.
+    """Counts scores by tenth, as ``score_histogram/0.30`` for scores from 0.3 to 0.4; the last also includes 1.
 
-    Scores below 0 or above 1, such as those of logits, count as `OUTSIDE`. Null and NaN do not count.
+    Scores below 0 or above 1, such as those of logits, count as `OUTSIDE`. Null and NaN are not counted.
     """
     values = scores.drop_null().to_numpy()
     is_inside = (values >= 0) & (values <= 1)

@@ -1,5 +1,5 @@
-"""Scores of classes: their columns, best first, and the comparison of those of two engines. Used by the tasks that
-choose among classes, in the predictor and where engines are compared.
+"""Class scores: their columns, best first, and the comparison of two engines' scores. Used by tasks that choose among
+classes, in the predictor and where engines are compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Activation(Enum):
-    """Function that turns a model's outputs into scores."""
+    """Function that converts a model's outputs to scores."""
 
     softmax = "softmax"
     sigmoid = "sigmoid"
@@ -46,7 +46,7 @@ CHOSEN_FIELDS = (
 
 
 def check_threshold(threshold: float | None, activation: Activation) -> None:
-    """Raises `JobError` where a threshold makes no sense for scores of this ``activation``."""
+    """Raises `JobError` if a threshold makes no sense for scores from this ``activation``."""
     if threshold is None:
         return
     if activation is Activation.softmax:
@@ -62,21 +62,21 @@ def check_threshold(threshold: float | None, activation: Activation) -> None:
 def activate(logits: np.ndarray, activation: Activation) -> np.ndarray:
     if activation is Activation.none:
         return logits
-    with np.errstate(over="ignore", invalid="ignore"):  # the caller finds the logits that are not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller detects non-finite logits
         if activation is Activation.sigmoid:
             return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
-        # The largest exponent is 0, so that none overflows.
+        # The largest exponent is 0, so none overflows.
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(exponents / exponents.sum(axis=1, keepdims=True), np.float32)
 
 
 def score_columns(scores: np.ndarray, labels: Sequence[str] | None, top_k: int) -> list[pa.Array]:
-    """The columns of `SCORE_FIELDS` for float32 scores (n, classes). Without labels, the number of the class is its
-    name. Of equal scores the lower class comes first, and NaN last.
+    """Returns the columns of `SCORE_FIELDS` for float32 scores (n, classes). Without labels, the class number is the
+    name. For equal scores, the lower class comes first; NaN comes last.
     """
     top_ids = best(scores, min(top_k, scores.shape[1]))
     top_scores = np.take_along_axis(scores, top_ids, axis=1)
-    # Only the names of the best become Arrow: there may be 20,000.
+    # Only the names of the best classes are converted to Arrow: there may be 20,000 classes.
     top_labels = names_of(top_ids.ravel(), labels)
     k = top_ids.shape[1]
     return [
@@ -90,8 +90,8 @@ def score_columns(scores: np.ndarray, labels: Sequence[str] | None, top_k: int) 
 
 
 def chosen_columns(scores: np.ndarray, labels: Sequence[str] | None, threshold: float) -> list[pa.Array]:
-    """The columns of `CHOSEN_FIELDS` for float32 scores (n, classes): all classes whose score is at least
-    ``threshold``, best first, which may be none.
+    """Returns the columns of `CHOSEN_FIELDS` for float32 scores (n, classes): all classes whose score is at least
+    ``threshold``, if any, best first.
     """
     rows, ids = np.nonzero(scores >= threshold)
     chosen = scores[rows, ids]
@@ -104,12 +104,12 @@ def chosen_columns(scores: np.ndarray, labels: Sequence[str] | None, threshold: 
 
 
 def names_of(ids: np.ndarray, labels: Sequence[str] | None) -> pa.Array:
-    """Names of the classes with these numbers (n,)."""
+    """Returns the names of the classes with these numbers (n,)."""
     return pa.array([labels[label_id] if labels else str(label_id) for label_id in ids.tolist()], pa.string())
 
 
 def best(scores: np.ndarray, k: int) -> np.ndarray:
-    """Class numbers int32 (n, k) of the highest scores, best first; of equal scores the lower class, NaN last."""
+    """Returns class numbers int32 (n, k) of the highest scores, best first; equal scores by lower class, NaN last."""
     falling = -scores
     least = np.partition(falling, k - 1, axis=1)[:, k - 1]
     best = np.empty((len(scores), k), np.int32)
@@ -127,14 +127,14 @@ def _lists(values: pa.Array, length: int) -> pa.Array:
 def compare_answers(
     output: str, reference: np.ndarray, candidate: np.ndarray, activation: Activation, tolerance: Tolerance
 ) -> Agreement:
-    """Compares the float32 logits (n, classes) of two engines, called ``output`` in messages, and the scores that they
-    lead to: where all scores are small, or all but one are nearly 0, even a broken network changes no score by much.
+    """Compares the float32 logits (n, classes) of two engines, called ``output`` in messages, and the resulting scores:
+    if all scores are small, or all but one nearly 0, even a broken network hardly changes any score.
     """
     comparison, both = Comparison(tolerance), (reference, candidate)
     scores = [activate(logits, activation) for logits in both]
     places = comparison.finite(output, *(np.isfinite(one).all(axis=1) for one in scores))
     if len(places):
-        # In float64: the differences are near the rounding of float32.
+        # In float64: the differences are close to float32 rounding.
         _compare_scores(comparison, places, *(one[places].astype(np.float64) for one in scores))
         _compare_logits(comparison, places, *_comparable(both[0][places], both[1][places], activation))
     return comparison.result
@@ -161,8 +161,8 @@ def _compare_scores(comparison: Comparison, places: np.ndarray, wanted: np.ndarr
 
 
 def _comparable(wanted: np.ndarray, given: np.ndarray, activation: Activation) -> list[np.ndarray]:
-    """Reduces logits to what scores depend on: drops classes that the reference masks with -inf, and for softmax the
-    mean over classes.
+    """Reduces logits to what determines the scores: drops classes that the reference masks with -inf, and, for softmax,
+    the mean over classes.
     """
     known = np.isfinite(wanted).all(axis=0)
     both = [np.nan_to_num(logits[:, known]) for logits in (wanted, given)]
@@ -172,7 +172,7 @@ def _comparable(wanted: np.ndarray, given: np.ndarray, activation: Activation) -
 
 
 def _compare_logits(comparison: Comparison, places: np.ndarray, wanted: np.ndarray, given: np.ndarray) -> None:
-    """Compares each image over all classes, and each class over all images: one wrong class drowns among a thousand."""
+    """Compares each image over all classes, and each class over all images: else one wrong class is lost among many."""
     num_images, num_classes = wanted.shape
     if not num_classes:
         return
@@ -182,7 +182,7 @@ def _compare_logits(comparison: Comparison, places: np.ndarray, wanted: np.ndarr
         f"the output for image {places[by_image.argmax()]} is off by {by_image.max():.3g} of the spread between images"
     )
     comparison.at_most("output_error", by_image.max(), message)
-    # A class has num_images values and an image num_classes, and lengths grow with the root of their number.
+    # A class has num_images values and an image num_classes, and lengths grow with the square root of that number.
     by_class = ratios(differences(wanted.T, given.T), scale * np.sqrt(num_images / num_classes))
     message = f"the output for class {by_class.argmax()} is off by {by_class.max():.3g} of the spread between images"
     comparison.at_most("class_error", by_class.max(), message, limit="output_error")

@@ -48,29 +48,29 @@ class MaskForm(Enum):
 
 @dataclass
 class Segment(Task):
-    """Writes ``width`` and ``height`` int32 of the source image, upright, and of a model that gives each pixel a class
+    """Writes ``width`` and ``height`` int32 of the source image, upright. For a model that classifies each pixel, adds
     ``mask``, a PNG file of the classes, and ``classes``, a list of structs of ``label_id`` int32, ``label`` string and
-    ``pixels`` int64; of a model that gives objects ``detections``, as task=detect, with a ``mask`` in each: the struct
-    of ``size``, height and width, and ``counts``, COCO's compressed run lengths. A row whose outputs are not finite
-    becomes an error row.
+    ``pixels`` int64. For a model that finds objects, adds ``detections``, like task=detect, with a ``mask`` in each: a
+    struct of ``size``, height and width, and ``counts``, COCO's compressed run lengths. A row whose outputs are not
+    finite becomes an error row.
     """
 
     name: str = "segment"
     head: SegmentHead = SegmentHead.auto
     """Layout of the model's outputs: logits (n, classes, h, w); class_map (n, h, w) or (n, 1, h, w); or instances:
-    boxes, scores, labels and masks as of Mask R-CNN. auto recognises it by names, shapes and types."""
+    boxes, scores, labels and masks as in Mask R-CNN. auto detects it by names, shapes and types."""
     mask: MaskForm = MaskForm.png
-    """png: the column mask. rle: in its place, a mask of run lengths in each entry of classes. Masks of instances are
-    always run lengths."""
+    """png: the column mask. rle: instead, a run-length mask in each entry of classes. Masks of instances are always
+    run-length encoded."""
     output: str | None = None
-    """Name of the output with logits or classes; needed only where several could be meant."""
+    """Name of the output with logits or classes; needed only if several outputs qualify."""
     threshold: float = 0.0
-    """Logits of a single channel: pixels with a higher value are of class 1, others of class 0; 0.5 where the model
-    gives probabilities. No effect on others."""
+    """For logits of a single channel: pixels with a higher value have class 1, others class 0; use 0.5 if the model
+    returns probabilities. No effect on other models."""
     score_threshold: float = 0.25
-    """Instances with a lower score are dropped, as with task=detect."""
+    """Instances with a lower score are dropped, as in task=detect."""
     max_detections: int = 300
-    """Instances of an image to keep, the best ones."""
+    """Maximum number of instances per image; the best are kept."""
 
     def __post_init__(self) -> None:
         coerce_fields(self, "task")
@@ -89,7 +89,7 @@ class Segment(Task):
         return self._reading(outputs).output_names(outputs)
 
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Logs a warning where a single channel looks like probabilities, and `threshold` like that of logits."""
+        """Logs a warning if a single channel looks like probabilities but `threshold` is meant for logits."""
         reading = self._reading(Outputs.of(tensors))
         if reading.is_instances:
             self._detect.check(tensors)
@@ -129,7 +129,7 @@ class Segment(Task):
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:
-        """See `actors.tasks.base.Task`. Compares the pixels of the model's outputs, before they are enlarged; those
+        """See `actors.tasks.base.Task`. Compares the pixels of the model's outputs before they are enlarged; pixels
         where the reference's class leads by less than ``tie_margin`` count only through the logits. Instances are
         compared by their boxes.
         """
@@ -158,14 +158,14 @@ class Segment(Task):
         return reading_of(outputs, self.head, self.output)
 
     def _logits(self, logits_chw: np.ndarray) -> np.ndarray:
-        """Logits float32 of at least two classes: the first of two gets `threshold` where there is a single channel."""
+        """Returns float32 logits of at least two classes: for a single channel, the first class gets `threshold`."""
         logits = logits_chw.astype(np.float32, copy=False)
         return np.concatenate([np.full_like(logits, self.threshold), logits]) if len(logits) == 1 else logits
 
     def _class_map(
         self, reading: Reading, answer: np.ndarray, context: BatchContext, image: int
     ) -> tuple[np.ndarray, int]:
-        """The class map of one image, and the value of pixels without a class."""
+        """Returns the class map of one image, and the value of pixels without a class."""
         axes = grid_axes(context.geometry, image, context.preprocess.size, answer.shape[-2:])
         if reading.head is SegmentHead.logits:
             logits = self._logits(answer)
@@ -181,7 +181,7 @@ class Segment(Task):
         shown = self._detect.in_source(replace(found, places=np.arange(len(found))), context)
         places, images = found.places[shown.places], shown.images
         geometry = context.geometry
-        # Beyond the image, too: a mask covers its whole box, of which a crop or the border hides a part.
+        # Beyond the image, too: a mask covers its whole box, part of which may be hidden by a crop or the border.
         scale, offset = (np.tile(pairs[images], 2) for pairs in (geometry.scale, geometry.offset))
         boxes = found.boxes_xyxy[shown.places] * scale + offset
         sizes_hw = context.sizes_hw[images]
@@ -193,11 +193,11 @@ class Segment(Task):
         return [*size_columns(context.sizes_hw), column], shown.valid
 
 
-_NOTHING = np.full((1, 1), 0xFF, np.uint8)  # of rows that are not valid
+_NOTHING = np.full((1, 1), 0xFF, np.uint8)  # for invalid rows
 
 
 def _check_labels(output: str, shape: tuple[int, ...], labels: Sequence[str] | None) -> None:
-    num_classes = max(2, shape[0])  # a single channel tells two classes apart
+    num_classes = max(2, shape[0])  # a single channel distinguishes two classes
     if labels is None and shape[2] < min(shape[:2]):
         raise JobError(
             f"task=segment: the model's output {output} with {shape[0]} channels of {shape[1]} by {shape[2]} pixels "

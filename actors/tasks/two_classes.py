@@ -1,4 +1,4 @@
-"""Scores of the positive one of two classes counted against known labels. Runs in the sink."""
+"""Comparison of scores of the positive of two classes with known labels. Runs in the sink."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NUM_BINS = 500
-"""Bins of the scores, of equal width; a score of exactly 1 has one bin more to itself."""
+"""Number of score bins of equal width; a score of exactly 1 has an extra bin."""
 DECISIONS = ("num_true_positive", "num_false_positive", "num_true_negative", "num_false_negative")
 
 
 def count_two_classes(
     table: pa.Table, labels: Sequence[str] | None, *, positive: int = 1, threshold: float = 0.5
 ) -> dict[str, int]:
-    """Counts labelled rows by decision, as ``binary/num_true_positive``, and by bin of the score of class ``positive``,
-    as ``binary_positive/BIN`` and ``binary_negative/BIN``.
+    """Counts labelled rows by decision, as ``binary/num_true_positive``, and by score bin of class ``positive``, as
+    ``binary_positive/BIN`` and ``binary_negative/BIN``.
 
-    The answer is positive where the score is above ``threshold``. A row whose lists lack the class has a score of 0;
-    one whose known label is no class is negative.
+    The answer is positive if the score is above ``threshold``. A row whose lists lack the class has a score of 0; a row
+    whose known label is not a class is negative.
     """
     if not is_labelled(table) or not len(rows := labelled(table)):
         return {}

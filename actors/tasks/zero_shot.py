@@ -1,4 +1,4 @@
-"""Task ``zero_shot``: scores of classes that texts describe, by a model of images and texts such as CLIP. Runs in the
+"""Task ``zero_shot``: scores of classes described by texts, from an image-text model such as CLIP. Runs in the
 predictor; the texts are embedded once, where the job starts.
 """
 
@@ -55,35 +55,35 @@ if TYPE_CHECKING:
 
 @dataclass
 class ZeroShot(Task):
-    """Writes the columns of task=classify, for classes that ``prompts`` describe: the softmax over all classes with
-    CLIP, and an independent probability of each with SigLIP. The engine runs the image part of the model alone.
+    """Writes the columns of task=classify for the classes that ``prompts`` describe: the softmax over all classes with
+    CLIP, and independent probabilities with SigLIP. The engine runs only the image part of the model.
     """
 
     name: str = "zero_shot"
     prompts: Any = None
-    """Labels: a list, or path or URI of a file as ``model.labels`` takes it, which ``templates`` turn into texts; or a
-    mapping from labels to a text or a list of texts, which stay as they are. Several texts of a label are averaged.
+    """Labels: a list, or the path or URI of a file as in ``model.labels``, from which ``templates`` make texts; or a
+    mapping from labels to a text or a list of texts, which are used unchanged. Several texts of a label are averaged.
     """
     templates: list[str] = field(default_factory=lambda: ["a photo of a {}."])
-    """Texts with {} in the place of the label."""
+    """Texts with {} in place of the label."""
     text_source: str | None = None
-    """Folder or hf:REPO of the CLIPModel or SiglipModel whose text part embeds the texts; by default
-    ``model.source``. Needed where that is a bundle, or the image part alone."""
+    """Folder or hf:REPO of the CLIPModel or SiglipModel whose text part embeds the texts; by default ``model.source``.
+    Needed if that is a bundle, or only the image part."""
     top_k: int = 5
-    """Number of classes in the lists; fewer where there are fewer."""
+    """Number of classes in the lists; fewer if there are fewer."""
     threshold: float | None = None
     """With SigLIP: adds ``label_ids``, ``labels`` and ``scores``, lists of all classes whose score is at least this,
-    best first; null adds none."""
+    best first; null adds no columns."""
     output: str | None = None
-    """Name of the output with the vector of the image; needed only where several could be meant."""
+    """Name of the output with the image vector; needed only if several outputs qualify."""
 
     def __post_init__(self) -> None:
         coerce_fields(self, "task")
         self._texts: dict[str, list[str]] = {}
-        self._head: TextHead | None = None  # no field: the config of a job holds no arrays
+        self._head: TextHead | None = None  # not a field: the config of a job holds no arrays
 
     def prepare(self, model: Model) -> None:
-        """Embeds the texts, or takes their vectors from this node's cache. Does nothing if it was called before."""
+        """Embeds the texts, or reads their vectors from this node's cache. Does nothing if already called."""
         if self._head is None:
             self._texts = read_prompts(self.prompts, self.templates, model.storage_options)
             self._head = _text_head(self._read_source(model), list(self._texts.values()))
@@ -92,8 +92,8 @@ class ZeroShot(Task):
         return list(read_prompts(self.prompts, self.templates, model.storage_options))
 
     def identity(self) -> dict[str, Any]:
-        """See `actors.tasks.base.Task`. Holds texts, tokens and weights, never vectors, whose last bits differ between
-        machines.
+        """See `actors.tasks.base.Task`. Covers texts, tokens and weights, but not vectors, whose last bits differ
+        between machines.
         """
         assert self._head is not None, "prepare comes first"  # noqa: S101
         fields = asdict(self)
@@ -119,7 +119,7 @@ class ZeroShot(Task):
         return [pick_output(outputs, self.output, task="zero_shot")]
 
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Accepts everything: any vector may be that of an image."""
+        """Accepts everything: any vector may represent an image."""
 
     def columns(self, tensors: Mapping[str, np.ndarray], context: BatchContext) -> tuple[list[pa.Array], np.ndarray]:
         scores = activate(self._logits(tensors), self._activation)
@@ -131,8 +131,8 @@ class ZeroShot(Task):
     def agreement(
         self, reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndarray], tolerance: Tolerance
     ) -> Agreement:
-        """See `actors.tasks.base.Task`. Compares scores as task=classify does; before `prepare`, as where a bundle is
-        loaded, the vectors of the images as task=embed does.
+        """See `actors.tasks.base.Task`. Compares scores like task=classify; before `prepare`, as when a bundle is
+        loaded, compares image vectors like task=embed.
         """
         if self._head is None:
             return Embed(normalize=True, output=self.output).agreement(reference, candidate, tolerance)

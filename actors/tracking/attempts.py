@@ -1,4 +1,4 @@
-"""Attempts at work, which workers report to the ledger, so that it can tell why a worker died. Used in workers."""
+"""Attempts at work, which workers report to the ledger so that it can determine why a worker died. Used in workers."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LOAD, READ, PREDICT = "load", "read", "predict"
 
 
 class Work(NamedTuple):
-    """Work that a worker does in one attempt. A retry after its death must begin an equal one."""
+    """Work that a worker does in one attempt. A retry after its death must begin an equal `Work`."""
 
     stage: str
     """`LOAD`, `READ` or `PREDICT`."""
     what: tuple[Piece, ...] | str
-    """The rows; or a name where there are none, as for the loading of a model."""
+    """The rows, or a name if there are none, such as when loading a model."""
 
     def __str__(self) -> str:
         return self.what if isinstance(self.what, str) else "; ".join(map(str, self.what))
@@ -44,26 +44,26 @@ class Work(NamedTuple):
 
 @dataclass(frozen=True)
 class Instructions:
-    """The ledger's answer to a worker that begins work."""
+    """The ledger's response to a worker that begins work."""
 
     limit_s: float | None = None
-    """Seconds that a batch, or an image alone, may take before the watchdog ends the worker; None for no limit."""
+    """Time limit in seconds for a batch or a single image before the watchdog ends the worker; None for no limit."""
     careful: frozenset[Row] = frozenset()
-    """First rows of the batches to process image by image, each reported before it is touched."""
+    """First rows of the batches to process one image at a time, each reported before it is touched."""
     quarantined: Mapping[Row, ImageError] = field(default_factory=dict)
     """Images that must not be touched again, each with its error."""
     stop: bool = False
-    """True if no more images are to be read."""
+    """True if no more images should be read."""
     failure: str | None = None
-    """The reason not to try again; ends the job."""
+    """Reason not to retry; ends the job."""
 
 
 class WorkerKilledError(Exception):
-    """Work that killed too many workers without an image to blame. Ends the job."""
+    """Work killed too many workers with no image to blame. Ends the job."""
 
 
 class SharedLedger(Protocol):
-    """The methods of `Ledger` that workers call, wherever the ledger runs."""
+    """The methods of `Ledger` that workers call, locally or remotely."""
 
     def begin(self, work: Work, worker: str) -> Instructions: ...
     def start_batch(self, work: Work, row: Row) -> bool: ...
@@ -75,7 +75,7 @@ class SharedLedger(Protocol):
 
 @dataclass
 class Attempt:
-    """One attempt at some work, and its counts, which the worker sets."""
+    """One attempt at a piece of work, with counts set by the worker."""
 
     ledger: SharedLedger
     work: Work
@@ -93,7 +93,7 @@ class Attempt:
         self.ledger.start_image(self.work, row, stage)
 
     def show_life(self) -> None:
-        """Reports progress within a batch that takes long."""
+        """Reports progress within a long batch."""
         if self.work.first is not None:
             self.ledger.start_batch(self.work, self.work.first)
 
@@ -103,13 +103,13 @@ class Attempt:
 
 @contextmanager
 def attempt(ledger: SharedLedger, work: Work) -> Iterator[Attempt]:
-    """Reports the begin and the end of an attempt by this process.
+    """Reports the beginning and end of an attempt by this process.
 
-    An exception in the block ends the attempt, and leaves the worker alive. A lost device ends the process: only
-    another one can use the device again, and Ray starts it.
+    An exception in the block ends the attempt but not the worker. A lost device ends the process: only a new process,
+    started by Ray, can use the device again.
 
     Raises:
-        WorkerKilledError: the ledger gives a reason not to try again.
+        WorkerKilledError: the ledger returned a reason not to retry.
     """
     instructions = ledger.begin(work, f"{socket.gethostname()}:{os.getpid()}")
     if instructions.failure:

@@ -1,5 +1,5 @@
-"""Ledger of the work in flight, one for a run. It finds images that kill their workers, and recognises when no image is
-to blame. Plain Python; the Ray actor around it is in `jobs.dataflow`.
+"""Ledger of the work in flight, one per run. Finds images that kill their workers, and recognises when no image is to
+blame. Plain Python; the Ray actor around it is in `jobs.dataflow`.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ class View(NamedTuple):
     events: list[LedgerEvent]
     """Events since the last snapshot."""
     overdue: list[LedgerEvent]
-    """Work without a sign of life for too long, each attempt reported once."""
+    """Work that has been silent for too long, each attempt reported once."""
     num_signs: int
-    """Signs of life so far, of any worker."""
-    flow: Flow = {}  # noqa: RUF012  nobody writes into a view
+    """Signs of life so far, from any worker."""
+    flow: Flow = {}  # noqa: RUF012  views are never written to
     """Counts for metrics so far."""
 
 
 class Ledger:
     """Follows each piece of work through the states of `work_states`, and learns from the deaths of workers.
 
-    Work that ended is forgotten: if it comes again, after the loss of a node, no worker is taken for dead.
+    Finished work is forgotten: if it recurs after the loss of a node, no worker is presumed dead.
 
-    A worker that is killed from outside costs nothing but careful work: only an image that was processed alone at two
-    deaths is quarantined. Retries are bounded: each death makes a batch careful, blames an image, or teaches nothing.
-    A failure are 4 deaths in a row that taught nothing, 100 in a row while waiting before one batch, or 3 quarantined
-    images of a stage that no image ever got through.
+    A worker killed externally costs only careful work: an image is quarantined only after two deaths while it was
+    processed alone. Retries are bounded: each death makes a batch careful, blames an image, or teaches nothing. The
+    work fails after 4 consecutive deaths that taught nothing, 100 consecutive deaths while waiting before one batch, or
+    3 quarantined images in a stage that no image has ever passed.
 
-    Signals that the tables forbid are late ones, of a worker that was taken for dead: they are ignored.
+    Signals forbidden by the tables are late ones, from a worker presumed dead, and are ignored.
 
     Args:
-        stall_s: time limit that workers get; None for none.
-        clock: seconds.
+        stall_s: time limit for workers; None for no limit.
+        clock: returns seconds.
     """
 
     def __init__(self, stall_s: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,7 +60,7 @@ class Ledger:
         self._clock = clock
         self._open: dict[Work, OpenWork] = {}
         self._quarantine = Quarantine()
-        self._passed: set[str] = set()  # stages that an image got through
+        self._passed: set[str] = set()  # stages that an image has passed
         self._tally = Tally()
         self._events: deque[LedgerEvent] = deque(maxlen=_MAX_EVENTS)
         self._is_draining = False
@@ -69,7 +69,7 @@ class Ledger:
         self._flow: Flow = {}
 
     def begin(self, work: Work, worker: str) -> Instructions:
-        """Records that ``worker`` begins ``work``. If the work is in flight already, its worker has died."""
+        """Records that ``worker`` begins ``work``. If the work is already in flight, its worker has died."""
         entry = self._open.pop(work, None)
         if entry is not None:
             self._record_death(work, entry)
@@ -86,19 +86,19 @@ class Ledger:
         return Instructions(self._stall_s, frozenset(careful), {row: case.error for row, case in cases.items()})
 
     def start_batch(self, work: Work, row: Row) -> bool:
-        """Records that the batch from ``row`` on is next; returns True if the worker is to stop instead."""
+        """Records that the batch starting at ``row`` is next; returns True if the worker should stop instead."""
         entry = self._open.get(work, _CLOSED)
         if self._advance(work, entry.start_signal(row)):
             entry.batch = row
         return self._is_draining
 
     def start_image(self, work: Work, row: Row, stage: str) -> None:
-        """Records that the image ``row`` is next, alone; ``stage`` is that of its error if the worker dies."""
+        """Records that image ``row`` is next, alone; ``stage`` is the error's stage if the worker dies."""
         if self._advance(work, Signal.START_IMAGE, image=row):
             self._open[work].stage = stage
 
     def finish_batch(self, work: Work, next_row: Row | None) -> None:
-        """Records that a batch is done and waits to be handed on; ``next_row`` begins the next one, if any."""
+        """Records that a batch is done and waits to be passed on; ``next_row`` starts the next one, if any."""
         entry = self._open.get(work, _CLOSED)
         was_whole = entry.state is State.WHOLE_BATCH
         if self._advance(work, entry.finish_signal(next_row)):
@@ -107,13 +107,13 @@ class Ledger:
                 self._passed.add(work.stage)
 
     def report_exit(self, work: Work, kind: str, reason: str) -> None:
-        """Records why the worker is about to end itself."""
+        """Records why the worker is about to exit."""
         if entry := self._open.get(work):
             entry.exit_reason = ExitReason(kind, reason)
             self._report(work, entry, f"{work}: the worker {entry.worker} ends itself at {entry.stage}: {reason}")
 
     def end(self, work: Work, num_ok: int = 0, num_errors: int = 0, flow: Flow | None = None) -> None:
-        """Records that the work is done, with its counts, or that a living worker gave it up, without any."""
+        """Records that the work is done, with its counts, or was abandoned by a live worker, without counts."""
         self._open.pop(work, None)
         self._num_signs += 1
         if self._tally.add(work, num_ok, num_errors, at_s=self._clock()):
@@ -122,11 +122,11 @@ class Ledger:
             self._passed.add(work.stage)
 
     def count_part(self, seconds: float, num_bytes: int) -> None:
-        """Counts a part file; one that is written again counts again."""
+        """Counts a part file; rewritten files count again."""
         add(self._flow, written(seconds, num_bytes))
 
     def set_engine(self, engine: dict[str, str]) -> None:
-        """Records what executes the model, once one is loaded."""
+        """Records the engine that executes the model, once one is loaded."""
         self._engine = engine
 
     def engine(self) -> dict[str, str]:
@@ -136,18 +136,18 @@ class Ledger:
         return self._tally.pace
 
     def drain(self) -> None:
-        """Stops the reading of further batches; those that were read pass through."""
+        """Stops reading further batches; batches already read pass through."""
         self._is_draining = True
 
     def snapshot(self, overdue_s: float | None = None) -> View:
-        """Counts, the events since the last snapshot, and work without a sign of life for ``overdue_s``."""
+        """Returns counts, events since the last snapshot, and work silent for ``overdue_s``."""
         events = list(self._events)
         self._events.clear()
         overdue = [] if overdue_s is None else self._overdue(overdue_s)
         return View(self._tally.num_ok, self._tally.num_errors, events, overdue, self._num_signs, dict(self._flow))
 
     def _advance(self, work: Work, signal: Signal, image: Row | None = None) -> bool:
-        """Counts a sign of life, and moves the work to its next state; returns False if the signal is a late one."""
+        """Counts a sign of life and moves the work to its next state; returns False if the signal is late."""
         self._num_signs += 1
         entry = self._open.get(work)
         if entry is None or not entry.advance(signal):
@@ -155,7 +155,7 @@ class Ledger:
         if entry.image not in (None, image):
             self._passed.add(work.stage)
         entry.last_signal_s, entry.image, entry.stage = self._clock(), image, work.stage
-        entry.exit_reason = UNKNOWN  # whoever still gives signs of life did not end itself
+        entry.exit_reason = UNKNOWN  # a worker that still shows signs of life did not exit
         return True
 
     def _record_death(self, work: Work, entry: OpenWork) -> None:
@@ -188,7 +188,7 @@ class Ledger:
         self._events.append(about_image or LedgerEvent.of(work, entry.worker, text))
 
     def _failure(self, work: Work, entry: OpenWork | None) -> str | None:
-        """The reason not to try again, if there is one."""
+        """Returns the reason not to retry, if any."""
         num_quarantined = self._quarantine.num_images(work.stage)
         if num_quarantined >= _MAX_QUARANTINED and work.stage not in self._passed:
             return f"{_CULPRIT[work.stage]} its worker at {num_quarantined} images in a row, and no image got through"
@@ -215,13 +215,13 @@ class Ledger:
         return found
 
 
-_CLOSED = OpenWork()  # in place of work that is not in flight; never changed
+_CLOSED = OpenWork()  # stands in for work not in flight; never changed
 
-_MAX_KILLS = 2  # one death can be chance, such as the out-of-memory killer's
-_MAX_FRUITLESS = 4  # deaths in a row; one or two may come from outside, as for _MAX_KILLS
-_MAX_WAITING = 100  # more than a batch of images each of which kills the predictor is likely to take
-_MAX_QUARANTINED = 3  # at the start of a run: from then on the model is to blame, not the images
-_MAX_EVENTS = 1000  # the oldest are dropped if the driver does not ask
+_MAX_KILLS = 2  # one death can be chance, such as the out-of-memory killer
+_MAX_FRUITLESS = 4  # consecutive deaths; one or two may be external, as for _MAX_KILLS
+_MAX_WAITING = 100  # more than a batch full of images that kill the predictor is likely to need
+_MAX_QUARANTINED = 3  # at the start of a run: beyond this, the model is to blame, not the images
+_MAX_EVENTS = 1000  # the oldest are dropped if the driver does not poll
 _CULPRIT = {READ: "reading and decoding killed", PREDICT: "the model killed", LOAD: ""}
 
 

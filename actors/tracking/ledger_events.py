@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class LedgerEvent(NamedTuple):
-    """One line for people, with the shard and worker it concerns for machines."""
+    """One human-readable line, with its shard and worker in machine-readable form."""
 
     text: str
     shard: int | None = None
@@ -17,11 +17,11 @@ class LedgerEvent(NamedTuple):
 
     @classmethod
     def of(cls, work: Work, worker: str, text: str) -> Self:
-        """An event about ``work`` of ``worker``. If the work spans several shards, the first one is named."""
+        """Returns an event about ``worker``'s ``work``. If the work spans several shards, names the first one."""
         return cls(text, shard=work.first[0] if work.first else None, worker=worker)
 
     @property
     def log_fields(self) -> dict[str, int | str]:
-        """Shard and worker by name, as far as they are known: fields of a structured log record."""
+        """Shard and worker by name, if known, as fields of a structured log record."""
         known = {"shard": self.shard, "worker": self.worker}
         return {name: value for name, value in known.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Counts for metrics: taken in workers, and added up in the ledger."""
+"""Counts for metrics, collected in workers and added up in the ledger."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Flow = dict[tuple[str, ...], float]
-"""Counts by name and labels, such as ``("images_failed", "decode", "truncated")``. Labels never come from data, so that
-keys stay few.
+"""Counts by name and labels, such as ``("images_failed", "decode", "truncated")``. Labels never come from data, which
+keeps the number of keys small.
 """
 
 IMAGES_DONE = "images_done"
@@ -30,7 +30,7 @@ QUARANTINED = "images_quarantined"  # by stage
 
 
 def flow_of(predicted: pa.Table) -> Flow:
-    """Counts of a block as the predictor returns it; of seconds and bytes, only those whose columns it has."""
+    """Returns the counts of a block from the predictor; seconds and bytes only for its existing columns."""
     is_failed = pc.is_valid(predicted[STAGE])
     flow: Flow = {(BLOCKS,): 1, (IMAGES_DONE,): predicted[STAGE].null_count}
     if flow[IMAGES_DONE,] < len(predicted):
@@ -42,7 +42,7 @@ def flow_of(predicted: pa.Table) -> Flow:
 
 
 def written(seconds: float, num_bytes: int) -> Flow:
-    """Counts of one part file."""
+    """Returns the counts of one part file."""
     return {(PARTS,): 1, (WRITTEN_BYTES,): num_bytes, (STAGE_SECONDS, "write"): seconds}
 
 

@@ -1,4 +1,4 @@
-"""Work that a worker has begun and not ended, and what earlier deaths taught about it. A part of the ledger."""
+"""Work that a worker has begun but not finished, and the lessons from earlier deaths. Part of the ledger."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class ExitReason(NamedTuple):
-    """The reason that a worker gave for ending itself, if it gave one."""
+    """The reason that a worker reported for exiting, if any."""
 
     kind: str = "killed_worker"
-    """The kind of the error of an image to blame."""
+    """Error kind of an image to blame."""
     text: str = "the process that worked on it died"
 
 
@@ -29,39 +29,39 @@ class OpenWork:
     worker: str = ""
     state: State = State.IDLE
     last_signal_s: float = 0.0
-    """By the ledger's clock."""
+    """Time by the ledger's clock."""
     batch: Row | None = None
-    """First row of the current batch; while the worker waits, of the next one."""
+    """First row of the current batch, or, while the worker waits, of the next one."""
     image: Row | None = None
     """The current image in `State.ONE_IMAGE`."""
     stage: str = ""
-    """Stage of the error that ``image`` would get."""
+    """Stage of the error that ``image`` would receive."""
     exit_reason: ExitReason = UNKNOWN
     is_reported: bool = False
-    """True once the current attempt was reported as overdue."""
+    """True once the current attempt has been reported as overdue."""
     careful: set[Row] = field(default_factory=set)
     """First rows of batches in which a worker died."""
     kills: dict[Row, list[ExitReason]] = field(default_factory=dict)
-    """Reasons of the deaths at each image that was processed alone."""
+    """Reasons for the deaths at each image that was processed alone."""
     num_fruitless: int = 0
-    """Deaths in a row that taught nothing."""
+    """Consecutive deaths that taught nothing."""
     num_waiting: int = 0
-    """Deaths in a row in `State.WAITING` before the same batch."""
+    """Consecutive deaths in `State.WAITING` before the same batch."""
     waited_before: Row | None = None
-    """The batch of ``num_waiting``."""
+    """The batch that ``num_waiting`` refers to."""
 
     def start_signal(self, batch: Row | None) -> Signal:
-        """The signal that means the start of ``batch``; None for work without rows."""
+        """Returns the signal for the start of ``batch``; None for work without rows."""
         if batch is None:
             return Signal.LOAD
         return Signal.START_CAREFUL_BATCH if batch in self.careful else Signal.START_BATCH
 
     def finish_signal(self, next_batch: Row | None) -> Signal:
-        """The signal that means the end of a batch. A reader fetches only whole batches ahead."""
+        """Returns the signal for the end of a batch. A reader prefetches only whole batches."""
         return Signal.WAIT if next_batch is None or next_batch in self.careful else Signal.READ_AHEAD
 
     def advance(self, signal: Signal) -> bool:
-        """Moves to the next state; returns False, and changes nothing, if the signal is forbidden in this one."""
+        """Moves to the next state; returns False and changes nothing if the signal is forbidden in this state."""
         state = TRANSITIONS[self.state].get(signal)
         if state is None:
             return False
@@ -69,7 +69,7 @@ class OpenWork:
         return True
 
     def die(self) -> Lesson:
-        """Records the death of the worker; returns what it teaches. A blamed image stays in `image`."""
+        """Records the worker's death and returns the lesson. A blamed image stays in `image`."""
         lesson = LESSONS[self.state]
         self.advance(Signal.DEATH)
         if lesson is Lesson.BLAME_IMAGE and self.image is not None:

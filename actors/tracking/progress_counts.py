@@ -1,4 +1,4 @@
-"""Number and pace of predicted images, counted once even if their batch is retried. A part of the ledger."""
+"""Number and rate of predicted images, counted once even if their batch is retried. Part of the ledger."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 class Pace(NamedTuple):
-    """The steady part of a run, from the end of its first batch to the end of its last: start-up does not count."""
+    """The steady part of a run, from the end of its first batch to the end of its last; excludes start-up."""
 
     num_images: int
-    """Images without those of the first batch."""
+    """Images, excluding the first batch."""
     seconds: float
 
     @property
@@ -22,10 +22,10 @@ class Pace(NamedTuple):
 
 
 class Tally:
-    """Counts for display and for the error budget; the exact ones are read from the parts.
+    """Counts for display and for the error budget; exact counts are read from the parts.
 
-    A retried batch does not count again, unless thousands of others ended in between, so that memory stays bounded.
-    Ray retries the task of a lost worker at once.
+    A retried batch does not count again, unless thousands of others ended in between, which bounds memory. Ray retries
+    the task of a lost worker at once.
     """
 
     def __init__(self) -> None:
@@ -54,4 +54,4 @@ class Tally:
         return True
 
 
-_MAX_COUNTED = 4096  # batches that are remembered
+_MAX_COUNTED = 4096  # batches remembered

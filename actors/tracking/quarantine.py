@@ -1,4 +1,4 @@
-"""Images that killed their workers, and must not be touched again. A part of the ledger."""
+"""Images that killed their workers and must not be touched again. Part of the ledger."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 class Case(NamedTuple):
-    """The reason for the quarantine of an image."""
+    """The reason for an image's quarantine."""
 
     error: ImageError
     batch: Row | None
-    """First row of the batch in which the image was found."""
+    """First row of the batch that contained the image."""
 
 
 class Quarantine:
-    """Quarantined images, by the stage of the work that they stopped."""
+    """Quarantined images, by the stage of the work they stopped."""
 
     def __init__(self) -> None:
         self._cases: dict[tuple[str, int], dict[int, Case]] = {}  # by stage and shard
@@ -34,7 +34,7 @@ class Quarantine:
         return self._num_images[stage]
 
     def within(self, work: Work) -> dict[Row, Case]:
-        """The quarantined images among the rows of ``work``."""
+        """Returns the quarantined images among the rows of ``work``."""
         if isinstance(work.what, str):
             return {}
         return {

@@ -1,4 +1,4 @@
-"""Watchdog that ends a stalled worker. Runs in workers, around all work that may hang."""
+"""Watchdog that ends a stalled worker. Runs in workers, around any work that may hang."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _REPORT_S = 2.0  # time for the report before the process ends
 
 @contextmanager
 def limit(seconds: float | None, report: Callable[[], object]) -> Iterator[None]:
-    """Ends the process with status 1 if the block takes longer than ``seconds``; None for no limit. Blocks do not nest.
+    """Ends the process with status 1 if the block exceeds ``seconds``; None for no limit. Blocks do not nest.
 
-    ``report`` is called first, in another thread, and has two seconds. If C code holds the GIL, it is not called; the
-    process ends nevertheless, by a thread of `faulthandler` that needs no GIL and writes the tracebacks to standard
-    error. Only a process that is stuck in the kernel survives.
+    ``report`` is called first, in another thread, and has two seconds. If C code holds the GIL, it is not called, but
+    the process still ends, through a `faulthandler` thread that needs no GIL and writes the tracebacks to standard
+    error. Only a process stuck in the kernel survives.
     """
     if seconds is None:
         yield

@@ -1,4 +1,4 @@
-"""States of a piece of work and the signals that move it between them, as tables. Used by the ledger."""
+"""Tables of the states of a piece of work and the signals that move it between them. Used by the ledger."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ if TYPE_CHECKING:
 
 
 class State(Enum):
-    """State of a piece of work, as its worker's signals show it."""
+    """State of a piece of work, inferred from its worker's signals."""
 
     IDLE = auto()
     """No worker has begun the work, or it has ended."""
     LOADING = auto()
-    """A model is being loaded, which has no rows."""
+    """A model is being loaded; there are no rows."""
     WHOLE_BATCH = auto()
     """A batch is being processed as a whole."""
     CAREFUL_BATCH = auto()
-    """A batch in which a worker died is being processed image by image, and the worker is between two images."""
+    """A batch in which a worker died is being processed one image at a time; the worker is between images."""
     ONE_IMAGE = auto()
     """One image is being processed alone."""
     READING_AHEAD = auto()
-    """The worker waits to hand a batch on, while its threads fetch the next one as a whole."""
+    """The worker waits to pass a batch on, while its threads fetch the whole next one."""
     WAITING = auto()
-    """The worker waits to hand a batch on, or works on something else."""
+    """The worker waits to pass a batch on, or works on something else."""
 
 
 class Signal(Enum):
-    """A report of the worker, or the proof of its death by its successor."""
+    """A report from the worker, or proof of its death from its successor."""
 
     LOAD = auto()
     START_BATCH = auto()
@@ -41,17 +41,17 @@ class Signal(Enum):
     """A batch is done; nothing is being fetched."""
     END = auto()
     DEATH = auto()
-    """Another worker begins the same work, so that the previous one has died."""
+    """Another worker begins the same work, so the previous one has died."""
 
 
 class Lesson(Enum):
-    """Conclusion from the death of a worker."""
+    """Conclusion from a worker's death."""
 
     BLAME_IMAGE = auto()
     SUSPECT_BATCH = auto()
-    """The batch is processed image by image from now on."""
+    """The batch is processed one image at a time from now on."""
     OTHER_WORK = auto()
-    """The worker died of something else. A predictor that reads on its own dies of what it predicts."""
+    """The worker died from something else. A predictor that reads on its own dies from what it predicts."""
     NOTHING = auto()
 
 
@@ -69,7 +69,7 @@ TRANSITIONS: Mapping[State, Mapping[Signal, State]] = {
     State.READING_AHEAD: {**_STARTS, **_STOPS},
     State.WAITING: {**_STARTS, **_STOPS},
 }
-"""The next state by state and signal. A signal that is missing is forbidden."""
+"""The next state by state and signal. Missing signals are forbidden."""
 
 LESSONS: Mapping[State, Lesson] = {
     State.LOADING: Lesson.NOTHING,
@@ -79,4 +79,4 @@ LESSONS: Mapping[State, Lesson] = {
     State.READING_AHEAD: Lesson.SUSPECT_BATCH,
     State.WAITING: Lesson.OTHER_WORK,
 }
-"""The conclusion from a death, by the state in which the worker died."""
+"""The conclusion from a death, by the worker's state at the time."""

@@ -1,5 +1,5 @@
-"""The baseline of the benchmark: read, decode and predict batch by batch, in plain processes without a framework. Runs
-in processes that `jobs.benchmark` spawns.
+"""The benchmark's baseline: reads, decodes and predicts batch by batch, in plain processes without a framework. Runs in
+processes spawned by `jobs.benchmark`.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlainLoop:
-    """The same inputs as the workers of a job get."""
+    """The same inputs as a job's workers."""
 
     shards: Shards
     storage: Storage
     recipe: Recipe
     batch_size: int
     predicts: bool = True
-    """False stops after the decoder: the limit of a job that decoding bounds."""
+    """False stops after decoding: the limit of a decoding-bound job."""
     concurrency: int = CONCURRENCY
-    """Requests of one process in flight."""
+    """Requests in flight per process."""
 
     def run(self, pieces: Iterable[Piece], *, is_ready: Callable[[], object]) -> pa.Table:
         """Predicts the rows of ``pieces`` like `Predictor.predict_block`, each batch `throughput.stamped`.
 
-        Calls ``is_ready`` once everything is loaded, before it reads the first image.
+        Calls ``is_ready`` once everything is loaded, before reading the first image.
         """
         decoder = load_decoder(self.recipe.limits, self.recipe.model.preprocess)
         finish = self._last_step()
@@ -57,7 +57,7 @@ class PlainLoop:
         return pa.concat_tables([stamped(finish(block)) for block in self._blocks(pieces, decoder)] or [pa.table({})])
 
     def _last_step(self) -> Callable[[PixelBlock], pa.Table]:
-        """The step after decoding, warmed up: engines allocate or compile at their first batch."""
+        """Returns the step after decoding, warmed up: engines allocate or compile on their first batch."""
         limits, preprocess = self.recipe.limits, self.recipe.model.preprocess
         if not self.predicts:
             return lambda block: block.rows
@@ -81,7 +81,7 @@ def run_process(loop: PlainLoop, pieces: Sequence[Piece], part: Path, taken: Syn
         loop: the work.
         pieces: the images of all processes.
         part: path of one Parquet file.
-        taken: number of ``pieces`` that processes have taken so far.
+        taken: number of ``pieces`` taken by processes so far.
         start: holds every process until all have loaded.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the parent stops this one

@@ -1,4 +1,4 @@
-"""Compares an engine's answers with those of the reference engine. Runs in a worker."""
+"""Compares an engine's outputs with the reference engine's. Runs in a worker."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers of an engine on a sample."""
+    """Outputs of an engine on a sample."""
 
     outputs: Outputs
     """Every output, with one entry per image of `rows`."""
     rows: np.ndarray
-    """Positions in the sample of the images with an answer, ascending."""
+    """Ascending positions in the sample of the images with an output."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Trial:
     images_per_s: float = 0.0
     """Rate of one worker in full batches, from pixels in memory to outputs in memory."""
     figures: dict[str, float] = field(default_factory=dict)
-    """Distance of its answers from those of the reference; see `actors.tasks.parity.Agreement`."""
+    """Distance of its outputs from the reference's; see `actors.tasks.parity.Agreement`."""
     breaches: list[str] = field(default_factory=list)
-    """Reasons not to use it; empty where it agrees."""
+    """Reasons not to use it; empty if it agrees."""
 
     def __str__(self) -> str:
         figures = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.figures.items()]
@@ -43,7 +43,7 @@ class Trial:
 
 
 def compare(right: Answers, trial: Trial, answers: Answers, agree: Agree, uris: Sequence[str]) -> Trial:
-    """Completes ``trial`` with the agreement of its ``answers`` with ``right``; ``uris`` names the sample's images."""
+    """Completes ``trial`` with the agreement of its ``answers`` with ``right``; ``uris`` lists the sample's images."""
     places = np.flatnonzero(np.isin(answers.rows, right.rows, assume_unique=True))
     num_missing = len(right.rows) - len(places)
     if num_missing:

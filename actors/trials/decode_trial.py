@@ -1,5 +1,5 @@
-"""Tries the CPU and the GPU as decoders on images of the dataset: their speed, and whether the model's answers agree.
-Runs on a worker that has a GPU, before the first image of the run.
+"""Tries CPU and GPU decoding on images of the dataset: their speed, and whether the model's predictions agree. Runs on
+a worker with a GPU, before the first image of the run.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ class DecodeTrial:
     """Outcome of the trial, for the report."""
 
     cpu_s: float = 0.0
-    """Seconds per image of one CPU."""
+    """Seconds per image on one CPU."""
     gpu_s: float = 0.0
-    """Seconds per image of the GPU, when idle otherwise."""
+    """Seconds per image on an otherwise idle GPU."""
     breaches: list[str] = field(default_factory=list)
-    """Reasons not to decode on the GPU; empty where it agrees."""
+    """Reasons not to decode on the GPU; empty if it agrees."""
 
 
 def try_decoders(read: ReadPlan, pieces: Sequence[Piece], reference: Recipe, agree: Agree) -> DecodeTrial:
-    """Decodes the images at ``pieces`` both ways, and compares the answers of ``reference`` to both."""
+    """Decodes the images at ``pieces`` both ways, and compares the predictions of ``reference``."""
     try:
         cpu, gpu = (_sample(read, pieces, device) for device in (DecodeDevice.cpu, DecodeDevice.gpu))
     except JobError as error:
         return DecodeTrial(breaches=[error.problem])
     except DecoderMismatchError as error:
         return DecodeTrial(breaches=[error.seen])
-    # Equal lists of URIs also mean equal order: both samples are shuffled with the same seed.
+    # Equal URI lists also imply equal order: both samples are shuffled with the same seed.
     if cpu.costs is None or gpu.costs is None or cpu.uris != gpu.uris:
         return DecodeTrial(breaches=["the GPU does not decode the images that the CPU does"])
     (_, right), (trial, answers) = (

@@ -1,4 +1,4 @@
-"""Tries an engine on images of the dataset: its answers and its speed. Runs on a worker, before the first image of the
+"""Tries an engine on images of the dataset: its outputs and its speed. Runs on a worker, before the first image of the
 run.
 """
 
@@ -37,10 +37,10 @@ def try_engine(
 
     Args:
         recipe: the model and its engine; the task is not used.
-        pixels_nhwc: uint8 (n, height, width, 3), n from 1.
-        batch_size: images in a batch.
-        loaded: the engine, if it is loaded already and has predicted.
-        clock: of the rate, in seconds.
+        pixels_nhwc: uint8 (n, height, width, 3), n at least 1.
+        batch_size: images per batch.
+        loaded: the engine, if already loaded and warmed up.
+        clock: clock for the rate, in seconds.
 
     Raises:
         JobError: the engine cannot run the model here.
@@ -54,7 +54,7 @@ def try_engine(
     begun, ends_at = clock(), time.perf_counter() + 2 * _TIMED_S
     parts.append(engine(pixels_nhwc, rows[batch_size:]))
     num_timed = _padded(len(rows) - batch_size, batch_size)
-    # A second batch would tell little more for as long; of an engine that has predicted, the first compiles nothing.
+    # A second batch would take as long and add little; once an engine has predicted, its first batch compiles nothing.
     if not num_timed and first_s > (_LONGEST_BATCH_S if loaded is None else _TIMED_S):
         begun, num_timed = begun - first_s, batch_size
     while not num_timed or (clock() - begun < _TIMED_S and time.perf_counter() < ends_at):
@@ -72,7 +72,7 @@ def _load(recipe: Recipe) -> Engine:
 
 
 def _padded(num_images: int, batch_size: int) -> int:
-    """Number of images including the blank ones that fill the last batch."""
+    """Returns the number of images, including the blank ones that fill the last batch."""
     return -(-max(0, num_images) // batch_size) * batch_size
 
 
@@ -83,16 +83,16 @@ class Rates:
     images_per_s: dict[int, float]
     """Rate of one worker from pixels in memory to outputs in memory, by batch size."""
     worker_bytes: int
-    """Peak memory of its process."""
+    """Peak memory of its process in bytes."""
 
 
 def measure_rates(recipe: Recipe, pixels_nhwc: np.ndarray, batch_sizes: Sequence[int]) -> Rates:
     """Loads the engine of ``recipe`` and runs it at each of the ``batch_sizes``, for about a second each.
 
-    Omits sizes that exceed the device's memory, and those at which a batch takes seconds, which gain nothing.
+    Omits sizes that exceed the device's memory, and sizes at which a batch takes seconds, which gain nothing.
 
     Raises:
-        Exception: any failure of the engine.
+        Exception: any engine failure.
     """
     engine = _load(recipe)
     images_per_s: dict[int, float] = {}
@@ -108,7 +108,7 @@ def measure_rates(recipe: Recipe, pixels_nhwc: np.ndarray, batch_sizes: Sequence
 
 
 def _rate(engine: Engine, batch_nhwc: np.ndarray) -> float:
-    engine(batch_nhwc)  # the first one may compile, or allocate
+    engine(batch_nhwc)  # the first batch may compile or allocate
     num_batches, begun = 0, time.perf_counter()
     while not num_batches or time.perf_counter() - begun < _TIMED_S:
         engine(batch_nhwc)
@@ -116,6 +116,6 @@ def _rate(engine: Engine, batch_nhwc: np.ndarray) -> float:
     return num_batches * len(batch_nhwc) / (time.perf_counter() - begun)
 
 
-_TIMED_S = 0.5  # per measurement; noise of single batches is about a tenth
+_TIMED_S = 0.5  # per measurement; single batches vary by about a tenth
 _LONGEST_BATCH_S = 2.5
-_RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in which ru_maxrss counts
+_RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes per unit of ru_maxrss

@@ -1,4 +1,4 @@
-"""Samples images from all over a dataset before a run, and measures what they cost. Runs on a worker."""
+"""Samples images from across a dataset before a run, and measures their cost. Runs on a worker."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Costs:
-    """Mean seconds that a worker spends on an image before the model."""
+    """Mean seconds per image that a worker spends before the model."""
 
     read_s: float
-    """Waiting for its bytes, while others are in flight."""
+    """Time waiting for its bytes, while other images are in flight."""
     decode_s: float
     num_inputs: float = 1.0
-    """Mean number of inputs of the model that it makes: its tiles."""
+    """Mean number of model inputs, or tiles, per image."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Decodable images, or some tiles of each, shuffled."""
+    """Shuffled decodable images, or some tiles of each."""
 
     pixels_nhwc: np.ndarray
     """uint8 (n, height, width, 3); n may be 0."""
     uris: list[str]
     """URI of each image."""
     costs: Costs | None
-    """None where no image could be read."""
+    """None if no image could be read."""
 
 
 def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
@@ -56,7 +56,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
 
     Raises:
         JobError: the GPU, or a library that it needs to decode, is missing.
-        DecoderMismatchError: the GPU gives wrong pixels.
+        DecoderMismatchError: the GPU returns wrong pixels.
     """
     decoder = load_decoder(plan.limits, plan.preprocess)
     fetcher = Fetcher(plan.shards, plan.storage, max_bytes=plan.limits.max_bytes, concurrency=plan.concurrency)
@@ -75,7 +75,7 @@ def take_sample(plan: ReadPlan, pieces: Sequence[Piece]) -> Sample:
                 parts += [_some_tiles(uri, image, plan, plan.tile) for uri, image in zip(uris, images, strict=True)]
             since = time.perf_counter()
     uris = [uri for part in parts for uri in part.uris]
-    # Shuffled, since neighbours in a dataset resemble each other; with a fixed seed, so that devices can be compared.
+    # Shuffled, since neighbours in a dataset resemble each other; the seed is fixed so that devices can be compared.
     order = np.random.default_rng(0).permutation(len(uris))
     decode_s, num_inputs = sum(part.decode_s for part in parts), sum(part.num_inputs for part in parts)
     costs = Costs(read_s / num_read, decode_s / num_read, max(1.0, num_inputs / num_read)) if num_read else None
@@ -90,7 +90,7 @@ class _Part(NamedTuple):
     uris: list[str]
     decode_s: float = 0.0
     num_inputs: int = 0
-    """Inputs of the model in the whole of these images."""
+    """Number of model inputs in all of these images."""
 
 
 def _whole_images(batch: pa.Table, images: Sequence[Image], plan: ReadPlan, decoder: BatchDecoder | None) -> _Part:
@@ -103,7 +103,7 @@ def _whole_images(batch: pa.Table, images: Sequence[Image], plan: ReadPlan, deco
 
 
 def _some_tiles(uri: str, image: Image, plan: ReadPlan, tile: Tile) -> _Part:
-    """Tiles from all over an image; none if it has an error."""
+    """Returns tiles from across an image; none if it has an error."""
     none = _Part(np.zeros((0, *plan.preprocess.size, 3), np.uint8), [])
     since = time.perf_counter()
     try:
@@ -120,11 +120,11 @@ def _some_tiles(uri: str, image: Image, plan: ReadPlan, tile: Tile) -> _Part:
 
 
 TILES_OF_AN_IMAGE = 8
-"""The most tiles of an image in a sample."""
+"""Maximum number of tiles per image in a sample."""
 
 
 def spread(sizes: np.ndarray, count: int) -> list[Piece]:
-    """About ``count`` rows in short runs, spread evenly over an inventory with shards of ``sizes`` rows."""
+    """Returns about ``count`` rows in short runs, spread evenly over an inventory with shards of ``sizes`` rows."""
     starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
     num_rows = int(starts[-1])
     num_runs = -(-min(count, num_rows) // _RUN_LENGTH)

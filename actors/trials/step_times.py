@@ -1,5 +1,5 @@
-"""Times pre-processing, inference and post-processing of a batch apart, one after the other, as benchmarks of training
-frameworks report them. Runs in the process of `jobs.benchmark`.
+"""Times pre-processing, inference and post-processing of a batch separately and sequentially, like the benchmarks of
+training frameworks. Runs in the process of `jobs.benchmark`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Mean milliseconds of an image, in one process without anything beside it."""
+    """Mean milliseconds per image, in one process with nothing else running."""
 
     batch_size: int
     preprocess_ms: float
     """Decoding, resize and crop, on one thread."""
     inference_ms: float
-    """The normalisation and the network, from pixels in memory to outputs in memory, on all threads of the engine."""
+    """The normalisation and the network, from pixels in memory to outputs in memory, on all engine threads."""
     postprocess_ms: float
-    """The columns of the task, from the outputs."""
+    """The task's columns, from the outputs."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -41,7 +41,7 @@ class StepTimes:
 def time_steps(recipe: Recipe, images: Sequence[bytes], batch_size: int, *, timed_s: float = 1.0) -> StepTimes | None:
     """Times the steps of ``recipe`` on full batches of ``images``, each step for ``timed_s`` seconds after a warm-up.
 
-    Images that cannot be decoded are left out; None if none is left.
+    Omits images that cannot be decoded; returns None if none is left.
 
     Raises:
         JobError: the model does not run here.
@@ -76,4 +76,4 @@ def _mean_s(step: Callable[[], object], timed_s: float) -> float:
     return (time.perf_counter() - begun) / num_calls
 
 
-_NUM_WARM_UP = 2  # calls, of which the first may compile, or allocate
+_NUM_WARM_UP = 2  # calls; the first may compile or allocate

@@ -1,5 +1,5 @@
-"""Steady throughput of several workers, from the times at which their batches ended. Workers stamp blocks; whoever
-collects the blocks computes the rate.
+"""Steady throughput of several workers, from the end times of their batches. Workers stamp blocks; the collector of the
+blocks computes the rate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Seconds since the epoch: the clock that processes share, and nodes of a cluster nearly.
+# Seconds since the epoch: a clock shared by processes, and nearly so by the nodes of a cluster.
 ENDED_AT = "_ended_at"
 WORKER = "_worker"
 STAMP = (ENDED_AT, WORKER)
@@ -29,21 +29,21 @@ class End(NamedTuple):
 
 
 def stamped(block: pa.Table) -> pa.Table:
-    """Stamps a block as finished now by this process."""
+    """Stamps a block as just finished by this process."""
     times = pa.array([time.time()] * len(block), pa.float64())
     workers = pa.array([f"{socket.gethostname()}:{os.getpid()}"] * len(block), pa.string())
     return block.append_column(ENDED_AT, times).append_column(WORKER, workers)
 
 
 def ends_of(table: pa.Table) -> list[End]:
-    """Collects the ends of the blocks in ``table``, each of which was `stamped`."""
+    """Returns the ends of the blocks in ``table``, which must be `stamped`."""
     counted = table.group_by(list(STAMP)).aggregate([([], "count_all")]).select([ENDED_AT, "count_all", WORKER])
     return [End(*values) for values in zip(*(column.to_pylist() for column in counted.columns), strict=True)]
 
 
 def steady_images_per_s(ends: Sequence[End], *, fewest: int = 8) -> float | None:
-    """Images per second between the moment when every worker has ended its first batch and the end of the last batch,
-    so that start-up does not count. None if fewer than ``fewest`` batches ended in that time: too few to average.
+    """Returns images per second from the time when every worker has ended its first batch to the end of the last batch,
+    which excludes start-up. Returns None if fewer than ``fewest`` batches ended in that time: too few to average.
     """
     firsts: dict[str, float] = {}
     for end in sorted(ends):

@@ -1,5 +1,5 @@
-"""Writes predicted blocks as part files, whole or not at all, with receipts. Runs in the write tasks of workers, and
-once on the driver for a run without errors.
+"""Writes predicted blocks atomically as part files with receipts. Runs in the write tasks of workers, and once on the
+driver for a run without errors.
 """
 
 from __future__ import annotations
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
 
 
 class WriteGuard(Protocol):
-    """Fencing: parts are written only while the driver of this worker holds the output."""
+    """Fencing: parts are written only while this worker's driver holds the output."""
 
     def is_held(self) -> bool: ...
 
     @property
     def staging(self) -> str:
-        """Folder in which the parts of this driver are staged."""
+        """Folder for staging this driver's parts."""
         ...
 
 
 class WriteObserver(Protocol):
-    """Receives the duration and size of each part that was written."""
+    """Receives the duration and size of each written part."""
 
     def count_part(self, seconds: float, num_bytes: int) -> None: ...
 
 
 class ReplacedError(Exception):
-    """Another driver has taken over the output, so that this worker must write no more parts."""
+    """Another driver has taken over the output, so this worker must not write more parts."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class SinkPlan:
         paths: destination of the parts.
         storage: storage of the output.
         provenance: fingerprint, versions and digest of the config; stored in every footer, next to the receipt.
-        rows_per_part: rows that a part gathers from blocks.
-        guard: consulted before each write; None if nobody else can write.
-        observer: notified of each part that was written.
-        counts: task's counters over a file's rows, see `actors.tasks.base.Task.counts`; None for no counters.
-        rankings: task's rankings of a file's rows, see `actors.tasks.base.Task.rankings`; None picks no rows.
-        stall_s: time limit of a write in seconds. After it, as on a disk that hangs, the process ends, and the task is
-            retried elsewhere. None for no limit.
+        rows_per_part: rows collected from blocks into one part.
+        guard: checked before each write; None if nothing else can write.
+        observer: notified of each written part.
+        counts: the task's counters over a file's rows; see `actors.tasks.base.Task.counts`; None for no counters.
+        rankings: the task's rankings of a file's rows; see `actors.tasks.base.Task.rankings`; None picks no rows.
+        stall_s: time limit of a write in seconds. When it expires, such as on a hung disk, the process exits, and the
+            task is retried elsewhere. None for no limit.
     """
 
     paths: RunPaths
@@ -83,23 +83,23 @@ class SinkPlan:
 
 
 def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
-    """Writes predicted rows below ``rows/`` and failed ones below ``errors/``; returns the names of the files.
+    """Writes predicted rows below ``rows/`` and failed rows below ``errors/``; returns the file names.
 
-    A name ends in half of the SHA-256 of the file, so that attempts overwrite each other only with equal bytes, and a
-    file can be checked by its name.
+    A name ends with half of the file's SHA-256, so attempts overwrite each other only with equal bytes, and the name
+    can verify the file.
 
     Args:
-        plan: destination, and content of the footers.
-        table: rows as `Predictor.predict_block` returns them.
-        number: number in the names, for people.
+        plan: destination, and footer content.
+        table: rows returned by `Predictor.predict_block`.
+        number: number in the names, for readability.
 
     Raises:
         ReplacedError: another driver holds the output.
         OutputError: the output cannot be written.
     """
     fault("write.started")
-    # Blocks arrive in the order in which workers finish. A receipt has ranges without an order, so `jobs.verify` takes
-    # this one when it compares rows with the inventory.
+    # Blocks arrive in the order workers finish. A receipt's ranges are unordered, so `jobs.verify` uses this order to
+    # compare rows with the inventory.
     table = _without_users(table).sort_by([(SHARD, "ascending"), (ROW, "ascending")])
     is_ok = table[STAGE].is_null()
     ok, errors = table.filter(is_ok), table.filter(pc.invert(is_ok))
@@ -111,7 +111,7 @@ def write_part(plan: SinkPlan, table: pa.Table, *, number: int) -> list[str]:
 
 
 def write_no_errors(paths: RunPaths, storage: Storage, provenance: Mapping[str, str]) -> Part:
-    """Writes an error file without rows, so that readers of ``errors/`` find its columns where no image failed.
+    """Writes an error file without rows, so that readers of ``errors/`` find its columns even if no image failed.
 
     Raises:
         OutputError: the output cannot be written.
@@ -132,7 +132,7 @@ def _without_users(table: pa.Table) -> pa.Table:
 
 
 def _public_rows(ok: pa.Table) -> pa.Table:
-    # No kept column is lost: the datasets refuse names with an underscore first.
+    # No kept column is lost: datasets refuse names with a leading underscore.
     return ok.select([name for name in ok.column_names if not name.startswith("_")])
 
 
@@ -151,7 +151,7 @@ def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, numb
     try:
         with writing_to(folder), limit(plan.stall_s, _do_nothing):
             plan.storage.write_part(join(folder, name), data, plan.guard.staging if plan.guard else None)
-    # The check above can be too early, as in a process that was suspended after it; a removed folder is final.
+    # The check above can be too early, such as if the process is suspended after it; a removed folder is final.
     except StagingEndedError as error:
         raise ReplacedError(f"{plan.paths.root}: the driver's attempt has ended; {error}") from error
     fault("write.stands")
@@ -161,7 +161,7 @@ def _write(plan: SinkPlan, folder: str, table: pa.Table, columns: pa.Table, numb
 
 
 def _do_nothing() -> None:
-    """Nothing to report: Ray notices the death of the process, and its log has the tracebacks."""
+    """Reports nothing: Ray notices the process's death, and its log has the tracebacks."""
 
 
 def _footer(plan: SinkPlan, table: pa.Table) -> dict[bytes, bytes]:
@@ -175,7 +175,7 @@ def _proof(receipt: Receipt, provenance: Mapping[str, str]) -> dict[bytes, bytes
 
 
 def _encode(rows: pa.Table, footer: Mapping[bytes, bytes]) -> pa.Buffer:
-    # In memory: the digest of the whole file is a part of its name.
+    # In memory: the whole file's digest is part of its name.
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata(footer), sink, compression="zstd")
     return sink.getvalue()

@@ -30,15 +30,15 @@ class Part:
     uri: str
     size_bytes: int
     receipt: Receipt | None
-    """None if the file is damaged or is not named like a part."""
+    """None if the file is damaged or not named like a part."""
     damage: str = ""
-    """Reason that a damaged file cannot be read."""
+    """Reason why a damaged file cannot be read."""
     is_by_gpu: bool = False
     """True if a GPU decoded its images."""
 
 
 def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list[Part]:
-    """Every file that a sink left in ``folder``, with the receipt from its footer, sorted by URI.
+    """Returns the files that a sink left in ``folder``, with their footers' receipts, sorted by URI.
 
     Reuses the parts in ``known``, by URI: a part never changes.
     """
@@ -50,17 +50,17 @@ def find_parts(folder: str, storage: Storage, known: Mapping[str, Part]) -> list
         return sorted(parts, key=lambda part: part.uri)
 
 
-_FOOTER_THREADS = 16  # requests to storage at once
+_FOOTER_THREADS = 16  # concurrent requests to storage
 
 
 def _is_of_a_sink(uri: str) -> bool:
-    """True if the sink made the file, complete or not. All other files in the folder are left alone."""
-    # Other tools leave files too, such as .DS_Store or the _metadata of Spark, which are not ours to delete.
+    """Returns True if a sink wrote the file, complete or not. Other files in the folder are left alone."""
+    # Other tools also leave files, such as .DS_Store or Spark's _metadata, which are not ours to delete.
     return uri.rpartition("/")[2].lstrip(".").startswith(("part-", "empty-"))
 
 
 def _read_part(uri: str, size_bytes: int, storage: Storage) -> Part:
-    # Earlier versions staged parts in this folder under names with a leading dot; a killed writer leaves one behind.
+    # Earlier versions staged parts here under names with a leading dot; a killed writer leaves one behind.
     if not PART_NAME.fullmatch(uri.rpartition("/")[2]):
         return Part(uri, size_bytes, None)
     with storage.open(uri) as file:
@@ -86,5 +86,5 @@ def _is_by_gpu(metadata: Mapping[bytes, bytes] | None) -> bool:
 
 
 def digest_of(name: str) -> str:
-    """First half of the SHA-256 of a part, in hexadecimal, from the end of its name."""
+    """Returns the first half of a part's SHA-256, in hexadecimal, from the end of its name."""
     return name.removesuffix(".parquet").rpartition("-")[2]

@@ -1,7 +1,7 @@
-"""A few rows of each part that are worth a look, as references in its footer. Picked by the sink, merged on the driver.
+"""A few rows of each part worth inspecting, as references in its footer. Picked by the sink, merged on the driver.
 
-Merging is associative, and the result does not depend on how rows are cut into parts: each group keeps the first of an
-order over all rows, so that a page over a billion rows takes no more memory than one over a million.
+Merging is associative, and the result does not depend on how rows are divided into parts: each group keeps the first
+rows of an order over all rows, so a page for a billion rows needs no more memory than one for a million.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 PICKS_KEY = b"shardlens.picks"
 MAX_BYTES = 32 << 10
-"""The most bytes that the picks of a part take in its footer."""
+"""Maximum size in bytes of a part's picks in its footer."""
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """An order of rows, of which the first are picked.
+    """An order of rows; the first ones are picked.
 
     Args:
         group: name of the group, or of a family of groups with ``names``; one of `LIMITS`.
-        rank: float (n,), lowest first; rows of equal rank come in a random order that is always the same, and NaN
-            leaves a row out. None for a random sample of all rows.
-        names: strings (n,) that divide the rows into the groups ``group/NAME``; null leaves a row out.
+        rank: float (n,), lowest first; rows of equal rank are in a reproducible random order, and NaN omits a row. None
+            for a random sample of all rows.
+        names: strings (n,) that divide the rows into the groups ``group/NAME``; null omits a row.
     """
 
     group: str
@@ -47,7 +47,7 @@ class Ranking:
 
 
 class Limit(NamedTuple):
-    """The most groups of a family, and rows of each."""
+    """Maximum number of groups in a family, and of rows in each."""
 
     groups: int
     rows: int
@@ -71,7 +71,7 @@ class Pick(NamedTuple):
 
     rank: float
     key: int
-    """Random order of rows of equal rank: a hash of the image's id, 32 bits."""
+    """Orders rows of equal rank randomly: a 32-bit hash of the image's id."""
     place: int
     """Position of the row in its part, from 0."""
 
@@ -81,11 +81,11 @@ Ordered = TypeVar("Ordered", bound=tuple[Any, ...])
 
 
 def pick_rows(table: pa.Table, rank: Callable[[pa.Table], Sequence[Ranking]]) -> Picks:
-    """Picks rows of one part, by the rankings that ``rank`` makes of rows, or by the kind of their errors.
+    """Picks rows of one part, using the rankings from ``rank``, or the kinds of their errors.
 
     Args:
-        table: the rows of the part in order, either predicted or all with an error.
-        rank: as `actors.tasks.base.Task.rankings`.
+        table: the part's rows in order, either all predicted or all with an error.
+        rank: see `actors.tasks.base.Task.rankings`.
     """
     keys = _keys(table[IMAGE_ID])
     rankings = rank(table) if table[STAGE].null_count else [Ranking("error", names=_errors(table))]
@@ -98,7 +98,7 @@ def merge(parts: Iterable[Mapping[str, Sequence[Ordered]]]) -> dict[str, list[Or
     for part in parts:
         for name, picks in part.items():
             merged[name] += picks
-            # Merged now and then: one by one costs a sort each, and all at the end the memory of all parts.
+            # Merged periodically: merging one by one costs a sort each, and all at the end, the memory of all parts.
             if len(merged[name]) > _SLACK * LIMITS[_family(name)].rows:
                 merged[name] = nsmallest(LIMITS[_family(name)].rows, merged[name])
         if len(merged) > _SLACK * _MOST_GROUPS:
@@ -113,7 +113,7 @@ def to_footer(picks: Mapping[str, Sequence[Pick]]) -> bytes:
 
 def from_footer(metadata: Mapping[bytes, bytes] | None, *, num_rows: int) -> Picks:
     """Decodes the picks of a part of ``num_rows`` rows from the key-value metadata of its file; empty if it has none,
-    as one that an earlier version wrote.
+    as in earlier versions.
 
     Raises:
         ValueError: the picks are damaged.
@@ -127,14 +127,14 @@ def from_footer(metadata: Mapping[bytes, bytes] | None, *, num_rows: int) -> Pic
     return merge([{name: [Pick(*pick) for pick in picks] for name, picks in content.items()}])
 
 
-_SLACK = 8  # times the limits that `merge` gathers before it drops the rest
+_SLACK = 8  # times the limits that `merge` collects before dropping the rest
 _MOST_GROUPS = sum(limit.groups for limit in LIMITS.values())
-_MAX_NAME = 40  # characters of a group's name; the longest of ours are kinds of errors
+_MAX_NAME = 40  # characters in a group's name; the longest of ours are error kinds
 _DIGITS = 6  # decimals of a rank, so that footers stay small
 
 
 def _first(ranking: Ranking, keys: np.ndarray) -> Iterator[tuple[str, list[Pick]]]:
-    """The first rows of each group of ``ranking``."""
+    """Yields the first rows of each group of ``ranking``."""
     rank = np.zeros(len(keys)) if ranking.rank is None else np.round(ranking.rank.astype(np.float64), _DIGITS)
     is_in = np.isfinite(rank)
     if ranking.names is None:
@@ -154,7 +154,7 @@ def _first(ranking: Ranking, keys: np.ndarray) -> Iterator[tuple[str, list[Pick]
 
 
 def _chosen(names: Iterable[str]) -> list[str]:
-    """The names that stay within the limits of their families: the same ones, however they are spread over parts."""
+    """Returns the names within their families' limits, however they are distributed over parts."""
     families: dict[str, list[str]] = {}
     for name in names:
         if len(name) <= _MAX_NAME:
@@ -165,7 +165,7 @@ def _chosen(names: Iterable[str]) -> list[str]:
 
 
 def _priority(name: str) -> tuple[bool, int, str]:
-    """Cells of wrong answers come before those of right ones; apart from that, the order is random."""
+    """Orders cells of wrong predictions before those of correct ones, and otherwise randomly."""
     _, *numbers = name.split("/")
     return len(numbers) == 2 and numbers[0] == numbers[1], zlib.crc32(name.encode()), name  # noqa: PLR2004
 
@@ -175,9 +175,9 @@ def _family(name: str) -> str:
 
 
 def _keys(ids: pa.ChunkedArray) -> np.ndarray:
-    """A hash of each image's id, int64 (n,) below 2**32: the same in every part, run and machine."""
+    """Returns a hash of each image's id, int64 (n,) below 2**32, identical in all parts, runs and machines."""
     sums = np.fromiter((zlib.crc32(one.encode()) for one in ids.to_pylist()), np.uint32, len(ids))
-    # The checksums of similar names are alike; the finaliser of MurmurHash3, which maps no two of them to one, is not.
+    # Checksums of similar names are similar; MurmurHash3's finaliser, which is collision-free, spreads them.
     for factor, shift in ((0x85EBCA6B, 16), (0xC2B2AE35, 13)):
         sums = (sums ^ (sums >> np.uint32(shift))) * np.uint32(factor)
     return (sums ^ (sums >> np.uint32(16))).astype(np.int64)

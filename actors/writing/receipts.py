@@ -1,7 +1,6 @@
-"""Receipts: proof, in the footer of a part, of the inventory rows that it holds. Written by workers,
-read by the commit.
+"""Receipts: proof, in a part's footer, of the inventory rows that it contains. Written by workers, read by the commit.
 
-Each file stands alone: one below ``rows/`` holds predicted rows, one below ``errors/`` failed rows.
+Each file is independent: files below ``rows/`` contain predicted rows, those below ``errors/`` failed rows.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Receipt:
     """Content of one part.
 
     Args:
-        ranges: rows of the part, which are sorted by (shard, row).
+        ranges: rows of the part, sorted by (shard, row).
         summary: counts and seconds over these rows.
     """
 
@@ -39,12 +38,12 @@ class Receipt:
 
     @classmethod
     def of(cls, table: pa.Table, counters: Mapping[str, int] | None = None) -> Receipt:
-        """The receipt of rows as the predictor returns them, with the task's ``counters`` over them."""
+        """Returns the receipt of rows from the predictor, with the task's ``counters`` over them."""
         return cls(row_ranges(table), Summary.of(table, counters))
 
     def to_footer(self) -> bytes:
         """Encodes the receipt as JSON: ``{"ranges": {shard: [[start, stop], ...]}, "summary": {...}}``."""
-        # JSON has only string keys, so the numbers of shards become text.
+        # JSON has only string keys, so shard numbers become text.
         return json.dumps(asdict(self)).encode()
 
     @classmethod
@@ -60,10 +59,10 @@ class Receipt:
         try:
             ranges = {int(shard): _checked(runs) for shard, runs in content["ranges"].items()}
             summary = Summary.from_json(content["summary"])
-        # A footer of another program may hold any JSON.
+        # Another program's footer may contain any JSON.
         except (LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"not a receipt: {error!r}") from error
-        # Both come from the same rows: a difference means damage that still parses as JSON.
+        # Both cover the same rows: a difference means damage that still parses as JSON.
         if count(ranges) != summary.num_images:
             raise ValueError(
                 f"the receipt has ranges of {count(ranges):,} rows, but a summary of {summary.num_images:,} images"

@@ -1,5 +1,5 @@
 """The record of each run, ``run.json``: the identity of its job and the size of its inventory. Read on the driver
-before a run opens, to find the run to resume and the ones already published, and by readers of an output.
+before a run opens, to find the run to resume and those already published, and by readers of an output.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Identity:
     mode: str
 
     def difference(self, other: Identity) -> str | None:
-        """Names the first thing in which the two differ; None if they are the same job."""
+        """Returns the name of the first difference; None if both are the same job."""
         if self.fingerprint != other.fingerprint:
             return "model, pre-processing or task"
         if self.dataset_digest != other.dataset_digest:
@@ -48,17 +48,17 @@ class Record:
     run_id: str
     identity: Identity
     columns_digest: str
-    """Digest of the dataset settings that decide the columns: rows with equal digests have equal columns."""
+    """Digest of the dataset settings that determine the columns: rows with equal digests have equal columns."""
     opened_at: str
     """UTC, ISO 8601."""
     num_listed: int
     num_shards: int
     inventory_digest: str
-    """SHA-256 over the SHA-256 digests of the inventory's files, in their order."""
+    """SHA-256 over the SHA-256 digests of the inventory's files, in order."""
     redrives: list[str] = field(default_factory=list)
     """Ids of the runs whose error rows this one retries."""
     passed_over: dict[str, Any] = field(default_factory=dict)
-    """Files that the listing skipped, as returned by `PassedOver.to_json`."""
+    """Files skipped by the listing, as returned by `PassedOver.to_json`."""
     is_published: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -75,18 +75,18 @@ class Record:
 
     @classmethod
     def from_json(cls, content: dict[str, Any], *, is_published: bool) -> Record:
-        """Parses `to_json`. Raises ValueError, which names the key, if ``content`` is not a valid record."""
+        """Parses `to_json`. Raises ValueError naming the key if ``content`` is not a valid record."""
         for key, kind in _KINDS.items():
             # JSON's true is an int in Python.
             if not isinstance(content.get(key), kind) or isinstance(content[key], bool):
                 raise ValueError(f"{key} is missing or not of type {kind.__name__}")  # noqa: TRY004
-        # These become parts of paths under which files are read, written and deleted.
+        # These become parts of paths for reading, writing and deleting files.
         for name in (content["run_id"], content["fingerprint"], *content["redrives"]):
             if not isinstance(name, str) or not FOLDER_NAME.fullmatch(name):
                 raise ValueError(f"{name!r:.100} is not a valid folder name")
         identity = Identity(content["fingerprint"], content["dataset_digest"], content["mode"])
         own = {key: content[key] for key in _KEYS}
-        passed_over = content.get("passed_over", {})  # absent from records written before it was counted
+        passed_over = content.get("passed_over", {})  # absent from older records
         return cls(identity=identity, passed_over=passed_over, is_published=is_published, **own)
 
 
@@ -98,11 +98,11 @@ _KINDS = dict.fromkeys(("run_id", "fingerprint", "dataset_digest", "mode", *_KEY
     "num_shards": int,
     "redrives": list,
 }
-_THREADS = 16  # records read at once; each is one small request to storage
+_THREADS = 16  # records read concurrently; each is one small request to storage
 
 
 def read_records(root: str, storage: Storage) -> list[Record]:
-    """Records of the runs under the output ``root``, latest first. Omits damaged records, with a warning each."""
+    """Returns the records of the runs under the output ``root``, latest first. Skips damaged records with a warning."""
     folder = join(root, "runs")
     run_ids = [uri.rstrip("/").rpartition("/")[2] for uri in storage.children(folder)]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -120,7 +120,7 @@ def _read(paths: RunPaths, storage: Storage) -> Record | None:
     try:
         content = read_object(paths.record, storage)
         record = Record.from_json(content, is_published=storage.kind(paths.success) == "file")
-    except FileNotFoundError:  # its listing was interrupted, so no image of it was started
+    except FileNotFoundError:  # its listing was interrupted, so none of its images was started
         return None
     except ValueError as error:
         LOG.warning("%s: damaged (%s); ignoring run %s", paths.record, error, paths.run_id)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from actors.storage.uris import join
 
 PART_NAME = re.compile(r"(?:part|empty)-\d{6,}-[0-9a-f]{32}\.parquet")
-"""Names of parts, which end in half of the SHA-256 of the file. Other files are ignored."""
+"""Part names, which end with half of the file's SHA-256. Other files are ignored."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class RunPaths:
     fingerprint: str
     run_id: str
 
-    # Names of the form key=value: pyarrow, Spark and DuckDB read them as columns of partitions.
+    # Names of the form key=value: pyarrow, Spark and DuckDB read them as partition columns.
     @property
     def rows(self) -> str:
         return join(self.root, "rows", f"model={self.fingerprint}", f"run={self.run_id}")
@@ -60,12 +60,12 @@ class RunPaths:
 
     @property
     def page(self) -> str:
-        """The report for people, with pictures."""
+        """URI of the human-readable report, with pictures."""
         return join(self.run, "report.html")
 
     @property
     def metrics(self) -> str:
-        """Scores against known labels, from `python -m jobs.evaluate`."""
+        """URI of the scores against known labels, from `python -m jobs.evaluate`."""
         return join(self.run, "metrics.json")
 
     def followed(self, name: str) -> str:
@@ -73,11 +73,11 @@ class RunPaths:
         return join(self.root, "follow", name)
 
     def comparison(self, other: str) -> str:
-        """Folder of the comparison of run ``other`` with this one, from `python -m jobs.compare`."""
+        """Returns the folder of the comparison of run ``other`` with this one, from `python -m jobs.compare`."""
         return join(self.run, "comparisons", other)
 
     def slice_report(self, index: int, count: int) -> str:
-        """Report of driver ``index`` of ``count``, which share the run."""
+        """Returns the report of driver ``index`` of the ``count`` that share the run."""
         return join(self.run, "slices", f"{index}-of-{count}.json")
 
     @property

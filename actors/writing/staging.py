@@ -1,5 +1,5 @@
-"""Staging folders, in which parts are written on a local file system before they are renamed into place. Created and
-removed by the driver; workers write into them, and never create them.
+"""Staging folders, where parts are written on a local file system before being renamed into place. The driver creates
+and removes them; workers write into them, and never create them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from actors.storage.uris import is_remote, join, local_path
 
 @dataclass(frozen=True)
 class Staging:
-    """The staging folder of an attempt, which lasts while a driver holds its lease.
+    """The staging folder of an attempt, which exists while a driver holds its lease.
 
-    Removing the folder ends the attempt for good: a writer that was suspended, or hangs in fsync, can no longer rename
-    its file, however late it wakes. On object stores, which have neither renames nor half-written objects, all methods
-    do nothing.
+    Removing the folder ends the attempt for good: a writer that was suspended or hangs in fsync can no longer rename
+    its file, however late it resumes. On object stores, which have neither renames nor half-written objects, all
+    methods are no-ops.
 
     Args:
-        place: URI that the lease is on: the output, or a slice of a run.
+        place: URI that the lease covers: the output, or a slice of a run.
         attempt: unique name of the attempt.
     """
 
@@ -38,11 +38,11 @@ class Staging:
         """Ends all earlier attempts at this place, and creates the folder."""
         if not is_remote(self.place):
             end_attempts(self.place)
-            # By the driver alone: a worker that created it could revive an attempt that was ended.
+            # Only by the driver: a worker that created it could revive an ended attempt.
             _path(self.folder).mkdir(parents=True)
 
     def close(self) -> None:
-        """Ends this attempt, unless another driver has done so."""
+        """Ends this attempt, unless another driver has already done so."""
         if not is_remote(self.place):
             _remove(_path(self.folder))
             _remove_empty(_path(_above(self.place)))
@@ -53,7 +53,7 @@ def end_attempts(place: str) -> None:
     above = _above(place)
     if is_remote(place) or not _path(above).is_dir():
         return
-    # Whoever calls this holds the output, so no folder here belongs to a live driver.
+    # The caller holds the output, so no folder here belongs to a live driver.
     for folder in _path(above).iterdir():
         _remove(folder)
     _remove_empty(_path(above))
@@ -68,7 +68,7 @@ def _path(uri: str) -> Path:
 
 
 def _remove(folder: Path) -> None:
-    """Removes a folder. The rename takes it away from all writers in one step."""
+    """Removes a folder. The rename takes it from all writers atomically."""
     doomed = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
     try:
         folder.rename(doomed)
@@ -78,6 +78,6 @@ def _remove(folder: Path) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    # Another driver may have put its own folder there since.
+    # Another driver may have created its own folder there since.
     with suppress(OSError):
         folder.rmdir()

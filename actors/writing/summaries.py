@@ -1,4 +1,4 @@
-"""Mergeable aggregates of predicted rows: counts and sums, never averages. Made by the sink, merged on the driver."""
+"""Mergeable aggregates of predicted rows: counts and sums, never averages. Built by the sink, merged on the driver."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Summary:
     """Totals over a set of rows.
 
     ``num_ok`` and ``num_errors`` count images. Seconds are summed over all workers. ``error_kinds`` counts errors by
-    ``stage/kind``, and ``error_examples`` holds the URI and the message of a few of each kind. Of the images that a
-    GPU decoded, the CPU decoded ``num_gpu_flat`` again because they were of one colour, and ``num_gpu_drawn`` to
-    compare. ``counters`` holds what the task counts, by name: see `actors.tasks.base.Task.counts`.
+    ``stage/kind``, and ``error_examples`` contains the URI and message of a few errors of each kind. Of the images
+    decoded on a GPU, the CPU decoded ``num_gpu_flat`` again because they had a single colour, and ``num_gpu_drawn`` for
+    comparison. ``counters`` contains the task's counts by name: see `actors.tasks.base.Task.counts`.
     """
 
     num_ok: int = 0
@@ -49,7 +49,7 @@ class Summary:
 
     @classmethod
     def of(cls, table: pa.Table, counters: Mapping[str, int] | None = None) -> Summary:
-        """Totals over a block as the predictor gives it, with the task's ``counters`` over the same rows."""
+        """Returns the totals over a block from the predictor, with the task's ``counters`` over the same rows."""
         errors = _errors(table)
         error_kinds = Counter(kind for kind, _ in errors)
         return cls(
@@ -67,7 +67,7 @@ class Summary:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Summary:
-        """Reads a summary from a footer, which another version or program may have written.
+        """Parses a summary from a footer, possibly written by another version or program.
 
         Raises:
             ValueError: it is not a summary.
@@ -107,14 +107,14 @@ def total(summaries: Iterable[Summary]) -> Summary:
     return sum(summaries, start=Summary())
 
 
-_MAX_EXAMPLES = 3  # of each kind of error, so that a footer stays small
+_MAX_EXAMPLES = 3  # per kind of error, to keep footers small
 
-# Fields of summaries written before tasks had counters of their own, and what they are called now.
+# Fields of summaries written before tasks had their own counters, and their current names.
 _FORMER_FIELDS = {"num_labelled": "accuracy/num_labelled", "num_correct": "accuracy/num_correct"}
 
 
 def _with_counters(content: Mapping[str, Any]) -> dict[str, Any]:
-    # Runs of earlier versions are resumed, and their receipts added to new ones.
+    # Runs of earlier versions can be resumed, and their receipts are added to new ones.
     former = {counter: content[name] for name, counter in _FORMER_FIELDS.items() if name in content}
     if not former:
         return dict(content)
@@ -122,7 +122,7 @@ def _with_counters(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sum(*counts: Mapping[str, int]) -> dict[str, int]:
-    """Adds up counts by name, sorted; omits those that are 0."""
+    """Adds up counts by name, sorted; omits zeros."""
     totals: Counter[str] = Counter()
     for each in counts:
         totals.update(each)
@@ -130,7 +130,7 @@ def _sum(*counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _errors(table: pa.Table) -> list[tuple[str, list[str]]]:
-    """Each row with an error: its ``stage/kind``, then its URI and message."""
+    """Returns the ``stage/kind``, URI and message of each row with an error."""
     failed = table.filter(pc.is_valid(table[STAGE]))
     columns = (failed[name].to_pylist() for name in (STAGE, ERROR, URI, MESSAGE))
     return [(f"{stage}/{kind}", [uri, message]) for stage, kind, uri, message in zip(*columns, strict=True)]

@@ -1,5 +1,5 @@
-"""A source names a whole model in one key, ``model.source``. Readers take architecture, weights, labels and
-pre-processing from it, once on the driver; workers get the complete model.
+"""A source names a whole model in one key, ``model.source``. Readers get architecture, weights, labels and
+pre-processing from it, once on the driver; workers receive the complete model.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Source:
 
     @property
     def where(self) -> str:
-        """The key as messages name it."""
+        """The key as named in messages."""
         return f"model.source={self.text}"
 
 
@@ -44,20 +44,22 @@ LIBRARIES = ("timm", "torchvision", "hf")
 
 @dataclass
 class Record:
-    """A source's own description of its model: values of ``model``'s keys, None for those that it does not know."""
+    """A source's description of its model: values for the keys of ``model``, None for unknown ones."""
 
     architecture: str | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
     checkpoint: str | tuple[str, ...] | None = None
-    """URI of the weights; of several files of a hub, the first that exists."""
+    """URI of the weights, or several URIs in a hub, of which the first that exists counts."""
     labels: list[str] | None = None
     preprocess: dict[str, Any] | None = None
-    """Fields of `actors.preprocess.Preprocess`, complete: an omitted one has its default."""
+    """All fields of `actors.preprocess.Preprocess`; omitted fields have their defaults."""
     unexpressed: str = ""
-    """The reason why ``preprocess`` is None, if the source records one that no fields express."""
+    """Why ``preprocess`` is None, if the source records pre-processing that the fields cannot express."""
 
     def prepared(self, convert: Callable[[Any], dict[str, Any]], recorded: Any) -> Record:
-        """The record with the pre-processing that ``convert`` makes of the ``recorded`` one, or the reason why not."""
+        """Returns the record with ``recorded`` pre-processing as converted by ``convert``, or the reason why that
+        fails.
+        """
         try:
             return replace(self, preprocess=convert(recorded))
         except JobError as error:
@@ -68,12 +70,12 @@ class SourceReader(Protocol):
     """Reads one kind of source. Libraries are imported inside the methods."""
 
     def owns(self, source: Source) -> bool:
-        """Returns True for a source of this kind. Readers are asked in the order of the registry."""
+        """Returns True for a source of this kind. Readers are tried in registry order."""
 
     def read(self, source: Source) -> Record:
-        """The record of the source.
+        """Returns the record of the source.
 
         Raises:
-            JobError: there is no such model, or it has no weights that can be read.
+            JobError: there is no such model, or it has no readable weights.
             UnreachableError: a server does not answer.
         """

@@ -1,4 +1,4 @@
-"""Folders that `jobs.export` wrote, local or in a store: a model in several forms, of which each runs by itself."""
+"""Folders written by `jobs.export`, local or in a store: a model in several forms, each of which runs by itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def bundle_record(source: Source) -> Record | None:
-    """The record of the `default_form` of a bundle, until a job chooses by its engine; None if ``source`` is none.
+    """Returns the record of a bundle's `default_form`, until a job chooses by its engine; None if ``source`` is not a
+    bundle.
 
     Raises:
         JobError: the bundle is damaged.
@@ -30,8 +31,8 @@ def bundle_record(source: Source) -> Record | None:
 
 
 def record_of(bundle: Bundle, form: str, source: Source) -> Record:
-    """The model that ``form`` of ``bundle`` is. A graph that normalises takes the geometry alone. Weights come without
-    the name of an architecture that is from no library: a file must not decide which code runs.
+    """Returns the model stored as ``form`` in ``bundle``. A graph that normalises needs only the geometry. An
+    architecture that is not from a library is omitted: a file must not decide which code runs.
     """
     has_name = form == "safetensors" and is_library(bundle.architecture)
     return Record(
@@ -44,23 +45,23 @@ def record_of(bundle: Bundle, form: str, source: Source) -> Record:
 
 
 def preprocess_of(bundle: Bundle, form: str) -> dict[str, Any]:
-    """The part of the pre-processing that ``form`` leaves to the pipeline and the engine, complete."""
+    """Returns all fields of the pre-processing that ``form`` leaves to the pipeline and the engine."""
     whole = Preprocess(**bundle.preprocess)
     return vars(whole.for_pixels() if bundle.forms[form].normalises else whole)
 
 
 def default_form(bundle: Bundle) -> str:
-    """The form that runs without code from elsewhere, if there is one."""
+    """Returns a form that runs without external code, if there is one."""
     return next(form for form in ("onnx", "openvino", "safetensors", "pt2") if form in bundle.forms)
 
 
 def is_library(architecture: str | None) -> bool:
-    """Returns True for an architecture of a library, whose names lead to its own networks alone."""
+    """Returns True for a library architecture, whose name can only refer to the library's own networks."""
     return (architecture or "").partition(":")[0] in ("timm", "torchvision", "transformers")
 
 
 def safe_kwargs(bundle: Bundle) -> dict[str, Any]:
-    """The arguments of the architecture, without those by which a library would fetch or read other weights."""
+    """Returns the arguments of the architecture, except those that make a library fetch or read other weights."""
     return {key: value for key, value in bundle.kwargs.items() if key not in _FETCHING}
 
 

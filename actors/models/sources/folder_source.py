@@ -1,5 +1,5 @@
-"""Folders in the shape of the Hugging Face hub, there (``hf:REPO@REVISION``) or in any store: written by transformers,
-or by timm.
+"""Folders in the layout of the Hugging Face hub, written by transformers or timm, in the hub (``hf:REPO@REVISION``) or
+in any store.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Folder:
 
     @classmethod
     def of(cls, source: Source) -> Folder:
-        """The folder that ``source`` names; that of a hub at the commit that its revision names now."""
+        """Returns the folder of ``source``; for a hub, at the commit that its revision currently names."""
         uri = source.name
         if source.library == "hf":
             if if_there(f"{HUGGING_FACE}{source.name}/{RECORD}"):
@@ -56,12 +56,12 @@ class Folder:
                     fix=f"fetch it with `hf download {source.name.partition('@')[0]} --local-dir DIR`, and set "
                     "model.source=DIR",
                 )
-            # The first file fetched tells the commit, and all others are then taken from there.
+            # The first file fetched determines the commit from which all other files are taken.
             uri = pinned(f"{HUGGING_FACE}{source.name}/config.json").removesuffix("/config.json")
         return cls(uri if is_hub(uri) else absolute(uri), source.where, Storage(source.storage_options))
 
     def document(self, name: str) -> dict[str, Any] | None:
-        """The JSON object in the file ``name``; None if there is no such file."""
+        """Returns the JSON object in the file ``name``; None if there is no such file."""
         data = self.content(name)
         if data is None:
             return None
@@ -74,7 +74,7 @@ class Folder:
         return content
 
     def content(self, name: str) -> bytes | None:
-        """The bytes of the file ``name``, which is no weights; None if there is no such file."""
+        """Returns the bytes of the file ``name``, which is not a weights file; None if there is no such file."""
         uri: str | None = join(self.uri, name)
         if is_hub(self.uri):
             uri = if_there(join(self.uri, name))
@@ -87,7 +87,7 @@ class Folder:
                 return None
 
     def weights(self) -> str:
-        """The URI of the weights, in safetensors if there are such; an index if they are in several files."""
+        """Returns the URI of the weights, in safetensors if available; an index if they are in several files."""
         for name in _WEIGHTS:
             uri = join(self.uri, name)
             with reading(f"{self.where}: {name}"):
@@ -99,7 +99,7 @@ class Folder:
         )
 
     def unknown(self) -> JobError:
-        """The error for a folder without a config.json."""
+        """Returns the error for a folder without a config.json."""
         with reading(self.where):
             seen = self.storage.kind(self.uri)
         problem = {None: "no such folder", "file": "is a file"}.get(seen, "holds no config.json")
@@ -117,7 +117,7 @@ _WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-# Models with an image and a text part, and the class that runs the first alone.
+# Models with an image and a text part, and the class that runs only the image part.
 _IMAGE_PARTS = {
     "CLIPModel": "CLIPVisionModelWithProjection",
     "SiglipModel": "SiglipVisionModel",
@@ -133,7 +133,7 @@ def _of_transformers(folder: Folder, config: dict[str, Any]) -> Record:
     labels = _labels(config.get("id2label")) if name.endswith(_CLASSIFIER) else None
     processor = folder.document("preprocessor_config.json")
     if processor is None:
-        # Where a model has a tokenizer, too, transformers 5 writes both into one file.
+        # If a model also has a tokenizer, transformers 5 writes both into one file.
         processor = (folder.document("processor_config.json") or {}).get("image_processor")
     record = Record(
         architecture=f"transformers:{name}" if name else None,
@@ -155,7 +155,7 @@ def _labels(id2label: Any) -> list[str] | None:
 
 
 def settings(config: dict[str, Any]) -> dict[str, Any]:
-    """The config of the network alone, with the number of labels in place of their names."""
+    """Returns the config of the network only, with the number of labels in place of their names."""
     kept = {
         key: settings(value) if isinstance(value, dict) else value
         for key, value in config.items()
@@ -166,7 +166,7 @@ def settings(config: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-# Of a config.json: its labels, and keys that say nothing about the network.
+# In a config.json: labels, and keys that do not describe the network.
 _NOT_OF_THE_NETWORK = (
     "id2label",
     "label2id",
@@ -199,5 +199,5 @@ def _of_timm(folder: Folder, config: dict[str, Any]) -> Record:
     ).prepared(from_timm, cfg)
 
 
-# Arguments of timm.create_model that fetch or read other weights.
+# Arguments of timm.create_model that make it fetch or read other weights.
 _OF_THE_FACTORY = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")

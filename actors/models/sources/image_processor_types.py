@@ -1,4 +1,4 @@
-"""Defaults of transformers' image processors, which a ``preprocessor_config.json`` may leave out. Data alone."""
+"""Defaults of transformers' image processors, which a ``preprocessor_config.json`` may omit. Data only."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _ALWAYS = {"do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255, "do
 
 
 def _squashed(length: int) -> dict[str, Any]:
-    """A square, whatever the proportions of the picture. A plain number as size means the same."""
+    """Returns a square, whatever the aspect ratio of the picture. A plain number as size means the same."""
     return {**_ALWAYS, "size": {"height": length, "width": length}, "default_to_square": True}
 
 
 def _kept(length: int) -> dict[str, Any]:
-    """The shorter side, with the proportions kept. A plain number as size means the same."""
+    """Returns the shorter side, with the aspect ratio kept. A plain number as size means the same."""
     return {**_ALWAYS, "size": {"shortest_edge": length}, "default_to_square": False}
 
 
 def _boxed() -> dict[str, Any]:
-    """The shorter side, unless the longer one then exceeds a limit; padded below and to the right."""
+    """Returns the shorter side, unless the longer one would exceed a limit; padded below and to the right."""
     size = {"shortest_edge": 800, "longest_edge": 1333}
     return {**_ALWAYS, "size": size, "default_to_square": False, "max_size": 1333, "do_pad": True}
 

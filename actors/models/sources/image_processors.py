@@ -1,5 +1,5 @@
-"""Converts a ``preprocessor_config.json`` of transformers to fields of `actors.preprocess.Preprocess`. Runs on the
-driver; does not import transformers.
+"""Converts a transformers ``preprocessor_config.json`` to fields of `actors.preprocess.Preprocess`. Runs on the driver;
+does not import transformers.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @well_formed("preprocessor_config.json")
 def from_transformers(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields for what an image processor of transformers does to one picture.
+    """Returns the fields for the transform that a transformers image processor applies to one picture.
 
     Args:
-        record: the content of a ``preprocessor_config.json``, as transformers 3 to 5 write it. What is missing or null
-            has the default of its ``image_processor_type``, or ``feature_extractor_type``.
+        record: the content of a ``preprocessor_config.json``, as transformers 3 to 5 write it. Missing or null values
+            have the defaults of its ``image_processor_type``, or ``feature_extractor_type``.
 
     Raises:
         JobError: `Preprocess` cannot express a value, or the type is unknown; the message names it.
@@ -50,7 +50,7 @@ def from_transformers(record: Mapping[str, Any]) -> dict[str, Any]:
 _FILE = "preprocessor_config.json"
 # The numbers of PIL.Image.Resampling.
 _RESAMPLES = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
-# Those that are converted, and those that change nothing in an RGB picture or concern its annotations alone.
+# Steps that are converted, and steps that do not change an RGB picture or only affect annotations.
 _STEPS = {
     "do_resize",
     "do_center_crop",
@@ -62,7 +62,7 @@ _STEPS = {
 }
 _STEPS |= {"do_convert_rgb", "do_reduce_labels", "do_convert_annotations"}
 _LEVIT_MARGIN = 256 / 224
-_CONVNEXT_WHOLE = 384  # pixels from which on ConvNeXT squashes the picture, and crops nothing
+_CONVNEXT_WHOLE = 384  # pixels; from this size on, ConvNeXT squashes the picture and does not crop
 
 
 def _inexpressible(key: str, value: object, reason: str) -> JobError:
@@ -70,7 +70,7 @@ def _inexpressible(key: str, value: object, reason: str) -> JobError:
 
 
 def _kind(record: Mapping[str, Any]) -> str:
-    """The key in `TYPES`."""
+    """Returns the key in `TYPES`."""
     keys = ("image_processor_type", "feature_extractor_type")
     key, name = next(((key, record[key]) for key in keys if record.get(key)), (keys[0], None))
     kind = re.sub(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$", "", str(name))
@@ -80,7 +80,7 @@ def _kind(record: Mapping[str, Any]) -> str:
 
 
 def _size(key: str, given: Mapping[str, Any]) -> dict[str, int]:
-    """The value of ``key`` as the mapping that transformers 4 and later write."""
+    """Returns the value of ``key`` as the mapping that transformers 4 and later write."""
     value = given[key]
     if isinstance(value, dict):
         return {name: length for name, length in value.items() if length is not None}
@@ -118,7 +118,7 @@ def _shorter_side(kind: str, length: int, given: Mapping[str, Any]) -> int:
 
 
 def _boxed(shortest: int, longest: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A resize with a limit, and padding to the square that holds every picture."""
+    """Returns a resize with a limit, and padding to a square that holds every picture."""
     padded = _size("pad_size", given) if given.get("pad_size") else {}
     if padded and [padded["height"], padded["width"]] != [longest] * 2:
         raise _inexpressible("pad_size", given["pad_size"], f"not the square of {longest} that holds every picture")
@@ -142,7 +142,7 @@ def _crop(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _normalisation(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Mean and std, for pixels times the rescale factor, and the number of channels that they tell."""
+    """Returns mean and std, for pixels times the rescale factor, and the number of channels that they imply."""
     mean, std = given["image_mean"], given["image_std"]
     is_grey = given.get("do_grayscale") or (isinstance(mean, list | tuple) and len(mean) == 1)
     channels = 1 if is_grey else 3

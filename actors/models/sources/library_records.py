@@ -1,5 +1,5 @@
-"""The record that timm or torchvision has of an architecture whose weights come from the user: the pre-processing of
-its pretrained weights, which fine-tuned ones share.
+"""The timm or torchvision record for an architecture whose weights come from the user: the pre-processing of its
+pretrained weights, which fine-tuned weights share.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from actors.models.sources.torchvision_source import kwargs_of, transforms_of, w
 
 
 def architecture_record(architecture: str, checkpoint: str) -> Record:
-    """The record of ``timm:NAME`` or ``torchvision:NAME``.
+    """Returns the record of ``timm:NAME`` or ``torchvision:NAME``.
 
-    timm's is that of the tag in the name, by default timm's first. torchvision's is that of the weights whose file
-    ``checkpoint`` is, by its name, and by default that of the oldest ones.
+    For timm, the record is that of the tag in the name, by default timm's first. For torchvision, it is that of the
+    weights with the file name of ``checkpoint``, by default the oldest weights.
 
     Raises:
         JobError: the library has no such architecture, or cannot be imported.

@@ -1,5 +1,5 @@
-"""Converts the pre-processing that others record for a model to fields of `actors.preprocess.Preprocess`. Runs on the
-driver; imports none of the libraries.
+"""Converts the pre-processing that other libraries record for a model to fields of `actors.preprocess.Preprocess`. Runs
+on the driver; imports none of these libraries.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ __all__ = ["from_timm", "from_torchvision", "from_transformers"]
 
 @well_formed("timm")
 def from_timm(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields for the transform that `timm.data.create_transform` makes for evaluation.
+    """Returns the fields for the transform that `timm.data.create_transform` makes for evaluation.
 
     Args:
-        record: ``pretrained_cfg`` of a model, also that of a ``config.json``, or the result of
-            `timm.data.resolve_data_config`. What is missing or null has timm's default.
+        record: ``pretrained_cfg`` of a model or in a ``config.json``, or the result of `timm.data.resolve_data_config`.
+            Missing or null values have timm's defaults.
 
     Raises:
         JobError: `Preprocess` cannot express a value; the message names it.
@@ -57,15 +57,15 @@ def from_timm(record: Mapping[str, Any]) -> dict[str, Any]:
 
 @well_formed("torchvision")
 def from_torchvision(transforms: Any) -> dict[str, Any]:
-    """Fields for what ``weights.transforms()`` of a classifier or of a network for segmentation does to a picture, or a
-    detector before its first layer.
+    """Returns the fields for the transform of ``weights.transforms()`` of a classifier or segmentation network, or for
+    that of a detector before its first layer.
 
     Args:
-        transforms: an `ImageClassification` or a `SemanticSegmentation` of `torchvision.transforms._presets`, or the
+        transforms: an `ImageClassification` or a `SemanticSegmentation` from `torchvision.transforms._presets`, or the
             ``transform`` of a detector.
 
     Raises:
-        JobError: `Preprocess` cannot express a value, or the transforms are those of another task.
+        JobError: `Preprocess` cannot express a value, or the transforms are for another task.
     """
     task = type(transforms).__name__
     if task == "GeneralizedRCNNTransform":
@@ -77,15 +77,15 @@ def from_torchvision(transforms: Any) -> dict[str, Any]:
         "resize": side(transforms.resize_size),
         **({"crop": side(transforms.crop_size)} if is_classifier else _uncropped(transforms)),
         "interpolation": interpolation("torchvision", "interpolation", transforms.interpolation.value),
-        "antialias": transforms.antialias is not False,  # None left it to Pillow, which always does
+        "antialias": transforms.antialias is not False,  # None left it to Pillow, which always antialiases
         "mean": [float(value) for value in transforms.mean],
         "std": [float(value) for value in transforms.std],
     }
 
 
 def _uncropped(transforms: Any) -> dict[str, Any]:
-    """The resize of a network for segmentation, which takes pictures of any proportions, in a square that holds a
-    picture of 4 to 3; longer ones become smaller.
+    """Returns the resize of a segmentation network, which accepts any aspect ratio, to a square that holds a 4:3
+    picture; longer pictures become smaller.
     """
     (shorter,) = transforms.resize_size
     longest = shorter * 4 // 3
@@ -94,7 +94,7 @@ def _uncropped(transforms: Any) -> dict[str, Any]:
 
 
 def _of_detector(transform: Any) -> dict[str, Any]:
-    """The resize of a detector; `actors.models.detectors.Detector` leaves the network its own normalisation."""
+    """Returns the resize of a detector; `actors.models.detectors.Detector` leaves normalisation to the network."""
     geometry: dict[str, Any]
     if transform.fixed_size is not None:
         width, height = transform.fixed_size

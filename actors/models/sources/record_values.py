@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def inexpressible(record: str, key: str, value: object, reason: str) -> JobError:
-    """The error for a ``value`` that no field of `actors.preprocess.Preprocess` can express.
+    """Returns the error for a ``value`` that no field of `actors.preprocess.Preprocess` can express.
 
     Args:
-        record: the library or file whose record it is.
+        record: the library or file that the record comes from.
         key: the name of the value there.
         value: the value.
         reason: the cause, as a phrase.
@@ -26,7 +26,7 @@ def inexpressible(record: str, key: str, value: object, reason: str) -> JobError
 
 @contextmanager
 def well_formed(record: str) -> Iterator[None]:
-    """Raises `JobError` where a value of ``record`` has a type or a form that the library itself would not take."""
+    """Raises `JobError` if a value in ``record`` has a type or a form that the library itself would not accept."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -39,19 +39,19 @@ OWN_KEYS = "set model.architecture and model.checkpoint, and set the model.prepr
 
 
 def side(lengths: Sequence[int]) -> int | list[int]:
-    """A number for one length or two equal ones, else [height, width]."""
+    """Returns a number for one length or two equal lengths, otherwise [height, width]."""
     return lengths[0] if len({*lengths}) == 1 else list(lengths)
 
 
 def interpolation(record: str, key: str, value: Any) -> str:
-    """``value``, if it names a method of `actors.preprocess.Interpolation`. Raises `JobError` for others."""
+    """Returns ``value`` if it names a method of `actors.preprocess.Interpolation`. Raises `JobError` otherwise."""
     if value in _INTERPOLATIONS:
         return str(value)
     raise inexpressible(record, key, value, f"not one of {', '.join(_INTERPOLATIONS)}")
 
 
 def numbers(record: str, key: str, values: Any, channels: int) -> list[float]:
-    """A number a channel; a single one counts for all. Raises `JobError` for another length."""
+    """Returns one number per channel; a single number counts for all. Raises `JobError` for any other length."""
     found = [float(value) for value in (values if isinstance(values, list | tuple) else [values])]
     if len(found) not in (1, channels):
         raise inexpressible(record, key, values, f"not one number for each of {channels} channels")

@@ -1,5 +1,5 @@
-"""The kinds of sources, and the completion of a model from its own. Runs on the driver, and where Python callers make a
-model; importing it loads no library.
+"""The kinds of sources, and the completion of a model from its source. Runs on the driver, and where Python callers
+create a model; importing it loads no library.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ READERS: tuple[SourceReader, ...] = (TimmSource(), TorchvisionSource(), FolderSo
 
 
 def model_from(source: str, **given: Any) -> Model:
-    """The model that ``source`` names, as ``model.source`` on the command line. Other fields of `Model` may be given,
-    and win; ``preprocess`` as a `Preprocess` or a mapping with some of its fields, and ``kwargs`` beside the source's.
+    """Returns the model that ``source`` names, like ``model.source`` on the command line. Other fields of `Model`
+    override the source; ``preprocess`` is a `Preprocess` or a mapping with some of its fields, and ``kwargs`` are
+    merged with the source's.
 
     Raises:
         JobError: there is no such model, or the source does not say all that is needed.
@@ -42,14 +43,14 @@ def model_from(source: str, **given: Any) -> Model:
 
 
 def complete(given: Mapping[str, Any], keep: Keep = lambda _library, _key, make: make()) -> Model:
-    """The model with the fields that are ``given``, and for others the values of its source; then the defaults.
+    """Completes the ``given`` fields of a model with the values of its source, then with the defaults.
 
-    Without a source, ``timm:NAME`` and ``torchvision:NAME`` take the pre-processing that the library records.
+    Without a source, ``timm:NAME`` and ``torchvision:NAME`` use the pre-processing that the library records.
 
     Args:
         given: fields of `Model`; ``preprocess`` may be a mapping with some of its fields.
-        keep: called with the name of a library, a key and a function that imports the library to make a record, which
-            depends on both alone.
+        keep: called with the name of a library, a key, and a function that imports the library to make a record, which
+            depends only on these two.
 
     Raises:
         JobError: there is no such model, or the source does not say all that is needed.
@@ -71,7 +72,7 @@ def complete(given: Mapping[str, Any], keep: Keep = lambda _library, _key, make:
 
 
 def read_source(source: Source) -> Record:
-    """The record of ``source``. Raises like `SourceReader.read`."""
+    """Returns the record of ``source``. Raises like `SourceReader.read`."""
     if bundle := bundle_record(source):
         return bundle
     return next(reader for reader in READERS if reader.owns(source)).read(source)
@@ -97,7 +98,7 @@ def _record(given: Mapping[str, Any], preprocess: Mapping[str, Any], keep: Keep)
 
 
 def _refuse_unprepared(where: str, record: Record, preprocess: Mapping[str, Any]) -> None:
-    """Raises `JobError` if keys do not make up for the missing pre-processing."""
+    """Raises `JobError` if keys do not supply the missing pre-processing."""
     unknown = [f"model.preprocess.{key}" for key in _DECIDING if key not in preprocess]
     if unknown:
         raise JobError(
@@ -118,7 +119,7 @@ def _record_of_architecture(given: Mapping[str, Any], preprocess: Mapping[str, A
         return Record()
     file = checkpoint.rpartition("/")[2] if library == "torchvision" else ""
     record = keep(library, f"{architecture} {file}", partial(architecture_record, architecture, checkpoint))
-    if record.preprocess is None and library == "timm":  # torchvision has none for some tasks, such as those on videos
+    if record.preprocess is None and library == "timm":  # torchvision has none for some tasks, such as video tasks
         _refuse_unprepared(f"model.architecture={architecture}", record, preprocess)
     return record
 
@@ -127,7 +128,7 @@ _ZOOS = ("timm", "torchvision")
 
 
 def _kwargs(record: Record, preprocess: Mapping[str, Any]) -> dict[str, Any]:
-    """The record's arguments. One that converts the normalisation holds only for the record's own normalisation."""
+    """Returns the record's arguments. An argument that converts the normalisation applies only to the record's own."""
     own = record.preprocess or {}
     is_own = all(preprocess.get(key, own.get(key)) == own.get(key) for key in ("mean", "std"))
     return {key: value for key, value in record.kwargs.items() if is_own or key != "transform_input"}

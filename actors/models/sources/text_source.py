@@ -1,5 +1,5 @@
-"""The text part of a folder of transformers whose model has an image and a text part, such as CLIP. Runs on the driver,
-and where Python callers make a predictor; importing it loads no library.
+"""The text part of a transformers folder whose model has an image and a text part, such as CLIP. Runs on the driver,
+and where Python callers create a predictor; importing it loads no library.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ class TextSource:
     """A model with an image and a text part, and the files of its tokenizer."""
 
     model: Model
-    """Architecture, settings and weights of the whole."""
+    """Architecture, settings and weights of the whole model."""
     tokenizer: dict[str, bytes]
     """Files by name."""
     where: str
-    """The folder as messages name it."""
+    """The folder as named in messages."""
 
 
 def read_text_source(source: Source) -> TextSource:
-    """The text part of the folder ``source``.
+    """Returns the text part of the folder ``source``.
 
     Raises:
-        JobError: there is no such folder, its model has no text part that is known here, or no tokenizer.
+        JobError: there is no such folder, or its model has no known text part or no tokenizer.
         UnreachableError: a server does not answer.
     """
     folder = Folder.of(source)

@@ -1,4 +1,4 @@
-"""Models of timm, by name and tag (``timm:NAME.TAG``), and folders that timm saved. All that counts stands in the
+"""timm models, by name and tag (``timm:NAME.TAG``), and folders saved by timm. Everything relevant is in the
 ``pretrained_cfg``.
 """
 
@@ -34,7 +34,7 @@ class TimmSource:
 
 
 def pretrained_cfg(name: str, where: str) -> dict[str, Any]:
-    """The record that timm has of ``NAME`` or ``NAME.TAG``, without its nulls. The default tag is timm's.
+    """Returns timm's record of ``NAME`` or ``NAME.TAG``, without its nulls. The default tag is timm's.
 
     Raises:
         JobError: timm has no such model or tag, or cannot be imported; begins with ``where``.
@@ -50,12 +50,12 @@ def pretrained_cfg(name: str, where: str) -> dict[str, Any]:
 
 
 def labels_of(cfg: Mapping[str, Any]) -> list[str] | None:
-    """Class names: those of the record, or ImageNet's if the number of classes is that of one of its subsets."""
+    """Returns the class names in the record, or ImageNet's if the number of classes matches one of its subsets."""
     return own_labels(cfg) or imagenet_labels(cfg.get("num_classes"))
 
 
 def own_labels(cfg: Mapping[str, Any]) -> list[str] | None:
-    """Class names of the record itself."""
+    """Returns the class names in the record itself."""
     names, descriptions = cfg.get("label_names"), cfg.get("label_descriptions") or {}
     if isinstance(names, dict):  # sparse, by number
         names = [names[key] for key in sorted(names, key=int)] if len(names) == cfg.get("num_classes") else None
@@ -63,14 +63,14 @@ def own_labels(cfg: Mapping[str, Any]) -> list[str] | None:
 
 
 def imagenet_labels(num_classes: int | None) -> list[str] | None:
-    """Class names of the subset of ImageNet with this number of classes."""
+    """Returns the class names of the ImageNet subset with this number of classes."""
     data = import_library("timm.data", "model.labels")
     subset = data.infer_imagenet_subset({"num_classes": num_classes})
     return list(data.ImageNetInfo(subset).label_descriptions()) if subset else None
 
 
 def _weights(cfg: Mapping[str, Any], source: Source) -> tuple[str, ...]:
-    """URIs of the weights in timm's own order: first the hub of Hugging Face, in safetensors where they are."""
+    """Returns the URIs of the weights in timm's own order: first the Hugging Face hub, in safetensors if available."""
     if repository := cfg.get("hf_hub_id"):
         file = cfg.get("hf_hub_filename") or "pytorch_model.bin"
         return tuple(f"{HUGGING_FACE}{repository}/{name}" for name in (*_SAFER.get(file, ()), file))

@@ -1,4 +1,4 @@
-"""Models of torchvision, by name and weights (``torchvision:NAME:WEIGHTS``), as its weights enum records them."""
+"""torchvision models, by name and weights (``torchvision:NAME:WEIGHTS``), as recorded in the weights enum."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TorchvisionSource:
 
 
 def weights_of(name: str, where: str) -> dict[str, Any]:
-    """The entries of the weights enum of a model by their names, the oldest first.
+    """Returns the entries of a model's weights enum by name, oldest first.
 
     Raises:
         JobError: torchvision has no such model, or cannot be imported; begins with ``where``.
@@ -46,21 +46,19 @@ def weights_of(name: str, where: str) -> dict[str, Any]:
 
 
 def transforms_of(name: str, weights: Any) -> Any:
-    """The transforms that `from_torchvision` converts: those of the weights, or the part of a detector that does their
-    work.
-    """
+    """Returns the transforms for `from_torchvision`: those of the weights, or the equivalent part of a detector."""
     transforms = weights.transforms()
     if type(transforms).__name__ != "ObjectDetection":
         return transforms
-    import torch  # noqa: PLC0415  torchvision has imported it
+    import torch  # noqa: PLC0415  torchvision has already imported it
 
     zoo = import_library("torchvision.models", name)
-    with torch.device("meta"):  # without the memory and time of the weights
+    with torch.device("meta"):  # avoids the memory and time for the weights
         return zoo.get_model(name, weights=None, weights_backbone=None).transform
 
 
 def kwargs_of(name: str) -> dict[str, Any]:
-    """The arguments that torchvision itself adds where it loads its weights into a model of this name."""
+    """Returns the arguments that torchvision itself adds when it loads its weights into a model of this name."""
     # These weights come from TensorFlow: the network converts ImageNet's normalisation to -1..1.
     return {"transform_input": True} if name in TRANSFORMING else {}
 

@@ -1,3 +1,1 @@
-"""Object detection: from the tensors of many kinds of networks to boxes in pixels of the source image. Runs in the
-predictor.
-"""
+"""Object detection: from the tensors of many kinds of networks to boxes in source pixels. Runs in the predictor."""

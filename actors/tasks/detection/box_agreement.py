@@ -27,20 +27,20 @@ def compare_boxes(
     threshold: float,
     tolerance: Tolerance,
 ) -> Agreement:
-    """Compares the boxes in the outputs of a reference and a candidate, and where places can be compared, the numbers
-    behind them.
+    """Compares the boxes in the outputs of a reference and a candidate, and, if positions can be compared, the raw
+    numbers.
 
     Args:
         head: reads the outputs.
-        best: suppression.
+        best: applies suppression.
         both: outputs of the reference and the candidate for the same images.
-        threshold: the score of a box that counts.
+        threshold: the minimum score of a box.
         tolerance: the limits.
     """
     comparison = Comparison(tolerance)
     if not comparison.has_outputs(*both, list(both[0])):
         return comparison.result
-    # Overlaps do not change with the unit.
+    # Overlaps do not depend on the unit.
     lower = max(threshold - tolerance.score_difference, _LEAST_SCORE)
     proposed = [head.candidates(tensors, (1, 1), threshold=lower) for tensors in both]
     output = next(iter(both[0]))
@@ -62,7 +62,7 @@ def compare_boxes(
     return comparison.result
 
 
-_LEAST_SCORE = 1e-6  # below come places without a box
+_LEAST_SCORE = 1e-6  # lower scores are positions without a box
 
 
 def _of(found: Candidates, places: np.ndarray) -> Candidates:
@@ -80,7 +80,7 @@ def _compare_part(comparison: Comparison, name: str, places: np.ndarray, wanted:
 def _compare_shown(
     comparison: Comparison, shown: list[Candidates], proposed: list[Candidates], tolerance: Tolerance
 ) -> None:
-    """Looks for each box shown by either engine among those that the other proposes."""
+    """Searches for each box shown by either engine among the boxes that the other proposes."""
     errors, overlaps, lonely = [], [], []
     for mine, other in zip(shown, reversed(proposed), strict=True):
         error, overlap = _partners(mine, other, tolerance.box_iou)
@@ -103,8 +103,8 @@ def _compare_shown(
 
 
 def _partners(mine: Candidates, other: Candidates, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each box of ``mine``, among the boxes of ``other`` of its image and class: the smallest difference in score
-    of those that overlap it by ``least``, infinite without any, and the largest overlap.
+    """Compares each box of ``mine`` with the boxes of ``other`` of its image and class: returns the smallest score
+    difference of those that overlap it by ``least``, infinite if there are none, and the largest overlap.
     """
     errors, overlaps = np.full(len(mine), np.inf), np.zeros(len(mine))
     for place, (image, label_id, box) in enumerate(zip(mine.images, mine.label_ids, mine.boxes_xyxy, strict=True)):
@@ -119,7 +119,7 @@ def _partners(mine: Candidates, other: Candidates, least: float) -> tuple[np.nda
 
 
 def ious(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of ``box`` with each of ``boxes``, float64; 0 without any area."""
+    """Returns the intersection over union of ``box`` with each of ``boxes``, float64; 0 if there is no area."""
     box, boxes = box.astype(np.float64), boxes.astype(np.float64)
     both = (np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])).clip(0).prod(axis=1)
     either = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) - both

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Boxes of n images, those of one image after those of the one before.
+    """Boxes of n images, grouped by image in order.
 
     Coordinates are in pixels of the model's input: x before y, pixel i covers i to i + 1.
     """
@@ -25,7 +25,7 @@ class Candidates:
     label_ids: np.ndarray
     """Classes from 0, int32 (m,)."""
     places: np.ndarray
-    """Position of each box among those that the network gives for its image, int64 (m,): finds its mask."""
+    """Position of each box among those that the network returns for its image, int64 (m,); used to find its mask."""
     valid: np.ndarray
     """False for images whose outputs are not finite, bool (n,)."""
 
@@ -33,7 +33,7 @@ class Candidates:
         return len(self.images)
 
     def take(self, chosen: np.ndarray) -> Candidates:
-        """The boxes at the positions, or where the bools, of ``chosen``."""
+        """Returns the boxes selected by ``chosen``, positions or bools."""
         return Candidates(
             self.images[chosen],
             self.boxes_xyxy[chosen],

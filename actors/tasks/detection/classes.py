@@ -1,4 +1,4 @@
-"""The classes that ``task.classes`` names. Used where a task is checked, and in the predictor."""
+"""The classes named by ``task.classes``. Used where a task is checked, and in the predictor."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def chosen_classes(classes: Sequence[object], labels: Sequence[str] | None) -> np.ndarray:
-    """Numbers of the ``classes``, int32, each given as the name of a class, or its number from 0. A name that several
-    classes share stands for all of them.
+    """Returns the numbers of the ``classes``, int32, each given as a class name or as a number from 0. A name that
+    several classes share selects all of them.
 
     Raises:
         JobError: no class has this name or number.

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 OBJECTS, IMAGES, OTHERS = "objects/", "images/num_with_objects", "objects_beyond/num"
 MAX_CLASSES = 1000
-"""Classes with a counter of their own, those with the lowest numbers: a receipt carries all counters."""
+"""Number of classes with their own counter, those with the lowest numbers: a receipt carries all counters."""
 
 
 def count_objects(table: pa.Table) -> dict[str, int]:
-    """Counts the objects of each class, and of each tenth of the scores, and the images that have any.
+    """Counts the objects of each class and of each tenth of the scores, and the images with objects.
 
     Args:
-        table: predicted rows. Counts nothing without detections, as when the benchmark omits the model.
+        table: predicted rows. Returns no counts without detections, as when the benchmark omits the model.
     """
     if "detections" not in table.column_names:
         return {}
@@ -41,7 +41,7 @@ def count_objects(table: pa.Table) -> dict[str, int]:
 
 
 def object_lines(counters: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Lines of the report on ``counters``, the sum of those of `count_objects`."""
+    """Returns report lines for ``counters``, the sum of the counts from `count_objects`."""
     by_class = {name.removeprefix(OBJECTS): number for name, number in counters.items() if name.startswith(OBJECTS)}
     num_others = counters.get(OTHERS, 0)
     total = sum(by_class.values()) + num_others

@@ -1,4 +1,4 @@
-"""The heads of detectors in the manner of DETR: one box for each query, and a score for each of its classes."""
+"""The heads of DETR-like detectors: one box per query, and a score for each of its classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _DetrHead:
-    """Outputs of the names `_NAMES`: logits (n, q, classes) and boxes (n, q, 4), centre, width and height in shares of
+    """Outputs named in `_NAMES`: logits (n, q, classes) and boxes (n, q, 4): centre, width and height as fractions of
     the input. See `actors.tasks.detection.head.Head`.
     """
 
@@ -27,7 +27,7 @@ class _DetrHead:
     extra_classes: int
 
     def recognises(self, outputs: Outputs, labels: Sequence[str] | None) -> bool:
-        """Returns True also without ``labels``, where nothing tells which head it is."""
+        """Returns True even without ``labels``, when the head cannot be determined."""
         names = _names(outputs)
         if names is None:
             return False
@@ -50,7 +50,7 @@ class _DetrHead:
             )
 
     def parts(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        # Sorted, since networks that choose their queries may swap two: that moves sorted numbers no further.
+        # Sorted, since networks that choose their queries may swap two, which does not affect sorted numbers.
         logits, boxes = (np.sort(tensors[name].astype(np.float32), axis=1) for name in _names_of(tensors))
         return {"logits": logits, "boxes": boxes}
 
@@ -74,11 +74,11 @@ class _DetrHead:
 
     @abstractmethod
     def _best(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Score, class and query of the boxes of each image, (n, k) each."""
+        """Returns score, class and query of the boxes of each image, (n, k) each."""
 
 
 class DetrHead(_DetrHead):
-    """Softmax over the classes and a last one for no object, as in DETR and YOLOS: each query has its best class."""
+    """Softmax over the classes and a final class for no object, as in DETR and YOLOS: each query has its best class."""
 
     name = "detr"
     layout = "logits (n, boxes, classes + 1) and pred_boxes (n, boxes, 4)"
@@ -92,8 +92,8 @@ class DetrHead(_DetrHead):
 
 
 class SigmoidDetrHead(_DetrHead):
-    """A sigmoid for each class, as in Deformable, Conditional and RT-DETR: the best pairs of query and class, as many
-    as there are queries, so that one box may have several classes.
+    """A sigmoid for each class, as in Deformable, Conditional and RT-DETR: keeps the best pairs of query and class, as
+    many as there are queries, so one box may have several classes.
     """
 
     name = "detr_sigmoid"
@@ -108,11 +108,11 @@ class SigmoidDetrHead(_DetrHead):
         return scores, best % num_classes, best // num_classes
 
 
-# In transformers, in the code of DETR's authors, and in exports of RF-DETR.
+# As in transformers, the DETR authors' code, and RF-DETR exports.
 _NAMES = (("logits", "pred_boxes"), ("pred_logits", "pred_boxes"), ("labels", "dets"))
 
 
-_SHARES = 2.0  # a box that reaches over the edge
+_SHARES = 2.0  # fractions; a box may extend over the edge
 
 
 def _names(outputs: Outputs) -> tuple[str, str] | None:
@@ -129,7 +129,7 @@ def _names_of(tensors: Mapping[str, np.ndarray]) -> tuple[str, str]:
 
 
 def _corners(boxes_cxcywh: np.ndarray, input_hw: tuple[int, int]) -> np.ndarray:
-    """Corners in pixels of boxes (m, 4) in shares of the input."""
+    """Returns corners in pixels for boxes (m, 4) in fractions of the input."""
     height, width = input_hw
     centres, halves = boxes_cxcywh[:, :2], boxes_cxcywh[:, 2:] / 2
     shares_xyxy = np.concatenate([centres - halves, centres + halves], axis=1)

@@ -14,36 +14,36 @@ if TYPE_CHECKING:
 
 
 class Head(Protocol):
-    """A family of detectors that lay out their outputs alike. Holds no state."""
+    """A family of detectors with the same output layout. Stateless."""
 
     @property
     def name(self) -> str:
-        """Value of ``task.head`` that names it."""
+        """Value of ``task.head`` that selects it."""
 
     @property
     def layout(self) -> str:
-        """Outputs of the family, for messages: names and shapes."""
+        """Names and shapes of the family's outputs, for messages."""
 
     @property
     def is_suppressed(self) -> bool:
-        """True if the network gives each object one box, so that suppression would only lose neighbours."""
+        """True if the network returns one box per object, so that suppression would only lose neighbours."""
 
     def recognises(self, outputs: Outputs, labels: Sequence[str] | None) -> bool:
-        """Returns True if outputs of these names and shapes can be of this family."""
+        """Returns True if outputs with these names and shapes can belong to this family."""
 
     def plausibility(self, outputs: Outputs) -> int:
         """Ranks the family among several that recognise the outputs, from 0 to 2: 2 for a usual number of boxes."""
 
     def output_names(self, outputs: Outputs) -> list[str]:
-        """The outputs that `candidates` reads. Called only where `recognises` holds."""
+        """Returns the outputs that `candidates` reads. Called only if `recognises` returns True."""
 
     def check(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Raises `JobError` where outputs for synthetic images hold values that this family never gives."""
+        """Raises `JobError` if outputs for synthetic images hold values that this family never produces."""
 
     def parts(self, tensors: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """The numbers behind the boxes, by name, each of n entries: how far two engines agree shows in them also where
-        no image has a box. Scores as logits or logarithms. Empty for a family that sorts its boxes: their places
-        cannot be compared.
+        """Returns the raw numbers of the boxes, by name, each with n entries, to compare two engines even if no image
+        has a box. Scores are logits or logarithms. Empty for a family that sorts its boxes, since positions cannot be
+        compared.
         """
 
     def candidates(
@@ -53,6 +53,6 @@ class Head(Protocol):
 
         Args:
             tensors: the outputs named by `output_names`, each with n entries.
-            input_hw: height and width of the model's input, the unit of heads that give shares of it.
-            threshold: boxes with a lower score are left out.
+            input_hw: height and width of the model's input, the unit of heads that return fractions of it.
+            threshold: boxes with a lower score are omitted.
         """

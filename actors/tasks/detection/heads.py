@@ -1,4 +1,4 @@
-"""The heads of detectors by name, and the choice among them by the names and shapes of a model's outputs."""
+"""Detector heads by name, and the choice among them by the names and shapes of a model's outputs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 AUTO = "auto"
 HEADS: dict[str, Head] = {head.name: head for head in (*YOLO_HEADS, PaddedHead(), DetrHead(), SigmoidDetrHead())}
-"""All heads by the value of ``task.head`` that names them."""
+"""All heads by the value of ``task.head`` that selects them."""
 
 
 def head_for(name: str, outputs: Outputs, labels: Sequence[str] | None) -> Head:
-    """The head called ``name``, or with auto the only one that fits the outputs, which it logs.
+    """Returns the head called ``name``, or, for auto, the only one that fits the outputs, which is logged.
 
     Raises:
-        JobError: none is called so, it does not fit outputs and labels, or several fit.
+        JobError: no head has this name, it does not fit outputs and labels, or several heads fit.
     """
     if name != AUTO and name not in HEADS:
         raise JobError(f"task.head={name}: no such head", fix=f"choose one of {', '.join([AUTO, *HEADS])}")
@@ -57,12 +57,12 @@ def head_for(name: str, outputs: Outputs, labels: Sequence[str] | None) -> Head:
 
 
 def recognising(heads: Sequence[Head], outputs: Outputs, labels: Sequence[str] | None) -> list[Head]:
-    """The heads that fit; of several, those for which the number of boxes is the most usual."""
+    """Returns the heads that fit; if several do, those for which the number of boxes is most usual."""
     fitting = [head for head in heads if head.recognises(outputs, labels)]
     ranks = [head.plausibility(outputs) for head in fitting]
     return [head for head, rank in zip(fitting, ranks, strict=True) if rank == max(ranks)]
 
 
-@cache  # once in each process: fields are asked for several times
+@cache  # once per process: fields are requested several times
 def _tell(name: str, outputs: str) -> None:
     LOG.info("task.head=auto: took %s for a model with outputs %s", name, outputs)

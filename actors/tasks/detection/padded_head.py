@@ -1,4 +1,4 @@
-"""The head of detectors that suppress overlapping boxes themselves and pad what is left to a fixed number."""
+"""The head of detectors that suppress overlapping boxes themselves and pad the rest to a fixed number."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class PaddedHead:
     """See `actors.tasks.detection.head.Head`.
 
-    Knows the outputs by their names (`_LAYOUTS`), and leaves classes their numbers: those of torchvision and of
-    TensorFlow's object detection API begin at 1, so that their labels begin with a background.
+    Recognises outputs by name (`_LAYOUTS`), and keeps class numbers unchanged: in torchvision and TensorFlow's object
+    detection API they begin at 1, so labels begin with a background class.
     """
 
     name = "padded"
@@ -62,7 +62,7 @@ class PaddedHead:
         layout = _layout_of(tensors)
         boxes, scores, label_ids = (tensors[name] for name in layout.names[:3])
         valid = np.isfinite(boxes).all(axis=(1, 2)) & np.isfinite(scores).all(axis=1)
-        is_box = (scores >= threshold) & (scores > 0) & valid[:, None]  # what fills up has score 0
+        is_box = (scores >= threshold) & (scores > 0) & valid[:, None]  # padding has score 0
         if layout.count is not None:
             is_box &= np.arange(scores.shape[1]) < tensors[layout.count].reshape(-1, 1)
         images, places = np.nonzero(is_box)
@@ -76,7 +76,7 @@ class PaddedHead:
 
 @dataclass(frozen=True)
 class _Layout:
-    """The names of outputs (n, m, 4), (n, m), (n, m), and of the number of boxes of each image: (n,) or (n, 1)."""
+    """The names of the outputs (n, m, 4), (n, m), (n, m), and of the number of boxes per image: (n,) or (n, 1)."""
 
     boxes: str
     scores: str
@@ -99,12 +99,12 @@ _TENSORFLOW = "detection_boxes"
 _LAYOUTS = (
     _Layout("boxes", "scores", "labels"),  # of `actors.models.detectors.padded`
     _Layout(_TENSORFLOW, "detection_scores", "detection_classes", "num_detections"),
-    _Layout("det_boxes", "det_scores", "det_classes", "num_dets"),  # EfficientNMS_TRT as exporters of YOLO name it
+    _Layout("det_boxes", "det_scores", "det_classes", "num_dets"),  # EfficientNMS_TRT as named by YOLO exporters
 )
 
 
-_ROUNDING = 1e-2  # of a probability in bf16
-_SHARES = 2.0  # pixels, or shares of boxes that reach over the edge
+_ROUNDING = 1e-2  # rounding of a probability in bf16
+_SHARES = 2.0  # pixels, or fractions for boxes that extend over the edge
 
 
 def _layout(outputs: Outputs) -> _Layout | None:
@@ -116,7 +116,7 @@ def _layout_of(tensors: Mapping[str, np.ndarray]) -> _Layout:
 
 
 def _is_in_shares(layout: _Layout, tensors: Mapping[str, np.ndarray]) -> bool:
-    """True for TensorFlow's boxes: y before x, in shares of the input. EfficientNMS_TRT has the same names, but integer
-    classes, and pixels.
+    """Returns True for TensorFlow's boxes: y before x, in fractions of the input. EfficientNMS_TRT uses the same names,
+    but integer classes and pixels.
     """
     return layout.boxes == _TENSORFLOW and tensors[layout.labels].dtype.kind == "f"

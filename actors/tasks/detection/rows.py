@@ -18,7 +18,7 @@ MASK = pa.field("mask", pa.struct([("size", pa.list_(pa.int32())), ("counts", pa
 
 
 def detections_field(*, has_masks: bool = False) -> pa.Field:
-    """The field of `detections_column`."""
+    """Returns the field of `detections_column`."""
     inner = [
         pa.field("label_id", pa.int32()),
         pa.field("label", pa.string()),
@@ -29,22 +29,22 @@ def detections_field(*, has_masks: bool = False) -> pa.Field:
 
 
 def size_fields() -> list[pa.Field]:
-    """The fields of `size_columns`."""
+    """Returns the fields of `size_columns`."""
     return [pa.field("width", pa.int32()), pa.field("height", pa.int32())]
 
 
 def size_columns(sizes_hw: np.ndarray) -> list[pa.Array]:
-    """Width and height of the source images, upright, given heights and widths (n, 2)."""
+    """Returns width and height of the upright source images, given heights and widths (n, 2)."""
     return [pa.array(sizes_hw[:, axis], pa.int32()) for axis in (1, 0)]
 
 
 def detections_column(found: Candidates, labels: Sequence[str] | None, masks: pa.Array | None = None) -> pa.ListArray:
-    """Boxes as one list of structs for each image.
+    """Converts boxes to one list of structs per image.
 
     Args:
         found: boxes in pixels of the source images, best first within an image.
-        labels: names of the classes; without them, the number of a class is its name.
-        masks: of type `MASK`, one for each box.
+        labels: class names; without them, the class number is the name.
+        masks: of type `MASK`, one per box.
     """
     ids = pa.array(found.label_ids)
     names = ids.cast(pa.string()) if labels is None else pa.array(labels, pa.string()).take(ids)

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from actors.tasks.detection.candidates import Candidates
 
 MAX_CANDIDATES = 30_000
-"""Boxes of an image, the best ones, that enter suppression: a limit on time, the same as Ultralytics' ``max_nms``."""
+"""Maximum number of boxes per image that enter suppression, best first, to limit time; like Ultralytics' ``max_nms``.
+"""
 
 
 def ranked(candidates: Candidates, limit: int) -> np.ndarray:
-    """Positions of the boxes, by image and then best score first, of equal scores the first; the best ``limit`` of each
-    image.
+    """Returns the positions of the best ``limit`` boxes of each image, by image, then by descending score; for equal
+    scores, the first comes first.
     """
     order = np.lexsort((-candidates.scores, candidates.images))
     ranks = _ranks(candidates.images[order])
@@ -23,16 +24,16 @@ def ranked(candidates: Candidates, limit: int) -> np.ndarray:
 
 
 def suppress(candidates: Candidates, *, iou: float, max_detections: int, class_agnostic: bool = False) -> np.ndarray:
-    """Positions of the boxes that remain, by image and then best score first.
+    """Returns the positions of the remaining boxes, by image, then by descending score.
 
-    A box is dropped where a better one that remains overlaps it by more than ``iou``, as in
-    ``torchvision.ops.batched_nms``: bit for bit, as all is in float32.
+    A box is dropped if a better remaining box overlaps it by more than ``iou``, as in ``torchvision.ops.batched_nms``:
+    bit for bit, since everything is in float32.
 
     Args:
-        candidates: the boxes; those of an image beyond the best `MAX_CANDIDATES` are dropped.
-        iou: intersection over union from which on two boxes are of one object.
-        max_detections: the best boxes of each image to keep.
-        class_agnostic: true if boxes of different classes suppress one another, too.
+        candidates: the boxes; beyond the best `MAX_CANDIDATES` per image, they are dropped.
+        iou: intersection over union above which two boxes belong to one object.
+        max_detections: number of best boxes to keep per image.
+        class_agnostic: true if boxes of different classes also suppress each other.
     """
     order = ranked(candidates, MAX_CANDIDATES)
     images, boxes = candidates.images[order], candidates.boxes_xyxy[order]
@@ -47,15 +48,15 @@ def suppress(candidates: Candidates, *, iou: float, max_detections: int, class_a
 
 
 _IMAGES = 32  # at a time
-_CHUNK = 128  # boxes of each image at a time: bounds the matrix of overlaps, and what is computed in vain
+_CHUNK = 128  # boxes of each image at a time: bounds the overlap matrix and unnecessary computation
 
 
 def _suppressed(
     boxes: np.ndarray, groups: np.ndarray | None, starts: np.ndarray, ends: np.ndarray, iou: float, limit: int
 ) -> np.ndarray:
-    """Positions that remain of the boxes from ``starts`` to ``ends``, one pair an image, in ascending order.
+    """Returns the remaining positions of the boxes from ``starts`` to ``ends``, one pair per image, in ascending order.
 
-    Takes the next boxes of all images together: drops those that overlap boxes kept before, and then resolves the rest
+    Processes the next boxes of all images together: drops those that overlap boxes already kept, then resolves the rest
     among themselves. Ends early for images with ``limit`` boxes.
     """
     kept = np.full((len(starts), limit), -1)
@@ -67,7 +68,7 @@ def _suppressed(
         chunk[chunk >= ends[active, None]] = -1
         before = kept[active, : num_kept[active].max()]
         free = (chunk >= 0) & ~(_overlap(boxes, groups, before, chunk, iou) & (before >= 0)[:, :, None]).any(axis=1)
-        # Usually few are left, which leaves few pairs.
+        # Usually few boxes are left, and so few pairs.
         front = np.argsort(~free, axis=1, kind="stable")[:, : free.sum(axis=1).max()]
         chunk = np.take_along_axis(chunk, front, axis=1)
         free = np.take_along_axis(free, front, axis=1)
@@ -81,10 +82,10 @@ def _suppressed(
 
 
 def _greedy(overlaps: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Boxes bool (a, c) that remain of those that are ``free``, best first, given which of them overlap, (a, c, c).
+    """Returns which of the ``free`` boxes remain, bool (a, c), best first, given which of them overlap, (a, c, c).
 
-    A box remains if no better one that remains overlaps it. Repeating that for all boxes at once settles the best,
-    then those that only depend on it, and so on: the same as going box by box (Zheng et al., Cluster-NMS, 2020).
+    A box remains if no better remaining box overlaps it. Repeating this for all boxes at once settles the best, then
+    those that depend only on it, and so on: equivalent to going box by box (Zheng et al., Cluster-NMS, 2020).
     """
     better = overlaps & np.tri(overlaps.shape[1], k=-1, dtype=bool).T & free[:, :, None]
     keeps = free
@@ -98,18 +99,18 @@ def _greedy(overlaps: np.ndarray, free: np.ndarray) -> np.ndarray:
 def _overlap(
     boxes: np.ndarray, groups: np.ndarray | None, first: np.ndarray, second: np.ndarray, iou: float
 ) -> np.ndarray:
-    """True, bool (a, b, c), where boxes ``first`` (a, b) and ``second`` (a, c) of the same group overlap too much."""
+    """Returns bool (a, b, c): boxes ``first`` (a, b) and ``second`` (a, c) of the same group overlap too much."""
     one, other = boxes[first].transpose(2, 0, 1)[..., None], boxes[second].transpose(2, 0, 1)[:, :, None, :]
     width = np.minimum(one[2], other[2]) - np.maximum(one[0], other[0])
     height = np.minimum(one[3], other[3]) - np.maximum(one[1], other[1])
     both = np.maximum(width, 0) * np.maximum(height, 0)
     one_area, other_area = ((each[2] - each[0]) * (each[3] - each[1]) for each in (one, other))
-    with np.errstate(invalid="ignore"):  # 0 over 0 is NaN, which exceeds nothing
-        # A float64 limit, as in torchvision: in float32, some limits round up.
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, which does not exceed the limit
+        # A float64 limit, as in torchvision: some limits round up in float32.
         overlaps: np.ndarray = both / (one_area + other_area - both) > np.float64(iou)
     return overlaps if groups is None else overlaps & (groups[first][:, :, None] == groups[second][:, None, :])
 
 
 def _ranks(images: np.ndarray) -> np.ndarray:
-    """Position of each box within its image, given the image of each, ascending."""
+    """Returns the position of each box within its image, given the image of each, ascending."""
     return np.arange(len(images)) - np.searchsorted(images, images)

@@ -1,6 +1,4 @@
-"""Config node ``task.tile``: how a picture is cut into tiles, for objects that are small in a large picture. Read on
-driver and workers.
-"""
+"""Config node ``task.tile``: cutting large pictures into tiles, to find small objects. Read on driver and workers."""
 
 from __future__ import annotations
 
@@ -21,32 +19,32 @@ class TileMerge(Enum):
     nms = "nms"
     """Intersection over union."""
     ios = "ios"
-    """Intersection over the smaller box where a border of a tile cuts one of the two, else over their union."""
+    """Intersection over the smaller box if a tile border cuts one of the two, otherwise over their union."""
 
 
 @dataclass
 class Tile:
-    """Config node ``task.tile``: tiles that are predicted each like an image, and whose boxes are merged into one row.
-    Without `size`, a picture is predicted as a whole.
+    """Config node ``task.tile``: each tile is predicted like an image, and the boxes of all tiles are merged into one
+    row. Without `size`, the whole picture is predicted.
     """
 
     size: Any = None
-    """Side of a tile in pixels of the source, or [height, width]; null cuts no tiles. The model's resize and crop then
-    apply to each tile. A picture that is not larger is one tile."""
+    """Side of a tile in source pixels, or [height, width]; null disables tiles. The model's resize and crop then apply
+    to each tile. A picture that is not larger is a single tile."""
 
     overlap: float = 0.2
-    """Least overlap of neighbouring tiles: a share of the tile below 1, or pixels from 1 on. Objects up to this size
-    are seen whole by at least one tile."""
+    """Minimum overlap of neighbouring tiles: a fraction of the tile if below 1, otherwise pixels. Objects up to this
+    size are entirely visible in at least one tile."""
 
     merge: TileMerge = TileMerge.ios
-    """nms: the better of two boxes that overlap remains. ios: so it does, but a box that a border cuts comes after
-    those that none cuts, and overlaps what covers most of it. Boxes of the same tile are never merged."""
+    """nms: the better of two overlapping boxes remains. ios: likewise, but boxes cut by a border rank after uncut
+    boxes, and overlap any box that covers most of them. Boxes of the same tile are never merged."""
 
     match: float = 0.5
-    """Overlap, from 0 to 1, above which two boxes of different tiles are one object; task.iou holds within a tile."""
+    """Overlap, from 0 to 1, above which two boxes of different tiles are one object; task.iou applies within a tile."""
 
     whole: bool = False
-    """Predict also the whole picture as one image, for objects that are larger than the overlap of the tiles."""
+    """Also predict the whole picture as one image, for objects larger than the overlap of the tiles."""
 
     def __post_init__(self) -> None:
         coerce_fields(self, "task.tile")
@@ -75,11 +73,11 @@ class Tile:
         return (self.size[0], self.size[1]) if _is_pair(self.size) else (self.size, self.size)
 
     def places(self, height: int, width: int) -> np.ndarray:
-        """Corners of the tiles of a picture, int64 (n, 4): xmin, ymin, xmax, ymax, row by row; with `whole` the picture
-        itself comes last, unless it is one tile.
+        """Returns the corners of the tiles of a picture, int64 (n, 4): xmin, ymin, xmax, ymax, row by row; with
+        `whole`, the picture itself comes last, unless it is a single tile.
 
-        All tiles lie within the picture and have the same size, that of the picture where it is smaller. They are
-        spread evenly, so that all overlap alike, by at least `overlap`.
+        All tiles lie within the picture and have the same size, limited by that of the picture. They are evenly spaced,
+        so that all overlaps are alike, and at least `overlap`.
         """
         (tile_height, tile_width), (ys, xs) = self.side_hw, self._starts(height, width)
         tile_height, tile_width = min(tile_height, height), min(tile_width, width)
@@ -96,7 +94,7 @@ class Tile:
 
 
 def _starts(length: int, side: int, overlap: float) -> list[int]:
-    """First pixels of the tiles along one axis."""
+    """Returns the first pixel of each tile along one axis."""
     if length <= side:
         return [0]
     number = math.ceil((length - overlap) / (side - overlap))

@@ -1,4 +1,4 @@
-"""Merges the boxes of overlapping tiles: an object that several tiles show remains once. Runs in the predictor."""
+"""Merges the boxes of overlapping tiles: keeps one box of an object that several tiles show. Runs in the predictor."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TileBoxes:
-    """Boxes that the tiles of one picture show, in pixels of the picture."""
+    """Boxes found in the tiles of one picture, in pixels of the picture."""
 
     boxes_xyxy: np.ndarray
     """Corners, float32 (m, 4)."""
@@ -29,28 +29,28 @@ class TileBoxes:
     """The tile of each box, int64 (m,)."""
 
     def take(self, chosen: np.ndarray) -> TileBoxes:
-        """The boxes at the positions ``chosen``."""
+        """Returns the boxes at the positions ``chosen``."""
         return TileBoxes(self.boxes_xyxy[chosen], self.scores[chosen], self.label_ids[chosen], self.tiles[chosen])
 
     @classmethod
     def joined(cls, parts: list[TileBoxes]) -> TileBoxes:
-        """The boxes of ``parts``, at least one, one after the other."""
+        """Concatenates the boxes of ``parts``, at least one."""
         names = ("boxes_xyxy", "scores", "label_ids", "tiles")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def merged(found: TileBoxes, places: np.ndarray, tile: Tile, *, class_agnostic: bool = False) -> TileBoxes:
-    """One box for each object, best score first.
+    """Returns one box per object, best score first.
 
-    Takes the boxes in order: with ``ios`` first those that no border of a tile cuts, and then the others, each best
-    score first. Drops a box where one that remains, from another tile and of the same class, overlaps it by more than
-    ``tile.match``. So a view of a whole object beats a view of its part, whatever their scores.
+    Processes boxes best score first; with ``ios``, boxes not cut by a tile border come before the others. Drops a box
+    if a remaining box of the same class from another tile overlaps it by more than ``tile.match``. So a view of a whole
+    object beats a view of a part, whatever their scores.
 
     Args:
         found: the boxes of one picture.
         places: the part of it that each tile shows, int64 (n, 4).
         tile: the settings.
-        class_agnostic: true if boxes of different classes are merged, too.
+        class_agnostic: true if boxes of different classes are also merged.
     """
     by_smaller = tile.merge is TileMerge.ios
     cut = _cut(found, places) if by_smaller else np.zeros(len(found.scores), bool)
@@ -65,13 +65,13 @@ def merged(found: TileBoxes, places: np.ndarray, tile: Tile, *, class_agnostic: 
     return kept.take(np.argsort(-kept.scores, kind="stable"))
 
 
-# Share of a tile from its border within which a box counts as cut: boxes of parts end a few pixels before it. A whole
-# object there is one that another tile shows better.
+# Distance from a tile's border, as a fraction of the tile, within which a box counts as cut: boxes of parts end a few
+# pixels before it. Another tile shows a whole object there better.
 _BORDER = 0.04
 
 
 def _cut(found: TileBoxes, places: np.ndarray) -> np.ndarray:
-    """True for boxes that reach a border of their tile inside the picture, bool (m,)."""
+    """Returns True for boxes that reach a border of their tile inside the picture, bool (m,)."""
     picture = places[:, 2:].max(axis=0)
     own = places[found.tiles]
     margin = _BORDER * (own[:, 2:] - own[:, :2])
@@ -81,10 +81,10 @@ def _cut(found: TileBoxes, places: np.ndarray) -> np.ndarray:
 
 
 def _near_pairs(boxes: np.ndarray, labels: np.ndarray, tiles: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields the pairs of boxes of different tiles and the same label that touch, int64 (2, p): the earlier box, and
-    the later one.
+    """Yields touching pairs of boxes of different tiles and the same label, int64 (2, p): the earlier and the later
+    box.
 
-    Sweeps downwards, so that a box meets only those that begin before it ends, in rectangles of bounded size.
+    Sweeps downwards, so a box is compared only with boxes that begin before it ends, in rectangles of bounded size.
     """
     down = np.argsort(boxes[:, 1], kind="stable")
     tops, bottoms = boxes[down, 1], boxes[down, 3]
@@ -97,7 +97,7 @@ def _near_pairs(boxes: np.ndarray, labels: np.ndarray, tiles: np.ndarray) -> Ite
             meet = (one[..., 0] < other[..., 2]) & (other[..., 0] < one[..., 2])
             meet &= (one[..., 1] < other[..., 3]) & (other[..., 1] < one[..., 3])
             meet &= (labels[rows, None] == labels[columns]) & (tiles[rows, None] != tiles[columns])
-            # Within the square on the diagonal each pair comes twice.
+            # Within the square on the diagonal, each pair occurs twice.
             meet &= (start >= first + _ROWS) | (np.arange(len(columns)) + start > np.arange(len(rows))[:, None] + first)
             pair = np.stack([rows[meet.nonzero()[0]], columns[meet.nonzero()[1]]])
             yield np.sort(pair, axis=0)
@@ -107,7 +107,7 @@ _ROWS, _COLUMNS = 256, 4096  # a million pairs at a time, 1 MB for each conditio
 
 
 def _overlaps(found: TileBoxes, pairs: np.ndarray, cut: np.ndarray) -> np.ndarray:
-    """Intersection of each pair over the smaller box where one of the two is cut, else over their union."""
+    """Returns the intersection of each pair over the smaller box if one of the two is cut, else over their union."""
     one, other = found.boxes_xyxy[pairs[0]].astype(np.float64), found.boxes_xyxy[pairs[1]].astype(np.float64)
     both = (np.minimum(one[:, 2:], other[:, 2:]) - np.maximum(one[:, :2], other[:, :2])).clip(0).prod(axis=1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (one, other)]
@@ -118,10 +118,10 @@ def _overlaps(found: TileBoxes, pairs: np.ndarray, cut: np.ndarray) -> np.ndarra
 
 
 def _greedy(number: int, pairs: np.ndarray) -> np.ndarray:
-    """Positions of the boxes that remain, given which earlier box overlaps which later one.
+    """Returns the positions of the remaining boxes, given which earlier box overlaps which later one.
 
-    Repeating the rule for all boxes at once settles the first, then those that only depend on it, and so on: the same
-    as going box by box.
+    Repeating the rule for all boxes at once settles the first, then those that depend only on it, and so on: equivalent
+    to going box by box.
     """
     remains = np.ones(number, bool)
     while True:

@@ -1,4 +1,4 @@
-"""The heads of the YOLO family: one tensor with a box, and the scores of all classes, for each place of a grid."""
+"""The heads of the YOLO family: one tensor with a box, and the scores of all classes, for each grid position."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class YoloHead:
     name: str
     layout: str
     channel_axis: int
-    """Axis of the numbers of a box, of the two after that of the images."""
+    """Axis with the numbers of a box, out of the two after the image axis."""
     has_objectness: bool = False
-    """True for v5: a fifth number that scales the scores of all classes, and three boxes for each cell of the grid."""
+    """True for v5: a fifth number scales the scores of all classes, and each grid cell has three boxes."""
     is_suppressed = False
 
     def recognises(self, outputs: Outputs, labels: Sequence[str] | None) -> bool:
@@ -39,8 +39,8 @@ class YoloHead:
         return num_classes >= 1 if labels is None else num_classes == len(labels)
 
     def plausibility(self, outputs: Outputs) -> int:
-        """Returns 1 if there are more boxes than numbers a box, and 2 if their number is also that of a usual grid: a
-        cell each 8, 16 and 32 pixels, with one more level above or below, or one less.
+        """Returns 1 if there are more boxes than numbers per box, and 2 if their number also matches a usual grid: a
+        cell every 8, 16 and 32 pixels, with one more level above or below, or one less.
         """
         _, shape = _given(outputs)
         num_boxes = shape[1 - self.channel_axis]
@@ -88,7 +88,7 @@ class YoloHead:
         by_channel = self._by_channel(next(iter(tensors.values())))
         valid = finite(by_channel)
         first = self._first_class
-        # Objectness alone is an upper limit of the scores.
+        # Objectness alone is an upper bound on the scores.
         most = by_channel[:, 4] if self.has_objectness else by_channel[:, 4:].max(axis=1)
         images, places = np.nonzero((most >= threshold) & valid[:, None])
         rows = by_channel[images, :, places]
@@ -106,14 +106,14 @@ class YoloHead:
         return 5 if self.has_objectness else 4
 
     def _by_channel(self, tensor: np.ndarray) -> np.ndarray:
-        """A view (n, numbers, boxes) of the output, in float32."""
+        """Returns a view (n, numbers, boxes) of the output, in float32."""
         tensor = tensor.astype(np.float32, copy=False)
         return tensor if self.channel_axis == 0 else tensor.transpose(0, 2, 1)
 
 
 @dataclass(frozen=True)
 class YoloNmsHead:
-    """Corners, score and class of a fixed number of boxes: networks that contain the suppression, such as Ultralytics'
+    """Corners, score and class of a fixed number of boxes, from networks that include suppression, such as Ultralytics'
     exports with ``nms=True`` and YOLOv10. See `Head`.
     """
 
@@ -126,7 +126,7 @@ class YoloNmsHead:
         return found is not None and found[1][1] == _NUMBERS
 
     def plausibility(self, outputs: Outputs) -> int:
-        """Returns 2 unless more boxes come out than a picture has objects."""
+        """Returns 2 unless there are more boxes than a picture has objects."""
         return 2 if _given(outputs)[1][0] <= _MOST_OBJECTS else 0
 
     def output_names(self, outputs: Outputs) -> list[str]:
@@ -155,7 +155,7 @@ class YoloNmsHead:
     ) -> Candidates:
         rows = next(iter(tensors.values())).astype(np.float32, copy=False)
         valid = finite(rows)
-        # Places without a box have score 0, or class -1.
+        # Positions without a box have score 0, or class -1.
         images, places = np.nonzero((rows[..., 4] >= threshold) & (rows[..., 5] >= 0) & valid[:, None])
         found = rows[images, places]
         label_ids = found[:, 5].astype(np.int32)
@@ -163,15 +163,15 @@ class YoloNmsHead:
 
 
 def finite(tensor: np.ndarray) -> np.ndarray:
-    """True, bool (n,), for images all of whose values are finite: their sum is."""
+    """Returns True, bool (n,), for images whose values are all finite: then their sum is."""
     with np.errstate(over="ignore", invalid="ignore"):
         sums = tensor.sum(axis=tuple(range(1, tensor.ndim)), dtype=np.float32)
     return np.asarray(np.isfinite(sums))
 
 
 def logarithms(probabilities: np.ndarray) -> np.ndarray:
-    """Logarithms of probabilities, of those below 1e-4 as if they were that. Unlike logits, they survive rounding to
-    bf16 next to 1.
+    """Returns logarithms of probabilities, which are raised to at least 1e-4. Unlike logits, they survive rounding to
+    bf16 near 1.
     """
     return np.asarray(np.log(np.maximum(probabilities, _LEAST)), np.float32)
 
@@ -179,10 +179,10 @@ def logarithms(probabilities: np.ndarray) -> np.ndarray:
 _NUM_AXES = 2
 _NUMBERS = 6  # corners, score and class
 _LEAST = 1e-4
-_ROUNDING = 1e-2  # of a probability in bf16
-_SHARES = 1.5  # pixels: some centre of a grid lies beyond
+_ROUNDING = 1e-2  # rounding of a probability in bf16
+_SHARES = 1.5  # pixels: some grid centre lies beyond
 _MOST_OBJECTS = 1000
-# Strides of the levels of a grid, and the cells of all levels for one of the coarsest.
+# Strides of the grid levels, and the cells of all levels for one cell of the coarsest.
 _STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 _BLOCKS = (21, 85)
 
@@ -195,12 +195,12 @@ YOLO_HEADS = (
 
 
 def _matrix(outputs: Outputs) -> tuple[str, tuple[int, int]] | None:
-    """Name and shape of the output with two axes besides that of the images; None if none or several have."""
+    """Returns name and shape of the output with two axes besides the image axis; None if there is not exactly one."""
     found = [(name, (shape[0], shape[1])) for name, shape in outputs.shapes.items() if len(shape) == _NUM_AXES]
     return found[0] if len(found) == 1 else None
 
 
 def _given(outputs: Outputs) -> tuple[str, tuple[int, int]]:
-    """`_matrix` of outputs that a head has recognised."""
+    """Returns `_matrix` of outputs that a head has recognised."""
     name = next(name for name, shape in outputs.shapes.items() if len(shape) == _NUM_AXES)
     return name, (outputs.shapes[name][0], outputs.shapes[name][1])

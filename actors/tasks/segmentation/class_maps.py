@@ -1,4 +1,4 @@
-"""Class maps at the size of the source image, from the logits or classes that a network gives for a grid. Runs in the
+"""Class maps at the size of the source image, from the logits or classes that a network returns for a grid. Runs in the
 predictor.
 """
 
@@ -19,23 +19,23 @@ _UINT8, _UINT16 = 0xFF, 0xFFFF
 
 
 def void_of(num_classes: int) -> int:
-    """The value of pixels without a class: the highest of uint8 for up to 255 classes, and of uint16 above."""
+    """Returns the value of pixels without a class: the highest of uint8 for up to 255 classes, otherwise of uint16."""
     return _UINT8 if num_classes <= _UINT8 else _UINT16
 
 
 def map_logits(logits_chw: np.ndarray, axes: Sequence[GridAxis]) -> np.ndarray:
-    """The class with the highest logit of each source pixel after bilinear interpolation, as ``interpolate`` of PyTorch
-    with align_corners=False and argmax give it, except where two classes tie up to rounding.
+    """Returns the class with the highest logit for each source pixel after bilinear interpolation, like PyTorch's
+    ``interpolate`` with align_corners=False and argmax, except if two classes tie up to rounding.
 
-    A class that leads in all four cells around a pixel leads in between, so only the cells at borders are interpolated,
-    and there only the classes that can lead. Memory beyond the result does not grow with the source.
+    A class that leads in all four cells around a pixel also leads in between, so only border cells are interpolated,
+    and only for classes that can lead. Memory beyond the result does not grow with the source.
 
     Args:
         logits_chw: float32 (classes, h, w), all finite.
-        axes: places of the source's rows and columns in the grid.
+        axes: positions of the source's rows and columns in the grid.
 
     Returns:
-        uint8 or uint16 (height, width); `void_of` the number of classes where the source was cropped away.
+        uint8 or uint16 (height, width); `void_of` the number of classes if the source pixel was cropped away.
     """
     rows, columns = axes
     num_classes, _, width = logits_chw.shape
@@ -56,15 +56,15 @@ def map_logits(logits_chw: np.ndarray, axes: Sequence[GridAxis]) -> np.ndarray:
 
 
 def map_classes(ids_hw: np.ndarray, axes: Sequence[GridAxis], num_classes: int) -> np.ndarray:
-    """The class of each source pixel, that of the cell which holds its centre.
+    """Returns the class of each source pixel, that of the cell that contains its centre.
 
     Args:
-        ids_hw: classes of the grid, numbers of any type; those that are not below ``num_classes`` become void.
+        ids_hw: classes of the grid, of any numeric type; classes from ``num_classes`` on become void.
         axes: as in `map_logits`.
-        num_classes: decides the type and the value of void, see `void_of`.
+        num_classes: determines the type and the void value; see `void_of`.
 
     Returns:
-        As `map_logits`.
+        See `map_logits`.
     """
     rows, columns = axes
     void = void_of(num_classes)
@@ -76,7 +76,7 @@ def map_classes(ids_hw: np.ndarray, axes: Sequence[GridAxis], num_classes: int) 
 
 
 def argmax(logits_chw: np.ndarray) -> np.ndarray:
-    """The same as ``logits_chw.argmax(axis=0)``, uint16, in a fifth of the time."""
+    """Computes ``logits_chw.argmax(axis=0)``, uint16, in a fifth of the time."""
     highest = logits_chw[0].copy()
     best = np.zeros(highest.shape, np.uint16)
     for class_id, logits_hw in enumerate(logits_chw[1:], 1):
@@ -87,7 +87,7 @@ def argmax(logits_chw: np.ndarray) -> np.ndarray:
 
 
 def count_classes(class_map_hw: np.ndarray) -> np.ndarray:
-    """Pixels of each value of a map, int64."""
+    """Returns the number of pixels of each value in a map, int64."""
     length = int(class_map_hw.max(initial=0)) + 1
     totals = np.zeros(length, np.int64)
     for first in range(0, len(class_map_hw), rows := max(1, _STRIP // max(1, class_map_hw.shape[1]))):
@@ -95,11 +95,11 @@ def count_classes(class_map_hw: np.ndarray) -> np.ndarray:
     return totals
 
 
-_STRIP = 1 << 20  # source pixels or logits that are worked on at once
+_STRIP = 1 << 20  # source pixels or logits processed at once
 
 
 def _strips(rows: GridAxis, width: int, logits_a_row: int) -> Iterator[slice]:
-    """Slices of the shown rows, each of about `_STRIP` pixels and `_STRIP` logits at most."""
+    """Yields slices of the shown rows, each with at most about `_STRIP` pixels and `_STRIP` logits."""
     num_rows = len(rows.lower)
     cells_a_row = max(1e-9, float(rows.lower[-1] - rows.lower[0]) / num_rows)
     step = max(1, int(min(_STRIP / width, _STRIP / logits_a_row / cells_a_row)))
@@ -107,14 +107,14 @@ def _strips(rows: GridAxis, width: int, logits_a_row: int) -> Iterator[slice]:
 
 
 def _mixed(best_hw: np.ndarray) -> np.ndarray:
-    """True for cells that differ from the next one to the right, below, or both."""
+    """Returns True for cells that differ from the next one to the right, below, or both."""
     after = np.pad(best_hw, ((0, 1), (0, 1)), mode="edge")
     is_mixed: np.ndarray = (best_hw != after[:-1, 1:]) | (best_hw != after[1:, :-1]) | (best_hw != after[1:, 1:])
     return is_mixed
 
 
 def _draw_borders(shown: np.ndarray, logits_chw: np.ndarray, is_mixed: np.ndarray, axes: Sequence[GridAxis]) -> None:
-    """Sets the pixels of ``shown`` that lie in mixed cells; ``axes`` tell their places in ``logits_chw``."""
+    """Sets the pixels of ``shown`` that lie in mixed cells; ``axes`` gives their positions in ``logits_chw``."""
     rows, columns = axes
     y, x = np.nonzero(is_mixed[rows.lower][:, columns.lower])
     if not len(y):
@@ -125,11 +125,11 @@ def _draw_borders(shown: np.ndarray, logits_chw: np.ndarray, is_mixed: np.ndarra
     numbers = np.cumsum(is_used) - 1
     pixels = _Pixels(y, x, numbers[cells], rows.weight[y], columns.weight[x])
     corners = _corners(logits_chw, np.flatnonzero(is_used))
-    # A class below the best guaranteed one in all four corners cannot lead.
+    # A class whose logits in all four corners are below the best guaranteed logit cannot lead.
     can_lead = np.maximum.reduce(corners) >= np.minimum.reduce(corners).max(axis=0)
     num_candidates = can_lead.sum(axis=0)
     least = 0
-    while least < num_candidates.max():  # cells with about as many candidates at a time
+    while least < num_candidates.max():  # cells with similar numbers of candidates at a time
         most = max(2, 2 * least)
         chosen = np.flatnonzero((num_candidates > least) & (num_candidates <= most))
         if len(chosen):
@@ -148,7 +148,7 @@ class _Pixels(NamedTuple):
 
 
 def _corners(logits_chw: np.ndarray, cells: np.ndarray) -> list[np.ndarray]:
-    """Logits (classes, m) of the cells at these positions, of those to the right, below, and to the lower right."""
+    """Returns logits (classes, m) of the cells at these positions, to the right, below, and to the lower right."""
     num_classes, height, width = logits_chw.shape
     flat = logits_chw.reshape(num_classes, -1)
     right = cells % width < width - 1
@@ -170,7 +170,7 @@ def _draw_cells(
     highest = np.full(len(cells), -np.inf, np.float32)
     best = np.zeros(len(cells), np.intp)
     for number in range(len(candidates)):
-        # In the order in which torch.nn.functional.interpolate computes.
+        # In the computation order of torch.nn.functional.interpolate.
         left_top, right_top, left_below, right_below = (table[number][cells] for table in tables)
         top = (1 - weights_x) * left_top + weights_x * right_top
         below = (1 - weights_x) * left_below + weights_x * right_below
@@ -182,8 +182,8 @@ def _draw_cells(
 
 
 def _numbered(can_lead: np.ndarray) -> np.ndarray:
-    """The classes that are true in each row of ``can_lead``, ascending, as columns; the first one again at the end of
-    shorter ones.
+    """Returns the classes that are true in each row of ``can_lead``, ascending, as columns; shorter ones are padded
+    with the first class.
     """
     rows, class_ids = np.nonzero(can_lead)
     starts = np.searchsorted(rows, np.arange(len(can_lead)))

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 PIXELS, VOID, OTHERS = "pixels/", "pixels_void/num", "pixels_beyond/num"
 MAX_CLASSES = 1000
-"""Classes with a counter of their own, those with the lowest numbers: a receipt carries all counters."""
+"""Number of classes with their own counter, those with the lowest numbers: a receipt carries all counters."""
 
 
 def count_pixels(table: pa.Table) -> dict[str, int]:
-    """Counts the pixels of each class, and those without one.
+    """Counts the pixels of each class, and those without a class.
 
     Args:
-        table: predicted rows. Counts nothing without class maps, as when the benchmark omits the model.
+        table: predicted rows. Returns no counts without class maps, as when the benchmark omits the model.
     """
     if not {"classes", "width", "height"} <= set(table.column_names):
         return {}
@@ -35,7 +35,7 @@ def count_pixels(table: pa.Table) -> dict[str, int]:
 
 
 def pixel_lines(counters: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Lines of the report on ``counters``, the sum of those of `count_pixels`."""
+    """Returns report lines for ``counters``, the sum of the counts from `count_pixels`."""
     by_class = {name.removeprefix(PIXELS): number for name, number in counters.items() if name.startswith(PIXELS)}
     ordered = sorted(by_class.items(), key=lambda item: (-item[1], item[0]))
     void = counters.get(VOID, 0)

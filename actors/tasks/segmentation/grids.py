@@ -1,4 +1,4 @@
-"""The places of source pixels in the grid of answers that a network gives for an image. Runs in the predictor."""
+"""Positions of source pixels in the grid of answers that a network returns for an image. Runs in the predictor."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GridAxis:
-    """One axis: source pixels ``first`` to ``stop`` lie in the model's input; those outside were cropped away.
+    """One axis: source pixels ``first`` to ``stop`` lie in the model's input; the others were cropped away.
 
     Arrays have one entry for each of these pixels, ascending. Cells of the grid that show padding are never used.
     """
 
     source: int
-    """Pixels of the whole source."""
+    """Number of pixels of the whole source."""
     first: int
     stop: int
     lower: np.ndarray
-    """The cell whose centre is before that of the pixel, intp."""
+    """The cell whose centre is before the pixel's centre, intp."""
     weight: np.ndarray
     """Weight of the next cell in linear interpolation, float32 from 0 to 1; 0 at the edge."""
     nearest: np.ndarray
-    """The cell that holds the centre of the pixel, intp."""
+    """The cell that contains the pixel's centre, intp."""
 
     @classmethod
     def plan(cls, source: int, scale: float, offset: float, *, shown: slice, cells: float) -> GridAxis:
@@ -43,11 +43,11 @@ class GridAxis:
         """
         first = max(0, math.ceil(shown.start * scale + offset - 0.5))
         stop = min(source, math.floor(shown.stop * scale + offset - 0.5) + 1)
-        # Cells wholly in the picture, unless padding leaves none.
+        # Cells entirely in the picture, unless padding leaves none.
         least, most = math.ceil(shown.start * cells), math.floor(shown.stop * cells) - 1
         if most < least:
             least = most = min(int((shown.start + shown.stop) / 2 * cells), max(least, most))
-        # In float32, in the order in which torch.nn.functional.interpolate computes: near ties then fall alike.
+        # In float32, in the computation order of torch.nn.functional.interpolate, so near ties are resolved alike.
         pixels = np.arange(first, max(first, stop), dtype=np.float32)
         slope, shift = np.float32(cells / scale), np.float32(-offset / scale * cells)
         centres = slope * (pixels + np.float32(0.5)) + shift
@@ -64,7 +64,7 @@ class GridAxis:
 
 
 def grid_axes(geometry: Geometry, image: int, input_hw: tuple[int, int], grid_hw: tuple[int, int]) -> list[GridAxis]:
-    """The rows and the columns of ``image`` in a grid of ``grid_hw`` cells that covers the model's whole input."""
+    """Returns the rows and the columns of ``image`` in a grid of ``grid_hw`` cells over the model's whole input."""
     corners = geometry.visible_xyxy[image].tolist()
     return [
         GridAxis.plan(

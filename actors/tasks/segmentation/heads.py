@@ -1,4 +1,4 @@
-"""The outputs that segmentation reads, and the choice among them by the names and shapes of a model's outputs."""
+"""The outputs that segmentation reads, chosen by the names and shapes of a model's outputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SegmentHead(Enum):
 
 @dataclass(frozen=True)
 class Reading:
-    """A head other than auto, and the output that has the logits, the classes or the masks."""
+    """A head other than auto, and the output with the logits, the classes or the masks."""
 
     head: SegmentHead
     output: str
@@ -36,15 +36,15 @@ class Reading:
         return self.head is SegmentHead.instances
 
     def output_names(self, outputs: Outputs) -> list[str]:
-        """All outputs that the head needs."""
+        """Returns the names of all outputs that the head needs."""
         return [*(PaddedHead().output_names(outputs) if self.is_instances else []), self.output]
 
 
 def reading_of(outputs: Outputs, head: SegmentHead, wanted: str | None) -> Reading:
-    """Chooses the output to read, and for auto the head.
+    """Chooses the output to read, and, for auto, the head.
 
     Args:
-        outputs: of the model.
+        outputs: the outputs of the model.
         head: value of ``task.head``.
         wanted: value of ``task.output``.
 
@@ -81,13 +81,15 @@ def reading_of(outputs: Outputs, head: SegmentHead, wanted: str | None) -> Readi
 
 MASKS = "masks"
 _KINDS = (SegmentHead.instances, SegmentHead.logits, SegmentHead.class_map)
-_USUAL = ("out", "logits")  # of torchvision, which adds aux, and transformers
-_QUERIES = "masks_queries_logits"  # of MaskFormer and its kin in transformers
+_USUAL = ("out", "logits")  # in torchvision, which also has aux, and in transformers
+_QUERIES = "masks_queries_logits"  # in MaskFormer and similar models in transformers
 _CHW, _HW = 3, 2
 
 
 def _fitting(outputs: Outputs, head: SegmentHead, *, is_asked: bool) -> list[str]:
-    """Names of the outputs that ``head`` can read; whole numbers may come as floats only where it ``is_asked`` for."""
+    """Returns the names of the outputs that ``head`` can read; integers may be floats only if the head ``is_asked``
+    for.
+    """
     shapes = {name: shape for name, shape in outputs.shapes.items() if outputs.dtypes[name].kind in "biuf"}
     is_float = {name: outputs.dtypes[name].kind == "f" for name in shapes}
     if head is SegmentHead.instances:

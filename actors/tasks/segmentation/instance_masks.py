@@ -1,4 +1,4 @@
-"""Instance masks at the size of the source image, from those within boxes of Mask R-CNN. Runs in the predictor."""
+"""Instance masks at the size of the source image, from Mask R-CNN's masks within boxes. Runs in the predictor."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from actors.tasks.segmentation.run_lengths import encode_crop
 def encode_instance(
     mask_hw: np.ndarray, box_xyxy: np.ndarray, height: int, width: int, threshold: float = 0.5
 ) -> bytes:
-    """COCO's run lengths of a mask, pasted as ``paste_masks_in_image`` of torchvision does it.
+    """Returns COCO's run lengths of a mask, pasted like torchvision's ``paste_masks_in_image``.
 
     Args:
         mask_hw: probabilities inside the box, float32 (m, m).
-        box_xyxy: the box in pixels of the source; it may reach beyond.
+        box_xyxy: the box in source pixels; may extend beyond the source.
         height: of the source.
         width: of the source.
         threshold: pixels with a higher probability belong to the mask.
     """
     side = len(mask_hw)
     padded = np.pad(mask_hw, _BORDER)
-    # A border of zeros, around a box that is as much larger.
+    # A border of zeros, and a box enlarged by the same ratio.
     left, top, right, bottom = _expanded(box_xyxy.astype(np.float32), np.float32((side + 2 * _BORDER) / side))
     x, y = (
         _places(first, last, limit, len(padded)) for first, last, limit in ((left, right, width), (top, bottom, height))
@@ -41,14 +41,14 @@ _STRIP = 1 << 20  # pixels interpolated at once
 
 
 def _expanded(box_xyxy: np.ndarray, scale: np.float32) -> list[int]:
-    """The box that is ``scale`` times as large around its centre, cut to whole numbers. In float32, as torchvision."""
+    """Scales the box by ``scale`` around its centre, truncated to integers. In float32, like torchvision."""
     half, centre = (box_xyxy[2:] - box_xyxy[:2]) * np.float32(0.5), (box_xyxy[2:] + box_xyxy[:2]) * np.float32(0.5)
     half = half * scale
     return [int(corner) for corner in (*(centre - half), *(centre + half))]
 
 
 def _places(first: int, last: int, limit: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower and upper cells, and the weights of the upper ones, for pixels ``first`` to ``last``, of 0 to ``limit``."""
+    """Returns lower and upper cells, and upper weights, for pixels ``first`` to ``last``, out of 0 to ``limit``."""
     length = max(1, last - first + 1)
     pixels = np.arange(max(0, first), min(last + 1, limit), dtype=np.float32) - np.float32(first)
     slope, half = np.float32(cells) / np.float32(length), np.float32(0.5)

@@ -1,4 +1,4 @@
-"""Agreement of two engines on the classes of pixels. Runs where engines are compared."""
+"""Agreement of two engines on pixel classes. Runs where engines are compared."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 def compare_logits(
     output: str, both: tuple[Answers, Answers], logits_of: Callable[[np.ndarray], np.ndarray], tolerance: Tolerance
 ) -> Agreement:
-    """Compares logits (n, classes, h, w), and the classes of the pixels where the reference's leads clearly.
+    """Compares logits (n, classes, h, w), and the classes of pixels where the reference's class leads clearly.
 
     Args:
         output: name of the logits.
         both: outputs of the reference and the candidate for the same images.
-        logits_of: makes of the logits of one image those of at least two classes.
+        logits_of: converts the logits of one image to those of at least two classes.
         tolerance: the limits; a class leads clearly by a probability of more than ``tie_margin``.
     """
     comparison = Comparison(tolerance)
@@ -75,7 +75,7 @@ def _compare(comparison: Comparison, output: str, num_differing: int, num_all: i
 
 
 def _lead(logits_chw: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
-    """The best class of each pixel, and true where its probability leads by more than ``margin``."""
+    """Returns the best class of each pixel, and true if its probability leads by more than ``margin``."""
     best = argmax(logits_chw)[None].astype(np.intp)
     shares = np.exp(logits_chw - logits_chw.max(axis=0))
     total = shares.sum(axis=0)

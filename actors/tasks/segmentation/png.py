@@ -1,4 +1,4 @@
-"""PNG files of class maps, written directly: a palette of 8 bits, or grey of 16 bits. Runs in the predictor."""
+"""PNG files of class maps, written directly: 8-bit palette, or 16-bit grey. Runs in the predictor."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def encode_png(class_map_hw: np.ndarray) -> bytes:
     """Encodes a class map, uint8 or uint16 (height, width), each at least 1.
 
     uint8 becomes a palette image whose pixels are the classes and whose colours are those of PASCAL VOC; uint16 becomes
-    a grey image. Rows are stored as differences from the row above, of which deflate keeps runs alone: on class maps
-    that is smaller than its search for matches, and in less time.
+    a grey image. Rows are stored as differences from the row above, and deflate encodes runs only: on class maps, this
+    is smaller and faster than its search for matches.
     """
     height, width = class_map_hw.shape
     is_palette = class_map_hw.dtype == np.uint8
@@ -28,7 +28,7 @@ def encode_png(class_map_hw: np.ndarray) -> bytes:
 
 
 def _voc_palette() -> np.ndarray:
-    """Bits 0, 3 and 6 of a class are the highest bits of red, bits 1, 4 and 7 of green, 2 and 5 of blue."""
+    """Makes bits 0, 3 and 6 of a class the highest bits of red, bits 1, 4 and 7 of green, and bits 2 and 5 of blue."""
     classes = np.arange(256)
     colours = np.zeros((256, 3), np.uint8)
     for bit in range(8):
@@ -37,7 +37,7 @@ def _voc_palette() -> np.ndarray:
 
 
 PALETTE = _voc_palette()
-"""Red, green and blue of each class, uint8 (256, 3): the colour map of PASCAL VOC, also that of its label files."""
+"""Red, green and blue of each class, uint8 (256, 3): the colour map of PASCAL VOC, including its label files."""
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

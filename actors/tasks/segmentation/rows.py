@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def mask_field() -> pa.Field:
-    """The field of PNG files."""
+    """Returns the field for PNG files."""
     return pa.field("mask", pa.binary())
 
 
 def classes_field(*, has_masks: bool) -> pa.Field:
-    """The field of `classes_column`."""
+    """Returns the field of `classes_column`."""
     inner = [pa.field("label_id", pa.int32()), pa.field("label", pa.string()), pa.field("pixels", pa.int64())]
     return pa.field("classes", pa.list_(pa.struct([*inner, MASK] if has_masks else inner)))
 
@@ -27,12 +27,12 @@ def classes_field(*, has_masks: bool) -> pa.Field:
 def classes_column(
     found: Sequence[Mapping[int, int]], labels: Sequence[str] | None, masks: pa.Array | None = None
 ) -> pa.ListArray:
-    """The classes in each image as one list of structs.
+    """Converts the classes in each image to one list of structs.
 
     Args:
         found: for each image, pixels by class.
-        labels: names of the classes; without them, the number of a class is its name.
-        masks: of type `MASK`, one for each class of each image.
+        labels: class names; without them, the class number is the name.
+        masks: of type `MASK`, one per class of each image.
     """
     ids = [class_id for pixels in found for class_id in pixels]
     columns = [
@@ -47,7 +47,7 @@ def classes_column(
 
 
 def masks_array(counts: Sequence[bytes], sizes_hw: np.ndarray) -> pa.StructArray:
-    """Masks of type `MASK`.
+    """Builds masks of type `MASK`.
 
     Args:
         counts: run lengths of each mask.

@@ -1,7 +1,7 @@
-"""COCO's compressed run lengths of masks, as pycocotools reads and writes them: pixels column by column from the top
+"""COCO's compressed run lengths of masks, as read and written by pycocotools: pixels column by column from the top
 left, in runs that alternate between 0 and 1 and begin with 0.
 
-The text of the lengths is that of ``rleToString`` in https://github.com/cocodataset/cocoapi, common/maskApi.c.
+The text format of the lengths is that of ``rleToString`` in https://github.com/cocodataset/cocoapi, common/maskApi.c.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def encode_crop(crop_hw: np.ndarray, top_left: tuple[int, int], height: int, wid
         height: of the whole mask.
         width: of the whole mask.
     """
-    # A row of zeros below the crop, so that no run goes on from one column to the next.
+    # A row of zeros below the crop, so that no run continues from one column to the next.
     columns = np.zeros((crop_hw.shape[1], crop_hw.shape[0] + 1), np.int8)
     columns[:, :-1] = crop_hw.T
     edges = np.flatnonzero(np.diff(columns.ravel(), prepend=np.int8(0)))
@@ -33,7 +33,7 @@ def encode_crop(crop_hw: np.ndarray, top_left: tuple[int, int], height: int, wid
 
 
 def encode_classes(class_map_hw: np.ndarray) -> dict[int, bytes]:
-    """Encodes each value of a class map, integers (height, width), as a mask of its own; by value, ascending."""
+    """Encodes each value of a class map, integers (height, width), as a separate mask; by value, ascending."""
     flat = class_map_hw.ravel(order="F")
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1]) if flat.size else np.empty(0, np.int64)
     stops, values = np.append(starts[1:], flat.size), flat[starts]
@@ -47,7 +47,7 @@ def encode_classes(class_map_hw: np.ndarray) -> dict[int, bytes]:
 
 def encode_runs(starts: np.ndarray, stops: np.ndarray, num_pixels: int) -> bytes:
     """Encodes the runs of ones of a mask of ``num_pixels``: positions where they start and stop, ascending and not
-    empty; runs that touch become one.
+    empty; touching runs are joined.
     """
     apart = starts[1:] != stops[:-1]
     starts, stops = starts[np.append(True, apart)[: len(starts)]], stops[np.append(apart, True)[: len(stops)]]
@@ -58,7 +58,7 @@ def encode_runs(starts: np.ndarray, stops: np.ndarray, num_pixels: int) -> bytes
 
 
 def decode(counts: bytes | str, size: tuple[int, int]) -> np.ndarray:
-    """The mask, bool of ``size`` (height, width), with these run lengths.
+    """Returns the mask, bool of ``size`` (height, width), with these run lengths.
 
     Raises:
         ValueError: the runs do not cover the mask exactly.
@@ -71,8 +71,8 @@ def decode(counts: bytes | str, size: tuple[int, int]) -> np.ndarray:
 
 
 def lookup(counts: bytes | str, places: np.ndarray) -> np.ndarray:
-    """Pixels of the mask with these run lengths, bool in the shape of ``places``: numbers of pixels, counted column by
-    column from the top left. Takes no memory for the whole mask; it is 0 beyond its last run.
+    """Returns pixels of the mask with these run lengths, bool in the shape of ``places``: pixel numbers, column by
+    column from the top left. Needs no memory for the whole mask, which is 0 beyond its last run.
     """
     ends = _lengths(counts.encode() if isinstance(counts, str) else counts).cumsum()
     return np.asarray(np.searchsorted(ends, places, side="right") % 2 == 1) & (places < (ends[-1] if len(ends) else 0))
@@ -82,8 +82,8 @@ _MOST_CHARACTERS = 13  # five bits each, for 64
 
 
 def _text(lengths: np.ndarray) -> bytes:
-    """Each length as groups of five bits, lowest first; from the fourth on, as the difference from the one two before,
-    which is of the same value.
+    """Encodes each length as groups of five bits, lowest first; from the fourth length on, as the difference from the
+    length two before, which has the same value.
     """
     rest = lengths.astype(np.int64)
     rest[3:] -= lengths[1:-2]
@@ -101,7 +101,7 @@ def _text(lengths: np.ndarray) -> bytes:
 
 
 def _lengths(text: bytes) -> np.ndarray:
-    """The lengths that `_text` wrote, int64."""
+    """Returns the lengths that `_text` wrote, int64."""
     codes = np.frombuffer(text, np.uint8).astype(np.int64) - _FIRST
     is_last = codes & _MORE == 0
     starts = np.flatnonzero(np.append(True, is_last[:-1])[: len(codes)])
