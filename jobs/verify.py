@@ -71,7 +71,7 @@ def _open(wanted: Verification) -> Output:
     except (OSError, BaseError) as error:
         raise JobError(
             f"{given}: cannot be read: {one_line(error)}",
-            fix="give a folder or prefix that you may read, and its region and keys in output.storage_options",
+            fix="give a folder or prefix that you can read, and its region and credentials in output.storage_options",
         ) from error
     if not output.runs:
         raise JobError(f"{given}: there are no runs below it", fix="give the output.path of the job to verify")

@@ -97,7 +97,7 @@ def image_input(inputs: Sequence[Any], model: Model, *, one_by_one: bool = False
         raise JobError(
             f"{model.where}: quantises batches of {batch_size} by one scale each, so that an image's answer depends on "
             "the rest of its batch",
-            fix="export it with a free batch size, or quantise it statically",
+            fix="export it with a dynamic batch size, or quantise it statically",
         )
     return ImageInput(node.name, dtype, layout, 1 if one_by_one else batch_size)
 

@@ -34,7 +34,7 @@ def convert(source: Path, target: Path, precision: str, metadata: Mapping[str, s
     except OPENVINO_ERRORS as error:
         raise JobError(
             f"export.formats=openvino: {where}: openvino cannot read its graph: {one_line(error)}",
-            fix="leave openvino out of export.formats",
+            fix="remove openvino from export.formats",
         ) from error
     if precision == "bf16":
         _round_to_bf16(graph, openvino)

@@ -82,7 +82,7 @@ def place(folder: Path, uri: str, storage: Storage) -> None:
 def _unwritable(uri: str, error: Exception) -> JobError:
     return JobError(
         redacted(f"export.path={uri}: cannot be written: {one_line(error)}"),
-        fix="give a place that you may write to, and its region and keys in output.storage_options",
+        fix="give a place that you can write to, and its region and credentials in output.storage_options",
     )
 
 

@@ -40,7 +40,7 @@ def construct(architecture: str, kwargs: Mapping[str, Any]) -> Any:
     except Exception as error:
         raise JobError(
             f"{where} with model.kwargs={dict(kwargs)}: {type(error).__name__}: {one_line(error)}",
-            fix="give the arguments that it takes in model.kwargs, or correct its code",
+            fix="pass its arguments in model.kwargs, or correct its code",
         ) from error
 
 
@@ -94,7 +94,7 @@ def _builder(architecture: str, where: str) -> Callable[..., Any]:
     package, _, name = architecture.partition(":")
     if package in _LIBRARIES:
         return _LIBRARIES[package](name, where)
-    module = _import(package, where, fix=f"put the folder that holds {package.partition('.')[0]} on PYTHONPATH")
+    module = _import(package, where, fix=f"put the folder that contains {package.partition('.')[0]} on PYTHONPATH")
     first, *rest = name.split(".")
     if first.startswith("__") or not hasattr(module, first):  # a package may import on demand what its dictionary lacks
         # Python's own error for a missing name does not list the closest names.

@@ -65,7 +65,7 @@ def reading(where: str) -> Iterator[None]:
     except (PermissionError, PermissionDeniedError, UnauthenticatedError) as error:
         raise JobError(
             f"{where}: may not be read: {one_line(error)}",
-            fix="grant this user the right to read it, or pass credentials in model.storage_options",
+            fix="grant this user read access, or pass credentials in model.storage_options",
         ) from None
     except (BaseError, OSError, ValueError) as error:  # ValueError: a path with a null byte
         if not isinstance(error, BaseError) and transient_kind(error) is None:

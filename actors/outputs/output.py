@@ -184,7 +184,7 @@ class Output:
         except (OSError, BaseError) as error:
             raise JobError(
                 f"{self.name}: cannot be read: {one_line(error)}",
-                fix="give a folder or prefix that you may read, and its region and keys in output.storage_options",
+                fix="use a readable folder or prefix, and set its region and credentials in output.storage_options",
             ) from error
 
 

@@ -46,7 +46,7 @@ def _check_side(key: str, value: object) -> None:
     if value is not None and not _is_side(value) and not is_pair(value):
         raise JobError(
             f"{key}={value!r}: neither a whole number from 1 to {_MAX_SIDE}, nor [height, width] of such, nor null",
-            fix=f"write for instance {key}=224 or {key}=[224,224]",
+            fix=f"for example, {key}=224 or {key}=[224,224]",
         )
 
 
@@ -79,7 +79,7 @@ def _check_limit(preprocess: Preprocess) -> None:
     if not resize <= limit <= _MAX_SIDE:
         raise JobError(
             f"{key}: not from model.preprocess.resize={resize} to {_MAX_SIDE}",
-            fix="write for instance model.preprocess.resize=800 and model.preprocess.resize_limit=1333",
+            fix="for example, model.preprocess.resize=800 and model.preprocess.resize_limit=1333",
         )
 
 
@@ -102,7 +102,7 @@ def _check_borders(preprocess: Preprocess) -> None:
     if len(color) != 3 or not all(0 <= value <= _MAX_LEVEL for value in color):  # noqa: PLR2004  red, green, blue
         raise JobError(
             f"model.preprocess.pad_color={color!r}: not three whole numbers from 0 to 255, of red, green and blue",
-            fix="write for instance model.preprocess.pad_color=[114,114,114]",
+            fix="for example, model.preprocess.pad_color=[114,114,114]",
         )
 
 
@@ -139,11 +139,11 @@ def _check_numbers(name: str, preprocess: Preprocess) -> None:
     if len(values) == preprocess.channels and all(map(_is_number, values)):
         return
     if preprocess.channels == 1:
-        raise JobError(f"{key}={values!r}: not one number, of grey", fix=f"write for instance {key}=[0.5]")
+        raise JobError(f"{key}={values!r}: not one number, of grey", fix=f"for example, {key}=[0.5]")
     order = "blue, green and red" if preprocess.channel_order is ChannelOrder.bgr else "red, green and blue"
     raise JobError(
         f"{key}={values!r}: not three numbers, of {order}",
-        fix=f"write for instance {key}=[0.5,0.5,0.5], for pixels scaled to 0..1",
+        fix=f"for example, {key}=[0.5,0.5,0.5], for pixels scaled to 0..1",
     )
 
 

@@ -62,7 +62,7 @@ class Retry:
         coerce_fields(self, "retry")
         for name in ("first_wait_s", "max_wait_s"):
             if getattr(self, name) < 0:
-                raise JobError(f"retry.{name}={getattr(self, name)}: below 0", fix="give seconds from 0 up")
+                raise JobError(f"retry.{name}={getattr(self, name)}: below 0", fix="set a number of seconds, 0 or more")
 
     def call(self, function: Callable[[], Result]) -> Result:
         """Calls ``function``, retrying after transient errors, and returns its result.

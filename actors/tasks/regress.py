@@ -76,7 +76,7 @@ class Regress(Task):
         if self.points is not Points.none and odd:
             raise JobError(
                 f"task.points={self.points.value}: column {odd[0]} has {layout[odd[0]]} values, not pairs of x and y",
-                fix="give key points columns of their own in task.names, apart from their scores",
+                fix="give keypoints their own columns in task.names, separate from their scores",
             )
         return [pa.field(name, _type(length)) for name, length in layout.items()]
 
@@ -153,7 +153,7 @@ class Regress(Task):
                 )
         folded = [name.lower() for name, _ in pairs]  # SQL engines ignore case
         if twice := next((name for name in folded if folded.count(name) > 1), None):
-            raise JobError(f"task.names: two columns have the name {twice}", fix="give each column a name of its own")
+            raise JobError(f"task.names: two columns have the name {twice}", fix="give each column a unique name")
         return dict(pairs)
 
     def _factors(self, key: str, layout: Mapping[str, int]) -> list[float]:

@@ -42,7 +42,7 @@ def scratch(folder: str | None, storage: Storage) -> Iterator[str]:
     except (OSError, BaseError) as error:
         raise JobError(
             f"benchmark.scratch={folder}: cannot be written: {one_line(error)}",
-            fix="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
+            fix="use a writable folder or prefix, and set its region and credentials in output.storage_options",
         ) from error
     try:
         yield root

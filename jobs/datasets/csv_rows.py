@@ -49,7 +49,7 @@ class Csv:
         except LookupError as error:
             raise JobError(
                 f"dataset.csv.encoding={self.encoding}: unknown encoding",
-                fix="name an encoding of Python, such as utf-8, cp1252 or utf-16",
+                fix="use a Python encoding, such as utf-8, cp1252 or utf-16",
             ) from error
 
 

@@ -84,7 +84,7 @@ class Selection:
         if reason is None and self.unreadable is Unreadable.error:
             raise JobError(
                 f"dataset.path={redacted(base)}: the folder {redacted(folder)} in it cannot be read: {one_line(error)}",
-                fix="give this user the right to read it, omit it with dataset.exclude, or skip all such "
+                fix="grant this user read access, omit it with dataset.exclude, or skip all such "
                 "folders with dataset.unreadable=skip",
             ) from error
         self.passed_over.add(reason or "unreadable", folder)

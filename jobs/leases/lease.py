@@ -232,7 +232,7 @@ def cannot_be_written(path: str, error: Exception) -> JobError | OutputError:
         return OutputError(problem)
     return JobError(
         f"output.path={path}: cannot be written: {one_line(error)}",
-        fix="give a folder or prefix that you may write to, and its region and keys in output.storage_options",
+        fix="give a folder or prefix that you can write to, and its region and credentials in output.storage_options",
     )
 
 

@@ -164,7 +164,7 @@ class LeaseFiles:
                 return
         raise JobError(
             f"output.path={self.root}: this store ignores conditional writes, so two runs could hold one output",
-            fix="write to a store that honours conditional writes (If-None-Match on PUT)",
+            fix="use a store that supports conditional writes (If-None-Match on PUT)",
         )
 
     def delete_below(self, number: int) -> None:

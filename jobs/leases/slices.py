@@ -41,7 +41,7 @@ class Slice:
         if not 0 <= run.slice < run.slices:
             raise JobError(
                 f"run.slice={run.slice}, run.slices={run.slices}: there is no such slice",
-                fix="give run.slices from 1, and to each driver its own run.slice from 0 to run.slices - 1",
+                fix="set run.slices to at least 1, and give each driver its own run.slice from 0 to run.slices - 1",
             )
         if run.slices > 1 and not run.id:
             raise JobError(

@@ -46,7 +46,7 @@ class _DetrHead:
             raise JobError(
                 f"task.head={self.name}: the boxes in the model's output {boxes} reach {most:.3g}, and shares of the "
                 "image do not",
-                fix="export the network with boxes in shares of its input, or choose another task.head",
+                fix="export the network with boxes relative to its input size, or choose another task.head",
             )
 
     def parts(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

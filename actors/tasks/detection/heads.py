@@ -41,7 +41,7 @@ def head_for(name: str, outputs: Outputs, labels: Sequence[str] | None) -> Head:
         names = [head.name for head in fitting]
         raise JobError(
             f"task.head=auto: outputs {outputs} may be of {' or '.join(names)}",
-            fix=f"set task.head={names[0]}, or the one that the model was exported with; model.labels may tell, too",
+            fix=f"set task.head={names[0]}, or the one used for the export; setting model.labels may also help",
         )
     if labels is not None and recognising(asked, outputs, None):
         raise JobError(

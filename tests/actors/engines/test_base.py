@@ -289,7 +289,7 @@ def test_a_damaged_file_is_a_mistake_or_runs(model: Model, path: Path, network: 
         (("onnxruntime", "onnx"), "bf16", r".* holds fp32.*\n.*engine\.precision=auto"),
         (("onnxruntime", "onnx"), "fp16", r".* holds fp32.*\n.*engine\.precision=auto"),
         (("onnxruntime", "state_dict"), "bf16", r".*tiny\.pt.*\n  fix: choose engine=torch or openvino"),
-        (("onnxruntime", "state_dict"), "fp16", r".* on a GPU alone.*\n  fix: set engine\.precision=fp32"),
+        (("onnxruntime", "state_dict"), "fp16", r".* only on a GPU.*\n  fix: set engine\.precision=fp32"),
         (("openvino", "onnx"), "fp16", r".* fp32 and bf16 on a CPU\n  fix: choose one of the two"),
         (("openvino", "state_dict"), "fp16", r".* fp32 and bf16 on a CPU\n  fix: choose one of the two"),
     ],

@@ -65,7 +65,7 @@ def test_a_malformed_architecture_is_refused_before_any_import(architecture: str
 @pytest.mark.parametrize(
     ("architecture", "message"),
     [
-        ("nowhere_at_all:net", r"no module named nowhere_at_all\n.*folder that holds nowhere_at_all on PYTHONPATH"),
+        ("nowhere_at_all:net", r"no module named nowhere_at_all\n.*folder that contains nowhere_at_all on PYTHONPATH"),
         ("networks.inner:net", r"model\.architecture=networks\.inner:net: no module named networks\.inner"),
         ("networks:tinny", r"there is no tinny in it\n.*did you mean tiny or Tiny"),
         ("networks:zzzzzz", r"there is no zzzzzz in it\n.*correct the name"),

@@ -132,14 +132,14 @@ def test_rounding_is_no_reason(model: Callable[..., Model], precision: Precision
     ("kind", "said"), [(Random, "different answer for the same image each time"), (DroppingFirst, "on a single image")]
 )
 def test_what_running_alone_does_not_help_is_refused(model: Callable[..., Model], kind: type[Tiny], said: str) -> None:
-    with pytest.raises(JobError, match=rf"model\.checkpoint=.*a\.pt: gives another answer.*{said}|{said}"):
+    with pytest.raises(JobError, match=rf"model\.checkpoint=.*a\.pt: gives a different answer.*{said}|{said}"):
         Predictor(model(kind), engine=TorchEngineConfig(threads=1), task=Raw())
 
 
 @pytest.mark.parametrize("kind", [First, Scaled])
 def test_each_image_gets_its_own_answer(model: Callable[..., Model], kind: type[Tiny]) -> None:
     predictor = Predictor(model(kind), engine=TorchEngineConfig(threads=1), task=Raw())
-    assert predictor.engine.details[ONE_BY_ONE].startswith("the model gives another answer")
+    assert predictor.engine.details[ONE_BY_ONE].startswith("the model gives a different answer")
     together = predictor.predict(list(images(5)))["output"].to_pylist()
     alone = [predictor.predict([image])["output"].to_pylist()[0] for image in images(5)]
     assert together == alone

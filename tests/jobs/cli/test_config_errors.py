@@ -50,7 +50,7 @@ IMAGES = ("+dataset=images", "dataset.path=x", "model.checkpoint=y")
             "dataset.path: the environment variable NOT_SET is not set",
             "export NOT_SET=VALUE before the command, or give a default: ${oc.env:NOT_SET,VALUE}",
         ),
-        (("+dataset=mine",), "dataset=mine: there is no such choice", "DIR/dataset/mine.yaml, with --config-dir=DIR"),
+        (("+dataset=mine",), "dataset=mine: there is no such choice", "DIR/dataset/mine.yaml and --config-dir=DIR"),
     ],
 )
 def test_key_value_and_fix_are_named_in_a_few_lines(overrides: tuple[str, ...], problem: str, fix: str) -> None:
@@ -62,7 +62,9 @@ def test_key_value_and_fix_are_named_in_a_few_lines(overrides: tuple[str, ...], 
 
 def test_a_folder_of_choices_that_is_not_there() -> None:
     error = ConfigCompositionException("Additional config directory '/nope' not found")
-    assert str(explain(error)).startswith("--config-dir=/nope: there is no such folder\n  fix: give the folder above")
+    assert str(explain(error)).startswith(
+        "--config-dir=/nope: there is no such folder\n  fix: give the folder that contains"
+    )
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def test_a_path_without_anything_may_be_allowed(place: Place) -> None:
     ("error", "fix"),
     [
         (FileNotFoundError("gone"), "spelling"),
-        (PermissionError("no"), "right to read"),
+        (PermissionError("no"), "read access"),
         (GenericError("no route\nDebug"), "storage_options"),
         (pa.ArrowInvalid("not parquet"), "fix"),
         (OSError("disk"), "fix"),

@@ -34,7 +34,7 @@ def test_the_numbers_that_everybody_asks_for() -> None:
     assert tiles["Cost"] == ("1.25 EUR", "2.50 EUR for a million images like these")
     lead = headline(facts).lead
     assert "exactly one outcome" in lead
-    assert "right for 77.8 % of 9 images with a label" in lead
+    assert "correct for 77.8 % of 9 images with labels" in lead
     assert "An earlier command processed 2 images" in lead
 
 

@@ -140,7 +140,7 @@ def test_images_that_ended_a_worker_are_not_read_again(tmp_path: Path, stage: st
     (tmp_path / "data" / "0.jpg").write_bytes(FILES["0.jpg"])
     row = {field.name: "x" for field in ERROR_FIELDS} | {"stage": stage, "error": kind}
     made = thumbnails(source_of(ImagesDataset(path=str(tmp_path / "data")), tmp_path), row)["0.jpg"]
-    assert (bool(made.webp), "ended the process" in made.note) == (is_read, not is_read)
+    assert (bool(made.webp), "killed the process" in made.note) == (is_read, not is_read)
 
 
 def test_a_row_that_cannot_be_drawn_costs_only_its_picture(tmp_path: Path) -> None:
