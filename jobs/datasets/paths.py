@@ -110,7 +110,7 @@ _PASSING_FIX = f"{_ADDRESS}, and run the same command again once the storage ans
 # The first matching entry applies: FileNotFoundError is an OSError, and Arrow's ArrowInvalid a ValueError.
 _FIXES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((FileNotFoundError,), "check the spelling, or list again"),
-    ((PermissionError,), "give this user the right to read it"),
+    ((PermissionError,), "grant this user read access"),
     ((NotSupportedError,), "copy it to a disk or an object store: this server has no range requests"),
     ((BaseError,), _ADDRESS),
     ((pa.ArrowException, OSError, EOFError), "repair the file, or omit it"),
