@@ -30,7 +30,7 @@ NUM_SHARDS_KEY = b"shardlens.num_shards"
 
 
 class Layout(StrEnum):
-    """How an inventory row locates the bytes of an image. The readers are in `layouts`."""
+    """Location of the image bytes of an inventory row. The readers are in `layouts`."""
 
     FILES = "files"
     """The object URI is the image."""
