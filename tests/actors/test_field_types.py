@@ -61,7 +61,7 @@ def test_values_get_the_type_of_their_field(built: object, name: str, wanted: ob
         (lambda: Tolerance(cosine="1"), "engine.tolerance.cosine='1'", "a number"),
         (lambda: Model(preprocess={"crop": 3}), "model.preprocess=", "a Preprocess"),
         (lambda: Model(ignore="a.*"), "model.ignore='a.*'", "a list of texts"),
-        (lambda: Retry(first_wait_s=-1), "retry.first_wait_s=-1.0", "from 0 up"),
+        (lambda: Retry(first_wait_s=-1), "retry.first_wait_s=-1.0", "0 or more"),
     ],
 )
 def test_a_value_of_another_type_names_field_and_choices(build: Callable[[], Any], key: str, choice: str) -> None:
