@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,6 +50,19 @@ def version(replicas: Replicas, options: Serve) -> ModelVersion:
     return ModelVersion(SETTINGS, options, replicas)  # type: ignore[arg-type]
 
 
+def answered(asked: Coroutine[Any, Any, Any]) -> Any:
+    """The result of ``asked``. The destructor of a batch queue opens an event loop of its own where it finds none."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            result = runner.run(asked)
+        gc.collect()
+    finally:
+        asyncio.set_event_loop(None)
+    return result
+
+
 def test_images_of_concurrent_requests_are_one_batch_and_each_gets_its_own_row() -> None:
     replicas = Replicas(darkness)
 
@@ -56,7 +70,7 @@ def test_images_of_concurrent_requests_are_one_batch_and_each_gets_its_own_row()
         one = version(replicas, Serve(batch_size=8, batch_wait_s=0.5))
         return await asyncio.gather(*(one.rows([image]) for image in encoded()[:8]))
 
-    rows = [answer.row for (answer,) in asyncio.run(ask())]
+    rows = [answer.row for (answer,) in answered(ask())]
     fitted = [fit_image(image, Decode(), DIGITS.preprocess) for image in encoded()[:8]]
     assert replicas.sizes == [8]
     assert [row["sum"] for row in rows] == [
@@ -75,7 +89,7 @@ def test_a_batch_whose_replica_died_goes_to_another_one() -> None:
     async def ask() -> Any:
         return await version(replicas, Serve()).rows(encoded()[:2])
 
-    assert len(asyncio.run(ask())) == 2
+    assert len(answered(ask())) == 2
     assert replicas.sizes == [2, 2]
 
 
@@ -91,7 +105,7 @@ def test_more_images_than_may_wait_are_refused_and_a_late_answer_is_an_error() -
             await late
         await one.finished()
 
-    asyncio.run(ask())
+    answered(ask())
 
 
 def test_a_damaged_image_does_not_reach_the_model() -> None:
@@ -100,7 +114,7 @@ def test_a_damaged_image_does_not_reach_the_model() -> None:
     async def ask() -> Any:
         return await version(replicas, Serve()).rows([b"no image", encoded()[0]])
 
-    bad, good = asyncio.run(ask())
+    bad, good = answered(ask())
     assert (bad.row["stage"], bad.batch_size, good.batch_size) == ("decode", 0, 1)
     assert replicas.sizes == [1]
 
