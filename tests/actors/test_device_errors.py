@@ -48,13 +48,13 @@ OTHERS = [
     "CUDA error: invalid argument",
     "CUDA error: no kernel image is available for execution on the device",
     "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
-    "the launch timed out and was terminated",  # not CUDA's
+    "the launch timed out and was terminated",  # not from CUDA
     "unknown error",
 ]
 
 
 def raised(said: str) -> Exception:
-    """The exception that a library's error becomes."""
+    """Returns the exception that replaces a library's error."""
     with pytest.raises((RuntimeError, DeviceError)) as caught, device_errors():
         raise RuntimeError(said)
     return caught.value

@@ -15,13 +15,13 @@ from actors.errors import JobError
 
 @pytest.fixture(autouse=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the cache."""
+    """Returns the cache folder."""
     monkeypatch.setenv("SHARDLENS_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "exports"
 
 
 class Maker:
-    """Writes a file, and one in a folder beside it; counts how often."""
+    """Writes a file, and another in a folder beside it; counts its calls."""
 
     def __init__(self) -> None:
         self.count = 0

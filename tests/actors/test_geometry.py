@@ -18,7 +18,7 @@ from actors.preprocess import Preprocess, ResizeMode, fit
 MODES = [
     Preprocess(),
     Preprocess(resize=96, crop=128),  # black borders on all sides
-    Preprocess(resize=100, crop=[131, 60]),  # borders above and below, an odd one, and cut left and right
+    Preprocess(resize=100, crop=[131, 60]),  # borders above and below, one of them odd, and cropped left and right
     Preprocess(resize=[90, 140], crop=None),
     Preprocess(resize=[90, 141], crop=[64, 100]),
     Preprocess(resize=None, crop=257),
@@ -90,12 +90,12 @@ def test_the_visible_part_is_what_is_not_padding(preprocess: Preprocess) -> None
 
 def assert_found(box_xyxy: np.ndarray, fitted_hwc: np.ndarray, geometry: Geometry) -> None:
     found = geometry.to_source(bright_box(fitted_hwc)[None])[0]
-    most = 0.1 * geometry.scale[0].max() + 0.1  # a tenth of a pixel here and there, for rounding and JPEG
+    most = 0.1 * geometry.scale[0].max() + 0.1  # a tenth of a pixel in either image, for rounding and JPEG
     assert np.abs(found - box_xyxy).max() <= most, (found, box_xyxy)
 
 
 def box_within(height: int, width: int, preprocess: Preprocess) -> np.ndarray:
-    """Corners of a rectangle of whole pixels that the crop shows, off the centre."""
+    """Returns the corners of an off-centre rectangle of whole pixels within the crop."""
     geometry = Geometry.of(preprocess, [(height, width)])
     left, top, right, bottom = geometry.to_source(geometry.visible_xyxy)[0]
     xs, ys = (
@@ -113,7 +113,7 @@ def marked(height: int, width: int, box_xyxy: np.ndarray) -> np.ndarray:
 
 
 def bright_box(fitted_hwc: np.ndarray) -> np.ndarray:
-    """Corners of the bright rectangle in a resized image, by the brightness of the pixels that its edges cut."""
+    """Returns the corners of the bright rectangle in a resized image, from the brightness of its edge pixels."""
     share_hw = np.clip((fitted_hwc[:, :, 0].astype(float) - DARK) / (BRIGHT - DARK), 0, 1)
     middle_y, middle_x = (int(places.mean()) for places in np.nonzero(share_hw > 0.5))
     row, column = share_hw[middle_y], share_hw[:, middle_x]
@@ -123,7 +123,7 @@ def bright_box(fitted_hwc: np.ndarray) -> np.ndarray:
 
 
 def jpeg_shown_as(image_hwc: np.ndarray, orientation: int) -> bytes:
-    """A JPEG stored so that ``image_hwc`` is what a viewer shows once it applies ``orientation``."""
+    """Encodes a JPEG that a viewer displays as ``image_hwc`` after it applies ``orientation``."""
     stored = Image.fromarray(image_hwc)
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,

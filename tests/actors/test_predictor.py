@@ -33,7 +33,7 @@ from actors.tasks.raw import Raw
 
 
 class Brittle(torch.nn.Module):
-    """Gives not a number for an image that is all black."""
+    """Returns NaN for an all-black image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ def test_a_block_loses_its_pixels_and_gains_the_columns(model: Model) -> None:
 
 
 def block_of(predictor: Predictor, pixels: np.ndarray, *unread: int) -> pa.Table:
-    """The block of an array of images, in which those of the numbers ``unread`` have an error."""
+    """Returns the block of an array of images; images with numbers in ``unread`` have an error."""
     lost = dict.fromkeys(unread, ImageError("read", "not_found", "gone"))
     columns = [lost.get(number, image) for number, image in enumerate(pixels)]
     names = {URI: list(map(str, range(len(pixels))))}
@@ -208,7 +208,7 @@ def test_errors_of_the_engine_and_of_its_results_stand_side_by_side(tmp_path: Pa
 
 @dataclass
 class WholeInput(Classify):
-    """Writes the size of the source image, and the box in it that the model's input covers."""
+    """Writes the size of the source image, and its box covered by the model input."""
 
     def fields(self, outputs: Outputs, labels: Sequence[str] | None) -> list[pa.Field]:
         super().fields(outputs, labels)

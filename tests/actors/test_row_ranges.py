@@ -1,4 +1,4 @@
-"""Ranges of rows, and pieces cut from them."""
+"""Row ranges, and the pieces cut from them."""
 
 from __future__ import annotations
 

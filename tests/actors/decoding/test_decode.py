@@ -23,7 +23,7 @@ from actors.errors import ImageError
 LIMITS = Decode()
 ODD = odd_images()
 BAD = bad_images()
-BROKEN_EXIF = {"no_exif_at_all.jpg"}  # on which exif_transpose itself fails
+BROKEN_EXIF = {"no_exif_at_all.jpg"}  # exif_transpose itself fails on these
 
 
 def decode_by_pillow(data: bytes, *, is_upright: bool = True) -> np.ndarray:

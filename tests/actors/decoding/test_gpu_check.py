@@ -22,7 +22,7 @@ SIZE = (48, 60)
 
 
 def check(data: bytes, gpu_hwc: np.ndarray) -> Checked:
-    """Checks an image in the middle of a batch, next to one that is left to the CPU."""
+    """Checks an image in the middle of a batch, next to images left to the CPU."""
     batch = fitted_batch([None, FittedImage(gpu_hwc, SIZE), None], PREPROCESS)
     [(place, checked)] = DecodeCheck(LIMITS, PREPROCESS)([b"", data, b""], batch).items()
     assert place == 1
@@ -44,13 +44,13 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def drawn() -> bytes:
-    """A photograph that is drawn; bytes after its end decide that."""
+    """Returns a photograph that the check draws, which depends on bytes after its end."""
     base = small(0)
     return next(data for number in range(20_000) if _is_drawn(data := base + number.to_bytes(4, "big")))
 
 
 def green(right_hwc: np.ndarray) -> np.ndarray:
-    """The colour of zeros in YCbCr."""
+    """Returns an image in the colour of YCbCr zeros."""
     return np.full_like(right_hwc, (0, 135, 0))
 
 
@@ -94,7 +94,7 @@ def test_an_image_of_one_colour_shows_in_spite_of_its_padding(preprocess: Prepro
 def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_sees_it(colour: tuple[int, ...]) -> None:
     data = encode_jpeg(np.full((48, 60, 3), colour, np.uint8))
     right_hwc = pixels(data)
-    rounded_hwc = np.full_like(right_hwc, np.clip(right_hwc[0, 0].astype(int) + 2, 0, 255))  # as a GPU may round
+    rounded_hwc = np.full_like(right_hwc, np.clip(right_hwc[0, 0].astype(int) + 2, 0, 255))  # GPUs may round so
     checked = check(data, rounded_hwc)
     assert checked.reason == FLAT
     np.testing.assert_array_equal(by_cpu(checked), right_hwc)
@@ -103,10 +103,10 @@ def test_an_image_that_is_of_one_colour_is_decoded_again_and_stays_as_the_cpu_se
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda right: np.where(np.arange(32)[:, None, None] < 16, right, 0),  # the lower half was not written
+        lambda right: np.where(np.arange(32)[:, None, None] < 16, right, 0),  # the lower half is missing
         lambda right: right[:, :, ::-1].copy(),  # BGR
         lambda right: np.roll(right, 1000),
-        lambda _: pixels(small(1)),  # the pixels of a different image in the batch
+        lambda _: pixels(small(1)),  # the pixels of another image in the batch
     ],
     ids=["half", "bgr", "rolled", "neighbour"],
 )
@@ -116,19 +116,19 @@ def test_one_in_a_thousand_is_compared(spoil: Callable[[np.ndarray], np.ndarray]
     near_hwc = np.clip(right_hwc.astype(int) + np.random.default_rng(0).integers(-4, 5, right_hwc.shape), 0, 255)
     checked = check(data, near_hwc.astype(np.uint8))
     assert checked.reason == DRAWN
-    assert checked.by_cpu is None  # the GPU's pixels stay, for consistency
+    assert checked.by_cpu is None  # the GPU's pixels are kept, for consistency
     with pytest.raises(
         DecoderMismatchError, match=r"^the GPU's pixels are \d+\.\d grey levels off the CPU's on average$"
     ):
         check(data, spoil(right_hwc))
-    assert check(small(0), spoil(right_hwc)).reason is None  # this one is not drawn
+    assert check(small(0), spoil(right_hwc)).reason is None  # not drawn
 
 
 def test_the_draw_is_by_the_bytes_and_takes_one_in_a_thousand() -> None:
     rng = np.random.default_rng(5)
     images = [rng.bytes(int(length)) for length in rng.integers(1, 9000, 20_000)]
     draws = [_is_drawn(data) for data in images]
-    assert 10 < sum(draws) < 34  # 20, and three deviations on either side
+    assert 10 < sum(draws) < 34  # 20 plus or minus three standard deviations
     assert draws == [_is_drawn(data) for data in images]
 
 

@@ -1,4 +1,4 @@
-"""Without a GPU, nvImageCodec's CPU decoders take its place: the same library with a different backend."""
+"""Without a GPU, these tests run on nvImageCodec's CPU decoders: the same library with a different backend."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEVICES = [
     "cpu",
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")),
 ]
-# On the CPU it is libjpeg-turbo here and there, and only the resize rounds differently; nvJPEG does before that, too.
+# On the CPU, both decoders are libjpeg-turbo, and only the resize rounds differently; nvJPEG also decodes differently.
 MOST = {"cpu": 2, "cuda": 40}
 MOST_ON_AVERAGE = {"cpu": 0.4, "cuda": 2.5}
 
@@ -74,7 +74,7 @@ def test_every_plain_jpeg_gets_the_pixels_of_the_cpu(device: str, preprocess: Pr
     assert fitted.pixels_nhwc.device.type == device
     done = [place for place, source_hw in enumerate(fitted.sources_hw) if source_hw]
     assert set(done) <= set(places)
-    assert len(done) >= len(places) - 2  # inside damaged_inside.jpg and junk_before_end.jpg decoders may differ
+    assert len(done) >= len(places) - 2  # decoders may differ on damaged_inside.jpg and junk_before_end.jpg
     for place in done:
         difference = np.abs(to_host(fitted.pixels_nhwc)[place] - expected[place])
         assert fitted.sources_hw[place] == (by_cpu[HEIGHT][place].as_py(), by_cpu[WIDTH][place].as_py())

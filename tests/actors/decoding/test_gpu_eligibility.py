@@ -15,7 +15,7 @@ from actors.preprocess import Preprocess
 LIMITS = Decode()
 PREPROCESS = Preprocess(resize=40, crop=32)
 ODD = odd_images()
-# Cut short, oddly laid out, progressive, of other colours, or so long and thin that only a strip is to be resized.
+# Truncated, oddly laid out, progressive, in other colour spaces, or so long and thin that only a strip is resized.
 NOT_PLAIN = {
     "cmyk.jpg",
     "ycck.jpg",
@@ -89,7 +89,7 @@ def test_the_limits_are_met_exactly() -> None:
 def test_what_a_gpu_does_badly_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     data = jpeg(0, width=400, height=330)
     assert is_taken(data, preprocess=Preprocess(resize=[10, 10], crop=None))
-    assert not is_taken(data, preprocess=Preprocess(resize=[8, 10], crop=None))  # more than 40 times smaller
+    assert not is_taken(data, preprocess=Preprocess(resize=[8, 10], crop=None))  # reduced more than 40 times
     assert is_taken(data, preprocess=Preprocess(resize=[330, 2000], crop=None))
     monkeypatch.setattr("actors.decoding.gpu_eligibility._MOST_PIXELS", 330 * 2000 - 1)
     assert not is_taken(data, preprocess=Preprocess(resize=[330, 2000], crop=None))

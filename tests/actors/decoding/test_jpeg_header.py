@@ -46,8 +46,8 @@ def test_xmp_speaks_where_exif_does_not() -> None:
 @pytest.mark.parametrize(
     "block",
     [
-        b"II*\0" + struct.pack("<I", 0xFFFFFFF0),  # a directory beyond the block
-        b"II*\0" + struct.pack("<IH", 8, 0xFFFF),  # more entries than there are
+        b"II*\0" + struct.pack("<I", 0xFFFFFFF0),  # a directory outside the block
+        b"II*\0" + struct.pack("<IH", 8, 0xFFFF),  # more entries than present
         b"MM\0*" + struct.pack(">I", 8),  # no directory
         tiff({0x0112: (4, 1, 6)}),  # another type
         tiff({0x0112: (3, 2, 6)}),  # two orientations

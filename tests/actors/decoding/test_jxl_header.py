@@ -10,7 +10,7 @@ from actors.decoding.decode import decode
 from actors.decoding.jxl_header import read_jxl_header
 from actors.errors import ImageError
 
-# Small ones, ratios that have a code, and sizes of 9 and 13 bits.
+# Small sizes, ratios with a code, and sizes of 9 and 13 bits.
 SIZES = [(8, 8), (64, 40), (256, 256), (257, 100), (100, 75), (160, 90), (250, 200), (300, 150), (1, 1), (700, 513)]
 
 

@@ -24,7 +24,7 @@ def png_with(*extra: bytes) -> bytes:
     written = io.BytesIO()
     Image.fromarray(PIXELS).save(written, "PNG")
     png = written.getvalue()
-    return png[:33] + b"".join(extra) + png[33:]  # behind IHDR
+    return png[:33] + b"".join(extra) + png[33:]  # after IHDR
 
 
 LONG = zlib.compress(b"prompt " * 200_000)

@@ -11,7 +11,7 @@ from actors.decoding.config import Decode
 from actors.decoding.decode import decode
 from actors.errors import ImageError
 
-# What TIFF 6.0 and libtiff's tiff2rgba make of the samples; tests/benchmarks/formats.py holds all against that program.
+# Right by TIFF 6.0 and libtiff's tiff2rgba; tests/benchmarks/formats.py compares all of them with that program.
 RIGHT = [
     *(Tiff(photometric, bits) for photometric in (WHITE_IS_ZERO, BLACK_IS_ZERO) for bits in (1, 2, 4, 8, 16)),
     Tiff(BLACK_IS_ZERO, 12),
@@ -48,7 +48,7 @@ def samples(tiff: Tiff) -> np.ndarray:
 
 
 def grey_levels(values: np.ndarray, tiff: Tiff) -> np.ndarray:
-    """Scales samples to 0 to 255: the high 8 bits of longer ones."""
+    """Scales samples to 0 to 255; longer samples are cut to their high 8 bits."""
     if tiff.photometric == WHITE_IS_ZERO:
         values = ((1 << tiff.bits) - 1) - values
     levels = values >> (tiff.bits - 8) if tiff.bits > 8 else np.round(values * 255 / ((1 << tiff.bits) - 1))

@@ -18,7 +18,7 @@ from actors.preprocess import Interpolation, Preprocess, fit
 
 LIMITS = Decode()
 WHOLE = Decode(scaled=False)
-ODD_SIZE = (603, 805)  # at 1/8 both sides end within a pixel
+ODD_SIZE = (603, 805)  # not divisible by 8
 EVEN_SIZE = (600, 800)
 
 
@@ -30,7 +30,7 @@ def oriented(data: bytes, orientation: int) -> bytes:
 
 
 def assert_nearly_whole(data: bytes, preprocess: Preprocess, *, most: int = 8, most_on_average: float = 1.3) -> int:
-    """Compares scaled and full decodes within the differences that `decode_scaled` states; returns the divisor."""
+    """Compares scaled and full decodes within the differences stated by `decode_scaled`; returns the divisor."""
     whole_hwc = decode(data, LIMITS)
     decoded = decode_scaled(data, LIMITS, preprocess.resized)
     divisor = whole_hwc.shape[0] / decoded.extent[0]
@@ -64,13 +64,13 @@ def test_an_image_that_divides_well_is_scaled_whichever_way_up(orientation: int)
 @pytest.mark.parametrize(
     ("geometry", "divisor"),
     [
-        ({"resize": 25, "crop": 24}, 8),  # 600 / 8 is 3 times 25
+        ({"resize": 25, "crop": 24}, 8),  # 600 / 8 = 3 * 25
         ({"resize": 26, "crop": 24}, 4),
         ({"resize": 50, "crop": 48}, 4),
         ({"resize": 51, "crop": 48}, 2),
         ({"resize": 100, "crop": 110}, 2),
         ({"resize": 101, "crop": 110}, 1),
-        ({"resize": [30, 67], "crop": None}, 2),  # of both sides, the one that is reduced less decides
+        ({"resize": [30, 67], "crop": None}, 2),  # the side that is reduced less decides
         ({"resize": [101, 30], "crop": None}, 1),
         ({"resize": None, "crop": 40}, 1),
     ],
@@ -143,7 +143,7 @@ def test_images_of_any_size_get_the_shape_and_the_content_of_the_whole() -> None
         resize: Any = int(rng.integers(1, 40))
         resize = resize if rng.random() < 0.5 else [resize, int(rng.integers(1, 40))]
         size = (int(rng.integers(1, 40)), int(rng.integers(1, 40)))
-        # One slope from corner to corner: wherever the grid is shifted or stretched, its grey changes.
+        # A gradient from corner to corner: any shift or stretch of the grid changes its grey levels.
         y, x = np.mgrid[0:height, 0:width]
         slope_hw = (255 * (y / height + x / width) / 2).astype(np.uint8)
         data = oriented(encode(Image.fromarray(slope_hw), "JPEG", quality=95), int(rng.integers(1, 9)))
@@ -169,12 +169,12 @@ def test_sound_tables_are_distinguished_from_others() -> None:
     tables, scan = start.index(b"\xff\xc4"), start.index(b"\xff\xda")
     assert not has_sound_tables(start.replace(b"\xff\xdb", b"\xff\xfe"))  # comments instead of tables
     assert not has_sound_tables(start[: tables + 5] + b"\xff" * 16 + start[tables + 21 :])
-    assert not has_sound_tables(start[: scan + 6] + b"\x22" + start[scan + 7 :])  # the third of two
-    assert not has_sound_tables(start[: scan + 11] + b"\x01\x02\x03" + start[scan + 14 :])  # odd, and no error
+    assert not has_sound_tables(start[: scan + 6] + b"\x22" + start[scan + 7 :])  # the third of two tables
+    assert not has_sound_tables(start[: scan + 11] + b"\x01\x02\x03" + start[scan + 14 :])  # odd, but not an error
 
 
 def test_fine_stripes_keep_their_contrast_nearly() -> None:
-    """The worst case of scaling; `decode_scaled` states the bound."""
+    """Tests the worst case of scaling; `decode_scaled` states the bound."""
     for gap, width in ((9, 4), (13, 6), (5, 2), (31, 15)):
         x = np.arange(2048)
         stripes_hw = np.broadcast_to(np.where(x % gap < width, 0, 255).astype(np.uint8), (1536, 2048))

@@ -1,4 +1,4 @@
-"""A network, and the recipe of an .onnx file that a test makes of it."""
+"""A network, and the recipe of an .onnx file that a test makes from it."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(path: Path) -> Model:
-    """A recipe whose file the test has yet to write."""
+    """Returns a recipe; the test writes its file."""
     return Model(checkpoint=str(path), preprocess=Preprocess(resize=SIDE, crop=SIDE))

@@ -1,5 +1,5 @@
-"""The contract of `actors.engines.base`, which every engine keeps whatever the form of its model, and how an engine is
-loaded. Particular promises of one engine stand in its own file.
+"""The contract of `actors.engines.base`, which every engine fulfils for every form of model, and loading of engines.
+The test file of each engine covers its specific guarantees.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CONFIGS: dict[str, EngineConfig] = {
     "onnxruntime": OnnxEngineConfig(device=Device.cpu, threads=1),
     "openvino": OpenVinoEngineConfig(threads=1),
 }
-FILE_ENGINES = ("onnxruntime", "openvino")  # those that run an .onnx file
+FILE_ENGINES = ("onnxruntime", "openvino")  # engines that run an .onnx file
 WHOLE = [("torch", "pt2"), ("torch", "script"), ("openvino", "ir")]
 CASES = [("torch", "state_dict"), *((name, form) for name in FILE_ENGINES for form in ("onnx", "state_dict")), *WHOLE]
 every_case = pytest.mark.parametrize(("name", "form"), CASES)
@@ -58,7 +58,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for 
 
 @dataclass
 class Loaded:
-    """An engine on one CPU thread with a `tiny` network."""
+    """An engine with a `tiny` network on one CPU thread."""
 
     engine: Engine
     config: EngineConfig
@@ -72,7 +72,7 @@ class Loaded:
 
 @pytest.fixture(autouse=True)
 def num_threads() -> Iterator[None]:
-    """Engines set PyTorch's threads for the whole process."""
+    """Restores PyTorch's number of threads, which engines set for the whole process."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -80,7 +80,7 @@ def num_threads() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def recipes(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Model], nn.Module]:
-    """One network in each form, and itself."""
+    """Returns one network in each form, and the network itself."""
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
     network = tiny().eval()
@@ -266,7 +266,7 @@ def test_a_damaged_file_is_a_mistake_or_runs(model: Model, path: Path, network: 
     for number in range(60):
         data = bytearray(whole)
         if number % 2:
-            start = chance.randrange(600)  # among the nodes
+            start = chance.randrange(600)  # within the nodes
             data[start : start + 2] = chance.randbytes(2)
         else:
             start = chance.randrange(len(data))
@@ -321,7 +321,7 @@ def test_the_wrong_engine_is_refused_with_the_right_one(recipes: tuple[dict[str,
         load_engine(TorchEngineConfig(), recipes[0]["onnx"])
 
 
-# Memory and libraries, in a process of its own: in this one, an earlier test may have left memory to reuse
+# Memory and libraries, in a separate process: here, an earlier test may have left memory to reuse
 
 ALONE = """
 import json, pickle, resource, sys
@@ -353,7 +353,7 @@ print(json.dumps([libraries, message, output.shape, before - process_bytes(1)]))
 
 @pytest.fixture(scope="module")
 def exported(recipes: tuple[dict[str, Model], nn.Module]) -> None:
-    """An export by a process without the modules of these tests, which would be part of what it was made from."""
+    """Exports in a process without the modules of these tests, which would otherwise count as sources of the export."""
     recipe = pickle.dumps((CONFIGS["onnxruntime"], recipes[0]["state_dict"])).hex()
     load = "import pickle, sys\nfrom actors.engines.base import load_engine\nload_engine(*pickle.loads(bytes.fromhex("
     run_python(f"{load}sys.argv[1])))", recipe)
@@ -366,9 +366,9 @@ def test_an_engine_alone_loads_its_library_only_and_outlives_a_batch_too_large(l
     libraries, error, shape, freed_bytes = json.loads(run_python(ALONE, as_argument(loaded)).splitlines()[-1])
     assert libraries == [loaded.config.name]
     assert "alloc" in error.lower()
-    assert "src/" not in error or loaded.config.name == "onnxruntime"  # whose messages name its own files
+    assert "src/" not in error or loaded.config.name == "onnxruntime"  # its messages name its own source files
     assert shape == [30, 10]
-    if loaded.config.name != "torch":  # which caches no memory on a CPU
+    if loaded.config.name != "torch":  # it caches no memory on a CPU
         assert freed_bytes > 80 << 20
 
 
@@ -391,8 +391,8 @@ def test_details_are_strings_and_name_versions_and_threads(loaded: Loaded) -> No
     name = loaded.config.name
     expected = {"engine": name, "device": "cpu", "precision": "fp32", "threads": "1"}
     assert expected.items() <= details.items()
-    assert details[name].split("+")[0].count(".") >= 2  # the version of the library
-    assert {type(value) for value in details.values()} == {str}  # a reader of the report must not need the library
+    assert details[name].split("+")[0].count(".") >= 2  # the library version
+    assert {type(value) for value in details.values()} == {str}  # reading the report must not require the library
     assert pickle.loads(pickle.dumps((loaded.config, details))) == (loaded.config, details)  # noqa: S301  our own
 
 

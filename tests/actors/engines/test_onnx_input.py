@@ -17,7 +17,7 @@ MODEL = Model(checkpoint="a.onnx", preprocess=Preprocess(resize=None, crop=[24, 
 
 @dataclass
 class Node:
-    """An input as onnxruntime describes it."""
+    """An input as described by onnxruntime."""
 
     shape: list[Any]
     type: str = "tensor(float)"

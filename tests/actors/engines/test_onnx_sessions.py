@@ -62,7 +62,7 @@ def test_a_provider_that_is_missing_is_reported(device: Device, provider: Provid
 
 @NO_GPU
 def test_a_provider_that_onnxruntime_drops_is_reported() -> None:
-    """Past the look for a GPU, the session itself is asked what it got."""
+    """Skips the check for a GPU and asks the session itself for its providers."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime knows no CUDA")
     with pytest.raises(JobError, match=r"here: CUDAExecutionProvider does not work here"):

@@ -1,4 +1,4 @@
-"""Files of an ONNX model as an engine opens them."""
+"""Files of an ONNX model as opened by an engine."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ CORE = load_openvino().Core()
 
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
-    """A recipe whose file the test has yet to write."""
+    """Returns a recipe; the test writes its file."""
     return Model(checkpoint=str(tmp_path / "a.onnx"), preprocess=Preprocess(resize=SIDE, crop=SIDE))
 
 

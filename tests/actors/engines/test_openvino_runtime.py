@@ -13,7 +13,7 @@ HAS_BF16 = "BF16" in load_openvino().Core().get_property("CPU", "OPTIMIZATION_CA
 
 
 def doubling(length: int) -> Any:
-    """A graph that doubles so many numbers."""
+    """Returns a graph that doubles ``length`` numbers."""
     openvino = load_openvino()
     numbers = openvino.opset13.parameter([length], openvino.Type.f32)
     return openvino.Model([openvino.opset13.add(numbers, numbers)], [numbers], "doubling")

@@ -13,7 +13,7 @@ from actors.errors import JobError
 
 
 def from_config(**overrides: Any) -> Any:
-    """The default with changes from a command line; Hydra sets one value after the other."""
+    """Returns the default with overrides as from a command line; Hydra sets the values one by one."""
     config = OmegaConf.structured(TorchEngineConfig)
     for key, value in overrides.items():
         OmegaConf.update(config, key.replace("__", "."), value, merge=True, force_add=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DARK, LIGHT = torch.zeros(4, 3), torch.ones(4, 3)
 
-# Gives its version, and then fails as it would without the headers of Python.
+# Reports its version, and then fails as it does without the Python headers.
 BROKEN_COMPILER = """#!/bin/sh
 case "$1" in
     --version | -dump*) echo "g++ 13.2.0" ;;
@@ -30,7 +30,7 @@ esac
 
 
 class Branching(nn.Module):
-    """Looks at the numbers before it decides, where a compiler cannot follow."""
+    """Branches on the values of its input, which a compiler cannot trace."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def run(network: nn.Module) -> Callable[[torch.Tensor], Any]:
 
 
 def num_regions(run: Callable[[torch.Tensor], Any], batch: torch.Tensor) -> int:
-    """Number of compiled code objects that a call runs."""
+    """Returns the number of compiled code objects that a call runs."""
     with torch.inference_mode(), profile() as profiled:
         run(batch)
     return sum(event.name.startswith("Torch-Compiled Region") for event in profiled.events())
@@ -94,7 +94,7 @@ def test_weights_are_frozen_in(network: nn.Module, run: Callable[[torch.Tensor],
 
 
 def test_nothing_is_compiled_after_the_start(run: Callable[[torch.Tensor], Any]) -> None:
-    assert num_regions(run, LIGHT) == 2  # before the branch, and after it
+    assert num_regions(run, LIGHT) == 2  # before and after the branch
     assert num_regions(run, DARK) == 1
     assert num_regions(run, LIGHT[:3]) == 0
     assert num_regions(run, LIGHT) == 2

@@ -38,7 +38,7 @@ RETURNS: dict[str, Callable[[torch.Tensor], Any]] = {
 
 
 class Returning(nn.Module):
-    """Gives the mean colour of each image, in one of the shapes of `RETURNS`."""
+    """Returns the mean colour of each image, in one of the shapes of `RETURNS`."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Returning(nn.Module):
 
 
 class Viewing(nn.Module):
-    """Calls view on what a convolution gave, as old code does; with channels last, PyTorch refuses that."""
+    """Calls view on the output of a convolution, as old code does; with channels last, PyTorch rejects that."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Viewing(nn.Module):
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
-    """Engines set the threads of the process."""
+    """Restores the number of threads, which engines set for the process."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -86,7 +86,7 @@ def images(number: int, side: int = SIDE) -> np.ndarray:
 
 
 def plainly(network: nn.Module, pixels_nhwc: np.ndarray) -> np.ndarray:
-    """The result of a plain PyTorch loop."""
+    """Returns the output of plain PyTorch."""
     scale, bias = scale_and_bias(Preprocess())
     normalised = torch.from_numpy((pixels_nhwc * scale + bias).transpose(0, 3, 1, 2).copy())
     with torch.no_grad():
@@ -201,7 +201,7 @@ def test_threads_are_those_asked_for(model: Model) -> None:
 
 @pytest.fixture(scope="module", params=[tiny, resnet18])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Engine, nn.Module]:
-    """A network, compiled, and as it is."""
+    """Returns a network, compiled and as it is."""
     torch.manual_seed(0)
     network = request.param(num_classes=10)
     architecture = f"networks:{request.param.__name__}"
@@ -305,7 +305,7 @@ def test_a_gpu_forgets_batches_that_are_dropped(model: Model) -> None:
 
 
 def allocated_bytes() -> int:
-    """Bytes that PyTorch holds on the GPU, once all work is done."""
+    """Returns the bytes that PyTorch holds on the GPU after all work is done."""
     torch.cuda.synchronize()
-    torch.empty(1, device="cuda")  # PyTorch looks through what other streams have used when it is asked for memory
+    torch.empty(1, device="cuda")  # an allocation makes PyTorch reclaim memory used by other streams
     return torch.cuda.memory_allocated()

@@ -77,7 +77,7 @@ def test_a_gpu_gives_each_batch_its_own_pixels_however_many_are_on_their_way() -
     pending = []
     for batch in batches:
         sent = transfers.send(batch, 64)
-        for _ in range(5):  # keeps the device behind, so that memory is asked for while it is still read
+        for _ in range(5):  # keeps the device busy, so that memory is requested while it is still being read
             weights = torch.tanh(weights @ weights)
         pending.append(transfers.fetch({"first": sent[:, 0, 0, 0], "sum": sent.sum((1, 2, 3), dtype=torch.int64)}, 64))
         del sent
@@ -99,7 +99,7 @@ def test_a_gpu_gives_what_its_network_computed_before_and_nothing_later() -> Non
 
 @needs_gpu
 def test_a_gpu_and_the_network_go_on_while_pixels_are_copied() -> None:
-    """The copies run beside the network: a copy that is asked for while the network computes is done before it."""
+    """Copies overlap the network: a copy requested while the network computes finishes first."""
     transfers, weights = Transfers("cuda"), torch.rand(8192, 8192, device="cuda")
     batch = np.zeros((64, 224, 224, 3), np.uint8)
     transfers.send(batch, 64)

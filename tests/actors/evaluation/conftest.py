@@ -1,3 +1,3 @@
-"""torchmetrics imports torchvision, whose operators the CPU build of torch lacks here."""
+"""torchmetrics imports torchvision, whose operators are missing here in the CPU build of torch."""
 
 import torchvision_operators  # noqa: F401

@@ -37,7 +37,7 @@ def test_scores_are_those_of_torchmetrics(absent: int | None) -> None:
 
 def test_the_area_is_exact_where_no_two_scores_share_a_bin_unless_equal() -> None:
     rng = np.random.default_rng(3)
-    positive = rng.integers(0, 501, 300).astype(np.float32) / 500  # zeros and ones, too
+    positive = rng.integers(0, 501, 300).astype(np.float32) / 500  # including zeros and ones
     scored = Scored.of(np.stack([1 - positive, positive], axis=1), rng.integers(0, 2, 300))
     exact = BinaryAUROC()
     exact.update(torch.from_numpy(positive), torch.from_numpy(scored.targets))

@@ -10,7 +10,7 @@ from actors.evaluation.calibration import Calibration
 
 
 def certain() -> Scored:
-    """Scores of exactly 0 and 1, and at bounds of bins."""
+    """Returns scores of exactly 0 and 1, and on bin boundaries."""
     scores = np.array([[1, 0], [0, 1], [0.6, 0.4], [0.4, 0.6], [0.5, 0.5], [0.8, 0.2]], np.float32)
     return Scored.of(scores, np.array([0, 0, 0, 1, 1, 1]))
 

@@ -37,7 +37,7 @@ def random_truth(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def random_rows(truth: dict[str, Any], rng: np.random.Generator) -> pa.Table:
-    """Boxes near those of ``truth``, and others; one image in eight has no row."""
+    """Returns boxes near those of ``truth``, and others; one image in eight has no row."""
     rows: list[dict[str, Any]] = []
     names = {7: "cat", 9: "dog"}
     for image in truth["images"][: NUM_IMAGES * 7 // 8]:

@@ -1,4 +1,4 @@
-"""Scores in training are those of the saved checkpoint, and the training does not notice."""
+"""Scores in training equal those of the saved checkpoint, and the training is not affected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NUM_RIGHT, NUM_HELD_OUT = 592, 599
 
 
 class Normalised(torch.nn.Module):
-    """A network with statistics of batches, dropout, and random numbers at construction."""
+    """A network with batch statistics, dropout, and random numbers at construction."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ NORMALISED = replace(MODEL, architecture=f"{__name__}:Normalised")
 
 
 def step(network: torch.nn.Module) -> None:
-    """One step of training, which changes weights and statistics, and leaves gradients."""
+    """Runs one training step, which changes weights and statistics and leaves gradients."""
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
     optimizer.zero_grad()
     torch.autograd.backward(network(torch.randn(8, 3, 32, 32)).square().mean())

@@ -20,7 +20,7 @@ def test_states_of_processes_add_up_to_that_of_one(make: Callable[[], CountingIn
     whole.update(scored.rows)
     ranks = [make() for _ in range(3)]
     for place, rows in enumerate(scored.batches()):
-        ranks[place % 2].update(rows)  # the third has no image
+        ranks[place % 2].update(rows)  # the third rank has no image
     total: dict[str, int] = {}
     for rank in ranks:
         for name, number in rank.counts().items():

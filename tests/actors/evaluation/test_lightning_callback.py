@@ -25,7 +25,7 @@ class Training(lightning.LightningModule):  # type: ignore[misc]
         return torch.optim.SGD(self.parameters(), 0.0)
 
 
-@pytest.mark.filterwarnings("ignore")  # of the library
+@pytest.mark.filterwarnings("ignore")  # the library's own warnings
 def test_the_trainer_logs_the_scores_of_every_second_epoch(tmp_path: Any) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     callback = Evaluation(MODEL, held_out()[:64], [Accuracy()], every=2).as_lightning("val_")

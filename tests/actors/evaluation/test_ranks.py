@@ -1,4 +1,4 @@
-"""Two real processes over gloo count what one process counts, each image once."""
+"""Two real processes over gloo count the same as one process, and each image once."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def test_distances_are_those_of_torchmetrics(scale: float, mean: float) -> None:
     found = error.compute(error.counts())
     metrics = {"mse": MeanSquaredError(), "rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError()}
     assert found["r2"] == pytest.approx(1 - ((given - known) ** 2).mean() / known.var(), rel=1e-6)
-    if scale > 1:  # torchmetrics takes a small spread for none
+    if scale > 1:  # torchmetrics treats a small spread as none
         metrics["r2"] = R2Score()
     for name, metric in metrics.items():
         metric.set_dtype(torch.float64)

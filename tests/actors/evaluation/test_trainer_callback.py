@@ -26,7 +26,7 @@ class Training(torch.nn.Module):
         return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
 
 
-@pytest.mark.filterwarnings("ignore")  # of the library
+@pytest.mark.filterwarnings("ignore")  # the library's own warnings
 @pytest.mark.parametrize("is_bound", [True, False])
 def test_the_trainer_keeps_the_scores_of_each_epoch(tmp_path: Path, *, is_bound: bool) -> None:
     callback = Evaluation(MODEL, held_out()[:64], [Accuracy()]).as_trainer_callback()

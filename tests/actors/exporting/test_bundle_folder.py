@@ -81,7 +81,7 @@ def test_the_earlier_bundle_stays_if_the_new_one_cannot_be_placed(tmp_path: Path
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / RECORD).write_text(record("m1"))
     with staging(str(tmp_path / "b")) as folder:
-        shutil.rmtree(folder)  # as if someone had cleaned up
+        shutil.rmtree(folder)  # as if someone cleaned up
         with pytest.raises(JobError, match="cannot be written"):
             put(folder, str(tmp_path / "b"), Storage())
     assert (tmp_path / "b" / RECORD).read_text() == record("m1")

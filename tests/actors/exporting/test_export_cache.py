@@ -23,7 +23,7 @@ from actors.preprocess import Preprocess
 SIDE = 32
 PREPROCESS = Preprocess(resize=SIDE, crop=SIDE)
 
-# The user's code. It tells when a network is built, which is once an export.
+# The user's code. It logs each time a network is built, once per export.
 SHAPES = """
 import layers
 
@@ -47,7 +47,7 @@ print(*sys.modules.keys() & {"torch", "onnxscript"})
 
 @pytest.fixture(autouse=True)
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of the user's code, which is forgotten afterwards; what is exported is kept for one test."""
+    """Yields the folder of the user's code, with a cache for one test; the modules are unloaded afterwards."""
     folder = tmp_path / "code"
     folder.mkdir()
     (folder / "shapes.py").write_text(SHAPES)

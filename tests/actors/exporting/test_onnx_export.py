@@ -28,7 +28,7 @@ PREPROCESS = Preprocess(resize=None, crop=[HEIGHT, WIDTH], mean=[0.4, 0.5, 0.6],
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[None]:
-    """Engines set the threads of the process."""
+    """Restores the number of threads, which engines set for the process."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -47,8 +47,8 @@ class Deep(nn.Module):
 
 
 class Several(nn.Module):
-    """Hands on, in one of the shapes of `RETURNS`, what a convolution gave; views it, as old code does, which PyTorch
-    refuses with channels last.
+    """Returns the output of a convolution in one of the shapes of `RETURNS`, and calls view on it, as old code does;
+    with channels last, PyTorch rejects that.
     """
 
     def __init__(self, kind: str) -> None:
@@ -62,7 +62,7 @@ class Several(nn.Module):
         return RETURNS[self.kind](self.fc(hidden.view(pixels.shape[0], -1)), hidden)
 
 
-# The names of the dictionary are those that the exporter gives to what is inside, and to the input.
+# The keys of the dictionary are names that the exporter gives to inner values and to the input.
 RETURNS: dict[str, Callable[[torch.Tensor, torch.Tensor], Any]] = {
     "list": lambda scores, hidden: [scores, hidden],
     "dict": lambda scores, hidden: {
@@ -95,9 +95,9 @@ def images(number: int) -> np.ndarray:
 
 
 def ran(path: Path) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """The outputs of plain onnxruntime."""
+    """Returns a function that runs plain onnxruntime."""
     options = onnxruntime.SessionOptions()
-    # The last level is for the layouts of CPUs; onnxruntime 1.31 crashes there on some networks in fp16.
+    # The highest level optimizes CPU layouts, where onnxruntime 1.31 crashes on some fp16 networks.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (node,) = session.get_inputs()
@@ -130,7 +130,7 @@ def test_a_deep_network_gives_what_pytorch_gives(tmp_path: Path) -> None:
 
 
 class Taken(nn.Module):
-    """Hands on what it takes."""
+    """Returns its input."""
 
     def __init__(self) -> None:
         super().__init__()

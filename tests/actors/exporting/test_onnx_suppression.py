@@ -27,7 +27,7 @@ LIMITS = (
 
 
 def random_boxes(random: np.random.Generator, num_images: int) -> list[list[Box]]:
-    """Images of 40 boxes that often overlap; no two scores of an image are equal. The last has none."""
+    """Returns images of 40 boxes that often overlap, with distinct scores per image. The last of several has none."""
     images: list[list[Box]] = []
     for _ in range(num_images):
         scores = random.permutation(np.linspace(0.06, 0.96, 40))
@@ -42,7 +42,7 @@ def random_boxes(random: np.random.Generator, num_images: int) -> list[list[Box]
 
 
 def written(folder: Path, outputs: np.ndarray, task: Detect, opset: int = 18) -> Path:
-    """A graph that gives its input, followed by suppression."""
+    """Writes an identity graph followed by suppression."""
     values = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *outputs.shape[1:]]) for name in ("x", OUTPUT)
     ]
@@ -56,7 +56,7 @@ def written(folder: Path, outputs: np.ndarray, task: Detect, opset: int = 18) ->
 
 
 def run(path: Path, outputs: np.ndarray) -> list[np.ndarray]:
-    """Detections in onnxruntime and OpenVINO."""
+    """Returns the detections of onnxruntime and OpenVINO."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     compiled = openvino.Core().compile_model(str(path), "CPU")
     assert [value.name for value in session.get_outputs()] == [DETECTIONS]
@@ -99,7 +99,7 @@ def test_an_image_that_is_not_finite_does_not_look_empty(value: float, tmp_path:
 
 
 def test_an_overlap_of_exactly_the_limit_is_allowed(tmp_path: Path) -> None:
-    # 3 of 30: in float32, the overlap and the limit 0.1 both round up.
+    # 3 of 30: in float32, both the overlap and the limit 0.1 round up.
     outputs = yolov8([[(0, 0.9, (0, 0, 16, 1)), (0, 0.8, (13, 0, 30, 1))]], 84, 1)
     task = Detect(head="yolov8", iou=0.1)
     wanted = suppression_steps(task, Outputs.of({OUTPUT: outputs}), None).of({OUTPUT: outputs})[DETECTIONS]

@@ -1,4 +1,4 @@
-"""Real quantisation of the sample's network, which is trained, on the digits that it knows."""
+"""Real quantisation of the trained sample network on digits that it knows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_answers_stay_within_the_default_tolerance(config: EngineConfig, *, is_n
     wanted, given = load_engine(TorchEngineConfig(threads=1), DIGITS)(unseen), engine(unseen)
     agreement = Classify().agreement(wanted, given, Tolerance())
     assert agreement.breaches == []
-    assert agreement.figures["score_difference"] > 1e-5  # int8 it is
+    assert agreement.figures["score_difference"] > 1e-5  # it really is int8
     assert (engine.precision, engine.device) == ("int8", "cpu")
 
 

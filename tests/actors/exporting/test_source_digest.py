@@ -23,7 +23,7 @@ from actors.exporting.source_digest import (
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of modules, which are forgotten afterwards."""
+    """Yields a folder of modules, which are unloaded afterwards."""
     before = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
@@ -61,7 +61,7 @@ def test_folders_without_init_are_packages_too(folder: Path) -> None:
     "module", ["nowhere", "nowhere.net", "actors.nowhere", "actors.errors.deeper", "__main__", "sys"]
 )
 def test_what_has_no_file_has_no_digest(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as that of a script; ``python -m`` gives it one
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as in a script; ``python -m`` sets it
     assert source_digest(module) == ""
 
 

@@ -1,4 +1,4 @@
-"""The model and the hub that several tests of this room share."""
+"""The model and the hub shared by tests of this package."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def model(tmp_path: Path) -> Model:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub on loopback, to which Hugging Face's library turns, with empty caches."""
+    """Yields a hub on loopback that Hugging Face's library uses, with empty caches."""
     with serve_hub() as hub:
         constants = huggingface_hub.constants
         monkeypatch.setattr(constants, "ENDPOINT", hub.address)

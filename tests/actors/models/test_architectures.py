@@ -13,7 +13,7 @@ from actors.models.architectures import check_architecture, construct
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A zoo with the two functions of timm and of torchvision that count here; neither can be had beside a CPU PyTorch.
+# A zoo with the relevant functions of timm and torchvision, which may be missing beside a CPU build of PyTorch.
 ZOO = """
 def list_models():
     return ["resnet18", "resnet50", "vit_small"]
@@ -34,9 +34,9 @@ def with_backbone(*, weights="DEFAULT", weights_backbone="DEFAULT", **kwargs): .
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of importable modules, which are unloaded after the test."""
+    """Yields a folder of importable modules, which are unloaded after the test."""
     for name in [name for name in sys.modules if name.partition(".")[0] in ("timm", "torchvision")]:
-        monkeypatch.delitem(sys.modules, name)  # the real ones, which other tests import
+        monkeypatch.delitem(sys.modules, name)  # the real libraries, imported by other tests
     known = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path

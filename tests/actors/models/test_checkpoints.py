@@ -48,7 +48,7 @@ def saved(content: object, **options: Any) -> bytes:
 def read_state_dict(
     uri: str, *, storage: Storage, ema: bool = False, expected: Collection[str] | None = None
 ) -> StateDict:
-    """The steps of `actors.models.checkpoints.load` before anything goes into a network."""
+    """Runs the steps of `actors.models.checkpoints.load` that precede loading into a network."""
     state_dict = unwrap(read_weights(uri, storage), ema=ema, where=redacted(f"model.checkpoint={uri}"))
     return state_dict if expected is None else rename(state_dict, expected)
 
@@ -139,7 +139,7 @@ def archive(*names: str, compression: int = zipfile.ZIP_STORED) -> bytes:
 
 
 def broken_files() -> dict[str, tuple[str, bytes, str]]:
-    """For each case the file's name, its content, and what must be said of it."""
+    """Returns for each case the file name, its content, and the expected message."""
     zipped, legacy = saved(weights()), saved(weights(), _use_new_zipfile_serialization=False)
     flat = safetensors.torch.save(weights())
     flipped = bytearray(zipped)
@@ -243,7 +243,7 @@ def test_entries_in_half_precision_are_converted() -> None:
 
 
 def test_names_that_modules_map_themselves_are_theirs_to_map() -> None:
-    """Old weight normalisation against new, and batch normalisation from before it counted batches."""
+    """Loads old weight normalisation into new, and batch normalisation without its count of batches."""
     network = torch.nn.Sequential(
         torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(2, 2)), torch.nn.BatchNorm1d(2)
     )
@@ -295,7 +295,7 @@ def test_the_digest_ignores_everything_but_tensors() -> None:
 
 
 class Upgrading(torch.nn.Module):
-    """Saved scale at version 1 doubled; raises for what names no version, as torchvision's MNASNet does."""
+    """Doubles a scale saved at version 1; raises an error without a version, as torchvision's MNASNet does."""
 
     _version = 2
 
@@ -313,7 +313,7 @@ class Upgrading(torch.nn.Module):
 
 
 class Holder(torch.nn.Module):
-    """Its upgrade hook lies in a module inside."""
+    """A network whose upgrade hook is in an inner module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -321,7 +321,7 @@ class Holder(torch.nn.Module):
 
 
 class Extra(torch.nn.Module):
-    """Keeps plain values beside its weights."""
+    """Keeps plain values in addition to its weights."""
 
     def __init__(self, step: int = 0) -> None:
         super().__init__()
@@ -336,7 +336,7 @@ class Extra(torch.nn.Module):
 
 
 class Lazy(torch.nn.Module):
-    """Learns the shapes of its weights from what it loads."""
+    """Infers the shapes of its weights from the loaded checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -353,7 +353,7 @@ def built(architecture: str, path: Path, content: object, **keys: Any) -> torch.
 
 
 def doubled(wrap: torch.nn.Module) -> Any:
-    """The content that ``wrap`` saves for a module of version 1."""
+    """Returns the content that ``wrap`` saves for a module of version 1."""
     content = wrap.state_dict()
     for path, known in content._metadata.items():
         if path.endswith("inner"):

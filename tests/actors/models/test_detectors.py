@@ -26,7 +26,7 @@ PIXELS = Preprocess(resize=64, crop=64, mean=[0, 0, 0], std=[1, 1, 1])
 FEW = {
     "rpn_pre_nms_top_n_test": 30,
     "rpn_post_nms_top_n_test": 30,
-}  # more take long
+}  # more are slow
 SMALL = {
     "fasterrcnn_mobilenet_v3_large_320_fpn": {"box_score_thresh": 0.02, "box_detections_per_img": 20, **FEW},
     "retinanet_resnet50_fpn": {"score_thresh": 0.001, "detections_per_img": 20, "topk_candidates": 50},
@@ -133,7 +133,7 @@ def test_a_predictor_finds_the_boxes_of_torchvision_in_a_picture(tmp_path: Path)
     assert (row["width"], row["height"], row["error"]) == (200, 150, None)
     found = row["detections"]
     assert len(found) > 100
-    best = found[:30]  # rounded pixels change which ones come last
+    best = found[:30]  # rounded pixels change the order of the last ones
     np.testing.assert_allclose([one["score"] for one in best], expected["scores"][:30], atol=5e-3)
     corners = torch.tensor([[one[name] for name in ("xmin", "ymin", "xmax", "ymax")] for one in best])
     overlaps = models.detection.ssd.box_ops.box_iou(corners, expected["boxes"])

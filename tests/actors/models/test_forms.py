@@ -1,4 +1,4 @@
-"""Every form answers what `ModelForm` asks, and none loads a library before it must."""
+"""Every form implements `ModelForm`, and none loads a library before it is needed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def pin(model: Model) -> str:
 
 
 def load(model: Model) -> None:
-    """Loads what the engines of the model load."""
+    """Loads the same files as the model's engines."""
     form = form_of(model)
     if (opened := form.graph_file(model)) is not None:
         with opened as file:

@@ -99,7 +99,7 @@ def test_a_hub_that_does_not_answer_may_do_so_later(hub: Hub, monkeypatch: pytes
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """A file named by the beginning of its digest, as torchvision names its weights."""
+    """Returns a file named after the first digits of its digest, like torchvision's weights."""
     digest = hashlib.sha256(b"weights").hexdigest()
     (tmp_path / "web").mkdir()
     path = tmp_path / "web" / f"net-{digest[:8]}.pth"

@@ -34,13 +34,13 @@ NAMES = ["tench, Tinca tinca", "goldfish", "great white shark"]
 )
 @pytest.mark.parametrize("name", ["x.json", "x.yaml", "x.yml"])
 def test_json_and_yaml_hold_names_in_many_shapes(content: object, name: str) -> None:
-    # JSON is YAML.
+    # JSON is also YAML.
     assert list(labels_in(json.dumps(content), name, "x")) == NAMES
 
 
 def test_yaml_is_read_as_people_write_it() -> None:
     assert list(labels_in("names:\n  0: person\n  1: bicycle\n", "data.yaml", "x")) == ["person", "bicycle"]
-    assert list(labels_in("- cat\n- no\n", "data.yml", "x")) == ["cat", False]  # which read_labels refuses
+    assert list(labels_in("- cat\n- no\n", "data.yml", "x")) == ["cat", False]  # rejected by read_labels
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from actors.tasks.detection.detr_head import DetrHead
 if TYPE_CHECKING:
     from pathlib import Path
 
-SIZES_HW = [(32, 32), (32, 60), (48, 32), (64, 32)]  # the shorter side as the processor wants it
+SIZES_HW = [(32, 32), (32, 60), (48, 32), (64, 32)]  # the shorter side has the processor's size
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_boxes_of_pictures_of_several_shapes_are_those_of_transformers(
 def test_the_border_is_what_the_pixels_do_not_show(detr: transformers.DetrForObjectDetection) -> None:
     preprocess = Preprocess(resize=32, resize_limit=64, crop=64, pad_position="top_left", pad_color=[124, 116, 104])
     image_hwc = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
-    image_hwc[10:20] = preprocess.pad_color  # also inside the picture
+    image_hwc[10:20] = preprocess.pad_color  # also occurs inside the picture
     pixels_nchw = model_input(image_hwc, preprocess)[None]
     mask = torch.zeros(1, 64, 64, dtype=torch.int64)
     mask[:, :32, :48] = 1

@@ -1,4 +1,4 @@
-"""Errors of reading model files, in terms of the config key."""
+"""Errors in reading model files, in terms of the config key."""
 
 from __future__ import annotations
 

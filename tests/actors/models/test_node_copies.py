@@ -39,7 +39,7 @@ def test_several_actors_fetch_it_once(tmp_path: Path) -> None:
         model = Model(checkpoint=f"{address}/a.pt?token=x")
         with ThreadPoolExecutor(4) as actors:
             contents = set(actors.map(lambda _: _content(model), range(8)))
-        num_versions = 2 + 8 * 2  # asked for by each, and compared or noted
+        num_versions = 2 + 8 * 2  # each actor requests it, and compares or records it
     assert contents == {b"weights" * 1000}
     assert len(requests) <= num_versions + 1
 

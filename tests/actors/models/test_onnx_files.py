@@ -41,7 +41,7 @@ def test_external_data_on_a_web_server_is_asked_for_with_the_token_of_the_model(
 def test_external_data_outside_the_folder_is_refused(tmp_path: Path, location: Any) -> None:
     path = tmp_path / "a.onnx"
     save_with_constant(path, np.ones(2, np.float32), location if isinstance(location, str) else "12")
-    if isinstance(location, bytes):  # text that is not UTF-8, which protobuf does not write
+    if isinstance(location, bytes):  # not UTF-8, which protobuf cannot write
         path.write_bytes(path.read_bytes().replace(b"location\x12\x0212", b"location\x12\x02" + location))
     with pytest.raises(JobError, match=r"external data lies outside its folder|not a whole ONNX model"):
         digest(Model(checkpoint=str(path)))

@@ -1,5 +1,5 @@
-"""An .onnx file brings its own network: keys of a state_dict do not go with it, and PyTorch does not run it. Files that
-other frameworks' converters wrote run by configuration alone.
+"""An .onnx file contains its own network: it excludes keys of a state_dict, and PyTorch does not run it. Files from
+converters of other frameworks need only configuration.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def test_a_file_as_paddlepaddle_writes_it(tmp_path: Path, engine: EngineConfig) 
 def test_the_text_direction_classifier_of_paddleocr(engine: EngineConfig) -> None:
     path = installed_classifier()
     if path is None:
-        pytest.skip("rapidocr is not installed")  # it brings OpenCV, which nothing else here needs
+        pytest.skip("rapidocr is not installed")  # it requires OpenCV, which nothing else here needs
     upright = [text_line(text) for text in ("Hello world", "Invoice 2026", "Direction")]
     rows = predicted(path, engine, [*upright, *(np.ascontiguousarray(line[::-1, ::-1]) for line in upright)])
     assert [row["label"] for row in rows] == ["0"] * 3 + ["180"] * 3

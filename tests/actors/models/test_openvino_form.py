@@ -1,4 +1,4 @@
-"""An IR runs in OpenVINO alone, which is its own reference, with the answers of the network that it was made from."""
+"""An IR runs only in OpenVINO, which is its own reference, and gives the answers of its source network."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from actors.models.pieces import Pieces
 
 
 class Sizes(nn.Module):
-    """Gives the images, the size of the batch, and notes it."""
+    """Returns the images and a loss, and records the batch size."""
 
     def __init__(self) -> None:
         super().__init__()

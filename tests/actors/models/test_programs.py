@@ -20,7 +20,7 @@ NHWC = (0, 2, 3, 1)
 
 
 class Last(Tiny):
-    """Takes images with the channels last, and makes a tensor of its own."""
+    """Accepts images with channels last, and creates a tensor of its own."""
 
     def forward(self, pixels_nhwc: torch.Tensor) -> torch.Tensor:
         scores = super().forward(pixels_nhwc.permute(0, 3, 1, 2))
@@ -72,7 +72,7 @@ def test_the_layout_and_the_name_of_the_argument_are_those_of_the_program(tmp_pa
     right = network(example(2).permute(NHWC)).detach()
     torch.testing.assert_close(found, right)
     model = pinned(tmp_path / "a.pt2")
-    model.preprocess = replace(model.preprocess, layout="nhwc")  # the engine then turns the images itself
+    model.preprocess = replace(model.preprocess, layout="nhwc")  # the engine then transposes the images itself
     with torch.inference_mode():
         torch.testing.assert_close(named(build_network(model)(example(2).permute(NHWC)))["output"], right)
     for changes, seen in (({"layout": "nchw"}, "32 channels, in the layout nchw"), ({"channels": 1}, "32 channels")):

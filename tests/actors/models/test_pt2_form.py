@@ -29,7 +29,7 @@ class Creating:
 
 
 def hostile(path: Path, target: Path) -> None:
-    """Puts code into the archive at ``path``, where PyTorch unpickles it."""
+    """Adds code to the archive at ``path`` that PyTorch unpickles."""
     with zipfile.ZipFile(path) as archive:
         contents = {info.filename: archive.read(info) for info in archive.infolist()}
     name = next(name for name in contents if name.endswith("sample_inputs/model.pt"))
@@ -53,7 +53,7 @@ def test_code_in_it_does_not_run(tmp_path: Path) -> None:
         with pytest.raises(JobError, match=r"can hold code|its SHA-256 is [0-9a-f]{64}, not"):
             build_network(refused)
     assert not target.exists()
-    with pytest.raises(JobError, match="does not load it"):  # pinned as it is, it runs
+    with pytest.raises(JobError, match="does not load it"):  # pinned as it is, it does run
         build_network(pinned(tmp_path / "a.pt2"))
     assert target.exists()
 

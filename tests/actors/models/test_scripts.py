@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Single(Tiny):
-    """Takes one image alone."""
+    """Accepts only a single image."""
 
     def forward(self, pixels_nchw: torch.Tensor) -> torch.Tensor:
         return super().forward(pixels_nchw.reshape(1, 3, 32, 32))
@@ -49,7 +49,7 @@ def test_other_files_are_told_apart(tmp_path: Path) -> None:
 
 
 class Flat(torch.nn.Module):
-    """Runs on one grey image, and fails on two."""
+    """Runs on one grey image and fails on two."""
 
     def forward(self, images_nchw: torch.Tensor) -> torch.Tensor:
         return images_nchw.reshape(1, SIDE * SIDE)[:, :10]
@@ -57,7 +57,7 @@ class Flat(torch.nn.Module):
 
 def test_a_network_of_one_grey_image_gets_one_at_a_time(tmp_path: Path) -> None:
     grey = torch.rand(2, 1, SIDE, SIDE)
-    with warnings.catch_warnings(action="ignore"):  # deprecated, and still in use
+    with warnings.catch_warnings(action="ignore"):  # deprecated, but still in use
         torch.jit.trace(Flat().eval(), grey[:1]).save(tmp_path / "a.ts")
     model = pinned(tmp_path / "a.ts")
     model.preprocess = replace(model.preprocess, channels=1, mean=[0.5], std=[0.5])

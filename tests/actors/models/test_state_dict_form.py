@@ -1,4 +1,4 @@
-"""A state_dict needs an architecture, has a network, and no .onnx file of its own."""
+"""A state_dict requires an architecture, and has a network but no .onnx file of its own."""
 
 from __future__ import annotations
 

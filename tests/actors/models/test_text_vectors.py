@@ -29,7 +29,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def features(folder: Path, texts: list[str]) -> np.ndarray:
-    """Vectors of unit length, as transformers computes them."""
+    """Returns unit-length vectors computed by transformers."""
     kind = transformers.AutoModel.from_pretrained(folder)
     padding: dict[str, Any] = {"padding": True}
     if isinstance(kind, transformers.SiglipModel):

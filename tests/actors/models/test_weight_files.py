@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def save_shards(folder: Path, kind: str = "safetensors") -> str:
-    """The path of an index, with two shards beside it."""
+    """Writes an index with two shards beside it, and returns its path."""
     weights = tiny(10).state_dict()
     shards: dict[str, dict[str, torch.Tensor]] = {}
     for place, (name, tensor) in enumerate(weights.items()):

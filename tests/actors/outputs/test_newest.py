@@ -17,7 +17,7 @@ from actors.storage.store import Storage
 
 
 def newest(place: Place) -> tuple[list[tuple[str, float]], int]:
-    """Image and weight of the newest rows, and the number of images without one."""
+    """Returns the image and weight of the newest rows, and the number of images without a row."""
     storage = Storage(place.options)
     runs = open_output(place.root, place.options).runs()
     with newest_rows(runs, storage) as rows:
@@ -27,7 +27,7 @@ def newest(place: Place) -> tuple[list[tuple[str, float]], int]:
 
 
 def marked(run: DetectedRun, mark: float) -> DetectedRun:
-    """The run with its number in each row."""
+    """Returns the run with ``mark`` in the weight column of each row."""
     for name in run.of("rows"):
         table = run.table(name)
         column = table.schema.get_field_index("weight")

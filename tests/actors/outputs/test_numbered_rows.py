@@ -17,7 +17,7 @@ def test_rows_by_number_come_from_the_parts_that_have_them(place: Place) -> None
     found = rows_at(run, [7, 0, 9, 4, 4])
     assert {number: row.values["image_id"] for number, row in found.items()} == {0: "0", 4: "4", 7: "7", 9: "gone"}
     assert found[9].values["error"] == "not_found"
-    # Shard and row in the inventory: a shard has three rows.
+    # Shard and row in the inventory; a shard has three rows.
     assert {number: row.identity for number, row in found.items()} == {0: (0, 0), 4: (1, 1), 7: (2, 1), 9: (3, 1)}
 
 

@@ -22,7 +22,7 @@ def test_the_runs_are_the_published_ones_from_the_newest(place: Place) -> None:
     unfinished("b").put(place)
     output = open_output(place.root, place.options)
     newest, oldest = output.runs()
-    assert (newest.run_id, oldest.run_id) == ("a", "z")  # by the time of the run, not by its name
+    assert (newest.run_id, oldest.run_id) == ("a", "z")  # by time, not by name
     assert (newest.num_ok, newest.num_error_rows, newest.dataset_paths) == (7, 1, ["/data"])
     named = output.run("z")
     assert [part.removeprefix(f"{place.root}/") for part in named.rows] == DetectedRun("z").of("rows")

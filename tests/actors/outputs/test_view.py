@@ -17,7 +17,7 @@ from actors.outputs import Output, open_output
 
 @pytest.fixture
 def output(tmp_path: Path) -> Output:
-    """The run b predicts d and x once more, in which f fails; a is older, and its image b fails."""
+    """Returns an output of two runs: in the older run a, image b fails; run b predicts d again and x, and f fails."""
     return put(local_place(tmp_path))
 
 

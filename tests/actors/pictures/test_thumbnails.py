@@ -21,7 +21,7 @@ def opened(webp: bytes) -> np.ndarray:
 
 
 def halves(height: int, width: int) -> Image.Image:
-    """Red on the left, blue on the right."""
+    """Returns an image that is red on the left and blue on the right."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:, : width // 2, 0] = pixels[:, width // 2 :, 2] = 255
     return Image.fromarray(pixels)
@@ -33,7 +33,7 @@ def test_a_rotated_photograph_stands_upright(orientation: int, shape: tuple[int,
     exif[0x0112] = orientation
     pixels = opened(thumbnail(encode(halves(500, 1000), "JPEG", exif=exif, quality=95), Decode()))
     assert pixels.shape == shape
-    # Orientation 6 is undone by a quarter turn to the right: the left comes to the top.
+    # A quarter turn to the right undoes orientation 6: the left side becomes the top.
     start, end = (pixels[5, 5], pixels[-5, -5]) if orientation != 8 else (pixels[-5, -5], pixels[5, 5])
     assert start[0] > 200
     assert start[2] < 60

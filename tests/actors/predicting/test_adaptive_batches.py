@@ -37,7 +37,7 @@ def engine(tmp_path: Path) -> Engine:
 def predict(
     batches: ElasticBatches, pixels: np.ndarray, *rows: int
 ) -> tuple[np.ndarray | None, dict[int, tuple[str, str]]]:
-    """Predicts all images or those at ``rows``: the output, and kinds and messages of the errors."""
+    """Predicts all images or those at ``rows``; returns the output, and the kinds and messages of errors."""
     outputs, errors = batches(pixels, np.array(rows or range(len(pixels))))
     assert {error.stage for error in errors.values()} <= {"predict"}
     return outputs.get("output"), {row: (error.kind, error.message) for row, error in errors.items()}
@@ -151,7 +151,7 @@ def test_an_image_that_exceeds_the_memory_is_found(
     np.testing.assert_allclose(found, engine(images(32))["output"][good], atol=1e-6)
     pressed(engine).batches.clear()
     predict(batches, images(32))
-    assert pressed(engine).batches == [32]  # the others did fit
+    assert pressed(engine).batches == [32]  # the others fit
 
 
 @pytest.mark.parametrize("wrong", [(0,), (13,), (31,), (1, 2, 3), tuple(range(7, 32))])
@@ -228,7 +228,7 @@ def test_a_lost_device_is_not_blamed_on_an_image(engine: Engine) -> None:
 
 @pytest.fixture(params=["when it is started", "when its result is asked for"])
 def overlapping(engine: Engine, request: pytest.FixtureRequest) -> Overlapping:
-    """Computes, and fails, at one of the two times."""
+    """Returns an engine that computes, and fails, at one of the two times."""
     return Overlapping(engine, is_late="result" in request.param)
 
 
@@ -286,7 +286,7 @@ def test_an_engine_that_overlaps_gives_the_same_answers_and_errors_when_batches_
 def test_only_failures_alone_count_against_the_size_or_an_image(
     engine: Engine, overlapping: Overlapping, bad: dict[str, tuple[int, ...]]
 ) -> None:
-    """The third batch fails while the second is in flight, and is retried after it."""
+    """The third batch fails while the second is in flight and is retried after it."""
     predict(ElasticBatches(overlapping, 8), images(40, **bad))
     is_late = overlapping.is_late
     before = ["start 0", "start 1", "result 0", "start 2", "result 1"]
@@ -408,7 +408,7 @@ def test_a_gpu_that_is_really_short_of_memory_gives_the_same_answers(tmp_path: P
     pixels = np.random.default_rng(0).integers(0, 256, (256, 224, 224, 3), dtype=np.uint8)
     plain = engine(pixels)["output"]
     torch.cuda.empty_cache()
-    room = torch.cuda.memory_reserved() + (200 << 20)  # a batch of 256 takes more than 600 MB
+    room = torch.cuda.memory_reserved() + (200 << 20)  # a batch of 256 needs more than 600 MB
     torch.cuda.set_per_process_memory_fraction(room / torch.cuda.get_device_properties(0).total_memory)
     try:
         outputs, errors = ElasticBatches(engine, 256)(pixels, np.arange(256))

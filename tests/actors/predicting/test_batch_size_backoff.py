@@ -4,7 +4,7 @@ from actors.predicting.batch_size_backoff import BatchSizeBackoff
 
 
 def well(backoff: BatchSizeBackoff, number: int) -> list[int]:
-    """Number of backoff after each of ``number`` good batches."""
+    """Returns the number of halvings after each of ``number`` good batches."""
     numbers = []
     for _ in range(number):
         backoff.record_success()

@@ -12,7 +12,7 @@ PIXELS = np.random.default_rng(0).integers(1, 256, (20, 4, 6, 3), dtype=np.uint8
 
 
 def cut(*borders: int) -> list[np.ndarray]:
-    """The same images in several arrays, read-only."""
+    """Returns the same images in several read-only arrays."""
     arrays = [PIXELS[start:stop].copy() for start, stop in pairwise((0, *borders, 20))]
     for array in arrays:
         array.flags.writeable = False

@@ -97,7 +97,7 @@ def test_a_stricter_task_runs(fixed: dict[str, Any], asked: dict[str, Any]) -> N
         ({}, {"class_agnostic": True}, "class_agnostic"),
         ({"classes": [0]}, {}, "classes"),
         ({"classes": [0]}, {"classes": ["dog"]}, "classes"),
-        # A box of another class may have suppressed one of these.
+        # A box of another class may have suppressed a box of this one.
         ({"class_agnostic": True}, {"class_agnostic": True, "classes": ["dog"]}, "classes"),
     ],
 )

@@ -29,7 +29,7 @@ def engine(plain: Engine, request: pytest.FixtureRequest) -> Overlapping:
 
 
 def run(engine: Overlapping, batches: list[np.ndarray]) -> list[tuple[int, np.ndarray]]:
-    """Numbers of the batches that succeeded, and their outputs."""
+    """Returns the numbers of the batches that succeeded, with their outputs."""
     numbered = overlapped(lambda one: engine.start(one[1]), enumerate(batches))
     return [(number, outputs["output"]) for (number, _), outputs in numbered]
 

@@ -70,7 +70,7 @@ def test_the_result_is_kept_until_hardware_or_versions_change(
     breach = breach_of(bundle, "onnx", disturbed)
     assert breach is not None
     assert "engine.tolerance." in breach
-    assert breach_of(bundle, "onnx", right) == breach  # so is a failure
+    assert breach_of(bundle, "onnx", right) == breach  # so are failures
 
 
 def test_a_form_that_does_not_load_is_a_breach(bundle: Bundle, tmp_path: Path) -> None:
@@ -92,6 +92,6 @@ def test_python_callers_and_workers_get_no_form_that_fails(
 def test_an_engine_in_another_precision_is_held_to_its_own_tolerance(bundle: Bundle) -> None:
     model = replace(model_of(bundle, "model.safetensors"), source=bundle.folder)
     config = TorchEngineConfig(threads=1, precision=Precision.bf16)
-    Predictor(model, engine=config)  # exact to fp32 it is not
+    Predictor(model, engine=config)  # not exact to fp32
     with pytest.raises(JobError, match="torch bf16 on cpu"):
         Predictor(model, engine=replace(config, tolerance=EXACT))

@@ -1,4 +1,4 @@
-"""Models whose answer for an image depends on the rest of its batch, and what becomes of them."""
+"""Detection and handling of models whose answer for an image depends on the rest of its batch."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ ENGINES: tuple[EngineConfig, ...] = (
 
 
 class First(Tiny):
-    """Gives every image the answer of the first."""
+    """Returns the answer of the first image for every image."""
 
     def forward(self, pixels_nchw: torch.Tensor) -> torch.Tensor:
         return super().forward(pixels_nchw)[:1].expand(len(pixels_nchw), -1)
 
 
 class Scaled(Tiny):
-    """Rounds all images of a batch by one scale, as dynamic quantisation does."""
+    """Rounds all images of a batch with one scale, as dynamic quantisation does."""
 
     def forward(self, pixels_nchw: torch.Tensor) -> torch.Tensor:
         scale = pixels_nchw.abs().amax() / 7
@@ -55,7 +55,7 @@ class Normalising(Tiny):
 
 
 class Best(First):
-    """The same, and only as the number of a class."""
+    """Returns the same answer, only as integers."""
 
     def forward(self, pixels_nchw: torch.Tensor) -> torch.Tensor:
         return (1e4 * super().forward(pixels_nchw)).long()
@@ -67,7 +67,7 @@ class Random(Tiny):
 
 
 class Swapping(Tiny):
-    """Gives pairs of numbers for each image, two of them in another order beside other images, as rounding may do."""
+    """Returns pairs of numbers for each image; in a larger batch, two pairs swap, as rounding may cause."""
 
     def forward(self, pixels_nchw: torch.Tensor) -> torch.Tensor:
         pairs = super().forward(pixels_nchw).unflatten(1, (5, 2))
@@ -75,7 +75,7 @@ class Swapping(Tiny):
 
 
 class Dropping(Tiny):
-    """Drops the axis of the images if there is one."""
+    """Drops the image axis for a single image."""
 
     def forward(self, pixels_nchw: torch.Tensor) -> torch.Tensor:
         return super().forward(pixels_nchw).squeeze()
@@ -151,7 +151,7 @@ def test_a_file_that_was_exported_for_one_image_is_run_one_by_one(tmp_path: Path
     model = save_first(tmp_path / "first.onnx")
     predictor = Predictor(
         model, engine=config, task=Raw()
-    )  # `predict` also compares with the reference, which must not lie
+    )  # `predict` also compares with the reference, which must be correct
     found = np.array(predictor.predict(list(images(4)))["out"].to_pylist())
     mean, std = np.array(PREPROCESS.mean), np.array(PREPROCESS.std)
     np.testing.assert_allclose(found, (images(4).mean((1, 2)) / 255 - mean) / std, atol=1e-4)

@@ -15,7 +15,7 @@ EXPECTED = Outputs.of({"boxes": np.zeros((2, 4), np.float32)})
 
 
 class Padding(InTurn):
-    """Returns as many values as the brightest image of the batch says."""
+    """Returns a number of values that depends on the brightest pixel of the batch."""
 
     name, device, precision = "padding", "cpu", "fp32"
     details: ClassVar[dict[str, str]] = {}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from actors.tasks.base import Task
 
-BRIGHT = 1.5  # of normalised values; a blank image has none above 0
+BRIGHT = 1.5  # a normalised value; a blank image has none above 0
 
 
 class Varying(Tiny):
@@ -45,7 +45,7 @@ class Empty(Tiny):
 
 
 class Standardised(Tiny):
-    """Divides by the spread of each image, which is 0 for a blank one."""
+    """Divides by the standard deviation of each image, which is 0 for a blank image."""
 
     def forward(self, pixels_nchw: torch.Tensor) -> torch.Tensor:
         mean, std = pixels_nchw.mean((1, 2, 3), keepdim=True), pixels_nchw.std((1, 2, 3), keepdim=True)

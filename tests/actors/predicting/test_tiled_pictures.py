@@ -62,7 +62,7 @@ def test_each_mark_of_a_large_picture_is_found_once_where_it_is(merge: TileMerge
     expected = boxes_at(corners)
     if merge is TileMerge.ios:
         assert corners_of(found) == expected
-    else:  # it keeps parts at borders
+    else:  # nms keeps parts at borders
         assert set(expected) <= set(corners_of(found))
     assert (table["height"][0].as_py(), table["width"][0].as_py()) == (900, 1100)
     assert [one["score"] for one in found] == sorted((one["score"] for one in found), reverse=True)
@@ -71,7 +71,7 @@ def test_each_mark_of_a_large_picture_is_found_once_where_it_is(merge: TileMerge
 def test_marks_on_the_borders_of_tiles_are_found_once_and_neighbours_are_kept(checkpoint: Path) -> None:
     tile = Tile(INPUT, 32)
     places = tile.places(320, 320)
-    borders = np.unique(places)[1:-1]  # starts and stops inside
+    borders = np.unique(places)[1:-1]  # inner starts and stops
     corners = np.array([(x - 4, y - 4) for x in borders for y in borders])
     table = predictor_of(checkpoint, tile).predict([marked_picture(320, 320, corners)])
     assert corners_of(table["detections"][0].as_py()) == boxes_at(corners)
@@ -100,7 +100,7 @@ def test_a_picture_of_one_tile_gives_what_it_gives_without_tiles(checkpoint: Pat
 
 
 def test_tiles_are_resized_to_the_model_and_their_boxes_back(checkpoint: Path) -> None:
-    """Tiles of 64 pixels become 128, so that marks of half the size are found."""
+    """Tiles of 64 pixels are enlarged to 128, so that marks of half the size are found."""
     corners = scattered(300, 400, 20)
     small = marked_picture(600, 800, corners * 2)[::2, ::2]
     model_preprocess = Preprocess(
@@ -132,7 +132,7 @@ def test_a_tile_that_the_engine_fails_on_is_named_in_the_error_of_its_picture(ch
     engine = predictor._batches.engine
 
     class Picky:
-        """Fails on a batch with a red pixel in the corner of an image, and gives NaN for a green one."""
+        """Fails on a batch with a red pixel in the corner of an image, and returns NaN for a green one."""
 
         overlaps, device = False, engine.device
 
@@ -174,7 +174,7 @@ def test_each_decoding_and_each_call_of_the_engine_is_watched(checkpoint: Path) 
     assert isinstance(tiled, TiledPictures)
     picture = marked_picture(200, 300, scattered(200, 300, 4))
     result = tiled([picture, png(picture)[:100], picture], batch_size=4, watch=watch)
-    # 6 tiles each: a batch within the first, the second fails, and two more batches.
+    # 6 tiles each: one batch within the first picture, the second fails, and two more batches.
     assert steps == ["decode", "predict", "decode", "decode", "predict", "predict"]
     assert list(result.errors) == [1]
     assert result.sizes_hw.tolist() == [[200, 300], [0, 0], [200, 300]]
@@ -198,7 +198,7 @@ def test_a_picture_without_objects_has_an_empty_list(checkpoint: Path) -> None:
 
 
 def test_the_whole_picture_adds_nothing_to_what_tiles_show_although_the_crop_cuts_it(checkpoint: Path) -> None:
-    """Here the model sees the centre of the whole picture, with parts of marks at its borders."""
+    """The model sees the centre of the whole picture, with parts of marks at its borders."""
     tile = Tile(INPUT, 0.2, whole=True)
     corners = np.array([(x, y) for x in range(10, 480, 34) for y in range(10, 480, 34)])
     table = predictor_of(checkpoint, tile).predict([marked_picture(500, 500, corners)])

@@ -35,7 +35,7 @@ def picture(height: int, width: int) -> Image.Image:
 
 
 def fit_by_pillow(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
-    """Pillow's resize and torchvision's Resize and CenterCrop, as their documentation states them."""
+    """Applies Pillow's resize and torchvision's Resize and CenterCrop, following their documentation."""
     width, height = image.size
     resize = preprocess.resize
     if isinstance(resize, int):
@@ -179,7 +179,7 @@ def test_an_image_that_ends_within_a_pixel_is_neither_stretched_nor_shifted(
 
 
 def slope(extent: Sequence[float], shape: Sequence[int]) -> np.ndarray:
-    """Greys that rise evenly from 0 to 240 over ``extent``, and so tell each pixel's place at any scale."""
+    """Returns grey levels that rise evenly from 0 to 240 over ``extent`` and thus encode each pixel's position."""
     y, x = (np.arange(side) + 0.5 for side in shape)
     slope_hw = 120 * y[:, None] / extent[0] + 120 * x / extent[1]
     return slope_hw[:, :, None].repeat(3, axis=2)

@@ -33,7 +33,7 @@ def test_without_antialiasing_pixels_are_those_of_pytorch(size: tuple[int, int],
 @pytest.mark.parametrize("size", SIZES)
 def test_the_nearest_pixels_are_those_of_pillow(size: tuple[int, int]) -> None:
     places = np.arange(size[0] * size[1], dtype=np.uint32).reshape(*size, 1)
-    places_hwc = places.view(np.uint8)[:, :, :3].copy()  # each pixel tells its place
+    places_hwc = places.view(np.uint8)[:, :, :3].copy()  # each pixel encodes its position
     axes = Preprocess(resize=[120, 150], crop=[100, 80], interpolation="nearest").axes(*size)
     rows, columns = axes
     found_hwc = resize_nearest(places_hwc[rows.first : rows.last, columns.first : columns.last], axes)

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the readers."""
+"""Fixtures of the reader tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fetch(tmp_path: Path) -> Iterator[Any]:
-    """Lists and fetches a dataset; returns images or errors by URI, and the sizes of the batches."""
+    """Yields a function that lists and fetches a dataset, and returns images or errors by URI, and the batch sizes."""
 
     def run(dataset: Dataset, *, batch_size: int = 7, **limits: Any) -> tuple[dict[str, Any], list[int]]:
         shards = list_into(tmp_path / "inventory", dataset)
@@ -34,7 +34,7 @@ def fetch(tmp_path: Path) -> Iterator[Any]:
                 found.update(zip(rows[URI].to_pylist(), map(plain, images), strict=True))
         return found, sizes
 
-    before = threading.enumerate()  # of other tests, too
+    before = threading.enumerate()  # includes threads of other tests
     yield run
     left = [thread.name for thread in threading.enumerate() if thread not in before]
     assert not [name for name in left if "ThreadPool" in name]

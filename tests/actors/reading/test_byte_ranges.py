@@ -78,7 +78,7 @@ def test_a_tar_that_is_gone(place: Place, tmp_path: Path) -> None:
 
 
 class Unreliable(Storage):
-    """A disk with one bad sector, which fails every range that contains it."""
+    """A disk with one bad sector; every range that contains it fails."""
 
     def read_ranges(self, uri: str, starts: Any, sizes: Any) -> Any:
         if any(start <= self.bad < start + size for start, size in zip(starts, sizes, strict=True)):

@@ -26,7 +26,7 @@ from jobs.datasets.webdataset import WebDataset
 
 
 def put_dataset(kind: str, place: Place) -> Dataset:
-    """A dataset of 40 images, in the layout of its kind."""
+    """Writes a dataset of 40 images in the layout of its kind."""
     images = {f"{number:02d}.jpg": image(number) for number in range(40)}
     if kind == "tar":
         place.put("a.tar", tar_of(dict(list(images.items())[:25])))
@@ -45,7 +45,7 @@ KINDS = ["files", "tar", "parquet"]
 
 @pytest.fixture(params=KINDS)
 def dataset(request: pytest.FixtureRequest, s3: S3, proxy: flaky.Flaky) -> Dataset:
-    """Listed and read through the proxy."""
+    """Returns a dataset that is listed and read through the proxy."""
     dataset = put_dataset(request.param, s3_place(s3))
     dataset.storage_options = {**proxy.options(s3), "read_timeout": "500ms"}
     return dataset
@@ -66,9 +66,9 @@ def test_every_image_comes_through_a_store_that_fails_often(
     dataset: Dataset, proxy: flaky.Flaky, tmp_path: Path
 ) -> None:
     shards = list_into(tmp_path / "inventory", dataset)
-    proxy.share, proxy.kinds = 0.3, [*flaky.KINDS[:-1], flaky.STALLED]  # slow ones would only take time
+    proxy.share, proxy.kinds = 0.3, [*flaky.KINDS[:-1], flaky.STALLED]  # slow responses would only take time
     proxy.damage("GET", "half")
-    # At most four damaged answers come in a row; a busy machine may be late with a few good ones as well.
+    # At most four responses in a row are damaged; on a busy machine, a few good ones may be late as well.
     storage = dataset.storage.with_retry(replace(QUICK, attempts=12))
     assert read_all(shards, storage) == [image(number) for number in range(40)]
     assert any(request.kind for request in proxy.requests)
@@ -144,7 +144,7 @@ def test_a_consumer_that_stops_leaves_no_thread(place: Place, tmp_path: Path) ->
         place.put(f"{number}.jpg", b"x")
     dataset = ImagesDataset(path=place.root, storage_options=place.options)
     shards = list_into(tmp_path / "inventory", dataset)
-    before = set(threading.enumerate())  # some of earlier tests may end meanwhile
+    before = set(threading.enumerate())  # threads of earlier tests may end meanwhile
     batches = Fetcher(shards, dataset.storage).batches(shards.load(0), 4)
     next(batches)
     batches.close()
@@ -164,7 +164,7 @@ def test_the_next_batch_is_read_meanwhile_and_no_more(tmp_path: Path) -> None:
     shards = list_into(tmp_path / "inventory", ImagesDataset(path=str(tmp_path)))
     batches = Fetcher(shards, Watched()).batches(shards.load(0), 4)
     next(batches)
-    for _ in range(8):  # the batch that was returned, and the next one
+    for _ in range(8):  # the returned batch and the next one
         assert read.acquire(timeout=30)
     assert not read.acquire(timeout=0.2)
     batches.close()

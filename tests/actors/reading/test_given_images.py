@@ -16,7 +16,7 @@ from actors.storage.store import Storage
 
 
 class Endless(Dataset[tuple[bytes, int]]):
-    """A map-style dataset without an end, as PyTorch allows."""
+    """A map-style dataset without an IndexError at its end, as PyTorch allows."""
 
     def __len__(self) -> int:
         return 3

@@ -25,7 +25,7 @@ def test_rows_of_parquet(place: Place, fetch: Any) -> None:
     found, sizes = fetch(ParquetDataset(path=place.root, storage_options=place.options))
     assert list(found.values()) in (
         [image(number) for number in range(60)],
-        [image(number) for number in [*range(30, 60), *range(30)]],  # the order of files is not defined
+        [image(number) for number in [*range(30, 60), *range(30)]],  # the order of files is undefined
     )
     assert sum(sizes) == 60
 
@@ -98,7 +98,7 @@ def test_rows_of_parquet_are_not_taken_from_other_row_groups(place: Place, tmp_p
     path = put_parquet(place, "x.parquet", images, row_group_size=10)
     dataset = ParquetDataset(path=path, storage_options=place.options)
     rows = list_into(tmp_path / "inventory", dataset).load(0)
-    put_parquet(place, "x.parquet", pa.concat_arrays([images[5:10], images]), row_group_size=5)  # all has moved
+    put_parquet(place, "x.parquet", pa.concat_arrays([images[5:10], images]), row_group_size=5)  # every row has moved
     shards = list_into(tmp_path / "inventory", dataset)
     ((_, found),) = Fetcher(shards, dataset.storage).batches(rows, 100)
     assert {plain(one) for one in found} == {"read/changed"}

@@ -72,7 +72,7 @@ def _dying(_: object) -> FittedBatch:
 
 
 class InParallel(Storage):
-    """Answers once as many requests as there are parties are in flight."""
+    """Answers only when ``parties`` requests are in flight."""
 
     def __init__(self, parties: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def test_as_many_requests_are_in_flight_as_the_plan_allows(plan: ReadPlan) -> No
 
 
 class Holding(Ledger):
-    """Keeps a reference to the reader that calls it, as a reference cycle does until the garbage collector runs."""
+    """Keeps a reference to its caller, the reader, like a reference cycle before garbage collection."""
 
     def start_batch(self, work: Work, row: Row) -> bool:
         self.reader = sys._getframe(1).f_locals["self"]
@@ -132,7 +132,7 @@ def test_while_draining_nothing_more_is_read(plan: ReadPlan) -> None:
 
 
 def attempts(plan: ReadPlan, piece: Piece, ledger: Ledger) -> tuple[int, list[pa.Table]]:
-    """Number of workers that were needed, and the blocks of the last one."""
+    """Returns the number of workers needed and the blocks of the last one."""
     for number in count(1):
         try:
             return number, list(read_piece(plan, piece, ledger))
@@ -144,7 +144,7 @@ def attempts(plan: ReadPlan, piece: Piece, ledger: Ledger) -> tuple[int, list[pa
 @pytest.mark.parametrize(
     ("stage", "deadly", "num_attempts"),
     [
-        ("decode", [5], 4),  # in its batch, twice alone, and without it
+        ("decode", [5], 4),  # in its batch, twice alone, then without it
         ("decode", [0], 4),
         ("decode", [5, 6], 6),
         ("decode", [1, 17], 7),
@@ -173,7 +173,7 @@ def test_deadly_images_are_quarantined_and_all_others_come_in_the_same_blocks(
     assert set(table[ERROR].to_pylist()) == {"killed_worker", None}
     good = [number for number in range(18) if number not in deadly]
     assert table.take(good).drop_columns([READ_S]).column(PIXELS) == expected.take(good)[PIXELS]
-    again = list(read_piece(plan, piece, ledger))  # as after the loss of a node
+    again = list(read_piece(plan, piece, ledger))  # as after a lost node
     assert pa.concat_tables(again)[ERROR] == table[ERROR]
     assert rows_of(again) == rows_of(clean)
 
@@ -213,7 +213,7 @@ def test_only_the_batch_of_a_death_is_read_image_by_image(plan: ReadPlan) -> Non
     next(first)  # then the worker dies
     assert [len(block) for block in read_piece(plan, WHOLE[0], ledger)] == [4, 3]
     assert ledger.notes == [
-        ((0, 4), "read"),  # there are no bytes to decode
+        ((0, 4), "read"),  # it has no bytes to decode
         *[((0, row), stage) for row in (5, 6) for stage in ("read", "decode")],
     ]
 

@@ -19,7 +19,7 @@ def images(num_images: int, seed: int = 0) -> pa.Table:
 
 
 def footer(*groups: pa.Table, **options: object) -> pq.FileMetaData:
-    """Metadata of a file with these row groups."""
+    """Returns the metadata of a file with these row groups."""
     sink = io.BytesIO()
     with pq.ParquetWriter(sink, groups[0].schema, **options) as writer:
         for group in groups:
@@ -42,7 +42,7 @@ def test_a_row_group_keeps_its_version_while_others_change() -> None:
     assert versions(A, B) == [first, second]
     assert versions(A, B, C)[:2] == [first, second]
     assert versions(A) == [first]
-    assert versions(C, B)[1] == second  # other bytes before it, but as many rows
+    assert versions(C, B)[1] == second  # preceded by other bytes, but the same number of rows
     assert len({first, second}) == 2
     assert len(first) == 32
 
@@ -62,7 +62,7 @@ def changed(column: str, values: list[object]) -> pa.Table:
     [
         changed("image", [*A["image"].to_pylist()[:5], b"x" * 5000]),
         changed("image", [*A["image"].to_pylist()[:5], None]),
-        changed("key", [*A["key"].to_pylist()[:5], "1-9"]),  # of the same length, and the maximum
+        changed("key", [*A["key"].to_pylist()[:5], "1-9"]),  # same length, and the maximum
         changed("key", [*A["key"].to_pylist()[:5], None]),
         A.slice(1),
         A.rename_columns(["image", "name"]),

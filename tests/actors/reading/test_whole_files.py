@@ -45,7 +45,7 @@ def test_odd_local_files_are_rows_and_none_hangs(tmp_path: Path, fetch: Any) -> 
     (folder / "self.jpg").symlink_to("self.jpg")
     (folder / "loop").symlink_to(folder)
     os.mkfifo(folder / "pipe.jpg")
-    # Listings omit these, so that they are named.
+    # Listings omit these, so they are named explicitly.
     named = [str(folder / name) for name in ("gone.jpg", "self.jpg", "pipe.jpg")]
     found, _ = fetch(ImagesDataset(path=[str(folder), *named]))
     assert {uri.rpartition("/")[2]: result for uri, result in found.items()} == {

@@ -40,7 +40,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def read(dataset: Dataset, output: Path) -> set[tuple[str, bytes]]:
-    """Labels and bytes, as a job gets them."""
+    """Returns labels and bytes as a job receives them."""
     run = opened(replace(job_over(output, output), dataset=dataset))
     fetcher = Fetcher(run.shards, Storage(), max_bytes=1 << 20)
     tables = [run.shards.load(shard) for shard in range(run.shards.num_shards)]

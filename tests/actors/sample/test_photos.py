@@ -36,7 +36,7 @@ def test_images_of_a_class_look_alike() -> None:
 
 
 def test_contrast_is_the_spread_of_grey_levels() -> None:
-    greys = pixels(0, contrast=20.0)[:, :, 1]  # far from black and white, so that nothing is cut off
+    greys = pixels(0, contrast=20.0)[:, :, 1]  # far from black and white, so that nothing is clipped
     assert greys.std() == pytest.approx(20, abs=0.5)
 
 

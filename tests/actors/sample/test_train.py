@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 NUM_HELD_OUT = 599
-NUM_RIGHT = 592  # the README says 98.8 %
+NUM_RIGHT = 592  # the README states 98.8 %
 
 
 def test_the_checkpoint_has_the_accuracy_that_the_readme_states() -> None:
@@ -38,7 +38,7 @@ def test_the_images_are_the_digits_of_the_set() -> None:
     images = [Image.open(io.BytesIO(image["bytes"])) for image in table["image"].to_pylist()]
     assert {(image.format, image.mode, image.size) for image in images} == {("PNG", "L", (8, 8))}
     sixteenths = np.stack([np.asarray(image) for image in images]) * (16 / 255)
-    assert np.abs(sixteenths - digits.images).max() < 0.04  # rounding to 256 greys loses less than half a step
+    assert np.abs(sixteenths - digits.images).max() < 0.04  # rounding to 256 grey levels loses less than half a step
     assert table["digit"].to_pylist() == [str(target) for target in digits.target]
 
 
@@ -66,7 +66,7 @@ def test_the_data_can_be_made_again(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def short_runs(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, str]]:
-    """Two runs of the command, and what each printed."""
+    """Runs the command twice; returns the folder and output of each run."""
     folders = [tmp_path_factory.mktemp("run") for _ in range(2)]
     command = [sys.executable, "-m", "actors.sample.train", "--epochs", "3", "--output"]
     return [

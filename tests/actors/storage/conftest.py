@@ -1,4 +1,4 @@
-"""The store that several tests of this room share."""
+"""The store shared by tests of this package."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from actors.storage.retries import Retry
 
 @pytest.fixture
 def store(s3: S3, proxy: Flaky) -> RemoteStore:
-    """The bucket behind the proxy, with quick retries."""
+    """Returns the bucket behind the proxy, with quick retries."""
     return RemoteStore(f"s3://{s3.bucket}", proxy.options(s3), Retry(first_wait_s=0.001))

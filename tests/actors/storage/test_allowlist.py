@@ -74,7 +74,7 @@ def test_what_no_prefix_names(uri: str) -> None:
     [
         ("images.example", True),
         ("93.184.216.34", True),
-        ("10.0.0.1", True),  # named itself
+        ("10.0.0.1", True),  # listed explicitly
         ("10.0.0.2", False),
         ("127.0.0.1", False),
         ("localhost", False),
@@ -126,7 +126,7 @@ def test_local_files_count_as_what_they_are_once_links_are_resolved(tmp_path: Pa
                 access(uri)
             error = read_error(caught.value)
             said.add((error.kind, error.message))
-    assert said == {("not_allowed", "dataset.allow does not name it")}  # there or not
+    assert said == {("not_allowed", "dataset.allow does not name it")}  # whether or not it exists
     assert storage.unrestricted().read(f"{outside}/a b.jpg") == b"image"
 
 

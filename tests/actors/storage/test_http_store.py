@@ -103,7 +103,7 @@ def test_bodies_and_headers_as_servers_send_them(answer: bytes) -> None:
         assert read(f"{server.url}/a.jpg") == BODY
         size, version = Storage(retry=ONCE).describe(f"{server.url}/a.jpg")
         assert size == len(BODY)
-        assert version is None or version.encode()  # fit for a column
+        assert version is None or version.encode()  # encodable, thus fit for a column
 
 
 @pytest.mark.parametrize("head", [b"", b"Content-Encoding: gzip\r\n"], ids=["endless", "gzip bomb"])
@@ -262,7 +262,7 @@ def test_nobody_is_asked_at_a_private_address_behind_a_name() -> None:
 
 @pytest.fixture
 def https(tmp_path: Path) -> Iterator[tuple[str, dict[str, str], list[str]]]:
-    """A server with https, the options that trust it, and the target of its redirects."""
+    """Yields the URL of an HTTPS server, options that trust it, and the target of its redirects."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
     command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]

@@ -60,7 +60,7 @@ def test_each_operation_survives_each_kind_of_damage(
     s3.put(f"{prefix}/sub/y", b"y")
     operation, result = OPERATIONS[name], None
     proxy.damage("", damage)
-    with suppress(FileExistsError):  # left by the first attempt, see below
+    with suppress(FileExistsError):  # created by the first attempt, see below
         result = operation(impatient, prefix)
     undamaged = RemoteStore(f"s3://{s3.bucket}", s3.options, QUICK)
     if result is not None:
@@ -144,7 +144,7 @@ def test_who_came_second_is_told_so(damage: str, s3: S3, proxy: Flaky, store: Re
 @pytest.mark.slow
 def test_a_put_is_whole_or_absent(s3: S3, proxy: Flaky, prefix: str) -> None:
     store = RemoteStore(f"s3://{s3.bucket}", proxy.options(s3), QUICK)
-    data = os.urandom(70 << 20)  # three requests of data, one before and one after them
+    data = os.urandom(70 << 20)  # three data requests, with one before and one after
     proxy.damage("PUT", "reset", "lost", "slow_down")
     proxy.damage("POST", "server_error", "lost")
     store.put(f"{prefix}/x", data, create=False)

@@ -16,7 +16,7 @@ QUICK = Retry(first_wait_s=0.001)
 
 
 def failing(*errors: Exception) -> tuple[Callable[[], str], list[Exception]]:
-    """A function that raises each error once and then succeeds, and the list of what it raised."""
+    """Returns a function that raises each error once and then succeeds, and the list of errors raised so far."""
     raised: list[Exception] = []
 
     def function() -> str:

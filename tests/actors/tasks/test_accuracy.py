@@ -16,7 +16,7 @@ ROWS = pa.table(
 
 
 def test_labels_count_by_name_and_by_number() -> None:
-    assert count_correct(ROWS) == {NUM_LABELLED: 3, NUM_CORRECT: 2}  # "dog" was taken for a cat
+    assert count_correct(ROWS) == {NUM_LABELLED: 3, NUM_CORRECT: 2}  # "dog" was predicted as a cat
 
 
 def test_labels_are_compared_in_one_normal_form() -> None:

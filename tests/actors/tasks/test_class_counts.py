@@ -30,7 +30,7 @@ def test_a_receipt_stays_small_however_many_classes_there_are() -> None:
 
 @pytest.mark.parametrize("size", [25, 100, 400])
 def test_the_size_of_parts_changes_nothing(size: int) -> None:
-    scored = Scored.random(400, 200)  # every other label is a name, of classes that a part may never predict
+    scored = Scored.random(400, 200)  # every other label is a name, also of classes that a part never predicts
     total = Counter[str]()
     for first in range(0, 400, size):
         total.update(count_answers(scored.rows.slice(first, size), scored.labels, top_k=5))

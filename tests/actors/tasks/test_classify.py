@@ -180,12 +180,12 @@ def test_equal_scores_are_no_flip() -> None:
 
 def test_errors_count_against_the_spread_between_images() -> None:
     apart = np.random.default_rng(4).normal(size=(50, 30))
-    shared = 100 * np.random.default_rng(5).normal(size=30)  # compared with it, any error is small
+    shared = 100 * np.random.default_rng(5).normal(size=30)  # any error is small in comparison
     noise = np.random.default_rng(6).normal(size=(50, 30))
     for activation in Activation:
         task = Classify(activation=activation)
         figures = compare(apart + shared, apart + shared + 0.05 * noise, task=task).figures
-        assert 0.05 < figures["output_error"] < 0.10  # that of the worst image
+        assert 0.05 < figures["output_error"] < 0.10  # the error of the worst image
         assert 0.05 < figures["class_error"] < 0.10
         assert compare(shared + apart, shared - apart, task=task).figures["output_error"] > 2
 
@@ -223,7 +223,7 @@ def test_classes_that_the_network_masks_are_no_error() -> None:
     assert compare(masked, masked, task=Classify(), tolerance=EXACT).figures["images"] == 6
     assert compare(masked, masked, task=Classify(), tolerance=EXACT).breaches == []
     assert compare(LOGITS, masked, task=Classify(), tolerance=Tolerance(score_difference=1)).breaches
-    every = np.where(np.eye(6, 20) > 0, -np.inf, LOGITS)  # in each image another one
+    every = np.where(np.eye(6, 20) > 0, -np.inf, LOGITS)  # a different one in each image
     assert compare(every, every, task=Classify(), tolerance=EXACT).breaches == []
 
 

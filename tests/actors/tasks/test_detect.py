@@ -72,7 +72,7 @@ def test_boxes_are_in_pixels_of_the_source() -> None:
     assert table["height"].to_pylist() == [200, 128]
     (wide,), tall = table["detections"].to_pylist()
     assert [wide[name] for name in ("xmin", "ymin", "xmax", "ymax")] == [160, 0, 320, 80]
-    assert tall == []  # of 16 pixels across
+    assert tall == []  # 16 pixels wide
 
 
 def test_a_box_in_the_padding_is_dropped_and_one_across_the_edge_is_clipped() -> None:

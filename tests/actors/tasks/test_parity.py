@@ -54,7 +54,7 @@ def answers(
     std: Sequence[float] = STD,
     dtype: torch.dtype = torch.float32,
 ) -> Answers:
-    """Returns the outputs of a network, and the features that enter its last layer."""
+    """Returns the outputs of a network and the input features of its last layer."""
     normalised = (pixels_nhwc / 255 - np.asarray(mean)) / np.asarray(std)
     pixels_nchw = torch.from_numpy(normalised.transpose(0, 3, 1, 2).astype(np.float32)).to(dtype)
     network = copy.deepcopy(network).to(dtype).eval()
@@ -78,7 +78,7 @@ def fit_head(network: nn.Module, pixels_nhwc: np.ndarray, label_ids: np.ndarray)
 
 
 class Given(NamedTuple):
-    """A network, the pixels of some images, and its answers in fp32 and bf16."""
+    """A network, pixels of some images, and its answers in fp32 and bf16."""
 
     network: nn.Module
     pixels_nhwc: np.ndarray
@@ -98,7 +98,7 @@ def pixels_nhwc() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def fitted(pixels_nhwc: np.ndarray) -> Given:
-    """Ten classes that the network separates."""
+    """Returns a network that separates ten classes."""
     torch.manual_seed(0)
     network = resnet18(NUM_CLASSES)
     numbers = np.arange(1000, 1100)
@@ -110,7 +110,7 @@ def fitted(pixels_nhwc: np.ndarray) -> Given:
 
 @pytest.fixture(scope="module")
 def flat(pixels_nhwc: np.ndarray) -> Given:
-    """A thousand classes with random weights, all with scores of about 0.001."""
+    """Returns a network with random weights and a thousand classes, all with scores of about 0.001."""
     torch.manual_seed(0)
     return Given.of(resnet18(1000), pixels_nhwc)
 
@@ -170,14 +170,14 @@ def test_a_broken_network_is_stopped(fitted: Given, kind: str) -> None:
     candidate = broken_answers(fitted, kind)
     assert TASKS["classify"].agreement(fitted.reference, candidate, Tolerance()).breaches
     assert TASKS["raw"].agreement(fitted.reference, candidate, Tolerance()).breaches
-    is_same = kind in ONLY_IN_HEAD  # which features do not pass
+    is_same = kind in ONLY_IN_HEAD  # the features do not depend on the head
     assert bool(TASKS["embed"].agreement(fitted.reference, candidate, Tolerance()).breaches) is not is_same
 
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_flat_scores_do_not_hide_a_broken_network(flat: Given, kind: str) -> None:
     agreement = TASKS["classify"].agreement(flat.reference, broken_answers(flat, kind), Tolerance())
-    assert agreement.figures["score_difference"] < 0.01  # ten times less than the limit
+    assert agreement.figures["score_difference"] < 0.01  # a tenth of the limit
     assert [breach for breach in agreement.breaches if "output_error" in breach]
 
 

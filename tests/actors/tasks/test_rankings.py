@@ -76,7 +76,7 @@ def ranks_with_labels(table: pa.Table) -> Any:
 
 def test_without_names_of_classes_or_with_several_labels_an_image_there_are_no_mistakes() -> None:
     table = answers(targets=["cat", "cat", None, "wolf"])
-    assert not {"mistakes", "cell/0/0"} & set(places(Classify(), table))  # the names of classes are not known
+    assert not {"mistakes", "cell/0/0"} & set(places(Classify(), table))  # the class names are unknown
     several = places(Classify(activation="sigmoid", threshold=0.5), table)
     assert not {"mistakes", "near_ties"} & set(several)
     assert several["least_confident"] == [1, 2, 3, 0]

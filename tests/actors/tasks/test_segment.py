@@ -59,7 +59,7 @@ def opened(png: bytes) -> np.ndarray:
 
 
 def enlarged(logits: np.ndarray | torch.Tensor, size: Sequence[int]) -> np.ndarray:
-    """The class map the plain way."""
+    """Returns the class map, computed plainly."""
     whole = torch.nn.functional.interpolate(torch.as_tensor(logits)[None], size=tuple(size), mode="bilinear")
     classes: np.ndarray = whole[0].argmax(dim=0).numpy()
     return classes
@@ -166,7 +166,7 @@ def test_engines_are_compared_by_pixels_or_by_boxes() -> None:
     assert Segment().agreement({"ids": ids}, {"ids": ids[:, ::-1]}, EXACT).breaches
     instances = _instances()
     figures = Segment().agreement(instances, instances, EXACT).figures
-    assert figures["boxes"] == 4  # two of each engine
+    assert figures["boxes"] == 4  # two per engine
 
 
 def test_instances_are_detections_with_masks_in_pixels_of_the_source() -> None:
@@ -273,7 +273,7 @@ def test_mask_r_cnn_of_torchvision() -> None:
             assert (decode(entry["mask"]["counts"], (height, width)) != expected).mean() < 1e-3
 
 
-# The operators in PyTorch take seconds for the thousand that are usual.
+# The operators in PyTorch take seconds for the usual thousand proposals.
 _FEW_PROPOSALS = {"rpn_pre_nms_top_n_test": 20, "rpn_post_nms_top_n_test": 20}
 
 
@@ -292,7 +292,7 @@ def _pictures() -> list[np.ndarray]:
 
 
 def _pixels(pictures: Sequence[np.ndarray], preprocess: Preprocess) -> torch.Tensor:
-    """The input of a network for pictures, normalised."""
+    """Returns the normalised network input for pictures."""
     pixels_nchw = (
         torch.from_numpy(np.stack([fit(picture, preprocess) for picture in pictures])).permute(0, 3, 1, 2) / 255
     )

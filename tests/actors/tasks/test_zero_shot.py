@@ -42,7 +42,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scores_of_transformers(folder: Path, texts: list[str]) -> np.ndarray:
-    """Scores (n, texts) of transformers' own model, tokenizer and image processor."""
+    """Returns scores (n, texts) of transformers' own model, tokenizer and image processor."""
     network = transformers.AutoModel.from_pretrained(folder)
     is_siglip = isinstance(network, transformers.SiglipModel)
     padding: dict[str, Any] = {"padding": "max_length", "max_length": 16} if is_siglip else {"padding": True}

@@ -15,7 +15,7 @@ BATCH = Work(PREDICT, (Piece(5, ((32, 40),)), Piece(6, ((0, 2), (7, 8)))))
 
 
 def died(ledger: Ledger, work: Work) -> bool:
-    """True if the ledger takes the next attempt for a retry after a death."""
+    """Returns True if the ledger treats the next attempt as a retry after a death."""
     ledger.begin(work, "")
     return bool(ledger.snapshot().events)
 

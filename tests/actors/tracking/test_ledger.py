@@ -33,7 +33,7 @@ def ledger(clock: Clock) -> Ledger:
 
 
 def die_at(ledger: Ledger, work: Work, row: Row | None = None, stage: str = PREDICT) -> Instructions:
-    """Begins ``work``, and dies at ``row``, processed alone, if given. Returns the instructions of the attempt."""
+    """Begins ``work`` and dies, at ``row`` processed alone if given. Returns the instructions for the attempt."""
     instructions = ledger.begin(work, "host:1")
     if row is not None:
         ledger.start_image(work, row, stage)
@@ -41,7 +41,7 @@ def die_at(ledger: Ledger, work: Work, row: Row | None = None, stage: str = PRED
 
 
 def quarantine(ledger: Ledger, work: Work, *rows: Row) -> None:
-    """Lets enough workers die at each of ``rows``."""
+    """Lets enough workers die at each of ``rows`` to quarantine it."""
     die_at(ledger, work)
     for row in rows:
         for _ in range(2):
@@ -74,7 +74,7 @@ def test_an_image_at_which_two_careful_workers_died_is_quarantined_and_no_other(
 def test_kills_from_outside_quarantine_nothing(ledger: Ledger) -> None:
     die_at(ledger, BATCH)
     for row in range(32, 64):
-        die_at(ledger, BATCH, (5, row))  # another image each time
+        die_at(ledger, BATCH, (5, row))  # a different image each time
     assert not ledger.begin(BATCH, "host:1").quarantined
 
 
@@ -106,7 +106,7 @@ def test_a_reader_is_careful_where_each_death_was(ledger: Ledger) -> None:
     assert ledger.begin(SHARD, "host:2").careful == {(5, 16)}
     ledger.start_image(SHARD, (5, 16), "read")
     ledger.start_image(SHARD, (5, 16), "decode")
-    ledger.finish_batch(SHARD, (5, 32))  # and dies while it waits: the next batch is being fetched
+    ledger.finish_batch(SHARD, (5, 32))  # dies while it waits for the next batch
     assert ledger.begin(SHARD, "host:3").careful == {(5, 16), (5, 32)}
     for _ in range(2):
         die_at(ledger, SHARD, (5, 33), stage="decode")
@@ -171,7 +171,7 @@ def test_deaths_at_rest_are_not_the_fault_of_what_rests(ledger: Ledger) -> None:
     for _ in range(20):
         assert not ledger.begin(SHARD, "host:1").failure
         ledger.start_batch(SHARD, (5, 0))
-        ledger.finish_batch(SHARD, None)  # then dies of the work on that batch
+        ledger.finish_batch(SHARD, None)  # then dies from the work on that batch
     assert not ledger.begin(SHARD, "host:2").quarantined
 
 
@@ -179,7 +179,7 @@ def test_deaths_at_rest_come_to_an_end(ledger: Ledger) -> None:
     for number in range(300):
         assert not ledger.begin(SHARD, "host:1").failure
         ledger.finish_batch(SHARD, (5, 16 + number // 60))  # slow progress
-    for _ in range(101):  # the first one makes the batch careful
+    for _ in range(101):  # the first death makes the batch careful
         ledger.begin(SHARD, "host:1")
         ledger.finish_batch(SHARD, (5, 32))
     assert "died 100 times while it did not read" in str(ledger.begin(SHARD, "host:2").failure)
@@ -198,7 +198,7 @@ def test_a_model_that_kills_at_every_image_ends_the_job_wherever_it_shows(ledger
 def test_once_an_image_went_through_it_is_the_images(ledger: Ledger) -> None:
     die_at(ledger, BATCH)
     die_at(ledger, BATCH, (5, 32))
-    ledger.start_image(BATCH, (5, 33), PREDICT)  # which proves that 32 succeeded
+    ledger.start_image(BATCH, (5, 33), PREDICT)  # proves that 32 succeeded
     quarantine(ledger, BATCH, *((5, row) for row in range(40, 50)))
     instructions = ledger.begin(BATCH, "host:1")
     assert not instructions.failure
@@ -316,7 +316,7 @@ def test_what_it_tells_names_the_shard_and_the_worker(ledger: Ledger, clock: Clo
 
 @pytest.mark.parametrize("is_waiting", [False, True])
 def test_a_late_signal_from_a_worker_without_a_batch_blames_nothing(ledger: Ledger, is_waiting: bool) -> None:  # noqa: FBT001
-    """A worker that was taken for dead still reports an image, while its successor waits or has ended the work."""
+    """A worker presumed dead still reports an image, while its successor waits or has ended the work."""
     for _ in range(3):
         ledger.begin(SHARD, "host:1")
         ledger.finish_batch(SHARD, None)

@@ -6,7 +6,7 @@ import pytest
 
 from actors.tracking.work_states import LESSONS, TRANSITIONS, Lesson, Signal, State
 
-# One line a state, one column a signal; a dash stands for a forbidden transition.
+# One line per state, one column per signal; a dash marks a forbidden transition.
 TABLE = """
                  LOAD     START_BATCH  START_CAREFUL_BATCH  START_IMAGE  READ_AHEAD     WAIT     END   DEATH
 IDLE             LOADING  WHOLE_BATCH  CAREFUL_BATCH        -            -              -        -     -

@@ -38,7 +38,7 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> PlainLoop:
     torch.save(tiny().state_dict(), folder / "tiny.pt")
     add_photos(folder / "images", range(7))
     (folder / "images" / "3b.jpg").write_bytes(b"no image")
-    shards = opened(job_over(folder / "images", folder / "out")).shards  # of two images each
+    shards = opened(job_over(folder / "images", folder / "out")).shards  # two images each
     model = Model("networks:tiny", checkpoint=str(folder / "tiny.pt"), preprocess=PREPROCESS)
     return PlainLoop(shards, Storage(), Recipe(model, TorchEngineConfig(threads=1), Classify(top_k=2)), 2)
 
@@ -75,7 +75,7 @@ def test_nothing_is_left_where_others_took_all(loop: PlainLoop) -> None:
 
 def test_processes_take_each_piece_once(loop: PlainLoop, tmp_path: Path) -> None:
     spawning = multiprocessing.get_context("spawn")
-    taken, start = spawning.Value("q", 2), spawning.Barrier(1)  # another one has taken two
+    taken, start = spawning.Value("q", 2), spawning.Barrier(1)  # another process has taken two
     part = tmp_path / "part.parquet"
     before = signal.getsignal(signal.SIGINT)
     run_process(replace(loop, predicts=False), pieces(loop), part, taken, start)

@@ -1,4 +1,4 @@
-"""Answers compared with those of the reference."""
+"""Comparison of answers with those of the reference."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_rates_are_found_by_batch_size() -> None:
 
 
 class Slow:
-    """An engine that takes 40 ms per image."""
+    """An engine that needs 40 ms per image."""
 
     def __call__(self, pixels_nhwc: np.ndarray) -> None:
         time.sleep(0.04 * len(pixels_nhwc))

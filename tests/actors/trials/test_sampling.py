@@ -39,7 +39,7 @@ def test_a_sample_holds_the_images_that_can_be_decoded_and_what_they_take(tmp_pa
 
 
 def _piece_of(shards: Shards, uri: str) -> Piece:
-    """The piece that holds only the image ``uri``."""
+    """Returns the piece that contains only the image ``uri``."""
     listed = [(shard, shards.load(shard)[URI].to_pylist()) for shard in range(shards.num_shards)]
     [(shard, row)] = [(shard, uris.index(uri)) for shard, uris in listed if uri in uris]
     return Piece(shard, ((row, row + 1),))
@@ -70,7 +70,7 @@ def test_a_sample_is_spread_over_all_the_inventory(num_shards: int, size: int) -
 
 
 def test_a_sample_of_images_to_be_cut_holds_some_tiles_of_each(tmp_path: Path) -> None:
-    add_photos(tmp_path / "images", range(3))  # of 20 by 20
+    add_photos(tmp_path / "images", range(3))  # 20 by 20 pixels
     (tmp_path / "images" / "1b.jpg").write_bytes(b"no image")
     run = opened(job_over(tmp_path / "images", tmp_path / "out"))
     read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, 2, tile=Tile(4, 0))

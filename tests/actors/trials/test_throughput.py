@@ -12,7 +12,7 @@ from actors.trials.throughput import STAMP, End, ends_of, stamped, steady_images
 def test_a_stamp_tells_when_and_by_whom_a_block_was_done() -> None:
     before = time.time()
     blocks = [stamped(pa.table({"x": list(range(count))})) for count in (3, 5)]
-    table = pa.concat_tables(reversed(blocks)).take([0, 7, 1, 2, 3, 4, 5, 6])  # however they are gathered
+    table = pa.concat_tables(reversed(blocks)).take([0, 7, 1, 2, 3, 4, 5, 6])  # in any order
     first, second = sorted(ends_of(table))
     assert before <= first.at_s <= second.at_s <= time.time()
     assert (first.num_images, second.num_images) == (3, 5)
@@ -35,7 +35,7 @@ def test_a_worker_that_is_still_starting_does_not_count_against_the_rate() -> No
     alone = every(1, 20, start=0)
     assert steady_images_per_s(alone) == pytest.approx(10)
     both = [*alone, *every(1, 11, start=9.5, worker="b")]
-    # From 9.5 on: ten batches of each until 19.5.
+    # From 9.5 to 19.5: ten batches each.
     assert steady_images_per_s(both) == pytest.approx(20)
 
 

@@ -153,7 +153,7 @@ def test_a_disk_that_hangs_ends_the_writer_and_leaves_no_part(plan: SinkPlan, tm
     command = [sys.executable, "-c", STALLS, plan.paths.root, staging.folder]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1, done.stderr
-    assert "write_staged" in done.stderr  # where it hung
+    assert "write_staged" in done.stderr  # the point where it hung
     assert len(list(Path(staging.folder).iterdir())) == 1
     assert not list(Path(plan.paths.rows).iterdir())
     staging.close()
@@ -208,4 +208,4 @@ def test_no_user_or_password_of_a_url_comes_into_a_part(plan: SinkPlan) -> None:
         table = pq.read_table(only_file(folder), partitioning=None)
         assert table["image_id"].to_pylist() == table["uri"].to_pylist()
         assert table["uri"].to_pylist() == [f"https://host/{row}.jpg?page=1" for row in rows]
-        assert "SECRET" not in str(pq.read_metadata(only_file(folder)).metadata)  # examples of errors
+        assert "SECRET" not in str(pq.read_metadata(only_file(folder)).metadata)  # it contains examples of errors

@@ -35,7 +35,7 @@ def names(plan: SinkPlan) -> set[str]:
 
 
 def with_receipt(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
-    """Changes the receipt in a part's footer, and leaves its name as it is."""
+    """Returns a function that changes the receipt in a part's footer and keeps the file name."""
 
     def rewrite(part: Path) -> None:
         table = pq.read_table(part)

@@ -15,7 +15,7 @@ NUM_ROWS = 3000
 
 
 def rows(num_classes: int, *, num_rows: int = NUM_ROWS) -> pa.Table:
-    """Predicted rows in an order of their own; many have the same score."""
+    """Returns predicted rows; many have the same score."""
     return pa.table(
         {
             IMAGE_ID: [f"folder/{number:07}.jpg" for number in range(num_rows)],
@@ -41,7 +41,7 @@ def rank(table: pa.Table) -> list[Ranking]:
 
 
 def numbered(part: pa.Table) -> dict[str, list[tuple[float, int, int]]]:
-    """The picks of a part, with the numbers of the rows in place of their places."""
+    """Returns the picks of a part, with row numbers instead of positions."""
     numbers = part["number"].to_pylist()
     return {
         name: [(pick.rank, pick.key, numbers[pick.place]) for pick in picks]
@@ -50,7 +50,7 @@ def numbered(part: pa.Table) -> dict[str, list[tuple[float, int, int]]]:
 
 
 def cut(table: pa.Table, num_parts: int) -> Sequence[pa.Table]:
-    """Parts of rows drawn at random, each in the order of the numbers; a part may be empty."""
+    """Splits rows at random into parts, each in the order of the row numbers; a part may be empty."""
     part = NUMBERS.integers(0, num_parts, len(table))
     return [table.filter(pa.array(part == number)) for number in range(num_parts)]
 
@@ -101,7 +101,7 @@ def test_the_largest_footer_is_within_its_limit() -> None:
     fullest = {
         name[:40]: [[-0.123456, 4294967295 - place, 1_000_000 + place] for place in range(limit.rows)]
         for family, limit in LIMITS.items()
-        if family != "error"  # which are parts of their own
+        if family != "error"  # stored in separate parts
         for name in [family if limit.groups == 1 else f"{family}/{group}/{group:09}" for group in range(limit.groups)]
     }
     assert len(json.dumps(fullest, separators=(",", ":"))) < MAX_BYTES

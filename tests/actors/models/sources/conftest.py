@@ -1,4 +1,4 @@
-"""Folders that transformers and timm wrote, made once for the tests of this room."""
+"""Folders written by transformers and timm, shared by the tests of this package."""
 
 from __future__ import annotations
 

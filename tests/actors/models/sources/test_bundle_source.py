@@ -46,7 +46,7 @@ def test_other_sources_have_no_record(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_bundle_whose_weights_changed_by_one_byte_is_refused(folder: Path) -> None:
-    path = folder / "model.safetensors"  # though another form would run
+    path = folder / "model.safetensors"  # although another form would run
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     try:

@@ -10,7 +10,7 @@ from conventions import Convention, differences
 from actors.errors import JobError
 from actors.models.sources.image_processors import from_transformers
 
-# A published preprocessor_config.json each, and the fields that follow from it.
+# Published preprocessor_config.json files, and the resulting fields.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "openai/clip-vit-base-patch32": (
         {"feature_extractor_type": "CLIPFeatureExtractor", "size": 224, "crop_size": 224, "resample": 3},
@@ -96,7 +96,7 @@ def test_published_configs_give_these_fields(record: dict[str, Any], expected: d
         assert fields[key] == value, key
 
 
-# Grey and the nearest pixel aside, whose places PyTorch rounds to float32.
+# Except for grey and nearest, where PyTorch rounds positions to float32.
 @pytest.mark.parametrize(
     "name", [name for name, (record, _) in CASES.items() if record.get("resample") and "size" in record]
 )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def photos() -> list[np.ndarray]:
-    """Smooth pictures, in which the methods of resizing differ by little."""
+    """Returns smooth pictures, on which resizing methods differ little."""
     random = np.random.default_rng(0)
     small = [Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8)) for _ in range(4)]
     return [np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image, size in zip(small, SIZES, strict=True)]
@@ -188,7 +188,7 @@ def test_inception_converts_the_normalisation_of_its_weights_alone() -> None:
     assert model.kwargs == {"transform_input": True}
     assert (model.preprocess.resize, model.preprocess.crop) == (342, 299)
     assert complete({**inception, "kwargs": {"transform_input": False}}).kwargs == {"transform_input": False}
-    halves = {"mean": [0.5] * 3, "std": [0.5] * 3}  # what the conversion results in
+    halves = {"mean": [0.5] * 3, "std": [0.5] * 3}  # the result of the conversion
     assert complete({**inception, "preprocess": halves}).kwargs == {}
 
 

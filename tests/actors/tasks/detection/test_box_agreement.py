@@ -107,7 +107,7 @@ NMS = Detect(head="yolo_nms")
 
 
 def compare(mine: list[Box], given: list[Box], **limits: float) -> Agreement:
-    """Agreement of a network that sorts its boxes: only the boxes themselves count."""
+    """Returns the agreement for a network that sorts its boxes: only the boxes themselves count."""
     both = ({"y": yolo_nms([boxes, [(1, 0.9, (0, 0, 9, 9))] * 4], 8)} for boxes in (mine, given))
     return NMS.agreement(*both, Tolerance(**limits))
 

@@ -40,7 +40,7 @@ def test_layouts_of_published_exports_are_recognised(
     shape: tuple[int, ...], labels: list[str] | None, name: str
 ) -> None:
     assert head_for("auto", outputs(shape), labels).name == name
-    # Outputs of other numbers of axes, such as masks or the three levels of an older export, do not disturb.
+    # Outputs with other numbers of axes, such as masks or the three levels of an older export, are ignored.
     assert head_for("auto", outputs((32, 160, 160), shape), labels).name == name
 
 

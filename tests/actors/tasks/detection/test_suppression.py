@@ -19,7 +19,7 @@ def test_boxes_that_remain_are_those_of_going_box_by_box(seed: int) -> None:
 
 
 def test_a_chain_of_overlaps_is_resolved_from_the_best_on() -> None:
-    # Each overlaps its neighbours alone: the second goes, and with it the reason against the third.
+    # Each box overlaps only its neighbours: without the second box, nothing suppresses the third.
     chain = [(0, 0.9 - place / 100, (place * 4.0, 0.0, place * 4.0 + 10, 10.0)) for place in range(300)]
     got = suppress(candidates([chain]), iou=0.4, max_detections=300)
     assert got.tolist() == list(range(0, 300, 2))

@@ -22,7 +22,7 @@ def test_tiles_cover_the_picture_alike_and_overlap_by_as_much_as_asked(
         side = tile.side_hw[1 - axis]
         assert starts[0] == 0
         assert stops[-1] == length
-        # Half a pixel each, as starts are whole numbers.
+        # Half a pixel each, because starts are integers.
         assert (stops[:-1] - starts[1:] >= (overlap * side if overlap < 1 else overlap) - 1).all()
         assert len(np.unique(np.diff(starts))) <= 2
     assert len(np.unique(places, axis=0)) == len(places)

@@ -13,7 +13,7 @@ PLACES = TILE.places(100, 180)  # 0 to 100, and 80 to 180
 
 
 def boxes_of(*rows: tuple[list[float], float, int], labels: list[int] | None = None) -> TileBoxes:
-    """Boxes given as corners, score and tile."""
+    """Returns boxes from corners, score and tile."""
     corners, scores, tiles = zip(*rows, strict=True)
     return TileBoxes(
         np.array(corners, np.float32),
@@ -27,12 +27,12 @@ def kept(found: TileBoxes, tile: Tile = TILE, *, class_agnostic: bool = False) -
     return merged(found, PLACES, tile, class_agnostic=class_agnostic).boxes_xyxy.tolist()
 
 
-WHOLE, PART = [82, 10, 110, 40], [82, 10, 100, 40]  # of one object that the border of tile 0 cuts
+WHOLE, PART = [82, 10, 110, 40], [82, 10, 100, 40]  # one object cut by the border of tile 0
 
 
 def test_the_whole_view_of_an_object_beats_that_of_its_part_although_the_score_of_the_part_is_higher() -> None:
     found = boxes_of((PART, 0.9, 0), (WHOLE, 0.6, 1))
-    # Seen from tile 1, the object begins two pixels after its border: less than 4 in 100, so that it counts as cut.
+    # In tile 1, the object starts two pixels from the border: less than 4 in 100, so it counts as cut.
     assert kept(found) == [PART]
     whole = [88, 10, 110, 40]
     assert kept(boxes_of(([88, 10, 100, 40], 0.9, 0), (whole, 0.6, 1))) == [whole]
@@ -53,10 +53,10 @@ def test_an_object_inside_the_overlap_is_found_once_with_the_better_score() -> N
 def test_neighbours_are_kept_within_a_tile_and_across_the_border() -> None:
     apart = boxes_of(([60, 10, 99, 40], 0.9, 0), ([100, 10, 140, 40], 0.8, 1), ([60, 42, 99, 70], 0.7, 0))
     assert len(kept(apart)) == 3
-    # In one tile, suppression has decided that they are two, such as a child in front of a grown-up.
+    # Within one tile, suppression has kept both, such as a child in front of an adult.
     inside = boxes_of(([20, 10, 60, 70], 0.9, 0), ([30, 40, 45, 70], 0.8, 0))
     assert len(kept(inside)) == 2
-    # A small object in front of a large one, of which no border cuts either, although each tile shows one of them.
+    # A small object in front of a large one: no border cuts either, although each tile shows only one of them.
     nested = boxes_of(([84, 10, 96, 70], 0.9, 0), ([86, 50, 94, 70], 0.8, 1))
     assert len(kept(nested)) == 2
 
@@ -101,7 +101,7 @@ def test_the_sweep_equals_going_box_by_box(merge: TileMerge, number: int) -> Non
 
 
 def _plain(found: TileBoxes, places: np.ndarray, tile: Tile) -> list[int]:
-    """The same rule, pair by pair."""
+    """Applies the same rule pair by pair."""
     is_ios = tile.merge is TileMerge.ios
     cut = []
     for (left, top, right, bottom), number in zip(found.boxes_xyxy, found.tiles, strict=True):
@@ -130,7 +130,7 @@ def _overlap(pair: np.ndarray, *, over_smaller: bool) -> float:
 
 
 def test_random_boxes_do_overlap() -> None:
-    """The comparison above would be empty if no two boxes met."""
+    """Without overlapping boxes, the comparison above would be empty."""
     rng = np.random.default_rng(700)
     starts = rng.uniform(0, 900, (100, 2))
     assert any((abs(one - other) < 60).all() for one, other in combinations(starts, 2))

@@ -28,7 +28,7 @@ def smooth(*shape: int) -> np.ndarray:
 
 
 def assert_equal_but_for_ties(class_map: np.ndarray, logits_chw: np.ndarray) -> None:
-    """Compares with the argmax of logits at the size of the map."""
+    """Compares with the argmax of logits at the size of the map, except for ties."""
     expected = logits_chw.argmax(axis=0)
     y, x = np.nonzero(class_map != expected)
     lead = logits_chw[expected[y, x], y, x] - logits_chw[class_map[y, x], y, x]

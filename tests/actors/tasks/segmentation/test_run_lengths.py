@@ -6,7 +6,7 @@ from pycocotools import mask as coco
 
 from actors.tasks.segmentation.run_lengths import decode, encode, encode_classes, encode_crop, encode_runs, lookup
 
-# A warning of pycocotools 2.0.11 itself under NumPy 2.
+# pycocotools 2.0.11 itself emits this warning under NumPy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 RANDOM = np.random.default_rng(0)
