@@ -1,19 +1,19 @@
 # make demo   sets up .venv and runs the sample job
-# make quick  runs the unit tests: no Ray, nothing that waits for seconds
+# make quick  runs the unit tests: without Ray or long waits
 # make test   sets up .venv and runs every check: format, lint, types, tests
-# make test-all  runs the tests that take minutes too
-# make chaos  kills everything that can be killed, and compares what comes out; KILLS=100 by default
+# make test-all  also runs the tests that take minutes
+# make chaos  kills everything that can be killed, and compares the outputs; KILLS=100 by default
 # make check  runs the checks without the tests
-# make clean  removes .venv and what the tools leave behind; outputs/ stays
+# make clean  removes .venv, builds and caches; keeps outputs/
 
 PYTHON ?= python3
 KILLS ?= 100
 BIN := .venv/bin
 
-# Hundreds of processes would compile the same modules anew.
+# Otherwise, hundreds of processes would compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Two processes; each takes whole files, in the order in which conftest.py puts them.
+# Two processes; each runs whole files, in the order set by conftest.py.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 .PHONY: demo quick test test-all chaos check clean
@@ -43,8 +43,8 @@ clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamps are the installed state, so that a second run installs nothing and demo needs no test tools. Modules are
-# compiled when they are first imported: most never are.
+# The stamps record what is installed, so that a second run installs nothing and demo needs no test tools. Modules are
+# compiled on first import: most are never imported.
 .venv/.installed-demo: INSTALL := .
 .venv/.installed-test: INSTALL := .[heif,jxl,k8s,nvimgcodec,sample,test,timm,torchvision,transformers]
 

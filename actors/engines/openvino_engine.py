@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class OpenVinoEngine(InTurn):
-    """See `actors.engines.base.Engine`. Outputs keep their names in the file; exported files use the names of
+    """See `actors.engines.base.Engine`. Outputs keep their names from the file; exported files use the names of
     `actors.models.outputs.named`.
 
-    The graph is compiled once per batch size, and the last few are kept; with ``dynamic`` once for all sizes.
+    The graph is compiled once per batch size, and the last few are kept; with ``dynamic``, once for all sizes.
 
     Raises:
-        JobError: OpenVINO or the precision is missing, the files are broken, or the model does not take images of that
-            size.
+        JobError: OpenVINO or the precision is missing, the files are broken, or the model does not accept images of
+            that size.
     """
 
     name = "openvino"
@@ -39,7 +39,7 @@ class OpenVinoEngine(InTurn):
     @device_errors()
     @plain_errors()
     def __init__(self, config: OpenVinoEngineConfig, model: Model, int8_graph: bytes | None = None) -> None:
-        load_openvino()  # before a file is fetched or made
+        load_openvino()  # before a file is fetched or created
         with local_file(model, precision=config.precision, int8_graph=int8_graph) as file:
             self.precision = _precision(config, model, file.precision)
             self._runtime = OpenVinoRuntime(config.threads or default_threads(), self.precision)
@@ -66,7 +66,7 @@ class OpenVinoEngine(InTurn):
         self._requests.clear()
 
     def _run(self, pixels_nhwc: np.ndarray, num_images: int) -> list[np.ndarray]:
-        """Outputs for the first ``num_images``, as copies: OpenVINO reuses its own buffers."""
+        """Returns the outputs for the first ``num_images`` as copies: OpenVINO reuses its own buffers."""
         found = self._request(len(pixels_nhwc)).infer({0: pixels_nhwc}, share_inputs=False, share_outputs=False)
         outputs = [found[place] for place in range(len(self._outputs))]
         by_name = dict(zip(self._outputs, outputs, strict=True))
@@ -74,7 +74,7 @@ class OpenVinoEngine(InTurn):
         return [output[:num_images] for name, output in by_name.items() if name not in self.uncounted]
 
     def _request(self, batch_size: int) -> Any:
-        """The request for batches of this size, marked as most recently used."""
+        """Returns the request for batches of this size, and marks it as most recently used."""
         batch_size = _ANY if self._is_dynamic else batch_size
         request = self._requests.pop(batch_size, None)
         while len(self._requests) >= _NUM_KEPT:
@@ -94,12 +94,12 @@ class OpenVinoEngine(InTurn):
             raise wrong_size(model, error) from error
 
 
-_ANY = -1  # OpenVINO's word for an axis of any length
-_NUM_KEPT = 2  # each holds the weights; full batches, and one other size, are enough
+_ANY = -1  # OpenVINO's value for an axis of any length
+_NUM_KEPT = 2  # each holds the weights; one for full batches and one for another size suffice
 
 
 def _precision(config: OpenVinoEngineConfig, model: Model, found: str) -> str:
-    """The precision to compute in: fp16 weights run as fp32 or bf16, and int8 ones unchanged."""
+    """Returns the precision to compute in: fp16 weights run as fp32 or bf16, int8 weights unchanged."""
     is_int8 = found == Precision.int8.value
     if config.precision is Precision.auto:
         return found if is_int8 else Precision.fp32.value

@@ -1,4 +1,4 @@
-"""Converts an .onnx file to OpenVINO's IR, the files .xml and .bin. Runs where a bundle is made."""
+"""Converts an .onnx file to OpenVINO IR, which is an .xml and a .bin file. Runs where a bundle is created."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def convert(source: Path, target: Path, precision: str, metadata: Mapping[str, str], *, where: str) -> None:
-    """Writes the graph of ``source`` to ``target``, an .xml file, and its weights beside it.
+    """Writes the graph of ``source`` to ``target``, an .xml file, and its weights next to it.
 
     Args:
         source: an .onnx file.
         target: path of the .xml file.
-        precision: number format of the weights: fp16 and bf16 halve them; the others stay as they are.
+        precision: number format of the weights: fp16 and bf16 halve them; other formats leave them unchanged.
         metadata: becomes ``model_info`` in the file.
         where: names the model in messages.
 
@@ -41,14 +41,14 @@ def convert(source: Path, target: Path, precision: str, metadata: Mapping[str, s
     for name, text in sorted(metadata.items()):
         graph.set_rt_info(text, ["model_info", name])
     for place, node in enumerate(graph.get_ordered_ops()):
-        if node.get_friendly_name() == node.get_name():  # numbered over the whole process
+        if node.get_friendly_name() == node.get_name():  # a default name, numbered across the process
             node.set_friendly_name(f"{node.get_type_name()}.{place}")
     target.parent.mkdir(exist_ok=True)
     openvino.save_model(graph, str(target), compress_to_fp16=precision == "fp16")
 
 
 def _round_to_bf16(graph: Any, openvino: Any) -> None:
-    """Stores the weights of ``graph`` in bf16; OpenVINO has an option for fp16 alone."""
+    """Stores the weights of ``graph`` in bf16; OpenVINO has an option only for fp16."""
     operators = openvino.opset13
     for node in graph.get_ops():
         is_weight = node.get_type_name() == "Constant" and len(node.get_output_shape(0)) > 1

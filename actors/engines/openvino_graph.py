@@ -1,4 +1,4 @@
-"""Reads an .onnx file into an OpenVINO graph that takes uint8 pixels. Used when a model is loaded."""
+"""Reads an .onnx file into an OpenVINO graph that accepts uint8 pixels. Used when a model is loaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class PixelGraph(NamedTuple):
-    """A graph from uint8 (n, height, width, 3) to the outputs of the file, floating ones as float32."""
+    """A graph from uint8 (n, height, width, 3) to the outputs of the file, with floating-point outputs as float32."""
 
     graph: Any
     input: ImageInput
@@ -37,7 +37,7 @@ def read_graph(core: Any, file: GraphFile, model: Model) -> PixelGraph:
     """Reads the graph in the ``file`` of ``model``, and adds the normalisation.
 
     Raises:
-        JobError: OpenVINO cannot load it, or it does not take images of that size.
+        JobError: OpenVINO cannot load it, or it does not accept images of that size.
     """
     try:
         with device_errors(), plain_errors():
@@ -88,7 +88,7 @@ def _from_pixels(graph: Any, taken: ImageInput, preprocess: Preprocess) -> Any:
     if preprocess.channels == 1:  # otherwise OpenVINO assumes the channels of the model
         pixels.tensor().set_shape(openvino.PartialShape([-1, -1, -1, 3]))
     steps = pixels.preprocess()
-    # The layout changes last: convolutions prefer NHWC, so that OpenVINO moves no data at all.
+    # The layout changes last: convolutions prefer NHWC, so OpenVINO moves no data at all.
     if taken.dtype != "uint8":
         steps.convert_element_type(openvino.Type.f32)
         steps.custom(partial(_normalised, preprocess=preprocess))
@@ -97,7 +97,7 @@ def _from_pixels(graph: Any, taken: ImageInput, preprocess: Preprocess) -> Any:
     if taken.dtype == "float16":
         steps.convert_element_type(openvino.Type.f16)
     for place, output in enumerate(graph.outputs):
-        if output.get_element_type().is_real():  # numpy would take bf16 for fp16
+        if output.get_element_type().is_real():  # numpy would read bf16 as fp16
             processor.output(place).tensor().set_element_type(openvino.Type.f32)
     return processor.build()
 
@@ -112,7 +112,7 @@ def _normalised(node_nhwc: Any, preprocess: Preprocess) -> Any:
 
 
 def _arranged(node_nhwc: Any, preprocess: Preprocess) -> Any:
-    """The channels that a model of uint8 pixels takes."""
+    """Returns the channels that a model of uint8 pixels expects."""
     operators = load_openvino().opset13
     pixels = _channels(operators.convert(node_nhwc, "f32"), preprocess)
     return operators.convert(pixels, "u8").output(0)

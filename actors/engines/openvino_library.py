@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPENVINO_ERRORS = (RuntimeError, ValueError)
-"""Raised for a model that OpenVINO cannot read, compile or run; ValueError: a name is not UTF-8."""
+"""Raised for a model that OpenVINO cannot read, compile or run; ValueError if a name is not UTF-8."""
 
 
 def load_openvino() -> Any:
-    """The module ``openvino``, imported on the first call.
+    """Returns the module ``openvino``, imported on the first call.
 
-    It would import its converter of models, which nothing here needs, and which on import sends a message to a web
-    service and writes files to the user's home. It does without one that is missing.
+    Blocks its model converter, which is not needed here: on import, the converter sends a message to a web service and
+    writes files to the user's home folder. OpenVINO works without it.
 
     Raises:
         JobError: the package is not installed, or does not work here.
@@ -43,7 +43,7 @@ def load_openvino() -> Any:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Re-raises OpenVINO's RuntimeError in one line, without the leading references to its own source."""
+    """Re-raises OpenVINO's RuntimeError as one line, without the leading references to its source code."""
     try:
         yield
     except RuntimeError as error:

@@ -15,7 +15,7 @@ class OpenVinoRuntime:
     """Reads and compiles graphs.
 
     Args:
-        threads: CPU threads; more than there are CPUs are not taken.
+        threads: number of CPU threads; OpenVINO uses at most one per CPU.
         precision: ``bf16``; all others compute their floating-point parts in fp32.
     """
 
@@ -27,7 +27,7 @@ class OpenVinoRuntime:
         self._settings = self._choose_settings(threads)
         self.version: str = openvino.__version__.partition("-")[0]
         self.core = openvino.Core()
-        # With mmap, external weights would be read on first use, when the file may have changed or gone.
+        # With mmap, external weights would be read on first use, when the file may have changed or been deleted.
         self.core.set_property({self._properties.enable_mmap: False})
 
     @property
@@ -38,10 +38,10 @@ class OpenVinoRuntime:
         return f"{self.core.get_property('CPU', of.full_name)}, {' '.join(capabilities)}"
 
     def compile(self, graph: Any) -> Any:
-        """Compiles ``graph``, whose shape is fixed, into a request; later changes of the graph do not affect it.
+        """Compiles ``graph``, whose shape is fixed, into a request; later changes to the graph do not affect it.
 
         Raises:
-            JobError: this CPU lacks the precision, which OpenVINO would silently replace by fp32.
+            JobError: this CPU lacks the precision, which OpenVINO would silently replace with fp32.
         """
         compiled = self.core.compile_model(graph, "CPU", self._settings)
         if compiled.get_property(self._properties.hint.inference_precision) != self._float_type:
@@ -52,19 +52,19 @@ class OpenVinoRuntime:
         return compiled.create_infer_request()
 
     def num_threads(self, request: Any) -> int:
-        """Threads of a request that `compile` returned."""
+        """Returns the number of threads of a request that `compile` returned."""
         return int(request.get_compiled_model().get_property(self._properties.inference_num_threads))
 
     def _choose_settings(self, threads: int) -> dict[str, Any]:
         hint = self._properties.hint
         return {
-            hint.inference_precision: self._float_type,  # the default is bf16 or fp16 where the CPU has it
+            hint.inference_precision: self._float_type,  # the default is bf16 or fp16 if the CPU has it
             # Off: next to compressed weights, it would round activations to int8.
             hint.dynamic_quantization_group_size: 0,
             hint.performance_mode: hint.PerformanceMode.LATENCY,
             self._properties.num_streams: 1,
             self._properties.inference_num_threads: threads,
-            # Workers do not know of each other, and would all be pinned to the first cores of the machine.
+            # Workers do not know about each other, and would all be pinned to the first cores of the machine.
             hint.enable_cpu_pinning: False,
             hint.enable_hyper_threading: True,
         }

@@ -1,6 +1,4 @@
-"""The config of the cluster that a job runs on, and checks for failures that show before Ray starts. Runs on the
-driver.
-"""
+"""Config of the cluster that a job runs on, with checks that can fail before Ray starts. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -15,28 +13,28 @@ from actors.errors import JobError
 
 @dataclass
 class Cluster:
-    """Cluster that the job runs on, and its share of it."""
+    """Cluster that the job runs on, and the job's share of it."""
 
     address: str | None = None
-    """null joins the cluster that RAY_ADDRESS names, and without that variable is local: starts Ray on this machine and
-    stops it after the job; auto joins a running Ray; or host:port."""
+    """null joins the cluster that RAY_ADDRESS names; without that variable, it means local, which starts Ray on this
+    machine and stops it after the job. auto joins a running Ray, host:port a specific cluster."""
     workers: int | str = "auto"
-    """Predictor actors; auto starts workers_per_gpu on each GPU, or without GPUs one per CPU."""
+    """Number of predictor actors; auto starts workers_per_gpu on each GPU, or one per CPU if there are no GPUs."""
     workers_per_gpu: int = 1
-    """Predictor actors that share a GPU and its memory. Two may be faster where one leaves it idle: compare the rates
-    of `jobs.benchmark`."""
+    """Number of predictor actors that share a GPU and its memory. Two may be faster if one leaves the GPU idle: compare
+    the rates in `jobs.benchmark`."""
     drivers: int = 1
     """Jobs, or slices of one job, that share the cluster; each plans for an equal part of it."""
     nodes_wait_s: float = 0.0
-    """Seconds to wait for nodes that the cluster does not have yet: for any CPU, or, if the job asks for GPUs, for one
+    """Seconds to wait for nodes that the cluster does not have yet: for any CPU, or, if the job requires GPUs, for one
     GPU per worker. The job then starts on the nodes that are present."""
     loss_wait_s: float = 30.0
-    """Seconds without progress after which a job that has lost nodes restarts on the nodes that are left. A larger
-    value gives replacements time to join."""
+    """Seconds without progress after which a job that has lost nodes restarts on the remaining nodes. A larger value
+    gives replacements time to join."""
     price_per_hour: float | None = None
-    """Price of the whole cluster; with it the report shows the price of a million images, and that of start-up."""
+    """Price of the whole cluster; if set, the report shows the price of a million images, and that of start-up."""
     currency: str = ""
-    """Currency of price_per_hour, shown behind prices: such as EUR."""
+    """Currency of price_per_hour, shown after prices, such as EUR."""
     cpus_per_worker: float = 1.0
     """CPUs that a predictor actor reserves, fewer on a smaller cluster; engine.threads sets how many it uses."""
     object_store_bytes: int | None = None
@@ -46,18 +44,18 @@ class Cluster:
 
     @property
     def is_here(self) -> bool:
-        """True if only this machine can be part of the cluster: Ray is started here, or was, on a loopback address."""
+        """True if the cluster is limited to this machine: Ray is, or was, started here on a loopback address."""
         return self.address is None or self.address.startswith("127.")
 
     def resolve(self) -> None:
-        """Makes ``address`` that of the cluster to join, or None for a Ray that is started here."""
+        """Sets ``address`` to that of the cluster to join, or to None if Ray is to be started here."""
         if self.address is None:
             self.address = os.environ.get("RAY_ADDRESS") or None
         if self.address == LOCAL:
             self.address = None
 
     def check(self) -> None:
-        """Raises `JobError` for problems on which Ray times out without a reason: nothing answers at ``address``,
+        """Raises `JobError` for problems that make Ray time out without a reason: nothing responds at ``address``,
         ``metrics_port`` is taken, or the temporary folder is full.
         """
         if self.workers_per_gpu < 1:
@@ -82,7 +80,7 @@ class Cluster:
 
 
 LOCAL = "local"
-_ANSWER_S = 5.0  # for a TCP connection to a head that is alive
+_ANSWER_S = 5.0  # for a TCP connection to a live head
 
 
 def _check_metrics_port(port: int, address: str | None) -> None:
@@ -104,7 +102,7 @@ _MAX_PORT = 65_535
 
 
 def _check_temporary_room() -> None:
-    """Checks the folder for sockets and logs of Ray, which `tempfile` would skip if it were full."""
+    """Checks the folder for Ray's sockets and logs, which `tempfile` would skip if it were full."""
     name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
     folder = os.environ[name] if name else gettempdir()
     given = f"{name}={folder}" if name else folder
@@ -123,12 +121,12 @@ _SESSION_BYTES = 16 << 20  # a session takes a few MiB of logs
 
 
 def _given(address: str) -> str:
-    """The address with the key or variable that has it."""
+    """Returns the address with the key or variable that sets it."""
     return f"{'RAY_ADDRESS' if os.environ.get('RAY_ADDRESS') == address else 'cluster.address'}={address}"
 
 
 def not_reached(address: str, reason: str) -> JobError:
-    """Error for a cluster that does not answer at ``address``."""
+    """Returns the error for a cluster that does not respond at ``address``."""
     return JobError(
         f"{_given(address)}: {reason}",
         fix="give auto or the host:port of a cluster (`ray start --head` starts one), or cluster.address=local to "

@@ -23,7 +23,7 @@ LOG = logging.getLogger("shardlens")
 def connect(cluster: Cluster, *, verbose: bool, local: LocalRay | None = None) -> Iterator[Resources]:
     """Context manager that starts or joins Ray. A Ray that this process already uses is left running.
 
-    Preserves signal handlers: Ray replaces that of SIGTERM when it starts, and resets it when it ends.
+    Preserves signal handlers: Ray replaces the SIGTERM handler when it starts, and resets it when it stops.
 
     Args:
         cluster: address of the cluster to join; None starts Ray here. `prepare` must have been called.
@@ -40,7 +40,7 @@ def connect(cluster: Cluster, *, verbose: bool, local: LocalRay | None = None) -
         yield cluster_resources()
         return
     with handlers_kept(), ExitStack() as session:
-        if not verbose:  # entered first, and left last: Ray also prints while it stops
+        if not verbose:  # entered first and exited last: Ray also prints while it stops
             session.enter_context(redirect_stdout(cast("Any", RayVoice())))
         with handlers_kept():
             if cluster.address is None:

@@ -1,5 +1,5 @@
-"""Omits processes of Ray that a job never uses, when Ray is started here, and keeps signals to the driver's group from
-the others. Runs on the driver. Ray has no switches for this: the dashboard's process runs even with
+"""Starts Ray on this machine without the processes that a job never uses, and shields the others from signals to the
+driver's group. Runs on the driver. Ray has no switches for this: the dashboard's process runs even with
 ``include_dashboard=False``, and Ray Data starts an actor for its statistics and one that divides the cluster.
 """
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 TRIED_VERSIONS = frozenset({"2.60.0"})
-"""Versions of Ray that the patches were measured and tested on; others run unpatched."""
+"""Versions of Ray on which the patches were measured and tested; others run unpatched."""
 
 
 @contextmanager
 def lean_ray() -> Iterator[None]:
-    """Makes a `ray.init` within the block start neither dashboard nor autoscaler; Ray Data then keeps no statistics and
-    takes the cluster as fixed. Must enclose everything that runs on that Ray. The metrics page stays.
+    """Makes `ray.init` start neither dashboard nor autoscaler, and Ray Data keep no statistics and assume a fixed
+    cluster. Must enclose everything that runs on that Ray. The metrics page remains available.
 
-    Ray's processes get a process group of their own: a signal to the group of the driver, as `timeout` and many
-    supervisors send it, then asks the driver alone, which stops Ray in order.
+    Ray's processes get their own process group: a signal to the driver's group, as sent by `timeout` and many
+    supervisors, then reaches only the driver, which stops Ray in order.
     """
-    # The parent sets the environment that Ray reads at its import.
+    # The parent sets the environment that Ray reads on import.
     import ray  # noqa: PLC0415
 
     if ray.__version__ not in TRIED_VERSIONS:
@@ -43,12 +43,12 @@ def lean_ray() -> Iterator[None]:
     from ray.data._internal import stats  # noqa: PLC0415
     from ray.data._internal.execution import streaming_executor  # noqa: PLC0415
 
-    # One start, small pipeline and stop of Ray on two CPUs, with one patch off and all others on. Seconds of CPU of all
-    # processes, medians of three runs in turn; with all on: 5.5. The log monitor takes no more than 0.5, and stays.
+    # CPU seconds of all processes for one start, small pipeline and stop of Ray on two CPUs, with one patch off and the
+    # others on; medians of three runs in turn. With all on: 5.5. The log monitor takes at most 0.5, and stays.
     replaced: list[tuple[object, str, object]] = [
         (services, "ConsolePopen", partial(services.ConsolePopen, process_group=0)),
         (Node, "start_api_server", _nothing),  # +0.9
-        (Node, "start_monitor", _nothing),  # +0.4, and 1.1 s by the clock at the stop
+        (Node, "start_monitor", _nothing),  # +0.4, and 1.1 s of wall time at the stop
         (stats._StatsManager, "register_dataset_to_stats_actor", staticmethod(_nothing)),  # noqa: SLF001  +1.0, all 3
         (stats._StatsManager, "update_execution_metrics", staticmethod(_nothing)),  # noqa: SLF001
         (stats._StatsManager, "update_iteration_metrics", staticmethod(_nothing)),  # noqa: SLF001
@@ -75,7 +75,7 @@ def _nothing(*_: object, **__: object) -> None:
 
 
 def _fixed_cluster(*_: object, **__: object) -> ClusterAutoscaler:
-    """Autoscaler of Ray Data for a cluster that does not grow and has one driver."""
+    """Returns a Ray Data autoscaler for a cluster that does not grow and has one driver."""
     import ray  # noqa: PLC0415
     from ray.data import ExecutionResources  # noqa: PLC0415
     from ray.data._internal.cluster_autoscaler import ClusterAutoscaler  # noqa: PLC0415

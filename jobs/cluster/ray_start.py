@@ -1,4 +1,4 @@
-"""Starts Ray on this machine, or joins a cluster, without noise. Runs on the driver."""
+"""Starts Ray on this machine, or joins a cluster, without log noise. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ LOG = logging.getLogger("shardlens")
 def prepare(cluster: Cluster, *, verbose: bool) -> None:
     """Sets the environment variables that Ray reads. Must be called before Ray is imported.
 
-    Keeps every port of a Ray that is started here on 127.0.0.1. On Linux it listens on all interfaces by default, and
-    serves metrics without a token; the variable is the one that keeps it on loopback on macOS and Windows
+    Keeps every port of a Ray that is started here on 127.0.0.1. By default, Ray on Linux listens on all interfaces and
+    serves metrics without a token; the variable set here is the one that keeps it on loopback on macOS and Windows
     (`ENABLE_RAY_CLUSTER` in its `ray_constants.py`).
     """
     if cluster.address is None:
         os.environ["PYTHONPATH"] = _import_path()  # the workers inherit it
-        # Parts come seconds apart, and a writer takes two seconds to start: Ray ends idle processes after one.
+        # Parts arrive seconds apart, and a writer takes two seconds to start: Ray ends idle processes after one.
         os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
-    if cluster.address is None or cluster.address.startswith("127."):  # one that another command started in this way
+    if cluster.address is None or cluster.address.startswith("127."):  # or started this way by another command
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     if not verbose:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its core warns about Ray Data's own actors
-    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call would start another Ray after the end of ours
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a late call would start another Ray after ours stops
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning about a future default
 
 
 def init_ray(cluster: Cluster, *, verbose: bool) -> None:
-    """Calls `ray.init`. Raises `JobError` if Ray does not start here, or no cluster answers at ``cluster.address``."""
+    """Calls `ray.init`. Raises `JobError` if Ray does not start here, or no cluster responds at ``cluster.address``."""
     import ray  # noqa: PLC0415  must come after `prepare`
 
     if cluster.address is None:
         options: dict[str, Any] = {"include_dashboard": False, "object_store_memory": cluster.object_store_bytes}
         options["_metrics_export_port"] = cluster.metrics_port
     else:
-        # Ray expands the variable on each node; a folder that a node lacks does no harm.
+        # Ray expands the variable on each node; a folder that is missing on a node does no harm.
         variables = {"PYTHONPATH": f"{_import_path()}{os.pathsep}${{PYTHONPATH}}"}
         variables |= {name: os.environ[name] for name in (fault_injection.VARIABLE,) if name in os.environ}
         options = {"runtime_env": {"env_vars": variables}}
@@ -68,7 +68,7 @@ def init_ray(cluster: Cluster, *, verbose: bool) -> None:
 
 
 def _import_path() -> str:
-    """PYTHONPATH with the driver's import path, its working folder first, as with ``python -m``."""
+    """Returns PYTHONPATH with the driver's import path, working folder first, as with ``python -m``."""
     return os.pathsep.join(
         dict.fromkeys([str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     ).rstrip(os.pathsep)
@@ -83,10 +83,10 @@ def _not_started(reason: str) -> JobError:
 
 @contextmanager
 def _no_stderr() -> Iterator[None]:
-    """Silences standard error at the file descriptor, for the time of `ray.init`. Our own log lines still get through.
+    """Silences standard error at the file descriptor during `ray.init`. Our own log lines still get through.
 
-    With RAY_BACKEND_LOG_LEVEL set, Ray's C++ core writes one line that says so; without it, several errors in each run
-    about Ray Data's own actors. No switch silences both.
+    With RAY_BACKEND_LOG_LEVEL set, Ray's C++ core writes one line that says so; without it, several errors about Ray
+    Data's own actors in each run. No switch silences both.
     """
     handlers = [one for one in LOG.handlers if isinstance(one, logging.StreamHandler) and one.stream is sys.__stderr__]
     with (

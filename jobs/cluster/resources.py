@@ -36,7 +36,7 @@ class Resources:
 
 
 def cluster_resources() -> Resources:
-    """Returns the current resources of the connected cluster. A dead node still counts for some seconds."""
+    """Returns the current resources of the connected cluster. A dead node still counts for a few seconds."""
     import ray  # noqa: PLC0415  must come after `prepare`
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
@@ -64,7 +64,7 @@ def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
     Requests them from an autoscaling cluster. ``wants_gpu`` is None for a job that uses a GPU if available.
 
     Raises:
-        JobError: the cluster has GPUs, but fewer than there are drivers.
+        JobError: the cluster has GPUs, but fewer than drivers.
     """
     from ray.autoscaler.sdk import request_resources  # noqa: PLC0415  must come after `prepare`
 

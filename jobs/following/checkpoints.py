@@ -1,4 +1,4 @@
-"""Checkpoints below a folder or prefix, as one listing shows them. Runs on the driver."""
+"""Lists the checkpoints below a folder or prefix. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from actors.storage.store import Storage
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors", ".onnx")
-"""Endings of files that count as checkpoints unless a pattern is given: .bin may be half of an OpenVINO model, or the
-state of an optimizer.
+"""Extensions of files that count as checkpoints if no pattern is given. Not .bin, which may be half of an OpenVINO
+model or the state of an optimizer.
 """
 
 
 class ListedFile(NamedTuple):
-    """A file of a listing."""
+    """A file in a listing."""
 
     name: str
-    """Path below the listed one."""
+    """Path relative to the listed folder or prefix."""
     uri: str
     size: int
     version: str
@@ -44,11 +44,11 @@ class Checkpoint:
     files: tuple[ListedFile, ...]
     is_folder: bool = False
     modified_at: datetime | None = None
-    """UTC; None until `timed` has asked for it."""
+    """UTC; None until `timed` sets it."""
 
     @property
     def version(self) -> str:
-        """Changes with the content, as far as a listing tells."""
+        """Version that changes with the content, as far as a listing shows."""
         if not self.is_folder:
             return self.files[0].version
         return hashlib.sha256(json.dumps(self.files).encode()).hexdigest()
@@ -59,18 +59,18 @@ class Checkpoint:
 
     @property
     def order(self) -> list[str | int]:
-        """Key of the natural order of names, in which step-9 comes before step-10."""
+        """Sort key for the natural order of names: step-9 comes before step-10."""
         return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", self.name)]
 
     def timed(self, storage: Storage) -> Checkpoint:
-        """The same with the time of its last change. Raises FileNotFoundError if it is gone."""
+        """Returns a copy with the time of the last change. Raises `FileNotFoundError` if the checkpoint is gone."""
         return replace(self, modified_at=max(storage.modified(file.uri) for file in self.files))
 
     def digest(self, storage: Storage) -> str:
-        """SHA-256 of the file, in hexadecimal; of a folder, over the names and digests of its files.
+        """Returns the SHA-256 of the file, in hexadecimal; for a folder, over the names and digests of its files.
 
         Raises:
-            FileNotFoundError: it is gone.
+            FileNotFoundError: the checkpoint is gone.
         """
         digests = [_digest(file.uri, storage) for file in self.files]
         if not self.is_folder:
@@ -80,12 +80,12 @@ class Checkpoint:
 
 
 def find_checkpoints(path: str, pattern: str | None, storage: Storage) -> list[Checkpoint]:
-    """Lists the checkpoints below ``path``, in the order of their names; none if it does not exist.
+    """Lists the checkpoints below ``path`` in natural order of their names; empty if it does not exist.
 
     Args:
-        path: absolute path, or URI.
+        path: absolute path or URI.
         pattern: `checkpoints.pattern`. Names that start with a dot are skipped.
-        storage: holds them.
+        storage: storage of the checkpoints.
     """
     wanted = (pattern or "*").strip("/").split("/")
     files, folders = [], defaultdict(list)
@@ -112,7 +112,7 @@ def _listed(path: str, storage: Storage) -> Iterator[ListedFile]:
     try:
         for batch in storage.list(path):
             rows = zip(*(batch[name].to_pylist() for name in ("uri", "size", "version")), strict=True)
-            # No version: gone since, or no regular file.
+            # No version: deleted since, or not a regular file.
             files = [ListedFile(name_below(path, uri), uri, size, version) for uri, size, version in rows if version]
             yield from (file for file in files if not any(map(_is_hidden, file.name.split("/"))))
     except FileNotFoundError:
@@ -120,7 +120,7 @@ def _listed(path: str, storage: Storage) -> Iterator[ListedFile]:
 
 
 def _is_hidden(name: str) -> bool:
-    return not name or name.startswith(".")  # the name is empty in the mark of a folder in an object store
+    return not name or name.startswith(".")  # object stores may mark a folder with an empty name
 
 
 def _digest(uri: str, storage: Storage) -> str:
@@ -131,4 +131,4 @@ def _digest(uri: str, storage: Storage) -> str:
     return total.hexdigest()
 
 
-_CHUNK_BYTES = 32 << 20  # of a remote file, each read is a request
+_CHUNK_BYTES = 32 << 20  # each read of a remote file is a request

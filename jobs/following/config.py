@@ -1,4 +1,4 @@
-"""Config of `python -m jobs.follow`, which extends that of an evaluation."""
+"""Config of `python -m jobs.follow`, which extends the config of an evaluation."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ class Best(StrEnum):
     """Direction of a score."""
 
     auto = "auto"
-    """min for errors (mse, rmse, mae, ece and names that end in _err), max for all others."""
+    """min for errors (mse, rmse, mae, ece and names ending in _err), max for all others."""
     max = "max"
     min = "min"
 
 
 @dataclass
 class Checkpoints:
-    """Checkpoints of a training, and the end of following it."""
+    """Checkpoints written by a training job, and when to stop following it."""
 
     path: str = "???"
-    """Folder or URI prefix that the training writes to, read with model.storage_options. It may not exist yet."""
+    """Folder or URI prefix that training writes to, read with model.storage_options. It need not exist yet."""
     pattern: str | None = None
-    """Glob on names below `path`; ** stands for any folders. A folder that matches is a checkpoint once it has a
-    config.json or bundle.json, and then takes the place of model.source. Null takes files directly in `path` that end
-    in .pt, .pth, .ckpt, .safetensors or .onnx, and such folders."""
+    """Glob on names below `path`; ** matches any folders. A matching folder is a checkpoint once it has a config.json
+    or bundle.json, and then replaces model.source. Null selects such folders, and files that end in .pt, .pth, .ckpt,
+    .safetensors or .onnx, directly in `path`."""
     score: str | None = None
-    """Score that tells the best checkpoint, by its name in metrics.json; null takes the first one of the task:
+    """Score that determines the best checkpoint, by its name in metrics.json; null selects the first score of the task:
     accuracy, mse, map or mean_iou."""
     best: Best = Best.auto
-    """max, min, or auto: min for mse, rmse, mae, ece and names that end in _err, max for all others."""
+    """max, min, or auto: min for mse, rmse, mae, ece and names ending in _err, max for all others."""
     patience: int | None = None
-    """Checkpoints in a row without a better score after which following ends; null sets no limit."""
+    """Number of consecutive checkpoints without a better score after which following ends; null sets no limit."""
     end_marker: str | None = None
-    """File that the training writes when it has ended: a name below `path`, an absolute path or a URI. Following ends
-    once it exists and every checkpoint is evaluated."""
+    """File that training writes when it ends: a name below `path`, an absolute path or a URI. Following ends once it
+    exists and every checkpoint is evaluated."""
     poll_s: float = 10.0
-    """Seconds between two listings. A checkpoint is read once its size and version are the same in two of them."""
+    """Seconds between two listings. A checkpoint is read once two listings show the same size and version."""
     max_failures: int = 5
-    """Checkpoints in a row that cannot be evaluated after which following ends (exit status 3)."""
+    """Number of consecutive checkpoints that cannot be evaluated after which following ends (exit status 3)."""
 
     def check(self) -> None:
-        """Raises `JobError` for a number out of range."""
+        """Raises `JobError` if a number is out of range."""
         for key, least in (("patience", 1), ("poll_s", 0.1), ("max_failures", 1)):
             value = getattr(self, key)
             if value is not None and not value >= least:
                 raise JobError(f"checkpoints.{key}={value}: less than {least}", fix=f"give a number from {least}")
 
     def is_minimum(self, score: str) -> bool:
-        """Returns True if the least value of ``score`` is the best."""
+        """Returns True if the lowest value of ``score`` is the best."""
         if self.best is not Best.auto:
             return self.best is Best.min
         return score in ("mse", "rmse", "mae", "ece") or score.endswith("_err")
@@ -68,10 +68,10 @@ class FollowJob(EvaluationJob):
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
     def check(self, storage: Storage) -> None:
-        """Raises `JobError` for keys that do not go with following.
+        """Raises `JobError` for keys that cannot be combined with following.
 
         Args:
-            storage: holds the checkpoints.
+            storage: storage of the checkpoints.
         """
         self.checkpoints.check()
         given = {
@@ -91,20 +91,20 @@ class FollowJob(EvaluationJob):
 
 
 class JobFor(Protocol):
-    """Makes the job of one checkpoint."""
+    """Creates the job for one checkpoint."""
 
     def __call__(self, *, checkpoint: str = "", source: str = "") -> EvaluationJob:
-        """The job with one of the two in its model.
+        """Returns the job with ``checkpoint`` or ``source`` in its model.
 
         Raises:
-            JobError: the source cannot be read, or does not tell all that is needed.
-            UnreachableError: a hub or server does not answer.
+            JobError: the source cannot be read, or lacks required information.
+            UnreachableError: a hub or server does not respond.
         """
 
 
 @dataclass
 class Following:
-    """Checkpoints to follow, and the job of each."""
+    """Checkpoints to follow, and the job for each."""
 
     job: FollowJob
     """The config, without a checkpoint."""

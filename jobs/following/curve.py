@@ -1,4 +1,4 @@
-"""The curve of the scores of a training, in text for a terminal. Runs on the driver."""
+"""The curve of training scores as text for a terminal. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class Point:
 
     name: str
     value: float | None
-    """The score; None for one that has none."""
+    """The score; None if the checkpoint has none."""
     is_best: bool = False
     error: str = ""
     fix: str = ""
 
 
 def sparkline(points: Sequence[Point], width: int = 24) -> str:
-    """The latest ``width`` points as bars of one line; a gap stands for a checkpoint without a score."""
+    """Returns the latest ``width`` points as a line of bars, with a gap for each checkpoint without a score."""
     return "".join(_bars(points[-width:], 1)[0])
 
 
 def plot(score: str, points: Sequence[Point], width: int = 72) -> list[str]:
-    """Lines of a chart, as wide as ``width`` columns at most; empty if no point has a score.
+    """Returns the lines of a chart of at most ``width`` columns; empty if no point has a score.
 
-    One column is one checkpoint, or the last one of several where there are more than columns. The best one has a mark
-    below.
+    Each column is one checkpoint, or the last of several if there are more checkpoints than columns. A mark below shows
+    the best one.
     """
     values = [point.value for point in points if point.value is not None]
     if not values:
@@ -54,7 +54,7 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
 def _bars(points: Sequence[Point], height: int) -> list[list[str]]:
-    """Bars from the lowest value to the highest, in ``height`` lines from the top. The lowest is one eighth high."""
+    """Returns bars that span the values, as ``height`` lines from the top. The lowest bar is one eighth of a line."""
     values = [point.value for point in points if point.value is not None]
     low, span = (min(values), max(values) - min(values)) if values else (0.0, 0.0)
     steps = 8 * height - 1
@@ -66,7 +66,7 @@ def _bars(points: Sequence[Point], height: int) -> list[list[str]]:
 
 
 def _thinned(points: Sequence[Point], width: int) -> list[Point]:
-    """At most ``width`` points: of equal groups, the best one if it is in the group, else the last."""
+    """Returns at most ``width`` points: from each of equal groups, the best point if it is there, else the last."""
     if len(points) <= width:
         return list(points)
     ends = [round(place * len(points) / width) for place in range(width + 1)]

@@ -1,4 +1,4 @@
-"""The curve of the scores of a training as a page: one file without scripts, which opens anywhere."""
+"""The curve of training scores as an HTML page: one file without scripts, which opens anywhere."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
 
 def curve_page(score: str, points: Sequence[Point]) -> str:
-    """HTML with the chart of ``points`` and a table of them, with the errors of those that could not be evaluated."""
+    """Returns HTML with a chart and a table of ``points``, including errors of those that could not be evaluated."""
     rows = [_row(score, point) for point in points]
     return (
         environment()
@@ -43,8 +43,8 @@ def curve_page(score: str, points: Sequence[Point]) -> str:
 
 
 def curve_svg(score: str, points: Sequence[Point]) -> str:
-    """The chart alone, as an SVG element: in order, a dot for each checkpoint with a score, a cross for each other.
-    Empty if none has a score.
+    """Returns only the chart, as an SVG element: in order, a dot for each checkpoint with a score, a cross for each one
+    without. Empty if none has a score.
     """
     values = [point.value for point in points if point.value is not None]
     if not values:
@@ -92,5 +92,5 @@ def _row(score: str, point: Point) -> Row:
 
 
 def _text(content: str) -> str:
-    """Text for an element or an attribute, with control characters shown."""
+    """Escapes text for an element or an attribute, with control characters made visible."""
     return escape(printable(content))

@@ -1,4 +1,4 @@
-"""The evaluation of one checkpoint: a run of its own, with a name made from its content. Runs on the driver."""
+"""Evaluates each checkpoint in its own run, whose name is derived from the content. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ LOG = logging.getLogger("shardlens")
 
 
 def job_digest(job: Job) -> str:
-    """Digest of what makes scores comparable: dataset, model without its weights, task, decoding and precision."""
+    """Returns a digest of what makes scores comparable: dataset, model without weights, task, decoding, precision."""
     model = replace(job.model, checkpoint="", storage_options={})
     parts = (job.dataset.identity(), model, job.task.name, job.task.identity(), job.decode, job.engine.precision)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 class Evaluations:
-    """Evaluates checkpoints one after the other.
+    """Evaluates checkpoints one after another.
 
     Args:
-        wanted: the job of each checkpoint.
+        wanted: the job for each checkpoint.
         job: its `job_digest`.
-        output: that of the job.
-        ray: stays up from one to the next.
+        output: the output of the job.
+        ray: keeps running between evaluations.
     """
 
     def __init__(self, wanted: Following, job: str, output: Output, ray: LocalRay) -> None:
@@ -61,13 +61,13 @@ class Evaluations:
         self._ray = ray
 
     def evaluate(self, checkpoint: Checkpoint, digest: str) -> Row:
-        """Runs the job of the checkpoint, or resumes or finds the run of an earlier command, and scores its rows.
+        """Runs the job for the checkpoint, or resumes or finds the run of an earlier command, and scores its rows.
 
-        Returns a row with an error if the checkpoint is wrong, or too many images failed.
+        Returns a row with an error if the checkpoint is invalid or too many images failed.
 
         Raises:
             HeldError: another run holds the output.
-            StoppedError: asked to stop; the same command resumes the run.
+            StoppedError: a stop was requested; the same command resumes the run.
         """
         started = time.monotonic()
         row = Row(
@@ -89,7 +89,7 @@ class Evaluations:
         return replace(row, evaluated_at=_iso(datetime.now(UTC)), seconds=round(time.monotonic() - started, 3))
 
     def add_page(self, row: Row) -> None:
-        """Writes ``report.html`` of a run, if the config asks for it. It shows the scores in the book so far."""
+        """Writes the ``report.html`` of a run if the config requests it. It shows the scores in the book so far."""
         if self._wanted.job.report.html and row.error is None:
             add_page(self._wanted.job, self._output.root, row.run_id, row.seconds)
 
@@ -98,7 +98,7 @@ class Evaluations:
         job = whole.job
         job.run, job.report = replace(job.run, id=row.run_id), replace(job.report, html=False)
         job.model = _pinned(job.model, row.digest, is_folder=checkpoint.is_folder)
-        # Its report of each run would drown the scores.
+        # The reports of the runs would bury the scores.
         with redirect_stdout(cast("Any", DebugLog())):
             status, run = infer(job, self._ray)
         if status is ExitStatus.STOPPED:
@@ -129,16 +129,16 @@ def _with_scores(row: Row, run: PublishedRun, measured: Measured) -> Row:
 
 
 def _pinned(model: Model, digest: str, *, is_folder: bool) -> Model:
-    """The model held to the content that was digested, so that a file which changes meanwhile mixes no weights.
+    """Returns the model pinned to the digested content, so that a file that changes meanwhile cannot mix weights.
 
-    Only of state_dicts, which hold no code: `model.sha256` also permits to load a file that runs some.
+    Pins only state_dicts, which contain no code: `model.sha256` also permits loading files that run code.
     """
     is_pinned = not is_folder and isinstance(form_of(model), StateDictForm) and not is_index(model.checkpoint)
     return replace(model, sha256=digest) if is_pinned and model.architecture else model
 
 
 def _folder_name(name: str) -> str:
-    """The beginning of a run's name."""
+    """Returns the beginning of a run's name."""
     stem = re.sub(r"\.[A-Za-z.]+$", "", name)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[-_MOST_CHARACTERS:].lstrip("._-") or "checkpoint"
 
@@ -151,7 +151,7 @@ def _digest(*parts: str) -> str:
 
 
 class DebugLog:
-    """Stands in for standard output, and logs what is printed, which verbose=true shows."""
+    """Replaces standard output, and logs what is printed at the level that verbose=true shows."""
 
     def write(self, text: str) -> int:
         if text.strip():

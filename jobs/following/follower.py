@@ -1,4 +1,4 @@
-"""Evaluates each checkpoint of a training once, until the training or the patience ends. Runs on the driver."""
+"""Evaluates each checkpoint once, until training ends or patience runs out. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ LOG = logging.getLogger("shardlens")
 
 
 class Follower:
-    """Evaluates what the watch finds, and keeps the book.
+    """Evaluates the checkpoints that the watch finds, and keeps the book.
 
     Args:
         job: the config.
         watch: finds complete checkpoints.
-        evaluations: evaluates one of them.
+        evaluations: evaluates one checkpoint.
         book: keeps the rows.
-        lease: of the book.
-        storage: holds the checkpoints.
+        lease: lease on the book.
+        storage: storage of the checkpoints.
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class Follower:
         self._num_failures = 0
 
     def follow(self) -> ExitStatus:
-        """Follows to the end.
+        """Follows training to the end.
 
         Raises:
-            JobError: the training has ended without a checkpoint.
+            JobError: training ended without a checkpoint.
             LostLeaseError: another follower took over.
-            StoppedError: asked to stop.
+            StoppedError: a stop was requested.
         """
         while not self._is_over():
-            has_ended = self._has_marker()  # before the listing, which then has all that came before the marker
+            has_ended = self._has_marker()  # before the listing, which then includes all files older than the marker
             self._lease.check()
             complete = self._watch.poll()
             for checkpoint in complete:
@@ -78,7 +78,7 @@ class Follower:
         return self._judge()
 
     def _is_over(self) -> bool:
-        """Logs the reason if following ends before the training."""
+        """Returns True, and logs the reason, if following ends before training."""
         patience, most = self._wanted.patience, self._wanted.max_failures
         if patience is not None and self._book.num_since_best >= patience:
             LOG.info("checkpoints.patience=%s: as many checkpoints without a better %s", patience, self._book.score)
@@ -96,7 +96,7 @@ class Follower:
         return self._storage.kind(marker if is_whole else join(self._wanted.path, marker)) is not None
 
     def _take(self, checkpoint: Checkpoint) -> None:
-        """Evaluates the checkpoint, unless its content was evaluated before. A later listing has one that changes."""
+        """Evaluates the checkpoint, unless its content was evaluated before. If it changes, a later listing has it."""
         digest = self._digest(checkpoint)
         if digest is None:
             return
@@ -117,7 +117,7 @@ class Follower:
         self._keep(row, checkpoint.name)
 
     def _digest(self, checkpoint: Checkpoint) -> str | None:
-        """Digest of the content of this version; None if the checkpoint is gone, or another version."""
+        """Returns the digest of this version's content; None if the checkpoint is gone or has another version."""
         known = self._known.get((redacted(checkpoint.uri), checkpoint.version))
         if known is not None:
             return known
@@ -147,7 +147,7 @@ class Follower:
         show(f"{name}  {self._book.score} {text}  {self._drawn(sparkline(self._book.points()))}{best}")
 
     def _drawn(self, text: str) -> str:
-        """Bars as digits where the terminal has no block elements."""
+        """Replaces bars by digits if the terminal cannot show block elements."""
         try:
             text.encode(sys.stdout.encoding or "utf-8")
         except UnicodeEncodeError:
@@ -155,7 +155,7 @@ class Follower:
         return text
 
     def summarize(self) -> None:
-        """Prints the curve, the best checkpoint, and last the folder of the documents."""
+        """Prints the curve, the best checkpoint, and finally the folder of the documents."""
         show(*map(self._drawn, plot(self._book.score, self._book.points())))
         best = self._book.best
         if best is not None:

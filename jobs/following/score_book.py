@@ -1,5 +1,5 @@
-"""The scores of all checkpoints on storage: ``scores.jsonl``, ``best.json`` and ``curve.html``. Runs on the driver that
-holds the lease of their folder.
+"""Stores the scores of all checkpoints in ``scores.jsonl``, ``best.json`` and ``curve.html``. Runs on the driver that
+holds the lease on their folder.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ class Row:
     """Version of the file as listed, such as its ETag."""
     digest: str
     modified_at: str
-    """UTC, ISO 8601, as are other times."""
+    """UTC in ISO 8601, like the other times."""
     size_bytes: int
     job: str
-    """Digest of dataset, model and task without the checkpoint: rows with equal ones are comparable."""
+    """Digest of dataset, model and task without the checkpoint: rows with equal digests are comparable."""
     run_id: str
     evaluated_at: str
     seconds: float
     """Time of the evaluation."""
     is_pinned: bool = False
-    """True if every worker compared what it loaded with `digest`."""
+    """True if every worker checked the file that it loaded against `digest`."""
     metrics: Mapping[str, float] | None = None
-    """Scores by name; None if there are none because of `error`."""
+    """Scores by name; None if `error` prevented them."""
     num_images: int = 0
     num_failed: int = 0
     num_labelled: int = 0
@@ -56,24 +56,24 @@ class Row:
 
 @dataclass
 class ScoreBook:
-    """Rows of the checkpoints evaluated so far, in the order of their evaluation."""
+    """Rows of the checkpoints evaluated so far, in order of evaluation."""
 
     folder: str
     """URI of the documents."""
     storage: Storage
     score: str
-    """Name of the score that decides."""
+    """Name of the deciding score."""
     is_minimum: bool
-    """True if its least value is the best."""
+    """True if the lowest score is the best."""
     job: str
-    """Digest of the present job, as in `Row`."""
+    """Digest of the current job, as in `Row`."""
     rows: list[Row] = field(default_factory=list)
 
     def load(self) -> None:
-        """Reads the rows of earlier commands, and writes the documents that a crash may have left behind them.
+        """Reads the rows of earlier commands, and rewrites the documents, which a crash may have left out of date.
 
         Raises:
-            JobError: they are those of another job, or cannot be read.
+            JobError: the rows belong to another job or cannot be read.
         """
         uri = join(self.folder, SCORES)
         try:
@@ -106,27 +106,27 @@ class ScoreBook:
 
     @property
     def best(self) -> Row | None:
-        """The row with the best score; the earliest of equal ones, and None if no row has the score."""
+        """The row with the best score, or the earliest of equal ones; None if no row has the score."""
         return self.scored[place] if (place := self._best_place()) is not None else None
 
     @property
     def num_since_best(self) -> int:
-        """Rows with scores since the best one."""
+        """Number of rows with scores since the best one."""
         place = self._best_place()
         return len(self.scored) - (0 if place is None else place + 1)
 
     def value(self, row: Row) -> float | None:
-        """The deciding score of ``row``; None if it is undefined."""
+        """Returns the deciding score of ``row``; None if it is undefined."""
         value = (row.metrics or {}).get(self.score)
         return None if value is None or not math.isfinite(value) else value
 
     def points(self) -> list[Point]:
-        """The curve, in the order in which the training wrote the checkpoints. Omits errors of versions or commands
-        that a later one made good.
+        """Returns the curve, ordered by when training wrote the checkpoints. Omits errors that a later version or
+        command resolved.
         """
         good = {row.checkpoint: row.evaluated_at for row in self.scored}
         rows = [row for row in self.rows if row.metrics is not None or row.evaluated_at > good.get(row.checkpoint, "")]
-        ordered = sorted(rows, key=lambda row: row.modified_at)  # stable: equal times stay in the order of evaluation
+        ordered = sorted(rows, key=lambda row: row.modified_at)  # stable: equal times keep the order of evaluation
         return [Point(row.name, self.value(row), row is self.best, row.error or "", row.fix or "") for row in ordered]
 
     def _best_place(self) -> int | None:
@@ -151,6 +151,6 @@ SCORES, BEST, CURVE = "scores.jsonl", "best.json", "curve.html"
 
 
 def _known(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the fields of `Row`; later versions may write more."""
+    """Selects the fields of `Row`; later versions may write more."""
     names = {one.name for one in fields(Row)}
     return {key: value for key, value in content.items() if key in names}

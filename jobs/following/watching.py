@@ -1,4 +1,4 @@
-"""New checkpoints, each once it is complete: the same in two listings. Runs on the driver."""
+"""Finds new checkpoints once they are complete: unchanged between two listings. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LOG = logging.getLogger("shardlens")
 
 
 class Watch:
-    """Lists the checkpoints again and again.
+    """Lists the checkpoints repeatedly.
 
     Args:
-        path: absolute path, or URI.
+        path: absolute path or URI.
         pattern: `checkpoints.pattern`.
-        poll_s: least seconds between two listings.
-        storage: holds the checkpoints.
+        poll_s: minimum seconds between two listings.
+        storage: storage of the checkpoints.
     """
 
     def __init__(self, path: str, pattern: str | None, poll_s: float, storage: Storage) -> None:
@@ -37,11 +37,11 @@ class Watch:
         self._done: dict[str, str] = {}
         self._next_at = 0.0
         self.has_pending = False
-        """True if the last listing showed a checkpoint that may still be in the making."""
+        """True if the last listing showed a checkpoint that may be incomplete."""
 
     @property
     def num_found(self) -> int:
-        """Checkpoints in the last listing."""
+        """Number of checkpoints in the last listing."""
         return len(self._versions or ())
 
     def wait(self) -> None:
@@ -49,7 +49,7 @@ class Watch:
         time.sleep(max(0.0, self._next_at - time.monotonic()))
 
     def poll(self) -> list[Checkpoint]:
-        """Checkpoints that are complete and not done, by time of their last change, then in natural order of names."""
+        """Returns checkpoints that are complete but not done, by time of change, then by natural order of names."""
         self._next_at = time.monotonic() + self._poll_s
         found = find_checkpoints(self._path, self._pattern, self._storage)
         if self._versions is None and not found:

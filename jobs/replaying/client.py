@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """The endpoint's answer for one image, with the row of the run."""
+    """The endpoint's answer for one image, with the image's row in the run."""
 
     row: Mapping[str, Any]
     content: Mapping[str, Any]
     """A row, or stage, error and message."""
     unsent: str = ""
-    """Reason why the image was not sent; there is then no content."""
+    """Reason why the image was not sent; `content` is then empty."""
 
 
 class Client:

@@ -16,11 +16,11 @@ class Replay:
     concurrency: int = 8
     """Number of requests in flight."""
     token_file: str | None = None
-    """File with the bearer token of the endpoint; null sends the environment variable SHARDLENS_SERVE_TOKEN, if set."""
+    """File with the bearer token of the endpoint; null uses the environment variable SHARDLENS_SERVE_TOKEN, if set."""
     timeout_s: float = 60.0
-    """Seconds for an answer, including retries of busy replicas."""
+    """Seconds to wait for an answer, including retries while replicas are busy."""
     image_storage_options: dict[str, str] = field(default_factory=dict)
-    """Settings for the store of the images, if the run's own, without secrets, do not suffice."""
+    """Storage options for the images, if those of the run, which exclude secrets, are not sufficient."""
     path: str | None = None
     """JSON file to write the differences to; null writes none."""
 

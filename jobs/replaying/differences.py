@@ -1,4 +1,4 @@
-"""Compares answers of an endpoint with the rows of a run, within the tolerance of the run. Runs on the driver."""
+"""Compares the answers of an endpoint with the rows of a run, within the run's tolerance. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _score(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
 
 
 def _label(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
-    """Compares the best class, which may differ at a near tie."""
+    """Compares the best class, which may differ in a near tie."""
     classes = row.get("top_labels" if name == "label" else "top_label_ids") or []
     scores = row.get("top_scores") or []
     lead = scores[0] - scores[classes.index(given)] if given in classes[: len(scores)] else float("inf")
@@ -86,7 +86,7 @@ def _label(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
 
 
 def _best(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | None:
-    """Compares lists of the best classes, whose scores are in order, by position."""
+    """Compares the sorted scores of the best classes by position."""
     if name != "top_scores":
         return None
     wanted, others = np.asarray(row[name]), np.asarray(given)
@@ -105,8 +105,8 @@ def _embedding(row: Row, given: Any, name: str, tolerance: Tolerance) -> str | N
 
 
 def _boxes(wanted: list[Row], given: list[Row], tolerance: Tolerance, score_threshold: float) -> str | None:
-    """Compares boxes, each of which needs a partner of the same class, except the weakest ones: those whose score may
-    be below the task's threshold in the other answer.
+    """Compares boxes. Each needs a partner of the same class, unless its score may be below the task's threshold in the
+    other answer.
     """
     for first, second, what in ((wanted, given, "is gone"), (given, wanted, "is new")):
         free = list(second)
@@ -118,7 +118,7 @@ def _boxes(wanted: list[Row], given: list[Row], tolerance: Tolerance, score_thre
 
 
 def _takes_partner(box: Row, free: list[Row], tolerance: Tolerance) -> bool:
-    """Removes the best partner of ``box`` from ``free``, if it has any."""
+    """Removes the best partner of ``box`` from ``free``; returns False if there is none."""
     same = [other for other in free if other["label_id"] == box["label_id"]]
     if not same:
         return False

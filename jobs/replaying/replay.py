@@ -1,4 +1,4 @@
-"""Replays images of a run through an endpoint, and collects the differences of its answers. Runs on the driver."""
+"""Replays images of a run through an endpoint, and collects differences in its answers. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Replayed:
     url: str
     num_sent: int
     different: Sequence[Mapping[str, str]]
-    """Image, URI and difference of each answer that exceeds the tolerance."""
+    """Image, URI and difference of each answer outside the tolerance."""
     unsent: Sequence[Mapping[str, str]]
-    """Image, URI and reason of each image that could not be reread, or has changed since."""
+    """Image, URI and reason for each image that cannot be reread or has changed."""
 
     @property
     def is_equal(self) -> bool:
@@ -62,7 +62,7 @@ class Replayed:
         )
 
     def write(self, path: str, storage: Storage) -> None:
-        """Writes the outcome as JSON. Raises `JobError` if it cannot."""
+        """Writes the outcome as JSON. Raises `JobError` if it cannot be written."""
         document = {
             "run_id": self.run_id,
             "url": self.url,
@@ -80,7 +80,7 @@ class Replayed:
 
 
 def replay_run(wanted: ReplayJob) -> Replayed:
-    """Sends `replay.images` images, and compares the answers. Raises like `jobs.replay.replay`."""
+    """Sends `replay.images` images and compares the answers. Raises the same errors as `jobs.replay.replay`."""
     options = wanted.replay
     for name in ("images", "concurrency", "timeout_s"):
         if not getattr(options, name) > 0:

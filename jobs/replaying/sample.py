@@ -1,4 +1,4 @@
-"""Draws random images of a published run with their rows. Runs on the driver."""
+"""Draws random images of a published run, with their rows. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def draw(run: PublishedRun, count: int, image_storage: Storage | None = None) ->
     """Yields ``count`` images of a run, or all if it has fewer; every call draws the same ones.
 
     Raises:
-        JobError: the run has no image, or its parts or its inventory cannot be read.
+        JobError: the run has no images, or its parts or inventory cannot be read.
     """
     num_rows = run.num_ok + run.num_error_rows
     if not num_rows:

@@ -1,6 +1,4 @@
-"""The endpoint as applications of Ray Serve: one that listens, and one for each version of the model. Runs on the
-driver.
-"""
+"""Ray Serve applications of the endpoint: one that listens, and one per version of the model. Runs on the driver."""
 
 from __future__ import annotations
 
@@ -28,12 +26,12 @@ LOG = logging.getLogger("shardlens")
 
 
 def start(access: Access, recipe: Recipe, *, may_grow: bool) -> None:
-    """Starts the endpoint. Returns once it answers.
+    """Starts the endpoint, and returns once it answers requests.
 
     Args:
         access: config and token.
         recipe: the model.
-        may_grow: True if the cluster may get nodes that it lacks now.
+        may_grow: True if nodes may still join the cluster.
 
     Raises:
         JobError: the replicas do not fit, the model does not start on a worker, or the endpoint cannot listen.
@@ -44,30 +42,30 @@ def start(access: Access, recipe: Recipe, *, may_grow: bool) -> None:
         )
     if not may_grow:
         access.serve.check_room(_free(), _INGRESS_CPUS)
-    # Without Ray's proxy, which would listen, too.
+    # Disables Ray's proxy, which would also listen.
     ray_serve.start(http_options=HTTPOptions(location=ProxyLocation.Disabled))
     _start_model(access.serve, recipe)
     address = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     ingress = ray_serve.deployment(
         name="ingress",
         user_config={"models": _MODEL_APPS},
-        max_ongoing_requests=2 * access.serve.batch_size * access.serve.max_replicas,  # as `serve.batch` demands
+        max_ongoing_requests=2 * access.serve.batch_size * access.serve.max_replicas,  # as `serve.batch` requires
         ray_actor_options={"num_cpus": _INGRESS_CPUS, "resources": {f"node:{address}": 0.001}},
     )(Ingress)
     _run(ingress.bind(access), _INGRESS_APP)
 
 
 def roll_out(access: Access, recipe: Recipe, *, may_grow: bool) -> None:
-    """Starts a version of the model beside the one that answers, then has it answer, and ends the other one once no
-    request waits for it. No request fails, and none is answered by both.
+    """Starts a new version of the model next to the current one, switches the endpoint to it, and stops the old version
+    once no request waits for it. No request fails, and none is answered by both.
 
     Args:
         access: config and token.
         recipe: the model.
-        may_grow: True if the cluster may get nodes that it lacks now.
+        may_grow: True if nodes may still join the cluster.
 
     Raises:
-        JobError: the model does not fit or start, and the old one keeps answering; or no endpoint runs.
+        JobError: the model does not fit or start (the old one keeps answering), or no endpoint is running.
     """
     if _INGRESS_APP not in ray_serve.status().applications:
         raise JobError("serve.roll_out: no endpoint runs on the cluster", fix="leave serve.roll_out=false to start one")
@@ -81,8 +79,8 @@ def roll_out(access: Access, recipe: Recipe, *, may_grow: bool) -> None:
 
 
 def stop(timeout_s: float) -> None:
-    """Ends the endpoint once all requests have their answers. Leaves other applications of the cluster alone."""
-    with suppress(RayServeException, RayError, TimeoutError):  # what does not run or answer needs no end
+    """Stops the endpoint once all requests are answered. Other applications on the cluster are not affected."""
+    with suppress(RayServeException, RayError, TimeoutError):  # it may not be running or responding
         ray_serve.get_app_handle(_INGRESS_APP).close.remote().result(timeout_s=timeout_s)
     with suppress(RayServeException, RayError):
         for name in (_INGRESS_APP, *_model_apps()):
@@ -90,12 +88,12 @@ def stop(timeout_s: float) -> None:
 
 
 def cluster_address() -> str:
-    """Address of the Ray that this process is connected to, for `cluster.address`."""
+    """Returns the address of the Ray cluster that this process is connected to, for `cluster.address`."""
     return str(ray.get_runtime_context().gcs_address)
 
 
 def ray_lives() -> bool:
-    """False once a process of a Ray that was started here has ended."""
+    """Returns False once any process of a Ray cluster started here has ended."""
     node = _global_node()
     return node is None or bool(node.remaining_processes_alive())
 
@@ -105,10 +103,10 @@ def _global_node() -> Any:
 
 
 def model_deployment(options: Serve) -> Any:
-    """The deployment of the model, to bind to a recipe."""
+    """Returns the deployment of the model, to be bound to a recipe."""
     return ray_serve.deployment(
         name=MODEL,
-        max_ongoing_requests=2,  # the next batch comes while one is computed
+        max_ongoing_requests=2,  # the next batch arrives while one is computed
         autoscaling_config={
             "min_replicas": options.min_replicas,
             "max_replicas": options.max_replicas,

@@ -1,6 +1,4 @@
-"""Images in the bodies of requests, read within a limit, and taken out of JSON and multipart forms. Runs in the
-ingress.
-"""
+"""Reads request bodies up to a limit, and extracts images from JSON and multipart forms. Runs in the ingress."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RequestError(Exception):
-    """The request is wrong as a whole.
+    """The whole request is invalid.
 
     Args:
         status: HTTP status of the answer.
@@ -33,18 +31,18 @@ class RequestError(Exception):
 
 
 class Images(NamedTuple):
-    """The images of a request, or the errors of those that could not be fetched."""
+    """Images of a request, with an error in place of each image that could not be fetched."""
 
     images: list[Image]
     is_list: bool
-    """True if the answer is a list whatever the number of images."""
+    """True if the answer is a list of predictions."""
 
 
 async def read_body(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
-    """Reads a body whatever length it announces.
+    """Reads a body, regardless of its declared length.
 
     Raises:
-        RequestError: 413, as soon as more than ``max_bytes`` came.
+        RequestError: 413, as soon as more than ``max_bytes`` have arrived.
     """
     body = bytearray()
     async for chunk in chunks:
@@ -55,13 +53,13 @@ async def read_body(chunks: AsyncIterator[bytes], max_bytes: int) -> bytes:
 
 
 def images_of(content_type: str, body: bytes, max_images: int, fetch: Fetch | None) -> Images:
-    """The images of a body: JSON, a multipart form, or else the body itself.
+    """Returns the images of a body: JSON, a multipart form, or otherwise the body itself.
 
     Args:
-        content_type: header of the request.
+        content_type: Content-Type header of the request.
         body: at most `serve.max_body_bytes`.
-        max_images: largest number of images.
-        fetch: reads the image at a URI; None refuses URIs.
+        max_images: maximum number of images.
+        fetch: reads the image at a URI; None rejects URIs.
 
     Raises:
         RequestError: 400 for a malformed body, 413 for too many images.
@@ -80,7 +78,7 @@ def images_of(content_type: str, body: bytes, max_images: int, fetch: Fetch | No
 
 
 def parse_json(body: bytes) -> Any:
-    """Parses JSON. Raises `RequestError` (400) if it is none."""
+    """Parses JSON. Raises `RequestError` (400) if ``body`` is not JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -88,7 +86,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def from_base64(text: object) -> bytes:
-    """Decodes base64. Raises `RequestError` (400) if it is none."""
+    """Decodes base64. Raises `RequestError` (400) if ``text`` is not base64."""
     try:
         if isinstance(text, str):
             return base64.b64decode(text, validate=True)
@@ -98,7 +96,7 @@ def from_base64(text: object) -> bytes:
 
 
 def check_count(count: int, max_images: int) -> None:
-    """Raises `RequestError` (413) for too many images."""
+    """Raises `RequestError` (413) if there are too many images."""
     if count > max_images:
         raise RequestError(413, f"the request has more than serve.max_images={max_images} images")
 
@@ -125,7 +123,7 @@ def _instance(instance: Any, fetch: Fetch | None) -> Image:
 
 
 def _files(content_type: str, body: bytes, max_images: int) -> list[bytes]:
-    """The files of a form (RFC 7578), in order; other fields are skipped."""
+    """Returns the files of a form (RFC 7578), in order; other fields are skipped."""
     boundary = _BOUNDARY.search(content_type)
     if boundary is None:
         raise RequestError(400, "the multipart form has no boundary")
@@ -146,4 +144,4 @@ def _files(content_type: str, body: bytes, max_images: int) -> list[bytes]:
 
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 _FILE_NAME = re.compile(rb"^content-disposition:[^\r\n]*;\s*filename\*?=", re.IGNORECASE | re.MULTILINE)
-_OTHER_FIELDS = 16  # of a form, beside its files
+_OTHER_FIELDS = 16  # allowed in a form besides its files

@@ -32,47 +32,47 @@ class Serve:
     name: str = "model"
     """Name of the model in the URLs of the Open Inference Protocol."""
     host: str = "127.0.0.1"
-    """Address to listen on; any but a loopback address needs `token_file`."""
+    """Address to listen on; any address other than loopback requires `token_file`."""
     port: int = 8000
     """Port to listen on."""
     token_file: str | None = None
-    """File with the bearer token that requests must carry; null needs none, which only a loopback address allows."""
+    """File with the bearer token that requests must carry; null requires none, and needs a loopback address."""
     allow: list[str] = field(default_factory=list)
-    """Prefixes of the URIs that requests may name instead of sending an image; none are allowed by default."""
+    """Prefixes of URIs that requests may specify instead of sending images; none are allowed by default."""
     batch_size: int = 16
-    """Most images per batch of the engine."""
+    """Maximum number of images in a batch of the engine."""
     batch_wait_s: float = 0.01
     """Seconds that the first image of a batch waits for others."""
     max_body_bytes: int = 64 * 2**20
-    """Most bytes of the body of a request; a larger one is answered with 413. `decode.max_bytes` limits each image."""
+    """Maximum bytes in a request body; larger requests are answered with 413. `decode.max_bytes` limits each image."""
     max_images: int = 64
-    """Most images in a request; more are answered with 413."""
+    """Maximum number of images in a request; larger requests are answered with 413."""
     max_queued: int = 256
-    """Images that may wait for a replica; more are answered with 503 and Retry-After."""
+    """Maximum number of images waiting for a replica; further requests are answered with 503 and Retry-After."""
     timeout_s: float = 30.0
     """Seconds after which a request is answered with 504."""
     min_replicas: int = 1
-    """Fewest replicas of the model."""
+    """Minimum number of model replicas."""
     max_replicas: int = 1
-    """Most replicas of the model; Ray Serve starts them as requests queue."""
+    """Maximum number of model replicas; Ray Serve starts them as requests queue."""
     output: str | None = None
-    """The output.path of a job. With engine=auto, the endpoint takes the engine that a job with this output has chosen
-    for the same model on the same hardware; null, or where there is none, tries engines."""
+    """The output.path of a job. With engine=auto, the endpoint uses the engine that a job with this output has chosen
+    for the same model on the same hardware; if null, or if there is none, it tries engines."""
     roll_out: bool = False
-    """Let the endpoint that runs on the Ray of `cluster.address` answer with this model from now on, and start none."""
+    """Switch the endpoint running on the Ray cluster at `cluster.address` to this model instead of starting one."""
     cpus_per_replica: float = 0.5
     """CPUs that a replica reserves; engine.threads sets how many it uses."""
     gpus_per_replica: float = 0.0
-    """GPUs that a replica reserves; it sees no GPU with 0."""
+    """GPUs that a replica reserves; with 0, it sees no GPU."""
 
     def check(self) -> None:
-        """Raises `JobError` like `check_values`, and if the port is taken."""
+        """Raises `JobError` like `check_values`, or if the port is taken."""
         self.check_values()
         if not self.roll_out:
             self._check_free()
 
     def check_values(self) -> None:
-        """Raises `JobError` if a value is out of range, or the endpoint would be open to others without a token."""
+        """Raises `JobError` if a value is out of range, or if the endpoint would be open to others without a token."""
         names = ("batch_size", "max_body_bytes", "max_images", "max_queued", "timeout_s", "min_replicas")
         for name in names:
             if getattr(self, name) <= 0:
@@ -92,8 +92,8 @@ class Serve:
         Allowlist.parse(self.allow)
 
     def check_room(self, free: Mapping[str, float], ingress_cpus: float = 0.0) -> None:
-        """Raises `JobError` if the fewest replicas do not fit into the ``free`` resources of Ray, by their names: Ray
-        Serve would wait for more without an end.
+        """Raises `JobError` if `min_replicas` do not fit into the ``free`` Ray resources, given by name: Ray Serve
+        would wait for more forever.
         """
         for name, key, others in (("CPU", "cpus_per_replica", ingress_cpus), ("GPU", "gpus_per_replica", 0.0)):
             each, has = getattr(self, key), free.get(name, 0.0)
@@ -111,17 +111,17 @@ class Serve:
 
     @property
     def is_loopback(self) -> bool:
-        """True if only this machine reaches `host`."""
+        """True if only this machine can reach `host`."""
         try:
             return ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return self.host == "localhost"
 
     def token_digest(self) -> bytes | None:
-        """SHA-256 of the token, which alone leaves the driver; None if requests need no token.
+        """Returns the SHA-256 of the token, which itself never leaves the driver; None if requests need no token.
 
         Raises:
-            JobError: the file cannot be read, or its token is too short to keep anyone out.
+            JobError: the file cannot be read, or its token is too short to be secure.
         """
         if self.token_file is None:
             return None
@@ -149,7 +149,7 @@ class Serve:
             ) from None
 
 
-_ROUNDING = 1e-6  # of sums of resources
+_ROUNDING = 1e-6  # in sums of resources
 _MAX_PORT = 65_535
 _MIN_TOKEN_CHARS = 16
 
@@ -165,11 +165,11 @@ class ServeJob:
     cluster: Cluster = field(default_factory=Cluster)
     serve: Serve = field(default_factory=Serve)
     verbose: bool = False
-    """Show the logs of Ray, and the traceback of an unexpected error."""
+    """Show Ray's logs, and the traceback of unexpected errors."""
     log: Log = field(default_factory=Log)
 
     def check(self) -> None:
-        """Raises `JobError` for a value out of range, or values that do not go together."""
+        """Raises `JobError` if a value is out of range, or if values cannot be combined."""
         self.serve.check()
         self.decode.check()
         self.cluster.check()
@@ -181,5 +181,5 @@ class ServeJob:
 
     @property
     def job(self) -> Job:
-        """A job of the same model, engine and task, without a dataset."""
+        """A job with the same model, engine and task, without a dataset."""
         return Job(model=self.model, engine=self.engine, task=self.task, decode=self.decode)

@@ -1,4 +1,4 @@
-"""Counters of the endpoint, in the text format of Prometheus. Lives in the ingress."""
+"""Counters of the endpoint, in the Prometheus text format. Lives in the ingress."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import Counter
 
 
 class Counters:
-    """Requests by status, images by outcome, and the batches that images were in. For one event loop, without locks.
+    """Counts requests by status, images by outcome, and batch sizes. For use in a single event loop: it has no locks.
 
     Args:
-        process: label that tells this process from one before or beside it, so that sums are right.
+        process: label that distinguishes this process from earlier and concurrent ones, so that sums are correct.
     """
 
     def __init__(self, process: str) -> None:
@@ -24,7 +24,7 @@ class Counters:
         self._requests[status] += 1
 
     def add_answer(self, batch_size: int, *, is_error: bool) -> None:
-        """Counts an image that was in a batch of ``batch_size`` images, or in none if that is 0."""
+        """Counts an image that was in a batch of ``batch_size`` images; 0 means in no batch."""
         self._images["error" if is_error else "ok"] += 1
         if batch_size:
             self._num_batched += 1
@@ -32,7 +32,7 @@ class Counters:
             self._largest_batch = max(self._largest_batch, batch_size)
 
     def text(self) -> str:
-        """The metrics page."""
+        """Returns the metrics page."""
         lines = ["# TYPE shardlens_serve_requests_total counter"]
         lines += [
             self._line("requests_total", count, status=status) for status, count in sorted(self._requests.items())

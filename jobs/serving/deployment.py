@@ -1,4 +1,4 @@
-"""The model behind the endpoint: one predictor in each replica, which gets images in batches. Runs on workers."""
+"""Replicas of the model behind the endpoint: each has one predictor and receives images in batches. Runs on workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Everything that the ingress needs to know of a model."""
+    """Everything that the ingress needs to know about a model."""
 
     limits: Decode
     preprocess: Preprocess
@@ -38,13 +38,13 @@ class FittedBatch(NamedTuple):
     """Decoded images on their way to the model."""
 
     pixels_nhwc: np.ndarray
-    """uint8 (n, height, width, 3) of the model's input."""
+    """uint8 (n, height, width, 3), in the size of the model's input."""
     sources_hw: np.ndarray
     """int32 (n, 2): heights and widths of the upright sources."""
 
 
 class ModelReplica:
-    """Holds one predictor; a replica is ready once the golden images of its bundle, if any, have the right answers."""
+    """Holds one predictor. A replica is ready once the golden images of its bundle, if any, have the right answers."""
 
     def __init__(self, recipe: Recipe) -> None:
         self._predictor = Predictor(recipe)
@@ -52,7 +52,7 @@ class ModelReplica:
         self._lost: DeviceLostError | None = None
 
     async def predict(self, batch: FittedBatch) -> list[Row]:
-        """One row per image, in order; batches that come meanwhile wait."""
+        """Returns one row per image, in order; batches that arrive meanwhile wait."""
         async with self._turn:
             try:
                 return await asyncio.to_thread(predict_rows, self._predictor, batch)
@@ -68,13 +68,13 @@ class ModelReplica:
         return self._lost is None
 
     def check_health(self) -> None:
-        """Raises for a lost device: Ray Serve then replaces the replica."""
+        """Raises if the device is lost; Ray Serve then replaces the replica."""
         if self._lost is not None:
             raise self._lost
 
 
 def predict_rows(predictor: Predictor, batch: FittedBatch) -> list[Row]:
-    """One row per image, in order, with the columns that a job writes."""
+    """Returns one row per image, in order, with the columns that a job writes."""
     heights, widths = batch.sources_hw.T
     columns = {HEIGHT: pa.array(heights), WIDTH: pa.array(widths), **error_columns([None] * len(heights))}
     return rows_of(predictor.predict_block(pa.table(columns), batch.pixels_nhwc))

@@ -1,4 +1,4 @@
-"""The page /docs: sends images, and lists the routes of openapi.json. Runs in the ingress."""
+"""The page /docs, which sends images and lists the routes in openapi.json. Runs in the ingress."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from starlette.responses import HTMLResponse, Response
 
 
 def docs_page() -> Response:
-    """The page, which loads nothing from elsewhere: its policy lets the browser run its one script and ask its own
-    server alone.
+    """Returns the page. It loads nothing from other hosts: its policy allows only its own script, and requests only to
+    its own server.
     """
     page, policy = _content()
     return HTMLResponse(page, headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"})

@@ -1,5 +1,5 @@
-"""The engine of an endpoint with engine=auto: the one that a job has chosen for the model, or else the first that gives
-the answers of the reference in less time. Runs on the driver, before anything listens.
+"""Chooses the engine of an endpoint with engine=auto: the one that a job has chosen for the model, or else the first
+that matches the reference and is faster. Runs on the driver, before anything listens.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ServedEngine:
-    """An engine, and the reason for it."""
+    """An engine, and the reason for choosing it."""
 
     engine: EngineConfig
     why: str
 
 
 def choose_engine(job: Job, options: Serve, *, is_here: bool) -> ServedEngine:
-    """Chooses the engine of ``job``, whose engine is auto. The engine has been tried.
+    """Chooses and tries an engine for ``job``, whose engine is auto.
 
     Args:
         job: model, task and limits.
-        options: of the endpoint.
-        is_here: True if the replicas run on this machine; elsewhere, nothing that is measured here holds.
+        options: options of the endpoint.
+        is_here: True if the replicas run on this machine; measurements made here do not apply elsewhere.
 
     Raises:
-        JobError: the model does not run, or no engine of the named precision gives the right answers.
+        JobError: the model does not run, or no engine with the given precision matches the reference.
     """
     config, right = job.engine, reference(job.engine, job.model)
     may_run_reference = config.precision in (Precision.auto, Precision.fp32)
@@ -67,11 +67,11 @@ def choose_engine(job: Job, options: Serve, *, is_here: bool) -> ServedEngine:
 
 
 def tried(recipe: Recipe) -> Predictor:
-    """A predictor that has predicted generated photographs, and given the answers of the reference if it is another
-    engine, as ``engine.gate`` says.
+    """Returns a predictor after it has predicted generated photographs. An engine other than the reference must match
+    the reference on them, as set by ``engine.gate``.
 
     Raises:
-        JobError: the model does not run, its answers are wrong, or the golden images of its bundle have others.
+        JobError: the model does not run, its answers are wrong, or those for the golden images of its bundle differ.
     """
     predictor = Predictor(recipe)
     predictor.predict([jpeg(number) for number in range(NUM_COMPARED)], batch_size=NUM_COMPARED)
@@ -79,10 +79,10 @@ def tried(recipe: Recipe) -> Predictor:
 
 
 def _first_that_agrees(job: Job, right: EngineConfig | None, rivals: list[EngineConfig]) -> ServedEngine:
-    """The first of ``rivals`` that agrees with the reference and is faster than ``right``; ``right`` if there is none.
+    """Returns the first of ``rivals`` that matches the reference and is faster than ``right``; ``right`` if none is.
 
     Raises:
-        JobError: ``right`` is None, and none agrees.
+        JobError: ``right`` is None, and no rival matches.
     """
     image_s = _image_s(tried(replace(job, engine=right).recipe)) if right else float("inf")
     refused = []
@@ -105,7 +105,7 @@ def _first_that_agrees(job: Job, right: EngineConfig | None, rivals: list[Engine
 
 
 def _image_s(predictor: Predictor) -> float:
-    """Seconds for an image in a batch of eight, the least of three times."""
+    """Returns the seconds per image in a batch of eight: the minimum of three measurements."""
     pixels = noise(predictor.model.preprocess.size)[[0, 1] * 4]
     return min(_seconds(predictor, pixels) for _ in range(_NUM_TIMED)) / len(pixels)
 
@@ -117,22 +117,22 @@ def _seconds(predictor: Predictor, pixels: np.ndarray) -> float:
 
 
 _NUM_TIMED = 3
-_GAIN = 0.9  # less is noise
+_GAIN = 0.9  # a smaller gain is noise
 
 
 def _as_asked(engine: EngineConfig, config: EngineConfig) -> EngineConfig:
-    """``engine`` with the settings that ``config`` gives to all engines, for batches of any size."""
+    """Returns ``engine`` with the settings in ``config`` that apply to all engines, for batches of any size."""
     asked = replace(engine, device=config.device, threads=config.threads, tolerance=config.tolerance, gate=config.gate)
     return for_any_size(asked)
 
 
 def for_any_size(engine: EngineConfig) -> EngineConfig:
-    """``engine``, in which it takes no time to change the size of batches."""
+    """Returns ``engine``, set up so that changing the batch size takes no time."""
     return replace(engine, dynamic=True) if isinstance(engine, OpenVinoEngineConfig) else engine
 
 
 def _starts_at_once(engine: EngineConfig) -> bool:
-    """False for engines that compile for tens of seconds or more, and for int8, which takes images of a dataset."""
+    """Returns False for engines that compile for tens of seconds or more, and for int8, which needs a dataset."""
     compiles = isinstance(engine, TorchEngineConfig) and engine.compile
     builds = isinstance(engine, OnnxEngineConfig) and engine.provider is Provider.tensorrt
     return not (compiles or builds or engine.precision is Precision.int8)

@@ -1,5 +1,5 @@
-"""The HTTP endpoint: checks requests, and answers with the rows that the model gives for their images. Runs in a Ray
-Serve replica without a GPU, which listens itself: Ray's proxy costs more CPU than the rest of a request's way.
+"""The HTTP endpoint: checks requests, and answers with the model's rows for their images. Runs in a Ray Serve replica
+without a GPU, which listens itself: Ray's proxy costs more CPU than all other processing of a request.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Access:
-    """The endpoint's config, and the token that it demands."""
+    """The endpoint's config, and the token that it requires."""
 
     serve: Serve
     token_digest: bytes | None = field(repr=False)
@@ -49,7 +49,7 @@ class Access:
 
 
 class Ingress:
-    """Answers requests with the version of the model that was rolled out last. Listens once there is one."""
+    """Answers requests with the latest version of the model that was rolled out. Listens once there is one."""
 
     def __init__(self, access: Access) -> None:
         self.serve = access.serve
@@ -72,13 +72,13 @@ class Ingress:
 
     @property
     def version(self) -> ModelVersion:
-        """The one that answers now."""
+        """The version that currently answers requests."""
         if self._version is None:
             raise RequestError(503, "no model runs yet")
         return self._version
 
     async def reconfigure(self, config: dict[str, str]) -> None:
-        """Answers with the newest model that runs, and listens. Ray Serve calls this once a replica starts."""
+        """Adopts the newest running model, and starts listening. Ray Serve calls this when a replica starts."""
         applications = await asyncio.to_thread(lambda: ray_serve.status().applications)
         prefix = config["models"]
         await self.adopt(
@@ -90,7 +90,7 @@ class Ingress:
         self._serving = asyncio.create_task(self._server.serve([listener]))
 
     async def adopt(self, app: str) -> None:
-        """Answers with the model of this application from now on. Returns once no request waits for an earlier one."""
+        """Switches to the model of application ``app``, and returns once no request waits for an earlier model."""
         handle = ray_serve.get_deployment_handle(MODEL, app)
         version = ModelVersion(await handle.settings.remote(), self.serve, handle)
         earlier, self._version = self._version, version
@@ -98,23 +98,23 @@ class Ingress:
             await earlier.finished()
 
     async def close(self) -> None:
-        """Stops listening, and returns once all requests have their answers."""
+        """Stops listening, and returns once all requests are answered."""
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving
 
     async def check_health(self) -> None:
-        """Raises if this does not listen any more: Ray Serve then replaces the replica."""
+        """Raises if the replica no longer listens; Ray Serve then replaces it."""
         if self._serving is not None and self._serving.done() and not self._server.should_exit:
             self._serving.result()
 
     async def predict(self, request: Request) -> Response:
-        """One row, or ``{"predictions": [...]}`` for JSON and for several images."""
+        """Returns one row, or ``{"predictions": [...]}`` for JSON and for several images."""
         body = await self._body(request)
         content_type = request.headers.get("content-type", "")
         fetch = self._fetch if self.serve.allow else None
         arguments = (content_type, body, self.serve.max_images, fetch)
-        # In a thread where it takes long: a body that is one image needs no parsing.
+        # Parsing may be slow and runs in a thread; a body that is a single image needs none.
         is_parsed = content_type.lower().startswith(("application/json", "multipart/form-data"))
         found = await asyncio.to_thread(images_of, *arguments) if is_parsed else images_of(*arguments)
         rows = await self._rows(found.images)
@@ -123,7 +123,7 @@ class Ingress:
         return JSONResponse({"predictions": rows} if found.is_list else rows[0])
 
     async def infer(self, request: Request) -> Response:
-        """The answer of the Open Inference Protocol; 422 if any image failed, since a tensor has no place for that."""
+        """Returns an Open Inference Protocol response; 422 if any image failed, as a tensor cannot represent errors."""
         body, max_images = await self._body(request), self.serve.max_images
         document, images = await asyncio.to_thread(_parse_infer, body, max_images)
         fields = self.version.settings.fields
@@ -135,7 +135,7 @@ class Ingress:
         return JSONResponse(infer_document(self.serve.name, document.get("id"), fields, rows))
 
     def refusal(self, path: str, authorization: str) -> int | None:
-        """The HTTP status that refuses a request; None if it carries the token, or needs none."""
+        """Returns the HTTP status for rejecting a request; None if the request carries the token or needs none."""
         if self._token_digest is None or path.startswith("/v2/health/"):
             return None
         scheme, _, token = authorization.partition(" ")
@@ -165,7 +165,7 @@ class Ingress:
 
 
 class Guard:
-    """Refuses requests without the token, and counts all by the status of their answers. An ASGI application."""
+    """ASGI application that rejects requests without the token, and counts all requests by response status."""
 
     def __init__(self, ingress: Ingress, app: Any) -> None:
         self._ingress = ingress
@@ -184,7 +184,7 @@ class Guard:
 
 
 def row_details(row: Row) -> Row:
-    """Stage, kind and message of an error row, under names that do not clash with the protocol's ``error``."""
+    """Returns stage, kind and message of an error row, under names that do not clash with the protocol's ``error``."""
     return {"stage": row["stage"], "kind": row["error"], "message": row["message"]}
 
 
@@ -198,7 +198,7 @@ def _refusal(status: int) -> Response:
     return JSONResponse({"error": text}, status_code=status, headers={"WWW-Authenticate": "Bearer"})
 
 
-MODEL = "model"  # name of the deployment in each application of a model
+MODEL = "model"  # name of the deployment in each model's application
 _MOST_CONNECTIONS = 1000
-_FETCH_S = 10.0  # for the whole answer of a web server
+_FETCH_S = 10.0  # for the complete response of a web server
 _UP = "RUNNING"

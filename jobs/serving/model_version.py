@@ -1,5 +1,5 @@
-"""One version of the model as the ingress sees it: decodes images, gathers them in batches, and sends these to its
-replicas. A request keeps its version to the end, whatever is rolled out meanwhile.
+"""One version of the model as the ingress sees it: decodes images, collects them into batches, and sends the batches to
+its replicas. A request keeps its version until it is answered, whatever is rolled out meanwhile.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ class FittedPixels(NamedTuple):
     """A decoded image."""
 
     image_hwc: np.ndarray
-    """uint8 (height, width, 3) of the model's input."""
+    """uint8 (height, width, 3), in the size of the model's input."""
     source_hw: tuple[int, int]
     """Height and width of the upright source."""
 
 
 class Answer(NamedTuple):
-    """The row of an image, and the number of images in its batch: 0 if it did not reach the model."""
+    """The row of an image, and the number of images in its batch; 0 if the image did not reach the model."""
 
     row: Row
     batch_size: int
 
 
 class ModelVersion:
-    """Decodes in threads, and at most one image per CPU at a time. Up to two batches per replica are under way: one is
-    computed, and the next one waits for it there. Images that come meanwhile fill the batch after these.
+    """Decodes in threads, at most one image per CPU at a time. Up to two batches per replica are in flight: one is
+    computed while the next waits at the replica. Images that arrive meanwhile fill the following batch.
 
     Args:
-        settings: what the model expects.
+        settings: settings of the model.
         options: sizes, waits and limits.
         model: the replicas.
     """
@@ -79,10 +79,10 @@ class ModelVersion:
         self._predict = predict
 
     async def rows(self, images: Sequence[Image]) -> list[Answer]:
-        """One answer per image, in order.
+        """Returns one answer per image, in order.
 
         Raises:
-            RequestError: 503, if too many images wait or no replica is left.
+            RequestError: 503 if too many images are waiting or no replica is left.
             TimeoutError: after `serve.timeout_s`.
         """
         if self._num_waiting + len(images) > max(self._most_waiting, len(images)):
@@ -102,7 +102,7 @@ class ModelVersion:
         return [answer for answer in answers if isinstance(answer, Answer)]
 
     async def finished(self) -> None:
-        """Returns once all images have their answers."""
+        """Returns once all images are answered."""
         await self._is_idle.wait()
 
     async def is_ready(self) -> bool:
@@ -117,7 +117,7 @@ class ModelVersion:
         return Answer(error_row(fitted), 0) if isinstance(fitted, ImageError) else await self._predict(fitted)
 
     async def _send(self, images: list[FittedPixels]) -> list[Answer]:
-        """Sends a batch, and once more if its replica died: predicting twice does no harm."""
+        """Sends a batch, and sends it again if its replica dies: predicting twice does no harm."""
         batch = FittedBatch(
             np.stack([image.image_hwc for image in images]), np.array([image.source_hw for image in images], np.int32)
         )
@@ -135,7 +135,7 @@ class ModelVersion:
 
 
 def fit_image(image: Image, limits: Decode, preprocess: Preprocess) -> FittedPixels | ImageError:
-    """Decodes an image under the same guard and limits as one of a job."""
+    """Decodes an image with the same guard and limits as in a job."""
     if isinstance(image, bytes):
         image = checked(image, limits.max_bytes)
     pixels, columns = decode_batch([image], limits, preprocess)

@@ -1,6 +1,4 @@
-"""Documents of the Open Inference Protocol, version 2: encoded images as BYTES in, the task's columns out. Runs in the
-ingress.
-"""
+"""Open Inference Protocol, version 2: encoded images as BYTES in, the task's columns out. Runs in the ingress."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ INPUT = "image"
 
 
 def model_document(name: str, fields: Sequence[pa.Field]) -> dict[str, Any]:
-    """Metadata of the model: one input of encoded images, and an output for each of the task's columns."""
+    """Returns the model's metadata: one input of encoded images, and an output for each of the task's columns."""
     return {
         "name": name,
         "versions": [],
@@ -31,10 +29,10 @@ def model_document(name: str, fields: Sequence[pa.Field]) -> dict[str, Any]:
 
 
 def encoded_images(document: Any, max_images: int) -> list[bytes]:
-    """The images of an inference request, which come in base64.
+    """Decodes the base64 images of an inference request.
 
     Raises:
-        RequestError: 400 for another request, 413 for too many images.
+        RequestError: 400 for a malformed request, 413 for too many images.
     """
     inputs = document.get("inputs") if isinstance(document, dict) else None
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -48,7 +46,7 @@ def encoded_images(document: Any, max_images: int) -> list[bytes]:
 
 
 def infer_document(name: str, request_id: object, fields: Sequence[pa.Field], rows: Sequence[Row]) -> dict[str, Any]:
-    """The answer for ``rows`` without errors. Nested columns are BYTES with the JSON of each row."""
+    """Returns the response for ``rows`` without errors. Nested columns are BYTES with the JSON of each row."""
     outputs = []
     for one in fields:
         kind, values = datatype(one.type), [row[one.name] for row in rows]
@@ -60,7 +58,7 @@ def infer_document(name: str, request_id: object, fields: Sequence[pa.Field], ro
 
 
 def datatype(kind: pa.DataType) -> str:
-    """The protocol's name of an Arrow type; BYTES for all that is no number."""
+    """Returns the protocol's name of an Arrow type; BYTES for non-numeric types."""
     return _DATATYPES.get(kind, "BYTES")
 
 

@@ -1,5 +1,5 @@
-"""The endpoint as one application of Ray Serve, whose proxy listens: for `serve run`, `serve deploy` and a RayService,
-which find it at ``import_path: jobs.serving.rayservice:build``.
+"""The endpoint as a single application behind Ray Serve's proxy: for `serve run`, `serve deploy` and a RayService, with
+``import_path: jobs.serving.rayservice:build``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ProxiedIngress(Ingress):
-    """Answers requests that the proxy of Ray Serve hands on, with the model of its application."""
+    """Answers requests forwarded by Ray Serve's proxy, with the model of its own application."""
 
     def __init__(self, access: Access, model: DeploymentHandle[Any]) -> None:
         super().__init__(access)
@@ -34,7 +34,7 @@ class ProxiedIngress(Ingress):
         return Guard(self, build_app(self))
 
     async def reconfigure(self, config: dict[str, str]) -> None:  # noqa: ARG002  Ray Serve passes it
-        """Asks the model what it expects. Ray Serve calls this once a replica starts."""
+        """Requests the settings of the model. Ray Serve calls this when a replica starts."""
         self._version = ModelVersion(await self._model.settings.remote(), self.serve, self._model)
 
 
@@ -42,11 +42,11 @@ def build(args: Mapping[str, Any]) -> Application:
     """Builds the application.
 
     Args:
-        args: ``{"overrides": [...]}``, those of `python -m jobs.serve`. `serve.token_file` is needed, and must exist on
+        args: ``{"overrides": [...]}``, as for `python -m jobs.serve`. `serve.token_file` is required and must exist on
             every node. `serve.host`, `serve.port`, `serve.roll_out` and `cluster` have no effect.
 
     Raises:
-        JobError: the job is wrong.
+        JobError: the job is invalid.
     """
     if unknown := set(args) - {"overrides"}:
         raise JobError(f"args: no key {min(unknown)}", fix="give args: {overrides: [KEY=VALUE, ...]}")
@@ -70,4 +70,4 @@ def build(args: Mapping[str, Any]) -> Application:
     return ingress.bind(access, model_deployment(options).bind(recipe))
 
 
-_MOST_REQUESTS = 1000  # requests that read or wait at a time; `serve.max_queued` is what limits images
+_MOST_REQUESTS = 1000  # requests read or waiting at a time; `serve.max_queued` limits images

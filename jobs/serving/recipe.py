@@ -1,4 +1,4 @@
-"""The recipe of an endpoint: the model, the form that runs, and the engine. Made on the driver, without Ray."""
+"""The recipe of an endpoint: model, model form and engine. Created on the driver, without Ray."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ LOG = logging.getLogger("shardlens")
 
 
 def serving_recipe(job: ServeJob, *, is_here: bool) -> Recipe:
-    """The recipe, once it has predicted: before anything listens, and with the answers of the reference.
+    """Returns the recipe, tried before anything listens and with answers that match the reference.
 
     Args:
         job: the config.
         is_here: True if the replicas run on this machine.
 
     Raises:
-        JobError: task, model and engine do not fit together; an engine other than the reference has other answers; or
-            a bundle has other answers to its golden images.
+        JobError: task, model and engine do not fit together, an engine other than the reference does not match it, or
+            the answers for the golden images of a bundle differ.
     """
     if job.task.tiling:
         raise JobError(

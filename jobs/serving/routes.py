@@ -1,4 +1,4 @@
-"""Routes of the endpoint, and its page /docs. Runs in the ingress."""
+"""Routes of the endpoint, including its page /docs. Runs in the ingress."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def build_app(ingress: Ingress) -> FastAPI:
-    """The application, without access control."""
+    """Returns the application, without access control."""
     name = ingress.serve.name
     # FastAPI's own pages load scripts from the Internet.
     app = FastAPI(title=f"shardlens: {name}", version="2", docs_url=None, redoc_url=None)

@@ -1,4 +1,4 @@
-"""Rows of a predictor as values that JSON holds. Runs in the replicas of the model."""
+"""Converts rows of a predictor to JSON values. Runs in the replicas of the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def rows_of(predicted: pa.Table) -> list[Row]:
-    """The rows of `Predictor.predict_block`: the task's columns, or stage, error and message of a failed image."""
+    """Returns the rows of `Predictor.predict_block`: the task's columns, or stage, error and message of a failure."""
     names = [name for name in predicted.column_names if name not in _INTERNAL]
     columns = {name: plain(predicted[name].to_pylist()) for name in names}
     errors = zip(*(predicted[name].to_pylist() for name in (STAGE, ERROR, MESSAGE)), strict=True)
@@ -30,17 +30,17 @@ def rows_of(predicted: pa.Table) -> list[Row]:
 
 
 def error_row(error: ImageError) -> Row:
-    """The row of an image that failed."""
+    """Returns the row of a failed image."""
     return _error(error.stage, error.kind, error.message)
 
 
 def is_error(row: Row) -> bool:
-    """True for a row that `error_row` made, or one of its shape."""
+    """Returns True for a row like those that `error_row` returns."""
     return row.keys() == {"stage", "error", "message"}
 
 
 def plain(value: Any) -> Any:
-    """``value`` with arrays as lists, bytes in base64, and null for numbers that JSON lacks."""
+    """Returns ``value`` with arrays as lists, bytes in base64, and null for numbers that JSON lacks."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):

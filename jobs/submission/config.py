@@ -1,4 +1,4 @@
-"""Typed config of `python -m jobs.submit` itself. Its keys are given among those of the verb, and are not passed on."""
+"""Typed config of `python -m jobs.submit` itself. Its keys are mixed with those of the verb, and are not passed on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Submit:
     list_files: bool = False
     """List every file that would be uploaded, and every file left out with the reason; submit nothing."""
     timeout_s: float = 300.0
-    """Seconds without a response of the cluster after which the command exits with status 1; the job may go on."""
+    """Seconds without a response from the cluster after which the command exits with status 1; the job may continue."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Submission:
     """Follow the job to its end and exit with its status; false leaves it running."""
 
     def check(self) -> None:
-        """Raises `JobError` if the address cannot be that of a Jobs API, or a number is out of range."""
+        """Raises `JobError` if the address cannot belong to a Jobs API, or if a number is out of range."""
         if self.submit.timeout_s <= 0:
             raise JobError(f"submit.timeout_s={self.submit.timeout_s}: must be above 0", fix="omit it, or try 300")
         if self.cluster.address is None and self.submit.list_files:
@@ -65,7 +65,7 @@ class ClusterError(Exception):
     """The cluster rejects the job, does not respond, or has forgotten it. The message includes the fix."""
 
 
-# All fields of `Submission`, one by one: the verb has a node ``cluster`` too, with other fields.
+# All fields of `Submission`, listed individually: the verb also has a ``cluster`` node, with other fields.
 OWN_KEYS = ("cluster.address", "cluster.py_modules", "submit.list_files", "submit.timeout_s", "wait")
 
 _FIX = (

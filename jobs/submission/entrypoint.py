@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TextIO
 
-# The unit separator: `actors.escapes.printable` escapes it, so that no line of the verb's own begins with it.
+# The unit separator: `actors.escapes.printable` escapes it, so that no line of the verb begins with it.
 STDOUT = "\x1f"
 """Marks each line that the verb writes to standard output: the log of a Ray job merges all streams."""
 
@@ -53,7 +53,7 @@ JOB_WRONG = 2
 
 
 def main(arguments: list[str]) -> None:
-    """Runs the verb ``arguments[0]`` with the other arguments and exits as it does; with status 2 if it cannot run."""
+    """Runs the verb ``arguments[0]`` with the other arguments and exits with its status, or with 2 if it cannot run."""
     problem = missing_requirements(sys.version_info[:2])
     if problem:
         where = "the cluster's python, " + sys.executable + " (" + sys.version.split()[0] + ")"
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> None:
     verb, sys.argv[1:] = arguments[0], arguments[1:]
     marked = MarkedLines(sys.stdout)
     sys.stdout = marked
-    # In this process: another would write to the standard output that it inherits, without the marks.
+    # In this process: a child process would write to its inherited standard output without the marks.
     try:
         runpy.run_module("jobs." + verb, run_name="__main__", alter_sys=True)
     finally:
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> None:
 def missing_requirements(
     python: tuple[int, ...], needed: dict[str, tuple[str, tuple[int, ...]]] = REQUIREMENTS
 ) -> str | None:
-    """Describes what an interpreter of version ``python`` is missing; None if nothing."""
+    """Describes what an interpreter of version ``python`` lacks; None if nothing is missing."""
     if python < PYTHON:
         return "too old; " + _dotted(PYTHON) + " or newer is needed"
     faults = [fault for name, (module, least) in needed.items() for fault in [_fault(name, module, least)] if fault]
@@ -125,14 +125,14 @@ def _fault(name: str, module: str, least: tuple[int, ...]) -> str | None:
         return module + " (of the package " + name + ")"
     try:
         installed = version(name)
-    except PackageNotFoundError:  # another distribution provides it, as onnxruntime-gpu provides onnxruntime
+    except PackageNotFoundError:  # provided by another distribution, such as onnxruntime by onnxruntime-gpu
         return None
     is_older = _numbers(installed) < least
     return name + " " + _dotted(least) + " or newer (it is " + installed + ")" if is_older else None
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    # Without `packaging`, which may be missing. What follows a plus is local, such as cpu in 2.13.0+cpu.
+    # Avoids `packaging`, which may be missing. The part after a plus is local, such as cpu in 2.13.0+cpu.
     leading = version.split("+", maxsplit=1)[0].split(".")[:3]
     return tuple(int("".join(c for c in part if c.isdigit()) or 0) for part in leading)
 

@@ -96,7 +96,7 @@ class _Follower:
         while True:
             try:
                 await self._read()
-                # The stream also ends when the connection is lost or the head restarts; only the status tells.
+                # The stream also ends when the connection is lost or the head restarts; only the status is conclusive.
                 details = await self._request_details()
                 if details.status.is_terminal():
                     return details
@@ -106,7 +106,7 @@ class _Follower:
                     f"{self._api.address} no longer knows the job {self._id}: the cluster was restarted\n"
                     "  fix: run the same command again; it resumes, and finished work is kept"
                 ) from None
-            # Ray 2.60 raises RuntimeError for each answer that is an error, and for a stream that breaks off.
+            # Ray 2.60 raises RuntimeError for every error response, and for a stream that breaks off.
             except (OSError, aiohttp.ClientError, RuntimeError) as error:
                 self._check_timeout(error)
                 if not is_lost:
@@ -127,7 +127,7 @@ class _Follower:
     async def _pieces(self, stream: AsyncGenerator[str]) -> AsyncGenerator[str]:
         """Yields from ``stream``, and polls the cluster while it is silent: a dead cluster is silent too."""
         while True:
-            # Not `wait_for`: its timeout cancels the call, and a generator that is cancelled has ended.
+            # Not `wait_for`: its timeout cancels the call, which ends the generator.
             coming = asyncio.ensure_future(anext(stream, None))
             try:
                 while not (await asyncio.wait([coming], timeout=self._window.idle_s))[0]:
@@ -141,7 +141,7 @@ class _Follower:
             yield piece
 
     async def _request_details(self) -> JobDetails:
-        # In a thread: the rest of Ray's client blocks, and the log would stand still meanwhile.
+        # In a thread: the rest of Ray's client blocks, which would stall the log.
         details = await asyncio.to_thread(self._api.details, self._id)
         self._heard_at = time.monotonic()
         return details

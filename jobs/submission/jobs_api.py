@@ -1,4 +1,4 @@
-"""Client of a Ray cluster's Jobs API: token, timeouts and errors as this project reports them. Runs on the client."""
+"""Client for a Ray cluster's Jobs API that adds timeouts and this project's errors. Runs on the client."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ class JobsApi:
             ) from None
 
     def submissions(self, name: str) -> dict[int, JobDetails]:
-        """Submissions ``name``-1, ``name``-2 and so on that the cluster knows, by number."""
+        """Returns the submissions ``name``-1, ``name``-2 and so on that the cluster knows, by number."""
         # All jobs, filtered here: the Jobs API of Ray 2.60 has no query by name.
         wanted = re.compile(re.escape(name) + r"-(\d+)")
-        # A driver that was not submitted, but started on the cluster, is in the list too, without a submission id.
+        # The list also contains drivers that were started on the cluster directly, without a submission id.
         found = [(wanted.fullmatch(job.submission_id or ""), job) for job in self._call("list_jobs")]
         return {int(match[1]): job for match, job in found if match}
 
     def details(self, submission_id: str) -> JobDetails:
-        """Status of a job.
+        """Returns the status of a job.
 
         Raises:
             UnknownJobError: the cluster does not know it.
@@ -68,7 +68,7 @@ class JobsApi:
         try:
             return cast("JobDetails", self._call("get_job_info", submission_id))
         except RuntimeError as error:
-            # Ray's client raises the same type for every status, and has the number in its text alone.
+            # Ray's client raises the same type for every status; only the text contains the number.
             if "status code 404" in str(error):
                 raise UnknownJobError(submission_id) from None
             raise
@@ -76,7 +76,7 @@ class JobsApi:
     def submit(
         self, submission_id: str, entrypoint: str, runtime_env: Mapping[str, Any], metadata: Mapping[str, str]
     ) -> bool:
-        """Uploads the code unless the cluster has it, and starts the job; False if another client was faster.
+        """Uploads the code unless the cluster has it, and starts the job; returns False if another client was faster.
 
         Raises:
             ClusterError: the cluster rejects the upload or the job.
@@ -90,7 +90,7 @@ class JobsApi:
                 metadata=dict(metadata),
             )
         except RuntimeError as error:
-            # Ray compares and sets the submission id at once: of two clients, one gets this error.
+            # Ray compares and sets the submission id atomically: one of two clients gets this error.
             if "already exists" in str(error):
                 return False
             raise ClusterError(
@@ -122,7 +122,7 @@ class JobsApi:
 
 
 def _reason(error: RuntimeError) -> str:
-    """Last line of a server's message, which is a traceback."""
+    """Returns the last line of a server's message, which is a traceback."""
     return redacted(str(error).strip().splitlines()[-1])
 
 

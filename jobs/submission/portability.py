@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def refuse_relative_paths(verb: str, content: dict[str, Any]) -> None:
-    """Raises `JobError` for a relative path: on the cluster it would lie in a folder that is deleted with the job. An
+    """Raises `JobError` for a relative path: on the cluster, it would be in a folder that is deleted with the job. An
     absolute path may be on a shared volume.
     """
     for key, path in _paths(verb, content):
@@ -38,7 +38,7 @@ def refuse_secrets(overrides: Sequence[str], content: dict[str, Any]) -> None:
             fix="set it in the environment of the cluster's pods, such as AWS_SECRET_ACCESS_KEY, or use their "
             f"identity; '{key}=${{oc.env:NAME}}' refers to a variable of the pods",
         )
-    # In the text as typed: a URL with a password may stand in any key, or in a list.
+    # Checks the text as typed: a URL with a password may appear in any key, or in a list.
     for override in overrides:
         if redacted(override) != override:
             raise JobError(
@@ -50,7 +50,7 @@ def refuse_secrets(overrides: Sequence[str], content: dict[str, Any]) -> None:
 
 @contextmanager
 def named_variables(overrides: Sequence[str]) -> Iterator[None]:
-    """Defines, for the duration of the block, the variables of the pods that storage options refer to."""
+    """Temporarily defines the variables of the pods that storage options refer to."""
     names = {name for override in overrides if _OPTIONS.search(override) for name in _VARIABLE.findall(override)}
     # OmegaConf raises for a variable that is not set, and only the pods need to have it.
     missing = names - os.environ.keys()
@@ -62,7 +62,7 @@ def named_variables(overrides: Sequence[str]) -> Iterator[None]:
             del os.environ[name]
 
 
-# Keys whose text is opened on the cluster; a list of labels is not a path.
+# Keys whose text is opened as a path on the cluster; a list of labels is not a path.
 _PATHS = (
     "dataset.path",
     "model.source",
@@ -72,7 +72,7 @@ _PATHS = (
     "task.text_source",
     "output.path",
 )
-# Verbs that write elsewhere than to output.path: a benchmark to a scratch folder.
+# Verbs with other paths: a benchmark writes to a scratch folder instead of output.path.
 _PATHS_OF = {
     "benchmark": (*_PATHS[:-1], "benchmark.output", "benchmark.compare", "benchmark.scratch"),
     "export": (*_PATHS[:-1], "export.path"),
@@ -102,13 +102,13 @@ def _paths(verb: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _node(content: dict[str, Any], group: str) -> dict[str, Any]:
-    """A node of the config; empty if the verb has none, or it is not given."""
+    """Returns a node of the config; empty if the verb has no such node or it is not given."""
     node = content.get(group)
     return node if isinstance(node, dict) else {}
 
 
 def _is_path(key: str, value: str) -> bool:
-    """False for the name of a model or run, and for a key that the cluster fills from it."""
+    """Returns False for the name of a model or run, and for a key that the cluster fills from it."""
     if key in ("a", "b") and "/" not in value:
         return False
     return value not in ("", "???") and not (key in ("model.source", "task.text_source") and Source(value).library)

@@ -1,5 +1,5 @@
-"""The request of a submission: verb, overrides and the submission's own keys. Checked on the client before anything is
-sent, as far as possible without data and model files of the cluster.
+"""A submission request: verb, overrides and the submission's own keys. Checked on the client before anything is sent,
+as far as possible without the cluster's data and model files.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ class Request:
 
     @property
     def is_resumed(self) -> bool:
-        """Returns True if the same request resumes the same work, so that it must not run twice at once."""
+        """True if the same request resumes the same work, and so must not run twice at once."""
         return self.verb in (_RUNNING_VERB, "follow")
 
     @property
     def digest(self) -> str:
-        """Identifies the request: by run and output if the run is named, else by the whole config."""
+        """Digest of the request: of run and output if the run is named, otherwise of the whole config."""
         content: Any = [self.verb, self.composed.content]
         if self.run_id is not None:
-            # Not the rest: with another value of any other key, the name still finds the job that has this run.
+            # Without the other keys: whatever their values, the name still finds the job that has this run.
             run = self.composed.content["run"]
             output = self.composed.content["output"]["path"]
             content = [self.verb, output, {key: run.get(key) for key in _PARTS_OF_A_RUN}]
-        # Sorted: entries of mappings, such as storage_options, stand in the order of the overrides.
+        # Sorted: entries of mappings, such as storage_options, are in the order of the overrides.
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     @property
@@ -77,7 +77,7 @@ class Request:
 
     def arguments(self) -> list[str]:
         """Overrides as passed to the cluster."""
-        # On the head node, the cluster to join is the one that runs there. `verify` has no cluster.
+        # On the head node, the job joins the cluster that runs there. `verify` has no cluster.
         return [*self.overrides, *(["cluster.address=auto"] if "cluster" in self.composed.content else [])]
 
 
@@ -88,12 +88,12 @@ def read_request(arguments: Sequence[str]) -> Request:
         JobError, HydraException, OmegaConfBaseException: the first fault, as the verb would report it.
     """
     verb, overrides = _verb(arguments), list(arguments[1:])
-    # The plus that a new key would need: the schema of the submission has all of these keys.
+    # Strips the plus that new keys need: the schema of the submission has all of these keys.
     own = [override.lstrip("+") for override in overrides if _key(override) in OWN_KEYS]
     submission = to_submission(own)
     submission.check()
     rest = [override for override in overrides if _key(override) not in OWN_KEYS]
-    # Composed here only to be checked: the overrides travel as typed, so that the cluster resolves its own variables.
+    # Composed only to be checked: the overrides are sent as typed, so that the cluster resolves its own variables.
     with named_variables(rest):
         request = Request(verb, rest, submission, compose_config(verb, rest))
     if isinstance(request.composed.wanted, Job):
@@ -104,10 +104,10 @@ def read_request(arguments: Sequence[str]) -> Request:
 
 
 def submission_name(request: Request) -> str:
-    """Name of the submissions of ``request``, without their number.
+    """Returns the name of the submissions of ``request``, without their number.
 
-    For a verb that resumes, the same request has the same name, so that Ray refuses to run it twice at once. For other
-    verbs, such as `verify`, the name is unique.
+    For a verb that resumes, equal requests have equal names, so that Ray refuses to run them at the same time. For
+    other verbs, such as `verify`, the name is unique.
     """
     if not request.is_resumed:
         # Four random digits: two clients may submit in the same second.
@@ -116,7 +116,7 @@ def submission_name(request: Request) -> str:
 
 
 def latest_submission(api: JobsApi, name: str) -> tuple[int, JobDetails | None]:
-    """Highest number submitted under ``name``, and the status of that job; 0 and None if there is none."""
+    """Returns the highest number submitted under ``name`` and the status of that job; 0 and None if there is none."""
     return max(api.submissions(name).items(), key=lambda item: item[0], default=(0, None))
 
 
@@ -151,9 +151,9 @@ def _key(override: str) -> str:
 def _check_job(job: Job) -> None:
     """Checks what `jobs.runs.preflight` checks first, except for devices that this machine may lack."""
     check_numbers(job)
-    # decode.device=gpu needs nvImageCodec, which the cluster may have and this machine not.
+    # decode.device=gpu needs nvImageCodec, which the cluster may have even if this machine does not.
     replace(job.decode, device=DecodeDevice.cpu).check()
-    if not job.model.source:  # which only the cluster need be able to read
+    if not job.model.source:  # a source need only be readable on the cluster
         job.model.preprocess.check()
         if job.model.checkpoint:  # `follow` has none yet
             job.engine.check(job.model)

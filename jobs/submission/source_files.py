@@ -1,5 +1,5 @@
-"""Selects the files of a folder to upload. Secrets, caches, virtual environments, links that lead out and ignored files
-are left out, each with a reason. Runs on the client.
+"""Selects the files of a folder to upload. Omits secrets, caches, virtual environments, links that lead outside and
+ignored files, each with a reason. Runs on the client.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ _CACHE = "cache"
 
 
 def _judged(folder: Path, root: Path, above: _Specs) -> Iterator[tuple[str, Path, str | None]]:
-    """Yields relative path, file, and the reason to leave it out or None, for all files below ``folder``."""
-    # Of all levels, as in Git: a file further down adds patterns for its own folder.
+    """Yields relative path, file, and the reason to omit it or None, for all files below ``folder``."""
+    # Patterns of all levels apply, as in Git: an ignore file further down adds patterns for its own folder.
     specs = [*above, *_specs(folder)]
     for path in sorted(folder.iterdir()):
         is_folder = path.is_dir() and not path.is_symlink()  # links to folders could form a circle
@@ -72,30 +72,30 @@ def _specs(folder: Path) -> _Specs:
 
 
 def _lines(file: Path) -> list[str]:
-    # As names of files are decoded, so that a pattern of any bytes still matches its file.
+    # Decoded like file names, so that a pattern of any bytes still matches its file.
     return file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
 
 
 def _reason(path: Path, root: Path, specs: _Specs) -> str | None:
-    """Reason to leave ``path`` out; None for a file to upload or a folder to search."""
+    """Returns the reason to omit ``path``; None for a file to upload or a folder to search."""
     if path.is_symlink():
         target = Path(os.path.realpath(path))  # a link to itself resolves to itself
         if not target.is_relative_to(root) or not target.is_file():
             return "link to something other than a file of this folder"
-        # The target under all of its path: a harmless name may link to `.env` or into a virtual environment.
+        # Checks the whole path of the target: a harmless name may link to `.env` or into a virtual environment.
         if reason := _reason_of_parts(target.relative_to(root), root):
             return reason
     if path.name == "__pycache__" or path.suffix == ".pyc":
         return _CACHE
     for folder, spec in specs:
-        # A pattern that ends in a slash matches only a path that does so, too.
+        # A pattern that ends in a slash matches only a path that also ends in one.
         if spec.match_file(path.relative_to(folder).as_posix() + "/" * path.is_dir()):
             return "listed in an ignore file"
     return _reason_of_parts(path.relative_to(path.parent), path.parent)
 
 
 def _reason_of_parts(name: Path, folder: Path) -> str | None:
-    """First reason found among the components of the path ``name`` below ``folder``."""
+    """Returns the first reason found among the components of the path ``name`` below ``folder``."""
     for part in name.parts:
         folder = folder / part
         if part.startswith("."):

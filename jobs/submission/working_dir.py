@@ -1,5 +1,5 @@
 """Packs this project's code and the user's into one zip, which Ray unpacks on every node as the working directory of
-driver and workers. Runs on the client. The same files give the same bytes.
+driver and workers. Runs on the client. Identical files produce identical bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CodeArchive:
         """
         _write(self.files, target)
         num_bytes = target.stat().st_size
-        # Checked here: the head refuses a larger body with status 413 after the whole upload.
+        # Checked here: the head rejects a larger body with status 413 only after the whole upload.
         if num_bytes >= max_bytes:
             raise JobError(
                 f"cluster.py_modules: {_mib(num_bytes)} packed, but Ray accepts at most {_mib(max_bytes)}",
@@ -55,7 +55,7 @@ class CodeArchive:
         return num_bytes
 
     def lines(self) -> Iterator[str]:
-        """Yields size in bytes and path of each file, then each file that is left out with the reason."""
+        """Yields size in bytes and path of each file, then each omitted file with the reason."""
         for name in sorted(self.files):
             yield f"{_size(self.files[name]):>12,}  {name}"
         for name in sorted(self.left_out):
@@ -76,7 +76,7 @@ def gather_code(py_modules: Sequence[str]) -> CodeArchive:
     files |= _own_metadata()
     for entry in py_modules:
         for name, content in _entry(entry, code.left_out):
-            # The same file twice, as from two entries that overlap, is no conflict.
+            # The same file twice, as from overlapping entries, is not a conflict.
             if name.partition("/")[0] in OUR_PACKAGES or files.get(name, content) != content:
                 raise JobError(
                     f"cluster.py_modules={entry}: {name} exists already",
@@ -86,13 +86,13 @@ def gather_code(py_modules: Sequence[str]) -> CodeArchive:
     return code
 
 
-# Constant times, the earliest that a zip can hold: the same code is the same zip, which Ray uploads once.
+# A constant time, the earliest that a zip can hold: identical code is an identical zip, which Ray uploads once.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def _package(name: str) -> Iterator[tuple[str, Path]]:
     """Yields the files of a package that this process imports, from a checkout or an installed wheel."""
-    # By the import system: with an installed wheel, no checkout is near.
+    # Found through the import system: an installed wheel has no checkout nearby.
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise JobError(f"the package {name} cannot be found", fix="install shardlens, or run in its checkout")
@@ -105,7 +105,7 @@ def _below(found: SourceFiles, prefix: str) -> Iterator[tuple[str, Path]]:
 
 
 def _own_metadata() -> dict[str, bytes | Path]:
-    """Metadata of the running shardlens, so that its version is reported, not that of the image."""
+    """Returns the metadata of the running shardlens, so that its version is reported instead of the image's."""
     try:
         own = distribution("shardlens")
     except PackageNotFoundError:  # a checkout that was not installed
@@ -138,7 +138,7 @@ def _unpacked(entry: str, wheel: Path) -> Iterator[tuple[str, bytes]]:
             members = {name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
     except (zipfile.BadZipFile, OSError) as error:
         raise JobError(f"cluster.py_modules={entry}: not a wheel: {error}", fix="build it again") from error
-    # Below NAME.data/, a wheel has files for other places; purelib and platlib are those of the import path.
+    # NAME.data/ of a wheel holds files for other locations; purelib and platlib belong on the import path.
     for name, content in members.items():
         top, _, rest = name.partition("/")
         kind, _, inner = rest.partition("/")
