@@ -3,10 +3,9 @@ CPU node, and a GPU node (a logical GPU: the model runs on the CPU). Needs root 
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/nodes.py --data FOLDER --images 2400
 
-Submits a job with `jobs.submit` and follows it to its end; submits it again, which must do nothing; then submits jobs
-whose worker node is killed when half of the images have a row, and two slices of one run at once. `jobs.verify` must
-verify each output, with the digest of a clean run on this machine. Prints one line of JSON per job; exits with 1 if any
-fails.
+Submits a job with `jobs.submit` and follows it to its end; submits it again, which must do nothing; then jobs whose
+worker node is killed when half of the images have a row, and two slices of one run at once. `jobs.verify` must verify
+each output, with the digest of a clean run on this machine. Prints one line of JSON per job; exits with 1 if one fails.
 """
 
 from __future__ import annotations
