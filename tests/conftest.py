@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a guard against starting Ray, and an S3 server on request."""
+"""Fixtures for all tests: a guard against starting Ray, and an S3 server on demand."""
 
 from __future__ import annotations
 
@@ -22,23 +22,21 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Keeps the shared cluster on loopback, and the user's own cache as it is; must come before the first import of
-    Ray.
-    """
+    """Keeps the shared cluster on loopback and the user's own cache unchanged; must run before Ray's first import."""
     os.environ["SHARDLENS_CACHE"] = _CACHE.name
-    # Else whatever else this machine does, such as the tests of the other process, starves the workers of Ray.
+    # Otherwise other load on this machine, such as the tests in the other process, starves Ray's workers.
     os.environ.setdefault("RAY_worker_niceness", "0")
     prepare(Cluster(), verbose=False)
 
 
-_CACHE = tempfile.TemporaryDirectory()  # gone at exit
+_CACHE = tempfile.TemporaryDirectory()  # deleted at exit
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the end-to-end tests, and puts the files that start Ray first.
 
-    They take longest, so the processes that share the tests then end together.
+    They take longest, so the test processes then end at about the same time.
     """
     for item in items:
         if "end_to_end" in item.path.parts:
@@ -49,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_ray(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Starting Ray takes seconds and a gigabyte: only end-to-end tests and those marked ``cluster`` may."""
+    """Fails a test that starts Ray, which takes seconds and a gigabyte, if it is neither end-to-end nor ``cluster``."""
     if _may_start_ray(request.node):
         yield
         return
@@ -66,14 +64,14 @@ def no_ray(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.S3]:
-    """One S3 server for all tests; each takes keys of its own."""
+    """One S3 server for all tests; each test uses its own keys."""
     with s3_server.serve(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def digits_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The digits' network as a bundle of onnx and safetensors, compared on 24 digits; not to be changed."""
+    """The digits network as a bundle of onnx and safetensors, compared on 24 digits; must not be changed."""
     from bundles import export_sample  # noqa: PLC0415  brings PyTorch, which few tests need
 
     path: Path = tmp_path_factory.mktemp("exported") / "digits"
@@ -83,14 +81,14 @@ def digits_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def proxy(s3: s3_server.S3) -> Iterator[flaky.Flaky]:
-    """A proxy in front of the S3 server that damages answers on request."""
+    """A proxy in front of the S3 server that damages responses on request."""
     with flaky.serve(s3.url) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """One small Ray cluster for all tests that may use Ray, of two CPUs; gives its address."""
+    """The address of a small Ray cluster with two CPUs, shared by all tests that may use Ray."""
     import ray  # noqa: PLC0415  few tests need it
 
     found = {"PYTHONPATH": f"{Path(__file__).parent / 'fixtures'}{os.pathsep}${{PYTHONPATH}}"}
@@ -105,7 +103,7 @@ def cluster() -> Iterator[str]:
 
 @pytest.fixture(params=["local", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """An empty folder, then an empty prefix of the S3 server: what is tested on one must hold on the other."""
+    """An empty folder, then an empty prefix on the S3 server: both must behave alike."""
     if request.param == "local":
         return local_place(tmp_path / "place")
     return s3_place(request.getfixturevalue("s3"))

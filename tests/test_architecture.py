@@ -1,4 +1,4 @@
-"""The project keeps the written rules of `rules`; then each rule is shown to fail on a made-up source."""
+"""The project follows the rules in `rules`, and each rule fails on a made-up source that breaks it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
-PUBLISHED = ("jobs", "actors", "conf", "tests", "k8s", "docs", ".ci")  # and the files beside them
+PUBLISHED = ("jobs", "actors", "conf", "tests", "k8s", "docs", ".ci")  # and the files next to them
 
-# Modules without a test file of their own, and why.
+# Modules without their own test file, and why.
 UNTESTED: dict[str, str] = {}
 
 
@@ -35,7 +35,7 @@ def read_sources(*folders: str) -> dict[str, str]:
 
 
 def read_texts() -> Iterator[tuple[str, str]]:
-    """Everything that is published and is text."""
+    """Yields the name and content of every published text file."""
     below = [file for folder in PUBLISHED for file in (ROOT / folder).rglob("*") if file.is_file()]
     beside = (file for file in ROOT.iterdir() if file.is_file() and file.name != ".git")  # a file in a worktree
     for file in [*below, *beside]:

@@ -1,5 +1,5 @@
-"""The wheel and the sdist hold every file of the packages and nothing else: a forgotten template would be missed only
-by those who install them.
+"""The wheel and the sdist contain every file of the packages and nothing else: a missing template would go unnoticed
+until someone installs them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def build(kind: str, tree: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An sdist of a copy of the project, tests and caches included."""
+    """An sdist of a copy of the project, including tests and caches."""
     tree = tmp_path_factory.mktemp("tree")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, tree / name)

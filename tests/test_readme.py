@@ -1,4 +1,4 @@
-"""The Python lines of the README run as they stand, and it stays short. tests/docs checks its links and commands."""
+"""The Python code in the README runs as written, and the README stays short. tests/docs checks links and commands."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A job over damaged images: each must have an outcome, and workers may need no more memory than for intact ones.
+"""Runs a job over damaged images: each must have an outcome, and workers must need no more memory than for intact ones.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/corpus.py --images 10000 --seed 7
 
-makes seeded mutations of unusual and invalid JPEG, PNG, WebP and TIFF files in equal numbers. It prints their outcomes
-and the peak memory of each kind of process in MiB, sampled five times a second.
+Creates seeded mutations of unusual and invalid JPEG, PNG, WebP and TIFF files in equal numbers. Prints their outcomes
+and the peak memory of each kind of process in MiB, sampled five times per second.
 """
 
 from __future__ import annotations

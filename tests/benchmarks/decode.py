@@ -1,11 +1,11 @@
-"""Measures decoding: images per second on one CPU core, scaled and at full size, and on a GPU where there is one, and
-the differences between their pixels; and the CPU milliseconds of each step from file to block.
+"""Measures decoding: images per second on one CPU core, scaled and at full size, and on a GPU if there is one; the
+differences between their pixels; and the CPU milliseconds of each step from file to block.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/decode.py --images 256
 
-JPEGs of 500 by 375 and of 4000 by 3000 pixels, from bytes to 224 by 224 pixels in host memory. Pixels are compared
-with the CPU's full-size decode; ``scaled`` is the CPU's default. Prints JSON, and on standard error the reason if it
-skips the GPU.
+Decodes JPEGs of 500 by 375 and 4000 by 3000 pixels from bytes to 224 by 224 pixels in host memory. Compares the pixels
+with the CPU's full-size decode; ``scaled`` is the CPU's default. Prints JSON; if it skips the GPU, it prints the reason
+to standard error.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def has_gpu() -> bool:
 
 
 def cpu_figures(batch: list[bytes]) -> dict[str, float]:
-    """Measures one core: its rates scaled and at full size, the best of three alternating runs each, and the difference
-    of their pixels in grey levels.
+    """Measures one core: its rates scaled and at full size, each the best of three alternating runs, and the difference
+    between their pixels in grey levels.
     """
     turns = [[decode_rate(batch, limits) for limits in (SCALED, WHOLE)] for _ in range(3)]
     scaled, whole = map(max, zip(*turns, strict=True))
@@ -96,9 +96,8 @@ def cpu_figures(batch: list[bytes]) -> dict[str, float]:
 
 
 def step_figures(batch: list[bytes]) -> dict[str, float]:
-    """Measures a read task without a model: CPU milliseconds per image of each step alone and of the whole, the least
-    of `ROUNDS` alternating rounds. ``decode`` contains ``headers``; ``limit`` is libjpeg-turbo and
-    ``resize``.
+    """Measures a read task without a model: CPU milliseconds per image for each step alone and for the whole task, the
+    minimum of `ROUNDS` alternating rounds. ``decode`` includes ``headers``; ``limit`` is libjpeg-turbo plus ``resize``.
     """
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_of(batch, Path(folder))
@@ -132,7 +131,7 @@ def steps_of(plan: ReadPlan, batch: list[bytes]) -> dict[str, Callable[[], objec
         with closing(Fetcher(plan.shards, plan.storage).batches(rows, plan.batch_size)) as batches:
             assert sum(len(images) for _, images in batches) == len(batch)
 
-    # maxlen=0 drops each result, as the product does: kept ones would need fresh pages.
+    # maxlen=0 drops each result, as the product does: keeping them would need fresh pages.
     each = partial(deque, maxlen=0)
     return {
         "read": fetch,
@@ -149,7 +148,7 @@ def steps_of(plan: ReadPlan, batch: list[bytes]) -> dict[str, Callable[[], objec
 
 
 def gpu_figures(batch: list[bytes]) -> dict[str, float]:
-    """Measures the whole GPU with the cores of this process."""
+    """Measures the whole GPU, fed by the CPU cores of this process."""
     decoder = load_decoder(GPU, PREPROCESS)
     assert decoder
     fitted = [(number, image.image_hwc) for number, image in enumerate(decoder(batch)) if image is not None]
@@ -163,8 +162,8 @@ def gpu_figures(batch: list[bytes]) -> dict[str, float]:
 
 
 def decode_rate(encoded: list[bytes], limits: Decode) -> float:
-    """Images per second from bytes to pixels in host memory, in batches of ``encoded``. Loading and the first batch do
-    not count.
+    """Returns images per second, from bytes to pixels in host memory, in batches of ``encoded``. Excludes loading and
+    the first batch.
     """
     decoder = load_decoder(limits, PREPROCESS)
     pixel_columns(encoded, limits, PREPROCESS, decoder)
@@ -176,7 +175,7 @@ def decode_rate(encoded: list[bytes], limits: Decode) -> float:
 
 
 def differences(pixels: np.ndarray, batch: list[bytes]) -> dict[str, float]:
-    """Differences, in grey levels, of ``pixels`` from the CPU's full-size decode of ``batch``."""
+    """Returns the differences, in grey levels, between ``pixels`` and the CPU's full-size decode of ``batch``."""
     levels = np.abs(pixels.astype(int) - pixels_of(batch, WHOLE))
     by_image = levels.mean(axis=(1, 2, 3))
     found = {"mean_difference": levels.mean(), "most_of_an_image": by_image.max(), "most_of_a_pixel": levels.max()}
@@ -189,7 +188,7 @@ def pixels_of(batch: list[bytes], limits: Decode) -> np.ndarray:
 
 
 def differing_outcomes(count: int = 2000) -> int:
-    """Counts damaged JPEGs with an error on only one of the two devices; must be 0."""
+    """Counts damaged JPEGs that fail on only one of the two devices; must be 0."""
     damaged = list(mutations.mutations(7, count, ".jpg"))
     limits = replace(GPU, max_pixels=10_000_000)
     on_gpu, on_cpu = (

@@ -1,12 +1,12 @@
-"""Images per second of task detect, in a predictor and in a whole job, against a plain loop with the same engine.
+"""Compares images per second of task detect, in a predictor and in a whole job, with a plain loop on the same engine.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/detect.py --checkpoint 320n.onnx --side 320 --images 500
 
-All decode the same JPEGs in the same way, run the same .onnx file in onnxruntime, and find boxes from the same scores
-on. The loop reads a batch, runs it, suppresses image by image with a plain function of numpy, and writes one Parquet
-file. Without a checkpoint, a small network of the tests stands in, with which everything but the network counts. The
-figures of loop and predictor are the best of two passes after a first one; that of the job is its own: images over
-the seconds of the run.
+All decode the same JPEGs in the same way, run the same .onnx file in onnxruntime, and apply the same score threshold.
+The loop reads a batch, runs it, suppresses boxes image by image with a plain NumPy function, and writes one Parquet
+file. Without a checkpoint, a small network from the tests is used, so that everything but the network counts. The loop
+and the predictor report the best of two passes after a first one; the job reports its images over the seconds of the
+run.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def best(run: Callable[[], int]) -> tuple[float, int]:
-    """Seconds of the fastest pass after a first one, and the boxes found."""
+    """Returns the seconds of the fastest pass after a first one, and the number of boxes found."""
     found, seconds = run(), []
     for _ in range(PASSES):
         started = time.perf_counter()
@@ -99,7 +99,7 @@ def session_of(checkpoint: Path) -> Any:
 
 
 def plain_loop(paths: Sequence[Path], checkpoint: Path, preprocess: Preprocess, task: Detect, result: Path) -> int:
-    """Boxes that a script finds, which keeps its session between passes."""
+    """Returns the number of boxes found by a script that keeps its session between passes."""
     session = session_of(checkpoint)
     (image,) = session.get_inputs()
     rows: list[dict[str, Any]] = []
@@ -138,7 +138,7 @@ def boxes_of(rows: np.ndarray, task: Detect) -> list[dict[str, float]]:
 
 
 def export_small(path: Path, side: int) -> Path:
-    """A network of the tests as .onnx, with the boxes of a grid of 8 pixels."""
+    """Exports a network of the tests as .onnx, with the boxes of a grid of 8 pixels."""
     torch.manual_seed(0)
     network = yolo_like(num_classes=20).eval()
     program = torch.onnx.export(

@@ -1,16 +1,16 @@
-r"""Table of every engine and precision on the same photographs with the fitted ResNet-18 or another --architecture:
+r"""Compares all engines and precisions on the same photographs, with the fitted ResNet-18 or another --architecture:
 rate, and agreement with the reference. Deliberately wrong engines of the ResNet-18 must be rejected.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/engines.py --data FOLDER --images 500 --job
     PYTHONPATH=tests/fixtures python tests/benchmarks/engines.py --data FOLDER --images 64 \
         --architecture timm:resnet50 torchvision:vit_b_16
 
-makes images and weights in FOLDER unless they exist. Each engine is tried as a job tries it, with one thread in its own
-process, one after the other, and compared with the reference under the default tolerance. With --job, whole jobs whose
-export was replaced by a wrong one must end with status 2. Prints JSON, and a table on standard error. Exits with 1 if a
-wrong engine passes or the right job fails. --only selects engines whose name contains one of the given words, --without
-omits such. --forms tries the model in each form that a user may bring. The int8 engines are quantised on other
-photographs. For CPUs without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2, which limits OpenVINO, and --narrow.
+Creates images and weights in FOLDER unless they exist. Tries one engine after another, each as in a job, with one
+thread in its own process, and compares it with the reference under the default tolerance. With --job, whole jobs whose
+export was replaced by a wrong one must exit with status 2. Prints JSON, and a table to standard error. Exits with
+status 1 if a wrong engine passes or the correct job fails. --only selects engines whose name contains one of the given
+words; --without omits them. --forms tries each form of the model that a user may provide. The int8 engines are
+quantised on other photographs. For CPUs without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2, which limits OpenVINO, and --narrow.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class TriedEngine:
 
 @dataclass(frozen=True)
 class Sample:
-    """Input that all engines get."""
+    """Input of all engines."""
 
     pixels: Path
     names: list[str]
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def try_architecture(architecture: str, outputs: Path, arguments: argparse.Namespace) -> bool:
-    """Prints the table of an architecture; returns True if a wrong engine passes or the right job fails."""
+    """Prints the table of an architecture; returns True if a wrong engine passes or the correct job fails."""
     print(architecture, file=sys.stderr)
     images, weights = prepare(arguments.data, arguments.images, arguments.quality, architecture)
     right = Model(architecture, arguments_of(architecture), str(weights), preprocess=Preprocess())
@@ -158,14 +158,14 @@ def is_wanted(one: Contestant, words: list[str]) -> bool:
 
 
 def decoded(images: list[bytes], model: Model) -> np.ndarray:
-    """Pixels as a job decodes them: uint8 (n, height, width, 3)."""
+    """Returns the pixels as decoded by a job: uint8 (n, height, width, 3)."""
     columns = pixel_columns(images, Decode(), model.preprocess)
     assert columns[STAGE].null_count == len(images), "an image is damaged"
     return unpack_pixels(pa.chunked_array([columns[PIXELS]]), *model.preprocess.size)
 
 
 def sound(model: Model) -> Iterator[Contestant]:
-    """All engines that a job would try here, and the slower ones too."""
+    """Returns all engines that a job would try here, plus the slower ones."""
     found = candidates(AutoEngineConfig(), model, hardware(with_gpu=torch.cuda.is_available()))
     precisions = (Precision.fp32, Precision.bf16, Precision.fp16)
     found += [
@@ -180,7 +180,7 @@ def sound(model: Model) -> Iterator[Contestant]:
 
 
 def as_input(model: Model, folder: Path) -> Iterator[Contestant]:
-    """The model in each form that a user may bring, in fp32, through each engine that runs the form."""
+    """Yields the model in each form that a user may provide, in fp32, for each engine that runs the form."""
     folder = folder / "forms"
     for name, given in {**as_exported(model, folder), "TorchScript": as_script(model, folder / "model.ts")}.items():
         for engine in form_of(given).engines:
@@ -189,7 +189,7 @@ def as_input(model: Model, folder: Path) -> Iterator[Contestant]:
 
 
 def as_exported(model: Model, folder: Path) -> dict[str, Model]:
-    """The model as the forms of a bundle, by name."""
+    """Returns the model in the forms of a bundle, by name."""
     plans = {"ONNX": ("onnx", FormPlan()), "ONNX, external data": ("onnx", FormPlan(separate_weights=True))}
     plans |= {name: (name, FormPlan()) for name in ("openvino", "pt2", "safetensors")}
     given = {}
@@ -201,7 +201,7 @@ def as_exported(model: Model, folder: Path) -> dict[str, Model]:
 
 
 def as_script(model: Model, path: Path) -> Model:
-    """The model as a traced TorchScript archive."""
+    """Returns the model as a traced TorchScript archive."""
     torch.jit.trace(build_network(model), torch.rand(2, *model.preprocess.input_shape)).save(path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return replace(model, architecture=None, kwargs={}, checkpoint=str(path), sha256=digest)
@@ -219,7 +219,7 @@ def broken(wrong: dict[str, Model]) -> Iterator[Contestant]:
 
 
 def wrong_models(model: Model, folder: Path) -> dict[str, Model]:
-    """Recipes whose exports differ from ``model``, by fault."""
+    """Returns recipes whose exports differ from ``model``, by fault."""
     preprocess = model.preprocess
     return {
         "mean and std swapped": replace(
@@ -265,7 +265,7 @@ PASSED, REFUSED = "may be taken", "refused"
 
 
 def in_subprocess(function: Callable[..., Any], *given: Any) -> Any:
-    """Result of ``function`` in its own process."""
+    """Returns the result of ``function``, run in its own process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *given).result()
 
@@ -277,7 +277,7 @@ def tried(one: Contestant, sample: Sample) -> tuple[Trial, Answers]:
 
 
 def graph_of(one: Contestant) -> bytes | None:
-    """The quantised network, if the engine needs one; its seconds go to standard error."""
+    """Returns the quantised network if the engine needs one; prints the seconds taken to standard error."""
     if not one.engine.needs_int8_graph(one.model):
         return None
     exported(one.model)
@@ -289,7 +289,7 @@ def graph_of(one: Contestant) -> bytes | None:
 
 
 def whole_jobs(images: Path, right: Model, wrong: dict[str, Model], outputs: Path) -> list[dict[str, Any]]:
-    """Runs a job with an explicit engine: with the right export, then with wrong ones in its place."""
+    """Runs a job with an explicit engine: with the correct export, then with wrong ones in its place."""
     jobs = [whole_job("the right export", images, right, outputs / "right", expected=0)]
     for how in ("mean and std swapped", "a layer disturbed"):
         in_subprocess(put_in_place, right, wrong[how])
@@ -316,13 +316,13 @@ def whole_job(name: str, images: Path, model: Model, output: Path, *, expected: 
 
 
 def exports() -> dict[str, str]:
-    """Digests of the exported models in the cache."""
+    """Returns the digests of the exported models in the cache."""
     paths = Path(os.environ[CACHES[0]]).rglob("model.onnx")
     return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def put_in_place(right: Model, wrong: Model) -> None:
-    """Replaces the export of ``right`` by that of ``wrong``, with a valid digest."""
+    """Replaces the export of ``right`` with that of ``wrong``, with a valid digest."""
     path = exported(right)
     shutil.copyfile(exported(wrong), path)
     note = path.with_name("digests.json")
@@ -331,7 +331,7 @@ def put_in_place(right: Model, wrong: Model) -> None:
 
 
 def show(held: list[TriedEngine]) -> None:
-    """Prints the table on standard error."""
+    """Prints the table to standard error."""
     heads = ["engine", "images/s", "top-1", "flips", "margin", "largest", "mean", "output", "verdict"]
     names = (
         "top1_agreement",

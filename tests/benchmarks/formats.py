@@ -1,9 +1,9 @@
-"""Compares decoded TIFF files of many layouts with libtiff's own program, as a table.
+"""Compares decoded TIFF files of many layouts with the output of libtiff's own program, as a table.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/formats.py
 
-needs tiff2rgba and tiffcp (Debian's libtiff-tools). Each row counts the files of one layout that are right (within one
-grey level), rejected with a reason, or wrong. Exits with 1 if one is wrong.
+Needs tiff2rgba and tiffcp (Debian's libtiff-tools). Each row counts the files of one layout that are correct (within
+one grey level), rejected with a reason, or wrong. Exits with status 1 if any is wrong.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def truth(data: bytes, folder: Path) -> np.ndarray | None:
-    """Pixels by tiff2rgba; None if it fails."""
+    """Returns the pixels decoded by tiff2rgba; None if it fails."""
     (folder / "asked.tif").write_bytes(data)
     (folder / "told.tif").unlink(missing_ok=True)
     command = ["tiff2rgba", "-c", "none", "-n", folder / "asked.tif", folder / "told.tif"]

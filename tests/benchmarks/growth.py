@@ -1,11 +1,11 @@
-"""Rate and peak memory as the number of images grows, which should stay flat.
+"""Measures the rate and peak memory as the number of images grows; both should stay flat.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/growth.py --data FOLDER --photos 500 2000 8000 32000
 
-Photographs are JPEGs of 500 by 375 pixels, of which 2,000 are distinct, with the fitted ResNet-18 and every default;
+The photographs are JPEGs of 500 by 375 pixels, 2,000 of them distinct, with the fitted ResNet-18 and all defaults; the
 tiny images are those of `scale`, in Parquet, with its small network and pins. Images, weights and caches in FOLDER are
-kept: the first job of a series exports the model. Prints one line of JSON for each job, and a table on standard error.
-The rate is that of the pipeline, its start included. See `processes` for the definition of the memory.
+kept: the first job of a series exports the model. Prints one line of JSON per job, and a table to standard error. The
+rate is that of the pipeline, including its start. `processes` defines the memory.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def measured(kind: str, count: int, command: list[str], output: Path) -> dict[st
 
 
 def table(jobs: list[dict[str, Any]]) -> list[str]:
-    """Lines of a table in Markdown."""
+    """Returns the lines of a Markdown table."""
     head = ["images", "whole s", "images/s", "workers", "all processes MiB", "driver MiB", "largest predictor MiB"]
     rows = [head, ["---"] * len(head)]
     for job in jobs:

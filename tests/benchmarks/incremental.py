@@ -1,10 +1,10 @@
-"""Seconds, memory and temporary disk of finding the new images in a dataset that is listed again.
+"""Measures seconds, memory and temporary disk space for finding the new images in a dataset that is listed again.
 
     python tests/benchmarks/incremental.py --images 10_000_000
 
-Writes the inventories of two runs with so many images in all. Then, in a separate process, it lists them again with 1 %
-more and writes the inventory of the new ones. Entries come as tables of 1000, the page size of object stores. The time
-to generate them is reported separately.
+Writes the inventories of two runs with that many images in total. In a separate process, lists them again with 1 % more
+and writes the inventory of the new ones. Entries come in tables of 1000, the page size of object stores. The time to
+generate them is reported separately.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def measured(root: Path, num_images: int) -> dict[str, float]:
-    """Figures of `list_again`, and its peak use of temporary disk."""
+    """Returns the figures of `list_again` and its peak use of temporary disk space."""
     room = root / "room"
     room.mkdir()
     command = [sys.executable, __file__, "--images", str(num_images), "--listing", root]
@@ -98,7 +98,7 @@ def list_again(root: Path, num_images: int) -> None:
 
 
 class Clock:
-    """Seconds of each phase, except for those spent in `apart`."""
+    """Seconds of each phase, excluding those spent in `apart`."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -125,7 +125,7 @@ class Clock:
 
 
 def entries(start: int, stop: int) -> Iterator[pa.Table]:
-    """Yields entries as of an object store: URIs of about 85 characters, and etags like those of S3."""
+    """Yields entries like those of an object store, with URIs of about 85 characters and etags like S3's."""
     for first in range(start, stop, MADE_ROWS):
         numbers = np.arange(first, min(first + MADE_ROWS, stop), dtype=np.uint64)
         names, digests = hexadecimal(numbers * np.uint64(0x9E3779B97F4A7C15)), hexadecimal(numbers ^ np.uint64(1 << 60))

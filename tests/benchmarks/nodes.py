@@ -1,10 +1,10 @@
-"""Jobs submitted to a Ray cluster of three nodes with their own addresses on one machine: a head that does no work, a
+"""Submits jobs to a Ray cluster of three nodes on one machine, each with its own address: a head that does no work, a
 CPU node, and a GPU node (a logical GPU: the model runs on the CPU). Needs root for the network namespaces.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/nodes.py --data FOLDER --images 2400
 
-submits a job with `jobs.submit` and follows it to its end; submits it again, which must do nothing; then jobs whose
-worker node is killed when half of the images have a row; and two slices of one run at once. `jobs.verify` must prove
+Submits a job with `jobs.submit` and follows it to its end; submits it again, which must do nothing; then jobs whose
+worker node is killed when half of the images have a row, and two slices of one run at once. `jobs.verify` must verify
 each output, with the digest of a clean run on this machine. Prints one line of JSON per job; exits with 1 if one fails.
 """
 
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def job(data: Path, images: Path, name: str) -> list[str]:
-    """Overrides of a job whose rows are bit-identical wherever it runs."""
+    """Returns the overrides of a job whose rows are bit-identical wherever it runs."""
     return [
         "+dataset=images",
         f"dataset.path={images}",
@@ -115,7 +115,7 @@ def node_killed(data: Path, images: Path, num_images: int) -> dict[str, object]:
 
 def two_slices(data: Path, images: Path) -> dict[str, object]:
     with cluster(), ThreadPoolExecutor(2) as pool:
-        # Each takes half of the CPUs. The GPU cannot be shared, so neither uses it.
+        # Each uses half of the CPUs. The GPU cannot be shared, so neither uses it.
         shared = [*job(data, images, "slices"), "run.slices=2", "cluster.drivers=2", "engine.device=cpu"]
         drivers = [submit([*shared, f"run.slice={index}"]) for index in range(2)]
         assert list(pool.map(subprocess.Popen.wait, drivers)) == [0, 0]

@@ -1,12 +1,12 @@
-"""Gain from copying the next batch to the GPU while one runs: a ResNet-50 in one process, from uint8 images in host
-memory to outputs in host memory.
+"""Measures the gain from copying the next batch to the GPU while the current one runs: a ResNet-50 in one process, from
+uint8 images in host memory to outputs in host memory.
 
     PYTHONPATH=tests/fixtures:. python tests/benchmarks/overlap.py --precision bf16 fp16 --batch 64 256
 
-Runs blocks of a few batches, as an actor of a job gets them: one batch after the other (``in_turn``), with the next
-copy in flight (``overlapped``), and the network alone on pixels on the device (``device_only``). The idle share is the
-difference to the last rate. Needs neither Ray nor Hydra, prints JSON, and exits with status 2 without a GPU. With
---device cpu it only shows that the results are the same.
+Runs blocks of a few batches, as an actor of a job receives them: one batch after another (``in_turn``), with the next
+copy in flight (``overlapped``), and only the network, on pixels already on the device (``device_only``). The idle share
+is the difference from the last rate. Needs neither Ray nor Hydra, prints JSON, and exits with status 2 without a GPU.
+With --device cpu it only shows that the results are the same.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def load(precision: str, arguments: argparse.Namespace) -> TorchEngine:
 
 
 def measure(engine: TorchEngine, batch_size: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Images per second of each way: medians of rounds in which the ways alternate."""
+    """Returns the images per second of each way: medians of alternating rounds."""
     shape = (arguments.batches, batch_size, SIDE, SIDE, 3)
     chunks = list(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
     block = Block(engine, chunks)
@@ -107,7 +107,7 @@ def measure(engine: TorchEngine, batch_size: int, arguments: argparse.Namespace)
 
 
 class Block:
-    """Batches that an engine gets together, and the ways to run them."""
+    """Batches that an engine receives together, and the ways to run them."""
 
     def __init__(self, engine: TorchEngine, chunks: list[np.ndarray]) -> None:
         self.engine = engine
@@ -125,7 +125,7 @@ class Block:
         return self._run()
 
     def device_only(self) -> None:
-        """Runs the network on pixels on the device; outputs stay there."""
+        """Runs the network on pixels already on the device; outputs stay there."""
         with torch.inference_mode(), _exact_convolutions():
             for pixels in self.sent:
                 for piece in pixels.split(self.engine._piece_size or len(pixels)):
@@ -140,7 +140,7 @@ class Block:
 
 
 def seconds(way: Callable[[], object], at_least: float) -> float:
-    """Mean seconds of one run of ``way``, over as many runs as fit the given time."""
+    """Returns the mean seconds of a call of ``way``, over calls that take ``at_least`` seconds in total."""
     started, number = time.perf_counter(), 0
     while not number or time.perf_counter() - started < at_least:
         way()

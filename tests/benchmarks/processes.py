@@ -1,6 +1,6 @@
 """Runs whole commands and samples the memory of their processes by kind: driver, workers, object store.
 
-Memory is the unique set size (USS) of each process, and the shared memory of the object store. Sampled five times a
+Memory is the unique set size (USS) of each process, and the shared memory of the object store, sampled five times per
 second.
 """
 
@@ -24,17 +24,17 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 
 def batch_infer(*overrides: str) -> list[str]:
-    """The command of a job."""
+    """Returns the command of a job."""
     return [sys.executable, "-m", "jobs.batch_infer", *overrides]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Environment of this process, with the networks of the tests on the path."""
+    """Returns the environment of this process, with the networks of the tests on the path."""
     return {**os.environ, "PYTHONPATH": str(FIXTURES), **more}
 
 
 def report_of(output: Path) -> dict[str, Any]:
-    """Report of the only run below ``output``."""
+    """Returns the report of the only run below ``output``."""
     [path] = (output / "runs").glob("*/report.json")
     return json.loads(path.read_text())
 

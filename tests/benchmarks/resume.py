@@ -1,8 +1,8 @@
-"""Work lost when a driver is killed: it is killed at several points of a run over tiny images, and then resumed.
+"""Measures the work lost when a driver is killed at several points of a run over tiny images, and the run is resumed.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/resume.py --images 100000
 
-prints for each point the images predicted when the driver was killed, those in finished parts, those predicted twice,
+Prints, for each point, the images predicted when the driver was killed, those in finished parts, those predicted twice,
 and whether any finished part was touched. Further arguments are overrides of the job.
 """
 

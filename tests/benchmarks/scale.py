@@ -1,15 +1,15 @@
-"""Time per image and memory as the number of images grows, which should stay flat; and time to list a large inventory.
+"""Measures time per image and memory as the number of images grows (both should stay flat), and a large listing.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/scale.py --data FOLDER --images 10000 100000 1000000
 
-makes datasets of tiny JPEGs in FOLDER unless they exist: a few hundred images repeated, each with its own id. It runs
+Creates datasets of tiny JPEGs in FOLDER unless they exist: a few hundred images repeated, each with its own id. Runs
 one job over each, as a whole command, and prints one line of JSON: rates, seconds of each phase, and peak memory of
-each kind of process (see `processes`). A small job spends most of its time on the start. `further_ms_an_image` removes
-that: the time per image that the run before did not have.
+each kind of process (see `processes`). A small job spends most of its time starting. `further_ms_an_image` excludes
+that: it is the time per image that the previous run did not have.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/scale.py --data FOLDER --images --inventory 10000000
 
-only lists, in a separate process, and plans for 64 GPUs; nothing is run. Further arguments are overrides of the jobs.
+Only lists, in a separate process, and plans for 64 GPUs; runs nothing. Further arguments are overrides of the jobs.
 Engine, batch size and number of workers are pinned unless overridden.
 """
 
@@ -53,7 +53,7 @@ SIDE = 32
 NUM_DISTINCT = 300
 IMAGES_PER_FILE = 20_480
 ROW_GROUP_ROWS = 512
-# Otherwise chosen by the number of images: for many, a search for the fastest pays off.
+# Otherwise they depend on the number of images: for many, searching for the fastest engine pays off.
 PINS = ("engine=torch", "batch_size=512", "cluster.workers=2")
 NUM_GPUS = 64
 CPUS_PER_GPU = 8
@@ -89,7 +89,7 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
 
 
 def run_all(source: str, counts: list[int], data: Path, overrides: list[str]) -> None:
-    """Runs one job after the other, over increasing numbers of images."""
+    """Runs one job after another, over increasing numbers of images."""
     torch.save(tiny(NUM_CLASSES).state_dict(), data / "tiny.pt")
     before: dict[str, Any] = {"num_images": 0}
     for count in sorted(counts):
@@ -185,7 +185,7 @@ def peak_rss_mib() -> int:
 
 
 def prepared(name: str, data: Path, write: Callable[[Path, int], None], count: int) -> Path:
-    """Folder of a dataset; ``write`` creates it unless it exists."""
+    """Returns the folder of a dataset; ``write`` creates it unless it exists."""
     folder = data / name
     if not folder.exists():
         unfinished = data / f"{name}.unfinished"

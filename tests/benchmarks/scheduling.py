@@ -1,11 +1,11 @@
-"""Blocks per second that one driver can schedule, from their cost to the processes that do not scale with nodes: the
-driver, the ledger, and those of the head (GCS and raylet).
+"""Measures the blocks per second that one driver can schedule, from the cost of a block to the processes that do not
+scale with nodes: the driver, the ledger, and the head's GCS and raylet.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/scheduling.py --data FOLDER --images 24000
 
-runs jobs over tiny images on its own Ray with one GPU (a logical one: the model runs on the CPU), so that each block is
-one batch that goes from a read task to an actor. Two sizes of the dataset exclude the start-up time. Prints one line of
-JSON: CPU seconds of each process per additional block, and the blocks per second at which the busiest saturates.
+Runs jobs over tiny images on its own Ray with one logical GPU (the model runs on the CPU), so that each block is one
+batch that goes from a read task to an actor. Two dataset sizes exclude the start-up time. Prints one line of JSON: CPU
+seconds of each process per additional block, and the blocks per second at which the busiest saturates.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def parse() -> argparse.Namespace:
 
 
 def measure(folder: Path, address: str) -> Counter[str]:
-    """CPU seconds of each kind of process, the number of blocks, and the seconds of the pipeline."""
+    """Returns the CPU seconds of each kind of process, the number of blocks, and the seconds of the pipeline."""
     output = folder.with_name("output")
     shutil.rmtree(output, ignore_errors=True)
     overrides = [f"batch_size={BATCH_SIZE}", "cluster.workers=auto", f"cluster.address={address}"]
@@ -101,7 +101,7 @@ def num_blocks(report: dict[str, Any]) -> int:
 
 
 def further(small: Counter[str], large: Counter[str]) -> dict[str, Any]:
-    """Milliseconds per additional block of the larger dataset."""
+    """Returns the milliseconds per additional block of the larger dataset."""
     blocks = large["blocks"] - small["blocks"]
     kinds = sorted({*KINDS.values(), "driver"})
     each = {kind: round(1000 * (large[kind] - small[kind]) / blocks, 2) for kind in kinds}

@@ -1,11 +1,11 @@
-"""Latency, requests per second and memory of `jobs.serve`, against a plain FastAPI app with the same engine.
+"""Compares latency, requests per second and memory of `jobs.serve` with a plain FastAPI app on the same engine.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/serving.py [--requests 2000] [--clients 32] KEY=VALUE ...
 
-The overrides are those of `jobs.serve` and hold for both. Each client keeps one connection, and sends its next image
-once it has the answer to the last. The two servers run one after the other, each round in turn, so that a slow moment
-of the machine does not hit one alone. Both get the same images, and their answers are compared. Memory is the
-proportional set size (PSS) of all processes of a server, after a warm-up and after the last request.
+The overrides are those of `jobs.serve` and apply to both. Each client keeps one connection and sends its next image
+after the answer to the previous one. The two servers take turns in each round, so that a slow moment of the machine
+does not affect only one. Both receive the same images, and their answers are compared. Memory is the proportional set
+size (PSS) of all processes of a server, after a warm-up and after the last request.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Figures:
     latencies_ms: list[float] = field(default_factory=list)
     failures: int = 0
     rows: dict[int, Any] = field(default_factory=dict)
-    """The answer by image."""
+    """Answers by image."""
     memory_mib: list[int] = field(default_factory=list)
-    """Before and after, by round."""
+    """Values before and after, by round."""
 
     def summary(self) -> dict[str, Any]:
         cuts = statistics.quantiles(self.latencies_ms, n=100)
@@ -90,7 +90,7 @@ def images_of(folder: Path | None) -> list[bytes]:
 
 @contextmanager
 def running(name: str, overrides: Sequence[str]) -> Iterator[tuple[int, psutil.Process]]:
-    """A server in a process of its own, once it answers."""
+    """Starts a server in its own process; yields once it answers."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [*PLAIN, str(port)] if name == "plain" else [*SERVE, f"serve.port={port}"]
@@ -132,7 +132,7 @@ async def clients(figures: Figures, port: int, images: Sequence[bytes], count: i
 
 
 async def client(figures: Figures, port: int, images: Sequence[bytes], numbers: Iterator[int]) -> None:
-    """Sends the images of ``numbers``, which all clients share, one after the other."""
+    """Sends the images of ``numbers``, which all clients share, one after another."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for number in numbers:
         image = images[number % len(images)]
@@ -156,7 +156,7 @@ def memory_mib(server: psutil.Process) -> int:
 
 
 def agreement(some: dict[int, Any], others: dict[int, Any]) -> dict[str, Any]:
-    """Images whose best class differs, and the largest difference of a score at the same place of the list."""
+    """Counts images whose best class differs, and finds the largest difference between scores of the same rank."""
     assert some.keys() == others.keys()
     pairs = [(row, others[number]) for number, row in some.items()]
     return {

@@ -1,20 +1,20 @@
-"""Compares the whole job with its peers and with the limit: processes from command to exit, in turn, in rounds, over
+"""Compares the whole job with its peers and with the limit, as processes timed from command to exit, in rounds, over
 the same JPEGs of 500 by 375 pixels, with a ResNet-18 or another --architecture and the top five classes to Parquet.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/speed.py --data FOLDER --images 2000 --rounds 3 \
         --variant engine.precision=fp32 --write docs/figures.md -- OVERRIDES
 
-makes images and weights in FOLDER unless they exist. Prints JSON, and a table on standard error; --write puts the table
-between two marks of a file. OVERRIDES apply to all of our jobs; --variant adds a job with further overrides. --limit
-runs the plain loop with these arguments instead of the usual ones: OpenVINO in the best precision of this CPU, one
-process a core. --rival adds a DataLoader loop with these arguments, as in --rival="--compile --precision bf16". --embed
-writes the inputs of the last layer in place of classes, and leaves out the peers that cannot.
+Creates images and weights in FOLDER unless they exist. Prints JSON, and a table to standard error; --write puts the
+table between two markers in a file. OVERRIDES apply to all of our jobs; --variant adds a job with further overrides.
+--limit runs the plain loop with these arguments instead of the default: OpenVINO in the best precision of this CPU, one
+process per core. --rival adds a DataLoader loop with these arguments, as in --rival="--compile --precision bf16".
+--embed writes the inputs of the last layer instead of classes, and omits the peers that cannot.
 
-Each of our jobs runs twice in a round: the first command finds neither exported models nor a chosen engine, the second
-finds both, and no rows. A rival runs twice too, and its second command finds what torch.compile kept. The limit finds
-the model exported. Ratios are those of the least seconds, as other load only
-adds. All results are compared with the DataLoader loop, the fp32 reference. Where the best class differs, the margin of
-the reference (first score minus second) shows whether it was a tie. A peer that is not installed is left out.
+Each of our jobs runs twice per round: the first command finds neither exported models nor a chosen engine; the second
+finds both, but no rows. A rival also runs twice, and its second command finds what torch.compile cached. The limit
+finds the model exported. Ratios compare the shortest times, as other load only adds time. All results are compared with
+the DataLoader loop, the fp32 reference. Where the best class differs, the margin of the reference (first score minus
+second) shows whether it was a tie. Peers that are not installed are omitted.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def parse() -> argparse.Namespace:
 
 
 def prepare(data: Path, num_images: int, quality: int, architecture: str = "networks:resnet18") -> tuple[Path, Path]:
-    """Folder of images and file of weights, created if missing; reads the images into the page cache."""
+    """Creates the folder of images and file of weights if missing, and reads the images into the page cache."""
     images = data.resolve() / f"images-{num_images}-q{quality}"
     weights = data.resolve() / f"{architecture.replace(':', '-')}.pt"
     if not images.exists():
@@ -127,11 +127,11 @@ class Contestant:
     rows: Path
     is_ours: bool = False
     is_first: bool = False
-    """True if it finds nothing of what an earlier command kept; otherwise it finds all except rows."""
+    """True if the command finds nothing that an earlier one kept; otherwise it finds everything except rows."""
     seconds: list[float] = field(default_factory=list)
     """Seconds of each round."""
     figures: list[dict[str, Any]] = field(default_factory=list)
-    """Figures that it printed in each round, if any."""
+    """Figures printed in each round, if any."""
 
     @property
     def cache(self) -> Path:
@@ -143,7 +143,7 @@ class Contestant:
 
 
 def limit() -> str:
-    """Arguments of the fastest plain loop known for this CPU."""
+    """Returns the arguments of the fastest plain loop known for this CPU."""
     precision = "bf16" if hardware(with_gpu=False).has_fast_bf16 else "fp32"
     return f"--processes {os.cpu_count()} --engine openvino --precision {precision}"
 
@@ -174,11 +174,11 @@ PREPROCESS = {
     "mean": "[0.485,0.456,0.406]",
     "std": "[0.229,0.224,0.225]",
 }
-"""The transform of all peers, which may not be the one of the architecture."""
+"""The transform of all peers, which may differ from the architecture's own."""
 
 
 def jobs(images: Path, weights: Path, outputs: Path, overrides: list[str]) -> list[Contestant]:
-    """The first command of a job, and the second."""
+    """Returns the first and the second command of a job."""
     name = " ".join(["ours", *overrides])
     output = outputs / file_name(name)
     command: list[str | Path] = [
@@ -198,7 +198,7 @@ def jobs(images: Path, weights: Path, outputs: Path, overrides: list[str]) -> li
 
 
 def twice(one: Contestant) -> list[Contestant]:
-    """The first command of a contestant, and the second, which finds what the first keeps."""
+    """Returns the first command of a contestant, and the second, which finds what the first keeps."""
     return [
         replace(one, name=f"{one.name}, {which} command", is_first=which == "first", seconds=[], figures=[])
         for which in ("first", "second")
@@ -210,7 +210,7 @@ def file_name(name: str) -> str:
 
 
 def clear(one: Contestant) -> None:
-    """Deletes the rows of the last round, and before a first command all that is kept."""
+    """Deletes the rows of the last round and, before a first command, everything that is kept."""
     is_second_of_ours = one.is_ours and not one.is_first
     stale = [one.output / name for name in ("rows", "errors", "runs")] if is_second_of_ours else [one.output]
     for path in [*stale, one.cache] if one.is_first else stale:
@@ -221,7 +221,7 @@ def clear(one: Contestant) -> None:
 
 
 def run(one: Contestant, name: str) -> tuple[float, str]:
-    """Seconds from command to exit, and standard output; standard error goes to a log next to the output."""
+    """Returns the seconds from command to exit, and standard output. Standard error goes to a log beside the output."""
     one.output.parent.mkdir(parents=True, exist_ok=True)
     log = one.output.with_suffix(f".{name}.log")
     with log.open("w") as errors:
@@ -267,7 +267,7 @@ def figures(contestants: list[Contestant], images: Path) -> dict[str, Any]:
 
 
 def ratio(ours: Contestant, other: Contestant) -> float:
-    """Ratio of our least seconds to those of the other: other load on the machine only adds."""
+    """Returns the ratio of our shortest time to the other's: other load on the machine only adds time."""
     return ours.least_s / other.least_s
 
 
@@ -275,7 +275,7 @@ Answers = dict[str, tuple[list[int], list[float]]]
 
 
 def read_answers(rows: Path) -> Answers:
-    """Best classes and their scores, best first, by file name of the image; empty if there are none."""
+    """Returns the best classes and their scores, best first, by file name of the image; empty if there are none."""
     dataset = ds.dataset(rows, format="parquet")
     columns = ["uri", "top_label_ids", "top_scores"]
     if not set(columns) <= set(dataset.schema.names):
@@ -286,8 +286,8 @@ def read_answers(rows: Path) -> Answers:
 
 
 def agreement(reference: Answers, answers: Answers) -> dict[str, Any]:
-    """Agreement of ``answers`` with the reference: margins of the reference where the best class differs, and
-    differences in the scores of the same class.
+    """Returns the agreement of ``answers`` with the reference: its margins where the best class differs, and the
+    differences between scores of the same class.
     """
     margins, differences = [], []
     for name, (ids, scores) in reference.items():
@@ -306,7 +306,7 @@ def agreement(reference: Answers, answers: Answers) -> dict[str, Any]:
 
 
 def table(contestants: list[Contestant]) -> list[str]:
-    """Lines of a table in Markdown: the least seconds, the median, and the ratios of the least ones."""
+    """Returns the lines of a Markdown table: shortest and median seconds, and the ratios of the shortest."""
     ours = [one for one in contestants if one.is_ours]
     rows = [["", "least s", "median s", *(f"{one.name} takes" for one in ours)], ["---"] * (3 + len(ours))]
     for one in contestants:
@@ -326,7 +326,7 @@ def machine(arguments: argparse.Namespace) -> list[str]:
 
 
 def write(path: Path, lines: list[str]) -> None:
-    """Replaces the lines between the marks."""
+    """Replaces the lines between the markers."""
     before, begin, rest = path.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):

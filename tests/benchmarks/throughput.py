@@ -1,4 +1,4 @@
-"""Images per second of the whole job and its time by phase, compared with a plain single-process PyTorch loop.
+"""Compares images per second and time by phase of a whole job with a plain single-process PyTorch loop.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/throughput.py --images 500
 
@@ -78,7 +78,7 @@ def job_command(root: Path, overrides: list[str]) -> list[str]:
 
 
 def timed(command: list[str | Path]) -> float:
-    """Seconds of a whole process."""
+    """Returns the seconds of a whole process."""
     started = time.monotonic()
     subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL)
     return time.monotonic() - started

@@ -1,9 +1,9 @@
-"""Seconds and memory of `jobs.verify` on a large run, with every digest, receipt and row checked.
+"""Measures the seconds and memory of `jobs.verify` on a large run, with every digest, receipt and row checked.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/verification.py --data FOLDER --images 10_000_000
 
-writes a published run in FOLDER unless it exists, with random classes in place of predictions and 1 % error rows.
-Prints one line of JSON; on a busy machine CPU seconds are the steadier figure. Further arguments are overrides of the
+Writes a published run to FOLDER unless it exists, with random classes instead of predictions and 1 % error rows. Prints
+one line of JSON; on a busy machine, CPU seconds are the more stable figure. Further arguments are overrides of the
 command, such as ``digest=false``.
 """
 
@@ -37,7 +37,7 @@ from jobs.job import RunConfig
 from jobs.runs.commit import collect, publish
 from jobs.runs.opening import Run
 
-SHARDS_PER_PART = 32  # 16,384 rows, as many as the planner asks for
+SHARDS_PER_PART = 32  # 16,384 rows, as many as the planner requests
 NUM_CLASSES = 20
 IMAGES_PER_ERROR = 100
 TASK = Classify()
@@ -84,7 +84,7 @@ def write_shards(run: Run, first: int) -> None:
 
 
 def predicted(listed: pa.Table, generator: np.random.Generator) -> pa.Table:
-    """Rows as `Predictor.predict_block` gives them."""
+    """Returns rows like those of `Predictor.predict_block`."""
     num_rows = len(listed)
     tensors = {"output": generator.normal(scale=3, size=(num_rows, NUM_CLASSES)).astype(np.float32)}
     columns, _ = TASK.columns(tensors, None)

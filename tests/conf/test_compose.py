@@ -42,7 +42,7 @@ def test_every_file_composes(choice: str) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_brings_a_task_and_a_model(recipe: str) -> None:
-    """Before its source is read, which needs a network."""
+    """Checks recipes before their source is read, which needs a network."""
     words = as_typed([f"+recipe={recipe}", "+dataset=images", "dataset.path=photos", "output.path=~/rows"])
     weights = ["model.checkpoint=yolo.onnx"] if recipe == "yolo" else []
     job = compose_config("batch_infer", [*words, *weights]).wanted

@@ -1,4 +1,4 @@
-"""``--help`` of each verb fits a screen, and names keys and choices that exist."""
+"""``--help`` of each verb fits on a screen and names only keys and choices that exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobs.cli.overrides import _hints
 from jobs.config import CONFIG_DIR
 
 ROOT = Path(CONFIG_DIR)
-VERBS = sorted(path.stem for path in ROOT.glob("*.yaml") if path.stem != "submit")  # which has a text of its own
+VERBS = sorted(path.stem for path in ROOT.glob("*.yaml") if path.stem != "submit")  # which has its own text
 MAX_LINES, MAX_COLUMNS = 40, 80
 
 
@@ -27,7 +27,7 @@ def test_the_short_help_fits_a_screen_and_is_true(verb: str) -> None:
     text = template_of(verb)
     lines = text.splitlines()
     assert max(map(len, lines)) <= MAX_COLUMNS
-    if "$CONFIG" in text:  # few keys, all of them shown
+    if "$CONFIG" in text:  # few keys, all shown
         return
     assert len(lines) <= MAX_LINES
     keys = re.findall(r"(?<![\w.+-])([a-z_]+(?:\.[a-z_]+)+)", re.sub(r"jobs\.\w+|\w+/\S+", "", text))

@@ -19,7 +19,7 @@ from jobs.runs.inventory import write_inventory
 
 @pytest.fixture
 def dataset() -> ParquetDataset:
-    """The choices that ``+dataset=sample`` makes."""
+    """The dataset that ``+dataset=sample`` selects."""
     with initialize_config_module("conf", version_base="1.3"):
         chosen = to_job(compose("batch_infer", ["+dataset=sample"])).dataset
     assert isinstance(chosen, ParquetDataset)

@@ -1,4 +1,4 @@
-"""The reference of the config is the one that the dataclasses give today."""
+"""The config reference matches the dataclasses."""
 
 from __future__ import annotations
 

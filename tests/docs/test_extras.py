@@ -1,4 +1,4 @@
-"""The table of extras in docs/getting-started.md has those of pyproject.toml, with what they bring."""
+"""The table of extras in docs/getting-started.md matches pyproject.toml, including what they install."""
 
 from __future__ import annotations
 

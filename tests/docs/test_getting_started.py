@@ -1,4 +1,4 @@
-"""The Python of docs/getting-started.md runs as it stands, from top to bottom."""
+"""The Python code in docs/getting-started.md runs as written, from top to bottom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notebook of the docs runs as it stands, and what it shows is what a new run shows."""
+"""The notebook in the docs runs as written, and its outputs match those of a new run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from notebook_page import PAGE, ROOT, execute
 
 
 def kinds(cell: nbformat.NotebookNode) -> list[tuple[str, list[str]]]:
-    """Kinds of the outputs of a cell, each with its stream or its forms."""
+    """Returns the kinds of a cell's outputs, each with its stream or its formats."""
     return [(out.output_type, sorted(out.get("data", {})) or [out.get("name", "")]) for out in cell.outputs]
 
 

@@ -1,4 +1,4 @@
-"""The recipes of docs/outputs.md run as they stand."""
+"""The recipes in docs/outputs.md run as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages for people: links lead somewhere, named paths are there, and commands compose."""
+"""The documentation pages: links resolve, named paths exist, and commands compose."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOPICS = (
     "pitfalls glossary"
 )
 REQUIRED = ("dataset.path=photos", "model.checkpoint=weights.pt", "output.path=predictions")
-# What stands for a user's own values, or for keys that are left out, in a command of a page.
+# Placeholders for a user's own values or omitted keys in the commands of a page.
 PLACEHOLDERS = {"KEY=VALUE", "...", "…", "VERB", "N", "DIR"}
 NUMBERS = {"=N": "=2", "=i": "=0", "=RUN": "=a-run", "=HEX": f"={'0' * 64}"}
 
@@ -34,7 +34,7 @@ def named(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """GitHub's anchors of a page's headings."""
+    """Returns GitHub's anchors for the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -70,14 +70,14 @@ def test_keys_that_are_named_are_in_the_reference(page: Path) -> None:
 
 
 def commands(verbs: Collection[str] = VERBS) -> list[tuple[str, str]]:
-    """Every command of ``verbs``, with its arguments."""
+    """Returns every command of ``verbs`` with its arguments."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         for verb, arguments in re.findall(
             r"(?:python -m jobs\.|shardlens )([\w-]+)((?: +[^\s`|]+=[^\s`|]+| +…| +\.\.\.)+)", text
         ):
-            # Other options than a dry run need more than the config: a folder of the user's, or a terminal.
+            # Options other than a dry run need more than the config: a user's folder or a terminal.
             if (name := verb.replace("-", "_")) in verbs and " --" not in arguments.replace(" --dry-run", ""):
                 found.append((name, arguments.strip()))
     return sorted(set(found))

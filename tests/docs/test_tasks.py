@@ -1,4 +1,4 @@
-"""The search over embeddings that docs/tasks.md shows finds the nearest images."""
+"""The embedding search in docs/tasks.md finds the nearest images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re
 
 @pytest.fixture(autouse=True)
 def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
-    """Vectors of unit length, published in two parts as a run does."""
+    """Vectors of unit length, published in two parts like those of a run."""
     vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     for number, part in enumerate(np.split(vectors, 2)):
@@ -31,7 +31,7 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
 
 
 def run(marker: str) -> dict[str, Any]:
-    """The names that the first block of code and the one with ``marker`` leave behind."""
+    """Returns the names defined by the first block of code and the one with ``marker``."""
     names: dict[str, Any] = {}
     (block,) = [block for block in BLOCKS if marker in block]
     for code in (BLOCKS[0], block):

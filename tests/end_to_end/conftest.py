@@ -1,4 +1,4 @@
-"""The command as a user runs it, and jobs in this process, on the cluster that all tests share."""
+"""Fixtures that run commands as a user does, and jobs in this process, on the cluster shared by all tests."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def batch_infer(cluster: str, tmp_path: Path) -> Command:
 
 @pytest.fixture
 def infer(cluster: str, tmp_path: Path) -> Iterator[Infer]:
-    """Runs a job to its end in this process, in its own folder; gives the lines that it prints. Takes a quarter of the
-    time of a command: for tests of the rows, not of the process.
+    """Runs a job to completion in this process, in its own folder, and returns the lines that it prints. Takes a
+    quarter of the time of a command; for tests of the rows, not of the process.
     """
     assert cluster
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
@@ -60,7 +60,7 @@ def infer(cluster: str, tmp_path: Path) -> Iterator[Infer]:
 
 @pytest.fixture
 def start_batch_infer(cluster: str, tmp_path: Path) -> Iterator[Start]:
-    """Starts the command with faults armed, and finally kills what is left of it."""
+    """Starts the command with faults armed, and finally kills its remaining processes."""
     processes = []
 
     def start(*overrides: str, faults: str = "") -> subprocess.Popen[str]:

@@ -1,5 +1,5 @@
-"""Forty bad or odd images among good ones: each has its outcome, metrics and report have the same counts, and the exit
-status follows the error budget.
+"""Forty bad or unusual images among good ones: each has its outcome, metrics and report have the same counts, and the
+exit status follows the error budget.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Page = dict[tuple[str, ...], float]
 
 
 def read_page(port: int, run: str) -> Page:
-    """Values on the page for a run, by name and by the labels that not all metrics have."""
+    """Returns the values on the page for a run, by name and by the labels that not all metrics have."""
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         families = list(text_string_to_metric_families(answer.read().decode()))
     page: Page = defaultdict(float)
@@ -74,7 +74,7 @@ def test_the_counts_of_the_metrics_are_those_of_the_report(run: Path, folder: Pa
     import ray  # noqa: PLC0415  the guard of the unit tests
 
     report = json.loads((run / "report.json").read_text())
-    page = read_page(ray.nodes()[0]["MetricsExportPort"], "counted")  # what the driver said before it ended
+    page = read_page(ray.nodes()[0]["MetricsExportPort"], "counted")  # the last values before the driver ended
     failed = {"/".join(key[1:]): value for key, value in page.items() if key[0] == "images_failed_total"}
     assert failed == report["error_kinds"]
     assert page["images_done_total",] == report["num_ok"] == NUM_OK
@@ -110,7 +110,7 @@ def test_each_line_of_the_log_is_json_with_the_run(done: subprocess.CompletedPro
 
 def test_over_the_budget_nothing_is_published(folder: Path, batch_infer, tmp_path: Path) -> None:  # noqa: ANN001
     run = tmp_path / "outputs" / "images" / "runs" / "over"
-    for budget in ("errors.max_ratio=0.1", "errors.max_count=3"):  # the second holds what the first has done to it
+    for budget in ("errors.max_ratio=0.1", "errors.max_count=3"):  # the second also counts the rows of the first
         done = batch_infer(*DIGITS, f"dataset.path={folder}", budget, "errors.min_sample=10", "run.id=over")
         assert done.returncode == 3, done.stderr
         assert budget in done.stderr

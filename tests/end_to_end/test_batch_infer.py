@@ -1,4 +1,4 @@
-"""The command as a user meets it: the sample, mistakes, interruptions and empty datasets."""
+"""The command as a user experiences it: the sample, mistakes, interruptions and empty datasets."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_sweep_runs_one_job_after_the_other_here_of_the_other_tasks(batch_infe
 
 
 def columns_of(folder: Path) -> list[str]:
-    """Names of the list columns with ten numbers in each of the 30 rows."""
+    """Returns the names of the list columns with ten numbers in each of the 30 rows."""
     rows = ds.dataset(folder).to_table()
     assert len(rows) == 30
     lists = [name for name in rows.column_names if pa.types.is_fixed_size_list(rows[name].type)]

@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: a few kills on several Ray nodes, and stores that misbehave."""
+"""The short form of `make chaos`: a few kills on several Ray nodes, and misbehaving stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of real jobs, written for other tools."""
+"""The rows of real jobs, converted for other tools."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from jobs.pages.gallery import make_gallery
 
 
 def convert(folder: Path, to: str) -> list[str]:
-    """Lines of the conversion of ``out`` in ``folder``; tests/jobs/test_convert.py runs the command."""
+    """Converts ``out`` in ``folder`` and returns the lines; tests/jobs/test_convert.py runs the command."""
     with chdir(folder), initialize_config_module("conf", version_base="1.3"):
         overrides = ["output.path=out", f"to={to}", f"convert.path={to}"]
         return list(run_conversion(to_object(compose("convert", overrides), Conversion)))

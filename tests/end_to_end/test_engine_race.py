@@ -1,4 +1,4 @@
-"""A job whose first engine is the wrong one: a faster engine takes over while it works."""
+"""A job that starts with a slower engine: a faster engine takes over while it runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model evaluated on labelled images: one number, whoever computes it."""
+"""A model evaluated on labelled images: the same number from every way of computing it."""
 
 from __future__ import annotations
 

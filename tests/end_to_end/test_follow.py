@@ -1,4 +1,4 @@
-"""A training followed from another process: each checkpoint is evaluated once, whatever happens meanwhile."""
+"""Training followed from another process: each checkpoint is evaluated once, whatever happens in the meantime."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 def checkpoint(noise: float) -> bytes:
-    """A state_dict of the sample's network; the more noise, the lower its score."""
+    """Returns a state_dict of the sample's network; the more noise, the lower its score."""
     torch.manual_seed(0)
     weights = {name: value + noise * torch.randn_like(value) for name, value in trained().state_dict().items()}
     file = io.BytesIO()
@@ -40,7 +40,7 @@ def checkpoint(noise: float) -> bytes:
 
 @pytest.fixture
 def start(cluster: str, tmp_path: Path) -> Iterator[Start]:
-    """Starts a verb on the shared cluster, and finally kills what is left of it."""
+    """Starts a verb on the shared cluster, and finally kills its remaining processes."""
     processes = []
 
     def run(verb: str, *overrides: str, faults: str = "") -> subprocess.Popen[str]:
@@ -60,7 +60,7 @@ def start(cluster: str, tmp_path: Path) -> Iterator[Start]:
 
 
 def ended(process: subprocess.Popen[str], status: int, folder: Path) -> Sequence[str]:
-    """Lines on standard output of a process that ends with ``status``."""
+    """Returns the standard output lines of a process that must exit with ``status``."""
     printed, _ = process.communicate(timeout=180)
     assert process.returncode == status, "".join(path.read_text() for path in sorted(folder.glob("*.err")))
     return printed.splitlines()
@@ -134,7 +134,7 @@ def test_a_prefix_of_a_bucket_is_followed_until_the_patience_ends(tmp_path: Path
     place = s3_place(s3)
     for number, noise in enumerate((0.1, 0.0, 0.08, 0.07)):
         place.put(f"step-{number + 8}/weights.pt", checkpoint(noise))
-        time.sleep(1.1)  # a bucket's clock has seconds
+        time.sleep(1.1)  # a bucket's timestamps have a resolution of one second
     options = [
         f"+{node}.storage_options.{key}={value}" for node in ("model", "output") for key, value in place.options.items()
     ]

@@ -1,5 +1,5 @@
-"""Detectors that others trained and exported, by configuration alone: boxes equal a plain script's. The files come in
-wheels of the packages named below; each test skips where its package is not installed and the variable names no file.
+"""Detectors trained and exported by others, used by configuration alone: boxes equal a plain script's. The files are in
+wheels of the packages named below; a test skips if its package is not installed and the variable names no file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from actors.preprocess import PadPosition, Preprocess, ResizeMode, fit
 
-THRESHOLD, IOU = 0.02, 0.45  # so low that drawings have objects
+THRESHOLD, IOU = 0.02, 0.45  # low enough to find objects in drawings
 SIZES = ((640, 480), (480, 640), (500, 500), (900, 120), (130, 800), (320, 320), (1200, 700), (97, 61))
 
 
@@ -50,7 +50,7 @@ def file_of(detector: Detector) -> Path:
 
 
 def drawing(number: int) -> Image.Image:
-    """A photograph with shapes and lines of text on it: enough for detectors to propose boxes."""
+    """Returns a photograph with shapes and lines of text on it, enough for detectors to propose boxes."""
     width, height = SIZES[number % len(SIZES)]
     image, random = photo(number, width=width, height=height), np.random.default_rng(number)
     draw = ImageDraw.Draw(image)
@@ -65,7 +65,7 @@ def drawing(number: int) -> Image.Image:
 
 
 def write_pictures(folder: Path, count: int) -> list[Path]:
-    """JPEGs of all sizes, each with one of the 8 orientations of EXIF."""
+    """Writes JPEGs of all sizes, each with one of the 8 EXIF orientations."""
     folder.mkdir()
     paths = []
     for number in range(count):
@@ -79,13 +79,13 @@ def write_pictures(folder: Path, count: int) -> list[Path]:
 
 
 def plain(path: Path, session: Any, detector: Detector) -> tuple[tuple[int, int], list[tuple[int, float, list[float]]]]:
-    """Size of the upright picture, and its boxes best first, by onnxruntime and numpy, without the product's task."""
+    """Returns the upright picture's size and its boxes, best first, using onnxruntime and numpy but not the task."""
     image = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     width, height = image.size
     side, ratio = detector.side, max(image.size) / detector.side
     inner = [max(1, round(length / ratio)) for length in image.size]
     corner = [(side - length) // 2 if detector.is_centred else 0 for length in inner]
-    # The pixels are the product's: the script is about everything after them.
+    # The pixels are the product's: the script checks everything after them.
     pixels_hwc = fit(np.asarray(image), preprocess(detector))
     blob = pixels_hwc.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255)
     (output,) = session.run(None, {session.get_inputs()[0].name: blob})

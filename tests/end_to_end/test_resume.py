@@ -1,4 +1,4 @@
-"""The same command again: after a crash, next to itself, over a dataset that grew, and for failed images."""
+"""The same command again: after a crash, concurrently with itself, over a dataset that grew, and for failed images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def names(folder: Path) -> list[str]:
 
 
 def listed(printed: list[str]) -> str:
-    """The sum of a run."""
+    """Returns the printed image counts of a run."""
     return next(line.removeprefix("images").strip() for line in printed if line.startswith("images"))
 
 

@@ -21,7 +21,7 @@ def job(tmp_path: Path) -> tuple[str, ...]:
     for number in range(NUM_IMAGES):
         (folder / f"{number:04d}.jpg").write_bytes(jpeg(number, width=40, height=30))
     small = ("run.shard_size=8", "batch_size=8", "output.rows_per_part=16")
-    alike = ("engine=torch", "engine.threads=1")  # more threads round otherwise
+    alike = ("engine=torch", "engine.threads=1")  # more threads round differently
     return ("+dataset=images", f"dataset.path={folder}", "model=digits", *small, *alike)
 
 
@@ -65,6 +65,6 @@ def test_two_slices_of_which_one_is_killed_and_resumed_publish_one_run(
     assert [one["num_listed"] for one in of_slices] == [48, 48]
     said = verdict(tmp_path / "out")
     assert f"{NUM_IMAGES} listed = {NUM_IMAGES} ok + 0 errors" in said
-    clean = batch_infer(*job, "run.shard_size=20", "output.path=clean")  # how images are cut into shards changes no row
+    clean = batch_infer(*job, "run.shard_size=20", "output.path=clean")  # the shard size changes no row
     assert clean.returncode == 0, clean.stderr
     assert digest(said) == digest(verdict(tmp_path / "clean"))

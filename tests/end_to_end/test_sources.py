@@ -1,4 +1,4 @@
-"""One set of photographs through every dataset and through S3: the answers equal those of a plain PyTorch loop."""
+"""One set of photographs read through every dataset and from S3: the answers equal those of a plain PyTorch loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUM_PHOTOS = int(os.environ.get("SHARDLENS_TEST_PHOTOS", "24"))
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the photographs in every shape, the weights, and reference.npy."""
+    """A folder with the photographs in every format, the weights, and reference.npy."""
     root = tmp_path_factory.mktemp("photos")
     paths = write_photos(root / "images", NUM_PHOTOS)
     save_fitted(root / "resnet18.pt", num_photos=20)
@@ -51,7 +51,7 @@ def _write_containers(root: Path, paths: list[Path]) -> None:
                 tar.addfile(member, io.BytesIO(data))
 
 
-SOURCES = {  # and images, from S3
+SOURCES = {  # besides images, which are read from S3
     "manifest": (
         "+dataset=manifest",
         "dataset.path={root}/list.csv",
@@ -75,7 +75,7 @@ def model_overrides(root: Path) -> list[str]:
 
 
 def check(output: Path, printed: str, reference: np.ndarray) -> None:
-    """Compares the rows with the answers of the loop, and checks the run, whose folder the job printed."""
+    """Compares the rows with the answers of the loop, and checks the run whose folder the job printed."""
     run = output / "runs" / Path(printed).name
     assert (run / "_SUCCESS").is_file()
     report = json.loads((run / "report.json").read_text())

@@ -25,7 +25,7 @@ def head() -> Iterator[Head]:
 
 
 class Client:
-    """Runs the command, and finally kills what is left of it."""
+    """Runs the command, and finally kills its remaining processes."""
 
     def __init__(self, head: Head, folder: Path) -> None:
         self.head, self.folder = head, folder
@@ -73,7 +73,7 @@ def sample_job(folder: Path, run_id: str) -> list[str]:
 
 
 def test_a_run_is_stopped_gone_on_with_followed_and_never_doubled(client: Client, tmp_path: Path) -> None:
-    """The user's own module travels; three clients submit the same run, and one of them is stopped."""
+    """The user's own module is sent along; three clients submit the same run, and one of them is stopped."""
     (tmp_path / "travelling.py").write_text("from actors.sample.network import Net\n\ndef build():\n    return Net()\n")
     job = [*sample_job(tmp_path, "night"), "model.architecture=travelling:build"]
     job += [f"cluster.py_modules=[{tmp_path / 'travelling.py'}]"]

@@ -1,4 +1,4 @@
-"""Large pictures cut into tiles by a whole job."""
+"""A whole job that cuts large pictures into tiles."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""docs/tutorial.md as it stands: the score in training is that of the job on the saved checkpoint, of an evaluation of
-its run, and of an endpoint that serves it.
+"""docs/tutorial.md as written: the score in training equals that of the job on the saved checkpoint, of an evaluation
+of its run, and of an endpoint that serves it.
 """
 
 from __future__ import annotations

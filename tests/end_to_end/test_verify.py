@@ -1,4 +1,4 @@
-"""Published runs are proven by independent code, and refuted after one flipped bit."""
+"""Published runs are verified by independent code, and rejected after one flipped bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of images and a job over it, for the tests of what a job finds in its output."""
+"""A folder of images and a job over it, for tests of what a job finds in its output."""
 
 from __future__ import annotations
 

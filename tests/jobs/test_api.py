@@ -1,5 +1,5 @@
-"""`run` as scripts and threads call it, on the Ray of the test process; tests/docs runs it in a notebook, which starts
-its own.
+"""`run` as called by scripts and threads, on the Ray of the test process; tests/docs runs it in a notebook, which
+starts its own Ray.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def process_state() -> list[object]:
-    """Parts of the process that a job uses, and that belong to the application."""
+    """Returns the parts of the process that a job uses but the application owns."""
     handlers = [signal.getsignal(number) for number in SIGNALS]
     variables = {name: value for name, value in os.environ.items() if name.startswith(("RAY_", "PYTHONPATH"))}
     levels = [logging.getLogger(name).level for name in ("shardlens", "ray", "ray.data", "root")]

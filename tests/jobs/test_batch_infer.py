@@ -25,7 +25,7 @@ def complete(run: Run) -> ExitStatus:
 
 
 def night(job: Job, images: Path, number: int) -> Run:
-    """The run of one new image, which is bad."""
+    """Returns a run of one new image, which is bad."""
     add_photos(images, [number])
     run = opened(job)
     assert listed(run) == [str(number)]

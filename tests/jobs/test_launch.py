@@ -33,7 +33,7 @@ def template() -> dict[str, Any]:
 
 
 def set_digest(node: Any) -> Any:
-    """A copy with every placeholder of a digest filled in."""
+    """Returns a copy with every digest placeholder filled in."""
     if isinstance(node, dict):
         return {key: set_digest(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -197,7 +197,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_the_container_that_the_manifest_starts_ends_with_the_status(api: KubeApi) -> None:
-    """The command and arguments of the CronJob's container, with the variables as the kubelet fills them in."""
+    """Runs the command and arguments of the CronJob's container, with the variables filled in as the kubelet does."""
     api.states = [[RUNNING, failed(3)]]
     cronjob = find(render(K8S / "overlays/nightly-cpu"), "CronJob")
     (container,) = cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
@@ -208,7 +208,7 @@ def test_the_container_that_the_manifest_starts_ends_with_the_status(api: KubeAp
     out, err = process.communicate(timeout=60)
     assert process.returncode == ExitStatus.OVER_BUDGET
     assert out.splitlines() == [NIGHT]
-    assert "last available logs" in err  # what the job said last
+    assert "last available logs" in err  # the job's last output
     role = find(render(K8S / "overlays/nightly-cpu"), "Role")
     assert {verb for verb, _, _ in api.requests} == set(role["rules"][0]["verbs"])
 

@@ -1,4 +1,4 @@
-"""Schemas that the files under conf/ start from."""
+"""Schemas that the files under conf/ are based on."""
 
 from dataclasses import is_dataclass
 

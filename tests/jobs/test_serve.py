@@ -1,4 +1,4 @@
-"""One real endpoint in a process of its own, asked through every route."""
+"""One real endpoint in its own process, queried through every route."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Reply(NamedTuple):
 class Endpoint(NamedTuple):
     url: str
     folder: Path
-    """Folder whose images requests may name."""
+    """Folder of the images that requests may name."""
     process: subprocess.Popen[str]
 
     def ask(self, route: str, body: bytes | None = None, kind: str = "image/png", token: str = TOKEN) -> Reply:
@@ -54,7 +54,7 @@ class Endpoint(NamedTuple):
         return Reply(status, json.loads(text) if is_json else text.decode(), got)
 
     def processes(self) -> set[int]:
-        """The replicas of the endpoint."""
+        """Returns the process ids of the endpoint's replicas."""
         children = psutil.Process(self.process.pid).children(recursive=True)
         return {one.pid for one in children if "ServeReplica" in " ".join(one.cmdline())}
 
@@ -82,7 +82,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 
 @pytest.fixture(scope="module")
 def expected() -> list[dict[str, Any]]:
-    """The rows of the first images, as a Python caller gets them."""
+    """The rows of the first images, as a Python caller receives them."""
     table = Predictor(Recipe(DIGITS)).predict(encoded()[:12])
     return [{"label_id": row["label_id"], "score": row["score"]} for row in table.to_pylist()]
 
@@ -141,7 +141,7 @@ def test_a_bad_image_is_named_and_spares_the_others(endpoint: Endpoint, expected
 
 
 def test_damaged_and_hostile_bodies_are_refused_and_do_no_harm(endpoint: Endpoint) -> None:
-    """At least 200 of them: each is answered with 4xx, none ends a process, and good images are answered as before."""
+    """Sends at least 200: each is answered with 4xx, none ends a process, and good images are answered as before."""
     image = encoded()[0]
     damaged = [image[: len(image) * part // 60] for part in range(45)]
     damaged += [data for data, _ in bad_images().values() if len(data) < MAX_BODY_BYTES // 2]

@@ -23,7 +23,7 @@ SAMPLE = ["batch_infer", "+dataset=sample", "output.path=/shared/out"]
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JobsServer]:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setattr(Shutdown, "install", lambda _: None)  # the signals are pytest's
+    monkeypatch.setattr(Shutdown, "install", lambda _: None)  # pytest owns the signals
     with serve(JobsServer()) as served:
         yield served
 

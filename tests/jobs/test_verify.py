@@ -20,7 +20,7 @@ from jobs.verify import verify
 
 ROOT = Path(__file__).parents[2]
 
-# What writes, reads and commits a run: a fault there must not hide itself.
+# The modules that write, read and commit a run: a fault in them must not hide itself.
 DRIVER = {f"jobs.{name}" for name in ("commit", "runs", "records", "redrive", "coverage", "inventory")}
 DRIVER |= {f"actors.{name}" for name in ("sink", "receipts", "shards", "run_paths")}
 

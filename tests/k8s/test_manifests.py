@@ -1,4 +1,4 @@
-"""Every base, overlay and combination of components, rendered; the end shows that each check can fail."""
+"""Every base, overlay and combination of components, rendered; the last tests show that each check can fail."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ def test_it_is_valid_against_the_schemas(objects: tuple[dict[str, Any], ...]) ->
 
 def test_the_operator_takes_it(objects: tuple[dict[str, Any], ...]) -> None:
     assert [breach for obj in ray_objects(objects) for breach in operator_breaches(obj)] == []
-    for obj in objects:  # the names that the launcher will give, third attempts included
+    for obj in objects:  # the names that the launcher will assign, including third attempts
         if obj["kind"] in ("CronJob", "Job"):
             suffix = "-29380440" if obj["kind"] == "CronJob" else ""
             name = name_of_job("shardlens", obj["metadata"]["name"] + suffix).attempt(3)
             assert operator_breaches(find(objects, "RayJob"), name) == []
-            assert name != obj["metadata"]["name"] + suffix  # KubeRay's own Job has the name of the RayJob
+            assert name != obj["metadata"]["name"] + suffix  # KubeRay's own Job has the RayJob's name
 
 
 def test_every_pod_is_restricted(objects: tuple[dict[str, Any], ...]) -> None:
@@ -234,7 +234,7 @@ def test_a_night_is_retried_where_that_helps() -> None:
     actions = {rule["action"]: rule for rule in job["podFailurePolicy"]["rules"]}
     assert actions["FailJob"]["onExitCodes"]["values"] == [2, 3]
     assert actions["FailJob"]["onExitCodes"]["containerName"] == job["template"]["spec"]["containers"][0]["name"]
-    assert job["template"]["spec"]["restartPolicy"] == "Never"  # a condition of a podFailurePolicy
+    assert job["template"]["spec"]["restartPolicy"] == "Never"  # required by a podFailurePolicy
 
 
 def test_a_namespace_of_another_name_reaches_everything(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_namespace_of_another_name_reaches_everything(tmp_path: Path) -> None:
 
 
 def mutated(kind: str, path: str, value: Any) -> dict[str, Any]:
-    """The object of that kind with one value changed, or removed if it is `...`."""
+    """Returns the object of that kind with one value changed, or removed if it is `...`."""
     overlay = {"RayCronJob": "raycronjob", "CronJob": "nightly-cpu", "RayService": "endpoint-cpu"}.get(
         kind, "nightly-gpu"
     )

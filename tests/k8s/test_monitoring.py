@@ -20,7 +20,7 @@ OF_TARGETS = {"pod", "namespace"}  # Prometheus adds them
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Expressions, each with the name of its panel or alert."""
+    """Yields each expression with the name of its panel or alert."""
     for panel in DASHBOARD["panels"]:
         for target in panel["targets"]:
             yield panel["title"], target["expr"].replace("$__rate_interval", "1m").replace("$run", ".*")
@@ -30,7 +30,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def breaches(expression: str) -> list[str]:
-    """Metrics and labels of an expression that no job has, or its syntax error."""
+    """Returns the metrics and labels of an expression that no job has, or its syntax error."""
     try:
         promql_parser.parse(expression)
     except ValueError as error:

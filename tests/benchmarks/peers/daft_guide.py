@@ -1,5 +1,5 @@
 """Batch inference as in the documentation and the benchmarks of Daft 0.7.26: a glob, download and decode as
-expressions, the transform as a function of each row, the model in a class, write_parquet.
+expressions, the transform as a row-wise function, the model in a class, write_parquet.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/peers/daft_guide.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet
 

@@ -4,7 +4,7 @@ Pillow, and a loop in inference mode. Its results in eager fp32 are the referenc
     PYTHONPATH=tests/fixtures python tests/benchmarks/peers/dataloader.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet \
         --compile --precision bf16
 
---embed writes the inputs of the last layer in place of classes.
+--embed writes the inputs of the last layer instead of classes.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     PYTHONPATH=tests/fixtures python tests/benchmarks/peers/limit.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet \
         --processes 2 --engine openvino --precision bf16
 
-Each process loads one engine, handles its share of the images batch by batch without overlap, and writes one Parquet
-file to the folder OUTPUT.parquet. `--engine none` stops after the decoder, which gives the limit of a job that is bound
-by decoding. If one process is faster than one per core, its rate is the limit.
+Each process loads one engine, processes its share of the images batch by batch without overlap, and writes one Parquet
+file to the folder OUTPUT.parquet. `--engine none` stops after decoding, which is the limit of a decoding-bound job. If
+one process is faster than one per core, its rate is the limit.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
         "engine": arguments.engine,
         "precision": arguments.precision,
         "whole_s": round(time.monotonic() - started, 2),
-        # From the end of the very first batch to the end of the last.
+        # From the end of the first batch of any process to the end of the last.
         "steady_images_per_s": round(num_steady / (last_s - first.first_s), 1) if num_steady else None,
     }
     print(json.dumps(figures))

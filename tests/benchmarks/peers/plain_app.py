@@ -1,9 +1,9 @@
-"""A plain FastAPI app with the engine of `jobs.serve`, which predicts each image as it comes, without batches.
+"""A plain FastAPI app with the engine of `jobs.serve` that predicts each image as it arrives, without batches.
 
     python tests/benchmarks/peers/plain_app.py PORT [KEY=VALUE of jobs.serve ...]
 
-uvicorn runs it in one process, with uvloop and httptools. One image is predicted at a time, in a thread, so that the
-next bodies are read meanwhile.
+uvicorn runs it in one process, with uvloop and httptools. Images are predicted one at a time, in a thread, so that the
+next bodies are read in the meantime.
 """
 
 from __future__ import annotations

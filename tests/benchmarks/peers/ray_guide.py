@@ -1,9 +1,9 @@
-"""Batch inference as in the guides of Ray Data 2.60: read_images, a transform of each row, one actor that holds the
-model, write_parquet. Starts its own Ray.
+"""Batch inference as in the guides of Ray Data 2.60: read_images, a row-wise transform, one actor with the model,
+write_parquet. Starts its own Ray.
 
     PYTHONPATH=tests/fixtures python tests/benchmarks/peers/ray_guide.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet
 
-Uses one actor, not two as in the guides: on two CPUs, two actors would leave none to the read tasks, and the job would
+Uses one actor, not two as in the guides: on two CPUs, two actors would leave none for the read tasks, and the job would
 hang. Ray Data runs the transform in that actor.
 """
 

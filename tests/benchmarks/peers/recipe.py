@@ -1,6 +1,6 @@
-"""Model and transform of all peers: the fitted network in eager fp32, after torchvision's usual transform.
+"""The model and transform of all peers: the fitted network in eager fp32, after torchvision's usual transform.
 
-torchvision is not a dependency, so its transform is spelled out: Pillow resizes and crops, torch normalises, in
+torchvision is not a dependency, so its transform is written out: Pillow resizes and crops, torch normalises, in
 torchvision's steps and order. The pixels equal those of `fitted.reference_pixels`.
 """
 
@@ -24,14 +24,14 @@ _MEAN, _STD = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
 
 
 def load_network(weights: str) -> torch.nn.Module:
-    """The architecture that the file is named after, such as networks-resnet18.pt, with the weights in it."""
+    """Loads the architecture that the file is named after, such as networks-resnet18.pt, with its weights."""
     network = construct(Path(weights).stem.replace("-", ":", 1), {"num_classes": NUM_CLASSES})
     network.load_state_dict(torch.load(weights))
     return network.eval()
 
 
 def transform(image: Image.Image) -> torch.Tensor:
-    """Resize(256), CenterCrop(224), ToTensor, Normalize; gives float32 (3, 224, 224)."""
+    """Applies Resize(256), CenterCrop(224), ToTensor and Normalize; returns float32 (3, 224, 224)."""
     width, height = image.size
     short, long = sorted((width, height))
     scaled = (RESIZE, int(RESIZE * long / short))
@@ -43,7 +43,7 @@ def transform(image: Image.Image) -> torch.Tensor:
 
 
 def classify(network: torch.nn.Module, pixels_nchw: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers and scores of the best classes, best first, each of shape (n, 5)."""
+    """Returns the numbers and scores of the best classes, best first, each of shape (n, 5)."""
     with torch.inference_mode():
         scores, ids = torch.softmax(network(pixels_nchw).float(), dim=1).topk(TOP)
     return ids.numpy(), scores.numpy()

@@ -35,7 +35,7 @@ PREPROCESS = Preprocess(resize=[24, 24], crop=None)
 def loop(tmp_path: Path) -> PlainLoop:
     torch.save(tiny().state_dict(), tmp_path / "tiny.pt")
     add_photos(tmp_path / "images", range(12))
-    shards = opened(job_over(tmp_path / "images", tmp_path / "out")).shards  # of two images each
+    shards = opened(job_over(tmp_path / "images", tmp_path / "out")).shards  # two images each
     model = Model("networks:tiny", checkpoint=str(tmp_path / "tiny.pt"), preprocess=PREPROCESS)
     return PlainLoop(shards, Storage(), Recipe(model), 2)
 
@@ -52,7 +52,7 @@ def test_two_processes_share_the_images(loop: PlainLoop, tmp_path: Path) -> None
     assert len(ends) == 120
     rows = pq.read_table(folder)
     assert len(set(rows[URI].to_pylist())) == 12
-    assert len({end.worker for end in ends}) == len(set(rows[WORKER].to_pylist())) == 2  # none started before the other
+    assert len({end.worker for end in ends}) == len(set(rows[WORKER].to_pylist())) == 2  # started at the same time
 
 
 def test_the_best_layout_counts(loop: PlainLoop, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_no_process_is_left_when_the_command_is_stopped(loop: PlainLoop, tmp_pat
 
     def stop(*_: object) -> None:
         started.extend(multiprocessing.active_children())
-        if not started:  # a slow machine still starts the first process
+        if not started:  # a slow machine is still starting the first process
             signal.setitimer(signal.ITIMER_REAL, 0.5)
             return
         raise StoppedError

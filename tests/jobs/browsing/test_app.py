@@ -38,12 +38,12 @@ HOSTILE = [
     ("GET", "/report/../manifest.json", 404),
     ("GET", "/page.css%00.html", 404),
     ("GET", "//evil.example/", 404),
-    # Rows that are not there.
+    # Rows that do not exist.
     ("GET", "/picture/0/-1", 404),
     ("GET", "/picture/99999999999999999999999/0", 404),
     ("GET", "/image/0/2147483647", 404),
     ("GET", "/image/0%20OR%201=1/0", 404),
-    # Filters that are none.
+    # Invalid filters.
     ("GET", "/?sort=score;DROP%20TABLE%20images", 400),
     ("GET", "/?sort=c0", 400),
     ("GET", "/?sort=(SELECT%201)", 400),

@@ -11,7 +11,7 @@ GATE = Gate(PlainTextResponse("inside"), "right", 80)
 
 
 def status(host: str = "127.0.0.1:80", cookie: str = "shardlens-80=right", kind: str = "http") -> tuple[int, bool]:
-    """The status of a GET request, and True if the application answered it; 0 where nothing does."""
+    """Returns the status of a GET request (0 if nothing answers), and True if the application answered it."""
     sent: list[dict] = []  # type: ignore[type-arg]
 
     async def send(message: dict) -> None:  # type: ignore[type-arg]

@@ -27,7 +27,7 @@ def test_pictures_of_the_images_in_the_inventory_alone(tmp_path: Path, monkeypat
     assert failed == {"junk-bad.jpg"}
     assert len({picture.webp for picture in made.values()}) == len(made)
     assert len(pictures._kept) == 3
-    # Another file in the place of a listed one is not shown.
+    # A file that replaced a listed one is not shown.
     replaced = tmp_path / "data" / "000.jpg"
     shutil.copy(tmp_path / "secret.jpg", replaced)
     changed = pictures.get(*places[str(replaced)]) if places[str(replaced)][0] not in pictures._kept else None

@@ -104,7 +104,7 @@ def test_a_detector_becomes_a_bundle_whose_forms_find_the_same_boxes(tmp_path: P
     bundle = read_bundle(str(tmp_path / "b"), Storage())
     assert bundle is not None
     assert set(bundle.forms) == {"onnx", "openvino", "safetensors"}
-    # Loading the form checks the golden images, whose boxes are compared.
+    # Loading the form checks the golden images by comparing their boxes.
     from_bundle = model_from(str(tmp_path / "b"))
     found = [
         Predictor(model, engine=engine, task=job.task).predict(sorted((tmp_path / "photos").rglob("*.jpg")))
@@ -126,13 +126,13 @@ def test_a_program_of_one_batch_size_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def boxes_of(row: list[dict[str, Any]]) -> list[tuple[float, ...]]:
-    """Numbers of the boxes of an image, in an order that does not depend on scores near 1."""
+    """Returns the numbers of an image's boxes, in an order that does not depend on scores near 1."""
     names = ("label_id", "xmin", "ymin", "xmax", "ymax", "score")
     return sorted(tuple(float(box[name]) for name in names) for box in row)
 
 
 def test_a_bundle_whose_graphs_suppress_boxes_finds_those_of_the_network(tmp_path: Path) -> None:
-    # The bias keeps most scores away from 1, where they are equal.
+    # The bias keeps most scores away from 1, where they would be equal.
     job = detector_job(tmp_path, "task.classes=[dog,2]", "export.postprocess=nms", "+model.kwargs.bias=-20.0")
     with signals_kept():
         assert export(job) is ExitStatus.DONE

@@ -91,7 +91,7 @@ def test_a_graph_gives_graphs(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     form = written("onnx", tmp_path / "again", FormPlan(), model)
     assert onnx.load(tmp_path / "again" / "model.onnx").graph == onnx.load(tmp_path / "model.onnx").graph
-    assert not form.normalises  # as far as is known
+    assert not form.normalises  # as far as known
     ir = written("openvino", tmp_path / "again", FormPlan("fp16"), model)
     assert ir.files == ("openvino/model.bin", "openvino/model.xml")
     (tmp_path / "third").mkdir()

@@ -16,7 +16,7 @@ def test_images_come_encoded_named_and_decoded_in_one_order(tmp_path: Path) -> N
     job = export_job(*tiny_on_photos(tmp_path), "export.path=b")
     (tmp_path / "photos" / "class0" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     drawn = draw_images(job, 8)
-    assert len(drawn.encoded) == len(drawn.names) == 7  # of the eight, one is broken
+    assert len(drawn.encoded) == len(drawn.names) == 7  # one of the eight is broken
     assert drawn.pixels_nhwc.shape == (7, 32, 32, 3)
     from actors.decoding.decode import decode  # noqa: PLC0415  of this check alone
 

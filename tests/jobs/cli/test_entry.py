@@ -67,7 +67,7 @@ run_verb(main)
 
 
 def run_ending(ends: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
-    """A process whose output is buffered, as by default."""
+    """Runs a process whose output is buffered, as by default."""
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = [sys.executable, "-c", ENDS.format(ends=ends)]
     return subprocess.run(
@@ -115,5 +115,5 @@ def test_a_reader_who_left_is_no_traceback() -> None:
     os.close(read)
     done = run_ending("return", stdout=write)
     os.close(write)
-    assert done.returncode == 120  # Python's own
+    assert done.returncode == 120  # Python's own status
     assert "Traceback" not in done.stderr

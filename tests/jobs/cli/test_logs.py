@@ -25,7 +25,7 @@ from jobs.job import LogFormat
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Logging, warnings and the ends of threads are those of the whole process."""
+    """Restores logging, warnings and the thread exception hook, which belong to the whole process."""
     for log in (LOG, logging.getLogger()):
         monkeypatch.setattr(log, "handlers", log.handlers)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
@@ -120,7 +120,7 @@ def test_a_command_whose_config_is_wrong_still_gets_its_format() -> None:
 
 
 def application(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
-    """The root of an application that has not touched our logger; no fixture, since pytest adds handlers after them."""
+    """Returns the root of an application that has not touched our logger; no fixture, as pytest adds handlers later."""
     root = logging.getLogger("tests.application")
     monkeypatch.setattr(root, "propagate", False)
     monkeypatch.setattr(root, "handlers", [])

@@ -37,7 +37,7 @@ def test_an_unknown_verb_has_a_near_match() -> None:
 
 def test_a_verb_runs_as_with_python_and_finds_modules_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
-    (tmp_path / "conf/__init__.py").touch()  # a user's own package does not hide our files
+    (tmp_path / "conf/__init__.py").touch()  # a user's own package must not hide our files
     (tmp_path / "mine.py").write_text("raise SystemExit('found')")
     arguments = ("+dataset=sample", "model=custom", "model.architecture=mine:Net", "model.checkpoint=a.pt")
     done = run("batch-infer", *arguments, "--dry-run", cwd=tmp_path)

@@ -142,7 +142,7 @@ def test_new_entries_of_mappings_are_no_unknown_keys() -> None:
 
 
 def test_a_shell_hands_the_value_over() -> None:
-    """As a user types it, by way of a shell and of another process."""
+    """Passes values through a shell and another process, as when a user types them."""
     code = "import sys, json; from jobs.cli.overrides import as_typed; print(json.dumps(as_typed(sys.argv[1:])))"
     typed = " ".join(shlex.quote(f"dataset.path={text}") for text in TEXTS)
     done = subprocess.run(

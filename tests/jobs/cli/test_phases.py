@@ -16,7 +16,7 @@ LOG = logging.getLogger("shardlens")
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Lines logged meanwhile, by a ticker in a hurry."""
+    """Lines logged during the test, by a fast ticker."""
     found: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]

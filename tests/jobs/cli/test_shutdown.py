@@ -37,7 +37,7 @@ def test_while_draining_the_first_signal_only_asks(stop: Shutdown, number: signa
     with stop.draining():
         os.kill(os.getpid(), number)
         assert stop.is_asked
-    time.sleep(0.3)  # the grace period does not outlast the block
+    time.sleep(0.3)  # the grace period ends with the block
 
 
 def test_the_second_signal_stops_at_once(stop: Shutdown) -> None:
@@ -76,7 +76,7 @@ def test_the_caller_gets_its_handlers_back_and_then_the_signal(*, gently: bool) 
 
 
 def in_thread(target: Callable[[], None]) -> list[BaseException]:
-    """The error that ``target`` raises in a thread."""
+    """Returns the error that ``target`` raises in a thread."""
     raised: list[BaseException] = []
 
     def run() -> None:

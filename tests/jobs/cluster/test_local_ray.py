@@ -1,4 +1,4 @@
-"""A Ray of one's own, in processes that start and leave it as commands do."""
+"""A local Ray, in processes that start and leave it as commands do."""
 
 from __future__ import annotations
 

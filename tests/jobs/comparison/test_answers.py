@@ -23,7 +23,7 @@ SCHEMA = pa.schema([("embedding", pa.list_(pa.float16(), 4))])
     ],
 )
 def test_the_columns_of_no_pairs_are_those_of_all_pairs(answers: Answers) -> None:
-    """The table of measured pairs is made from them; names are ours and need no quotes."""
+    """They define the table of measured pairs; the names are ours and need no quotes."""
     both = [pa.field(f"{side}_{field.name}", field.type) for side in "ab" for field in answers.kept]
     empty = pa.schema([pa.field("a", pa.int64()), pa.field("b", pa.int64()), *both]).empty_table()
     measured = answers.measure(empty)

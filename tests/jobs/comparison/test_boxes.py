@@ -94,4 +94,4 @@ def test_overlaps_are_those_of_torchvision() -> None:
     corners[..., 2:] += corners[..., :2]
     expected = box_iou(*map(torch.tensor, corners)).numpy()
     assert np.allclose(_overlaps(*corners), expected)
-    assert _overlaps(np.zeros((1, 4)), np.zeros((1, 4))) == 1  # equal boxes without an area
+    assert _overlaps(np.zeros((1, 4)), np.zeros((1, 4))) == 1  # equal boxes without area

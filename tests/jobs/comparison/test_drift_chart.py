@@ -7,7 +7,7 @@ from jobs.comparison.drift_chart import drift_chart
 
 
 def test_both_histograms_are_drawn_to_one_scale() -> None:
-    """Shares, so that runs of different size are comparable; y is from the top."""
+    """Shares make runs of different sizes comparable; y is measured from the top."""
     chart = drift_chart(Distribution("<b>", 0.0, 10.0, [50, 50, 0, 0], [0, 0, 20, 60], 2.5, 7.5, 1.0, 9.0))
     area, a, b = re.findall(r' d="([^"]*)"', str(chart.shapes))[-3:]
     assert (

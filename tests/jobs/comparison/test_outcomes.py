@@ -14,7 +14,7 @@ from jobs.comparison.outcomes import Outcomes
 
 
 def test_each_row_is_matched_once_with_the_row_of_its_image(place: Place) -> None:
-    """Duplicates, the same id at other places, and images of one run alone; locally and on S3."""
+    """Covers duplicates, equal ids at different places, and images of only one run; locally and on S3."""
     a = publish_run(
         place,
         "a",
@@ -37,9 +37,9 @@ def test_each_row_is_matched_once_with_the_row_of_its_image(place: Place) -> Non
     found = compared(a, b)
     assert found.counts == (23, 3, 4, 1, 2)
     assert found.failures.alone == {"a": (3, 0), "b": (4, 0)}
-    assert found.changes.num_flips == 2  # moved, and the second row of twice
+    assert found.changes.num_flips == 2  # `moved`, and the second row of `twice`
     assert found.num_answers == 23
-    # The same whichever run is first.
+    # The order of the runs does not matter.
     back = compared(b, a)
     assert back.counts == (23, 4, 3, 1, 2)
     assert back.changes.num_flips == 2

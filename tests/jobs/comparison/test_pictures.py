@@ -35,7 +35,7 @@ def test_pictures_are_spread_over_all_kinds_of_change(tmp_path: Path) -> None:
     failed = pictures["new/decode/truncated"][0]
     assert (failed.title, failed.message, failed.lines[1]) == ("decode/truncated", "cut off", "B: decode/truncated")
     assert failed.lines[0].startswith(f"A: {LABELS[0]}") or failed.lines[0].startswith("A: ")
-    # In turn: one of each group before the second one of any.
+    # In turn: one of each group before the second of any.
     few = make_pictures(findings, len(pictures) + 1, None)
     assert sorted(map(len, few.values())) == [1] * (len(pictures) - 1) + [2]
     assert make_pictures(findings, 0, None) == {}

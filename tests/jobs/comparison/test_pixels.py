@@ -47,8 +47,8 @@ def test_pixels_flip_between_classes_whatever_the_form_of_the_masks(forms: tuple
         }
         for _ in range(2)
     ]
-    maps[1]["3"] = np.zeros((2, 3), np.uint8)  # of another size: nothing agrees
-    maps[0]["1"][0, :2] = 255  # of no class
+    maps[1]["3"] = np.zeros((2, 3), np.uint8)  # a different size: nothing agrees
+    maps[0]["1"][0, :2] = 255  # no class
     maps[1]["1"][0, :2] = [255, 0]
     runs = [
         publish_run(local_place(tmp_path), side, segmented(own, MaskForm[form]), task=Segment(mask=MaskForm[form]))

@@ -15,7 +15,7 @@ from jobs.comparison.answers import Match
 
 
 def test_numbers_differ_by_column_whatever_their_names(tmp_path: Path) -> None:
-    """The columns have the names of our own tables; a kept column is no answer."""
+    """Columns may have the names of our own tables; a kept column is not an answer."""
     place, draw = local_place(tmp_path), np.random.default_rng(0)
     names = ["number", 'odd "name"; DROP TABLE a', "points"]
     values = [[draw.normal(size=50).astype(np.float32) for _ in range(2)] for _ in range(2)]

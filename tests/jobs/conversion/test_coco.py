@@ -32,7 +32,7 @@ def quietly(call: Any, *arguments: Any) -> Any:
 
 
 def evaluated(truth: Path, results: Path, kind: str = "bbox") -> float:
-    """The mean average precision by pycocotools."""
+    """Returns the mean average precision computed by pycocotools."""
 
     def evaluate() -> float:
         known = COCO(str(truth))
@@ -49,7 +49,7 @@ def evaluated(truth: Path, results: Path, kind: str = "bbox") -> float:
 def test_a_perfect_prediction_has_a_precision_of_one(run: Place, kind: str, tmp_path: Path) -> None:
     converted(run, "coco", tmp_path / "coco")
     assert evaluated(tmp_path / "coco" / "dataset.json", tmp_path / "coco" / "results.json", kind) == 1
-    # Boxes that are moved lose precision: the figure depends on what is written.
+    # Moved boxes lose precision: the figure depends on what is written.
     results = json.loads((tmp_path / "coco" / "results.json").read_text())
     for box in results[::2]:
         box["bbox"][0] += 40

@@ -64,7 +64,7 @@ def test_supervision_reads_the_lines(tmp_path: Path) -> None:
         class_id=np.array([int(line["class_id"]) for line in own]),
         data={"label": np.array([line["label"] for line in own])},
     )
-    # Its own sink then writes the same numbers under the same names.
+    # The library's own sink writes the same numbers under the same names.
     with supervision.CSVSink(str(tmp_path / "sink.csv")) as sink:
         sink.append(detections, {})
     with (tmp_path / "sink.csv").open(newline="") as file:

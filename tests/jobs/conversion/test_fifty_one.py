@@ -23,7 +23,7 @@ def labels_of(run: PublishedRun, tmp_path: Path) -> dict[str, Any]:
     return found
 
 
-# The shapes of FiftyOneImageDetectionDataset and FiftyOneImageClassificationDataset, as FiftyOne documents them.
+# The formats of FiftyOneImageDetectionDataset and FiftyOneImageClassificationDataset, as documented by FiftyOne.
 def test_detections_have_relative_boxes(tmp_path: Path) -> None:
     found = labels_of(DetectedRun(), tmp_path)
     assert {*found} == {"classes", "labels"}
@@ -54,7 +54,7 @@ def test_class_maps_are_a_folder(tmp_path: Path) -> None:
 
 
 def test_fiftyone_itself_reads_the_labels(tmp_path: Path) -> None:
-    """With the importers alone, which need no database."""
+    """Uses only the importers, which need no database."""
     importers = pytest.importorskip("fiftyone.utils.data.importers")
     (tmp_path / "images").mkdir()
     for name in "acdefgh":

@@ -19,7 +19,7 @@ from jobs.conversion.jsonl import write_lines
 
 
 def plain(value: Any) -> Any:
-    """A value of Arrow as JSON has it."""
+    """Returns an Arrow value as it appears in JSON."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, list):

@@ -52,7 +52,7 @@ def test_no_path_leads_out_of_its_folder(name: str, tmp_path: Path) -> None:
         target = tmp_path / "out" / candidate
         assert target.resolve().is_relative_to(tmp_path / "out")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(b"")  # a name that the file system takes
+        target.write_bytes(b"")  # the file system accepts the name
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if "\\" not in name])

@@ -45,7 +45,7 @@ def test_supervision_reads_the_files(tmp_path: Path) -> None:
     for name in "acdefgh":
         Image.new("RGB", (WIDTH, HEIGHT)).save(tmp_path / "images" / f"{name}.jpg")
     converted(place, "yolo", tmp_path / "yolo")
-    for file in (tmp_path / "yolo" / "labels").iterdir():  # it takes files without scores alone
+    for file in (tmp_path / "yolo" / "labels").iterdir():  # it only accepts files without scores
         lines = file.read_text().splitlines()
         file.write_text("\n".join(line.rpartition(" ")[0] for line in lines))
     dataset = supervision.DetectionDataset.from_yolo(

@@ -30,7 +30,7 @@ WRONG = ["the best class of image 17 differs"]
 
 
 class TrialRunner:
-    """Gives the trials that it was told to give, by the label of the engine."""
+    """Returns predefined trials, by engine label."""
 
     tried_on = "64 images of the dataset"
 
@@ -78,7 +78,7 @@ def race_over(rivals: Rivals | None, *, num_missing: int = 100_000) -> EngineRac
 
 
 def finished(race: EngineRace) -> EngineRace:
-    """Runs ``race`` to its own end."""
+    """Runs ``race`` until it ends."""
     with race:
         if race._thread.ident:
             race._thread.join(10)
@@ -112,7 +112,7 @@ def test_noise_wrong_answers_and_failures_do_not(trial: Trial | JobError) -> Non
     assert not race.has_winner(50_000)
     assert race.result().engine == RUNNING
     assert len(race.result().trials) == 3
-    assert rivals.kept.choice == race.result()  # with the calibration, which is still right
+    assert rivals.kept.choice == race.result()  # with the calibration, which is still valid
 
 
 def test_a_winner_that_comes_too_late_runs_next_time() -> None:
@@ -166,7 +166,7 @@ def test_the_job_ends_in_the_middle_of_a_race() -> None:
     with race_over(rivals, num_missing=10_000_000) as race:
         until(lambda: len(rivals.trials.tried) == 2)
     assert not race._thread.is_alive()
-    assert rivals.kept.choice.engine == RIVAL  # is not lost
+    assert rivals.kept.choice.engine == RIVAL  # not lost
 
 
 def test_an_error_in_a_race_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -30,7 +30,7 @@ def test_what_a_worker_says_comes_to_the_driver(is_draining: bool) -> None:  # n
             ledger.report_exit(BATCH, "stalled", "nothing came")
         ledger.end(BATCH, 30, 2, {("blocks",): 1})
         ledger.count_part(0.5, 1000)
-        ledger.engine()  # waits for the calls before it, whose answers nobody awaits
+        ledger.engine()  # waits for the calls before it, which are not awaited
         return instructions, stop, ledger.is_draining.is_set()
 
     ledger = start_ledger(60.0)

@@ -1,4 +1,4 @@
-"""The chain on a real cluster, in this process: every row that is missing comes out once, whatever dies meanwhile."""
+"""The chain on a real cluster, in this process: every missing row comes out once, whatever dies in the meantime."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ STORAGE = Storage()
 
 @dataclass
 class Opened:
-    """An inventory, and where its rows go."""
+    """An inventory and the paths of its rows."""
 
     shards: Shards
     paths: RunPaths
@@ -60,7 +60,7 @@ class Opened:
         return collect(self.paths, STORAGE, self.shards.sizes)
 
     def errors(self) -> dict[str, tuple[str, str]]:
-        """Stage and kind of every error, by the name of the image."""
+        """Returns the stage and kind of every error, by image name."""
         rows = pq.read_table(self.paths.errors).to_pylist()
         return {Path(row["uri"]).name: (row["stage"], row["error"]) for row in rows}
 
@@ -115,7 +115,7 @@ def test_every_row_comes_out_once(plan: Plan, tmp_path: Path) -> None:
     outcome = job.collect()
     assert (outcome.summary.num_ok, outcome.summary.num_errors) == (100, 1)
     sizes = [count(part.receipt.ranges) for part in outcome.rows]
-    assert len(sizes) <= 3, json.dumps(sizes)  # whatever the blocks were, parts hold 40 rows or more
+    assert len(sizes) <= 3, json.dumps(sizes)  # whatever the blocks, parts have 40 rows or more
 
 
 @pytest.mark.parametrize("plan", [FUSED, APART])
@@ -151,7 +151,7 @@ KINDS = {"kill": "killed_worker", "hold": "stalled"}
 def test_images_that_kill_or_hold_up_who_reads_them_are_quarantined_and_all_others_predicted(
     plan: Plan, names: dict[int, str], tmp_path: Path
 ) -> None:
-    cloudpickle.register_pickle_by_value(deadly)  # the workers do not find the folder of the fixtures
+    cloudpickle.register_pickle_by_value(deadly)  # the workers cannot import from the folder of fixtures
     job = opened(tmp_path, [f"{number} {names.get(number, '')}.jpg" for number in range(48)], shard_size=16)
     predict(job, job.missing, plan=plan, storage=deadly.DeadlyStorage(), stall_s=5)
     assert job.collect().summary.num_ok == 48 - len(names)
@@ -165,8 +165,8 @@ def test_images_that_kill_or_hold_up_who_reads_them_are_quarantined_and_all_othe
 @pytest.mark.parametrize("plan", [FUSED, APART])
 def test_told_to_stop_it_finishes_what_is_in_flight_and_drops_what_waits(plan: Plan, tmp_path: Path) -> None:
     job = opened(tmp_path, [f"{number}.jpg" for number in range(40)], shard_size=4)
-    pieces = job.missing * 100  # far more than could be begun meanwhile
-    small = replace(plan, rows_per_part=8)  # a part that holds a row twice counts for nothing
+    pieces = job.missing * 100  # far more than can start in time
+    small = replace(plan, rows_per_part=8)  # a part with a duplicate row does not count
     num_ok, num_errors, *_ = predict(job, pieces, plan=small, should_stop=lambda view: view.num_ok > 0)
     assert 0 < num_ok < 1000
     assert num_errors == 0

@@ -68,7 +68,7 @@ def predictor_of(checkpoint: Path, task: Task | None = None, strike: str = "die"
 
 
 def block_with(*deadly: int, unread: int | None = None, shards: int = 1) -> pa.Table:
-    """A block as the reader gives it, of rows of so many shards; the images ``deadly`` are the poison."""
+    """Returns a block like the reader's, with rows of that many shards; the images ``deadly`` are poison."""
     images = [np.asarray(poison() if number in deadly else photo(number, width=40, height=30)) for number in range(8)]
     errors = {unread: ImageError("read", "not_found", "gone")}
     columns = pixel_columns([errors.get(number, image) for number, image in enumerate(images)], Decode(), PREPROCESS)
@@ -80,7 +80,7 @@ def block_with(*deadly: int, unread: int | None = None, shards: int = 1) -> pa.T
 def attempts(
     predictor: Predictor, block: pa.Table, ledger: Ledger, pixels_nhwc: Pixels | None = None
 ) -> tuple[int, pa.Table]:
-    """Returns the number of workers that it took, and the result of the last one."""
+    """Returns the number of workers needed, and the result of the last one."""
     for number in count(1):
         try:
             return number, predict(predictor, block, ledger, pixels_nhwc)
@@ -158,7 +158,7 @@ def test_the_columns_of_every_task_come_together_again(task: Task, checkpoint: P
 def test_a_quarantined_image_is_left_out_from_the_first_attempt_on(checkpoint: Path) -> None:
     predictor, ledger = predictor_of(checkpoint), Ledger()
     attempts(predictor, block_with(5), ledger)
-    rest = block_with(5).slice(4, 3)  # cut otherwise, as in another pass
+    rest = block_with(5).slice(4, 3)  # cut differently, as in another pass
     num_workers, predicted = attempts(predictor, rest, ledger)
     assert num_workers == 1
     assert predicted[ERROR].to_pylist() == [None, "killed_worker", None]
@@ -228,7 +228,7 @@ def tiled(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 
 def marked_block(*deadly: int) -> tuple[pa.Table, list[bytes | ImageError]]:
-    """Five pictures of which number 3 could not be read; those that are ``deadly`` begin with red pixels."""
+    """Returns five pictures; number 3 could not be read, and those in ``deadly`` begin with red pixels."""
     images: list[bytes | ImageError] = []
     for number in range(5):
         picture = marked_picture(90, 100, np.array([[10, 20], [60, 70]]), number)

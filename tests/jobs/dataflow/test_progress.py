@@ -22,14 +22,14 @@ BATCH = Work(PREDICT, (Piece(5, ((32, 64),)),))
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Lines logged meanwhile."""
+    """Lines logged during the test."""
     found: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
     log = logging.getLogger("shardlens")
     monkeypatch.setattr(log, "handlers", [handler])
     before = log.level
-    log.setLevel(logging.INFO)  # not by hand: loggers remember what they are enabled for
+    log.setLevel(logging.INFO)  # not by assignment: loggers cache what they are enabled for
     yield found
     log.setLevel(before)
 
@@ -89,7 +89,7 @@ def test_until_the_first_results_the_line_says_what_is_awaited(lines: list[str])
 
 
 class Noting:
-    """Values passed to Ray's metrics."""
+    """Records the values passed to Ray's metrics."""
 
     def record(self, counts: Flow, moment: Moment) -> None:
         self.last = counts, moment

@@ -37,7 +37,7 @@ def test_a_session_that_fell_silent_begins_anew_where_that_may_help(
     clock = Clock()
     assert execute(run, nothing_done(run), *UNUSED, clock) == "done"
     assert sessions == [12, 12 - num_done]
-    assert set(clock.seconds) == {"run"}  # the silent session was no start
+    assert set(clock.seconds) == {"run"}  # the silent session does not count as the start
 
 
 def test_where_it_cannot_help_the_job_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_gpu_that_decodes_wrongly_gives_way_to_the_cpu(monkeypatch: pytest.Mon
     assert execute(run, nothing_done(run), *UNUSED, clock) == "done"
     assert found == [(DecodeDevice.auto, 12), (DecodeDevice.cpu, 10)]
     assert set(clock.seconds) == {"run"}
-    assert execute(run, run.collect(), *UNUSED, Clock()) == "done"  # of another driver
+    assert execute(run, run.collect(), *UNUSED, Clock()) == "done"  # by another driver
     assert found[2:] == [(DecodeDevice.cpu, 10)]
 
 
@@ -121,7 +121,7 @@ def nothing_done(run: Run) -> Outcome:
 
 
 def silent_sessions(monkeypatch: pytest.MonkeyPatch, *, is_shrunk: bool, num_silent: int, num_done: int) -> list[int]:
-    """Sessions of which the first do some images and fall silent; gives what each of them found missing."""
+    """Patches in sessions; the first ones process some images, then fall silent. Returns what each found missing."""
     missing: list[int] = []
 
     def session(run: Run, outcome: Outcome, *_: object) -> str:

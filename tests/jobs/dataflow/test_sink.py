@@ -1,4 +1,4 @@
-"""Blocks that Ray Data hands to the sink, and the parts that come of them."""
+"""Blocks that Ray Data passes to the sink, and the resulting parts."""
 
 from __future__ import annotations
 

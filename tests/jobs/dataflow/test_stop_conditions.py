@@ -10,7 +10,7 @@ from jobs.job import ErrorBudget, Job, RunConfig
 
 
 class Looked:
-    """Arms nothing: notes what it was asked to do."""
+    """Arms nothing; records what it is asked to do."""
 
     def __init__(self) -> None:
         self.is_asked = False
@@ -82,4 +82,4 @@ def test_on_a_cluster_that_has_shrunk_silence_is_soon_too_long() -> None:
     watch = watch_over(waiting, is_shrunk=True, loss_wait_s=45, max_ratio=1)
     for num_signs in (1, 1):
         watch(view(0, 0, num_signs))
-    assert waiting.armed == [60, pytest.approx(45, abs=1)]  # replacements of nodes may come until then
+    assert waiting.armed == [60, pytest.approx(45, abs=1)]  # replacement nodes may arrive until then

@@ -23,8 +23,8 @@ def dialect(text: str, **settings: object) -> Dialect:
         ('u,c\na,"x, y"\n', '"', 2),
         ('u,c\na,"two\nlines"\n', '"', 2),
         ('u,c\r\na,"say ""hi"""\r\n', '"', 2),
-        ('u,c\na,the said "hi" twice\n', '"', 2),  # a quote within a value is no mark
-        ('u,c\na,"b\nc,d\ne,he said "hi" twice\n', None, 4),  # it would join lines, and be followed by text
+        ('u,c\na,the said "hi" twice\n', '"', 2),  # a quote within a value does not delimit it
+        ('u,c\na,"b\nc,d\ne,he said "hi" twice\n', None, 4),  # it would join lines, with text after the closing quote
         ('u,c\na,"hi" she said\n', None, 2),
         ("u,c\ra,b\rc,d\r", '"', 3),
     ],

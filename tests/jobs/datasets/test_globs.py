@@ -41,8 +41,8 @@ def matched(place: Place, pattern: str) -> list[str]:
     ("pattern", "expected"),
     [
         ("*.jpg", ["top.jpg"]),
-        (".h*.jpg", [".hidden.jpg"]),  # hidden, but the pattern says so
-        ("*.txt", ["notes.txt"]),  # whatever the suffix
+        (".h*.jpg", [".hidden.jpg"]),  # hidden, but named by the pattern
+        ("*.txt", ["notes.txt"]),  # any suffix
         ("t?p.jpg", ["top.jpg"]),
         ("*/jan/a.*", ["2023/jan/a.jpg", "2023/jan/a.txt", "2024/jan/a.jpg"]),
         ("202[45]/jan/*", ["2024/jan/a.jpg", "2024/jan/b.JPG"]),

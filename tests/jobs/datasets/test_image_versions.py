@@ -57,7 +57,7 @@ def test_a_web_server_tells_when_an_image_changed(tmp_path: Path) -> None:
     assert None not in {before[0], after[0]}
     assert before[0] != after[0]
     assert (before[1], after[1]) == (None, None)
-    assert set(requests) == {"/a.jpg"}  # what is signed is for reading alone
+    assert set(requests) == {"/a.jpg"}  # a signed URL is only for reading
 
 
 def test_remote_images_are_not_asked_unless_wanted(tmp_path: Path) -> None:

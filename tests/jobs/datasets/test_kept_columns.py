@@ -9,7 +9,7 @@ from jobs.datasets.kept_columns import Carried, entry_schema, entry_table, find_
 
 
 def carry(table: pa.Table, *, first: pa.Table | None = None, **names: object) -> pa.Table:
-    """Entries of ``table``, a file of a dataset that begins with ``first``."""
+    """Returns the entries of ``table``, a file of a dataset whose first file is ``first``."""
     wanted = {"id_column": None, "label_column": None, "keep_columns": [], **names}
     carried = Carried(**wanted)
     schema = carried.schema((first or table).schema, "first")

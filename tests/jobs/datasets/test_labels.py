@@ -18,7 +18,7 @@ NFC, NFD = (unicodedata.normalize(form, "zéro") for form in ("NFC", "NFD"))
         ([["cat", None], ["dog"]], ["dog", "cow"], 0),
         ([["cat"], ["Dog"]], ["dog", "cow"], 2),
         ([[NFD]], [NFC], 0),
-        ([["3"]], ["dog"], 0),  # the number of a class
+        ([["3"]], ["dog"], 0),  # a class number
         ([["cat"]], None, 2),
         ([[None]], ["dog"], 0),
         ([[]], ["dog"], 0),

@@ -216,7 +216,7 @@ def test_uris_that_other_tools_write(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "uri\nfile:/a%20b.jpg\nFILE:///a.jpg\nHTTPS://Host/A.jpg\n~/a.jpg\nS3://b/K\nx~/a\nC:/a\n"
     )
     assert column_of(ManifestDataset(path=f"{tmp_path}/x.csv", versions=Versions.none), URI) == [
-        "file:/a%20b.jpg",  # as written: storage takes schemes in any spelling
+        "file:/a%20b.jpg",  # unchanged: storage accepts schemes in any spelling
         "FILE:///a.jpg",
         "HTTPS://Host/A.jpg",
         "/home-of-mine/a.jpg",

@@ -180,7 +180,7 @@ def test_versions_are_those_of_the_row_groups(place: Place) -> None:
 
 
 def images_of(num_rows: int, start: int = 0) -> pa.Table:
-    """Rows whose images are of different sizes."""
+    """Returns rows with images of different sizes."""
     return pa.table({"image": pa.array([b"%d" % row * (row + 1) for row in range(start, start + num_rows)])})
 
 

@@ -117,7 +117,7 @@ def test_a_url_is_a_file(tmp_path: Path) -> None:
         requests.clear()
         signed = f"{url}/a%20b.jpg?signature=SECRET"
         assert listed(signed, Storage()) == [signed]
-        assert requests == []  # it is signed for reading alone
+        assert requests == []  # the URL is signed for reading only
 
 
 def test_a_signature_is_not_told() -> None:

@@ -25,9 +25,9 @@ from jobs.datasets.passed_over import COMPANION
 from jobs.datasets.selection import Unreadable, below, ends_with
 from jobs.datasets.webdataset import WebDataset
 
-# Names that other tools leave beside a dataset's own, by the reason for which they are passed over.
+# Names that other tools leave next to a dataset's own, with the reason why they are passed over.
 LEFTOVERS = {
-    "._a{}": "hidden",  # macOS, on disks of others
+    "._a{}": "hidden",  # macOS, on foreign disks
     ".ipynb_checkpoints/a-checkpoint{}": "hidden",
     ".hidden/deep/a{}": "hidden",
     "@eaDir/a{}/thumb{}": "hidden",  # Synology
@@ -49,7 +49,7 @@ def parquet_of(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-# By kind of dataset: the suffix and the content of its files, how many images each has, and what else is in each.
+# For each kind of dataset: the suffix and content of its files, and the number of images and other items in each.
 KINDS = [
     (ImagesDataset, ".jpg", b"x", 1, {}),
     (ManifestDataset, ".csv", b"uri\na.jpg\nb.jpg\n", 2, {}),
@@ -70,7 +70,7 @@ def test_what_exists_is_listed_or_passed_over_by_reason(
 ) -> None:
     names = [f"a{suffix}", f"deep/er/b{suffix.upper()}", f"e\u0301 #{suffix}"]
     for name in [*names, *(name.replace("{}", suffix) for name in LEFTOVERS)]:
-        place.put(f"_base/.data/{name}", data)  # the path that is given may hold such names
+        place.put(f"_base/.data/{name}", data)  # the given path may contain such names
     dataset = kind(path=f"{place.root}/_base/.data", exclude=["left/", "thumb_*"], storage_options=place.options)
     dataset.check()
     num_listed = len(entries_of(dataset))
@@ -114,7 +114,7 @@ def test_a_name_that_is_no_text_is_judged_too(tmp_path: Path) -> None:
     assert dataset.passed_over.counts == {"hidden": 1, "underscore": 1}
 
 
-# Run as another user: to root every folder is readable.
+# Runs as another user: root can read every folder.
 _LIST = """
 import os, sys
 from jobs.datasets.images import ImagesDataset

@@ -44,7 +44,7 @@ def test_a_name_that_is_not_utf8_is_encoded() -> None:
 
 
 def tar_with(*members: tuple[str, bytes, str]) -> bytes:
-    """A tar of empty members: name, type, and the name that a link gives."""
+    """Returns a tar of empty members, each given by name, type and link target."""
     sink = io.BytesIO()
     with tarfile.open(fileobj=sink, mode="w") as tar:
         for name, kind, target in members:
@@ -79,7 +79,7 @@ def test_a_hard_link_is_the_file_that_it_names() -> None:
                 header.type, header.linkname = tarfile.LNKTYPE, "a.jpg"
             tar.addfile(header, io.BytesIO(content or b""))
         header = tarfile.TarInfo("d.jpg")
-        header.type, header.linkname = tarfile.LNKTYPE, "c.jpg"  # which is a link itself
+        header.type, header.linkname = tarfile.LNKTYPE, "c.jpg"  # itself a link
         tar.addfile(header)
     data = sink.getvalue()
     members = [sample.members["jpg"] for sample in samples(data)]

@@ -11,7 +11,7 @@ HOSTILE = "<script>alert(1)</script>\"'&\x1b[31m\u202e.pt"
 
 
 class Tags(HTMLParser):
-    """Collects the elements of a page, and those that stay open."""
+    """Collects the elements of a page, and those left open."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -41,7 +41,7 @@ def test_the_weights_and_the_machine_do_not_make_another_job(tmp_path: Path) -> 
     [
         ("a.pt", "m:Net", False, True),
         ("a.safetensors", "m:Net", False, True),
-        ("a.pt", None, False, False),  # pinned alone, it would be taken for TorchScript, which runs code
+        ("a.pt", None, False, False),  # pinned on its own, it would be read as TorchScript, which runs code
         ("a.torchscript", None, False, False),
         ("a.pt2", None, False, False),
         ("a.onnx", None, False, False),

@@ -26,7 +26,7 @@ Follow = Callable[..., ExitStatus]
 
 
 class Readings:
-    """Stands in for the evaluations: the score of a checkpoint is its content; ``torn`` is wrong."""
+    """Replaces the evaluations: the score of a checkpoint is its content; ``torn`` is invalid."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -66,7 +66,7 @@ def readings() -> Readings:
 
 @pytest.fixture
 def follow(tmp_path: Path, readings: Readings, monkeypatch: pytest.MonkeyPatch) -> Follow:
-    """Follows ``ck`` until its end."""
+    """Follows ``ck`` until it ends."""
 
     def run(*overrides: str) -> ExitStatus:
         given = [f"checkpoints.path={tmp_path / 'ck'}", "+dataset=sample", "checkpoints.poll_s=0.1", *overrides]
@@ -91,7 +91,7 @@ def _any(value: Any) -> Any:
 
 
 def write(folder: Path, *scores: object) -> None:
-    """Writes ``0.pt``, ``1.pt`` and so on, a second apart."""
+    """Writes ``0.pt``, ``1.pt`` and so on, one second apart."""
     (folder / "ck").mkdir(exist_ok=True)
     for number, score in enumerate(scores):
         path = folder / "ck" / f"{number}.pt"

@@ -17,7 +17,7 @@ FAILED = {"jobDeploymentStatus": "Failed", "jobStatus": "FAILED"}
         {},
         {"jobDeploymentStatus": "Initializing"},
         {"jobDeploymentStatus": "Running", "jobStatus": "RUNNING"},
-        {"jobDeploymentStatus": "Running", "jobStatus": "FAILED"},  # who submitted it still has the log
+        {"jobDeploymentStatus": "Running", "jobStatus": "FAILED"},  # the submitter still has the log
         {"jobDeploymentStatus": "Suspended"},  # waits in a queue
         {"jobDeploymentStatus": "Retrying", "jobStatus": "FAILED"},
     ],

@@ -33,8 +33,8 @@ from jobs.leases.lease_files import Holder, LeaseFiles, this_process
 
 pytestmark = pytest.mark.slow
 
-PATIENT_S = 6.0  # the ttl of holders that must not be late on a busy machine; they beat every second
-SHORT_S = 0.6  # the ttl of holders that are dead or suspended
+PATIENT_S = 6.0  # TTL of holders that must not be late on a busy machine; their heartbeat is one second
+SHORT_S = 0.6  # TTL of holders that are dead or suspended
 
 HOLD = """
 import json, sys
@@ -54,7 +54,7 @@ except HeldError as error:
 
 @dataclass(frozen=True)
 class Driver:
-    """A process of its own that holds the lease, or says why not, until its input ends."""
+    """A separate process that holds the lease until its input ends, or says why it cannot."""
 
     process: subprocess.Popen[str]
 
@@ -63,7 +63,7 @@ class Driver:
         return self.process.stdout.readline().strip()
 
     def ask(self) -> str:
-        """True while it may write."""
+        """Returns ``"True"`` while the process may write."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
@@ -95,7 +95,7 @@ def take(place: Place, *, ttl_s: float = PATIENT_S, on_lost: Callable[[Exception
 
 
 def leave_dead(place: Place, data: bytes | None = None) -> None:
-    """The lease of a driver on another machine that died; or ``data`` in its place."""
+    """Leaves the lease of a driver that died on another machine, or ``data`` in its place."""
     dead = replace(this_process("r0", 1, SHORT_S), host="elsewhere", boot="another")
     place.put("_lease/00000004.json", dead.to_bytes() if data is None else data)
 
@@ -132,7 +132,7 @@ LeaseFiles.check_store = check_late
 
 
 def test_one_whose_file_was_taken_over_and_deleted_before_it_could_look_blames_no_store(tmp_path: Path) -> None:
-    """It is given up as dead between its create and its second one, which then succeeds."""
+    """It is given up as dead between its first create and its second one, which then succeeds."""
     place = local_place(tmp_path / "place")
     with drive(place, ttl_s=SHORT_S, before=LATE) as late:
         assert late.says() == "created"
@@ -218,7 +218,7 @@ def test_a_replaced_driver_learns_it_when_it_asks(place: Place) -> None:
 
 @contextmanager
 def take_over(place: Place, lease: Lease) -> Iterator[None]:
-    """Another holds the lease, as if ``lease`` had been silent."""
+    """Lets another driver hold the lease, as if ``lease`` had been silent."""
     files_of(place).create(lease.token.number + 1, this_process("r3", 1, PATIENT_S))
     yield
 
@@ -285,7 +285,7 @@ def test_one_who_looked_long_ago_does_not_hold_beside_the_present_one(place: Pla
     present: list[Lease] = []
 
     class Slow(Storage):
-        """Between its look and its create two others come; the first has gone again, and its file with it."""
+        """Lets in two others between its look and its create; the first has left again, and so has its file."""
 
         def write(self, uri: str, data: bytes | memoryview, *, create: bool = False) -> None:
             if not present:

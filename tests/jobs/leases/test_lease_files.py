@@ -100,7 +100,7 @@ def test_an_output_that_cannot_be_written_is_told_as_such(place: Place) -> None:
 
 
 class Careless(Storage):
-    """A store that does not know conditional writes, as some of S3's likenesses."""
+    """A store without conditional writes, like some S3-compatible ones."""
 
     def write(self, uri: str, data: bytes | memoryview, *, create: bool = False) -> None:  # noqa: ARG002
         super().write(uri, data)

@@ -42,7 +42,7 @@ def tenancy(place: Place, index: int = 0, count: int = 1, *, run_id: str = "nigh
 
 @contextmanager
 def elsewhere(place: Place, index: int, count: int) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds a slice of the same run until its input ends."""
+    """Starts another process that holds a slice of the same run until its input ends."""
     command = [sys.executable, "-c", HOLD, json.dumps([place.root, place.options, index, count])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -46,7 +46,7 @@ def test_a_mistake_names_the_known_label() -> None:
     assert found.is_wrong
     assert found.alt == "image c.jpg, dog · 75.0 %, known: cat"
     assert not captioned(picture("c.jpg", "dog", known="dog")).is_wrong
-    assert not captioned(picture("c.jpg", "dog", known="0")).is_wrong  # the number of the class
+    assert not captioned(picture("c.jpg", "dog", known="0")).is_wrong  # the class number
 
 
 def test_a_failed_image_has_its_kind_and_message() -> None:

@@ -22,7 +22,7 @@ NUM_IMAGES = 60
 @pytest.fixture
 def run(tmp_path: Path) -> PublishedRun:
     paths = write_photos(tmp_path / "data", NUM_IMAGES, width=200, height=150)
-    for path in paths:  # three folders, named as classes, and one that is none
+    for path in paths:  # three folders named after classes, and one that is not
         number = int(path.stem)
         target = tmp_path / "data" / [*LABELS, "a/b"][number % 4]
         target.mkdir(exist_ok=True, parents=True)

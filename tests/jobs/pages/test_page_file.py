@@ -47,7 +47,7 @@ def test_a_page_is_read_or_made_without_being_kept(run: PublishedRun) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Run:
-    """A run of two photographs, as its job has published it."""
+    """A run of two photographs, as published by its job."""
     add_photos(tmp_path / "in", range(2))
     finished = opened(job_over(tmp_path / "in", tmp_path / "out"))
     finish(finished)

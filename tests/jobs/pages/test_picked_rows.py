@@ -71,7 +71,7 @@ def test_a_killed_and_resumed_run_has_the_same_rows(dataset: ImagesDataset, tmp_
     run = opened_over(dataset, tmp_path / "killed", id="r")
     rows = predicted(run)
     write(run, rows.slice(0, 50))
-    # Two attempts of the same work, of which the commit keeps one.
+    # Two attempts at the same work; the commit keeps one.
     write(run, rows.slice(20, 20), number=1)
     resumed = opened_over(dataset, tmp_path / "killed", id="r")
     assert resumed.collect().coverage.num_missing == 70

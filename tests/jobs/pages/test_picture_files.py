@@ -50,7 +50,7 @@ def source_of(dataset: Dataset, folder: Path) -> SourceImages:
 
 
 def thumbnails(source: SourceImages, row: Mapping[str, Any] | None = None) -> dict[str, Thumbnail]:
-    """The thumbnails of all images by name, made in the reverse order of the inventory."""
+    """Returns the thumbnails of all images by name, made in the reverse order of the inventory."""
     names = {}
     for shard in range(source.shards.num_shards):
         for place, uri in enumerate(source.shards.load(shard)[URI].to_pylist()):
@@ -61,7 +61,7 @@ def thumbnails(source: SourceImages, row: Mapping[str, Any] | None = None) -> di
 
 
 def colours(made: Mapping[str, Thumbnail]) -> list[tuple[int, ...]]:
-    """The mean colour of each picture in the order of names, which must have no note."""
+    """Returns the mean colour of each picture, in name order; none may have a note."""
     assert {thumbnail.note for thumbnail in made.values()} == {""}
     pictures = [Image.open(BytesIO(made[name].webp)) for name in sorted(made)]
     assert {picture.size for picture in pictures} == {(128, 64)}

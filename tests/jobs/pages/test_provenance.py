@@ -18,4 +18,4 @@ def test_the_page_says_what_ran_and_how_to_prove_it() -> None:
     assert origin["Dataset"] == "images s3://…@bucket/photos"
     assert dict(found.versions) == {"torch": "2.13.0"}
     assert found.verify.endswith(f"output.path=/out run.id=r1 verify.manifest_sha256={'0f' * 32}")
-    assert "Ended" not in origin  # runs of earlier versions do not know it
+    assert "Ended" not in origin  # runs of earlier versions do not record it

@@ -18,7 +18,7 @@ COSTS = Costs(0.0001, 0.001)
         ({8: 27.0, 32: 27.0, 128: 27.5}, 32),  # noise
         ({8: 27.0, 32: 27.0, 128: 40.0}, 128),
         ({8: 40.0, 32: 27.0, 128: 27.0}, 8),
-        ({8: 27.0}, 8),  # the device had no room for the usual one
+        ({8: 27.0}, 8),  # the usual batch did not fit on the device
         ({}, 32),
     ],
 )

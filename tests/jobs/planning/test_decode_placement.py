@@ -34,7 +34,7 @@ def chosen(
 @pytest.mark.parametrize(
     ("cpus", "device"),
     [
-        (3, DecodeDevice.gpu),  # 2 readers give 1,000 images/s, and the GPU does 2,857 on its own
+        (3, DecodeDevice.gpu),  # 2 readers reach 1,000 images/s, and the GPU alone 2,857
         (6, DecodeDevice.gpu),
         (7, DecodeDevice.cpu),  # 3,000
         (100, DecodeDevice.cpu),  # the model's 4,000

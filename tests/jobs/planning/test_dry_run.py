@@ -39,7 +39,7 @@ def test_a_small_job_runs_the_reference_and_a_large_one_names_what_it_will_try(t
     large = foreseen(job(cluster=Cluster(price_per_hour=3.6)), 1_000_000, tmp_path)
     assert large.plan.workers == 2
     assert large.rivals
-    assert large.work_s == pytest.approx(1_000_000 * 0.003 / 2)  # 1 ms of the model, 2 of decoding
+    assert large.work_s == pytest.approx(1_000_000 * 0.003 / 2)  # 1 ms for the model, 2 ms for decoding
     lines = dict(large.lines(job(cluster=Cluster(price_per_hour=3.6))))
     assert lines["time"].startswith("at most about 25 min 00 s of work")
     assert lines["price"].startswith("at most about 1.50, at 3.60 an hour")

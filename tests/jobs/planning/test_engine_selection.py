@@ -32,14 +32,14 @@ WRONG = ["the best class of image 17 differs, where the reference leads by 0.41"
 
 
 class TrialRunner:
-    """Gives the trials that it was told to give, by the label of the engine."""
+    """Returns predefined trials, by engine label."""
 
     num_images = 256
     is_synthetic = False
 
     def __init__(self, trials: Mapping[str, Trial | JobError], num_sampled: int = 256) -> None:
         self._trials = trials
-        self._num_sampled = num_sampled  # below 0: the reference dies of them
+        self._num_sampled = num_sampled  # below 0: they kill the reference
         self.num_images = max(0, num_sampled)
         self.tried: list[str] = []
 
@@ -218,7 +218,7 @@ def test_int8_needs_the_quantised_network_and_is_not_tried_in_a_short_job() -> N
     model = Model("networks:tiny", checkpoint="tiny.pt")
     auto = AutoEngineConfig(tolerance=Tolerance(flip_ratio=0.05))
     for config in (auto, AutoEngineConfig()):
-        # Neither the run nor the trials are asked for anything.
+        # Neither the run nor the trials are used.
         assert _int8_graph(SimpleNamespace(job=SimpleNamespace(model=model)), None, config, work_s=1.0) is None
     in_int8 = OpenVinoEngineConfig(precision=Precision.int8)
     for graph in (None, b"graph"):

@@ -1,4 +1,4 @@
-"""The quantised network of an output, and the choice of an int8 engine by trials in a real cluster."""
+"""The quantised network of an output, and the choice of an int8 engine by trials on a real cluster."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def choose(run: Run) -> Choice:
 
 
 class Quantising:
-    """Gives a new graph each time."""
+    """Returns a new graph each time."""
 
     num_made = 0
 

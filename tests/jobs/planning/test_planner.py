@@ -56,7 +56,7 @@ def test_writing_always_finds_a_cpu(cpus: int, workers: int | str) -> None:
         [(3, 8)],
         [(16, 4)],
         [(64, 8)],
-        [(1, 1), (1, 1)],  # as much in all as the next, and no room for a whole CPU on either
+        [(1, 1), (1, 1)],  # as much in total as the next, but no room for a whole CPU on either
         [(2, 2)],
         [(0, 0), (4, 4), (4, 4)],  # a head that does no work
         [(8, 1), (16, 0), (2, 2)],

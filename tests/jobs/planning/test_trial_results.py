@@ -14,7 +14,7 @@ from jobs.planning.trial_results import result_behind, result_of
 
 
 def started(function: Any, *arguments: Any) -> Any:
-    """A task; a lambda, which pickles by value: workers cannot import this file."""
+    """Starts a task, as a lambda because that pickles by value: workers cannot import this file."""
     return ray.remote(lambda: function(*arguments)).options(num_cpus=0, max_retries=0).remote()
 
 

@@ -1,4 +1,4 @@
-"""Trials in workers of a real cluster, over an inventory as a job opens it."""
+"""Trials in workers of a real cluster, over an inventory opened like a job's."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_gpu_that_pytorch_cannot_use_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     on_gpu = runner_over(tmp_path, plan=replace(PLAN, worker_gpus=1))
-    monkeypatch.setattr(on_gpu, "_start", lambda *_: [ray.put(hardware(with_gpu=True))])  # no GPU is shared by tests
+    monkeypatch.setattr(on_gpu, "_start", lambda *_: [ray.put(hardware(with_gpu=True))])  # tests share no GPU
     assert on_gpu.hardware().gpu is None
     assert "PyTorch finds no GPU" in caplog.text
 
@@ -59,7 +59,7 @@ def test_a_gpu_that_pytorch_cannot_use_is_told(
 @pytest.mark.usefixtures("cluster")
 def test_an_engine_is_held_against_the_reference(tmp_path: Path) -> None:
     trials = runner_over(tmp_path)
-    assert trials.sample() == 12  # one of thirteen is no image
+    assert trials.sample() == 12  # one of thirteen is not an image
     right = trials.reference(REFERENCE)
     assert right
     assert right.engine == "torch fp32"

@@ -19,7 +19,7 @@ COMPILED = TorchEngineConfig(precision=Precision.bf16, compile=True)
         (GRAPH, [], 16),
         (COMPILED, [], 81),
         (GRAPH, [Trial("onnxruntime fp32", 60.0)], 108),
-        (GRAPH, [Trial("onnxruntime fp32", 41.0)], 17),  # slow for a graph, so that another one may gain much
+        (GRAPH, [Trial("onnxruntime fp32", 41.0)], 17),  # slow for a graph, so another one may gain a lot
         (GRAPH, [Trial("onnxruntime fp32", 80.0, breaches=["differs"])], 16),
     ],
 )

@@ -25,7 +25,7 @@ def run(tmp_path: Path) -> PublishedRun:
 
 
 def endpoint_of(run: PublishedRun, photos: Path) -> Callable[[Asked], Reply]:
-    """Answers with the rows of the run, as an endpoint of the same model does."""
+    """Returns an endpoint that answers with the rows of the run, as if it had the same model."""
     answers: dict[bytes, Reply] = {}
     for table in run.read():
         for row in table.to_pylist():

@@ -29,7 +29,7 @@ NAMED = Choice(TorchEngineConfig(), "named")
 def measured(
     read: float, decode: float, model: float, *, steady: float = 100.0, start_s: float = 10.0, cpus: float = 2
 ) -> Measured:
-    """A run of 1,000 images, 900 of them in its steady part."""
+    """Returns a run of 1,000 images, 900 of them in its steady part."""
     pace = Pace(900, 900 / steady)
     stages = {READ: read, DECODE: decode, MODEL: model}
     return Measured(1000, stages, pace.seconds + start_s, pace, cpus)

@@ -19,7 +19,7 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
 
 
 class Noted:
-    """Stand-in for a metric of Ray, which only Ray's agent can read; the end-to-end test reads the real one."""
+    """Stand-in for a Ray metric, which only Ray's agent can read; the end-to-end test reads the real one."""
 
     def __init__(self, name: str, _text: str, labels: tuple[str, ...]) -> None:
         self.name, self.labels = name, labels

@@ -111,7 +111,7 @@ def test_a_webhook_that_fails_is_a_warning_without_its_address(
     caplog.set_level(logging.WARNING)
     webhook.answers = [302]
     notify_error(job(webhook.url), ValueError("boom"))
-    assert len(webhook.taken) == 1  # neither followed nor tried again
+    assert len(webhook.taken) == 1  # neither followed nor retried
     notify_error(job("http://127.0.0.1:9/secret"), ValueError("boom"))
     assert "status 302" in caplog.text
     assert caplog.text.count("notify.url got no notice") == 2

@@ -110,7 +110,7 @@ def test_a_precision_that_graphs_do_not_have_takes_the_network(folder: Path) -> 
     ):
         model = with_form(job_of(folder, engine, sha256=bundle.digest)).model
         assert model.checkpoint == str(folder / chosen)
-    # Without a pin the weights would run code that the bundle names, and a graph may still do.
+    # Without a pin, the weights would run code that the bundle names; a graph is still allowed.
     assert with_form(job_of(folder, AutoEngineConfig(precision=Precision.bf16))).model.checkpoint.endswith(".onnx")
 
 
@@ -122,7 +122,7 @@ def test_scores_inside_take_the_place_of_the_activation(tmp_path: Path) -> None:
     assert given["label_id"].equals(wanted["label_id"])
     np.testing.assert_allclose(given["score"], wanted["score"], atol=1e-5)
     other = replace(job_of(tmp_path / "soft", AutoEngineConfig()), task=Classify(activation=Activation.sigmoid))
-    assert with_form(other).task == other.task  # refused when the model is checked
+    assert with_form(other).task == other.task  # rejected when the model is checked
 
 
 def test_the_best_classes_alone_are_for_the_task_raw(tmp_path: Path) -> None:

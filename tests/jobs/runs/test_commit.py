@@ -50,7 +50,7 @@ def collected(plan: SinkPlan) -> Outcome:
 def test_where_no_image_failed_errors_are_read_as_no_rows(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(0, range(5)), number=0)
     write_part(plan, predicted_block(1, range(3)), number=1)
-    for _ in range(2):  # a command that was killed before `_SUCCESS` publishes once more
+    for _ in range(2):  # a command that was killed before `_SUCCESS` publishes again
         publish(collected(plan), plan.paths, STORAGE, {"run_id": "r1"})
         errors = ds.dataset(plan.paths.errors).to_table()
         assert (len(errors), errors.column_names[-1]) == (0, "message")
@@ -102,7 +102,7 @@ def test_an_output_given_as_a_file_uri_is_published_as_well(tmp_path: Path) -> N
 
 def test_a_stranger_reads_each_row_once(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(0, range(5)), number=0)
-    write_part(plan, predicted_block(0, range(5)), number=1)  # the same rows again, by another attempt
+    write_part(plan, predicted_block(0, range(5)), number=1)  # the same rows from another attempt
     write_part(plan, predicted_block(1, range(3)), number=1)
     publish(collected(plan), plan.paths, STORAGE, {})
     rows = ds.dataset(f"{plan.paths.root}/rows", partitioning="hive").to_table()
@@ -205,7 +205,7 @@ def test_a_staged_file_never_counts_however_whole_it_is(plan: SinkPlan) -> None:
     write_part(plan, predicted_block(0, range(5)), number=0)
     (name,) = write_part(plan, predicted_block(1, range(3)), number=1)
     part = Path(plan.paths.rows, name)
-    part.rename(part.with_name(f".{name}.{'0' * 32}.tmp"))  # as versions before this one staged it
+    part.rename(part.with_name(f".{name}.{'0' * 32}.tmp"))  # as earlier versions staged it
     outcome = collected(plan)
     assert outcome.coverage.missing() == [Piece(1, ((0, 3),))]
     write_part(plan, predicted_block(1, range(3)), number=1)
@@ -270,7 +270,7 @@ def test_a_driver_and_a_writer_that_wake_up_after_the_publication_change_nothing
         zombie.send_signal(signal.SIGSTOP)
         with hold(plan.paths.root, STORAGE, ttl_s=0.6, on_lost=lambda _: None) as lease:
             held = replace(plan, guard=lease.token)
-            assert collected(plan).coverage.num_missing == 8  # what was staged is no part
+            assert collected(plan).coverage.num_missing == 8  # a staged file is not a part
             write_part(held, predicted_block(0, range(5), bad=[4]), number=0)
             write_part(held, predicted_block(1, range(3)), number=1)
             publish(collected(plan), plan.paths, STORAGE, {})

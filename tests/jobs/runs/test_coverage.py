@@ -68,5 +68,5 @@ def test_what_is_missing_of_our_own_shards_and_of_the_others() -> None:
     assert rows.take({0: [(1, 5)], 1: [(0, 1)]})
     assert rows.missing() == [Piece(0, ((0, 1),)), Piece(2, ((0, 4),))]
     assert (rows.num_listed, rows.num_rows, rows.num_missing, rows.num_missing_elsewhere) == (9, 4, 5, 2)
-    assert not rows.take({1: [(0, 2)]})  # a row of others is not taken twice either
+    assert not rows.take({1: [(0, 2)]})  # rows of other slices are not taken twice either
     assert [rows.concerns(ranges) for ranges in ({1: [(1, 2)]}, {1: [(1, 2)], 2: [(0, 1)]})] == [False, True]

@@ -1,4 +1,4 @@
-"""The parts of a run that a GPU decoded, before and after it was found wrong; no cluster and no GPU."""
+"""The parts of a run that a GPU decoded, before and after the GPU is found to be wrong; no cluster and no GPU."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def job_folder(tmp_path: Path) -> Path:
 
 
 def run_of(folder: Path, **run: object) -> Run:
-    """Five shards of two images each."""
+    """Returns a run with five shards of two images each."""
     job = replace(job_over(folder / "images", folder / "out"), decode=Decode(device=DecodeDevice.gpu))
     return opened(job, **run)
 
@@ -66,7 +66,7 @@ def test_what_the_gpu_decoded_is_done_again_and_what_the_cpu_decoded_stays(
     assert (after.summary.num_ok, after.summary.num_errors) == (1, 1)
     for shard in (0, 1, 3, 4):
         write(run, shard, "cpu")
-    write(run, 4, "gpu", bad=(0,))  # by a writer that was late
+    write(run, 4, "gpu", bad=(0,))  # by a late writer
     last = run.collect(before=after)
     assert not missing(last)
     publish(last, run.paths, run.storage, {})

@@ -88,7 +88,7 @@ def test_no_more_than_a_chunk_is_held(tmp_path: Path, monkeypatch: pytest.Monkey
     with ImageKeys(str(tmp_path), 1 << 30) as keys:
         keys.add("done", watched())
         keys.add("listed", watched())
-    assert max(held_bytes) < 3 * many(0, 50_000).nbytes  # of 8 chunks and 8 again
+    assert max(held_bytes) < 3 * many(0, 50_000).nbytes  # 8 chunks, twice
 
 
 class StopError(BaseException):
@@ -111,7 +111,7 @@ def test_a_signal_inside_of_duckdb_ends_it_as_itself(tmp_path: Path) -> None:
     striking.start()
     try:
         with ImageKeys(str(tmp_path), 1 << 30) as keys, pytest.raises(StopError) as caught:
-            keys.add("done", [many(0, 3_000_000)])  # one chunk, of 48 MB of keys
+            keys.add("done", [many(0, 3_000_000)])  # one chunk, with 48 MB of keys
     finally:
         ended.set()
         striking.join()

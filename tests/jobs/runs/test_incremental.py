@@ -27,7 +27,7 @@ Image = tuple[str, str | None]
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of temporary folders; nothing may remain in it after a test."""
+    """The folder for temporary folders; must be empty after each test."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -71,7 +71,7 @@ def test_it_gives_what_a_set_would(seed: int, monkeypatch: pytest.MonkeyPatch) -
     generator = np.random.default_rng(seed)
 
     def draw(count: int) -> list[Image]:
-        # Few and short, so that many meet, and of characters that could be taken for a border.
+        # Few and short, so that many coincide, and with characters that could be mistaken for a separator.
         texts = ["".join(generator.choice([*"ab1=:#\n\0é猫"], generator.integers(0, 3))) for _ in range(2 * count)]
         return [(uri, [None, "", text][generator.integers(3)]) for uri, text in zip(*[iter(texts)] * 2, strict=True)]
 
@@ -92,7 +92,7 @@ def test_nothing_new_is_an_empty_inventory(tmp_path: Path) -> None:
 
 
 def test_everything_new_comes_as_it_was_listed() -> None:
-    tables = tables_of(numbered(5), [], numbered(140_000), numbered(3))  # more than DuckDB answers at once
+    tables = tables_of(numbered(5), [], numbered(140_000), numbered(3))  # more than DuckDB returns at once
     given = list(only_new(iter(tables), batches_of(numbered(1, "v0"))))
     assert given == [SCHEMA.empty_table(), *(table for table in tables if len(table))]
 
@@ -107,7 +107,7 @@ def test_with_nothing_done_tables_are_passed_through(monkeypatch: pytest.MonkeyP
     listing = iter(tables)
     new = only_new(listing, iter([pa.RecordBatch.from_pylist([], SCHEMA)]))
     assert next(new) is tables[0]
-    assert next(listing) is tables[1]  # none is taken ahead
+    assert next(listing) is tables[1]  # none is read ahead
     assert list(new) == tables[2:]
 
 
@@ -163,7 +163,7 @@ def test_nothing_is_left_by_a_consumer_that_stops(temporary: Path) -> None:
 
 def test_a_full_disk_is_said_with_its_fix() -> None:
     generator = np.random.default_rng(0)
-    table = table_of([(generator.bytes(50).hex(), None) for _ in range(20_000)])  # 2 MB, which hardly shrink
+    table = table_of([(generator.bytes(50).hex(), None) for _ in range(20_000)])  # 2 MB that hardly compress
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
     try:

@@ -58,7 +58,7 @@ def test_auto_makes_shards_of_about_the_same_bytes(image_bytes: int | None, rows
     [
         ((3, 3, 3), [6, 3]),  # gathered until there are enough
         ((5, 5, 1), [5, 5, 1]),  # never cut between
-        ((32,), [32]),  # eight times the size is left whole
+        ((32,), [32]),  # eight times the size is not split
         ((33,), [4] * 8 + [1]),  # more is not
         ((2, 33, 2), [6] + [4] * 7 + [3]),
         ((1, 0, 0, 1), [2]),

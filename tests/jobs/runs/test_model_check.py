@@ -1,4 +1,4 @@
-"""The check of a small model, kept and found again."""
+"""The check of a small model, cached and reused."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_an_engine_that_is_no_reference_gives_none(recipe: Recipe) -> None:
     _, loaded = check(replace_engine(recipe, TorchEngineConfig(precision=Precision.bf16)))
     assert loaded is not None
     assert loaded.reference_engine is None
-    _, loaded = check(replace_engine(recipe, OpenVinoEngineConfig()))  # the driver loads the reference in its place
+    _, loaded = check(replace_engine(recipe, OpenVinoEngineConfig()))  # the driver loads the reference instead
     assert loaded is not None
     assert loaded.reference_engine is not None
 

@@ -58,7 +58,7 @@ def test_a_run_that_ended_is_not_opened_again(job: Job) -> None:
 def test_the_same_job_goes_on_with_its_unfinished_run(job: Job, images: Path) -> None:
     first = opened(job)
     write_shard(first, 0)
-    add_photos(images, [5, 6])  # what came meanwhile is for the next run
+    add_photos(images, [5, 6])  # images added in the meantime are for the next run
     again = opened(job)
     assert again.paths == first.paths
     assert again.record == first.record
@@ -173,6 +173,6 @@ def test_a_run_is_an_addition_where_others_of_the_same_columns_have_images(job: 
     added = opened(job)
     assert added.is_addition
     assert opened(job).paths == added.paths
-    assert opened(job).is_addition  # gone on with
+    assert opened(job).is_addition  # resumed
     assert not open_run(job, another(columns_digest="x"), Storage()).is_addition
     assert not opened(job, mode=Mode.full).is_addition

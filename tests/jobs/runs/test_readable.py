@@ -26,7 +26,7 @@ def paths(tmp_path: Path) -> RunPaths:
 
 @pytest.fixture
 def manifest(paths: RunPaths) -> Manifest:
-    """That of two parts of rows, of five and three images, one of which is in a part of errors."""
+    """The manifest of two row parts, of five and three images, one of which is in an error part."""
     plan = SinkPlan(paths, STORAGE, {}, 100)
     write_part(plan, predicted_block(0, range(5), bad=[1]), number=0)
     write_part(plan, predicted_block(1, range(3)), number=1)
@@ -41,7 +41,7 @@ def manifest(paths: RunPaths) -> Manifest:
 
 
 def other_rows(part: Path) -> None:
-    """Another table under the name and with the size of the part."""
+    """Replaces the part with another table, under the same name and of the same size."""
     size = part.stat().st_size
     pq.write_table(pa.table({"a": [1] * 9}), part)
     footer_last = part.read_bytes()

@@ -15,7 +15,7 @@ from jobs.runs.opening import Run
 
 
 def names(run: Run, folder: str) -> list[str]:
-    """The images of which a run has a row in ``rows`` or ``errors``, whatever the model."""
+    """Returns the images that have a row in ``rows`` or ``errors`` of a run, whatever the model."""
     root = Path(run.paths.root, folder)
     if not root.exists():
         return []
@@ -131,7 +131,7 @@ def test_a_redrive_that_was_broken_off_is_gone_on_with(job: Job) -> None:
     num_failed = len(names(broken, "errors"))
     again = opened(job, redrive=True)
     assert again.paths == broken.paths
-    assert len(names(broken, "errors")) == num_failed  # what was tried again is not tried a third time
+    assert len(names(broken, "errors")) == num_failed  # what was retried once is not retried again
 
 
 def test_a_run_that_ended_cannot_be_the_one_that_tries_again(job: Job) -> None:

@@ -20,7 +20,7 @@ def first_part(run: Run) -> Path:
 
 
 def names_a_staged_file(run: Run) -> None:
-    """Files that earlier versions left behind when a writer died between fsync and rename."""
+    """Creates the file that earlier versions left behind when a writer died between fsync and rename."""
     part, manifest = first_part(run), Path(run.paths.manifest)
     staged = part.rename(part.with_name(f".{part.name}.{'0' * 32}.tmp"))
     manifest.write_text(manifest.read_text().replace(part.name, staged.name))
@@ -37,7 +37,7 @@ DAMAGES = {
 def test_a_run_that_lacks_a_part_is_gone_on_with(damage: str, job: Job, caplog: pytest.LogCaptureFixture) -> None:
     run = opened(job)
     finish(run, bad=["1.jpg"])
-    finish(opened(job))  # a run of nothing, which hides nothing
+    finish(opened(job))  # an empty run, which hides nothing
     DAMAGES[damage](run)
     again = opened(job)
     assert again.paths == run.paths

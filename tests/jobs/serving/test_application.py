@@ -1,4 +1,4 @@
-"""A model is replaced, and a replica killed, while an endpoint is asked all the time."""
+"""A model is replaced, and a replica killed, while an endpoint constantly receives requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Endpoint(NamedTuple):
     process: subprocess.Popen[str]
     log: Path
     environment: dict[str, str]
-    """Variables of the command, with a token for Ray."""
+    """Environment variables of the command, with a token for Ray."""
 
     @property
     def address(self) -> str:
@@ -82,7 +82,7 @@ class Asked(NamedTuple):
 
 @contextmanager
 def asked(endpoint: Endpoint) -> Iterator[list[Asked]]:
-    """Asks all the time for the block, and until every client has asked once more."""
+    """Sends requests throughout the block, and until every client has sent one more."""
     answers: list[Asked] = []
     is_over = threading.Event()
     numbers = count()
@@ -140,7 +140,7 @@ def test_a_model_is_rolled_out_without_a_failed_request(
             command, capture_output=True, text=True, check=False, timeout=120, env=endpoint.environment
         )
         assert ended.returncode == 0, ended.stderr
-        num_before = len(answers) + CLIENTS  # those under way may have the earlier model
+        num_before = len(answers) + CLIENTS  # requests in flight may get the earlier model
         until(lambda: len(answers) > num_before + 20)
     assert {one.status for one in answers} == {200}
     assert all(one.row["label_id"] == label_ids[one.number] for one in answers)

@@ -23,13 +23,13 @@ SETTINGS = ModelSettings(Decode(), DIGITS.preprocess, [])
 
 @pytest.fixture(autouse=True)
 def _in_a_replica(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives what `serve.batch` asks of the replica around it."""
+    """Provides what `serve.batch` needs from its replica."""
     config = SimpleNamespace(max_ongoing_requests=1000)
     monkeypatch.setattr("ray.serve.get_replica_context", lambda: SimpleNamespace(_deployment_config=config))
 
 
 class Replicas:
-    """In the place of a handle: each batch is answered by ``answer``, which gets its number from 0 on."""
+    """Stand-in for a handle: ``answer`` answers each batch and receives its number, counted from 0."""
 
     def __init__(self, answer: Callable[[int, FittedBatch], Any]) -> None:
         self.sizes: list[int] = []
@@ -51,7 +51,7 @@ def version(replicas: Replicas, options: Serve) -> ModelVersion:
 
 
 def answered(asked: Coroutine[Any, Any, Any]) -> Any:
-    """The result of ``asked``. The destructor of a batch queue opens an event loop of its own where it finds none."""
+    """Returns the result of ``asked``. Without an event loop, the destructor of a batch queue opens its own."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:

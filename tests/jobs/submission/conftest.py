@@ -1,4 +1,4 @@
-"""Fixture for the tests of submission: a server of Ray's Jobs API."""
+"""Fixture for tests of submission: a server of Ray's Jobs API."""
 
 from __future__ import annotations
 

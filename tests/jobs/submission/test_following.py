@@ -19,7 +19,7 @@ BRISK = RetryWindow(timeout_s=0.5, retry_s=0.05, idle_s=0.1)
 LONG = RetryWindow(timeout_s=60, retry_s=0.05, idle_s=0.1)
 
 
-# Ray's client leaves a broken connection to the collector of garbage, and other tests of the process leave event loops.
+# Ray's client leaves a broken connection to the garbage collector, and other tests in this process leave event loops.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in.*(Connection|socket|EventLoop):pytest.PytestUnraisableExceptionWarning"
 )
@@ -119,7 +119,7 @@ def test_a_cluster_that_stays_away_is_given_up(server: JobsServer, job: ServedJo
 def test_a_connection_that_says_nothing_more_is_no_proof_of_life(
     server: JobsServer, job: ServedJob, log: JobLog
 ) -> None:
-    """As if the head's machine fails: nobody closes the stream."""
+    """The head's machine fails: nobody closes the stream."""
     api = JobsApi(server.address)
     server.is_mute = True
     job.log = "never sent\n"

@@ -9,7 +9,7 @@ from jobs.submission.source_files import source_files
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nhush\n"
 
-# A file of each kind, and why it stays; None where it travels.
+# One file of each kind with the reason why it stays; None if it is sent.
 FILES = {
     "package/__init__.py": None,
     "package/weights.bin": None,
@@ -24,7 +24,7 @@ FILES = {
     "package/ID_RSA": "key or password",
     "package/server.PEM": "key or password",
     "package/credentials.json": "key or password",
-    "package/deploy": "key or password",  # by what it holds
+    "package/deploy": "key or password",  # by its content
     "package/account.json": "key or password",
     "package/aws.ini": "key or password",
     "env/pyvenv.cfg": "virtual environment",

@@ -116,7 +116,7 @@ def test_a_file_in_the_middle_that_is_short(tmp_path: Path) -> None:
 
 
 def test_any_bit_of_the_inventory(tmp_path: Path) -> None:
-    """Whatever the damage, the inventory cannot be read or has another digest, and nothing is raised."""
+    """Whatever the damage, the inventory is unreadable or has another digest, and nothing is raised."""
     name = f"{FOLDER}/inventory-00000.parquet"
     for place in range(0, len(PublishedRun().files[name]), 331):
         run = PublishedRun()

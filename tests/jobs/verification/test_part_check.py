@@ -90,7 +90,7 @@ def test_what_is_left_of_a_damaged_part_counts(tmp_path: Path) -> None:
 
 
 def of(data: bytes, folder: Path) -> list[str]:
-    """Findings about a file whose digests are valid."""
+    """Returns the findings about a file with valid digests."""
     digest = hashlib.sha256(data).hexdigest()[:32]
     file = f"part-000000-{digest}.parquet"
     entry = replace(ENTRY_1, file=file, digest=digest, size_bytes=len(data))

@@ -17,7 +17,7 @@ BAD = ((0, 1), (1, 0), (1, 1))  # b, f, g
 
 
 def moved(*, drop_files: bool = True) -> PublishedRun:
-    """The run r1, whose error rows have moved to r2."""
+    """Returns the run r1, whose error rows have moved to r2."""
     run = PublishedRun(bad=BAD)
     run.edit("manifest.json", lambda content: content.update(redriven_by="r2"))
     for name in run.of("errors") if drop_files else ():
@@ -30,7 +30,7 @@ def taker(*names: str, run_id: str = "r2", redrives: tuple[str, ...] = ("r1",)) 
 
 
 def said(place: Place, *runs: PublishedRun) -> list[str]:
-    """Findings about the first run."""
+    """Returns the findings about the first run."""
     for run in runs:
         run.put(place)
     output, findings = list_output(place.root, Storage(place.options)), Findings()

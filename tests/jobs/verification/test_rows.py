@@ -14,7 +14,7 @@ LISTED = ROWS.select(["image_id", "uri", *CARRIED])
 
 
 def wrong(table: pa.Table, listed: pa.Table, folder: str = "rows") -> dict[str, list[int]]:
-    """Numbers of the wrong rows, by fault."""
+    """Returns the numbers of the wrong rows, by fault."""
     return {what: mask.nonzero()[0].tolist() for what, mask in wrong_rows(table, listed, folder) if mask.any()}
 
 

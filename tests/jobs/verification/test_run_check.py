@@ -24,7 +24,7 @@ def verdict_of(place: Place, run: PublishedRun, *others: PublishedRun) -> Verdic
 
 
 def damaged(damage: Damage, folder: Path) -> list[str]:
-    """Findings about a run after the damage, without the name of the run."""
+    """Returns the findings about a run after the damage, without the name of the run."""
     run = PublishedRun()
     damage(run)
     verdict = verdict_of(local_place(folder), run)
