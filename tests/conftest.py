@@ -14,7 +14,7 @@ import s3 as s3_server
 from places import Place, local_place, s3_place
 
 from jobs.cluster.config import Cluster
-from jobs.cluster.ray_patches import lean_ray
+from jobs.cluster.ray_patches import lean_ray, lean_ray_data
 from jobs.cluster.ray_start import prepare
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def cluster() -> Iterator[str]:
     import ray  # noqa: PLC0415  few tests need it
 
     found = {"PYTHONPATH": f"{Path(__file__).parent / 'fixtures'}{os.pathsep}${{PYTHONPATH}}"}
-    with lean_ray():
+    with lean_ray(), lean_ray_data():
         context = ray.init(
             address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=500_000_000,
             runtime_env={"env_vars": found},

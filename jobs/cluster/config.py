@@ -40,7 +40,7 @@ class Cluster:
     object_store_bytes: int | None = None
     """Shared memory for blocks in flight, on a cluster started here; Ray chooses it by default."""
     metrics_port: int | None = None
-    """Port of the metrics page of a cluster started here, on 127.0.0.1 only; any free port by default."""
+    """Port of the metrics page of a cluster started here, on 127.0.0.1 only; no page by default."""
 
     @property
     def is_here(self) -> bool:

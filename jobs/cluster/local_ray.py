@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from jobs.cluster.ray_patches import lean_ray
+from jobs.cluster.ray_patches import lean_ray, lean_ray_data
 from jobs.cluster.ray_start import init_ray, prepare
 
 if TYPE_CHECKING:
@@ -94,10 +94,11 @@ class LocalRay:
     def _run(self) -> None:
         """Starts Ray, and waits for `stop`: its processes exit with the thread that started them (PR_SET_PDEATHSIG)."""
         try:
-            with lean_ray():
+            with lean_ray(logs=self._verbose, metrics=self._cluster.metrics_port is not None):
                 init_ray(self._cluster, verbose=self._verbose)
-                self._is_up.set()
-                self._is_over.wait()
+                with lean_ray_data():
+                    self._is_up.set()
+                    self._is_over.wait()
         except BaseException as error:  # noqa: BLE001  `wait` raises it in the thread that needs Ray
             self._error = error
         finally:

@@ -1,59 +1,139 @@
 """Starts Ray on this machine without the processes that a job never uses, and shields the others from signals to the
 driver's group. Runs on the driver. Ray has no switches for this: the dashboard's process runs even with
-``include_dashboard=False``, and Ray Data starts an actor for its statistics and one that divides the cluster.
+``include_dashboard=False``, and Ray Data starts actors for its statistics, for the places of its workers, and to divide
+the cluster.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import partial, partialmethod
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from jobs.cluster import lazy_agent
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ray.data._internal.cluster_autoscaler import ClusterAutoscaler
+
+    Replacement = tuple[object, str, object]
+    """Owner, name, and the other value."""
 
 LOG = logging.getLogger("shardlens")
 
 TRIED_VERSIONS = frozenset({"2.60.0"})
 """Versions of Ray on which the patches were measured and tested; others run unpatched."""
 
+# The figures beside the patches are CPU seconds of all processes for one start, small pipeline and stop of Ray on two
+# CPUs, with that patch off and the others on; medians of three runs in turn. With all on: SUM.
+
 
 @contextmanager
-def lean_ray() -> Iterator[None]:
-    """Makes `ray.init` start neither dashboard nor autoscaler, and Ray Data keep no statistics and assume a fixed
-    cluster. Must enclose everything that runs on that Ray. The metrics page remains available.
+def lean_ray(*, logs: bool = False, metrics: bool = False) -> Iterator[None]:
+    """Makes `ray.init` start neither dashboard nor autoscaler, nor what serves them. Must enclose all use of that Ray.
 
     Ray's processes get their own process group: a signal to the driver's group, as sent by `timeout` and many
     supervisors, then reaches only the driver, which stops Ray in order.
+
+    Args:
+        logs: keep the process that sends the output of workers to the driver.
+        metrics: keep the agent that serves the metrics page.
     """
     # The parent sets the environment that Ray reads on import.
     import ray  # noqa: PLC0415
 
-    if ray.__version__ not in TRIED_VERSIONS:
+    if not _is_tried(ray.__version__):
         LOG.info(
-            "Ray %s starts unpatched, a few seconds slower: not one of %s", ray.__version__, ", ".join(TRIED_VERSIONS)
+            "Ray %s starts unpatched, a few seconds slower: not one of %s on Linux or macOS",
+            ray.__version__,
+            ", ".join(TRIED_VERSIONS),
         )
         yield
         return
-    from ray._private import services  # noqa: PLC0415
+    from ray._private import services, utils  # noqa: PLC0415
     from ray._private.node import Node  # noqa: PLC0415
-    from ray.data._internal import stats  # noqa: PLC0415
-    from ray.data._internal.execution import streaming_executor  # noqa: PLC0415
 
-    # CPU seconds of all processes for one start, small pipeline and stop of Ray on two CPUs, with one patch off and the
-    # others on; medians of three runs in turn. With all on: 5.5. The log monitor takes at most 0.5, and stays.
-    replaced: list[tuple[object, str, object]] = [
+    command: Any = services._build_python_executable_command_memory_profileable  # noqa: SLF001
+    replaced: list[Replacement] = [
         (services, "ConsolePopen", partial(services.ConsolePopen, process_group=0)),
         (Node, "start_api_server", _nothing),  # +0.9
         (Node, "start_monitor", _nothing),  # +0.4, and 1.1 s of wall time at the stop
-        (stats._StatsManager, "register_dataset_to_stats_actor", staticmethod(_nothing)),  # noqa: SLF001  +1.0, all 3
-        (stats._StatsManager, "update_execution_metrics", staticmethod(_nothing)),  # noqa: SLF001
-        (stats._StatsManager, "update_iteration_metrics", staticmethod(_nothing)),  # noqa: SLF001
-        (streaming_executor, "create_cluster_autoscaler", _fixed_cluster),  # +0.9
+        (Node, "start_raylet", partialmethod(_start_raylet, start=Node.start_raylet, metrics=metrics)),
+        (services, command.__name__, partial(_command_of, start=command, metrics=metrics)),
     ]
+    if not metrics:
+        replaced.append((utils, "get_dashboard_dependency_error", _nothing))  # imports half a second of modules
+    if not logs:
+        replaced.append((Node, "start_log_monitor", _nothing))
+    with _replacing(replaced):
+        yield
+
+
+@contextmanager
+def lean_ray_data() -> Iterator[None]:
+    """Makes Ray Data keep no statistics and assume a fixed cluster of one node. Must enclose all its pipelines."""
+    import ray  # noqa: PLC0415
+
+    if not _is_tried(ray.__version__):
+        yield
+        return
+    from ray.data._internal.execution import streaming_executor  # noqa: PLC0415
+    from ray.data._internal.execution.operators import actor_pool_map_operator as pool  # noqa: PLC0415
+    from ray.data._internal.stats import _StatsManager  # noqa: PLC0415
+
+    nowhere = SimpleNamespace(update_actor_location=SimpleNamespace(remote=_nothing))
+    replaced: list[Replacement] = [
+        (_StatsManager, "register_dataset_to_stats_actor", staticmethod(_nothing)),  # +1.0, all 3
+        (_StatsManager, "update_execution_metrics", staticmethod(_nothing)),
+        (_StatsManager, "update_iteration_metrics", staticmethod(_nothing)),
+        (streaming_executor, "create_cluster_autoscaler", _fixed_cluster),  # +0.9
+        (pool, "get_or_create_actor_location_tracker", lambda: nowhere),  # AND
+        (pool, "get_actor_locations", lambda _: {}),  # Ray Data keeps the node that a worker has reported
+    ]
+    with _replacing(replaced):
+        yield
+
+
+def _is_tried(version: str) -> bool:
+    return version in TRIED_VERSIONS and sys.platform != "win32"
+
+
+def _start_raylet(node: Any, *arguments: Any, start: Callable[..., None], metrics: bool, **options: Any) -> None:
+    """Starts a raylet, which waits until its agents have stored their ports. As Ray's own minimal agent does, -1 stands
+    for a service that is missing.
+    """
+    from ray import _raylet  # noqa: PLC0415
+
+    raylet: Any = _raylet  # compiled, without types
+    if not metrics:
+        for name in (
+            raylet.METRICS_AGENT_PORT_NAME,
+            raylet.METRICS_EXPORT_PORT_NAME,
+            raylet.DASHBOARD_AGENT_LISTEN_PORT_NAME,
+        ):
+            raylet.persist_port(node.get_session_dir_path(), node.node_id, name, -1)
+    start(node, *arguments, **options)
+
+
+def _command_of(
+    component: str, *arguments: Any, start: Callable[..., list[str]], metrics: bool, **options: Any
+) -> list[str]:
+    """Returns the first words of the command of a process of Ray. A raylet exits if one of its agents does."""
+    from ray._private import ray_constants  # noqa: PLC0415
+
+    if component == ray_constants.PROCESS_TYPE_RUNTIME_ENV_AGENT:
+        return [sys.executable, "-ES", lazy_agent.__file__]
+    if component == ray_constants.PROCESS_TYPE_DASHBOARD_AGENT and not metrics:
+        return ["sh", "-c", "exec cat"]  # reads a pipe from the raylet until that exits, and ignores further words
+    return start(component, *arguments, **options)
+
+
+@contextmanager
+def _replacing(replaced: list[Replacement]) -> Iterator[None]:
     with ExitStack() as patches:
         for owner, name, other in replaced:
             patches.enter_context(_replaced(owner, name, other))

@@ -66,8 +66,6 @@ def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
     Raises:
         JobError: the cluster has GPUs, but fewer than drivers.
     """
-    from ray.autoscaler.sdk import request_resources  # noqa: PLC0415  must come after `prepare`
-
     workers = cluster.drivers * (cluster.workers if isinstance(cluster.workers, int) else 1)
     num_gpus = -(-workers // cluster.workers_per_gpu)
     kind, wanted, asked = ("GPU", num_gpus, num_gpus) if wants_gpu else ("CPU", 1, workers)
@@ -78,6 +76,8 @@ def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:
         if there >= wanted or cluster.address is None or time.monotonic() - began >= cluster.nodes_wait_s:
             break
         if not is_requested:
+            from ray.autoscaler.sdk import request_resources  # noqa: PLC0415  must come after `prepare`
+
             LOG.info("waiting for nodes: the cluster has %g %ss", there, kind)
             request_resources(bundles=[{kind: 1}] * asked)
             is_requested = True

@@ -56,28 +56,22 @@ class StageCode:
 def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, code: StageCode | None = None) -> None:
     """Predicts the missing rows and writes their parts. Returns when the last part is written."""
     plan, code = stages.plan, code or StageCode()
-    with DataContext.current(_context(plan, ledger)):
-        _run(stages, missing, ledger, code)
-
-
-def _run(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger, code: StageCode) -> None:
-    plan = stages.plan
     pieces = plan.cut(missing)
     # Rounded up; at most this many writers can have something to write.
     num_parts = -(-sum(piece.num_rows for piece in pieces) // plan.rows_per_part)
-    _warm_writers(min(plan.writers, num_parts))
+    callbacks = [_feed_of(ledger), _warm_writers(min(plan.writers, num_parts))]
+    with DataContext.current(_context(plan, callbacks)):
+        _run(stages, pieces, ledger, code)
+
+
+def _run(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, code: StageCode) -> None:
+    plan = stages.plan
     predicted = (_fused if plan.is_fused else _apart)(stages, pieces, ledger, code)
     predicted.write_datasink(
         code.sink(replace(stages.sink, observer=ledger)),
         ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
         concurrency=plan.writers,
     )
-
-
-def _warm_writers(number: int) -> None:
-    """Starts processes that import the writer while models load; Ray then assigns write tasks to them."""
-    for _ in range(number):
-        ray.remote(num_cpus=0)(import_module).remote("actors.writing.part_writer")
 
 
 def _fused(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, code: StageCode) -> Dataset:
@@ -128,7 +122,7 @@ _WITHOUT_END = -1
 _WRITE_RETRIES = 5
 
 
-def _context(plan: Plan, ledger: RemoteLedger) -> DataContext:
+def _context(plan: Plan, callbacks: list[type[ExecutionCallback]]) -> DataContext:
     """Returns the Ray Data settings for one pass: a copy, because the process may have its own pipelines."""
     # Only ray_remote_args can bound the retries: Ray 2.60 has no named parameter for them.
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated", category=DeprecationWarning)
@@ -145,7 +139,7 @@ def _context(plan: Plan, ledger: RemoteLedger) -> DataContext:
     if not plan.is_fused:
         context.target_max_block_size = max(1, int(plan.block_bytes * 0.8))
     context.raise_original_map_exception = True  # otherwise a UserCodeException hides the type that the driver handles
-    context.custom_execution_callback_classes = [_feed_of(ledger)]
+    context.custom_execution_callback_classes = callbacks
     return cast("DataContext", context)
 
 
@@ -166,3 +160,16 @@ def _feed_of(ledger: RemoteLedger) -> type[ExecutionCallback]:
                         state.output_queue.clear()
 
     return Feed
+
+
+def _warm_writers(number: int) -> type[ExecutionCallback]:
+    """Starts processes that import the writer while models load; Ray then assigns write tasks to them. Comes after the
+    start of the predictors, which take the processes that Ray starts ahead.
+    """
+
+    class Warm(ExecutionCallback):
+        def before_execution_starts(self, executor: StreamingExecutor) -> None:  # noqa: ARG002
+            for _ in range(number):
+                ray.remote(num_cpus=0)(import_module).remote(PartSink.__module__)
+
+    return Warm

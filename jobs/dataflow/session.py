@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ray.data import DataContext
+
 from actors.engines.candidates import wants_gpu
 from actors.errors import DecoderMismatchError
 from actors.tracking.progress_counts import Pace
@@ -54,6 +56,7 @@ def execute(
         IncompleteRunError: a pass ended without progress.
         SilenceError: a pass stalled, and a restart did not help.
     """
+    DataContext.get_current()  # imports half a second of modules, while Ray starts
     run = as_switched(run)
     while True:
         num_missing = outcome.coverage.num_missing

@@ -7,9 +7,10 @@ import sys
 import pytest
 import ray
 from ray._private.node import Node
+from ray.data._internal.execution import streaming_executor
 
 from jobs.cli.logs import set_up_logging
-from jobs.cluster.ray_patches import lean_ray
+from jobs.cluster.ray_patches import lean_ray, lean_ray_data
 from jobs.job import LogFormat
 
 STARTS = """
@@ -18,18 +19,25 @@ import psutil, ray
 from jobs.cluster.ray_start import prepare
 from jobs.cluster.config import Cluster
 prepare(Cluster(), verbose=False)
-from ray._private import services
+from ray._private import services, utils
 from ray._private.node import Node
 from ray.data._internal.execution import streaming_executor
+from ray.data._internal.execution.operators import actor_pool_map_operator
 from ray.data._internal.stats import _StatsManager
-from jobs.cluster.ray_patches import lean_ray
+from jobs.cluster.ray_patches import lean_ray, lean_ray_data
 REPLACED = [
     (services, "ConsolePopen"),
+    (services, "_build_python_executable_command_memory_profileable"),
+    (utils, "get_dashboard_dependency_error"),
     (Node, "start_api_server"),
+    (Node, "start_log_monitor"),
     (Node, "start_monitor"),
+    (Node, "start_raylet"),
     (_StatsManager, "register_dataset_to_stats_actor"),
     (_StatsManager, "update_execution_metrics"),
     (_StatsManager, "update_iteration_metrics"),
+    (actor_pool_map_operator, "get_actor_locations"),
+    (actor_pool_map_operator, "get_or_create_actor_location_tracker"),
     (streaming_executor, "create_cluster_autoscaler"),
 ]
 before = [vars(owner)[name] for owner, name in REPLACED]
@@ -38,18 +46,20 @@ class Doubling:
     def __call__(self, batch):
         return {"id": batch["id"] * 2}
 
-with lean_ray():
+with lean_ray(), lean_ray_data():
     ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000)
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = ray.data.range(6, override_num_blocks=3).map_batches(Doubling, concurrency=1).take_all()
-    programs = {word.rpartition("/")[2] for child in psutil.Process().children() for word in child.cmdline()}
+    family = psutil.Process().children(recursive=True)
+    programs = {word.rpartition("/")[2] for child in family for word in child.cmdline()[:3]}
     groups = [os.getpgid(child.pid) for child in psutil.Process().children()]
     actors = [actor["name"] for actor in ray.util.list_named_actors(all_namespaces=True)]
     ray.shutdown()
 assert [vars(owner)[name] for owner, name in REPLACED] == before
 assert groups and os.getpgrp() not in groups
-running = sorted(programs & {"dashboard.py", "monitor.py", "log_monitor.py", "gcs_server", "raylet"})
-print(json.dumps([sorted(row["id"] for row in rows), running, actors]))
+assert not [child for child in family if child.is_running() and child.name() == "cat"]
+services = {"dashboard.py", "agent.py", "monitor.py", "log_monitor.py", "lazy_agent.py", "gcs_server", "raylet"}
+print(json.dumps([sorted(row["id"] for row in rows), sorted(programs & services), actors]))
 """
 
 
@@ -58,8 +68,8 @@ def test_data_is_worked_on_with_no_process_that_nobody_asks() -> None:
     done = subprocess.run([sys.executable, "-c", STARTS], capture_output=True, text=True, timeout=120, check=True)
     rows, services, actors = json.loads(done.stdout)
     assert rows == [0, 2, 4, 6, 8, 10]
-    assert services == ["gcs_server", "log_monitor.py", "raylet"]
-    assert actors == ["ActorLocationTracker"]
+    assert services == ["gcs_server", "lazy_agent.py", "raylet"]
+    assert actors == []
 
 
 def test_another_version_of_ray_is_left_as_it_is_and_the_log_says_so(
@@ -67,7 +77,10 @@ def test_another_version_of_ray_is_left_as_it_is_and_the_log_says_so(
 ) -> None:
     monkeypatch.setattr(ray, "__version__", "2.61.0")
     set_up_logging(LogFormat.text, verbose=False)
-    before = dict(vars(Node))
-    with lean_ray():
-        assert dict(vars(Node)) == before
-    assert "Ray 2.61.0 starts unpatched, a few seconds slower: not one of 2.60.0" in capsys.readouterr().err
+    before = dict(vars(Node)), dict(vars(streaming_executor))
+    with lean_ray(), lean_ray_data():
+        assert (dict(vars(Node)), dict(vars(streaming_executor))) == before
+    assert (
+        "Ray 2.61.0 starts unpatched, a few seconds slower: not one of 2.60.0 on Linux or macOS"
+        in capsys.readouterr().err
+    )
