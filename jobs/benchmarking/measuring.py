@@ -142,7 +142,7 @@ _FEWEST_ARRIVALS = 3  # after the first one; writers receive whole parts, four f
 def _machine(run: Run, stages: Stages, resources: Resources) -> dict[str, Any]:
     """Describes hardware and libraries of the workers, with tuples as lists, so that it equals its JSON form."""
     # Queried on a worker: the driver's machine may differ, and lack a GPU.
-    hardware = asdict(TrialRunner(run, stages.plan, stages.read, reference_s=0.0).hardware())
+    hardware = asdict(TrialRunner(run, stages.plan, stages.read).hardware())
     libraries = {f"version_{name}": version for name, version in hardware.pop("libraries")}
     known = {name: version for name, version in run.checked.provenance.items() if name.startswith("version_")}
     nodes = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ from jobs.planning.engine_cache import Choice, KeptChoice, choice_key
 from jobs.planning.kept_graph import int8_graph
 from jobs.planning.planner import batch_sizes
 from jobs.planning.trial_runner import TrialRunner
-from jobs.planning.trial_worth import WORTH_S, best_rate, is_worth
+from jobs.planning.trial_worth import WORTH_S, best_rate, is_worth, likely_share
 
 if TYPE_CHECKING:
     from actors.reading.reader import ReadPlan
@@ -60,12 +60,13 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
         return Choice(config, "named"), None
     if work_s < WORTH_S and _may_run_reference(config):
         return Choice(right, "the job is too small to try other engines"), None
-    trials = TrialRunner(run, plan, read, reference_s=min(_REFERENCE_S, work_s * _REFERENCE_SHARE))
+    trials = TrialRunner(run, plan, read)
     graph = _int8_graph(run, trials, config, 0 if plan.worker_gpus else work_s)
     trials.recipe = replace(trials.recipe, int8_graph=graph)
     kept = KeptChoice(run.paths, run.storage, choice_key(config, plan, graph), trials.hardware())
     before = kept.read()
     others = [one for one in candidates(config, trials.recipe.model, kept.hardware) if _is_possible(one, trials)]
+    trials.limit_reference(min(_REFERENCE_S, work_s * likely_share(others) * _REFERENCE_SHARE))
     selection = EngineSelection(trials, config, right, others, is_raced=not plan.worker_gpus)
     if is_settled:
         choice = before or Choice(config, "named")
@@ -118,7 +119,7 @@ _INT8_WORTH_S = 120.0
 # percent.
 _CALIBRATION_WORTH_S = 180.0
 
-# Time limits of the reference: in seconds, and as a share of a worker's work.
+# Time limits of the reference: in seconds, and as a share of the time that a worker is likely to work.
 _REFERENCE_S, _REFERENCE_SHARE = 20.0, 0.03
 
 

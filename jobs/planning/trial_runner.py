@@ -44,10 +44,9 @@ class TrialRunner:
         run: run for which to choose an engine.
         plan: plan of the run.
         read: read settings of the sample.
-        reference_s: approximate time limit of the reference; if slow, it predicts fewer images.
     """
 
-    def __init__(self, run: Run, plan: Plan, read: ReadPlan, *, reference_s: float) -> None:
+    def __init__(self, run: Run, plan: Plan, read: ReadPlan) -> None:
         self.recipe = replace(run.job.recipe, one_by_one=run.checked.one_by_one)
         self.num_images = 0
         self.is_synthetic = False
@@ -56,9 +55,9 @@ class TrialRunner:
         self._plan = plan
         self._read = read
         self._is_local = run.job.cluster.address is None and not plan.worker_gpus
-        self._num_wanted = _num_compared(reference_s, run.checked.image_s, on_gpu=bool(plan.worker_gpus))
-        is_quick = self._num_wanted * run.checked.image_s < _QUICK_S
-        self._loaded = run.checked.reference_engine if self._is_local and is_quick else None
+        self._image_s = run.checked.image_s
+        self._loaded = run.checked.reference_engine if self._is_local else None
+        self.limit_reference(0.0)
         self._num_sampled: int | None = None
         self._costs: Costs | None = None
         self._sample: Any = None
@@ -67,6 +66,10 @@ class TrialRunner:
         self._clock = time.perf_counter if plan.worker_gpus else time.process_time
         self._options: dict[str, Any] = {"num_cpus": plan.worker_cpus, "num_gpus": plan.worker_gpus}
         self._result: Callable[[Any], Any] = result_of
+
+    def limit_reference(self, seconds: float) -> None:
+        """Sets the approximate time that the reference may take: if slow, it predicts fewer images."""
+        self._num_wanted = _num_compared(seconds, self._image_s, on_gpu=bool(self._plan.worker_gpus))
 
     def run_behind(self, is_over: Event, limit_s: float) -> None:
         """Runs the following trials beside the run's workers, which hold all CPUs, until ``is_over``.
@@ -203,7 +206,8 @@ class TrialRunner:
         return self.candidate(rival)
 
     def _reference(self, config: EngineConfig) -> tuple[Trial, Answers]:
-        if self._loaded is None:
+        if self._loaded is None or self._num_wanted * self._image_s > _QUICK_S:
+            self._loaded = None
             result, answers = self._start(tried, *self._about(config), self._clock, returns=2)
             return self._result(result)[0], ray.get(answers)
         sample: Sample = ray.get(self._sample)

@@ -20,10 +20,18 @@ def is_worth(candidate: EngineConfig, trials: Sequence[Trial], num_images: float
     ``trials`` are the earlier ones, the reference first.
     """
     fastest = best_rate(trials)
-    is_half = candidate.precision in (Precision.bf16, Precision.fp16)
     # If a graph engine already runs, less remains to be gained; more than usual if that one is slow for a graph.
     graph_gain = max(_RIVAL_GAIN, 1 - (1 - _GRAPH_GAIN) * fastest / trials[0].images_per_s)
-    return num_images / fastest * (_HALF_GAIN if is_half else graph_gain) > cost_s(candidate)
+    return num_images / fastest * (_HALF_GAIN if _is_half(candidate) else graph_gain) > cost_s(candidate)
+
+
+def likely_share(candidates: Sequence[EngineConfig]) -> float:
+    """Returns the likely time of the fastest of ``candidates`` as a share of the reference's."""
+    return 1 - max((_HALF_GAIN if _is_half(candidate) else _GRAPH_GAIN for candidate in candidates), default=0.0)
+
+
+def _is_half(candidate: EngineConfig) -> bool:
+    return candidate.precision in (Precision.bf16, Precision.fp16)
 
 
 def cost_s(candidate: EngineConfig) -> float:

@@ -97,6 +97,6 @@ def test_no_image_to_quantise_on_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "bad.png").write_bytes(b"no image")
     run = run_with(tmp_path, num_images=0)
-    trials = TrialRunner(run, PLAN, read_plan(run), reference_s=5)
+    trials = TrialRunner(run, PLAN, read_plan(run))
     with pytest.raises(JobError, match=r"no image of the dataset could be read to quantise on\n.*fp32"):
         trials.quantise()

@@ -40,7 +40,9 @@ def runner_over(
     job = job_over(folder / "images", folder / "out")
     run = opened(replace(job, model=model, engine=engine or TorchEngineConfig()))
     read = ReadPlan(run.shards.without_sizes(), Storage(), Decode(), PREPROCESS, plan.batch_size)
-    return TrialRunner(run, plan, read, reference_s=5)
+    trials = TrialRunner(run, plan, read)
+    trials.limit_reference(5)
+    return trials
 
 
 @pytest.mark.cluster

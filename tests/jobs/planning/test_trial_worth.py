@@ -4,7 +4,7 @@ import pytest
 
 from actors.engines.configs import EngineConfig, OpenVinoEngineConfig, Precision, TorchEngineConfig
 from actors.trials.comparison import Trial
-from jobs.planning.trial_worth import best_rate, is_worth
+from jobs.planning.trial_worth import best_rate, is_worth, likely_share
 
 REFERENCE = Trial("torch fp32", 40.0)
 GRAPH = OpenVinoEngineConfig(precision=Precision.fp32)
@@ -31,3 +31,9 @@ def test_a_trial_pays_off_from_some_seconds_of_work(candidate: EngineConfig, riv
 
 def test_the_best_rate_is_that_of_an_engine_within_the_tolerance() -> None:
     assert best_rate([REFERENCE, Trial("a", 90.0, breaches=["differs"]), Trial("b", 70.0)]) == 70.0
+
+
+def test_a_job_is_likely_to_take_what_the_fastest_candidate_leaves() -> None:
+    assert likely_share([]) == 1.0
+    assert likely_share([GRAPH]) == pytest.approx(0.67)
+    assert likely_share([GRAPH, HALF]) == pytest.approx(0.25)
