@@ -92,7 +92,7 @@ def cluster() -> Iterator[str]:
     import ray  # noqa: PLC0415  few tests need it
 
     found = {"PYTHONPATH": f"{Path(__file__).parent / 'fixtures'}{os.pathsep}${{PYTHONPATH}}"}
-    with lean_ray(), lean_ray_data():
+    with lean_ray(metrics=True), lean_ray_data():
         context = ray.init(
             address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=500_000_000,
             runtime_env={"env_vars": found},

@@ -126,7 +126,7 @@ def _command_of(
     from ray._private import ray_constants  # noqa: PLC0415
 
     if component == ray_constants.PROCESS_TYPE_RUNTIME_ENV_AGENT:
-        return [sys.executable, "-ES", lazy_agent.__file__]  # +0.7
+        return [sys.executable, "-IS", lazy_agent.__file__]  # +0.7
     if component == ray_constants.PROCESS_TYPE_DASHBOARD_AGENT and not metrics:
         # Reads a pipe from the raylet until that exits, and ignores further words. +2.6, and 2.7 s of wall time
         return ["sh", "-c", "exec cat"]

@@ -49,7 +49,7 @@ def pace(facts: RunFacts) -> Pace | None:
     ]
     advice = [_advice(one) for one in verdict["advice"]]
     bound = f"Speed was limited by {verdict['bound_by']}"
-    limit = f"the stages alone would do {verdict['limit_images_per_s']:,.0f} images/s."
+    limit = f"the stages alone could reach {verdict['limit_images_per_s']:,.0f} images/s."
     return Pace(f"{bound}; {limit}", throughput, stages, _limit(verdict["share_of_limit"]), phases, advice)
 
 

@@ -78,7 +78,7 @@ class Bottleneck:
 
     def __str__(self) -> str:
         shares = ", ".join(f"{stage} {share:.0%}" for stage, share in self.shares.items())
-        limit = f"the stages alone would do {self.limit_images_per_s:,.1f} images/s"
+        limit = f"the stages alone could reach {self.limit_images_per_s:,.1f} images/s"
         reached = "" if self.share_of_limit is None else f", of which the steady part reached {self.share_of_limit:.0%}"
         return f"bound by {self.bound_by} ({shares}); {limit}{reached}"
 

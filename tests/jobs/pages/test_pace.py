@@ -9,7 +9,7 @@ from jobs.pages.pace import pace, rates, thinned
 def test_stages_phases_and_the_limit_are_shares() -> None:
     found = pace(facts_of())
     assert found is not None
-    assert found.verdict == "Speed was limited by decoding; the stages alone would do 250 images/s."
+    assert found.verdict == "Speed was limited by decoding; the stages alone could reach 250 images/s."
     assert [(one.name, one.value) for one in found.stages] == [
         ("reading", "10.0 %"),
         ("decoding", "60.0 %"),

@@ -119,7 +119,7 @@ def test_a_run_without_images_has_no_verdict_and_one_of_one_batch_no_share() -> 
 def test_the_verdict_prints_as_a_sentence_and_serialises_to_json() -> None:
     found = verdict(measured(0.0, 0.002, 0.018, steady=90, start_s=1))
     assert str(found) == (
-        "bound by the model (reading 0%, decoding 10%, the model 90%); the stages alone would do 100.0 images/s, "
+        "bound by the model (reading 0%, decoding 10%, the model 90%); the stages alone could reach 100.0 images/s, "
         "of which the steady part reached 90%"
     )
     assert json.loads(json.dumps(found.to_json()))["share_of_limit"] == pytest.approx(0.9)
