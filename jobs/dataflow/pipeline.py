@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -57,20 +58,23 @@ def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger,
     """Predicts the missing rows and writes their parts. Returns when the last part is written."""
     plan, code = stages.plan, code or StageCode()
     pieces = plan.cut(missing)
-    # Rounded up; at most this many writers can have something to write.
-    num_parts = -(-sum(piece.num_rows for piece in pieces) // plan.rows_per_part)
-    callbacks = [_feed_of(ledger), _warm_writers(min(plan.writers, num_parts))]
+    num_parts = math.ceil(sum(piece.num_rows for piece in pieces) / plan.rows_per_part)
+    writers = max(1, min(plan.writers, math.ceil(num_parts / _PARTS_A_WRITER)))
+    callbacks = [_feed_of(ledger), _warm_writers(writers)]
     with DataContext.current(_context(plan, callbacks)):
-        _run(stages, pieces, ledger, code)
+        _run(stages, pieces, ledger, code, writers)
 
 
-def _run(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, code: StageCode) -> None:
-    plan = stages.plan
-    predicted = (_fused if plan.is_fused else _apart)(stages, pieces, ledger, code)
+# A writer takes two CPU seconds to start, and milliseconds for a part.
+_PARTS_A_WRITER = 4
+
+
+def _run(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, code: StageCode, writers: int) -> None:
+    predicted = (_fused if stages.plan.is_fused else _apart)(stages, pieces, ledger, code)
     predicted.write_datasink(
         code.sink(replace(stages.sink, observer=ledger)),
         ray_remote_args={"num_cpus": WRITE_CPUS, "max_retries": _WRITE_RETRIES},
-        concurrency=plan.writers,
+        concurrency=writers,
     )
 
 
