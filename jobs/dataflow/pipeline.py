@@ -167,8 +167,8 @@ def _feed_of(ledger: RemoteLedger) -> type[ExecutionCallback]:
 
 
 def _warm_writers(number: int) -> type[ExecutionCallback]:
-    """Starts processes that import the writer while models load; Ray then assigns write tasks to them. Comes after the
-    start of the predictors, which take the processes that Ray starts ahead.
+    """Returns a callback that starts processes to import the writer while models load; Ray then assigns write tasks to
+    them. It runs once the predictors have taken the processes that Ray starts ahead.
     """
 
     class Warm(ExecutionCallback):
