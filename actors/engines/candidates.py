@@ -79,7 +79,7 @@ def wants_gpu(config: EngineConfig, model: Model) -> bool | None:
 
 
 def needs_export(config: EngineConfig) -> bool:
-    """Returns True if ``config`` runs the .onnx file that `exported` makes from a network, with fp32 weights."""
+    """Returns True if ``config`` runs a graph made from a network, with fp32 weights."""
     is_half = isinstance(config, OnnxEngineConfig) and config.precision is Precision.fp16
     return isinstance(config, OnnxEngineConfig | OpenVinoEngineConfig) and not is_half
 

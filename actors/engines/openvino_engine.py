@@ -1,4 +1,6 @@
-"""Runs an .onnx file, the user's or an exported one, in OpenVINO on a CPU. Loaded once in each worker that predicts."""
+"""Runs a graph, the user's file or one made from a network, in OpenVINO on a CPU. Loaded once in each worker that
+predicts.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from actors.device_errors import device_errors
 from actors.engines.base import InTurn, default_threads
 from actors.engines.configs import Precision
 from actors.engines.onnx_input import ONE_BY_ONE
-from actors.engines.onnx_source import local_file, wrong_precision, wrong_size
+from actors.engines.graph_source import local_file, wrong_precision, wrong_size
 from actors.engines.openvino_graph import read_graph
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.engines.openvino_runtime import OpenVinoRuntime
@@ -40,7 +42,7 @@ class OpenVinoEngine(InTurn):
     @plain_errors()
     def __init__(self, config: OpenVinoEngineConfig, model: Model, int8_graph: bytes | None = None) -> None:
         load_openvino()  # before a file is fetched or created
-        with local_file(model, precision=config.precision, int8_graph=int8_graph) as file:
+        with local_file(model, precision=config.precision, int8_graph=int8_graph, reads_openvino=True) as file:
             self.precision = _precision(config, model, file.precision)
             self._runtime = OpenVinoRuntime(config.threads or default_threads(), self.precision)
             self._graph, self._input, self._outputs = read_graph(self._runtime.core, file, model)

@@ -1,4 +1,4 @@
-"""Reads an .onnx file into an OpenVINO graph that accepts uint8 pixels. Used when a model is loaded."""
+"""Reads a file into an OpenVINO graph that accepts uint8 pixels. Used when a model is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from actors.device_errors import device_errors
 from actors.engines.onnx_input import ImageInput, image_input
-from actors.engines.onnx_source import outside
+from actors.engines.graph_source import outside
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.errors import JobError
 from actors.messages import one_line

@@ -1,5 +1,5 @@
-"""Exports a network to an .onnx file once per node, and finds it again without PyTorch, whose import takes seconds.
-Runs in each worker whose engine reads .onnx files.
+"""Exports a network to a graph once per node, and finds it again without PyTorch, whose import takes seconds. Runs in
+each worker whose engine reads graphs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,17 @@ def exported(model: Model, *, half: bool = False, network: nn.Module | None = No
     return folder / _FILE
 
 
-_FILE, _SOURCES = "model.onnx", "sources.json"
+def exported_to_openvino(model: Model, *, network: nn.Module | None = None) -> Path:
+    """Returns the .xml file that `actors.exporting.openvino_trace.trace` writes for ``model``, or the file of
+    `exported` if its network cannot be traced. Reused, and raises, like `exported`.
+    """
+    parts = (model_key(model), version("openvino"), source_digest(_TRACER))
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    path = keep(key, partial(_trace, model, network=network), is_current) / _TRACED
+    return path if path.exists() else exported(model, network=network)
+
+
+_FILE, _TRACED, _SOURCES = "model.onnx", "model.xml", "sources.json"
 # Libraries count by version; our own code also by content, which can change in a checkout without the version.
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnx-ir", "shardlens")
 _CODE = (
@@ -55,6 +65,7 @@ _CODE = (
     "actors.models.transformers_networks",
     "actors.preprocess.normalisation",
 )
+_TRACER = "actors.exporting.openvino_trace"
 
 
 def model_key(model: Model, *, half: bool = False) -> str:
@@ -105,6 +116,13 @@ def _make(model: Model, folder: Path, *, half: bool, network: nn.Module | None) 
     from actors.exporting.onnx_export import export  # noqa: PLC0415  imports PyTorch
 
     export(model, folder / _FILE, half=half, network=network)
+    write_sources(folder, model)
+
+
+def _trace(model: Model, folder: Path, *, network: nn.Module | None) -> None:
+    from actors.exporting.openvino_trace import trace  # noqa: PLC0415  imports PyTorch
+
+    trace(model, folder / _TRACED, network=network)
     write_sources(folder, model)
 
 

@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from actors.engines.candidates import candidates, needs_export
+from actors.engines.configs import OpenVinoEngineConfig, Precision
 from actors.engines.hardware import hardware
 from actors.errors import JobError
-from actors.exporting.export_cache import exported
+from actors.exporting.export_cache import exported, exported_to_openvino
 from actors.trials.comparison import Trial
 from jobs.planning.trial_worth import is_worth
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def export_ahead(run: Run, *, num_missing: int) -> None:
-    """Exports the network if the first engine to try on this machine reads .onnx files.
+    """Exports the network if the first engine to try on this machine runs a graph.
 
     The driver has built the network for its own check, so workers need neither build it nor import torch. Does nothing
     for a cluster, whose nodes export for themselves, or for a job too small to switch from the reference.
@@ -30,5 +31,6 @@ def export_ahead(run: Run, *, num_missing: int) -> None:
     rate = [Trial("reference", 1 / run.checked.image_s)]
     is_named = first is not None and first.name == config.name
     if first and needs_export(first) and (is_named or is_worth(first, rate, num_missing / (os.cpu_count() or 1))):
+        reads_openvino = isinstance(first, OpenVinoEngineConfig) and first.precision is not Precision.int8
         with suppress(JobError):  # the engine's trial raises it again, with the engine's name
-            exported(model, network=run.checked.network)
+            (exported_to_openvino if reads_openvino else exported)(model, network=run.checked.network)

@@ -48,7 +48,7 @@ def test_a_network_is_exported_where_the_first_trial_needs_it(
     tmp_path: Path, cache: Path, engine: EngineConfig, num_missing: int, *, is_exported: bool
 ) -> None:
     export_ahead(run_with(tmp_path, engine), num_missing=num_missing)
-    assert len(list(cache.glob("*/model.onnx"))) == is_exported
+    assert len(list(cache.glob("*/model.xml"))) == is_exported
 
 
 def test_nodes_of_a_cluster_export_for_themselves(tmp_path: Path, cache: Path) -> None:

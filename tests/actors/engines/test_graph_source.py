@@ -11,7 +11,7 @@ import pytest
 from networks import tiny
 from onnx_models import save_onnx, save_with_constant
 
-from actors.engines.onnx_source import local_file, outside
+from actors.engines.graph_source import local_file, outside
 from actors.errors import JobError
 from actors.models.graph_file import GraphFile
 from actors.models.onnx_files import digest

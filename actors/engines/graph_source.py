@@ -1,4 +1,4 @@
-"""The .onnx file that an engine loads: the user's own, or one exported from a network. Runs once in each worker."""
+"""The graph that an engine loads: the user's own file, or one made from a network. Runs once in each worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from actors.engines.configs import Precision
 from actors.errors import JobError
-from actors.exporting.export_cache import exported
+from actors.exporting.export_cache import exported, exported_to_openvino
 from actors.messages import one_line
 from actors.models.forms import form_of
 from actors.models.graph_file import GraphFile
@@ -24,15 +24,19 @@ if TYPE_CHECKING:
 
 
 def local_file(
-    model: Model, *, precision: Precision = Precision.auto, int8_graph: bytes | None = None
+    model: Model,
+    *,
+    precision: Precision = Precision.auto,
+    int8_graph: bytes | None = None,
+    reads_openvino: bool = False,
 ) -> AbstractContextManager[GraphFile]:
-    """Returns the file of ``model`` that an engine opens, on this machine: its own, or an .onnx file made from its
-    network.
+    """Returns the file of ``model`` that an engine opens, on this machine: its own, or one made from its network.
 
     Args:
         model: the model to run.
         precision: fp16 exports the network in fp16, int8 uses ``int8_graph``; ignored if the model has its own file.
         int8_graph: the result of `actors.exporting.quantisation.quantised`.
+        reads_openvino: True if the engine also opens OpenVINO IR, which is faster to make than an .onnx file.
 
     Raises:
         JobError: a file is missing or is not an ONNX model, or none can be exported; on the call or on entry.
@@ -43,6 +47,9 @@ def local_file(
     if precision is Precision.int8:
         return _quantised_file(model, int8_graph)
     half = precision is Precision.fp16
+    if reads_openvino and not half:
+        path = exported_to_openvino(model)
+        return nullcontext(GraphFile(path, "fp32", is_exported=True, takes_pixels=path.suffix == ".onnx"))
     return nullcontext(
         GraphFile(exported(model, half=half), "fp16" if half else "fp32", is_exported=True, takes_pixels=True)
     )
