@@ -66,7 +66,7 @@ def run_pipeline(stages: Stages, missing: Sequence[Piece], ledger: RemoteLedger,
 
 
 # A writer takes two CPU seconds to start, and milliseconds for a part.
-_PARTS_A_WRITER = 4
+_PARTS_A_WRITER = 16
 
 
 def _run(stages: Stages, pieces: Sequence[Piece], ledger: RemoteLedger, code: StageCode, writers: int) -> None:

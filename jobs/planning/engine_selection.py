@@ -74,7 +74,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
         choice = selection.choose(num_images, 1 / run.checked.image_s)
     else:
         choice = before
-    images_per_s = best_rate(choice.trials) if choice.trials else 1 / run.checked.image_s
+    images_per_s = best_rate(choice.trials) if choice.trials else 1 / (run.checked.image_s * likely_share(others))
     if choice.calibration is None and num_images / images_per_s > _CALIBRATION_WORTH_S:
         LOG.info("measuring the cost of an image with engine %s", choice.engine.label)
         with phase("measuring the cost of an image"):

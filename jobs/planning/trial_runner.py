@@ -58,6 +58,7 @@ class TrialRunner:
         self._image_s = run.checked.image_s
         self._loaded = run.checked.reference_engine if self._is_local else None
         self.limit_reference(0.0)
+        self._num_read = _NUM_SAMPLED
         self._num_sampled: int | None = None
         self._costs: Costs | None = None
         self._sample: Any = None
@@ -68,8 +69,11 @@ class TrialRunner:
         self._result: Callable[[Any], Any] = result_of
 
     def limit_reference(self, seconds: float) -> None:
-        """Sets the approximate time that the reference may take: if slow, it predicts fewer images."""
+        """Sets the approximate time that the reference may take: if slow, it predicts fewer images. If the time is
+        short, `sample` reads no more than these.
+        """
         self._num_wanted = _num_compared(seconds, self._image_s, on_gpu=bool(self._plan.worker_gpus))
+        self._num_read = self._num_wanted if seconds < _SHORT_S else _NUM_SAMPLED
 
     def run_behind(self, is_over: Event, limit_s: float) -> None:
         """Runs the following trials beside the run's workers, which hold all CPUs, until ``is_over``.
@@ -218,7 +222,7 @@ class TrialRunner:
     def _pieces(self) -> list[Piece]:
         """Returns the rows of the sample, limited by the memory for their pixels."""
         height, width = self._read.preprocess.size
-        most = min(_NUM_SAMPLED, max(1, _SAMPLE_BYTES // (height * width * 3)))
+        most = min(self._num_read, max(1, _SAMPLE_BYTES // (height * width * 3)))
         return spread(self._sizes, most if self._read.tile is None else -(-most // TILES_OF_AN_IMAGE))
 
     def _about(self, config: EngineConfig) -> tuple[Any, ...]:
@@ -249,6 +253,7 @@ def _num_compared(reference_s: float, image_s: float, *, on_gpu: bool) -> int:
 
 _NUM_SAMPLED = 256  # images, or fewer if limited by `_SAMPLE_BYTES`
 _FEWEST = 32  # images; fewer would hardly reveal a disagreement; a ViT-B takes 0.4 s per image
+_SHORT_S = 2.0  # for the reference; reading all of `_NUM_SAMPLED` takes about one
 _QUICK_S = 4.0  # a slower reference runs on a worker with all its threads; loading it there takes about as long
 _SAMPLE_BYTES = 64 << 20
 
