@@ -23,7 +23,7 @@ from jobs.config import CONFIG_DIR, to_job
 from jobs.job import Job
 from jobs.leases.slices import OutputLock, Slice
 from jobs.planning.dry_run import show_forecast
-from jobs.planning.export_ahead import export_ahead
+from jobs.planning.export_ahead import export_ahead, preload_ahead
 from jobs.reporting.clock import Clock
 from jobs.reporting.notice import notify_end, notify_error
 from jobs.reporting.origin import origin_of
@@ -228,6 +228,7 @@ def _execute(
 ) -> tuple[Outcome, Execution]:
     if ray is not None:
         ray.begin()  # meanwhile, the driver exports the network and imports the modules that use Ray
+        preload_ahead(run, ray, num_missing=before.coverage.num_missing)
     if run.job.report.html:
         Thread(target=_load_templates, daemon=True).start()
     with phase("exporting the network"):

@@ -13,9 +13,9 @@ import onnxruntime
 from actors.device_errors import device_errors
 from actors.engines.base import InTurn, default_threads
 from actors.engines.configs import Precision, Provider
+from actors.engines.graph_source import local_file, outside, wrong_precision, wrong_size
 from actors.engines.onnx_input import ONE_BY_ONE, PRELUDE_INPUT, PRELUDE_OUTPUT, image_input
 from actors.engines.onnx_sessions import SESSION_ERRORS, Runtime, choose_runtime
-from actors.engines.graph_source import local_file, outside, wrong_precision, wrong_size
 from actors.errors import JobError
 from actors.messages import one_line
 from actors.models.forms import form_of

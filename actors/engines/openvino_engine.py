@@ -11,8 +11,8 @@ import numpy as np
 from actors.device_errors import device_errors
 from actors.engines.base import InTurn, default_threads
 from actors.engines.configs import Precision
-from actors.engines.onnx_input import ONE_BY_ONE
 from actors.engines.graph_source import local_file, wrong_precision, wrong_size
+from actors.engines.onnx_input import ONE_BY_ONE
 from actors.engines.openvino_graph import read_graph
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.engines.openvino_runtime import OpenVinoRuntime

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from actors.device_errors import device_errors
-from actors.engines.onnx_input import ImageInput, image_input
 from actors.engines.graph_source import outside
+from actors.engines.onnx_input import ImageInput, image_input
 from actors.engines.openvino_library import OPENVINO_ERRORS, load_openvino, plain_errors
 from actors.errors import JobError
 from actors.messages import one_line

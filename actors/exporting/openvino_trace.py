@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.jit import TracerWarning  # type: ignore[attr-defined]  # PyTorch's stubs lack it
 
 from actors.engines.openvino_library import load_openvino
 from actors.exporting.exporter_errors import cause, quietly
@@ -51,8 +52,8 @@ def trace(model: Model, path: Path, *, network: nn.Module | None = None) -> bool
     outputs = _Outputs(build_network(model) if network is None else network)
     try:
         with quietly(), warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("error", torch.jit.TracerWarning)
-            torch.jit.TracerWarning.ignore_lib_warnings()  # in PyTorch's own code, they are harmless
+            warnings.simplefilter("error", TracerWarning)
+            TracerWarning.ignore_lib_warnings()  # type: ignore[no-untyped-call]  # in PyTorch's own code, they are harmless
             graph = _graph(outputs, *(_numbers(num_images, model.preprocess) for num_images in (2, 3)))
         graph.reshape([-1, *model.preprocess.input_shape])
         for output, name in zip(graph.outputs, outputs.names, strict=True):
@@ -85,7 +86,9 @@ def _numbers(num_images: int, preprocess: Preprocess) -> torch.Tensor:
     """Returns normalised noise in the layout of the network."""
     random = np.random.default_rng(num_images)
     pixels = PixelInput(preprocess)
-    numbers_nhwc = pixels(torch.from_numpy(random.integers(0, 256, (num_images, *preprocess.size, 3), np.uint8)))
+    numbers_nhwc: torch.Tensor = pixels(
+        torch.from_numpy(random.integers(0, 256, (num_images, *preprocess.size, 3), np.uint8))
+    )
     return (numbers_nhwc if pixels.is_nhwc else numbers_nhwc.permute(0, 3, 1, 2)).contiguous()
 
 

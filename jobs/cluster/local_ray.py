@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from jobs.cluster.config import Cluster
+    from jobs.cluster.fork_server import ForkServer
 
 
 class LocalRay:
@@ -37,6 +38,9 @@ class LocalRay:
         self._is_up = threading.Event()
         self._is_over = threading.Event()
         self._error: BaseException | None = None
+        self._forks: ForkServer | None = None
+        self._preloaded: list[str] = []
+        self._preloading = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +64,13 @@ class LocalRay:
         self._is_over.clear()
         self._thread = threading.Thread(target=self._run, name="ray", daemon=True)
         self._thread.start()
+
+    def preload(self, module: str) -> None:
+        """Imports a module for all workers while Ray starts, where they can share it."""
+        with self._preloading:
+            self._preloaded.append(module)
+            if self._forks:
+                self._forks.preload(module)
 
     def wait(self) -> None:
         """Starts Ray if necessary, and returns when it is up.
@@ -94,7 +105,8 @@ class LocalRay:
     def _run(self) -> None:
         """Starts Ray, and waits for `stop`: its processes exit with the thread that started them (PR_SET_PDEATHSIG)."""
         try:
-            with lean_ray(logs=self._verbose, metrics=self._cluster.metrics_port is not None):
+            with lean_ray(logs=self._verbose, metrics=self._cluster.metrics_port is not None) as forks:
+                self._share(forks)
                 init_ray(self._cluster, verbose=self._verbose)
                 with lean_ray_data():
                     self._is_up.set()
@@ -102,7 +114,15 @@ class LocalRay:
         except BaseException as error:  # noqa: BLE001  `wait` raises it in the thread that needs Ray
             self._error = error
         finally:
+            self._share(None)
             self._is_up.set()
+
+    def _share(self, forks: ForkServer | None) -> None:
+        with self._preloading:
+            self._forks = forks
+            if forks:
+                for module in self._preloaded:
+                    forks.preload(module)
 
 
 @contextmanager

@@ -10,10 +10,14 @@ import logging
 import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial, partialmethod
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from jobs.cluster import lazy_agent
+from jobs.cluster import fork_server, lazy_agent
+from jobs.cluster.fork_server import ForkServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,8 +37,9 @@ TRIED_VERSIONS = frozenset({"2.60.0"})
 
 
 @contextmanager
-def lean_ray(*, logs: bool = False, metrics: bool = False) -> Iterator[None]:
+def lean_ray(*, logs: bool = False, metrics: bool = False) -> Iterator[ForkServer | None]:
     """Makes `ray.init` start neither dashboard nor autoscaler, nor what serves them. Must enclose all use of that Ray.
+    Yields the server that forks its workers, where forks are supported.
 
     Ray's processes get their own process group: a signal to the driver's group, as sent by `timeout` and many
     supervisors, then reaches only the driver, which stops Ray in order.
@@ -43,17 +48,25 @@ def lean_ray(*, logs: bool = False, metrics: bool = False) -> Iterator[None]:
         logs: keep the process that sends the output of workers to the driver.
         metrics: keep the agent that serves the metrics page.
     """
-    # The parent sets the environment that Ray reads on import.
-    import ray  # noqa: PLC0415
-
-    if not _is_tried(ray.__version__):
+    if not _is_tried():
         LOG.info(
             "Ray %s starts unpatched, a few seconds slower: not one of %s on Linux or macOS",
-            ray.__version__,
+            version("ray"),
             ", ".join(TRIED_VERSIONS),
         )
-        yield
+        yield None
         return
+    with ExitStack() as patches:
+        # First, as its imports take two seconds.
+        forks = patches.enter_context(ForkServer(_worker_script())) if fork_server.IS_SUPPORTED else None
+        patches.enter_context(_replacing(_changes(logs=logs, metrics=metrics)))
+        yield forks
+
+
+def _changes(*, logs: bool, metrics: bool) -> list[Replacement]:
+    """Returns what `lean_ray` replaces."""
+    # First, for its lock: parts of a package that two threads import at once may find the package unfinished.
+    import ray  # noqa: F401, PLC0415
     from ray._private import services, utils  # noqa: PLC0415
     from ray._private.node import Node  # noqa: PLC0415
 
@@ -69,16 +82,15 @@ def lean_ray(*, logs: bool = False, metrics: bool = False) -> Iterator[None]:
         replaced.append((utils, "get_dashboard_dependency_error", _nothing))  # imports half a second of modules
     if not logs:
         replaced.append((Node, "start_log_monitor", _nothing))  # +1.9
-    with _replacing(replaced):
-        yield
+    if fork_server.IS_SUPPORTED:
+        replaced.append((services, "_site_flags", lambda: ["-IS"]))  # for `fork_client`
+    return replaced
 
 
 @contextmanager
 def lean_ray_data() -> Iterator[None]:
     """Makes Ray Data keep no statistics and assume a fixed cluster of one node. Must enclose all its pipelines."""
-    import ray  # noqa: PLC0415
-
-    if not _is_tried(ray.__version__):
+    if not _is_tried():
         yield
         return
     from ray.data._internal.execution import streaming_executor  # noqa: PLC0415
@@ -98,8 +110,14 @@ def lean_ray_data() -> Iterator[None]:
         yield
 
 
-def _is_tried(version: str) -> bool:
-    return version in TRIED_VERSIONS and sys.platform != "win32"
+def _is_tried() -> bool:
+    return version("ray") in TRIED_VERSIONS and sys.platform != "win32"
+
+
+def _worker_script() -> str:
+    """Returns the path of Ray's script for a worker."""
+    [folder] = find_spec("ray").submodule_search_locations or []  # type: ignore[union-attr]  # it is installed
+    return str(Path(folder, "_private", "workers", "default_worker.py"))
 
 
 def _start_raylet(node: Any, *arguments: Any, start: Callable[..., None], metrics: bool, **options: Any) -> None:
@@ -116,6 +134,8 @@ def _start_raylet(node: Any, *arguments: Any, start: Callable[..., None], metric
             raylet.DASHBOARD_AGENT_LISTEN_PORT_NAME,
         ):
             raylet.persist_port(node.get_session_dir_path(), node.node_id, name, -1)
+    if fork_server.IS_SUPPORTED:
+        node._ray_params.update(worker_path=fork_server.CLIENT)  # noqa: SLF001
     start(node, *arguments, **options)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from actors.decoding.config import DecodeDevice, has_nvimgcodec
 from actors.engines.candidates import candidates, is_reference, missing_engine, reference
-from actors.engines.configs import AutoEngineConfig, EngineConfig, Gate, Precision
+from actors.engines.configs import AutoEngineConfig, EngineConfig, Gate
 from actors.errors import JobError
 from actors.trials.comparison import Trial
 from jobs.cli.phases import phase
@@ -18,7 +18,7 @@ from jobs.planning.engine_cache import Choice, KeptChoice, choice_key
 from jobs.planning.kept_graph import int8_graph
 from jobs.planning.planner import batch_sizes
 from jobs.planning.trial_runner import TrialRunner
-from jobs.planning.trial_worth import WORTH_S, best_rate, is_worth, likely_share
+from jobs.planning.trial_worth import WORTH_S, best_rate, is_worth, likely_share, may_run_reference
 
 if TYPE_CHECKING:
     from actors.reading.reader import ReadPlan
@@ -58,7 +58,7 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     work_s = num_images * run.checked.image_s
     if work_s < WORTH_S and is_settled and not config.needs_int8_graph(run.job.model):
         return Choice(config, "named"), None
-    if work_s < WORTH_S and _may_run_reference(config):
+    if work_s < WORTH_S and may_run_reference(config):
         return Choice(right, "the job is too small to try other engines"), None
     trials = TrialRunner(run, plan, read)
     graph = _int8_graph(run, trials, config, 0 if plan.worker_gpus else work_s)
@@ -127,10 +127,6 @@ def _is_named(config: EngineConfig) -> bool:
     return not isinstance(config, AutoEngineConfig)
 
 
-def _may_run_reference(config: EngineConfig) -> bool:
-    return not _is_named(config) and config.precision in (Precision.auto, Precision.fp32)
-
-
 class EngineSelection:
     """Compares candidates with the reference, one at a time.
 
@@ -176,7 +172,7 @@ class EngineSelection:
         """
         known = [Trial(self._right.label, images_per_s)]
         worth = [other for other in self._others if self._is_worth(other, known, num_images)]
-        if not worth and _may_run_reference(self._config):
+        if not worth and may_run_reference(self._config):
             return Choice(self._right, "the job is too small to try other engines, which would gain little here")
         with phase("reading a sample of the images"):
             num_sampled = self._runner.sample()
@@ -190,7 +186,7 @@ class EngineSelection:
             right = self._runner.reference(self._right)
         if right is None:
             LOG.warning("the reference gave no answers to compare with; skipping the trials of engines")
-            named = [] if _may_run_reference(self._config) else self._others
+            named = [] if may_run_reference(self._config) else self._others
             return Choice((named or [self._right])[0], "there was nothing to compare")
         trials, engines = [right], [self._right]
         for other in self._others:
@@ -203,7 +199,7 @@ class EngineSelection:
 
     def _has_faster(self, trials: list[Trial]) -> bool:
         """Returns True if an engine passed that is faster than the reference, or allowed where the reference is not."""
-        least = trials[0].images_per_s if _may_run_reference(self._config) else 0.0
+        least = trials[0].images_per_s if may_run_reference(self._config) else 0.0
         return any(not trial.breaches and trial.images_per_s > least for trial in trials[1:])
 
     def _try(self, engine: EngineConfig) -> Trial:
@@ -217,12 +213,12 @@ class EngineSelection:
 
     def _is_worth(self, candidate: EngineConfig, trials: list[Trial], num_images: float) -> bool:
         """Returns True if a trial costs less than it is likely to save, or if the config requires one."""
-        return not _may_run_reference(self._config) or is_worth(candidate, trials, num_images)
+        return not may_run_reference(self._config) or is_worth(candidate, trials, num_images)
 
     def _best(self, engines: list[EngineConfig], trials: list[Trial]) -> Choice:
         """Selects the fastest engine within the tolerance. The reference comes first in both lists."""
         num_images = self._runner.num_images
-        first = 0 if _may_run_reference(self._config) else 1
+        first = 0 if may_run_reference(self._config) else 1
         passed = [place for place in range(first, len(trials)) if not trials[place].breaches]
         if passed:
             best = max(passed, key=lambda place: trials[place].images_per_s)

@@ -1,4 +1,4 @@
-"""Exports the network for the workers while Ray starts. Runs on the driver."""
+"""Work for the workers' start that the driver does while Ray starts."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from actors.engines.candidates import candidates, needs_export
-from actors.engines.configs import OpenVinoEngineConfig, Precision
+from actors.engines.candidates import candidates, needs_export, reference
+from actors.engines.configs import OpenVinoEngineConfig, Precision, TorchEngineConfig
 from actors.engines.hardware import hardware
 from actors.errors import JobError
 from actors.exporting.export_cache import exported, exported_to_openvino
 from actors.trials.comparison import Trial
-from jobs.planning.trial_worth import is_worth
+from jobs.planning.trial_worth import WORTH_S, is_worth, may_run_reference
 
 if TYPE_CHECKING:
+    from jobs.cluster.local_ray import LocalRay
     from jobs.runs.opening import Run
 
 
@@ -34,3 +35,12 @@ def export_ahead(run: Run, *, num_missing: int) -> None:
         reads_openvino = isinstance(first, OpenVinoEngineConfig) and first.precision is not Precision.int8
         with suppress(JobError):  # the engine's trial raises it again, with the engine's name
             (exported_to_openvino if reads_openvino else exported)(model, network=run.checked.network)
+
+
+def preload_ahead(run: Run, ray: LocalRay, *, num_missing: int) -> None:
+    """Imports PyTorch for the workers if they are sure to need it. Each would take two seconds."""
+    config, work_s = run.job.engine, num_missing * run.checked.image_s
+    if work_s < WORTH_S and may_run_reference(config):
+        config = reference(config, run.job.model)
+    if config.name == TorchEngineConfig.name:
+        ray.preload("torch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.engines.configs import EngineConfig, Precision, TorchEngineConfig
+from actors.engines.configs import AutoEngineConfig, EngineConfig, Precision, TorchEngineConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 # Seconds of work per worker below which no trial pays off, whatever its result.
 WORTH_S = 4.0
+
+
+def may_run_reference(config: EngineConfig) -> bool:
+    """Returns True if ``config`` leaves the choice of the engine open, and allows fp32."""
+    return isinstance(config, AutoEngineConfig) and config.precision in (Precision.auto, Precision.fp32)
 
 
 def is_worth(candidate: EngineConfig, trials: Sequence[Trial], num_images: float) -> bool:

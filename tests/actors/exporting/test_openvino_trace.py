@@ -21,7 +21,7 @@ from actors.preprocess import Preprocess
 class Network(nn.Module):
     """Returns one of `RETURNS`; the input has ``channels``, which are last if ``is_nhwc``."""
 
-    def __init__(self, kind: str, channels: int = 3, is_nhwc: bool = False) -> None:
+    def __init__(self, kind: str, channels: int = 3, *, is_nhwc: bool = False) -> None:
         super().__init__()
         self.kind, self.is_nhwc, self.num_calls = kind, is_nhwc, 0
         self.conv = nn.Conv2d(channels, 4, 3)

@@ -5,11 +5,11 @@ import subprocess
 import sys
 
 import pytest
-import ray
 from ray._private.node import Node
 from ray.data._internal.execution import streaming_executor
 
 from jobs.cli.logs import set_up_logging
+from jobs.cluster import ray_patches
 from jobs.cluster.ray_patches import lean_ray, lean_ray_data
 from jobs.job import LogFormat
 
@@ -27,6 +27,7 @@ from ray.data._internal.stats import _StatsManager
 from jobs.cluster.ray_patches import lean_ray, lean_ray_data
 REPLACED = [
     (services, "ConsolePopen"),
+    (services, "_site_flags"),
     (services, "_build_python_executable_command_memory_profileable"),
     (utils, "get_dashboard_dependency_error"),
     (Node, "start_api_server"),
@@ -75,7 +76,7 @@ def test_data_is_worked_on_with_no_process_that_nobody_asks() -> None:
 def test_another_version_of_ray_is_left_as_it_is_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ray, "__version__", "2.61.0")
+    monkeypatch.setattr(ray_patches, "version", lambda _: "2.61.0")
     set_up_logging(LogFormat.text, verbose=False)
     before = dict(vars(Node)), dict(vars(streaming_executor))
     with lean_ray(), lean_ray_data():
