@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from actors.engines.configs import Precision
 from actors.errors import JobError
-from actors.exporting.export_cache import exported, exported_to_openvino
+from actors.exporting.export_cache import export_folder, exported
 from actors.messages import one_line
 from actors.models.forms import form_of
 from actors.models.graph_file import GraphFile
@@ -18,6 +18,8 @@ from actors.models.graph_file import GraphFile
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
+
+    from torch import nn
 
     from actors.engines.configs import EngineConfig
     from actors.models.spec import Model
@@ -53,6 +55,23 @@ def local_file(
     return nullcontext(
         GraphFile(exported(model, half=half), "fp16" if half else "fp32", is_exported=True, takes_pixels=True)
     )
+
+
+def exported_to_openvino(model: Model, *, network: nn.Module | None = None) -> Path:
+    """Returns the .xml file that `actors.engines.openvino_trace.trace` writes for ``model``, or the .onnx file if its
+    network cannot be traced. Reused, and raises, like `exported`.
+    """
+
+    def make(folder: Path) -> None:
+        from actors.engines.openvino_trace import trace  # noqa: PLC0415  imports PyTorch
+
+        trace(model, folder / _TRACED, network=network)
+
+    path = export_folder(model, "actors.engines.openvino_trace", "openvino", make) / _TRACED
+    return path if path.exists() else exported(model, network=network)
+
+
+_TRACED = "model.xml"
 
 
 @contextmanager

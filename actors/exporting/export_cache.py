@@ -19,6 +19,7 @@ from actors.storage.store import Storage
 from actors.storage.uris import is_remote
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import nn
@@ -45,17 +46,20 @@ def exported(model: Model, *, half: bool = False, network: nn.Module | None = No
     return folder / _FILE
 
 
-def exported_to_openvino(model: Model, *, network: nn.Module | None = None) -> Path:
-    """Returns the .xml file that `actors.exporting.openvino_trace.trace` writes for ``model``, or the file of
-    `exported` if its network cannot be traced. Reused, and raises, like `exported`.
+def export_folder(model: Model, code: str, library: str, make: Callable[[Path], object]) -> Path:
+    """Returns the folder that ``make`` fills with another export of ``model``. Reused, and raises, like `exported`.
+
+    Args:
+        model: the model to run.
+        code: name of the module that makes the export.
+        library: name of the library that does, of which the version counts.
+        make: fills the folder that it is given.
     """
-    parts = (model_key(model), version("openvino"), source_digest(_TRACER))
-    key = hashlib.sha256(repr(parts).encode()).hexdigest()
-    path = keep(key, partial(_trace, model, network=network), is_current) / _TRACED
-    return path if path.exists() else exported(model, network=network)
+    parts = (model_key(model), source_digest(code), version(library))
+    return keep(hashlib.sha256(repr(parts).encode()).hexdigest(), partial(_fill, model, make), is_current)
 
 
-_FILE, _TRACED, _SOURCES = "model.onnx", "model.xml", "sources.json"
+_FILE, _SOURCES = "model.onnx", "sources.json"
 # Libraries count by version; our own code also by content, which can change in a checkout without the version.
 _LIBRARIES = ("torch", "onnx", "onnxscript", "onnx-ir", "shardlens")
 _CODE = (
@@ -65,7 +69,6 @@ _CODE = (
     "actors.models.transformers_networks",
     "actors.preprocess.normalisation",
 )
-_TRACER = "actors.exporting.openvino_trace"
 
 
 def model_key(model: Model, *, half: bool = False) -> str:
@@ -119,10 +122,8 @@ def _make(model: Model, folder: Path, *, half: bool, network: nn.Module | None) 
     write_sources(folder, model)
 
 
-def _trace(model: Model, folder: Path, *, network: nn.Module | None) -> None:
-    from actors.exporting.openvino_trace import trace  # noqa: PLC0415  imports PyTorch
-
-    trace(model, folder / _TRACED, network=network)
+def _fill(model: Model, make: Callable[[Path], object], folder: Path) -> None:
+    make(folder)
     write_sources(folder, model)
 
 

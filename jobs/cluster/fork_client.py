@@ -27,7 +27,6 @@ def _is_forked(arguments: list[str]) -> bool:
     request = json.dumps([arguments, dict(os.environ), os.getcwd()]).encode()  # noqa: PTH109  pathlib takes longer
     try:
         with socket.socket(socket.AF_UNIX) as server:
-            server.settimeout(_ANSWERS_S)
             server.connect(os.environ[SOCKET])
             socket.send_fds(server, [len(request).to_bytes(LENGTH_BYTES, "big")], [0, 1, 2])
             server.sendall(request)
@@ -38,7 +37,6 @@ def _is_forked(arguments: list[str]) -> bool:
 
 FORKED = b"y"
 LENGTH_BYTES = 8
-_ANSWERS_S = 30.0  # half of the time that Ray gives a worker; the server's imports take two seconds
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Forks the workers of a Ray on this machine from a process that has imported their modules, as each import takes a
-worker more than a second of CPU. `ForkServer` starts it on the driver; the raylet runs `fork_client` for each worker.
+"""Forks the workers of a Ray on this machine from a process that has imported what they need besides Ray, which takes
+a worker most of a second of CPU, or three with PyTorch. `ForkServer` starts it on the driver; the raylet runs
+`fork_client` for each worker.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 IS_SUPPORTED = sys.platform == "linux"
-"""False where processes with threads do not survive a fork."""
+"""False where libraries of the system do not survive a fork."""
 
 CLIENT = fork_client.__file__
 """Script that the raylet runs for each worker."""
@@ -54,6 +55,7 @@ class ForkServer:
             process = subprocess.Popen(  # noqa: S603  this Python
                 [sys.executable, "-um", __name__, str(server.fileno()), self._script],
                 bufsize=0,
+                env=os.environ | _WITHOUT_THREADS,
                 stdin=subprocess.PIPE,  # its end tells the server to exit
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -93,14 +95,19 @@ def _forget(*names: str) -> None:
 
 _END_S = 5.0
 
-# What actors and writers of a job import, without PyTorch and OpenVINO, which some do not need.
-_FIRST = ("pandas", "pyarrow.compute", "actors.predictor", "actors.reading.reader", "actors.writing.part_writer")
-# Imported once the environment of Ray's processes is known, as Ray's core reads variables on import.
-_WITH_RAY = (
-    "ray.data._internal.execution.operators.actor_pool_map_operator",
-    "jobs.dataflow.ledger_actor",
-    "jobs.dataflow.pipeline",
-    "jobs.planning.trial_tasks",
+# Keeps OpenBLAS and Arrow's jemalloc from starting threads on import: a fork copies only the thread that calls it, and
+# locks that others hold at that moment stay locked.
+_WITHOUT_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+
+# Imported by actors and writers. Ray's core must not be: forked workers would draw the same random ids.
+_MODULES = (
+    "jsonschema",
+    "pandas",
+    "pyarrow.compute",
+    "requests",
+    "actors.predictor",
+    "actors.reading.reader",
+    "actors.writing.part_writer",
 )
 
 
@@ -109,7 +116,7 @@ def serve(server: socket.socket) -> Request | None:
     the new process, and None at the end. Imports each module named by a line of standard input.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # reaps the workers
-    _import(_FIRST)
+    _import(_MODULES)
     raylet: list[int] = []
     while not (ready := set(select.select([server, sys.stdin, *raylet], [], [])[0])) & set(raylet):
         if sys.stdin in ready:
@@ -120,9 +127,9 @@ def serve(server: socket.socket) -> Request | None:
         with suppress(OSError, ValueError), server.accept()[0] as client:
             request = _received(client)
             if not raylet:
-                os.environ.update(request.environment)
-                _import(_WITH_RAY)
                 raylet.append(os.pidfd_open(int(request.environment["RAY_RAYLET_PID"])))
+            if select.select([client], [], [], 0)[0]:  # the raylet has ended it, and starts another
+                continue
             if not os.fork():
                 os.close(raylet[0])
                 return request

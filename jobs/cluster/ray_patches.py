@@ -57,7 +57,7 @@ def lean_ray(*, logs: bool = False, metrics: bool = False) -> Iterator[ForkServe
         yield None
         return
     with ExitStack() as patches:
-        # First, as its imports take two seconds.
+        # First, as its imports take a second.
         forks = patches.enter_context(ForkServer(_worker_script())) if fork_server.IS_SUPPORTED else None
         patches.enter_context(_replacing(_changes(logs=logs, metrics=metrics)))
         yield forks

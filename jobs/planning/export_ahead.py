@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from actors.engines.candidates import candidates, needs_export, reference
 from actors.engines.configs import OpenVinoEngineConfig, Precision, TorchEngineConfig
+from actors.engines.graph_source import exported_to_openvino
 from actors.engines.hardware import hardware
 from actors.errors import JobError
-from actors.exporting.export_cache import exported, exported_to_openvino
+from actors.exporting.export_cache import exported
 from actors.trials.comparison import Trial
 from jobs.planning.trial_worth import WORTH_S, is_worth, may_run_reference
 

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+from forked import WORKER, ask
 
 from jobs.cluster.fork_client import SCRIPT, SOCKET
-from jobs.cluster.fork_server import CLIENT, IS_SUPPORTED, ForkServer
+from jobs.cluster.fork_server import IS_SUPPORTED, ForkServer
 
 pytestmark = pytest.mark.skipif(not IS_SUPPORTED, reason="needs Linux")
-
-# Writes what a worker sees; `pandas` is imported only by the server.
-WORKER = """
-import json, os, signal, sys
-facts = {
-    "arguments": sys.argv[1:],
-    "folder": os.getcwd(),
-    "variable": os.environ.get("A_VARIABLE"),
-    "parent": os.getppid(),
-    "is_shared": "pandas" in sys.modules,
-    "has_colorsys": "colorsys" in sys.modules,
-    "main": sys.modules["__main__"].__file__,
-    "leads_group": os.getpgrp() == os.getpid(),
-    "reaps": signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL,
-}
-print(json.dumps(facts), flush=True)
-sys.exit(7)
-"""
 
 
 @pytest.fixture
@@ -44,15 +26,6 @@ def server(tmp_path: Path) -> Iterator[ForkServer]:
     script.write_text(WORKER)
     with ForkServer(str(script)) as one:
         yield one
-
-
-def ask(folder: Path, *arguments: str, **variables: str) -> dict[str, Any]:
-    """Runs the client like a raylet, and returns what its worker wrote to standard output."""
-    environment = os.environ | {"RAY_RAYLET_PID": str(os.getpid())} | variables
-    command = [sys.executable, "-IS", CLIENT, *arguments]
-    said = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, timeout=60, check=False).stdout
-    facts: dict[str, Any] = json.loads(said)
-    return facts
 
 
 def wait_for(is_true: Callable[[], bool]) -> None:
@@ -75,31 +48,18 @@ def test_a_worker_is_forked_with_the_arguments_and_environment_of_its_client(
         "is_shared": True,
         "has_colorsys": False,
         "main": str(tmp_path / "worker.py"),
+        "num_threads": 1,
         "leads_group": True,
         "reaps": True,
     }
     server.preload("colorsys")
     wait_for(lambda: ask(tmp_path, "--runtime-env-hash=0")["has_colorsys"])
-    assert not psutil.Process(process.pid).children()
+    wait_for(lambda: not psutil.Process(process.pid).children())
     assert os.getpgid(process.pid) != os.getpgrp()
     assert oct(Path(os.environ[SOCKET]).parent.stat().st_mode)[-3:] == "700"
 
 
-def test_a_worker_with_its_own_runtime_environment_starts_by_itself(server: ForkServer, tmp_path: Path) -> None:
-    facts = ask(tmp_path, "--runtime-env-hash=-123")
-    assert (facts["is_shared"], facts["parent"] == server._process.pid) == (False, False)
-
-
-def test_workers_start_by_themselves_after_the_server_has_died(server: ForkServer, tmp_path: Path) -> None:
-    server._process.kill()
-    server._process.wait()
-    assert ask(tmp_path, "--runtime-env-hash=0")["is_shared"] is False
-    server.preload("colorsys")
-
-
 def test_a_broken_request_leaves_the_server_running(server: ForkServer, tmp_path: Path) -> None:
-    import socket  # noqa: PLC0415
-
     for data in (b"", b"\0" * 8, (5).to_bytes(8, "big") + b"{[(]}"):
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(os.environ[SOCKET])

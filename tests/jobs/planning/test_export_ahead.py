@@ -1,4 +1,4 @@
-"""The export of a small network by the driver."""
+"""Work that the driver does ahead, for a small network."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import torch
 from finished import add_photos, job_over
 from networks import tiny
 
-from actors.engines.configs import AutoEngineConfig, EngineConfig, OpenVinoEngineConfig, TorchEngineConfig
+from actors.engines.configs import AutoEngineConfig, EngineConfig, OpenVinoEngineConfig, Precision, TorchEngineConfig
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
 from jobs.cluster.config import Cluster
-from jobs.planning.export_ahead import export_ahead
+from jobs.cluster.local_ray import LocalRay
+from jobs.planning.export_ahead import export_ahead, preload_ahead
 from jobs.runs.opening import Run, open_run
 from jobs.runs.preflight import preflight
 
@@ -55,3 +56,21 @@ def test_nodes_of_a_cluster_export_for_themselves(tmp_path: Path, cache: Path) -
     run = run_with(tmp_path, OpenVinoEngineConfig(), cluster=Cluster(address="ray://head:10001"))
     export_ahead(run, num_missing=10**9)
     assert not cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("engine", "num_missing", "modules"),
+    [
+        (AutoEngineConfig(), 3, ["torch"]),
+        (AutoEngineConfig(), 10**9, []),
+        (AutoEngineConfig(precision=Precision.bf16), 3, []),
+        (TorchEngineConfig(), 10**9, ["torch"]),
+        (OpenVinoEngineConfig(), 3, []),
+    ],
+)
+def test_pytorch_is_imported_ahead_where_workers_are_sure_to_need_it(
+    tmp_path: Path, engine: EngineConfig, num_missing: int, modules: list[str]
+) -> None:
+    ray = LocalRay(Cluster(), verbose=False)
+    preload_ahead(run_with(tmp_path, engine), ray, num_missing=num_missing)
+    assert ray._preloaded == modules

@@ -12,8 +12,9 @@ from torch import nn
 
 from actors.engines.base import load_engine
 from actors.engines.configs import Device, OpenVinoEngineConfig, TorchEngineConfig
-from actors.exporting.export_cache import exported, exported_to_openvino
-from actors.exporting.openvino_trace import trace
+from actors.engines.graph_source import exported_to_openvino
+from actors.engines.openvino_trace import trace
+from actors.exporting.export_cache import exported
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 
