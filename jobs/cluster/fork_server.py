@@ -177,6 +177,8 @@ def work(request: Request, script: str) -> None:
     os.environ.clear()
     os.environ.update(request.environment)
     os.chdir(request.folder)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()  # Python reseeds its own generator after a fork
     sys.argv = [script, *request.arguments]
     runpy.run_path(script, run_name="__main__")
 

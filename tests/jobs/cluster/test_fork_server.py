@@ -40,6 +40,7 @@ def test_a_worker_is_forked_with_the_arguments_and_environment_of_its_client(
 ) -> None:
     process = server._process
     facts = ask(tmp_path, "--node-id=a b", "--runtime-env-hash=0", A_VARIABLE="x\ny")
+    assert facts.pop("random") != ask(tmp_path, "--runtime-env-hash=0")["random"]
     assert facts == {
         "arguments": ["--node-id=a b", "--runtime-env-hash=0"],
         "folder": str(tmp_path),
