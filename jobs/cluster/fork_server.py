@@ -46,6 +46,14 @@ class ForkServer:
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._resources.close()
+            raise
+        return self
+
+    def _start(self) -> None:
         # Only this user can enter the folder.
         folder = self._resources.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
         path = str(Path(folder, "socket"))
@@ -66,7 +74,6 @@ class ForkServer:
         self._process = process
         os.environ[SOCKET], os.environ[SCRIPT] = path, self._script
         self._resources.callback(_forget, SOCKET, SCRIPT)
-        return self
 
     def preload(self, module: str) -> None:
         """Imports a module in the server, for workers to come."""

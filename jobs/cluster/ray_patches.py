@@ -16,8 +16,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from actors.messages import one_line
 from jobs.cluster import fork_server, lazy_agent
-from jobs.cluster.fork_server import ForkServer
+from jobs.cluster.fork_server import CLIENT, ForkServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,14 +58,19 @@ def lean_ray(*, logs: bool = False, metrics: bool = False) -> Iterator[ForkServe
         yield None
         return
     with ExitStack() as patches:
-        # First, as its imports take a second.
-        forks = patches.enter_context(ForkServer(_worker_script())) if fork_server.IS_SUPPORTED else None
-        patches.enter_context(_replacing(_changes(logs=logs, metrics=metrics)))
+        forks = None
+        if fork_server.IS_SUPPORTED:
+            try:
+                forks = patches.enter_context(ForkServer(_worker_script()))  # first, as its imports take a second
+            except OSError as error:  # such as a TMPDIR too long for the name of a socket
+                LOG.info("workers start without a fork server, a second slower: %s", one_line(error))
+        replaced = _changes(logs=logs, metrics=metrics, worker=CLIENT if forks else "")
+        patches.enter_context(_replacing(replaced))
         yield forks
 
 
-def _changes(*, logs: bool, metrics: bool) -> list[Replacement]:
-    """Returns what `lean_ray` replaces."""
+def _changes(*, logs: bool, metrics: bool, worker: str) -> list[Replacement]:
+    """Returns what `lean_ray` replaces. ``worker`` is the script that the raylet runs for each worker, if not Ray's."""
     # First, for its lock: parts of a package that two threads import at once may find the package unfinished.
     import ray  # noqa: F401, PLC0415
     from ray._private import services, utils  # noqa: PLC0415
@@ -75,15 +81,15 @@ def _changes(*, logs: bool, metrics: bool) -> list[Replacement]:
         (services, "ConsolePopen", partial(services.ConsolePopen, process_group=0)),
         (Node, "start_api_server", _nothing),  # +0.7
         (Node, "start_monitor", _nothing),  # +0.6, and 1.2 s of wall time
-        (Node, "start_raylet", partialmethod(_start_raylet, start=Node.start_raylet, metrics=metrics)),
+        (Node, "start_raylet", partialmethod(_start_raylet, start=Node.start_raylet, metrics=metrics, worker=worker)),
         (services, command.__name__, partial(_command_of, start=command, metrics=metrics)),
     ]
     if not metrics:
         replaced.append((utils, "get_dashboard_dependency_error", _nothing))  # imports half a second of modules
     if not logs:
         replaced.append((Node, "start_log_monitor", _nothing))  # +1.9
-    if fork_server.IS_SUPPORTED:
-        replaced.append((services, "_site_flags", lambda: ["-IS"]))  # for `fork_client`
+    if worker:
+        replaced.append((services, "_site_flags", lambda: ["-IS"]))  # it needs no installed packages
     return replaced
 
 
@@ -120,7 +126,9 @@ def _worker_script() -> str:
     return str(Path(folder, "_private", "workers", "default_worker.py"))
 
 
-def _start_raylet(node: Any, *arguments: Any, start: Callable[..., None], metrics: bool, **options: Any) -> None:
+def _start_raylet(
+    node: Any, *arguments: Any, start: Callable[..., None], metrics: bool, worker: str, **options: Any
+) -> None:
     """Starts a raylet, which waits until its agents have stored their ports. As Ray's own minimal agent does, -1 stands
     for a service that is missing.
     """
@@ -134,8 +142,8 @@ def _start_raylet(node: Any, *arguments: Any, start: Callable[..., None], metric
             raylet.DASHBOARD_AGENT_LISTEN_PORT_NAME,
         ):
             raylet.persist_port(node.get_session_dir_path(), node.node_id, name, -1)
-    if fork_server.IS_SUPPORTED:
-        node._ray_params.update(worker_path=fork_server.CLIENT)  # noqa: SLF001
+    if worker:
+        node._ray_params.update(worker_path=worker)  # noqa: SLF001
     start(node, *arguments, **options)
 
 

@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+from ray._private import services
 from ray._private.node import Node
 from ray.data._internal.execution import streaming_executor
 
 from jobs.cli.logs import set_up_logging
-from jobs.cluster import ray_patches
+from jobs.cluster import fork_server, ray_patches
 from jobs.cluster.ray_patches import lean_ray, lean_ray_data
 from jobs.job import LogFormat
 
@@ -85,3 +88,19 @@ def test_another_version_of_ray_is_left_as_it_is_and_the_log_says_so(
         "Ray 2.61.0 starts unpatched, a few seconds slower: not one of 2.60.0 on Linux or macOS"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.skipif(not fork_server.IS_SUPPORTED, reason="needs Linux")
+def test_without_a_fork_server_ray_starts_its_own_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    set_up_logging(LogFormat.text, verbose=False)
+    before = vars(services)["_site_flags"]
+    with lean_ray() as forks:
+        assert forks is None
+        assert vars(services)["_site_flags"] is before
+    assert "workers start without a fork server, a second slower: " in capsys.readouterr().err
+    assert not list(folder.iterdir())
