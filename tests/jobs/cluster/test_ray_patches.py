@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
-from ray._private import services
 from ray._private.node import Node
 from ray.data._internal.execution import streaming_executor
 
@@ -90,17 +89,25 @@ def test_another_version_of_ray_is_left_as_it_is_and_the_log_says_so(
     )
 
 
+WITHOUT_FORKS = """
+from jobs.cli.logs import set_up_logging
+from jobs.cluster.ray_patches import lean_ray
+from jobs.job import LogFormat
+from ray._private import services
+set_up_logging(LogFormat.text, verbose=False)
+before = services._site_flags
+with lean_ray() as forks:
+    assert forks is None
+    assert services._site_flags is before
+"""
+
+
 @pytest.mark.skipif(not fork_server.IS_SUPPORTED, reason="needs Linux")
-def test_without_a_fork_server_ray_starts_its_own_workers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_fork_server_ray_starts_its_own_workers(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 25)
     folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    set_up_logging(LogFormat.text, verbose=False)
-    before = vars(services)["_site_flags"]
-    with lean_ray() as forks:
-        assert forks is None
-        assert vars(services)["_site_flags"] is before
-    assert "workers start without a fork server, a second slower: " in capsys.readouterr().err
+    command, environment = [sys.executable, "-c", WITHOUT_FORKS], os.environ | {"TMPDIR": str(folder)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "workers start without a fork server, a second slower: " in done.stderr
     assert not list(folder.iterdir())
