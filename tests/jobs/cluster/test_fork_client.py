@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from forked import WORKER, ask
+from forked import ask
 
 from jobs.cluster.fork_server import IS_SUPPORTED, ForkServer
 
 pytestmark = pytest.mark.skipif(not IS_SUPPORTED, reason="needs Linux")
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ForkServer]:
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    with ForkServer(str(script)) as one:
-        yield one
 
 
 def test_a_worker_with_its_own_runtime_environment_starts_by_itself(server: ForkServer, tmp_path: Path) -> None:

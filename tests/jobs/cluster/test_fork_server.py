@@ -7,25 +7,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from forked import WORKER, ask
+from forked import ask
 
 from jobs.cluster.fork_client import SCRIPT, SOCKET
 from jobs.cluster.fork_server import IS_SUPPORTED, ForkServer
 
 pytestmark = pytest.mark.skipif(not IS_SUPPORTED, reason="needs Linux")
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ForkServer]:
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    with ForkServer(str(script)) as one:
-        yield one
 
 
 def wait_for(is_true: Callable[[], bool]) -> None:
@@ -68,10 +60,8 @@ def test_a_broken_request_leaves_the_server_running(server: ForkServer, tmp_path
     assert ask(tmp_path, "--runtime-env-hash=0")["parent"] == server._process.pid
 
 
-def test_the_server_ends_with_the_raylet_and_with_its_driver(tmp_path: Path) -> None:
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    with ForkServer(str(script)) as server, subprocess.Popen(["sleep", "60"]) as raylet:
+def test_the_server_ends_with_the_raylet_and_with_its_driver(worker_script: Path, tmp_path: Path) -> None:
+    with ForkServer(str(worker_script)) as server, subprocess.Popen(["sleep", "60"]) as raylet:
         ask(tmp_path, "--runtime-env-hash=0", RAY_RAYLET_PID=str(raylet.pid))
         assert server._process.poll() is None
         raylet.kill()
@@ -81,7 +71,7 @@ def test_the_server_ends_with_the_raylet_and_with_its_driver(tmp_path: Path) -> 
     code = f"""
 import os, signal
 from jobs.cluster.fork_server import ForkServer
-server = ForkServer({str(script)!r}).__enter__()
+server = ForkServer({str(worker_script)!r}).__enter__()
 print(server._process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
