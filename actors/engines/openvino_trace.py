@@ -4,6 +4,7 @@ engine=openvino.
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -33,9 +34,9 @@ def trace(model: Model, path: Path, *, network: nn.Module | None = None) -> bool
     """Writes a graph from normalised pixels, float32 of shape (n, *model.preprocess.input_shape) for any n, to all
     outputs of the network, named by `actors.models.outputs.named`; floating point is float32.
 
-    A trace records the operators of one call, so it is wrong if the network's Python code depends on the images. If
-    PyTorch warns of such code, or if the trace of two images gives other outputs than the network for three others,
-    nothing is written.
+    A trace records the operators of one call, so it is wrong if the network's Python code depends on the images.
+    Nothing is written if the trace of two images gives other outputs than the network for three others, or if PyTorch
+    warns of Python code that depends on tensors, unless it depends on their shapes alone.
 
     Args:
         model: a model that has a network.
@@ -51,9 +52,7 @@ def trace(model: Model, path: Path, *, network: nn.Module | None = None) -> bool
     openvino = load_openvino()
     outputs = _Outputs(build_network(model) if network is None else network)
     try:
-        with quietly(), warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("error", TracerWarning)
-            TracerWarning.ignore_lib_warnings()  # type: ignore[no-untyped-call]  # in PyTorch's own code, they are harmless
+        with quietly(), torch.no_grad():
             graph = _graph(outputs, *(_numbers(num_images, model.preprocess) for num_images in (2, 3)))
         graph.reshape([-1, *model.preprocess.input_shape])
         for output, name in zip(graph.outputs, outputs.names, strict=True):
@@ -97,12 +96,19 @@ def _graph(outputs: nn.Module, example: torch.Tensor, other: torch.Tensor) -> An
 
     Raises:
         ValueError: the trace gives other outputs.
+        Exception: PyTorch's, if Python code depends on the values of tensors.
     """
     from openvino.frontend import FrontEndManager  # noqa: PLC0415  optional, and imported without its converter
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: PLC0415  as above
 
-    # PyTorch's own check imports two seconds of modules for distributed tensors.
-    decoder = TorchScriptPythonDecoder(outputs, example_input=example, trace_kwargs={"check_trace": False})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TracerWarning)
+        TracerWarning.ignore_lib_warnings()  # type: ignore[no-untyped-call]  # in PyTorch's own code, they are harmless
+        # PyTorch's own check imports two seconds of modules for distributed tensors.
+        decoder = TorchScriptPythonDecoder(outputs, example_input=example, trace_kwargs={"check_trace": False})
+        if any(issubclass(one.category, TracerWarning) for one in caught):
+            # Tensors on the device meta have shapes and no values: PyTorch raises where Python code needs a value.
+            copy.deepcopy(outputs).to("meta")(example.to("meta"))
     for right, traced in zip(outputs(other), decoder.pt_module(other), strict=True):
         if right.shape != traced.shape or not torch.allclose(right, traced, rtol=1e-4, atol=1e-6, equal_nan=True):
             raise ValueError("its trace gives other outputs for other images")
