@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ class Hardware:
     cpu: str
     """Model name, as the system reports it."""
     cpu_features: tuple[str, ...]
-    """The CPU's flags among `_FEATURES`, as Linux names them."""
+    """The CPU's flags among `_FEATURES`, as Linux names them, that PyTorch and OpenVINO may use: the variable
+    ONEDNN_MAX_CPU_ISA limits both."""
     gpu: str | None
     """Name of the GPU; None if there is none, or PyTorch cannot use it."""
     capability: tuple[int, int] | None
@@ -52,10 +54,24 @@ def hardware(*, with_gpu: bool) -> Hardware:
         if torch.cuda.is_available():
             gpu, capability = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
     name, features = _cpu(Path("/proc/cpuinfo"))
-    return Hardware(name, features, gpu, capability, _installed())
+    allowed = _ALLOWED.get(os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper(), _FEATURES)
+    return Hardware(name, tuple(flag for flag in features if flag in allowed), gpu, capability, _installed())
 
 
 _FEATURES = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "amx_fp16", "bf16")
+_AVX512 = ("avx2", "avx512f")
+_ALLOWED = {
+    "SSE41": (),
+    "AVX": (),
+    "AVX2": ("avx2",),
+    "AVX2_VNNI": ("avx2", "avx_vnni"),
+    "AVX2_VNNI_2": ("avx2", "avx_vnni"),
+    "AVX512_CORE": _AVX512,
+    "AVX512_CORE_VNNI": (*_AVX512, "avx512_vnni"),
+    "AVX512_CORE_BF16": (*_AVX512, "avx512_vnni", "avx512_bf16"),
+    "AVX512_CORE_FP16": (*_AVX512, "avx512_vnni", "avx512_bf16"),
+}
+"""Features by value of ONEDNN_MAX_CPU_ISA. Its higher values include AMX."""
 _LIBRARIES = ("torch", "onnxruntime-gpu", "onnxruntime", "openvino")
 _AMPERE = (8, 0)
 

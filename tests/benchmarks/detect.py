@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 import torch
 from detectors import yolo_like
 from photos import write_photos
+from plain_boxes import boxes_of
 from processes import batch_infer, environment, report_of
 
 from actors.columns import PIXELS, unpack_pixels
@@ -112,29 +113,6 @@ def plain_loop(paths: Sequence[Path], checkpoint: Path, preprocess: Preprocess, 
         rows += [{"uri": str(path), "boxes": boxes_of(one.T, task)} for path, one in zip(batch, output, strict=True)]
     pq.write_table(pa.Table.from_pylist(rows), result)
     return sum(len(row["boxes"]) for row in rows)
-
-
-def boxes_of(rows: np.ndarray, task: Detect) -> list[dict[str, float]]:
-    scores = rows[:, 4:].max(axis=1)
-    rows, scores = rows[scores >= task.score_threshold], scores[scores >= task.score_threshold]
-    ids, half = rows[:, 4:].argmax(axis=1), rows[:, 2:4] / 2
-    boxes = np.concatenate([rows[:, :2] - half, rows[:, :2] + half], axis=1)
-    areas, order, kept = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), np.argsort(-scores, kind="stable"), []
-    while len(order) and len(kept) < task.max_detections:
-        first, order = order[0], order[1:]
-        kept.append(first)
-        inner = np.minimum(boxes[first, 2:], boxes[order, 2:]) - np.maximum(boxes[first, :2], boxes[order, :2])
-        both = inner.clip(0).prod(axis=1)
-        order = order[(both / (areas[first] + areas[order] - both) <= task.iou) | (ids[order] != ids[first])]
-    names = ("xmin", "ymin", "xmax", "ymax")
-    return [
-        {
-            "label_id": int(ids[place]),
-            "score": float(scores[place]),
-            **dict(zip(names, boxes[place].tolist(), strict=True)),
-        }
-        for place in kept
-    ]
 
 
 def export_small(path: Path, side: int) -> Path:

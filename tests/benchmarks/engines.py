@@ -10,7 +10,8 @@ thread in its own process, and compares it with the reference under the default 
 export was replaced by a wrong one must exit with status 2. Prints JSON, and a table to standard error. Exits with
 status 1 if a wrong engine passes or the correct job fails. --only selects engines whose name contains one of the given
 words; --without omits them. --forms tries each form of the model that a user may provide. The int8 engines are
-quantised on other photographs. For CPUs without VNNI, set ONEDNN_MAX_CPU_ISA=AVX2, which limits OpenVINO, and --narrow.
+quantised on other photographs. ONEDNN_MAX_CPU_ISA=AVX2 limits PyTorch and OpenVINO to the instructions of a CPU without
+VNNI.
 """
 
 from __future__ import annotations
@@ -78,7 +79,6 @@ class Contestant:
     engine: EngineConfig
     model: Model
     is_wrong: bool = False
-    is_narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def try_architecture(architecture: str, outputs: Path, arguments: argparse.Names
         one
         for one in (
             *(as_input(right, outputs) if arguments.forms else sound(right)),
-            *in_int8(right, is_narrow=arguments.narrow),
+            *in_int8(right),
             *broken(wrong),
         )
         if is_wanted(one, arguments.only) and not is_wanted(one, arguments.without)
@@ -147,7 +147,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--architecture", nargs="+", default=[RESNET18])
     parser.add_argument("--only", nargs="*", default=[""], metavar="WORD")
     parser.add_argument("--without", nargs="*", default=[], metavar="WORD")
-    parser.add_argument("--narrow", action="store_true", help="quantise for a CPU without VNNI")
     parser.add_argument("--forms", action="store_true", help="the model in each form as input, in fp32")
     parser.add_argument("--job", action="store_true", help="also run whole jobs")
     return parser.parse_args()
@@ -207,9 +206,9 @@ def as_script(model: Model, path: Path) -> Model:
     return replace(model, architecture=None, kwargs={}, checkpoint=str(path), sha256=digest)
 
 
-def in_int8(model: Model, *, is_narrow: bool) -> Iterator[Contestant]:
+def in_int8(model: Model) -> Iterator[Contestant]:
     for engine in (OpenVinoEngineConfig(precision=Precision.int8), OnnxEngineConfig(precision=Precision.int8)):
-        yield Contestant(engine.label, engine, model, is_narrow=is_narrow)
+        yield Contestant(engine.label, engine, model)
 
 
 def broken(wrong: dict[str, Model]) -> Iterator[Contestant]:
@@ -283,7 +282,7 @@ def graph_of(one: Contestant) -> bytes | None:
     exported(one.model)
     pixels_nhwc = decoded([jpeg(number) for number in range(2_000_000, 2_000_000 + NUM_CALIBRATED)], one.model)
     begun = time.perf_counter()
-    graph = quantised(one.model, pixels_nhwc, is_narrow=one.is_narrow)
+    graph = quantised(one.model, pixels_nhwc, is_narrow=hardware(with_gpu=False).saturates_int8)
     print(f"quantised or found in {time.perf_counter() - begun:.1f} s", file=sys.stderr)
     return graph
 

@@ -8,7 +8,8 @@ Creates images and weights in FOLDER unless they exist. Prints JSON, and a table
 table between two markers in a file. OVERRIDES apply to all of our jobs; --variant adds a job with further overrides.
 --limit runs the plain loop with these arguments instead of the default: OpenVINO in the best precision of this CPU, one
 process per core. --rival adds a DataLoader loop with these arguments, as in --rival="--compile --precision bf16".
---embed writes the inputs of the last layer instead of classes, and omits the peers that cannot.
+--task embed writes the inputs of the last layer instead of classes, and --task detect the boxes of a YOLO network in a
+letterbox of 320 pixels; both omit the peers that cannot.
 
 Each of our jobs runs twice per round: the first command finds neither exported models nor a chosen engine; the second
 finds both, but no rows. A rival also runs twice, and its second command finds what torch.compile cached. The limit
@@ -57,14 +58,15 @@ def main() -> None:
     shutil.rmtree(outputs, ignore_errors=True)
     variants = [[*arguments.overrides, *shlex.split(variant)] for variant in ("", *arguments.variant)]
     loop = partial(peer, images=images, weights=weights, outputs=outputs)
-    rivals = [shlex.split(options) + ["--embed"] * arguments.embed for options in arguments.rival]
-    options = [] if arguments.embed else [shlex.split(options) for options in arguments.limit or [limit()]]
+    is_classify = arguments.task == "classify"
+    rivals = [[*shlex.split(options), "--task", arguments.task] for options in arguments.rival]
+    options = [shlex.split(options) for options in arguments.limit or [limit()]] if is_classify else []
     limits = [loop("limit", options=one) for one in options]
     contestants = [
-        *[loop(name) for name in arguments.peers if is_installed(name) and not arguments.embed],
+        *[loop(name) for name in arguments.peers if is_classify and is_installed(name)],
         *[one for options in rivals for one in twice(loop(REFERENCE, options=options))],
         *limits,
-        *[one for overrides in variants for one in jobs(images, weights, outputs, embed(arguments) + overrides)],
+        *[one for overrides in variants for one in jobs(images, weights, outputs, TASKS[arguments.task] + overrides)],
     ]
     os.environ["PYTHONPATH"] = str(HERE.parent / "fixtures")
     os.environ.pop("OMP_NUM_THREADS", None)  # let each use its default number of threads
@@ -90,7 +92,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--quality", type=int, default=88, help="quality of the JPEGs")
     parser.add_argument("--architecture", default="networks:resnet18")
-    parser.add_argument("--embed", action="store_true")
+    parser.add_argument("--task", choices=TASKS, default="classify")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS)
     parser.add_argument("--limit", action="append", default=[], metavar="ARGUMENTS")
@@ -148,10 +150,6 @@ def limit() -> str:
     return f"--processes {os.cpu_count()} --engine openvino --precision {precision}"
 
 
-def embed(arguments: argparse.Namespace) -> list[str]:
-    return ["task=embed"] if arguments.embed else []
-
-
 def is_installed(name: str) -> bool:
     package = "daft" if name.startswith("daft") else "torch"
     if importlib.util.find_spec(package) is None:
@@ -175,6 +173,19 @@ PREPROCESS = {
     "std": "[0.229,0.224,0.225]",
 }
 """The transform of all peers, which may differ from the architecture's own."""
+
+
+TASKS = {
+    "classify": [],
+    "detect": [
+        "task=detect",
+        "model.preprocess.resize=320",
+        "model.preprocess.resize_mode=longest_side",
+        "model.preprocess.crop=null",
+    ],
+    "embed": ["task=embed"],
+}
+"""Overrides of each task."""
 
 
 def jobs(images: Path, weights: Path, outputs: Path, overrides: list[str]) -> list[Contestant]:
@@ -262,6 +273,7 @@ def figures(contestants: list[Contestant], images: Path) -> dict[str, Any]:
             if ours.is_ours
         },
         "figures": {one.name: one.figures for one in contestants if one.figures},
+        "num_boxes": {one.name: number for one in contestants if (number := count_boxes(one.rows)) is not None},
         "agreement": {name: agreement(reference, rows) for name, rows in answers.items() if reference and rows},
     }
 
@@ -283,6 +295,14 @@ def read_answers(rows: Path) -> Answers:
     uris, ids, scores = (column.to_pylist() for column in dataset.to_table(columns).columns)
     names = [uri.rpartition("/")[2] for uri in uris]
     return dict(zip(names, zip(ids, scores, strict=True), strict=True))
+
+
+def count_boxes(rows: Path) -> int | None:
+    """Returns the number of detections; None if there is no such column."""
+    dataset = ds.dataset(rows, format="parquet")
+    if "detections" not in dataset.schema.names:
+        return None
+    return sum(map(len, dataset.to_table(["detections"])["detections"].to_pylist()))
 
 
 def agreement(reference: Answers, answers: Answers) -> dict[str, Any]:

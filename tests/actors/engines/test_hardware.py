@@ -71,3 +71,22 @@ def test_this_machine_has_a_processor_and_torch() -> None:
     assert here.has("torch")
     assert not here.has("tensorflow")
     assert here == hardware(with_gpu=False)
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"),
+    [
+        ("AVX2", {"avx2"}),
+        ("avx512_core_vnni", {"avx2", "avx512f", "avx512_vnni"}),
+        ("AVX512_CORE_BF16", {"avx2", "avx512f", "avx512_vnni", "avx512_bf16"}),
+    ],
+)
+def test_instructions_that_onednn_may_not_use_are_left_out(
+    limit: str, most: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    found = hardware(with_gpu=False).cpu_features
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+    assert hardware(with_gpu=False).cpu_features == tuple(name for name in found if name in most)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "DEFAULT")
+    assert hardware(with_gpu=False).cpu_features == found

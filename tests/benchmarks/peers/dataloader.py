@@ -4,34 +4,41 @@ Pillow, and a loop in inference mode. Its results in eager fp32 are the referenc
     PYTHONPATH=tests/fixtures python tests/benchmarks/peers/dataloader.py IMAGES_FOLDER WEIGHTS OUTPUT.parquet \
         --compile --precision bf16
 
---embed writes the inputs of the last layer instead of classes.
+--task embed writes the inputs of the last layer instead of classes; --task detect writes the boxes of a YOLO network,
+in pixels of its input.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
-from recipe import BATCH, classify, load_network, transform
+from plain_boxes import boxes_of
+from recipe import BATCH, classify, letterbox, load_network, transform
 from torch.utils.data import DataLoader, Dataset
+
+from actors.tasks.detect import Detect
 
 
 def main() -> None:
     arguments = parse()
     network = load_network(arguments.weights)
-    if arguments.embed:
+    if arguments.task == "embed":
         without_head(network)
+    columns_of = {"classify": answers, "detect": detect, "embed": embed}[arguments.task]
+    prepare = letterbox if arguments.task == "detect" else transform
     if arguments.compile:
         network = torch.compile(network.to(memory_format=torch.channels_last))
     tables = []
-    for pixels_nchw, uris in DataLoader(Photos(arguments.images), batch_size=BATCH, num_workers=2):
+    for pixels_nchw, uris in DataLoader(Photos(arguments.images, prepare), batch_size=BATCH, num_workers=2):
         pixels = pixels_nchw.to(memory_format=torch.channels_last) if arguments.compile else pixels_nchw
         with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bf16"):
-            columns = embed(network, pixels) if arguments.embed else answers(network, pixels)
+            columns = columns_of(network, pixels)
         tables.append(pa.table({"uri": uris, **columns}))
     pq.write_table(pa.concat_tables(tables), arguments.output)
 
@@ -43,7 +50,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("output")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
-    parser.add_argument("--embed", action="store_true")
+    parser.add_argument("--task", choices=["classify", "detect", "embed"], default="classify")
     return parser.parse_args()
 
 
@@ -57,21 +64,28 @@ def embed(network: torch.nn.Module, pixels_nchw: torch.Tensor) -> dict[str, list
         return {"embedding": list(network(pixels_nchw).float().numpy())}
 
 
+def detect(network: torch.nn.Module, pixels_nchw: torch.Tensor) -> dict[str, list]:
+    with torch.inference_mode():
+        outputs = network(pixels_nchw).float().numpy()
+    return {"detections": [boxes_of(output.T, Detect()) for output in outputs]}
+
+
 def without_head(network: torch.nn.Module) -> None:
     name = [name for name, layer in network.named_modules() if isinstance(layer, torch.nn.Linear)][-1]
     network.set_submodule(name, torch.nn.Identity())
 
 
 class Photos(Dataset):
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, prepare: Callable[[Image.Image], torch.Tensor]) -> None:
         self.paths = sorted(Path(folder).rglob("*.jpg"))
+        self.prepare = prepare
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, place: int) -> tuple[torch.Tensor, str]:
         with Image.open(self.paths[place]) as image:
-            return transform(image.convert("RGB")), str(self.paths[place])
+            return self.prepare(image.convert("RGB")), str(self.paths[place])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from actors.models.architectures import construct
 BATCH = 32
 TOP = 5
 RESIZE, CROP = 256, 224
+DETECTOR_SIDE = 320
 
 _MEAN, _STD = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)
 
@@ -37,7 +38,20 @@ def transform(image: Image.Image) -> torch.Tensor:
     scaled = (RESIZE, int(RESIZE * long / short))
     resized = image.resize(scaled if width <= height else scaled[::-1], Image.Resampling.BILINEAR)
     left, top = round((resized.width - CROP) / 2.0), round((resized.height - CROP) / 2.0)
-    pixels_hwc = np.array(resized.crop((left, top, left + CROP, top + CROP)))
+    return _normalised(resized.crop((left, top, left + CROP, top + CROP)))
+
+
+def letterbox(image: Image.Image) -> torch.Tensor:
+    """Fits the image into a black square and normalises it; returns float32 (3, 320, 320)."""
+    scale = DETECTOR_SIDE / max(image.size)
+    resized = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
+    square = Image.new("RGB", (DETECTOR_SIDE, DETECTOR_SIDE))
+    square.paste(resized, [(DETECTOR_SIDE - side) // 2 for side in resized.size])
+    return _normalised(square)
+
+
+def _normalised(image: Image.Image) -> torch.Tensor:
+    pixels_hwc = np.array(image)
     pixels_chw = torch.from_numpy(pixels_hwc).permute(2, 0, 1).contiguous()
     return pixels_chw.to(torch.float32).div(255).sub_(_MEAN).div_(_STD)
 
