@@ -8,8 +8,8 @@ Creates images and weights in FOLDER unless they exist. Prints JSON, and a table
 table between two markers in a file. OVERRIDES apply to all of our jobs; --variant adds a job with further overrides.
 --limit runs the plain loop with these arguments instead of the default: OpenVINO in the best precision of this CPU, one
 process per core. --rival adds a DataLoader loop with these arguments, as in --rival="--compile --precision bf16".
---task embed writes the inputs of the last layer instead of classes, and --task detect the boxes of a YOLO network in a
-letterbox of 320 pixels; both omit the peers that cannot.
+--task embed writes the inputs of the last layer instead of classes, and --task detect the boxes of a YOLO network whose
+input is 320 by 320 pixels; both omit the peers that cannot.
 
 Each of our jobs runs twice per round: the first command finds neither exported models nor a chosen engine; the second
 finds both, but no rows. A rival also runs twice, and its second command finds what torch.compile cached. The limit
@@ -177,12 +177,7 @@ PREPROCESS = {
 
 TASKS = {
     "classify": [],
-    "detect": [
-        "task=detect",
-        "model.preprocess.resize=320",
-        "model.preprocess.resize_mode=longest_side",
-        "model.preprocess.crop=null",
-    ],
+    "detect": ["task=detect", "model.preprocess.resize=[320,320]", "model.preprocess.crop=null"],
     "embed": ["task=embed"],
 }
 """Overrides of each task."""

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from plain_boxes import boxes_of
-from recipe import BATCH, classify, letterbox, load_network, transform
+from recipe import BATCH, classify, load_network, stretch, transform
 from torch.utils.data import DataLoader, Dataset
 
 from actors.tasks.detect import Detect
@@ -31,7 +31,7 @@ def main() -> None:
     if arguments.task == "embed":
         without_head(network)
     columns_of = {"classify": answers, "detect": detect, "embed": embed}[arguments.task]
-    prepare = letterbox if arguments.task == "detect" else transform
+    prepare = stretch if arguments.task == "detect" else transform
     if arguments.compile:
         network = torch.compile(network.to(memory_format=torch.channels_last))
     tables = []

@@ -41,13 +41,9 @@ def transform(image: Image.Image) -> torch.Tensor:
     return _normalised(resized.crop((left, top, left + CROP, top + CROP)))
 
 
-def letterbox(image: Image.Image) -> torch.Tensor:
-    """Fits the image into a black square and normalises it; returns float32 (3, 320, 320)."""
-    scale = DETECTOR_SIDE / max(image.size)
-    resized = image.resize([round(side * scale) for side in image.size], Image.Resampling.BILINEAR)
-    square = Image.new("RGB", (DETECTOR_SIDE, DETECTOR_SIDE))
-    square.paste(resized, [(DETECTOR_SIDE - side) // 2 for side in resized.size])
-    return _normalised(square)
+def stretch(image: Image.Image) -> torch.Tensor:
+    """Resizes the image to a square, as for a detector, and normalises it; returns float32 (3, 320, 320)."""
+    return _normalised(image.resize((DETECTOR_SIDE, DETECTOR_SIDE), Image.Resampling.BILINEAR))
 
 
 def _normalised(image: Image.Image) -> torch.Tensor:
