@@ -54,6 +54,7 @@ from actors.engines.configs import (
     Precision,
     TorchEngineConfig,
 )
+from actors.engines.graph_source import exported_to_openvino
 from actors.engines.hardware import hardware
 from actors.engines.tolerance import Tolerance
 from actors.errors import JobError
@@ -117,6 +118,7 @@ def try_architecture(architecture: str, outputs: Path, arguments: argparse.Names
     print(architecture, file=sys.stderr)
     images, weights = prepare(arguments.data, arguments.images, arguments.quality, architecture)
     right = Model(architecture, arguments_of(architecture), str(weights), preprocess=Preprocess())
+    show_exports(right)
     wrong = wrong_models(right, outputs) if architecture == RESNET18 else {}
     paths = sorted(images.rglob("*.jpg"))
     sample = Sample(outputs / "pixels.npy", [path.name for path in paths], arguments.batch)
@@ -136,6 +138,15 @@ def try_architecture(architecture: str, outputs: Path, arguments: argparse.Names
     print(json.dumps({"architecture": architecture, "num_images": len(paths), "engines": engines, "jobs": jobs}))
     show(held)
     return any(one.is_wrong and one.verdict == PASSED for one in held) or any(not job["is_right"] for job in jobs)
+
+
+def show_exports(model: Model) -> None:
+    """Prints the seconds taken to make the graphs of ``model`` that engines read."""
+    network = build_network(model)
+    for make in (exported_to_openvino, exported):
+        begun = time.perf_counter()
+        path = make(model, network=network)
+        print(f"{make.__name__}: {path.name} in {time.perf_counter() - begun:.1f} s", file=sys.stderr)
 
 
 def parse() -> argparse.Namespace:
