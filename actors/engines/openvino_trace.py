@@ -91,6 +91,14 @@ def _numbers(num_images: int, preprocess: Preprocess) -> torch.Tensor:
     return (numbers_nhwc if pixels.is_nhwc else numbers_nhwc.permute(0, 3, 1, 2)).contiguous()
 
 
+def _without_values(network: nn.Module) -> nn.Module:
+    """Returns a copy on the device meta, whose tensors have shapes but no values: PyTorch raises where Python code
+    needs a value. Does not copy the weights.
+    """
+    tensors = (*network.parameters(), *network.buffers())
+    return copy.deepcopy(network, {id(tensor): tensor.to("meta") for tensor in tensors})
+
+
 def _graph(outputs: nn.Module, example: torch.Tensor, other: torch.Tensor) -> Any:
     """Traces ``outputs`` with ``example``, and checks the trace with the ``other`` input.
 
@@ -107,8 +115,7 @@ def _graph(outputs: nn.Module, example: torch.Tensor, other: torch.Tensor) -> An
         # PyTorch's own check imports two seconds of modules for distributed tensors.
         decoder = TorchScriptPythonDecoder(outputs, example_input=example, trace_kwargs={"check_trace": False})
         if any(issubclass(one.category, TracerWarning) for one in caught):
-            # Tensors on the device meta have shapes and no values: PyTorch raises where Python code needs a value.
-            copy.deepcopy(outputs).to("meta")(example.to("meta"))
+            _without_values(outputs)(example.to("meta"))
     for right, traced in zip(outputs(other), decoder.pt_module(other), strict=True):
         if right.shape != traced.shape or not torch.allclose(right, traced, rtol=1e-4, atol=1e-6, equal_nan=True):
             raise ValueError("its trace gives other outputs for other images")
