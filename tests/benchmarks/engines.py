@@ -141,12 +141,15 @@ def try_architecture(architecture: str, outputs: Path, arguments: argparse.Names
 
 
 def show_exports(model: Model) -> None:
-    """Prints the seconds taken to make the graphs of ``model`` that engines read."""
+    """Prints the seconds taken to make the graphs of ``model`` that engines read, to standard error."""
     network = build_network(model)
     for make in (exported_to_openvino, exported):
         begun = time.perf_counter()
-        path = make(model, network=network)
-        print(f"{make.__name__}: {path.name} in {time.perf_counter() - begun:.1f} s", file=sys.stderr)
+        try:
+            made = make(model, network=network).name
+        except JobError as error:
+            made = error.problem
+        print(f"{make.__name__}: {made} in {time.perf_counter() - begun:.1f} s", file=sys.stderr)
 
 
 def parse() -> argparse.Namespace:
