@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.errors import JobError
@@ -56,6 +57,14 @@ def cluster_resources() -> Resources:
         object_store_bytes=sum(one.object_store_bytes for one in each),
         nodes=each,
     )
+
+
+def num_gpus_here() -> int:
+    """Returns the number of NVIDIA GPUs of this machine, as Ray counts them on Linux."""
+    return len(list(_GPUS.glob("*")))
+
+
+_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def await_nodes(cluster: Cluster, *, wants_gpu: bool | None) -> Resources:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.engines.candidates import candidates, is_reference, reference
@@ -20,7 +19,7 @@ from jobs.cli.phases import phase
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show, show_pairs
 from jobs.cluster.ray_start import prepare
-from jobs.cluster.resources import Resources, cluster_resources
+from jobs.cluster.resources import Resources, cluster_resources, num_gpus_here
 from jobs.planning.engine_cache import Choice, KeptChoice, choice_key
 from jobs.planning.planner import Load, make_plan, usual_inputs
 from jobs.planning.trial_worth import WORTH_S, is_worth
@@ -97,15 +96,12 @@ def resources_for(cluster: Cluster, *, verbose: bool) -> Resources:
     """Returns the resources of this machine or of the cluster to join, without starting anything there."""
     if cluster.address is None:
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return Resources(cpus=float(cpus), gpus=float(len(list(_GPUS.glob("*"))))).shared(cluster.drivers)
+        return Resources(cpus=float(cpus), gpus=float(num_gpus_here())).shared(cluster.drivers)
     prepare(cluster, verbose=verbose)
     from jobs.cluster.connection import connect  # noqa: PLC0415  imports Ray
 
     with connect(cluster, verbose=verbose):
         return cluster_resources().shared(cluster.drivers)
-
-
-_GPUS = Path("/proc/driver/nvidia/gpus")  # as Ray counts them on Linux
 
 
 def forecast(
@@ -140,11 +136,14 @@ def _engine(
     if is_named:
         return Choice(config, "named; timed with the reference"), []
     may_run_right = config.precision in (Precision.auto, Precision.fp32)
-    if num_images * checked.image_s < WORTH_S and may_run_right:
-        return Choice(right, "the job is too small to try other engines"), []
+    has_network = checked.network is not None and not plan.worker_gpus and job.cluster.address is None
     first = [Trial(right.label, 1 / checked.image_s)]
     others = candidates(config, job.model, here)
-    worth = [one.label for one in others if not may_run_right or is_worth(one, first, num_images)]
+    worth = [
+        one.label for one in others if not may_run_right or is_worth(one, first, num_images, has_network=has_network)
+    ]
+    if not worth and num_images * checked.image_s < WORTH_S:
+        return Choice(right, "the job is too small to try other engines"), []
     return Choice(right, "the reference, from which others must not differ"), worth
 
 

@@ -44,9 +44,9 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     """Selects the engine for the missing images; for a long job, also measures the cost of an image.
 
     With engine=auto, engines are tried only while a trial is likely to pay off: a small job runs the reference without
-    any measurement. On CPUs, the run starts with the first one that passes; a long job tries the rest, which are
-    returned as rivals, while it runs (`jobs.dataflow.engine_race`). A cached choice for the same model, hardware and
-    config is reused.
+    any measurement, unless the driver has loaded the network, which makes a trial cheap. On CPUs, the run starts with
+    the first one that passes; a long job tries the rest, which are returned as rivals, while it runs
+    (`jobs.dataflow.engine_race`). A cached choice for the same model, hardware and config is reused.
 
     Raises:
         JobError: the engine named by the config does not match the reference, or no engine of that precision does.
@@ -58,16 +58,17 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
     work_s = num_images * run.checked.image_s
     if work_s < WORTH_S and is_settled and not config.needs_int8_graph(run.job.model):
         return Choice(config, "named"), None
-    if work_s < WORTH_S and may_run_reference(config):
-        return Choice(right, "the job is too small to try other engines"), None
     trials = TrialRunner(run, plan, read)
+    if work_s < WORTH_S and may_run_reference(config) and not trials.is_local:
+        return Choice(right, "the job is too small to try other engines"), None
     graph = _int8_graph(run, trials, config, 0 if plan.worker_gpus else work_s)
     trials.recipe = replace(trials.recipe, int8_graph=graph)
     kept = KeptChoice(run.paths, run.storage, choice_key(config, plan, graph), trials.hardware())
     before = kept.read()
     others = [one for one in candidates(config, trials.recipe.model, kept.hardware) if _is_possible(one, trials)]
     trials.limit_reference(min(_REFERENCE_S, work_s * likely_share(others) * _REFERENCE_SHARE))
-    selection = EngineSelection(trials, config, right, others, is_raced=not plan.worker_gpus)
+    has_network = trials.has_loaded and run.checked.network is not None
+    selection = EngineSelection(trials, config, right, others, is_raced=not plan.worker_gpus, has_network=has_network)
     if is_settled:
         choice = before or Choice(config, "named")
     elif before is None or selection.is_open(before, num_images):
@@ -136,6 +137,7 @@ class EngineSelection:
         right: the reference.
         others: candidates, most promising first.
         is_raced: if True, candidates after the first one that passes are left to a race during the run.
+        has_network: see `is_worth`.
     """
 
     def __init__(
@@ -146,12 +148,14 @@ class EngineSelection:
         others: list[EngineConfig],
         *,
         is_raced: bool = False,
+        has_network: bool = False,
     ) -> None:
         self._runner = trials
         self._config = config
         self._right = right
         self._others = others
         self._is_raced = is_raced
+        self._has_network = has_network
 
     def is_open(self, kept: Choice, num_images: float) -> bool:
         """Returns True if ``num_images`` per worker justify more trials before the run than those of the ``kept``
@@ -213,7 +217,9 @@ class EngineSelection:
 
     def _is_worth(self, candidate: EngineConfig, trials: list[Trial], num_images: float) -> bool:
         """Returns True if a trial costs less than it is likely to save, or if the config requires one."""
-        return not may_run_reference(self._config) or is_worth(candidate, trials, num_images)
+        if not may_run_reference(self._config):
+            return True
+        return is_worth(candidate, trials, num_images, has_network=self._has_network)
 
     def _best(self, engines: list[EngineConfig], trials: list[Trial]) -> Choice:
         """Selects the fastest engine within the tolerance. The reference comes first in both lists."""

@@ -54,9 +54,10 @@ class TrialRunner:
         self._sizes = run.shards.sizes
         self._plan = plan
         self._read = read
-        self._is_local = run.job.cluster.address is None and not plan.worker_gpus
+        self.is_local = run.job.cluster.address is None and not plan.worker_gpus
+        """True if workers have the hardware of the driver."""
         self._image_s = run.checked.image_s
-        self._loaded = run.checked.reference_engine if self._is_local else None
+        self._loaded = run.checked.reference_engine if self.is_local else None
         self.limit_reference(0.0)
         self._num_read = _NUM_SAMPLED
         self._num_sampled: int | None = None
@@ -75,6 +76,11 @@ class TrialRunner:
         self._num_wanted = _num_compared(seconds, self._image_s, on_gpu=bool(self._plan.worker_gpus))
         self._num_read = self._num_wanted if seconds < _SHORT_S else _NUM_SAMPLED
 
+    @property
+    def has_loaded(self) -> bool:
+        """True if the reference runs in the driver, which has loaded it."""
+        return self._loaded is not None and self._num_wanted * self._image_s <= _QUICK_S
+
     def run_behind(self, is_over: Event, limit_s: float) -> None:
         """Runs the following trials beside the run's workers, which hold all CPUs, until ``is_over``.
 
@@ -92,7 +98,7 @@ class TrialRunner:
 
     def hardware(self) -> Hardware:
         """Hardware and library versions of a worker."""
-        if self._is_local:
+        if self.is_local:
             return hardware(with_gpu=False)
         [result] = self._start(partial(hardware, with_gpu=bool(self._plan.worker_gpus)))
         found: Hardware = self._result(result)
@@ -210,7 +216,7 @@ class TrialRunner:
         return self.candidate(rival)
 
     def _reference(self, config: EngineConfig) -> tuple[Trial, Answers]:
-        if self._loaded is None or self._num_wanted * self._image_s > _QUICK_S:
+        if not self.has_loaded:
             self._loaded = None
             result, answers = self._start(tried, *self._about(config), self._clock, returns=2)
             return self._result(result)[0], ray.get(answers)

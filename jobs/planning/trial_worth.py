@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actors.engines.candidates import needs_export
 from actors.engines.configs import AutoEngineConfig, EngineConfig, Precision, TorchEngineConfig
 
 if TYPE_CHECKING:
@@ -20,14 +21,24 @@ def may_run_reference(config: EngineConfig) -> bool:
     return isinstance(config, AutoEngineConfig) and config.precision in (Precision.auto, Precision.fp32)
 
 
-def is_worth(candidate: EngineConfig, trials: Sequence[Trial], num_images: float) -> bool:
+def is_worth(candidate: EngineConfig, trials: Sequence[Trial], num_images: float, *, has_network: bool = False) -> bool:
     """Returns True if a trial of ``candidate`` costs less than it is likely to save on ``num_images`` per worker.
-    ``trials`` are the earlier ones, the reference first.
+
+    Args:
+        candidate: engine to try.
+        trials: the earlier ones, the reference first.
+        num_images: images per worker.
+        has_network: the driver has loaded the network. It then exports in a fraction of the usual time, and a worker
+            that runs the graph does not import PyTorch.
     """
     fastest = best_rate(trials)
     # If a graph engine already runs, less remains to be gained; more than usual if that one is slow for a graph.
     graph_gain = max(_RIVAL_GAIN, 1 - (1 - _GRAPH_GAIN) * fastest / trials[0].images_per_s)
-    return num_images / fastest * (_HALF_GAIN if _is_half(candidate) else graph_gain) > cost_s(candidate)
+    saved_s = num_images / fastest * (_HALF_GAIN if _is_half(candidate) else graph_gain)
+    if has_network and needs_export(candidate) and candidate.precision is not Precision.int8:
+        start_s = 0.0 if _is_half(candidate) else _TORCH_S  # a graph in fp32 saves it too, and changes less
+        return saved_s + start_s > _EXPORT_S + _NUM_COMPARED / trials[0].images_per_s
+    return saved_s > cost_s(candidate)
 
 
 def likely_share(candidates: Sequence[EngineConfig]) -> float:
@@ -49,6 +60,9 @@ def cost_s(candidate: EngineConfig) -> float:
 _GRAPH_GAIN, _HALF_GAIN, _RIVAL_GAIN = 0.33, 0.75, 0.07
 # Typical seconds of a trial: 4 to 6 including the export of the network, which later jobs on the node reuse.
 _TRY_S, _COMPILE_S = 5.0, 60.0
+# The same with a loaded network: the sample network takes 0.9 s; larger ones, about as long as images of the reference.
+_EXPORT_S, _NUM_COMPARED = 1.0, 40
+_TORCH_S = 2.0  # CPU seconds of importing PyTorch in a worker
 
 
 def best_rate(trials: Sequence[Trial]) -> float:

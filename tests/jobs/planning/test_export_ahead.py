@@ -11,11 +11,14 @@ from finished import add_photos, job_over
 from networks import tiny
 
 from actors.engines.configs import AutoEngineConfig, EngineConfig, OpenVinoEngineConfig, Precision, TorchEngineConfig
+from actors.engines.hardware import hardware
 from actors.models.spec import Model
 from actors.preprocess import Preprocess
 from actors.storage.store import Storage
+from actors.trials.comparison import Trial
 from jobs.cluster.config import Cluster
 from jobs.cluster.local_ray import LocalRay
+from jobs.planning.engine_cache import Choice, KeptChoice
 from jobs.planning.export_ahead import export_ahead, preload_ahead
 from jobs.runs.opening import Run, open_run
 from jobs.runs.preflight import preflight
@@ -40,7 +43,8 @@ def run_with(folder: Path, engine: EngineConfig, **changes: object) -> Run:
     ("engine", "num_missing", "is_exported"),
     [
         (AutoEngineConfig(), 10**9, True),
-        (AutoEngineConfig(), 3, False),
+        (AutoEngineConfig(), 3, True),  # workers start without PyTorch
+        (AutoEngineConfig(precision=Precision.bf16), 3, False),
         (OpenVinoEngineConfig(), 3, True),
         (TorchEngineConfig(), 10**9, False),
     ],
@@ -61,7 +65,7 @@ def test_nodes_of_a_cluster_export_for_themselves(tmp_path: Path, cache: Path) -
 @pytest.mark.parametrize(
     ("engine", "num_missing", "modules"),
     [
-        (AutoEngineConfig(), 3, ["torch"]),
+        (AutoEngineConfig(), 3, []),  # a graph is tried first
         (AutoEngineConfig(), 10**9, []),
         (AutoEngineConfig(precision=Precision.bf16), 3, []),
         (TorchEngineConfig(), 10**9, ["torch"]),
@@ -71,6 +75,23 @@ def test_nodes_of_a_cluster_export_for_themselves(tmp_path: Path, cache: Path) -
 def test_pytorch_is_imported_ahead_where_workers_are_sure_to_need_it(
     tmp_path: Path, engine: EngineConfig, num_missing: int, modules: list[str]
 ) -> None:
+    assert preloaded(run_with(tmp_path, engine), num_missing) == modules
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_small_job_whose_network_is_not_loaded_needs_pytorch_unless_engines_were_compared(
+    tmp_path: Path,
+) -> None:
+    run = run_with(tmp_path, AutoEngineConfig())
+    again = run_with(tmp_path, AutoEngineConfig())
+    assert (run.checked.network is None, again.checked.network is None) == (False, True)
+    assert preloaded(again, 3) == ["torch"]
+    compared = Choice(OpenVinoEngineConfig(), "", [Trial("torch fp32", 1.0), Trial("openvino auto", 2.0)], 32)
+    KeptChoice(again.paths, again.storage, "", hardware(with_gpu=False)).write(compared)
+    assert preloaded(again, 3) == []
+
+
+def preloaded(run: Run, num_missing: int) -> list[str]:
     ray = LocalRay(Cluster(), verbose=False)
-    preload_ahead(run_with(tmp_path, engine), ray, num_missing=num_missing)
-    assert ray._preloaded == modules
+    preload_ahead(run, ray, num_missing=num_missing)
+    return ray._preloaded

@@ -29,6 +29,25 @@ def test_a_trial_pays_off_from_some_seconds_of_work(candidate: EngineConfig, riv
     assert is_worth(candidate, trials, 40.0 * least_s)
 
 
+@pytest.mark.parametrize(
+    ("candidate", "image_s", "least_s"),
+    [
+        (GRAPH, 0.0001, 0),  # PyTorch takes longer to import than the trial takes
+        (HALF, 0.0001, 2),
+        (GRAPH, 0.025, 0),
+        (HALF, 0.025, 3),
+        (GRAPH, 0.4, 46),
+        (HALF, 0.4, 23),
+        (COMPILED, 0.0001, 81),
+        (OpenVinoEngineConfig(precision=Precision.int8), 0.0001, 16),
+    ],
+)
+def test_a_trial_of_a_network_in_memory_pays_off_sooner(candidate: EngineConfig, image_s: float, least_s: int) -> None:
+    trials = [Trial("torch fp32", 1 / image_s)]
+    assert is_worth(candidate, trials, (least_s + 0.1) / image_s, has_network=True)
+    assert not least_s or not is_worth(candidate, trials, (least_s - 1) / image_s, has_network=True)
+
+
 def test_the_best_rate_is_that_of_an_engine_within_the_tolerance() -> None:
     assert best_rate([REFERENCE, Trial("a", 90.0, breaches=["differs"]), Trial("b", 70.0)]) == 70.0
 
