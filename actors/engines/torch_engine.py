@@ -167,6 +167,17 @@ class _Normalised(nn.Module):
 _DTYPES = {Precision.fp32: torch.float32, Precision.bf16: torch.bfloat16, Precision.fp16: torch.float16}
 
 
+@contextmanager
+def spare_threads() -> Iterator[None]:
+    """Runs engines on all CPUs of this process but one, which is left to another process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, default_threads() - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _device(wanted: Device) -> str:
     has_cuda = torch.cuda.is_available()
     if wanted is Device.cuda and not has_cuda:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -12,6 +13,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actors.engines.configs import TorchEngineConfig
 from actors.engines.hardware import Hardware, hardware
 from actors.errors import JobError
 from actors.messages import one_line
@@ -38,7 +40,7 @@ LOG = logging.getLogger("shardlens")
 
 class TrialRunner:
     """Runs trials in Ray tasks with the resources of a worker of ``plan``. The reference runs in the driver if that has
-    the same CPU, the job's check has loaded it, and it is not slow.
+    the same CPU and the job's check has loaded it.
 
     Args:
         run: run for which to choose an engine.
@@ -79,7 +81,7 @@ class TrialRunner:
     @property
     def has_loaded(self) -> bool:
         """True if the reference runs in the driver, which has loaded it."""
-        return self._loaded is not None and self._num_wanted * self._image_s <= _QUICK_S
+        return self._loaded is not None
 
     def run_behind(self, is_over: Event, limit_s: float) -> None:
         """Runs the following trials beside the run's workers, which hold all CPUs, until ``is_over``.
@@ -216,14 +218,18 @@ class TrialRunner:
         return self.candidate(rival)
 
     def _reference(self, config: EngineConfig) -> tuple[Trial, Answers]:
-        if not self.has_loaded:
-            self._loaded = None
+        if self._loaded is None:
             result, answers = self._start(tried, *self._about(config), self._clock, returns=2)
             return self._result(result)[0], ray.get(answers)
         sample: Sample = ray.get(self._sample)
         recipe, pixels_nhwc = replace(self.recipe, engine=config), sample.pixels_nhwc[: self._num_wanted]
         engine, self._loaded = self._loaded, None  # not held during the run
-        return rated(recipe, pixels_nhwc, self._plan.batch_size, self._clock, engine)
+        with ExitStack() as stack:
+            if len(pixels_nhwc) * self._image_s > _SLOW_S and config.name == TorchEngineConfig.name:
+                from actors.engines.torch_engine import spare_threads  # noqa: PLC0415  loaded with the engine
+
+                stack.enter_context(spare_threads())
+            return rated(recipe, pixels_nhwc, self._plan.batch_size, self._clock, engine)
 
     def _pieces(self) -> list[Piece]:
         """Returns the rows of the sample, limited by the memory for their pixels."""
@@ -260,7 +266,7 @@ def _num_compared(reference_s: float, image_s: float, *, on_gpu: bool) -> int:
 _NUM_SAMPLED = 256  # images, or fewer if limited by `_SAMPLE_BYTES`
 _FEWEST = 32  # images; fewer would hardly reveal a disagreement; a ViT-B takes 0.4 s per image
 _SHORT_S = 2.0  # for the reference; reading all of `_NUM_SAMPLED` takes about one
-_QUICK_S = 4.0  # a slower reference runs on a worker with all its threads; loading it there takes about as long
+_SLOW_S = 1.0  # of the reference on one thread; the rate of a fast network suffers from more threads
 _SAMPLE_BYTES = 64 << 20
 
 

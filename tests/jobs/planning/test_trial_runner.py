@@ -13,10 +13,13 @@ import torch
 from finished import add_photos, job_over, opened
 
 from actors.decoding.config import Decode
+from actors.engines.base import Pending
 from actors.engines.configs import EngineConfig, OnnxEngineConfig, Precision, TorchEngineConfig
 from actors.engines.hardware import hardware
+from actors.engines.torch_engine import TorchEngine
 from actors.errors import JobError
 from actors.models.spec import Model
+from actors.pixel_arrays import Pixels
 from actors.reading.reader import ReadPlan
 from actors.recipe import Recipe
 from actors.sample.train import FOLDER, PREPROCESS
@@ -77,6 +80,30 @@ def test_an_engine_is_held_against_the_reference(tmp_path: Path) -> None:
     assert calibration
     assert list(calibration.rates.images_per_s) == [2, 8]
     assert calibration.costs.decode_s > 0
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(("image_s", "threads"), [(0.001, 1), (1.0, 5)])
+def test_a_loaded_reference_runs_in_the_driver_on_spare_cpus_if_it_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_s: float, threads: int
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    trials, seen = runner_over(tmp_path), set[int]()
+
+    class Watched(TorchEngine):
+        def start(self, pixels_nhwc: Pixels) -> Pending:
+            seen.add(torch.get_num_threads())
+            return super().start(pixels_nhwc)
+
+    trials._loaded, trials._image_s = Watched(REFERENCE, DIGITS), image_s
+    seen.clear()  # loading runs two blank images
+    assert trials.sample() == 12
+    assert trials.reference(REFERENCE)
+    assert seen == {threads}
+    assert torch.get_num_threads() == 1
+    assert not trials.has_loaded
+    assert trials.candidate(REFERENCE).breaches == []
 
 
 @pytest.mark.cluster
