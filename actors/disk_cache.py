@@ -18,15 +18,16 @@ from actors.messages import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-EXPORTS, CHECKS, WEIGHTS, RECORDS = "exports", "checks", "weights", "records"
+EXPORTS, CHECKS, CHOICES, WEIGHTS, RECORDS = "exports", "checks", "choices", "weights", "records"
 _WHAT = {
     EXPORTS: "exported models",
     CHECKS: "checks of models",
+    CHOICES: "choices of engines",
     WEIGHTS: "fetched models",
     RECORDS: "records of models",
 }
 # Folders. An export is as large as its model, so this limits the disk space used on a node.
-NUM_KEPT = {EXPORTS: 8, CHECKS: 64, WEIGHTS: 8, RECORDS: 64}
+NUM_KEPT = {EXPORTS: 8, CHECKS: 64, CHOICES: 64, WEIGHTS: 8, RECORDS: 64}
 
 
 class CacheError(JobError):
@@ -44,7 +45,7 @@ def keep(key: str, make: Callable[[Path], None], is_current: Callable[[Path], bo
         key: letters and digits.
         make: fills the empty folder that it is given.
         is_current: returns True if an undamaged folder may still be used.
-        kind: `EXPORTS`, `CHECKS`, `WEIGHTS` or `RECORDS`.
+        kind: `EXPORTS`, `CHECKS`, `CHOICES`, `WEIGHTS` or `RECORDS`.
 
     Raises:
         CacheError: the folder cannot be written, or other users may write to it.

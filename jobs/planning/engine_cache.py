@@ -1,5 +1,5 @@
 """Cache of engine choices and their trials. Stored with the output, so that the next run of the same model on the same
-hardware skips the trials. Runs on the driver.
+hardware skips the trials, and on this node for other outputs of the same images. Runs on the driver.
 """
 
 from __future__ import annotations
@@ -10,17 +10,22 @@ import logging
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.disk_cache import CHOICES, find, keep
 from actors.engines.configs import ENGINE_CONFIGS, Device, EngineConfig, Gate, Precision, Provider
+from actors.errors import JobError
 from actors.messages import writing_to
-from actors.storage.json_documents import read_object
+from actors.storage.json_documents import parse_object, read_object
 from actors.storage.uris import join
 from actors.trials.comparison import Trial
 from actors.trials.decode_trial import DecodeTrial
 from jobs.planning.calibration import Calibration
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from actors.engines.hardware import Hardware
     from actors.storage.store import Storage
     from actors.writing.run_paths import RunPaths
@@ -70,12 +75,14 @@ class KeptChoice:
         storage: storage of the output.
         asked: engine settings of the config, with batch size and threads.
         hardware: hardware of the workers.
+        inventory_digest: digest of the images; empty for a job whose workers are on other nodes.
     """
 
     paths: RunPaths
     storage: Storage
     asked: str
     hardware: Hardware
+    inventory_digest: str = ""
 
     def read(self) -> Choice | None:
         """Returns the cached choice; None if there is none, or, with a warning, if this version cannot parse it."""
@@ -89,13 +96,46 @@ class KeptChoice:
 
     def write(self, choice: Choice) -> None:
         about = {"asked": self.asked, "hardware": asdict(self.hardware)}
+        text = json.dumps(choice.to_json() | about, indent=1)
         with writing_to(self._uri):
-            self.storage.write(self._uri, json.dumps(choice.to_json() | about, indent=1).encode())
+            self.storage.write(self._uri, text.encode())
+        if self.inventory_digest and choice.engine.precision is not Precision.int8:  # its graph is in the output
+            key = _node_key(self.paths.fingerprint, self.inventory_digest, self.hardware)
+            with suppress(JobError):  # no cache: only this output has the choice
+                keep(key, partial(_write, text), lambda folder: (folder / _FILE).read_text() == text, kind=CHOICES)
+
+    def read_node(self) -> Choice | None:
+        """Returns the choice of the latest job on this node with the same images, model and settings, if any."""
+        with suppress(*_DAMAGED):
+            content = node_entry(self.paths.fingerprint, self.inventory_digest, self.hardware)
+            return _to_choice(content) if content and content["asked"] == self.asked else None
+        return None
 
     @property
     def _uri(self) -> str:
         key = hashlib.sha256(json.dumps([self.asked, asdict(self.hardware)]).encode()).hexdigest()[:12]
         return join(self.paths.root, _FOLDER, f"{self.paths.fingerprint}-{key}.json")
+
+
+def node_entry(fingerprint: str, inventory_digest: str, hardware: Hardware) -> dict[str, Any] | None:
+    """Returns what `KeptChoice.write` has stored on this node for a model and the images of an inventory; None if there
+    is nothing.
+    """
+    if folder := find(_node_key(fingerprint, inventory_digest, hardware), lambda _: True, kind=CHOICES):
+        with suppress(OSError, ValueError):  # pruned in the meantime, or written by another version
+            return parse_object((folder / _FILE).read_bytes(), allow_nan=True)
+    return None
+
+
+def _node_key(*about: object) -> str:
+    return hashlib.sha256(repr(about).encode()).hexdigest()
+
+
+def _write(text: str, folder: Path) -> None:
+    (folder / _FILE).write_text(text)
+
+
+_FILE = "choice.json"
 
 
 def known_choice(root: str, fingerprint: str, hardware: Hardware, storage: Storage) -> Choice | None:

@@ -63,8 +63,11 @@ def choose_engine(run: Run, plan: Plan, read: ReadPlan, *, num_missing: int) -> 
         return Choice(right, "the job is too small to try other engines"), None
     graph = _int8_graph(run, trials, config, 0 if plan.worker_gpus else work_s)
     trials.recipe = replace(trials.recipe, int8_graph=graph)
-    kept = KeptChoice(run.paths, run.storage, choice_key(config, plan, graph), trials.hardware())
+    inventory = run.record.inventory_digest if trials.is_local else ""
+    kept = KeptChoice(run.paths, run.storage, choice_key(config, plan, graph), trials.hardware(), inventory)
     before = kept.read()
+    if before is None and (before := kept.read_node()):
+        kept.write(before)
     others = [one for one in candidates(config, trials.recipe.model, kept.hardware) if _is_possible(one, trials)]
     trials.limit_reference(min(_REFERENCE_S, work_s * likely_share(others) * _REFERENCE_SHARE))
     has_network = trials.has_loaded and run.checked.network is not None

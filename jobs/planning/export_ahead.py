@@ -14,7 +14,7 @@ from actors.errors import JobError
 from actors.exporting.export_cache import exported
 from actors.trials.comparison import Trial
 from jobs.cluster.resources import num_gpus_here
-from jobs.planning.engine_cache import known_choice
+from jobs.planning.engine_cache import known_choice, node_entry
 from jobs.planning.trial_worth import WORTH_S, is_worth, may_run_reference
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def _first_tried(run: Run, num_missing: int) -> EngineConfig | None:
 
 
 def _has_choice(run: Run) -> bool:
-    """Returns True if earlier jobs have compared engines on this machine."""
-    root, fingerprint = run.paths.root, run.paths.fingerprint
-    return known_choice(root, fingerprint, hardware(with_gpu=False), run.storage) is not None
+    """Returns True if earlier jobs have compared engines on this machine, for this output or for these images."""
+    fingerprint, here = run.paths.fingerprint, hardware(with_gpu=False)
+    if known_choice(run.paths.root, fingerprint, here, run.storage):
+        return True
+    return node_entry(fingerprint, run.record.inventory_digest, here) is not None

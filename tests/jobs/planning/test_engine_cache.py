@@ -63,6 +63,36 @@ def test_another_run_has_the_same_choice_and_all_else_another(tmp_path: Path) ->
     assert not place(tmp_path, hardware=replace(HARDWARE, cpu="Xeon")).read()
 
 
+def test_another_output_of_the_same_images_on_this_node_has_the_same_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHARDLENS_CACHE", str(tmp_path / "cache"))
+    first = place(tmp_path / "a", inventory_digest="i1")
+    for engine in (TorchEngineConfig(), OpenVinoEngineConfig()):  # the later one counts
+        first.write(Choice(engine, "the fastest", TRIALS, 256))
+    second = place(tmp_path / "b", inventory_digest="i1")
+    assert second.read() is None
+    assert second.read_node() == Choice(OpenVinoEngineConfig(), "the fastest", TRIALS, 256)
+    for changes in (
+        {"inventory_digest": "i2"},
+        {"inventory_digest": ""},
+        {"asked": "auto bf16"},
+        {"hardware": replace(HARDWARE, cpu="Xeon")},
+        {"paths": RunPaths(str(tmp_path), "mxyz", "r1")},
+    ):
+        assert replace(second, **changes).read_node() is None, changes
+
+    [file] = (tmp_path / "cache" / "choices").glob("*/choice.json")
+    file.write_text("{")
+    assert second.read_node() is None
+    in_int8 = Choice(OpenVinoEngineConfig(precision=Precision.int8), "named", TRIALS, 256)
+    first.write(in_int8)  # its graph stays with the output
+    assert (first.read(), second.read_node()) == (in_int8, None)
+    monkeypatch.setenv("SHARDLENS_CACHE", "/proc/nowhere")
+    first.write(in_int8)
+    place(tmp_path / "c", inventory_digest="i1").write(Choice(TorchEngineConfig(), "the fastest", TRIALS, 256))
+
+
 @pytest.mark.parametrize(
     "content",
     [

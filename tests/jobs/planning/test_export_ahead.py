@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,15 +79,24 @@ def test_pytorch_is_imported_ahead_where_workers_are_sure_to_need_it(
     assert preloaded(run_with(tmp_path, engine), num_missing) == modules
 
 
-@pytest.mark.usefixtures("cache")
 def test_a_small_job_whose_network_is_not_loaded_needs_pytorch_unless_engines_were_compared(
-    tmp_path: Path,
+    tmp_path: Path, cache: Path
 ) -> None:
     run = run_with(tmp_path, AutoEngineConfig())
     again = run_with(tmp_path, AutoEngineConfig())
     assert (run.checked.network is None, again.checked.network is None) == (False, True)
     assert preloaded(again, 3) == ["torch"]
     compared = Choice(OpenVinoEngineConfig(), "", [Trial("torch fp32", 1.0), Trial("openvino auto", 2.0)], 32)
+    KeptChoice(
+        replace(again.paths, root=str(tmp_path / "other")),
+        again.storage,
+        "",
+        hardware(with_gpu=False),
+        again.record.inventory_digest,
+    ).write(compared)
+    assert preloaded(again, 3) == []
+    shutil.rmtree(cache.with_name("choices"))
+    assert preloaded(again, 3) == ["torch"]
     KeptChoice(again.paths, again.storage, "", hardware(with_gpu=False)).write(compared)
     assert preloaded(again, 3) == []
 
