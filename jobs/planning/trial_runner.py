@@ -80,8 +80,14 @@ class TrialRunner:
 
     @property
     def has_loaded(self) -> bool:
-        """True if the reference runs in the driver, which has loaded it."""
-        return self._loaded is not None
+        """True if the reference runs in the driver, which has loaded it on one thread. If it is slow, only PyTorch does:
+        other engines cannot use more threads afterwards.
+        """
+        return self._loaded is not None and (self._loaded.name == TorchEngineConfig.name or not self._is_slow)
+
+    @property
+    def _is_slow(self) -> bool:
+        return self._num_wanted * self._image_s > _SLOW_S
 
     def run_behind(self, is_over: Event, limit_s: float) -> None:
         """Runs the following trials beside the run's workers, which hold all CPUs, until ``is_over``.
@@ -218,14 +224,15 @@ class TrialRunner:
         return self.candidate(rival)
 
     def _reference(self, config: EngineConfig) -> tuple[Trial, Answers]:
-        if self._loaded is None:
+        if not self.has_loaded:
+            self._loaded = None
             result, answers = self._start(tried, *self._about(config), self._clock, returns=2)
             return self._result(result)[0], ray.get(answers)
         sample: Sample = ray.get(self._sample)
         recipe, pixels_nhwc = replace(self.recipe, engine=config), sample.pixels_nhwc[: self._num_wanted]
         engine, self._loaded = self._loaded, None  # not held during the run
         with ExitStack() as stack:
-            if len(pixels_nhwc) * self._image_s > _SLOW_S and config.name == TorchEngineConfig.name:
+            if self._is_slow:
                 from actors.engines.torch_engine import spare_threads  # noqa: PLC0415  loaded with the engine
 
                 stack.enter_context(spare_threads())
@@ -266,7 +273,7 @@ def _num_compared(reference_s: float, image_s: float, *, on_gpu: bool) -> int:
 _NUM_SAMPLED = 256  # images, or fewer if limited by `_SAMPLE_BYTES`
 _FEWEST = 32  # images; fewer would hardly reveal a disagreement; a ViT-B takes 0.4 s per image
 _SHORT_S = 2.0  # for the reference; reading all of `_NUM_SAMPLED` takes about one
-_SLOW_S = 1.0  # of the reference on one thread; the rate of a fast network suffers from more threads
+_SLOW_S = 1.0  # of the reference on one thread: more threads slow down a fast network
 _SAMPLE_BYTES = 64 << 20
 
 

@@ -14,8 +14,15 @@ from finished import add_photos, job_over, opened
 
 from actors.decoding.config import Decode
 from actors.engines.base import Pending
-from actors.engines.configs import EngineConfig, OnnxEngineConfig, Precision, TorchEngineConfig
+from actors.engines.configs import (
+    EngineConfig,
+    OnnxEngineConfig,
+    OpenVinoEngineConfig,
+    Precision,
+    TorchEngineConfig,
+)
 from actors.engines.hardware import hardware
+from actors.engines.openvino_engine import OpenVinoEngine
 from actors.engines.torch_engine import TorchEngine
 from actors.errors import JobError
 from actors.models.spec import Model
@@ -104,6 +111,8 @@ def test_a_loaded_reference_runs_in_the_driver_on_spare_cpus_if_it_is_slow(
     assert torch.get_num_threads() == 1
     assert not trials.has_loaded
     assert trials.candidate(REFERENCE).breaches == []
+    trials._loaded = OpenVinoEngine(OpenVinoEngineConfig(precision=Precision.fp32, threads=1), DIGITS)
+    assert trials.has_loaded is (threads == 1)  # it cannot use more threads
 
 
 @pytest.mark.cluster
