@@ -80,8 +80,8 @@ class TrialRunner:
 
     @property
     def has_loaded(self) -> bool:
-        """True if the reference runs in the driver, which has loaded it on one thread. If it is slow, only PyTorch does:
-        other engines cannot use more threads afterwards.
+        """True if the reference runs in the driver, which has loaded it on one thread. If it is slow, only
+        PyTorch does, which can use more threads afterwards.
         """
         return self._loaded is not None and (self._loaded.name == TorchEngineConfig.name or not self._is_slow)
 
