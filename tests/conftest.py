@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 def pytest_configure() -> None:
     """Keeps the shared cluster on loopback and the user's own cache unchanged; must run before Ray's first import."""
     os.environ["SHARDLENS_CACHE"] = _CACHE.name
+    # A shell that runs the tests in the background makes them ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Otherwise other load on this machine, such as the tests in the other process, starves Ray's workers.
     os.environ.setdefault("RAY_worker_niceness", "0")
     prepare(Cluster(), verbose=False)

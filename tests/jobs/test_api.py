@@ -137,8 +137,7 @@ def test_an_interrupt_stops_gently_and_the_same_call_resumes(tmp_path: Path) -> 
         begun.wait(60)
         os.kill(os.getpid(), signal.SIGINT)
 
-    settings = {"progress_s": 0.5, "shard_size": 32}  # small shards, so that the job takes seconds
-    keys: dict[str, Any] = {"model": DIGITS, "output": tmp_path / "out", "run": settings}
+    keys: dict[str, Any] = {"model": DIGITS, "output": tmp_path / "out", "run": {"progress_s": 0.5}}
     LOG.addFilter(interrupt)
     thread = threading.Thread(target=send)
     thread.start()
