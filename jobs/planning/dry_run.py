@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from actors.engines.candidates import candidates, is_reference, reference
-from actors.engines.configs import AutoEngineConfig, Precision
+from actors.engines.configs import AutoEngineConfig
 from actors.engines.hardware import hardware
 from actors.storage.store import Storage
 from actors.storage.uris import absolute, redacted
@@ -22,7 +22,7 @@ from jobs.cluster.ray_start import prepare
 from jobs.cluster.resources import Resources, cluster_resources, num_gpus_here
 from jobs.planning.engine_cache import Choice, KeptChoice, choice_key
 from jobs.planning.planner import Load, make_plan, usual_inputs
-from jobs.planning.trial_worth import WORTH_S, is_worth
+from jobs.planning.trial_worth import WORTH_S, is_worth, may_run_reference
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.preflight import preflight
 from jobs.runs.preview import preview_run
@@ -135,14 +135,14 @@ def _engine(
         return found, []
     if is_named:
         return Choice(config, "named; timed with the reference"), []
-    may_run_right = config.precision in (Precision.auto, Precision.fp32)
+    may_run_right = may_run_reference(config)
     has_network = checked.network is not None and not plan.worker_gpus and job.cluster.address is None
     first = [Trial(right.label, 1 / checked.image_s)]
     others = candidates(config, job.model, here)
     worth = [
         one.label for one in others if not may_run_right or is_worth(one, first, num_images, has_network=has_network)
     ]
-    if not worth and num_images * checked.image_s < WORTH_S:
+    if may_run_right and not worth and num_images * checked.image_s < WORTH_S:
         return Choice(right, "the job is too small to try other engines"), []
     return Choice(right, "the reference, from which others must not differ"), worth
 
