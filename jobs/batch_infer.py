@@ -8,8 +8,6 @@ from contextlib import nullcontext
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
-import hydra
-
 from actors.storage.store import Storage
 from actors.storage.uris import absolute
 from jobs.cli.entry import ExitStatus, end_with, run_verb
@@ -17,9 +15,10 @@ from jobs.cli.logs import log_closing, name_run
 from jobs.cli.phases import phase
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
+from jobs.cli.verb_main import verb_main
 from jobs.cluster.local_ray import LocalRay
 from jobs.cluster.ray_start import prepare
-from jobs.config import CONFIG_DIR, to_job
+from jobs.config import to_job
 from jobs.job import Job
 from jobs.leases.slices import OutputLock, Slice
 from jobs.planning.dry_run import show_forecast
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="batch_infer")
+@verb_main("batch_infer")
 def main(config: DictConfig) -> None:
     end_with(lambda: batch_infer(to_job(config)), verbose=bool(config.verbose), log_format=config.log.format)
 

@@ -9,8 +9,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import hydra
-
 from actors.errors import JobError
 from actors.storage.store import Storage
 from jobs.benchmarking.figures import read_figures, write_figures
@@ -20,8 +18,9 @@ from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.phases import phase
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show, show_columns, show_pairs
+from jobs.cli.verb_main import verb_main
 from jobs.cluster.ray_start import prepare
-from jobs.config import CONFIG_DIR, to_benchmark_job
+from jobs.config import to_benchmark_job
 from jobs.job import ErrorBudget
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.opening import open_run
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="benchmark")
+@verb_main("benchmark")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: benchmark(to_benchmark_job(config)), verbose=verbose, resumes=False, log_format=log_format)

@@ -9,7 +9,6 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import hydra
 from obstore.exceptions import BaseError
 
 from actors.errors import JobError
@@ -23,7 +22,8 @@ from jobs.browsing.pictures import Pictures
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cli.terminal import show
-from jobs.config import CONFIG_DIR, to_object
+from jobs.cli.verb_main import verb_main
+from jobs.config import to_object
 from jobs.pages.gallery import image_source
 from jobs.pages.page_file import read_page
 from jobs.pages.wording import images as count_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="browse")
+@verb_main("browse")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: browse(to_object(config, Browsing)), verbose=verbose, resumes=False, log_format=log_format)

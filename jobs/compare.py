@@ -6,7 +6,6 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-import hydra
 from obstore.exceptions import BaseError
 
 from actors.errors import JobError
@@ -16,6 +15,7 @@ from actors.storage.uris import absolute, join, redacted
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
+from jobs.cli.verb_main import verb_main
 from jobs.comparison.config import Comparison
 from jobs.comparison.findings import compare_runs
 from jobs.comparison.gates import breaches, check, check_limits
@@ -24,7 +24,7 @@ from jobs.comparison.pictures import make_pictures
 from jobs.comparison.sides import find_run
 from jobs.comparison.table import lines_of
 from jobs.comparison.tasks import answers_of
-from jobs.config import CONFIG_DIR, to_object
+from jobs.config import to_object
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="compare")
+@verb_main("compare")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: compare(to_object(config, Comparison)), verbose=verbose, resumes=False, log_format=log_format)

@@ -7,10 +7,9 @@ from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from hydra import compose, initialize_config_dir
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from actors.engines.tolerance import to_tolerance
@@ -28,7 +27,7 @@ from jobs.evaluating.config import Evaluation
 from jobs.following.config import Following
 from jobs.pages.config import Reporting
 from jobs.replaying.config import ReplayJob
-from jobs.schemas import TOLD
+from jobs.schemas import TOLD, compose_verb
 from jobs.submission.config import Submission
 from jobs.verification.config import Verification
 
@@ -43,9 +42,6 @@ if TYPE_CHECKING:
     from jobs.serving.config import ServeJob
 
 T = TypeVar("T")
-
-CONFIG_DIR = str(Path(__file__).parents[1] / "conf")
-"""Folder of the YAML files; a path rather than a package, because a user's own package may have the same name."""
 
 
 def to_job(config: DictConfig) -> Job:
@@ -148,13 +144,13 @@ def to_object(config: DictConfig, kind: type[T]) -> T:  # noqa: ARG001  the root
 
 def to_submission(overrides: Sequence[str]) -> Submission:
     """Composes the config of `jobs.submit` itself from its overrides. Raises like `to_job`."""
-    config = _compose("submit", overrides)
+    config = compose_verb("submit", overrides)
     return to_object(config, Submission)
 
 
 def compose_serving(overrides: Sequence[str]) -> ServeJob:
     """Composes the config of `jobs.serve` from its overrides. Raises like `to_job` and `compose_config`."""
-    return cast("ServeJob", to_job(_compose("serve", overrides)))
+    return cast("ServeJob", to_job(compose_verb("serve", overrides)))
 
 
 def compose_job(groups: Mapping[str, Any], overrides: Sequence[str] = ()) -> Job:
@@ -165,7 +161,7 @@ def compose_job(groups: Mapping[str, Any], overrides: Sequence[str] = ()) -> Job
             which changes some of its keys; or to a number or bool. Values are not interpolated.
         overrides: applied before the groups.
     """
-    config = _compose("batch_infer", overrides)
+    config = compose_verb("batch_infer", overrides)
     for name, value in groups.items():
         given = value
         if is_dataclass(value):
@@ -201,7 +197,7 @@ def compose_config(verb: str, overrides: Sequence[str]) -> ComposedConfig:
     """Composes the config of `python -m jobs.VERB` from ``overrides``, for one of `VERBS`. Raises HydraException and
     OmegaConfBaseException like the verb itself; `jobs.cli.config_errors` explains both.
     """
-    config = _compose(verb, overrides)
+    config = compose_verb(verb, overrides)
     content = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
     return ComposedConfig(VERBS[verb](config), content)
 
@@ -262,11 +258,6 @@ def _with_defaults(config: DictConfig) -> DictConfig:
         if OmegaConf.is_missing(OmegaConf.select(filled, parent), name):
             OmegaConf.update(filled, f"{parent}.{name}", OmegaConf.select(defaults, key))
     return filled
-
-
-def _compose(name: str, overrides: Sequence[str]) -> DictConfig:
-    with initialize_config_dir(CONFIG_DIR, version_base="1.3"):
-        return compose(name, overrides=list(overrides))
 
 
 def _refuse_unknown_keys(config: DictConfig, prefix: str = "") -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import hydra
-
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
-from jobs.config import CONFIG_DIR, to_object
+from jobs.cli.verb_main import verb_main
+from jobs.config import to_object
 from jobs.conversion.config import Conversion
 from jobs.conversion.conversion import run_conversion
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="convert")
+@verb_main("convert")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: convert(to_object(config, Conversion)), verbose=verbose, resumes=False, log_format=log_format)

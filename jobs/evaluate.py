@@ -7,8 +7,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import hydra
-
 from actors.errors import JobError
 from actors.outputs import open_output
 from actors.storage.uris import redacted
@@ -16,7 +14,8 @@ from jobs.batch_infer import infer
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.phases import phase
 from jobs.cli.terminal import show, show_pairs
-from jobs.config import CONFIG_DIR, to_evaluation
+from jobs.cli.verb_main import verb_main
+from jobs.config import to_evaluation
 from jobs.evaluating.evaluation import check_job, evaluate_run
 from jobs.evaluating.gates import breaches
 from jobs.evaluating.results import add_result, table_of
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="evaluate")
+@verb_main("evaluate")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: evaluate(to_evaluation(config)), verbose=verbose, log_format=log_format)

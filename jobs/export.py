@@ -8,8 +8,6 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import hydra
-
 from actors.engines.configs import default_engine
 from actors.exporting.bundle_folder import check_place
 from actors.storage.store import Storage
@@ -20,7 +18,8 @@ from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.phases import phase
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show, show_columns
-from jobs.config import CONFIG_DIR, to_export_job
+from jobs.cli.verb_main import verb_main
+from jobs.config import to_export_job
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.preflight import preflight
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="export")
+@verb_main("export")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: export(to_export_job(config)), verbose=verbose, resumes=False, log_format=log_format)

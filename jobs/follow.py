@@ -7,16 +7,15 @@ from contextlib import ExitStack
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-import hydra
-
 from actors.errors import JobError
 from actors.outputs import open_output
 from actors.storage.store import Storage
 from actors.storage.uris import join, redacted
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown, StoppedError
+from jobs.cli.verb_main import verb_main
 from jobs.cluster.local_ray import LocalRay
-from jobs.config import CONFIG_DIR, to_following
+from jobs.config import to_following
 from jobs.evaluating.evaluation import check_job
 from jobs.following.evaluations import Evaluations, job_digest
 from jobs.following.follower import Follower
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="follow")
+@verb_main("follow")
 def main(config: DictConfig) -> None:
     end_with(lambda: follow(to_following(config)), verbose=bool(config.verbose), log_format=config.log.format)
 

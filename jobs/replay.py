@@ -7,13 +7,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import hydra
-
 from actors.storage.store import Storage
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
-from jobs.config import CONFIG_DIR, to_object
+from jobs.cli.verb_main import verb_main
+from jobs.config import to_object
 from jobs.replaying.config import ReplayJob
 from jobs.replaying.replay import replay_run
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="replay")
+@verb_main("replay")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: replay(to_object(config, ReplayJob)), verbose=verbose, resumes=False, log_format=log_format)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import hydra
 from obstore.exceptions import BaseError
 
 from actors.errors import JobError
@@ -14,7 +13,8 @@ from actors.storage.store import Storage
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown
 from jobs.cli.terminal import show
-from jobs.config import CONFIG_DIR, to_object
+from jobs.cli.verb_main import verb_main
+from jobs.config import to_object
 from jobs.pages.config import Reporting
 from jobs.pages.page_file import write_page
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="report")
+@verb_main("report")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: report(to_object(config, Reporting)), verbose=verbose, resumes=False, log_format=log_format)

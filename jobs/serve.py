@@ -10,14 +10,13 @@ import time
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, TextIO, cast
 
-import hydra
-
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.shutdown import Shutdown, StoppedError
 from jobs.cli.terminal import show
+from jobs.cli.verb_main import verb_main
 from jobs.cluster.connection import connect
 from jobs.cluster.ray_start import prepare
-from jobs.config import CONFIG_DIR, to_job
+from jobs.config import to_job
 from jobs.serving.recipe import serving_recipe
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="serve")
+@verb_main("serve")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: serve(cast("ServeJob", to_job(config))), verbose=verbose, resumes=False, log_format=log_format)

@@ -35,7 +35,7 @@ def main() -> None:
     if {"-h", "--help"} & set(arguments):
         show(*_HELP.splitlines())
         return
-    # Not by `@hydra.main`: it composes one config, and this command has two, its own and that of the verb.
+    # Not decorated with `@verb_main`, which composes one config: this command has two, its own and that of the verb.
     request = read_request(arguments)
     wanted = request.composed.wanted
     end_with(lambda: _guarded(request), verbose=wanted.verbose, resumes=False, log_format=wanted.log.format)

@@ -6,7 +6,6 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-import hydra
 from obstore.exceptions import BaseError
 
 from actors.errors import JobError
@@ -14,7 +13,8 @@ from actors.messages import one_line
 from actors.storage.store import Storage
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.terminal import show, show_text
-from jobs.config import CONFIG_DIR, to_object
+from jobs.cli.verb_main import verb_main
+from jobs.config import to_object
 from jobs.verification.config import Verification
 from jobs.verification.consistency import manifest_sha256
 from jobs.verification.findings import Status, plural
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("shardlens")
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="verify")
+@verb_main("verify")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: verify(to_object(config, Verification)), verbose=verbose, resumes=False, log_format=log_format)

@@ -35,7 +35,7 @@ class ExitStatus(IntEnum):
 
 
 def run_verb(main: Callable[[], object]) -> NoReturn:
-    """Runs a function decorated with `@hydra.main`, and exits with its status.
+    """Runs the main function of a verb, and exits with its status.
 
     A wrong config ends with status 2 and a message of a few lines.
     """

@@ -7,13 +7,12 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-import hydra
-
 from actors.escapes import printable
 from actors.outputs import open_output
 from jobs.cli.entry import ExitStatus, end_with, run_verb
 from jobs.cli.terminal import show
-from jobs.config import CONFIG_DIR, to_object
+from jobs.cli.verb_main import verb_main
+from jobs.config import to_object
 from jobs.runs.config import ListFormat, RunList
 from jobs.runs.overview import overviews
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from jobs.runs.overview import Overview
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_DIR, config_name="runs")
+@verb_main("runs")
 def main(config: DictConfig) -> None:
     verbose, log_format = bool(config.verbose), config.log.format
     end_with(lambda: list_runs(to_object(config, RunList)), verbose=verbose, resumes=False, log_format=log_format)

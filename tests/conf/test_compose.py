@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import conf
 from jobs.cli.overrides import as_typed
 from jobs.config import compose_config, to_job
 from jobs.job import Job
+from jobs.schemas import compose_verb
 
 ROOT = Path(conf.__file__).parent
 CHOICES = sorted(path.relative_to(ROOT).with_suffix("").as_posix() for path in ROOT.rglob("*.yaml"))
@@ -23,8 +23,7 @@ REQUIRED = ["model.checkpoint=weights.pt", "dataset.path=images"]
 
 
 def compose_job(*overrides: str) -> Job:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_job(compose("batch_infer", overrides=list(overrides)))
+    return to_job(compose_verb("batch_infer", list(overrides)))
 
 
 @pytest.mark.parametrize("choice", JOBS)

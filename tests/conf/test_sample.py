@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
 from listings import entries_of
 
 from actors.columns import TARGET
@@ -15,13 +14,13 @@ from actors.reading.shards import Layout
 from jobs.config import to_job
 from jobs.datasets.parquet import ParquetDataset
 from jobs.runs.inventory import write_inventory
+from jobs.schemas import compose_verb
 
 
 @pytest.fixture
 def dataset() -> ParquetDataset:
     """The dataset that ``+dataset=sample`` selects."""
-    with initialize_config_module("conf", version_base="1.3"):
-        chosen = to_job(compose("batch_infer", ["+dataset=sample"])).dataset
+    chosen = to_job(compose_verb("batch_infer", ["+dataset=sample"])).dataset
     assert isinstance(chosen, ParquetDataset)
     return chosen
 

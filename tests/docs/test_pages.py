@@ -9,12 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
 from rules import TIERS
 
 from jobs.cli.overrides import as_typed
 from jobs.config import VERBS, compose_config, compose_serving, to_object
 from jobs.replaying.config import ReplayJob
+from jobs.schemas import compose_verb
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("k8s/*.md")]
@@ -104,8 +104,7 @@ def test_commands_of_an_endpoint_compose() -> None:
         if verb == "serve":
             assert compose_serving([*words, "model=digits"]).serve is not None
         else:
-            with initialize_config_module("conf", version_base="1.3"):
-                assert to_object(compose("replay", words), ReplayJob).replay is not None
+            assert to_object(compose_verb("replay", words), ReplayJob).replay is not None
 
 
 def test_there_are_commands_of_each_kind() -> None:

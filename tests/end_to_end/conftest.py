@@ -12,12 +12,12 @@ from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
 
 from actors.fault_injection import VARIABLE
 from jobs.batch_infer import batch_infer as batch_infer_here
 from jobs.cli.entry import ExitStatus
 from jobs.config import to_job
+from jobs.schemas import compose_verb
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -47,8 +47,8 @@ def infer(cluster: str, tmp_path: Path) -> Iterator[Infer]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
 
     def run(*overrides: str) -> list[str]:
-        with initialize_config_module("conf", version_base="1.3"), chdir(tmp_path):
-            job = to_job(compose("batch_infer", list(overrides)))
+        with chdir(tmp_path):
+            job = to_job(compose_verb("batch_infer", list(overrides)))
             with redirect_stdout(io.StringIO()) as printed:
                 assert batch_infer_here(job) is ExitStatus.DONE
         return printed.getvalue().splitlines()

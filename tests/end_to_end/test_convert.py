@@ -15,7 +15,6 @@ import pyarrow.dataset as ds
 import pytest
 import torch
 from box_networks import colours, three
-from hydra import compose, initialize_config_module
 from photos import jpeg, write_photos
 from PIL import Image
 from pycocotools.coco import COCO
@@ -29,13 +28,14 @@ from jobs.config import to_object
 from jobs.conversion.config import Conversion
 from jobs.conversion.conversion import run_conversion
 from jobs.pages.gallery import make_gallery
+from jobs.schemas import compose_verb
 
 
 def convert(folder: Path, to: str) -> list[str]:
     """Converts ``out`` in ``folder`` and returns the lines; tests/jobs/test_convert.py runs the command."""
-    with chdir(folder), initialize_config_module("conf", version_base="1.3"):
+    with chdir(folder):
         overrides = ["output.path=out", f"to={to}", f"convert.path={to}"]
-        return list(run_conversion(to_object(compose("convert", overrides), Conversion)))
+        return list(run_conversion(to_object(compose_verb("convert", overrides), Conversion)))
 
 
 def test_the_newest_rows_of_two_jobs(infer, tmp_path: Path) -> None:  # noqa: ANN001

@@ -8,12 +8,12 @@ from pathlib import Path
 import commanded
 import pytest
 from finished import add_photos
-from hydra import compose, initialize_config_module
 
 from actors.errors import JobError
 from jobs.benchmark import benchmark, measured
 from jobs.benchmarking.config import BenchmarkJob
 from jobs.config import to_benchmark_job
+from jobs.schemas import compose_verb
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +25,7 @@ def signals_as_before() -> Iterator[None]:
 
 
 def job_of(*overrides: str) -> BenchmarkJob:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_benchmark_job(compose("benchmark", ["+dataset=sample", *overrides]))
+    return to_benchmark_job(compose_verb("benchmark", ["+dataset=sample", *overrides]))
 
 
 @pytest.mark.parametrize(("limit", "taken"), [("null", 70), ("20", 20), ("5000", 70)])
@@ -54,9 +53,8 @@ def test_wrong_figures_to_compare_with_are_told_before_anything_is_done(tmp_path
 
 def test_a_dataset_without_images(tmp_path: Path) -> None:
     add_photos(tmp_path / "images", [])
-    with initialize_config_module("conf", version_base="1.3"):
-        overrides = ["+dataset=images", f"dataset.path={tmp_path}/images", "model=digits"]
-        job = to_benchmark_job(compose("benchmark", overrides))
+    overrides = ["+dataset=images", f"dataset.path={tmp_path}/images", "model=digits"]
+    job = to_benchmark_job(compose_verb("benchmark", overrides))
     scratch = tmp_path / "scratch"
     with pytest.raises(JobError, match=r"dataset\.path=.*images: the dataset is empty"):
         benchmark(replace(job, benchmark=replace(job.benchmark, scratch=str(scratch))))

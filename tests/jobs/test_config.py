@@ -8,7 +8,6 @@ from typing import Any
 
 import hub_folders
 import pytest
-from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
@@ -21,6 +20,7 @@ from jobs.cluster.config import Cluster
 from jobs.config import compose_config, compose_job, to_job, to_yaml
 from jobs.datasets.images import ImagesDataset
 from jobs.job import ErrorBudget, Job
+from jobs.schemas import compose_verb
 
 JOB = Job(
     dataset=ImagesDataset(
@@ -69,8 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def job_of(*overrides: str) -> Job:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_job(compose("batch_infer", overrides=["+dataset=images", "dataset.path=x", *overrides]))
+    return to_job(compose_verb("batch_infer", ["+dataset=images", "dataset.path=x", *overrides]))
 
 
 def test_a_source_tells_what_no_key_gives(folder: Path) -> None:
@@ -127,14 +126,12 @@ def test_the_yaml_of_a_model_from_a_source_composes_to_the_same_model(folder: Pa
 
 def test_the_next_command_imports_no_library() -> None:
     overrides = ["+dataset=images", "dataset.path=x", "model.architecture=timm:resnet18", "model.checkpoint=x.pt"]
-    with initialize_config_module("conf", version_base="1.3"):
-        preprocess = to_job(compose("batch_infer", overrides=overrides)).model.preprocess
+    preprocess = to_job(compose_verb("batch_infer", overrides)).model.preprocess
     code = f"""
 import sys
-from hydra import compose, initialize_config_module
+from jobs.schemas import compose_verb
 from jobs.config import to_job
-with initialize_config_module("conf", version_base="1.3"):
-    print(to_job(compose("batch_infer", overrides={overrides})).model.preprocess)
+print(to_job(compose_verb("batch_infer", {overrides})).model.preprocess)
 sys.exit(bool({{"torch", "timm", "torchvision"}} & sys.modules.keys()))
 """
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout

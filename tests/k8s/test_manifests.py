@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torchvision_operators  # noqa: F401  before torchvision
 import yaml
-from hydra import compose, initialize_config_module
 from manifests import K8S, KUBERAY_SCHEMAS, combine, find, kuberay_schema, pods, ray_cluster, render, schema_breaches
 from operator_rules import operator_breaches
 from pod_security import container_breaches, pod_breaches
@@ -23,6 +22,7 @@ from ray.serve.schema import ServeDeploySchema
 from jobs.config import compose_serving, to_job
 from jobs.job import RunConfig
 from jobs.launching.names import name_of_job
+from jobs.schemas import compose_verb
 
 OVERLAYS = sorted(folder.name for folder in (K8S / "overlays").iterdir())
 COMBINATIONS = (
@@ -215,8 +215,7 @@ def test_an_endpoint_takes_the_place_of_the_job(objects: tuple[dict[str, Any], .
 
 @functools.cache
 def compose_job(*overrides: str) -> Any:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_job(compose("batch_infer", list(overrides)))
+    return to_job(compose_verb("batch_infer", list(overrides)))
 
 
 def to_bytes(quantity: str) -> float:

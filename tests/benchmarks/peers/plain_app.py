@@ -14,16 +14,15 @@ import sys
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from hydra import compose, initialize_config_module
 
 from actors.predictor import Predictor
 from jobs.config import to_job
+from jobs.schemas import compose_verb
 
 
 def main() -> None:
     port, *overrides = sys.argv[1:]
-    with initialize_config_module("conf", version_base="1.3"):
-        job = to_job(compose("serve", overrides))
+    job = to_job(compose_verb("serve", overrides))
     predictor = Predictor(job.job.recipe)
     app, turn = FastAPI(), asyncio.Lock()
 

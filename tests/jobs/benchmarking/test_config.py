@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -9,11 +8,11 @@ from actors.errors import JobError
 from jobs.benchmarking.config import Benchmark, BenchmarkJob
 from jobs.cli.config_errors import explain
 from jobs.config import to_benchmark_job
+from jobs.schemas import compose_verb
 
 
 def composed(*overrides: str) -> BenchmarkJob:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_benchmark_job(compose("benchmark", list(overrides)))
+    return to_benchmark_job(compose_verb("benchmark", list(overrides)))
 
 
 def test_the_keys_extend_those_of_a_job() -> None:

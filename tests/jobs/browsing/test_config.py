@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import pytest
-from hydra import compose, initialize_config_module
 
 from actors.errors import JobError
 from jobs.browsing.config import Browse, Browsing
 from jobs.config import to_object
+from jobs.schemas import compose_verb
 
 
 def test_the_keys() -> None:
-    with initialize_config_module("conf", version_base="1.3"):
-        wanted = to_object(compose("browse", ["output.path=s3://b/out", "run.id=r", "browse.port=8000"]), Browsing)
+    wanted = to_object(compose_verb("browse", ["output.path=s3://b/out", "run.id=r", "browse.port=8000"]), Browsing)
     assert (wanted.output.path, wanted.run.id, wanted.browse.port) == ("s3://b/out", "r", 8000)
     wanted.browse.check()
 

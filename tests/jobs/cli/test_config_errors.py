@@ -3,21 +3,18 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from jobs.cli.config_errors import explain
 from jobs.config import to_job
+from jobs.schemas import compose_verb
 
 
 def mistake(*overrides: str) -> str:
-    with (
-        initialize_config_module("conf", version_base="1.3"),
-        pytest.raises((HydraException, OmegaConfBaseException)) as caught,
-    ):
-        to_job(compose("batch_infer", overrides=list(overrides)))
+    with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
+        to_job(compose_verb("batch_infer", list(overrides)))
     return str(explain(caught.value))
 
 

@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from actors.errors import JobError
 from jobs.cli.overrides import as_typed
 from jobs.config import to_job, to_object, to_submission
+from jobs.schemas import compose_verb
 from jobs.verification.config import Verification
 
 JOB = ("+dataset=manifest", "model.checkpoint=y")
@@ -41,8 +41,7 @@ TEXTS = [
 
 
 def composed(*overrides: str, verb: str = "batch_infer") -> dict[str, object]:
-    with initialize_config_module("conf", version_base="1.3"):
-        config = compose(verb, overrides=as_typed(overrides))
+    config = compose_verb(verb, as_typed(overrides))
     return OmegaConf.to_container(config, resolve=False)  # type: ignore[return-value]
 
 
@@ -118,16 +117,14 @@ def test_a_plus_before_a_known_key_means_nothing(override: str) -> None:
     ],
 )
 def test_a_key_that_no_schema_knows_is_refused(override: str, problem: str, fix: str) -> None:
-    with initialize_config_module("conf", version_base="1.3"):
-        config = compose("batch_infer", overrides=as_typed([*JOB, "dataset.path=x", override]))
+    config = compose_verb("batch_infer", as_typed([*JOB, "dataset.path=x", override]))
     with pytest.raises(JobError) as caught:
         to_job(config)
     assert (caught.value.problem, fix in caught.value.fix) == (problem, True)
 
 
 def test_the_other_verbs_refuse_them_too() -> None:
-    with initialize_config_module("conf", version_base="1.3"):
-        config = compose("verify", overrides=["output.path=x", "+digests=false"])
+    config = compose_verb("verify", ["output.path=x", "+digests=false"])
     with pytest.raises(JobError, match="digests: there is no such key"):
         to_object(config, Verification)
     with pytest.raises(JobError, match="waits: there is no such key"):
@@ -135,9 +132,8 @@ def test_the_other_verbs_refuse_them_too() -> None:
 
 
 def test_new_entries_of_mappings_are_no_unknown_keys() -> None:
-    with initialize_config_module("conf", version_base="1.3"):
-        overrides = [*JOB, "dataset.path=x", "+model.kwargs.a.b=3", "+dataset.storage_options.region=x"]
-        job = to_job(compose("batch_infer", overrides=as_typed(overrides)))
+    overrides = [*JOB, "dataset.path=x", "+model.kwargs.a.b=3", "+dataset.storage_options.region=x"]
+    job = to_job(compose_verb("batch_infer", as_typed(overrides)))
     assert (job.model.kwargs, job.dataset.storage_options) == ({"a": {"b": 3}}, {"region": "x"})
 
 

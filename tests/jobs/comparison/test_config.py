@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import pytest
-from hydra import compose, initialize_config_module
 
 from actors.errors import JobError
 from jobs.cli.overrides import as_typed
 from jobs.comparison.config import Comparison
 from jobs.config import to_object
+from jobs.schemas import compose_verb
 
 
 def composed(*overrides: str) -> Comparison:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_object(compose("compare", as_typed(overrides)), Comparison)
+    return to_object(compose_verb("compare", as_typed(overrides)), Comparison)
 
 
 def test_the_keys_of_the_command_line() -> None:

@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import pytest
-from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from jobs.cli.config_errors import explain
 from jobs.config import to_object
 from jobs.conversion.config import Conversion
+from jobs.schemas import compose_verb
 
 
 def composed(*overrides: str) -> Conversion:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_object(compose("convert", list(overrides)), Conversion)
+    return to_object(compose_verb("convert", list(overrides)), Conversion)
 
 
 def test_the_keys() -> None:

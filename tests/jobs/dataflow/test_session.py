@@ -151,11 +151,11 @@ def test_from_python_on_a_cluster_that_is_connected_already(
     cluster: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import ray  # noqa: PLC0415  the guard of the unit tests
-    from hydra import compose, initialize_config_module  # noqa: PLC0415
+
+    from jobs.schemas import compose_verb  # noqa: PLC0415
 
     assert cluster
-    with initialize_config_module("conf", version_base="1.3"):
-        job = to_job(compose("batch_infer", ["+dataset=sample", "dataset.limit=50", f"output.path={tmp_path}"]))
+    job = to_job(compose_verb("batch_infer", ["+dataset=sample", "dataset.limit=50", f"output.path={tmp_path}"]))
     assert batch_infer(job) is ExitStatus.DONE
     assert ray.is_initialized()
     printed = capsys.readouterr().out

@@ -4,17 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_module
 
 from actors.errors import JobError
 from actors.storage.store import Storage
 from jobs.config import to_following
 from jobs.following.config import Best, Checkpoints, Following
+from jobs.schemas import compose_verb
 
 
 def following(*overrides: str) -> Following:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_following(compose("follow", overrides=["checkpoints.path=ck", *overrides]))
+    return to_following(compose_verb("follow", ["checkpoints.path=ck", *overrides]))
 
 
 def test_a_job_needs_no_checkpoint_and_gets_each_as_it_comes() -> None:

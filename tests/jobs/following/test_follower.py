@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_module
 
 from actors.errors import JobError
 from actors.storage.store import Storage
@@ -21,6 +20,7 @@ from jobs.following.follower import Follower
 from jobs.following.score_book import Row, ScoreBook
 from jobs.following.watching import Watch
 from jobs.leases.lease import HeldError, hold
+from jobs.schemas import compose_verb
 
 Follow = Callable[..., ExitStatus]
 
@@ -70,8 +70,7 @@ def follow(tmp_path: Path, readings: Readings, monkeypatch: pytest.MonkeyPatch) 
 
     def run(*overrides: str) -> ExitStatus:
         given = [f"checkpoints.path={tmp_path / 'ck'}", "+dataset=sample", "checkpoints.poll_s=0.1", *overrides]
-        with initialize_config_module("conf", version_base="1.3"):
-            job = to_following(compose("follow", overrides=given)).job
+        job = to_following(compose_verb("follow", given)).job
         storage, folder = Storage(), str(tmp_path / "follow")
         book = ScoreBook(folder, storage, "top1", is_minimum=False, job="j")
         book.load()

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import pytest
-from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from jobs.config import to_object
 from jobs.pages.config import Reporting
+from jobs.schemas import compose_verb
 
 
 def composed(*overrides: str) -> Reporting:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_object(compose("report", list(overrides)), Reporting)
+    return to_object(compose_verb("report", list(overrides)), Reporting)
 
 
 def test_the_keys() -> None:

@@ -19,6 +19,7 @@ from jobs.config import compose_config, to_benchmark_job
 from jobs.job import Job
 from jobs.planning.dry_run import Forecast, forecast, resources_for
 from jobs.planning.engine_cache import Choice, KeptChoice, choice_key
+from jobs.schemas import compose_verb
 
 TWO = Resources(cpus=2.0, gpus=0.0)
 KEPT = OpenVinoEngineConfig(precision=Precision.fp32)
@@ -78,11 +79,6 @@ def test_the_sample_is_planned_and_nothing_is_kept(tmp_path: Path, capsys: pytes
 
 
 def test_other_verbs_make_no_plan() -> None:
-    from hydra import compose, initialize_config_dir  # noqa: PLC0415
-
-    from jobs.config import CONFIG_DIR  # noqa: PLC0415
-
-    with initialize_config_dir(CONFIG_DIR, version_base="1.3"):
-        config = compose("benchmark", overrides=["+dataset=sample", "run.plan_only=true"])
+    config = compose_verb("benchmark", ["+dataset=sample", "run.plan_only=true"])
     with pytest.raises(Exception, match=r"run\.plan_only=true: jobs\.benchmark makes no plan"):
         to_benchmark_job(config)

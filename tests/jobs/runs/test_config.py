@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import pytest
-from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 
 from jobs.cli.config_errors import explain
 from jobs.config import to_object
 from jobs.runs.config import ListFormat, RunList
+from jobs.schemas import compose_verb
 
 
 def composed(*overrides: str) -> RunList:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_object(compose("runs", list(overrides)), RunList)
+    return to_object(compose_verb("runs", list(overrides)), RunList)
 
 
 def test_the_keys() -> None:

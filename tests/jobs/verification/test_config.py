@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import pytest
-from hydra import compose, initialize_config_module
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from jobs.cli.config_errors import explain
 from jobs.config import to_object
+from jobs.schemas import compose_verb
 from jobs.verification.config import Verification
 
 
 def composed(*overrides: str) -> Verification:
-    with initialize_config_module("conf", version_base="1.3"):
-        return to_object(compose("verify", list(overrides)), Verification)
+    return to_object(compose_verb("verify", list(overrides)), Verification)
 
 
 def test_the_keys_are_those_of_a_job() -> None:
