@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actors.columns import IMAGE_ID, URI, VERSION
 from actors.outputs.key_database import CHUNK_ROWS, KeyDatabase
@@ -37,13 +38,12 @@ class ImageKeys(KeyDatabase):
 
 
 class ImageIds(KeyDatabase):
-    """Ids of listed images, numbered from 0."""
+    """Ids of listed images, numbered from 0. Up to `CHUNK_ROWS` ids without duplicates stay in memory."""
 
     def __init__(self, folder: str, memory_bytes: int) -> None:
         super().__init__(folder, memory_bytes, _IDS_TABLE)
         self.num_rows = 0
         self._pending: list[pa.ChunkedArray] = []
-        self._run(self._database.begin)
 
     def add(self, ids: pa.ChunkedArray) -> None:
         """Adds the ids of the next images."""
@@ -53,15 +53,22 @@ class ImageIds(KeyDatabase):
 
     def repeated(self, num_examples: int) -> tuple[int, list[int]]:
         """Returns the number of images with the id of an earlier image, and the numbers of the first such images."""
+        if not self._is_open and _are_distinct(self._pending_ids()):
+            return 0, []
         self._insert_pending()
         found = self._run(lambda: self._database.execute(_REPEATED, [num_examples]).fetchall())
         return int(found[0][1]) if found else 0, [number for number, _ in found]
 
     def _insert_pending(self) -> None:
-        ids = pa.chunked_array([chunk for column in self._pending for chunk in column.chunks], pa.string())
+        if not self._is_open:
+            self._run(self._database.begin)  # one transaction for all
+        ids = self._pending_ids()
         numbers = np.arange(self.num_rows, self.num_rows + len(ids))
         self._pending, self.num_rows = [], self.num_rows + len(ids)
         self._insert("ids", pa.table({IMAGE_ID: ids, "number": numbers}), _ID_COLUMNS)
+
+    def _pending_ids(self) -> pa.ChunkedArray:
+        return pa.chunked_array([chunk for column in self._pending for chunk in column.chunks], pa.string())
 
 
 # The leading length makes the key unambiguous for any URI, and "=" distinguishes an empty version from null. 128 bits:
@@ -76,6 +83,10 @@ _REPEATED = """
     SELECT first, (SELECT sum(more) FROM twice) FROM twice ORDER BY first LIMIT ?
 """
 _NEW = "SELECT number FROM listed ANTI JOIN done USING (key) ORDER BY number"
+
+
+def _are_distinct(ids: pa.ChunkedArray) -> bool:
+    return bool(pc.count_distinct(ids, mode="all").as_py() == len(ids))
 
 
 def _chunks(images: Iterable[pa.Table | pa.RecordBatch]) -> Iterator[pa.Table]:

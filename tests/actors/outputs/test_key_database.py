@@ -22,6 +22,9 @@ def test_it_lies_on_disk_and_reads_no_other_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_has_its_fix(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="cannot hold the comparison") as caught:
-        KeyDatabase(str(tmp_path / "nowhere"), 64 << 20, "")
+    with (
+        KeyDatabase(str(tmp_path / "nowhere"), 64 << 20, "") as keys,
+        pytest.raises(JobError, match="cannot hold the comparison") as caught,
+    ):
+        keys._insert("keys", pa.table({"name": ["a"]}), "md5_number(name)")
     assert "set TMPDIR" in caught.value.fix

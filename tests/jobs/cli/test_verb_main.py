@@ -53,5 +53,5 @@ def test_values_of_hydra_itself_can_be_used(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("option", [(), ("--run",)])
 def test_a_wrong_key_raises_as_in_hydra(monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...]) -> None:
-    with pytest.raises(HydraException, match="Could not override 'output.pth'"):
+    with pytest.raises(HydraException, match=r"Could not override 'output\.pth'"):
         configs_of(monkeypatch, *KEYS, "output.pth=x", *option)

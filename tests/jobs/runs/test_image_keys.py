@@ -15,7 +15,7 @@ import pytest
 import jobs.runs.image_keys
 from actors.columns import URI, VERSION
 from actors.errors import JobError
-from jobs.runs.image_keys import ImageKeys
+from jobs.runs.image_keys import ImageIds, ImageKeys
 
 Image = tuple[str, str | None]
 
@@ -34,6 +34,16 @@ def new_of(keys: ImageKeys, listed: list[pa.RecordBatch], done: list[pa.RecordBa
     keys.add("done", done)
     keys.add("listed", listed)
     return [int(number) for numbers in keys.new_numbers() for number in numbers]
+
+
+@pytest.mark.parametrize(("ids", "num_repeated"), [(["a", "b", ""], 0), (["a", "b", "a"], 1), ([None, None], 1)])
+def test_a_few_ids_need_no_database_unless_one_is_repeated(
+    ids: list[str | None], num_repeated: int, tmp_path: Path
+) -> None:
+    with ImageIds(str(tmp_path), 64 << 20) as kept:
+        kept.add(pa.chunked_array([ids], pa.string()))
+        assert kept.repeated(3)[0] == num_repeated
+        assert (tmp_path / "keys.duckdb").exists() == bool(num_repeated)
 
 
 def test_a_version_belongs_to_its_image(tmp_path: Path) -> None:
