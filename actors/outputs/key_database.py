@@ -78,12 +78,13 @@ class KeyDatabase:
         self._run(lambda: self._database.from_arrow(rows).project(columns).insert_into(name))
 
     def _run(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        database = self._database  # opened here, not by ``call``, whose thread creates the tables
         with temporary_room(self.fix, self.held):
             try:
                 return self._thread.submit(call, *arguments).result()
             except BaseException:
                 # If a signal ends this wait, the query continues, and leaving the `with` block would wait for it.
-                self._database.interrupt()
+                database.interrupt()
                 raise
 
 

@@ -83,6 +83,6 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
 
 
 def test_a_full_temporary_folder_has_its_own_fix(tmp_path: Path) -> None:
-    with pytest.raises(JobError) as caught:
-        RowKeys(str(tmp_path / "nowhere"), 256 << 20)
+    with RowKeys(str(tmp_path / "nowhere"), 256 << 20) as keys, pytest.raises(JobError) as caught:
+        keys.num_failed()
     assert "convert.run=RUN_ID" in caught.value.fix
