@@ -6,6 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass, replace
 from importlib import import_module
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import ray
@@ -144,6 +145,7 @@ def _context(plan: Plan, callbacks: list[type[ExecutionCallback]]) -> DataContex
         context.target_max_block_size = max(1, int(plan.block_bytes * 0.8))
     context.raise_original_map_exception = True  # otherwise a UserCodeException hides the type that the driver handles
     context.custom_execution_callback_classes = callbacks
+    context.issue_detectors_config = SimpleNamespace(detectors=[])  # workers would import theirs, 0.1 s of CPU each
     return cast("DataContext", context)
 
 
