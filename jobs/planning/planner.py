@@ -208,8 +208,9 @@ _WRITERS_PER_CPU = 10
 # With separate readers, the engine gets its next batch while one runs, and waits only at the end of a call.
 BATCHES_A_CALL = 4
 
-# Seconds of work that justify another worker. Starting one takes a second of CPU where workers are forked, otherwise two
-# or three. On two threads of an Intel Xeon, two workers predict 700 images in 6.7 to 9.1 s, and one in 9.2 to 9.8 s.
+# Seconds of work that justify another worker. Starting one takes a CPU second if workers are forked, otherwise two or
+# three. On two threads of an Intel Xeon, a run of 700 images of a ResNet-18 takes two workers 6.7 to 9.1 s, and one 9.2
+# to 9.8 s.
 _WORKER_S = 2.5
 _DECODE_S = 0.002  # typical seconds to read and decode an image, before anything is measured
 

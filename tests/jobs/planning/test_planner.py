@@ -111,7 +111,7 @@ def test_where_gpus_decode_actors_do_all() -> None:
         plan(16, 4, job=a_job(decode=job.decode, engine=TorchEngineConfig(device=Device.cpu)))
 
 
-@pytest.mark.parametrize(("num_images", "image_s", "workers"), [(1_797, 0.0007, 1), (600, 0.05, 12), (10**6, 0.001, 16)])
+@pytest.mark.parametrize(("num_images", "image_s", "workers"), [(1_797, 5e-4, 1), (600, 0.05, 12), (10**6, 0.001, 16)])
 def test_a_small_job_starts_few_workers(num_images: int, image_s: float, workers: int) -> None:
     made = make_plan(a_job(), Resources(16, 0), [], Load(num_images, image_s))
     assert (made.workers, made.threads, made.writers) == (workers, 16 // workers, workers)
