@@ -29,6 +29,7 @@ from ray.data._internal.stats import _StatsManager
 from jobs.cluster.ray_patches import lean_ray, lean_ray_data
 REPLACED = [
     (services, "ConsolePopen"),
+    (services, "get_node"),
     (services, "_site_flags"),
     (services, "_build_python_executable_command_memory_profileable"),
     (utils, "get_dashboard_dependency_error"),
