@@ -22,7 +22,7 @@ from jobs.cluster.ray_start import prepare
 from jobs.cluster.resources import Resources, cluster_resources, num_gpus_here
 from jobs.planning.engine_cache import Choice, KeptChoice, choice_key
 from jobs.planning.planner import Load, make_plan, usual_inputs
-from jobs.planning.trial_worth import WORTH_S, is_worth, may_run_reference
+from jobs.planning.trial_worth import WORTH_S, is_tried, may_run_reference
 from jobs.runs.bundle_choice import with_form
 from jobs.runs.preflight import preflight
 from jobs.runs.preview import preview_run
@@ -139,9 +139,7 @@ def _engine(
     has_network = checked.network is not None and not plan.worker_gpus and job.cluster.address is None
     first = [Trial(right.label, 1 / checked.image_s)]
     others = candidates(config, job.model, here)
-    worth = [
-        one.label for one in others if not may_run_right or is_worth(one, first, num_images, has_network=has_network)
-    ]
+    worth = [one.label for one in others if is_tried(one, config, first, num_images, has_network=has_network)]
     if may_run_right and not worth and num_images * checked.image_s < WORTH_S:
         return Choice(right, "the job is too small to try other engines"), []
     return Choice(right, "the reference, from which others must not differ"), worth

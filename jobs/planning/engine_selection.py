@@ -18,7 +18,7 @@ from jobs.planning.engine_cache import Choice, KeptChoice, choice_key
 from jobs.planning.kept_graph import int8_graph
 from jobs.planning.planner import batch_sizes
 from jobs.planning.trial_runner import TrialRunner
-from jobs.planning.trial_worth import WORTH_S, best_rate, is_worth, likely_share, may_run_reference
+from jobs.planning.trial_worth import WORTH_S, best_rate, is_tried, likely_share, may_run_reference
 
 if TYPE_CHECKING:
     from actors.reading.reader import ReadPlan
@@ -140,7 +140,7 @@ class EngineSelection:
         right: the reference.
         others: candidates, most promising first.
         is_raced: if True, candidates after the first one that passes are left to a race during the run.
-        has_network: see `is_worth`.
+        has_network: see `is_tried`.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class EngineSelection:
             return False
         known = {trial.engine for trial in kept.trials}
         return any(
-            other.label not in known and self._is_worth(other, kept.trials, num_images) for other in self._others
+            other.label not in known and self._is_tried(other, kept.trials, num_images) for other in self._others
         )
 
     def choose(self, num_images: float, images_per_s: float) -> Choice:
@@ -178,7 +178,7 @@ class EngineSelection:
         the reference's rate.
         """
         known = [Trial(self._right.label, images_per_s)]
-        worth = [other for other in self._others if self._is_worth(other, known, num_images)]
+        worth = [other for other in self._others if self._is_tried(other, known, num_images)]
         if not worth and may_run_reference(self._config):
             return Choice(self._right, "the job is too small to try other engines, which would gain little here")
         with phase("reading a sample of the images"):
@@ -199,7 +199,7 @@ class EngineSelection:
         for other in self._others:
             if self._is_raced and self._has_faster(trials):
                 break
-            if (self._is_raced and other in worth[:1]) or self._is_worth(other, trials, num_images):
+            if (self._is_raced and other in worth[:1]) or self._is_tried(other, trials, num_images):
                 trials.append(self._try(other))
                 engines.append(other)
         return self._best(engines, trials)
@@ -218,11 +218,8 @@ class EngineSelection:
                 raise
             return Trial(engine.label, breaches=[error.problem])
 
-    def _is_worth(self, candidate: EngineConfig, trials: list[Trial], num_images: float) -> bool:
-        """Returns True if a trial costs less than it is likely to save, or if the config requires one."""
-        if not may_run_reference(self._config):
-            return True
-        return is_worth(candidate, trials, num_images, has_network=self._has_network)
+    def _is_tried(self, candidate: EngineConfig, trials: list[Trial], num_images: float) -> bool:
+        return is_tried(candidate, self._config, trials, num_images, has_network=self._has_network)
 
     def _best(self, engines: list[EngineConfig], trials: list[Trial]) -> Choice:
         """Selects the fastest engine within the tolerance. The reference comes first in both lists."""

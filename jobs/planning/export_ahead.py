@@ -15,7 +15,7 @@ from actors.exporting.export_cache import exported
 from actors.trials.comparison import Trial
 from jobs.cluster.resources import num_gpus_here
 from jobs.planning.engine_cache import known_choice, node_entry
-from jobs.planning.trial_worth import WORTH_S, is_worth, may_run_reference
+from jobs.planning.trial_worth import WORTH_S, is_tried, may_run_reference
 
 if TYPE_CHECKING:
     from actors.engines.configs import EngineConfig
@@ -57,7 +57,7 @@ def _first_tried(run: Run, num_missing: int) -> EngineConfig | None:
     rate, num_images = [Trial("reference", 1 / run.checked.image_s)], num_missing / (os.cpu_count() or 1)
     has_network = run.checked.network is not None
     for candidate in candidates(config, model, hardware(with_gpu=False)):
-        if candidate.name == config.name or is_worth(candidate, rate, num_images, has_network=has_network):
+        if is_tried(candidate, config, rate, num_images, has_network=has_network):
             return candidate
     return None
 

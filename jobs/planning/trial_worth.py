@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.engines.candidates import needs_export
-from actors.engines.configs import AutoEngineConfig, EngineConfig, Precision, TorchEngineConfig
+from actors.engines.configs import AutoEngineConfig, EngineConfig, OnnxEngineConfig, Precision, TorchEngineConfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,18 @@ WORTH_S = 4.0
 def may_run_reference(config: EngineConfig) -> bool:
     """Returns True if ``config`` leaves the choice of the engine open, and allows fp32."""
     return isinstance(config, AutoEngineConfig) and config.precision in (Precision.auto, Precision.fp32)
+
+
+def is_tried(
+    candidate: EngineConfig,
+    config: EngineConfig,
+    trials: Sequence[Trial],
+    num_images: float,
+    *,
+    has_network: bool = False,
+) -> bool:
+    """Returns True if ``config`` rules out the reference, or if `is_worth`, whose other arguments these are."""
+    return not may_run_reference(config) or is_worth(candidate, trials, num_images, has_network=has_network)
 
 
 def is_worth(candidate: EngineConfig, trials: Sequence[Trial], num_images: float, *, has_network: bool = False) -> bool:
@@ -52,14 +64,17 @@ def _is_half(candidate: EngineConfig) -> bool:
 
 def cost_s(candidate: EngineConfig) -> float:
     """Returns the typical worker seconds of a trial of ``candidate``."""
-    return _COMPILE_S if isinstance(candidate, TorchEngineConfig) and candidate.compile else _TRY_S
+    if isinstance(candidate, TorchEngineConfig) and candidate.compile:
+        return _COMPILE_S
+    return _ONNX_S if isinstance(candidate, OnnxEngineConfig) else _TRY_S
 
 
 # Share of the model's time that a candidate is likely to save. ResNet-18 to -50, torch eager and OpenVINO, ms per
 # image: 23 and 14 in fp32 on an AMD EPYC; 37 and 22 in fp32, 37 and 3.4 in bf16 with AMX. Among fp32 graphs, a tenth.
 _GRAPH_GAIN, _HALF_GAIN, _RIVAL_GAIN = 0.33, 0.75, 0.07
-# Typical seconds of a trial: 4 to 6 including the export of the network, which later jobs on the node reuse.
-_TRY_S, _COMPILE_S = 5.0, 60.0
+# Typical seconds of a trial: 4 to 6 including a trace of the network, 12 with a ResNet-18's export to ONNX. Later jobs
+# on the node reuse both.
+_TRY_S, _ONNX_S, _COMPILE_S = 5.0, 12.0, 60.0
 # The same with a loaded network: the sample network takes 0.9 s; larger ones, about as long as images of the reference.
 _EXPORT_S, _NUM_COMPARED = 1.0, 40
 _TORCH_S = 2.0  # CPU seconds of importing PyTorch in a worker

@@ -45,7 +45,6 @@ def run_with(folder: Path, engine: EngineConfig, **changes: object) -> Run:
     [
         (AutoEngineConfig(), 10**9, True),
         (AutoEngineConfig(), 3, True),  # workers start without PyTorch
-        (AutoEngineConfig(precision=Precision.bf16), 3, False),
         (OpenVinoEngineConfig(), 3, True),
         (TorchEngineConfig(), 10**9, False),
     ],
