@@ -15,7 +15,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from actors.messages import one_line
 from jobs.cluster import fork_server, lazy_agent
@@ -151,11 +151,11 @@ def _start_raylet(
 
 def _registered(gcs_address: str, node_id: str, *, find: Callable[[str, str], object]) -> object:
     """Returns information about a node once it has registered. Ray itself would look again only after a second."""
-    from ray import _private as private  # noqa: PLC0415
+    from ray._private.services import _get_gcs_client_options  # noqa: PLC0415
+    from ray._private.state import GlobalState  # noqa: PLC0415
 
-    services, states = cast("Any", private.services), cast("Any", private.state)  # without types
-    state = states.GlobalState()
-    state._initialize_global_state(services._get_gcs_client_options(gcs_address))  # noqa: SLF001
+    state: Any = GlobalState()  # type: ignore[no-untyped-call]
+    state._initialize_global_state(_get_gcs_client_options(gcs_address))  # type: ignore[no-untyped-call]  # noqa: SLF001
     ends_at = time.monotonic() + _REGISTERED_S
     while all(node["NodeID"] != node_id for node in state.node_table()) and time.monotonic() < ends_at:
         time.sleep(_LOOK_S)

@@ -44,3 +44,10 @@ def test_the_short_help_fits_a_screen_and_is_true(verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_all_keys_are_an_override_away(verb: str) -> None:
     assert "$CONFIG" in template_of(verb, "hydra/help=whole")
+
+
+def test_every_verb_reads_our_files_whatever_packages_the_user_has() -> None:
+    modules = {path.name: path.read_text() for path in (ROOT.parent / "jobs").rglob("*.py")}
+    assert modules
+    by_package = [name for name, text in modules.items() if "pkg://" in text]
+    assert by_package == [], "compose with CONFIG_DIR, of jobs.schemas: a user's own package may be called conf"

@@ -56,6 +56,16 @@ def test_a_network_is_exported_where_the_first_trial_needs_it(
     assert len(list(cache.glob("*/model.xml"))) == is_exported
 
 
+@pytest.mark.parametrize(("cpu_features", "is_exported"), [(("amx_bf16",), True), ((), False)])
+def test_a_precision_that_the_reference_lacks_is_exported_however_small_the_job(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, cpu_features: tuple[str, ...], *, is_exported: bool
+) -> None:
+    cpu = replace(hardware(with_gpu=False), cpu="GenuineIntel", cpu_features=cpu_features)
+    monkeypatch.setattr("jobs.planning.export_ahead.hardware", lambda **_: cpu)
+    export_ahead(run_with(tmp_path, AutoEngineConfig(precision=Precision.bf16)), num_missing=3)
+    assert len(list(cache.glob("*/model.xml"))) == is_exported
+
+
 def test_nodes_of_a_cluster_export_for_themselves(tmp_path: Path, cache: Path) -> None:
     run = run_with(tmp_path, OpenVinoEngineConfig(), cluster=Cluster(address="ray://head:10001"))
     export_ahead(run, num_missing=10**9)
